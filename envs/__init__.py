@@ -1,0 +1,1 @@
+"""What moves: physics engines, robots, tasks and their randomization."""

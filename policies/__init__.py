@@ -1,0 +1,1 @@
+"""What decides: the policy contract, the networks, the policy file and the trained policies."""
