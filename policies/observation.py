@@ -6,6 +6,7 @@ control loop run the same code. Leading dimensions are free: `(..., n)`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ class Sensors:
         imu_quat_wxyz: attitude of the base in the world, (..., 4); None for a fixed base.
         imu_angular_velocity_b: angular velocity in the base frame [rad/s], (..., 3); None for a fixed base.
         joint_target: position targets commanded at the step before [rad], (..., J); the measured pose after a reset.
+        clock: sine and cosine of the gait's phase, (..., 2), see `clock`; None for a policy without one.
     """
 
     joint_position: Array
@@ -36,6 +38,7 @@ class Sensors:
     imu_quat_wxyz: Array | None = None
     imu_angular_velocity_b: Array | None = None
     joint_target: Array | None = None
+    clock: Array | None = None
 
 
 class ObservationError(ValueError):
@@ -58,6 +61,15 @@ def _concatenate(parts: list[Array]) -> Array:
     return numpy.concatenate(parts, axis=-1)
 
 
+def clock_phase(step: Array, spec: PolicySpec) -> Array:
+    """Phase of the gait clock [rad] in [0, 2 pi) at a control step counted from the reset (0 at the first observation).
+
+    Whole turns are removed in exact arithmetic, so that a robot that runs for days keeps its phase.
+    """
+    steps_a_turn = max(1, round(1.0 / (spec.clock_hz * spec.control_dt))) if spec.clock_hz else 1
+    return (step % steps_a_turn) * (2.0 * math.pi / steps_a_turn)
+
+
 TERMS: dict[str, Callable[[Sensors, Array], Array | None]] = {
     "base_angular_velocity": lambda s, default_pose: s.imu_angular_velocity_b,
     "projected_gravity": lambda s, default_pose: None if s.imu_quat_wxyz is None else projected_gravity(s.imu_quat_wxyz),
@@ -66,18 +78,18 @@ TERMS: dict[str, Callable[[Sensors, Array], Array | None]] = {
     "joint_velocity": lambda s, default_pose: s.joint_velocity,
     "joint_target": lambda s, default_pose: None if s.joint_target is None else s.joint_target - default_pose,
     "last_action": lambda s, default_pose: s.last_action,
+    "clock": lambda s, default_pose: s.clock,
 }
 """Raw value of each term from the sensors and the default pose (J,)."""
 
 
-def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, noise: dict[str, Array] | None = None) -> Array:
+def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array) -> Array:
     """Build the observation vector.
 
     Args:
         sensors: readings, (..., n) each.
         spec: the contract.
         default_pose: `spec.robot.default_pose` as an array of the sensors' kind and dtype, (J,).
-        noise: per term, what training adds to the raw value, (..., dim).
 
     Returns:
         (..., O), the terms in the spec's order.
@@ -93,8 +105,6 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, noise: dict
         if raw is None or raw.shape[-1] != term.dim:
             have = "nothing" if raw is None else f"{raw.shape[-1]} values"
             raise ObservationError(f"observation term {term.name!r} needs {term.dim} values; the sensors give {have}")
-        if noise is not None and term.name in noise:
-            raw = raw + noise[term.name]
         parts.append(raw.clip(-term.clip, term.clip) * term.scale)
     return _concatenate(parts)
 

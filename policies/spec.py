@@ -143,6 +143,7 @@ class PolicySpec:
             masked after a reset, nothing is filled in.
         control_dt: time between two actions [s].
         decimation: physics steps a control step in training.
+        clock_hz: rate of the gait clock that the term `clock` gives, 0 for none.
         pd_hz: rate at which the joint PD ran in training [Hz].
         normalizer: statistics of the observation, None where the network has none.
         quaternion_order: order inside; ROS's xyzw is converted at the edge.
@@ -156,6 +157,7 @@ class PolicySpec:
     control_dt: float
     decimation: int
     history_steps: int = 1
+    clock_hz: float = 0.0
     normalizer: NormalizerSpec | None = None
     quaternion_order: str = "wxyz"
     schema_version: int = SCHEMA_VERSION

@@ -1,7 +1,7 @@
 """Unitree Go1: 12 joints, 12 kg.
 
-The PD gains follow from each joint's reflected rotor inertia I and a natural frequency of 10 Hz at a damping ratio of 2:
-kp = I w^2, kd = 2 zeta I w, w = 2 pi 10 Hz. Rotor inertia and gear ratios are Unitree's (go1_description URDF).
+The PD gains follow from each joint's reflected rotor inertia I and a natural frequency of 12 Hz, critically damped:
+kp = I w^2, kd = 2 zeta I w, w = 2 pi 12 Hz. Rotor inertia and gear ratios are Unitree's (go1_description URDF).
 """
 
 from math import pi
@@ -12,9 +12,10 @@ from envs.robots.robot import Robot
 ROTOR_INERTIA = 0.000111842  # kg m^2
 GEAR_RATIO_HIP = 6.0
 GEAR_RATIO_KNEE = 9.0
-NATURAL_FREQUENCY = 2 * pi * 10.0  # rad/s
-DAMPING_RATIO = 2.0
+NATURAL_FREQUENCY = 2 * pi * 12.0  # rad/s
+DAMPING_RATIO = 1.0
 
+ACTION_AUTHORITY = 0.4  # share of the torque limit that a unit of action asks for at rest
 EFFORT_HIP, EFFORT_KNEE = 23.7, 35.55  # N m
 VELOCITY_HIP, VELOCITY_KNEE = 30.1, 20.06  # rad/s
 
@@ -40,7 +41,7 @@ GO1 = Robot(
     kd=_each_leg(KD_HIP, KD_HIP, KD_KNEE),
     effort_limit=_each_leg(EFFORT_HIP, EFFORT_HIP, EFFORT_KNEE),
     velocity_limit=_each_leg(VELOCITY_HIP, VELOCITY_HIP, VELOCITY_KNEE),
-    action_scale=_each_leg(0.25 * EFFORT_HIP / KP_HIP, 0.25 * EFFORT_HIP / KP_HIP, 0.25 * EFFORT_KNEE / KP_KNEE),
+    action_scale=_each_leg(ACTION_AUTHORITY * EFFORT_HIP / KP_HIP, ACTION_AUTHORITY * EFFORT_HIP / KP_HIP, ACTION_AUTHORITY * EFFORT_KNEE / KP_KNEE),
     base_body="trunk",
     feet=LEGS,
     imu_site="imu",

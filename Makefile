@@ -1,0 +1,77 @@
+# `make` lists the targets. Everything goes into .venv; nothing outside this folder is changed.
+
+PYTHON ?= python3
+# On Linux, PyPI's torch brings CUDA (about 3 GB). For a small one, give the index of PyTorch's CPU builds: make demo TORCH_INDEX=https://...
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
+SOURCES := robolearn bridge envs policies tests benchmarks launch setup.py
+
+# Rendering without a screen; ROS 2 stays on this computer, away from robots and from other people's tests.
+export MUJOCO_GL ?= egl
+export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export CYCLONEDDS_URI ?= <CycloneDDS><Domain><General><Interfaces><NetworkInterface name="lo"/></Interfaces><AllowMulticast>false</AllowMulticast></General></Domain></CycloneDDS>
+ifndef ROS_DOMAIN_ID
+export ROS_DOMAIN_ID := $(shell $(PYTHON) -c 'import random; print(random.randint(1, 100))')
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint types format bench install clean check-egl
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo check-egl ## train, distill, export, check and run a policy over ROS 2; ends with a report and a video
+	$(BIN)/robolearn demo
+
+test: $(VENV)/.dev check-egl ## the whole test suite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+test-fast: $(VENV)/.dev ## the tests that are not marked slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(VENV)/.dev ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## pyright (fetches itself from npm at first use)
+	$(BIN)/pyright
+
+format: $(VENV)/.dev ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## all benchmarks, JSON into runs/bench/
+	@mkdir -p runs/bench
+	for name in sim train policy loop; do $(BIN)/robolearn bench $$name --json runs/bench/$$name.json || exit 1; done
+
+install: $(VENV)/.dev ## make .venv with everything
+
+# The environment is made again only when what it is made from changes.
+$(VENV)/.demo: pyproject.toml setup.py constraints.txt
+	$(call INSTALL,train$(,)ros)
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml setup.py constraints.txt
+	$(call INSTALL,train$(,)ros$(,)warp$(,)sb3$(,)view$(,)dev)
+	@touch $@ $(VENV)/.demo
+
+, := ,
+define INSTALL
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robolearn needs Python 3.11 or newer; give one with make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the packages of constraints.txt into $(VENV) (some minutes at first)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'
+endef
+
+check-egl:
+	@if [ "$(MUJOCO_GL)" = egl ]; then $(PYTHON) -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null || { \
+		echo "Rendering without a screen needs EGL, which this computer lacks. On Debian and Ubuntu, as root:"; \
+		echo "    apt-get install libegl1 libgl1 libgl1-mesa-dri"; exit 1; }; fi
+
+clean: ## remove the environment, caches and build outputs (runs/ stays)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

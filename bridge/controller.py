@@ -1,0 +1,250 @@
+"""The core of the bridge: from one tick's inputs to one safe joint command, without clock, wire or middleware.
+
+check -> react -> requests -> (stand ramp | observe -> infer -> check) -> limit. The same object runs in tests, in the lock-step
+simulation and on a robot; the loop around it adds time, the transport adds the wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.command import JointCommand, Limiter, damping
+from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, Problem, Snapshot, StampWatch, run_guards, tilt
+from bridge.joints import FloatArray
+from bridge.reading import Inputs, Reading
+from bridge.safety import ACTIVE, TRANSITIONS, Event, JointVectors, Mode, SafetyLimits
+from policies.file import PolicyFile
+from policies.observation import Sensors
+
+OnEvent = Callable[[Mapping[str, Any]], None]
+
+
+class Controller:
+    """One policy, one robot, one state machine.
+
+    Attributes:
+        mode: the safety state; only `_fire` changes it, and only along `TRANSITIONS`.
+        problems: what the guards said at the newest tick, whether or not they reacted.
+        action: newest raw action, (J,); the observation's `last_action`.
+        shadow_command: in a dry run, what would have been sent; None before the first.
+        clock: steady clock that times inference; None to leave it untimed.
+        inference_ns: duration of the newest tick's inference [ns]; 0 if there was none.
+    """
+
+    def __init__(
+        self, policy: PolicyFile, limits: SafetyLimits | None = None, *, shadow: bool = False, on_event: OnEvent | None = None
+    ) -> None:
+        """Make a controller in `zero_torque`.
+
+        Args:
+            policy: the file to run.
+            limits: thresholds; None for the policy's own.
+            shadow: dry run: infer on every good reading without ever leaving damping.
+            on_event: called with each transition, refusal and exception.
+        """
+        self.policy, self.spec = policy, policy.spec
+        self.limits = limits or SafetyLimits.of(self.spec)
+        self.joints = JointVectors.of(self.spec)
+        self.limiter = Limiter(self.joints, self.limits, self.spec.control_dt)
+        self.mode = Mode.ZERO_TORQUE
+        self.problems: list[Problem] = []
+        self.shadow_command: JointCommand | None = None
+        self.shadow = shadow
+        self.on_event: OnEvent = on_event or (lambda event: None)
+        self.clock: Callable[[], int] | None = None
+        self.inference_ns = 0
+        self._plan: list[Event] = []
+        self._watch = StampWatch()
+        self._damping = damping(self.limits.damping_factor * self.joints.kd)
+        self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
+        self._entered_ns = 0
+        self._start_pose = self.joints.default_pose
+        self._command_lower = np.array(self.spec.command.lower)
+        self._command_upper = np.array(self.spec.command.upper)
+        self.reset_memory(self.joints.default_pose)
+
+    def reset_memory(self, pose: FloatArray) -> None:
+        """Forget the policy's past, as after a reset in training with the robot in `pose` [rad] (J,)."""
+        self.policy.reset()
+        self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
+        self.target = pose.astype(np.float32)
+
+    def arm(self) -> float:
+        """Verify the policy against its golden run, warm it, and leave `zero_torque`. Returns the largest difference found.
+
+        Raises:
+            GoldenMismatchError: the file does not give the actions that it recorded; nothing is armed.
+        """
+        worst = self.policy.verify()
+        for _ in range(10):
+            self.policy.act(np.zeros(self.spec.observation_dim, np.float32))
+        self.policy.reset()
+        self._fire(Event.ARM, "golden run reproduced, model warm")
+        return worst
+
+    def auto_start(self) -> None:
+        """Stand and then start the policy, once, each as soon as nothing speaks against it; call after `arm`. Any stop cancels the rest."""
+        self._plan = [Event.STAND, Event.START]
+
+    def refusal(self, event: Event) -> str | None:
+        """Why the operator's `event` would be refused now; None if it would be accepted."""
+        if (self.mode, event) not in TRANSITIONS:
+            return f"not possible in {self.mode}"
+        if event not in (Event.STAND, Event.START):
+            return None
+        if self.shadow:
+            return "dry run"
+        entered = Mode.STAND if event is Event.STAND else Mode.POLICY
+        for problem in self.problems:
+            if entered in problem.guard.modes:
+                return f"{problem.guard.name}: {problem.text}"
+        return self._not_ready() if event is Event.START else None
+
+    def _not_ready(self) -> str | None:
+        reading, limits = self._snapshot.inputs.reading, self.limits
+        assert reading is not None  # the stale_sensor guard has passed
+        if (self._snapshot.now_ns - self._entered_ns) * 1e-9 < limits.stand_s:
+            return "still standing up"
+        error = float(np.max(np.abs(reading.position - self.joints.default_pose)))
+        if error > limits.entry_pose:
+            return f"a joint is {error:.2f} rad from the default pose, allowed {limits.entry_pose:.2f}"
+        speed = float(np.max(np.abs(reading.velocity)))
+        if speed > limits.entry_speed:
+            return f"a joint moves at {speed:.2f} rad/s, allowed {limits.entry_speed:.2f}"
+        angle = 0.0 if reading.imu_quat_wxyz is None else tilt(reading.imu_quat_wxyz)
+        return None if angle <= limits.entry_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.entry_tilt:.2f}"
+
+    def tick(self, now_ns: int, inputs: Inputs, late_s: float = 0.0, overruns: int = 0) -> JointCommand:
+        """Advance one control step.
+
+        Args:
+            now_ns: time [ns] on the clock that stamps `received_ns`.
+            inputs: what came in.
+            late_s: how late this tick started [s].
+            overruns: ticks in a row that ended after the next deadline.
+
+        Returns:
+            The command to send, inside all limits.
+        """
+        frozen_s, backward = self._watch.update(inputs.reading, now_ns)
+        age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
+        self.inference_ns = 0
+        self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns)
+        self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
+        if Event.ESTOP in inputs.requests:
+            self._fire(Event.ESTOP, "emergency stop")
+        self._react(self.problems)
+        for event in inputs.requests:
+            if event is not Event.ESTOP:
+                self._request(event)
+        if self._plan and self.refusal(self._plan[0]) is None:
+            self._fire(self._plan.pop(0), "automatic start")
+        return self.limiter(self._command(snapshot), inputs.reading)
+
+    def fail(self, error: BaseException) -> JointCommand:
+        """Latch the fault of an exception and return the damping command."""
+        self.problems = [Problem(EXCEPTION, f"{type(error).__name__}: {error}")]
+        self._react(self.problems)
+        return self.limiter(self._damping, None)
+
+    def stop(self) -> JointCommand:
+        """Leave `stand` and `policy`, and return the damping command; for the loop's way out."""
+        self._fire(Event.STOP, "the loop ends")
+        return self.limiter(self._damping, self._snapshot.inputs.reading)
+
+    def _command(self, snapshot: Snapshot) -> JointCommand:
+        if self.mode is Mode.POLICY:
+            return self._infer(snapshot)
+        if self.mode is Mode.STAND:
+            return self._stand(snapshot)
+        if self.shadow and not [problem for problem in self.problems if Mode.POLICY in problem.guard.modes]:
+            if self.shadow_command is None and snapshot.inputs.reading is not None:
+                self.reset_memory(snapshot.inputs.reading.position)
+            self.shadow_command = self._infer(snapshot)
+        return damping(np.zeros_like(self.joints.kd)) if self.mode is Mode.ZERO_TORQUE else self._damping
+
+    def _stand(self, snapshot: Snapshot) -> JointCommand:
+        elapsed_s = (snapshot.now_ns - self._entered_ns) * 1e-9
+        share = min(1.0, elapsed_s / self.limits.stand_s)
+        share = share * share * (3 - 2 * share)
+        gain = min(1.0, elapsed_s / self.limits.gain_ramp_s)
+        target = self._start_pose + share * (self.joints.default_pose - self._start_pose)
+        zero = np.zeros_like(target)
+        return JointCommand(target, zero, zero, gain * self.joints.kp, self.joints.kd)
+
+    def _infer(self, snapshot: Snapshot) -> JointCommand:
+        reading = snapshot.inputs.reading
+        assert reading is not None  # the stale_sensor guard has passed
+        observation = self.policy.observe(self._sensors(reading, snapshot))
+        begin_ns = self.clock() if self.clock else 0
+        before, self.action = self.action, self.policy.act(observation).copy()
+        self.inference_ns = self.clock() - begin_ns if self.clock else 0
+        target = self.policy.targets(self.action, self.target)
+        snapshot.action, snapshot.target_step = self.action, self._target_step(before)
+        said = run_guards(ACTION_GUARDS, snapshot, self.limits, self.joints)
+        self.problems += said
+        self._react(said)
+        if said:
+            return self._damping
+        self.target = target
+        zero = np.zeros_like(self.joints.kp)
+        return JointCommand(np.asarray(target, np.float64), zero, zero, self.joints.kp, self.joints.kd)
+
+    def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
+        """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
+        law = self.spec.action
+        step = np.clip(self.action, -law.clip, law.clip)
+        if law.mode == "position_offset":
+            step = step - np.clip(before, -law.clip, law.clip)
+        return np.asarray(step * np.array(law.scale), np.float64)
+
+    def _sensors(self, reading: Reading, snapshot: Snapshot) -> Sensors:
+        command = snapshot.inputs.command
+        if command is None or snapshot.command_age_s > self.limits.command_timeout_s:
+            command = np.zeros_like(self._command_lower)
+        quat, gyro = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
+        return Sensors(
+            joint_position=reading.position.astype(np.float32),
+            joint_velocity=reading.velocity.astype(np.float32),
+            command=np.clip(command, self._command_lower, self._command_upper).astype(np.float32),
+            last_action=self.action,
+            imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
+            imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),
+            joint_target=self.target,
+        )
+
+    def _react(self, problems: list[Problem]) -> None:
+        reacting = [problem for problem in problems if self.mode in problem.guard.modes]
+        if reacting:
+            latched = any(problem.guard.latched for problem in reacting)
+            self._fire(Event.LATCH if latched else Event.TRIP, "; ".join(f"{p.guard.name}: {p.text}" for p in reacting))
+
+    def _request(self, event: Event) -> None:
+        reason = self.refusal(event)
+        if reason is None:
+            self._fire(event, "operator")
+        else:
+            self.on_event({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
+
+    def _fire(self, event: Event, cause: str) -> None:
+        before, after = self.mode, TRANSITIONS.get((self.mode, event))
+        if after is None:
+            return
+        if after not in ACTIVE:
+            self._plan.clear()
+        self.mode = after
+        self._entered_ns = self._snapshot.now_ns
+        reading = self._snapshot.inputs.reading
+        if after is Mode.STAND and reading is not None:
+            self.limiter.reset()
+            self._start_pose = reading.position.copy()
+        if after is Mode.POLICY and reading is not None:
+            self.reset_memory(reading.position)
+        if before is not after:
+            received_ns = None if reading is None else reading.received_ns
+            record = {"event": "transition", "t_ns": self._snapshot.now_ns, "from": str(before), "to": str(after)}
+            self.on_event({**record, "cause": cause, "sensor_ns": received_ns})

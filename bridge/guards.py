@@ -1,0 +1,238 @@
+"""The table of guards: named checks that stop a robot whose sensors, timing, operator or policy are not what they must be.
+
+A guard returns what is wrong, or None. In `stand` and `policy` a guard that speaks up ends in damping in the same tick, latched as
+`fault` where going on needs a person's judgement; in `damping` it keeps the robot from leaving. Two guards of the design act before
+there is a loop at all: a bad policy file and a golden-vector mismatch make `PolicyFile` raise, and nothing is ever armed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.joints import FloatArray
+from bridge.reading import Inputs, Reading
+from bridge.safety import ACTIVE, JointVectors, Mode, SafetyLimits
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the guards see at one tick.
+
+    Attributes:
+        now_ns: time of the tick [ns].
+        inputs: what came in.
+        frozen_s: how long the robot's stamps have not advanced [s].
+        backward: whether a stamp went back since the tick before.
+        command_age_s: age of the operator's command [s]; infinite before the first.
+        late_s: how late the tick started [s].
+        overruns: ticks in a row that ended after the next deadline.
+        action: newest raw action, (J,); None before inference.
+        target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
+    """
+
+    now_ns: int
+    inputs: Inputs
+    frozen_s: float = 0.0
+    backward: bool = False
+    command_age_s: float = math.inf
+    late_s: float = 0.0
+    overruns: int = 0
+    action: NDArray[np.float32] | None = None
+    target_step: FloatArray | None = None
+
+
+Check = Callable[[Snapshot, SafetyLimits, JointVectors], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One named check.
+
+    Attributes:
+        name: what it is called in logs, diagnostics and documents.
+        check: returns what is wrong, or None.
+        latched: whether it leads to `fault` instead of `damping`.
+        modes: where it reacts.
+    """
+
+    name: str
+    check: Check
+    latched: bool = False
+    modes: frozenset[Mode] = ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A guard that spoke up, and what it said."""
+
+    guard: Guard
+    text: str
+
+
+class StampWatch:
+    """Remembers when the robot's stamps last advanced."""
+
+    def __init__(self) -> None:
+        self._stamps: tuple[int, ...] | None = None
+        self._advanced_ns = 0
+
+    def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
+        """Return (seconds since every stamp last advanced, whether one went back)."""
+        if reading is None:
+            return 0.0, False
+        before, self._stamps = self._stamps, reading.stamps_ns
+        if before is None or len(before) != len(reading.stamps_ns):
+            self._advanced_ns = now_ns
+            return 0.0, False
+        if any(new < old for new, old in zip(reading.stamps_ns, before, strict=True)):
+            self._advanced_ns = now_ns
+            return 0.0, True
+        if all(new > old for new, old in zip(reading.stamps_ns, before, strict=True)):
+            self._advanced_ns = now_ns
+        return (now_ns - self._advanced_ns) * 1e-9, False
+
+
+def tilt(quat_wxyz: FloatArray) -> float:
+    """Angle between the base's z axis and the vertical [rad] of a quaternion (4,) of about unit length."""
+    with np.errstate(invalid="ignore"):  # a broken quaternion gives NaN, and NaN passes no comparison
+        _, x, y, _ = quat_wxyz / np.linalg.norm(quat_wxyz)
+    return math.acos(float(np.clip(1.0 - 2.0 * (x * x + y * y), -1.0, 1.0)))
+
+
+def _joint_set(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.inputs.wire_fault
+
+
+def _stale_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return "no sensor message yet"
+    age_s = (s.now_ns - s.inputs.reading.received_ns) * 1e-9
+    return None if age_s <= limits.sensor_timeout_s else f"no sensor message for {age_s * 1e3:.0f} ms"
+
+
+def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.backward:
+        return "the robot's time stamp went back"
+    return None if s.frozen_s <= limits.frozen_s else f"the robot's time stamp stands still for {s.frozen_s * 1e3:.0f} ms"
+
+
+def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    reading = s.inputs.reading
+    if reading is None:
+        return None
+    sources = (
+        ("joint position", reading.position),
+        ("joint velocity", reading.velocity),
+        ("IMU attitude", reading.imu_quat_wxyz),
+        ("IMU angular velocity", reading.imu_angular_velocity_b),
+    )
+    for name, values in sources:
+        if values is not None and not np.isfinite(values).all():
+            return f"{name} is not finite: {values.tolist()}"
+    if reading.imu_quat_wxyz is not None and not 0.9 <= float(np.linalg.norm(reading.imu_quat_wxyz)) <= 1.1:
+        return f"IMU attitude is no unit quaternion: {reading.imu_quat_wxyz.tolist()}"
+    return None
+
+
+def _tilt(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None or s.inputs.reading.imu_quat_wxyz is None:
+        return None
+    angle = tilt(s.inputs.reading.imu_quat_wxyz)
+    return None if angle <= limits.max_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.max_tilt:.2f}"
+
+
+def _worst(excess: FloatArray, what: str) -> str | None:
+    """Name the joint with the largest excess above zero; entries that are NaN do not count."""
+    if not (excess > 0).any():
+        return None
+    joint = int(np.nanargmax(excess))
+    return f"{what} of joint {joint} exceeds its limit by {excess[joint]:.3g}"
+
+
+def _joint_position(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return None
+    position = s.inputs.reading.position
+    return _worst(np.maximum(joints.lower - position, position - joints.upper) - limits.position_excess, "position [rad]")
+
+
+def _joint_velocity(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return None
+    return _worst(np.abs(s.inputs.reading.velocity) - limits.velocity_factor * joints.velocity, "velocity [rad/s]")
+
+
+def _joint_effort(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return None
+    return _worst(np.abs(s.inputs.reading.effort) - limits.effort_factor * joints.effort, "torque [N m]")
+
+
+def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.late_s > limits.max_lateness_s:
+        return f"the tick started {s.late_s * 1e3:.1f} ms late"
+    return None if s.overruns <= limits.max_overruns else f"{s.overruns} ticks in a row took longer than their period"
+
+
+def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.command is None:
+        return "no operator command yet"
+    return None if s.command_age_s <= limits.heartbeat_timeout_s else f"no operator command for {s.command_age_s:.1f} s"
+
+
+def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    command = s.inputs.command
+    return None if command is None or np.isfinite(command).all() else f"operator command is not finite: {command.tolist()}"
+
+
+def _rival(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return None if s.inputs.rivals == 0 else f"{s.inputs.rivals} other publishers on the robot's command topic"
+
+
+def _finite_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return None if s.action is None or np.isfinite(s.action).all() else "the policy's action is not finite"
+
+
+def _jumping_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.target_step is None:
+        return None
+    return _worst(np.abs(s.target_step) - limits.jump_factor * (joints.upper - joints.lower), "change of target [rad]")
+
+
+POLICY_ONLY = frozenset({Mode.POLICY})
+
+INPUT_GUARDS: tuple[Guard, ...] = (
+    Guard("joint_set", _joint_set, latched=True),
+    Guard("stale_sensor", _stale_sensor),
+    Guard("sensor_stamps", _stamps),
+    Guard("finite_sensor", _finite_sensor, latched=True),
+    Guard("tilt", _tilt, latched=True),
+    Guard("joint_position", _joint_position, latched=True),
+    Guard("joint_velocity", _joint_velocity, latched=True),
+    Guard("joint_effort", _joint_effort, latched=True),
+    Guard("deadline_overrun", _overrun),
+    Guard("second_publisher", _rival),
+    Guard("operator_heartbeat", _heartbeat, modes=POLICY_ONLY),
+    Guard("finite_command", _finite_command, modes=POLICY_ONLY),
+)
+"""Checked at every tick, before anything else."""
+
+ACTION_GUARDS: tuple[Guard, ...] = (
+    Guard("finite_action", _finite_action, latched=True, modes=POLICY_ONLY),
+    Guard("jumping_action", _jumping_action, latched=True, modes=POLICY_ONLY),
+)
+"""Checked after inference, before anything is sent."""
+
+EXCEPTION = Guard("exception", lambda s, limits, joints: None, latched=True, modes=frozenset(Mode))
+"""Stands for any exception inside a tick."""
+
+
+def run_guards(guards: tuple[Guard, ...], snapshot: Snapshot, limits: SafetyLimits, joints: JointVectors) -> list[Problem]:
+    """All guards that speak up, in the table's order."""
+    said = ((guard, guard.check(snapshot, limits, joints)) for guard in guards)
+    return [Problem(guard, text) for guard, text in said if text is not None]

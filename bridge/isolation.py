@@ -1,0 +1,30 @@
+"""Keep ROS 2 on this computer unless somebody says otherwise.
+
+The ROS default sends discovery multicast to the whole network, so two people who try the same example drive each other's robot.
+`isolate` must run before anything imports rclpy; a value that the user has set always wins.
+"""
+
+from __future__ import annotations
+
+import os
+
+LOOPBACK_CYCLONE = (
+    '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces>'
+    "<AllowMulticast>false</AllowMulticast></General>"
+    '<Discovery><ParticipantIndex>auto</ParticipantIndex><Peers><Peer address="localhost"/></Peers></Discovery></Domain></CycloneDDS>'
+)
+
+
+def isolate(discovery: str | None = None) -> None:
+    """Default this process and its children to discovery on the local host.
+
+    Args:
+        discovery: `LOCALHOST` or `SUBNET`, said on the command line; None for the environment's value, or `LOCALHOST` without one.
+    """
+    if discovery is not None:
+        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = discovery
+    chosen = os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if chosen == "LOCALHOST":
+        os.environ.setdefault("CYCLONEDDS_URI", LOOPBACK_CYCLONE)
+        if os.environ.get("ROS_DISTRO") == "humble":  # the one release that knows only the older variable
+            os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")

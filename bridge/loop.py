@@ -1,0 +1,114 @@
+"""The fixed-rate loop: absolute deadlines around read -> controller -> write.
+
+A deadline is the one before plus the period, never "now plus the period", so work and jitter do not add up to drift. A tick that
+comes more than a period late runs once, and the deadlines that it slept through are counted as missed, not made up in a burst.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+
+from bridge.command import JointCommand
+from bridge.controller import Controller
+from bridge.timing import Timing
+from bridge.transports.base import Transport
+
+FAREWELL_TICKS = 5
+
+
+class ControlLoop:
+    """Runs a controller on a transport until told to stop.
+
+    Attributes:
+        timing: statistics of the ticks so far.
+    """
+
+    def __init__(self, controller: Controller, transport: Transport) -> None:
+        """Join an armed controller and an open transport."""
+        self.controller, self.transport = controller, transport
+        self.period_ns = round(controller.spec.control_dt * 1e9)
+        self.timing = Timing()
+        self.failure: BaseException | None = None
+        self._overruns_in_a_row = 0
+        self._stopping = False
+        controller.clock = transport.now_ns
+
+    def stop(self) -> None:
+        """Ask `run` to end; safe in a signal handler."""
+        self._stopping = True
+
+    def run(self, duration_s: float | None = None) -> None:
+        """Tick until `stop` or for a duration [s]; a last series of damping commands goes out on every way out.
+
+        Raises:
+            Exception: what a tick raised first, after the loop has ended; until then the robot was kept in damping.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        begin_ns = self.transport.now_ns()
+        end_ns = None if duration_s is None else begin_ns + round(duration_s * 1e9)
+        deadline_ns = begin_ns + self.period_ns
+        try:
+            while not self._stopping and (end_ns is None or deadline_ns <= end_ns):
+                self._wait(deadline_ns)
+                if not self._stopping:
+                    deadline_ns = self.tick(deadline_ns)
+        finally:
+            self._farewell()
+            gc.enable()
+            gc.unfreeze()
+        if self.failure is not None:
+            raise self.failure
+
+    def tick(self, deadline_ns: int) -> int:
+        """Do one tick that was due at `deadline_ns`. Returns the next deadline [ns]."""
+        now_ns = self.transport.now_ns()
+        late_ns = now_ns - deadline_ns
+        try:
+            inputs = self.transport.read()
+            command = self.controller.tick(now_ns, inputs, late_ns * 1e-9, self._overruns_in_a_row)
+        except Exception as error:  # whatever it was, the robot must hear damping, now and until somebody resets
+            self.failure = self.failure or error
+            command = self.controller.fail(error)
+        self._write(command)
+        missed = max(0, late_ns // self.period_ns)
+        deadline_ns += (1 + missed) * self.period_ns
+        end_ns = self.transport.now_ns()
+        over = end_ns > deadline_ns
+        self._overruns_in_a_row = self._overruns_in_a_row + 1 if over else 0
+        self.timing.missed += missed
+        self.timing.overruns += over
+        self.timing.add(late_ns, end_ns - now_ns, self.controller.inference_ns)
+        if self.timing.ticks % 50 == 0 and deadline_ns - end_ns > self.period_ns // 2:
+            gc.collect(0)  # in the slack of a tick, where it can delay nothing
+        return deadline_ns
+
+    def _wait(self, deadline_ns: int) -> None:
+        try:
+            self.transport.wait_until(deadline_ns)
+        except Exception as error:
+            self.failure = self.failure or error
+            self.controller.fail(error)
+            time.sleep(max(0, min(self.period_ns, deadline_ns - self.transport.now_ns())) * 1e-9)  # a broken wait must not spin
+
+    def _write(self, command: JointCommand) -> None:
+        try:
+            self.transport.write(command)
+            self.transport.report(self.status())
+        except Exception as error:
+            self.failure = self.failure or error
+            self.controller.fail(error)
+
+    def status(self) -> dict[str, object]:
+        """What diagnostics show: mode, problems and counters."""
+        problems = [f"{problem.guard.name}: {problem.text}" for problem in self.controller.problems]
+        counters = {"ticks": self.timing.ticks, "missed": self.timing.missed, "overruns": self.timing.overruns}
+        return {"mode": str(self.controller.mode), "problems": problems, "timing": self.timing, **counters}
+
+    def _farewell(self) -> None:
+        """Send damping a few more times at the loop's rate."""
+        for _ in range(FAREWELL_TICKS):
+            self._write(self.controller.stop())
+            self._wait(self.transport.now_ns() + self.period_ns)

@@ -1,0 +1,154 @@
+"""A robot made of MuJoCo: joint impedance control, encoders, IMU and a watchdog of its own, as a real robot's firmware has them.
+
+The firmware applies torque = kp (q* - q) + kd (dq* - dq) + effort at every physics step, clipped to the effort limit. The law is put
+into MuJoCo's actuators, so the implicit integrator treats the damping exactly as in training.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.command import JointCommand, damping
+from bridge.joints import FloatArray, JointMap
+from policies.spec import PolicySpec, RobotSpec
+
+WATCHDOG_S = 0.1
+
+
+class ModelError(ValueError):
+    """A MuJoCo model that does not have the joints and actuators of the policy's robot."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """What the robot's own sensors say, joints in the order of `PhysicsRobot.names`; units as in `bridge.reading.Reading`."""
+
+    position: FloatArray
+    velocity: FloatArray
+    effort: FloatArray
+    imu_quat_wxyz: FloatArray | None
+    imu_angular_velocity_b: FloatArray | None
+    stamp_ns: int
+
+
+class PhysicsRobot:
+    """One simulated robot.
+
+    Attributes:
+        names: joint order of `sample` and `apply`, (J,).
+        time_s: simulated time [s].
+        watchdog_trips: how often the robot has damped itself for want of commands.
+        dt: physics step [s].
+    """
+
+    def __init__(self, spec: RobotSpec, mjcf: Path, dt: float = 0.002, permute: int | None = None, key: str | None = None) -> None:
+        """Build the scene: the robot above a floor.
+
+        Args:
+            spec: joint names, limits and default pose.
+            mjcf: the robot's model; it has an actuator on each joint of the spec.
+            dt: physics step [s].
+            permute: seed of a random joint order for the wire; None for the spec's order.
+            key: keyframe to start from; None for the model's initial state with the joints in the default pose.
+        """
+        mujoco: Any = importlib.import_module("mujoco")  # only a simulated robot needs it, and only when it is made
+        if not mjcf.is_file():
+            raise FileNotFoundError(f"no robot model at {mjcf}")
+        self._mujoco: Any = mujoco
+        scene = mujoco.MjSpec.from_file(str(mjcf))
+        plane = mujoco.mjtGeom.mjGEOM_PLANE
+        scene.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=0)
+        self.model: Any = scene.compile()
+        self.model.opt.timestep = dt
+        self.data: Any = mujoco.MjData(self.model)
+        self.dt, self.time_s, self.watchdog_trips = dt, 0.0, 0
+        order = np.arange(spec.num_joints) if permute is None else np.random.default_rng(permute).permutation(spec.num_joints)
+        self.names = tuple(spec.joint_names[i] for i in order)
+        self._to_wire = JointMap(spec.joint_names, self.names)
+        missing = [name for name in self.names if mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_JOINT, name) < 0]
+        if missing:
+            raise ModelError(f"{mjcf} lacks the joints {missing}")
+        ids = [self.model.joint(name).id for name in self.names]
+        self._qpos: Any
+        self._qvel: Any
+        self._qpos, self._qvel = self.model.jnt_qposadr[ids], self.model.jnt_dofadr[ids]
+        self._actuator = np.array([self._actuator_of(joint) for joint in ids])
+        effort = self._to_wire.to_wire(np.array(spec.effort_limit))
+        self.model.actuator_forcelimited[self._actuator] = 1
+        self.model.actuator_forcerange[self._actuator] = np.stack([-effort, effort], axis=1)
+        self.model.actuator_ctrllimited[self._actuator] = 0
+        self._damping = damping(self._to_wire.to_wire(np.array(spec.kd)))
+        free = np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+        self._base = int(self.model.jnt_qposadr[free[0]]) if spec.floating_base else None
+        self._base_dof = int(self.model.jnt_dofadr[free[0]]) if spec.floating_base else None
+        if key is not None:
+            mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key(key).id)
+        else:
+            self.data.qpos[self._qpos] = self._to_wire.to_wire(np.array(spec.default_pose))
+        mujoco.mj_forward(self.model, self.data)
+        self.apply(self._damping)
+
+    def _actuator_of(self, joint: int) -> int:
+        found = np.flatnonzero((self.model.actuator_trnid[:, 0] == joint) & (self.model.actuator_trntype == 0))
+        if len(found) != 1:
+            raise ModelError(f"joint {self.model.joint(joint).name} needs exactly one actuator, it has {len(found)}")
+        return int(found[0])
+
+    def apply(self, command: JointCommand) -> None:
+        """Take a command, joints in the order of `names`; it holds until the next one or the watchdog."""
+        model, actuator = self.model, self._actuator
+        model.actuator_gainprm[actuator, 0] = command.kp
+        model.actuator_biasprm[actuator, 0] = command.kd * command.velocity + command.effort
+        model.actuator_biasprm[actuator, 1] = -command.kp
+        model.actuator_biasprm[actuator, 2] = -command.kd
+        self.data.ctrl[actuator] = command.position
+        self._commanded_s, self._damped = self.time_s, not command.drives
+
+    @property
+    def damped(self) -> bool:
+        """Whether no joint is driven to a target now."""
+        return self._damped
+
+    def step(self) -> None:
+        """Advance by `dt`; without a command for `WATCHDOG_S` the robot damps itself."""
+        if self.time_s - self._commanded_s > WATCHDOG_S and not self._damped:
+            self.apply(self._damping)
+            self.watchdog_trips += 1
+        self._mujoco.mj_step(self.model, self.data)
+        self.time_s += self.dt
+
+    def sample(self) -> Sample:
+        """Read the sensors."""
+        data = self.data
+        base, dof = self._base, self._base_dof
+        return Sample(
+            position=data.qpos[self._qpos].copy(),
+            velocity=data.qvel[self._qvel].copy(),
+            effort=data.actuator_force[self._actuator].copy(),
+            imu_quat_wxyz=None if base is None else data.qpos[base + 3 : base + 7].copy(),
+            imu_angular_velocity_b=None if dof is None else data.qvel[dof + 3 : dof + 6].copy(),
+            stamp_ns=round(self.time_s * 1e9) + 1,
+        )
+
+    def truth(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """For evaluation: base position in the world [m] (3,), base velocity (linear [m/s], angular [rad/s]) in the base frame (6,),
+        attitude wxyz (4,). A fixed base is at rest at the origin.
+        """
+        if self._base is None or self._base_dof is None:
+            return np.zeros(3), np.zeros(6), np.array([1.0, 0, 0, 0])
+        quat = self.data.qpos[self._base + 3 : self._base + 7].copy()
+        inverse, linear = np.zeros(4), np.zeros(3)
+        self._mujoco.mju_negQuat(inverse, quat)
+        self._mujoco.mju_rotVecQuat(linear, self.data.qvel[self._base_dof : self._base_dof + 3].copy(), inverse)
+        velocity = np.concatenate([linear, self.data.qvel[self._base_dof + 3 : self._base_dof + 6]])
+        return self.data.qpos[self._base : self._base + 3].copy(), velocity, quat
+
+
+def physics_dt(spec: PolicySpec, rate_hz: float) -> float:
+    """Physics step [s] that is at most 1 / rate_hz and divides the control step."""
+    return spec.control_dt / max(1, round(spec.control_dt * rate_hz))

@@ -1,0 +1,52 @@
+"""What a transport hands to the controller at each tick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bridge.joints import FloatArray
+from bridge.safety import Event
+
+
+@dataclass(slots=True)
+class Reading:
+    """The newest sensor values, joints in policy order.
+
+    Attributes:
+        position: [rad], (J,).
+        velocity: [rad/s], (J,).
+        effort: measured torque [N m], (J,); NaN where the robot reports none.
+        imu_quat_wxyz: attitude of the base in the world, (4,); None for a fixed base.
+        imu_angular_velocity_b: in the base frame [rad/s], (3,); None for a fixed base.
+        stamps_ns: the robot's own time stamp of each source message [ns].
+        received_ns: when the oldest of these messages arrived, on the loop's clock [ns].
+    """
+
+    position: FloatArray
+    velocity: FloatArray
+    effort: FloatArray
+    imu_quat_wxyz: FloatArray | None
+    imu_angular_velocity_b: FloatArray | None
+    stamps_ns: tuple[int, ...]
+    received_ns: int
+
+
+@dataclass(slots=True)
+class Inputs:
+    """Everything that came in since the tick before.
+
+    Attributes:
+        reading: newest complete reading; None before the first.
+        command: newest operator command (C,), None before the first.
+        command_ns: when it arrived [ns].
+        requests: state changes asked for, in order.
+        wire_fault: why the newest sensor message could not be mapped to the policy's joints; None if it could.
+        rivals: how many others publish to the robot's command topic.
+    """
+
+    reading: Reading | None = None
+    command: FloatArray | None = None
+    command_ns: int = 0
+    requests: tuple[Event, ...] = ()
+    wire_fault: str | None = None
+    rivals: int = 0

@@ -1,0 +1,42 @@
+"""What the control loop asks of a transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from bridge.command import JointCommand
+from bridge.reading import Inputs
+from bridge.safety import Event
+
+
+class Transport(Protocol):
+    """A robot's wire and the clock that goes with it."""
+
+    def open(self, refusal: Callable[[Event], str | None]) -> None:
+        """Connect; `refusal` says why an operator's request would be refused now."""
+        ...
+
+    def now_ns(self) -> int:
+        """Steady clock [ns]; the one that stamps `Inputs`."""
+        ...
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Let time pass until the deadline, receiving what arrives."""
+        ...
+
+    def read(self) -> Inputs:
+        """The newest inputs; requests are handed out once."""
+        ...
+
+    def write(self, command: JointCommand) -> None:
+        """Send a command to the robot."""
+        ...
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        """Publish the status; called at each tick, thins it out itself. `status` has at least `mode` and `problems`."""
+        ...
+
+    def close(self) -> None:
+        """Deliver what is under way and disconnect."""
+        ...

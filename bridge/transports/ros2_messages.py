@@ -1,0 +1,191 @@
+"""Standard ROS 2 messages to and from the bridge's arrays; both the policy node and the simulated robot use them.
+
+Message fields are not checked by default, so every number goes through `float()`. The quaternion changes order here: xyzw on the wire,
+wxyz inside. Three command interfaces, all of standard messages:
+
+- `impedance` (Float64MultiArray, self-describing): the layout's first label holds the joint names, the second the five columns;
+- `trajectory` (JointTrajectory, one point): positions by name, for a joint_trajectory_controller;
+- `forward` (Float64MultiArray): positions in the controller's own joint order, for a forward_command_controller.
+
+The last two are position interfaces. A position robot cannot be damped, so there damping means: hold the pose measured when damping began.
+"""
+
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import Float64MultiArray, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from bridge.command import JointCommand
+from bridge.joints import FloatArray, JointError, JointMap
+from bridge.physics_robot import Sample
+from policies.spec import PolicySpec
+
+INTERFACES = ("impedance", "trajectory", "forward")
+COLUMNS = "position,velocity,effort,kp,kd"
+MESSAGE_TYPES: dict[str, Any] = {"impedance": Float64MultiArray, "trajectory": JointTrajectory, "forward": Float64MultiArray}
+
+
+def stamp_ns(stamp: Any) -> int:
+    """A builtin_interfaces/Time as [ns]."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def to_stamp(time_ns: int) -> Any:
+    """[ns] as a builtin_interfaces/Time."""
+    return Time(sec=time_ns // 1_000_000_000, nanosec=time_ns % 1_000_000_000)
+
+
+def _floats(values: FloatArray) -> array[float]:
+    return array("d", np.asarray(values, np.float64).tobytes())
+
+
+def encode_sensors(sample: Sample, names: Sequence[str], time_ns: int, imu_frame: str) -> tuple[Any, Any]:
+    """A robot's sample as (JointState, Imu); Imu is None for a fixed base."""
+    stamp = to_stamp(time_ns)
+    position, velocity, effort = _floats(sample.position), _floats(sample.velocity), _floats(sample.effort)
+    joints = JointState(name=list(names), position=position, velocity=velocity, effort=effort)
+    joints.header.stamp = stamp
+    if sample.imu_quat_wxyz is None or sample.imu_angular_velocity_b is None:
+        return joints, None
+    imu = Imu()
+    imu.header.stamp, imu.header.frame_id = stamp, imu_frame
+    o, r = imu.orientation, imu.angular_velocity
+    o.w, o.x, o.y, o.z = (float(value) for value in sample.imu_quat_wxyz)
+    r.x, r.y, r.z = (float(value) for value in sample.imu_angular_velocity_b)
+    return joints, imu
+
+
+def decode_imu(imu: Any) -> tuple[FloatArray, FloatArray]:
+    """(attitude wxyz (4,), angular velocity [rad/s] (3,)) of an Imu message."""
+    o, r = imu.orientation, imu.angular_velocity
+    return np.array([o.w, o.x, o.y, o.z]), np.array([r.x, r.y, r.z])
+
+
+class JointStateDecoder:
+    """JointState messages in any joint order to vectors in policy order."""
+
+    def __init__(self, policy_names: Sequence[str], extra: Sequence[str] = ()) -> None:
+        """Expect these joints; `extra` ones may be on the wire too."""
+        self._names, self._extra, self._count = tuple(policy_names), tuple(extra), len(policy_names)
+        self._map: JointMap | None = None
+
+    def __call__(self, message: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(position [rad], velocity [rad/s], effort [N m]), (J,) each; effort is NaN where the message has none.
+
+        Raises:
+            JointError: names or sizes that do not match.
+        """
+        names = tuple(message.name)
+        if self._map is None or self._map.wire_names != names:
+            self._map = JointMap(self._names, names, self._extra)
+        position, velocity = self._map.from_wire(message.position, "position"), self._map.from_wire(message.velocity, "velocity")
+        effort = self._map.from_wire(message.effort, "effort") if len(message.effort) else np.full(self._count, np.nan)
+        return position, velocity, effort
+
+
+class CommandEncoder:
+    """Joint commands to messages of one interface."""
+
+    def __init__(self, spec: PolicySpec, interface: str, joint_order: Sequence[str] | None = None) -> None:
+        """Choose the interface.
+
+        Args:
+            spec: the contract.
+            interface: one of `INTERFACES`.
+            joint_order: the controller's joint order, for `forward`.
+
+        Raises:
+            JointError: the order is missing or is not that of the policy's joints.
+        """
+        robot = spec.robot
+        if interface == "forward" and joint_order is None:
+            raise JointError("the forward interface carries no joint names: give the controller's joint order (--joint-order)")
+        self.interface = interface
+        self._map = JointMap(robot.joint_names, joint_order or robot.joint_names)
+        self._lower, self._upper = np.array(robot.position_lower), np.array(robot.position_upper)
+        self._dt_ns = round(spec.control_dt * 1e9)
+        self._last: FloatArray | None = None
+        self._hold: FloatArray | None = None
+        self._layout = [
+            MultiArrayDimension(label=",".join(self._map.wire_names), size=robot.num_joints, stride=5 * robot.num_joints),
+            MultiArrayDimension(label=COLUMNS, size=5, stride=5),
+        ]
+
+    def __call__(self, command: JointCommand, measured: FloatArray | None) -> Any:
+        """The message to publish, or None for silence.
+
+        Args:
+            command: joints in policy order.
+            measured: newest positions [rad] (J,) in policy order; None before the first reading.
+        """
+        if self.interface == "impedance":
+            fields = (command.position, command.velocity, command.effort, command.kp, command.kd)
+            message = Float64MultiArray(data=_floats(np.stack([self._map.to_wire(field) for field in fields], axis=1)))
+            message.layout.dim = self._layout
+            return message
+        target = self._position(command, measured)
+        if target is None:
+            return None
+        positions = _floats(self._map.to_wire(target))
+        if self.interface == "forward":
+            return Float64MultiArray(data=positions)
+        point = JointTrajectoryPoint(positions=positions, time_from_start=Duration(nanosec=self._dt_ns))
+        return JointTrajectory(joint_names=list(self._map.wire_names), points=[point])
+
+    def _position(self, command: JointCommand, measured: FloatArray | None) -> FloatArray | None:
+        if command.drives:
+            self._last, self._hold = command.position, None
+        elif self._last is not None and self._hold is None:
+            usable = measured is not None and bool(np.isfinite(measured).all())
+            self._hold = np.clip(measured, self._lower, self._upper) if usable and measured is not None else self._last
+        return self._last if self._hold is None else self._hold
+
+
+class CommandDecoder:
+    """Messages of one interface to joint commands in the robot's own joint order; the robot's end of `CommandEncoder`."""
+
+    def __init__(self, names: Sequence[str], interface: str, kp: FloatArray, kd: FloatArray) -> None:
+        """Decode for a robot.
+
+        Args:
+            names: its joints, in its own order.
+            interface: one of `INTERFACES`.
+            kp, kd: gains of its own position controller, for the position interfaces, (J,) in its own order.
+        """
+        self._names, self._interface, self._kp, self._kd = tuple(names), interface, kp, kd
+        self._map: JointMap | None = None
+
+    def _from(self, wire_names: Sequence[str]) -> JointMap:
+        if self._map is None or self._map.wire_names != tuple(wire_names):
+            self._map = JointMap(self._names, wire_names)
+        return self._map
+
+    def __call__(self, message: Any) -> JointCommand:
+        """Decode.
+
+        Raises:
+            JointError: names or sizes that do not match, or a value that is not finite.
+        """
+        if self._interface == "impedance":
+            dims = message.layout.dim
+            if len(dims) != 2 or dims[1].label != COLUMNS:
+                raise JointError(f"an impedance command needs the layout labels <joint names> and {COLUMNS!r}")
+            joints = self._from(dims[0].label.split(","))
+            table = np.asarray(message.data, np.float64).reshape(len(self._names), 5)
+            command = JointCommand(*(joints.from_wire(column, "command") for column in table.T))
+        else:
+            names = self._names if self._interface == "forward" else tuple(message.joint_names)
+            values = message.data if self._interface == "forward" else message.points[0].positions
+            zero = np.zeros(len(self._names))
+            command = JointCommand(self._from(names).from_wire(values, "command"), zero, zero, self._kp, self._kd)
+        if not all(np.isfinite(v).all() for v in (command.position, command.velocity, command.effort, command.kp, command.kd)):
+            raise JointError("a command is not finite")
+        return command

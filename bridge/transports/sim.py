@@ -1,0 +1,105 @@
+"""The lock-step transport: the robot is an object in this process and time passes only when the loop waits.
+
+The control loop, the guards and the limits are those of the real robot; one second takes as long as the physics needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from bridge.command import JointCommand
+from bridge.joints import FloatArray, JointMap
+from bridge.physics_robot import Sample
+from bridge.reading import Inputs, Reading
+from bridge.safety import Event
+
+
+class Robot(Protocol):
+    """What the transport needs of a simulated robot, for example `bridge.physics_robot.PhysicsRobot`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Joint order of `sample` and `apply`."""
+        ...
+
+    @property
+    def dt(self) -> float:
+        """Duration of a step [s]."""
+        ...
+
+    def step(self) -> None:
+        """Advance by `dt`."""
+        ...
+
+    def sample(self) -> Sample:
+        """Read the sensors."""
+        ...
+
+    def apply(self, command: JointCommand) -> None:
+        """Take a command that holds until the next."""
+        ...
+
+
+class SimTransport:
+    """Implements `bridge.transports.base.Transport`.
+
+    Attributes:
+        robot: the robot.
+        command: operator's command (C,), refreshed at each tick; None for no operator.
+        requests: append an `Event` to ask for a state change.
+        on_tick: called with each status, for example to record or to change `command`.
+    """
+
+    def __init__(self, robot: Robot, joint_names: Sequence[str], command: FloatArray | None = None) -> None:
+        """Connect to `robot` for a policy whose joints are `joint_names`."""
+        self.robot, self.command = robot, command
+        self.requests: list[Event] = []
+        self.on_tick: Callable[[Mapping[str, Any]], None] | None = None
+        self._map = JointMap(joint_names, robot.names)
+        self._step_ns = round(robot.dt * 1e9)
+        self._now_ns = 0
+
+    def open(self, refusal: Callable[[Event], str | None]) -> None:
+        """Nothing to connect."""
+
+    def now_ns(self) -> int:
+        """Simulated time [ns]."""
+        return self._now_ns
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Step the physics up to the deadline."""
+        while self._now_ns + self._step_ns <= deadline_ns:
+            self.robot.step()
+            self._now_ns += self._step_ns
+
+    def read(self) -> Inputs:
+        """Sample the robot now."""
+        sample, mapped = self.robot.sample(), self._map.from_wire
+        requests, self.requests = tuple(self.requests), []
+        reading = Reading(
+            mapped(sample.position, "position"),
+            mapped(sample.velocity, "velocity"),
+            mapped(sample.effort, "effort"),
+            sample.imu_quat_wxyz,
+            sample.imu_angular_velocity_b,
+            (sample.stamp_ns,),
+            self._now_ns,
+        )
+        return Inputs(reading, None if self.command is None else np.asarray(self.command, np.float64), self._now_ns, requests)
+
+    def write(self, command: JointCommand) -> None:
+        """Hand the command to the robot in its own order."""
+        to_wire = self._map.to_wire
+        fields = (command.position, command.velocity, command.effort, command.kp, command.kd)
+        self.robot.apply(JointCommand(*(to_wire(field) for field in fields)))
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        """Call `on_tick`."""
+        if self.on_tick is not None:
+            self.on_tick(status)
+
+    def close(self) -> None:
+        """Nothing to disconnect."""

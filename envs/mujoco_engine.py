@@ -1,0 +1,111 @@
+"""The default engine: C MuJoCo's batch API, worlds as rows of live arrays, stepped on a thread pool.
+
+The pool's threads and torch's OpenMP threads never run at the same time: `step` blocks, so phases alternate.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.batch import Batch, SimulationError
+
+log = logging.getLogger(__name__)
+
+
+class MujocoEngine:
+    """`mujoco.batch.Batch` behind the `Engine` face; see `envs.physics.Engine`."""
+
+    name = "mujoco"
+
+    def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
+        self.model = model
+        self.num_worlds = num_worlds
+        self.device = torch.device("cpu")
+        self.failure_count = 0
+        self._batch = Batch(model, num_worlds, num_threads)
+        self._live = {name: self._batch.bind(name) for name in ("qpos", "qvel", "ctrl", "sensordata", "qacc_warmstart")}
+        self._forces = None
+        self._tensors = ("qpos", "qvel", "sensordata")
+        self.qpos = torch.zeros(num_worlds, model.nq)
+        self.qvel = torch.zeros(num_worlds, model.nv)
+        self.sensordata = torch.zeros(num_worlds, model.nsensordata)
+        self._failed = np.zeros(num_worlds, bool)
+        self._warnings_seen = self._warnings()
+        self._expanded: dict[str, np.ndarray] = {}
+        self._batch.reset()
+        self._read()
+
+    def _warnings(self) -> np.ndarray:
+        return self._batch.warning[..., 1].sum(axis=1)
+
+    def _read(self) -> None:
+        for name in self._tensors:
+            np.copyto(getattr(self, name).numpy(), self._live[name], casting="same_kind")
+
+    def step(self, ctrl: torch.Tensor) -> None:
+        controls = ctrl.numpy()
+        live = self._live["ctrl"]
+        for substep in range(controls.shape[1]):
+            live[:] = controls[:, substep]
+            try:
+                self._batch.step()
+            except SimulationError as error:
+                self._failed[error.ids] = True
+        self._read()
+        self._note_failures()
+
+    def _note_failures(self) -> None:
+        warnings = self._warnings()
+        bad = warnings > self._warnings_seen
+        self._warnings_seen = warnings
+        finite = torch.isfinite(self.qpos.sum(1) + self.qvel.sum(1) + self.sensordata.sum(1)).numpy()
+        self._failed |= bad | ~finite
+        if self._failed.any():
+            fresh = np.flatnonzero(self._failed)
+            self.failure_count += len(fresh)
+            log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, fresh[0])
+            # what a failed world shows until it is reset is finite, so that no reduction over worlds is poisoned
+            for tensor in (self.qpos, self.qvel, self.sensordata):
+                tensor[fresh] = torch.nan_to_num(tensor[fresh], nan=0.0, posinf=0.0, neginf=0.0)
+
+    def failures(self) -> torch.Tensor:
+        return torch.from_numpy(self._failed.copy())
+
+    def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        rows = ids.numpy()
+        self._batch.reset(ids=rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self._live["qpos"][rows] = qpos.numpy()
+        self._live["qvel"][rows] = qvel.numpy()
+        self._batch.forward(ids=rows)
+        self._live["qacc_warmstart"][rows] = 0.0
+        self._failed[rows] = False
+        self._warnings_seen = self._warnings()
+        for name in self._tensors:
+            getattr(self, name).numpy()[rows] = self._live[name][rows]
+
+    def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        self._live["qvel"][ids.numpy()] = qvel.numpy()
+        self.qvel[ids] = qvel
+
+    def _expand(self, name: str) -> np.ndarray:
+        if name not in self._expanded:
+            self._expanded[name] = self._batch.expand(name)
+        return self._expanded[name]
+
+    def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
+        array = self._expand(name)
+        array[ids.numpy()] = values.numpy().reshape(len(ids), *array.shape[1:])
+
+    def field(self, name: str) -> torch.Tensor:
+        return torch.from_numpy(np.array(self._expand(name), dtype=np.float32))
+
+    def set_const(self, ids: torch.Tensor) -> None:
+        self._batch.set_const(ids=ids.numpy())
+
+    def set_external_force(self, force: torch.Tensor | None) -> None:
+        if self._forces is None:
+            self._forces = self._batch.bind("xfrc_applied")
+        self._forces[:] = 0.0 if force is None else force.numpy()

@@ -1,0 +1,111 @@
+"""What a physics engine is: N worlds of one model that are stepped together, behind one face.
+
+Tasks talk to `Engine` and to nothing else, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`) or
+the precise single-world gate (`precise_engine`). All tensors are torch float32 on `device`; they are persistent, refreshed in place.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import mujoco
+import torch
+
+
+class Engine(Protocol):
+    """N worlds of one model.
+
+    Attributes:
+        name: `mujoco`, `warp` or `precise`.
+        model: the nominal model on the host.
+        num_worlds: N.
+        device: where the tensors live.
+        qpos: (N, nq).
+        qvel: (N, nv).
+        sensordata: (N, nsensordata). As with `mj_step` it belongs to the start of the last physics step, qpos and qvel to its end.
+        failure_count: worlds that failed since the engine was made.
+    """
+
+    name: str
+    model: mujoco.MjModel
+    num_worlds: int
+    device: torch.device
+    qpos: torch.Tensor
+    qvel: torch.Tensor
+    sensordata: torch.Tensor
+    failure_count: int
+
+    def step(self, ctrl: torch.Tensor) -> None:
+        """Advance D physics steps; substep k applies ctrl[:, k]. ctrl: (N, D, nu)."""
+        ...
+
+    def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put worlds `ids` (n,) into a state (n, nq), (n, nv), forget their past and failure, and make sensordata current."""
+        ...
+
+    def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Overwrite the velocity (n, nv) of worlds `ids`: a kick."""
+        ...
+
+    def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
+        """Give worlds `ids` their own values (n, ...) of a model field, e.g. `geom_friction` or `opt.gravity`."""
+        ...
+
+    def field(self, name: str) -> torch.Tensor:
+        """A copy of a model field of all worlds, (N, ...)."""
+        ...
+
+    def set_const(self, ids: torch.Tensor) -> None:
+        """Recompute the constants of worlds `ids` that depend on masses, inertias and positions."""
+        ...
+
+    def set_external_force(self, force: torch.Tensor | None) -> None:
+        """Force and torque [N, N m] on each body in the world frame, (N, nbody, 6), held until changed; None for none."""
+        ...
+
+    def failures(self) -> torch.Tensor:
+        """Worlds (N,) bool whose last step raised a MuJoCo error or warning or left a number that is not finite."""
+        ...
+
+
+class EngineError(RuntimeError):
+    """A physics engine that is unknown, not installed or asked for what it cannot do."""
+
+
+ENGINES = ("mujoco", "warp", "precise")
+
+
+def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str = "cpu", num_threads: int = 0) -> Engine:
+    """Make an engine by name.
+
+    Args:
+        name: one of `ENGINES`.
+        model: the nominal model.
+        num_worlds: N.
+        device: `cpu`, or `cuda` for warp.
+        num_threads: simulation threads of the C engines; 0 means all cores.
+
+    Raises:
+        EngineError: unknown name, or a device that the engine does not have.
+    """
+    if name in ("mujoco", "precise") and device != "cpu":
+        raise EngineError(f"engine {name!r} runs on the cpu, not on {device!r}; valid there: --engine=warp")
+    if name == "mujoco":
+        from envs.mujoco_engine import MujocoEngine
+
+        return MujocoEngine(model, num_worlds, num_threads)
+    if name == "precise":
+        from envs.precise_engine import PreciseEngine
+
+        return PreciseEngine(model, num_worlds, num_threads)
+    if name == "warp":
+        from envs.warp_engine import WarpEngine
+
+        return WarpEngine(model, num_worlds, device)
+    raise EngineError(f"unknown engine {name!r}; valid: {', '.join(ENGINES)}")
+
+
+def sensor_slice(model: mujoco.MjModel, name: str) -> slice:
+    """Where a named sensor's values stand in `sensordata`."""
+    sensor = model.sensor(name)
+    return slice(int(sensor.adr[0]), int(sensor.adr[0] + sensor.dim[0]))

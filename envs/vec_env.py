@@ -1,0 +1,372 @@
+"""The batched environment: what all tasks share, from action to observation.
+
+One control step: action -> joint targets (`policies.observation.joint_targets`, the same arithmetic as on the robot) -> delay and
+encoder offset -> D physics steps -> terminations and rewards of the task -> reset of the worlds that ended -> observation.
+
+A world that ends is reset within the same step (Gymnasium's SAME_STEP autoreset). `Step.final_privileged` and `Step.final_policy` are
+the observations before that reset, so that a truncated episode bootstraps from the state it was truncated in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Literal
+
+import mujoco
+import torch
+
+from envs.physics import Engine, make_engine
+from envs.randomization import FieldRandomizer, RandomizationCfg, Range
+from envs.robots.robot import Robot
+from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
+from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvCfg:
+    """What every task has.
+
+    Attributes:
+        num_worlds: worlds stepped together, N.
+        engine: physics engine.
+        device: `cpu`, or `cuda` with the warp engine.
+        num_threads: simulation threads, 0 for all cores.
+        seed: of everything random in the environment.
+        control_dt: time between actions [s].
+        decimation: physics steps a control step.
+        episode_s: length after which an episode is truncated [s].
+        randomization: see `envs.randomization`.
+    """
+
+    num_worlds: int = 1024
+    engine: Literal["mujoco", "warp", "precise"] = "mujoco"
+    device: str = "cpu"
+    num_threads: int = 0
+    seed: int = 0
+    control_dt: float = 0.02
+    decimation: int = 4
+    episode_s: float = 20.0
+    randomization: RandomizationCfg = field(default_factory=RandomizationCfg)
+
+
+@dataclass(slots=True)
+class Step:
+    """What one control step gives; (N, ...) each.
+
+    Attributes:
+        policy: what the robot can sense, with noise and delay, (N, O).
+        privileged: clean observation and the simulator's knowledge, (N, P).
+        reward: (N,).
+        terminated: the task ended: fallen, or physics failed, (N,) bool.
+        truncated: time was up, (N,) bool.
+        final_policy, final_privileged: observations before the reset of ended worlds; equal to the above elsewhere.
+    """
+
+    policy: torch.Tensor
+    privileged: torch.Tensor
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    final_policy: torch.Tensor
+    final_privileged: torch.Tensor
+
+
+class VecEnv(ABC):
+    """N worlds of a task. Tasks implement the abstract methods; everything is a batched tensor on `device`.
+
+    Attributes:
+        cfg: the task's config.
+        robot: the robot.
+        engine: the physics.
+        spec: the contract that policies trained here carry.
+        command: (N, C).
+        action: the last action of each world (raw network output), (N, J).
+        metrics: name -> mean over worlds in the last step; rewards as `reward/<term>` per second.
+    """
+
+    clock_hz: float = 0.0
+
+    def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
+        self.cfg, self.robot, self.task_name = cfg, robot, task_name
+        model = self.build_model()
+        model.opt.timestep = cfg.control_dt / cfg.decimation
+        self.engine: Engine = make_engine(cfg.engine, model, cfg.num_worlds, cfg.device, cfg.num_threads)
+        self.device = self.engine.device
+        self.num_worlds = cfg.num_worlds
+        self.generator = torch.Generator(device=self.device)
+        self.generator.manual_seed(cfg.seed)
+        self.metrics: dict[str, torch.Tensor] = {}
+        self._reward_terms: dict[str, torch.Tensor] = {}
+
+        joints = len(robot.joints)
+        self.qpos_ids = torch.tensor([int(model.joint(name).qposadr[0]) for name in robot.joints], device=self.device)
+        self.dof_ids = torch.tensor([int(model.joint(name).dofadr[0]) for name in robot.joints], device=self.device)
+        self._joint_slice = _contiguous(self.qpos_ids), _contiguous(self.dof_ids)
+        self.spec = self.make_spec()
+        self._constants = ActionConstants.of(self.spec, self.tensor)
+        self.default_pose = self._constants.default_pose
+        self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in self.spec.observation])
+        self._noise *= cfg.randomization.noise
+
+        n = self.num_worlds
+        self.action = torch.zeros(n, joints, device=self.device)
+        self.previous_action = torch.zeros_like(self.action)
+        self.target = torch.zeros_like(self.action)
+        self._ctrl = torch.zeros(n, cfg.decimation, joints, device=self.device)
+        self._substeps = torch.arange(cfg.decimation, device=self.device)
+        self.command = torch.zeros(n, self.num_commands, device=self.device)
+        self.episode_steps = torch.zeros(n, dtype=torch.long, device=self.device)
+        self.max_steps = round(cfg.episode_s / cfg.control_dt)
+        self._clock_offset = 0  # episodes start in phase 0, as on the robot
+        self.joint_offset = torch.zeros(n, joints, device=self.device)
+        self._observation_age = torch.zeros(n, 1, device=self.device)
+        self._action_delay = torch.zeros(n, 1, device=self.device)
+        self._push_in_s = torch.full((n,), float("inf"), device=self.device)
+        self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
+        self._everywhere = torch.arange(n, device=self.device)
+        self._draw_startup()
+        self._previous: Sensors | None = None
+
+    # what a task says ------------------------------------------------------------------------------------------------
+
+    def build_model(self) -> mujoco.MjModel:
+        """The scene: by default the robot above a floor."""
+        return self.robot.scene().compile()
+
+    @property
+    @abstractmethod
+    def num_commands(self) -> int:
+        """C."""
+
+    @abstractmethod
+    def observation_terms(self) -> tuple[ObservationTerm, ...]:
+        """The terms of the policy's observation, in order."""
+
+    @abstractmethod
+    def action_spec(self) -> ActionSpec:
+        """The action law."""
+
+    @abstractmethod
+    def command_spec(self) -> CommandSpec:
+        """The command's meaning and range."""
+
+    @abstractmethod
+    def reset_worlds(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Initial qpos (n, nq), qvel (n, nv) of worlds `ids`; also clears the task's own per-world buffers."""
+
+    @abstractmethod
+    def resample_commands(self, ids: torch.Tensor) -> None:
+        """Draw new commands for worlds `ids`."""
+
+    @abstractmethod
+    def update_state(self) -> None:
+        """Derive what rewards and observations share from qpos, qvel, sensordata; called after physics and after resets."""
+
+    @abstractmethod
+    def rewards(self) -> dict[str, torch.Tensor]:
+        """Weighted reward terms (N,) a second."""
+
+    @abstractmethod
+    def terminations(self) -> torch.Tensor:
+        """Worlds (N,) bool whose task has ended."""
+
+    @abstractmethod
+    def privileged_extras(self) -> torch.Tensor:
+        """What only the simulator knows (N, E), beside the clean observation."""
+
+    def before_commands(self) -> None:  # noqa: B027 (a hook that most tasks leave empty)
+        """Called each step before rewards, for timers of the task."""
+
+    # the contract ----------------------------------------------------------------------------------------------------
+
+    def make_spec(self) -> PolicySpec:
+        """The contract of this task with this configuration."""
+        return PolicySpec(
+            task=self.task_name,
+            robot=self.robot.spec(),
+            observation=self.observation_terms(),
+            action=self.action_spec(),
+            command=self.command_spec(),
+            control_dt=self.cfg.control_dt,
+            decimation=self.cfg.decimation,
+            clock_hz=self.clock_hz,
+        )
+
+    def tensor(self, values: tuple[float, ...] | list[float]) -> torch.Tensor:
+        """A float32 tensor on the environment's device."""
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    # sensing ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def joint_position(self) -> torch.Tensor:
+        """True joint positions [rad], (N, J)."""
+        return self.engine.qpos[:, self._joint_slice[0]]
+
+    @property
+    def joint_velocity(self) -> torch.Tensor:
+        """True joint velocities [rad/s], (N, J)."""
+        return self.engine.qvel[:, self._joint_slice[1]]
+
+    def sensors(self) -> Sensors:
+        """What the robot senses now: encoder offsets on, noise and delay off."""
+        floating = self.robot.floating_base
+        return Sensors(
+            joint_position=self.joint_position + self.joint_offset,
+            joint_velocity=self.joint_velocity.clone(),
+            command=self.command,
+            last_action=self.action,
+            imu_quat_wxyz=self.engine.qpos[:, 3:7].clone() if floating else None,
+            imu_angular_velocity_b=self.engine.qvel[:, 3:6].clone() if floating else None,
+            joint_target=self.target,
+            clock=self._clock() if self.spec.clock_hz else None,
+        )
+
+    def _clock(self) -> torch.Tensor:
+        self.phase = clock_phase(self.episode_steps + self._clock_offset, self.spec)
+        return torch.stack([torch.sin(self.phase), torch.cos(self.phase)], dim=1)
+
+    def _delayed(self, now: Sensors, before: Sensors) -> Sensors:
+        def mix(new: torch.Tensor | None, old: torch.Tensor | None) -> torch.Tensor | None:
+            return None if new is None or old is None else torch.lerp(new, old, self._observation_age)
+
+        return Sensors(
+            joint_position=mix(now.joint_position, before.joint_position),
+            joint_velocity=mix(now.joint_velocity, before.joint_velocity),
+            command=now.command,
+            last_action=now.last_action,
+            imu_quat_wxyz=mix(now.imu_quat_wxyz, before.imu_quat_wxyz),
+            imu_angular_velocity_b=mix(now.imu_angular_velocity_b, before.imu_angular_velocity_b),
+            joint_target=now.joint_target,
+            clock=now.clock,
+        )
+
+    def read(self) -> Sensors:
+        """What the policy is given: the sensors of this step at their age, before noise is added."""
+        now = self.sensors()
+        return now if self._previous is None else self._delayed(now, self._previous)
+
+    def _observe(self) -> tuple[torch.Tensor, torch.Tensor]:
+        clean = observe(self.sensors(), self.spec, self.default_pose)
+        privileged = torch.cat([clean, self.privileged_extras()], dim=1)
+        given = observe(self.read(), self.spec, self.default_pose)
+        if self.cfg.randomization.noise > 0:
+            uniform = torch.rand(given.shape, generator=self.generator, device=self.device)
+            given = given + (2 * uniform - 1) * self._noise
+        return given, privileged
+
+    # stepping --------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def reset(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Start all worlds anew. Returns the policy's observation (N, O) and the privileged one (N, P)."""
+        self._reset_worlds(self._everywhere)
+        self.update_state()
+        self._previous = None
+        observation = self._observe()
+        self._previous = self.sensors()
+        return observation
+
+    @torch.no_grad()
+    def step(self, action: torch.Tensor) -> Step:
+        """Advance one control step with raw actions (N, J)."""
+        self.previous_action, self.action = self.action, action
+        self._write_controls(action)
+        self.engine.step(self._ctrl)
+        self.episode_steps += 1
+        self.update_state()
+        failed = self.engine.failures()
+        terminated = self.terminations() | failed
+        truncated = (self.episode_steps >= self.max_steps) & ~terminated
+        self.before_commands()
+        self._reward_terms = self.rewards()
+        reward = torch.stack(list(self._reward_terms.values())).sum(0) * self.cfg.control_dt
+        reward = torch.where(failed, torch.zeros_like(reward), reward)
+        ended = terminated | truncated
+        final_policy, final_privileged = self._observe()
+        policy, privileged = final_policy, final_privileged
+        self._previous = self.sensors()
+        ids = ended.nonzero()[:, 0]
+        if len(ids):
+            self._reset_worlds(ids)
+            self.update_state()
+            self._forget(ids)
+            fresh_policy, fresh_privileged = self._observe()
+            policy, privileged = final_policy.clone(), final_privileged.clone()
+            policy[ids], privileged[ids] = fresh_policy[ids], fresh_privileged[ids]
+        self._push()
+        return Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged)
+
+    def reward_means(self) -> dict[str, float]:
+        """Mean over worlds of each reward term of the last step, a second."""
+        return {name: float(value.mean()) for name, value in self._reward_terms.items()}
+
+    def _write_controls(self, action: torch.Tensor) -> None:
+        new = joint_targets(action, self.target, self.spec, self._constants)
+        late = (self._substeps < self._action_delay)[..., None]
+        torch.where(late, (self.target - self.joint_offset)[:, None], (new - self.joint_offset)[:, None], out=self._ctrl)
+        self.target = new
+
+    def _forget(self, ids: torch.Tensor) -> None:
+        """After a reset, the reading before is the present one."""
+        now, before = self.sensors(), self._previous
+        assert before is not None
+        for name in ("joint_position", "joint_velocity", "imu_quat_wxyz", "imu_angular_velocity_b"):
+            value = getattr(before, name)
+            if value is not None:
+                value[ids] = getattr(now, name)[ids]
+
+    def _reset_worlds(self, ids: torch.Tensor) -> None:
+        self.randomizer.reset(ids)
+        self._draw(ids, "reset")
+        qpos, qvel = self.reset_worlds(ids)
+        self.engine.write_state(ids, qpos, qvel)
+        self.episode_steps[ids] = 0
+        self.action = self.action.clone()
+        self.action[ids] = 0.0
+        self.previous_action[ids] = 0.0
+        self.target = self.target.clone()
+        self.target[ids] = qpos[:, self._joint_slice[0]] + self.joint_offset[ids]
+        self.resample_commands(ids)
+
+    def _draw_startup(self) -> None:
+        self._draw(self._everywhere, "startup")
+
+    def _draw(self, ids: torch.Tensor, when: str) -> None:
+        """Entries of the randomization table that are no model field."""
+        table = self.cfg.randomization
+        step = self.cfg.control_dt
+        for entry, buffer, unit in (
+            (table.joint_offset, self.joint_offset, 1.0),
+            (table.observation_delay_s, self._observation_age, step),
+            (table.action_delay_s, self._action_delay, step / self.cfg.decimation),
+        ):
+            if entry is not None and entry.when == when:
+                buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit
+        if when == "reset" and table.push_interval_s is not None:
+            self._push_in_s[ids] = table.push_interval_s.sample((len(ids),), self.generator)
+
+    def _push(self) -> None:
+        table = self.cfg.randomization
+        if table.push_velocity is None or table.push_interval_s is None or not self.robot.floating_base:
+            return
+        self._push_in_s -= self.cfg.control_dt
+        ids = (self._push_in_s <= 0).nonzero()[:, 0]
+        if len(ids):
+            velocity = self.engine.qvel[ids].clone()
+            velocity[:, :2] += table.push_velocity.sample((len(ids), 2), self.generator)
+            self.engine.set_velocity(ids, velocity)
+            self._push_in_s[ids] = table.push_interval_s.sample((len(ids),), self.generator)
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Draw uniformly from [low, high]."""
+    return Range(low=low, high=high).sample(shape, generator)
+
+
+def _contiguous(ids: torch.Tensor) -> slice | torch.Tensor:
+    """The ids as a slice where they are one run: a view instead of a copy."""
+    first = int(ids[0])
+    run = torch.arange(first, first + len(ids), device=ids.device)
+    return slice(first, first + len(ids)) if torch.equal(ids, run) else ids

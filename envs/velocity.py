@@ -1,0 +1,275 @@
+"""Velocity tracking on flat ground: follow a commanded planar velocity and yaw rate, standing still when asked to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from envs.physics import sensor_slice
+from envs.randomization import RandomizationCfg, Range
+from envs.robots.robot import Robot
+from envs.vec_env import EnvCfg, VecEnv, uniform
+from policies.observation import projected_gravity
+from policies.spec import ActionSpec, CommandSpec, ObservationTerm
+
+CONTACT_THRESHOLD = 1.0  # N: a foot that is loaded more than this is on the ground
+
+
+@dataclass(frozen=True, kw_only=True)
+class VelocityCommandCfg:
+    """Commands are drawn uniformly and held.
+
+    Attributes:
+        vx, vy: ranges of the planar velocity in the base frame [m/s].
+        yaw_rate: range [rad/s].
+        standing: share of commands that are exactly zero.
+        hold_s: range of the time that a command is held [s].
+    """
+
+    vx: tuple[float, float] = (-1.0, 1.0)
+    vy: tuple[float, float] = (-0.6, 0.6)
+    yaw_rate: tuple[float, float] = (-1.0, 1.0)
+    standing: float = 0.1
+    hold_s: tuple[float, float] = (4.0, 10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VelocityRewardCfg:
+    """Weights of the reward terms, a second; the sign lives here.
+
+    Attributes:
+        track_velocity: exp(-|v_xy - command|^2 / sigma^2).
+        track_yaw_rate: exp(-(w_z - command)^2 / sigma^2).
+        track_sigma: scale of both errors [m/s, rad/s].
+        vertical_velocity: v_z^2.
+        roll_pitch_rate: |w_xy|^2.
+        tilt: |g_xy|^2 of projected gravity.
+        height: (base height - standing height)^2.
+        action_rate: |a_t - a_{t-1}|^2.
+        torque: sum of squared torques.
+        gait: exp(-sum over feet of (foot height - reference)^2 / sigma^2), the reference being a trot in time with the clock.
+        gait_sigma: scale of that error [m].
+        swing_height: height of the reference at mid-swing [m].
+        foot_slip: squared planar speed of loaded feet.
+        pose: squared deviation of the joints from the default pose.
+        stand_still: absolute deviation from the default pose while the command is zero.
+        joint_limit: how far joints are beyond 95 % of their range.
+        fall: given once when the episode terminates (not a rate).
+    """
+
+    track_velocity: float = 2.0
+    track_yaw_rate: float = 1.0
+    track_sigma: float = 0.5
+    vertical_velocity: float = -0.5
+    roll_pitch_rate: float = -0.05
+    tilt: float = -1.0
+    height: float = -5.0
+    action_rate: float = -0.01
+    torque: float = -0.0001
+    gait: float = 1.0
+    gait_sigma: float = 0.08
+    swing_height: float = 0.08
+    foot_slip: float = -0.05
+    pose: float = -0.05
+    stand_still: float = -0.2
+    joint_limit: float = -1.0
+    fall: float = -2.0
+
+
+def velocity_randomization() -> RandomizationCfg:
+    """The table for legged robots."""
+    return RandomizationCfg(
+        friction=Range(low=0.5, high=2.0),
+        mass=Range(low=0.85, high=1.15, when="startup"),
+        payload=Range(low=-1.0, high=2.0, operation="add", when="startup"),
+        center_of_mass=Range(low=-0.03, high=0.03, operation="add", when="startup"),
+        motor_strength=Range(low=0.85, high=1.15),
+        kp=Range(low=0.9, high=1.1),
+        kd=Range(low=0.9, high=1.1),
+        joint_damping=Range(low=0.3, high=4.0, distribution="log_uniform"),
+        joint_armature=Range(low=0.9, high=1.1, when="startup"),
+        gravity=Range(low=-0.3, high=0.3, operation="add"),
+        joint_offset=Range(low=-0.035, high=0.035, operation="set"),
+        observation_delay_s=Range(low=0.0, high=0.01, operation="set"),
+        action_delay_s=Range(low=0.0, high=0.01, operation="set"),
+        push_velocity=Range(low=-0.5, high=0.5, operation="add"),
+        push_interval_s=Range(low=5.0, high=10.0, operation="set"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VelocityCfg(EnvCfg):
+    """Config of a velocity task; see the parts.
+
+    Attributes:
+        command: what is asked.
+        reward: what is rewarded.
+        clock_hz: rate of the trot, two beats a turn.
+        max_tilt: base tilt that ends the episode [rad].
+        min_height: base height that ends the episode [m].
+    """
+
+    command: VelocityCommandCfg = field(default_factory=VelocityCommandCfg)
+    reward: VelocityRewardCfg = field(default_factory=VelocityRewardCfg)
+    randomization: RandomizationCfg = field(default_factory=velocity_randomization)
+    clock_hz: float = 2.0
+    max_tilt: float = 1.0
+    min_height: float = 0.12
+
+
+class VelocityEnv(VecEnv):
+    """A legged robot follows velocity commands on a plane.
+
+    Attributes:
+        velocity_b: base linear velocity in the base frame [m/s], (N, 3).
+        angular_velocity_b: [rad/s], (N, 3).
+        gravity_b: direction of gravity in the base frame, (N, 3).
+        foot_contact: (N, F) bool.
+    """
+
+    cfg: VelocityCfg
+
+    def __init__(self, cfg: VelocityCfg, robot: Robot, task_name: str) -> None:
+        self.clock_hz = cfg.clock_hz
+        super().__init__(cfg, robot, task_name)
+        model = self.engine.model
+        feet = len(robot.feet)
+        self._touch = slice(sensor_slice(model, f"{robot.feet[0]}_touch").start, sensor_slice(model, f"{robot.feet[-1]}_touch").stop)
+        self._foot_phase = torch.tensor([0.0 if foot in ("FR", "RL") else torch.pi for foot in robot.feet], device=self.device)
+        first, last = robot.feet[0], robot.feet[-1]
+        self._foot_position = slice(sensor_slice(model, f"{first}_position").start, sensor_slice(model, f"{last}_position").stop)
+        self._foot_velocity = slice(sensor_slice(model, f"{first}_velocity").start, sensor_slice(model, f"{last}_velocity").stop)
+        torque_names = [name.removesuffix("_joint") + "_torque" for name in robot.joints]
+        self._torque = slice(sensor_slice(model, torque_names[0]).start, sensor_slice(model, torque_names[-1]).stop)
+        self._foot_radius = float(model.geom(f"{first}_foot").size[0])
+        n = self.num_worlds
+        self._command_left_s = torch.zeros(n, device=self.device)
+        self.air_time_s = torch.zeros(n, feet, device=self.device)
+        self._stand = torch.tensor(model.key("stand").qpos, dtype=torch.float32, device=self.device)
+        lower, upper = self._constants.lower, self._constants.upper
+        middle, half = (lower + upper) / 2, (upper - lower) / 2
+        self._soft_lower, self._soft_upper = middle - 0.95 * half, middle + 0.95 * half
+
+    @property
+    def num_commands(self) -> int:
+        return 3
+
+    def observation_terms(self) -> tuple[ObservationTerm, ...]:
+        joints = len(self.robot.joints)
+        delay = self.cfg.randomization.observation_delay_s
+        delay_s = 0.0 if delay is None else delay.high
+        return (
+            ObservationTerm(name="base_angular_velocity", dim=3, unit="rad/s", frame="base", noise=0.2, delay_s=delay_s),
+            ObservationTerm(name="projected_gravity", dim=3, unit="1", frame="base", noise=0.05, delay_s=delay_s),
+            ObservationTerm(name="command", dim=3, unit="m/s, m/s, rad/s", frame="command"),
+            ObservationTerm(name="joint_position", dim=joints, unit="rad", frame="joint", noise=0.02, delay_s=delay_s),
+            ObservationTerm(name="joint_velocity", dim=joints, unit="rad/s", frame="joint", noise=1.0, delay_s=delay_s),
+            ObservationTerm(name="last_action", dim=joints, unit="1", frame="action", clip=5.0),
+            ObservationTerm(name="clock", dim=2, unit="1", frame="base"),
+        )
+
+    def action_spec(self) -> ActionSpec:
+        delay = self.cfg.randomization.action_delay_s
+        scale = self.robot.action_scale
+        return ActionSpec(mode="position_offset", scale=scale, clip=5.0, delay_s=0.0 if delay is None else delay.high)
+
+    def command_spec(self) -> CommandSpec:
+        ranges = (self.cfg.command.vx, self.cfg.command.vy, self.cfg.command.yaw_rate)
+        return CommandSpec(
+            name="velocity", labels=("vx", "vy", "yaw_rate"), lower=tuple(r[0] for r in ranges), upper=tuple(r[1] for r in ranges)
+        )
+
+    def reset_worlds(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        n, generator = len(ids), self.generator
+        qpos = self._stand.repeat(n, 1)
+        qpos[:, 2] += uniform(0.0, 0.03, (n,), generator)
+        yaw = uniform(-torch.pi, torch.pi, (n,), generator)
+        qpos[:, 3], qpos[:, 6] = torch.cos(yaw / 2), torch.sin(yaw / 2)
+        qpos[:, self._joint_slice[0]] += uniform(-0.1, 0.1, (n, len(self.robot.joints)), generator)
+        qvel = torch.zeros(n, self.engine.model.nv, device=self.device)
+        qvel[:, :3] = uniform(-0.3, 0.3, (n, 3), generator)
+        qvel[:, 3:6] = uniform(-0.3, 0.3, (n, 3), generator)
+        self.air_time_s[ids] = 0.0
+        return qpos, qvel
+
+    def resample_commands(self, ids: torch.Tensor) -> None:
+        cfg, n = self.cfg.command, len(ids)
+        draw = torch.stack([uniform(*r, (n,), self.generator) for r in (cfg.vx, cfg.vy, cfg.yaw_rate)], dim=1)
+        moving = uniform(0.0, 1.0, (n, 1), self.generator) >= cfg.standing
+        self.command = self.command.clone()
+        self.command[ids] = draw * moving
+        self._command_left_s[ids] = uniform(*cfg.hold_s, (n,), self.generator)
+
+    def update_state(self) -> None:
+        engine = self.engine
+        quat = engine.qpos[:, 3:7]
+        self.velocity_b = rotate_inverse(quat, engine.qvel[:, :3])
+        self.angular_velocity_b = engine.qvel[:, 3:6]
+        self.gravity_b = projected_gravity(quat)
+        data = engine.sensordata
+        n, feet = self.num_worlds, len(self.robot.feet)
+        self.foot_force = data[:, self._touch]
+        self.foot_contact = self.foot_force > CONTACT_THRESHOLD
+        self.foot_height = data[:, self._foot_position].reshape(n, feet, 3)[..., 2] - self._foot_radius
+        self.foot_speed2 = data[:, self._foot_velocity].reshape(n, feet, 3)[..., :2].square().sum(-1)
+        self.torque = data[:, self._torque]
+
+    def before_commands(self) -> None:
+        dt = self.cfg.control_dt
+        self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + dt)
+        self._command_left_s -= dt
+        ids = (self._command_left_s <= 0).nonzero()[:, 0]
+        if len(ids):
+            self.resample_commands(ids)
+
+    def rewards(self) -> dict[str, torch.Tensor]:
+        w = self.cfg.reward
+        command = self.command
+        sigma2 = w.track_sigma**2
+        moving = (command.square().sum(1) > 0.01).float()
+        error2 = (self.velocity_b[:, :2] - command[:, :2]).square().sum(1)
+        yaw2 = (self.angular_velocity_b[:, 2] - command[:, 2]).square()
+        joints = self.joint_position
+        deviation = joints - self.default_pose
+        beyond = (joints - self._soft_upper).relu() + (self._soft_lower - joints).relu()
+        swing = torch.sin(self.phase[:, None] + self._foot_phase).relu() * moving[:, None]  # (N, F), 1 at mid-swing
+        gait_error = (self.foot_height - w.swing_height * swing).square().sum(1)
+        return {
+            "track_velocity": w.track_velocity * torch.exp(-error2 / sigma2),
+            "track_yaw_rate": w.track_yaw_rate * torch.exp(-yaw2 / sigma2),
+            "vertical_velocity": w.vertical_velocity * self.velocity_b[:, 2].square(),
+            "roll_pitch_rate": w.roll_pitch_rate * self.angular_velocity_b[:, :2].square().sum(1),
+            "tilt": w.tilt * self.gravity_b[:, :2].square().sum(1),
+            "height": w.height * (self.engine.qpos[:, 2] - self._stand[2]).square(),
+            "action_rate": w.action_rate * (self.action - self.previous_action).square().sum(1),
+            "torque": w.torque * self.torque.square().sum(1),
+            "gait": w.gait * torch.exp(-gait_error / w.gait_sigma**2),
+            "foot_slip": w.foot_slip * (self.foot_speed2 * self.foot_contact).sum(1),
+            "pose": w.pose * deviation.square().sum(1),
+            "stand_still": w.stand_still * deviation.abs().sum(1) * (1 - moving),
+            "joint_limit": w.joint_limit * beyond.sum(1),
+            "fall": w.fall / self.cfg.control_dt * self.terminations(),
+        }
+
+    def terminations(self) -> torch.Tensor:
+        upright = -self.gravity_b[:, 2]
+        return (upright < torch.cos(torch.tensor(self.cfg.max_tilt))) | (self.engine.qpos[:, 2] < self.cfg.min_height)
+
+    def privileged_extras(self) -> torch.Tensor:
+        height = self.engine.qpos[:, 2:3]
+        contact = self.foot_contact.float()
+        return torch.cat([self.velocity_b, height, contact, self.foot_height, self.air_time_s, self.randomizer.privileged()], dim=1)
+
+    def mirror(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Left-right reflection as (permutation, sign) of `policy`, `privileged` and `action` vectors."""
+        from envs.symmetry import velocity_mirror
+
+        return velocity_mirror(self)
+
+
+def rotate_inverse(quat_wxyz: torch.Tensor, vector_w: torch.Tensor) -> torch.Tensor:
+    """R(q)^T v: a world vector (N, 3) in the frame of unit quaternion (N, 4)."""
+    w, u = quat_wxyz[:, :1], quat_wxyz[:, 1:]
+    t = 2 * torch.linalg.cross(u, vector_w)
+    return vector_w - w * t + torch.linalg.cross(u, t)

@@ -1,0 +1,60 @@
+"""Start a simulated robot and the policy node that drives it: `ros2 launch robolearn sim.launch.py policy:=walk.onnx`."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.substitutions import LaunchConfiguration
+
+from launch import LaunchDescription
+
+PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
+INTERFACES = ["impedance", "trajectory"]
+
+
+def bundled_mjcf(robot: str) -> Path:
+    """The model of a bundled robot."""
+    found = importlib.util.find_spec("envs")
+    if found is None or not found.submodule_search_locations:
+        raise RuntimeError("robolearn is not installed in this Python environment")
+    path = Path(found.submodule_search_locations[0]) / "robots" / robot / f"{robot}.xml"
+    if not path.is_file():
+        raise RuntimeError(f"no bundled model at {path}; give another robot:= or mjcf:=")
+    return path
+
+
+def start(context):
+    """Make the two processes from the resolved arguments."""
+    value = {name: LaunchConfiguration(name).perform(context) for name in ("policy", "robot", "mjcf", "command_interface", "auto_start")}
+    policy = Path(value["policy"]).expanduser()
+    if not policy.is_file():
+        raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
+    mjcf = value["mjcf"] or str(bundled_mjcf(value["robot"]))
+    shared = ["--command-interface", value["command_interface"]]
+    robot = [PYTHON, "-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
+    node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
+    if value["auto_start"] == "true":
+        node.append("--auto-start")
+    return [
+        ExecuteProcess(cmd=robot, name="simulated_robot", output="screen"),
+        ExecuteProcess(cmd=node, name="policy", output="screen", on_exit=Shutdown(reason="the policy node has ended")),
+    ]
+
+
+def generate_launch_description():
+    """Declare the arguments and start."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("policy", description="path of the policy file"),
+            DeclareLaunchArgument("robot", default_value="go1", description="bundled robot model"),
+            DeclareLaunchArgument("mjcf", default_value="", description="model to simulate instead of the bundled one"),
+            DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
+            DeclareLaunchArgument("auto_start", default_value="false", choices=["true", "false"], description="stand and walk at once"),
+            DeclareLaunchArgument(
+                "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"
+            ),
+            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", LaunchConfiguration("discovery")),
+            OpaqueFunction(function=start),
+        ]
+    )

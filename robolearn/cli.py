@@ -1,0 +1,188 @@
+"""The command `robolearn`: finds the subcommand, sorts its arguments, and turns the user's errors into one line.
+
+Nothing heavy is imported before the subcommand is known, so `robolearn --help` answers at once, also on a robot without torch.
+Exit codes: 0 done, 1 the command ran and its answer is no, 2 the user's error, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from robolearn import __version__
+from robolearn.errors import UsageError, UserError, missing_extra, suggestion
+
+COMMANDS = {
+    "list": "show presets, tasks, robots and trained policies",
+    "train": "train a teacher on the simulator's privileged state",
+    "distill": "train a student, a causal transformer that sees only what the robot senses, from a teacher",
+    "export": "write a checkpoint as one policy file",
+    "evaluate": "measure a policy file over a fixed grid of commands and seeds",
+    "play": "make a video of a policy file, or watch it in the browser",
+    "deploy": "run a policy file on a robot or on a simulated one",
+    "bench": "measure simulation, training, the policy step and the control loop",
+    "demo": "all of it once, ending with a report and a video",
+}
+
+_OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
+_EPILOG = """\
+Any setting of the configuration can be changed with --section.key=value (the value in YAML), for example --seed=3.
+`robolearn list` shows the presets; docs/configuration.md tells the rules."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that reports errors as exceptions, so that they print as one line like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("robolearn: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe went away, as in `robolearn list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        message = _user_message(error)
+        if message is None or os.environ.get("ROBOLEARN_DEBUG", "0") not in ("", "0"):
+            raise
+        print(f"robolearn: error: {message}", file=sys.stderr)
+        return 2
+
+
+def _user_message(error: Exception) -> str | None:
+    """The one line for an error that is the user's to fix; None for a bug, which keeps its traceback."""
+    if isinstance(error, ModuleNotFoundError):
+        extra = missing_extra(error)
+        return None if extra is None else str(extra)
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError) and error.filename is not None:
+        return f"{error.strerror}: {os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename}"
+    if isinstance(error, (UserError, *_policy_errors())):
+        return " ".join(str(error).split("\n"))
+    return None
+
+
+def _policy_errors() -> Iterator[type[Exception]]:
+    """The policy package's own user errors, where it was imported; it stands below this one and cannot know `UserError`."""
+    for module, name in (("policies.file", "PolicyFileError"), ("policies.spec", "SpecError")):
+        if module in sys.modules:
+            yield getattr(sys.modules[module], name)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"robolearn {__version__}")
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        raise UsageError(f"no command {name!r}{suggestion(name, COMMANDS)}; valid: {', '.join(COMMANDS)}")
+    return _run(name, arguments[1:])
+
+
+def _overview() -> str:
+    lines = ["usage: robolearn COMMAND ...", "", "Teaches robots in simulation and puts the result on hardware.", "", "commands:"]
+    lines += [f"  {name:10} {text}" for name, text in COMMANDS.items()]
+    lines += ["", "options:", "  --help     this text; `robolearn COMMAND --help` tells a command's options", "  --version  the version"]
+    return "\n".join(lines)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    module: Any = importlib.import_module(f"robolearn.commands.{name}")
+    takes_overrides = bool(getattr(module, "ACCEPTS_OVERRIDES", False))
+    parser = _Parser(
+        prog=f"robolearn {name}",
+        description=module.__doc__,
+        epilog=_EPILOG if takes_overrides else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.configure(parser)
+    arguments, ros_arguments = split_ros_arguments(arguments)
+    options = _option_names(parser)
+    arguments, overrides = _split_overrides(arguments, options) if takes_overrides else (arguments, [])
+    try:
+        args, unknown = parser.parse_known_args(arguments)
+    except SystemExit as stop:  # argparse's way of ending after --help
+        return int(stop.code or 0)
+    if unknown:
+        raise _unknown_argument(unknown[0], options, takes_overrides, parser.prog)
+    args.ros_args = ros_arguments
+    return int(module.run(args, overrides))
+
+
+def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Take out `--ros-args ... [--]`, which `ros2 launch` appends to every node's command line.
+
+    Returns:
+        The other arguments; the ROS ones, `--ros-args` included.
+    """
+    ours: list[str] = []
+    ros: list[str] = []
+    inside = False
+    for argument in arguments:
+        if argument == "--ros-args":
+            inside = True
+            ros.append(argument)
+        elif inside and argument == "--":
+            inside = False
+            ros.append(argument)
+        else:
+            (ros if inside else ours).append(argument)
+    return ours, ros
+
+
+def _split_overrides(arguments: list[str], options: list[str]) -> tuple[list[str], list[str]]:
+    """Take out `--a.b=c` before argparse sees them: it would read one whose value holds a space as a positional argument."""
+    ours: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        is_override = _OVERRIDE.match(argument) is not None and argument.partition("=")[0] not in options
+        (overrides if is_override else ours).append(argument)
+    return ours, overrides
+
+
+def _option_names(parser: argparse.ArgumentParser) -> list[str]:
+    """All options of a parser, those of its nested commands included."""
+    names: list[str] = []
+    for action in parser._actions:
+        names += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for nested in action.choices.values():
+                names += _option_names(nested)
+    return names
+
+
+def _unknown_argument(argument: str, options: list[str], takes_overrides: bool, prog: str) -> UsageError:
+    name = argument.partition("=")[0]
+    if not name.startswith("-"):
+        return UsageError(f"unexpected argument {argument!r} (see {prog} --help)")
+    near = suggestion(name, options)
+    if takes_overrides and not near:
+        return UsageError(f"unknown option {name!r}; a setting is changed with {name}=VALUE (see {prog} --help)")
+    if not takes_overrides and _OVERRIDE.match(argument) and not near:
+        return UsageError(f"unknown option {name!r}; {prog} has no configuration to override (see {prog} --help)")
+    return UsageError(f"unknown option {name!r}{near} (see {prog} --help)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Show presets, tasks, robots and trained policies.
+
+Presets stand in configs/, tasks and robots in envs/, trained policies in policies/zoo/. Tasks and robots are shown where the extra
+`train` is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from robolearn import config
+from robolearn.commands import write_json
+from robolearn.errors import missing_extra
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--json", metavar="PATH", help="write the lists as one JSON object; - is standard output")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Print the lists."""
+    lists = {"presets": presets(), "tasks": _optional(tasks), "robots": _optional(robots), "policies": policies()}
+    if args.json:
+        write_json(args.json, lists)
+        return 0
+    for title, entries in lists.items():
+        print(f"{title}:")
+        if entries is None:
+            print("  unknown here; to see them, run: pip install 'robolearn[train]'")
+            continue
+        width = max((len(entry["name"]) for entry in entries), default=0)
+        for entry in entries:
+            print(f"  {entry['name']:{width}}  {entry['description']}".rstrip())
+        if not entries:
+            print("  none")
+    return 0
+
+
+def presets() -> list[dict[str, str]]:
+    """Each preset with the first comment line of its file."""
+    folder = config.presets_dir()
+    return [{"name": name, "description": first_comment(folder / f"{name}.yaml")} for name in config.preset_names()]
+
+
+def first_comment(path: Path) -> str:
+    """The text of a file's first comment line, empty where it has none."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            return line.lstrip("# ").strip()
+    return ""
+
+
+def tasks() -> list[dict[str, str]]:
+    """Each registered task with the first line of its docstring."""
+    from envs.registry import TASKS
+
+    return [{"name": name, "description": _summary(task)} for name, task in sorted(TASKS.items())]
+
+
+def robots() -> list[dict[str, str]]:
+    """Each registered robot with its number of joints."""
+    from envs.robots.registry import ROBOTS
+
+    return [{"name": name, "description": f"{len(robot.joint_names)} joints"} for name, robot in sorted(ROBOTS.items())]
+
+
+def policies() -> list[dict[str, str]]:
+    """The policy files that ship with robolearn, by path."""
+    import policies as package
+
+    folder = Path(next(iter(package.__path__))) / "zoo"
+    return [{"name": path.stem, "description": str(path)} for path in sorted(folder.glob("*.onnx"))]
+
+
+def _summary(thing: Any) -> str:
+    lines = (getattr(thing, "__doc__", None) or "").strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _optional(source: Callable[[], list[dict[str, str]]]) -> list[dict[str, str]] | None:
+    """The list, or None where the extra that it needs is not installed."""
+    try:
+        return source()
+    except ModuleNotFoundError as error:
+        if missing_extra(error) is None:
+            raise
+        return None

@@ -1,0 +1,49 @@
+"""Errors that are the user's to fix: the command line prints their one line and exits 2, without a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Base of errors whose message alone tells the user what is wrong, where, and what is valid."""
+
+
+class ConfigError(UserError, ValueError):
+    """A preset, YAML file or override that does not fit its schema."""
+
+
+class UsageError(UserError):
+    """A command line that cannot be understood."""
+
+
+class MissingExtraError(UserError):
+    """A package that is not installed; the message names the extra that brings it."""
+
+
+EXTRA_OF_MODULE = {
+    **dict.fromkeys(("torch", "mujoco", "gymnasium", "onnx", "cv2", "tensorboard", "tqdm", "jinja2", "matplotlib"), "train"),
+    **dict.fromkeys(("rclpy", "rosidl_runtime_py", "rpyutils", "sensor_msgs", "trajectory_msgs", "std_msgs", "std_srvs"), "ros"),
+    **dict.fromkeys(("diagnostic_msgs", "geometry_msgs", "builtin_interfaces", "rcl_interfaces"), "ros"),
+    **dict.fromkeys(("mujoco_warp", "warp"), "warp"),
+    **dict.fromkeys(("stable_baselines3",), "sb3"),
+    **dict.fromkeys(("viser", "mjviser"), "view"),
+    **dict.fromkeys(("pytest", "hypothesis"), "dev"),
+}
+"""Importable top-level module -> the extra of robolearn that installs it."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
+    """The user error behind a failed import, or None where the module is none of the optional ones (then it is a bug)."""
+    module = (error.name or "").partition(".")[0]
+    extra = EXTRA_OF_MODULE.get(module)
+    if extra is None:
+        return None
+    return MissingExtraError(f"this needs the package {module}, which is not installed; run: pip install 'robolearn[{extra}]'")
+
+
+def suggestion(given: str, valid: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the valid name nearest to the given one, or an empty string where none is near."""
+    close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""

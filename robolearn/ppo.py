@@ -1,0 +1,208 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) for a teacher on privileged state.
+
+Built for a CPU: observations are normalised once when they are collected (the normaliser moves only between iterations), buffers are
+allocated once, and the optimiser is fused. Simulation runs with one torch thread so that no OpenMP pool spins beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from policies.networks import TeacherPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class PpoCfg:
+    """Hyperparameters.
+
+    Attributes:
+        rollout_steps: control steps between updates, T.
+        epochs: passes over a rollout.
+        minibatches: parts of a pass.
+        learning_rate: of Adam; adapted to hold `target_kl` where that is positive.
+        target_kl: KL divergence between old and new policy that an update aims at; 0 keeps the learning rate.
+        discount: gamma.
+        gae_lambda: of generalised advantage estimation (arXiv 1506.02438).
+        clip: of the probability ratio.
+        entropy: weight of the entropy bonus.
+        value_weight: weight of the value loss.
+        max_grad_norm: gradient clipping.
+        mirror: train on a random half of each minibatch as seen in the mirror, where the task has a symmetry.
+    """
+
+    rollout_steps: int = 24
+    epochs: int = 5
+    minibatches: int = 4
+    learning_rate: float = 1e-3
+    target_kl: float = 0.01
+    discount: float = 0.99
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.005
+    value_weight: float = 1.0
+    max_grad_norm: float = 1.0
+    mirror: bool = True
+
+
+def gae(
+    reward: torch.Tensor,
+    value: torch.Tensor,
+    last_value: torch.Tensor,
+    terminated: torch.Tensor,
+    truncated: torch.Tensor,
+    final_value: torch.Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> torch.Tensor:
+    """Generalised advantage estimation with a bootstrap from the true final state of truncated episodes.
+
+    delta_t = r_t + gamma V'_t - V_t, A_t = delta_t + gamma lambda A_{t+1}, where V'_t is V_{t+1} inside an episode, V of the final
+    state where it was truncated and 0 where it terminated; the sum stops at every end.
+
+    Args:
+        reward, value, final_value: (T, N); final_value is read only where truncated.
+        terminated, truncated: (T, N) bool.
+        last_value: value after the last step, (N,).
+        discount: gamma.
+        gae_lambda: lambda.
+
+    Returns:
+        Advantages (T, N).
+    """
+    advantage = torch.zeros_like(reward)
+    running = torch.zeros_like(last_value)
+    following = last_value
+    for t in reversed(range(len(reward))):
+        inside = ~(terminated[t] | truncated[t])
+        bootstrap = torch.where(truncated[t], final_value[t], following * inside)
+        delta = reward[t] + discount * bootstrap - value[t]
+        running = delta + discount * gae_lambda * running * inside
+        advantage[t] = running
+        following = value[t]
+    return advantage
+
+
+class Rollout:
+    """Buffers of one rollout, (T, N, ...)."""
+
+    def __init__(self, steps: int, worlds: int, observation: int, action: int, device: torch.device) -> None:
+        self.observation = torch.zeros(steps, worlds, observation, device=device)
+        self.action = torch.zeros(steps, worlds, action, device=device)
+        self.mean = torch.zeros_like(self.action)
+        self.log_prob = torch.zeros(steps, worlds, device=device)
+        self.value = torch.zeros_like(self.log_prob)
+        self.reward = torch.zeros_like(self.log_prob)
+        self.final_value = torch.zeros_like(self.log_prob)
+        self.terminated = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
+        self.truncated = torch.zeros_like(self.terminated)
+        self.advantage = torch.zeros_like(self.log_prob)
+        self.target = torch.zeros_like(self.log_prob)
+
+    def finish(self, last_value: torch.Tensor, cfg: PpoCfg) -> None:
+        """Compute advantages and value targets."""
+        ends = (self.terminated, self.truncated, self.final_value, cfg.discount, cfg.gae_lambda)
+        self.advantage = gae(self.reward, self.value, last_value, *ends)
+        self.target = self.advantage + self.value
+        self.advantage = (self.advantage - self.advantage.mean()) / (self.advantage.std() + 1e-8)
+
+
+class Ppo:
+    """The update of actor and critic from a rollout.
+
+    Attributes:
+        learning_rate: the present one; it adapts.
+    """
+
+    def __init__(
+        self,
+        cfg: PpoCfg,
+        policy: TeacherPolicy,
+        generator: torch.Generator,
+        mirror: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
+    ) -> None:
+        self.cfg, self.policy, self.generator = cfg, policy, generator
+        self._parameters = [p for p in policy.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self._parameters, lr=cfg.learning_rate, fused=True)
+        self.learning_rate = cfg.learning_rate
+        self._mirror = mirror if cfg.mirror else None
+
+    def update(self, rollout: Rollout) -> dict[str, float]:
+        """Improve the policy on a finished rollout of normalised observations. Returns means of losses and figures."""
+        cfg, policy = self.cfg, self.policy
+        observation, action, old_mean = (x.flatten(0, 1) for x in (rollout.observation, rollout.action, rollout.mean))
+        log_prob, advantage, target = (x.flatten() for x in (rollout.log_prob, rollout.advantage, rollout.target))
+        if self._mirror is not None:
+            observation, action = self._with_mirrored(observation, action)
+            with torch.no_grad():
+                mirrored_mean = policy.actor(observation[len(old_mean) :])
+                mirrored_log_prob = policy.distribution.log_prob(mirrored_mean, action[len(old_mean) :])
+            old_mean, log_prob = torch.cat([old_mean, mirrored_mean]), torch.cat([log_prob, mirrored_log_prob])
+            advantage, target = advantage.repeat(2), target.repeat(2)
+        old_log_std = policy.distribution.log_std.detach().clone()
+        samples = len(rollout.reward) * rollout.reward.shape[1]
+        size = samples // cfg.minibatches
+        sums = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0}
+        for _ in range(cfg.epochs):
+            order = torch.randperm(samples, generator=self.generator, device=observation.device)
+            if self._mirror is not None:
+                side = torch.randint(0, 2, (samples,), generator=self.generator, device=observation.device)
+                order = order + side * samples
+            for start in range(0, samples - size + 1, size):
+                batch = order[start : start + size]
+                x = observation[batch]
+                mean = policy.actor(x)
+                value = policy.critic(x).squeeze(-1)
+                new_log_prob = policy.distribution.log_prob(mean, action[batch])
+                ratio = torch.exp(new_log_prob - log_prob[batch])
+                a = advantage[batch]
+                policy_loss = -torch.min(ratio * a, ratio.clip(1 - cfg.clip, 1 + cfg.clip) * a).mean()
+                value_loss = (value - target[batch]).square().mean()
+                loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy * policy.distribution.entropy()
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
+                kl = gaussian_kl(old_mean[batch], old_log_std, mean.detach(), policy.distribution.log_std.detach()).mean()
+                self._adapt(float(kl))
+                self.optimizer.step()
+                sums["policy_loss"] += float(policy_loss.detach())
+                sums["value_loss"] += float(value_loss.detach())
+                sums["kl"] += float(kl)
+        count = cfg.epochs * cfg.minibatches
+        return {name: value / count for name, value in sums.items()} | {
+            "learning_rate": self.learning_rate,
+            "action_std": float(policy.distribution.log_std.detach().exp().mean()),
+        }
+
+    def _with_mirrored(self, observation: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append the mirror image of every sample; observations are normalised, so they are mirrored in raw units.
+
+        With x = (raw - shift) * inverse, the mirrored x is x[permutation] * a + b.
+        """
+        assert self._mirror is not None
+        permutation, sign = self._mirror["privileged"]
+        shift, inverse = self.policy.normalizer.shift, self.policy.normalizer.inverse
+        a = sign * inverse / inverse[permutation]
+        b = (shift[permutation] * sign - shift) * inverse
+        joint_permutation, joint_sign = self._mirror["action"]
+        mirrored = torch.addcmul(b, observation[:, permutation], a)
+        return torch.cat([observation, mirrored]), torch.cat([action, action[:, joint_permutation] * joint_sign])
+
+    def _adapt(self, kl: float) -> None:
+        target = self.cfg.target_kl
+        if target <= 0:
+            return
+        if kl > 2 * target:
+            self.learning_rate = max(1e-5, self.learning_rate / 1.5)
+        elif 0 < kl < target / 2:
+            self.learning_rate = min(1e-2, self.learning_rate * 1.5)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate
+
+
+def gaussian_kl(mean_p: torch.Tensor, log_std_p: torch.Tensor, mean_q: torch.Tensor, log_std_q: torch.Tensor) -> torch.Tensor:
+    """KL(p || q) of diagonal Gaussians, (..., A) -> (...)."""
+    variance = torch.exp(2 * (log_std_p - log_std_q)) + ((mean_p - mean_q) * torch.exp(-log_std_q)).square()
+    return (log_std_q - log_std_p + 0.5 * (variance - 1)).sum(-1)

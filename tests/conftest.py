@@ -1,0 +1,34 @@
+"""What every test needs: ROS 2 kept on this computer, rendering without a screen, one thread a library."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+
+# Before anything imports rclpy, mujoco or torch: they read these once. Forced, not defaulted: a test must never reach a real robot.
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(0, 101))
+os.environ["CYCLONEDDS_URI"] = (
+    '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo"/></Interfaces>'
+    "<AllowMulticast>false</AllowMulticast></General></Domain></CycloneDDS>"
+)
+os.environ.pop("ROS_STATIC_PEERS", None)
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+os.environ.setdefault("MUJOCO_GL", "egl")
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> None:
+    """A pool that spins beside simulation threads makes two cores crawl."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

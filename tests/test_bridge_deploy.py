@@ -1,0 +1,143 @@
+"""The command line: what it refuses, what it runs, what it imports; and the launch files, as far as that goes without ROS's launch."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import py_compile
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridge import deploy
+from bridge.isolation import isolate
+from policies.file import GOLDEN_KEY
+from tests.bridge_helpers import REPOSITORY, events
+from tests.make_policy import make_policy
+
+MJCF = REPOSITORY / "envs" / "robots" / "go1" / "go1.xml"
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Path:
+    return make_policy(tmp_path / "stand.onnx", kind="stand")
+
+
+def sim(policy: Path, *options: str) -> int:
+    return deploy.main([str(policy), "--transport", "sim", "--mjcf", str(MJCF), *options])
+
+
+def test_stands_and_runs_in_lock_step(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = stand.parent / "events.jsonl"
+    code = sim(stand, "--auto-start", "--command", "0.5", "0", "0", "--duration", "4", "--permute-joints", "3", "--events", str(log))
+    assert code == 0
+    record = events(log)
+    states = [event["to"] for event in record if event["event"] == "transition"]
+    assert states == ["damping", "stand", "policy", "damping"]
+    assert record[-1]["event"] == "timing"
+    assert record[-1]["ticks"] == 200
+    assert "golden run reproduced" in capsys.readouterr().out
+
+
+def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim(stand, "--dry-run", "--auto-start", "--command", "0", "0", "0", "--duration", "3") == 0
+    said = capsys.readouterr().out
+    assert "would send targets [" in said
+    assert "stand ->" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rate", "100"), "trained at 50 Hz"),
+        (("--command", "1"), "3 finite numbers"),
+        (("--command", "1", "nan", "0"), "3 finite numbers"),
+        (("--limit", "tilt=1"), "unknown safety limit"),
+        (("--limit", "max_tilt"), "NAME=NUMBER"),
+        (("--duration", "-1"), "above zero"),
+        (("--mjcf", "/nowhere.xml"), "no robot model"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_2(
+    stand: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    assert sim(stand, *options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_policy_that_does_not_reproduce_its_golden_run_is_refused(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import onnx
+
+    model = onnx.load(str(stand))
+    for entry in model.metadata_props:
+        if entry.key == GOLDEN_KEY:
+            golden = json.loads(entry.value)
+            golden["action"][3][2] += 0.01
+            entry.value = json.dumps(golden)
+    onnx.save(model, str(stand))
+    assert sim(stand, "--auto-start", "--duration", "1") == 2
+    assert "differs by" in capsys.readouterr().err
+
+
+def test_importing_the_bridge_brings_no_torch_mujoco_ros_or_envs() -> None:
+    code = (
+        "import sys, bridge.deploy, bridge.transports.sim, bridge.simulated_robot, bridge.transports.ros2\n"
+        "print(sorted({'torch', 'mujoco', 'rclpy', 'envs', 'robolearn'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_ros_stays_on_this_computer_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "CYCLONEDDS_URI"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    isolate()
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert 'multicast="false"' in os.environ["CYCLONEDDS_URI"]
+    monkeypatch.delenv("CYCLONEDDS_URI")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    isolate()
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert "CYCLONEDDS_URI" not in os.environ
+
+
+@pytest.mark.parametrize("name", ["sim", "deploy"])
+def test_launch_files_compile_and_pass_only_options_that_exist(name: str, tmp_path: Path) -> None:
+    path = REPOSITORY / "launch" / f"{name}.launch.py"
+    py_compile.compile(str(path), cfile=str(tmp_path / "compiled"), doraise=True)
+    tree = ast.parse(path.read_text())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DeclareLaunchArgument"]
+    declared = {ast.literal_eval(call.args[0]) for call in calls}
+    assert {"policy", "command_interface", "discovery"} <= declared
+    assert all("description" in {keyword.arg for keyword in call.keywords} for call in calls)
+    import argparse
+
+    from bridge import simulated_robot
+
+    parser = argparse.ArgumentParser()
+    deploy.configure(parser)
+    known = {option for p in (parser, simulated_robot.parser()) for action in p._actions for option in action.option_strings}
+    strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert {text for text in strings if text.startswith("--")} - {"--", "--ros-args"} <= known
+
+
+def test_the_simulated_robot_stands_in_both_joint_orders() -> None:
+    from bridge.physics_robot import PhysicsRobot
+    from tests.make_policy import go1_spec
+
+    spec = go1_spec().robot
+    plain, permuted = PhysicsRobot(spec, MJCF), PhysicsRobot(spec, MJCF, permute=5)
+    for robot in (plain, permuted):
+        for _ in range(200):
+            robot.step()
+    index = [permuted.names.index(name) for name in plain.names]
+    np.testing.assert_allclose(permuted.sample().position[index], plain.sample().position, atol=1e-12)
+    assert plain.damped

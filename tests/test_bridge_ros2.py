@@ -1,0 +1,120 @@
+"""Policy node and simulated robot as processes on loopback: standing, operator's services, signals, and either one killed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from tests.bridge_helpers import REPOSITORY, Process, events, processes, ros_environment, wait_for
+from tests.bridge_ros import Observer
+from tests.make_policy import make_policy
+
+MJCF = REPOSITORY / "envs" / "robots" / "go1" / "go1.xml"
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
+
+@pytest.fixture
+def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in ros_environment().items():
+        monkeypatch.setenv(name, value)
+    return make_policy(tmp_path / "stand.onnx", kind="stand")
+
+
+def start_robot(policy: Path, *options: str) -> Process:
+    arguments = ["bridge.simulated_robot", "--policy", str(policy), "--mjcf", str(MJCF), "--permute-joints", "7", *options]
+    return Process(arguments, policy.parent / "robot.log")
+
+
+def start_node(policy: Path, log: Path, *options: str) -> Process:
+    return Process(["bridge.deploy", str(policy), "--transport", "ros2", "--events", str(log.with_suffix(".jsonl")), *options], log)
+
+
+def stops(log: Path) -> list[dict[str, Any]]:
+    return [event for event in events(log.with_suffix(".jsonl")) if event["event"] == "transition" and event["from"] == "policy"]
+
+
+def test_services_stand_command_and_signal(stand: Path) -> None:
+    robot, log = start_robot(stand), stand.parent / "node.log"
+    node = start_node(stand, log)
+    with processes(robot, node), Observer() as observer:
+        assert wait_for(lambda: observer.sensor_s > 0 and observer.drives is False, 15, observer.spin), node.text()
+        accepted, message = observer.call("start")
+        assert not accepted
+        assert "not possible in damping" in message
+        assert wait_for(lambda: observer.call("stand")[0], 10, observer.spin), node.text()
+        assert wait_for(lambda: observer.call("start")[0], 10, observer.spin), node.text()
+        for command in ((0.5, 0.0, 0.0), (0.0, 0.3, 0.0), (0.0, 0.0, 1.0)):
+            observer.command[:] = command
+            observer.spin(1.0)
+            assert observer.states[-1] == "policy", node.text()
+            assert observer.height > 0.2
+        node.send(signal.SIGINT)
+        assert wait_for(lambda: not node.alive, 10, observer.spin)
+        observer.spin(0.2)
+        assert node.wait() == 0, node.text()
+        assert observer.drives is False
+        assert stops(log)[-1]["to"] == "damping"
+        assert "timing:" in node.text()
+        robot.send(signal.SIGTERM)
+        assert robot.wait() == 0, robot.text()
+
+
+def test_a_killed_robot_sends_the_node_to_damping_within_100_ms(stand: Path) -> None:
+    robot, log = start_robot(stand), stand.parent / "node.log"
+    node = start_node(stand, log, "--auto-start")
+    with processes(robot, node), Observer() as observer:
+        assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
+        observer.spin(0.5)
+        assert not stops(log), node.text()
+        robot.send(signal.SIGKILL)
+        assert wait_for(lambda: bool(stops(log)), 5, observer.spin), node.text()
+        observer.spin(0.2)
+        stop = stops(log)[0]
+        assert stop["to"] == "damping"
+        assert "stale_sensor" in stop["cause"]
+        assert (stop["t_ns"] - stop["sensor_ns"]) * 1e-6 <= 100
+        assert observer.drives is False
+        assert observer.states[-1] == "damping"
+        node.send(signal.SIGTERM)
+        assert node.wait() == 0, node.text()
+
+
+def test_a_robot_whose_node_is_killed_damps_itself(stand: Path) -> None:
+    robot, log = start_robot(stand), stand.parent / "node.log"
+    node = start_node(stand, log, "--auto-start")
+    with processes(robot, node), Observer() as observer:
+        assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
+        observer.spin(0.5)
+        assert observer.height > 0.2, "the robot did not stand"
+        assert "damps itself" not in robot.text()
+        node.send(signal.SIGKILL)
+        assert wait_for(lambda: "damps itself" in robot.text(), 5, observer.spin)
+        assert wait_for(lambda: observer.height < 0.2, 5, observer.spin)
+
+
+def test_a_wrong_joint_set_never_leaves_damping(stand: Path, tmp_path: Path) -> None:
+    other = make_policy(tmp_path / "other" / "arm.onnx", spec=_renamed(), kind="stand")
+    robot, log = start_robot(stand), stand.parent / "node.log"
+    node = start_node(other, log, "--auto-start")
+    with processes(robot, node), Observer() as observer:
+        assert wait_for(lambda: observer.sensor_s > 0 and observer.drives is False, 15, observer.spin), node.text()
+        accepted, message = observer.call("stand")
+        assert not accepted
+        assert "FR_hip_joint" in message or "no sensor message" in message
+        observer.spin(0.5)
+        assert observer.states == ["damping"]
+
+
+def _renamed() -> Any:
+    import dataclasses
+
+    from tests.make_policy import go1_spec
+
+    spec = go1_spec()
+    names = tuple(name.replace("FR_hip", "fr_hip") for name in spec.robot.joint_names)
+    return dataclasses.replace(spec, robot=dataclasses.replace(spec.robot, joint_names=names))
