@@ -68,9 +68,9 @@ define INSTALL
 endef
 
 check-egl:
-	@if [ "$(MUJOCO_GL)" = egl ]; then $(PYTHON) -c 'import ctypes; ctypes.CDLL("libEGL.so.1")' 2>/dev/null || { \
+	@if [ "$(MUJOCO_GL)" = egl ]; then $(PYTHON) -c 'import ctypes; ctypes.CDLL("libEGL.so.1"); ctypes.CDLL("libOpenGL.so.0")' 2>/dev/null || { \
 		echo "Rendering without a screen needs EGL, which this computer lacks. On Debian and Ubuntu, as root:"; \
-		echo "    apt-get install libegl1 libgl1 libgl1-mesa-dri"; exit 1; }; fi
+		echo "    apt-get install libegl1 libopengl0 libgl1-mesa-dri"; exit 1; }; fi
 
 clean: ## remove the environment, caches and build outputs (runs/ stays)
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

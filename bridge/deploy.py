@@ -23,6 +23,7 @@ from bridge.controller import Controller
 from bridge.joints import JointError
 from bridge.loop import ControlLoop
 from bridge.physics_robot import ModelError
+from bridge.priority import raise_priority
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.transports.base import Transport
 from policies.file import PolicyFile, PolicyFileError
@@ -133,8 +134,15 @@ class EventLog:
     """Says each event on standard output, and writes it as a JSON line where asked for."""
 
     def __init__(self, path: Path | None) -> None:
-        """Open `path`, None for none."""
-        self._file: IO[str] | None = None if path is None else path.open("w", encoding="utf-8", buffering=1)
+        """Open `path`, None for none.
+
+        Raises:
+            DeployError: it cannot be written.
+        """
+        try:
+            self._file: IO[str] | None = None if path is None else path.open("w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise DeployError(f"--events: cannot write {path}: {error.strerror}") from error
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Take one event; `t_ns` is the loop's steady clock."""
@@ -173,6 +181,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
     if options.auto_start:
         controller.auto_start()
+    if options.transport == "ros2":
+        print(raise_priority(), flush=True)
     wire = transport or make_transport(policy.spec, options, ros_args or [])
     loop = ControlLoop(controller, Silent(wire, controller) if options.dry_run else wire)
     before = {number: signal.signal(number, lambda number, frame: loop.stop()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -11,6 +11,7 @@ also publishes `ground_truth/pose` (world frame) and `ground_truth/twist` (base 
 from __future__ import annotations
 
 import argparse
+import gc
 import signal
 import sys
 import time
@@ -22,6 +23,7 @@ import numpy as np
 from bridge.isolation import isolate
 from bridge.joints import JointError, JointMap
 from bridge.physics_robot import WATCHDOG_S, PhysicsRobot, physics_dt
+from bridge.priority import raise_priority
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
 
@@ -114,6 +116,8 @@ def pace(node: SimulatedRobotNode, period_ns: int, duration_s: float | None) -> 
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop.append(number))
+    gc.collect()
+    gc.freeze()  # a collection then looks at what came since, not at all of MuJoCo and rclpy
     trips = 0
     deadline_ns = begin_ns = time.monotonic_ns()
     while not stop and (duration_s is None or deadline_ns - begin_ns < duration_s * 1e9):
@@ -159,8 +163,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_robot: {error}", file=sys.stderr)
         return 2
+    priority = raise_priority()
     node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args)
-    print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, joints {', '.join(robot.names)}", flush=True)
+    print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}, joints {', '.join(robot.names)}", flush=True)
     try:
         pace(node, round(dt * 1e9 / options.realtime_factor), options.duration)
     finally:

@@ -6,6 +6,7 @@ The pool's threads and torch's OpenMP threads never run at the same time: `step`
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -19,6 +20,7 @@ class MujocoEngine:
     """`mujoco.batch.Batch` behind the `Engine` face; see `envs.physics.Engine`."""
 
     name = "mujoco"
+    _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time", "xfrc_applied")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
         self.model = model
@@ -26,8 +28,7 @@ class MujocoEngine:
         self.device = torch.device("cpu")
         self.failure_count = 0
         self._batch = Batch(model, num_worlds, num_threads)
-        self._live = {name: self._batch.bind(name) for name in ("qpos", "qvel", "ctrl", "sensordata", "qacc_warmstart")}
-        self._forces = None
+        self._live = {name: self._batch.bind(name) for name in ("qpos", "qvel", "ctrl", "sensordata", "qacc_warmstart", "time", "xfrc_applied")}
         self._tensors = ("qpos", "qvel", "sensordata")
         self.qpos = torch.zeros(num_worlds, model.nq)
         self.qvel = torch.zeros(num_worlds, model.nv)
@@ -106,6 +107,22 @@ class MujocoEngine:
         self._batch.set_const(ids=ids.numpy())
 
     def set_external_force(self, force: torch.Tensor | None) -> None:
-        if self._forces is None:
-            self._forces = self._batch.bind("xfrc_applied")
-        self._forces[:] = 0.0 if force is None else force.numpy()
+        self._live["xfrc_applied"][:] = 0.0 if force is None else force.numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {name: torch.from_numpy(self._live[name].copy()) for name in self._STATE}
+        fields = {name: torch.from_numpy(np.array(values)) for name, values in self._expanded.items()}
+        read = {name: getattr(self, name).clone() for name in self._tensors}
+        return {"state": state, "fields": fields, "read": read, "failure_count": self.failure_count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, values in state["fields"].items():
+            self._expand(name)[:] = values.numpy()
+        self._batch.set_const()
+        for name, values in state["state"].items():
+            self._live[name][:] = values.numpy()
+        for name, values in state["read"].items():
+            getattr(self, name).copy_(values)
+        self.failure_count = state["failure_count"]
+        self._failed[:] = False
+        self._warnings_seen = self._warnings()

@@ -6,7 +6,7 @@ the precise single-world gate (`precise_engine`). All tensors are torch float32 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import mujoco
 import torch
@@ -61,6 +61,14 @@ class Engine(Protocol):
 
     def set_external_force(self, force: torch.Tensor | None) -> None:
         """Force and torque [N, N m] on each body in the world frame, (N, nbody, 6), held until changed; None for none."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the engine's future depends on, as tensors and plain values on the CPU."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to what `state_dict` gave."""
         ...
 
     def failures(self) -> torch.Tensor:

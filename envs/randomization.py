@@ -123,10 +123,11 @@ class FieldRandomizer:
         )
         self._nominal = {
             name: torch.tensor(getattr(model, name), dtype=torch.float32, device=device)
-            for name in ("geom_friction", "body_mass", "body_inertia", "body_ipos", "actuator_gainprm", "actuator_biasprm",
+            for name in ("geom_friction", "body_mass", "body_inertia", "body_ipos", "body_gravcomp", "actuator_gainprm", "actuator_biasprm",
                          "actuator_forcerange", "dof_damping", "dof_frictionloss", "dof_armature")
         }  # fmt: skip
         self._nominal["opt.gravity"] = torch.tensor(model.opt.gravity, dtype=torch.float32, device=device)
+        self._compensated = bool(model.body_gravcomp.any())
         width = {"friction": 1, "mass": model.nbody, "payload": 1, "center_of_mass": 3, "gravity": 3}
         neutral = {"payload": 0.0, "center_of_mass": 0.0, "gravity": 0.0, "joint_friction": 0.0}
         if cfg.friction is not None and cfg.friction.operation == "set":
@@ -183,6 +184,8 @@ class FieldRandomizer:
         mass[:, self._base] = loaded
         self._engine.set_field("body_mass", ids, mass)
         self._engine.set_field("body_inertia", ids, inertia * factor[..., None])
+        if self._compensated:  # the maker's controller compensates the nominal masses, not the ones that are there
+            self._engine.set_field("body_gravcomp", ids, self._rows("body_gravcomp", ids) / factor.clamp(min=1e-6))
         center = self._rows("body_ipos", ids)
         center[:, self._base] += self.drawn["center_of_mass"][ids]
         self._engine.set_field("body_ipos", ids, center)

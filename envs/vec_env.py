@@ -82,7 +82,6 @@ class VecEnv(ABC):
         spec: the contract that policies trained here carry.
         command: (N, C).
         action: the last action of each world (raw network output), (N, J).
-        metrics: name -> mean over worlds in the last step; rewards as `reward/<term>` per second.
     """
 
     clock_hz: float = 0.0
@@ -96,7 +95,6 @@ class VecEnv(ABC):
         self.num_worlds = cfg.num_worlds
         self.generator = torch.Generator(device=self.device)
         self.generator.manual_seed(cfg.seed)
-        self.metrics: dict[str, torch.Tensor] = {}
         self._reward_terms: dict[str, torch.Tensor] = {}
 
         joints = len(robot.joints)
@@ -175,8 +173,16 @@ class VecEnv(ABC):
     def privileged_extras(self) -> torch.Tensor:
         """What only the simulator knows (N, E), beside the clean observation."""
 
-    def before_commands(self) -> None:  # noqa: B027 (a hook that most tasks leave empty)
-        """Called each step before rewards, for timers of the task."""
+    def task_metrics(self) -> dict[str, float]:
+        """Figures of the present step that people read, means over worlds."""
+        return {}
+
+    def update_timers(self) -> None:  # noqa: B027 (a hook that some tasks leave empty)
+        """Called each step before the rewards, for what the task counts."""
+
+    @abstractmethod
+    def advance_commands(self) -> None:
+        """Called each step after the rewards: draw new commands for worlds whose time has come."""
 
     # the contract ----------------------------------------------------------------------------------------------------
 
@@ -279,11 +285,12 @@ class VecEnv(ABC):
         failed = self.engine.failures()
         terminated = self.terminations() | failed
         truncated = (self.episode_steps >= self.max_steps) & ~terminated
-        self.before_commands()
+        self.update_timers()
         self._reward_terms = self.rewards()
         reward = torch.stack(list(self._reward_terms.values())).sum(0) * self.cfg.control_dt
         reward = torch.where(failed, torch.zeros_like(reward), reward)
         ended = terminated | truncated
+        self.advance_commands()
         final_policy, final_privileged = self._observe()
         policy, privileged = final_policy, final_privileged
         self._previous = self.sensors()

@@ -215,10 +215,11 @@ class VelocityEnv(VecEnv):
         self.foot_speed2 = data[:, self._foot_velocity].reshape(n, feet, 3)[..., :2].square().sum(-1)
         self.torque = data[:, self._torque]
 
-    def before_commands(self) -> None:
-        dt = self.cfg.control_dt
-        self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + dt)
-        self._command_left_s -= dt
+    def update_timers(self) -> None:
+        self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + self.cfg.control_dt)
+
+    def advance_commands(self) -> None:
+        self._command_left_s -= self.cfg.control_dt
         ids = (self._command_left_s <= 0).nonzero()[:, 0]
         if len(ids):
             self.resample_commands(ids)
@@ -251,6 +252,11 @@ class VelocityEnv(VecEnv):
             "joint_limit": w.joint_limit * beyond.sum(1),
             "fall": w.fall / self.cfg.control_dt * self.terminations(),
         }
+
+    def task_metrics(self) -> dict[str, float]:
+        planar = (self.velocity_b[:, :2] - self.command[:, :2]).norm(dim=1)
+        yaw = (self.angular_velocity_b[:, 2] - self.command[:, 2]).abs()
+        return {"velocity_error_xy": float(planar.mean()), "velocity_error_yaw": float(yaw.mean())}
 
     def terminations(self) -> torch.Tensor:
         upright = -self.gravity_b[:, 2]

@@ -30,6 +30,12 @@ COMMANDS = {
 }
 
 _OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
+_ERRORS_BELOW = (
+    ("policies.file", "PolicyFileError"),
+    ("policies.spec", "SpecError"),
+    ("envs.robots.registry", "UnknownRobotError"),
+    ("envs.registry", "UnknownTaskError"),
+)
 _EPILOG = """\
 Any setting of the configuration can be changed with --section.key=value (the value in YAML), for example --seed=3.
 `robolearn list` shows the presets; docs/configuration.md tells the rules."""
@@ -74,14 +80,14 @@ def _user_message(error: Exception) -> str | None:
         return None if extra is None else str(extra)
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError) and error.filename is not None:
         return f"{error.strerror}: {os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename}"
-    if isinstance(error, (UserError, *_policy_errors())):
+    if isinstance(error, (UserError, *_errors_below())):
         return " ".join(str(error).split("\n"))
     return None
 
 
-def _policy_errors() -> Iterator[type[Exception]]:
-    """The policy package's own user errors, where it was imported; it stands below this one and cannot know `UserError`."""
-    for module, name in (("policies.file", "PolicyFileError"), ("policies.spec", "SpecError")):
+def _errors_below() -> Iterator[type[Exception]]:
+    """The user errors of the packages below this one, which cannot know `UserError`, where they were imported."""
+    for module, name in _ERRORS_BELOW:
         if module in sys.modules:
             yield getattr(sys.modules[module], name)
 

@@ -23,7 +23,7 @@ from typing import Any, TypeVar, cast
 from robolearn.errors import ConfigError, suggestion
 from robolearn.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 
-__all__ = ["ConfigError", "dump", "load", "loads", "preset_names", "preset_path", "presets_dir", "to_dict"]
+__all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]
 
 T = TypeVar("T")
 
@@ -52,10 +52,28 @@ def loads(schema: type[T], text: str, source: str = "<text>", overrides: Sequenc
     return _fill(schema, parse(text, source), overrides)
 
 
-def _fill(schema: type[T], tree: Node, overrides: Sequence[str]) -> T:
+def peek(preset: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
+    """One top-level text value of a preset and its overrides, read before the schema is known: the task decides the schema.
+
+    Raises:
+        ConfigError: no such preset, the preset lacks the key, or its value is no text.
+    """
+    path = preset_path(preset)
+    tree = _overridden(_read(path, ()), overrides)
+    node = tree.value.get(key) if isinstance(tree.value, dict) else None
+    if node is None:
+        raise ConfigError(f"{shown(path)}: {key} is missing; it has no default")
+    return _build_scalar(str, node, key, _NO_METADATA)
+
+
+def _overridden(tree: Node, overrides: Sequence[str]) -> Node:
     for override in overrides:
         tree = merge(tree, _parse_override(override))
-    return cast(T, _build(schema, tree, "", _MISSING, _NO_METADATA, schema))
+    return tree
+
+
+def _fill(schema: type[T], tree: Node, overrides: Sequence[str]) -> T:
+    return cast(T, _build(schema, _overridden(tree, overrides), "", _MISSING, _NO_METADATA, schema))
 
 
 def dump(config: Any) -> str:

@@ -42,10 +42,11 @@ def test_services_stand_command_and_signal(stand: Path) -> None:
     robot, log = start_robot(stand), stand.parent / "node.log"
     node = start_node(stand, log)
     with processes(robot, node), Observer() as observer:
-        assert wait_for(lambda: observer.sensor_s > 0 and observer.drives is False, 15, observer.spin), node.text()
+        assert wait_for(lambda: observer.sensor_s > 0 and observer.states == ["damping"], 15, observer.spin), node.text()
         accepted, message = observer.call("start")
         assert not accepted
         assert "not possible in damping" in message
+        assert observer.drives is None  # the robot is left alone until somebody asks
         assert wait_for(lambda: observer.call("stand")[0], 10, observer.spin), node.text()
         assert wait_for(lambda: observer.call("start")[0], 10, observer.spin), node.text()
         for command in ((0.5, 0.0, 0.0), (0.0, 0.3, 0.0), (0.0, 0.0, 1.0)):
@@ -97,12 +98,25 @@ def test_a_robot_whose_node_is_killed_damps_itself(stand: Path) -> None:
         assert wait_for(lambda: observer.height < 0.2, 5, observer.spin)
 
 
+def test_a_second_node_neither_disturbs_the_first_nor_stands_up(stand: Path) -> None:
+    robot, log, other = start_robot(stand), stand.parent / "node.log", stand.parent / "second.log"
+    node = start_node(stand, log, "--auto-start", "--command", "0", "0", "0")
+    with processes(robot, node), Observer() as observer:
+        assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
+        second = start_node(stand, other, "--auto-start", "--duration", "3", "--ros-args", "-r", "__node:=second")
+        with processes(second):
+            assert wait_for(lambda: not second.alive, 20, observer.spin)
+        assert [event["to"] for event in events(other.with_suffix(".jsonl")) if event["event"] == "transition"] == ["damping"]
+        assert not stops(log), node.text()
+        assert observer.height > 0.2
+
+
 def test_a_wrong_joint_set_never_leaves_damping(stand: Path, tmp_path: Path) -> None:
     other = make_policy(tmp_path / "other" / "arm.onnx", spec=_renamed(), kind="stand")
     robot, log = start_robot(stand), stand.parent / "node.log"
     node = start_node(other, log, "--auto-start")
     with processes(robot, node), Observer() as observer:
-        assert wait_for(lambda: observer.sensor_s > 0 and observer.drives is False, 15, observer.spin), node.text()
+        assert wait_for(lambda: observer.sensor_s > 0 and observer.states == ["damping"], 15, observer.spin), node.text()
         accepted, message = observer.call("stand")
         assert not accepted
         assert "FR_hip_joint" in message or "no sensor message" in message

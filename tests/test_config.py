@@ -229,6 +229,17 @@ def test_a_missing_preset_names_those_that_exist(tmp_path: Path, monkeypatch: py
         load(Run, tmp_path / "absent.yaml")
 
 
+def test_peek_reads_one_value_before_the_schema_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("task: walk\nseed: 2\n", encoding="utf-8")
+    assert config.peek(path, "task") == "walk"
+    assert config.peek(path, "task", ["--task=reach"]) == "reach"
+    with pytest.raises(ConfigError, match=r"a.yaml: robot is missing"):
+        config.peek(path, "robot")
+    with pytest.raises(ConfigError, match=r"a.yaml:2: seed must be text"):
+        config.peek(path, "seed")
+
+
 def test_every_shipped_preset_is_readable_yaml() -> None:
     for name in config.preset_names():
         tree = config._read(config.preset_path(name), ())

@@ -3,6 +3,9 @@
 Sensors are subscribed best effort, commands published reliable, both depth 1. The watchdog is the bridge's own (`stale_sensor`), on the
 steady clock: asking DDS for a deadline that a driver does not offer would mean no data at all. rclpy's signal handlers stay off, because
 they would invalidate the context before the last damping command is out.
+
+The command publisher is made with the first command that drives the robot (or with a fault). Until then the robot is left alone,
+so a node that is only started, or runs dry, disturbs nobody; and whoever publishes commands already is a rival who keeps it from standing up.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -80,6 +83,7 @@ class Ros2Transport:
         self._command: tuple[FloatArray, int] | None = None
         self._requests: list[Event] = []
         self._fault: str | None = None
+        self._publisher: Any = None
         self._rivals = 0
         self._shown, self._state_ns, self._diagnostics_ns = "", 0, 0
 
@@ -116,7 +120,8 @@ class Ros2Transport:
             subscribe(PointStamped, "goal", self._guarded(self._on_goal), newest)
         interface = self._options.interface
         topic = self._options.command_topic or COMMAND_TOPICS[interface]
-        self._publisher: Any = self._node.create_publisher(MESSAGE_TYPES[interface], topic, reliable)
+        self._topic: str = self._node.resolve_topic_name(topic)
+        self._create_publisher = lambda: self._node.create_publisher(MESSAGE_TYPES[interface], topic, reliable)
         self._state: Any = self._node.create_publisher(String, "~/state", reliable)
         self._diagnostics: Any = self._node.create_publisher(DiagnosticArray, "/diagnostics", reliable)
         for event in SERVICES:
@@ -188,7 +193,11 @@ class Ros2Transport:
         return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), min(received, imu_received))
 
     def write(self, command: JointCommand) -> None:
-        """Publish a command."""
+        """Publish a command, from the first one on that drives the robot or follows a fault."""
+        if self._publisher is None:
+            if not command.drives and self._shown != Mode.FAULT:
+                return
+            self._publisher = self._create_publisher()
         message = self._encode(command, None if self._joints is None else self._joints[0])
         if message is not None:
             self._publisher.publish(message)
@@ -198,12 +207,13 @@ class Ros2Transport:
         from std_msgs.msg import String
 
         now, mode = self.now_ns(), str(status["mode"])
+        if self._publisher is None or now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
+            self._rivals = max(0, self._node.count_publishers(self._topic) - (self._publisher is not None))
         if mode != self._shown or now - self._state_ns >= STATE_PERIOD_NS:
             self._shown, self._state_ns = mode, now
             self._state.publish(String(data=mode))
         if now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
             self._diagnostics_ns = now
-            self._rivals = max(0, self._node.count_publishers(self._publisher.topic_name) - 1)
             self._diagnostics.publish(self._diagnosis(status))
 
     def _diagnosis(self, status: Mapping[str, Any]) -> Any:
@@ -223,7 +233,8 @@ class Ros2Transport:
         """Let the last commands arrive, then take everything down in order."""
         from rclpy.duration import Duration
 
-        self._publisher.wait_for_all_acked(Duration(seconds=0.2))
+        if self._publisher is not None:
+            self._publisher.wait_for_all_acked(Duration(seconds=0.2))
         self._executor.shutdown()
         self._node.destroy_node()
         self._context.try_shutdown()

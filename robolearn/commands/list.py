@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from robolearn import config
 from robolearn.commands import write_json
@@ -55,17 +54,17 @@ def first_comment(path: Path) -> str:
 
 
 def tasks() -> list[dict[str, str]]:
-    """Each registered task with the first line of its docstring."""
+    """Each registered task with its description."""
     from envs.registry import TASKS
 
-    return [{"name": name, "description": _summary(task)} for name, task in sorted(TASKS.items())]
+    return [{"name": name, "description": task.description} for name, task in sorted(TASKS.items())]
 
 
 def robots() -> list[dict[str, str]]:
     """Each registered robot with its number of joints."""
     from envs.robots.registry import ROBOTS
 
-    return [{"name": name, "description": f"{len(robot.joint_names)} joints"} for name, robot in sorted(ROBOTS.items())]
+    return [{"name": name, "description": f"{len(robot.joints)} joints"} for name, robot in sorted(ROBOTS.items())]
 
 
 def policies() -> list[dict[str, str]]:
@@ -74,11 +73,6 @@ def policies() -> list[dict[str, str]]:
 
     folder = Path(next(iter(package.__path__))) / "zoo"
     return [{"name": path.stem, "description": str(path)} for path in sorted(folder.glob("*.onnx"))]
-
-
-def _summary(thing: Any) -> str:
-    lines = (getattr(thing, "__doc__", None) or "").strip().splitlines()
-    return lines[0] if lines else ""
 
 
 def _optional(source: Callable[[], list[dict[str, str]]]) -> list[dict[str, str]] | None:

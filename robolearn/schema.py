@@ -1,0 +1,144 @@
+"""The config of a training: what YAML presets and `--section.key=value` fill."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from envs.registry import TASKS, get_task
+from envs.vec_env import EnvCfg
+from policies.transformer import TransformerCfg
+from robolearn import config
+from robolearn.ppo import PpoCfg
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherCfg:
+    """The privileged teacher.
+
+    Attributes:
+        iterations: rollouts and updates.
+        hidden: hidden layers of actor and critic.
+        initial_std: standard deviation of the first actions.
+        ppo: how it learns.
+    """
+
+    iterations: int = 200
+    hidden: tuple[int, ...] = (256, 128, 64)
+    initial_std: float = 0.8
+    ppo: PpoCfg = field(default_factory=PpoCfg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImitationCfg:
+    """How the teacher enters the student's loss, rl_weight * L_RL + lambda(t) * KL(student || teacher).
+
+    Attributes:
+        weight: lambda at the start; 0 is pure reinforcement learning.
+        annealed_at: share of the iterations at which lambda has fallen linearly to `final_weight`; 0 keeps it: with rl_weight 0 this
+            is pure imitation (DAgger: the student acts, the teacher labels).
+        final_weight: lambda after annealing.
+        rl_weight: weight of the reinforcement loss.
+        rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
+    """
+
+    weight: float = 1.0
+    annealed_at: float = 0.5
+    final_weight: float = 0.0
+    rl_weight: float = 1.0
+    rl_from: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentCfg:
+    """The transformer student.
+
+    Attributes:
+        iterations: rollouts and updates.
+        network: its size.
+        initial_std: standard deviation of its actions at the start.
+        imitation: the teacher's part in the loss.
+        ppo: the reinforcement part; minibatches are sets of worlds, each with its whole chunk of tokens.
+    """
+
+    iterations: int = 120
+    network: TransformerCfg = field(default_factory=TransformerCfg)
+    initial_std: float = 0.3
+    imitation: ImitationCfg = field(default_factory=ImitationCfg)
+    ppo: PpoCfg = field(default_factory=PpoCfg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sb3Cfg:
+    """Stable-Baselines3's own PPO on the same task.
+
+    Attributes:
+        timesteps: control steps in all.
+        hidden: hidden layers of its actor and critic.
+        steps: rollout length a world.
+        batch_size: minibatch.
+        epochs: passes over a rollout.
+        learning_rate: of its Adam.
+        privileged: whether it sees the privileged observation.
+    """
+
+    timesteps: int = 1_000_000
+    hidden: tuple[int, ...] = (256, 128, 64)
+    steps: int = 24
+    batch_size: int = 6144
+    epochs: int = 5
+    learning_rate: float = 3e-4
+    privileged: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCfg:
+    """A whole training.
+
+    Attributes:
+        task: name of the task.
+        algorithm: `ppo`, or `sb3` for Stable-Baselines3's PPO.
+        seed: of networks, exploration and environment.
+        threads: torch threads in updates, 0 for all cores.
+        checkpoint_every: iterations between checkpoints.
+        env: the task's own config.
+        teacher, student, sb3: see their classes.
+    """
+
+    task: str
+    algorithm: Literal["ppo", "sb3"] = "ppo"
+    seed: int = 0
+    threads: int = 0
+    checkpoint_every: int = 20
+    env: EnvCfg
+    teacher: TeacherCfg = field(default_factory=TeacherCfg)
+    student: StudentCfg = field(default_factory=StudentCfg)
+    sb3: Sb3Cfg = field(default_factory=Sb3Cfg)
+
+
+def schema_of(task: str) -> type[TrainCfg]:
+    """`TrainCfg` with `env` of the task's own class and defaults.
+
+    Raises:
+        UnknownTaskError: names the tasks there are.
+    """
+    env = get_task(task).cfg
+    fields: list[Any] = [("task", str, task), ("env", type(env), field(default_factory=lambda: env))]
+    made = dataclasses.make_dataclass("TrainCfg", fields, bases=(TrainCfg,), frozen=True, kw_only=True)
+    made.__doc__ = TrainCfg.__doc__
+    return made
+
+
+def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
+    """Read a preset: the name of a YAML in `configs/`, a path, or a task's bare name.
+
+    Raises:
+        ConfigError: unknown key, wrong type, missing file; the message names the place.
+    """
+    task = config.peek(preset, "task", overrides) if str(preset) not in TASKS or str(preset) in config.preset_names() else str(preset)
+    if str(preset) in TASKS and str(preset) not in config.preset_names():
+        return config.load(schema_of(str(preset)), None, overrides)
+    return config.load(schema_of(str(task)), preset, overrides)

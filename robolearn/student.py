@@ -1,0 +1,213 @@
+"""Training of the student: a causal transformer that sees what the robot senses, by imitation and reinforcement together.
+
+loss = rl_weight * L_RL + lambda(t) * KL(student || teacher), both on the student's own rollouts, lambda annealed (Radosavovic et al.
+2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance one token a step with a
+key-value cache; an update runs one banded pass over the chunk, given the cache from before it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+
+from envs.registry import make_env
+from envs.snapshot import restore, snapshot
+from policies.networks import Gaussian, TeacherPolicy
+from policies.transformer import Memory, Transformer
+from robolearn.ppo import Rollout, gaussian_kl
+from robolearn.schema import ImitationCfg, TrainCfg
+from robolearn.threads import Threads
+
+
+class StudentPolicy(nn.Module):
+    """Transformer actor; critic on privileged state.
+
+    Attributes:
+        actor: observation sequence -> action means.
+        distribution: over actions.
+        critic: the teacher's critic with its normaliser, trained on.
+    """
+
+    def __init__(self, actor: Transformer, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
+        super().__init__()
+        self.actor = actor
+        self.distribution = Gaussian(action_dim, initial_std)
+        self.critic = copy.deepcopy(teacher.critic).requires_grad_(True)
+        self.critic_normalizer = copy.deepcopy(teacher.normalizer)
+
+    def value(self, privileged: torch.Tensor) -> torch.Tensor:
+        """Value (...) of privileged observations (..., P)."""
+        return self.critic(self.critic_normalizer(privileged)).squeeze(-1)
+
+
+def imitation_weight(cfg: ImitationCfg, progress: float) -> float:
+    """lambda at a share `progress` in [0, 1) of the training."""
+    if cfg.annealed_at <= 0:
+        return cfg.weight
+    done = min(1.0, progress / cfg.annealed_at)
+    return cfg.weight + (cfg.final_weight - cfg.weight) * done
+
+
+class StudentTrainer:
+    """One rollout and one update at a time; same face as `TeacherTrainer`."""
+
+    kind = "student"
+
+    def __init__(self, cfg: TrainCfg, teacher: TeacherPolicy) -> None:
+        torch.manual_seed(cfg.seed)
+        self.cfg = cfg
+        student = cfg.student
+        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + 1))
+        device = self.env.device
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(cfg.seed)
+        self.teacher = teacher.to(device)
+        self._policy_obs, self._privileged = self.env.reset()
+        self.env.episode_steps[:] = torch.randint(
+            0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device
+        )
+        spec = self.env.spec
+        actor = Transformer(spec.observation_dim, spec.action_dim, student.network)
+        self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
+        self._parameters = list(self.policy.parameters())
+        self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
+        steps, worlds = student.ppo.rollout_steps, self.env.num_worlds
+        self._rollout = Rollout(steps, worlds, spec.observation_dim, spec.action_dim, device)
+        self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
+        self._teacher_mean = torch.zeros(steps, worlds, spec.action_dim, device=device)
+        self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
+        self._memory = self.policy.actor.start(worlds)
+        self._is_first = torch.ones(worlds, dtype=torch.bool, device=device)
+        self._threads = Threads(cfg.threads)
+        self.iteration, self.iterations = 0, student.iterations
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Control steps of one iteration, over all worlds."""
+        return self.cfg.student.ppo.rollout_steps * self.env.num_worlds
+
+    def iterate(self) -> dict[str, float]:
+        """Collect a rollout and learn from it. Returns metrics."""
+        self._threads.simulating()
+        start = self._memory.clone()
+        metrics = self._collect()
+        self._threads.learning()
+        metrics |= self._update(start)
+        if self.iteration < 10 or self.cfg.student.imitation.weight == 0:
+            # the normaliser settles early; afterwards it stands still, so that cached keys and values stay what they were
+            self.policy.actor.normalizer.update(self._rollout.observation)
+        self.iteration += 1
+        return metrics
+
+    @torch.no_grad()
+    def _collect(self) -> dict[str, float]:
+        env, policy, rollout = self.env, self.policy, self._rollout
+        falls = 0
+        for t in range(len(rollout.reward)):
+            rollout.observation[t], self._privileged_steps[t], self._first[t] = self._policy_obs, self._privileged, self._is_first
+            mean, self._memory = policy.actor(self._policy_obs[:, None], self._memory, self._is_first[:, None])
+            mean = mean[:, 0]
+            action = policy.distribution.sample(mean, self.generator)
+            self._teacher_mean[t] = self.teacher.act(self._privileged)
+            rollout.mean[t], rollout.action[t] = mean, action
+            rollout.log_prob[t] = policy.distribution.log_prob(mean, action)
+            rollout.value[t] = policy.value(self._privileged)
+            step = env.step(action)
+            self._policy_obs, self._privileged = step.policy, step.privileged
+            self._is_first = step.terminated | step.truncated
+            rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            if step.truncated.any():
+                rollout.final_value[t] = policy.value(step.final_privileged)
+            falls += int(step.terminated.sum())
+        rollout.finish(policy.value(self._privileged), self.cfg.student.ppo)
+        seconds = rollout.reward.numel() * env.cfg.control_dt
+        return {
+            "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
+            "falls_a_minute": 60 * falls / seconds,
+            "teacher_distance": float((rollout.mean - self._teacher_mean).square().mean().sqrt()),
+            "physics_failures": float(env.engine.failure_count),
+            **env.task_metrics(),
+        }
+
+    def _update(self, start: Memory) -> dict[str, float]:
+        cfg, imitation, policy, rollout = self.cfg.student.ppo, self.cfg.student.imitation, self.policy, self._rollout
+        progress = self.iteration / self.iterations
+        weight = imitation_weight(imitation, progress)
+        rl_weight = imitation.rl_weight if progress >= imitation.rl_from else 0.0
+        teacher_log_std = self.teacher.distribution.log_std
+        # learning rate falls with a cosine, as in the paper
+        rate = cfg.learning_rate * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item()))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        worlds = self.env.num_worlds
+        size = worlds // cfg.minibatches
+        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
+        for _ in range(cfg.epochs):
+            order = torch.randperm(worlds, generator=self.generator, device=self.env.device)
+            for begin in range(0, worlds - size + 1, size):
+                ids = order[begin : begin + size]
+                observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
+                mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
+                mean = mean.transpose(0, 1)  # (T, n, A)
+                kl = gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std).mean()
+                loss = weight * kl
+                sums["imitation_kl"] += float(kl.detach())
+                value = policy.value(self._privileged_steps[:, ids])
+                value_loss = (value - rollout.target[:, ids]).square().mean()
+                loss = loss + cfg.value_weight * value_loss
+                sums["value_loss"] += float(value_loss.detach())
+                if rl_weight > 0:
+                    ratio = torch.exp(policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids])
+                    a = rollout.advantage[:, ids]
+                    policy_loss = -torch.min(ratio * a, ratio.clip(1 - cfg.clip, 1 + cfg.clip) * a).mean()
+                    loss = loss + rl_weight * (policy_loss - cfg.entropy * policy.distribution.entropy())
+                    sums["policy_loss"] += float(policy_loss.detach())
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
+                self.optimizer.step()
+        count = cfg.epochs * cfg.minibatches
+        return {name: value / count for name, value in sums.items()} | {
+            "imitation_weight": weight,
+            "learning_rate": rate,
+            "action_std": float(policy.distribution.log_std.detach().exp().mean()),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, the teacher included."""
+        return {
+            "kind": self.kind,
+            "iteration": self.iteration,
+            "policy": self.policy.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "observation": (self._policy_obs, self._privileged, self._is_first),
+            "memory": (self._memory.cache, self._memory.age),
+            "env": snapshot(self.env),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of the same config."""
+        device = self.env.device
+        self.iteration = state["iteration"]
+        self.policy.load_state_dict(state["policy"])
+        self.teacher.load_state_dict(state["teacher"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
+        self._memory = Memory(*(x.to(device) for x in state["memory"]))
+        restore(self.env, state["env"])
+
+
+def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer:
+    """The student of a checkpoint, ready to act."""
+    weights = {name.removeprefix("actor."): value for name, value in state["policy"].items() if name.startswith("actor.")}
+    joints = len(state["policy"]["distribution.log_std"])
+    actor = Transformer(len(weights["normalizer.mean"]), joints, cfg.student.network)
+    actor.load_state_dict(weights)
+    return actor.requires_grad_(False)

@@ -1,0 +1,129 @@
+"""Training of the teacher: PPO on privileged state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from envs.registry import make_env
+from envs.snapshot import restore, snapshot
+from policies.networks import TeacherPolicy
+from robolearn.ppo import Ppo, Rollout
+from robolearn.schema import TrainCfg
+from robolearn.threads import Threads
+
+
+class TeacherTrainer:
+    """One rollout and one update at a time.
+
+    Attributes:
+        env: the environment.
+        policy: actor and critic.
+        iteration: iterations done.
+        iterations: iterations in all.
+    """
+
+    kind = "teacher"
+
+    def __init__(self, cfg: TrainCfg) -> None:
+        import dataclasses
+
+        torch.manual_seed(cfg.seed)
+        self.cfg = cfg
+        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed))
+        teacher = cfg.teacher
+        device = self.env.device
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(cfg.seed)
+        _, self._privileged = self.env.reset()
+        # episodes are spread over their length, so that worlds do not end together
+        spread = torch.randint(0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device)
+        self.env.episode_steps[:] = spread
+        size, joints = self._privileged.shape[1], self.env.spec.action_dim
+        self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std).to(device)
+        mirror = self.env.mirror() if hasattr(self.env, "mirror") and teacher.ppo.mirror else None
+        self._mirror = None if mirror is None else mirror["privileged"]
+        self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror)
+        self._rollout = Rollout(teacher.ppo.rollout_steps, self.env.num_worlds, size, joints, device)
+        self._raw = torch.zeros_like(self._rollout.observation)
+        self._threads = Threads(cfg.threads)
+        self.iteration, self.iterations = 0, teacher.iterations
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Control steps of one iteration, over all worlds."""
+        return self.cfg.teacher.ppo.rollout_steps * self.env.num_worlds
+
+    def iterate(self) -> dict[str, float]:
+        """Collect a rollout and learn from it. Returns metrics."""
+        self._threads.simulating()
+        metrics = self._collect()
+        self._threads.learning()
+        metrics |= self.ppo.update(self._rollout)
+        raw = self._raw.flatten(0, 1)
+        if self._mirror is not None:
+            raw = torch.cat([raw, raw[:, self._mirror[0]] * self._mirror[1]])
+        self.policy.normalizer.update(raw)
+        self.iteration += 1
+        return metrics
+
+    @torch.no_grad()
+    def _collect(self) -> dict[str, float]:
+        env, policy, rollout = self.env, self.policy, self._rollout
+        falls = 0
+        for t in range(len(rollout.reward)):
+            self._raw[t] = self._privileged
+            x = policy.normalizer(self._privileged)
+            mean = policy.actor(x)
+            action = policy.distribution.sample(mean, self.generator)
+            rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
+            rollout.log_prob[t] = policy.distribution.log_prob(mean, action)
+            rollout.value[t] = policy.critic(x).squeeze(-1)
+            step = env.step(action)
+            self._privileged = step.privileged
+            rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            if step.truncated.any():
+                rollout.final_value[t] = policy.value(step.final_privileged)
+            falls += int(step.terminated.sum())
+        rollout.finish(policy.value(self._privileged), self.cfg.teacher.ppo)
+        seconds = rollout.reward.numel() * env.cfg.control_dt
+        return {
+            "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
+            "falls_a_minute": 60 * falls / seconds,
+            "physics_failures": float(env.engine.failure_count),
+            **env.task_metrics(),
+            **{f"reward/{name}": value for name, value in env.reward_means().items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly."""
+        return {
+            "kind": self.kind,
+            "iteration": self.iteration,
+            "policy": self.policy.state_dict(),
+            "optimizer": self.ppo.optimizer.state_dict(),
+            "learning_rate": self.ppo.learning_rate,
+            "generator": self.generator.get_state(),
+            "privileged": self._privileged,
+            "env": snapshot(self.env),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of the same config."""
+        self.iteration = state["iteration"]
+        self.policy.load_state_dict(state["policy"])
+        self.ppo.optimizer.load_state_dict(state["optimizer"])
+        self.ppo.learning_rate = state["learning_rate"]
+        self.generator.set_state(state["generator"])
+        self._privileged = state["privileged"].to(self.env.device)
+        restore(self.env, state["env"])
+
+
+def load_teacher(state: dict[str, Any], cfg: TrainCfg) -> TeacherPolicy:
+    """The teacher of a checkpoint, ready to act."""
+    weights = state["policy"]
+    size, joints = len(weights["normalizer.mean"]), len(weights["distribution.log_std"])
+    policy = TeacherPolicy(size, joints, cfg.teacher.hidden, cfg.teacher.initial_std)
+    policy.load_state_dict(weights)
+    return policy.requires_grad_(False)

@@ -1,0 +1,186 @@
+"""The house: four packages that import in one direction, and a robot's side that needs neither torch nor MuJoCo."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BELOW = {
+    "robolearn": {"robolearn", "bridge", "envs", "policies"},
+    "bridge": {"bridge", "policies"},
+    "envs": {"envs", "policies"},
+    "policies": {"policies"},
+}
+"""Each package and the packages it may import."""
+ROBOT_SIDE = {"policies": {"__init__", "spec", "observation", "file"}}
+"""What of `policies` runs on the robot; of `bridge`, everything does."""
+HEAVY = {"torch", "mujoco", "gymnasium", "mujoco_warp", "warp", "cv2", "matplotlib", "onnx", "stable_baselines3", "tensorboard"}
+LAZY = {
+    "policies/observation.py": {"torch"},  # only reached with torch tensors in hand
+    "bridge/physics_robot.py": {"mujoco"},  # the simulated robot
+    "bridge/simulated_robot.py": {"mujoco"},
+}
+"""Heavy modules that a file of the robot's side may import inside a function."""
+CONTRACT = {"policies.spec", "policies.observation", "policies.file"}
+MAX_LINES = 500
+
+
+@dataclass(frozen=True)
+class Import:
+    """`module` is imported in `file`; `lazy` where that happens inside a function."""
+
+    file: str
+    line: int
+    module: str
+    lazy: bool
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import of a file, relative ones made absolute, type-checking ones left out."""
+    name = path.relative_to(ROOT).as_posix()
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+
+    def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(name, node.lineno, alias.name, lazy)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            yield Import(name, node.lineno, module, lazy)
+            for alias in node.names:
+                yield Import(name, node.lineno, f"{module}.{alias.name}", lazy)
+        inside = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, inside)
+
+    yield from walk(ast.parse(path.read_text(encoding="utf-8")), False)
+
+
+def robot_side() -> list[Path]:
+    contract = [ROOT / "policies" / f"{name}.py" for name in sorted(ROBOT_SIDE["policies"])]
+    return files("bridge") + contract
+
+
+def named(found: list[Import]) -> str:
+    return "\n".join(f"{item.file}:{item.line} imports {item.module}" for item in found)
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_imports_run_downward(package: str) -> None:
+    assert files(package), f"no modules in {package}/"
+    breaches = [
+        item
+        for path in files(package)
+        for item in imports(path)
+        if item.module.partition(".")[0] in BELOW and item.module.partition(".")[0] not in BELOW[package]
+    ]
+    assert not breaches, f"{package} may import {sorted(BELOW[package])} only:\n{named(breaches)}"
+
+
+def test_the_robots_side_imports_nothing_heavy() -> None:
+    breaches = [
+        item
+        for path in robot_side()
+        for item in imports(path)
+        if (top := item.module.partition(".")[0]) in HEAVY and not (item.lazy and top in LAZY.get(item.file, ()))
+    ]
+    assert not breaches, named(breaches)
+
+
+def test_the_robots_side_uses_of_policies_the_contract_alone() -> None:
+    known = {module.stem for module in files("policies")}
+    breaches = [
+        item
+        for path in robot_side()
+        for item in imports(path)
+        if item.module.startswith("policies.")
+        and item.module.split(".")[1] in known
+        and ".".join(item.module.split(".")[:2]) not in CONTRACT
+    ]
+    assert not breaches, named(breaches)
+
+
+def test_tests_and_benchmarks_are_not_imported() -> None:
+    breaches = [
+        item
+        for package in BELOW
+        for path in files(package)
+        for item in imports(path)
+        if item.module.partition(".")[0] in {"tests", "benchmarks", "launch"}
+    ]
+    assert not breaches, named(breaches)
+
+
+def test_the_robots_side_runs_without_torch_and_mujoco() -> None:
+    """The real thing: every module of the robot's side, imported in a fresh interpreter where the heavy packages are forbidden."""
+    optional = {"rclpy", "sensor_msgs", "trajectory_msgs", "std_msgs", "std_srvs", "diagnostic_msgs", "geometry_msgs", "builtin_interfaces"}
+    modules = []
+    for path in robot_side():
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        needs_ros = any(item.module.partition(".")[0] in optional and not item.lazy for item in imports(path))
+        if not needs_ros:
+            modules.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    assert {"bridge", "policies.file", "policies.spec", "policies.observation"} <= set(modules)
+    code = f"""
+import importlib, sys
+class Forbid:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {HEAVY | {"envs", "robolearn"}!r}:
+            raise ImportError(f'{{name}} is forbidden on the robot')
+sys.meta_path.insert(0, Forbid())
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert result.returncode == 0, result.stderr
+
+
+def test_importing_the_policy_file_reader_leaves_torch_and_mujoco_alone() -> None:
+    code = f"import sys, bridge, policies.file; print(sorted({HEAVY!r} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_files_stay_short() -> None:
+    folders = [*BELOW, "tests", "benchmarks", "launch"]
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for f in folders for path in files(f)}
+    long = {name: count for name, count in lengths.items() if count > MAX_LINES}
+    assert not long, f"over {MAX_LINES} lines: {long}"
+
+
+def test_every_module_says_why_it_exists() -> None:
+    silent = [
+        path.relative_to(ROOT).as_posix() for p in BELOW for path in files(p) if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+    ]
+    assert not silent, f"without a module docstring: {silent}"
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import torch", [("torch", False)]),
+        ("from . import a", [("robolearn", False), ("robolearn.a", False)]),
+        ("def f():\n    from mujoco import batch", [("mujoco", True), ("mujoco.batch", True)]),
+        ("if TYPE_CHECKING:\n    import torch", []),
+    ],
+)
+def test_the_walk_sees_imports(source: str, expected: list[tuple[str, bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "robolearn").mkdir()
+    path = tmp_path / "robolearn" / "m.py"
+    path.write_text(source, encoding="utf-8")
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert [(item.module, item.lazy) for item in imports(path)] == expected
