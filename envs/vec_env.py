@@ -253,7 +253,8 @@ class VecEnv(ABC):
         now = self.sensors()
         return now if self._previous is None else self._delayed(now, self._previous)
 
-    def _observe(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def observe(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The policy's observation (N, O), with fresh noise, and the privileged one (N, P) of the present state."""
         clean = observe(self.sensors(), self.spec, self.default_pose)
         privileged = torch.cat([clean, self.privileged_extras()], dim=1)
         given = observe(self.read(), self.spec, self.default_pose)
@@ -270,7 +271,7 @@ class VecEnv(ABC):
         self._reset_worlds(self._everywhere)
         self.update_state()
         self._previous = None
-        observation = self._observe()
+        observation = self.observe()
         self._previous = self.sensors()
         return observation
 
@@ -291,7 +292,7 @@ class VecEnv(ABC):
         reward = torch.where(failed, torch.zeros_like(reward), reward)
         ended = terminated | truncated
         self.advance_commands()
-        final_policy, final_privileged = self._observe()
+        final_policy, final_privileged = self.observe()
         policy, privileged = final_policy, final_privileged
         self._previous = self.sensors()
         ids = ended.nonzero()[:, 0]
@@ -299,7 +300,7 @@ class VecEnv(ABC):
             self._reset_worlds(ids)
             self.update_state()
             self._forget(ids)
-            fresh_policy, fresh_privileged = self._observe()
+            fresh_policy, fresh_privileged = self.observe()
             policy, privileged = final_policy.clone(), final_privileged.clone()
             policy[ids], privileged[ids] = fresh_policy[ids], fresh_privileged[ids]
         self._push()

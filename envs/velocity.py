@@ -63,18 +63,18 @@ class VelocityRewardCfg:
     track_sigma: float = 0.5
     vertical_velocity: float = -0.5
     roll_pitch_rate: float = -0.05
-    tilt: float = -1.0
+    tilt: float = -2.0
     height: float = -5.0
     action_rate: float = -0.01
-    torque: float = -0.0001
-    gait: float = 1.0
-    gait_sigma: float = 0.08
-    swing_height: float = 0.08
-    foot_slip: float = -0.05
-    pose: float = -0.05
+    torque: float = -0.0002
+    gait: float = 2.0
+    gait_sigma: float = 0.06
+    swing_height: float = 0.07
+    foot_slip: float = -0.25
+    pose: float = -0.15
     stand_still: float = -0.2
     joint_limit: float = -1.0
-    fall: float = -2.0
+    fall: float = -4.0
 
 
 def velocity_randomization() -> RandomizationCfg:

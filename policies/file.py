@@ -10,6 +10,7 @@ state as explicit inputs; every state input `x` has an output `x_out`, and all s
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass
@@ -130,6 +131,13 @@ class PolicyFile:
                 _bind_array(binding.bind_input, node.name, self._states[index][node.name])
                 _bind_array(binding.bind_output, f"{node.name}_out", self._states[1 - index][node.name])
             self._bindings.append(binding)
+
+    def fork(self) -> PolicyFile:
+        """The same policy with a memory of its own, for another robot; the weights are shared."""
+        twin = copy.copy(self)
+        twin._bind()
+        twin.reset()
+        return twin
 
     def reset(self) -> None:
         """Forget the past: all states to zero."""

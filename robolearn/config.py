@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from robolearn.errors import ConfigError, suggestion
+from robolearn.errors import ConfigError, nearest, suggestion
 from robolearn.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 
 __all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]
@@ -336,7 +336,8 @@ def _wrong(node: Node, key: str, valid: str, names: Sequence[str] = ()) -> Confi
 
 
 def _unknown(node: Node, key: str, name: str, valid: list[str], root: Any) -> ConfigError:
-    near = suggestion(key, [key[: -len(name)] + other for other in valid]) if suggestion(name, valid) else ""
+    close = nearest(name, valid)
+    near = "" if close is None else f"; did you mean {key[: len(key) - len(name)] + close!r}?"
     if not near:
         everywhere = _dotted_keys(root, "")
         same_leaf = [path for path in everywhere if path.rpartition(".")[2] == name]
@@ -345,11 +346,19 @@ def _unknown(node: Node, key: str, name: str, valid: list[str], root: Any) -> Co
 
 
 def _dotted_keys(cls: Any, prefix: str) -> list[str]:
+    """Every setting of a schema by its dotted key; tables only by what they hold."""
     keys: list[str] = []
     hints = typing.get_type_hints(cls)
     for name in _fields(cls):
-        keys.append(_join(prefix, name))
-        for kind in (hints[name], *typing.get_args(hints[name])):
-            if dataclasses.is_dataclass(kind):
-                keys += _dotted_keys(kind, _join(prefix, name))
+        key = _join(prefix, name)
+        nested = [kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind)]
+        if not nested:
+            keys.append(key)
+        for kind in nested:
+            keys += _dotted_keys(kind, key)
     return keys
+
+
+def loads_any(text: str, source: str = "<text>") -> dict[str, Any]:
+    """YAML text as plain top-level values, before its schema is known; nested tables stay nodes."""
+    return {str(key): node.value for key, node in parse(text, source).value.items()}

@@ -43,7 +43,13 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
     return MissingExtraError(f"this needs the package {module}, which is not installed; run: pip install 'robolearn[{extra}]'")
 
 
-def suggestion(given: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the valid name nearest to the given one, or an empty string where none is near."""
+def nearest(given: str, valid: Iterable[str]) -> str | None:
+    """The valid name most like the given one, None where none is near."""
     close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return close[0] if close else None
+
+
+def suggestion(given: str, valid: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the nearest valid name, or an empty string where none is near."""
+    close = nearest(given, valid)
+    return "" if close is None else f"; did you mean {close!r}?"

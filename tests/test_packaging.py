@@ -105,7 +105,9 @@ def test_the_base_install_is_the_robots_side(metadata: email.message.Message) ->
 
 
 def test_the_installed_wheel_finds_its_presets_and_is_executable_for_ros(wheel: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--prefix", str(tmp_path), str(wheel)]
+    # --ignore-installed: without it pip would first take the checkout's own installation away.
+    options = ["--quiet", "--no-deps", "--no-index", "--ignore-installed", "--prefix", str(tmp_path)]
+    command = [sys.executable, "-m", "pip", "install", *options, str(wheel)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     site = next(tmp_path.rglob("site-packages"))
     code = "import robolearn.config as c; print(c.__file__); print(c.preset_path('packaging-probe'))"

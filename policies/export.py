@@ -1,0 +1,178 @@
+"""From a trained network to a policy file: the graph, its contract, its origin and its golden run, in one ONNX file.
+
+Normaliser and key-value cache are inside the graph. The file is written to a temporary name, read back by ONNX Runtime, compared with
+torch over the golden run, and only then renamed into place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile, PolicyFileError
+from policies.networks import TeacherPolicy
+from policies.observation import Sensors, observe
+from policies.spec import NormalizerSpec, PolicySpec
+from policies.transformer import Transformer
+
+EXPORT_TOLERANCE = 1e-5
+
+
+class StepGraph(nn.Module):
+    """One token through the transformer with the cache as explicit tensors, shaped for a single robot.
+
+    The same arithmetic as `Transformer.encode` with N = T = 1, written with fewer operations: ONNX Runtime's time at this size is
+    mostly a cost per operation. State `cache` is (L, 2, W - 1, D); state `age` counts the tokens seen, from 0, so that zeros are the
+    start.
+    """
+
+    def __init__(self, net: Transformer) -> None:
+        super().__init__()
+        self.net = net
+        window = net.cfg.window
+        self.register_buffer("distance", torch.arange(window - 1, -1, -1, dtype=torch.float32))  # of each slot, oldest first
+        # biases by slot (oldest first), (L, H, 1, W)
+        self.bias = torch.stack([block.distance_bias.detach().flip(-1)[:, None] for block in net.blocks])
+
+    def forward(self, observation: torch.Tensor, cache: torch.Tensor, age: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """observation (1, O), cache (L, 2, W - 1, D), age (1, 1) -> action (1, A), cache, age."""
+        net = self.net
+        x = net.embed(net.normalizer(observation))  # (1, D)
+        reach = torch.where(self.distance <= age, 0.0, -1e9)  # (1, W)
+        caches = []
+        for layer, block in enumerate(net.blocks):
+            h, k_dim = block.heads, net.cfg.width // block.heads
+            q, kv = block.qkv(block.norm1(x)).split([net.cfg.width, 2 * net.cfg.width], dim=-1)
+            both = torch.cat([cache[layer], kv.reshape(2, 1, -1)], dim=1)  # (2, W, D)
+            caches.append(both[:, 1:])
+            keys, values = both.reshape(2, -1, h, k_dim).transpose(1, 2).split(1)  # (1, H, W, K)
+            scores = (q.reshape(h, 1, k_dim) @ keys[0].transpose(1, 2)) * k_dim**-0.5 + (self.bias[layer] + reach)  # (H, 1, W)
+            attended = torch.softmax(scores, dim=-1) @ values[0]  # (H, 1, K)
+            x = x + block.project(attended.reshape(1, -1))
+            x = x + block.down(F.gelu(block.up(block.norm2(x)), approximate="tanh"))
+        action = net.head(net.norm(x))
+        return action, torch.stack(caches), torch.clamp(age + 1.0, max=float(net.cfg.window))
+
+
+class MemorylessGraph(nn.Module):
+    """An actor without memory on the policy's observation."""
+
+    def __init__(self, policy: TeacherPolicy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        """observation (1, O) -> action (1, A)."""
+        return self.policy.act(observation)
+
+
+def record_golden(net: Transformer, spec: PolicySpec, sensors: dict[str, np.ndarray]) -> Golden:
+    """Run the network in torch over recorded sensor readings (T, n) from a reset."""
+    tensors = {name: torch.from_numpy(value) for name, value in sensors.items()}
+    default_pose = torch.tensor(spec.robot.default_pose, dtype=torch.float32)
+    observation = observe(Sensors(**tensors), spec, default_pose)  # (T, O)
+    memory = net.start(1)
+    actions = []
+    with torch.no_grad():
+        for row in observation:
+            action, memory = net(row[None, None], memory)
+            actions.append(action[0, 0])
+    return Golden(sensors, observation.numpy(), torch.stack(actions).numpy())
+
+
+def export_student(
+    net: Transformer, spec: PolicySpec, golden_sensors: dict[str, np.ndarray], provenance: dict[str, Any], path: str | Path
+) -> PolicyFile:
+    """Write a policy file and read it back.
+
+    Args:
+        net: the trained student.
+        spec: the contract of its task; normaliser and history are filled in here.
+        golden_sensors: a recorded run, `Sensors` field -> (T, n) float32.
+        provenance: plain JSON values; `weights_sha256` is added.
+        path: where to; replaced only by a file that passed.
+
+    Returns:
+        The file as ONNX Runtime reads it.
+
+    Raises:
+        PolicyFileError: ONNX Runtime and torch differ by more than `EXPORT_TOLERANCE` on the golden run.
+    """
+    net = net.cpu().eval()
+    mean, std = net.normalizer.mean.tolist(), net.normalizer.std.tolist()
+    history = net.cfg.layers * (net.cfg.window - 1) + 1
+    spec = dataclasses.replace(spec, normalizer=NormalizerSpec(mean=tuple(mean), std=tuple(std)), history_steps=history)
+    golden = record_golden(net, spec, golden_sensors)
+    cfg = net.cfg
+    example = (torch.zeros(1, spec.observation_dim), torch.zeros(cfg.layers, 2, cfg.window - 1, cfg.width), torch.zeros(1, 1))
+    names = (["observation", "cache", "age"], ["action", "cache_out", "age_out"])
+    return _write(StepGraph(net).eval(), example, names, spec, golden, provenance, Path(path))
+
+
+def _write(
+    graph: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    names: tuple[list[str], list[str]],
+    spec: PolicySpec,
+    golden: Golden,
+    provenance: dict[str, Any],
+    path: Path,
+) -> PolicyFile:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.onnx")
+    try:
+        with torch.no_grad():
+            program = torch.onnx.export(graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False)
+        assert program is not None
+        model = program.model_proto
+        weights = hashlib.sha256()
+        for tensor in model.graph.initializer:
+            weights.update(tensor.name.encode() + tensor.raw_data)
+        meta = {
+            SPEC_KEY: spec.to_json(),
+            PROVENANCE_KEY: json.dumps(provenance | {"weights_sha256": weights.hexdigest()}, allow_nan=False),
+            GOLDEN_KEY: golden.to_json(),
+        }
+        onnx.helper.set_model_props(model, meta)
+        model.producer_name = "robolearn"
+        onnx.save(model, temporary)
+        file = PolicyFile(temporary)
+        worst = file.verify()
+        if worst > EXPORT_TOLERANCE:
+            raise PolicyFileError(f"the exported graph differs from torch by {worst:.3g} on the golden run (allowed {EXPORT_TOLERANCE:g})")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return PolicyFile(path)
+
+
+def annotate(path: str | Path, **entries: Any) -> PolicyFile:
+    """Add entries to a policy file's provenance; the graph and its weights stay as they are.
+
+    Args:
+        path: of the file, which is replaced whole.
+        entries: plain JSON values, e.g. `evaluation=[...]`.
+    """
+    path = Path(path)
+    model = onnx.load(path)
+    meta = {prop.key: prop.value for prop in model.metadata_props}
+    meta[PROVENANCE_KEY] = json.dumps(json.loads(meta[PROVENANCE_KEY]) | entries, allow_nan=False)
+    onnx.helper.set_model_props(model, meta)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.onnx")
+    try:
+        onnx.save(model, temporary)
+        PolicyFile(temporary).verify()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return PolicyFile(path)

@@ -1,0 +1,56 @@
+"""Distill a trained teacher into a causal-transformer student, by imitation and reinforcement together.
+
+Settings stand under `student` in the preset; pure imitation is --student.imitation.rl_weight=0 --student.imitation.annealed_at=0, pure
+reinforcement --student.imitation.weight=0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+ACCEPTS_OVERRIDES = True
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("teacher", nargs="?", help="the teacher: a run folder, a folder of runs (its newest) or a checkpoint")
+    parser.add_argument("--resume", metavar="PATH", help="go on from a student's checkpoint or run folder")
+    parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
+    parser.add_argument("--device", help="short for --env.device: cpu or cuda")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Distill."""
+    from robolearn import config, schema
+    from robolearn.commands.train import go, prepare
+    from robolearn.errors import UsageError, UserError
+    from robolearn.run import Run, find_checkpoint, load_checkpoint
+    from robolearn.student import StudentTrainer
+    from robolearn.teacher import load_teacher
+
+    if args.resume:
+        if args.teacher:
+            raise UsageError("--resume takes the teacher from the checkpoint: leave it out")
+        args.preset = None
+        cfg, folder, state = prepare(args, overrides, "student")
+        assert state is not None
+        teacher = load_teacher({"policy": state["teacher"]}, cfg)
+    else:
+        if not args.teacher:
+            raise UsageError("give the teacher's run folder, or --resume PATH")
+        path = find_checkpoint(args.teacher)
+        source = load_checkpoint(path)
+        if source["kind"] != "teacher":
+            raise UserError(f"{path} is a checkpoint of a {source['kind']}, not of a teacher")
+        for name in ("engine", "device"):
+            if getattr(args, name):
+                overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
+        task = str(config.loads_any(source["config"])["task"])
+        cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
+        teacher, state = load_teacher(source, cfg), None
+        folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs))
+    cfg = dataclasses.replace(cfg)
+    return go(StudentTrainer(cfg, teacher), folder, state, f"export it: robolearn export {folder}")

@@ -1,0 +1,42 @@
+"""Write a student's policy file and pass it through the gate: both engines, golden run, provenance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("student", help="the student: a run folder, a folder of runs (its newest) or a checkpoint")
+    parser.add_argument("--out", metavar="FILE", help="where to (default: policy.onnx in the run folder)")
+    parser.add_argument("--no-gate", action="store_true", help="skip the evaluation; the file says that it was not evaluated")
+    parser.add_argument("--seeds", type=int, default=2, help="episodes a command in the gate (default: 2)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Export."""
+    from robolearn import config, schema
+    from robolearn.commands.evaluate import show
+    from robolearn.errors import UserError
+    from robolearn.export import export, gate
+    from robolearn.run import find_checkpoint, load_checkpoint
+    from robolearn.student import load_student
+
+    path = find_checkpoint(args.student)
+    state = load_checkpoint(path)
+    if state["kind"] != "student":
+        raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
+    task = str(config.loads_any(state["config"])["task"])
+    cfg = config.loads(schema.schema_of(task), state["config"], str(path))
+    out = Path(args.out) if args.out else path.parent / "policy.onnx"
+    command = f"robolearn train {task} && robolearn distill runs/{task}"
+    file = export(load_student(state, cfg), cfg, out, state["iteration"], command)
+    print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
+    if args.no_gate:
+        print("not evaluated: --no-gate")
+        return 0
+    _, training, precise, passed = gate(out, args.seeds)
+    show([training, precise])
+    print("deployable: yes" if passed else "deployable: no, the precise engine does not bear it out")
+    return 0 if passed else 1

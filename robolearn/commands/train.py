@@ -1,0 +1,94 @@
+"""Train a teacher on privileged state (or Stable-Baselines3's PPO, where the preset says so).
+
+Writes to runs/<preset>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl and TensorBoard events. Ctrl-C saves; --resume continues
+exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+ACCEPTS_OVERRIDES = True
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
+    parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
+    parser.add_argument("--device", help="short for --env.device: cpu or cuda")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Train."""
+    from robolearn.teacher import TeacherTrainer
+
+    cfg, folder, state = prepare(args, overrides, "teacher")
+    if cfg.algorithm == "sb3":
+        from robolearn.run import Run
+        from robolearn.sb3 import train_sb3
+
+        if state is not None:
+            from robolearn.errors import UserError
+
+            raise UserError("a Stable-Baselines3 run cannot be resumed; start it again")
+        job = Run(folder, cfg)
+        train_sb3(cfg, job)
+        job.close()
+        print(f"run: {folder}")
+        return 0
+    return go(TeacherTrainer(cfg), folder, state, f"distill it: robolearn distill {folder}")
+
+
+def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[Any, Path, dict[str, Any] | None]:
+    """The config, the run folder and, when resuming, the checkpoint."""
+    from robolearn import config, schema
+    from robolearn.errors import UsageError, UserError
+    from robolearn.run import Run, find_checkpoint, load_checkpoint
+
+    overrides = [*overrides]
+    for name in ("engine", "device"):
+        if getattr(args, name, None):
+            overrides.append(f"--env.{name}={getattr(args, name)}")
+    if args.resume:
+        if args.preset:
+            raise UsageError("--resume takes its config from the checkpoint: leave out the preset")
+        path = find_checkpoint(args.resume)
+        state = load_checkpoint(path)
+        if state["kind"] != kind:
+            raise UserError(f"{path} is a checkpoint of a {state['kind']}, not of a {kind}")
+        task = str(config.loads_any(state["config"])["task"])
+        return config.loads(schema.schema_of(task), state["config"], str(path), overrides), path.parent, state
+    if not args.preset:
+        raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
+    cfg = schema.load(args.preset, overrides)
+    return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs)), None
+
+
+def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
+    """Run a trainer in a folder; 130 after Ctrl-C."""
+    from robolearn.run import Run
+    from robolearn.trainer import Interrupted, resume, train
+
+    job = Run(folder, trainer.cfg)
+    if state is not None:
+        resume(trainer, state)
+        job.truncate_metrics(trainer.iteration)
+    print(f"run: {folder}")
+    try:
+        metrics = train(trainer, job)
+    except Interrupted:
+        print(f"saved at iteration {trainer.iteration}; go on with: robolearn {_verb(trainer)} --resume {folder}")
+        return 130
+    finally:
+        job.close()
+    shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
+    print(f"done: {shown}\n{hint}")
+    return 0
+
+
+def _verb(trainer: Any) -> str:
+    return "train" if trainer.kind == "teacher" else "distill"

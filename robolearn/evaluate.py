@@ -1,0 +1,304 @@
+"""Evaluation of a frozen policy over a fixed grid of commands and seeds, on any engine, with 95 % intervals.
+
+Velocity tasks: each world holds one command of the grid for the whole episode. Survival is the share of episodes without a fall;
+velocity errors are means over time of |v_xy - command| [m/s] and |w_z - command| [rad/s], without the first second; cost of transport is
+sum |torque * joint velocity| over weight times distance, over worlds that are commanded to move. Reaching: goals follow each other,
+each held for `GOAL_HOLD_S`; a goal succeeds if the end effector stays within 2 cm during the last half second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from envs.reach import SUCCESS_DISTANCE, ReachCfg, ReachEnv
+from envs.registry import get_task, make_env
+from envs.vec_env import EnvCfg, VecEnv
+from envs.velocity import VelocityCfg, VelocityEnv
+from policies.file import PolicyFile
+from policies.networks import TeacherPolicy
+from policies.transformer import Transformer
+from robolearn.errors import UserError
+from robolearn.statistics import bootstrap_mean, wilson
+
+VELOCITY_GRID = tuple(itertools.product((-0.8, -0.4, 0.0, 0.4, 0.8), (-0.4, 0.0, 0.4), (-0.8, 0.0, 0.8)))
+"""vx [m/s], vy [m/s], yaw rate [rad/s]."""
+SETTLE_S = 1.0
+GOAL_HOLD_S = 2.5
+GOALS = 4
+FOREVER_S = 1e9
+GATE = 0.95  # share of the training engine's survival or success that the precise engine must keep
+
+
+class Actor(Protocol):
+    """A policy for N worlds."""
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Forget the past of worlds `ids`."""
+        ...
+
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J) from the robot's observation (N, O) or the privileged one (N, P)."""
+        ...
+
+
+class FileActor:
+    """A policy file, one memory a world, each stepped as on the robot."""
+
+    def __init__(self, file: PolicyFile, worlds: int) -> None:
+        self._robots = [file.fork() for _ in range(worlds)]
+
+    def reset(self, ids: torch.Tensor) -> None:
+        for index in ids.tolist():
+            self._robots[index].reset()
+
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+        rows = policy.cpu().numpy()
+        return torch.from_numpy(np.stack([robot.act(row).copy() for robot, row in zip(self._robots, rows, strict=True)]))
+
+
+class TeacherActor:
+    """The teacher's mean action."""
+
+    def __init__(self, teacher: TeacherPolicy) -> None:
+        self._teacher = teacher
+
+    def reset(self, ids: torch.Tensor) -> None:
+        del ids  # nothing is remembered
+
+    @torch.no_grad()
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+        return self._teacher.act(privileged)
+
+
+class StudentActor:
+    """A student in torch, by its key-value cache."""
+
+    def __init__(self, student: Transformer, worlds: int) -> None:
+        self._student, self._memory = student, student.start(worlds)
+        self._first = torch.ones(worlds, dtype=torch.bool)
+
+    def reset(self, ids: torch.Tensor) -> None:
+        self._first[ids] = True
+
+    @torch.no_grad()
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+        action, self._memory = self._student(policy[:, None], self._memory, self._first[:, None])
+        self._first = torch.zeros_like(self._first)
+        return action[:, 0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Figures of one policy on one engine; see the module for their meaning. None where one does not apply.
+
+    Attributes:
+        policy: path or name.
+        robot, task, engine: what ran.
+        episodes: episodes, or goals for reaching.
+        survival: share.
+        velocity_error_xy: [m/s].
+        velocity_error_yaw: [rad/s].
+        success: share of goals.
+        cost_of_transport: dimensionless.
+        intervals: figure -> [low, high], 95 %.
+        policy_sha256: of the file that ran, to prove that it is frozen.
+        physics_failures: worlds that failed numerically.
+        seconds: length of an episode [s].
+        seed: first seed.
+    """
+
+    policy: str
+    robot: str
+    task: str
+    engine: str
+    episodes: int
+    survival: float | None
+    velocity_error_xy: float | None
+    velocity_error_yaw: float | None
+    success: float | None
+    cost_of_transport: float | None
+    intervals: dict[str, tuple[float, float]]
+    policy_sha256: str | None
+    physics_failures: int
+    seconds: float
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self) | {"intervals": {name: list(pair) for name, pair in self.intervals.items()}}
+
+    @property
+    def score(self) -> float:
+        """Survival of a legged robot, success of an arm."""
+        value = self.success if self.survival is None else self.survival
+        return 0.0 if value is None else value
+
+
+def evaluate_file(
+    file: PolicyFile, engine: str = "mujoco", seeds: int = 2, seconds: float = 10.0, seed: int = 1000, env: EnvCfg | None = None
+) -> Evaluation:
+    """Evaluate a policy file; it is only read.
+
+    Args:
+        file: the frozen policy.
+        engine: physics engine.
+        seeds: episodes a command.
+        seconds: length of an episode of a velocity task.
+        seed: of the environment.
+        env: config of the task to evaluate in (e.g. another randomization); the task's default where None.
+
+    Raises:
+        UserError: the task's contract is not the file's.
+    """
+    result = evaluate(lambda worlds: FileActor(file, worlds), file.spec.task, engine, seeds, seconds, seed, env, check=file)
+    return dataclasses.replace(result, policy=str(file.path), policy_sha256=file.sha256)
+
+
+def evaluate(
+    make_actor: Callable[[int], Actor],
+    task: str,
+    engine: str = "mujoco",
+    seeds: int = 2,
+    seconds: float = 10.0,
+    seed: int = 1000,
+    env: EnvCfg | None = None,
+    check: PolicyFile | None = None,
+) -> Evaluation:
+    """Evaluate any actor; `make_actor` is given the number of worlds. Arguments as in `evaluate_file`."""
+    cfg = env or get_task(task).cfg
+    torch.set_num_threads(1)
+    if isinstance(cfg, VelocityCfg):
+        cfg = dataclasses.replace(
+            cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)), episode_s=seconds + cfg.control_dt * 2
+        )
+        worlds = len(VELOCITY_GRID) * seeds
+    elif isinstance(cfg, ReachCfg):
+        cfg = dataclasses.replace(cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)), episode_s=FOREVER_S)
+        worlds, seconds = 50 * seeds, GOALS * GOAL_HOLD_S
+    else:
+        raise UserError(f"task {task} has no evaluation")
+    world = make_env(task, cfg, num_worlds=worlds, engine=engine, device="cpu", seed=seed)
+    if check is not None:
+        _check_contract(check, world)
+    if isinstance(world, VelocityEnv):
+        figures, intervals, episodes = _velocity(world, make_actor(worlds), seconds, seeds)
+    else:
+        assert isinstance(world, ReachEnv)
+        figures, intervals, episodes = _reach(world, make_actor(worlds))
+    names = ("survival", "velocity_error_xy", "velocity_error_yaw", "success", "cost_of_transport")
+    return Evaluation(
+        policy=task,
+        robot=world.robot.name,
+        task=task,
+        engine=engine,
+        episodes=episodes,
+        intervals=intervals,
+        policy_sha256=None,
+        physics_failures=world.engine.failure_count,
+        seconds=seconds,
+        seed=seed,
+        **{name: figures.get(name) for name in names},  # type: ignore[arg-type]
+    )
+
+
+def deployable(training: Evaluation, precise: Evaluation) -> bool:
+    """The gate: the precise engine keeps at least `GATE` of the training engine's survival or success, and that is worth keeping."""
+    return training.score >= 0.9 and precise.score >= GATE * training.score
+
+
+def _check_contract(file: PolicyFile, env: VecEnv) -> None:
+    ours, theirs = env.spec, file.spec
+    for what, a, b in (
+        ("joint names", ours.robot.joint_names, theirs.robot.joint_names),
+        ("observation terms", [t.name for t in ours.observation], [t.name for t in theirs.observation]),
+        ("default pose", ours.robot.default_pose, theirs.robot.default_pose),
+        ("gains", (ours.robot.kp, ours.robot.kd), (theirs.robot.kp, theirs.robot.kd)),
+        ("action law", (ours.action.mode, ours.action.scale), (theirs.action.mode, theirs.action.scale)),
+        ("control_dt", ours.control_dt, theirs.control_dt),
+    ):
+        if a != b:
+            raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
+
+
+def _velocity(
+    env: VelocityEnv, actor: Actor, seconds: float, seeds: int
+) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
+    worlds = env.num_worlds
+    env.reset()
+    env.command = torch.tensor(VELOCITY_GRID, dtype=torch.float32).repeat(seeds, 1)
+    command = env.command.clone()
+    policy, privileged = env.observe()
+    actor.reset(torch.arange(worlds))
+    alive = torch.ones(worlds, dtype=torch.bool)
+    sums = {name: torch.zeros(worlds) for name in ("planar", "yaw", "count", "work", "distance")}
+    mass = env.engine.field("body_mass").sum(1)
+    dt = env.cfg.control_dt
+    for step_index in range(round(seconds / dt)):
+        step = env.step(actor.act(policy, privileged))
+        ended = step.terminated | step.truncated
+        alive &= ~ended
+        live = alive.float()
+        if step_index * dt >= SETTLE_S:
+            sums["planar"] += live * (env.velocity_b[:, :2] - command[:, :2]).norm(dim=1)
+            sums["yaw"] += live * (env.angular_velocity_b[:, 2] - command[:, 2]).abs()
+            sums["count"] += live
+            sums["work"] += live * (env.torque * env.joint_velocity).abs().sum(1) * dt
+            sums["distance"] += live * env.velocity_b[:, :2].norm(dim=1) * dt
+        env.command = command.clone()
+        policy, privileged = step.policy, step.privileged
+        if ended.any():
+            actor.reset(ended.nonzero()[:, 0])
+    seen = sums["count"] > 0
+    planar = (sums["planar"] / sums["count"])[seen].numpy()
+    yaw = (sums["yaw"] / sums["count"])[seen].numpy()
+    moving = seen & (command[:, :2].norm(dim=1) > 0.1)
+    transport = (sums["work"] / (mass * 9.81 * sums["distance"]))[moving].numpy()
+    survived = int(alive.sum())
+    figures = {
+        "survival": survived / worlds,
+        "velocity_error_xy": _mean(planar),
+        "velocity_error_yaw": _mean(yaw),
+        "cost_of_transport": _mean(transport),
+    }
+    intervals = {
+        "survival": wilson(survived, worlds),
+        "velocity_error_xy": bootstrap_mean(planar),
+        "velocity_error_yaw": bootstrap_mean(yaw),
+        "cost_of_transport": bootstrap_mean(transport),
+    }
+    return {k: v for k, v in figures.items() if v is not None}, intervals, worlds
+
+
+def _reach(env: ReachEnv, actor: Actor) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
+    policy, privileged = env.reset()
+    actor.reset(torch.arange(env.num_worlds))
+    steps, tail = round(GOAL_HOLD_S / env.cfg.control_dt), round(0.5 / env.cfg.control_dt)
+    successes = 0
+    for goal in range(GOALS):
+        if goal:
+            env.resample_commands(torch.arange(env.num_worlds))
+            env.update_state()
+            policy, privileged = env.observe()
+        held = torch.ones(env.num_worlds, dtype=torch.bool)
+        for step_index in range(steps):
+            step = env.step(actor.act(policy, privileged))
+            policy, privileged = step.policy, step.privileged
+            held &= ~step.terminated
+            if step_index >= steps - tail:
+                held &= env.distance < SUCCESS_DISTANCE
+            if step.terminated.any():
+                actor.reset(step.terminated.nonzero()[:, 0])
+        successes += int(held.sum())
+    goals = GOALS * env.num_worlds
+    return {"success": successes / goals}, {"success": wilson(successes, goals)}, goals
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None

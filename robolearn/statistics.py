@@ -1,0 +1,28 @@
+"""95 % intervals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+Z95 = 1.959963984540054
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's interval of a share (Wilson 1927): honest also at 0 and 1."""
+    if trials == 0:
+        return 0.0, 1.0
+    p, z2 = successes / trials, Z95**2
+    center = (p + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z95 * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of (n,) values."""
+    if len(values) < 2:
+        return (float(values[0]),) * 2 if len(values) else (0.0, 0.0)
+    draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,111 @@
+"""The loop around a trainer: progress bar, log, checkpoints, Ctrl-C without loss, exact resume."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from robolearn import config
+from robolearn.run import Run
+
+
+class Trainer(Protocol):
+    """What the loop needs of `TeacherTrainer` and `StudentTrainer`."""
+
+    kind: str
+    cfg: Any
+    iteration: int
+    iterations: int
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Control steps of one iteration."""
+        ...
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout and one update."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly."""
+        ...
+
+
+class Interrupted(Exception):
+    """The person pressed Ctrl-C; the checkpoint is written."""
+
+
+def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
+    """Iterate to the end, or until Ctrl-C or until `on_iteration` returns True.
+
+    Args:
+        trainer: fresh, or loaded from a checkpoint.
+        run: where to write.
+        on_iteration: called with the metrics after each iteration; True stops the training.
+
+    Returns:
+        The last metrics.
+
+    Raises:
+        Interrupted: after Ctrl-C, once the checkpoint is written.
+    """
+    stop = False
+
+    def request_stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stop
+        if stop:  # a second Ctrl-C does not wait for the iteration
+            raise KeyboardInterrupt
+        stop = True
+        bar.write("stopping after this iteration; Ctrl-C again stops at once")
+
+    metrics: dict[str, float] = {}
+    minutes_before = getattr(trainer, "minutes", 0.0)
+    started = time.monotonic()
+    bar = tqdm(total=trainer.iterations, initial=trainer.iteration, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0)
+    previous = signal.signal(signal.SIGINT, request_stop)
+    try:
+        while trainer.iteration < trainer.iterations and not stop:
+            begin = time.monotonic()
+            metrics = trainer.iterate()
+            seconds = time.monotonic() - begin
+            minutes = minutes_before + (time.monotonic() - started) / 60
+            trainer.minutes = minutes  # type: ignore[attr-defined]
+            steps = trainer.iteration * trainer.steps_per_iteration
+            metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
+            run.log(trainer.iteration, metrics)
+            bar.update(1)
+            bar.set_postfix_str(_postfix(metrics), refresh=False)
+            if trainer.iteration % trainer.cfg.checkpoint_every == 0:
+                save(trainer, run)
+            if on_iteration is not None and on_iteration(metrics):
+                break
+        save(trainer, run)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        bar.close()
+    if stop:
+        raise Interrupted(str(run.folder))
+    return metrics
+
+
+def save(trainer: Trainer, run: Run) -> None:
+    """Write a checkpoint that `resume` goes on from."""
+    state = trainer.state_dict()
+    state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0)}
+    run.save(state)
+
+
+def resume(trainer: Any, state: dict[str, Any]) -> None:
+    """Bring a fresh trainer of the same config to a checkpoint's state."""
+    trainer.load_state_dict(state)
+    trainer.minutes = state.get("minutes", 0.0)
+
+
+def _postfix(metrics: dict[str, float]) -> str:
+    shown = ("reward", "velocity_error_xy", "distance", "at_goal", "falls_a_minute", "steps_per_s")
+    return " ".join(f"{name}={metrics[name]:.3g}" for name in shown if name in metrics)
