@@ -72,6 +72,7 @@ class Controller:
         self.policy.reset()
         self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
         self.target = pose.astype(np.float32)
+        self._steps = 0
 
     def arm(self) -> float:
         """Verify the policy against its golden run, warm it, and leave `zero_torque`. Returns the largest difference found.
@@ -180,6 +181,7 @@ class Controller:
         reading = snapshot.inputs.reading
         assert reading is not None  # the stale_sensor guard has passed
         observation = self.policy.observe(self._sensors(reading, snapshot))
+        self._steps += 1
         begin_ns = self.clock() if self.clock else 0
         before, self.action = self.action, self.policy.act(observation).copy()
         self.inference_ns = self.clock() - begin_ns if self.clock else 0
@@ -215,6 +217,7 @@ class Controller:
             imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
             imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),
             joint_target=self.target,
+            clock=self.policy.clock(self._steps),
         )
 
     def _react(self, problems: list[Problem]) -> None:

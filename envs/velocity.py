@@ -58,7 +58,7 @@ class VelocityRewardCfg:
         fall: given once when the episode terminates (not a rate).
     """
 
-    track_velocity: float = 2.0
+    track_velocity: float = 2.5
     track_yaw_rate: float = 1.0
     track_sigma: float = 0.5
     vertical_velocity: float = -0.5
@@ -70,7 +70,7 @@ class VelocityRewardCfg:
     gait: float = 2.0
     gait_sigma: float = 0.06
     swing_height: float = 0.07
-    foot_slip: float = -0.25
+    foot_slip: float = -0.15
     pose: float = -0.15
     stand_still: float = -0.2
     joint_limit: float = -1.0

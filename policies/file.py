@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from policies.observation import ActionConstants, Sensors, joint_targets, observe
+from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import PolicySpec, SpecError
 
 GOLDEN_TOLERANCE = 1e-4
@@ -163,6 +164,13 @@ class PolicyFile:
     def observe(self, sensors: Sensors) -> FloatArray:
         """The observation (O,) of one robot's sensors, float32."""
         return observe(sensors, self.spec, self._constants.default_pose)
+
+    def clock(self, step: int) -> FloatArray | None:
+        """Sine and cosine of the gait's phase (2,) at a control step counted from the reset; None for a policy without a clock."""
+        if not self.spec.clock_hz:
+            return None
+        phase = clock_phase(step, self.spec)
+        return np.array([math.sin(phase), math.cos(phase)], np.float32)
 
     def targets(self, action: FloatArray, previous_target: FloatArray) -> FloatArray:
         """Joint position targets [rad] (J,) of an action."""

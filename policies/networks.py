@@ -51,6 +51,15 @@ class Normalizer(nn.Module):
         self.count += n
         self._freeze()
 
+    @torch.no_grad()
+    def copy_head(self, other: Normalizer) -> None:
+        """Take over the statistics of the first entries of a longer vector."""
+        size = len(self.mean)
+        self.mean.copy_(other.mean[:size])
+        self.var.copy_(other.var[:size])
+        self.count.copy_(other.count)
+        self._freeze()
+
     def _freeze(self) -> None:
         self.shift.copy_(self.mean)
         self.inverse.copy_(1.0 / self.std)

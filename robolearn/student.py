@@ -72,6 +72,9 @@ class StudentTrainer:
         )
         spec = self.env.spec
         actor = Transformer(spec.observation_dim, spec.action_dim, student.network)
+        # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
+        # cached keys and values stay what they were
+        actor.normalizer.copy_head(teacher.normalizer)
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
         self._parameters = list(self.policy.parameters())
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
@@ -97,9 +100,6 @@ class StudentTrainer:
         metrics = self._collect()
         self._threads.learning()
         metrics |= self._update(start)
-        if self.iteration < 10 or self.cfg.student.imitation.weight == 0:
-            # the normaliser settles early; afterwards it stands still, so that cached keys and values stay what they were
-            self.policy.actor.normalizer.update(self._rollout.observation)
         self.iteration += 1
         return metrics
 

@@ -1,0 +1,119 @@
+"""An operator's place on the ROS graph: publishes a schedule of velocity commands and records what the robot really does.
+
+    python -m bridge.operator --schedule 0.6 0 0 4  0.4 0.3 0 4 --out tracking.json
+
+Waits until the policy node reports the state `policy`, then commands (vx, vy, yaw rate) for so many seconds each at 20 Hz and writes
+time, command and the simulated robot's ground truth as JSON. For demonstrations and tests; a real robot has no ground truth topic.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bridge.isolation import isolate
+
+COMMAND_PERIOD_S = 0.05
+START_TIMEOUT_S = 30.0
+
+
+def record(schedule: list[tuple[float, float, float, float]]) -> dict[str, Any]:
+    """Play a schedule of (vx [m/s], vy [m/s], yaw rate [rad/s], duration [s]).
+
+    Returns:
+        `time_s`, `command` and `measured` (three numbers each), `height_m`, and `states` that the policy node went through.
+
+    Raises:
+        TimeoutError: the policy did not start.
+    """
+    isolate()
+    import rclpy
+    from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.qos import QoSProfile, ReliabilityPolicy
+    from rclpy.signals import SignalHandlerOptions
+    from std_msgs.msg import String
+
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    node: Any = rclpy.create_node("operator")
+    executor: Any = SingleThreadedExecutor()
+    executor.add_node(node)
+    newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+    states: list[str] = []
+    log: dict[str, Any] = {"time_s": [], "command": [], "measured": [], "height_m": [], "states": states}
+    now: dict[str, Any] = {"command": (0.0, 0.0, 0.0), "height": float("nan"), "sent": 0.0, "begin": None}
+
+    def on_state(message: Any) -> None:
+        if not states or states[-1] != message.data:
+            states.append(str(message.data))
+
+    def on_pose(message: Any) -> None:
+        now["height"] = float(message.pose.position.z)
+
+    def on_twist(message: Any) -> None:
+        if now["begin"] is not None:
+            twist = message.twist
+            log["time_s"].append(time.monotonic() - now["begin"])
+            log["command"].append(now["command"])
+            log["measured"].append((float(twist.linear.x), float(twist.linear.y), float(twist.angular.z)))
+            log["height_m"].append(now["height"])
+
+    node.create_subscription(String, "policy/state", on_state, reliable)
+    node.create_subscription(PoseStamped, "ground_truth/pose", on_pose, newest)
+    node.create_subscription(TwistStamped, "ground_truth/twist", on_twist, newest)
+    publisher: Any = node.create_publisher(Twist, "cmd_vel", newest)
+
+    def spin(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if time.monotonic() - now["sent"] >= COMMAND_PERIOD_S:
+                twist = Twist()
+                twist.linear.x, twist.linear.y, twist.angular.z = (float(value) for value in now["command"])
+                publisher.publish(twist)
+                now["sent"] = time.monotonic()
+            executor.spin_once(timeout_sec=0.01)
+
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while "policy" not in states:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the policy node did not start within {START_TIMEOUT_S:g} s; it went through: {states or 'nothing'}")
+            spin(0.1)
+        now["begin"] = time.monotonic()
+        for vx, vy, yaw_rate, seconds in schedule:
+            now["command"] = (vx, vy, yaw_rate)
+            spin(seconds)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return log
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Record a schedule from the command line; 1 if the policy did not start."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--schedule", type=float, nargs="+", required=True, metavar="N", help="vx vy yaw_rate seconds, repeated")
+    parser.add_argument("--out", type=Path, required=True, metavar="PATH", help="where the record goes, JSON")
+    options = parser.parse_args(arguments)
+    numbers = options.schedule
+    if len(numbers) % 4:
+        parser.error("--schedule needs four numbers a command: vx vy yaw_rate seconds")
+    try:
+        log = record([tuple(numbers[i : i + 4]) for i in range(0, len(numbers), 4)])  # type: ignore[misc]
+    except TimeoutError as error:
+        print(error, file=sys.stderr)
+        return 1
+    temporary = options.out.with_suffix(".tmp")
+    temporary.write_text(json.dumps(log), encoding="utf-8")
+    temporary.replace(options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Train a teacher, distill it into a transformer, export and check the policy file, run it over ROS 2, and write a report.
+
+Everything goes into runs/demo/<time>/. Ctrl-C saves; --resume goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+ACCEPTS_OVERRIDES = True
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("preset", nargs="?", default="go1-velocity-flat", help="preset to demonstrate (default: go1-velocity-flat)")
+    parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted demo's folder")
+    parser.add_argument("--seeds", type=int, default=1, help="episodes a command in evaluations (default: 1)")
+    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Run the demo; 1 if the policy is not deployable."""
+    from robolearn import schema
+    from robolearn.demo import run_demo
+    from robolearn.errors import UserError
+    from robolearn.run import Run
+    from robolearn.trainer import Interrupted
+
+    if args.resume:
+        folder = Path(args.resume)
+        written = folder / "teacher" / "config.yaml"
+        if not written.is_file():
+            raise UserError(f"no demo to go on with at {folder}: {written} is missing")
+        cfg = schema.load(str(written), overrides)
+    else:
+        cfg, folder = schema.load(args.preset, overrides), Run.new_folder("demo", Path(args.runs))
+    try:
+        result = run_demo(cfg, folder, args.seeds)
+    except Interrupted:
+        print(f"saved; go on with: robolearn demo --resume {folder}")
+        return 130
+    return 0 if result.deployable else 1
+
+

@@ -1,0 +1,142 @@
+"""The whole path in one go: teacher, student, policy file, gate, ROS 2, report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policies.file import PolicyFile
+from robolearn import evaluate as evaluation
+from robolearn import export, ros_walk
+from robolearn.evaluate import Evaluation, TeacherActor
+from robolearn.run import Run
+from robolearn.schema import TrainCfg
+from robolearn.student import StudentTrainer, load_student
+from robolearn.teacher import TeacherTrainer, load_teacher
+from robolearn.trainer import resume, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        folder: of the run: teacher, student, policy file, report.
+        policy: the policy file.
+        teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
+        deployable: verdict of the gate.
+        ros: the run over ROS 2, None without rclpy or for an arm.
+        minutes: wall-clock of each stage.
+    """
+
+    folder: Path
+    policy: Path
+    teacher: Evaluation
+    training: Evaluation
+    precise: Evaluation
+    deployable: bool
+    ros: ros_walk.RosWalk | None
+    minutes: dict[str, float]
+
+
+class Stages:
+    """Announces and times the stages."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._number = count, 0
+        self.minutes: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str, text: str) -> Any:
+        """Time the body under `name`."""
+        self._number += 1
+        print(f"\n[{self._number}/{self._count}] {text}", flush=True)
+        begin = time.monotonic()
+        yield
+        self.minutes[name] = (time.monotonic() - begin) / 60
+        print(f"      {self.minutes[name]:.1f} min", flush=True)
+
+
+def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
+    """Train, distill, export, check, walk over ROS 2.
+
+    Args:
+        cfg: of the training.
+        folder: where everything goes; a folder of an interrupted demo is gone on with.
+        seeds: episodes a command in evaluations.
+
+    Raises:
+        robolearn.trainer.Interrupted: Ctrl-C; the checkpoint is written.
+    """
+    stages = Stages(5)
+    with stages.stage("teacher", f"teacher: PPO on privileged state, {cfg.env.num_worlds} worlds, full randomization"):
+        teacher_state = _train(TeacherTrainer(cfg), folder / "teacher")
+        teacher = load_teacher(teacher_state, cfg)
+    with stages.stage("student", "student: causal transformer that sees only what the robot senses, by imitation and PPO"):
+        student_state = _train(StudentTrainer(cfg, teacher), folder / "student")
+        student = load_student(student_state, cfg)
+    path = folder / "policy.onnx"
+    with stages.stage("gate", "policy file: export, golden run, evaluation on the training engine and on the precise one"):
+        export.export(student, cfg, path, student_state["iteration"], "make demo")
+        judged = evaluation.evaluate(lambda worlds: TeacherActor(teacher), cfg.task, seeds=seeds, env=cfg.env)
+        _, training, precise, passed = export.gate(path, seeds)
+        from robolearn.commands.evaluate import show
+
+        show([dataclasses.replace(judged, engine="teacher"), training, precise])
+        print(f"      deployable: {'yes' if passed else 'no'}")
+    ros = None
+    with stages.stage("ros", "ROS 2: simulated robot, policy node and operator as three processes, joints permuted on the wire"):
+        spec = PolicyFile(path).spec
+        if not ros_walk.available():
+            print("      not run: rclpy is not installed (pip install 'robolearn[ros]')")
+        elif not spec.robot.floating_base:
+            print("      not run: the schedule of commands is for walking robots")
+        else:
+            ros = ros_walk.walk(path, spec.robot.name)
+            up = "stayed up" if ros.stayed_up else "FELL"
+            print(f"      20 s under a changing command: {up}, planar velocity error {ros.velocity_error_xy:.3f} m/s")
+    with stages.stage("report", "video and report"):
+        result = DemoResult(
+            folder=folder,
+            policy=path,
+            teacher=judged,
+            training=training,
+            precise=precise,
+            deployable=passed,
+            ros=ros,
+            minutes=stages.minutes,
+        )
+        summary = {
+            "teacher": judged.to_dict(),
+            "training": training.to_dict(),
+            "precise": precise.to_dict(),
+            "deployable": passed,
+            "minutes": stages.minutes,
+        }
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        from robolearn.demo_report import write
+
+        report = write(result)
+    print(f"\nreport: {report}\npolicy: {path}\nplay it: robolearn play {path}\nall in {sum(stages.minutes.values()):.1f} min")
+    return result
+
+
+def _train(trainer: Any, folder: Path) -> dict[str, Any]:
+    """Train to the end in a folder, going on from its checkpoint if there is one. Returns the final state."""
+    from robolearn.run import load_checkpoint
+
+    job = Run(folder, trainer.cfg)
+    if job.checkpoint.is_file():
+        resume(trainer, load_checkpoint(job.checkpoint))
+        job.truncate_metrics(trainer.iteration)
+    try:
+        if trainer.iteration < trainer.iterations:
+            train(trainer, job)
+    finally:
+        job.close()
+    return trainer.state_dict()

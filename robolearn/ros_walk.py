@@ -1,0 +1,113 @@
+"""A policy file through real ROS 2: simulated robot, policy node and operator as three processes on this computer."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.isolation import LOOPBACK_CYCLONE
+from robolearn.commands.deploy import bundled_mjcf
+from robolearn.errors import UserError
+
+SCHEDULE = ((0.6, 0.0, 0.0, 4.0), (0.4, 0.3, 0.0, 4.0), (0.5, 0.0, 0.6, 4.0), (-0.4, 0.0, 0.0, 4.0), (0.0, 0.0, 0.0, 4.0))
+"""vx [m/s], vy [m/s], yaw rate [rad/s], duration [s]."""
+
+
+@dataclass(frozen=True)
+class RosWalk:
+    """What came of a run over ROS 2.
+
+    Attributes:
+        time_s: (T,).
+        command, measured: vx, vy, yaw rate, (T, 3).
+        velocity_error_xy: mean planar error [m/s].
+        velocity_error_yaw: mean error [rad/s].
+        stayed_up: the base stayed above half its standing height and the node in `policy`.
+        events: the policy node's events, the last one its timing.
+    """
+
+    time_s: np.ndarray
+    command: np.ndarray
+    measured: np.ndarray
+    velocity_error_xy: float
+    velocity_error_yaw: float
+    stayed_up: bool
+    events: list[dict[str, Any]]
+
+    @property
+    def timing(self) -> dict[str, float]:
+        """Jitter, busy and inference times of the control loop."""
+        return {k: v for k, v in self.events[-1].items() if k not in ("event", "t_ns")}
+
+
+def available() -> bool:
+    """Whether rclpy is installed."""
+    return importlib.util.find_spec("rclpy") is not None
+
+
+def walk(policy: Path, robot: str, schedule: tuple[tuple[float, float, float, float], ...] = SCHEDULE) -> RosWalk:
+    """Walk a schedule of commands.
+
+    Raises:
+        UserError: a process failed; says which and what it printed.
+    """
+    environment = os.environ | {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": str(random.randint(1, 100)),
+        "CYCLONEDDS_URI": LOOPBACK_CYCLONE,
+        "OMP_NUM_THREADS": "1",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        events, tracking = Path(folder) / "events.jsonl", Path(folder) / "tracking.json"
+        simulated = ["-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", str(bundled_mjcf(robot)), "--permute-joints", "1"]
+        node = ["-m", "bridge.deploy", str(policy), "--transport", "ros2", "--auto-start", "--events", str(events)]
+        numbers = [str(number) for command in schedule for number in command]
+        operator = ["-m", "bridge.operator", "--schedule", *numbers, "--out", str(tracking)]
+        logs = {name: (Path(folder) / name).open("w+") for name in ("robot", "policy", "operator")}
+        running: dict[str, subprocess.Popen[bytes]] = {}
+        try:
+            for name, command in (("robot", simulated), ("policy", node), ("operator", operator)):
+                out = logs[name]
+                running[name] = subprocess.Popen([sys.executable, *command], env=environment, stdout=out, stderr=subprocess.STDOUT)
+            running["operator"].wait(timeout=sum(part[3] for part in schedule) + 60)
+        finally:
+            for name in ("policy", "robot", "operator"):
+                if name in running and running[name].poll() is None:
+                    running[name].send_signal(signal.SIGTERM)
+            for process in running.values():
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+        said = {}
+        for name, log in logs.items():
+            log.seek(0)
+            said[name] = log.read().strip()
+            log.close()
+        if running["operator"].returncode or not tracking.is_file():
+            lines = "; ".join(f"{name}: {text.splitlines()[-1] if text else 'nothing'}" for name, text in said.items())
+            raise UserError(f"the run over ROS 2 failed ({lines})")
+        data = json.loads(tracking.read_text())
+        record = [json.loads(line) for line in events.read_text().splitlines()]
+    command, measured = np.array(data["command"]), np.array(data["measured"])
+    error = command - measured
+    return RosWalk(
+        time_s=np.array(data["time_s"]),
+        command=command,
+        measured=measured,
+        velocity_error_xy=float(np.linalg.norm(error[:, :2], axis=1).mean()),
+        velocity_error_yaw=float(np.abs(error[:, 2]).mean()),
+        stayed_up=bool(min(data["height_m"]) > 0.12 and data["states"][-1] == "policy"),
+        events=record,
+    )
