@@ -194,7 +194,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         for number, handler in before.items():
             signal.signal(number, handler)
         timing = loop.timing.summary()
-        log({"event": "timing", "t_ns": wire.now_ns(), **timing})
+        log({"event": "timing", "t_ns": wire.now_ns(), **timing, "late_us": loop.timing.late_us()})
         log.close()
         print("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()), flush=True)
     return 1 if controller.mode is Mode.FAULT else 0

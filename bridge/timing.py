@@ -27,6 +27,10 @@ class Timing:
         self._ring[0, slot], self._ring[1, slot], self._ring[2, slot] = late_ns, busy_ns, inference_ns
         self.ticks += 1
 
+    def late_us(self) -> list[float]:
+        """How late each of the newest ticks began [us]."""
+        return [float(value) for value in self._ring[0, : min(self.ticks, self._ring.shape[1])] * 1e-3]
+
     def summary(self) -> dict[str, float]:
         """Median, 99th percentile and maximum [ms] of each, and the counters."""
         result: dict[str, float] = {"ticks": self.ticks, "missed": self.missed, "overruns": self.overruns}

@@ -48,7 +48,7 @@ class RosWalk:
     @property
     def timing(self) -> dict[str, float]:
         """Jitter, busy and inference times of the control loop."""
-        return {k: v for k, v in self.events[-1].items() if k not in ("event", "t_ns")}
+        return {k: v for k, v in self.events[-1].items() if k not in ("event", "t_ns", "late_us")}
 
 
 def available() -> bool:

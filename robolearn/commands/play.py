@@ -1,0 +1,87 @@
+"""Make a video of a policy file, or watch it in the browser (docs/viewing.md).
+
+The robot is asked to walk each way, turn and stand, or to reach for goals all over its workspace; --command asks for one thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+CHOICES = ("mujoco", "precise")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("file", metavar="FILE", help="policy file, run folder or name of a shipped policy")
+    parser.add_argument("--out", metavar="PATH", help="video, .mp4 or .webm (default: play.mp4 beside FILE, or here for a shipped policy)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length (default: 20)")
+    parser.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]")
+    parser.add_argument("--engine", choices=CHOICES, default="mujoco", help="physics (default: mujoco)")
+    parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--size", default="960x540", metavar="WxH", help="of the video (default: 960x540)")
+    parser.add_argument("--no-video", action="store_true", help="figures only")
+    parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
+    parser.add_argument("--live", action="store_true", help="watch and steer in the browser, on this computer only, until Ctrl-C")
+    parser.add_argument("--port", type=int, default=8080, help="of --live (default: 8080)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Play."""
+    from policies.file import PolicyFile
+    from robolearn.commands import write_json
+    from robolearn.errors import UsageError
+    from robolearn.policy_path import find_policy, zoo
+
+    if not 0 < args.seconds <= 3600:
+        raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
+    if args.live and (args.no_video or args.out or args.json):
+        raise UsageError("--live makes no video and no figures: leave --out, --no-video and --json away")
+    if args.command and not all(math.isfinite(value) for value in args.command):
+        raise UsageError("--command takes finite numbers")
+    size = _size(args.size)
+    path = find_policy(args.file)
+    file = PolicyFile(path)
+    labels = file.spec.command.labels
+    if args.command and len(args.command) != len(labels):
+        raise UsageError(f"--command of {file.spec.task} takes {len(labels)} numbers ({' '.join(labels)}), not {len(args.command)}")
+    file.verify()
+    if args.live:
+        from robolearn.live import serve
+
+        serve(file, args.engine, args.randomize, args.port, args.command, args.seed)
+        return 0
+    from robolearn.render import record_policy
+
+    default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
+    out = None if args.no_video else Path(args.out) if args.out else default
+    commands = [args.command] if args.command else None
+    result = record_policy(file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size)
+    if args.json:
+        write_json(args.json, result)
+    if args.json != "-":
+        _show(result)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    from robolearn.errors import UsageError
+
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 64 <= int(width) <= 4096 and 64 <= int(height) <= 4096):
+        raise UsageError(f"--size is WIDTHxHEIGHT, each 64 to 4096, not {text!r}")
+    if int(width) % 2 or int(height) % 2:
+        raise UsageError(f"--size takes even numbers, not {text!r}")
+    return int(width), int(height)
+
+
+def _show(result: dict) -> None:
+    if result["video"]:
+        print(f"video: {result['video']} ({result['frames']} pictures, {result['codec']})")
+    if result["distance"] is None:
+        print(f"mean velocity error: {result['velocity_error_xy']:.3f} m/s planar, {result['velocity_error_yaw']:.3f} rad/s yaw rate")
+        print(f"falls: {result['falls']}")
+    else:
+        print(f"mean distance at the goals: {1000 * result['distance']:.1f} mm; goals held within 2 cm: {100 * result['success']:.0f} %")

@@ -1,0 +1,87 @@
+"""What the demo's report shows: targets against figures, curves, tracking, the gate, ROS 2, timing and the video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policies.file import PolicyFile
+from robolearn.render import record_policy
+from robolearn.report import ReportData, Target, write_report
+
+if TYPE_CHECKING:
+    from robolearn.demo import DemoResult
+
+LABELS = ("vx", "vy", "yaw_rate")
+
+
+def write(result: DemoResult) -> Path:
+    """Record the video and write report.html into the demo's folder. Returns the report's path."""
+    file = PolicyFile(result.policy)
+    video = result.folder / "video.mp4"
+    recorded = record_policy(file, video)
+    ros = result.ros
+    timing = ros.timing if ros else {}
+    unit = {"ms": "ms"}
+    loop = [
+        {"name": f"control loop over ROS 2: {name}", "value": value, "unit": unit.get(name[-2:], ""), "against": None, "ratio": None}
+        for name, value in timing.items()
+    ]
+    data = ReportData(
+        title=f"{file.spec.task}: from physics to ROS 2",
+        summary=f"Teacher, transformer student, policy file, precise-engine gate and ROS 2 in {sum(result.minutes.values()):.1f} minutes.",
+        targets=targets(result),
+        curves={name: result.folder / name / "metrics.jsonl" for name in ("teacher", "student")},
+        tracking=recorded,
+        evaluations={
+            "teacher": result.teacher.to_dict(),
+            "policy file, training engine": result.training.to_dict(),
+            "policy file, precise engine": result.precise.to_dict(),
+        },
+        deployable=result.deployable,
+        loop=loop,
+        jitter_us=ros.events[-1].get("late_us", []) if ros else [],
+        ros=None
+        if ros is None
+        else {
+            "planar velocity error [m/s]": ros.velocity_error_xy,
+            "yaw rate error [rad/s]": ros.velocity_error_yaw,
+            "stayed up": ros.stayed_up,
+        },
+        ros_tracking=None
+        if ros is None
+        else {
+            "time_s": ros.time_s[::5].tolist(),
+            "labels": list(LABELS),
+            "command": ros.command[::5].tolist(),
+            "measured": ros.measured[::5].tolist(),
+        },
+        minutes=result.minutes,
+        provenance={name: value for name, value in file.provenance.items() if name != "evaluation"},
+        video=Path(recorded["video"]) if recorded.get("video") else None,
+    )
+    return write_report(result.folder, data)
+
+
+def targets(result: DemoResult) -> list[Target]:
+    """What should be reached and what was."""
+    teacher, training, precise = result.teacher, result.training, result.precise
+    rows: list[Any] = []
+    if training.survival is not None:
+        errors = [e.velocity_error_xy if e.velocity_error_xy is not None else float("inf") for e in (teacher, training)]
+        rows += [
+            ("teacher's survival", ">= 95 %", f"{100 * teacher.score:.1f} %", teacher.score >= 0.95),
+            ("teacher's planar velocity error", "<= 0.2 m/s", f"{errors[0]:.3f} m/s", errors[0] <= 0.2),
+            ("student's planar velocity error", "<= 1.3x the teacher's", f"{errors[1] / errors[0]:.2f}x", errors[1] <= 1.3 * errors[0]),
+        ]
+    else:
+        rows.append(("teacher's goals within 2 cm", ">= 95 %", f"{100 * teacher.score:.1f} %", teacher.score >= 0.95))
+    kept = training.score / max(teacher.score, 1e-9)
+    borne = precise.score / max(training.score, 1e-9)
+    rows += [
+        ("student's score", ">= 95 % of the teacher's", f"{100 * kept:.1f} %", kept >= 0.95),
+        ("precise engine's score", ">= 95 % of the training engine's", f"{100 * borne:.1f} %", borne >= 0.95),
+    ]
+    if result.ros is not None:
+        rows.append(("20 s over ROS 2", "stays up", "stayed up" if result.ros.stayed_up else "fell", result.ros.stayed_up))
+    return [Target(*row) for row in rows]

@@ -1,0 +1,147 @@
+"""Plots for the report as inline SVG that takes its text colour from the page, so that it reads in light and in dark."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#010203"  # stands for the page's text colour
+COLORS = ("#2b7de9", "#e8772e", "#1fa774", "#a45de0")
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "robolearn",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.color": "#8a94a3",
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+CURVES = (
+    ("reward", "reward a step"),
+    ("velocity_error_xy", "planar velocity error [m/s]"),
+    ("distance", "distance to the goal [m]"),
+    ("at_goal", "share of goals reached"),
+    ("falls_a_minute", "falls a minute"),
+)
+"""Metric in metrics.jsonl -> title; those that a run has are drawn."""
+
+
+def read_metrics(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a metrics.jsonl, each (T,), NaN where a line lacks one. A last line cut short by a crash is left out."""
+    rows: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    names = {name for row in rows for name in row}
+    return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in sorted(names)}
+
+
+def smooth(values: np.ndarray, share: float = 0.02) -> np.ndarray:
+    """Running mean (T,) over a share of the points."""
+    width = max(1, round(share * len(values)))
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    return np.convolve(padded, np.ones(width) / width, mode="valid")
+
+
+def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """Learning curves of several runs (name -> columns of `read_metrics`) against minutes and, below, control steps."""
+    shown = [(name, title) for name, title in CURVES if any(name in columns for columns in runs.values())]
+    if not shown:
+        return ""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 4.6), layout="constrained")
+        grid = figure.subplots(2, len(shown), squeeze=False, sharey="col")
+        for column, (metric, title) in enumerate(shown):
+            for row, (axis, label, unit) in enumerate((("minutes", "minutes", 1.0), ("steps", "million control steps", 1e-6))):
+                axes: Axes = grid[row, column]
+                for color, (name, columns) in zip(COLORS, runs.items(), strict=False):
+                    if metric in columns and axis in columns:
+                        x, y = columns[axis] * unit, columns[metric]
+                        axes.plot(x, y, color=color, alpha=0.25, linewidth=0.8)
+                        axes.plot(x, smooth(y), color=color, label=name)
+                if row == 0:
+                    axes.set_title(title)
+                axes.set_xlabel(label)
+                if metric not in ("reward",):
+                    axes.set_ylim(bottom=0)
+        grid[0, 0].legend()
+        return to_svg(figure, "learning curves")
+
+
+def tracking(series: Mapping[str, Any]) -> str:
+    """Command and measurement over time, one row an entry of the command.
+
+    Args:
+        series: `time_s` (T,), `labels` (C,), `command` and `measured` (T, C).
+    """
+    time_s, command, measured = (np.asarray(series[name], float) for name in ("time_s", "command", "measured"))
+    labels: Sequence[str] = series["labels"]
+    units = {"vx": "m/s", "vy": "m/s", "yaw_rate": "rad/s"}
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 1.6 * len(labels) + 0.4), layout="constrained")
+        rows = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+        for index, (axes, label) in enumerate(zip(rows, labels, strict=True)):
+            axes.plot(time_s, measured[:, index], color=COLORS[0], linewidth=1.0, label="measured")
+            axes.step(time_s, command[:, index], color=COLORS[2], linewidth=1.8, where="post", label="command")
+            axes.set_ylabel(f"{label.replace('_', ' ')} [{units.get(label, 'm')}]")
+        rows[0].legend(loc="upper right", ncols=2)
+        rows[-1].set_xlabel("time [s]")
+        return to_svg(figure, "commanded and measured over time")
+
+
+def jitter_histogram(jitter_us: Sequence[float]) -> str:
+    """Distribution of how late each control step began [us]."""
+    values = np.asarray(jitter_us, float)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 2.4), layout="constrained")
+        axes = figure.subplots()
+        axes.hist(np.clip(values, None, np.percentile(values, 99.9)), bins=60, color=COLORS[0], log=True)
+        for q, color in ((50, COLORS[2]), (99, COLORS[1])):
+            at = float(np.percentile(values, q))
+            axes.axvline(at, color=color, label=f"{'median' if q == 50 else 'p99'} {at:.0f} us")
+        axes.set_xlabel("start of a control step after its deadline [us]")
+        axes.set_ylabel("steps")
+        axes.legend()
+        return to_svg(figure, "jitter of the control loop")
+
+
+def to_svg(figure: Figure, label: str) -> str:
+    """The figure as an SVG element without XML header, metadata or addresses; `label` is read to people who do not see it."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    prefix = re.sub(r"\W+", "-", label)  # ids are the page's, and several plots stand on it
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1).replace(INK, "currentColor")

@@ -1,0 +1,44 @@
+"""Which policy file a person means: a path, a run folder, or the name of one that ships with robolearn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import policies
+from robolearn.errors import UserError, suggestion
+
+POLICY_FILE = "policy.onnx"
+
+
+def zoo() -> dict[str, Path]:
+    """The policy files that ship with robolearn, by name."""
+    folder = Path(next(iter(policies.__path__))) / "zoo"
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def find_policy(text: str | Path) -> Path:
+    """The policy file that a path or a name means.
+
+    Args:
+        text: a file; a run folder that holds `policy.onnx`; a folder of runs, whose newest policy counts; or a shipped policy's name.
+            A path that exists goes before a name.
+
+    Raises:
+        UserError: there is none; lists the shipped names and the nearest.
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    shipped = zoo()
+    if path.is_dir():
+        if (path / POLICY_FILE).is_file():
+            return path / POLICY_FILE
+        found = sorted(path.glob(f"*/{POLICY_FILE}"), key=lambda file: file.stat().st_mtime)
+        if found:
+            return found[-1]
+        if str(text) not in shipped:
+            raise UserError(f"no {POLICY_FILE} in the folder {path}; make one with: robolearn export {path}")
+    if str(text) in shipped:
+        return shipped[str(text)]
+    names = ", ".join(shipped) if shipped else "none"
+    raise UserError(f"no policy file at {path}{suggestion(str(text), shipped)}; give a file, a run folder, or a shipped policy: {names}")
