@@ -191,6 +191,8 @@ def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> 
 
 
 def _rival(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.rivals is None:
+        return "still listening for other publishers on the robot's command topic"
     return None if s.inputs.rivals == 0 else f"{s.inputs.rivals} other publishers on the robot's command topic"
 
 

@@ -41,7 +41,7 @@ class Inputs:
         command_ns: when it arrived [ns].
         requests: state changes asked for, in order.
         wire_fault: why the newest sensor message could not be mapped to the policy's joints; None if it could.
-        rivals: how many others publish to the robot's command topic.
+        rivals: how many others publish to the robot's command topic; None while that is not known yet.
     """
 
     reading: Reading | None = None
@@ -49,4 +49,4 @@ class Inputs:
     command_ns: int = 0
     requests: tuple[Event, ...] = ()
     wire_fault: str | None = None
-    rivals: int = 0
+    rivals: int | None = 0

@@ -28,7 +28,9 @@ class MujocoEngine:
         self.device = torch.device("cpu")
         self.failure_count = 0
         self._batch = Batch(model, num_worlds, num_threads)
-        self._live = {name: self._batch.bind(name) for name in ("qpos", "qvel", "ctrl", "sensordata", "qacc_warmstart", "time", "xfrc_applied")}
+        self._live = {
+            name: self._batch.bind(name) for name in ("qpos", "qvel", "ctrl", "sensordata", "qacc_warmstart", "time", "xfrc_applied")
+        }
         self._tensors = ("qpos", "qvel", "sensordata")
         self.qpos = torch.zeros(num_worlds, model.nq)
         self.qvel = torch.zeros(num_worlds, model.nv)
@@ -49,6 +51,7 @@ class MujocoEngine:
     def step(self, ctrl: torch.Tensor) -> None:
         controls = ctrl.numpy()
         live = self._live["ctrl"]
+        known = self._failed.copy()
         for substep in range(controls.shape[1]):
             live[:] = controls[:, substep]
             try:
@@ -56,34 +59,40 @@ class MujocoEngine:
             except SimulationError as error:
                 self._failed[error.ids] = True
         self._read()
-        self._note_failures()
+        self._note_failures(known)
 
-    def _note_failures(self) -> None:
+    def _note_failures(self, known: np.ndarray) -> None:
         warnings = self._warnings()
         bad = warnings > self._warnings_seen
         self._warnings_seen = warnings
         finite = torch.isfinite(self.qpos.sum(1) + self.qvel.sum(1) + self.sensordata.sum(1)).numpy()
         self._failed |= bad | ~finite
         if self._failed.any():
-            fresh = np.flatnonzero(self._failed)
+            fresh = np.flatnonzero(self._failed & ~known)
             self.failure_count += len(fresh)
-            log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, fresh[0])
+            if len(fresh):
+                log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, fresh[0])
             # what a failed world shows until it is reset is finite, so that no reduction over worlds is poisoned
             for tensor in (self.qpos, self.qvel, self.sensordata):
-                tensor[fresh] = torch.nan_to_num(tensor[fresh], nan=0.0, posinf=0.0, neginf=0.0)
+                tensor[self._failed] = torch.nan_to_num(tensor[self._failed], nan=0.0, posinf=0.0, neginf=0.0)
 
     def failures(self) -> torch.Tensor:
         return torch.from_numpy(self._failed.copy())
 
     def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         rows = ids.numpy()
+        force = self._live["xfrc_applied"][rows]  # a copy: held until changed
         self._batch.reset(ids=rows, stage=int(mujoco.mjtStage.mjSTAGE_NONE))
+        self._live["xfrc_applied"][rows] = force
         self._live["qpos"][rows] = qpos.numpy()
         self._live["qvel"][rows] = qvel.numpy()
-        self._batch.forward(ids=rows)
-        self._live["qacc_warmstart"][rows] = 0.0
         self._failed[rows] = False
-        self._warnings_seen = self._warnings()
+        try:
+            self._batch.forward(ids=rows)
+        except SimulationError as error:
+            self._failed[error.ids] = True
+        self._live["qacc_warmstart"][rows] = 0.0
+        self._warnings_seen[rows] = 0  # the reset cleared them; what the forward warned of counts at the next step
         for name in self._tensors:
             getattr(self, name).numpy()[rows] = self._live[name][rows]
 

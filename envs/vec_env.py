@@ -284,6 +284,8 @@ class VecEnv(ABC):
         self.episode_steps += 1
         self.update_state()
         failed = self.engine.failures()
+        if failed.any():  # where a policy's NaN made it fail, it must not live on in the last action and the target
+            self.action, self.target = (torch.nan_to_num(v, nan=0.0, posinf=0.0, neginf=0.0) for v in (self.action, self.target))
         terminated = self.terminations() | failed
         truncated = (self.episode_steps >= self.max_steps) & ~terminated
         self.update_timers()
@@ -333,6 +335,7 @@ class VecEnv(ABC):
         self.episode_steps[ids] = 0
         self.action = self.action.clone()
         self.action[ids] = 0.0
+        self.previous_action = self.previous_action.clone()  # it may be the caller's tensor
         self.previous_action[ids] = 0.0
         self.target = self.target.clone()
         self.target[ids] = qpos[:, self._joint_slice[0]] + self.joint_offset[ids]

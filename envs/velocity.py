@@ -59,11 +59,11 @@ class VelocityRewardCfg:
     """
 
     track_velocity: float = 2.5
-    track_yaw_rate: float = 1.0
+    track_yaw_rate: float = 1.5
     track_sigma: float = 0.5
     vertical_velocity: float = -0.5
-    roll_pitch_rate: float = -0.05
-    tilt: float = -2.0
+    roll_pitch_rate: float = -0.08
+    tilt: float = -3.0
     height: float = -5.0
     action_rate: float = -0.01
     torque: float = -0.0002

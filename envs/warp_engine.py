@@ -20,8 +20,10 @@ import torch
 from envs.physics import EngineError
 
 try:
-    import mujoco_warp as mjw
     import warp as wp
+
+    wp.config.log_level = wp.LOG_WARNING  # before it is initialized; below this it prints a banner and each kernel it loads
+    import mujoco_warp as mjw
 except ImportError as error:  # an extra: said in one line, as the other engines do
     raise EngineError("engine 'warp' needs MuJoCo Warp: pip install 'robolearn[warp]'; without it take --engine=mujoco") from error
 
@@ -88,7 +90,7 @@ class WarpEngine:
     _STATE = ("qpos", "qvel", "act", "ctrl", "qacc_warmstart", "time", "qfrc_applied", "xfrc_applied", "sensordata")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, device: str = "cpu") -> None:
-        wp.config.quiet = True
+        log.info("MuJoCo Warp compiles its kernels the first time on a machine, which takes about a minute")
         wp.init()
         if device.startswith("cuda") and not (wp.is_cuda_available() and torch.cuda.is_available()):
             raise EngineError(f"engine 'warp' was asked for device {device!r}, but there is no CUDA device here; valid: --device=cpu")
@@ -158,7 +160,9 @@ class WarpEngine:
 
     def _note_failures(self) -> None:
         finite = (self.qpos.abs() < LARGEST).all(1) & (self.qvel.abs() < LARGEST).all(1) & torch.isfinite(self.sensordata).all(1)
-        bad = ~finite | (self._overflow & self._too_small).bool()
+        assert self._controls is not None
+        sane = (self._controls.abs() < LARGEST).all(2).all(1)  # the force limits would turn a NaN into a full torque
+        bad = ~finite | ~sane | (self._overflow & self._too_small).bool()
         self._overflow.zero_()
         if not bool(bad.any()):
             return

@@ -150,7 +150,7 @@ class LiveViewer:
         with self._server.atomic():
             self._scene.update_from_mjdata(self._data)
             if self.playback.reaching:
-                self._goal.position = sample.command
+                self._goal.position = np.array(sample.command)
                 self._goal.color = GREEN if sample.error < 0.02 else ORANGE
             else:
                 self._arrows.points = self._velocity_arrows(sample)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 INK = "#010203"  # stands for the page's text colour
 COLORS = ("#2b7de9", "#e8772e", "#1fa774", "#a45de0")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "robolearn",
     "font.family": "sans-serif",
@@ -93,11 +93,12 @@ def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]]) -> str:
         return to_svg(figure, "learning curves")
 
 
-def tracking(series: Mapping[str, Any]) -> str:
+def tracking(series: Mapping[str, Any], label: str = "commanded and measured over time") -> str:
     """Command and measurement over time, one row an entry of the command.
 
     Args:
         series: `time_s` (T,), `labels` (C,), `command` and `measured` (T, C).
+        label: see `to_svg`; one page holds each once.
     """
     time_s, command, measured = (np.asarray(series[name], float) for name in ("time_s", "command", "measured"))
     labels: Sequence[str] = series["labels"]
@@ -105,13 +106,13 @@ def tracking(series: Mapping[str, Any]) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 1.6 * len(labels) + 0.4), layout="constrained")
         rows = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
-        for index, (axes, label) in enumerate(zip(rows, labels, strict=True)):
+        for index, (axes, entry) in enumerate(zip(rows, labels, strict=True)):
             axes.plot(time_s, measured[:, index], color=COLORS[0], linewidth=1.0, label="measured")
             axes.step(time_s, command[:, index], color=COLORS[2], linewidth=1.8, where="post", label="command")
-            axes.set_ylabel(f"{label.replace('_', ' ')} [{units.get(label, 'm')}]")
+            axes.set_ylabel(f"{entry.replace('_', ' ')} [{units.get(entry, 'm')}]")
         rows[0].legend(loc="upper right", ncols=2)
         rows[-1].set_xlabel("time [s]")
-        return to_svg(figure, "commanded and measured over time")
+        return to_svg(figure, label)
 
 
 def jitter_histogram(jitter_us: Sequence[float]) -> str:
@@ -120,11 +121,11 @@ def jitter_histogram(jitter_us: Sequence[float]) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 2.4), layout="constrained")
         axes = figure.subplots()
-        axes.hist(np.clip(values, None, np.percentile(values, 99.9)), bins=60, color=COLORS[0], log=True)
+        axes.hist(values[values <= np.percentile(values, 99.9)], bins=60, color=COLORS[0], log=True)
         for q, color in ((50, COLORS[2]), (99, COLORS[1])):
             at = float(np.percentile(values, q))
             axes.axvline(at, color=color, label=f"{'median' if q == 50 else 'p99'} {at:.0f} us")
-        axes.set_xlabel("start of a control step after its deadline [us]")
+        axes.set_xlabel(f"start of a control step after its deadline [us]; the latest {values.max():.0f} us, 0.1 % beyond the axis")
         axes.set_ylabel("steps")
         axes.legend()
         return to_svg(figure, "jitter of the control loop")

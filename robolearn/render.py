@@ -27,7 +27,7 @@ from robolearn.video import VideoWriter
 GREEN, BLUE, ORANGE = (0.15, 0.68, 0.38, 1.0), (0.16, 0.45, 0.90, 1.0), (0.95, 0.55, 0.10, 0.75)
 ARROW_SCALE = 0.5  # m of arrow per m/s
 YAW_RADIUS = 0.22  # m
-SUN_POS, SUN_DIR = [0.5, -0.8, 2.0], [-0.25, 0.4, -1.0]  # m; the sun aims at the robot, so that its shadow map is centred there
+SUN_HEIGHT = 2.0  # m; straight above, since MuJoCo's shadows of a slanted sun speckle the floor
 ARM_VIEW = np.array([0.1, -0.1, 0.36])  # m, beside the arm: the figures stand on the left
 VIEW_DEG = 125.0  # where the camera looks, against the robot's heading at the start
 MAX_GEOMS = 2000
@@ -58,7 +58,7 @@ def dressed_scene(robot: Robot, width: int, height: int) -> mujoco.MjModel:
         floor.material, floor.rgba = "looks_floor", [1.0, 1.0, 1.0, 1.0]
     sun = (spec.body(robot.base_body) if robot.floating_base else spec.worldbody).add_light(name="looks_sun", castshadow=True)
     sun.mode = mujoco.mjtCamLight.mjCAMLIGHT_TRACK if robot.floating_base else mujoco.mjtCamLight.mjCAMLIGHT_FIXED
-    sun.type, sun.pos, sun.dir, sun.diffuse = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, SUN_POS, SUN_DIR, [0.55] * 3
+    sun.type, sun.pos, sun.dir, sun.diffuse = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, [0, 0, SUN_HEIGHT], [0, 0, -1], [0.55] * 3
     return spec.compile()
 
 

@@ -96,8 +96,8 @@ def write_report(folder: Path, data: ReportData) -> Path:
     page = _template().render(
         data=data,
         curves=plots.learning_curves(runs) if runs else "",
-        tracking=_tracking(data.tracking),
-        ros_tracking=_tracking(data.ros_tracking),
+        tracking=_tracking(data.tracking, "command and measurement over time"),
+        ros_tracking=_tracking(data.ros_tracking, "command and measurement over time, over ROS 2"),
         jitter=plots.jitter_histogram(data.jitter_us) if len(data.jitter_us) else "",
         evaluations=_evaluation_rows(data.evaluations),
         video=_video(data.video, folder),
@@ -128,15 +128,17 @@ def number(value: Any) -> str:
     """A number for people: three significant digits, thousands apart; anything else as it is."""
     if value is None:
         return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
         return str(value)
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:.3g}"
 
 
-def _tracking(series: Mapping[str, Any] | None) -> str:
-    return plots.tracking(series) if series is not None and len(series["time_s"]) else ""
+def _tracking(series: Mapping[str, Any] | None, label: str) -> str:
+    return plots.tracking(series, label) if series is not None and len(series["time_s"]) else ""
 
 
 def _evaluation_rows(evaluations: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -12,7 +12,7 @@ import os
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -120,7 +120,7 @@ def _open(codec: str, path: Path, width: int, height: int, fps: float) -> Encode
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, int.from_bytes(codec.encode("ascii"), "little"), fps, (width, height))
     finally:
         cv2.utils.logging.setLogLevel(level)
-    return writer if writer.isOpened() else None
+    return cast(Encoder, writer) if writer.isOpened() else None
 
 
 def codec_of(path: Path) -> str:

@@ -38,6 +38,7 @@ class Observer:
         self.height, self.truth = float("nan"), np.zeros(3)
         self.samples: list[tuple[float, Any, Any]] = []
         self.states: list[str] = []
+        self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         self._context = Context()
@@ -89,7 +90,9 @@ class Observer:
 
     def call(self, service: str) -> tuple[bool, str]:
         """Call a Trigger service of the policy node. Returns (success, message)."""
-        client = self._node.create_client(Trigger, f"policy/{service}")
+        if service not in self._clients:
+            self._clients[service] = self._node.create_client(Trigger, f"policy/{service}")
+        client = self._clients[service]
         end = time.monotonic() + 10
         while not client.service_is_ready() and time.monotonic() < end:
             self.spin()
@@ -97,5 +100,4 @@ class Observer:
         while not future.done() and time.monotonic() < end:
             self.spin()
         assert future.done(), f"service {service} did not answer"
-        self._node.destroy_client(client)
         return future.result().success, future.result().message

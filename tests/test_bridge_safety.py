@@ -77,6 +77,7 @@ FAULTS: list[tuple[str, Callable[[Inputs], None] | None, dict[str, Any], Mode]] 
     ("deadline_overrun", None, {"late_s": 0.041}, Mode.DAMPING),
     ("deadline_overrun", None, {"overruns": 4}, Mode.DAMPING),
     ("second_publisher", assign("rivals", 1), {}, Mode.DAMPING),
+    ("second_publisher", assign("rivals", None), {}, Mode.DAMPING),
     ("operator_heartbeat", assign("command_ns", -2000 * MS), {}, Mode.DAMPING),
     ("operator_heartbeat", assign("command", None), {}, Mode.DAMPING),
     ("finite_command", assign("command", np.array([0, math.nan, 0])), {}, Mode.DAMPING),

@@ -26,6 +26,7 @@ from bridge.safety import Event, Mode
 from policies.spec import PolicySpec
 
 STATE_PERIOD_NS, DIAGNOSTICS_PERIOD_NS = 100_000_000, 500_000_000
+DISCOVERY_NS = 3_000_000_000  # the graph is not complete before; seen to take up to 2.7 s
 SERVICES = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
 
 
@@ -84,7 +85,7 @@ class Ros2Transport:
         self._requests: list[Event] = []
         self._fault: str | None = None
         self._publisher: Any = None
-        self._rivals = 0
+        self._rivals: int | None = None
         self._shown, self._state_ns, self._diagnostics_ns = "", 0, 0
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
@@ -102,7 +103,7 @@ class Ros2Transport:
 
         from bridge.transports.ros2_messages import MESSAGE_TYPES
 
-        self._refusal = refusal
+        self._refusal, self._opened_ns = refusal, self.now_ns()
         self._context = Context()
         rclpy.init(args=list(self._options.ros_args), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node: Any = rclpy.create_node("policy", context=self._context, start_parameter_services=False)
@@ -161,7 +162,8 @@ class Ros2Transport:
         def answer(request: Any, response: Any) -> Any:
             reason = self._refusal(event)
             response.success, response.message = reason is None, reason or "accepted"
-            self._requests.append(event)
+            if reason is None:
+                self._requests.append(event)
             return response
 
         return answer
@@ -208,7 +210,8 @@ class Ros2Transport:
 
         now, mode = self.now_ns(), str(status["mode"])
         if self._publisher is None or now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
-            self._rivals = max(0, self._node.count_publishers(self._topic) - (self._publisher is not None))
+            known = now - self._opened_ns >= DISCOVERY_NS
+            self._rivals = max(0, self._node.count_publishers(self._topic) - (self._publisher is not None)) if known else None
         if mode != self._shown or now - self._state_ns >= STATE_PERIOD_NS:
             self._shown, self._state_ns = mode, now
             self._state.publish(String(data=mode))
