@@ -6,6 +6,7 @@ torch over the golden run, and only then renamed into place.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -20,7 +21,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile, PolicyFileError
-from policies.networks import TeacherPolicy
 from policies.observation import Sensors, observe
 from policies.spec import NormalizerSpec, PolicySpec
 from policies.transformer import Transformer
@@ -29,51 +29,48 @@ EXPORT_TOLERANCE = 1e-5
 
 
 class StepGraph(nn.Module):
-    """One token through the transformer with the cache as explicit tensors, shaped for a single robot.
+    """One token through the transformer with the memory as explicit tensors, shaped for a single robot.
 
-    The same arithmetic as `Transformer.encode` with N = T = 1, written with fewer operations: ONNX Runtime's time at this size is
-    mostly a cost per operation. State `cache` is (L, 2, W - 1, D); state `age` counts the tokens seen, from 0, so that zeros are the
-    start.
+    The same arithmetic as `Transformer.encode` with N = T = 1, written with few operations, since at this size an operation costs
+    ONNX Runtime about as much as its arithmetic: keys and values are kept by head, so that nothing is transposed, and the scale of the
+    scores is folded into the queries' weights. States, all zero at the start: `age`, the tokens seen; `key_l`, `value_l` of each layer,
+    (H, W - 1, K), oldest first.
     """
 
     def __init__(self, net: Transformer) -> None:
         super().__init__()
+        net = copy.deepcopy(net)
+        width, window = net.cfg.width, net.cfg.window
+        for block in net.blocks:
+            block.qkv.weight.data[:width] *= (width / block.heads) ** -0.5
+            block.qkv.bias.data[:width] *= (width / block.heads) ** -0.5
         self.net = net
-        window = net.cfg.window
         self.register_buffer("distance", torch.arange(window - 1, -1, -1, dtype=torch.float32))  # of each slot, oldest first
-        # biases by slot (oldest first), (L, H, 1, W)
-        self.bias = torch.stack([block.distance_bias.detach().flip(-1)[:, None] for block in net.blocks])
+        self.bias = [block.distance_bias.detach().flip(-1)[:, None] for block in net.blocks]  # by slot, (H, 1, W)
 
-    def forward(self, observation: torch.Tensor, cache: torch.Tensor, age: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """observation (1, O), cache (L, 2, W - 1, D), age (1, 1) -> action (1, A), cache, age."""
+    def states(self) -> dict[str, torch.Tensor]:
+        """The states at the start of an episode, by name."""
+        cfg = self.net.cfg
+        shape = (cfg.heads, cfg.window - 1, cfg.width // cfg.heads)
+        names = [f"{kind}_{layer}" for layer in range(cfg.layers) for kind in ("key", "value")]
+        return {"age": torch.zeros(1, 1), **{name: torch.zeros(shape) for name in names}}
+
+    def forward(self, observation: torch.Tensor, age: torch.Tensor, *cache: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """observation (1, O), age (1, 1), keys and values (H, W - 1, K) of each layer -> action (1, A), age, keys and values."""
         net = self.net
         x = net.embed(net.normalizer(observation))  # (1, D)
         reach = torch.where(self.distance <= age, 0.0, -1e9)  # (1, W)
-        caches = []
+        after: list[torch.Tensor] = []
         for layer, block in enumerate(net.blocks):
-            h, k_dim = block.heads, net.cfg.width // block.heads
-            q, kv = block.qkv(block.norm1(x)).split([net.cfg.width, 2 * net.cfg.width], dim=-1)
-            both = torch.cat([cache[layer], kv.reshape(2, 1, -1)], dim=1)  # (2, W, D)
-            caches.append(both[:, 1:])
-            keys, values = both.reshape(2, -1, h, k_dim).transpose(1, 2).split(1)  # (1, H, W, K)
-            scores = (q.reshape(h, 1, k_dim) @ keys[0].transpose(1, 2)) * k_dim**-0.5 + (self.bias[layer] + reach)  # (H, 1, W)
-            attended = torch.softmax(scores, dim=-1) @ values[0]  # (H, 1, K)
+            q, k, v = (part.reshape(block.heads, 1, -1) for part in block.qkv(block.norm1(x)).split(net.cfg.width, dim=-1))  # (H, 1, K)
+            keys = torch.cat([cache[2 * layer], k], dim=1)  # (H, W, K)
+            values = torch.cat([cache[2 * layer + 1], v], dim=1)
+            after += [keys[:, 1:], values[:, 1:]]
+            attended = torch.softmax(q @ keys.transpose(1, 2) + (self.bias[layer] + reach), dim=-1) @ values  # (H, 1, K)
             x = x + block.project(attended.reshape(1, -1))
             x = x + block.down(F.gelu(block.up(block.norm2(x)), approximate="tanh"))
         action = net.head(net.norm(x))
-        return action, torch.stack(caches), torch.clamp(age + 1.0, max=float(net.cfg.window))
-
-
-class MemorylessGraph(nn.Module):
-    """An actor without memory on the policy's observation."""
-
-    def __init__(self, policy: TeacherPolicy) -> None:
-        super().__init__()
-        self.policy = policy
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """observation (1, O) -> action (1, A)."""
-        return self.policy.act(observation)
+        return action, torch.clamp(age + 1.0, max=float(net.cfg.window)), *after
 
 
 def record_golden(net: Transformer, spec: PolicySpec, sensors: dict[str, np.ndarray]) -> Golden:
@@ -113,10 +110,11 @@ def export_student(
     history = net.cfg.layers * (net.cfg.window - 1) + 1
     spec = dataclasses.replace(spec, normalizer=NormalizerSpec(mean=tuple(mean), std=tuple(std)), history_steps=history)
     golden = record_golden(net, spec, golden_sensors)
-    cfg = net.cfg
-    example = (torch.zeros(1, spec.observation_dim), torch.zeros(cfg.layers, 2, cfg.window - 1, cfg.width), torch.zeros(1, 1))
-    names = (["observation", "cache", "age"], ["action", "cache_out", "age_out"])
-    return _write(StepGraph(net).eval(), example, names, spec, golden, provenance, Path(path))
+    graph = StepGraph(net).eval()
+    states = graph.states()
+    example = (torch.zeros(1, spec.observation_dim), *states.values())
+    names = (["observation", *states], ["action", *(f"{name}_out" for name in states)])
+    return _write(graph, example, names, spec, golden, provenance, Path(path))
 
 
 def _write(

@@ -88,7 +88,7 @@ def test_in_process(policy: PolicyFile) -> None:
 
 @pytest.mark.ros
 @pytest.mark.skipif(not HAS_ROS, reason="rclpy is not installed")
-def test_over_ros2(policy: PolicyFile) -> None:
+def test_over_ros2(policy: PolicyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     from bridge.isolation import isolate
 
     isolate()
@@ -102,6 +102,7 @@ def test_over_ros2(policy: PolicyFile) -> None:
     from bridge.transports.ros2_messages import encode_sensors
 
     controller, robot = wide_open(policy), Playback(policy)
+    monkeypatch.setattr("bridge.transports.ros2.DISCOVERY_NS", 0)  # nobody else is on this domain
     transport = Ros2Transport(policy.spec)
     transport.open(controller.refusal)
     context = Context()
@@ -133,6 +134,7 @@ def test_over_ros2(policy: PolicyFile) -> None:
         return have and inputs.command is not None and np.array_equal(inputs.command, values)
 
     loop, actions = ControlLoop(controller, transport), []
+    transport.report(loop.status())
     try:
         for tick in range(len(policy.golden.action) + 1):
             robot.step_index = max(0, tick - 1)

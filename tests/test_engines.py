@@ -64,10 +64,12 @@ def randomized(model: mujoco.MjModel) -> dict[str, torch.Tensor]:
         return nominal * (1 + spread * (2 * torch.rand(N, *nominal.shape, generator=generator) - 1))
 
     mass = 0.8 + 0.4 * torch.rand(N, model.nbody, generator=generator)
+    center = torch.tensor(model.body_ipos, dtype=torch.float32).repeat(N, 1, 1)
+    center[:, 1] += 0.02 * torch.randn(N, 3, generator=generator)
     return {
         "body_mass": torch.tensor(model.body_mass, dtype=torch.float32) * mass,
         "body_inertia": torch.tensor(model.body_inertia, dtype=torch.float32) * mass[..., None],
-        "body_ipos": torch.tensor(model.body_ipos, dtype=torch.float32) + 0.02 * torch.randn(N, model.nbody, 3, generator=generator),
+        "body_ipos": center,
         "geom_friction": around("geom_friction", 0.5),
         "actuator_gainprm": around("actuator_gainprm", 0.1),
         "actuator_forcerange": around("actuator_forcerange", 0.1),
