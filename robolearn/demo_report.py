@@ -19,7 +19,7 @@ def write(result: DemoResult) -> Path:
     """Record the video and write report.html into the demo's folder. Returns the report's path."""
     file = PolicyFile(result.policy)
     video = result.folder / "video.mp4"
-    recorded = record_policy(file, video)
+    recorded = record_policy(file, video, seconds=16.0, width=640, height=360)
     ros = result.ros
     timing = ros.timing if ros else {}
     unit = {"ms": "ms"}

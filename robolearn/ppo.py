@@ -143,14 +143,15 @@ class Ppo:
             advantage, target = advantage.repeat(2), target.repeat(2)
         old_log_std = policy.distribution.log_std.detach().clone()
         samples = len(rollout.reward) * rollout.reward.shape[1]
-        size = samples // cfg.minibatches
+        size = max(1, samples // cfg.minibatches)
+        starts = range(0, samples - size + 1, size)
         sums = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0}
         for _ in range(cfg.epochs):
             order = torch.randperm(samples, generator=self.generator, device=observation.device)
             if self._mirror is not None:
                 side = torch.randint(0, 2, (samples,), generator=self.generator, device=observation.device)
                 order = order + side * samples
-            for start in range(0, samples - size + 1, size):
+            for start in starts:
                 batch = order[start : start + size]
                 x = observation[batch]
                 mean = policy.actor(x)
@@ -170,7 +171,7 @@ class Ppo:
                 sums["policy_loss"] += float(policy_loss.detach())
                 sums["value_loss"] += float(value_loss.detach())
                 sums["kl"] += float(kl)
-        count = cfg.epochs * cfg.minibatches
+        count = cfg.epochs * len(starts)
         return {name: value / count for name, value in sums.items()} | {
             "learning_rate": self.learning_rate,
             "action_std": float(policy.distribution.log_std.detach().exp().mean()),

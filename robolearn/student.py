@@ -144,11 +144,12 @@ class StudentTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         worlds = self.env.num_worlds
-        size = worlds // cfg.minibatches
+        size = max(1, worlds // cfg.minibatches)
+        starts = range(0, worlds - size + 1, size)
         sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
         for _ in range(cfg.epochs):
             order = torch.randperm(worlds, generator=self.generator, device=self.env.device)
-            for begin in range(0, worlds - size + 1, size):
+            for begin in starts:
                 ids = order[begin : begin + size]
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
                 mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
@@ -170,7 +171,7 @@ class StudentTrainer:
                 loss.backward()
                 nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
                 self.optimizer.step()
-        count = cfg.epochs * cfg.minibatches
+        count = cfg.epochs * len(starts)
         return {name: value / count for name, value in sums.items()} | {
             "imitation_weight": weight,
             "learning_rate": rate,

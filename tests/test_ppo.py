@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -21,7 +19,7 @@ EACH = pytest.mark.parametrize("task", TASKS)
 CPU = torch.device("cpu")
 
 
-def numpy_gae(reward, value, last_value, terminated, truncated, final_value, gamma, lam):  # noqa: ANN001, ANN201
+def numpy_gae(reward, value, last_value, terminated, truncated, final_value, gamma, lam):
     """The sum of discounted deltas from each step to the end of its episode, world by world, step by step."""
     steps, worlds = reward.shape
     advantage = np.zeros((steps, worlds))
@@ -221,6 +219,7 @@ def test_rollouts_that_do_not_divide_into_minibatches(worlds: int, minibatches: 
 
 def mirrored_ppo(symmetric: bool) -> tuple[Ppo, Normalizer, torch.Tensor, dict[str, tuple[torch.Tensor, torch.Tensor]]]:
     env = make_env("go1-velocity-flat", tiny_cfg("go1-velocity-flat").env)
+    env.reset()
     mirror = env.mirror()
     raw = torch.cat([env.step(torch.randn(8, 12, generator=torch.Generator().manual_seed(i))).privileged for i in range(12)])
     policy = TeacherPolicy(raw.shape[1], 12, (8,), 0.5)
@@ -298,17 +297,13 @@ def test_statistics_are_of_the_rollout_and_its_mirror_image() -> None:
     torch.testing.assert_close(normalizer.var, both.var(dim=0, correction=0), rtol=1e-3, atol=1e-5)
 
 
-def test_failed_worlds_teach_nothing_endless() -> None:
-    """A reward of a world that the physics lost is zero, and what is learned from stays finite."""
+def test_a_world_that_fails_is_ended_and_poisons_nothing() -> None:
     trainer = TeacherTrainer(tiny_cfg("panda-reach"))
-    env = trainer.env
-    qpos, qvel = env.engine.qpos[:1].clone(), torch.full_like(env.engine.qvel[:1], float("inf"))
-    env.engine.set_velocity(torch.tensor([0]), qvel)
+    engine = trainer.env.engine
+    engine.set_velocity(torch.tensor([0]), torch.full_like(engine.qvel[:1], float("inf")))
     metrics = trainer.iterate()
     assert metrics["physics_failures"] == 1
-    assert trainer._rollout.terminated[0, 0]
+    assert trainer._rollout.terminated[0].tolist() == [True] + [False] * 7
     assert float(trainer._rollout.reward[0, 0]) == 0.0
-    assert torch.isfinite(qpos).all()
-    for field in dataclasses.fields(Step)[:3]:
-        assert np.isfinite(list(metrics.values())).all(), field
+    assert np.isfinite(list(metrics.values())).all()
     assert all(torch.isfinite(parameter).all() for parameter in trainer.policy.parameters())
