@@ -97,11 +97,12 @@ class PolicyFile:
             self.spec = PolicySpec.from_json(meta[SPEC_KEY])
             self.provenance: dict[str, Any] = json.loads(meta[PROVENANCE_KEY])
             self.golden = Golden.from_json(meta[GOLDEN_KEY])
-        except (SpecError, KeyError, TypeError, ValueError) as error:
+        except (SpecError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise PolicyFileError(f"{self.path} has broken metadata: {error}") from error
         self._check_graph()
         self._bind()
         self._constants = ActionConstants.of(self.spec, lambda values: np.asarray(values, np.float32))
+        self._check_golden()
         self.reset()
 
     def _check_graph(self) -> None:
@@ -113,9 +114,25 @@ class PolicyFile:
                 raise PolicyFileError(f"{self.path}: graph input {name} has shape {shapes.get(name)}, the spec says {shape}")
         if outputs.get("action") != [1, self.spec.action_dim]:
             raise PolicyFileError(f"{self.path}: graph output action has shape {outputs.get('action')}, not [1, {self.spec.action_dim}]")
+        for node in (*self._session.get_inputs(), *self._session.get_outputs()):
+            if node.type != "tensor(float)" or not all(isinstance(size, int) for size in node.shape):
+                raise PolicyFileError(f"{self.path}: {node.name} is {node.type} of shape {node.shape}, not float32 of a fixed shape")
         for name in shapes:
             if name != "observation" and outputs.get(f"{name}_out") != shapes[name]:
                 raise PolicyFileError(f"{self.path}: state {name} has no output {name}_out of shape {shapes[name]}")
+
+    def _check_golden(self) -> None:
+        """An empty golden run would prove nothing; one that does not fit the contract can't be replayed."""
+        golden, steps = self.golden, len(self.golden.action)
+        shapes = (golden.observation.shape, golden.action.shape)
+        if steps == 0 or shapes != ((steps, self.spec.observation_dim), (steps, self.spec.action_dim)):
+            raise PolicyFileError(f"{self.path}: its golden run has observations and actions of shapes {shapes}")
+        try:
+            if any(len(value) != steps for value in golden.sensors.values()):
+                raise ValueError(f"sensors of other than {steps} steps")
+            self.observe(Sensors(**{name: value[0] for name, value in golden.sensors.items()}))
+        except (TypeError, ValueError) as error:
+            raise PolicyFileError(f"{self.path}: its golden run does not fit its contract: {error}") from error
 
     def _bind(self) -> None:
         """Bind all inputs and outputs once, states twice: each step reads one set of state buffers and writes the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -77,7 +78,7 @@ def mlp(sizes: tuple[int, ...], gain: float = 1.0) -> nn.Sequential:
         gain: of the last layer; 0.01 makes an initial policy act near zero.
     """
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(sizes)):
         linear = nn.Linear(a, b)
         last = i == len(sizes) - 2
         nn.init.orthogonal_(linear.weight, gain if last else math.sqrt(2))

@@ -228,7 +228,7 @@ def build(cls: typing.Any, raw: typing.Any, where: str) -> typing.Any:
         return tuple(build(args[0], item, f"{where}[{index}]") for index, item in enumerate(raw))
     if cls is float and isinstance(raw, int | float) and not isinstance(raw, bool):
         return float(raw)
-    if cls is int and isinstance(raw, bool) or not isinstance(raw, cls):
+    if (cls is int and isinstance(raw, bool)) or not isinstance(raw, cls):
         raise SpecError(f"{where} must be {cls.__name__}, not {raw!r}")
     return raw
 
@@ -249,6 +249,7 @@ def validate(spec: PolicySpec) -> None:
     for name in ("kp", "kd", "effort_limit", "velocity_limit"):
         if min(getattr(robot, name)) < 0:
             raise SpecError(f"robot.{name} must not be negative: {getattr(robot, name)}")
+    _check_not_negative({"clock_hz": spec.clock_hz, "action.delay_s": spec.action.delay_s})
     for joint, low, pose, high in zip(robot.joint_names, robot.position_lower, robot.default_pose, robot.position_upper, strict=True):
         if not low <= pose <= high:
             raise SpecError(f"default pose of joint {joint} is {pose} rad, outside its range [{low}, {high}]")
@@ -257,26 +258,38 @@ def validate(spec: PolicySpec) -> None:
     labels = len(spec.command.labels)
     _check_vector("command.lower", spec.command.lower, labels)
     _check_vector("command.upper", spec.command.upper, labels)
+    for label, low, high in zip(spec.command.labels, spec.command.lower, spec.command.upper, strict=True):
+        if low > high:
+            raise SpecError(f"command.lower of {label} is {low}, above command.upper {high}")
     if not spec.observation:
         raise SpecError("observation has no terms")
     names = [term.name for term in spec.observation]
     if len(set(names)) != len(names):
         raise SpecError(f"observation terms must be distinct: {names}")
     for term in spec.observation:
-        if term.dim < 1 or not math.isfinite(term.scale) or not term.clip > 0:
-            raise SpecError(f"observation term {term.name} needs dim >= 1, a finite scale and a positive clip: {term}")
+        if term.dim < 1 or not math.isfinite(term.scale) or not 0 < term.clip < math.inf:
+            raise SpecError(f"observation term {term.name} needs dim >= 1, a finite scale and a positive, finite clip: {term}")
+        _check_not_negative({f"{name} of observation term {term.name}": getattr(term, name) for name in ("noise", "delay_s")})
+    if "clock" in names and spec.clock_hz == 0:
+        raise SpecError("observation has the term clock, but clock_hz is 0")
     if spec.normalizer is not None:
         _check_vector("normalizer.mean", spec.normalizer.mean, spec.observation_dim)
         _check_vector("normalizer.std", spec.normalizer.std, spec.observation_dim)
         if min(spec.normalizer.std) <= 0:
             raise SpecError("normalizer.std must be positive")
     positive = {"control_dt": spec.control_dt, "decimation": spec.decimation, "history_steps": spec.history_steps}
-    positive["action.clip"] = spec.action.clip
+    positive |= {"action.clip": spec.action.clip, "robot.max_tilt": robot.max_tilt}
     for name, value in positive.items():
         if not value > 0 or not math.isfinite(value):
             raise SpecError(f"{name} must be positive, not {value}")
     if spec.quaternion_order != "wxyz":
         raise SpecError(f"quaternion_order is {spec.quaternion_order!r}; inside robolearn it is always wxyz")
+
+
+def _check_not_negative(values: dict[str, float]) -> None:
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            raise SpecError(f"{name} must be finite and not negative: {value}")
 
 
 def _check_vector(name: str, values: tuple[float, ...], count: int) -> None:

@@ -23,6 +23,7 @@ from envs.vec_env import EnvCfg, VecEnv
 from envs.velocity import VelocityCfg, VelocityEnv
 from policies.file import PolicyFile
 from policies.networks import TeacherPolicy
+from policies.spec import PolicySpec
 from policies.transformer import Transformer
 from robolearn.errors import UserError
 from robolearn.statistics import bootstrap_mean, wilson
@@ -217,19 +218,27 @@ def _check_contract(file: PolicyFile, env: VecEnv) -> None:
     ours, theirs = env.spec, file.spec
     for what, a, b in (
         ("joint names", ours.robot.joint_names, theirs.robot.joint_names),
-        ("observation terms", [t.name for t in ours.observation], [t.name for t in theirs.observation]),
+        ("observation terms", _arithmetic(ours), _arithmetic(theirs)),
         ("default pose", ours.robot.default_pose, theirs.robot.default_pose),
         ("gains", (ours.robot.kp, ours.robot.kd), (theirs.robot.kp, theirs.robot.kd)),
-        ("action law", (ours.action.mode, ours.action.scale), (theirs.action.mode, theirs.action.scale)),
+        ("joint range", (ours.robot.position_lower, ours.robot.position_upper), (theirs.robot.position_lower, theirs.robot.position_upper)),
+        ("action law", _law(ours), _law(theirs)),
         ("control_dt", ours.control_dt, theirs.control_dt),
+        ("clock_hz", ours.clock_hz, theirs.clock_hz),
     ):
         if a != b:
             raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
 
 
-def _velocity(
-    env: VelocityEnv, actor: Actor, seconds: float, seeds: int
-) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
+def _arithmetic(spec: PolicySpec) -> list[tuple[str, int, float, float]]:
+    return [(term.name, term.dim, term.scale, term.clip) for term in spec.observation]
+
+
+def _law(spec: PolicySpec) -> tuple[str, tuple[float, ...], float]:
+    return spec.action.mode, spec.action.scale, spec.action.clip
+
+
+def _velocity(env: VelocityEnv, actor: Actor, seconds: float, seeds: int) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
     worlds = env.num_worlds
     env.reset()
     env.command = torch.tensor(VELOCITY_GRID, dtype=torch.float32).repeat(seeds, 1)
@@ -273,7 +282,8 @@ def _velocity(
         "velocity_error_yaw": bootstrap_mean(yaw),
         "cost_of_transport": bootstrap_mean(transport),
     }
-    return {k: v for k, v in figures.items() if v is not None}, intervals, worlds
+    known = {name: value for name, value in figures.items() if value is not None}
+    return known, {name: intervals[name] for name in known}, worlds
 
 
 def _reach(env: ReachEnv, actor: Actor) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:

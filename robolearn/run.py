@@ -63,9 +63,13 @@ class Run:
     def truncate_metrics(self, iteration: int) -> None:
         """Drop lines of iterations that a resumed run will do again."""
         path = self.folder / "metrics.jsonl"
-        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["iteration"] <= iteration]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        kept = [line for line in whole if json.loads(line)["iteration"] <= iteration]
         self._metrics.close()
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.replace(path)
         self._metrics = path.open("a", encoding="utf-8")
 
     def save(self, state: dict[str, Any]) -> None:

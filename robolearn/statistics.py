@@ -16,7 +16,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     p, z2 = successes / trials, Z95**2
     center = (p + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z95 * math.sqrt(p * (1 - p) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
-    return max(0.0, center - half), min(1.0, center + half)
+    # at the ends the bound is exact; rounding must not leave the share outside its own interval
+    return max(0.0, center - half) if successes else 0.0, min(1.0, center + half) if successes < trials else 1.0
 
 
 def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from robolearn import config
+from robolearn.errors import UserError
 from robolearn.run import Run
 
 
@@ -101,8 +102,15 @@ def save(trainer: Trainer, run: Run) -> None:
 
 
 def resume(trainer: Any, state: dict[str, Any]) -> None:
-    """Bring a fresh trainer of the same config to a checkpoint's state."""
-    trainer.load_state_dict(state)
+    """Bring a fresh trainer of the same config to a checkpoint's state.
+
+    Raises:
+        UserError: the config makes other shapes than the checkpoint has.
+    """
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {error}") from error
     trainer.minutes = state.get("minutes", 0.0)
 
 

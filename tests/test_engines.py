@@ -426,7 +426,8 @@ def test_warp_agrees_with_mujoco(robot):
 @pytest.mark.skipif(not HAS_WARP, reason="needs mujoco-warp")
 def test_warp_agrees_with_mujoco_as_trained():
     """With the training options the solver is cut off after 6 iterations, in another place in each engine: half the worlds agree to
-    rounding after 100 steps, the others part when a contact is solved to another point, by less than 2 cm and 0.15 rad."""
+    rounding after 100 steps, the others part when a contact is solved to another point, by less than 2 cm and 0.15 rad.
+    """
     apart = difference("mujoco", "warp", scene(), 100 // D)
     assert float(apart.amax((0, 2)).sort().values[N // 2 - 1]) < 2e-5
     assert float(apart[..., :3].amax()) < 0.02

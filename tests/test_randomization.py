@@ -296,7 +296,7 @@ def armature_adds_inertia_to_the_joint():
         mass_matrix = np.zeros((model.nv, model.nv))
         mujoco.mj_fullM(model, data, mass_matrix)
         mass_matrix += np.diag((factor - 1.0) * model.dof_armature)
-        mass_matrix += DT * np.diag(model.dof_damping + [0.0, *panda.KD[1:]])  # the integrator is implicit in the speeds
+        mass_matrix += DT * np.diag(model.dof_damping + np.array([0.0, *panda.KD[1:]]))  # the integrator is implicit in the speeds
         expected = np.linalg.inv(mass_matrix)[0, 0] * env.robot.effort_limit[0] * DT
         assert float(env.engine.qvel[0, 0]) == pytest.approx(expected, rel=0.005)
     assert factor * panda.ARMATURE > 0.2 * panda.INERTIA[0]  # enough to be told apart from nothing

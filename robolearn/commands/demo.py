@@ -41,5 +41,3 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         print(f"saved; go on with: robolearn demo --resume {folder}")
         return 130
     return 0 if result.deployable else 1
-
-

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder or name of a shipped policy")
-    parser.add_argument("--engine", choices=("mujoco", "precise", "warp", "all"), default="mujoco", help="default: mujoco; all: both C engines")
+    engines = ("mujoco", "precise", "warp", "all")
+    parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco and precise")
     parser.add_argument("--seeds", type=int, default=2, help="episodes a command (default: 2)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an episode (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
-    parser.add_argument("--json", metavar="PATH", help="write the result as one JSON object (with --engine all: a list); - is standard output")
+    parser.add_argument("--json", metavar="PATH", help="write one JSON object (with --engine all: a list); - is standard output")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -51,7 +52,7 @@ def show(results: list[Evaluation]) -> None:
             continue
         cells = []
         for result, value in zip(results, values, strict=True):
-            low, high = result.intervals[name]
+            low, high = result.intervals.get(name, (0.0, 0.0))
             cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]" if value is not None else "-")
         print(f"{(name + ' ' + unit).strip():22}" + "".join(f"{cell:>26}" for cell in cells))
     print(f"{'episodes':22}" + "".join(f"{result.episodes:>26}" for result in results))
