@@ -5,7 +5,8 @@ steady clock: asking DDS for a deadline that a driver does not offer would mean 
 they would invalidate the context before the last damping command is out.
 
 The command publisher is made with the first command that drives the robot (or with a fault). Until then the robot is left alone,
-so a node that is only started, or runs dry, disturbs nobody; and whoever publishes commands already is a rival who keeps it from standing up.
+so a node that is only started, or runs dry, disturbs nobody; and whoever publishes commands already is a rival who keeps it from
+standing up.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
