@@ -80,39 +80,6 @@ class EngineError(RuntimeError):
     """A physics engine that is unknown, not installed or asked for what it cannot do."""
 
 
-ENGINES = ("mujoco", "warp", "precise")
-
-
-def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str = "cpu", num_threads: int = 0) -> Engine:
-    """Make an engine by name.
-
-    Args:
-        name: one of `ENGINES`.
-        model: the nominal model.
-        num_worlds: N.
-        device: `cpu`, or `cuda` for warp.
-        num_threads: simulation threads of the C engines; 0 means all cores.
-
-    Raises:
-        EngineError: unknown name, or a device that the engine does not have.
-    """
-    if name in ("mujoco", "precise") and device != "cpu":
-        raise EngineError(f"engine {name!r} runs on the cpu, not on {device!r}; valid there: --engine=warp")
-    if name == "mujoco":
-        from envs.mujoco_engine import MujocoEngine
-
-        return MujocoEngine(model, num_worlds, num_threads)
-    if name == "precise":
-        from envs.precise_engine import PreciseEngine
-
-        return PreciseEngine(model, num_worlds, num_threads)
-    if name == "warp":
-        from envs.warp_engine import WarpEngine
-
-        return WarpEngine(model, num_worlds, device)
-    raise EngineError(f"unknown engine {name!r}; valid: {', '.join(ENGINES)}")
-
-
 def sensor_slice(model: mujoco.MjModel, name: str) -> slice:
     """Where a named sensor's values stand in `sensordata`."""
     sensor = model.sensor(name)

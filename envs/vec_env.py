@@ -16,7 +16,8 @@ from typing import Literal
 import mujoco
 import torch
 
-from envs.physics import Engine, make_engine
+from envs.engines import make_engine
+from envs.physics import Engine
 from envs.randomization import FieldRandomizer, RandomizationCfg, Range
 from envs.robots.robot import Robot
 from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe

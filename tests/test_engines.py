@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from envs.physics import ENGINES, Engine, EngineError, make_engine, sensor_slice
+from envs.engines import ENGINES, make_engine
+from envs.physics import Engine, EngineError, sensor_slice
 from envs.precise_engine import PreciseEngine, fine_timestep, make_precise
 from envs.robots.registry import ROBOTS, get_robot
 

@@ -1,0 +1,39 @@
+"""The physics engines by name; each is imported only when it is made."""
+
+from __future__ import annotations
+
+import mujoco
+
+from envs.physics import Engine, EngineError
+
+ENGINES = ("mujoco", "warp", "precise")
+
+
+def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str = "cpu", num_threads: int = 0) -> Engine:
+    """Make an engine by name.
+
+    Args:
+        name: one of `ENGINES`.
+        model: the nominal model.
+        num_worlds: N.
+        device: `cpu`, or `cuda` for warp.
+        num_threads: simulation threads of the C engines; 0 means all cores.
+
+    Raises:
+        EngineError: unknown name, or a device that the engine does not have.
+    """
+    if name in ("mujoco", "precise") and device != "cpu":
+        raise EngineError(f"engine {name!r} runs on the cpu, not on {device!r}; valid there: --engine=warp")
+    if name == "mujoco":
+        from envs.mujoco_engine import MujocoEngine
+
+        return MujocoEngine(model, num_worlds, num_threads)
+    if name == "precise":
+        from envs.precise_engine import PreciseEngine
+
+        return PreciseEngine(model, num_worlds, num_threads)
+    if name == "warp":
+        from envs.warp_engine import WarpEngine
+
+        return WarpEngine(model, num_worlds, device)
+    raise EngineError(f"unknown engine {name!r}; valid: {', '.join(ENGINES)}")
