@@ -121,21 +121,18 @@ class WarpEngine:
     # stepping --------------------------------------------------------------------------------------------------------
 
     def step(self, ctrl: torch.Tensor) -> None:
-        if self._controls is None or self._controls.shape != ctrl.shape:
-            self._controls, self._graph = torch.zeros_like(ctrl), None
-        self._controls.copy_(ctrl)
+        by_substep = ctrl.transpose(0, 1)  # (D, N, nu)
+        if self._controls is None or self._controls.shape != by_substep.shape:
+            self._controls, self._graph = torch.zeros_like(by_substep, memory_format=torch.contiguous_format), None
+        self._controls.copy_(by_substep)
         self._run(self._substeps)
         self._note_failures()
 
     def _substeps(self) -> None:
         assert self._controls is not None
-        for substep in range(self._controls.shape[1]):
-            wp.copy(self._data.ctrl, self._slice(substep))
+        for control in self._controls:
+            wp.copy(self._data.ctrl, wp.from_torch(control))
             mjw.step(self._model, self._data)
-
-    def _slice(self, substep: int) -> Any:
-        assert self._controls is not None
-        return wp.from_torch(self._controls[:, substep])
 
     def _run(self, launches: Any) -> None:
         """Launch on Warp's stream, after what torch has queued and before what it will queue."""
@@ -161,7 +158,7 @@ class WarpEngine:
     def _note_failures(self) -> None:
         finite = (self.qpos.abs() < LARGEST).all(1) & (self.qvel.abs() < LARGEST).all(1) & torch.isfinite(self.sensordata).all(1)
         assert self._controls is not None
-        sane = (self._controls.abs() < LARGEST).all(2).all(1)  # the force limits would turn a NaN into a full torque
+        sane = (self._controls.abs() < LARGEST).all(2).all(0)  # the force limits would turn a NaN into a full torque
         bad = ~finite | ~sane | (self._overflow & self._too_small).bool()
         self._overflow.zero_()
         if not bool(bad.any()):
@@ -223,7 +220,6 @@ class WarpEngine:
             return view
         view = view.expand(self.num_worlds, *view.shape[1:]).contiguous() if len(view) == 1 else view
         batched = wp.from_torch(view, dtype=array.dtype)
-        batched._is_batched = True
         setattr(holder, attribute, batched)
         self._fields[name], self._graph = view, None  # a graph holds the addresses of the arrays that were there
         return view

@@ -145,7 +145,8 @@ class Ppo:
         samples = len(rollout.reward) * rollout.reward.shape[1]
         size = max(1, samples // cfg.minibatches)
         starts = range(0, samples - size + 1, size)
-        sums = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0}
+        count = cfg.epochs * len(starts)
+        sums = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0, "skipped_updates": 0.0}
         for _ in range(cfg.epochs):
             order = torch.randperm(samples, generator=self.generator, device=observation.device)
             if self._mirror is not None:
@@ -157,21 +158,21 @@ class Ppo:
                 mean = policy.actor(x)
                 value = policy.critic(x).squeeze(-1)
                 new_log_prob = policy.distribution.log_prob(mean, action[batch])
-                ratio = torch.exp(new_log_prob - log_prob[batch])
-                a = advantage[batch]
-                policy_loss = -torch.min(ratio * a, ratio.clip(1 - cfg.clip, 1 + cfg.clip) * a).mean()
+                policy_loss = -clipped_surrogate(new_log_prob - log_prob[batch], advantage[batch], cfg.clip).mean()
                 value_loss = (value - target[batch]).square().mean()
                 loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy * policy.distribution.entropy()
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
+                norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
                 kl = gaussian_kl(old_mean[batch], old_log_std, mean.detach(), policy.distribution.log_std.detach()).mean()
                 self._adapt(float(kl))
+                if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
+                    sums["skipped_updates"] += count
+                    continue
                 self.optimizer.step()
                 sums["policy_loss"] += float(policy_loss.detach())
                 sums["value_loss"] += float(value_loss.detach())
                 sums["kl"] += float(kl)
-        count = cfg.epochs * len(starts)
         return {name: value / count for name, value in sums.items()} | {
             "learning_rate": self.learning_rate,
             "action_std": float(policy.distribution.log_std.detach().exp().mean()),
@@ -201,6 +202,17 @@ class Ppo:
             self.learning_rate = min(1e-2, self.learning_rate * 1.5)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
+
+
+def clipped_surrogate(log_ratio: torch.Tensor, advantage: torch.Tensor, clip: float) -> torch.Tensor:
+    """The objective of PPO, (...): min(r A, clip(r, 1 - c, 1 + c) A), bounded below by 3 A where A is negative.
+
+    Without that bound (dual clip, Ye et al. 2020, arXiv 1912.09729) a sample that was unlikely under the old policy, as a mirrored one
+    can be, gives a ratio without limit and ends the training in infinities.
+    """
+    ratio = torch.exp(log_ratio.clip(-20.0, 20.0))
+    surrogate = torch.min(ratio * advantage, ratio.clip(1 - clip, 1 + clip) * advantage)
+    return torch.where(advantage < 0, torch.max(surrogate, 3.0 * advantage), surrogate)
 
 
 def gaussian_kl(mean_p: torch.Tensor, log_std_p: torch.Tensor, mean_q: torch.Tensor, log_std_q: torch.Tensor) -> torch.Tensor:

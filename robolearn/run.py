@@ -75,8 +75,11 @@ class Run:
     def save(self, state: dict[str, Any]) -> None:
         """Write the checkpoint."""
         temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.checkpoint)
+        try:
+            torch.save(state, temporary)
+            temporary.replace(self.checkpoint)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Flush and close."""

@@ -18,7 +18,7 @@ from envs.registry import make_env
 from envs.snapshot import restore, snapshot
 from policies.networks import Gaussian, TeacherPolicy
 from policies.transformer import Memory, Transformer
-from robolearn.ppo import Rollout, gaussian_kl
+from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
 
@@ -146,7 +146,7 @@ class StudentTrainer:
         worlds = self.env.num_worlds
         size = max(1, worlds // cfg.minibatches)
         starts = range(0, worlds - size + 1, size)
-        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
+        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0, "skipped_updates": 0.0}
         for _ in range(cfg.epochs):
             order = torch.randperm(worlds, generator=self.generator, device=self.env.device)
             for begin in starts:
@@ -162,15 +162,17 @@ class StudentTrainer:
                 loss = loss + cfg.value_weight * value_loss
                 sums["value_loss"] += float(value_loss.detach())
                 if rl_weight > 0:
-                    ratio = torch.exp(policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids])
-                    a = rollout.advantage[:, ids]
-                    policy_loss = -torch.min(ratio * a, ratio.clip(1 - cfg.clip, 1 + cfg.clip) * a).mean()
+                    log_ratio = policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids]
+                    policy_loss = -clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip).mean()
                     loss = loss + rl_weight * (policy_loss - cfg.entropy * policy.distribution.entropy())
                     sums["policy_loss"] += float(policy_loss.detach())
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
-                self.optimizer.step()
+                norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
+                if torch.isfinite(norm):
+                    self.optimizer.step()
+                else:
+                    sums["skipped_updates"] += cfg.epochs * len(starts)
         count = cfg.epochs * len(starts)
         return {name: value / count for name, value in sums.items()} | {
             "imitation_weight": weight,

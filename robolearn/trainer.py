@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -73,6 +74,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
         while trainer.iteration < trainer.iterations and not stop:
             begin = time.monotonic()
             metrics = trainer.iterate()
+            _check_finite(trainer, metrics, run)
             seconds = time.monotonic() - begin
             minutes = minutes_before + (time.monotonic() - started) / 60
             trainer.minutes = minutes  # type: ignore[attr-defined]
@@ -92,6 +94,20 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     if stop:
         raise Interrupted(str(run.folder))
     return metrics
+
+
+def _check_finite(trainer: Trainer, metrics: dict[str, float], run: Run) -> None:
+    """Stop a training that has left the numbers.
+
+    Raises:
+        UserError: a metric is not finite; the last checkpoint is from before.
+    """
+    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    if bad:
+        raise UserError(
+            f"the {trainer.kind}'s training diverged in iteration {trainer.iteration}: {', '.join(bad)} not finite; "
+            f"{run.checkpoint} holds the last checkpoint before it; try a smaller learning rate"
+        )
 
 
 def save(trainer: Trainer, run: Run) -> None:

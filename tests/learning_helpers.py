@@ -80,7 +80,8 @@ def randomize(net: nn.Module, seed: int = 0) -> Any:
             elif parameter.ndim > 1:
                 parameter.copy_(noise * 1.2 / parameter.shape[1] ** 0.5)
             else:
-                parameter.add_(0.3 * noise)
+                gain = 1.0 if "norm" in name and name.endswith("weight") else 0.0
+                parameter.copy_(gain + 0.3 * noise)
         normalizer = getattr(net, "normalizer", None)
         if normalizer is not None:
             size = len(normalizer.mean)

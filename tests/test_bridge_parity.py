@@ -23,6 +23,7 @@ from tests.make_policy import arm_spec, go1_spec, make_policy
 
 TOLERANCE = 1e-5
 ZOO = sorted((REPOSITORY / "policies" / "zoo").glob("*.onnx"))
+TIMEOUTS = ("sensor_timeout_s", "frozen_s", "command_timeout_s", "heartbeat_timeout_s")
 LIMITS = ("max_tilt", "position_excess", "velocity_factor", "effort_factor", "jump_factor", "entry_pose", "entry_tilt", "entry_speed")
 
 
@@ -59,7 +60,7 @@ class Playback:
 def wide_open(policy: PolicyFile) -> Controller:
     """A controller whose guards accept any recording and which starts at once."""
     limits = {**dict.fromkeys(LIMITS, 1e6), "stand_s": 1e-6, "gain_ramp_s": 1e-6, "max_lateness_s": 1e6, "max_overruns": 1e6}
-    controller = Controller(policy, SafetyLimits.of(policy.spec, {**limits, "sensor_timeout_s": 10.0, "frozen_s": 10.0}))
+    controller = Controller(policy, SafetyLimits.of(policy.spec, {**limits, **dict.fromkeys(TIMEOUTS, 1e3)}))
     controller.arm()
     controller.auto_start()
     return controller

@@ -15,6 +15,8 @@ from tests.bridge_ros import Observer
 from tests.make_policy import make_policy
 
 MJCF = REPOSITORY / "envs" / "robots" / "go1" / "go1.xml"
+PATIENT = [f"--limit={name}=0.5" for name in ("sensor_timeout_s", "frozen_s", "max_lateness_s")]  # where timing is not what is tested
+ATTEMPTS = 3
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 
@@ -40,7 +42,7 @@ def stops(log: Path) -> list[dict[str, Any]]:
 
 def test_services_stand_command_and_signal(stand: Path) -> None:
     robot, log = start_robot(stand), stand.parent / "node.log"
-    node = start_node(stand, log)
+    node = start_node(stand, log, *PATIENT)
     with processes(robot, node), Observer() as observer:
         assert wait_for(lambda: observer.sensor_s > 0 and observer.states == ["damping"], 15, observer.spin), node.text()
         accepted, message = observer.call("start")
@@ -65,13 +67,28 @@ def test_services_stand_command_and_signal(stand: Path) -> None:
         assert robot.wait() == 0, robot.text()
 
 
-def test_a_killed_robot_sends_the_node_to_damping_within_100_ms(stand: Path) -> None:
-    robot, log = start_robot(stand), stand.parent / "node.log"
-    node = start_node(stand, log, "--auto-start")
+def test_a_killed_robot_sends_the_node_to_damping_within_100_ms(stand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = []
+    for attempt in range(ATTEMPTS):  # on a starved computer the guards may rightly stop the policy before its robot dies
+        monkeypatch.setenv("ROS_DOMAIN_ID", ros_environment()["ROS_DOMAIN_ID"])
+        reports.append(_kill_robot(stand, stand.parent / f"node{attempt}.log"))
+        if reports[-1] is None:
+            return
+    pytest.fail("stopped before the robot was killed:\n" + "\n".join(str(report) for report in reports))
+
+
+def _kill_robot(stand: Path, log: Path) -> str | None:
+    """One attempt. Returns the node's output if it stopped on its own before the robot was killed."""
+    robot, node = start_robot(stand), start_node(stand, log, "--auto-start")
     with processes(robot, node), Observer() as observer:
-        assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
+        wait_for(
+            lambda: "policy" in observer.states or "-> damping: stale" in node.text() or "-> damping: dead" in node.text(),
+            20,
+            observer.spin,
+        )
         observer.spin(0.5)
-        assert not stops(log), node.text()
+        if "policy" not in observer.states or stops(log):
+            return node.text()
         robot.send(signal.SIGKILL)
         assert wait_for(lambda: bool(stops(log)), 5, observer.spin), node.text()
         observer.spin(0.2)
@@ -83,11 +100,12 @@ def test_a_killed_robot_sends_the_node_to_damping_within_100_ms(stand: Path) -> 
         assert observer.states[-1] == "damping"
         node.send(signal.SIGTERM)
         assert node.wait() == 0, node.text()
+    return None
 
 
 def test_a_robot_whose_node_is_killed_damps_itself(stand: Path) -> None:
     robot, log = start_robot(stand), stand.parent / "node.log"
-    node = start_node(stand, log, "--auto-start")
+    node = start_node(stand, log, "--auto-start", *PATIENT)
     with processes(robot, node), Observer() as observer:
         assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
         observer.spin(0.5)
@@ -100,10 +118,10 @@ def test_a_robot_whose_node_is_killed_damps_itself(stand: Path) -> None:
 
 def test_a_second_node_neither_disturbs_the_first_nor_stands_up(stand: Path) -> None:
     robot, log, other = start_robot(stand), stand.parent / "node.log", stand.parent / "second.log"
-    node = start_node(stand, log, "--auto-start", "--command", "0", "0", "0")
+    node = start_node(stand, log, "--auto-start", "--command", "0", "0", "0", *PATIENT)
     with processes(robot, node), Observer() as observer:
         assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
-        second = start_node(stand, other, "--auto-start", "--duration", "3", "--ros-args", "-r", "__node:=second")
+        second = start_node(stand, other, "--auto-start", "--duration", "5", *PATIENT, "--ros-args", "-r", "__node:=second")
         with processes(second):
             assert wait_for(lambda: not second.alive, 20, observer.spin)
         assert [event["to"] for event in events(other.with_suffix(".jsonl")) if event["event"] == "transition"] == ["damping"]
@@ -119,7 +137,7 @@ def test_a_wrong_joint_set_never_leaves_damping(stand: Path, tmp_path: Path) -> 
         assert wait_for(lambda: observer.sensor_s > 0 and observer.states == ["damping"], 15, observer.spin), node.text()
         accepted, message = observer.call("stand")
         assert not accepted
-        assert "FR_hip_joint" in message or "no sensor message" in message
+        assert "FR_hip_joint" in message
         observer.spin(0.5)
         assert observer.states == ["damping"]
 

@@ -454,6 +454,7 @@ def test_precise_stands_as_mujoco_does():
 # warp's own ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_WARP or torch.cuda.is_available(), reason="needs mujoco-warp and no GPU")
 def test_warp_says_that_there_is_no_gpu():
     with pytest.raises(EngineError, match=r"asked for device 'cuda', but there is no CUDA device here; valid: --device=cpu"):
@@ -481,6 +482,7 @@ def test_warp_refuses_a_field_that_cannot_differ():
         make("warp").set_field("opt.iterations", ALL, torch.ones(N))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_WARP, reason="needs mujoco-warp")
 @pytest.mark.parametrize("robot", ROBOTS)
 def test_warp_buffers_hold_a_fallen_robot(robot):

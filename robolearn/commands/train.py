@@ -73,9 +73,10 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
     from robolearn.run import Run
     from robolearn.trainer import Interrupted, resume, train
 
+    if state is not None:
+        resume(trainer, state)  # before anything is written: a config that does not fit leaves the folder as it was
     job = Run(folder, trainer.cfg)
     if state is not None:
-        resume(trainer, state)
         job.truncate_metrics(trainer.iteration)
     print(f"run: {folder}")
     try:
