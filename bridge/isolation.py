@@ -1,6 +1,9 @@
-"""Keep ROS 2 on this computer unless somebody says otherwise.
+"""Keep ROS 2 on this computer, and its processes apart, unless somebody says otherwise.
 
 The ROS default sends discovery multicast to the whole network, so two people who try the same example drive each other's robot.
+Fast DDS's shared memory has locks that all processes of the computer share: one that is starved of processor time, or killed, while it holds one
+stalls the control loop of another, whatever priority that has (a second was seen). UDP on loopback has no such locks.
+
 `isolate` must run before anything imports rclpy; a value that the user has set always wins.
 """
 
@@ -16,7 +19,7 @@ LOOPBACK_CYCLONE = (
 
 
 def isolate(discovery: str | None = None) -> None:
-    """Default this process and its children to discovery on the local host.
+    """Default this process and its children to discovery on the local host and to UDP.
 
     Args:
         discovery: `LOCALHOST` or `SUBNET`, said on the command line; None for the environment's value, or `LOCALHOST` without one.
@@ -24,6 +27,7 @@ def isolate(discovery: str | None = None) -> None:
     if discovery is not None:
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = discovery
     chosen = os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     if chosen == "LOCALHOST":
         os.environ.setdefault("CYCLONEDDS_URI", LOOPBACK_CYCLONE)
         if os.environ.get("ROS_DISTRO") == "humble":  # the one release that knows only the older variable

@@ -29,6 +29,7 @@ class Normalizer(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(size), persistent=False)
         self.register_buffer("inverse", torch.ones(size), persistent=False)
+        self._freeze()
 
     @property
     def std(self) -> torch.Tensor:

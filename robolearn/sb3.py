@@ -3,44 +3,76 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 import time
 from typing import Any
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import nn
+from tqdm import tqdm
 
 from envs.sb3 import Sb3VecEnv
 from robolearn.run import Run
 from robolearn.schema import TrainCfg
+from robolearn.threads import Threads
 
 MODEL = "model.zip"
 
 
-class LogRollouts(BaseCallback):
-    """Writes a line of metrics after each rollout."""
+class Watch(BaseCallback):
+    """Between rollouts and updates: metrics, progress bar, and torch's threads, which must not spin beside the simulation's."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run | None, cfg: TrainCfg) -> None:
         super().__init__()
-        self._run, self._started, self._count = run, time.monotonic(), 0
+        self._run, self._threads = run, Threads(cfg.threads)
+        self._started, self._rollouts, self._count = time.monotonic(), 0, 0
+        self._bar: Any = None
+        self._total = cfg.sb3.timesteps
+
+    def _on_training_start(self) -> None:
+        self._started = time.monotonic()
+        self._bar = tqdm(total=self._total, desc="sb3", unit="step", dynamic_ncols=True, mininterval=1.0, disable=self._run is None)
+
+    def _on_rollout_start(self) -> None:
+        self._threads.simulating()
 
     def _on_step(self) -> bool:
         return True
 
     def _on_rollout_end(self) -> None:
-        self._count += 1
-        env: Any = self.training_env
-        minutes = (time.monotonic() - self._started) / 60
-        metrics = {"steps": float(self.num_timesteps), "minutes": minutes, **env.env.task_metrics()}
-        self._run.log(self._count, {**metrics, "reward": float(sum(env.env.reward_means().values()))})
+        self._threads.learning()
+        self._rollouts += 1
+        self._bar.update(self.num_timesteps - self._count)
+        self._count = self.num_timesteps
+        if self._run is not None:
+            worlds: Any = self.training_env.get_attr("worlds", [0])[0]
+            seconds = time.monotonic() - self._started
+            rates = {"minutes": seconds / 60, "steps_per_s": self.num_timesteps / seconds}
+            metrics = {"steps": float(self.num_timesteps), **rates, **worlds.task_metrics()}
+            self._run.log(self._rollouts, {**metrics, "reward": sum(worlds.reward_means().values())})
+
+    def close(self) -> None:
+        """End the progress bar."""
+        if self._bar is not None:
+            self._bar.close()
 
 
-def make_ppo(cfg: TrainCfg) -> PPO:
-    """Stable-Baselines3's PPO with the settings under `sb3`."""
-    fields = {field.name: getattr(cfg.env, field.name) for field in dataclasses.fields(cfg.env)}
-    worlds = fields.pop("num_worlds")
-    fields["seed"] = cfg.seed
-    sb3 = cfg.sb3
-    env = Sb3VecEnv(cfg.task, worlds, "privileged" if sb3.privileged else "policy", **fields)
+def make_ppo(cfg: TrainCfg, env: Any = None) -> PPO:
+    """Stable-Baselines3's PPO with the settings under `sb3`.
+
+    What is no setting there is as in `teacher.ppo`: discount, lambda, clip, weights of entropy and value, gradient clipping; so is the
+    teacher's initial standard deviation. Networks have ELU, as robolearn's.
+
+    Args:
+        cfg: the config.
+        env: what to train on, an environment of Gymnasium or Stable-Baselines3; None makes the batched one of the task.
+    """
+    sb3, ppo = cfg.sb3, cfg.teacher.ppo
+    if env is None:
+        fields = {field.name: getattr(cfg.env, field.name) for field in dataclasses.fields(cfg.env)} | {"seed": cfg.seed}
+        env = Sb3VecEnv(cfg.task, fields.pop("num_worlds"), "privileged" if sb3.privileged else "policy", **fields)
     return PPO(
         "MlpPolicy",
         env,
@@ -48,15 +80,33 @@ def make_ppo(cfg: TrainCfg) -> PPO:
         batch_size=sb3.batch_size,
         n_epochs=sb3.epochs,
         learning_rate=sb3.learning_rate,
-        gamma=0.97,
-        policy_kwargs={"net_arch": list(sb3.hidden)},
+        gamma=ppo.discount,
+        gae_lambda=ppo.gae_lambda,
+        clip_range=ppo.clip,
+        ent_coef=ppo.entropy,
+        vf_coef=ppo.value_weight,
+        max_grad_norm=ppo.max_grad_norm,
+        policy_kwargs={
+            "net_arch": list(sb3.hidden),
+            "activation_fn": nn.ELU,
+            "log_std_init": math.log(cfg.teacher.initial_std),
+        },
         seed=cfg.seed,
         device="cpu",
     )
 
 
 def train_sb3(cfg: TrainCfg, run: Run) -> None:
-    """Train and save `model.zip` into the run's folder."""
+    """Train and save `model.zip`, which `stable_baselines3.PPO.load` reads, into the run's folder; Ctrl-C saves too, then goes on up."""
     model = make_ppo(cfg)
-    model.learn(cfg.sb3.timesteps, callback=LogRollouts(run), progress_bar=False)
-    model.save(run.folder / MODEL)
+    watch = Watch(run, cfg)
+    try:
+        model.learn(cfg.sb3.timesteps, callback=watch)
+    finally:
+        watch.close()
+        temporary = run.folder / f".{MODEL}.{os.getpid()}.tmp.zip"
+        try:
+            model.save(temporary)
+            temporary.replace(run.folder / MODEL)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -96,7 +96,7 @@ def test_importing_the_bridge_brings_no_torch_mujoco_ros_or_envs() -> None:
 
 
 def test_ros_stays_on_this_computer_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "CYCLONEDDS_URI"):
+    for name in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "CYCLONEDDS_URI", "FASTDDS_BUILTIN_TRANSPORTS"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     isolate()
@@ -106,6 +106,7 @@ def test_ros_stays_on_this_computer_unless_told_otherwise(monkeypatch: pytest.Mo
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     isolate()
     assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4"
     assert "CYCLONEDDS_URI" not in os.environ
 
 

@@ -60,7 +60,7 @@ def test_services_stand_command_and_signal(stand: Path) -> None:
         assert wait_for(lambda: not node.alive, 10, observer.spin)
         observer.spin(0.2)
         assert node.wait() == 0, node.text()
-        assert observer.drives is False
+        assert wait_for(lambda: observer.drives is False, 3, observer.spin)
         assert stops(log)[-1]["to"] == "damping"
         assert "timing:" in node.text()
         robot.send(signal.SIGTERM)
@@ -96,8 +96,7 @@ def _kill_robot(stand: Path, log: Path) -> str | None:
         assert stop["to"] == "damping"
         assert "stale_sensor" in stop["cause"]
         assert (stop["t_ns"] - stop["sensor_ns"]) * 1e-6 <= 100
-        assert observer.drives is False
-        assert observer.states[-1] == "damping"
+        assert wait_for(lambda: observer.drives is False and observer.states[-1] == "damping", 3, observer.spin)
         node.send(signal.SIGTERM)
         assert node.wait() == 0, node.text()
     return None

@@ -48,7 +48,14 @@ def test_leading_dimensions_are_samples() -> None:
 
 def test_fresh_normalizer_is_near_identity_and_clips() -> None:
     normalizer = Normalizer(2)
-    assert torch.equal(normalizer(torch.tensor([[0.5, 100.0], [-0.5, -100.0]])), torch.tensor([[0.5, 8.0], [-0.5, -8.0]]))
+    torch.testing.assert_close(normalizer(torch.tensor([[0.505, 100.0], [-0.505, -100.0]])), torch.tensor([[0.5, 8.0], [-0.5, -8.0]]))
+
+
+def test_loading_an_untrained_one_changes_nothing() -> None:
+    source, twin = Normalizer(3), Normalizer(3)
+    twin.load_state_dict(source.state_dict())
+    x = torch.randn(4, 3)
+    assert torch.equal(twin(x), source(x))
 
 
 def test_constant_input_does_not_blow_up() -> None:
