@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import tempfile
+import time
 from pathlib import Path
+
+import numpy as np
 
 from benchmarks.common import Entry
 from bridge.controller import Controller
 from bridge.loop import ControlLoop
 from bridge.physics_robot import PhysicsRobot
+from bridge.reading import Inputs
 from bridge.safety import SafetyLimits
 from bridge.transports.sim import SimTransport
 from envs.registry import make_env
@@ -19,7 +22,26 @@ from policies.export import export_student
 from policies.transformer import Transformer, TransformerCfg
 from robolearn.export import record_sensors
 
-_ = argparse  # the loop needs no options
+
+class RealTime(SimTransport):
+    """The lock-step robot held to the wall clock: the loop sleeps to its deadline as on a robot, then the physics catches up."""
+
+    def __init__(self, robot: PhysicsRobot, joint_names: tuple[str, ...]) -> None:
+        super().__init__(robot, joint_names, np.zeros(3))
+        self._begin_ns = time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        """Time since the start [ns]."""
+        return time.monotonic_ns() - self._begin_ns
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Sleep, then step the physics."""
+        time.sleep(max(0, deadline_ns - self.now_ns()) * 1e-9)
+
+    def read(self) -> Inputs:
+        """Step the physics up to now, then sample."""
+        super().wait_until(self.now_ns())
+        return super().read()
 
 
 def run(quick: bool = False) -> list[Entry]:
@@ -37,7 +59,7 @@ def _loop(rate_hz: float, seconds: float) -> list[Entry]:
     controller = Controller(file, SafetyLimits.of(spec, {}))
     controller.arm()
     controller.auto_start()
-    loop = ControlLoop(controller, RealTime(SimTransport(robot, spec.robot.joint_names, None)))
+    loop = ControlLoop(controller, RealTime(robot, spec.robot.joint_names))
     loop.run(seconds)
     timing = loop.timing.summary()
     period_us = 1e6 / rate_hz

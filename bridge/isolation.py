@@ -1,8 +1,8 @@
 """Keep ROS 2 on this computer, and its processes apart, unless somebody says otherwise.
 
 The ROS default sends discovery multicast to the whole network, so two people who try the same example drive each other's robot.
-Fast DDS's shared memory has locks that all processes of the computer share: one that is starved of processor time, or killed, while it holds one
-stalls the control loop of another, whatever priority that has (a second was seen). UDP on loopback has no such locks.
+Fast DDS's shared memory has locks that all processes of the computer share: one that is starved of processor time, or killed, while
+it holds one stalls the control loop of another, whatever priority that has (a whole second was seen). UDP on loopback has none.
 
 `isolate` must run before anything imports rclpy; a value that the user has set always wins.
 """

@@ -112,7 +112,7 @@ def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
     env.resample_commands = resample  # pyright: ignore
 
 
-class TaskEnv(gymnasium.Env[FloatArray, FloatArray]):
+class TaskEnv(gymnasium.Env[Any, Any]):
     """One world of a task.
 
     `info["reward_terms"]` has the weighted terms of the reward, a second.
@@ -162,8 +162,7 @@ class TaskEnv(gymnasium.Env[FloatArray, FloatArray]):
         if self.render_mode is None:
             return None
         model = self.worlds.engine.model
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(model, 480, 640)
+        renderer = self._renderer = self._renderer or mujoco.Renderer(model, 480, 640)
         data = mujoco.MjData(model)
         data.qpos[:] = self.worlds.engine.qpos[0].cpu().numpy()
         mujoco.mj_forward(model, data)
@@ -171,8 +170,8 @@ class TaskEnv(gymnasium.Env[FloatArray, FloatArray]):
         options.geomgroup[3] = 1
         camera.distance, camera.azimuth, camera.elevation = 1.8, 120.0, -20.0
         camera.lookat[:] = data.xpos[model.body(self.worlds.robot.base_body).id]
-        self._renderer.update_scene(data, camera, options)
-        return self._renderer.render()
+        renderer.update_scene(data, camera, options)
+        return renderer.render()
 
     def close(self) -> None:
         """Free the renderer."""
@@ -181,7 +180,7 @@ class TaskEnv(gymnasium.Env[FloatArray, FloatArray]):
             self._renderer = None
 
 
-class TaskVectorEnv(VectorEnv[FloatArray, FloatArray, Any]):
+class TaskVectorEnv(VectorEnv[Any, Any, Any]):
     """Many worlds of a task, stepped together; ended worlds are reset within the step (SAME_STEP), as Gymnasium defines it.
 
     `infos` are those that Gymnasium's `SyncVectorEnv` would give: `final_obs` and `final_info` of ended worlds, `reward_terms`, and

@@ -81,11 +81,7 @@ def _kill_robot(stand: Path, log: Path) -> str | None:
     """One attempt. Returns the node's output if it stopped on its own before the robot was killed."""
     robot, node = start_robot(stand), start_node(stand, log, "--auto-start")
     with processes(robot, node), Observer() as observer:
-        wait_for(
-            lambda: "policy" in observer.states or "-> damping: stale" in node.text() or "-> damping: dead" in node.text(),
-            20,
-            observer.spin,
-        )
+        wait_for(lambda: "policy" in observer.states or "stand -> damping" in node.text(), 20, observer.spin)
         observer.spin(0.5)
         if "policy" not in observer.states or stops(log):
             return node.text()
