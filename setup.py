@@ -39,7 +39,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["robolearn*", "bridge*", "envs*", "policies*"]),
     package_dir={"": "."},  # an editable install is then one path entry, which type checkers follow too
-    package_data={"": ["*.xml", "*.j2", "*.html", "py.typed"], "policies": ["zoo/*.onnx", "zoo/*.md"]},
+    package_data={"": ["*.xml", "*.j2", "*.html", "py.typed"], "policies": ["zoo/*.onnx", "zoo/*.md"], "robolearn": ["templates/*.j2"]},
     # What `ros2 run robolearn ...` and `ros2 launch robolearn ...` look for.
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/robolearn"]),

@@ -1,1 +1,1 @@
-"""Benchmarks: each module's `run(quick)` returns entries that compare against a peer or a limit measured in the same process."""
+"""Measurements of what robolearn costs, each as a ratio to something else that ran in the same minutes; see docs/benchmarks.md."""

@@ -1,89 +1,129 @@
-"""The student's step in ONNX Runtime, one thread, against a window pass in torch; and its training rate."""
+"""A step of the student as the robot runs it, against a pass over a whole window in torch; and how fast such a network trains.
+
+The step is `PolicyFile.act`: ONNX Runtime, one thread, bound inputs and outputs, one token and its key-value cache. The pass is what a
+policy without a cache costs: 16 tokens through the same network in torch, also on one thread.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import os
 import tempfile
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.common import Entry, seconds_of
+from benchmarks.common import Entry, Options, alternate, entry, median, say
 from envs.registry import make_env
+from envs.vec_env import VecEnv
 from policies.export import export_student
 from policies.file import PolicyFile
 from policies.transformer import Transformer, TransformerCfg
 from robolearn import schema
 from robolearn.export import record_sensors
 
-
-def run(quick: bool = False) -> list[Entry]:
-    """The paper's size and the demo's."""
-    demo = schema.load("go1-velocity-flat").student.network
-    entries: list[Entry] = []
-    for cfg in (TransformerCfg(), demo):
-        entries += _step(cfg, quick)
-    return [*entries, *_training(TransformerCfg(), quick)]
+TASK = "go1-velocity-flat"
+TOKENS = 16
 
 
-def _step(cfg: TransformerCfg, quick: bool) -> list[Entry]:
-    env = make_env("go1-velocity-flat", num_worlds=1, num_threads=1)
-    net = Transformer(env.spec.observation_dim, env.spec.action_dim, cfg).eval()
-    size, count = f"{cfg.width} x {cfg.layers}", 100 if quick else 3000
+def run(options: Options) -> list[Entry]:
+    """Steps of both sizes, and training of the large one."""
+    env = make_env(TASK, num_worlds=1, num_threads=1)
+    env.reset()
+    large = TransformerCfg(width=16, layers=2, heads=2, window=4) if options.quick else TransformerCfg(width=192, layers=4, window=TOKENS)
+    demo = schema.load(TASK).student.network
     with tempfile.TemporaryDirectory() as folder:
-        file = export_student(net, env.spec, record_sensors(env, net, 20), {}, Path(folder) / "policy.onnx")
-        times = _times(file, count)
+        entries = step_entries(env, large, Path(folder) / "large.onnx", options)
+        if not options.quick:
+            entries += step_entries(env, demo, Path(folder) / "demo.onnx", options)
+    return [*entries, *training_entries(env, large, options)]
+
+
+def make_net(env: VecEnv, cfg: TransformerCfg) -> Transformer:
+    """A student of a size, untrained."""
+    torch.manual_seed(0)
+    return Transformer(env.spec.observation_dim, env.spec.action_dim, cfg)
+
+
+def exported(env: VecEnv, net: Transformer, path: Path) -> PolicyFile:
+    """The network's policy file; what torch's exporter tells of itself is kept quiet."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return export_student(net, env.spec, record_sensors(env, net, 10), {}, path)
+
+
+def step_entries(env: VecEnv, cfg: TransformerCfg, path: Path, options: Options) -> list[Entry]:
+    """Median and 99th percentile of a step, against the median pass."""
+    size = f"width {cfg.width} x {cfg.layers} layers"
+    say(f"policy: {size}")
+    net = make_net(env, cfg)
+    file = exported(env, net, path)
     torch.set_num_threads(1)
-    window = torch.randn(1, cfg.window, env.spec.observation_dim)
-    with torch.no_grad():
-        torch_seconds = seconds_of(lambda: net(window, net.start(1)), 20 if quick else 200)
-    weights = [p.detach() for p in net.parameters() if p.ndim == 2]
-    vectors = {w.shape[1]: torch.randn(w.shape[1]) for w in weights}
-    limit = seconds_of(lambda: [torch.mv(w, vectors[w.shape[1]]) for w in weights], 20 if quick else 500) * 1e6
-    median, p99 = np.percentile(times, (50, 99))
+    rng = np.random.default_rng(0)
+    observations = rng.standard_normal((200, env.spec.observation_dim)).astype(np.float32)
+    window, memory = torch.from_numpy(observations[None, :TOKENS].copy()), net.start(1)
+
+    def act(index: int) -> None:
+        file.act(observations[index % 200])
+
+    def window_pass(index: int) -> None:
+        with torch.inference_mode():
+            net(window, memory)
+
+    functions: dict[str, Callable[[int], None]] = {"step": act, "pass": window_pass}
+    us: dict[str, list[float]] = {name: [] for name in functions}
+    begin = time.perf_counter()
+    while len(us["step"]) < 40 or (not options.quick and time.perf_counter() - begin < (options.seconds or 10.0)):
+        for name, function in functions.items():  # in turns of 20, so that each runs warm
+            for index in range(25):
+                start = time.perf_counter_ns()
+                function(index)
+                if index >= 5:
+                    us[name].append((time.perf_counter_ns() - start) * 1e-3)
+    step, whole = np.percentile(us["step"], (50, 99)), np.percentile(us["pass"], (50, 99))
+    against = f"torch pass over {TOKENS} tokens"
     return [
-        Entry(name=f"student step {size}, ONNX Runtime, median", value=float(median), unit="us",
-              against=f"{cfg.window}-token window pass in torch", ratio=float(median) / (torch_seconds * 1e6)),
-        Entry(name=f"student step {size}, ONNX Runtime, p99", value=float(p99), unit="us"),
-        Entry(name=f"student step {size}, over its limit", value=float(median), unit="us",
-              against="its weights times vectors, one thread", ratio=float(median) / limit),
-    ]  # fmt: skip
+        entry(f"policy: ONNX Runtime step, {size}, median", step[0], "us", f"{against}, median", step[0] / whole[0]),
+        entry(f"policy: ONNX Runtime step, {size}, p99", step[1], "us", f"{against}, p99", step[1] / whole[1]),
+        entry(f"policy: {against}, {size}, median", whole[0], "us"),
+    ]
 
 
-def _times(file: PolicyFile, count: int) -> np.ndarray:
-    observation = file.golden.observation
-    times = np.zeros(count)
-    for index in range(count + 100):
-        row = observation[index % len(observation)]
-        begin = time.perf_counter()
-        file.act(row)
-        if index >= 100:
-            times[index - 100] = (time.perf_counter() - begin) * 1e6
-    return times
-
-
-def _training(cfg: TransformerCfg, quick: bool) -> list[Entry]:
-    """Forward, backward and Adam over 256 worlds x 16 tokens."""
-    torch.set_num_threads(1 if quick else 2)
-    worlds, tokens, size = 8 if quick else 256, 16, 48
-    net = Transformer(size, 12, cfg)
-    optimizer = torch.optim.Adam(net.parameters(), fused=True)
-    observation, target = torch.randn(worlds, tokens, size), torch.randn(worlds, tokens, 12)
+def training_entries(env: VecEnv, cfg: TransformerCfg, options: Options) -> list[Entry]:
+    """Tokens a second of forward, backward and Adam, against the matrix products of its layers alone."""
+    worlds = 4 if options.quick else 256
+    size = f"width {cfg.width} x {cfg.layers} layers, {worlds} x {TOKENS} tokens"
+    say(f"policy: training at {size}")
+    torch.set_num_threads(os.cpu_count() or 1)
+    net = make_net(env, cfg)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+    observation, target = torch.randn(worlds, TOKENS, env.spec.observation_dim), torch.randn(worlds, TOKENS, env.spec.action_dim)
     memory = net.start(worlds)
 
-    def once() -> None:
-        loss = (net(observation, memory)[0] - target).square().mean()
+    def train() -> None:
+        action, _ = net(observation, memory)
+        loss = (action - target).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
-    once()
-    seconds = seconds_of(once, 2 if quick else 8)
-    parameters = sum(p.numel() for p in net.parameters())
-    a, b = torch.randn(4096, 192), torch.randn(384, 192)
-    rate = 2 * 4096 * 192 * 384 / seconds_of(lambda: torch.nn.functional.linear(a, b), 20)
-    limit = rate / (6 * parameters)
-    value = worlds * tokens / seconds
-    against = "its matrix products at the measured matrix rate"
-    return [Entry(name=f"student training {cfg.width} x {cfg.layers}", value=value, unit="tokens/s", against=against, ratio=value / limit)]
+    tokens, linear = worlds * TOKENS, [m for m in net.modules() if isinstance(m, torch.nn.Linear)]
+    inputs = [torch.randn(tokens, m.in_features) for m in linear]
+    gradients = [torch.randn(tokens, m.out_features) for m in linear]
+
+    def products() -> None:
+        with torch.no_grad():
+            for layer, x, gradient in zip(linear, inputs, gradients, strict=True):
+                x @ layer.weight.T, gradient @ layer.weight, gradient.T @ x
+
+    times = alternate({"train": train, "products": products}, quick=options.quick, seconds=options.seconds or 15.0)
+    rate = tokens / median(times["train"])
+    ratio = median([one / other for one, other in zip(times["products"], times["train"], strict=True)])
+    return [entry(f"policy: training, {size}", rate, "tokens/s", "the matrix products of its layers alone", ratio)]

@@ -1,54 +1,139 @@
-"""Environment stepping (observations, rewards, resets, randomization) against the same engine's raw stepping."""
+"""Control steps a second of every task, all included, against the same engine stepped bare; and memory a world.
+
+Bare means `mujoco.batch.Batch` of the same model with the same per-world fields: controls are written once and D physics steps are
+asked for in one call. It starts each repetition from the environment's own states and gets targets of the same distribution; only the
+environment observes, rewards, randomizes and resets.
+"""
 
 from __future__ import annotations
 
-import resource
+import contextlib
+import gc
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from mujoco.batch import Batch, SimulationError
 
-from benchmarks.common import Entry, interleaved
+from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, resident_mib, say
 from envs.registry import TASKS, make_env
+from envs.vec_env import EnvCfg, VecEnv
+from policies.observation import joint_targets
 from robolearn import config, schema
 
-STEPS = 20
+ACTION_STD = 0.5
+BARE = "mujoco.batch raw stepping"
 
 
-def run(quick: bool = False) -> list[Entry]:
-    """Each task at its preset's width."""
-    torch.set_num_threads(1)
-    return [entry for task in TASKS for entry in _task(task, quick)]
+class BareBatch:
+    """The environment's physics without the environment."""
+
+    STATE = ("qpos", "qvel", "qacc_warmstart", "time")
+
+    def __init__(self, env: VecEnv) -> None:
+        self._env, self._engine = env, env.engine
+        engine: Any = env.engine
+        self._fields = engine._expanded
+        self._theirs = engine._live
+        self._batch = Batch(engine.model, env.num_worlds, env.cfg.num_threads)
+        self._own = {name: self._batch.expand(name) for name in self._fields}
+        self._live = {name: self._batch.bind(name) for name in (*self.STATE, "ctrl")}
+
+    def follow(self) -> None:
+        """Take over the environment's states and fields."""
+        for name, values in self._fields.items():
+            self._own[name][:] = values
+        self._batch.set_const()
+        for name in self.STATE:
+            self._live[name][:] = self._theirs[name]
+
+    def run(self, controls: np.ndarray) -> None:
+        """Controls (T, N, J), each held for a control step."""
+        for control in controls:
+            self._live["ctrl"][:] = control
+            with contextlib.suppress(SimulationError):
+                self._batch.step(nstep=self._env.cfg.decimation)
+
+    def targets(self, actions: torch.Tensor) -> np.ndarray:
+        """The joint targets (T, N, J) that actions (T, N, J) ask for from the present ones."""
+        env, target, targets = self._env, self._env.target, []
+        for action in actions:
+            target = joint_targets(action, target, env.spec, env._constants)
+            targets.append(target.numpy())
+        return np.stack(targets)
 
 
-def _task(task: str, quick: bool) -> list[Entry]:
-    cfg = schema.load(task).env if task in config.preset_names() else TASKS[task].cfg
-    worlds = 64 if quick else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def run(options: Options) -> list[Entry]:
+    """All tasks."""
+    entries: list[Entry] = []
+    for task in TASKS:
+        default: EnvCfg = TASKS[task].cfg
+        cfgs = {task: default}
+        if task in config.preset_names():
+            preset = schema.load(task).env
+            if preset.decimation != default.decimation:
+                cfgs[f"{task}, {preset.decimation} substeps as in its preset"] = preset
+        for name, cfg in cfgs.items():
+            entries += measure(f"sim: {name}", task, cfg, options)
+        worlds = options.worlds or (64 if options.quick else 1024)
+        entries.append(entry(f"sim: {task}, memory a world of {worlds}", memory_mib(task, worlds), "MiB"))
+    return entries
+
+
+def measure(name: str, task: str, cfg: EnvCfg, options: Options) -> list[Entry]:
+    """One task with one config."""
+    worlds = options.worlds or (16 if options.quick else 1024)
+    steps = 3 if options.quick else 24
+    say(f"{name}: {worlds} worlds, {cfg.decimation} substeps")
+    torch.set_num_threads(1)  # as in training: no OpenMP pool spins beside the simulation's threads
     env = make_env(task, cfg, num_worlds=worlds)
     env.reset()
     generator = torch.Generator().manual_seed(0)
-    shape = (STEPS, worlds, env.spec.action_dim)
-    actions = 0.3 * torch.randn(shape, generator=generator)
-    for action in actions:  # worlds spread out, some fall
+    actions = ACTION_STD * torch.randn(steps, worlds, env.spec.action_dim, generator=generator)
+    env.episode_steps[:] = torch.randint(0, env.max_steps, (worlds,), generator=generator)  # ends are spread, as in training
+    for action in actions:
         env.step(action)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    controls = env.default_pose + 0.3 * env._constants.scale * torch.randn(shape, generator=generator)
+    bare = BareBatch(env)
+    controls: list[np.ndarray] = []
 
-    def ours() -> None:
+    def before() -> None:
+        bare.follow()
+        controls[:] = [bare.targets(actions)]
+
+    def step_env() -> None:
         for action in actions:
             env.step(action)
 
-    def raw() -> None:
-        """The batch alone: controls in, D substeps, nothing read; the same worlds with the same randomized fields."""
-        batch = env.engine._batch  # type: ignore[attr-defined]
-        live = batch.bind("ctrl")
-        for control in controls:
-            live[:] = control.numpy()
-            batch.step(nstep=env.cfg.decimation)
-
-    seconds, raw_seconds = interleaved(ours, raw, 2 if quick else 7)
-    rate, raw_rate = worlds * STEPS / seconds, worlds * STEPS / raw_seconds
+    times = alternate(
+        {"env": step_env, BARE: lambda: bare.run(controls[0])}, quick=options.quick, seconds=options.seconds or 30.0, before=before
+    )
+    count = steps * worlds
     return [
-        Entry(name=f"{task}: stepping", value=rate, unit="control steps/s", against="raw mujoco.batch", ratio=rate / raw_rate),
-        Entry(name=f"{task}: raw mujoco.batch", value=raw_rate, unit="control steps/s"),
-        Entry(name=f"{task}: memory a world", value=memory / 1024 / worlds, unit="MiB", against="1 MiB", ratio=memory / 1024 / worlds),
+        entry(name, count / median(times["env"]), "control steps/s", BARE, rate_ratio(times, "env", BARE)),
+        entry(f"{name}, {BARE}", count / median(times[BARE]), "control steps/s"),
     ]
+
+
+def memory_mib(task: str, worlds: int) -> float:
+    """What a world of a task adds to the memory of a fresh process that has two of them and has stepped [MiB]."""
+    code = f"from benchmarks.sim import grown; print(grown({task!r}, {worlds}))"
+    root = Path(__file__).resolve().parent.parent
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return float(result.stdout.splitlines()[-1])
+
+
+def grown(task: str, worlds: int) -> float:
+    """For `memory_mib`, in its process."""
+    kept, memory = [], []
+    for count in (2, worlds):
+        env = make_env(task, num_worlds=count)
+        env.reset()
+        for _ in range(3):
+            env.step(torch.zeros(count, env.spec.action_dim))
+        gc.collect()
+        kept.append(env)
+        memory.append(resident_mib())
+    return (memory[1] - memory[0]) / worlds

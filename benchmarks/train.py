@@ -1,145 +1,113 @@
-"""Training: a whole iteration against raw stepping, the PPO update against rsl_rl's, and the rate against Stable-Baselines3's PPO."""
+"""Whole training iterations against the engine stepped bare and against Stable-Baselines3's PPO; the PPO update against rsl_rl's.
+
+An iteration is a rollout and its update, on go1-velocity-flat as its preset has it. Stable-Baselines3 gets the same task, observation,
+network and number of epochs and minibatches, the same threads by phase, and several ways to vectorize, of which its best counts.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import time
+import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from benchmarks.common import Entry, interleaved, seconds_of
-from policies.networks import TeacherPolicy
+from benchmarks.common import Entry, Options, Times, alternate, entry, median, rate_ratio, say
+from benchmarks.sim import ACTION_STD, BARE, BareBatch
+from benchmarks.update import update_entries
 from robolearn import schema
-from robolearn.ppo import Ppo, PpoCfg, Rollout
+from robolearn.schema import TrainCfg
 from robolearn.teacher import TeacherTrainer
 
-PRESET = "go1-velocity-flat"
-OBSERVATION, ACTION, HIDDEN, STEPS = 48, 12, (512, 256, 128), 24
+TASK = "go1-velocity-flat"
+DUMMY = 8
+SB3_MISSING = "Stable-Baselines3 is not installed: pip install 'robolearn[sb3]'"
 
 
-def run(quick: bool = False) -> list[Entry]:
+def run(options: Options) -> list[Entry]:
     """All of it."""
-    return [*_iteration(quick), *[entry for worlds in ((16,) if quick else (256, 1024)) for entry in _update(worlds, quick)], *_sb3(quick)]
+    return [*iterations(options), *update_entries(options)]
 
 
-def _iteration(quick: bool) -> list[Entry]:
-    cfg = schema.load(PRESET, [f"--env.num_worlds={32 if quick else 1024}"])
+def small(cfg: TrainCfg, worlds: int) -> TrainCfg:
+    """For --quick: the same with tiny sizes."""
+    ppo = dataclasses.replace(cfg.teacher.ppo, rollout_steps=4, epochs=1, minibatches=2)
+    teacher = dataclasses.replace(cfg.teacher, hidden=(16, 16), ppo=ppo)
+    return dataclasses.replace(cfg, teacher=teacher, env=dataclasses.replace(cfg.env, num_worlds=worlds))
+
+
+def iterations(options: Options) -> list[Entry]:
+    """Iterations of robolearn's teacher, bare stepping, and Stable-Baselines3."""
+    cfg = schema.load(TASK)
+    cfg = dataclasses.replace(cfg, env=dataclasses.replace(cfg.env, num_worlds=options.worlds or 1024))
+    if options.quick:
+        cfg = small(cfg, options.worlds or 8)
     trainer = TeacherTrainer(cfg)
-    trainer.iterate()
-    env = trainer.env
+    env, steps = trainer.env, cfg.teacher.ppo.rollout_steps
+    say(f"train: {env.num_worlds} worlds x {steps} steps, hidden {cfg.teacher.hidden}, {os.cpu_count()} cores")
+    bare = BareBatch(env)
+    actions = ACTION_STD * torch.randn(steps, env.num_worlds, env.spec.action_dim, generator=torch.Generator().manual_seed(0))
+    controls: list[Any] = [None]
 
-    def raw() -> None:
-        batch = env.engine._batch  # type: ignore[attr-defined]
-        for _ in range(cfg.teacher.ppo.rollout_steps):
-            batch.step(nstep=cfg.env.decimation)
+    def before() -> None:
+        bare.follow()
+        controls[0] = bare.targets(actions)
 
-    seconds, raw_seconds = interleaved(trainer.iterate, raw, 2 if quick else 5)
-    rate, raw_rate = trainer.steps_per_iteration / seconds, trainer.steps_per_iteration / raw_seconds
-    return [Entry(name="teacher iteration", value=rate, unit="control steps/s", against="raw mujoco.batch", ratio=rate / raw_rate)]
-
-
-def _update(worlds: int, quick: bool) -> list[Entry]:
-    torch.set_num_threads(torch.get_num_threads() if quick else 2)
-    generator = torch.Generator().manual_seed(0)
-    policy = TeacherPolicy(OBSERVATION, ACTION, HIDDEN, 1.0)
-    rollout = Rollout(STEPS, worlds, OBSERVATION, ACTION, torch.device("cpu"))
-    for tensor in (rollout.observation, rollout.action, rollout.reward):
-        tensor.normal_(generator=generator)
-    rollout.log_prob[:] = policy.distribution.log_prob(rollout.mean, rollout.action).detach()
-    rollout.finish(torch.zeros(worlds), PpoCfg())
-    ours = Ppo(PpoCfg(epochs=5, minibatches=4, mirror=False, target_kl=0.0, learning_rate=1e-4), policy, generator)
-    peer = _rsl_rl(worlds) if importlib.util.find_spec("rsl_rl") else None
-    name, repeats = f"PPO update, {worlds} worlds x {STEPS}, {'-'.join(map(str, HIDDEN))}, 5 epochs x 4", 1 if quick else 3
-    parameters = sum(p.numel() for p in policy.parameters())
-    flops = 6 * parameters * worlds * STEPS * 5
-    limit = flops / _matrix_rate()
-    if peer is None:
-        seconds = seconds_of(lambda: ours.update(rollout), repeats)
-        entries = [Entry(name=name, value=seconds, unit="s", against="rsl_rl (not installed: pip install rsl-rl-lib)")]
-    else:
-        seconds, peer_seconds = interleaved(lambda: ours.update(rollout), peer, repeats)
-        entries = [
-            Entry(name=name, value=seconds, unit="s", against="rsl_rl", ratio=seconds / peer_seconds),
-            Entry(name=f"rsl_rl: {name}", value=peer_seconds, unit="s"),
-        ]
-    against = "its matrix products at the measured matrix rate"
-    return [*entries, Entry(name=f"{name}, over its limit", value=seconds, unit="s", against=against, ratio=seconds / limit)]
+    functions: dict[str, Callable[[], object]] = {"robolearn": trainer.iterate, BARE: lambda: bare.run(controls[0])}
+    counts = dict.fromkeys(functions, trainer.steps_per_iteration)
+    rivals, missing = sb3_rivals(cfg, options)
+    for name, (function, count) in rivals.items():
+        functions[name], counts[name] = function, count
+    times = alternate(functions, quick=options.quick, seconds=options.seconds or 150.0, least=3, before=before)
+    rates = {name: counts[name] / median(values) for name, values in times.items()}
+    own = "train: whole teacher iterations"
+    entries = [
+        entry(own, rates["robolearn"], "control steps/s", BARE, rate_ratio(times, "robolearn", BARE)),
+        entry(f"train: {BARE}", rates[BARE], "control steps/s"),
+    ]
+    if missing:
+        return [*entries, entry(f"{own} (2)", rates["robolearn"], "control steps/s", missing)]
+    return entries + against_sb3(own, times, rates, counts, list(rivals))
 
 
-def _matrix_rate() -> float:
-    """fp32 FLOP/s of this machine's matrix products at the update's middle shape."""
-    a, b = torch.randn(6144, 512), torch.randn(256, 512)
-    seconds = seconds_of(lambda: torch.nn.functional.linear(a, b), 20)
-    return 2 * 6144 * 512 * 256 / seconds
+def against_sb3(own: str, times: Times, rates: dict[str, float], counts: dict[str, int], rivals: list[str]) -> list[Entry]:
+    """One entry a rival, and robolearn against the best of them."""
+    best = max(rivals, key=lambda name: rates[name])
+    entries = [entry(f"train: {name}", rates[name], "control steps/s") for name in rivals]
+    theirs = [name for name in rivals if "Dummy" in name]
+    for name in dict.fromkeys([best, *theirs]):
+        what = f"{name}, its best" if name == best else name
+        ratio = rate_ratio(times, "robolearn", name, counts["robolearn"] / counts[name])
+        entries.append(entry(f"{own}, against SB3", rates["robolearn"], "control steps/s", what, ratio))
+    return entries
 
 
-def _rsl_rl(worlds: int):
-    """A function that does rsl_rl's PPO update on the same shapes and batches."""
-    from rsl_rl.algorithms import PPO
-    from rsl_rl.models import MLPModel
-    from rsl_rl.storage import RolloutStorage
-    from tensordict import TensorDict
-
-    observations = TensorDict({"policy": torch.randn(worlds, OBSERVATION)}, batch_size=[worlds])
-    groups = {"actor": ["policy"], "critic": ["policy"]}
-    gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0, "std_type": "scalar"}
-    actor = MLPModel(observations, groups, "actor", ACTION, hidden_dims=list(HIDDEN), activation="elu", distribution_cfg=gaussian)
-    critic = MLPModel(observations, groups, "critic", 1, hidden_dims=list(HIDDEN), activation="elu")
-    storage = RolloutStorage("rl", worlds, STEPS, observations, [ACTION], "cpu")
-    ppo = PPO(actor, critic, storage, num_learning_epochs=5, num_mini_batches=4, schedule="fixed", learning_rate=1e-4)
-
-    def fill() -> None:
-        for _ in range(STEPS):
-            ppo.act(observations)
-            ppo.process_env_step(observations, torch.randn(worlds), torch.zeros(worlds, dtype=torch.bool), {})
-        ppo.compute_returns(observations)
-
-    fill()
-    update = ppo.update
-
-    def once() -> None:
-        storage.step = STEPS
-        update()
-
-    return once
-
-
-def _sb3(quick: bool) -> list[Entry]:
-    """Control steps a second with learning: ours against Stable-Baselines3's PPO at its best width, same task and network."""
-    if importlib.util.find_spec("stable_baselines3") is None:
-        return [Entry(name="Stable-Baselines3", value=0.0, unit="control steps/s", against="not installed: pip install 'robolearn[sb3]'")]
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.vec_env import DummyVecEnv
-
+def sb3_rivals(cfg: TrainCfg, options: Options) -> tuple[dict[str, tuple[Callable[[], object], int]], str | None]:
+    """Name -> one iteration of Stable-Baselines3's PPO and its control steps; and what to say where it is missing."""
+    try:
+        from stable_baselines3.common.vec_env import DummyVecEnv
+    except ModuleNotFoundError:
+        return {}, SB3_MISSING
     from envs.gym import TaskEnv
-    from robolearn.sb3 import make_ppo
 
-    cfg = schema.load(PRESET, [f"--env.num_worlds={32 if quick else 1024}"])
-    trainer = TeacherTrainer(cfg)
-    ours = trainer.steps_per_iteration / seconds_of(trainer.iterate, 2 if quick else 4)
-    rates = {}
-    for worlds in (16,) if quick else (64, 256, 1024):
-        setting = dataclasses.replace(cfg.sb3, hidden=cfg.teacher.hidden, batch_size=worlds * 24 // 4, epochs=cfg.teacher.ppo.epochs)
-        model = make_ppo(dataclasses.replace(cfg, env=dataclasses.replace(cfg.env, num_worlds=worlds), sb3=setting))
-        rates[f"robolearn's adapter, {worlds} worlds"] = _learning_rate(model, worlds * 24 * (1 if quick else 4))
-    single = DummyVecEnv([lambda: TaskEnv(PRESET, "privileged", decimation=cfg.env.decimation) for _ in range(8)])
-    size = {"n_steps": 24 if quick else 256, "batch_size": 48 if quick else 512, "n_epochs": cfg.teacher.ppo.epochs}
-    model = PPO("MlpPolicy", single, **size, policy_kwargs={"net_arch": list(cfg.teacher.hidden)}, device="cpu")
-    rates["DummyVecEnv of 8"] = _learning_rate(model, size["n_steps"] * 8)
-    entries = [Entry(name=f"Stable-Baselines3 PPO, {name}", value=rate, unit="control steps/s") for name, rate in rates.items()]
-    own = {name: rate for name, rate in rates.items() if name.startswith("Dummy")}
-    best = max(rates.values())
-    return [
-        *entries,
-        Entry(name="training", value=ours, unit="control steps/s", against="Stable-Baselines3 PPO in its own vectorization",
-              ratio=ours / max(own.values())),
-        Entry(name="training", value=ours, unit="control steps/s", against="Stable-Baselines3 PPO on robolearn's adapter, best",
-              ratio=ours / best),
-    ]  # fmt: skip
+    fields = {field.name: getattr(cfg.env, field.name) for field in dataclasses.fields(cfg.env)}
+    fields = {name: value for name, value in fields.items() if name not in ("num_worlds", "seed", "num_threads")}
+    dummy: Any = DummyVecEnv([lambda: TaskEnv(cfg.task, "privileged", **fields)] * DUMMY)
+    rivals = {f"SB3 PPO, DummyVecEnv of {DUMMY} gymnasium environments": sb3_iteration(cfg, 16 if options.quick else 192, DUMMY, dummy)}
+    for worlds in (4,) if options.quick else (DUMMY, 64, 256, 1024):
+        rivals[f"SB3 PPO, batched adapter of {worlds} worlds"] = sb3_iteration(cfg, cfg.teacher.ppo.rollout_steps, worlds, None)
+    return rivals, None
 
 
-def _learning_rate(model, steps: int) -> float:
-    begin = time.perf_counter()
-    model.learn(steps)
-    return model.num_timesteps / (time.perf_counter() - begin)
+def sb3_iteration(cfg: TrainCfg, steps: int, worlds: int, env: Any) -> tuple[Callable[[], object], int]:
+    """One rollout and update of Stable-Baselines3's PPO, unchanged, and its control steps."""
+    from robolearn.sb3 import Watch, make_ppo
+
+    ppo, count = cfg.teacher.ppo, steps * worlds
+    sb3 = dataclasses.replace(
+        cfg.sb3, steps=steps, batch_size=count // ppo.minibatches, epochs=ppo.epochs, hidden=cfg.teacher.hidden, learning_rate=3e-4
+    )
+    sized = dataclasses.replace(cfg, sb3=sb3, env=dataclasses.replace(cfg.env, num_worlds=worlds))
+    model = make_ppo(sized, env)
+    return lambda: model.learn(count, callback=Watch(None, sized), reset_num_timesteps=False), count

@@ -93,7 +93,8 @@ def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
     Raises:
         ValueError: another option, or a command that does not fit the task.
     """
-    env.__dict__.pop("resample_commands", None)
+    if "resample_commands" in vars(env):
+        del env.resample_commands  # what an earlier reset put before the task's own
     if not options:
         return
     if unknown := set(options) - {"command"}:

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from envs.robots.go1 import GO1
 from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden
-from policies.observation import ActionConstants, Sensors, joint_targets, observe
+from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec, RobotSpec
 
 STATE = 4
@@ -108,7 +108,7 @@ def _golden(spec: PolicySpec, weights: dict[str, Any], rng: np.random.Generator,
     state, action, target = np.zeros(STATE, np.float32), np.zeros(joints, np.float32), None
     record: dict[str, list[Any]] = {}
     observations, actions = [], []
-    for _ in range(steps):
+    for step in range(steps):
         position = (pose + 0.1 * rng.standard_normal(joints)).astype(np.float32)
         target = position if target is None else target
         quat = np.array([1, *(0.1 * rng.standard_normal(3))])
@@ -122,6 +122,9 @@ def _golden(spec: PolicySpec, weights: dict[str, Any], rng: np.random.Generator,
         if robot.floating_base:
             readings["imu_quat_wxyz"] = (quat / np.linalg.norm(quat)).astype(np.float32)
             readings["imu_angular_velocity_b"] = (0.3 * rng.standard_normal(3)).astype(np.float32)
+        if spec.clock_hz:
+            phase = clock_phase(step, spec)
+            readings["clock"] = np.array([np.sin(phase), np.cos(phase)], np.float32)
         observation = observe(Sensors(**readings), spec, constants.default_pose).astype(np.float32)
         action = (observation @ weights["W"] + state @ weights["V"]).astype(np.float32)
         state = (np.float32(0.9) * state + observation @ weights["U"]).astype(np.float32)

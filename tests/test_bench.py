@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 from pathlib import Path
@@ -26,9 +25,3 @@ def test_bench_writes_its_form(name: str, tmp_path: Path) -> None:
         assert set(entry) == KEYS
         assert math.isfinite(entry["value"])
         assert entry["ratio"] is None or (math.isfinite(entry["ratio"]) and entry["against"])
-
-
-def test_interleaved_meets_both_in_turn() -> None:
-    calls: list[str] = []
-    importlib.import_module("benchmarks.common").interleaved(lambda: calls.append("a"), lambda: calls.append("b"), 3)
-    assert calls == ["a", "b"] * 3

@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from tests.bridge_helpers import REPOSITORY, processes, ros_environment, wait_for
+from tests.bridge_helpers import REPOSITORY, events, processes, ros_environment, wait_for
 from tests.bridge_ros import Observer
-from tests.test_bridge_ros2 import start_node, start_robot, stops
+from tests.test_bridge_ros2 import ATTEMPTS, start_node, start_robot, stops
 
 POLICY = REPOSITORY / "policies" / "zoo" / "go1-velocity-flat.onnx"
 COMMANDS = ((0.6, 0.0, 0.0), (0.4, 0.3, 0.0), (0.5, 0.0, 0.6), (-0.4, 0.0, 0.0), (0.0, 0.0, 0.0))
@@ -31,16 +31,36 @@ def walking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-def test_walks_20_s_under_a_changing_command(walking: Path) -> None:
-    robot, log = start_robot(walking), walking.parent / "node.log"
-    node = start_node(walking, log, "--auto-start")
+def test_walks_20_s_under_a_changing_command(walking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = []
+    for attempt in range(ATTEMPTS):
+        monkeypatch.setenv("ROS_DOMAIN_ID", ros_environment()["ROS_DOMAIN_ID"])
+        reports.append(_walk(walking, walking.parent / f"node{attempt}.log"))
+        if reports[-1] is None:
+            return
+    pytest.fail("starved of processor time in every attempt:\n" + "\n".join(str(report) for report in reports))
+
+
+def _starved(log: Path) -> bool:
+    """Whether the guards stopped the robot for want of processor time, which a busy computer's test cannot help. Any other stop fails."""
+    causes = [event["cause"] for event in events(log.with_suffix(".jsonl")) if event["event"] == "transition" and event["to"] != "stand"]
+    stopped = [cause for cause in causes[1:] if "automatic start" not in cause]
+    assert all(cause.startswith(("stale_sensor", "sensor_stamps", "deadline_overrun")) for cause in stopped), stopped
+    return bool(stopped)
+
+
+def _walk(walking: Path, log: Path) -> str | None:
+    """One attempt. Returns the node's output if it was starved."""
+    robot, node = start_robot(walking), start_node(walking, log, "--auto-start")
     with processes(robot, node), Observer() as observer:
-        assert wait_for(lambda: "policy" in observer.states, 20, observer.spin), node.text()
+        wait_for(lambda: "policy" in observer.states or _starved(log), 20, observer.spin)
         observer.samples.clear()
         for command in COMMANDS:
             observer.command[:] = command
             observer.spin(SECONDS_EACH)
-            assert not stops(log), node.text()
+            if _starved(log):
+                return node.text()
+        assert observer.states[-1] == "policy", node.text()
         asked = np.array([command for _, command, _ in observer.samples])
         done = np.array([truth for _, _, truth in observer.samples])
         error = float(np.mean(np.linalg.norm((asked - done)[:, :2], axis=1)))
@@ -54,3 +74,4 @@ def test_walks_20_s_under_a_changing_command(walking: Path) -> None:
         assert (stop["t_ns"] - stop["sensor_ns"]) * 1e-6 <= 100
         node.send(signal.SIGTERM)
         assert node.wait() == 0, node.text()
+    return None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from envs.registry import TASKS, make_env
 from envs.vec_env import Step
 from policies.networks import Normalizer, TeacherPolicy
-from robolearn.ppo import Ppo, PpoCfg, Rollout, gae, gaussian_kl
+from robolearn.ppo import Ppo, PpoCfg, Rollout, clipped_surrogate, gae, gaussian_kl
 from robolearn.teacher import TeacherTrainer, load_teacher
 from tests.learning_helpers import assert_identical, randomize, tiny_cfg
 
@@ -154,13 +154,49 @@ def one_batch(clip: float = 0.2, **changes: float) -> tuple[TeacherPolicy, Ppo, 
     return policy, ppo, rollout, cfg
 
 
+def surrogate(ratio: float, advantage: float, clip: float) -> float:
+    """Schulman et al. 2017, equation 7, with the lower bound of Ye et al. 2020 at 3 A."""
+    clipped = min(ratio * advantage, min(max(ratio, 1 - clip), 1 + clip) * advantage)
+    return max(clipped, 3 * advantage) if advantage < 0 else clipped
+
+
+@given(st.floats(-3, 3), st.floats(-4, 4), st.floats(0.01, 0.5))
+def test_surrogate_of_one_sample(log_ratio: float, advantage: float, clip: float) -> None:
+    got = clipped_surrogate(torch.tensor([log_ratio], dtype=torch.float64), torch.tensor([advantage], dtype=torch.float64), clip)
+    assert float(got) == pytest.approx(surrogate(float(np.exp(log_ratio)), advantage, clip), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("log_ratio", [-1e4, -50.0, 50.0, 1e4])
+@pytest.mark.parametrize("advantage", [-2.0, 2.0])
+def test_surrogate_of_the_impossible_stays_finite(log_ratio: float, advantage: float) -> None:
+    x = torch.tensor([log_ratio], requires_grad=True)
+    value = clipped_surrogate(x, torch.tensor([advantage]), 0.2)
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(x.grad).all()
+    assert abs(float(value.detach())) <= 3 * abs(advantage)
+
+
+def test_a_minibatch_without_finite_gradient_is_left_out() -> None:
+    cfg = PpoCfg(epochs=1, minibatches=4, target_kl=0.0)
+    policy, ppo, rollout = toy(cfg, 64)
+    play(policy, rollout, cfg, torch.Generator().manual_seed(2))
+    rollout.target[0, 5] = float("nan")
+    before = {name: value.clone() for name, value in policy.named_parameters()}
+    metrics = ppo.update(rollout)
+    assert metrics["skipped_updates"] == 1
+    assert np.isfinite(list(metrics.values())).all()
+    assert all(torch.isfinite(value).all() for value in policy.parameters())
+    assert not torch.equal(policy.actor[0].weight, before["actor.0.weight"])
+
+
 def test_clipped_objective_is_the_papers() -> None:
     policy, ppo, rollout, cfg = one_batch()
     with torch.no_grad():
         new = policy.distribution.log_prob(policy.actor(rollout.observation), rollout.action).double().numpy()
         value = policy.critic(rollout.observation).squeeze(-1).double().numpy()
     ratio, advantage = np.exp(new - rollout.log_prob.double().numpy()), rollout.advantage.double().numpy()
-    terms = [min(r * a, min(max(r, 0.8), 1.2) * a) for r, a in zip(ratio.ravel(), advantage.ravel(), strict=True)]
+    terms = [surrogate(r, a, 0.2) for r, a in zip(ratio.ravel(), advantage.ravel(), strict=True)]
     assert (ratio > 1.2).mean() > 0.1
     assert (ratio < 0.8).mean() > 0.1
     metrics = ppo.update(rollout)

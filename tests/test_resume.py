@@ -17,6 +17,7 @@ import torch
 from envs.registry import TASKS
 from robolearn import cli
 from robolearn import trainer as loop
+from robolearn.errors import UserError
 from robolearn.run import Run, find_checkpoint, load_checkpoint
 from tests.learning_helpers import TINY, assert_identical, make_trainer, tiny_cfg, untimed
 
@@ -93,6 +94,18 @@ def test_interrupted_in_the_middle_of_an_iteration(tmp_path: Path) -> None:
     trainer.iterate = interrupted
     run = Run(tmp_path, trainer.cfg)
     with pytest.raises(loop.Interrupted, match=str(tmp_path)):
+        loop.train(trainer, run)
+    run.close()
+    assert [line["iteration"] for line in lines(tmp_path)] == [1, 2]
+    assert load_checkpoint(tmp_path)["iteration"] == 2
+
+
+def test_a_training_that_diverges_stops_and_keeps_its_checkpoint(tmp_path: Path) -> None:
+    trainer = make_trainer("teacher", tiny_cfg("panda-reach", "--checkpoint_every=1"))
+    iterate = trainer.iterate
+    trainer.iterate = lambda: iterate() | ({"value_loss": float("inf")} if trainer.iteration == 3 else {})
+    run = Run(tmp_path, trainer.cfg)
+    with pytest.raises(UserError, match="diverged in iteration 3: value_loss not finite"):
         loop.train(trainer, run)
     run.close()
     assert [line["iteration"] for line in lines(tmp_path)] == [1, 2]

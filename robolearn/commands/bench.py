@@ -1,36 +1,76 @@
-"""Measure simulation, training, the policy step or the control loop, each against a peer or a limit in the same run."""
+"""Measure simulation, training, the policy step and the control loop, each against something else in the same run.
+
+sim: control steps a second of each task against the engine alone. train: whole training iterations against the engine alone and
+against Stable-Baselines3's PPO; the PPO update against rsl_rl's. policy: a step of the student by ONNX Runtime against a pass over a
+window in torch; training tokens a second. loop: how late the control loop's ticks begin, at 50 and 500 Hz. docs/benchmarks.md tells
+how to read them. Nothing else should run meanwhile.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from pathlib import Path
+from typing import Any
 
 NAMES = ("sim", "train", "policy", "loop")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("name", choices=NAMES, help="what to measure")
-    parser.add_argument("--json", metavar="PATH", help="write a list of objects name, value, unit, against, ratio; - is standard output")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs; the figures mean nothing")
+    parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
+    parser.add_argument("--json", metavar="PATH", help="also write the results as JSON; - is standard output, instead of the table")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; the figures mean nothing")
+    parser.add_argument("--worlds", type=int, help="worlds of the simulation (default: the benchmark's own, 1024 for most)")
+    parser.add_argument("--seconds", type=float, help="roughly how long each thing is measured")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Measure."""
+    """Run one benchmark."""
     from robolearn.commands import write_json
-    from robolearn.errors import UserError
+    from robolearn.errors import UsageError
 
-    try:
-        module = importlib.import_module(f"benchmarks.{args.name}")
-    except ModuleNotFoundError as error:
-        if error.name not in ("benchmarks", f"benchmarks.{args.name}"):
-            raise
-        raise UserError("the benchmarks are in the repository, not in the package: run this in a checkout") from error
-    entries = [entry.to_dict() for entry in module.run(args.quick)]
+    del overrides
+    for option in ("worlds", "seconds"):
+        value = getattr(args, option)
+        if value is not None and not value > 0:
+            raise UsageError(f"--{option} must be above zero, not {value:g}")
+    module, options = load(args.name)
+    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds))
+    if args.json != "-":
+        print(table(entries))
     if args.json:
         write_json(args.json, entries)
-    if args.json != "-":
-        for entry in entries:
-            ratio = f"   {entry['ratio']:.3g}x {entry['against']}" if entry["ratio"] is not None else ""
-            print(f"{entry['name']:58} {entry['value']:12.5g} {entry['unit']}{ratio}")
     return 0
+
+
+def load(name: str) -> tuple[Any, Any]:
+    """The module of a benchmark and the class of its options.
+
+    Raises:
+        UserError: this installation has no benchmarks.
+    """
+    from robolearn.errors import UserError
+
+    root = Path(__file__).resolve().parent.parent.parent
+    if not (root / "benchmarks" / f"{name}.py").is_file():
+        raise UserError("the benchmarks are no part of the installed package: run this in a clone of the repository (pip install -e .)")
+    return importlib.import_module(f"benchmarks.{name}"), importlib.import_module("benchmarks.common").Options
+
+
+def table(entries: list[dict[str, Any]]) -> str:
+    """The results for people."""
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    width = max(len(entry["name"]) for entry in entries)
+    lines = []
+    for entry in entries:
+        line = f"{entry['name']:{width}}  {number(entry['value']):>9} {entry['unit']}"
+        if entry["ratio"] is not None:
+            line += f"  = {number(entry['ratio'])} x {entry['against']}"
+        elif entry["against"] is not None:
+            line += f"  ({entry['against']})"
+        lines.append(line)
+    return "\n".join(lines)
