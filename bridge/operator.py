@@ -6,6 +6,7 @@ Waits until the policy node reports the state `policy`, then commands (vx, vy, y
 time, command and the simulated robot's ground truth as JSON. For demonstrations and tests; a real robot has no ground truth topic.
 """
 
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import argparse

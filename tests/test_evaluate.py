@@ -80,6 +80,7 @@ def test_the_file_is_frozen_and_the_figures_repeat(standing: Path) -> None:
     assert first.velocity_error_xy != other.velocity_error_xy
 
 
+@pytest.mark.slow
 def test_the_precise_engine_says_the_same_of_standing(standing: Path, stands: Evaluation) -> None:
     precise = evaluate_file(PolicyFile(standing), "precise", seeds=1, seconds=1.2)
     assert precise.engine == "precise"

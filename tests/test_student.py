@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envs.registry import TASKS
+from robolearn.ppo import gaussian_kl
 from robolearn.schema import ImitationCfg
 from robolearn.student import StudentTrainer, imitation_weight, load_student
 from tests.learning_helpers import assert_identical, randomize, tiny_cfg, tiny_teacher
@@ -79,6 +80,19 @@ def test_parallel_pass_over_a_chunk_gives_the_actions_that_were_taken(task: str)
         assert torch.equal(after.age, trainer._memory.age)
         ended += int((rollout.terminated | rollout.truncated)[:-1].sum())
     assert ended > 0
+
+
+def test_updates_see_what_the_rollout_saw() -> None:
+    """The divergence of the first gradient step, rebuilt from the means that were acted on, in a chunk that has a past and resets."""
+    trainer = make("go1-velocity-flat", "--student.ppo.epochs=1", "--student.ppo.minibatches=1")
+    randomize(trainer.policy.actor, 2)
+    trainer._collect()
+    start = trainer._memory.clone()
+    trainer._collect()
+    rollout, std = trainer._rollout, trainer.policy.distribution.log_std.detach().clone()
+    assert trainer._first[1:].any()
+    expected = gaussian_kl(rollout.mean, std, trainer._teacher_mean, trainer.teacher.distribution.log_std).mean()
+    assert trainer._update(start)["imitation_kl"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_memory_starts_anew_with_each_episode() -> None:
