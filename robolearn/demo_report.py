@@ -84,4 +84,4 @@ def targets(result: DemoResult) -> list[Target]:
     ]
     if result.ros is not None:
         rows.append(("20 s over ROS 2", "stays up", "stayed up" if result.ros.stayed_up else "fell", result.ros.stayed_up))
-    return [Target(*row) for row in rows]
+    return [Target(name=name, target=target, reached=reached, passed=passed) for name, target, reached, passed in rows]

@@ -34,6 +34,7 @@ SETTLE_S = 1.0
 GOAL_HOLD_S = 2.5
 GOALS = 4
 FOREVER_S = 1e9
+MAX_VELOCITY_ERROR = 0.3  # m/s, mean planar error on the precise engine
 GATE = 0.95  # share of the training engine's survival or success that the precise engine must keep
 
 
@@ -210,8 +211,13 @@ def evaluate(
 
 
 def deployable(training: Evaluation, precise: Evaluation) -> bool:
-    """The gate: the precise engine keeps at least `GATE` of the training engine's survival or success, and that is worth keeping."""
-    return training.score >= 0.9 and precise.score >= GATE * training.score
+    """The gate: the precise engine keeps at least `GATE` of the training engine's survival or success, and the policy does its task there.
+
+    A policy that only stands survives everything, so a walking one must also follow its commands within `MAX_VELOCITY_ERROR`.
+    """
+    error = precise.velocity_error_xy
+    follows = error is None or error <= MAX_VELOCITY_ERROR
+    return training.score >= 0.9 and precise.score >= GATE * training.score and follows
 
 
 def _check_contract(file: PolicyFile, env: VecEnv) -> None:

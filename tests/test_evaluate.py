@@ -180,14 +180,16 @@ def test_file_and_network_act_alike(tmp_path: Path) -> None:
 
 
 def with_score(stands: Evaluation, score: float) -> Evaluation:
-    return dataclasses.replace(stands, survival=score)
+    """A policy that survives by `score` and follows its commands."""
+    return dataclasses.replace(stands, survival=score, velocity_error_xy=0.15)
 
 
 def test_the_gate_by_its_rule(stands: Evaluation) -> None:
     cases = {(1.0, 0.95): True, (1.0, 0.94): False, (0.9, 0.86): True, (0.89, 0.89): False, (0.95, 1.0): True, (0.0, 0.0): False}
     for (training, precise), passed in cases.items():
         assert deployable(with_score(stands, training), with_score(stands, precise)) is passed
-    arm = dataclasses.replace(stands, survival=None, success=0.97)
+    assert not deployable(stands, stands)  # it survives everything and goes nowhere
+    arm = dataclasses.replace(stands, survival=None, velocity_error_xy=None, success=0.97)
     assert arm.score == 0.97
     assert deployable(arm, arm)
 
