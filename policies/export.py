@@ -133,6 +133,7 @@ def _write(
             program = torch.onnx.export(graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False)
         assert program is not None
         model = program.model_proto
+        _forget_source(model)
         weights = hashlib.sha256()
         for tensor in model.graph.initializer:
             weights.update(tensor.name.encode() + tensor.raw_data)
@@ -152,6 +153,15 @@ def _write(
     finally:
         temporary.unlink(missing_ok=True)
     return PolicyFile(path)
+
+
+def _forget_source(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes of where each node came from: they hold paths of the machine and double the file."""
+    graph = model.graph
+    for group in ([graph], graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
+        for item in group:
+            item.ClearField("metadata_props")
+            item.ClearField("doc_string")
 
 
 def annotate(path: str | Path, **entries: Any) -> PolicyFile:
