@@ -86,7 +86,7 @@ def mlp(sizes: tuple[int, ...], gain: float = 1.0) -> nn.Sequential:
         nn.init.zeros_(linear.bias)
         layers.append(linear)
         if not last:
-            layers.append(nn.ELU())
+            layers.append(nn.ELU(inplace=True))  # in place: its backward pass then needs no exponential
     return nn.Sequential(*layers)
 
 

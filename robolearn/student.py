@@ -146,6 +146,7 @@ class StudentTrainer:
         worlds = self.env.num_worlds
         size = max(1, worlds // cfg.minibatches)
         starts = range(0, worlds - size + 1, size)
+        count = cfg.epochs * len(starts)
         sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0, "skipped_updates": 0.0}
         for _ in range(cfg.epochs):
             order = torch.randperm(worlds, generator=self.generator, device=self.env.device)
@@ -155,25 +156,24 @@ class StudentTrainer:
                 mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
                 mean = mean.transpose(0, 1)  # (T, n, A)
                 kl = gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std).mean()
-                loss = weight * kl
-                sums["imitation_kl"] += float(kl.detach())
                 value = policy.value(self._privileged_steps[:, ids])
                 value_loss = (value - rollout.target[:, ids]).square().mean()
-                loss = loss + cfg.value_weight * value_loss
-                sums["value_loss"] += float(value_loss.detach())
+                losses = {"imitation_kl": kl, "value_loss": value_loss}
+                loss = weight * kl + cfg.value_weight * value_loss
                 if rl_weight > 0:
                     log_ratio = policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids]
                     policy_loss = -clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip).mean()
                     loss = loss + rl_weight * (policy_loss - cfg.entropy * policy.distribution.entropy())
-                    sums["policy_loss"] += float(policy_loss.detach())
+                    losses["policy_loss"] = policy_loss
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
-                if torch.isfinite(norm):
-                    self.optimizer.step()
-                else:
-                    sums["skipped_updates"] += cfg.epochs * len(starts)
-        count = cfg.epochs * len(starts)
+                if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
+                    sums["skipped_updates"] += count
+                    continue
+                self.optimizer.step()
+                for name, term in losses.items():
+                    sums[name] += float(term.detach())
         return {name: value / count for name, value in sums.items()} | {
             "imitation_weight": weight,
             "learning_rate": rate,
