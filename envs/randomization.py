@@ -135,7 +135,13 @@ class FieldRandomizer:
         self.drawn = {
             name: torch.full((engine.num_worlds, width.get(name, joints)), neutral.get(name, 1.0), device=device) for name in self.WIDTHS
         }
+        self._privileged: torch.Tensor | None = None  # of `drawn`, until something is drawn anew
         self._randomize(torch.arange(engine.num_worlds, device=device), "startup")
+
+    def load_drawn(self, drawn: dict[str, torch.Tensor]) -> None:
+        """Take over what `drawn` was, without writing it to the engine, whose own state has it."""
+        self.drawn = {name: value.to(self._engine.device).clone() for name, value in drawn.items()}
+        self._privileged = None
 
     def reset(self, ids: torch.Tensor) -> None:
         """Draw the per-episode entries of worlds `ids` anew."""
@@ -143,6 +149,7 @@ class FieldRandomizer:
 
     def _randomize(self, ids: torch.Tensor, when: str) -> None:
         changed = []
+        self._privileged = None
         for name in self.WIDTHS:
             entry: Range | None = getattr(self._cfg, name)
             if entry is not None and entry.when == when:
@@ -203,9 +210,11 @@ class FieldRandomizer:
 
     def privileged(self) -> torch.Tensor:
         """What the worlds drew, (N, P), for a teacher: friction, payload, centre of mass, gravity, and means over links and joints."""
-        means = [self.drawn[name].mean(dim=1, keepdim=True) for name in ("mass", "motor_strength", "kp", "joint_damping")]
-        whole = [self.drawn[name] for name in ("friction", "payload", "center_of_mass", "gravity")]
-        return torch.cat(whole + means, dim=1)
+        if self._privileged is None:
+            means = [self.drawn[name].mean(dim=1, keepdim=True) for name in ("mass", "motor_strength", "kp", "joint_damping")]
+            whole = [self.drawn[name] for name in ("friction", "payload", "center_of_mass", "gravity")]
+            self._privileged = torch.cat(whole + means, dim=1)
+        return self._privileged
 
 
 def entries() -> tuple[str, ...]:

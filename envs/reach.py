@@ -164,7 +164,7 @@ class ReachEnv(VecEnv):
             self.resample_commands(ids)
             self.update_state()
 
-    def rewards(self) -> dict[str, torch.Tensor]:
+    def rewards(self, terminated: torch.Tensor) -> dict[str, torch.Tensor]:
         w = self.cfg.reward
         d, d2 = self.distance, self.distance.square()
         joints = self.joint_position

@@ -9,6 +9,7 @@ the observations before that reset, so that a truncated episode bootstraps from 
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +23,9 @@ from envs.randomization import FieldRandomizer, RandomizationCfg, Range
 from envs.robots.robot import Robot
 from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
+
+Rows = torch.Tensor | slice
+"""Some worlds by their ids, or all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +129,8 @@ class VecEnv(ABC):
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self._everywhere = torch.arange(n, device=self.device)
         self._draw_startup()
-        self._previous: Sensors | None = None
+        self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
+        self._aging = torch.cat([torch.full((t.dim,), float(t.delay_s > 0), device=self.device) for t in self.spec.observation])
 
     # what a task says ------------------------------------------------------------------------------------------------
 
@@ -163,8 +168,8 @@ class VecEnv(ABC):
         """Derive what rewards and observations share from qpos, qvel, sensordata; called after physics and after resets."""
 
     @abstractmethod
-    def rewards(self) -> dict[str, torch.Tensor]:
-        """Weighted reward terms (N,) a second."""
+    def rewards(self, terminated: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Weighted reward terms (N,) a second, of a step that ended the task in the worlds `terminated` (N,)."""
 
     @abstractmethod
     def terminations(self) -> torch.Tensor:
@@ -217,15 +222,15 @@ class VecEnv(ABC):
         return self.engine.qvel[:, self._joint_slice[1]]
 
     def sensors(self) -> Sensors:
-        """What the robot senses now: encoder offsets on, noise and delay off."""
+        """What the robot senses now: encoder offsets on, noise and delay off. In part views of the present state."""
         floating = self.robot.floating_base
         return Sensors(
             joint_position=self.joint_position + self.joint_offset,
-            joint_velocity=self.joint_velocity.clone(),
+            joint_velocity=self.joint_velocity,
             command=self.command,
             last_action=self.action,
-            imu_quat_wxyz=self.engine.qpos[:, 3:7].clone() if floating else None,
-            imu_angular_velocity_b=self.engine.qvel[:, 3:6].clone() if floating else None,
+            imu_quat_wxyz=self.engine.qpos[:, 3:7] if floating else None,
+            imu_angular_velocity_b=self.engine.qvel[:, 3:6] if floating else None,
             joint_target=self.target,
             clock=self._clock() if self.spec.clock_hz else None,
         )
@@ -234,34 +239,20 @@ class VecEnv(ABC):
         self.phase = clock_phase(self.episode_steps + self._clock_offset, self.spec)
         return torch.stack([torch.sin(self.phase), torch.cos(self.phase)], dim=1)
 
-    def _delayed(self, now: Sensors, before: Sensors) -> Sensors:
-        def mix(new: torch.Tensor | None, old: torch.Tensor | None) -> torch.Tensor | None:
-            return None if new is None or old is None else torch.lerp(new, old, self._observation_age)
-
-        return Sensors(
-            joint_position=mix(now.joint_position, before.joint_position),
-            joint_velocity=mix(now.joint_velocity, before.joint_velocity),
-            command=now.command,
-            last_action=now.last_action,
-            imu_quat_wxyz=mix(now.imu_quat_wxyz, before.imu_quat_wxyz),
-            imu_angular_velocity_b=mix(now.imu_angular_velocity_b, before.imu_angular_velocity_b),
-            joint_target=now.joint_target,
-            clock=now.clock,
-        )
-
-    def read(self) -> Sensors:
-        """What the policy is given: the sensors of this step at their age, before noise is added."""
-        now = self.sensors()
-        return now if self._previous is None else self._delayed(now, self._previous)
-
     def observe(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The policy's observation (N, O), with fresh noise, and the privileged one (N, P) of the present state."""
-        clean = observe(self.sensors(), self.spec, self.default_pose)
-        privileged = torch.cat([clean, self.privileged_extras()], dim=1)
-        given = observe(self.read(), self.spec, self.default_pose)
+        return self._observe(self.sensors(), slice(None))
+
+    def _observe(self, now: Sensors, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both observations of the worlds `rows`, whose readings are `now`."""
+        clean = observe(now, self.spec, self.default_pose)
+        privileged = torch.cat([clean, self.privileged_extras()[rows]], dim=1)
+        given = clean
+        if self._previous is not None:
+            given = torch.addcmul(clean, (self._previous[rows] - clean) * self._aging, self._observation_age[rows])
         if self.cfg.randomization.noise > 0:
-            uniform = torch.rand(given.shape, generator=self.generator, device=self.device)
-            given = given + (2 * uniform - 1) * self._noise
+            unit = torch.rand(given.shape, generator=self.generator, device=self.device)
+            given = torch.addcmul(given, unit.mul_(2).sub_(1), self._noise)
         return given, privileged
 
     # stepping --------------------------------------------------------------------------------------------------------
@@ -272,9 +263,9 @@ class VecEnv(ABC):
         self._reset_worlds(self._everywhere)
         self.update_state()
         self._previous = None
-        observation = self.observe()
-        self._previous = self.sensors()
-        return observation
+        policy, privileged = self.observe()
+        self._previous = privileged[:, : self.spec.observation_dim].clone()
+        return policy, privileged
 
     @torch.no_grad()
     def step(self, action: torch.Tensor) -> Step:
@@ -285,29 +276,35 @@ class VecEnv(ABC):
         self.episode_steps += 1
         self.update_state()
         failed = self.engine.failures()
-        if failed.any():  # where a policy's NaN made it fail, it must not live on in the last action and the target
+        some_failed = bool(failed.any())
+        if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
             self.action, self.target = (torch.nan_to_num(v, nan=0.0, posinf=0.0, neginf=0.0) for v in (self.action, self.target))
         terminated = self.terminations() | failed
         truncated = (self.episode_steps >= self.max_steps) & ~terminated
         self.update_timers()
-        self._reward_terms = self.rewards()
+        self._reward_terms = self.rewards(terminated)
         reward = torch.stack(list(self._reward_terms.values())).sum(0) * self.cfg.control_dt
-        reward = torch.where(failed, torch.zeros_like(reward), reward)
-        ended = terminated | truncated
+        if some_failed:
+            reward = torch.where(failed, torch.zeros_like(reward), reward)
         self.advance_commands()
         final_policy, final_privileged = self.observe()
         policy, privileged = final_policy, final_privileged
-        self._previous = self.sensors()
-        ids = ended.nonzero()[:, 0]
+        ids = (terminated | truncated).nonzero()[:, 0]
         if len(ids):
-            self._reset_worlds(ids)
-            self.update_state()
-            self._forget(ids)
-            fresh_policy, fresh_privileged = self.observe()
             policy, privileged = final_policy.clone(), final_privileged.clone()
-            policy[ids], privileged[ids] = fresh_policy[ids], fresh_privileged[ids]
+            policy[ids], privileged[ids] = self._start_anew(ids)
+        self._previous = privileged[:, : self.spec.observation_dim]
         self._push()
         return Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged)
+
+    def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reset worlds `ids`. Returns their first observations, which have no past."""
+        self._reset_worlds(ids)
+        self.update_state()
+        sensors = self.sensors()
+        readings = {f.name: getattr(sensors, f.name) for f in dataclasses.fields(Sensors)}
+        self._previous = None
+        return self._observe(Sensors(**{name: None if value is None else value[ids] for name, value in readings.items()}), ids)
 
     def reward_means(self) -> dict[str, float]:
         """Mean over worlds of each reward term of the last step, a second."""
@@ -315,18 +312,9 @@ class VecEnv(ABC):
 
     def _write_controls(self, action: torch.Tensor) -> None:
         new = joint_targets(action, self.target, self.spec, self._constants)
-        late = (self._substeps < self._action_delay)[..., None]
+        late = (self._substeps + 0.5 < self._action_delay)[..., None]  # to the nearest substep
         torch.where(late, (self.target - self.joint_offset)[:, None], (new - self.joint_offset)[:, None], out=self._ctrl)
         self.target = new
-
-    def _forget(self, ids: torch.Tensor) -> None:
-        """After a reset, the reading before is the present one."""
-        now, before = self.sensors(), self._previous
-        assert before is not None
-        for name in ("joint_position", "joint_velocity", "imu_quat_wxyz", "imu_angular_velocity_b"):
-            value = getattr(before, name)
-            if value is not None:
-                value[ids] = getattr(now, name)[ids]
 
     def _reset_worlds(self, ids: torch.Tensor) -> None:
         self.randomizer.reset(ids)

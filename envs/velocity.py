@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -224,7 +225,7 @@ class VelocityEnv(VecEnv):
         if len(ids):
             self.resample_commands(ids)
 
-    def rewards(self) -> dict[str, torch.Tensor]:
+    def rewards(self, terminated: torch.Tensor) -> dict[str, torch.Tensor]:
         w = self.cfg.reward
         command = self.command
         sigma2 = w.track_sigma**2
@@ -250,7 +251,7 @@ class VelocityEnv(VecEnv):
             "pose": w.pose * deviation.square().sum(1),
             "stand_still": w.stand_still * deviation.abs().sum(1) * (1 - moving),
             "joint_limit": w.joint_limit * beyond.sum(1),
-            "fall": w.fall / self.cfg.control_dt * self.terminations(),
+            "fall": w.fall / self.cfg.control_dt * terminated,
         }
 
     def task_metrics(self) -> dict[str, float]:
@@ -260,7 +261,7 @@ class VelocityEnv(VecEnv):
 
     def terminations(self) -> torch.Tensor:
         upright = -self.gravity_b[:, 2]
-        return (upright < torch.cos(torch.tensor(self.cfg.max_tilt))) | (self.engine.qpos[:, 2] < self.cfg.min_height)
+        return (upright < math.cos(self.cfg.max_tilt)) | (self.engine.qpos[:, 2] < self.cfg.min_height)
 
     def privileged_extras(self) -> torch.Tensor:
         height = self.engine.qpos[:, 2:3]
