@@ -6,7 +6,6 @@ The pool's threads and torch's OpenMP threads never run at the same time: `step`
 from __future__ import annotations
 
 import logging
-from itertools import pairwise
 from typing import Any
 
 import mujoco
@@ -49,13 +48,12 @@ class MujocoEngine:
         for name in self._tensors:
             np.copyto(getattr(self, name).numpy(), self._live[name], casting="same_kind")
 
-    def step(self, ctrl: torch.Tensor) -> None:
+    def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
         known = self._failed.copy()
-        controls = ctrl.numpy()
-        for begin, count in runs(controls):
-            self._live["ctrl"][:] = controls[:, begin]
+        for control in ctrl.numpy().swapaxes(0, 1):
+            self._live["ctrl"][:] = control
             try:
-                self._batch.step(nstep=count)
+                self._batch.step(nstep=substeps)
             except SimulationError as error:
                 self._failed[error.ids] = True
         self._read()
@@ -136,13 +134,3 @@ class MujocoEngine:
         self.failure_count = state["failure_count"]
         self._failed[:] = False
         self._warnings_seen = self._warnings()
-
-
-def runs(controls: np.ndarray) -> list[tuple[int, int]]:
-    """Controls (N, D, nu) as (first substep, substeps) of stretches in which no world's control changes.
-
-    A stretch is one call, and a call copies every world's state and fields in and out, which costs 4 % of a Go1 substep.
-    """
-    substeps = controls.shape[1]
-    begins = [i for i in range(substeps) if i == 0 or not np.array_equal(controls[:, i], controls[:, i - 1])]
-    return [(begin, end - begin) for begin, end in pairwise([*begins, substeps])]

@@ -35,8 +35,8 @@ class Engine(Protocol):
     sensordata: torch.Tensor
     failure_count: int
 
-    def step(self, ctrl: torch.Tensor) -> None:
-        """Advance D physics steps; substep k applies ctrl[:, k]. ctrl: (N, D, nu)."""
+    def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
+        """Advance K x `substeps` physics steps; ctrl (N, K, nu), each control held for `substeps` of them."""
         ...
 
     def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:

@@ -83,26 +83,26 @@ class PreciseEngine:
             for world in worlds:
                 rows[world] = getattr(self.data[world], name)
 
-    def step(self, ctrl: torch.Tensor) -> None:
+    def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
         controls = ctrl.numpy()
 
         def run(worlds: np.ndarray) -> list[int]:
-            return [int(world) for world in worlds if not self._step_world(int(world), controls[world])]
+            return [int(world) for world in worlds if not self._step_world(int(world), controls[world], substeps)]
 
         results = map(run, self._chunks) if self._pool is None else self._pool.map(run, self._chunks)
         bad = [world for chunk in results for world in chunk]
         self._read(range(self.num_worlds))
         self._note_failures(bad)
 
-    def _step_world(self, world: int, controls: np.ndarray) -> bool:
-        """Hold each control (D, nu) for its substeps. Returns whether all went well."""
+    def _step_world(self, world: int, controls: np.ndarray, substeps: int) -> bool:
+        """Hold each control (K, nu) for its substeps. Returns whether all went well."""
         model, data = self.models[world], self.data[world]
         for warning in data.warning:
             warning.number = 0
         try:
             for control in controls:
                 data.ctrl[:] = control
-                mujoco.mj_step(model, data, self.substeps)
+                mujoco.mj_step(model, data, self.substeps * substeps)
         except mujoco.FatalError as error:
             log.warning("physics raised in world %d: %s", world, error)
             return False

@@ -116,7 +116,6 @@ class VecEnv(ABC):
         self.action = torch.zeros(n, joints, device=self.device)
         self.previous_action = torch.zeros_like(self.action)
         self.target = torch.zeros_like(self.action)
-        self._ctrl = torch.zeros(n, cfg.decimation, joints, device=self.device)
         self._substeps = torch.arange(cfg.decimation, device=self.device)
         self.command = torch.zeros(n, self.num_commands, device=self.device)
         self.episode_steps = torch.zeros(n, dtype=torch.long, device=self.device)
@@ -271,8 +270,7 @@ class VecEnv(ABC):
     def step(self, action: torch.Tensor) -> Step:
         """Advance one control step with raw actions (N, J)."""
         self.previous_action, self.action = self.action, action
-        self._write_controls(action)
-        self.engine.step(self._ctrl)
+        self._act(action)
         self.episode_steps += 1
         self.update_state()
         failed = self.engine.failures()
@@ -310,10 +308,19 @@ class VecEnv(ABC):
         """Mean over worlds of each reward term of the last step, a second."""
         return {name: float(value.mean()) for name, value in self._reward_terms.items()}
 
-    def _write_controls(self, action: torch.Tensor) -> None:
+    def _act(self, action: torch.Tensor) -> None:
+        """Advance the physics with targets that take effect after each world's delay.
+
+        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of
+        the engine, whose every call copies all worlds in and out. The precise engine switches between them, at the nearest substep.
+        """
         new = joint_targets(action, self.target, self.spec, self._constants)
-        late = (self._substeps + 0.5 < self._action_delay)[..., None]  # to the nearest substep
-        torch.where(late, (self.target - self.joint_offset)[:, None], (new - self.joint_offset)[:, None], out=self._ctrl)
+        if self.engine.name == "precise":
+            late = (self._substeps + 0.5 < self._action_delay * self.cfg.decimation)[..., None]  # (N, D, 1)
+            ctrl = torch.where(late, self.target[:, None], new[:, None])
+        else:
+            ctrl = torch.lerp(new, self.target, self._action_delay)[:, None]
+        self.engine.step(ctrl - self.joint_offset[:, None], substeps=self.cfg.decimation // ctrl.shape[1])
         self.target = new
 
     def _reset_worlds(self, ids: torch.Tensor) -> None:
@@ -340,7 +347,7 @@ class VecEnv(ABC):
         for entry, buffer, unit in (
             (table.joint_offset, self.joint_offset, 1.0),
             (table.observation_delay_s, self._observation_age, step),
-            (table.action_delay_s, self._action_delay, step / self.cfg.decimation),
+            (table.action_delay_s, self._action_delay, step),
         ):
             if entry is not None and entry.when == when:
                 buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit

@@ -82,8 +82,8 @@ def _may_touch(model: mujoco.MjModel, first: int, second: int) -> bool:
 class WarpEngine:
     """MuJoCo Warp; see `envs.physics.Engine`.
 
-    The persistent tensors are views of Warp's own arrays. On CUDA the D substeps of a control step are one CUDA graph, captured at the
-    second step and again after a field has become per-world or D has changed.
+    The persistent tensors are views of Warp's own arrays. On CUDA the substeps of a control step are one CUDA graph, captured at the
+    second step and again after a field has become per-world or their number has changed.
     """
 
     name = "warp"
@@ -115,16 +115,18 @@ class WarpEngine:
         self._failed = torch.zeros(num_worlds, dtype=torch.bool, device=self.device)
         self._qpos0 = torch.tensor(model.qpos0, dtype=torch.float32, device=self.device)
         self._controls: torch.Tensor | None = None
+        self._held = 1  # substeps of each control
         self._graph: Any = None
         self._fields: dict[str, torch.Tensor] = {}
 
     # stepping --------------------------------------------------------------------------------------------------------
 
-    def step(self, ctrl: torch.Tensor) -> None:
-        by_substep = ctrl.transpose(0, 1)  # (D, N, nu)
-        if self._controls is None or self._controls.shape != by_substep.shape:
-            self._controls, self._graph = torch.zeros_like(by_substep, memory_format=torch.contiguous_format), None
-        self._controls.copy_(by_substep)
+    def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
+        by_stretch = ctrl.transpose(0, 1)  # (K, N, nu)
+        if self._controls is None or self._controls.shape != by_stretch.shape or substeps != self._held:
+            self._controls, self._graph = torch.zeros_like(by_stretch, memory_format=torch.contiguous_format), None
+            self._held = substeps
+        self._controls.copy_(by_stretch)
         self._run(self._substeps)
         self._note_failures()
 
@@ -132,7 +134,8 @@ class WarpEngine:
         assert self._controls is not None
         for control in self._controls:
             wp.copy(self._data.ctrl, wp.from_torch(control))
-            mjw.step(self._model, self._data)
+            for _ in range(self._held):
+                mjw.step(self._model, self._data)
 
     def _run(self, launches: Any) -> None:
         """Launch on Warp's stream, after what torch has queued and before what it will queue."""

@@ -36,9 +36,9 @@ def exactly(value: float, operation: str = "scale", **kwargs) -> Range:
     return Range(low=value, high=value, operation=operation, **kwargs)
 
 
-def world(task: str, noise: float = 0.0, worlds: int = 1, **table: Range) -> VecEnv:
+def world(task: str, noise: float = 0.0, worlds: int = 1, engine: str = "mujoco", **table: Range) -> VecEnv:
     """A task with only the given entries on."""
-    env = make_env(task, num_worlds=worlds, num_threads=1, randomization=RandomizationCfg(noise=noise, **table))
+    env = make_env(task, engine=engine, num_worlds=worlds, num_threads=1, randomization=RandomizationCfg(noise=noise, **table))
     env.reset()
     return env
 
@@ -47,8 +47,8 @@ def go1(**table: Range) -> VecEnv:
     return world("go1-velocity-flat", **table)
 
 
-def arm(**table: Range) -> VecEnv:
-    return world("panda-reach", **table)
+def arm(engine: str = "mujoco", **table: Range) -> VecEnv:
+    return world("panda-reach", engine=engine, **table)
 
 
 def place(
@@ -338,9 +338,9 @@ def record_substeps(env: VecEnv, measure: Callable[[], float]) -> list[float]:
     record: list[float] = []
     step = env.engine.step
 
-    def each_substep(ctrl: torch.Tensor) -> None:
-        for k in range(ctrl.shape[1]):
-            step(ctrl[:, k : k + 1].contiguous())
+    def each_substep(ctrl: torch.Tensor, substeps: int = 1) -> None:
+        for control in ctrl.repeat_interleave(substeps, dim=1).split(1, dim=1):
+            step(control)
             record.append(measure())
 
     env.engine.step = each_substep  # type: ignore[method-assign]
@@ -367,13 +367,32 @@ def readings_are_late_by_the_delay():
 
 @effect("action_delay_s")
 def motors_answer_late_by_the_delay():
+    """The precise engine switches from the old target to the new one at its time."""
     for delay_steps in (0, 1, 2, 4):
-        env = arm(action_delay_s=exactly(delay_steps * DT, "set"))
+        env = arm("precise", action_delay_s=exactly(delay_steps * DT, "set"))
         env.step(0.0 * FIRST_JOINT)
         torque = record_substeps(env, lambda env=env: float(sensor(env, "_torque")[0]))
         for _ in range(2):
             env.step(FIRST_JOINT)
         assert next(k for k, value in enumerate(torque) if value > 1.0) == delay_steps
+
+
+@effect("action_delay_s")
+def a_moving_joint_lags_by_the_delay():
+    """All engines: where the target moves at a constant speed, the joint is behind by speed times delay."""
+    for engine in ("mujoco", "precise"):
+        positions = []
+        for delay_s in (0.0, 0.004, 0.01, 0.02):
+            env = arm(engine, action_delay_s=exactly(delay_s, "set"))
+            place(env)
+            env.target[:] = env.default_pose
+            for _ in range(25):
+                env.step(0.3 * FIRST_JOINT)
+            speed = float(env.joint_velocity[0, 0])
+            positions.append(float(env.joint_position[0, 0]))
+            # to a substep on the precise engine
+            expected = 0.005 * round(delay_s / 0.005) if engine == "precise" else delay_s
+            assert positions[0] - positions[-1] == pytest.approx(speed * expected, rel=0.03, abs=1e-6)
 
 
 @effect("push_velocity", "push_interval_s")
