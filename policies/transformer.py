@@ -14,6 +14,7 @@ and a bias by distance (Raffel et al. 2020, 1910.10683).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -105,10 +106,14 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).chunk(3, dim=-1)  # (N, T, D) each
         keys, values = torch.cat([cache[0], k], dim=1), torch.cat([cache[1], v], dim=1)  # (N, W - 1 + T, D)
         q, kh, vh = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, keys, values))  # (N, H, ., K)
-        attended = F.scaled_dot_product_attention(q, kh, vh, attn_mask=mask)  # (N, H, T, K)
-        x = x + self.project(attended.transpose(1, 2).reshape(n, t, d))
-        x = x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
-        return x, torch.stack([keys, values])
+        scores = torch.matmul(q * q.shape[-1] ** -0.5, kh.transpose(-1, -2)) + mask  # each token sees itself: no row is empty
+        attended = torch.matmul(scores.softmax(-1), vh)  # (N, H, T, K)
+        return self.after_attention(x, attended.transpose(1, 2).reshape(n, t, d)), torch.stack([keys, values])
+
+    def after_attention(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """What follows attention in the layer, (..., D)."""
+        x = x + self.project(attended)
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
 
 class Transformer(nn.Module):
@@ -176,6 +181,55 @@ class Transformer(nn.Module):
     def _mask(self, block: nn.Module, reach: torch.Tensor, t: int) -> torch.Tensor:
         bias = block.distance_bias[:, self._distances(t).clamp(0, self.cfg.window - 1)]  # (H, T, W - 1 + T)
         return torch.where(reach[:, None], bias, float("-inf"))  # (N, H, T, W - 1 + T)
+
+
+class Stream:
+    """Many worlds step by step, for rollouts: as `Transformer.forward` with T = 1, but keys and values are written where they stay.
+
+    They lie in a row of W - 1 + `room` tokens; when it is full, the last W - 1 move to its front.
+
+    Attributes:
+        age: see `Memory`.
+    """
+
+    def __init__(self, net: Transformer, memory: Memory, room: int = 24) -> None:
+        self._net, self.age = net, memory.age
+        layers, _, worlds, self._past, width = memory.cache.shape
+        self._buffer = torch.zeros(layers, 2, worlds, self._past + room, width, device=memory.cache.device)
+        self._buffer[:, :, :, : self._past] = memory.cache
+        self._at = self._past  # where the next token goes
+        # distance of the keys in view, oldest first
+        self._distance = torch.arange(self._past, -1, -1, device=memory.cache.device)
+
+    def memory(self) -> Memory:
+        """What the tokens so far leave behind; a copy."""
+        return Memory(self._buffer[:, :, :, self._at - self._past : self._at].clone(), self.age.clone())
+
+    @torch.no_grad()
+    def step(self, observation: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        """Action means (N, A) of raw observations (N, O); `first` (N,) bool tells the worlds whose episode begins."""
+        net = self._net
+        if self._at == self._buffer.shape[3]:
+            self._buffer[:, :, :, : self._past] = self._buffer[:, :, :, self._at - self._past : self._at].clone()
+            self._at = self._past
+        self.age = torch.where(first, torch.zeros_like(self.age), self.age + 1)
+        view = slice(self._at - self._past, self._at + 1)
+        unreachable = self._distance > self.age[:, None]  # (N, W)
+        x = net.embed(net.normalizer(observation))
+        for block, layer in zip(net.blocks, self._buffer, strict=True):
+            x = self._layer(block, layer, view, x, unreachable)
+        self._at += 1
+        return net.head(net.norm(x))
+
+    def _layer(self, block: Any, layer: torch.Tensor, view: slice, x: torch.Tensor, unreachable: torch.Tensor) -> torch.Tensor:
+        """One block with one query a world, by products of whole arrays: batches of tiny matrix products are slower."""
+        q, layer[0, :, self._at], layer[1, :, self._at] = block.qkv(block.norm1(x)).chunk(3, dim=-1)
+        keys, values = (part[:, view].unflatten(-1, (block.heads, -1)) for part in layer)  # (N, W, H, K)
+        q = q.unflatten(-1, (1, block.heads, -1)) * keys.shape[-1] ** -0.5
+        scores = (keys * q).sum(-1) + block.distance_bias.T.flip(0)  # (N, W, H)
+        weights = scores.masked_fill(unreachable[..., None], float("-inf")).softmax(1)
+        attended = (values * weights[..., None]).sum(1).flatten(1)  # (N, D)
+        return block.after_attention(x, attended)
 
 
 def _ages(before: torch.Tensor, t: int, first: torch.Tensor | None) -> torch.Tensor:

@@ -17,7 +17,7 @@ from torch import nn
 from envs.registry import make_env
 from envs.snapshot import restore, snapshot
 from policies.networks import Gaussian, TeacherPolicy
-from policies.transformer import Memory, Transformer
+from policies.transformer import Memory, Stream, Transformer
 from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
@@ -81,7 +81,7 @@ class StudentTrainer:
         steps, worlds = student.ppo.rollout_steps, self.env.num_worlds
         self._rollout = Rollout(steps, worlds, spec.observation_dim, spec.action_dim, device)
         self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
-        self._teacher_mean = torch.zeros(steps, worlds, spec.action_dim, device=device)
+        self._teacher_mean = torch.zeros_like(self._rollout.mean)
         self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
         self._memory = self.policy.actor.start(worlds)
         self._is_first = torch.ones(worlds, dtype=torch.bool, device=device)
@@ -95,10 +95,8 @@ class StudentTrainer:
 
     def iterate(self) -> dict[str, float]:
         """Collect a rollout and learn from it. Returns metrics."""
-        self._threads.simulating()
-        start = self._memory.clone()
+        start = self._memory
         metrics = self._collect()
-        self._threads.learning()
         metrics |= self._update(start)
         self.iteration += 1
         return metrics
@@ -107,22 +105,26 @@ class StudentTrainer:
     def _collect(self) -> dict[str, float]:
         env, policy, rollout = self.env, self.policy, self._rollout
         falls = 0
+        self._threads.simulating()
+        stream = Stream(policy.actor, self._memory)
         for t in range(len(rollout.reward)):
             rollout.observation[t], self._privileged_steps[t], self._first[t] = self._policy_obs, self._privileged, self._is_first
-            mean, self._memory = policy.actor(self._policy_obs[:, None], self._memory, self._is_first[:, None])
-            mean = mean[:, 0]
+            mean = stream.step(self._policy_obs, self._is_first)
             action = policy.distribution.sample(mean, self.generator)
-            self._teacher_mean[t] = self.teacher.act(self._privileged)
             rollout.mean[t], rollout.action[t] = mean, action
-            rollout.log_prob[t] = policy.distribution.log_prob(mean, action)
-            rollout.value[t] = policy.value(self._privileged)
             step = env.step(action)
             self._policy_obs, self._privileged = step.policy, step.privileged
             self._is_first = step.terminated | step.truncated
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
-            if step.truncated.any():
-                rollout.final_value[t] = policy.value(step.final_privileged)
+            ids = step.truncated.nonzero()[:, 0]
+            if len(ids):
+                rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
             falls += int(step.terminated.sum())
+        self._memory = stream.memory()
+        self._threads.learning()
+        self._teacher_mean = self.teacher.act(self._privileged_steps)
+        rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
+        rollout.value = policy.value(self._privileged_steps)
         rollout.finish(policy.value(self._privileged), self.cfg.student.ppo)
         seconds = rollout.reward.numel() * env.cfg.control_dt
         return {

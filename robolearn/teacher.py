@@ -57,9 +57,7 @@ class TeacherTrainer:
 
     def iterate(self) -> dict[str, float]:
         """Collect a rollout and learn from it. Returns metrics."""
-        self._threads.simulating()
         metrics = self._collect()
-        self._threads.learning()
         metrics |= self.ppo.update(self._rollout)
         raw = self._raw.flatten(0, 1)
         if self._mirror is not None:
@@ -72,20 +70,23 @@ class TeacherTrainer:
     def _collect(self) -> dict[str, float]:
         env, policy, rollout = self.env, self.policy, self._rollout
         falls = 0
+        self._threads.simulating()
         for t in range(len(rollout.reward)):
             self._raw[t] = self._privileged
             x = policy.normalizer(self._privileged)
             mean = policy.actor(x)
             action = policy.distribution.sample(mean, self.generator)
             rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
-            rollout.log_prob[t] = policy.distribution.log_prob(mean, action)
-            rollout.value[t] = policy.critic(x).squeeze(-1)
             step = env.step(action)
             self._privileged = step.privileged
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
-            if step.truncated.any():
-                rollout.final_value[t] = policy.value(step.final_privileged)
+            ids = step.truncated.nonzero()[:, 0]
+            if len(ids):
+                rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
             falls += int(step.terminated.sum())
+        self._threads.learning()
+        rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
+        rollout.value = policy.critic(rollout.observation).squeeze(-1)
         rollout.finish(policy.value(self._privileged), self.cfg.teacher.ppo)
         seconds = rollout.reward.numel() * env.cfg.control_dt
         return {

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.transformer import Memory, Transformer, TransformerCfg, _ages
+from policies.transformer import Memory, Stream, Transformer, TransformerCfg, _ages
 from tests.learning_helpers import random_transformer
 
 O, A, LAYERS, WINDOW = 5, 3, 2, 4
@@ -54,6 +54,11 @@ def test_chunks_and_single_steps_equal_the_full_pass(data: st.DataObject) -> Non
         torch.testing.assert_close(output, full, rtol=0, atol=1e-5)
         torch.testing.assert_close(after.cache, after_full.cache, rtol=0, atol=1e-5)
         assert torch.equal(after.age, after_full.age)
+    stream = Stream(net, net.start(worlds), room=data.draw(st.integers(1, tokens)))
+    output = torch.stack([stream.step(x[:, t], first[:, t]) for t in range(tokens)], dim=1)
+    torch.testing.assert_close(output, full, rtol=0, atol=1e-5)
+    torch.testing.assert_close(stream.memory().cache, after_full.cache, rtol=0, atol=1e-5)
+    assert torch.equal(stream.memory().age, after_full.age)
 
 
 def test_full_pass_equals_attention_written_out(net: Transformer) -> None:
