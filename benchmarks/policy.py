@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import tempfile
 import time
 import warnings
@@ -27,6 +26,7 @@ from policies.file import PolicyFile
 from policies.transformer import Transformer, TransformerCfg
 from robolearn import schema
 from robolearn.export import record_sensors
+from robolearn.threads import Threads
 
 TASK = "go1-velocity-flat"
 TOKENS = 16
@@ -101,7 +101,7 @@ def training_entries(env: VecEnv, cfg: TransformerCfg, options: Options) -> list
     worlds = 4 if options.quick else 256
     size = f"width {cfg.width} x {cfg.layers} layers, {worlds} x {TOKENS} tokens"
     say(f"policy: training at {size}")
-    torch.set_num_threads(os.cpu_count() or 1)
+    Threads().learning()
     net = make_net(env, cfg)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
     observation, target = torch.randn(worlds, TOKENS, env.spec.observation_dim), torch.randn(worlds, TOKENS, env.spec.action_dim)

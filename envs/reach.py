@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 
@@ -10,7 +12,7 @@ from envs.physics import sensor_slice
 from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
 from envs.vec_env import EnvCfg, VecEnv, uniform
-from policies.spec import ActionSpec, CommandSpec, ObservationTerm
+from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
 SUCCESS_DISTANCE = 0.02  # m
 
@@ -88,6 +90,9 @@ class ReachCfg(EnvCfg):
     randomization: RandomizationCfg = field(default_factory=reach_randomization)
     episode_s: float = 10.0
     action_scale: float = 0.05
+
+    def at_rates_of(self, spec: PolicySpec) -> Self:
+        return dataclasses.replace(super().at_rates_of(spec), action_scale=spec.action.scale[0])
 
 
 class ReachEnv(VecEnv):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import mujoco
 import torch
@@ -53,6 +53,10 @@ class EnvCfg:
     decimation: int = 4
     episode_s: float = 20.0
     randomization: RandomizationCfg = field(default_factory=RandomizationCfg)
+
+    def at_rates_of(self, spec: PolicySpec) -> Self:
+        """This config with what a training chooses freely and its policy depends on: rates, and the scale of actions."""
+        return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation)
 
 
 @dataclass(slots=True)

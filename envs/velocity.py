@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 
@@ -12,7 +14,7 @@ from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
 from envs.vec_env import EnvCfg, VecEnv, uniform
 from policies.observation import projected_gravity
-from policies.spec import ActionSpec, CommandSpec, ObservationTerm
+from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
 CONTACT_THRESHOLD = 1.0  # N: a foot that is loaded more than this is on the ground
 
@@ -117,6 +119,9 @@ class VelocityCfg(EnvCfg):
     clock_hz: float = 2.0
     max_tilt: float = 1.0
     min_height: float = 0.12
+
+    def at_rates_of(self, spec: PolicySpec) -> Self:
+        return dataclasses.replace(super().at_rates_of(spec), clock_hz=spec.clock_hz)
 
 
 class VelocityEnv(VecEnv):

@@ -154,11 +154,13 @@ def evaluate_file(
         seeds: episodes a command.
         seconds: length of an episode of a velocity task.
         seed: of the environment.
-        env: config of the task to evaluate in (e.g. another randomization); the task's default where None.
+        env: config of the task to evaluate in (e.g. another randomization); the task's default, at the file's rates and scales, where
+            None.
 
     Raises:
         UserError: the task's contract is not the file's.
     """
+    env = env or get_task(file.spec.task).cfg.at_rates_of(file.spec)
     result = evaluate(lambda worlds: FileActor(file, worlds), file.spec.task, engine, seeds, seconds, seed, env, check=file)
     return dataclasses.replace(result, policy=str(file.path), policy_sha256=file.sha256)
 

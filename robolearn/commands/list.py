@@ -13,6 +13,7 @@ from pathlib import Path
 from robolearn import config
 from robolearn.commands import write_json
 from robolearn.errors import missing_extra
+from robolearn.policy_path import zoo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,10 +70,7 @@ def robots() -> list[dict[str, str]]:
 
 def policies() -> list[dict[str, str]]:
     """The policy files that ship with robolearn, by path."""
-    import policies as package
-
-    folder = Path(next(iter(package.__path__))) / "zoo"
-    return [{"name": path.stem, "description": str(path)} for path in sorted(folder.glob("*.onnx"))]
+    return [{"name": name, "description": str(path)} for name, path in zoo().items()]
 
 
 def _optional(source: Callable[[], list[dict[str, str]]]) -> list[dict[str, str]] | None:
