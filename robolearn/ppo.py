@@ -137,10 +137,9 @@ class Ppo:
         if self._mirror is not None:
             observation, action = self._with_mirrored(observation, action)
             with torch.no_grad():
-                mirrored_mean = policy.actor(observation[len(old_mean) :])
-                mirrored_log_prob = policy.distribution.log_prob(mirrored_mean, action[len(old_mean) :])
-            old_mean, log_prob = torch.cat([old_mean, mirrored_mean]), torch.cat([log_prob, mirrored_log_prob])
-            advantage, target = advantage.repeat(2), target.repeat(2)
+                old_mean = torch.cat([old_mean, policy.actor(observation[len(old_mean) :])])
+            # a mirrored action was drawn with the probability of the action itself: the ratio to that weighs it
+            log_prob, advantage, target = log_prob.repeat(2), advantage.repeat(2), target.repeat(2)
         old_log_std = policy.distribution.log_std.detach().clone()
         samples = len(rollout.reward) * rollout.reward.shape[1]
         size = max(1, samples // cfg.minibatches)
