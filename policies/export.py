@@ -6,11 +6,15 @@ torch over the golden run, and only then renamed into place.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import hashlib
 import json
+import logging
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +121,20 @@ def export_student(
     return _write(graph, example, names, spec, golden, provenance, Path(path))
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch's exporter says about packages that are not needed here."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
+
+
 def _write(
     graph: nn.Module,
     example: tuple[torch.Tensor, ...],
@@ -129,7 +147,7 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.onnx")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             program = torch.onnx.export(graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False)
         assert program is not None
         model = program.model_proto
