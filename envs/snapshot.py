@@ -36,4 +36,3 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
     env.generator.set_state(state["generator"])
     env.engine.load_state_dict(state["engine"])
     env.update_state()
-

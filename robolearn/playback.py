@@ -70,7 +70,9 @@ class Playback:
             UserError: the task here has another contract than the file.
         """
         task = get_task(file.spec.task)
-        cfg: Any = dataclasses.replace(task.cfg.at_rates_of(file.spec), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S)
+        cfg: Any = dataclasses.replace(
+            task.cfg.at_rates_of(file.spec), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S
+        )
         cfg = dataclasses.replace(cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)))
         if not randomize:
             cfg = dataclasses.replace(cfg, randomization=without_randomization())
