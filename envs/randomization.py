@@ -8,7 +8,7 @@ Ranges start from Radosavovic et al. 2024 (arXiv 2303.03381, table of randomizat
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -54,6 +54,13 @@ class Range:
         return nominal + value if self.operation == "add" else torch.zeros_like(nominal) + value
 
 
+OPERATION = {
+    "mass": "scale", "payload": "add", "center_of_mass": "add", "motor_strength": "scale", "kp": "scale", "kd": "scale",
+    "joint_offset": "set", "observation_delay_s": "set", "action_delay_s": "set", "push_velocity": "add", "push_interval_s": "set",
+}  # fmt: skip
+"""Entries that know one operation only; the others take any."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RandomizationCfg:
     """The table. Fields of the model:
@@ -94,6 +101,14 @@ class RandomizationCfg:
     push_velocity: Range | None = None
     push_interval_s: Range | None = None
     noise: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, operation in OPERATION.items():
+            entry: Range | None = getattr(self, name)
+            if entry is not None and entry.operation != operation:
+                raise ValueError(f"{name} has operation {operation!r}, not {entry.operation!r}")
+        if self.noise < 0:
+            raise ValueError(f"noise must not be negative, is {self.noise:g}")
 
 
 def without_randomization() -> RandomizationCfg:
@@ -215,8 +230,3 @@ class FieldRandomizer:
             whole = [self.drawn[name] for name in ("friction", "payload", "center_of_mass", "gravity")]
             self._privileged = torch.cat(whole + means, dim=1)
         return self._privileged
-
-
-def entries() -> tuple[str, ...]:
-    """Names of all entries of the table."""
-    return tuple(field.name for field in fields(RandomizationCfg))

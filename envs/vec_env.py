@@ -54,6 +54,20 @@ class EnvCfg:
     episode_s: float = 20.0
     randomization: RandomizationCfg = field(default_factory=RandomizationCfg)
 
+    def __post_init__(self) -> None:
+        for name, least in (("num_worlds", 1), ("decimation", 1), ("num_threads", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        for name in ("control_dt", "episode_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("observation_delay_s", "action_delay_s"):
+            delay: Range | None = getattr(self.randomization, name)
+            if delay is not None and not 0 <= delay.low <= delay.high <= self.control_dt:
+                raise ValueError(
+                    f"randomization.{name} must lie between 0 and control_dt ({self.control_dt:g} s), not up to {delay.high:g}"
+                )
+
     def at_rates_of(self, spec: PolicySpec) -> Self:
         """This config with what a training chooses freely and its policy depends on: rates, and the scale of actions."""
         return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation)
@@ -124,7 +138,6 @@ class VecEnv(ABC):
         self.command = torch.zeros(n, self.num_commands, device=self.device)
         self.episode_steps = torch.zeros(n, dtype=torch.long, device=self.device)
         self.max_steps = round(cfg.episode_s / cfg.control_dt)
-        self._clock_offset = 0  # episodes start in phase 0, as on the robot
         self.joint_offset = torch.zeros(n, joints, device=self.device)
         self._observation_age = torch.zeros(n, 1, device=self.device)
         self._action_delay = torch.zeros(n, 1, device=self.device)
@@ -239,7 +252,7 @@ class VecEnv(ABC):
         )
 
     def _clock(self) -> torch.Tensor:
-        self.phase = clock_phase(self.episode_steps + self._clock_offset, self.spec)
+        self.phase = clock_phase(self.episode_steps, self.spec)
         return torch.stack([torch.sin(self.phase), torch.cos(self.phase)], dim=1)
 
     def observe(self) -> tuple[torch.Tensor, torch.Tensor]:

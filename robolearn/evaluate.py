@@ -24,7 +24,6 @@ from envs.velocity import VelocityCfg, VelocityEnv
 from policies.file import PolicyFile
 from policies.networks import TeacherPolicy
 from policies.spec import PolicySpec
-from policies.transformer import Transformer
 from robolearn.errors import UserError
 from robolearn.statistics import bootstrap_mean, wilson
 
@@ -77,23 +76,6 @@ class TeacherActor:
     @torch.no_grad()
     def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
         return self._teacher.act(privileged)
-
-
-class StudentActor:
-    """A student in torch, by its key-value cache."""
-
-    def __init__(self, student: Transformer, worlds: int) -> None:
-        self._student, self._memory = student, student.start(worlds)
-        self._first = torch.ones(worlds, dtype=torch.bool)
-
-    def reset(self, ids: torch.Tensor) -> None:
-        self._first[ids] = True
-
-    @torch.no_grad()
-    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
-        action, self._memory = self._student(policy[:, None], self._memory, self._first[:, None])
-        self._first = torch.zeros_like(self._first)
-        return action[:, 0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +172,7 @@ def evaluate(
         raise UserError(f"task {task} has no evaluation")
     world = make_env(task, cfg, num_worlds=worlds, engine=engine, device="cpu", seed=seed)
     if check is not None:
-        _check_contract(check, world)
+        check_contract(check, world)
     if isinstance(world, VelocityEnv):
         figures, intervals, episodes = _velocity(world, make_actor(worlds), seconds, seeds)
     else:
@@ -222,7 +204,8 @@ def deployable(training: Evaluation, precise: Evaluation) -> bool:
     return training.score >= 0.9 and precise.score >= GATE * training.score and follows
 
 
-def _check_contract(file: PolicyFile, env: VecEnv) -> None:
+def check_contract(file: PolicyFile, env: VecEnv) -> None:
+    """Raises `UserError` where an environment is not what a file was trained for."""
     ours, theirs = env.spec, file.spec
     for what, a, b in (
         ("joint names", ours.robot.joint_names, theirs.robot.joint_names),

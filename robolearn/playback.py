@@ -20,6 +20,7 @@ from envs.registry import get_task, make_env
 from envs.velocity import VelocityEnv
 from policies.file import PolicyFile
 from robolearn.errors import UserError
+from robolearn.evaluate import check_contract
 
 FOREVER_S = 1e9
 TAIL_S = 0.5
@@ -81,7 +82,7 @@ class Playback:
         self.file = file.fork()
         if not isinstance(self.env, VelocityEnv | ReachEnv):
             raise UserError(f"{file.path}: tasks of the kind of {file.spec.task} cannot be played")
-        _check(file, self.env.spec)
+        check_contract(file, self.env)
         self._generator = np.random.default_rng(seed)
         self._steps = 0
         self.reset()
@@ -189,16 +190,3 @@ def _tail(samples: Sequence[Sample]) -> list[float]:
     last = samples[-1]
     recent = [s for s in samples if s.time_s > last.time_s - TAIL_S]
     return [s.error for s in recent if s.command == last.command]
-
-
-def _check(file: PolicyFile, here: Any) -> None:
-    there = file.spec
-    for what, ours, theirs in (
-        ("joint names", here.robot.joint_names, there.robot.joint_names),
-        ("observation terms", [(t.name, t.dim) for t in here.observation], [(t.name, t.dim) for t in there.observation]),
-        ("action law", (here.action.mode, here.action.scale, here.action.clip), (there.action.mode, there.action.scale, there.action.clip)),
-        ("default pose", here.robot.default_pose, there.robot.default_pose),
-        ("control_dt and clock_hz", (here.control_dt, here.clock_hz), (there.control_dt, there.clock_hz)),
-    ):
-        if ours != theirs:
-            raise UserError(f"{file.path} was trained with other {what} than task {there.task} has here: {theirs} against {ours}")

@@ -46,6 +46,19 @@ class PpoCfg:
     max_grad_norm: float = 1.0
     mirror: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("rollout_steps", "epochs", "minibatches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("clip", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if not self.learning_rate >= 0:
+            raise ValueError(f"learning_rate must not be negative, is {self.learning_rate}")
+        for name in ("discount", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+
 
 def gae(
     reward: torch.Tensor,

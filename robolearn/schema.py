@@ -118,6 +118,12 @@ class TrainCfg:
     student: StudentCfg = field(default_factory=StudentCfg)
     sb3: Sb3Cfg = field(default_factory=Sb3Cfg)
 
+    def __post_init__(self) -> None:
+        if self.checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every must be at least 1, not {self.checkpoint_every}")
+        if self.threads < 0:
+            raise ValueError(f"threads must not be negative, is {self.threads}")
+
 
 def schema_of(task: str) -> type[TrainCfg]:
     """`TrainCfg` with `env` of the task's own class and defaults.

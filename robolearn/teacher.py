@@ -9,6 +9,7 @@ import torch
 from envs.registry import make_env
 from envs.snapshot import restore, snapshot
 from policies.networks import TeacherPolicy
+from robolearn.errors import UserError
 from robolearn.ppo import Ppo, Rollout
 from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
@@ -126,5 +127,8 @@ def load_teacher(state: dict[str, Any], cfg: TrainCfg) -> TeacherPolicy:
     weights = state["policy"]
     size, joints = len(weights["normalizer.mean"]), len(weights["distribution.log_std"])
     policy = TeacherPolicy(size, joints, cfg.teacher.hidden, cfg.teacher.initial_std)
-    policy.load_state_dict(weights)
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"the checkpoint's teacher is of another size than the config's, hidden {list(cfg.teacher.hidden)}") from error
     return policy.requires_grad_(False)

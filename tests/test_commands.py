@@ -76,7 +76,7 @@ def test_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([name, "--help"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"usage: robolearn {name}")
-    assert ("--section.key=value" in out) is (name in ("train", "distill"))
+    assert ("--section.key=value" in out) is (name in ("train", "distill", "evaluate"))
 
 
 def test_resolved_config_makes_the_same_training(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robolearn import config
+from robolearn import config, schema
 from robolearn.config import ConfigError, dump, load, loads
 
 
@@ -244,3 +244,21 @@ def test_every_shipped_preset_is_readable_yaml() -> None:
     for name in config.preset_names():
         tree = config._read(config.preset_path(name), ())
         assert isinstance(tree.value, dict), name
+
+
+OUT_OF_RANGE = [
+    ("--env.decimation=0", "decimation must be at least 1"),
+    ("--env.control_dt=0.0", "control_dt must be positive"),
+    ("--env.randomization.observation_delay_s.high=0.05", "observation_delay_s must lie between 0 and control_dt"),
+    ("--env.randomization.payload.operation=scale", "payload has operation 'add', not 'scale'"),
+    ("--teacher.ppo.epochs=0", "epochs must be at least 1"),
+    ("--student.ppo.minibatches=0", "minibatches must be at least 1"),
+    ("--teacher.ppo.discount=1.5", "discount must lie between 0 and 1"),
+    ("--checkpoint_every=0", "checkpoint_every must be at least 1"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), OUT_OF_RANGE)
+def test_a_value_that_cannot_work_is_refused_before_anything_runs(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        schema.load("go1-velocity-flat", [override])

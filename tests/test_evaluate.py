@@ -18,11 +18,12 @@ import torch
 from envs.registry import get_task
 from envs.robots.registry import get_robot
 from policies.file import SPEC_KEY, PolicyFile
+from policies.transformer import Stream
 from robolearn import cli
 from robolearn import export as exporting
 from robolearn.commands.evaluate import show
 from robolearn.errors import UserError
-from robolearn.evaluate import VELOCITY_GRID, Evaluation, FileActor, StudentActor, TeacherActor, deployable, evaluate, evaluate_file
+from robolearn.evaluate import VELOCITY_GRID, Evaluation, FileActor, TeacherActor, deployable, evaluate, evaluate_file
 from tests.learning_helpers import constant_policy, edit_metadata, random_transformer, tiny_cfg, tiny_teacher, transformer_file
 
 GO1, PANDA = "go1-velocity-flat", "panda-reach"
@@ -98,8 +99,6 @@ MISMATCHES: list[tuple[str, Callable[[Any], Any]]] = [
     ("action law", lambda s: s["action"]["scale"].__setitem__(3, 0.5)),
     ("action law", lambda s: s["action"].update(clip=1.0)),
     ("action law", lambda s: s["action"].update(mode="position_delta")),
-    ("control_dt", lambda s: s.update(control_dt=0.01)),
-    ("clock_hz", lambda s: s.update(clock_hz=1.25)),
 ]
 
 
@@ -114,6 +113,17 @@ def test_another_contract_is_refused(what: str, change: Callable[[Any], Any], st
 
     with pytest.raises(UserError, match=f"was trained with other {what} than task {GO1} has here"):
         evaluate_file(PolicyFile(edit_metadata(path, SPEC_KEY, apply)), seeds=1, seconds=1.1)
+
+
+def test_rates_are_those_of_the_file(standing: Path, tmp_path: Path) -> None:
+    """A training may choose its rates; they are no mismatch."""
+    path = tmp_path / "other.onnx"
+    path.write_bytes(standing.read_bytes())
+    rates = {"control_dt": 0.01, "decimation": 2, "clock_hz": 1.25}
+    file = PolicyFile(edit_metadata(path, SPEC_KEY, lambda spec: spec | rates))
+    cfg = get_task(GO1).cfg.at_rates_of(file.spec)
+    assert {name: getattr(cfg, name) for name in rates} == rates
+    assert evaluate_file(file, seeds=1, seconds=1.1).survival == 1.0
 
 
 GAIN = 0.08  # share of the error that a control step closes
@@ -168,15 +178,15 @@ def test_file_and_network_act_alike(tmp_path: Path) -> None:
     """The policy file, one robot at a time, against its network on the batch, with worlds that start anew at different times."""
     file = PolicyFile(transformer_file(tmp_path / "policy.onnx"))
     net = random_transformer(file.spec.observation_dim, file.spec.action_dim, seed=5)
-    actors = FileActor(file, 3), StudentActor(net, 3)
+    robots, stream, first = FileActor(file, 3), Stream(net, net.start(3)), torch.ones(3, dtype=torch.bool)
     generator = torch.Generator().manual_seed(0)
     for step in range(15):
         policy = torch.randn(3, file.spec.observation_dim, generator=generator)
-        one, other = (actor.act(policy, torch.zeros(3, 1)) for actor in actors)
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+        torch.testing.assert_close(robots.act(policy, torch.zeros(3, 1)), stream.step(policy, first), rtol=0, atol=1e-5)
+        first = torch.zeros(3, dtype=torch.bool)
         if step in (4, 5, 9):
-            for actor in actors:
-                actor.reset(torch.tensor([step % 3]))
+            robots.reset(torch.tensor([step % 3]))
+            first[step % 3] = True
 
 
 def with_score(stands: Evaluation, score: float) -> Evaluation:
@@ -231,7 +241,8 @@ def test_json_in_a_file_and_a_table_on_the_screen(
     monkeypatch.setattr("robolearn.evaluate.evaluate_file", lambda file, engine, *rest: dataclasses.replace(stands, engine=engine))
     target = tmp_path / "new" / "result.json"
     assert cli.main(["evaluate", str(standing), "--engine", "all", "--json", str(target)]) == 0
-    results = json.loads(target.read_text(encoding="utf-8"))
+    first = json.loads(target.read_text(encoding="utf-8"))
+    results = [first, *first["others"]]
     assert [result["engine"] for result in results] == ["mujoco", "precise"]
     assert all(result.keys() >= KEYS for result in results)
     table = capsys.readouterr().out
@@ -245,7 +256,8 @@ WRONG: list[tuple[list[str], str]] = [
     (["--seeds", "many"], "invalid int value: 'many'"),
     (["--seconds", "1"], "--seconds more than 1"),
     (["--engine", "bullet"], "invalid choice: 'bullet'"),
-    (["--env.num_worlds=3"], "unknown option"),
+    (["--env.episode_z=3"], "unknown key 'env.episode_z'"),
+    (["--config", "panda-reach"], "is for task go1-velocity-flat, the config for panda-reach"),
     (["again.onnx"], "unexpected argument 'again.onnx'"),
 ]
 

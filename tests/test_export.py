@@ -15,7 +15,8 @@ from envs.registry import TASKS, make_env
 from policies import export as exporting
 from policies.export import annotate, export_student
 from policies.file import PolicyFile, PolicyFileError
-from policies.transformer import Transformer
+from policies.transformer import Stream, Transformer
+from robolearn import schema
 from robolearn.export import export, record_sensors
 from tests.learning_helpers import random_transformer, tiny_cfg, transformer_file
 
@@ -56,6 +57,30 @@ def test_graph_equals_torch_over_an_episode(task: str, tmp_path: Path) -> None:
     assert file_resets >= 2
     assert np.std(spread) > 0.1
     assert file.verify() <= exporting.EXPORT_TOLERANCE
+
+
+@pytest.mark.slow
+def test_the_presets_network_over_an_unbroken_episode(tmp_path: Path) -> None:
+    """The size that the demo trains, 200 steps without a reset: the memory fills and moves on many times."""
+    task = "panda-reach"
+    env = make_env(task, num_worlds=1, num_threads=1, seed=4)
+    torch.manual_seed(0)
+    net = Transformer(env.spec.observation_dim, env.spec.action_dim, schema.load(task).student.network)
+    for block in net.blocks:  # as after training: the bias by distance is not silent
+        torch.nn.init.normal_(block.distance_bias)
+    torch.nn.init.normal_(net.head[-1].weight, std=0.2)
+    file = export_student(net, env.spec, record_sensors(env, net, 10), {}, tmp_path / "policy.onnx")
+    observation, _ = env.reset()
+    stream, first, worst, acted = Stream(net, net.start(1)), torch.ones(1, dtype=torch.bool), 0.0, []
+    for _ in range(200):
+        expected = stream.step(observation, first)
+        acted.append(file.act(observation[0].numpy()).copy())
+        worst = max(worst, float(np.abs(acted[-1] - expected[0].numpy()).max()))
+        step = env.step(expected)
+        assert not (step.terminated | step.truncated).any()
+        observation, first = step.policy, torch.zeros(1, dtype=torch.bool)
+    assert worst <= 1e-5
+    assert np.std(acted) > 0.1
 
 
 def test_recorded_readings_are_one_unbroken_episode() -> None:

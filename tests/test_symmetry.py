@@ -91,9 +91,10 @@ def start_in_the_mirror(env: VelocityEnv) -> None:
             values[there] = values[here][:, joint_mirror(env.robot.joints)[0]]
         else:
             values[there] = values[here] * signs
+    env.randomizer.load_drawn(env.randomizer.drawn)
     env.target = env.joint_position.clone()
     env.update_state()
-    env._previous = env.sensors()
+    env._previous = env.observe()[1][:, : env.spec.observation_dim]
 
 
 def simulate(env: VelocityEnv, steps: int) -> dict[str, float]:

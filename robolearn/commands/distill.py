@@ -7,7 +7,6 @@ reinforcement --student.imitation.weight=0.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
@@ -52,5 +51,4 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
         teacher, state = load_teacher(source, cfg), None
         folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs))
-    cfg = dataclasses.replace(cfg)
     return go(StudentTrainer(cfg, teacher), folder, state, f"export it: robolearn export {folder}")

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from robolearn.evaluate import Evaluation
 
 
+ACCEPTS_OVERRIDES = True
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder or name of a shipped policy")
@@ -17,12 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=2, help="episodes a command (default: 2)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an episode (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
-    parser.add_argument("--json", metavar="PATH", help="write one JSON object (with --engine all: a list); - is standard output")
+    parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: the task's own)")
+    parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
     from policies.file import PolicyFile
+    from robolearn import config, schema
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
     from robolearn.evaluate import evaluate_file
@@ -32,11 +37,18 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("--seeds must be at least 1 and --seconds more than 1")
     file = PolicyFile(find_policy(args.file))
     file.verify()
+    task = file.spec.task
+    cfg = (
+        schema.load(args.config, overrides) if args.config else config.loads(schema.schema_of(task), "{}", "the task's defaults", overrides)
+    )
+    if cfg.task != task:
+        raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
+    env = cfg.env.at_rates_of(file.spec)
     engines = ("mujoco", "precise") if args.engine == "all" else (args.engine,)
-    results = [evaluate_file(file, engine, args.seeds, args.seconds, args.seed) for engine in engines]
+    results = [evaluate_file(file, engine, args.seeds, args.seconds, args.seed, env) for engine in engines]
     if args.json:
-        data = [result.to_dict() for result in results]
-        write_json(args.json, data if args.engine == "all" else data[0])
+        first, *others = (result.to_dict() for result in results)
+        write_json(args.json, first | {"others": others} if others else first)
     if args.json != "-":
         show(results)
     return 0

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     task = str(config.loads_any(state["config"])["task"])
     cfg = config.loads(schema.schema_of(task), state["config"], str(path))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
-    command = f"robolearn train {task} && robolearn distill runs/{task}"
+    command = f"save `config` as {task}.yaml; robolearn train {task}.yaml && robolearn distill runs/{task}"
     file = export(load_student(state, cfg), cfg, out, state["iteration"], command)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
