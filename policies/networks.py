@@ -20,6 +20,8 @@ class Normalizer(nn.Module):
     mean: torch.Tensor
     var: torch.Tensor
     count: torch.Tensor
+    shift: torch.Tensor
+    inverse: torch.Tensor
 
     def __init__(self, size: int, epsilon: float = 1e-2) -> None:
         super().__init__()
