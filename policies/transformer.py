@@ -100,7 +100,7 @@ class Block(nn.Module):
             mask: bias of distance, -inf where a key is out of reach, (N or 1, H, T, W - 1 + T).
 
         Returns:
-            (N, T, D) and keys and values of cache and chunk, (2, N, W - 1 + T, D).
+            (N, T, D) and the keys and values of the last W - 1 tokens, (2, N, W - 1, D).
         """
         n, t, d = x.shape
         q, k, v = self.qkv(self.norm1(x)).chunk(3, dim=-1)  # (N, T, D) each
@@ -108,7 +108,7 @@ class Block(nn.Module):
         q, kh, vh = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, keys, values))  # (N, H, ., K)
         scores = torch.matmul(q * q.shape[-1] ** -0.5, kh.transpose(-1, -2)) + mask  # each token sees itself: no row is empty
         attended = torch.matmul(scores.softmax(-1), vh)  # (N, H, T, K)
-        return self.after_attention(x, attended.transpose(1, 2).reshape(n, t, d)), torch.stack([keys, values])
+        return self.after_attention(x, attended.transpose(1, 2).reshape(n, t, d)), torch.stack([keys[:, t:], values[:, t:]])
 
     def after_attention(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         """What follows attention in the layer, (..., D)."""
@@ -163,8 +163,8 @@ class Transformer(nn.Module):
         x = self.embed(self.normalizer(observation))
         caches = []
         for layer, block in enumerate(self.blocks):
-            x, both = block(x, memory.cache[layer], self._mask(block, reach, t))
-            caches.append(both[:, :, t:])
+            x, last = block(x, memory.cache[layer], self._mask(block, reach, t))
+            caches.append(last)
         return self.norm(x), Memory(torch.stack(caches), age[:, -1])
 
     def _distances(self, t: int) -> torch.Tensor:
