@@ -51,6 +51,7 @@ class Controller:
         self.joints = JointVectors.of(self.spec)
         self.limiter = Limiter(self.joints, self.limits, self.spec.control_dt)
         self.mode = Mode.ZERO_TORQUE
+        self._armed = False
         self.problems: list[Problem] = []
         self.shadow_command: JointCommand | None = None
         self.shadow = shadow
@@ -84,6 +85,7 @@ class Controller:
         for _ in range(10):
             self.policy.act(np.zeros(self.spec.observation_dim, np.float32))
         self.policy.reset()
+        self._armed = True
         self._fire(Event.ARM, "golden run reproduced, model warm")
         return worst
 
@@ -97,6 +99,8 @@ class Controller:
             return f"not possible in {self.mode}"
         if event not in (Event.STAND, Event.START):
             return None
+        if not self._armed:
+            return "the policy file is not verified"
         if self.shadow:
             return "dry run"
         entered = Mode.STAND if event is Event.STAND else Mode.POLICY
@@ -235,7 +239,7 @@ class Controller:
 
     def _fire(self, event: Event, cause: str) -> None:
         before, after = self.mode, TRANSITIONS.get((self.mode, event))
-        if after is None:
+        if after is None or (after in ACTIVE and not self._armed):
             return
         if after not in ACTIVE:
             self._plan.clear()

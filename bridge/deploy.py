@@ -43,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("policy", type=Path, metavar="FILE", help="policy file")
     add("--transport", choices=("ros2", "sim"), default="ros2", help="where the robot is (default ros2)")
+    add("--ungated", action="store_true", help="run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
     add("--dry-run", action="store_true", help="read sensors and infer, send nothing")
     add("--auto-start", action="store_true", help="stand and start the policy as soon as the guards allow, once")
     add("--duration", type=float, metavar="S", help="end after so many seconds")
@@ -58,6 +59,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--extra-joints", nargs="+", default=[], metavar="JOINT", help="joints on the wire that are not the policy's, e.g. a gripper")
     add("--base-frame", default="base", help="frame of goal positions (default base)")
     add("--discovery", choices=("LOCALHOST", "SUBNET"), help="ROS 2 discovery range (default LOCALHOST, or what the environment says)")
+
+
+def check_gate(policy: PolicyFile, options: argparse.Namespace) -> None:
+    """Refuse a file that was not found deployable where it would drive a robot; elsewhere say so.
+
+    Raises:
+        DeployError: not found deployable, `ros2`, neither `--ungated` nor `--dry-run`.
+    """
+    verdict = policy.provenance.get("deployable")
+    if verdict is True:
+        return
+    found = "failed its gate" if verdict is False else "never saw the gate"
+    if options.transport == "ros2" and not options.ungated and not options.dry_run:
+        raise DeployError(f"{options.policy} {found} (robolearn export evaluates on the precise engine); --ungated runs it all the same")
+    print(f"warning: {options.policy} {found}", flush=True)
 
 
 def parse_limits(pairs: list[str]) -> dict[str, float]:
@@ -175,6 +191,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     """
     policy = PolicyFile(options.policy)
     check_options(policy.spec, options)
+    check_gate(policy, options)
     log = EventLog(options.events)
     controller = Controller(policy, SafetyLimits.of(policy.spec, parse_limits(options.limit)), shadow=options.dry_run, on_event=log)
     print(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}", flush=True)

@@ -3,7 +3,8 @@
     zero_torque --arm--> damping --stand--> stand --start--> policy
     stand, policy --stop or trip--> damping        any --estop or latch--> fault --reset--> damping
 
-`zero_torque` lasts until the policy file is verified and warmed. `damping` and `fault` both send damping commands (kp = 0, kd > 0);
+`zero_torque` lasts until the policy file is verified and warmed (armed), or to an emergency stop; without that, `stand` and `policy` are
+out of reach from everywhere. `damping` and `fault` both send damping commands (kp = 0, kd > 0);
 `fault` is left only by an explicit reset. There is no other way out of `policy` than to damping or fault.
 """
 

@@ -13,12 +13,13 @@ from launch import LaunchDescription
 
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
 INTERFACES = ["impedance", "trajectory", "forward"]
-NAMES = ("policy", "command_interface", "command_topic", "joint_order", "extra_joints", "dry_run", "joint_states", "imu", "cmd_vel", "goal")
+TOPICS = ("joint_states", "imu", "cmd_vel", "goal")
+OPTIONS = ("command_interface", "command_topic", "joint_order", "extra_joints", "base_frame", "dry_run", "ungated")
 
 
 def start(context):
     """Make the policy node's process from the resolved arguments."""
-    value = {name: LaunchConfiguration(name).perform(context) for name in NAMES}
+    value = {name: LaunchConfiguration(name).perform(context) for name in ("policy", *OPTIONS, *TOPICS)}
     policy = Path(value["policy"]).expanduser()
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
@@ -28,9 +29,11 @@ def start(context):
     for option in ("joint_order", "extra_joints"):
         if value[option]:
             command += [f"--{option.replace('_', '-')}", *value[option].split(",")]
-    if value["dry_run"] == "true":
-        command.append("--dry-run")
-    remaps = [part for topic in ("joint_states", "imu", "cmd_vel", "goal") for part in ("-r", f"{topic}:={value[topic]}")]
+    command += ["--base-frame", value["base_frame"]]
+    for flag in ("dry_run", "ungated"):
+        if value[flag] == "true":
+            command.append(f"--{flag.replace('_', '-')}")
+    remaps = [part for topic in TOPICS for part in ("-r", f"{topic}:={value[topic]}")]
     return [ExecuteProcess(cmd=[*command, "--ros-args", *remaps], name="policy", output="screen")]
 
 
@@ -45,6 +48,8 @@ def generate_launch_description():
             DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward"),
             DeclareLaunchArgument("extra_joints", default_value="", description="joints to ignore on the wire, comma-separated"),
             DeclareLaunchArgument("dry_run", default_value="false", choices=true_or_false, description="send nothing to the robot"),
+            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
+            DeclareLaunchArgument("base_frame", default_value="base", description="frame of goal positions"),
             DeclareLaunchArgument("joint_states", default_value="joint_states", description="topic of the joint encoders"),
             DeclareLaunchArgument("imu", default_value="imu", description="topic of the IMU"),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="topic of velocity commands"),

@@ -24,16 +24,23 @@ def bundled_mjcf(robot: str) -> Path:
     return path
 
 
+def robot_of(policy: Path) -> str:
+    """The name of the robot that a policy file is for."""
+    from policies.file import PolicyFile
+
+    return PolicyFile(policy).spec.robot.name
+
+
 def start(context):
     """Make the two processes from the resolved arguments."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ("policy", "robot", "mjcf", "command_interface", "auto_start")}
     policy = Path(value["policy"]).expanduser()
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
-    mjcf = value["mjcf"] or str(bundled_mjcf(value["robot"]))
+    mjcf = value["mjcf"] or str(bundled_mjcf(value["robot"] or robot_of(policy)))
     shared = ["--command-interface", value["command_interface"]]
     robot = [PYTHON, "-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
-    node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
+    node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", "--ungated", *shared]
     if value["auto_start"] == "true":
         node.append("--auto-start")
     return [
@@ -47,7 +54,7 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("policy", description="path of the policy file"),
-            DeclareLaunchArgument("robot", default_value="go1", description="bundled robot model"),
+            DeclareLaunchArgument("robot", default_value="", description="bundled robot model; empty for the policy's own robot"),
             DeclareLaunchArgument("mjcf", default_value="", description="model to simulate instead of the bundled one"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
             DeclareLaunchArgument("auto_start", default_value="false", choices=["true", "false"], description="stand and walk at once"),

@@ -14,7 +14,7 @@ from policies.file import PolicyFile
 from robolearn import evaluate as evaluation
 from robolearn import export, ros_walk
 from robolearn.evaluate import Evaluation, TeacherActor
-from robolearn.run import Run
+from robolearn.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.schema import TrainCfg
 from robolearn.student import StudentTrainer, load_student
 from robolearn.teacher import TeacherTrainer, load_teacher
@@ -30,7 +30,8 @@ class DemoResult:
         policy: the policy file.
         teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
         deployable: verdict of the gate.
-        ros: the run over ROS 2, None without rclpy or for an arm.
+        ros: the run over ROS 2, None without rclpy, for an arm, or where it failed.
+        ros_error: why it failed.
         minutes: wall-clock of each stage.
     """
 
@@ -41,6 +42,7 @@ class DemoResult:
     precise: Evaluation
     deployable: bool
     ros: ros_walk.RosWalk | None
+    ros_error: str | None
     minutes: dict[str, float]
 
 
@@ -89,7 +91,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
 
         show([dataclasses.replace(judged, engine="teacher"), training, precise])
         print(f"      deployable: {'yes' if passed else 'no'}")
-    ros = None
+    ros = ros_error = None
     with stages.stage("ros", "ROS 2: simulated robot, policy node and operator as three processes, joints permuted on the wire"):
         spec = PolicyFile(path).spec
         if not ros_walk.available():
@@ -97,9 +99,13 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         elif not spec.robot.floating_base:
             print("      not run: the schedule of commands is for walking robots")
         else:
-            ros = ros_walk.walk(path, spec.robot.name)
-            up = "stayed up" if ros.stayed_up else "FELL"
-            print(f"      20 s under a changing command: {up}, planar velocity error {ros.velocity_error_xy:.3f} m/s")
+            try:
+                ros = ros_walk.walk(path, spec.robot.name)
+                up = "stayed up" if ros.stayed_up else "FELL"
+                print(f"      20 s under a changing command: {up}, planar velocity error {ros.velocity_error_xy:.3f} m/s")
+            except ros_walk.RosWalkError as error:  # what was trained is kept, and the report says so
+                ros_error = str(error)
+                print(f"      FAILED: {ros_error}")
     with stages.stage("report", "video and report"):
         result = DemoResult(
             folder=folder,
@@ -109,6 +115,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
             precise=precise,
             deployable=passed,
             ros=ros,
+            ros_error=ros_error,
             minutes=stages.minutes,
         )
         summary = {
@@ -116,9 +123,12 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
             "training": training.to_dict(),
             "precise": precise.to_dict(),
             "deployable": passed,
+            "ros_error": ros_error,
             "minutes": stages.minutes,
         }
-        (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        temporary = folder / "summary.json.tmp"
+        temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
+        temporary.replace(folder / "summary.json")
         from robolearn.demo_report import write
 
         report = write(result)
@@ -128,12 +138,10 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
 
 def _train(trainer: Any, folder: Path) -> dict[str, Any]:
     """Train to the end in a folder, going on from its checkpoint if there is one. Returns the final state."""
-    from robolearn.run import load_checkpoint
-
+    if (folder / CHECKPOINT).is_file():
+        resume(trainer, load_checkpoint(folder / CHECKPOINT))  # before anything is written: a config that does not fit leaves it as it was
     job = Run(folder, trainer.cfg)
-    if job.checkpoint.is_file():
-        resume(trainer, load_checkpoint(job.checkpoint))
-        job.truncate_metrics(trainer.iteration)
+    job.truncate_metrics(trainer.iteration)
     try:
         if trainer.iteration < trainer.iterations:
             train(trainer, job)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policies.file import PolicyFile
+from robolearn.errors import UserError
 from robolearn.render import record_policy
 from robolearn.report import ReportData, Target, write_report
 
@@ -19,7 +20,11 @@ def write(result: DemoResult) -> Path:
     """Record the video and write report.html into the demo's folder. Returns the report's path."""
     file = PolicyFile(result.policy)
     video = result.folder / "video.mp4"
-    recorded = record_policy(file, video, seconds=16.0, width=640, height=360)
+    try:
+        recorded = record_policy(file, video, seconds=16.0, width=640, height=360)
+    except (UserError, RuntimeError, OSError) as error:  # no graphics here: the report is worth having without
+        print(f"      no video: {error}")
+        recorded = record_policy(file, None, seconds=16.0)
     ros = result.ros
     timing = ros.timing if ros else {}
     unit = {"ms": "ms"}
@@ -40,7 +45,7 @@ def write(result: DemoResult) -> Path:
         },
         deployable=result.deployable,
         loop=loop,
-        jitter_us=ros.events[-1].get("late_us", []) if ros else [],
+        jitter_us=ros.late_us if ros else [],
         ros=None
         if ros is None
         else {
@@ -84,4 +89,6 @@ def targets(result: DemoResult) -> list[Target]:
     ]
     if result.ros is not None:
         rows.append(("20 s over ROS 2", "stays up", "stayed up" if result.ros.stayed_up else "fell", result.ros.stayed_up))
+    if result.ros_error is not None:
+        rows.append(("20 s over ROS 2", "stays up", f"failed: {result.ros_error}", False))
     return [Target(name=name, target=target, reached=reached, passed=passed) for name, target, reached, passed in rows]

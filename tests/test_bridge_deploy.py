@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -15,8 +16,10 @@ import pytest
 
 from bridge import deploy
 from bridge.isolation import isolate
-from policies.file import GOLDEN_KEY
+from policies.file import GOLDEN_KEY, PROVENANCE_KEY, PolicyFile
+from robolearn import cli
 from tests.bridge_helpers import REPOSITORY, events
+from tests.learning_helpers import edit_metadata
 from tests.make_policy import make_policy
 
 MJCF = REPOSITORY / "envs" / "robots" / "go1" / "go1.xml"
@@ -41,6 +44,28 @@ def test_stands_and_runs_in_lock_step(stand: Path, capsys: pytest.CaptureFixture
     assert record[-1]["event"] == "timing"
     assert record[-1]["ticks"] == 200
     assert "golden run reproduced" in capsys.readouterr().out
+
+
+def test_a_file_that_the_gate_did_not_pass_drives_no_robot(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused before any participant of ROS 2 exists; `--ungated` and a dry run are the ways on."""
+    parser = argparse.ArgumentParser()
+    deploy.configure(parser)
+    for verdict, found in ((None, "never saw the gate"), (False, "failed its gate")):
+        edit_metadata(stand, PROVENANCE_KEY, lambda provenance, verdict=verdict: provenance | {"deployable": verdict})
+        assert deploy.main([str(stand), "--transport", "ros2"]) == 2
+        assert found in capsys.readouterr().err
+        for option in (["--ungated"], ["--dry-run"], ["--transport", "sim"]):
+            deploy.check_gate(PolicyFile(stand), parser.parse_args([str(stand), *option]))
+            assert f"{found}\n" in capsys.readouterr().out
+    edit_metadata(stand, PROVENANCE_KEY, lambda provenance: provenance | {"deployable": True})
+    deploy.check_gate(PolicyFile(stand), parser.parse_args([str(stand)]))
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_finds_shipped_policies_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--transport", "sim", "--auto-start", "--command", "0.3", "0", "0", "--duration", "3"]
+    assert cli.main(["deploy", "go1-velocity-flat", *options]) == 0
+    assert "go1-velocity-flat at 50 Hz" in capsys.readouterr().out
 
 
 def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,9 @@ def start_robot(policy: Path, *options: str) -> Process:
 
 
 def start_node(policy: Path, log: Path, *options: str) -> Process:
-    return Process(["bridge.deploy", str(policy), "--transport", "ros2", "--events", str(log.with_suffix(".jsonl")), *options], log)
+    return Process(
+        ["bridge.deploy", str(policy), "--transport", "ros2", "--ungated", "--events", str(log.with_suffix(".jsonl")), *options], log
+    )
 
 
 def stops(log: Path) -> list[dict[str, Any]]:

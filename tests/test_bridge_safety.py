@@ -207,11 +207,15 @@ def test_policy_entry_is_refused(path: Path, change: Callable[[Inputs], None], r
 
 def test_nothing_leaves_zero_torque_before_arming(path: Path) -> None:
     driver = Driver(path)
-    driver.controller.mode = Mode.ZERO_TORQUE
+    driver.controller.mode, driver.controller._armed = Mode.ZERO_TORQUE, False
     command = driver.tick(None, Event.STAND)
     assert driver.controller.mode is Mode.ZERO_TORQUE
     assert not command.drives
     assert not command.kd.any()
+    for event, mode in ((Event.ESTOP, Mode.FAULT), (Event.RESET, Mode.DAMPING), (Event.STAND, Mode.DAMPING), (Event.START, Mode.DAMPING)):
+        assert not driver.tick(None, event).drives  # an emergency stop and its reset are no way around the golden run
+        assert driver.controller.mode is mode
+    assert driver.controller.refusal(Event.STAND) == "the policy file is not verified"
 
 
 def test_golden_mismatch_and_bad_files_never_arm(path: Path, tmp_path: Path) -> None:

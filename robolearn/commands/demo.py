@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Run the demo; 1 if the policy is not deployable."""
+    """Run the demo; 1 if the policy is not deployable or did not come through ROS 2."""
     from robolearn import schema
     from robolearn.demo import run_demo
     from robolearn.errors import UserError
@@ -40,4 +40,4 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     except Interrupted:
         print(f"saved; go on with: robolearn demo --resume {folder}")
         return 130
-    return 0 if result.deployable else 1
+    return 0 if result.deployable and result.ros_error is None else 1

@@ -16,6 +16,7 @@ from pathlib import Path
 from bridge import deploy
 from policies.file import PolicyFile
 from robolearn.errors import UsageError
+from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = False
 
@@ -28,10 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the robot's bundled model is found by its name. Returns the exit code."""
+    args.policy = find_policy(args.policy)
     if args.simulate and args.transport != "ros2":
         raise UsageError("--simulate starts a ROS 2 robot; with --transport sim the robot is already simulated")
     if args.mjcf is None and (args.simulate or args.transport == "sim"):
         args.mjcf = bundled_mjcf(PolicyFile(args.policy).spec.robot.name)
+    args.ungated = args.ungated or args.simulate  # the gate guards real robots
     try:
         with simulated_robot(args) if args.simulate else contextlib.nullcontext():
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
