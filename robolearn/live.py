@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -187,6 +188,8 @@ def serve(
 ) -> None:
     """Show a policy file until Ctrl-C; arguments as in `Playback` and `LiveViewer`."""
     viewer = LiveViewer(Playback(file, engine, randomize, seed), port, command)
+    if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"open {viewer.url} in a browser on this computer; Ctrl-C ends", flush=True)
     try:
         viewer.run(stop)

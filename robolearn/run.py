@@ -99,9 +99,11 @@ def find_checkpoint(path: str | Path) -> Path:
     if (path / CHECKPOINT).is_file():
         return path / CHECKPOINT
     found = sorted(path.glob(f"*/{CHECKPOINT}"), key=lambda p: p.stat().st_mtime) if path.is_dir() else []
-    if not found:
-        raise UserError(f"no checkpoint at {path}: give a {CHECKPOINT}, a run folder, or a folder of runs")
-    return found[-1]
+    if found:
+        return found[-1]
+    if (path / "model.zip").is_file() or (path.is_dir() and any(path.glob("*/model.zip"))):
+        raise UserError(f"{path} is a run of Stable-Baselines3, which cannot be gone on with; start it again")
+    raise UserError(f"no checkpoint at {path}: give a {CHECKPOINT}, a run folder, or a folder of runs")
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

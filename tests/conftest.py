@@ -6,13 +6,12 @@ import os
 import random
 import sys
 
+from bridge.isolation import LOOPBACK_CYCLONE  # needs the standard library alone
+
 # Before anything imports rclpy, mujoco or torch: they read these once. Forced, not defaulted: a test must never reach a real robot.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(0, 101))
-os.environ["CYCLONEDDS_URI"] = (
-    '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo"/></Interfaces>'
-    "<AllowMulticast>false</AllowMulticast></General></Domain></CycloneDDS>"
-)
+os.environ["CYCLONEDDS_URI"] = LOOPBACK_CYCLONE
 os.environ.pop("ROS_STATIC_PEERS", None)
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 os.environ.setdefault("MUJOCO_GL", "egl")

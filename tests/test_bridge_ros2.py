@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def _kill_robot(stand: Path, log: Path) -> str | None:
         observer.spin(0.5)
         if "policy" not in observer.states or stops(log):
             return node.text()
+        killed_ns = time.monotonic_ns()
         robot.send(signal.SIGKILL)
         assert wait_for(lambda: bool(stops(log)), 5, observer.spin), node.text()
         observer.spin(0.2)
@@ -94,7 +96,9 @@ def _kill_robot(stand: Path, log: Path) -> str | None:
         assert stop["to"] == "damping"
         assert "stale_sensor" in stop["cause"]
         assert (stop["t_ns"] - stop["sensor_ns"]) * 1e-6 <= 100
+        assert (stop["t_ns"] - killed_ns) * 1e-6 <= 100
         assert wait_for(lambda: observer.drives is False and observer.states[-1] == "damping", 3, observer.spin)
+        assert 1e3 * observer.damped_s - killed_ns * 1e-6 <= 150  # on the wire, with 50 ms for the observer itself
         node.send(signal.SIGTERM)
         assert node.wait() == 0, node.text()
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +68,15 @@ def _walk(walking: Path, log: Path) -> str | None:
         print(f"mean planar velocity error {error:.3f} m/s, yaw rate {np.mean(np.abs(asked - done)[:, 2]):.3f} rad/s")
         assert error <= 0.25
         assert observer.height > 0.18
+        killed_ns = time.monotonic_ns()
         robot.send(signal.SIGKILL)
         assert wait_for(lambda: bool(stops(log)), 5, observer.spin), node.text()
         stop = stops(log)[0]
         assert stop["to"] == "damping"
         assert (stop["t_ns"] - stop["sensor_ns"]) * 1e-6 <= 100
+        assert (stop["t_ns"] - killed_ns) * 1e-6 <= 100
+        assert wait_for(lambda: observer.drives is False, 3, observer.spin)
+        assert 1e3 * observer.damped_s - killed_ns * 1e-6 <= 150  # on the wire, with 50 ms for the observer itself
         node.send(signal.SIGTERM)
         assert node.wait() == 0, node.text()
     return None

@@ -279,3 +279,9 @@ def test_a_save_that_fails_keeps_the_checkpoint_before(tmp_path: Path, monkeypat
     assert run.checkpoint.read_bytes() == before
     assert load_checkpoint(tmp_path)["iteration"] == 0
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_a_run_of_stable_baselines3_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "model.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="is a run of Stable-Baselines3, which cannot be gone on with"):
+        find_checkpoint(tmp_path)

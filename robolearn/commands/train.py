@@ -31,10 +31,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         from robolearn.run import Run
         from robolearn.sb3 import train_sb3
 
-        if state is not None:
-            from robolearn.errors import UserError
-
-            raise UserError("a Stable-Baselines3 run cannot be resumed; start it again")
         job = Run(folder, cfg)
         train_sb3(cfg, job)
         job.close()
