@@ -11,7 +11,6 @@ TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 # Rendering without a screen; ROS 2 stays on this computer, away from robots and from other people's tests.
 export MUJOCO_GL ?= egl
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
-export CYCLONEDDS_URI ?= <CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces><AllowMulticast>false</AllowMulticast></General><Discovery><ParticipantIndex>auto</ParticipantIndex><Peers><Peer address="localhost"/></Peers></Discovery></Domain></CycloneDDS>
 ifndef ROS_DOMAIN_ID
 export ROS_DOMAIN_ID := $(shell $(PYTHON) -c 'import random; print(random.randint(1, 100))')
 endif

@@ -16,7 +16,7 @@ from bridge.command import JointCommand, Limiter, damping
 from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, Problem, Snapshot, StampWatch, run_guards, tilt
 from bridge.joints import FloatArray
 from bridge.reading import Inputs, Reading
-from bridge.safety import ACTIVE, TRANSITIONS, Event, JointVectors, Mode, SafetyLimits
+from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
 from policies.file import PolicyFile
 from policies.observation import Sensors
 
@@ -27,7 +27,7 @@ class Controller:
     """One policy, one robot, one state machine.
 
     Attributes:
-        mode: the safety state; only `_fire` changes it, and only along `TRANSITIONS`.
+        mode: the safety state; only `_fire` changes it, and only along `TRANSITIONS`, or `UNARMED` before `arm`.
         problems: what the guards said at the newest tick, whether or not they reacted.
         action: newest raw action, (J,); the observation's `last_action`.
         shadow_command: in a dry run, what would have been sent; None before the first.
@@ -51,7 +51,7 @@ class Controller:
         self.joints = JointVectors.of(self.spec)
         self.limiter = Limiter(self.joints, self.limits, self.spec.control_dt)
         self.mode = Mode.ZERO_TORQUE
-        self._armed = False
+        self._transitions = UNARMED
         self.problems: list[Problem] = []
         self.shadow_command: JointCommand | None = None
         self.shadow = shadow
@@ -85,7 +85,7 @@ class Controller:
         for _ in range(10):
             self.policy.act(np.zeros(self.spec.observation_dim, np.float32))
         self.policy.reset()
-        self._armed = True
+        self._transitions = TRANSITIONS
         self._fire(Event.ARM, "golden run reproduced, model warm")
         return worst
 
@@ -95,12 +95,10 @@ class Controller:
 
     def refusal(self, event: Event) -> str | None:
         """Why the operator's `event` would be refused now; None if it would be accepted."""
-        if (self.mode, event) not in TRANSITIONS:
-            return f"not possible in {self.mode}"
+        if (self.mode, event) not in self._transitions:
+            return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}"
         if event not in (Event.STAND, Event.START):
             return None
-        if not self._armed:
-            return "the policy file is not verified"
         if self.shadow:
             return "dry run"
         entered = Mode.STAND if event is Event.STAND else Mode.POLICY
@@ -238,8 +236,8 @@ class Controller:
             self.on_event({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
 
     def _fire(self, event: Event, cause: str) -> None:
-        before, after = self.mode, TRANSITIONS.get((self.mode, event))
-        if after is None or (after in ACTIVE and not self._armed):
+        before, after = self.mode, self._transitions.get((self.mode, event))
+        if after is None:
             return
         if after not in ACTIVE:
             self._plan.clear()

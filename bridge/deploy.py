@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("policy", type=Path, metavar="FILE", help="policy file")
     add("--transport", choices=("ros2", "sim"), default="ros2", help="where the robot is (default ros2)")
-    add("--ungated", action="store_true", help="run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
+    add("--ungated", action="store_true", help="run a file that did not pass the gate of robolearn export, or never saw it, over ROS 2")
     add("--dry-run", action="store_true", help="read sensors and infer, send nothing")
     add("--auto-start", action="store_true", help="stand and start the policy as soon as the guards allow, once")
     add("--duration", type=float, metavar="S", help="end after so many seconds")
@@ -62,16 +62,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def check_gate(policy: PolicyFile, options: argparse.Namespace) -> None:
-    """Refuse a file that was not found deployable where it would drive a robot; elsewhere say so.
+    """Refuse a file that was not found deployable where it may meet a robot; in process, say so.
 
     Raises:
-        DeployError: not found deployable, `ros2`, neither `--ungated` nor `--dry-run`.
+        DeployError: not found deployable, `ros2` and not `--ungated`.
     """
     verdict = policy.provenance.get("deployable")
     if verdict is True:
         return
     found = "failed its gate" if verdict is False else "never saw the gate"
-    if options.transport == "ros2" and not options.ungated and not options.dry_run:
+    if options.transport == "ros2" and not options.ungated:
         raise DeployError(f"{options.policy} {found} (robolearn export evaluates on the precise engine); --ungated runs it all the same")
     print(f"warning: {options.policy} {found}", flush=True)
 

@@ -1,11 +1,11 @@
 """The safety states, the only transitions between them, and the thresholds of the guards.
 
     zero_torque --arm--> damping --stand--> stand --start--> policy
-    stand, policy --stop or trip--> damping        any --estop or latch--> fault --reset--> damping
+    stand, policy --stop or trip--> damping        any --estop or latch--> fault --reset--> damping (zero_torque before arming)
 
-`zero_torque` lasts until the policy file is verified and warmed (armed), or to an emergency stop; without that, `stand` and `policy` are
-out of reach from everywhere. `damping` and `fault` both send damping commands (kp = 0, kd > 0);
-`fault` is left only by an explicit reset. There is no other way out of `policy` than to damping or fault.
+`zero_torque` is left only once the policy file is verified and warmed (armed); a fault before that is reset to it, so that there is no way
+around the golden run. `damping` and `fault` both send damping commands (kp = 0, kd > 0); `fault` is left only by an explicit reset.
+There is no other way out of `policy` than to damping or fault.
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = {
     **{(mode, event): Mode.FAULT for mode in Mode for event in (Event.ESTOP, Event.LATCH)},
     (Mode.FAULT, Event.RESET): Mode.DAMPING,
 }
-"""Every allowed transition; a pair that is not here is refused."""
+"""Every transition allowed once armed; a pair that is not here is refused."""
+
+UNARMED: Mapping[tuple[Mode, Event], Mode] = {
+    **{(mode, event): Mode.FAULT for mode in Mode for event in (Event.ESTOP, Event.LATCH)},
+    (Mode.FAULT, Event.RESET): Mode.ZERO_TORQUE,
+}
+"""Every transition allowed before that: none leads to damping, stand or policy."""
 
 
 class SafetyLimitError(ValueError):

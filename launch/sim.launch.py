@@ -11,6 +11,7 @@ from launch import LaunchDescription
 
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
 INTERFACES = ["impedance", "trajectory"]
+OPTIONS = ("robot", "mjcf", "command_interface", "auto_start", "ungated")
 
 
 def bundled_mjcf(robot: str) -> Path:
@@ -33,16 +34,15 @@ def robot_of(policy: Path) -> str:
 
 def start(context):
     """Make the two processes from the resolved arguments."""
-    value = {name: LaunchConfiguration(name).perform(context) for name in ("policy", "robot", "mjcf", "command_interface", "auto_start")}
+    value = {name: LaunchConfiguration(name).perform(context) for name in ("policy", *OPTIONS)}
     policy = Path(value["policy"]).expanduser()
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
     mjcf = value["mjcf"] or str(bundled_mjcf(value["robot"] or robot_of(policy)))
     shared = ["--command-interface", value["command_interface"]]
     robot = [PYTHON, "-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
-    node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", "--ungated", *shared]
-    if value["auto_start"] == "true":
-        node.append("--auto-start")
+    node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
+    node += [f"--{flag.replace('_', '-')}" for flag in ("auto_start", "ungated") if value[flag] == "true"]
     return [
         ExecuteProcess(cmd=robot, name="simulated_robot", output="screen"),
         ExecuteProcess(cmd=node, name="policy", output="screen", on_exit=Shutdown(reason="the policy node has ended")),
@@ -51,13 +51,15 @@ def start(context):
 
 def generate_launch_description():
     """Declare the arguments and start."""
+    true_or_false = ["true", "false"]
     return LaunchDescription(
         [
             DeclareLaunchArgument("policy", description="path of the policy file"),
             DeclareLaunchArgument("robot", default_value="", description="bundled robot model; empty for the policy's own robot"),
             DeclareLaunchArgument("mjcf", default_value="", description="model to simulate instead of the bundled one"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
-            DeclareLaunchArgument("auto_start", default_value="false", choices=["true", "false"], description="stand and walk at once"),
+            DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk at once"),
+            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import os
 import random
 import signal
@@ -45,6 +46,14 @@ class RosWalk:
     velocity_error_yaw: float
     stayed_up: bool
     events: list[dict[str, Any]]
+
+    @property
+    def failure(self) -> str | None:
+        """Why the robot did not stay up, None where it did."""
+        if self.stayed_up:
+            return None
+        causes = [event["cause"] for event in self.events if event["event"] == "transition" and event["from"] == "policy"]
+        return f"the robot did not stay up ({causes[0] if causes else 'no guard spoke'})"
 
     @property
     def timing(self) -> dict[str, float]:
@@ -92,7 +101,7 @@ def walk(policy: Path, robot: str, schedule: tuple[tuple[float, float, float, fl
             continue
         if result.stayed_up or not left:
             return result
-        print("      again, since the robot did not stay up", flush=True)
+        print(f"      again, since {result.failure}", flush=True)
     raise AssertionError("unreachable")
 
 
@@ -104,6 +113,7 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
         "CYCLONEDDS_URI": LOOPBACK_CYCLONE,
         "OMP_NUM_THREADS": "1",
     }
+    environment.pop("ROS_STATIC_PEERS", None)  # another computer's robot
     with tempfile.TemporaryDirectory() as folder:
         events, tracking = Path(folder) / "events.jsonl", Path(folder) / "tracking.json"
         simulated = ["-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", str(mjcf), "--permute-joints", "1"]
@@ -127,17 +137,20 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
                     process.wait(timeout=10)
                 except subprocess.TimeoutExpired:
                     process.kill()
+                    process.wait()
         said = {}
         for name, log in logs.items():
             log.seek(0)
             said[name] = log.read().strip()
             log.close()
         if running["operator"].returncode or not tracking.is_file():
-            lines = "; ".join(f"{name}: {text.splitlines()[-1] if text else 'nothing'}" for name, text in said.items())
-            raise RosWalkError(f"the run over ROS 2 failed ({lines})")
+            last = "; ".join(f"{name}: {text.splitlines()[-1] if text else 'nothing'}" for name, text in said.items())
+            raise RosWalkError(f"the run over ROS 2 failed ({last})")
         data = json.loads(tracking.read_text())
-        record = [json.loads(line) for line in events.read_text().splitlines()] if events.is_file() else []
-    if not data["height_m"]:
+        lines = events.read_text().splitlines(keepends=True) if events.is_file() else []
+        record = [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+    heights = [height for height in data["height_m"] if math.isfinite(height)]  # none is known before the first message
+    if not heights:
         raise RosWalkError("the run over ROS 2 failed (operator: it never heard of the robot)")
     command, measured = np.array(data["command"]), np.array(data["measured"])
     error = command - measured
@@ -147,6 +160,6 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
         measured=measured,
         velocity_error_xy=float(np.linalg.norm(error[:, :2], axis=1).mean()),
         velocity_error_yaw=float(np.abs(error[:, 2]).mean()),
-        stayed_up=bool(min(data["height_m"]) > standing_height(mjcf) / 2 and data["states"][-1] == "policy"),
+        stayed_up=bool(min(heights) > standing_height(mjcf) / 2 and data["states"][-1] == "policy"),
         events=record,
     )

@@ -52,11 +52,12 @@ def good_inputs(spec: PolicySpec, now_ns: int, *requests: Event) -> Inputs:
 class Driver:
     """Ticks a controller at 50 Hz on a clock of its own."""
 
-    def __init__(self, path: Path, overrides: Mapping[str, float] | None = None) -> None:
+    def __init__(self, path: Path, overrides: Mapping[str, float] | None = None, armed: bool = True) -> None:
         policy = PolicyFile(path)
         self.events: list[Mapping[str, Any]] = []
         self.controller = Controller(policy, SafetyLimits.of(policy.spec, overrides), on_event=self.events.append)
-        self.controller.arm()
+        if armed:
+            self.controller.arm()
         self.now_ns = 1_000 * MS
 
     def tick(self, change: Callable[[Inputs], None] | None = None, *requests: Event, **timing: Any) -> JointCommand:

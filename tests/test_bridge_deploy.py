@@ -9,13 +9,14 @@ import os
 import py_compile
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bridge import deploy
-from bridge.isolation import isolate
+from bridge.isolation import LOOPBACK_CYCLONE, isolate
 from policies.file import GOLDEN_KEY, PROVENANCE_KEY, PolicyFile
 from robolearn import cli
 from tests.bridge_helpers import REPOSITORY, events
@@ -47,14 +48,19 @@ def test_stands_and_runs_in_lock_step(stand: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_file_that_the_gate_did_not_pass_drives_no_robot(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Refused before any participant of ROS 2 exists; `--ungated` and a dry run are the ways on."""
+    """Refused before any participant of ROS 2 exists; `--ungated` and a robot simulated in process are the ways on."""
     parser = argparse.ArgumentParser()
     deploy.configure(parser)
     for verdict, found in ((None, "never saw the gate"), (False, "failed its gate")):
         edit_metadata(stand, PROVENANCE_KEY, lambda provenance, verdict=verdict: provenance | {"deployable": verdict})
-        assert deploy.main([str(stand), "--transport", "ros2"]) == 2
+        for options in ([], ["--dry-run"]):
+            assert deploy.main([str(stand), "--transport", "ros2", *options]) == 2
+            error = capsys.readouterr().err
+            assert found in error
+            assert error.count("\n") == 1
+        assert cli.main(["deploy", str(stand), "--simulate"]) == 2  # a real robot may listen too
         assert found in capsys.readouterr().err
-        for option in (["--ungated"], ["--dry-run"], ["--transport", "sim"]):
+        for option in (["--ungated"], ["--transport", "sim"]):
             deploy.check_gate(PolicyFile(stand), parser.parse_args([str(stand), *option]))
             assert f"{found}\n" in capsys.readouterr().out
     edit_metadata(stand, PROVENANCE_KEY, lambda provenance: provenance | {"deployable": True})
@@ -66,6 +72,14 @@ def test_the_command_finds_shipped_policies_by_name(capsys: pytest.CaptureFixtur
     options = ["--transport", "sim", "--auto-start", "--command", "0.3", "0", "0", "--duration", "3"]
     assert cli.main(["deploy", "go1-velocity-flat", *options]) == 0
     assert "go1-velocity-flat at 50 Hz" in capsys.readouterr().out
+
+
+def test_the_command_finds_the_policy_of_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_policy(tmp_path / "policy.onnx", kind="stand")
+    assert cli.main(["deploy", str(tmp_path), "--transport", "sim", "--duration", "0.1"]) == 0
+    assert "policy.onnx" in capsys.readouterr().out
+    assert cli.main(["deploy", "go1-velocity-flt", "--transport", "sim"]) == 2
+    assert "did you mean 'go1-velocity-flat'?" in capsys.readouterr().err
 
 
 def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +149,15 @@ def test_ros_stays_on_this_computer_unless_told_otherwise(monkeypatch: pytest.Mo
     assert "CYCLONEDDS_URI" not in os.environ
 
 
+def test_one_setting_keeps_cyclone_on_loopback_without_multicast() -> None:
+    general, discovery = ElementTree.fromstring(LOOPBACK_CYCLONE).findall("Domain/*")
+    assert [interface.attrib for interface in general.findall("Interfaces/*")] == [{"name": "lo", "multicast": "false"}]
+    assert general.findtext("AllowMulticast") == "false"
+    assert [peer.attrib for peer in discovery.findall("Peers/*")] == [{"address": "localhost"}]  # without it nobody is found
+    assert os.environ["CYCLONEDDS_URI"] == LOOPBACK_CYCLONE  # tests/conftest.py
+    assert "CycloneDDS" not in (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["sim", "deploy"])
 def test_launch_files_compile_and_pass_only_options_that_exist(name: str, tmp_path: Path) -> None:
     path = REPOSITORY / "launch" / f"{name}.launch.py"
@@ -142,7 +165,9 @@ def test_launch_files_compile_and_pass_only_options_that_exist(name: str, tmp_pa
     tree = ast.parse(path.read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "DeclareLaunchArgument"]
     declared = {ast.literal_eval(call.args[0]) for call in calls}
-    assert {"policy", "command_interface", "discovery"} <= declared
+    assert {"policy", "command_interface", "discovery", "ungated"} <= declared
+    ungated = {keyword.arg: ast.unparse(keyword.value) for call in calls if call.args[0].value == "ungated" for keyword in call.keywords}
+    assert (ungated["default_value"], ungated["choices"]) == ("'false'", "true_or_false")
     assert all("description" in {keyword.arg for keyword in call.keywords} for call in calls)
     import argparse
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bridge.command import JointCommand
 from bridge.guards import ACTION_GUARDS, INPUT_GUARDS
 from bridge.reading import Inputs
-from bridge.safety import ACTIVE, TRANSITIONS, Event, Mode, SafetyLimitError, SafetyLimits
+from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, Mode, SafetyLimitError, SafetyLimits
 from policies.file import GoldenMismatchError, PolicyFile, PolicyFileError
 from tests.bridge_helpers import MS, Driver
 from tests.make_policy import go1_spec, make_policy
@@ -206,16 +206,30 @@ def test_policy_entry_is_refused(path: Path, change: Callable[[Inputs], None], r
 
 
 def test_nothing_leaves_zero_torque_before_arming(path: Path) -> None:
-    driver = Driver(path)
-    driver.controller.mode, driver.controller._armed = Mode.ZERO_TORQUE, False
+    driver = Driver(path, armed=False)
     command = driver.tick(None, Event.STAND)
     assert driver.controller.mode is Mode.ZERO_TORQUE
     assert not command.drives
     assert not command.kd.any()
-    for event, mode in ((Event.ESTOP, Mode.FAULT), (Event.RESET, Mode.DAMPING), (Event.STAND, Mode.DAMPING), (Event.START, Mode.DAMPING)):
+    asked = ((Event.ESTOP, Mode.FAULT), (Event.STAND, Mode.FAULT), *((event, Mode.ZERO_TORQUE) for event in (Event.RESET, *OPERATOR[:3])))
+    for event, mode in asked:
         assert not driver.tick(None, event).drives  # an emergency stop and its reset are no way around the golden run
         assert driver.controller.mode is mode
     assert driver.controller.refusal(Event.STAND) == "the policy file is not verified"
+    driver.controller.fail(RuntimeError("x"))  # nor is a latched fault, whatever comes in one tick
+    driver.tick(None, Event.ESTOP, Event.RESET, Event.STAND, Event.START)
+    assert driver.controller.mode is Mode.ZERO_TORQUE
+    driver.controller.arm()
+    driver.reach(Mode.POLICY)
+
+
+def test_a_fault_before_arming_is_reset_to_damping_once_armed(path: Path) -> None:
+    driver = Driver(path, armed=False)
+    driver.tick(None, Event.ESTOP)
+    driver.controller.arm()
+    assert driver.controller.mode is Mode.FAULT
+    driver.tick(None, Event.RESET)
+    assert driver.controller.mode is Mode.DAMPING
 
 
 def test_golden_mismatch_and_bad_files_never_arm(path: Path, tmp_path: Path) -> None:
@@ -241,7 +255,8 @@ def test_unknown_limits_are_refused() -> None:
 def test_the_table_leaves_policy_only_to_damping_or_fault() -> None:
     assert {after for (mode, _), after in TRANSITIONS.items() if mode is Mode.POLICY} == {Mode.DAMPING, Mode.FAULT}
     assert {after for (mode, _), after in TRANSITIONS.items() if mode is Mode.FAULT} == {Mode.DAMPING, Mode.FAULT}
-    assert all(TRANSITIONS[mode, Event.ESTOP] is Mode.FAULT for mode in Mode)
+    assert all(table[mode, Event.ESTOP] is Mode.FAULT for mode in Mode for table in (TRANSITIONS, UNARMED))
+    assert set(UNARMED.values()) == {Mode.ZERO_TORQUE, Mode.FAULT}
 
 
 def assert_within_limits(driver: Driver, command: JointCommand, inputs: Inputs) -> None:
@@ -280,6 +295,15 @@ STEP = st.tuples(
     st.integers(1, 60),
 )
 OPERATOR = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(STEP, min_size=1, max_size=30))
+def test_no_input_moves_a_robot_before_arming(path: Path, steps: list[Any]) -> None:
+    driver = Driver(path, {"stand_s": 0.02, "gain_ramp_s": 0.02}, armed=False)
+    for requests, change, _, late_s, _ in steps:
+        assert not driver.tick(change, *(event for event in requests if event in OPERATOR), late_s=late_s).drives
+        assert driver.controller.mode in (Mode.ZERO_TORQUE, Mode.FAULT)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -32,10 +32,12 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     args.policy = find_policy(args.policy)
     if args.simulate and args.transport != "ros2":
         raise UsageError("--simulate starts a ROS 2 robot; with --transport sim the robot is already simulated")
-    if args.mjcf is None and (args.simulate or args.transport == "sim"):
-        args.mjcf = bundled_mjcf(PolicyFile(args.policy).spec.robot.name)
-    args.ungated = args.ungated or args.simulate  # the gate guards real robots
     try:
+        policy = PolicyFile(args.policy)
+        if args.mjcf is None and (args.simulate or args.transport == "sim"):
+            args.mjcf = bundled_mjcf(policy.spec.robot.name)
+        if args.simulate and not args.ungated:
+            deploy.check_gate(policy, args)  # before a robot is started in vain
         with simulated_robot(args) if args.simulate else contextlib.nullcontext():
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
     except deploy.USER_ERRORS as error:
