@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from envs.velocity import VelocityEnv
+    from envs.vec_env import VecEnv
 
 Mirror = tuple[torch.Tensor, torch.Tensor]
 """Permutation (n,) and sign (n,): mirrored = x[..., permutation] * sign."""
@@ -25,11 +25,11 @@ def joint_mirror(joints: tuple[str, ...]) -> tuple[list[int], list[float]]:
     return permutation, [-1.0 if "_hip_" in name else 1.0 for name in joints]
 
 
-def velocity_mirror(env: VelocityEnv) -> dict[str, Mirror]:
+def velocity_mirror(env: VecEnv) -> dict[str, Mirror]:
     """The reflections of `policy`, `privileged` and `action` vectors of a velocity task."""
     joint_permutation, joint_sign = joint_mirror(env.robot.joints)
     feet = list(env.robot.feet)
-    foot_permutation = [feet.index({"R": "L", "L": "R"}[name[1]].join([name[0], ""])) for name in feet]
+    foot_permutation = [feet.index(name[0] + {"R": "L", "L": "R"}[name[1]]) for name in feet]
     keep = ([0], [1.0])
     vector = ([0, 1, 2], [1.0, -1.0, 1.0])
     spin = ([0, 1, 2], [-1.0, 1.0, -1.0])

@@ -21,6 +21,7 @@ from envs.engines import make_engine
 from envs.physics import Engine
 from envs.randomization import FieldRandomizer, RandomizationCfg, Range
 from envs.robots.robot import Robot
+from envs.symmetry import Mirror
 from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
@@ -198,6 +199,10 @@ class VecEnv(ABC):
     def task_metrics(self) -> dict[str, float]:
         """Figures of the present step that people read, means over worlds."""
         return {}
+
+    def mirror(self) -> dict[str, Mirror] | None:
+        """Left-right reflection of `policy`, `privileged` and `action` vectors; None for a task without that symmetry."""
+        return None
 
     def update_timers(self) -> None:  # noqa: B027 (a hook that some tasks leave empty)
         """Called each step before the rewards, for what the task counts."""

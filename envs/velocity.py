@@ -12,6 +12,7 @@ import torch
 from envs.physics import sensor_slice
 from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
+from envs.symmetry import Mirror, velocity_mirror
 from envs.vec_env import EnvCfg, VecEnv, uniform
 from policies.observation import projected_gravity
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
@@ -273,10 +274,7 @@ class VelocityEnv(VecEnv):
         contact = self.foot_contact.float()
         return torch.cat([self.velocity_b, height, contact, self.foot_height, self.air_time_s, self.randomizer.privileged()], dim=1)
 
-    def mirror(self) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-        """Left-right reflection as (permutation, sign) of `policy`, `privileged` and `action` vectors."""
-        from envs.symmetry import velocity_mirror
-
+    def mirror(self) -> dict[str, Mirror]:
         return velocity_mirror(self)
 
 

@@ -43,7 +43,7 @@ class TeacherTrainer:
         self.env.episode_steps[:] = spread
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
         self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std).to(device)
-        mirror = self.env.mirror() if hasattr(self.env, "mirror") and teacher.ppo.mirror else None
+        mirror = self.env.mirror() if teacher.ppo.mirror else None
         self._mirror = None if mirror is None else mirror["privileged"]
         self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror)
         self._rollout = Rollout(teacher.ppo.rollout_steps, self.env.num_worlds, size, joints, device)
