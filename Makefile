@@ -11,6 +11,7 @@ TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 # Rendering without a screen; ROS 2 stays on this computer, away from robots and from other people's tests.
 export MUJOCO_GL ?= egl
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
+export CYCLONEDDS_URI ?= $(shell $(PYTHON) -c 'from bridge.isolation import LOOPBACK_CYCLONE; print(LOOPBACK_CYCLONE)')
 ifndef ROS_DOMAIN_ID
 export ROS_DOMAIN_ID := $(shell $(PYTHON) -c 'import random; print(random.randint(1, 100))')
 endif
