@@ -290,6 +290,35 @@ def test_with_symmetric_statistics_clipped_values_are_mirrored_too() -> None:
     torch.testing.assert_close(observations[len(raw) :], normalizer(raw[:, permutation] * sign), rtol=1e-3, atol=2e-3)
 
 
+def test_a_mirrored_sample_is_weighed_by_the_probability_it_was_drawn_with() -> None:
+    """ratio = pi(mirrored action | mirrored state) / pi_old(action | state), and not to pi_old of the mirrored pair, which would be one."""
+    ppo, normalizer, raw, mirror = mirrored_ppo(symmetric=True)
+    policy = ppo.policy
+    torch.nn.init.normal_(policy.actor[-1].weight, std=0.1, generator=torch.Generator().manual_seed(1))  # lopsided
+    cfg = PpoCfg(epochs=1, minibatches=1, learning_rate=0.0, target_kl=0.0, entropy=0.0, value_weight=0.0)
+    ppo = Ppo(cfg, policy, torch.Generator().manual_seed(3), mirror)
+    draw = torch.Generator().manual_seed(2)
+    rollout = Rollout(12, 8, raw.shape[1], 12, torch.device("cpu"))
+    with torch.no_grad():
+        rollout.observation[:] = normalizer(raw).view(12, 8, -1)
+        rollout.mean[:] = policy.actor(rollout.observation)
+        rollout.action[:] = policy.distribution.sample(rollout.mean, draw)
+        rollout.log_prob[:] = policy.distribution.log_prob(rollout.mean, rollout.action)
+        rollout.advantage = torch.randn(12, 8, generator=draw)
+        observation, action = ppo._with_mirrored(rollout.observation.flatten(0, 1), rollout.action.flatten(0, 1))
+        now = policy.distribution.log_prob(policy.actor(observation), action).numpy()
+    again = torch.Generator().manual_seed(3)
+    order = torch.randperm(96, generator=again).numpy()
+    seen = order + 96 * torch.randint(0, 2, (96,), generator=again).numpy()
+    ratio = np.exp(now[seen] - rollout.log_prob.flatten().numpy()[order])
+    assert np.abs(ratio[seen >= 96] - 1).mean() > 0.1
+    np.testing.assert_allclose(ratio[seen < 96], 1, atol=1e-4)
+    advantage = rollout.advantage.flatten().numpy()[order]
+    surrogate = np.minimum(ratio * advantage, np.clip(ratio, 0.8, 1.2) * advantage)
+    surrogate = np.where(advantage < 0, np.maximum(surrogate, 3 * advantage), surrogate)
+    assert ppo.update(rollout)["policy_loss"] == pytest.approx(-surrogate.mean(), rel=1e-4, abs=1e-6)
+
+
 def test_mirroring_twice_changes_nothing() -> None:
     for permutation, sign in make_env("go1-velocity-flat", tiny_cfg("go1-velocity-flat").env).mirror().values():
         x = torch.randn(5, len(sign))
