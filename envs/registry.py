@@ -11,6 +11,7 @@ from typing import Any
 from envs.reach import ReachCfg, ReachEnv
 from envs.robots.registry import get_robot
 from envs.vec_env import EnvCfg, VecEnv
+from envs.humanoid import humanoid_cfg
 from envs.velocity import VelocityCfg, VelocityEnv
 
 
@@ -45,6 +46,13 @@ TASKS: dict[str, Task] = {
             description="Unitree Go1 follows planar velocity and yaw rate commands on flat ground",
             robot="go1",
             cfg=VelocityCfg(),
+            env=VelocityEnv,
+        ),
+        Task(
+            name="g1-velocity-flat",
+            description="Unitree G1 follows planar velocity and yaw rate commands on flat ground, arms free",
+            robot="g1",
+            cfg=humanoid_cfg(),
             env=VelocityEnv,
         ),
         Task(

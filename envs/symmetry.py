@@ -1,14 +1,17 @@
 """Left-right symmetry of a legged robot: how observations and actions look in a mirror.
 
 A reflection in the x-z plane of the base keeps x and z of vectors and flips y; it flips the x and z of angular velocities and keeps
-y; it swaps left and right legs and flips the hips' abduction. It is a signed permutation, so applying it twice changes nothing.
+y; it swaps left and right limbs. It is a signed permutation, so applying it twice changes nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import mujoco
 import torch
+
+from envs.robots.robot import Robot
 
 if TYPE_CHECKING:
     from envs.vec_env import VecEnv
@@ -17,19 +20,28 @@ Mirror = tuple[torch.Tensor, torch.Tensor]
 """Permutation (n,) and sign (n,): mirrored = x[..., permutation] * sign."""
 
 
-def joint_mirror(joints: tuple[str, ...]) -> tuple[list[int], list[float]]:
-    """Which joint each joint is in the mirror, and its sign: names that begin with the legs' FR, FL, RR, RL are swapped."""
-    swap = {"FR": "FL", "FL": "FR", "RR": "RL", "RL": "RR"}
-    index = {name: i for i, name in enumerate(joints)}
-    permutation = [index[swap[name[:2]] + name[2:]] for name in joints]
-    return permutation, [-1.0 if "_hip_" in name else 1.0 for name in joints]
+def opposite(name: str) -> str:
+    """The name of the same part on the other side: `left_x` and `right_x`, `FL_x` and `FR_x`; parts of the middle keep theirs."""
+    for left, right in (("left", "right"), ("FL", "FR"), ("RL", "RR")):
+        for here, there in ((left, right), (right, left)):
+            if name == here or name.startswith(here + "_"):
+                return there + name[len(here) :]
+    return name
+
+
+def joint_mirror(robot: Robot) -> tuple[list[int], list[float]]:
+    """Which joint each joint is in the mirror, and its sign: a rotation about y stays, one about x or z turns round."""
+    index = {name: i for i, name in enumerate(robot.joints)}
+    model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    axes = [model.jnt_axis[model.joint(name).id] for name in robot.joints]
+    return [index[opposite(name)] for name in robot.joints], [1.0 if abs(axis[1]) > 0.9 else -1.0 for axis in axes]
 
 
 def velocity_mirror(env: VecEnv) -> dict[str, Mirror]:
     """The reflections of `policy`, `privileged` and `action` vectors of a velocity task."""
-    joint_permutation, joint_sign = joint_mirror(env.robot.joints)
+    joint_permutation, joint_sign = joint_mirror(env.robot)
     feet = list(env.robot.feet)
-    foot_permutation = [feet.index(name[0] + {"R": "L", "L": "R"}[name[1]]) for name in feet]
+    foot_permutation = [feet.index(opposite(name)) for name in feet]
     keep = ([0], [1.0])
     vector = ([0, 1, 2], [1.0, -1.0, 1.0])
     spin = ([0, 1, 2], [-1.0, 1.0, -1.0])
@@ -42,7 +54,7 @@ def velocity_mirror(env: VecEnv) -> dict[str, Mirror]:
         "joint_position": joint,
         "joint_velocity": joint,
         "last_action": joint,
-        "clock": ([0, 1], [-1.0, -1.0]),  # half a turn later: the other diagonal pair swings
+        "clock": ([0, 1], [-1.0, -1.0]),  # half a turn later: the other feet swing
     }
     policy = [blocks[term.name] for term in env.spec.observation]
     # order of VelocityEnv.privileged_extras and FieldRandomizer.privileged

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Self
 
+import mujoco
 import torch
 
 from envs.physics import sensor_slice
@@ -52,11 +53,15 @@ class VelocityRewardCfg:
         height: (base height - standing height)^2.
         action_rate: |a_t - a_{t-1}|^2.
         torque: sum of squared torques.
-        gait: exp(-sum over feet of (foot height - reference)^2 / sigma^2), the reference being a trot in time with the clock.
+        gait: exp(-sum over feet of (foot height - reference)^2 / sigma^2), the reference being the robot's gait in time with the clock.
         gait_sigma: scale of that error [m].
+        gait_contact: share of the feet that touch the ground when the gait says so, and only then.
         swing_height: height of the reference at mid-swing [m].
+        swing_share: share of the cycle that a foot swings.
         foot_slip: squared planar speed of loaded feet.
-        pose: squared deviation of the joints from the default pose.
+        foot_tilt: squared sine of the angle between sole and horizontal, over feet; for robots with soles.
+        pose: squared deviation of the joints from the default pose, weighed by the robot's `posture`.
+        joint_velocity: squared speeds of the joints.
         stand_still: absolute deviation from the default pose while the command is zero.
         joint_limit: how far joints are beyond 95 % of their range.
         fall: given once when the episode terminates (not a rate).
@@ -73,9 +78,13 @@ class VelocityRewardCfg:
     torque: float = -0.0002
     gait: float = 2.0
     gait_sigma: float = 0.06
+    gait_contact: float = 0.0
     swing_height: float = 0.07
+    swing_share: float = 0.5
     foot_slip: float = -0.15
+    foot_tilt: float = 0.0
     pose: float = -0.15
+    joint_velocity: float = 0.0
     stand_still: float = -0.2
     joint_limit: float = -1.0
     fall: float = -4.0
@@ -109,7 +118,7 @@ class VelocityCfg(EnvCfg):
     Attributes:
         command: what is asked.
         reward: what is rewarded.
-        clock_hz: rate of the trot, two beats a turn.
+        clock_hz: rate of the gait, in cycles.
         max_tilt: base tilt that ends the episode [rad].
         min_height: base height that ends the episode [m].
     """
@@ -142,14 +151,16 @@ class VelocityEnv(VecEnv):
         super().__init__(cfg, robot, task_name)
         model = self.engine.model
         feet = len(robot.feet)
-        self._touch = slice(sensor_slice(model, f"{robot.feet[0]}_touch").start, sensor_slice(model, f"{robot.feet[-1]}_touch").stop)
-        self._foot_phase = torch.tensor([0.0 if foot in ("FR", "RL") else torch.pi for foot in robot.feet], device=self.device)
-        first, last = robot.feet[0], robot.feet[-1]
-        self._foot_position = slice(sensor_slice(model, f"{first}_position").start, sensor_slice(model, f"{last}_position").stop)
-        self._foot_velocity = slice(sensor_slice(model, f"{first}_velocity").start, sensor_slice(model, f"{last}_velocity").stop)
-        torque_names = [name.removesuffix("_joint") + "_torque" for name in robot.joints]
-        self._torque = slice(sensor_slice(model, torque_names[0]).start, sensor_slice(model, torque_names[-1]).stop)
-        self._foot_radius = float(model.geom(f"{first}_foot").size[0])
+        self._foot_turns = self.tensor(robot.gait)
+        self._touch, self._foot_position, self._foot_velocity = (
+            _run_of_sensors(model, [f"{foot}_{kind}" for foot in robot.feet]) for kind in ("touch", "position", "velocity")
+        )
+        self._has_soles = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, f"{robot.feet[0]}_upright") >= 0
+        if self._has_soles:
+            self._foot_upright = _run_of_sensors(model, [f"{foot}_upright" for foot in robot.feet])
+        self._torque = _run_of_sensors(model, [name.removesuffix("_joint") + "_torque" for name in robot.joints])
+        self._posture = self.tensor(robot.posture or (1.0,) * len(robot.joints))
+        self._grounded_height = grounded_foot_height(model, robot)
         n = self.num_worlds
         self._command_left_s = torch.zeros(n, device=self.device)
         self.air_time_s = torch.zeros(n, feet, device=self.device)
@@ -218,9 +229,11 @@ class VelocityEnv(VecEnv):
         n, feet = self.num_worlds, len(self.robot.feet)
         self.foot_force = data[:, self._touch]
         self.foot_contact = self.foot_force > CONTACT_THRESHOLD
-        self.foot_height = data[:, self._foot_position].reshape(n, feet, 3)[..., 2] - self._foot_radius
+        self.foot_height = data[:, self._foot_position].reshape(n, feet, 3)[..., 2] - self._grounded_height
         self.foot_speed2 = data[:, self._foot_velocity].reshape(n, feet, 3)[..., :2].square().sum(-1)
         self.torque = data[:, self._torque]
+        if self._has_soles:
+            self.foot_tilt2 = data[:, self._foot_upright].reshape(n, feet, 3)[..., :2].square().sum(-1)
 
     def update_timers(self) -> None:
         self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + self.cfg.control_dt)
@@ -241,9 +254,11 @@ class VelocityEnv(VecEnv):
         joints = self.joint_position
         deviation = joints - self.default_pose
         beyond = (joints - self._soft_upper).relu() + (self._soft_lower - joints).relu()
-        swing = torch.sin(self.phase[:, None] + self._foot_phase).relu() * moving[:, None]  # (N, F), 1 at mid-swing
+        turn = torch.remainder(self.phase[:, None] / (2 * torch.pi) + self._foot_turns, 1.0)  # (N, F), a foot swings from 0 to swing_share
+        swing = torch.sin(torch.pi * (turn / w.swing_share).clamp(max=1.0)) * moving[:, None]  # 1 at mid-swing
         gait_error = (self.foot_height - w.swing_height * swing).square().sum(1)
-        return {
+        in_time = (self.foot_contact == (swing <= 0.1)).float().mean(1)
+        terms = {
             "track_velocity": w.track_velocity * torch.exp(-error2 / sigma2),
             "track_yaw_rate": w.track_yaw_rate * torch.exp(-yaw2 / sigma2),
             "vertical_velocity": w.vertical_velocity * self.velocity_b[:, 2].square(),
@@ -253,12 +268,17 @@ class VelocityEnv(VecEnv):
             "action_rate": w.action_rate * (self.action - self.previous_action).square().sum(1),
             "torque": w.torque * self.torque.square().sum(1),
             "gait": w.gait * torch.exp(-gait_error / w.gait_sigma**2),
+            "gait_contact": w.gait_contact * in_time,
             "foot_slip": w.foot_slip * (self.foot_speed2 * self.foot_contact).sum(1),
-            "pose": w.pose * deviation.square().sum(1),
+            "pose": w.pose * (deviation.square() @ self._posture),
+            "joint_velocity": w.joint_velocity * self.joint_velocity.square().sum(1),
             "stand_still": w.stand_still * deviation.abs().sum(1) * (1 - moving),
             "joint_limit": w.joint_limit * beyond.sum(1),
             "fall": w.fall / self.cfg.control_dt * terminated,
         }
+        if self._has_soles:
+            terms["foot_tilt"] = w.foot_tilt * self.foot_tilt2.sum(1)
+        return terms
 
     def task_metrics(self) -> dict[str, float]:
         planar = (self.velocity_b[:, :2] - self.command[:, :2]).norm(dim=1)
@@ -276,6 +296,19 @@ class VelocityEnv(VecEnv):
 
     def mirror(self) -> dict[str, Mirror]:
         return velocity_mirror(self)
+
+
+def _run_of_sensors(model: mujoco.MjModel, names: list[str]) -> slice:
+    """Where sensors that follow each other stand in `sensordata`."""
+    return slice(sensor_slice(model, names[0]).start, sensor_slice(model, names[-1]).stop)
+
+
+def grounded_foot_height(model: mujoco.MjModel, robot: Robot) -> float:
+    """Height of the feet's sites while the robot stands [m]."""
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
+    mujoco.mj_kinematics(model, data)
+    return sum(float(data.site(f"{foot}_foot").xpos[2]) for foot in robot.feet) / len(robot.feet)
 
 
 def rotate_inverse(quat_wxyz: torch.Tensor, vector_w: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,7 @@ class Reference:
 
 
 REFERENCES = {
+    "g1": Reference(package="mjlab", file="asset_zoo/robots/unitree_g1/xmls/g1.xml"),
     "go1": Reference(package="mjlab", file="asset_zoo/robots/unitree_go1/xmls/go1.xml"),
     "panda": Reference(package="robosuite", file="models/assets/robots/panda/robot.xml", prefix="panda_"),
 }

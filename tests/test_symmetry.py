@@ -40,7 +40,7 @@ def reflect(vector: torch.Tensor, mirror: tuple[torch.Tensor, torch.Tensor]) -> 
 
 def reflected_state(env: VelocityEnv, qpos: torch.Tensor, qvel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mirror image of states (n, nq), (n, nv), worked out from the meaning of each number."""
-    permutation, sign = joint_mirror(env.robot.joints)
+    permutation, sign = joint_mirror(env.robot)
     joints = torch.tensor(sign)
     position = torch.cat([qpos[:, :3] * PLANE, qpos[:, 3:7] * QUAT, qpos[:, 7:][:, permutation] * joints], dim=1)
     velocity = torch.cat([qvel[:, :3] * PLANE, qvel[:, 3:6] * SPIN, qvel[:, 6:][:, permutation] * joints], dim=1)
@@ -88,7 +88,7 @@ def start_in_the_mirror(env: VelocityEnv) -> None:
     for name, values in env.randomizer.drawn.items():
         signs = PLANE if name in ("center_of_mass", "gravity") else torch.ones(values.shape[1])
         if values.shape[1] == len(env.robot.joints):
-            values[there] = values[here][:, joint_mirror(env.robot.joints)[0]]
+            values[there] = values[here][:, joint_mirror(env.robot)[0]]
         else:
             values[there] = values[here] * signs
     env.randomizer.load_drawn(env.randomizer.drawn)

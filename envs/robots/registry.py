@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+from envs.robots.g1 import G1
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot
 
-ROBOTS: dict[str, Robot] = {robot.name: robot for robot in (GO1, PANDA)}
+ROBOTS: dict[str, Robot] = {robot.name: robot for robot in (GO1, G1, PANDA)}
 
 
 class UnknownRobotError(KeyError):

@@ -25,7 +25,10 @@ class Robot:
         velocity_limit: [rad/s].
         action_scale: [rad] a unit of action.
         base_body: the body that carries payloads and pushes.
-        feet: names of the feet: geoms and sites `<foot>_foot`, sensors `<foot>_touch`, `<foot>_position`, `<foot>_velocity`.
+        feet: names of the feet: geoms and sites `<foot>_foot`, sensors `<foot>_touch`, `<foot>_position`, `<foot>_velocity`, and
+            `<foot>_upright` (the z axis of the foot in the world) where a foot has a sole.
+        gait: when in the gait's cycle each foot leaves the ground, in turns.
+        posture: how much of the posture reward each joint takes; empty for all alike.
         imu_site: site of the IMU, its axes parallel to the base's; None for a fixed base.
         end_effector_site: site at the tool of an arm, with a `framepos` sensor `end_effector_position`.
         stand_height: height of the base in the default pose [m]; None for a fixed base.
@@ -43,6 +46,8 @@ class Robot:
     action_scale: tuple[float, ...]
     base_body: str
     feet: tuple[str, ...] = ()
+    gait: tuple[float, ...] = ()
+    posture: tuple[float, ...] = ()
     imu_site: str | None = None
     end_effector_site: str | None = None
     stand_height: float | None = None

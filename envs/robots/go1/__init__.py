@@ -46,6 +46,7 @@ GO1 = Robot(
     action_scale=_each_leg(SCALE_HIP, SCALE_HIP, SCALE_KNEE),
     base_body="trunk",
     feet=LEGS,
+    gait=(0.0, 0.5, 0.5, 0.0),
     imu_site="imu",
     stand_height=0.278,
 )

@@ -1,0 +1,116 @@
+"""Unitree G1: 29 joints, 33 kg.
+
+The PD gains follow from each joint's reflected rotor inertia I and a natural frequency of 10 Hz, overdamped (zeta = 2):
+kp = I w^2, kd = 2 zeta I w, w = 2 pi 10 Hz. Rotor inertias and gear ratios are Unitree's; the choice of frequency and damping is that
+of BeyondMimic (Liao et al. 2025, arXiv 2508.08241, section III). A two-stage planetary gear with rotor inertias (r0, r1, r2) and
+ratios (1, g1, g2) reflects I = r0 (g1 g2)^2 + r1 g2^2 + r2. Ankles and waist roll and pitch are driven by two motors in parallel.
+"""
+
+from dataclasses import dataclass
+from math import pi
+from pathlib import Path
+
+from envs.robots.robot import Robot
+
+NATURAL_FREQUENCY = 2 * pi * 10.0  # rad/s
+DAMPING_RATIO = 2.0
+ACTION_AUTHORITY = 0.25  # share of the torque limit that a unit of action asks for at rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motor:
+    """A motor with its gear.
+
+    Attributes:
+        rotor_inertias: of rotor and gear stages (r0, r1, r2) [kg m^2].
+        ratios: of the two stages (g1, g2).
+        effort: limit [N m].
+        velocity: limit [rad/s].
+        count: motors in parallel at the joint.
+    """
+
+    rotor_inertias: tuple[float, float, float]
+    ratios: tuple[float, float]
+    effort: float
+    velocity: float
+    count: int = 1
+
+    @property
+    def armature(self) -> float:
+        """Reflected inertia at the joint [kg m^2]."""
+        (r0, r1, r2), (g1, g2) = self.rotor_inertias, self.ratios
+        return self.count * (r0 * (g1 * g2) ** 2 + r1 * g2**2 + r2)
+
+    @property
+    def kp(self) -> float:
+        return self.armature * NATURAL_FREQUENCY**2
+
+    @property
+    def kd(self) -> float:
+        return 2 * DAMPING_RATIO * self.armature * NATURAL_FREQUENCY
+
+    @property
+    def effort_limit(self) -> float:
+        return self.count * self.effort
+
+    @property
+    def action_scale(self) -> float:
+        return ACTION_AUTHORITY * self.effort_limit / self.kp
+
+
+_5020 = {"rotor_inertias": (0.139e-4, 0.017e-4, 0.169e-4), "ratios": (1 + 46 / 18, 1 + 56 / 16), "effort": 25.0, "velocity": 37.0}
+M5020 = Motor(**_5020)
+TWO_M5020 = Motor(**_5020, count=2)
+M7520_14 = Motor(rotor_inertias=(0.489e-4, 0.098e-4, 0.533e-4), ratios=(4.5, 1 + 48 / 22), effort=88.0, velocity=32.0)
+M7520_22 = Motor(rotor_inertias=(0.489e-4, 0.109e-4, 0.738e-4), ratios=(4.5, 5.0), effort=139.0, velocity=20.0)
+M4010 = Motor(rotor_inertias=(0.068e-4, 0.0, 0.0), ratios=(5.0, 5.0), effort=5.0, velocity=22.0)
+
+
+@dataclass(frozen=True)
+class _Joint:
+    """One joint: its motor, its angle in the default pose [rad], and how much of the posture reward it takes."""
+
+    name: str
+    motor: Motor
+    angle: float = 0.0
+    posture: float = 1.0
+
+
+def _leg(side: str) -> tuple[_Joint, ...]:
+    return (
+        _Joint(f"{side}_hip_pitch_joint", M7520_14, -0.312, 0.1),
+        _Joint(f"{side}_hip_roll_joint", M7520_22),
+        _Joint(f"{side}_hip_yaw_joint", M7520_14),
+        _Joint(f"{side}_knee_joint", M7520_22, 0.669, 0.1),
+        _Joint(f"{side}_ankle_pitch_joint", TWO_M5020, -0.363, 0.1),
+        _Joint(f"{side}_ankle_roll_joint", TWO_M5020),
+    )
+
+
+def _arm(side: str) -> tuple[_Joint, ...]:
+    out = 0.2 if side == "left" else -0.2
+    angles = {"shoulder_pitch": 0.2, "shoulder_roll": out, "shoulder_yaw": 0.0, "elbow": 0.9, "wrist_roll": 0.0}
+    joints = [_Joint(f"{side}_{part}_joint", M5020, angle, 0.0) for part, angle in angles.items()]
+    return (*joints, *(_Joint(f"{side}_wrist_{axis}_joint", M4010, 0.0, 0.0) for axis in ("pitch", "yaw")))
+
+
+_WAIST = (_Joint("waist_yaw_joint", M7520_14), _Joint("waist_roll_joint", TWO_M5020), _Joint("waist_pitch_joint", TWO_M5020))
+_JOINTS = (*_leg("left"), *_leg("right"), *_WAIST, *_arm("left"), *_arm("right"))
+
+G1 = Robot(
+    name="g1",
+    mjcf=Path(__file__).parent / "g1.xml",
+    joints=tuple(joint.name for joint in _JOINTS),
+    default_pose=tuple(joint.angle for joint in _JOINTS),
+    kp=tuple(joint.motor.kp for joint in _JOINTS),
+    kd=tuple(joint.motor.kd for joint in _JOINTS),
+    effort_limit=tuple(joint.motor.effort_limit for joint in _JOINTS),
+    velocity_limit=tuple(joint.motor.velocity for joint in _JOINTS),
+    action_scale=tuple(joint.motor.action_scale for joint in _JOINTS),
+    base_body="pelvis",
+    feet=("left", "right"),
+    gait=(0.0, 0.5),
+    posture=tuple(joint.posture for joint in _JOINTS),
+    imu_site="imu",
+    stand_height=0.757,
+)
