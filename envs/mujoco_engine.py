@@ -95,6 +95,10 @@ class MujocoEngine:
         for name in self._tensors:
             getattr(self, name).numpy()[rows] = self._live[name][rows]
 
+    def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
+        self._live["qpos"][ids.numpy()] = qpos.numpy()
+        self.qpos[ids] = qpos
+
     def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
         self._live["qvel"][ids.numpy()] = qvel.numpy()
         self.qvel[ids] = qvel

@@ -43,6 +43,10 @@ class Engine(Protocol):
         """Put worlds `ids` (n,) into a state (n, nq), (n, nv), forget their past and failure, and make sensordata current."""
         ...
 
+    def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
+        """Overwrite the positions (n, nq) of worlds `ids` in the middle of their lives, e.g. to place an object."""
+        ...
+
     def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
         """Overwrite the velocity (n, nv) of worlds `ids`: a kick."""
         ...

@@ -136,6 +136,11 @@ class PreciseEngine:
         self._failed[worlds] = False
         self._read(worlds)
 
+    def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
+        for world, position in zip(ids.tolist(), qpos.numpy(), strict=True):
+            self.data[world].qpos[:] = position
+        self.qpos[ids] = qpos
+
     def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
         for world, velocity in zip(ids.tolist(), qvel.numpy(), strict=True):
             self.data[world].qvel[:] = velocity

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import mujoco
 import torch
 
 from envs.physics import Engine
@@ -57,6 +58,8 @@ class Range:
 OPERATION = {
     "mass": "scale", "payload": "add", "center_of_mass": "add", "motor_strength": "scale", "kp": "scale", "kd": "scale",
     "joint_offset": "set", "observation_delay_s": "set", "action_delay_s": "set", "push_velocity": "add", "push_interval_s": "set",
+    "link_size": "scale", "restitution": "set", "external_force": "set", "external_force_interval_s": "set",
+    "thrown_mass": "set", "thrown_speed": "set", "throw_interval_s": "set",
 }  # fmt: skip
 """Entries that know one operation only; the others take any."""
 
@@ -67,6 +70,8 @@ class RandomizationCfg:
 
     Attributes:
         friction: sliding friction of the contact geoms, one value a world.
+        restitution: of the contact geoms, the share of the speed that a bounce keeps, one value a world.
+        link_size: factor on the extent of every link and on where its children are attached, one a link.
         mass: mass and inertia of every link, one factor a link.
         payload: mass added to the base body [kg].
         center_of_mass: shift of the base body's centre of mass, each axis [m].
@@ -81,6 +86,11 @@ class RandomizationCfg:
         action_delay_s: time until a new target reaches the motors [s], at most one control step.
         push_velocity: planar velocity added to the base at a push, each axis [m/s].
         push_interval_s: time between pushes [s].
+        external_force: force on the base, each axis of the world [N], held until the next is drawn.
+        external_force_interval_s: how long it is held [s].
+        thrown_mass: of a ball that is thrown at the robot [kg]. It is a body of its own: six more degrees of freedom.
+        thrown_speed: of the ball relative to the robot [m/s].
+        throw_interval_s: time between throws [s].
         noise: factor on the observation noise of every term; 0 for none.
     """
 
@@ -100,6 +110,13 @@ class RandomizationCfg:
     action_delay_s: Range | None = None
     push_velocity: Range | None = None
     push_interval_s: Range | None = None
+    link_size: Range | None = None
+    restitution: Range | None = None
+    external_force: Range | None = None
+    external_force_interval_s: Range | None = None
+    thrown_mass: Range | None = None
+    thrown_speed: Range | None = None
+    throw_interval_s: Range | None = None
     noise: float = 1.0
 
     def __post_init__(self) -> None:
@@ -107,6 +124,16 @@ class RandomizationCfg:
             entry: Range | None = getattr(self, name)
             if entry is not None and entry.operation != operation:
                 raise ValueError(f"{name} has operation {operation!r}, not {entry.operation!r}")
+        for parts in (
+            ("push_velocity", "push_interval_s"),
+            ("external_force", "external_force_interval_s"),
+            ("thrown_mass", "thrown_speed", "throw_interval_s"),
+        ):
+            given = [name for name in parts if getattr(self, name) is not None]
+            if given and len(given) < len(parts):
+                raise ValueError(f"{', '.join(given)} without {', '.join(set(parts) - set(given))}: these go together")
+        if self.restitution is not None and not 0 <= self.restitution.low <= self.restitution.high < 1:
+            raise ValueError(f"restitution must lie between 0 and 1, not {self.restitution.low:g} to {self.restitution.high:g}")
         if self.noise < 0:
             raise ValueError(f"noise must not be negative, is {self.noise:g}")
 
@@ -124,8 +151,8 @@ class FieldRandomizer:
     """
 
     WIDTHS = ("friction", "mass", "payload", "center_of_mass", "motor_strength", "kp", "kd", "joint_damping", "joint_friction",
-              "joint_armature", "gravity")  # fmt: skip
-    NEEDS_SET_CONST = ("mass", "payload", "center_of_mass", "joint_armature")
+              "joint_armature", "gravity", "restitution", "link_size", "thrown_mass")  # fmt: skip
+    NEEDS_SET_CONST = ("mass", "payload", "center_of_mass", "joint_armature", "link_size", "thrown_mass")
 
     def __init__(self, cfg: RandomizationCfg, robot: Robot, engine: Engine, generator: torch.Generator) -> None:
         self._cfg, self._engine, self._generator = cfg, engine, generator
@@ -133,18 +160,27 @@ class FieldRandomizer:
         joints = len(robot.joints)
         self._base = model.body(robot.base_body).id
         self._dofs = torch.tensor([int(model.joint(name).dofadr[0]) for name in robot.joints], device=device)
+        ball = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "thrown_object")
+        self._ball = ball if ball >= 0 else None
         self._contact_geoms = torch.tensor(
             [g for g in range(model.ngeom) if model.geom_bodyid[g] != 0 and model.geom_condim[g] > 1], dtype=torch.long, device=device
         )
         self._nominal = {
             name: torch.tensor(getattr(model, name), dtype=torch.float32, device=device)
             for name in ("geom_friction", "body_mass", "body_inertia", "body_ipos", "body_gravcomp", "actuator_gainprm", "actuator_biasprm",
-                         "actuator_forcerange", "dof_damping", "dof_frictionloss", "dof_armature")
+                         "actuator_forcerange", "dof_damping", "dof_frictionloss", "dof_armature", "geom_solref", "body_pos", "geom_pos",
+                         "geom_size", "geom_rbound", "geom_aabb", "site_pos")
         }  # fmt: skip
         self._nominal["opt.gravity"] = torch.tensor(model.opt.gravity, dtype=torch.float32, device=device)
-        self._compensated = bool(model.body_gravcomp.any())
-        width = {"friction": 1, "mass": model.nbody, "payload": 1, "center_of_mass": 3, "gravity": 3}
-        neutral = {"payload": 0.0, "center_of_mass": 0.0, "gravity": 0.0, "joint_friction": 0.0}
+        self._compensated = bool(model.body_gravcomp[: self._ball].any())
+        self._geom_body, self._site_body, self._parent = (
+            torch.tensor(ids, dtype=torch.long, device=device) for ids in (model.geom_bodyid, model.site_bodyid, model.body_parentid)
+        )
+        width = {"friction": 1, "mass": model.nbody, "payload": 1, "center_of_mass": 3, "gravity": 3, "restitution": 1,
+                 "link_size": model.nbody, "thrown_mass": 1}  # fmt: skip
+        neutral = {"payload": 0.0, "center_of_mass": 0.0, "gravity": 0.0, "joint_friction": 0.0, "restitution": 0.0}
+        if self._ball is not None:
+            neutral["thrown_mass"] = float(model.body_mass[self._ball])
         if cfg.friction is not None and cfg.friction.operation == "set":
             neutral["friction"] = 0.0
         self.drawn = {
@@ -172,7 +208,11 @@ class FieldRandomizer:
                 changed.append(name)
         if {"friction"} & set(changed):
             self._write_friction(ids)
-        if {"mass", "payload", "center_of_mass"} & set(changed):
+        if {"restitution"} & set(changed):
+            self._write_restitution(ids)
+        if {"link_size"} & set(changed):
+            self._write_size(ids)
+        if {"mass", "payload", "center_of_mass", "link_size", "thrown_mass"} & set(changed):
             self._write_inertia(ids)
         if {"motor_strength", "kp", "kd"} & set(changed):
             self._write_motors(ids)
@@ -204,13 +244,36 @@ class FieldRandomizer:
         loaded = mass[:, self._base] + self.drawn["payload"][ids, 0]
         factor[:, self._base] *= loaded / mass[:, self._base]
         mass[:, self._base] = loaded
+        if self._ball is not None:
+            factor[:, self._ball] = self.drawn["thrown_mass"][ids, 0] / self._nominal["body_mass"][self._ball]
+            mass[:, self._ball] = self.drawn["thrown_mass"][ids, 0]
         self._engine.set_field("body_mass", ids, mass)
         self._engine.set_field("body_inertia", ids, inertia * factor[..., None])
         if self._compensated:  # the maker's controller compensates the nominal masses, not the ones that are there
             self._engine.set_field("body_gravcomp", ids, self._rows("body_gravcomp", ids) / factor.clamp(min=1e-6))
-        center = self._rows("body_ipos", ids)
+        center = self._rows("body_ipos", ids) * self.drawn["link_size"][ids][..., None]
         center[:, self._base] += self.drawn["center_of_mass"][ids]
         self._engine.set_field("body_ipos", ids, center)
+
+    def _write_restitution(self, ids: torch.Tensor) -> None:
+        """A contact is a damped spring: of damping ratio z it gives back e = exp(-pi z / sqrt(1 - z^2)) of the speed."""
+        logarithm = -torch.log(self.drawn["restitution"][ids].clamp(min=1e-6))
+        solref = self._rows("geom_solref", ids)
+        solref[:, self._contact_geoms, 1] = logarithm / torch.sqrt(torch.pi**2 + logarithm.square())
+        self._engine.set_field("geom_solref", ids, solref)
+
+    def _write_size(self, ids: torch.Tensor) -> None:
+        """Scale each link about its own frame: its shapes, its sites and where its children hang. Masses stay."""
+        factor = self.drawn["link_size"][ids].clone()
+        factor[:, 0] = 1.0  # the world
+        if self._ball is not None:
+            factor[:, self._ball] = 1.0
+        self.drawn["link_size"][ids] = factor
+        for name, owner in (("body_pos", self._parent), ("geom_pos", self._geom_body), ("geom_size", self._geom_body),
+                            ("geom_rbound", self._geom_body), ("geom_aabb", self._geom_body), ("site_pos", self._site_body)):  # fmt: skip
+            of_owner = factor[:, owner]
+            rows = self._rows(name, ids)
+            self._engine.set_field(name, ids, rows * (of_owner if rows.dim() == 2 else of_owner[..., None]))
 
     def _write_motors(self, ids: torch.Tensor) -> None:
         strength = self.drawn["motor_strength"][ids]
@@ -224,9 +287,10 @@ class FieldRandomizer:
         self._engine.set_field("actuator_forcerange", ids, self._rows("actuator_forcerange", ids) * strength[..., None])
 
     def privileged(self) -> torch.Tensor:
-        """What the worlds drew, (N, P), for a teacher: friction, payload, centre of mass, gravity, and means over links and joints."""
+        """What the worlds drew, (N, P), for a teacher: friction, payload, centre of mass, gravity, restitution, and means over links
+        and joints."""
         if self._privileged is None:
             means = [self.drawn[name].mean(dim=1, keepdim=True) for name in ("mass", "motor_strength", "kp", "joint_damping")]
-            whole = [self.drawn[name] for name in ("friction", "payload", "center_of_mass", "gravity")]
+            whole = [self.drawn[name] for name in ("friction", "payload", "center_of_mass", "gravity", "restitution")]
             self._privileged = torch.cat(whole + means, dim=1)
         return self._privileged

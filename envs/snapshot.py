@@ -15,6 +15,7 @@ def snapshot(env: VecEnv) -> dict[str, Any]:
     return {
         "tensors": tensors,
         "drawn": {name: value.cpu().clone() for name, value in env.randomizer.drawn.items()},
+        "disturbances": env.disturbances.state(),
         "generator": env.generator.get_state(),
         "engine": env.engine.state_dict(),
     }
@@ -33,6 +34,7 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
     for name, value in state["tensors"].items():
         setattr(env, name, value.to(env.device).clone())
     env.randomizer.load_drawn(state["drawn"])
+    env.disturbances.load_state(state["disturbances"])
     env.generator.set_state(state["generator"])
     env.engine.load_state_dict(state["engine"])
     env.update_state()

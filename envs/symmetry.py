@@ -58,7 +58,7 @@ def velocity_mirror(env: VecEnv) -> dict[str, Mirror]:
     }
     policy = [blocks[term.name] for term in env.spec.observation]
     # order of VelocityEnv.privileged_extras and FieldRandomizer.privileged
-    extras = [vector, keep, foot, foot, foot, keep, keep, vector, vector, keep, keep, keep, keep]
+    extras = [vector, keep, foot, foot, foot, keep, keep, vector, vector, keep, keep, keep, keep, keep]
     parts = {"policy": policy, "privileged": policy + extras, "action": [joint]}
     return {name: _join(blocks, env.device) for name, blocks in parts.items()}
 

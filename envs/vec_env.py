@@ -17,6 +17,7 @@ from typing import Literal, Self
 import mujoco
 import torch
 
+from envs.disturbance import Disturbances, add_ball
 from envs.engines import make_engine
 from envs.physics import Engine
 from envs.randomization import FieldRandomizer, RandomizationCfg, Range
@@ -142,9 +143,9 @@ class VecEnv(ABC):
         self.joint_offset = torch.zeros(n, joints, device=self.device)
         self._observation_age = torch.zeros(n, 1, device=self.device)
         self._action_delay = torch.zeros(n, 1, device=self.device)
-        self._push_in_s = torch.full((n,), float("inf"), device=self.device)
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self._everywhere = torch.arange(n, device=self.device)
+        self.disturbances = Disturbances(self)
         self._draw_startup()
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
         self._aging = torch.cat([torch.full((t.dim,), float(t.delay_s > 0), device=self.device) for t in self.spec.observation])
@@ -152,8 +153,15 @@ class VecEnv(ABC):
     # what a task says ------------------------------------------------------------------------------------------------
 
     def build_model(self) -> mujoco.MjModel:
-        """The scene: by default the robot above a floor."""
-        return self.robot.scene().compile()
+        """The scene: the robot, what it stands on, and a ball if one is thrown."""
+        spec = self.build_scene()
+        if self.cfg.randomization.thrown_mass is not None:
+            add_ball(spec)
+        return spec.compile()
+
+    def build_scene(self) -> mujoco.MjSpec:
+        """The robot and what it stands on: by default a floor."""
+        return self.robot.scene()
 
     @property
     @abstractmethod
@@ -314,7 +322,7 @@ class VecEnv(ABC):
             policy, privileged = final_policy.clone(), final_privileged.clone()
             policy[ids], privileged[ids] = self._start_anew(ids)
         self._previous = privileged[:, : self.spec.observation_dim]
-        self._push()
+        self.disturbances.advance(self.cfg.control_dt)
         return Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged)
 
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -348,6 +356,7 @@ class VecEnv(ABC):
     def _reset_worlds(self, ids: torch.Tensor) -> None:
         self.randomizer.reset(ids)
         self._draw(ids, "reset")
+        self.disturbances.reset(ids)
         qpos, qvel = self.reset_worlds(ids)
         self.engine.write_state(ids, qpos, qvel)
         self.episode_steps[ids] = 0
@@ -373,20 +382,6 @@ class VecEnv(ABC):
         ):
             if entry is not None and entry.when == when:
                 buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit
-        if when == "reset" and table.push_interval_s is not None:
-            self._push_in_s[ids] = table.push_interval_s.sample((len(ids),), self.generator)
-
-    def _push(self) -> None:
-        table = self.cfg.randomization
-        if table.push_velocity is None or table.push_interval_s is None or not self.robot.floating_base:
-            return
-        self._push_in_s -= self.cfg.control_dt
-        ids = (self._push_in_s <= 0).nonzero()[:, 0]
-        if len(ids):
-            velocity = self.engine.qvel[ids].clone()
-            velocity[:, :2] += table.push_velocity.sample((len(ids), 2), self.generator)
-            self.engine.set_velocity(ids, velocity)
-            self._push_in_s[ids] = table.push_interval_s.sample((len(ids),), self.generator)
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

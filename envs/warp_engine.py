@@ -199,6 +199,9 @@ class WarpEngine:
     def _forward(self) -> None:
         mjw.forward(self._model, self._data)
 
+    def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
+        self.qpos[ids] = qpos
+
     def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
         self.qvel[ids] = qvel
 

@@ -407,6 +407,83 @@ def pushes_jolt_the_base_at_the_interval():
     assert jumps[5] == pytest.approx(0.4 * math.sqrt(2), rel=1e-4)
 
 
+@effect("external_force", "external_force_interval_s")
+def a_held_force_accelerates_by_force_over_mass():
+    env = go1(external_force=Range(low=20.0, high=60.0, operation="set"), external_force_interval_s=exactly(0.1, "set"))
+    place(env, height=3.0)
+    forces, speeds = [], []
+    for _ in range(15):
+        env.step(torch.zeros(1, 12))
+        forces.append(env.disturbances.force[0].clone())
+        speeds.append(center_of_mass_velocity(env))
+    assert [step for step in range(1, 15) if not torch.equal(forces[step], forces[step - 1])] == [4, 9, 14]  # 0.1 s are 5 steps
+    assert torch.all(forces[0] == 0)
+    mass = env.engine.model.body_mass.sum()
+    np.testing.assert_allclose((speeds[9] - speeds[4]) / 0.1, forces[4] / mass - torch.tensor([0, 0, GRAVITY]), rtol=0.01)
+    env._reset_worlds(torch.tensor([0]))
+    assert torch.all(env.disturbances.force == 0)
+
+
+@effect("thrown_mass", "thrown_speed", "throw_interval_s")
+def a_thrown_ball_hands_over_its_momentum():
+    mass, speed = 0.5, 20.0
+    env = go1(thrown_mass=exactly(mass, "set"), thrown_speed=exactly(speed, "set"), throw_interval_s=exactly(0.03, "set"))
+    place(env, height=3.0)
+    ball = env.engine.model.joint("thrown_object")
+    rows = slice(int(ball.dofadr[0]), int(ball.dofadr[0]) + 3)
+    robot = env.engine.model.body_mass.sum() - env.engine.model.body("thrown_object").mass[0]
+    env.step(torch.zeros(1, 12))
+    assert torch.all(env.engine.qvel[0, rows] == 0)  # it waits, weightless
+    env.disturbances.aim = 0.0
+    env.step(torch.zeros(1, 12))
+    assert float((env.engine.qvel[0, rows] - env.engine.qvel[0, :3])[:2].norm()) == pytest.approx(speed, abs=0.01)
+    ball_before, robot_before = env.engine.qvel[0, rows].numpy().copy(), center_of_mass_velocity(env)
+    env.disturbances.throw_in_s[:] = math.inf
+    for _ in range(5):
+        env.step(torch.zeros(1, 12))
+    given = mass * (ball_before - env.engine.qvel[0, rows].numpy())[:2]
+    taken = robot * (center_of_mass_velocity(env) - robot_before)[:2]
+    assert np.linalg.norm(given) > 0.5 * mass * speed  # it hit
+    np.testing.assert_allclose(taken, given, atol=0.05)
+
+
+@effect("restitution")
+def a_bounce_keeps_its_share_of_the_speed():
+    """The robot, its joints stiff by a large inertia, falls on its feet. At this time step a bounce is exact to a tenth."""
+    for value in (0.0, 0.2, 0.4):
+        env = go1(restitution=exactly(value, "set"))
+        ids, armature = torch.tensor([0]), env.engine.field("dof_armature")
+        armature[:, 6:] = 100.0
+        env.engine.set_field("dof_armature", ids, armature)
+        env.engine.set_const(ids)
+        place(env, height=0.40)
+        speeds = []
+        for _ in range(60):
+            hold(env, DT)
+            speeds.append(float(env.engine.qvel[0, 2]))
+        assert max(speeds) / -min(speeds) == pytest.approx(value, abs=0.1)
+
+
+@effect("link_size")
+def longer_links_stand_higher():
+    heights = []
+    for factor in (0.95, 1.0, 1.05):
+        env = go1(link_size=exactly(factor))
+        place(env, height=0.30 * factor)
+        height = sensor(env, "FR_position")[2]
+        heights.append(float(env.engine.qpos[0, 2]) - height)
+    drop = heights[1]
+    assert heights[0] == pytest.approx(0.95 * drop, rel=1e-4)
+    assert heights[2] == pytest.approx(1.05 * drop, rel=1e-4)
+    tall = go1(link_size=exactly(1.05))
+    place(tall, height=0.30)
+    hold(tall, 1.0)
+    short = go1(link_size=exactly(0.95))
+    place(short, height=0.30)
+    hold(short, 1.0)
+    assert float(tall.engine.qpos[0, 2]) > float(short.engine.qpos[0, 2]) + 0.015
+
+
 # the table as a whole ------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ import torch
 
 from envs.randomization import without_randomization
 from envs.registry import TASKS, make_env
-from envs.symmetry import joint_mirror
+from envs.symmetry import joint_mirror, opposite
 from envs.velocity import VelocityEnv
 
 WORLDS = 8  # the first half, and their reflections
@@ -16,7 +16,7 @@ HALF = WORLDS // 2
 PLANE = torch.tensor([1.0, -1.0, 1.0])  # a vector in the mirror
 SPIN = torch.tensor([-1.0, 1.0, -1.0])  # an angular velocity in the mirror
 QUAT = torch.tensor([1.0, -1.0, 1.0, -1.0])  # an attitude (w, x, y, z) in the mirror
-FIELDS = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "geom_friction", "dof_damping", "dof_armature", "actuator_gainprm",
+FIELDS = ("body_pos", "body_quat", "body_mass", "body_inertia", "body_ipos", "body_iquat", "geom_friction", "dof_damping", "dof_armature", "actuator_gainprm",
           "actuator_biasprm", "actuator_forcerange")  # fmt: skip
 
 
@@ -47,29 +47,23 @@ def reflected_state(env: VelocityEnv, qpos: torch.Tensor, qvel: torch.Tensor) ->
     return position, velocity
 
 
-def other_side(name: str) -> str:
-    """The name of an object's reflection: FR_calf is FL_calf's."""
-    swap = {"FR": "FL", "FL": "FR", "RR": "RL", "RL": "RR"}
-    return swap.get(name[:2], name[:2]) + name[2:]
-
-
 def reflect_bodies(env: VelocityEnv) -> None:
     """Make the second half of the worlds mirror images of the first, mass by mass: the real robot is not quite symmetric."""
     engine, model = env.engine, env.engine.model
     here, there = torch.arange(HALF), torch.arange(HALF, WORLDS)
-    bodies = [model.body(other_side(model.body(i).name)).id for i in range(model.nbody)]
-    joints = [model.joint(other_side(model.joint(int(model.dof_jntid[i])).name)) for i in range(model.nv)]
+    bodies = [model.body(opposite(model.body(i).name)).id for i in range(model.nbody)]
+    joints = [model.joint(opposite(model.joint(int(model.dof_jntid[i])).name)) for i in range(model.nv)]
     dofs = [int(joint.dofadr[0]) + i - int(model.joint(int(model.dof_jntid[i])).dofadr[0]) for i, joint in enumerate(joints)]
-    motors = [model.actuator(other_side(model.actuator(i).name)).id for i in range(model.nu)]
+    motors = [model.actuator(opposite(model.actuator(i).name)).id for i in range(model.nu)]
     names = [model.geom(i).name for i in range(model.ngeom)]
-    geoms = [names.index(other_side(name)) for name in names]
+    geoms = [names.index(opposite(name)) for name in names]
     for name in FIELDS:
         values = engine.field(name)[here]
         order = {"body": bodies, "geom": geoms, "dof_": dofs, "actu": motors}[name[:4]]
         values = values[:, order]
-        if name == "body_ipos":
+        if name in ("body_pos", "body_ipos"):
             values = values * PLANE
-        if name == "body_iquat":
+        if name in ("body_quat", "body_iquat"):
             values = values * QUAT
         engine.set_field(name, there, values)
     engine.set_field("opt.gravity", there, engine.field("opt.gravity")[here] * PLANE)
@@ -158,7 +152,9 @@ def test_the_reflected_robot_sees_the_reflected_world(task):
 def test_reflection_holds_with_randomized_worlds(task):
     """What the teacher knows of its world is reflected too: centre of mass, gravity, friction, payload, gains."""
     table = TASKS[task].cfg.randomization
-    off = dict.fromkeys(("joint_offset", "observation_delay_s", "action_delay_s", "push_velocity", "push_interval_s"))
+    names = ("joint_offset", "observation_delay_s", "action_delay_s", "push_velocity", "push_interval_s", "external_force",
+             "external_force_interval_s", "thrown_mass", "thrown_speed", "throw_interval_s")  # fmt: skip
+    off = dict.fromkeys(names)
     env = make(task, randomization=dataclasses.replace(table, noise=0.0, **off))
     env.reset()
     reflect_bodies(env)
@@ -196,7 +192,6 @@ def test_the_clock_in_the_mirror_is_half_a_turn_later(task):
     seen[:, clock:] = torch.tensor(np.stack([np.sin(phase), np.cos(phase)], axis=1))
     later = (seen[:, permutation] * sign)[:, clock:]
     np.testing.assert_allclose(later, np.stack([np.sin(phase + np.pi), np.cos(phase + np.pi)], axis=1), atol=1e-6)
-    feet = {name: float(angle) for name, angle in zip(env.robot.feet, env._foot_phase, strict=True)}
-    for foot, angle in feet.items():  # then the reflected foot is where this one was
-        assert np.sin(angle) == pytest.approx(np.sin(feet[other_side(foot)] + np.pi), abs=1e-6)
-        assert np.cos(angle) == pytest.approx(np.cos(feet[other_side(foot)] + np.pi), abs=1e-6)
+    turns = dict(zip(env.robot.feet, env.robot.gait, strict=True))
+    for foot, turn in turns.items():  # then the reflected foot is where this one was
+        assert (turns[opposite(foot)] + 0.5) % 1.0 == turn
