@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from itertools import pairwise
 
@@ -116,18 +117,64 @@ class Gaussian(nn.Module):
         return mean + noise * self.log_std.exp()
 
 
+class Fold(nn.Module):
+    """Halves a symmetric world: what happens in the second half of the gait's cycle is looked at in the mirror.
+
+    In the mirror the clock is half a cycle earlier, so a policy behind a fold sees the first half-cycle alone, and is exactly symmetric:
+    pi(M s) = M pi(s). It costs nothing, and each step teaches both sides.
+    """
+
+    permutation: torch.Tensor
+    sign: torch.Tensor
+    action_permutation: torch.Tensor
+    action_sign: torch.Tensor
+
+    def __init__(self, observation: tuple[torch.Tensor, torch.Tensor], action: tuple[torch.Tensor, torch.Tensor], clock: int) -> None:
+        """Make one.
+
+        Args:
+            observation, action: mirrors (permutation, sign) of observations (P) and actions (J).
+            clock: index of the sine of the gait's phase in an observation.
+        """
+        super().__init__()
+        self.register_buffer("permutation", observation[0])
+        self.register_buffer("sign", observation[1])
+        self.register_buffer("action_permutation", action[0])
+        self.register_buffer("action_sign", action[1])
+        self.register_buffer("clock", torch.tensor(clock))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Folded observations (..., P), and which of them were mirrored (..., 1) bool."""
+        mirrored = x[..., self.clock, None] < 0  # pyright: ignore
+        return torch.where(mirrored, x[..., self.permutation] * self.sign, x), mirrored
+
+    def unfold(self, action: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
+        """Actions (..., J) back in the world."""
+        return torch.where(mirrored, action[..., self.action_permutation] * self.action_sign, action)
+
+    @staticmethod
+    def placeholder(observation: int, action: int) -> Fold:
+        """A fold of these sizes, to load a state into."""
+        one = torch.ones(observation), torch.ones(action)
+        return Fold((torch.arange(observation), one[0]), (torch.arange(action), one[1]), 0)
+
+
 class TeacherPolicy(nn.Module):
-    """Actor and critic on privileged state, sharing its normaliser.
+    """Actor and critic on privileged state, sharing its normaliser, behind a fold where the task is symmetric.
 
     Attributes:
-        normalizer: of the privileged observation, P.
+        normalizer: of the (folded) privileged observation, P.
         actor: P -> J.
         critic: P -> 1.
         distribution: over actions.
+        fold: or None.
     """
 
-    def __init__(self, privileged_dim: int, action_dim: int, hidden: tuple[int, ...], initial_std: float) -> None:
+    def __init__(
+        self, privileged_dim: int, action_dim: int, hidden: tuple[int, ...], initial_std: float, fold: Fold | None = None
+    ) -> None:
         super().__init__()
+        self.fold = fold
         self.normalizer = Normalizer(privileged_dim)
         self.actor = mlp((privileged_dim, *hidden, action_dim), gain=0.01)
         self.critic = mlp((privileged_dim, *hidden, 1), gain=0.01)
@@ -135,8 +182,25 @@ class TeacherPolicy(nn.Module):
 
     def act(self, privileged: torch.Tensor) -> torch.Tensor:
         """Mean action (N, J) of raw privileged observations (N, P)."""
-        return self.actor(self.normalizer(privileged))
+        if self.fold is None:
+            return self.actor(self.normalizer(privileged))
+        folded, mirrored = self.fold(privileged)
+        return self.fold.unfold(self.actor(self.normalizer(folded)), mirrored)
 
     def value(self, privileged: torch.Tensor) -> torch.Tensor:
         """Value (N,) of raw privileged observations."""
-        return self.critic(self.normalizer(privileged)).squeeze(-1)
+        folded = privileged if self.fold is None else self.fold(privileged)[0]
+        return self.critic(self.normalizer(folded)).squeeze(-1)
+
+    @torch.no_grad()
+    def world_statistics(self) -> Normalizer:
+        """Mean and variance of unfolded observations: half of them are as the normaliser saw them, half mirrored."""
+        if self.fold is None:
+            return self.normalizer
+        seen, permutation, sign = self.normalizer, self.fold.permutation, self.fold.sign
+        whole = copy.deepcopy(seen)
+        mirrored = seen.mean[permutation] * sign
+        whole.mean.copy_((seen.mean + mirrored) / 2)
+        whole.var.copy_((seen.var + seen.var[permutation]) / 2 + ((seen.mean - mirrored) / 2).square())
+        whole._freeze()
+        return whole

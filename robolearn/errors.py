@@ -27,6 +27,7 @@ EXTRA_OF_MODULE = {
     **dict.fromkeys(("rclpy", "rosidl_runtime_py", "rpyutils", "sensor_msgs", "trajectory_msgs", "std_msgs", "std_srvs"), "ros"),
     **dict.fromkeys(("diagnostic_msgs", "geometry_msgs", "builtin_interfaces", "rcl_interfaces"), "ros"),
     **dict.fromkeys(("mujoco_warp", "warp"), "warp"),
+    **dict.fromkeys(("pydrake",), "drake"),
     **dict.fromkeys(("stable_baselines3",), "sb3"),
     **dict.fromkeys(("viser", "mjviser"), "view"),
     **dict.fromkeys(("pytest", "hypothesis"), "dev"),

@@ -7,6 +7,7 @@ allocated once, and the optimiser is fused. Simulation runs with one torch threa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
@@ -30,7 +31,8 @@ class PpoCfg:
         entropy: weight of the entropy bonus.
         value_weight: weight of the value loss.
         max_grad_norm: gradient clipping.
-        mirror: train on a random half of each minibatch as seen in the mirror, where the task has a symmetry.
+        symmetry: what a task's left-right symmetry is used for: `fold` makes the teacher exactly symmetric (`policies.networks.Fold`, needs
+            a gait clock), `samples` trains on a random half of each minibatch as seen in the mirror, `none`.
     """
 
     rollout_steps: int = 24
@@ -44,7 +46,7 @@ class PpoCfg:
     entropy: float = 0.005
     value_weight: float = 1.0
     max_grad_norm: float = 1.0
-    mirror: bool = True
+    symmetry: Literal["none", "samples", "fold"] = "samples"
 
     def __post_init__(self) -> None:
         for name in ("rollout_steps", "epochs", "minibatches"):
@@ -140,7 +142,7 @@ class Ppo:
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self._parameters, lr=cfg.learning_rate, fused=True)
         self.learning_rate = cfg.learning_rate
-        self._mirror = mirror if cfg.mirror else None
+        self._mirror = mirror if cfg.symmetry == "samples" else None
 
     def update(self, rollout: Rollout) -> dict[str, float]:
         """Improve the policy on a finished rollout of normalised observations. Returns means of losses and figures."""

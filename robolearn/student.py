@@ -38,10 +38,12 @@ class StudentPolicy(nn.Module):
         self.distribution = Gaussian(action_dim, initial_std)
         self.critic = copy.deepcopy(teacher.critic).requires_grad_(True)
         self.critic_normalizer = copy.deepcopy(teacher.normalizer)
+        self.critic_fold = copy.deepcopy(teacher.fold)
 
     def value(self, privileged: torch.Tensor) -> torch.Tensor:
         """Value (...) of privileged observations (..., P)."""
-        return self.critic(self.critic_normalizer(privileged)).squeeze(-1)
+        folded = privileged if self.critic_fold is None else self.critic_fold(privileged)[0]
+        return self.critic(self.critic_normalizer(folded)).squeeze(-1)
 
 
 def imitation_weight(cfg: ImitationCfg, progress: float) -> float:
@@ -74,7 +76,7 @@ class StudentTrainer:
         actor = Transformer(spec.observation_dim, spec.action_dim, student.network)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
         # cached keys and values stay what they were
-        actor.normalizer.copy_head(teacher.normalizer)
+        actor.normalizer.copy_head(teacher.world_statistics())
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
         self._parameters = list(self.policy.parameters())
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)

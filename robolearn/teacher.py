@@ -8,7 +8,9 @@ import torch
 
 from envs.registry import make_env
 from envs.snapshot import restore, snapshot
-from policies.networks import TeacherPolicy
+from envs.symmetry import Mirror
+from envs.vec_env import VecEnv
+from policies.networks import Fold, TeacherPolicy
 from robolearn.errors import UserError
 from robolearn.ppo import Ppo, Rollout
 from robolearn.schema import TrainCfg
@@ -42,9 +44,10 @@ class TeacherTrainer:
         spread = torch.randint(0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device)
         self.env.episode_steps[:] = spread
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
-        self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std).to(device)
-        mirror = self.env.mirror() if teacher.ppo.mirror else None
-        self._mirror = None if mirror is None else mirror["privileged"]
+        mirror = self.env.mirror() if teacher.ppo.symmetry != "none" else None
+        fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
+        self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
+        self._mirror = None if mirror is None or fold is not None else mirror["privileged"]
         self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror)
         self._rollout = Rollout(teacher.ppo.rollout_steps, self.env.num_worlds, size, joints, device)
         self._raw = torch.zeros_like(self._rollout.observation)
@@ -73,12 +76,13 @@ class TeacherTrainer:
         falls = 0
         self._threads.simulating()
         for t in range(len(rollout.reward)):
-            self._raw[t] = self._privileged
-            x = policy.normalizer(self._privileged)
+            seen, mirrored = (self._privileged, None) if policy.fold is None else policy.fold(self._privileged)
+            self._raw[t] = seen
+            x = policy.normalizer(seen)
             mean = policy.actor(x)
             action = policy.distribution.sample(mean, self.generator)
             rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
-            step = env.step(action)
+            step = env.step(action if mirrored is None else policy.fold.unfold(action, mirrored))  # pyright: ignore
             self._privileged = step.privileged
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
             ids = step.truncated.nonzero()[:, 0]
@@ -122,11 +126,26 @@ class TeacherTrainer:
         restore(self.env, state["env"])
 
 
+def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:
+    """The fold of a task.
+
+    Raises:
+        UserError: the task's policy sees no clock.
+    """
+    at = 0
+    for term in env.spec.observation:
+        if term.name == "clock":
+            return Fold(mirror["privileged"], mirror["action"], at)
+        at += term.dim
+    raise UserError(f"task {env.task_name} has no gait clock: teacher.ppo.symmetry can be 'samples' or 'none', not 'fold'")
+
+
 def load_teacher(state: dict[str, Any], cfg: TrainCfg) -> TeacherPolicy:
     """The teacher of a checkpoint, ready to act."""
     weights = state["policy"]
     size, joints = len(weights["normalizer.mean"]), len(weights["distribution.log_std"])
-    policy = TeacherPolicy(size, joints, cfg.teacher.hidden, cfg.teacher.initial_std)
+    fold = Fold.placeholder(size, joints) if "fold.permutation" in weights else None
+    policy = TeacherPolicy(size, joints, cfg.teacher.hidden, cfg.teacher.initial_std, fold)
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:

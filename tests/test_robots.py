@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.robots import go1, panda
+from envs.robots import g1, go1, panda
+from envs.robots.g1 import G1
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.registry import ROBOTS, UnknownRobotError, get_robot
@@ -22,15 +23,36 @@ GO1_ROTOR, GO1_FOOT = 0.089, 0.06
 GO1_MASS = 5.204 + 4 * ((0.591 + GO1_ROTOR) + (0.92 + GO1_ROTOR) + (0.135862 + GO1_FOOT))
 PANDA_MASS = 4 + 3 + 3 + 2 + 2 + 2 + 1.5 + 0.5 + 0.5  # franka_ros URDF's approximations, and the hand
 
-PUBLISHED_MASS = {"go1": GO1_MASS, "panda": PANDA_MASS}
+G1_LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
+G1_ARM = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
+G1_MASS = 33.341142  # g1_29dof_rev_1_0, the sum of its links
+
+
+def g1_ranges() -> list[tuple[float, float]]:
+    """Of g1_29dof_rev_1_0; a joint about x of the right side has the left one's range turned round."""
+    leg = [(-2.5307, 2.8798), (-0.5236, 2.9671), (-2.7576, 2.7576), (-0.087267, 2.8798), (-0.87267, 0.5236), (-0.2618, 0.2618)]
+    arm = [(-3.0892, 2.6704), (-1.5882, 2.2515), (-2.618, 2.618), (-1.0472, 2.0944), (-1.97222, 1.97222), (-1.61443, 1.61443),
+           (-1.61443, 1.61443)]  # fmt: skip
+    right = [[(-high, -low) if "roll" in name else (low, high) for name, (low, high) in zip(names, ranges, strict=True)]
+             for names, ranges in ((G1_LEG, leg), (G1_ARM, arm))]  # fmt: skip
+    return [*leg, *right[0], (-2.618, 2.618), (-0.52, 0.52), (-0.52, 0.52), *arm, *right[1]]
+
+
+PUBLISHED_MASS = {"go1": GO1_MASS, "g1": G1_MASS, "panda": PANDA_MASS}
 PUBLISHED_RANGE = {
+    "g1": g1_ranges(),
     "go1": [(-0.863, 0.863), (-0.686, 4.501), (-2.818, -0.888)] * 4,
     "panda": [(-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698), (-2.8973, 2.8973), (-0.0175, 3.7525),
               (-2.8973, 2.8973)],
 }  # fmt: skip
-PUBLISHED_EFFORT = {"go1": [23.7, 23.7, 35.55] * 4, "panda": [87.0] * 4 + [12.0] * 3}
-PUBLISHED_VELOCITY = {"go1": [30.1, 30.1, 20.06] * 4, "panda": [2.175] * 4 + [2.61] * 3}
+G1_LEG_EFFORT, G1_ARM_EFFORT = [88.0, 139.0, 88.0, 139.0, 50.0, 50.0], [25.0] * 5 + [5.0] * 2
+G1_LEG_VELOCITY, G1_ARM_VELOCITY = [32.0, 20.0, 32.0, 20.0, 37.0, 37.0], [37.0] * 5 + [22.0] * 2
+PUBLISHED_EFFORT = {"g1": [*G1_LEG_EFFORT * 2, 88.0, 50.0, 50.0, *G1_ARM_EFFORT * 2], "go1": [23.7, 23.7, 35.55] * 4, "panda": [87.0] * 4 + [12.0] * 3}
+PUBLISHED_VELOCITY = {"g1": [*G1_LEG_VELOCITY * 2, 32.0, 37.0, 37.0, *G1_ARM_VELOCITY * 2], "go1": [30.1, 30.1, 20.06] * 4, "panda": [2.175] * 4 + [2.61] * 3}
 JOINTS = {
+    "g1": [f"{side}_{part}_joint" for side in ("left", "right") for part in G1_LEG]
+    + ["waist_yaw_joint", "waist_roll_joint", "waist_pitch_joint"]
+    + [f"{side}_{part}_joint" for side in ("left", "right") for part in G1_ARM],
     "go1": [f"{leg}_{part}_joint" for leg in ("FR", "FL", "RR", "RL") for part in ("hip", "thigh", "calf")],
     "panda": [f"panda_joint{i}" for i in range(1, 8)],
 }
@@ -56,9 +78,9 @@ def random_pose(model: mujoco.MjModel, robot: Robot, rng: np.random.Generator) -
 
 
 def test_registry():
-    assert list(ROBOTS) == ["go1", "panda"]
+    assert list(ROBOTS) == ["go1", "g1", "panda"]
     assert get_robot("panda") is PANDA
-    with pytest.raises(UnknownRobotError, match=r"^unknown robot 'go2': the robots are go1, panda; did you mean 'go1'\?$"):
+    with pytest.raises(UnknownRobotError, match=r"^unknown robot 'go2': the robots are g1, go1, panda; did you mean 'go1'\?$"):
         get_robot("go2")
     assert all(name == robot.name == robot.mjcf.parent.name for name, robot in ROBOTS.items())
 
@@ -115,6 +137,20 @@ def test_go1_gains_follow_from_reflected_inertia():
     assert 8.0 <= go1.NATURAL_FREQUENCY / (2 * pi) <= 16.0  # Hz
 
 
+def test_g1_gains_follow_from_reflected_inertia():
+    """Motors of the 5020 kind give the 14.25 N m/rad that others derive from the same figures; ankles and waist have two."""
+    model = load(G1)
+    armature = np.array([model.joint(name).armature[0] for name in G1.joints])
+    np.testing.assert_allclose(G1.kp, armature * g1.NATURAL_FREQUENCY**2, rtol=1e-4)
+    np.testing.assert_allclose(G1.kd, 2 * g1.DAMPING_RATIO * armature * g1.NATURAL_FREQUENCY, rtol=1e-4)
+    gains = dict(zip(G1.joints, G1.kp, strict=True))
+    assert gains["left_elbow_joint"] == pytest.approx(14.2506, rel=1e-4)
+    assert gains["left_ankle_pitch_joint"] == pytest.approx(2 * 14.2506, rel=1e-4)
+    assert gains["right_hip_pitch_joint"] == pytest.approx(40.1792, rel=1e-4)
+    assert gains["right_knee_joint"] == pytest.approx(99.0984, rel=1e-4)
+    assert gains["left_wrist_yaw_joint"] == pytest.approx(16.7783, rel=1e-4)
+
+
 def test_panda_damping_is_critical_in_the_default_pose():
     model = load(PANDA)
     data = mujoco.MjData(model)
@@ -159,21 +195,37 @@ def test_named_parts_exist(robot):
 
 
 @EACH
-def test_shapes_are_primitives_that_touch_the_floor_alone(robot):
+def test_shapes_are_primitives_that_touch_the_floor_and_what_is_paired(robot):
     model = load(robot)
     assert model.nmesh == 0
+    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    paired = {frozenset(map(int, ids)) for ids in zip(model.pair_geom1, model.pair_geom2, strict=True)}
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
     for _ in range(50):
         data.qpos = random_pose(model, robot, rng)
         mujoco.mj_forward(model, data)
-        assert data.ncon == 0
+        assert {frozenset(map(int, pair)) for pair in data.contact.geom} <= paired
     scene = robot.scene().compile()
     data = mujoco.MjData(scene)
     mujoco.mj_resetDataKeyframe(scene, data, 0)
     data.qpos[2] -= 0.01 if robot.floating_base else 0.0
     mujoco.mj_forward(scene, data)
     touching = {scene.geom(g).name for pair in data.contact.geom for g in pair} - {"floor"}
-    assert touching == {f"{foot}_foot" for foot in robot.feet}
+    assert {name.removesuffix("_outer") for name in touching} == {f"{foot}_foot" for foot in robot.feet}
+
+
+def test_g1_legs_meet_each_other_and_hands_the_body():
+    model = load(G1)
+    data = mujoco.MjData(model)
+    for angles, expected in (
+        ({"left_hip_roll_joint": -0.18, "right_hip_roll_joint": 0.18}, {"left_foot", "right_foot"}),
+        ({"left_shoulder_roll_joint": -0.6, "left_elbow_joint": 1.9, "left_shoulder_yaw_joint": -0.9}, {"left_hand", "torso"}),
+    ):
+        mujoco.mj_resetDataKeyframe(model, data, 0)
+        for name, angle in angles.items():
+            data.joint(name).qpos = angle
+        mujoco.mj_forward(model, data)
+        assert expected <= {model.geom(g).name for pair in data.contact.geom for g in pair}, angles
 
 
 def test_panda_hand_meets_the_floor():
@@ -189,7 +241,7 @@ def test_panda_hand_meets_the_floor():
 # MuJoCo's soft friction lets loaded feet creep (1 cm/s at first on Go1, whose feet stand wider than its hips), so what the gains hold is
 # measured with the creep taken out; the training settings are allowed the splits that it makes of 5 s.
 @pytest.mark.parametrize(("noslip_iterations", "most_drop", "most_error"), [(5, 0.03, 0.2), (0, 0.05, 0.25)], ids=["no_creep", "training"])
-@EACH
+@pytest.mark.parametrize("robot", (GO1, PANDA), ids=("go1", "panda"))
 def test_stands_for_five_seconds(robot, noslip_iterations, most_drop, most_error, record_property):
     model = robot.scene().compile()
     model.opt.noslip_iterations = noslip_iterations
@@ -218,6 +270,21 @@ def test_stands_for_five_seconds(robot, noslip_iterations, most_drop, most_error
     assert sag < 0.005
     assert error < most_error
     assert np.abs(data.qvel).max() < 0.03  # at rest, not rocking
+
+
+def test_g1_holds_its_pose_when_it_hangs_and_falls_when_nobody_balances_it():
+    """Its ankles are softer than gravity's torque per angle, as the real robot's are: standing is the policy's work."""
+    model = G1.scene().compile()
+    joints = joint_columns(model, G1)
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, 0)
+    for _ in range(round(2.0 / model.opt.timestep)):
+        data.ctrl[:] = G1.default_pose
+        data.qpos[:7], data.qvel[:6] = [0, 0, 2.0, 1, 0, 0, 0], 0.0
+        mujoco.mj_step(model, data)
+    assert abs(data.qpos[joints] - G1.default_pose).max() < 0.15
+    ankles = sum(kp for name, kp in zip(G1.joints, G1.kp, strict=True) if "ankle_pitch" in name)
+    assert ankles < model.body_mass.sum() * 9.81 * 0.68  # N m/rad; the centre of mass stands 0.68 m high
 
 
 def test_panda_sags_under_a_payload_as_its_stiffness_says():
@@ -363,7 +430,7 @@ def test_robot_spec_survives_json_and_carries_the_limits(robot):
     assert again == spec
     assert list(zip(spec.position_lower, spec.position_upper, strict=True)) == PUBLISHED_RANGE[robot.name]
     assert (spec.joint_names, spec.kp, spec.kd, spec.effort_limit) == (robot.joints, robot.kp, robot.kd, robot.effort_limit)
-    assert spec.floating_base == (robot.name == "go1")
+    assert spec.floating_base == (robot.name in ("go1", "g1"))
     assert (spec.imu_frame is None) == (not spec.floating_base)
     for values in (spec.kp, spec.kd, spec.effort_limit, spec.velocity_limit, robot.action_scale):
         assert len(values) == spec.num_joints

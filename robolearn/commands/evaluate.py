@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ ACCEPTS_OVERRIDES = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder or name of a shipped policy")
-    engines = ("mujoco", "precise", "warp", "all")
-    parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco and precise")
+    engines = ("mujoco", "precise", "drake", "warp", "all")
+    parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco, precise, and drake if there")
     parser.add_argument("--seeds", type=int, default=2, help="episodes a command (default: 2)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an episode (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
@@ -44,7 +45,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec)
-    engines = ("mujoco", "precise") if args.engine == "all" else (args.engine,)
+    everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
+    engines = everything if args.engine == "all" else (args.engine,)
     results = [evaluate_file(file, engine, args.seeds, args.seconds, args.seed, env) for engine in engines]
     if args.json:
         first, *others = (result.to_dict() for result in results)
