@@ -54,7 +54,7 @@ $(VENV)/.demo: pyproject.toml setup.py constraints.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml setup.py constraints.txt
-	$(call INSTALL,train$(,)ros$(,)warp$(,)sb3$(,)view$(,)dev)
+	$(call INSTALL,train$(,)ros$(,)warp$(,)drake$(,)sb3$(,)view$(,)dev)
 	@touch $@ $(VENV)/.demo
 
 , := ,

@@ -6,7 +6,7 @@ import mujoco
 
 from envs.physics import Engine, EngineError
 
-ENGINES = ("mujoco", "warp", "precise")
+ENGINES = ("mujoco", "warp", "precise", "drake")
 
 
 def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str = "cpu", num_threads: int = 0) -> Engine:
@@ -17,12 +17,12 @@ def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str =
         model: the nominal model.
         num_worlds: N.
         device: `cpu`, or `cuda` for warp.
-        num_threads: simulation threads of the C engines; 0 means all cores.
+        num_threads: simulation threads of the engines on the CPU; 0 means all cores.
 
     Raises:
-        EngineError: unknown name, or a device that the engine does not have.
+        EngineError: unknown name, a device that the engine does not have, or an engine that is not installed.
     """
-    if name in ("mujoco", "precise") and device != "cpu":
+    if name in ("mujoco", "precise", "drake") and device != "cpu":
         raise EngineError(f"engine {name!r} runs on the cpu, not on {device!r}; valid there: --engine=warp")
     if name == "mujoco":
         from envs.mujoco_engine import MujocoEngine
@@ -32,6 +32,10 @@ def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str =
         from envs.precise_engine import PreciseEngine
 
         return PreciseEngine(model, num_worlds, num_threads)
+    if name == "drake":
+        from envs.drake_engine import DrakeEngine
+
+        return DrakeEngine(model, num_worlds, num_threads)
     if name == "warp":
         from envs.warp_engine import WarpEngine
 

@@ -20,6 +20,7 @@ class MujocoEngine:
     """`mujoco.batch.Batch` behind the `Engine` face; see `envs.physics.Engine`."""
 
     name = "mujoco"
+    switches_controls = False
     _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time", "xfrc_applied")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:

@@ -1,7 +1,8 @@
 """What a physics engine is: N worlds of one model that are stepped together, behind one face.
 
-Tasks talk to `Engine` and to nothing else, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`) or
-the precise single-world gate (`precise_engine`). All tensors are torch float32 on `device`; they are persistent, refreshed in place.
+Tasks talk to `Engine` and to nothing else, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`),
+the precise single-world gate (`precise_engine`) or Drake (`drake_engine`). All tensors are torch float32 on `device`; they are
+persistent, refreshed in place.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ class Engine(Protocol):
     """N worlds of one model.
 
     Attributes:
-        name: `mujoco`, `warp` or `precise`.
+        name: one of `envs.engines.ENGINES`.
+        switches_controls: whether a late target takes over at the nearest physics step; elsewhere old and new are mixed by their shares
+            of the control step, which is one call of the engine.
         model: the nominal model on the host.
         num_worlds: N.
         device: where the tensors live.
@@ -27,6 +30,7 @@ class Engine(Protocol):
     """
 
     name: str
+    switches_controls: bool
     model: mujoco.MjModel
     num_worlds: int
     device: torch.device

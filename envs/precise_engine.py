@@ -55,6 +55,7 @@ class PreciseEngine:
     """
 
     name = "precise"
+    switches_controls = True
     _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
     _TENSORS = ("qpos", "qvel", "sensordata")
 

@@ -47,7 +47,7 @@ class EnvCfg:
     """
 
     num_worlds: int = 1024
-    engine: Literal["mujoco", "warp", "precise"] = "mujoco"
+    engine: Literal["mujoco", "warp", "precise", "drake"] = "mujoco"
     device: str = "cpu"
     num_threads: int = 0
     seed: int = 0
@@ -342,10 +342,10 @@ class VecEnv(ABC):
         """Advance the physics with targets that take effect after each world's delay.
 
         In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of
-        the engine, whose every call copies all worlds in and out. The precise engine switches between them, at the nearest substep.
+        the engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
         """
         new = joint_targets(action, self.target, self.spec, self._constants)
-        if self.engine.name == "precise":
+        if self.engine.switches_controls:
             late = (self._substeps + 0.5 < self._action_delay * self.cfg.decimation)[..., None]  # (N, D, 1)
             ctrl = torch.where(late, self.target[:, None], new[:, None])
         else:

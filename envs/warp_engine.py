@@ -87,6 +87,7 @@ class WarpEngine:
     """
 
     name = "warp"
+    switches_controls = False
     _STATE = ("qpos", "qvel", "act", "ctrl", "qacc_warmstart", "time", "qfrc_applied", "xfrc_applied", "sensordata")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, device: str = "cpu") -> None:

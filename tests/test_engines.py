@@ -23,7 +23,8 @@ def needs_warp(test):
     return pytest.mark.slow(pytest.mark.skipif(not HAS_WARP, reason="needs mujoco-warp")(test))
 
 
-EACH = pytest.mark.parametrize("name", ["mujoco", "precise", WARP])
+DRAKE = pytest.param("drake", marks=pytest.mark.skipif(importlib.util.find_spec("pydrake") is None, reason="needs drake"))
+EACH = pytest.mark.parametrize("name", ["mujoco", "precise", WARP, DRAKE])
 N, D = 4, 4
 DT = 0.005  # s
 ALL = torch.arange(N)
@@ -146,7 +147,7 @@ def test_sensors_belong_to_the_start_of_the_last_substep(name):
     before = engine.qpos[:, 3:7].clone()
     engine.step(controls(engine.model, 1)[0][:, :1])
     lag = (engine.sensordata[:, imu] - before).abs().max()
-    assert float(lag) < 1e-6 if name != "precise" else float(lag) < float((engine.qpos[:, 3:7] - before).abs().max()) + 1e-6
+    assert float(lag) < 1e-6 if not engine.switches_controls else float(lag) < float((engine.qpos[:, 3:7] - before).abs().max()) + 1e-6
 
 
 @EACH
@@ -310,8 +311,8 @@ def test_a_poisoned_world_fails_alone(name, poison: Callable[[Engine, torch.Tens
 
 
 def test_unknown_engines_and_devices_are_named():
-    assert ENGINES == ("mujoco", "warp", "precise")
-    with pytest.raises(EngineError, match=r"unknown engine 'bullet'; valid: mujoco, warp, precise"):
+    assert ENGINES == ("mujoco", "warp", "precise", "drake")
+    with pytest.raises(EngineError, match=r"unknown engine 'bullet'; valid: mujoco, warp, precise, drake"):
         make_engine("bullet", scene(), 1)
     with pytest.raises(EngineError, match=r"engine 'precise' runs on the cpu, not on 'cuda'"):
         make_engine("precise", scene(), 1, "cuda")

@@ -235,15 +235,17 @@ def test_json_on_standard_output_is_all_there_is(standing: Path, capsys: pytest.
     assert result["policy_sha256"] == hashlib.sha256(standing.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("drake", [False, True])
 def test_json_in_a_file_and_a_table_on_the_screen(
-    stands: Evaluation, standing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    drake: bool, stands: Evaluation, standing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("robolearn.evaluate.evaluate_file", lambda file, engine, *rest: dataclasses.replace(stands, engine=engine))
+    monkeypatch.setattr("robolearn.commands.evaluate.find_spec", lambda name: drake or None)
     target = tmp_path / "new" / "result.json"
     assert cli.main(["evaluate", str(standing), "--engine", "all", "--json", str(target)]) == 0
     first = json.loads(target.read_text(encoding="utf-8"))
     results = [first, *first["others"]]
-    assert [result["engine"] for result in results] == ["mujoco", "precise"]
+    assert [result["engine"] for result in results] == ["mujoco", "precise", *["drake"] * drake]
     assert all(result.keys() >= KEYS for result in results)
     table = capsys.readouterr().out
     assert f"{stands.survival:.3f} [" in table
