@@ -109,6 +109,8 @@ def export_student(
     Raises:
         PolicyFileError: ONNX Runtime and torch differ by more than `EXPORT_TOLERANCE` on the golden run.
     """
+    if not isinstance(net, Transformer):
+        raise PolicyFileError(f"only a transformer becomes a policy file, not a {type(net).__name__}: it is there for comparison")
     net = net.cpu().eval()
     mean, std = net.normalizer.mean.tolist(), net.normalizer.std.tolist()
     history = net.cfg.layers * (net.cfg.window - 1) + 1

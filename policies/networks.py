@@ -170,9 +170,7 @@ class TeacherPolicy(nn.Module):
         fold: or None.
     """
 
-    def __init__(
-        self, privileged_dim: int, action_dim: int, hidden: tuple[int, ...], initial_std: float, fold: Fold | None = None
-    ) -> None:
+    def __init__(self, privileged_dim: int, action_dim: int, hidden: tuple[int, ...], initial_std: float, fold: Fold | None = None) -> None:
         super().__init__()
         self.fold = fold
         self.normalizer = Normalizer(privileged_dim)

@@ -141,6 +141,10 @@ class Transformer(nn.Module):
         cache = torch.zeros(cfg.layers, 2, worlds, cfg.window - 1, cfg.width, device=weight.device, dtype=weight.dtype)
         return Memory(cache, torch.full((worlds,), -1.0, device=weight.device))
 
+    def stream(self, memory: Memory) -> Stream:
+        """Go on from a memory step by step, for rollouts."""
+        return Stream(self, memory)
+
     def forward(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
         """Run a chunk.
 
@@ -158,7 +162,7 @@ class Transformer(nn.Module):
     def encode(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
         """As `forward`, but the hidden states (N, T, D) before the action head."""
         t = observation.shape[1]
-        age = _ages(memory.age, t, first)  # (N, T)
+        age = ages(memory.age, t, first)  # (N, T)
         reach = self._reach(age)
         x = self.embed(self.normalizer(observation))
         caches = []
@@ -232,7 +236,7 @@ class Stream:
         return block.after_attention(x, attended)
 
 
-def _ages(before: torch.Tensor, t: int, first: torch.Tensor | None) -> torch.Tensor:
+def ages(before: torch.Tensor, t: int, first: torch.Tensor | None) -> torch.Tensor:
     """Tokens since the start of its episode of every token, (N, T): 0 at a first token."""
     steps = torch.arange(1, t + 1, device=before.device, dtype=before.dtype)
     age = before[:, None] + steps

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from envs.registry import TASKS, get_task
 from envs.vec_env import EnvCfg
-from policies.transformer import TransformerCfg
+from policies.baselines import NetworkCfg
 from robolearn import config
 from robolearn.ppo import PpoCfg
 
@@ -65,7 +65,7 @@ class StudentCfg:
     """
 
     iterations: int = 120
-    network: TransformerCfg = field(default_factory=TransformerCfg)
+    network: NetworkCfg = field(default_factory=NetworkCfg)
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)

@@ -16,8 +16,9 @@ from torch import nn
 
 from envs.registry import make_env
 from envs.snapshot import restore, snapshot
+from policies.baselines import Baseline, make_network
 from policies.networks import Gaussian, TeacherPolicy
-from policies.transformer import Memory, Stream, Transformer
+from policies.transformer import Memory, Transformer
 from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
@@ -32,7 +33,7 @@ class StudentPolicy(nn.Module):
         critic: the teacher's critic with its normaliser, trained on.
     """
 
-    def __init__(self, actor: Transformer, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
+    def __init__(self, actor: Transformer | Baseline, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
         super().__init__()
         self.actor = actor
         self.distribution = Gaussian(action_dim, initial_std)
@@ -73,7 +74,7 @@ class StudentTrainer:
             0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device
         )
         spec = self.env.spec
-        actor = Transformer(spec.observation_dim, spec.action_dim, student.network)
+        actor = make_network(spec.observation_dim, spec.action_dim, student.network)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
         # cached keys and values stay what they were
         actor.normalizer.copy_head(teacher.world_statistics())
@@ -108,7 +109,7 @@ class StudentTrainer:
         env, policy, rollout = self.env, self.policy, self._rollout
         falls = 0
         self._threads.simulating()
-        stream = Stream(policy.actor, self._memory)
+        stream = policy.actor.stream(self._memory)
         for t in range(len(rollout.reward)):
             rollout.observation[t], self._privileged_steps[t], self._first[t] = self._policy_obs, self._privileged, self._is_first
             mean = stream.step(self._policy_obs, self._is_first)
@@ -211,10 +212,10 @@ class StudentTrainer:
         restore(self.env, state["env"])
 
 
-def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer:
+def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer | Baseline:
     """The student of a checkpoint, ready to act."""
     weights = {name.removeprefix("actor."): value for name, value in state["policy"].items() if name.startswith("actor.")}
     joints = len(state["policy"]["distribution.log_std"])
-    actor = Transformer(len(weights["normalizer.mean"]), joints, cfg.student.network)
+    actor = make_network(len(weights["normalizer.mean"]), joints, cfg.student.network)
     actor.load_state_dict(weights)
     return actor.requires_grad_(False)

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
+from envs.registry import make_env
 from policies.networks import Gaussian, Normalizer, TeacherPolicy, mlp
 from robolearn.ppo import gaussian_kl
+from robolearn.teacher import make_fold
 
 
 def uneven_batches(size: int, seed: int) -> list[torch.Tensor]:
@@ -137,3 +139,35 @@ def test_teacher_acts_and_values_on_normalised_state() -> None:
     assert torch.equal(policy.act(x), policy.actor(policy.normalizer(x)))
     assert torch.equal(policy.value(x), policy.critic(policy.normalizer(x))[:, 0])
     assert policy.value(x).shape == (4,)
+
+
+def test_a_fold_makes_a_policy_symmetric_and_sees_half_the_cycle() -> None:
+    """pi(M s) = M pi(s) and V(M s) = V(s) for any weights; what the network sees has the clock in its first half."""
+    env = make_env("g1-velocity-flat", num_worlds=16, num_threads=1)
+    privileged = env.reset()[1]
+    for _ in range(3):
+        privileged = env.step(0.1 * torch.randn(16, 29)).privileged
+    mirror = env.mirror()
+    assert mirror is not None
+    fold = make_fold(env, mirror)
+    phase = torch.linspace(0.1, 6.2, 16)
+    privileged[:, fold.clock], privileged[:, fold.clock + 1] = phase.sin(), phase.cos()
+    permutation, sign = mirror["privileged"]
+    torch.manual_seed(0)
+    policy = TeacherPolicy(privileged.shape[1], 29, (32,), 0.5, fold).requires_grad_(False)
+    torch.nn.init.normal_(policy.actor[-1].weight)
+    torch.nn.init.normal_(policy.critic[-1].weight)
+    policy.normalizer.update(fold(privileged)[0])
+    reflected = privileged[:, permutation] * sign
+    joint_permutation, joint_sign = mirror["action"]
+    torch.testing.assert_close(policy.act(reflected), policy.act(privileged)[:, joint_permutation] * joint_sign)
+    torch.testing.assert_close(policy.value(reflected), policy.value(privileged))
+    folded, mirrored = fold(privileged)
+    assert (folded[:, fold.clock] >= 0).all()
+    assert mirrored[:, 0].tolist() == [bool(angle > torch.pi) for angle in phase]
+    assert fold(folded)[1].sum() == 0
+    both = torch.cat([folded, folded[:, permutation] * sign])
+    whole = policy.world_statistics()
+    epsilon = policy.normalizer.epsilon
+    torch.testing.assert_close(whole.mean.float(), both.mean(0), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close((whole.std - epsilon).float(), both.std(0, correction=0), rtol=1e-3, atol=1e-4)

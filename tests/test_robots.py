@@ -47,8 +47,16 @@ PUBLISHED_RANGE = {
 }  # fmt: skip
 G1_LEG_EFFORT, G1_ARM_EFFORT = [88.0, 139.0, 88.0, 139.0, 50.0, 50.0], [25.0] * 5 + [5.0] * 2
 G1_LEG_VELOCITY, G1_ARM_VELOCITY = [32.0, 20.0, 32.0, 20.0, 37.0, 37.0], [37.0] * 5 + [22.0] * 2
-PUBLISHED_EFFORT = {"g1": [*G1_LEG_EFFORT * 2, 88.0, 50.0, 50.0, *G1_ARM_EFFORT * 2], "go1": [23.7, 23.7, 35.55] * 4, "panda": [87.0] * 4 + [12.0] * 3}
-PUBLISHED_VELOCITY = {"g1": [*G1_LEG_VELOCITY * 2, 32.0, 37.0, 37.0, *G1_ARM_VELOCITY * 2], "go1": [30.1, 30.1, 20.06] * 4, "panda": [2.175] * 4 + [2.61] * 3}
+PUBLISHED_EFFORT = {
+    "g1": [*G1_LEG_EFFORT * 2, 88.0, 50.0, 50.0, *G1_ARM_EFFORT * 2],
+    "go1": [23.7, 23.7, 35.55] * 4,
+    "panda": [87.0] * 4 + [12.0] * 3,
+}
+PUBLISHED_VELOCITY = {
+    "g1": [*G1_LEG_VELOCITY * 2, 32.0, 37.0, 37.0, *G1_ARM_VELOCITY * 2],
+    "go1": [30.1, 30.1, 20.06] * 4,
+    "panda": [2.175] * 4 + [2.61] * 3,
+}
 JOINTS = {
     "g1": [f"{side}_{part}_joint" for side in ("left", "right") for part in G1_LEG]
     + ["waist_yaw_joint", "waist_roll_joint", "waist_pitch_joint"]
@@ -219,7 +227,7 @@ def test_g1_legs_meet_each_other_and_hands_the_body():
     data = mujoco.MjData(model)
     for angles, expected in (
         ({"left_hip_roll_joint": -0.18, "right_hip_roll_joint": 0.18}, {"left_foot", "right_foot"}),
-        ({"left_shoulder_roll_joint": -0.6, "left_elbow_joint": 1.9, "left_shoulder_yaw_joint": -0.9}, {"left_hand", "torso"}),
+        ({"left_shoulder_roll_joint": -0.6, "left_elbow_joint": 1.9, "left_shoulder_yaw_joint": -0.9}, {"left_forearm", "torso"}),
     ):
         mujoco.mj_resetDataKeyframe(model, data, 0)
         for name, angle in angles.items():

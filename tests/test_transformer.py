@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.transformer import Memory, Stream, Transformer, TransformerCfg, _ages
+from policies.transformer import Memory, Stream, Transformer, TransformerCfg, ages
 from tests.learning_helpers import random_transformer
 
 O, A, LAYERS, WINDOW = 5, 3, 2, 4
@@ -165,12 +165,12 @@ def test_ages_count_from_the_last_start(starts: list[list[bool]], before: int) -
             age = 0 if start else age + 1
             ages.append(float(age))
         expected.append(ages)
-    got = _ages(torch.full((len(starts),), float(before)), 12, torch.tensor(starts))
+    got = ages(torch.full((len(starts),), float(before)), 12, torch.tensor(starts))
     assert got.tolist() == expected
 
 
 def test_ages_without_starts_go_on() -> None:
-    assert _ages(torch.tensor([-1.0, 6.0]), 3, None).tolist() == [[0, 1, 2], [7, 8, 9]]
+    assert ages(torch.tensor([-1.0, 6.0]), 3, None).tolist() == [[0, 1, 2], [7, 8, 9]]
 
 
 @pytest.mark.parametrize(("cfg", "match"), [({"width": 10, "heads": 4}, "10 is not divisible by 4"), ({"window": 0}, "at least 1")])
