@@ -81,7 +81,7 @@ class Disturbances:
         if table.thrown_mass is not None:
             self._each_due(self.throw_in_s, table.throw_interval_s, seconds, self._throw)
 
-    def _each_due(self, left: torch.Tensor, interval: Range | None, seconds: float, happen) -> None:  # noqa: ANN001
+    def _each_due(self, left: torch.Tensor, interval: Range | None, seconds: float, happen) -> None:
         left -= seconds
         ids = (left <= 0).nonzero()[:, 0]
         if len(ids) and interval is not None:

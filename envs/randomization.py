@@ -288,7 +288,8 @@ class FieldRandomizer:
 
     def privileged(self) -> torch.Tensor:
         """What the worlds drew, (N, P), for a teacher: friction, payload, centre of mass, gravity, restitution, and means over links
-        and joints."""
+        and joints.
+        """
         if self._privileged is None:
             means = [self.drawn[name].mean(dim=1, keepdim=True) for name in ("mass", "motor_strength", "kp", "joint_damping")]
             whole = [self.drawn[name] for name in ("friction", "payload", "center_of_mass", "gravity", "restitution")]

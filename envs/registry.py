@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from envs.humanoid import humanoid_cfg
 from envs.reach import ReachCfg, ReachEnv
 from envs.robots.registry import get_robot
 from envs.vec_env import EnvCfg, VecEnv
-from envs.humanoid import humanoid_cfg
 from envs.velocity import VelocityCfg, VelocityEnv
 
 

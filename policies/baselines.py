@@ -155,7 +155,8 @@ class Lstm(Baseline):
 
 class Tcn(Baseline):
     """Residual causal convolutions (Bai et al. 2018, arXiv 1803.01271), dilated by powers of the kernel so that the layers together see
-    at least `window` observations; what lies before the episode counts as zero."""
+    at least `window` observations; what lies before the episode counts as zero.
+    """
 
     def __init__(self, observation_dim: int, action_dim: int, cfg: NetworkCfg) -> None:
         super().__init__(observation_dim, action_dim, cfg)

@@ -249,7 +249,7 @@ def test_panda_hand_meets_the_floor():
 # MuJoCo's soft friction lets loaded feet creep (1 cm/s at first on Go1, whose feet stand wider than its hips), so what the gains hold is
 # measured with the creep taken out; the training settings are allowed the splits that it makes of 5 s.
 @pytest.mark.parametrize(("noslip_iterations", "most_drop", "most_error"), [(5, 0.03, 0.2), (0, 0.05, 0.25)], ids=["no_creep", "training"])
-@pytest.mark.parametrize("robot", (GO1, PANDA), ids=("go1", "panda"))
+@pytest.mark.parametrize("robot", [GO1, PANDA], ids=("go1", "panda"))
 def test_stands_for_five_seconds(robot, noslip_iterations, most_drop, most_error, record_property):
     model = robot.scene().compile()
     model.opt.noslip_iterations = noslip_iterations

@@ -16,8 +16,8 @@ HALF = WORLDS // 2
 PLANE = torch.tensor([1.0, -1.0, 1.0])  # a vector in the mirror
 SPIN = torch.tensor([-1.0, 1.0, -1.0])  # an angular velocity in the mirror
 QUAT = torch.tensor([1.0, -1.0, 1.0, -1.0])  # an attitude (w, x, y, z) in the mirror
-FIELDS = ("body_pos", "body_quat", "body_mass", "body_inertia", "body_ipos", "body_iquat", "geom_friction", "dof_damping", "dof_armature", "actuator_gainprm",
-          "actuator_biasprm", "actuator_forcerange")  # fmt: skip
+FIELDS = ("body_pos", "body_quat", "body_mass", "body_inertia", "body_ipos", "body_iquat", "geom_friction", "dof_damping",
+          "dof_armature", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange")  # fmt: skip
 
 
 def legged_tasks() -> list[str]:

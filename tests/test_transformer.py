@@ -160,11 +160,11 @@ def test_memory_of_selected_worlds(net: Transformer) -> None:
 def test_ages_count_from_the_last_start(starts: list[list[bool]], before: int) -> None:
     expected = []
     for row in starts:
-        age, ages = before, []
+        age, counted = before, []
         for start in row:
             age = 0 if start else age + 1
-            ages.append(float(age))
-        expected.append(ages)
+            counted.append(float(age))
+        expected.append(counted)
     got = ages(torch.full((len(starts),), float(before)), 12, torch.tensor(starts))
     assert got.tolist() == expected
 
