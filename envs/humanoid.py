@@ -24,24 +24,32 @@ def humanoid_randomization() -> RandomizationCfg:
         action_delay_s=Range(low=0.0, high=0.01, operation="set"),
         push_velocity=Range(low=-0.5, high=0.5, operation="add"),
         push_interval_s=Range(low=5.0, high=10.0, operation="set"),
+        link_size=Range(low=0.98, high=1.02, when="startup"),
+        restitution=Range(low=0.0, high=0.4, operation="set"),
+        external_force=Range(low=-15.0, high=15.0, operation="set"),
+        external_force_interval_s=Range(low=1.0, high=4.0, operation="set"),
+        thrown_mass=Range(low=0.5, high=3.0, operation="set"),
+        thrown_speed=Range(low=2.0, high=5.0, operation="set"),
+        throw_interval_s=Range(low=6.0, high=14.0, operation="set"),
     )
 
 
 def humanoid_cfg() -> VelocityCfg:
     """Omnidirectional walking of a 1.3 m humanoid."""
     return VelocityCfg(
-        command=VelocityCommandCfg(vx=(-0.6, 1.2), vy=(-0.6, 0.6), yaw_rate=(-1.0, 1.0)),
+        command=VelocityCommandCfg(vx=(-0.6, 1.2), vy=(-0.6, 0.6), yaw_rate=(-1.0, 1.0), standing=0.15),
         reward=VelocityRewardCfg(
+            track_yaw_rate=2.0,
             torque=-1e-5,
-            gait=1.5,
-            gait_sigma=0.08,
-            gait_contact=1.5,
+            gait=4.0,
+            gait_sigma=0.06,
+            gait_contact=2.0,
             swing_height=0.1,
             swing_share=0.42,
             foot_slip=-0.3,
             foot_tilt=-1.0,
             pose=-0.5,
-            stand_still=-0.05,
+            stand_still=-0.15,
             joint_velocity=-0.001,
             fall=-8.0,
         ),
