@@ -26,7 +26,7 @@ from envs.physics import EngineError
 GROUND, SLICK, HUB = -1, -2, -3
 UNBOUNDED = 1e9
 """Friction coefficient of the one surface of two that leaves the other to decide."""
-MAX_DISSIPATION = 50.0  # s/m: what does not bounce; the law gives back 2 % of 1 m/s
+MAX_DISSIPATION = 20.0  # s/m: what does not bounce; the law gives back 5 % of 1 m/s, friction is right to 2 % at 1 ms
 _PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
 
 

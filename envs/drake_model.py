@@ -64,7 +64,6 @@ class DrakeModel:
         bodies: Drake's body of each MuJoCo body.
         position, velocity: where each of MuJoCo's qpos and qvel stands in Drake's.
         free: (qpos address, dof address) of each free joint.
-        motor: where each dof's torque stands in the actuation vector, -1 for free joints.
         has_dry_friction: whether dry friction of joints was built in.
     """
 
@@ -90,8 +89,8 @@ class DrakeModel:
         self._joints: list = []
         for body in range(1, model.nbody):
             self._add_body(model, body)
-        self._armatures, self._frictions = self._add_motors(model)
-        self.has_dry_friction = bool(self._frictions)
+        self._rotors = self._add_rotors(model)
+        self.has_dry_friction = bool(model.dof_frictionloss.any())
         self._geometries = self._add_geometries(model)
         self.plant.Finalize()
         self._index(model)
@@ -123,26 +122,22 @@ class DrakeModel:
             one.set_position_limits(model.jnt_range[joint, :1], model.jnt_range[joint, 1:])
         self._joints.append(one)
 
-    def _add_motors(self, model: mujoco.MjModel) -> tuple[dict[int, JointActuator], dict[int, JointActuator]]:
-        """An actuator for each hinge and slide, which carries its armature, and one for its dry friction: a velocity controller that is
-        too weak to do more than that.
+    def _add_rotors(self, model: mujoco.MjModel) -> dict[int, JointActuator]:
+        """An actuator for each hinge and slide, which carries its armature and its dry friction: Drake's velocity controller, solved
+        with the contacts, too weak to do more than that. The motors' torques come as generalized forces.
         """
-        armatures: dict[int, JointActuator] = {}
-        frictions: dict[int, JointActuator] = {}
+        rotors: dict[int, JointActuator] = {}
         for joint, one in enumerate(self._joints):
-            if model.jnt_type[joint] == _JOINT.mjJNT_FREE:
-                continue
-            dof = int(model.jnt_dofadr[joint])
-            armatures[dof] = self.plant.AddJointActuator(f"motor:{joint}", one)
-            armatures[dof].set_default_rotor_inertia(float(model.dof_armature[dof]))
-            if model.dof_frictionloss[dof] > 0:
-                friction = self.plant.AddJointActuator(f"friction:{joint}", one, float(model.dof_frictionloss[dof]))
-                friction.set_controller_gains(PdControllerGains(p=0.0, d=DRY_FRICTION_SLOPE))
-                frictions[dof] = friction
-        return armatures, frictions
+            if model.jnt_type[joint] != _JOINT.mjJNT_FREE:
+                dof = int(model.jnt_dofadr[joint])
+                loss = float(model.dof_frictionloss[dof])
+                rotors[dof] = self.plant.AddJointActuator(f"rotor:{joint}", one, loss or np.inf)
+                rotors[dof].set_default_rotor_inertia(float(model.dof_armature[dof]))
+                if loss > 0:
+                    rotors[dof].set_controller_gains(PdControllerGains(p=0.0, d=DRY_FRICTION_SLOPE))
+        return rotors
 
     def _index(self, model: mujoco.MjModel) -> None:
-        self.motor = np.full(model.nv, -1)
         for joint, one in enumerate(self._joints):
             qpos, dof = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
             at, speed = one.position_start(), one.velocity_start()
@@ -152,7 +147,6 @@ class DrakeModel:
                 self.velocity[dof : dof + 6] = speed + np.array([3, 4, 5, 0, 1, 2])
             else:
                 self.position[qpos], self.velocity[dof] = at, speed
-                self.motor[dof] = self._armatures[dof].input_start()
 
     # shapes ----------------------------------------------------------------------------------------------------------
 
@@ -221,7 +215,7 @@ class DrakeModel:
             if model.jnt_type[joint] != _JOINT.mjJNT_FREE:
                 dof = int(model.jnt_dofadr[joint])
                 one.SetDampingVector(context, model.dof_damping[dof : dof + 1])
-                self._armatures[dof].SetRotorInertia(context, float(model.dof_armature[dof]))
+                self._rotors[dof].SetRotorInertia(context, float(model.dof_armature[dof]))
 
     def set_materials(self, context: Context, model: mujoco.MjModel) -> None:
         """Friction and restitution of a world; `context` is the scene graph's."""

@@ -66,8 +66,7 @@ class DrakeWorld:
         self._root = self._simulator.get_mutable_context()
         self._context = plant.GetMyMutableContextFromRoot(self._root)
         self._timestep, self._steps = plant.time_step(), 0
-        self._torque = np.zeros(plant.get_actuation_input_port().size())
-        self._actuation = plant.get_actuation_input_port().FixValue(self._context, self._torque)
+        self._torque = plant.get_applied_generalized_force_input_port().FixValue(self._context, np.zeros(plant.num_velocities()))
         if drake.has_dry_friction:
             port = plant.get_desired_state_input_port(plant.GetModelInstanceByName("DefaultModelInstance"))
             port.FixValue(self._context, np.zeros(port.size()))
@@ -91,7 +90,7 @@ class DrakeWorld:
         if not self._stale:
             return
         model, drake = self.model, self._drake
-        if (model.geom_solref[:, 0] != self._nominal.geom_solref[:, 0]).any():
+        if not np.allclose(model.geom_solref[:, 0], self._nominal.geom_solref[:, 0], rtol=1e-6):
             raise EngineError("engine 'drake' has its own contact stiffness: the time constant geom_solref[:, 0] cannot differ")
         if "plant" in self._stale:
             state = self.raw
@@ -126,8 +125,8 @@ class DrakeWorld:
         unlimited = np.full((model.nu, 2), [-np.inf, np.inf])
         self._force_range = np.where(model.actuator_forcelimited[:, None] != 0, model.actuator_forcerange, unlimited).T
         self._ctrl_range = np.where(model.actuator_ctrllimited[:, None] != 0, model.actuator_ctrlrange, unlimited).T
-        self._transmission = np.zeros((len(self._torque), model.nu))
-        self._transmission[drake.motor[model.jnt_dofadr[joint]], np.arange(model.nu)] = gear
+        self._transmission = np.zeros((model.nv, model.nu))
+        self._transmission[drake.velocity[model.jnt_dofadr[joint]], np.arange(model.nu)] = gear
 
     # state -----------------------------------------------------------------------------------------------------------
 
@@ -201,7 +200,7 @@ class DrakeWorld:
         length, speed = state[self._length_at], state[self._speed_at]
         control = np.clip(control, *self._ctrl_range)
         force = np.clip(self._gain * control + constant + stiffness * length + damping * speed, *self._force_range)
-        self._actuation.GetMutableData().get_mutable_value().SetFromVector(self._transmission @ force)
+        self._torque.GetMutableData().get_mutable_value().SetFromVector(self._transmission @ force)
         return force
 
     def _sense(self, state: np.ndarray, force: np.ndarray) -> None:

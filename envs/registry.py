@@ -11,6 +11,7 @@ from typing import Any
 from envs.humanoid import humanoid_cfg
 from envs.reach import ReachCfg, ReachEnv
 from envs.robots.registry import get_robot
+from envs.terrain import TerrainCfg
 from envs.vec_env import EnvCfg, VecEnv
 from envs.velocity import VelocityCfg, VelocityEnv
 
@@ -53,6 +54,20 @@ TASKS: dict[str, Task] = {
             description="Unitree G1 follows planar velocity and yaw rate commands on flat ground, arms free",
             robot="g1",
             cfg=humanoid_cfg(),
+            env=VelocityEnv,
+        ),
+        Task(
+            name="go1-velocity-rough",
+            description="Unitree Go1 follows velocity commands on rough ground, slopes, steps and planks",
+            robot="go1",
+            cfg=VelocityCfg(terrain=TerrainCfg()),
+            env=VelocityEnv,
+        ),
+        Task(
+            name="g1-velocity-rough",
+            description="Unitree G1 follows velocity commands on rough ground, slopes, steps and planks, arms free",
+            robot="g1",
+            cfg=dataclasses.replace(humanoid_cfg(), terrain=TerrainCfg()),
             env=VelocityEnv,
         ),
         Task(

@@ -15,7 +15,7 @@ def snapshot(env: VecEnv) -> dict[str, Any]:
     return {
         "tensors": tensors,
         "drawn": {name: value.cpu().clone() for name, value in env.randomizer.drawn.items()},
-        "disturbances": env.disturbances.state(),
+        "parts": {name: part.state() for name, part in env.parts().items()},
         "generator": env.generator.get_state(),
         "engine": env.engine.state_dict(),
     }
@@ -34,7 +34,8 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
     for name, value in state["tensors"].items():
         setattr(env, name, value.to(env.device).clone())
     env.randomizer.load_drawn(state["drawn"])
-    env.disturbances.load_state(state["disturbances"])
+    for name, part in env.parts().items():
+        part.load_state(state["parts"][name])
     env.generator.set_state(state["generator"])
     env.engine.load_state_dict(state["engine"])
     env.update_state()

@@ -12,9 +12,10 @@ import mujoco
 import torch
 
 from envs.robots.robot import Robot
+from envs.terrain import SCAN_POINTS
 
 if TYPE_CHECKING:
-    from envs.vec_env import VecEnv
+    from envs.velocity import VelocityEnv
 
 Mirror = tuple[torch.Tensor, torch.Tensor]
 """Permutation (n,) and sign (n,): mirrored = x[..., permutation] * sign."""
@@ -37,7 +38,7 @@ def joint_mirror(robot: Robot) -> tuple[list[int], list[float]]:
     return [index[opposite(name)] for name in robot.joints], [1.0 if abs(axis[1]) > 0.9 else -1.0 for axis in axes]
 
 
-def velocity_mirror(env: VecEnv) -> dict[str, Mirror]:
+def velocity_mirror(env: VelocityEnv) -> dict[str, Mirror]:
     """The reflections of `policy`, `privileged` and `action` vectors of a velocity task."""
     joint_permutation, joint_sign = joint_mirror(env.robot)
     feet = list(env.robot.feet)
@@ -59,6 +60,9 @@ def velocity_mirror(env: VecEnv) -> dict[str, Mirror]:
     policy = [blocks[term.name] for term in env.spec.observation]
     # order of VelocityEnv.privileged_extras and FieldRandomizer.privileged
     extras = [vector, keep, foot, foot, foot, keep, keep, vector, vector, keep, keep, keep, keep, keep]
+    if env.terrain is not None:  # the height scan: left and right change places
+        points = [(round(x, 6), round(y, 6)) for x, y in SCAN_POINTS]
+        extras = [*extras, ([points.index((x, -y if y else y)) for x, y in points], [1.0] * len(points))]
     parts = {"policy": policy, "privileged": policy + extras, "action": [joint]}
     return {name: _join(blocks, env.device) for name, blocks in parts.items()}
 

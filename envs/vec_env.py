@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 import mujoco
 import torch
@@ -95,6 +95,18 @@ class Step:
     truncated: torch.Tensor
     final_policy: torch.Tensor
     final_privileged: torch.Tensor
+
+
+class Stateful(Protocol):
+    """A part of an environment whose state goes into a checkpoint."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What its future depends on, on the CPU."""
+        ...
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go back to what `state` gave."""
+        ...
 
 
 class VecEnv(ABC):
@@ -200,6 +212,10 @@ class VecEnv(ABC):
     def terminations(self) -> torch.Tensor:
         """Worlds (N,) bool whose task has ended."""
 
+    def truncations(self) -> torch.Tensor:
+        """Worlds (N,) bool whose episode is over without the task having ended: by default those whose time is up."""
+        return self.episode_steps >= self.max_steps
+
     @abstractmethod
     def privileged_extras(self) -> torch.Tensor:
         """What only the simulator knows (N, E), beside the clean observation."""
@@ -219,6 +235,10 @@ class VecEnv(ABC):
     def advance_commands(self) -> None:
         """Called each step after the rewards: draw new commands for worlds whose time has come."""
 
+    def parts(self) -> dict[str, Stateful]:
+        """What has a state of its own, for `envs.snapshot`."""
+        return {"disturbances": self.disturbances}
+
     # the contract ----------------------------------------------------------------------------------------------------
 
     def make_spec(self) -> PolicySpec:
@@ -234,7 +254,7 @@ class VecEnv(ABC):
             clock_hz=self.clock_hz,
         )
 
-    def tensor(self, values: tuple[float, ...] | list[float]) -> torch.Tensor:
+    def tensor(self, values: tuple[float, ...] | list[float] | list[list[float]]) -> torch.Tensor:
         """A float32 tensor on the environment's device."""
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
@@ -308,7 +328,7 @@ class VecEnv(ABC):
         if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
             self.action, self.target = (torch.nan_to_num(v, nan=0.0, posinf=0.0, neginf=0.0) for v in (self.action, self.target))
         terminated = self.terminations() | failed
-        truncated = (self.episode_steps >= self.max_steps) & ~terminated
+        truncated = self.truncations() & ~terminated
         self.update_timers()
         self._reward_terms = self.rewards(terminated)
         reward = torch.stack(list(self._reward_terms.values())).sum(0) * self.cfg.control_dt

@@ -1,4 +1,4 @@
-"""Velocity tracking on flat ground: follow a commanded planar velocity and yaw rate, standing still when asked to."""
+"""Velocity tracking on flat or rough ground: follow a commanded planar velocity and yaw rate, standing still when asked to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from envs.physics import sensor_slice
 from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
 from envs.symmetry import Mirror, velocity_mirror
-from envs.vec_env import EnvCfg, VecEnv, uniform
+from envs.terrain import SCAN_POINTS, Curriculum, Terrain, TerrainCfg
+from envs.vec_env import EnvCfg, Stateful, VecEnv, uniform
 from policies.observation import projected_gravity
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
@@ -120,7 +121,9 @@ class VelocityCfg(EnvCfg):
         reward: what is rewarded.
         clock_hz: rate of the gait, in cycles.
         max_tilt: base tilt that ends the episode [rad].
-        min_height: base height that ends the episode [m].
+        min_height: base height above the ground that ends the episode [m].
+        terrain: what to walk on; a plane where None.
+        curriculum: start on easy ground and move on with success; otherwise all levels from the start.
     """
 
     command: VelocityCommandCfg = field(default_factory=VelocityCommandCfg)
@@ -129,13 +132,15 @@ class VelocityCfg(EnvCfg):
     clock_hz: float = 2.0
     max_tilt: float = 1.0
     min_height: float = 0.12
+    terrain: TerrainCfg | None = None
+    curriculum: bool = True
 
     def at_rates_of(self, spec: PolicySpec) -> Self:
         return dataclasses.replace(super().at_rates_of(spec), clock_hz=spec.clock_hz)
 
 
 class VelocityEnv(VecEnv):
-    """A legged robot follows velocity commands on a plane.
+    """A legged robot follows velocity commands on a plane or a map of terrain.
 
     Attributes:
         velocity_b: base linear velocity in the base frame [m/s], (N, 3).
@@ -148,6 +153,7 @@ class VelocityEnv(VecEnv):
 
     def __init__(self, cfg: VelocityCfg, robot: Robot, task_name: str) -> None:
         self.clock_hz = cfg.clock_hz
+        self.terrain = None if cfg.terrain is None else Terrain(cfg.terrain, cfg.device)
         super().__init__(cfg, robot, task_name)
         model = self.engine.model
         feet = len(robot.feet)
@@ -164,10 +170,23 @@ class VelocityEnv(VecEnv):
         n = self.num_worlds
         self._command_left_s = torch.zeros(n, device=self.device)
         self.air_time_s = torch.zeros(n, feet, device=self.device)
+        self._scan = self.tensor([list(point) for point in SCAN_POINTS])
+        self._curriculum = None if self.terrain is None else Curriculum(self.terrain, n, self.generator)
+        if self._curriculum is not None and not cfg.curriculum:
+            self._curriculum.scatter()
+        self._start_xy = torch.zeros(n, 2, device=self.device)
+        self._asked_m = torch.zeros(n, device=self.device)
+        self._fell = torch.zeros(n, dtype=torch.bool, device=self.device)
         self._stand = torch.tensor(model.key("stand").qpos, dtype=torch.float32, device=self.device)
         lower, upper = self._constants.lower, self._constants.upper
         middle, half = (lower + upper) / 2, (upper - lower) / 2
         self._soft_lower, self._soft_upper = middle - 0.95 * half, middle + 0.95 * half
+
+    def build_scene(self) -> mujoco.MjSpec:
+        spec = super().build_scene()
+        if self.terrain is not None:
+            self.terrain.add_to(spec)
+        return spec
 
     @property
     def num_commands(self) -> int:
@@ -209,7 +228,22 @@ class VelocityEnv(VecEnv):
         qvel[:, :3] = uniform(-0.3, 0.3, (n, 3), generator)
         qvel[:, 3:6] = uniform(-0.3, 0.3, (n, 3), generator)
         self.air_time_s[ids] = 0.0
+        if self.terrain is not None:
+            qpos[:, :3] += self._place_on_terrain(ids)
         return qpos, qvel
+
+    def _place_on_terrain(self, ids: torch.Tensor) -> torch.Tensor:
+        """Where worlds `ids` start, after what they did in the episode that ended [m], (n, 3)."""
+        assert self.terrain is not None
+        assert self._curriculum is not None
+        if self.cfg.curriculum:
+            walked = (self.engine.qpos[ids, :2] - self._start_xy[ids]).norm(dim=1)
+            known = self.episode_steps[ids] > 0
+            moved = ids[known]
+            self._curriculum.update(moved, walked[known], self._asked_m[moved], self._fell[moved])
+        xy = self._curriculum.origins(ids) + uniform(-0.3, 0.3, (len(ids), 2), self.generator)
+        self._start_xy[ids], self._asked_m[ids] = xy, 0.0
+        return torch.cat([xy, self.terrain.height(xy)[:, None]], dim=1)
 
     def resample_commands(self, ids: torch.Tensor) -> None:
         cfg, n = self.cfg.command, len(ids)
@@ -227,15 +261,36 @@ class VelocityEnv(VecEnv):
         self.gravity_b = projected_gravity(quat)
         data = engine.sensordata
         n, feet = self.num_worlds, len(self.robot.feet)
+        position = data[:, self._foot_position].reshape(n, feet, 3)
+        self.base_height, self.foot_height = engine.qpos[:, 2], position[..., 2] - self._grounded_height
+        if self.terrain is not None:
+            self.base_height = self.base_height - self.terrain.height(engine.qpos[:, :2])
+            self.foot_height = self.foot_height - self.terrain.height(position[..., :2])
         self.foot_force = data[:, self._touch]
         self.foot_contact = self.foot_force > CONTACT_THRESHOLD
-        self.foot_height = data[:, self._foot_position].reshape(n, feet, 3)[..., 2] - self._grounded_height
         self.foot_speed2 = data[:, self._foot_velocity].reshape(n, feet, 3)[..., :2].square().sum(-1)
         self.torque = data[:, self._torque]
         if self._has_soles:
             self.foot_tilt2 = data[:, self._foot_upright].reshape(n, feet, 3)[..., :2].square().sum(-1)
 
+    def height_scan(self) -> torch.Tensor:
+        """Height of the standing base above the ground at points around it, less what it is on a plane [m], (N, S), within +-1 m."""
+        assert self.terrain is not None
+        qpos = self.engine.qpos
+        w, x, y, z = qpos[:, 3:7].unbind(1)
+        yaw = torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        c, s = torch.cos(yaw)[:, None], torch.sin(yaw)[:, None]
+        forward, left = self._scan[:, 0], self._scan[:, 1]
+        points = torch.stack([c * forward - s * left, s * forward + c * left], dim=-1) + qpos[:, None, :2]
+        return (qpos[:, 2:3] - self._stand[2] - self.terrain.height(points)).clamp(-1.0, 1.0)
+
+    def truncations(self) -> torch.Tensor:
+        over = super().truncations()
+        return over if self.terrain is None else over | ~self.terrain.inside(self.engine.qpos[:, :2])
+
     def update_timers(self) -> None:
+        if self.terrain is not None:
+            self._asked_m += self.command[:, :2].norm(dim=1) * self.cfg.control_dt
         self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + self.cfg.control_dt)
 
     def advance_commands(self) -> None:
@@ -264,7 +319,7 @@ class VelocityEnv(VecEnv):
             "vertical_velocity": w.vertical_velocity * self.velocity_b[:, 2].square(),
             "roll_pitch_rate": w.roll_pitch_rate * self.angular_velocity_b[:, :2].square().sum(1),
             "tilt": w.tilt * self.gravity_b[:, :2].square().sum(1),
-            "height": w.height * (self.engine.qpos[:, 2] - self._stand[2]).square(),
+            "height": w.height * (self.base_height - self._stand[2]).square(),
             "action_rate": w.action_rate * (self.action - self.previous_action).square().sum(1),
             "torque": w.torque * self.torque.square().sum(1),
             "gait": w.gait * torch.exp(-gait_error / w.gait_sigma**2),
@@ -283,16 +338,25 @@ class VelocityEnv(VecEnv):
     def task_metrics(self) -> dict[str, float]:
         planar = (self.velocity_b[:, :2] - self.command[:, :2]).norm(dim=1)
         yaw = (self.angular_velocity_b[:, 2] - self.command[:, 2]).abs()
-        return {"velocity_error_xy": float(planar.mean()), "velocity_error_yaw": float(yaw.mean())}
+        metrics = {"velocity_error_xy": float(planar.mean()), "velocity_error_yaw": float(yaw.mean())}
+        if self._curriculum is not None:
+            metrics["terrain_level"] = float(self._curriculum.level.float().mean())
+        return metrics
 
     def terminations(self) -> torch.Tensor:
         upright = -self.gravity_b[:, 2]
-        return (upright < math.cos(self.cfg.max_tilt)) | (self.engine.qpos[:, 2] < self.cfg.min_height)
+        self._fell = (upright < math.cos(self.cfg.max_tilt)) | (self.base_height < self.cfg.min_height)
+        return self._fell
 
     def privileged_extras(self) -> torch.Tensor:
-        height = self.engine.qpos[:, 2:3]
         contact = self.foot_contact.float()
-        return torch.cat([self.velocity_b, height, contact, self.foot_height, self.air_time_s, self.randomizer.privileged()], dim=1)
+        parts = [self.velocity_b, self.base_height[:, None], contact, self.foot_height, self.air_time_s, self.randomizer.privileged()]
+        if self.terrain is not None:
+            parts.append(self.height_scan())
+        return torch.cat(parts, dim=1)
+
+    def parts(self) -> dict[str, Stateful]:
+        return super().parts() | ({} if self._curriculum is None else {"curriculum": self._curriculum})
 
     def mirror(self) -> dict[str, Mirror]:
         return velocity_mirror(self)

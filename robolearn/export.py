@@ -26,7 +26,9 @@ from robolearn.schema import TrainCfg
 GOLDEN_STEPS = 100
 
 
-def export(student: Transformer, cfg: TrainCfg, path: Path, iteration: int, command: str) -> PolicyFile:
+def export(
+    student: Transformer, cfg: TrainCfg, path: Path, iteration: int, command: str, history: list[dict[str, Any]] | None = None
+) -> PolicyFile:
     """Write a policy file from a trained student.
 
     Args:
@@ -35,6 +37,7 @@ def export(student: Transformer, cfg: TrainCfg, path: Path, iteration: int, comm
         path: where to.
         iteration: of the training.
         command: what a person would type to make it again.
+        history: the trainings before the student's, oldest first: config, iterations, minutes.
     """
     env = make_env(cfg.task, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
     sensors = record_sensors(env, student, GOLDEN_STEPS)
@@ -46,6 +49,7 @@ def export(student: Transformer, cfg: TrainCfg, path: Path, iteration: int, comm
         "config": config.dump(cfg),
         "seed": cfg.seed,
         "iteration": iteration,
+        "history": history or [],
         "engine": {"name": cfg.env.engine, "mujoco": mujoco.__version__},
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,

@@ -33,9 +33,9 @@ VIEW_DEG = 125.0  # where the camera looks, against the robot's heading at the s
 MAX_GEOMS = 2000
 
 
-def dressed_scene(robot: Robot, width: int, height: int) -> mujoco.MjModel:
-    """The robot's scene with a checkered floor, a sky and a sun that casts shadows."""
-    spec = robot.scene()
+def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | None = None) -> mujoco.MjModel:
+    """The robot's scene, or another with it, with a checkered floor, a sky and a sun that casts shadows."""
+    spec = scene or robot.scene()
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
     spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 2048, 4
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.35] * 3, [0.35] * 3, [0.1] * 3
@@ -70,15 +70,15 @@ class Recorder:
         width, height: of a picture [pixels].
     """
 
-    def __init__(self, robot: Robot, width: int = 960, height: int = 540) -> None:
-        """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise).
+    def __init__(self, robot: Robot, width: int = 960, height: int = 540, scene: mujoco.MjSpec | None = None) -> None:
+        """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise); `scene` where the robot is not alone on its floor.
 
         Raises:
             UserError: a size that is odd, or no OpenGL here.
         """
         if width < 2 or height < 2 or width % 2 or height % 2:
             raise UserError(f"a video is an even number of pixels wide and high, not {width} x {height}")
-        self.model, self.width, self.height = dressed_scene(robot, width, height), width, height
+        self.model, self.width, self.height = dressed_scene(robot, width, height, scene), width, height
         self._data = mujoco.MjData(self.model)
         self._base = self.model.body(robot.base_body).id
         self._floating = robot.floating_base

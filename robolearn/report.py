@@ -93,26 +93,32 @@ def write_report(folder: Path, data: ReportData) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     runs = {name: plots.read_metrics(path) for name, path in data.curves.items() if path.is_file()}
-    page = _template().render(
+    page = template("report.html.j2").render(
         data=data,
         curves=plots.learning_curves(runs) if runs else "",
         tracking=_tracking(data.tracking, "command and measurement over time"),
         ros_tracking=_tracking(data.ros_tracking, "command and measurement over time, over ROS 2"),
         jitter=plots.jitter_histogram(data.jitter_us) if len(data.jitter_us) else "",
         evaluations=_evaluation_rows(data.evaluations),
-        video=_video(data.video, folder),
+        video=embed_video(data.video, folder),
         provenance=_flatten(data.provenance or {}),
         ros=_flatten(data.ros or {}),
         total_minutes=sum(data.minutes.values()),
     )
-    path = folder / "report.html"
+    return write_page(folder / "report.html", page)
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page; it appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(page, encoding="utf-8")
     temporary.replace(path)
     return path
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """One of `robolearn/templates`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("robolearn", "templates"),
         autoescape=True,
@@ -121,7 +127,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def number(value: Any) -> str:
@@ -176,7 +182,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     return rows
 
 
-def _video(video: Path | None, folder: Path) -> dict[str, str] | None:
+def embed_video(video: Path | None, folder: Path) -> dict[str, str] | None:
     """Address and type of the video: inside the page if it is small, else a file beside it."""
     if video is None or not video.is_file():
         return None

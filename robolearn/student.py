@@ -90,6 +90,7 @@ class StudentTrainer:
         self._is_first = torch.ones(worlds, dtype=torch.bool, device=device)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, student.iterations
+        self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
 
     @property
     def steps_per_iteration(self) -> int:
@@ -190,6 +191,7 @@ class StudentTrainer:
         return {
             "kind": self.kind,
             "iteration": self.iteration,
+            "history": self.history,
             "policy": self.policy.state_dict(),
             "teacher": self.teacher.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -202,7 +204,7 @@ class StudentTrainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of the same config."""
         device = self.env.device
-        self.iteration = state["iteration"]
+        self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -17,6 +17,10 @@ from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
 
 
+INHERITED_SAMPLES = 1e6
+UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
+
+
 class TeacherTrainer:
     """One rollout and one update at a time.
 
@@ -25,6 +29,7 @@ class TeacherTrainer:
         policy: actor and critic.
         iteration: iterations done.
         iterations: iterations in all.
+        history: trainings that this one started from, oldest first: config, iterations, minutes.
     """
 
     kind = "teacher"
@@ -53,6 +58,32 @@ class TeacherTrainer:
         self._raw = torch.zeros_like(self._rollout.observation)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, teacher.iterations
+        self.history: list[dict[str, Any]] = []
+
+    def start_from(self, source: dict[str, Any]) -> None:
+        """Take over the teacher of another training's checkpoint, which may have seen less.
+
+        What is new in the privileged observation must stand at its end (the height scan does): its weights begin at zero, so that the
+        teacher acts as it did. Statistics of the old part are kept as if from `INHERITED_SAMPLES`, so that they move with the new task.
+
+        Raises:
+            ValueError: the teacher saw more than there is here.
+            RuntimeError: layers of other sizes.
+        """
+        weights = {name: value.clone() for name, value in source["policy"].items()}
+        known, here = len(weights["normalizer.mean"]), self._privileged.shape[1]
+        if known > here:
+            raise ValueError(f"it saw {known} numbers, here are {here}")
+        for name in ("actor.0.weight", "critic.0.weight"):
+            weights[name] = torch.nn.functional.pad(weights[name], (0, here - known))
+        weights["normalizer.mean"] = torch.nn.functional.pad(weights["normalizer.mean"], (0, here - known))
+        weights["normalizer.var"] = torch.nn.functional.pad(weights["normalizer.var"], (0, here - known), value=UNSEEN_VARIANCE)
+        weights["normalizer.count"] = weights["normalizer.count"].clamp(max=INHERITED_SAMPLES)
+        fresh = self.policy.state_dict()
+        weights = {name: value for name, value in weights.items() if not name.startswith("fold.")}
+        self.policy.load_state_dict(weights | {name: value for name, value in fresh.items() if name.startswith("fold.")})
+        stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
+        self.history = [*source.get("history", []), stage]
 
     @property
     def steps_per_iteration(self) -> int:
@@ -107,6 +138,7 @@ class TeacherTrainer:
         return {
             "kind": self.kind,
             "iteration": self.iteration,
+            "history": self.history,
             "policy": self.policy.state_dict(),
             "optimizer": self.ppo.optimizer.state_dict(),
             "learning_rate": self.ppo.learning_rate,
@@ -117,7 +149,7 @@ class TeacherTrainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint of the same config."""
-        self.iteration = state["iteration"]
+        self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
         self.ppo.learning_rate = state["learning_rate"]

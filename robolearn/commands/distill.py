@@ -51,4 +51,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
         teacher, state = load_teacher(source, cfg), None
         folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs))
-    return go(StudentTrainer(cfg, teacher), folder, state, f"export it: robolearn export {folder}")
+    trainer = StudentTrainer(cfg, teacher)
+    if state is None:
+        stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
+        trainer.history = [*source.get("history", []), stage]
+    return go(trainer, folder, state, f"export it: robolearn export {folder}")

@@ -1,15 +1,22 @@
-"""Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals."""
+"""Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals.
+
+With --suite locomotion: commands and gait, terrain, pushes, thrown balls, loads, friction, a course with a slope, arm swing, and one
+report (docs/evaluation.md).
+"""
 
 from __future__ import annotations
 
 import argparse
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from policies.file import PolicyFile
     from robolearn.evaluate import Evaluation
 
 
+SUITES = ("locomotion",)
 ACCEPTS_OVERRIDES = True
 
 
@@ -18,11 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="policy file, run folder or name of a shipped policy")
     engines = ("mujoco", "precise", "drake", "warp", "all")
     parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco, precise, and drake if there")
-    parser.add_argument("--seeds", type=int, default=2, help="episodes a command (default: 2)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="length of an episode (default: 10)")
+    parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
+    parser.add_argument("--seconds", type=float, help="length of an episode (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: the task's own)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
+    parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")
+    parser.add_argument("--only", metavar="ITEM", nargs="+", help="items of the suite (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a small suite, to try things")
+    parser.add_argument("--out", metavar="FOLDER", help="of the suite's report (default: runs/suite/<policy>)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -34,8 +45,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.evaluate import evaluate_file
     from robolearn.policy_path import find_policy
 
-    if args.seeds < 1 or args.seconds <= 1:
-        raise UsageError("--seeds must be at least 1 and --seconds more than 1")
+    _check(args)
+    seeds, seconds = args.seeds or 2, args.seconds or 10.0
     file = PolicyFile(find_policy(args.file))
     file.verify()
     task = file.spec.task
@@ -45,14 +56,54 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec)
+    if args.suite:
+        return _run_suite(args, file, env)
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
-    results = [evaluate_file(file, engine, args.seeds, args.seconds, args.seed, env) for engine in engines]
+    results = [evaluate_file(file, engine, seeds, seconds, args.seed, env) for engine in engines]
     if args.json:
         first, *others = (result.to_dict() for result in results)
         write_json(args.json, first | {"others": others} if others else first)
     if args.json != "-":
         show(results)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `UsageError` for options that cannot work or do not go together."""
+    from robolearn.errors import UsageError, suggestion
+
+    if (args.seeds is not None and args.seeds < 1) or (args.seconds is not None and args.seconds <= 1):
+        raise UsageError("--seeds must be at least 1 and --seconds more than 1")
+    if args.suite is None:
+        for name in ("only", "quick", "out"):
+            if getattr(args, name):
+                raise UsageError(f"--{name} belongs to a suite: add --suite {SUITES[0]}")
+    elif args.suite not in SUITES:
+        raise UsageError(f"no suite {args.suite!r}{suggestion(args.suite, SUITES)}; valid: {', '.join(SUITES)}")
+    elif args.seconds is not None:
+        raise UsageError("--seconds is not for a suite: its items know how long they take")
+    elif args.engine == "all":
+        raise UsageError("a suite runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
+
+
+def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
+    """Run the suite and say where its report is."""
+    from robolearn.commands import write_json
+    from robolearn.suite.report import PAGE
+    from robolearn.suite.run import chosen, run
+    from robolearn.suite.setup import make_setup
+
+    names = chosen(args.only)
+    called = file.path.parent.name if file.path.name == "policy.onnx" else file.path.stem
+    folder = Path(args.out) if args.out else Path("runs") / "suite" / (called or "policy")
+    seeds = args.seeds or (2 if args.quick else 8)
+    setup = make_setup(file, env, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed, folder=folder)
+    data = run(setup, names, folder, quiet=args.json == "-")
+    if args.json:
+        write_json(args.json, data)
+    if args.json != "-":
+        print(f"report: {folder / PAGE}")
     return 0
 
 

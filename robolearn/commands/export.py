@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     cfg = config.loads(schema.schema_of(task), state["config"], str(path))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
     command = f"save `config` as {task}.yaml; robolearn train {task}.yaml && robolearn distill runs/{task}"
-    file = export(load_student(state, cfg), cfg, out, state["iteration"], command)
+    file = export(load_student(state, cfg), cfg, out, state["iteration"], command, state.get("history"))
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")

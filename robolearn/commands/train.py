@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robolearn.teacher import TeacherTrainer
 
 ACCEPTS_OVERRIDES = True
 
@@ -17,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
     parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ")
     parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
@@ -24,6 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
+    from robolearn.errors import UsageError
+    from robolearn.run import find_checkpoint
     from robolearn.teacher import TeacherTrainer
 
     cfg, folder, state = prepare(args, overrides, "teacher")
@@ -36,7 +42,30 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         job.close()
         print(f"run: {folder}")
         return 0
-    return go(TeacherTrainer(cfg), folder, state, f"distill it: robolearn distill {folder}")
+    trainer = TeacherTrainer(cfg)
+    if args.init:
+        if args.resume:
+            raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
+        start_from(trainer, find_checkpoint(args.init))
+    return go(trainer, folder, state, f"distill it: robolearn distill {folder}")
+
+
+def start_from(trainer: TeacherTrainer, path: Path) -> None:
+    """Give a fresh trainer the teacher of a checkpoint.
+
+    Raises:
+        UserError: not a teacher's checkpoint, or one that does not fit.
+    """
+    from robolearn.errors import UserError
+    from robolearn.run import load_checkpoint
+
+    source = load_checkpoint(path)
+    if source["kind"] != "teacher":
+        raise UserError(f"{path} is a checkpoint of a {source['kind']}, not of a teacher")
+    try:
+        trainer.start_from(source)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"the teacher in {path} does not fit this training: {error}") from error
 
 
 def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[Any, Path, dict[str, Any] | None]:

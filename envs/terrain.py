@@ -1,0 +1,252 @@
+"""Ground to walk on: one map of tiles that all worlds share, easy at one end and hard at the other, and who stands where on it.
+
+The map is one height field. Measured against planes and boxes (docs/terrain.md): with 0.1 m cells a physics step of a humanoid costs
+1.4 times that on a plane whatever the size of the map, while static boxes cost by their number. Every tile is at height zero along its
+edges, so tiles join without cliffs, and flat in the middle, where robots start. Risers of steps are as wide as a cell.
+
+Map coordinates: x runs along the levels (rows of tiles), y along the columns; the map's centre is the world's origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import mujoco
+import numpy as np
+import torch
+
+SCAN_POINTS = tuple((0.15 * i, 0.15 * j) for i in range(-4, 7) for j in range(-3, 4))
+"""Where a height scan looks, forward and left of the base [m]; symmetric about the middle."""
+
+Kind = Literal["flat", "rough", "slope_up", "slope_down", "steps_up", "steps_down", "planks"]
+KINDS: tuple[Kind, ...] = ("flat", "rough", "slope_up", "slope_down", "steps_up", "steps_down", "planks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TerrainCfg:
+    """What the map is made of; figures of the hardest level, from which the others fall linearly to nearly flat.
+
+    Attributes:
+        kinds: kind of each column of tiles.
+        levels: rows of tiles, from easy to hard.
+        start_levels: the curriculum begins with worlds spread over this many of the easiest.
+        tile: side of a tile [m].
+        cell: grid spacing [m].
+        platform: half side of the flat middle [m].
+        border: flat ground around the map [m].
+        roughness: largest height of rough ground above and below zero [m].
+        grade: of slopes, rise over run.
+        step: height of a step [m].
+        step_depth: [m].
+        plank: height of planks [m].
+        plank_gap: distance between planks [m].
+        seed: of everything random.
+    """
+
+    kinds: tuple[Kind, ...] = (
+        "flat",
+        "rough",
+        "rough",
+        "slope_up",
+        "slope_down",
+        "slope_up",
+        "slope_down",
+        "steps_up",
+        "steps_down",
+        "planks",
+    )
+    levels: int = 8
+    start_levels: int = 4
+    tile: float = 8.0
+    cell: float = 0.1
+    platform: float = 0.8
+    border: float = 4.0
+    roughness: float = 0.04
+    grade: float = 0.25
+    step: float = 0.12
+    step_depth: float = 0.4
+    plank: float = 0.05
+    plank_gap: float = 0.7
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.kinds or self.levels < 1:
+            raise ValueError("a terrain needs at least one kind and one level")
+        for name in ("tile", "cell", "step_depth", "plank_gap"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"terrain.{name} must be positive, not {getattr(self, name):g}")
+        if self.tile < 4 * self.platform or self.tile < 20 * self.cell:
+            raise ValueError(f"a tile of {self.tile:g} m is too small for its platform ({self.platform:g} m) or cell ({self.cell:g} m)")
+
+
+Shape = Callable[[TerrainCfg, float, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+
+def _hill(cfg: TerrainCfg, radius: np.ndarray) -> np.ndarray:
+    """Distance climbed on a way out that goes up from the platform's edge and down again to the tile's [m]."""
+    out = np.clip(radius - cfg.platform, 0.0, None)
+    back = np.clip(cfg.tile / 2 - radius, 0.0, None)
+    return np.minimum(out, back)
+
+
+def _rough(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    coarse = rng.uniform(-1, 1, ((len(x) + 1) // 2, (len(y) + 1) // 2))
+    height = np.kron(coarse, np.ones((2, 2)))[: len(x), : len(y)]
+    edge = cfg.tile / 2 - np.maximum(np.abs(x)[:, None], np.abs(y)[None])
+    return cfg.roughness * level * height * np.clip(edge / 0.5, 0, 1)
+
+
+def _slope(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    return cfg.grade * level * _hill(cfg, np.maximum(np.abs(x)[:, None], np.abs(y)[None]))
+
+
+def _steps(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    del rng
+    way = _hill(cfg, np.maximum(np.abs(x)[:, None], np.abs(y)[None]))
+    return cfg.step * level * np.floor(way / cfg.step_depth + 1e-6)
+
+
+def _planks(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Concentric square frames, each 0.2 m wide, of heights between half the level's and the whole."""
+    radius = np.maximum(np.abs(x)[:, None], np.abs(y)[None])
+    out = radius - cfg.platform
+    index = np.floor(out / cfg.plank_gap).astype(int)
+    heights = rng.uniform(0.5, 1.0, 64)[np.clip(index, 0, 63)]
+    inside = (out >= 0) & (out % cfg.plank_gap < 0.2) & (radius < cfg.tile / 2 - 0.3)
+    return cfg.plank * level * heights * inside
+
+
+SHAPES: dict[Kind, tuple[Shape, float]] = {
+    "rough": (_rough, 1.0),
+    "slope_up": (_slope, 1.0),
+    "slope_down": (_slope, -1.0),
+    "steps_up": (_steps, 1.0),
+    "steps_down": (_steps, -1.0),
+    "planks": (_planks, 1.0),
+}
+"""Shape of each kind that is not flat, and whether it goes up or down from the middle."""
+
+
+class Terrain:
+    """A built map.
+
+    Attributes:
+        cfg: what it was made from.
+        heights: of the grid's points [m], (X, Y) float32, on `device`.
+        origins: middle of each tile [m], (levels, columns, 2).
+        half: half sides of the map, border included [m], (2,).
+    """
+
+    def __init__(self, cfg: TerrainCfg, device: torch.device | str = "cpu") -> None:
+        self.cfg = cfg
+        rng = np.random.default_rng(cfg.seed)
+        n, border = round(cfg.tile / cfg.cell), round(cfg.border / cfg.cell)
+        columns = len(cfg.kinds)
+        heights = np.zeros((cfg.levels * n + 2 * border + 1, columns * n + 2 * border + 1), np.float32)
+        across = (np.arange(n + 1) - n / 2) * cfg.cell
+        for level in range(cfg.levels):
+            for column, kind in enumerate(cfg.kinds):
+                if kind == "flat":
+                    continue
+                shape, sign = SHAPES[kind]
+                difficulty = (level + 1) / cfg.levels
+                tile = sign * shape(cfg, difficulty, across, across, rng)
+                middle = np.maximum(np.abs(across)[:, None], np.abs(across)[None]) < cfg.platform - cfg.cell / 2
+                tile[middle] = 0.0
+                a, b = border + level * n, border + column * n
+                heights[a : a + n, b : b + n] = tile[:-1, :-1]
+        self._host = heights
+        self.heights = torch.from_numpy(heights).to(device)
+        self.half = (np.array(heights.shape) - 1) * cfg.cell / 2
+        along = (np.arange(cfg.levels) + 0.5) * cfg.tile + cfg.border - self.half[0]
+        side = (np.arange(columns) + 0.5) * cfg.tile + cfg.border - self.half[1]
+        grid = np.stack(np.meshgrid(along, side, indexing="ij"), axis=-1)
+        self.origins = torch.tensor(grid, dtype=torch.float32, device=device)
+        self._low = torch.tensor(-self.half, dtype=torch.float32, device=device)
+
+    def add_to(self, spec: mujoco.MjSpec) -> None:
+        """Put the map into a scene in place of its floor, under the floor's name."""
+        for geom in spec.geoms:
+            if geom.name == "floor":
+                spec.delete(geom)
+        low, high = float(self._host.min()), float(self._host.max())
+        span = max(high - low, 1e-3)
+        rows, columns = self._host.shape
+        unit = ((self._host - low) / span).T  # MuJoCo's rows run along y
+        spec.add_hfield(name="terrain", nrow=columns, ncol=rows, size=[*self.half, span, 0.5], userdata=unit.ravel().tolist())
+        kind, color = mujoco.mjtGeom.mjGEOM_HFIELD, [0.62, 0.64, 0.60, 1]
+        spec.worldbody.add_geom(name="floor", type=kind, hfieldname="terrain", pos=[0, 0, low], contype=1, conaffinity=0, rgba=color)
+
+    def height(self, xy: torch.Tensor) -> torch.Tensor:
+        """Height of the surface [m] at points (..., 2) [m], exact (a cell is two triangles); beyond the map that of its edge."""
+        rows, columns = self.heights.shape
+        at = (xy - self._low) / self.cfg.cell
+        x, y = at[..., 0].clamp(0, rows - 1.001), at[..., 1].clamp(0, columns - 1.001)
+        i, j = x.long(), y.long()
+        u, v = x - i, y - j
+        flat, corner = self.heights.view(-1), i * columns + j
+        here, beyond = flat[corner], flat[corner + columns + 1]
+        # the diagonal runs from (i, j) to (i + 1, j + 1); the third corner is on the side where the point lies
+        other = flat[torch.where(u > v, corner + columns, corner + 1)]
+        near, far = torch.maximum(u, v), torch.minimum(u, v)
+        return here * (1 - near) + other * (near - far) + beyond * far
+
+    def inside(self, xy: torch.Tensor, margin: float = 1.0) -> torch.Tensor:
+        """Points (..., 2) that lie on the map, further than `margin` [m] from its end, (...) bool."""
+        return (xy.abs() < -self._low - margin).all(-1)
+
+    def kind_columns(self, kind: Kind) -> list[int]:
+        """Columns of a kind."""
+        return [column for column, name in enumerate(self.cfg.kinds) if name == kind]
+
+
+class Curriculum:
+    """Which tile each world starts on: harder after a good episode, easier after a bad one (Rudin et al. 2021, arXiv 2109.11978).
+
+    Attributes:
+        level, column: (N,) long.
+    """
+
+    def __init__(self, terrain: Terrain, worlds: int, generator: torch.Generator) -> None:
+        device = terrain.heights.device
+        self.terrain, self._generator = terrain, generator
+        easy = max(1, min(terrain.cfg.start_levels, terrain.cfg.levels))
+        self.level = torch.randint(0, easy, (worlds,), generator=generator, device=device)
+        self.column = torch.arange(worlds, device=device) % len(terrain.cfg.kinds)
+
+    def origins(self, ids: torch.Tensor) -> torch.Tensor:
+        """Where worlds `ids` start [m], (n, 2)."""
+        return self.terrain.origins[self.level[ids], self.column[ids]]
+
+    def update(self, ids: torch.Tensor, walked: torch.Tensor, asked: torch.Tensor, fell: torch.Tensor) -> None:
+        """Move worlds after an episode.
+
+        Args:
+            ids: (n,).
+            walked: straight distance from the start [m], (n,).
+            asked: length of the way that was commanded [m], (n,).
+            fell: whether the episode ended in a fall, (n,) bool.
+        """
+        levels = self.terrain.cfg.levels
+        far = (walked > 0.4 * self.terrain.cfg.tile) & ~fell
+        little = ((walked < 0.5 * asked.clamp(max=self.terrain.cfg.tile)) | fell) & ~far
+        level = self.level[ids] + far.long() - little.long()
+        anywhere = torch.randint(0, levels, level.shape, generator=self._generator, device=level.device)
+        self.level[ids] = torch.where(level >= levels, anywhere, level.clamp(min=0))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the future depends on."""
+        return {"level": self.level.cpu().clone(), "column": self.column.cpu().clone()}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go back to what `state` gave."""
+        self.level.copy_(state["level"])
+        self.column.copy_(state["column"])
+
+    def scatter(self) -> None:
+        """Spread all worlds over all levels, e.g. to evaluate on the whole map."""
+        levels = self.terrain.cfg.levels
+        self.level = torch.randint(0, levels, self.level.shape, generator=self._generator, device=self.level.device)

@@ -1,0 +1,87 @@
+"""What all items of the suite share: the policy file, its task without disturbances, and how much to run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.randomization import RandomizationCfg
+from envs.registry import get_task
+from envs.robots.registry import get_robot
+from envs.velocity import VelocityCfg, VelocityEnv
+from policies.file import PolicyFile
+from robolearn.errors import UserError
+from robolearn.evaluate import FOREVER_S, check_contract
+
+DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
+DISTURBANCES += ("thrown_mass", "thrown_speed", "throw_interval_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What to evaluate and how much of it.
+
+    Attributes:
+        file: the frozen policy.
+        cfg: its task as trained, with the randomization of bodies and sensors but no disturbances; commands are held, nothing times out.
+        engine: physics engine.
+        seeds: episodes a cell.
+        quick: a smaller suite to try things.
+        seed: of everything random.
+        folder: where clips go; None for no clips.
+    """
+
+    file: PolicyFile
+    cfg: VelocityCfg
+    engine: str = "mujoco"
+    seeds: int = 8
+    quick: bool = False
+    seed: int = 1000
+    folder: Path | None = None
+
+    @property
+    def cruise(self) -> float:
+        """Half the highest commanded forward velocity [m/s]: what the robot does while something else is tested."""
+        return 0.5 * self.cfg.command.vx[1]
+
+    def env(self, worlds: int, kind: Callable[..., VelocityEnv] | None = None, **randomization: Any) -> VelocityEnv:
+        """Worlds of the policy's task.
+
+        Args:
+            worlds: N.
+            kind: class of the environment; the task's own where None.
+            randomization: entries of the table to replace.
+
+        Raises:
+            UserError: the task's contract is not the file's.
+        """
+        task = get_task(self.file.spec.task)
+        table = dataclasses.replace(self.cfg.randomization, **randomization)
+        cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, seed=self.seed, randomization=table)
+        env = (kind or task.env)(cfg, get_robot(task.robot), task.name)
+        assert isinstance(env, VelocityEnv)
+        check_contract(self.file, env)
+        return env
+
+
+def make_setup(file: PolicyFile, cfg: Any, **settings: Any) -> Setup:
+    """A setup for a file in a task's config; `settings` are fields of `Setup`.
+
+    Raises:
+        UserError: the task is no velocity task.
+    """
+    if not isinstance(cfg, VelocityCfg):
+        raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {file.spec.task}: use evaluate without --suite")
+    return Setup(file=file, cfg=calm(cfg), **settings)
+
+
+def calm(cfg: VelocityCfg) -> VelocityCfg:
+    """The config without disturbances; commands are held and no episode times out."""
+    table: RandomizationCfg = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
+    command = dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S))
+    if hasattr(cfg, "terrain"):
+        cfg = dataclasses.replace(cfg, terrain=None)
+    return dataclasses.replace(cfg, randomization=table, command=command, episode_s=FOREVER_S)
