@@ -1,6 +1,6 @@
 """Evaluation of a frozen policy over a fixed grid of commands and seeds, on any engine, with 95 % intervals.
 
-Velocity tasks: each world holds one command of the grid for the whole episode. Survival is the share of episodes without a fall;
+Velocity tasks: on flat ground, whatever the task walks on, each world holds one command of the grid for the whole episode. Survival is the share of episodes without a fall;
 velocity errors are means over time of |v_xy - command| [m/s] and |w_z - command| [rad/s], without the first second; cost of transport is
 sum |torque * joint velocity| over weight times distance, over worlds that are commanded to move. Reaching: goals follow each other,
 each held for `GOAL_HOLD_S`; a goal succeeds if the end effector stays within 2 cm during the last half second.
@@ -19,6 +19,7 @@ import torch
 
 from envs.reach import SUCCESS_DISTANCE, ReachCfg, ReachEnv
 from envs.registry import get_task, make_env
+from envs.terrain import TerrainCfg
 from envs.vec_env import EnvCfg, VecEnv
 from envs.velocity import VelocityCfg, VelocityEnv
 from policies.file import PolicyFile
@@ -27,13 +28,14 @@ from policies.spec import PolicySpec
 from robolearn.errors import UserError
 from robolearn.statistics import bootstrap_mean, wilson
 
-VELOCITY_GRID = tuple(itertools.product((-0.8, -0.4, 0.0, 0.4, 0.8), (-0.4, 0.0, 0.4), (-0.8, 0.0, 0.8)))
-"""vx [m/s], vy [m/s], yaw rate [rad/s]."""
+GRID_SHARE = 0.8  # of the command ranges
 SETTLE_S = 1.0
 GOAL_HOLD_S = 2.5
 GOALS = 4
 FOREVER_S = 1e9
 MAX_VELOCITY_ERROR = 0.3  # m/s, mean planar error on the precise engine
+FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)
+"""Flat ground for a teacher that looks at the ground."""
 GATE = 0.95  # share of the training engine's survival or success that the precise engine must keep
 
 
@@ -162,9 +164,12 @@ def evaluate(
     torch.set_num_threads(1)
     if isinstance(cfg, VelocityCfg):
         cfg = dataclasses.replace(
-            cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)), episode_s=seconds + cfg.control_dt * 2
+            cfg,
+            command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)),
+            episode_s=seconds + cfg.control_dt * 2,
+            terrain=None if check is not None or cfg.terrain is None else FLAT,
         )
-        worlds = len(VELOCITY_GRID) * seeds
+        worlds = len(command_grid(cfg)) * seeds
     elif isinstance(cfg, ReachCfg):
         cfg = dataclasses.replace(cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)), episode_s=FOREVER_S)
         worlds, seconds = 50 * seeds, GOALS * GOAL_HOLD_S
@@ -192,6 +197,17 @@ def evaluate(
         seed=seed,
         **{name: figures.get(name) for name in names},  # type: ignore[arg-type]
     )
+
+
+def command_grid(cfg: VelocityCfg) -> list[tuple[float, float, float]]:
+    """The commands of an evaluation, vx [m/s], vy [m/s], yaw rate [rad/s]: forward and back, sideways and turning, and all at once.
+
+    Forward speeds are 0.8 and 0.4 of both ends of the task's range and zero; sideways and turning 0.8 of both ends and zero.
+    """
+    (back, forward), (right, left), (clockwise, counter) = cfg.command.vx, cfg.command.vy, cfg.command.yaw_rate
+    vx = [GRID_SHARE * back, GRID_SHARE / 2 * back, 0.0, GRID_SHARE / 2 * forward, GRID_SHARE * forward]
+    sides = [[GRID_SHARE * low, 0.0, GRID_SHARE * high] for low, high in ((right, left), (clockwise, counter))]
+    return list(itertools.product(vx, *sides))
 
 
 def deployable(training: Evaluation, precise: Evaluation) -> bool:
@@ -232,7 +248,7 @@ def _law(spec: PolicySpec) -> tuple[str, tuple[float, ...], float]:
 def _velocity(env: VelocityEnv, actor: Actor, seconds: float, seeds: int) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
     worlds = env.num_worlds
     env.reset()
-    env.command = torch.tensor(VELOCITY_GRID, dtype=torch.float32).repeat(seeds, 1)
+    env.command = torch.tensor(command_grid(env.cfg), dtype=torch.float32).repeat(seeds, 1)
     command = env.command.clone()
     policy, privileged = env.observe()
     actor.reset(torch.arange(worlds))
