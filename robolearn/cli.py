@@ -35,6 +35,7 @@ _ERRORS_BELOW = (
     ("policies.spec", "SpecError"),
     ("envs.robots.registry", "UnknownRobotError"),
     ("envs.registry", "UnknownTaskError"),
+    ("envs.physics", "EngineError"),
 )
 _EPILOG = """\
 Any setting of the configuration can be changed with --section.key=value (the value in YAML), for example --seed=3.
