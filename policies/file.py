@@ -164,6 +164,11 @@ class PolicyFile:
             for array in states.values():
                 array.fill(0.0)
 
+    @property
+    def state(self) -> dict[str, FloatArray]:
+        """The memory that the last step left, by name: views that later steps overwrite; empty for a policy without one."""
+        return self._states[self._turn]
+
     def act(self, observation: FloatArray) -> FloatArray:
         """Advance one control step.
 

@@ -39,7 +39,7 @@ def command_maps(cells: Sequence[tuple[float, float, float]], rows: Sequence[Map
             low, high = (0.0, 1.0) if name == "survival" else (0.0, max(known) or 1.0)
             for column, yaw in enumerate(axes_of[2]):
                 axes: Axes = grid[line, column]
-                table = np.array([[values[vx, vy, yaw] for vx in axes_of[0]] for vy in axes_of[1]])
+                table = np.array([[values.get((vx, vy, yaw), np.nan) for vx in axes_of[0]] for vy in axes_of[1]])
                 axes.imshow(table, cmap=colors, vmin=low, vmax=high, origin="lower", aspect="auto")
                 for (y, x), value in np.ndenumerate(table):
                     text = "–" if np.isnan(value) else f"{100 * value:.0f}" if name == "survival" else f"{value:.2f}"

@@ -19,18 +19,18 @@ from robolearn.video import VideoWriter
 WIDTH, HEIGHT, FPS = 640, 360, 25
 
 
-def film(setup: Setup, env: VelocityEnv, record: Record, world: int, start_s: float, end_s: float, title: str) -> Clip:
-    """A video of one world between two times [s], as far as it was recorded; a fall ends it."""
+def film(setup: Setup, env: VelocityEnv, record: Record, world: int, start_s: float, end_s: float, title: str, pace: float = 1.0) -> Clip:
+    """A video of one world between two times [s], as far as it was recorded, `pace` times as fast as it was; a fall ends it."""
     if setup.folder is None:
         return Clip(title=title, failure="left out")
     steps = int(record.alive[:, world].sum())
-    every = max(1, round(1 / (FPS * record.dt)))
+    every = max(1, round(pace / (FPS * record.dt)))
     path = setup.folder / (re.sub(r"\W+", "-", title) + ".mp4")
     scene = env.build_scene()
     if env.cfg.randomization.thrown_mass is not None:
         add_ball(scene)
     try:
-        with VideoWriter(path, WIDTH, HEIGHT, 1 / (every * record.dt)) as video, Recorder(env.robot, WIDTH, HEIGHT, scene) as recorder:
+        with VideoWriter(path, WIDTH, HEIGHT, pace / (every * record.dt)) as video, Recorder(env.robot, WIDTH, HEIGHT, scene) as recorder:
             for index in range(max(0, round(start_s / record.dt)), min(steps, round(end_s / record.dt)), every):
                 sample = _sample(record, world, index)
                 picture = recorder.draw(sample.qpos, sample)

@@ -27,10 +27,11 @@ def gait(record: Record) -> dict[str, np.ndarray]:
             for swing in find_swings(record.contact[span, world, foot], record.foot_position[span, world, foot], record.dt)
         ]
         seconds = (span.stop - span.start) * record.dt
-        if seconds > 0:
-            rows["step_frequency"][world] = 2 * len(swings) / feet / seconds
+        air, length, clearance, _ = np.array([swing for _, swing in swings]).reshape(-1, 4).T
+        whole = seconds - (air.mean() if swings else 0.0)  # [s] in which a swing can begin that also ends in the span
+        if whole > 0:
+            rows["step_frequency"][world] = 2 * len(swings) / feet / whole
         if swings:
-            air, length, clearance = np.array([swing for _, swing in swings])[:, :3].T
             rows["air_time"][world], rows["foot_clearance"][world] = air.mean(), clearance.mean()
             rows["step_length"][world] = length.mean()
     return figures | rows
