@@ -9,6 +9,7 @@ Map coordinates: x runs along the levels (rows of tiles), y along the columns; t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -82,6 +83,24 @@ class TerrainCfg:
 
 
 Shape = Callable[[TerrainCfg, float, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+
+def single_terrain(text: str) -> TerrainCfg:
+    """A map of one kind at one difficulty, from `KIND[:LEVEL]`, e.g. `slope_up:0.4` for a grade of 10 %.
+
+    Raises:
+        ValueError: an unknown kind or a level that is not between 0 and 1; the message lists the kinds.
+    """
+    kind, _, level = text.partition(":")
+    try:
+        share = float(level) if level else 1.0
+    except ValueError:
+        share = -1.0
+    if kind not in KINDS or not 0 <= share <= 1:
+        raise ValueError(f"a terrain is KIND[:LEVEL] with a level from 0 to 1, not {text!r}; kinds: {', '.join(KINDS)}")
+    full = TerrainCfg(kinds=(kind,) * 3, levels=1)
+    scaled = {name: share * getattr(full, name) for name in ("roughness", "grade", "step", "plank")}
+    return dataclasses.replace(full, start_levels=1, **scaled)
 
 
 def _hill(cfg: TerrainCfg, radius: np.ndarray) -> np.ndarray:
@@ -168,7 +187,9 @@ class Terrain:
         self._low = torch.tensor(-self.half, dtype=torch.float32, device=device)
 
     def add_to(self, spec: mujoco.MjSpec) -> None:
-        """Put the map into a scene in place of its floor, under the floor's name."""
+        """Put the map into a scene in place of its floor, under the floor's name; a map that is flat throughout leaves the plane there."""
+        if not self._host.any():
+            return
         for geom in spec.geoms:
             if geom.name == "floor":
                 spec.delete(geom)

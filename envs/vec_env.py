@@ -125,7 +125,7 @@ class VecEnv(ABC):
 
     def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
         self.cfg, self.robot, self.task_name = cfg, robot, task_name
-        model = self.build_model()
+        model = self.scene().compile()
         model.opt.timestep = cfg.control_dt / cfg.decimation
         self.engine: Engine = make_engine(cfg.engine, model, cfg.num_worlds, cfg.device, cfg.num_threads)
         self.device = self.engine.device
@@ -164,12 +164,12 @@ class VecEnv(ABC):
 
     # what a task says ------------------------------------------------------------------------------------------------
 
-    def build_model(self) -> mujoco.MjModel:
-        """The scene: the robot, what it stands on, and a ball if one is thrown."""
+    def scene(self) -> mujoco.MjSpec:
+        """A fresh copy of the scene: the robot, what it stands on, and a ball if one is thrown."""
         spec = self.build_scene()
         if self.cfg.randomization.thrown_mass is not None:
             add_ball(spec)
-        return spec.compile()
+        return spec
 
     def build_scene(self) -> mujoco.MjSpec:
         """The robot and what it stands on: by default a floor."""

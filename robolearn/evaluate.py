@@ -1,6 +1,7 @@
 """Evaluation of a frozen policy over a fixed grid of commands and seeds, on any engine, with 95 % intervals.
 
-Velocity tasks: on flat ground, whatever the task walks on, each world holds one command of the grid for the whole episode. Survival is the share of episodes without a fall;
+Velocity tasks: on flat ground, whatever the task walks on, each world holds one command of the grid for the whole episode.
+Survival is the share of episodes without a fall;
 velocity errors are means over time of |v_xy - command| [m/s] and |w_z - command| [rad/s], without the first second; cost of transport is
 sum |torque * joint velocity| over weight times distance, over worlds that are commanded to move. Reaching: goals follow each other,
 each held for `GOAL_HOLD_S`; a goal succeeds if the end effector stays within 2 cm during the last half second.
@@ -34,7 +35,7 @@ GOAL_HOLD_S = 2.5
 GOALS = 4
 FOREVER_S = 1e9
 MAX_VELOCITY_ERROR = 0.3  # m/s, mean planar error on the precise engine
-FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)
+FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)  # a plane
 """Flat ground for a teacher that looks at the ground."""
 GATE = 0.95  # share of the training engine's survival or success that the precise engine must keep
 

@@ -17,7 +17,8 @@ import torch
 from envs.randomization import without_randomization
 from envs.reach import SUCCESS_DISTANCE, ReachEnv
 from envs.registry import get_task, make_env
-from envs.velocity import VelocityEnv
+from envs.terrain import TerrainCfg
+from envs.velocity import VelocityCfg, VelocityEnv
 from policies.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.evaluate import check_contract
@@ -58,7 +59,8 @@ class Playback:
         env: the world.
     """
 
-    def __init__(self, file: PolicyFile, engine: str = "mujoco", randomize: bool = False, seed: int = 0) -> None:
+    def __init__(self, file: PolicyFile, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
+                 terrain: TerrainCfg | None = None) -> None:  # fmt: skip
         """Make the world and start.
 
         Args:
@@ -66,6 +68,7 @@ class Playback:
             engine: physics engine.
             randomize: the task's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
             seed: of everything random.
+            terrain: what a walking robot walks on; the floor where None.
 
         Raises:
             UserError: the task here has another contract than the file.
@@ -75,6 +78,10 @@ class Playback:
             task.cfg.at_rates_of(file.spec), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S
         )
         cfg = dataclasses.replace(cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)))
+        if isinstance(cfg, VelocityCfg):
+            cfg = dataclasses.replace(cfg, terrain=terrain, curriculum=False)
+        elif terrain is not None:
+            raise UserError(f"{file.path}: task {file.spec.task} has no terrain")
         if not randomize:
             cfg = dataclasses.replace(cfg, randomization=without_randomization())
         torch.set_num_threads(1)

@@ -18,11 +18,13 @@ import numpy as np
 from tqdm import tqdm
 
 from envs.robots.robot import Robot
+from envs.terrain import TerrainCfg
 from policies.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.overlay import draw_overlay
 from robolearn.playback import Playback, Sample, default_commands, errors
 from robolearn.video import VideoWriter
+from robolearn.visuals import hang_meshes
 
 GREEN, BLUE, ORANGE = (0.15, 0.68, 0.38, 1.0), (0.16, 0.45, 0.90, 1.0), (0.95, 0.55, 0.10, 0.75)
 ARROW_SCALE = 0.5  # m of arrow per m/s
@@ -31,11 +33,14 @@ SUN_HEIGHT = 2.0  # m; straight above, since MuJoCo's shadows of a slanted sun s
 ARM_VIEW = np.array([0.1, -0.1, 0.36])  # m, beside the arm: the figures stand on the left
 VIEW_DEG = 125.0  # where the camera looks, against the robot's heading at the start
 MAX_GEOMS = 2000
+FOLLOW = np.array([0.25, 0.25, 0.03])  # share of the way to the base that the camera moves at each picture
 
 
-def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | None = None) -> mujoco.MjModel:
-    """The robot's scene, or another with it, with a checkered floor, a sky and a sun that casts shadows."""
+def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | None = None, visuals: Path | None = None) -> mujoco.MjModel:
+    """The robot's scene, or another with it, with a checkered floor, a sky and a sun that casts shadows; meshes of `visuals` if given."""
     spec = scene or robot.scene()
+    if visuals is not None:
+        hang_meshes(spec, robot, visuals)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
     spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 2048, 4
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.35] * 3, [0.35] * 3, [0.1] * 3
@@ -70,15 +75,22 @@ class Recorder:
         width, height: of a picture [pixels].
     """
 
-    def __init__(self, robot: Robot, width: int = 960, height: int = 540, scene: mujoco.MjSpec | None = None) -> None:
-        """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise); `scene` where the robot is not alone on its floor.
+    def __init__(self, robot: Robot, width: int = 960, height: int = 540, scene: mujoco.MjSpec | None = None,
+                 visuals: Path | None = None) -> None:  # fmt: skip
+        """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise).
+
+        Args:
+            robot: who is drawn.
+            width, height: of a picture [pixels], even.
+            scene: where the robot is not alone on its floor.
+            visuals: MJCF whose meshes are shown in place of our primitive shapes.
 
         Raises:
             UserError: a size that is odd, or no OpenGL here.
         """
         if width < 2 or height < 2 or width % 2 or height % 2:
             raise UserError(f"a video is an even number of pixels wide and high, not {width} x {height}")
-        self.model, self.width, self.height = dressed_scene(robot, width, height, scene), width, height
+        self.model, self.width, self.height = dressed_scene(robot, width, height, scene, visuals), width, height
         self._data = mujoco.MjData(self.model)
         self._base = self.model.body(robot.base_body).id
         self._floating = robot.floating_base
@@ -94,7 +106,8 @@ class Recorder:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = 1
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-        self._camera.distance, self._camera.elevation = 1.7, -18.0
+        self._size = (robot.stand_height or 0.28) / 0.28  # against a quadruped's
+        self._camera.distance, self._camera.elevation = 1.7 * max(1.0, 0.6 * self._size), -18.0 if self._size < 2 else -10.0
         self._look_at: np.ndarray | None = None
 
     def draw(self, qpos: np.ndarray, sample: Sample | None = None) -> np.ndarray:
@@ -134,12 +147,12 @@ class Recorder:
         self.close()
 
     def _aim(self, restart: bool) -> None:
-        """Follow the base smoothly in the plane, so that its bobbing is seen against a camera that does not bob; an arm is looked at."""
-        target = np.array([*self._data.xpos[self._base][:2], 0.24]) if self._floating else ARM_VIEW
+        """Follow the base smoothly, slowest up and down, so that its bobbing is seen against a camera that does not; an arm is looked at."""
+        target = self._data.xpos[self._base] - [0, 0, 0.04 * self._size] if self._floating else ARM_VIEW
         if self._look_at is None or restart:
             self._look_at = target
             self._camera.azimuth = VIEW_DEG + (np.degrees(self._yaw()) if self._floating else 0.0)  # what walks ahead is seen from the side
-        self._look_at = self._look_at + 0.25 * (target - self._look_at)
+        self._look_at = self._look_at + FOLLOW * (target - self._look_at)
         self._camera.lookat[:] = self._look_at
 
     def _yaw(self) -> float:
@@ -199,6 +212,8 @@ def record_policy(
     width: int = 960,
     height: int = 540,
     fps: int = 25,
+    visuals: Path | None = None,
+    terrain: TerrainCfg | None = None,
 ) -> dict[str, Any]:
     """Run one world of a policy's task under a schedule of commands and write a video of it.
 
@@ -212,6 +227,8 @@ def record_policy(
         seed: of everything random.
         width, height: [pixels].
         fps: pictures a second, at most one a control step.
+        visuals: MJCF whose meshes are shown in place of our shapes.
+        terrain: what a walking robot walks on; the floor where None.
 
     Returns:
         Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the errors of
@@ -225,7 +242,7 @@ def record_policy(
     for command in schedule:
         if len(command) != len(spec.command.labels):
             raise UserError(f"{spec.task} takes {len(spec.command.labels)} numbers as its command ({', '.join(spec.command.labels)})")
-    play = Playback(file, engine, randomize, seed)
+    play = Playback(file, engine, randomize, seed, terrain)
     count = max(1, round(seconds / play.control_dt))
     every = max(1, round(1 / (fps * play.control_dt)))
     rate = 1 / (every * play.control_dt)
@@ -242,7 +259,10 @@ def record_policy(
     if path is None:
         run()
     else:
-        with VideoWriter(path, width, height, rate) as video, Recorder(play.env.robot, width, height) as recorder:
+        with (
+            VideoWriter(path, width, height, rate) as video,
+            Recorder(play.env.robot, width, height, play.env.scene(), visuals) as recorder,
+        ):
 
             def draw(sample: Sample) -> None:
                 picture = recorder.draw(sample.qpos, sample)

@@ -16,7 +16,6 @@ from robolearn.ppo import Ppo, Rollout
 from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
 
-
 INHERITED_SAMPLES = 1e6
 UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
 

@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 
 CHOICES = ("mujoco", "precise")
+TERRAIN_HELP = "walk on flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=CHOICES, default="mujoco", help="physics (default: mujoco)")
     parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
+    parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
     parser.add_argument("--size", default="960x540", metavar="WxH", help="of the video (default: 960x540)")
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
@@ -37,8 +40,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     if not 0 < args.seconds <= 3600:
         raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
-    if args.live and (args.no_video or args.out or args.json):
-        raise UsageError("--live makes no video and no figures: leave --out, --no-video and --json away")
+    if args.live and (args.no_video or args.out or args.json or args.visuals or args.terrain):
+        raise UsageError("--live makes no video and no figures: leave --out, --no-video, --json, --visuals and --terrain away")
     if args.command and not all(math.isfinite(value) for value in args.command):
         raise UsageError("--command takes finite numbers")
     size = _size(args.size)
@@ -53,12 +56,22 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
         serve(file, args.engine, args.randomize, args.port, args.command, args.seed)
         return 0
+    from envs.robots.registry import get_robot
+    from envs.terrain import single_terrain
     from robolearn.render import record_policy
+    from robolearn.visuals import find_visuals
 
     default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
     out = None if args.no_video else Path(args.out) if args.out else default
     commands = [args.command] if args.command else None
-    result = record_policy(file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size)
+    visuals = find_visuals(args.visuals, get_robot(file.spec.robot.name)) if args.visuals else None
+    try:
+        terrain = single_terrain(args.terrain) if args.terrain else None
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    result = record_policy(
+        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain
+    )
     if args.json:
         write_json(args.json, result)
     if args.json != "-":

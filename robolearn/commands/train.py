@@ -20,7 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
     parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
-    parser.add_argument("--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ")
+    parser.add_argument(
+        "--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ"
+    )
     parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")

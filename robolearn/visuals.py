@@ -1,0 +1,125 @@
+"""Full meshes for looks: hung onto the bodies of our own model, which alone is simulated.
+
+The meshes come from a model of the same robot, by default MuJoCo Menagerie's (package `mujoco-menagerie`, which downloads on first use).
+Bodies are matched by the joints that move them, never by their names or order, and shapes are placed by comparing both models in the
+same pose.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from envs.robots.robot import Robot
+from robolearn.errors import UserError
+
+MENAGERIE = {"go1": ("unitree_go1", "go1.xml"), "g1": ("unitree_g1", "g1.xml"), "panda": ("franka_emika_panda", "panda.xml")}
+"""Robot -> its name in Menagerie, and the file."""
+
+
+def find_visuals(source: str, robot: Robot) -> Path:
+    """The MJCF that `--visuals` names: a path, or `menagerie`.
+
+    Raises:
+        UserError: there is no such file, or the package is missing or cannot download.
+    """
+    if source != "menagerie":
+        if not Path(source).is_file():
+            raise UserError(f"--visuals takes 'menagerie' or the path of an MJCF, and there is no file {source}")
+        return Path(source)
+    try:
+        import mujoco_menagerie
+    except ImportError as error:
+        raise UserError("--visuals=menagerie needs its package: pip install mujoco-menagerie (it downloads on first use)") from error
+    name, file = MENAGERIE[robot.name]
+    try:
+        path = Path(mujoco_menagerie.get(name).path()) / file
+    except (mujoco_menagerie.MenagerieError, OSError) as error:
+        raise UserError(f"mujoco-menagerie could not fetch {name}: {error}") from error
+    if not path.is_file():
+        raise UserError(f"mujoco-menagerie has no {path}")
+    return path
+
+
+def hang_meshes(spec: mujoco.MjSpec, robot: Robot, path: Path) -> int:
+    """Add the meshes of the model at `path` to a scene with our robot, whose own shapes become invisible. Returns their number.
+
+    Raises:
+        UserError: the model is of another robot, or has no meshes.
+    """
+    theirs = mujoco.MjSpec.from_file(str(path))
+    their_model, our_model = theirs.compile(), spec.copy().compile()
+    pairs = _match_bodies(our_model, their_model, robot, path)
+    our_frames, their_frames = _frames(our_model), _frames(their_model)
+    folder = path.parent / theirs.meshdir
+    known: dict[str, str] = {}
+    count = 0
+    for our_body, their_body in pairs.items():
+        rotation, offset = _relative(our_frames[our_body], their_frames[their_body])
+        for geom in theirs.body(their_body).geoms:
+            if geom.type != mujoco.mjtGeom.mjGEOM_MESH or geom.contype or geom.conaffinity:
+                continue
+            if geom.meshname not in known:
+                mesh = theirs.mesh(geom.meshname)
+                known[geom.meshname] = f"looks_{len(known)}"
+                spec.add_mesh(name=known[geom.meshname], file=str((folder / mesh.file).resolve()), scale=mesh.scale,
+                              refpos=mesh.refpos, refquat=mesh.refquat)  # fmt: skip
+            quat = np.zeros(4)
+            mujoco.mju_mulQuat(quat, rotation, geom.quat)
+            position = np.zeros(3)
+            mujoco.mju_rotVecQuat(position, geom.pos, rotation)
+            color = theirs.material(geom.material).rgba if geom.material else geom.rgba
+            spec.body(our_body).add_geom(type=geom.type, meshname=known[geom.meshname], pos=position + offset, quat=quat, rgba=color,
+                                         contype=0, conaffinity=0, group=2, mass=0)  # fmt: skip
+            count += 1
+    if not count:
+        raise UserError(f"{path} has no meshes to show")
+    for body in pairs:
+        for geom in spec.body(body).geoms:
+            if geom.type != mujoco.mjtGeom.mjGEOM_MESH:
+                geom.rgba = [0, 0, 0, 0]
+    return count
+
+
+def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, path: Path) -> dict[str, str]:
+    """Our body -> theirs, by the joints that move them; the base by the free joint, or as the parent of the first joint's body."""
+    pairs: dict[str, str] = {}
+    for name in robot.joints:
+        short = name.removeprefix(f"{robot.name}_")
+        found = next(
+            (candidate for candidate in (name, short) if mujoco.mj_name2id(theirs, mujoco.mjtObj.mjOBJ_JOINT, candidate) >= 0), None
+        )
+        if found is None:
+            raise UserError(f"{path} has no joint {name}: it is a model of another robot than {robot.name}")
+        pairs[ours.body(ours.joint(name).bodyid[0]).name] = theirs.body(theirs.joint(found).bodyid[0]).name
+        if name == robot.joints[0]:
+            pairs[_parent(ours, name)] = _parent(theirs, found)
+    pairs.pop("world", None)
+    return pairs
+
+
+def _parent(model: mujoco.MjModel, joint: str) -> str:
+    """The body that a joint's body hangs on."""
+    return model.body(model.body_parentid[model.joint(joint).bodyid[0]]).name
+
+
+def _frames(model: mujoco.MjModel) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Position and attitude of every body, all joints at zero and the base at the origin."""
+    data = mujoco.MjData(model)
+    data.qpos[:] = 0.0
+    for joint in range(model.njnt):
+        if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
+            data.qpos[model.jnt_qposadr[joint] + 3] = 1.0
+    mujoco.mj_kinematics(model, data)
+    return {model.body(i).name: (data.xpos[i].copy(), data.xquat[i].copy()) for i in range(model.nbody)}
+
+
+def _relative(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation (wxyz) and offset of their frame in ours."""
+    inverse, rotation, offset = np.zeros(4), np.zeros(4), np.zeros(3)
+    mujoco.mju_negQuat(inverse, ours[1])
+    mujoco.mju_mulQuat(rotation, inverse, theirs[1])
+    mujoco.mju_rotVecQuat(offset, theirs[0] - ours[0], inverse)
+    return rotation, offset
