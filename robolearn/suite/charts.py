@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from robolearn.plots import COLORS, INK, STYLE, to_svg
 from robolearn.suite.logistic import Curve
@@ -20,10 +21,23 @@ SHADE = LinearSegmentedColormap.from_list("shade", [(0.17, 0.49, 0.91, 0.04), (0
 BAD = LinearSegmentedColormap.from_list("bad", [(0.91, 0.47, 0.18, 0.75), (0.12, 0.65, 0.45, 0.35)])
 
 
+NAMES = {
+    "velocity_error_xy": "planar velocity error",
+    "velocity_error_yaw": "yaw rate error",
+    "half_impulse": "50 % impulse",
+    "half_speed": "50 % speed",
+    "half_payload": "50 % payload",
+    "fell_before": "fell before the blow",
+    "more_than_free": "more than with arms free",
+}
+"""Names for people, where they are not the figure's own."""
+
+
 def label(name: str) -> str:
-    """A figure's name with its unit."""
-    unit = UNITS.get(name.partition(" (")[0])
-    return name.replace("_", " ") + (f" [{unit}]" if unit else "")
+    """A figure's name for people, with its unit."""
+    figure, bracket, of_what = name.partition(" (")
+    unit = UNITS.get(figure)
+    return NAMES.get(figure, figure.replace("_", " ")) + bracket + of_what + (f" [{unit}]" if unit else "")
 
 
 def command_maps(cells: Sequence[tuple[float, float, float]], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -31,7 +45,7 @@ def command_maps(cells: Sequence[tuple[float, float, float]], rows: Sequence[Map
     shown = (("survival", BAD), ("velocity_error_xy", SHADE), ("velocity_error_yaw", SHADE), ("cost_of_transport", SHADE))
     axes_of = [sorted({cell[axis] for cell in cells}) for axis in range(3)]
     with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(9.6, 6.6), layout="constrained")
+        canvas = Canvas(figsize=(9.6, 7.0), layout="constrained")
         grid = canvas.subplots(len(shown), len(axes_of[2]), squeeze=False, sharex=True, sharey=True)
         for line, (name, colors) in enumerate(shown):
             values = {cell: np.nan if row[name].value is None else row[name].value for cell, row in zip(cells, rows, strict=True)}
@@ -48,10 +62,9 @@ def command_maps(cells: Sequence[tuple[float, float, float]], rows: Sequence[Map
                 axes.set_yticks(range(len(axes_of[1])), [f"{v:g}" for v in axes_of[1]])
                 axes.grid(visible=False)
                 axes.tick_params(length=0)
-                if line == 0:
-                    axes.set_title(f"yaw rate {yaw:+g} rad/s")
+                axes.set_title(f"{label(name)}, yaw rate {yaw:g}", fontsize=9)
                 if column == 0:
-                    axes.set_ylabel(f"{label(name)}\nvy [m/s]")
+                    axes.set_ylabel("vy [m/s]")
                 if line == len(shown) - 1:
                     axes.set_xlabel("vx [m/s]")
         return to_svg(canvas, "figures over the commands")
@@ -110,6 +123,8 @@ def by_side(halves: Mapping[str, Figure], name: str) -> str:
                 axes.plot(angle, ends[0], "o", color=BLUE, markerfacecolor="none")
         axes.set_xticks(angles, list(halves))
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.set_rlabel_position(22)
         axes.set_title(f"{label(name)} by the side that the blow comes from", pad=18)
         return to_svg(canvas, f"{name} by side")
 
@@ -122,7 +137,7 @@ def sweep(rows: Sequence[Mapping[str, Any]], what: str, trained: tuple[float, fl
             _points(axes, rows, what, name, color, line=True)
             if trained is not None:
                 axes.axvspan(max(trained[0], 0.0), trained[1], color=GREEN, alpha=0.12, linewidth=0, label="trained")
-                axes.legend(loc="lower right" if name == "survival" else "upper right")
+                axes.legend(loc="lower right")
             axes.set_ylim(*((-4, 104) if name == "survival" else (0, None)))
         return to_svg(canvas, f"sweep of {what}")
 
@@ -135,7 +150,7 @@ def course(
         canvas = Canvas(figsize=(9.6, 4.8 if along else 3.2), layout="constrained")
         rows = canvas.subplots(3 if along else 2, 1, sharex=True, height_ratios=[0.5, 1, 1] if along else [0.4, 1])
         rows[0].fill_between(edges_x, edges_z, color="#8a94a3", alpha=0.5, linewidth=0)
-        rows[0].set(ylabel="ground [m]", ylim=(0, 1.4 * edges_z.max()))
+        rows[0].set(ylabel="z [m]", ylim=(0, 1.4 * edges_z.max()))
         _points(rows[1], steps, "x", "step_length", BLUE, line=True)
         rows[1].set_xlabel("")
         for color, (kind, (x, log_odds)) in zip((GREEN, ORANGE), along.items(), strict=False):
@@ -145,7 +160,7 @@ def course(
             rows[2].plot(*zip(*middle, strict=True), color=color, label=f"probe says {kind}")
         if along:
             rows[2].set(ylabel="share of samples", ylim=(-0.05, 1.05))
-            rows[2].legend(loc="upper right")
+            rows[2].legend(loc="upper left")
         for axes in rows:
             for edge in edges_x:
                 axes.axvline(edge, color=INK, linewidth=0.5, alpha=0.3)
@@ -154,7 +169,7 @@ def course(
 
 
 def embedding(points: np.ndarray, kinds: Mapping[str, np.ndarray], most: int = 300) -> str:
-    """The first two principal components of hidden states (S, 2), by kind of ground; at most `most` samples each."""
+    """The first two principal components of hidden states (S, 2) by kind of ground; at most `most` points each."""
     generator = np.random.default_rng(0)
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(9.6, 3.6), layout="constrained")
@@ -163,7 +178,7 @@ def embedding(points: np.ndarray, kinds: Mapping[str, np.ndarray], most: int = 3
             ids = np.flatnonzero(mask)
             ids = generator.choice(ids, min(most, len(ids)), replace=False)
             axes.scatter(*points[ids, :2].T, s=7, color=color, alpha=0.5, linewidths=0, label=kind)
-        axes.set(xlabel="first principal component", ylabel="second", title="hidden states of robots that the probes were not fitted on")
+        axes.set(xlabel="first principal component", ylabel="second", title="hidden states, each point the mean of a second of one robot")
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=2)
         return to_svg(canvas, "embedding of hidden states")
 
@@ -181,6 +196,26 @@ def arm_swing(angles: np.ndarray, dt: float, pairs: Sequence[tuple[int, int]], j
             axes.legend(loc="upper right", ncols=2)
         axes.set_xlabel("time [s]")
         return to_svg(canvas, "arms against legs")
+
+
+def terrain_map(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Survival and velocity error over kind of ground and difficulty."""
+    kinds, grades = list(dict.fromkeys(row["ground"] for row in rows)), sorted({row["difficulty"] for row in rows})
+    with matplotlib.rc_context(STYLE):
+        canvas = Canvas(figsize=(9.6, 2.9), layout="constrained")
+        for axes, (name, colors) in zip(canvas.subplots(1, 2, sharey=True), (("survival", BAD), ("velocity_error_xy", SHADE)), strict=True):
+            found = {(row["ground"], row["difficulty"]): row[name].value for row in rows}
+            table = np.array([[found[kind, grade] for grade in grades] for kind in kinds], float)
+            axes.imshow(table, cmap=colors, vmin=0.0, vmax=1.0 if name == "survival" else np.nanmax([*table.flat, 0.1]), aspect="auto")
+            for (y, x), value in np.ndenumerate(table):
+                text = "–" if np.isnan(value) else f"{100 * value:.0f}" if name == "survival" else f"{value:.2f}"
+                axes.text(x, y, text, ha="center", va="center", fontsize=8)
+            axes.set_xticks(range(len(grades)), [f"{grade:g}" for grade in grades])
+            axes.set_yticks(range(len(kinds)), kinds)
+            axes.set(xlabel="difficulty", title=label(name))
+            axes.grid(visible=False)
+            axes.tick_params(length=0)
+        return to_svg(canvas, "ground and difficulty")
 
 
 def _points(axes: Axes, rows: Sequence[Mapping[str, Any]], x: str, y: str, color: str, line: bool = False) -> None:

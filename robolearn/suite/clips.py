@@ -16,7 +16,8 @@ from robolearn.suite.rollout import Record
 from robolearn.suite.setup import Setup
 from robolearn.video import VideoWriter
 
-WIDTH, HEIGHT, FPS = 640, 360, 25
+WIDTH, HEIGHT = 640, 360
+FPS, QUICK_FPS = 25, 10
 
 
 def film(setup: Setup, env: VelocityEnv, record: Record, world: int, start_s: float, end_s: float, title: str, pace: float = 1.0) -> Clip:
@@ -24,7 +25,7 @@ def film(setup: Setup, env: VelocityEnv, record: Record, world: int, start_s: fl
     if setup.folder is None:
         return Clip(title=title, failure="left out")
     steps = int(record.alive[:, world].sum())
-    every = max(1, round(pace / (FPS * record.dt)))
+    every = max(1, round(pace / ((QUICK_FPS if setup.quick else FPS) * record.dt)))
     path = setup.folder / (re.sub(r"\W+", "-", title) + ".mp4")
     scene = env.build_scene()
     if env.cfg.randomization.thrown_mass is not None:

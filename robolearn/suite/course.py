@@ -134,7 +134,7 @@ def _segment_row(index: int, steps: np.ndarray, worlds: int) -> dict:
         each = [here[here[:, 0] == world, 2:].mean(0) for world in range(worlds) if (here[:, 0] == world).any()]
     lengths, air = np.array(each).reshape(-1, 2).T
     name, _, grade = SEGMENTS[index]
-    return {"segment": name, "grade": f"{100 * grade:+g} %", "step_length": mean(lengths), "air_time": mean(air)}
+    return {"segment": name, "grade": f"{100 * grade:+g} %" if grade else "0 %", "step_length": mean(lengths), "air_time": mean(air)}
 
 
 def step_profile(steps: np.ndarray) -> list[dict]:

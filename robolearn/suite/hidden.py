@@ -110,8 +110,11 @@ class HiddenStates:
                 row[f"R² of {label}"] = r_squared(scores(reduced[~fitted], weights), values[world[~fitted]], world[~fitted])
             rows.append(row)
             if name == POLICY:
-                kinds = {"flat": np.isin(segment, FLAT), "uphill": np.isin(segment, UPHILL), "downhill": np.isin(segment, DOWNHILL)}
-                plots = (charts.embedding(reduced[:, :2], {k: mask & ~fitted for k, mask in kinds.items()}),)
+                kind = np.select([np.isin(segment, FLAT), np.isin(segment, UPHILL), np.isin(segment, DOWNHILL)], [0, 1, 2], -1)
+                means, kind = second_means(given[~fitted], kind[~fitted], world[~fitted])
+                if len(means) > 2:
+                    points = Reduction(means)(means)[:, :2]
+                    plots = (charts.embedding(points, {"flat": kind == 0, "uphill": kind == 1, "downhill": kind == 2}),)
         headline = {f"{label} ({POLICY})": rows[0][label] for label in ("uphill_from_flat", "downhill_from_flat")}
         headline |= {f"R² of {label} ({POLICY})": rows[0][f"R² of {label}"] for label in known}
         text = (
@@ -129,6 +132,22 @@ def _slope(
         return Figure(None, None, None, 0), None
     log_odds = scores(x, logistic(x[train], positive[train]))
     return balanced_accuracy(log_odds[judge], positive[judge], world[judge]), log_odds
+
+
+def second_means(given: np.ndarray, kind: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of features (S, D) over each second that a world spends on one kind of ground (S,), and the kind; -1 counts to none.
+
+    Within a step hidden states go round with the gait, which is the largest part of their variance and hides the rest.
+    """
+    together = round(1 / EVERY_S)
+    means, kinds = [np.zeros((0, given.shape[1]))], []
+    for one in np.unique(world):
+        ids = np.flatnonzero(world == one)
+        runs = ids[: len(ids) // together * together].reshape(-1, together)
+        runs = runs[(kind[runs] == kind[runs[:, :1]]).all(1) & (kind[runs[:, 0]] >= 0)]
+        means.append(given[runs].mean(1))
+        kinds.append(kind[runs[:, 0]])
+    return np.concatenate(means), np.concatenate(kinds)
 
 
 def features(state: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -17,8 +17,8 @@ from robolearn.suite.rollout import rollout
 from robolearn.suite.setup import Setup
 
 SECONDS = 6.0
-PAYLOAD_SHARES = (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)  # of the robot's mass
-FRICTIONS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2.0)
+PAYLOAD_SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)  # of the robot's mass
+FRICTIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 2.0)
 EPISODES = 4  # a seed, at each value: these items have few cells
 
 

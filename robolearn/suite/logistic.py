@@ -49,7 +49,7 @@ def fit(levels: np.ndarray, survived: np.ndarray) -> Curve:
     value = float(half[at_half])
     low, high = (float(half[inside[0]]) if inside[0] else None), (float(half[inside[-1]]) if inside[-1] < len(half) - 1 else None)
     if value > top:
-        value, high = None, None
+        value, low, high = None, min(low or 0.0, float(top)), None
     elif value < tried[0]:
         value, low = None, None
     at = np.linspace(0.0, top, 100)

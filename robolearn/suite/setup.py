@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from envs.randomization import RandomizationCfg
 from envs.registry import get_task
 from envs.robots.registry import get_robot
+from envs.terrain import TerrainCfg
 from envs.velocity import VelocityCfg, VelocityEnv
 from policies.file import PolicyFile
 from robolearn.errors import UserError
@@ -26,7 +27,8 @@ class Setup:
 
     Attributes:
         file: the frozen policy.
-        cfg: its task as trained, with the randomization of bodies and sensors but no disturbances; commands are held, nothing times out.
+        cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
+        terrain: the ground of training, or what the rough tasks have where it was a plane.
         engine: physics engine.
         seeds: episodes a cell.
         quick: a smaller suite to try things.
@@ -36,6 +38,7 @@ class Setup:
 
     file: PolicyFile
     cfg: VelocityCfg
+    terrain: TerrainCfg = field(default_factory=TerrainCfg)
     engine: str = "mujoco"
     seeds: int = 8
     quick: bool = False
@@ -75,13 +78,11 @@ def make_setup(file: PolicyFile, cfg: Any, **settings: Any) -> Setup:
     """
     if not isinstance(cfg, VelocityCfg):
         raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {file.spec.task}: use evaluate without --suite")
-    return Setup(file=file, cfg=calm(cfg), **settings)
+    return Setup(file=file, cfg=calm(cfg), terrain=cfg.terrain or TerrainCfg(), **settings)
 
 
 def calm(cfg: VelocityCfg) -> VelocityCfg:
-    """The config without disturbances; commands are held and no episode times out."""
+    """The config on a plane and without disturbances; commands are held and no episode times out."""
     table: RandomizationCfg = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
     command = dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S))
-    if hasattr(cfg, "terrain"):
-        cfg = dataclasses.replace(cfg, terrain=None)
-    return dataclasses.replace(cfg, randomization=table, command=command, episode_s=FOREVER_S)
+    return dataclasses.replace(cfg, randomization=table, command=command, episode_s=FOREVER_S, terrain=None)
