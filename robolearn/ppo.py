@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from policies.networks import TeacherPolicy
+from robolearn import distributed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ class Rollout:
         ends = (self.terminated, self.truncated, self.final_value, cfg.discount, cfg.gae_lambda)
         self.advantage = gae(self.reward, self.value, last_value, *ends)
         self.target = self.advantage + self.value
-        self.advantage = (self.advantage - self.advantage.mean()) / (self.advantage.std() + 1e-8)
+        self.advantage = distributed.standardized(self.advantage)
 
 
 class Ppo:
@@ -177,9 +178,10 @@ class Ppo:
                 loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy * policy.distribution.entropy()
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                distributed.average_gradients(self._parameters)
                 norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
                 kl = gaussian_kl(old_mean[batch], old_log_std, mean.detach(), policy.distribution.log_std.detach()).mean()
-                self._adapt(float(kl))
+                self._adapt(float(distributed.average(kl)))
                 if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
                     sums["skipped_updates"] += count
                     continue

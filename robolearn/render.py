@@ -147,7 +147,7 @@ class Recorder:
         self.close()
 
     def _aim(self, restart: bool) -> None:
-        """Follow the base smoothly, slowest up and down, so that its bobbing is seen against a camera that does not; an arm is looked at."""
+        """Follow the base smoothly, slowest up and down, so that its bobbing is seen; an arm is looked at."""
         target = self._data.xpos[self._base] - [0, 0, 0.04 * self._size] if self._floating else ARM_VIEW
         if self._look_at is None or restart:
             self._look_at = target

@@ -19,9 +19,12 @@ from envs.snapshot import restore, snapshot
 from policies.baselines import Baseline, make_network
 from policies.networks import Gaussian, TeacherPolicy
 from policies.transformer import Memory, Transformer
+from robolearn import distributed
 from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
+
+SEEDS_APART = 1000  # between processes
 
 
 class StudentPolicy(nn.Module):
@@ -64,10 +67,12 @@ class StudentTrainer:
         torch.manual_seed(cfg.seed)
         self.cfg = cfg
         student = cfg.student
-        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + 1))
+        where = distributed.start(cfg.env.device)
+        rank = distributed.rank()
+        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + 1 + SEEDS_APART * rank, device=where))
         device = self.env.device
         self.generator = torch.Generator(device=device)
-        self.generator.manual_seed(cfg.seed)
+        self.generator.manual_seed(cfg.seed + SEEDS_APART * rank)
         self.teacher = teacher.to(device)
         self._policy_obs, self._privileged = self.env.reset()
         self.env.episode_steps[:] = torch.randint(
@@ -95,7 +100,7 @@ class StudentTrainer:
     @property
     def steps_per_iteration(self) -> int:
         """Control steps of one iteration, over all worlds."""
-        return self.cfg.student.ppo.rollout_steps * self.env.num_worlds
+        return self.cfg.student.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
 
     def iterate(self) -> dict[str, float]:
         """Collect a rollout and learn from it. Returns metrics."""
@@ -173,6 +178,7 @@ class StudentTrainer:
                     losses["policy_loss"] = policy_loss
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                distributed.average_gradients(self._parameters)
                 norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
                 if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
                     sums["skipped_updates"] += count

@@ -11,12 +11,14 @@ from envs.snapshot import restore, snapshot
 from envs.symmetry import Mirror
 from envs.vec_env import VecEnv
 from policies.networks import Fold, TeacherPolicy
+from robolearn import distributed
 from robolearn.errors import UserError
 from robolearn.ppo import Ppo, Rollout
 from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
 
 INHERITED_SAMPLES = 1e6
+SEEDS_APART = 1000  # between the seeds of two processes
 UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
 
 
@@ -38,11 +40,13 @@ class TeacherTrainer:
 
         torch.manual_seed(cfg.seed)
         self.cfg = cfg
-        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed))
+        where = distributed.start(cfg.env.device)
+        apart = SEEDS_APART * distributed.rank()
+        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + apart, device=where))
         teacher = cfg.teacher
         device = self.env.device
         self.generator = torch.Generator(device=device)
-        self.generator.manual_seed(cfg.seed)
+        self.generator.manual_seed(cfg.seed + apart)
         _, self._privileged = self.env.reset()
         # episodes are spread over their length, so that worlds do not end together
         spread = torch.randint(0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device)
@@ -87,7 +91,7 @@ class TeacherTrainer:
     @property
     def steps_per_iteration(self) -> int:
         """Control steps of one iteration, over all worlds."""
-        return self.cfg.teacher.ppo.rollout_steps * self.env.num_worlds
+        return self.cfg.teacher.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
 
     def iterate(self) -> dict[str, float]:
         """Collect a rollout and learn from it. Returns metrics."""
@@ -96,7 +100,7 @@ class TeacherTrainer:
         raw = self._raw.flatten(0, 1)
         if self._mirror is not None:
             raw = torch.cat([raw, raw[:, self._mirror[0]] * self._mirror[1]])
-        self.policy.normalizer.update(raw)
+        self.policy.normalizer.update(distributed.gather(raw))
         self.iteration += 1
         return metrics
 

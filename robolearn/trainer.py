@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from robolearn import config
+from robolearn import config, distributed
 from robolearn.errors import UserError
 from robolearn.run import Run
 
@@ -68,7 +68,8 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     metrics: dict[str, float] = {}
     minutes_before = getattr(trainer, "minutes", 0.0)
     started = time.monotonic()
-    bar = tqdm(total=trainer.iterations, initial=trainer.iteration, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0)
+    done, quiet = trainer.iteration, distributed.rank() > 0
+    bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
     previous = signal.signal(signal.SIGINT, request_stop)
     try:
         while trainer.iteration < trainer.iterations and not stop:
@@ -80,7 +81,8 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             trainer.minutes = minutes  # type: ignore[attr-defined]
             steps = trainer.iteration * trainer.steps_per_iteration
             metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
-            run.log(trainer.iteration, metrics)
+            if distributed.rank() == 0:
+                run.log(trainer.iteration, metrics)
             bar.update(1)
             bar.set_postfix_str(_postfix(metrics), refresh=False)
             if trainer.iteration % trainer.cfg.checkpoint_every == 0:
@@ -112,6 +114,8 @@ def _check_finite(trainer: Trainer, metrics: dict[str, float], run: Run) -> None
 
 def save(trainer: Trainer, run: Run) -> None:
     """Write a checkpoint that `resume` goes on from."""
+    if distributed.rank():
+        return
     state = trainer.state_dict()
     state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0)}
     run.save(state)

@@ -56,7 +56,7 @@ def hang_meshes(spec: mujoco.MjSpec, robot: Robot, path: Path) -> int:
     folder = path.parent / theirs.meshdir
     known: dict[str, str] = {}
     count = 0
-    for our_body, their_body in pairs.items():
+    for their_body, our_body in _carried(their_model, pairs).items():
         rotation, offset = _relative(our_frames[our_body], their_frames[their_body])
         for geom in theirs.body(their_body).geoms:
             if geom.type != mujoco.mjtGeom.mjGEOM_MESH or geom.contype or geom.conaffinity:
@@ -76,7 +76,7 @@ def hang_meshes(spec: mujoco.MjSpec, robot: Robot, path: Path) -> int:
             count += 1
     if not count:
         raise UserError(f"{path} has no meshes to show")
-    for body in pairs:
+    for body in _carried(our_model, {body: body for body in pairs}):
         for geom in spec.body(body).geoms:
             if geom.type != mujoco.mjtGeom.mjGEOM_MESH:
                 geom.rgba = [0, 0, 0, 0]
@@ -98,6 +98,19 @@ def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, pa
             pairs[_parent(ours, name)] = _parent(theirs, found)
     pairs.pop("world", None)
     return pairs
+
+
+def _carried(model: mujoco.MjModel, pairs: dict[str, str]) -> dict[str, str]:
+    """Each body of a model (second of the pairs) -> the body of ours (first) that carries it: its match, or that of what it is fixed to."""
+    ours = {body: our_body for our_body, body in pairs.items()}
+    carried = {}
+    for i in range(1, model.nbody):
+        at = i
+        while at and model.body(at).name not in ours:
+            at = int(model.body_parentid[at])
+        if at:
+            carried[model.body(i).name] = ours[model.body(at).name]
+    return carried
 
 
 def _parent(model: mujoco.MjModel, joint: str) -> str:

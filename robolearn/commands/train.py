@@ -7,6 +7,7 @@ exactly.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,13 +98,16 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
 
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
     """Run a trainer in a folder; 130 after Ctrl-C."""
+    from robolearn import distributed
     from robolearn.run import Run
     from robolearn.trainer import Interrupted, resume, train
 
     if state is not None:
         resume(trainer, state)  # before anything is written: a config that does not fit leaves the folder as it was
+    if distributed.rank():  # the first process of several writes the run
+        folder = Path(tempfile.mkdtemp(prefix="robolearn-"))
     job = Run(folder, trainer.cfg)
-    if state is not None:
+    if state is not None and not distributed.rank():
         job.truncate_metrics(trainer.iteration)
     print(f"run: {folder}")
     try:

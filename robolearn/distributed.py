@@ -1,0 +1,80 @@
+"""Several processes that train one policy, as `torchrun` starts them: each has its own worlds, and gradients are averaged.
+
+    torchrun --nproc-per-node=4 -m robolearn train g1-velocity-flat --engine=warp --device=cuda
+
+Worlds, exploration and minibatches differ from process to process; networks, optimiser, normaliser and learning rate are the same. The
+first process writes the run's folder. Without torchrun every function here does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import distributed as dist
+from torch import nn
+
+
+def rank() -> int:
+    """Which process this is, 0 for the first or the only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def processes() -> int:
+    """How many there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def start(device: str) -> str:
+    """Join the group that torchrun made, if it did. Returns the device of this process: its own GPU of several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    on_gpu = device.startswith("cuda")
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if on_gpu else "gloo")
+    if device != "cuda":
+        return device
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    torch.cuda.set_device(index)
+    return f"cuda:{index}"
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace gradients by their means over the processes, in one message."""
+    if processes() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= processes()
+    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def average(value: torch.Tensor) -> torch.Tensor:
+    """Mean of a tensor over the processes."""
+    if processes() == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / processes()
+
+
+def standardized(x: torch.Tensor) -> torch.Tensor:
+    """(x - mean) / standard deviation, both over all elements of all processes (which have equally many)."""
+    if processes() == 1:
+        return (x - x.mean()) / (x.std() + 1e-8)
+    mean = average(x.mean())
+    count = x.numel() * processes()
+    var = average((x - mean).square().mean()) * count / (count - 1)
+    return (x - mean) / (var.sqrt() + 1e-8)
+
+
+def gather(x: torch.Tensor) -> torch.Tensor:
+    """The rows (n, ...) of all processes, (processes * n, ...)."""
+    if processes() == 1:
+        return x
+    rows = [torch.empty_like(x) for _ in range(processes())]
+    dist.all_gather(rows, x.contiguous())
+    return torch.cat(rows)
