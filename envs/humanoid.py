@@ -37,9 +37,8 @@ def humanoid_randomization() -> RandomizationCfg:
 def humanoid_cfg() -> VelocityCfg:
     """Omnidirectional walking of a 1.3 m humanoid."""
     return VelocityCfg(
-        command=VelocityCommandCfg(vx=(-0.6, 1.2), vy=(-0.6, 0.6), yaw_rate=(-1.0, 1.0), standing=0.15),
+        command=VelocityCommandCfg(vx=(-0.6, 1.2), vy=(-0.6, 0.6), yaw_rate=(-1.0, 1.0)),
         reward=VelocityRewardCfg(
-            track_yaw_rate=2.0,
             torque=-1e-5,
             gait=4.0,
             gait_sigma=0.06,
@@ -49,7 +48,7 @@ def humanoid_cfg() -> VelocityCfg:
             foot_slip=-0.3,
             foot_tilt=-1.0,
             pose=-0.5,
-            stand_still=-0.15,
+            stand_still=-0.05,
             joint_velocity=-0.001,
             fall=-8.0,
         ),
