@@ -49,7 +49,8 @@ def run(setup: Setup) -> ItemResult:
         if condition == FREE:
             swings, phases = swing_rows(record, speed, pairs, _angles(env, record))
             world = int(np.flatnonzero(record.survived)[-1]) if record.survived.any() else 0
-            plots.append(charts.arm_swing(_angles(env, record)[:, world], record.dt, pairs, joints))
+            if record.alive[:, world].sum() * record.dt > 3.0:
+                plots.append(charts.arm_swing(_angles(env, record)[:, world], record.dt, pairs, joints))
             clips.append(film(setup, env, record, world, 2.0, 6.0, "arms free"))
     fast = speed == speed.max()
     return ItemResult(
