@@ -23,7 +23,7 @@ from robolearn import cli
 from robolearn import export as exporting
 from robolearn.commands.evaluate import show
 from robolearn.errors import UserError
-from robolearn.evaluate import Evaluation, FileActor, TeacherActor, command_grid, deployable, evaluate, evaluate_file
+from robolearn.evaluate import Evaluation, FileActor, TeacherActor, deployable, evaluate, evaluate_file
 from tests.learning_helpers import constant_policy, edit_metadata, random_transformer, tiny_cfg, tiny_teacher, transformer_file
 
 GO1, PANDA = "go1-velocity-flat", "panda-reach"
