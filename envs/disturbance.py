@@ -2,6 +2,9 @@
 
 A push is a jump of the base's planar velocity. A force acts on the base until it is drawn anew. A thrown object is a real body, a ball
 without weight that waits high above the robot and is sent at it from a random side; it flies straight, hits, and drifts away.
+
+With `disturbance_ramp` a world begins without them, and they grow by a quarter of their strength with every episode that went well: what
+standing still survives best hides the first steps.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ BALL_RADIUS = 0.1  # m
 BALL_MASS = 5.0  # kg, where the table does not say
 PARKED_HEIGHT = 50.0  # m above the robot's world
 DISTANCE = 1.0  # m from the base, where a throw begins
+RAMP_STEP = 0.25  # share of the full strength by which a world moves after an episode
 AIM = 0.3  # share of the standing height by which a throw may pass above or below the base's origin
 
 
@@ -40,6 +44,7 @@ class Disturbances:
     Attributes:
         push_in_s, force_in_s, throw_in_s: time until the next one [s], (N,); infinite where there is none.
         force: on the base, world frame [N], (N, 3).
+        strength: share of the table's pushes, forces and speeds of throws, (N,).
         aim: how far above or below the base's origin a throw passes at most [m].
     """
 
@@ -48,6 +53,7 @@ class Disturbances:
         n, device, model = env.num_worlds, env.device, env.engine.model
         self.push_in_s, self.force_in_s, self.throw_in_s = (torch.full((n,), float("inf"), device=device) for _ in range(3))
         self.force = torch.zeros(n, 3, device=device)
+        self.strength = torch.full((n,), 0.0 if self._table.disturbance_ramp else 1.0, device=device)
         self._base = model.body(env.robot.base_body).id
         self._wrench = torch.zeros(n, model.nbody, 6, device=device)
         self._on = env.robot.floating_base
@@ -68,6 +74,12 @@ class Disturbances:
                 left[ids] = entry.sample((len(ids),), generator)
         if table.external_force is not None:
             self._set_force(ids, torch.zeros(len(ids), 3, device=self.force.device))
+
+    def ramp(self, ids: torch.Tensor, succeeded: torch.Tensor) -> None:
+        """Make life harder in worlds `ids` (n,) whose episode `succeeded` (n,) bool, and easier in the others."""
+        if self._table.disturbance_ramp:
+            step = torch.where(succeeded, RAMP_STEP, -RAMP_STEP)
+            self.strength[ids] = (self.strength[ids] + step).clamp(0.0, 1.0)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; what is due happens now."""
@@ -90,11 +102,13 @@ class Disturbances:
 
     def _push(self, ids: torch.Tensor) -> None:
         velocity = self._env.engine.qvel[ids].clone()
-        velocity[:, :2] += self._table.push_velocity.sample((len(ids), 2), self._env.generator)  # pyright: ignore
+        push = self._table.push_velocity.sample((len(ids), 2), self._env.generator)  # pyright: ignore
+        velocity[:, :2] += self.strength[ids, None] * push
         self._env.engine.set_velocity(ids, velocity)
 
     def _change_force(self, ids: torch.Tensor) -> None:
-        self._set_force(ids, self._table.external_force.sample((len(ids), 3), self._env.generator))  # pyright: ignore
+        force = self._table.external_force.sample((len(ids), 3), self._env.generator)  # pyright: ignore
+        self._set_force(ids, self.strength[ids, None] * force)
 
     def _set_force(self, ids: torch.Tensor, force: torch.Tensor) -> None:
         self.force[ids] = force
@@ -104,7 +118,10 @@ class Disturbances:
     def _throw(self, ids: torch.Tensor) -> None:
         speed = self._table.thrown_speed.sample((len(ids),), self._env.generator)  # pyright: ignore
         angle, lift = (torch.rand(len(ids), generator=self._env.generator, device=self.force.device) for _ in range(2))
-        self.throw(ids, angle * 2 * torch.pi, speed, (2 * lift - 1) * self.aim)
+        speed, angle, height = speed * self.strength[ids], angle * 2 * torch.pi, (2 * lift - 1) * self.aim
+        thrown = speed > 0
+        if thrown.any():
+            self.throw(ids[thrown], angle[thrown], speed[thrown], height[thrown])
 
     def throw(self, ids: torch.Tensor, angle: torch.Tensor, speed: torch.Tensor, height: torch.Tensor | float = 0.0) -> None:
         """Send the ball at the bases of worlds `ids`.
@@ -129,7 +146,7 @@ class Disturbances:
 
     def state(self) -> dict[str, torch.Tensor]:
         """What the future depends on, beside the engine's own state."""
-        return {name: getattr(self, name).cpu().clone() for name in ("push_in_s", "force_in_s", "throw_in_s", "force")}
+        return {name: getattr(self, name).cpu().clone() for name in ("push_in_s", "force_in_s", "throw_in_s", "force", "strength")}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go back to what `state` gave."""

@@ -91,6 +91,7 @@ class RandomizationCfg:
         thrown_mass: of a ball that is thrown at the robot [kg]. It is a body of its own: six more degrees of freedom.
         thrown_speed: of the ball relative to the robot [m/s].
         throw_interval_s: time between throws [s].
+        disturbance_ramp: pushes, forces and throws begin at nothing in each world and grow with its success.
         noise: factor on the observation noise of every term; 0 for none.
     """
 
@@ -117,6 +118,7 @@ class RandomizationCfg:
     thrown_mass: Range | None = None
     thrown_speed: Range | None = None
     throw_interval_s: Range | None = None
+    disturbance_ramp: bool = False
     noise: float = 1.0
 
     def __post_init__(self) -> None:

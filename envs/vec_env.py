@@ -70,6 +70,10 @@ class EnvCfg:
                     f"randomization.{name} must lie between 0 and control_dt ({self.control_dt:g} s), not up to {delay.high:g}"
                 )
 
+    def at_full_strength(self) -> Self:
+        """This config without the ramp of disturbances: what is not a first training meets all of them at once."""
+        return dataclasses.replace(self, randomization=dataclasses.replace(self.randomization, disturbance_ramp=False))
+
     def at_rates_of(self, spec: PolicySpec) -> Self:
         """This config with what a training chooses freely and its policy depends on: rates, and the scale of actions."""
         return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation)
@@ -214,6 +218,10 @@ class VecEnv(ABC):
 
     def truncations(self) -> torch.Tensor:
         """Worlds (N,) bool whose episode is over without the task having ended: by default those whose time is up."""
+        return self.episode_steps >= self.max_steps
+
+    def succeeded(self) -> torch.Tensor:
+        """Worlds (N,) bool whose episode, if it ended now, would have gone well; what makes the next one harder."""
         return self.episode_steps >= self.max_steps
 
     @abstractmethod
@@ -374,6 +382,8 @@ class VecEnv(ABC):
         self.target = new
 
     def _reset_worlds(self, ids: torch.Tensor) -> None:
+        known = ids[self.episode_steps[ids] > 0]
+        self.disturbances.ramp(known, self.succeeded()[known])
         self.randomizer.reset(ids)
         self._draw(ids, "reset")
         self.disturbances.reset(ids)

@@ -19,6 +19,7 @@ from envs.vec_env import EnvCfg, Stateful, VecEnv, uniform
 from policies.observation import projected_gravity
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
+GOOD_TRACKING = 0.6  # share of the reward for planar velocity over an episode that went well; standing gets 0.35
 CONTACT_THRESHOLD = 1.0  # N: a foot that is loaded more than this is on the ground
 
 
@@ -176,6 +177,7 @@ class VelocityEnv(VecEnv):
             self._curriculum.scatter()
         self._start_xy = torch.zeros(n, 2, device=self.device)
         self._asked_m = torch.zeros(n, device=self.device)
+        self._tracked_s = torch.zeros(n, device=self.device)
         self._fell = torch.zeros(n, dtype=torch.bool, device=self.device)
         self._stand = torch.tensor(model.key("stand").qpos, dtype=torch.float32, device=self.device)
         lower, upper = self._constants.lower, self._constants.upper
@@ -227,7 +229,7 @@ class VelocityEnv(VecEnv):
         qvel = torch.zeros(n, self.engine.model.nv, device=self.device)
         qvel[:, :3] = uniform(-0.3, 0.3, (n, 3), generator)
         qvel[:, 3:6] = uniform(-0.3, 0.3, (n, 3), generator)
-        self.air_time_s[ids] = 0.0
+        self.air_time_s[ids], self._tracked_s[ids] = 0.0, 0.0
         if self.terrain is not None:
             qpos[:, :3] += self._place_on_terrain(ids)
         return qpos, qvel
@@ -293,6 +295,10 @@ class VelocityEnv(VecEnv):
             self._asked_m += self.command[:, :2].norm(dim=1) * self.cfg.control_dt
         self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + self.cfg.control_dt)
 
+    def succeeded(self) -> torch.Tensor:
+        elapsed = self.episode_steps * self.cfg.control_dt
+        return ~self._fell & (self._tracked_s > GOOD_TRACKING * elapsed)
+
     def advance_commands(self) -> None:
         self._command_left_s -= self.cfg.control_dt
         ids = (self._command_left_s <= 0).nonzero()[:, 0]
@@ -313,8 +319,10 @@ class VelocityEnv(VecEnv):
         swing = torch.sin(torch.pi * (turn / w.swing_share).clamp(max=1.0)) * moving[:, None]  # 1 at mid-swing
         gait_error = (self.foot_height - w.swing_height * swing).square().sum(1)
         in_time = (self.foot_contact == (swing <= 0.1)).float().mean(1)
+        tracked = torch.exp(-error2 / sigma2)
+        self._tracked_s += self.cfg.control_dt * tracked
         terms = {
-            "track_velocity": w.track_velocity * torch.exp(-error2 / sigma2),
+            "track_velocity": w.track_velocity * tracked,
             "track_yaw_rate": w.track_yaw_rate * torch.exp(-yaw2 / sigma2),
             "vertical_velocity": w.vertical_velocity * self.velocity_b[:, 2].square(),
             "roll_pitch_rate": w.roll_pitch_rate * self.angular_velocity_b[:, :2].square().sum(1),
@@ -339,6 +347,8 @@ class VelocityEnv(VecEnv):
         planar = (self.velocity_b[:, :2] - self.command[:, :2]).norm(dim=1)
         yaw = (self.angular_velocity_b[:, 2] - self.command[:, 2]).abs()
         metrics = {"velocity_error_xy": float(planar.mean()), "velocity_error_yaw": float(yaw.mean())}
+        if self.cfg.randomization.disturbance_ramp:
+            metrics["disturbance_strength"] = float(self.disturbances.strength.mean())
         if self._curriculum is not None:
             metrics["terrain_level"] = float(self._curriculum.level.float().mean())
         return metrics

@@ -161,7 +161,7 @@ def evaluate(
     check: PolicyFile | None = None,
 ) -> Evaluation:
     """Evaluate any actor; `make_actor` is given the number of worlds. Arguments as in `evaluate_file`."""
-    cfg = env or get_task(task).cfg
+    cfg = (env or get_task(task).cfg).at_full_strength()
     torch.set_num_threads(1)
     if isinstance(cfg, VelocityCfg):
         cfg = dataclasses.replace(

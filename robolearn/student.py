@@ -69,7 +69,8 @@ class StudentTrainer:
         student = cfg.student
         where = distributed.start(cfg.env.device)
         rank = distributed.rank()
-        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + 1 + SEEDS_APART * rank, device=where))
+        env = dataclasses.replace(cfg.env.at_full_strength(), seed=cfg.seed + 1 + SEEDS_APART * rank, device=where)
+        self.env = make_env(cfg.task, env)
         device = self.env.device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + SEEDS_APART * rank)
