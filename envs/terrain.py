@@ -1,6 +1,6 @@
 """Ground to walk on: one map of tiles that all worlds share, easy at one end and hard at the other, and who stands where on it.
 
-The map is one height field. Measured against planes and boxes (docs/terrain.md): with 0.1 m cells a physics step of a humanoid costs
+The map is one height field. Measured against planes and boxes (docs/experiments.md): with 0.1 m cells a physics step of a humanoid costs
 1.4 times that on a plane whatever the size of the map, while static boxes cost by their number. Every tile is at height zero along its
 edges, so tiles join without cliffs, and flat in the middle, where robots start. Risers of steps are as wide as a cell.
 
