@@ -59,7 +59,7 @@ def update_entries(options: Options) -> list[Entry]:
 def ours(observation: torch.Tensor, noise: torch.Tensor, advantage: torch.Tensor, target: torch.Tensor) -> Update:
     """robolearn's update."""
     steps, worlds, _ = observation.shape
-    cfg = PpoCfg(rollout_steps=steps, epochs=5, minibatches=4, mirror=False)
+    cfg = PpoCfg(rollout_steps=steps, epochs=5, minibatches=4, symmetry="none")
     torch.manual_seed(0)
     policy = TeacherPolicy(OBSERVATION, ACTION, HIDDEN, 1.0)
     ppo = Ppo(cfg, policy, torch.Generator().manual_seed(0))

@@ -53,7 +53,8 @@ class Disturbances:
         n, device, model = env.num_worlds, env.device, env.engine.model
         self.push_in_s, self.force_in_s, self.throw_in_s = (torch.full((n,), float("inf"), device=device) for _ in range(3))
         self.force = torch.zeros(n, 3, device=device)
-        self.strength = torch.full((n,), 0.0 if self._table.disturbance_ramp else 1.0, device=device)
+        self.strength = torch.zeros(n, device=device)
+        self.restart()
         self._base = model.body(env.robot.base_body).id
         self._wrench = torch.zeros(n, model.nbody, 6, device=device)
         self._on = env.robot.floating_base
@@ -61,6 +62,10 @@ class Disturbances:
         if self._table.thrown_mass is not None:
             ball = model.joint(BALL)
             self._ball_qpos, self._ball_dof = int(ball.qposadr[0]), int(ball.dofadr[0])
+
+    def restart(self) -> None:
+        """Begin anew, see `envs.vec_env.Stateful`."""
+        self.strength[:] = 0.0 if self._table.disturbance_ramp else 1.0
 
     def reset(self, ids: torch.Tensor) -> None:
         """Draw the waiting times of worlds `ids` anew and take their forces away."""

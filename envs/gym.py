@@ -80,13 +80,6 @@ def random_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def reseed(env: VecEnv, seed: int) -> None:
-    """Make all that follows a function of the seed, what is drawn once a world included, whatever was before."""
-    env.generator.manual_seed(seed)
-    env.randomizer._randomize(env._everywhere, "startup")
-    env._draw_startup()
-
-
 def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
     """Apply `options={"command": ...}`: every world keeps that command until `reset` is called again. Without it, the task draws.
 
@@ -145,7 +138,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         """Start an episode. `options={"command": ...}` keeps one command for its whole length."""
         super().reset(seed=seed)
         if seed is not None:
-            reseed(self.worlds, seed)
+            self.worlds.reseed(seed)
         hold_command(self.worlds, options)
         return _array(self.worlds.reset()[self._which][0]), {}
 
@@ -222,7 +215,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             seed = int(np.random.SeedSequence(known).generate_state(1, np.uint64)[0] >> np.uint64(1)) if known else None
         if seed is not None:
             self._np_random_seed = int(seed)
-            reseed(self.worlds, int(seed))
+            self.worlds.reseed(int(seed))
         hold_command(self.worlds, options)
         return _array(self.worlds.reset()[self._which]), {}
 

@@ -189,7 +189,11 @@ class FieldRandomizer:
             name: torch.full((engine.num_worlds, width.get(name, joints)), neutral.get(name, 1.0), device=device) for name in self.WIDTHS
         }
         self._privileged: torch.Tensor | None = None  # of `drawn`, until something is drawn anew
-        self._randomize(torch.arange(engine.num_worlds, device=device), "startup")
+        self.startup()
+
+    def startup(self) -> None:
+        """Draw what each world keeps."""
+        self._randomize(torch.arange(self._engine.num_worlds, device=self._engine.device), "startup")
 
     def load_drawn(self, drawn: dict[str, torch.Tensor]) -> None:
         """Take over what `drawn` was, without writing it to the engine, whose own state has it."""

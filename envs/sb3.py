@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnv as Sb3Base
 
-from envs.gym import Observation, action_space, observation_space, random_seed, reseed, which
+from envs.gym import Observation, action_space, observation_space, random_seed, which
 from envs.registry import make_env
 
 NO_INFO: dict[str, Any] = {}
@@ -41,7 +41,7 @@ class Sb3VecEnv(Sb3Base):
 
     def reset(self) -> Any:
         if self._seeds[0] is not None:  # one generator serves all worlds; `seed` derives the others' from the first
-            reseed(self.worlds, int(self._seeds[0]))
+            self.worlds.reseed(int(self._seeds[0]))
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0

@@ -231,12 +231,19 @@ class Curriculum:
         level, column: (N,) long.
     """
 
-    def __init__(self, terrain: Terrain, worlds: int, generator: torch.Generator) -> None:
+    def __init__(self, terrain: Terrain, worlds: int, generator: torch.Generator, everywhere: bool = False) -> None:
+        """Spread `worlds` over the easy levels, or over all of them."""
         device = terrain.heights.device
         self.terrain, self._generator = terrain, generator
-        easy = max(1, min(terrain.cfg.start_levels, terrain.cfg.levels))
-        self.level = torch.randint(0, easy, (worlds,), generator=generator, device=device)
+        cfg = terrain.cfg
+        self._levels = cfg.levels if everywhere else max(1, min(cfg.start_levels, cfg.levels))
+        self.level = torch.zeros(worlds, dtype=torch.long, device=device)
+        self.restart()
         self.column = torch.arange(worlds, device=device) % len(terrain.cfg.kinds)
+
+    def restart(self) -> None:
+        """Begin anew, see `envs.vec_env.Stateful`."""
+        self.level.random_(0, self._levels, generator=self._generator)
 
     def origins(self, ids: torch.Tensor) -> torch.Tensor:
         """Where worlds `ids` start [m], (n, 2)."""
@@ -266,8 +273,3 @@ class Curriculum:
         """Go back to what `state` gave."""
         self.level.copy_(state["level"])
         self.column.copy_(state["column"])
-
-    def scatter(self) -> None:
-        """Spread all worlds over all levels, e.g. to evaluate on the whole map."""
-        levels = self.terrain.cfg.levels
-        self.level = torch.randint(0, levels, self.level.shape, generator=self._generator, device=self.level.device)

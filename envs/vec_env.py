@@ -104,6 +104,10 @@ class Step:
 class Stateful(Protocol):
     """A part of an environment whose state goes into a checkpoint."""
 
+    def restart(self) -> None:
+        """Begin anew, with fresh draws, as after construction."""
+        ...
+
     def state(self) -> dict[str, torch.Tensor]:
         """What its future depends on, on the CPU."""
         ...
@@ -323,6 +327,15 @@ class VecEnv(ABC):
         policy, privileged = self.observe()
         self._previous = privileged[:, : self.spec.observation_dim].clone()
         return policy, privileged
+
+    def reseed(self, seed: int) -> None:
+        """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
+        self.generator.manual_seed(seed)
+        self.randomizer.startup()
+        self._draw_startup()
+        self.episode_steps[:] = 0
+        for part in self.parts().values():
+            part.restart()
 
     @torch.no_grad()
     def step(self, action: torch.Tensor) -> Step:

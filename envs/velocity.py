@@ -172,9 +172,7 @@ class VelocityEnv(VecEnv):
         self._command_left_s = torch.zeros(n, device=self.device)
         self.air_time_s = torch.zeros(n, feet, device=self.device)
         self._scan = self.tensor([list(point) for point in SCAN_POINTS])
-        self._curriculum = None if self.terrain is None else Curriculum(self.terrain, n, self.generator)
-        if self._curriculum is not None and not cfg.curriculum:
-            self._curriculum.scatter()
+        self._curriculum = None if self.terrain is None else Curriculum(self.terrain, n, self.generator, everywhere=not cfg.curriculum)
         self._start_xy = torch.zeros(n, 2, device=self.device)
         self._asked_m = torch.zeros(n, device=self.device)
         self._tracked_s = torch.zeros(n, device=self.device)

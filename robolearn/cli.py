@@ -23,6 +23,7 @@ COMMANDS = {
     "distill": "train a student, a causal transformer that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file over a fixed grid of commands and seeds",
+    "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
     "bench": "measure simulation, training, the policy step and the control loop",

@@ -1,0 +1,43 @@
+"""Compare students that differ in one thing: trained from one teacher with several seeds, evaluated on the same commands and physics.
+
+A study is a YAML in configs/studies/ (or your own): variants and conditions, each a set of overrides. What is done already is not done
+again, so an interrupted study goes on when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("study", help="name of a study in configs/studies/, or the path of a YAML")
+    parser.add_argument("--teacher", required=True, metavar="RUN", help="the teacher: a run folder, a folder of runs or a checkpoint")
+    parser.add_argument("--out", metavar="DIR", help="where trainings and results go (default: runs/studies/NAME)")
+    parser.add_argument("--quick", action="store_true", help="two iterations each: whether it runs, not what it finds")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Train, evaluate, print the table."""
+    from robolearn import config
+    from robolearn.errors import UserError
+    from robolearn.run import find_checkpoint
+    from robolearn.study import load_study, run_study, table
+    from robolearn.trainer import Interrupted
+
+    path = Path(args.study)
+    if not path.is_file():
+        folder = config.presets_dir() / "studies"
+        path = folder / f"{args.study}.yaml"
+        if not path.is_file():
+            raise UserError(f"no study {args.study!r}; there are: {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}")
+    study = load_study(path)
+    folder = Path(args.out or Path("runs") / "studies" / (path.stem + ("-quick" if args.quick else "")))
+    try:
+        results = run_study(study, find_checkpoint(args.teacher), folder, args.quick)
+    except Interrupted as stopped:
+        print(f"saved {stopped}; go on with the same command")
+        return 130
+    print(f"{study.question}\n\n{table(results)}\n\nresults: {folder / 'results.json'}")
+    return 0

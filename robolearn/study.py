@@ -1,0 +1,209 @@
+"""Studies: students that differ in one thing, trained from one teacher with several seeds, measured on the same commands and physics.
+
+A study is a YAML: the settings that all share, the variants and the conditions under which all are evaluated, each a set of overrides.
+Everything that is done already (a finished training, an evaluation) is taken as it is when the study is started again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from robolearn import config, schema
+from robolearn.errors import UserError
+from robolearn.evaluate import evaluate
+from robolearn.run import CHECKPOINT, Run, load_checkpoint
+from robolearn.statistics import bootstrap_mean, wilson
+from robolearn.student import StudentTrainer, load_student
+from robolearn.teacher import load_teacher
+from robolearn.trainer import resume, train
+
+FIRST_SEED = 3000  # of the evaluations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a study's YAML holds. An override is written as on the command line without the dashes, `student.network.window=8`.
+
+    Attributes:
+        question: one line.
+        task: of the teacher that it is run on.
+        seeds: of the trainings.
+        common: overrides of all variants.
+        variants: name -> overrides.
+        conditions: name -> overrides of the world in which all variants are evaluated.
+        episodes: per command of the evaluation's grid, for each seed and condition.
+        seconds: length of an evaluation's episode [s].
+    """
+
+    question: str
+    task: str
+    seeds: tuple[int, ...] = (0, 1)
+    common: tuple[str, ...] = ()
+    variants: dict[str, tuple[str, ...]]
+    conditions: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"as trained": ()}, metadata={"open": True})
+    episodes: int = 2
+    seconds: float = 10.0
+
+
+class StudentActor:
+    """A student in torch, many worlds at once: for networks that have no policy file."""
+
+    def __init__(self, student: Any, worlds: int) -> None:
+        self._stream = student.stream(student.start(worlds))
+        self._first = torch.ones(worlds, dtype=torch.bool)
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Forget the past of worlds `ids`."""
+        self._first[ids] = True
+
+    @torch.no_grad()
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J)."""
+        del privileged
+        action = self._stream.step(policy, self._first)
+        self._first = torch.zeros_like(self._first)
+        return action
+
+
+def load_study(path: Path) -> Study:
+    """Read a study.
+
+    Raises:
+        UserError: no such file, or not a study.
+    """
+    study = config.loads(Study, path.read_text(encoding="utf-8"), str(path))
+    for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
+        if not sets:
+            raise UserError(f"{path}: {kind} must name at least one")
+    if not study.seeds:
+        raise UserError(f"{path}: seeds must name at least one")
+    return study
+
+
+def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) -> dict[str, Any]:
+    """Train and evaluate what is not there yet; returns the results, which are also in `folder`/results.json.
+
+    Args:
+        study: what to compare.
+        teacher: checkpoint or run of the teacher.
+        folder: where trainings and results go.
+        quick: two iterations and a second of evaluation each, to see that a study runs.
+
+    Raises:
+        UserError: the teacher is of another task or no teacher.
+    """
+    source = load_checkpoint(teacher)
+    task = str(config.loads_any(source["config"])["task"])
+    if source["kind"] != "teacher" or task != study.task:
+        raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
+    runs: list[dict[str, Any]] = []
+    for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
+        for name, overrides in study.variants.items():
+            changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
+            runs.append(_one(study, source, name, changes, folder, quick))
+            results = _summary(study, runs)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool) -> dict[str, Any]:
+    """One variant with one seed: trained to its end and evaluated under all conditions."""
+    kind = schema.schema_of(study.task)
+    cfg = config.loads(kind, source["config"], "the teacher's config", _arguments(changes))
+    run_folder = folder / "runs" / f"{name.replace(' ', '_').replace('/', '_')}-{cfg.seed}"
+    state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
+    if state is not None and state["config"] != config.dump(cfg):
+        raise UserError(f"{run_folder} was trained with other settings: remove it or give another --out")
+    if state is None or state["iteration"] < cfg.student.iterations:
+        trainer = StudentTrainer(cfg, load_teacher(source, cfg))
+        if state is not None:
+            resume(trainer, state)
+        job = Run(run_folder, cfg)
+        if state is not None:
+            job.truncate_metrics(trainer.iteration)
+        print(f"{name}, seed {cfg.seed}", flush=True)
+        try:
+            train(trainer, job)
+        finally:
+            job.close()
+        state = load_checkpoint(run_folder)
+    student = load_student(state, cfg)
+    found: dict[str, Any] = {}
+    for condition, overrides in study.conditions.items():
+        cached = run_folder / f"evaluation-{condition.replace(' ', '_')}.json"
+        if cached.is_file() and cached.stat().st_mtime > (run_folder / CHECKPOINT).stat().st_mtime:
+            found[condition] = json.loads(cached.read_text(encoding="utf-8"))
+            continue
+        base = config.loads(kind, source["config"], "the teacher's config", _arguments((*study.common, *overrides)))
+        result = evaluate(
+            lambda worlds: StudentActor(student, worlds),
+            study.task,
+            seeds=1 if quick else study.episodes,
+            seconds=1.2 if quick else study.seconds,
+            seed=FIRST_SEED + cfg.seed,
+            env=base.env,
+        )
+        found[condition] = dataclasses.asdict(result)
+        cached.write_text(json.dumps(found[condition], indent=1) + "\n", encoding="utf-8")
+    size = sum(value.numel() for value in student.parameters())
+    return {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size, "conditions": found}
+
+
+def _arguments(overrides: tuple[str, ...]) -> list[str]:
+    return [f"--{override}" for override in overrides]
+
+
+def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over seeds: pooled survival with Wilson's interval, the seeds' mean errors and their bootstrap."""
+    rows: list[dict[str, Any]] = []
+    for name in study.variants:
+        mine = [run for run in runs if run["variant"] == name]
+        for condition in study.conditions:
+            seen = [run["conditions"][condition] for run in mine]
+            if not seen:
+                continue
+            episodes = sum(result["episodes"] for result in seen)
+            row: dict[str, Any] = {"variant": name, "condition": condition, "seeds": len(seen), "episodes": episodes}
+            for share in ("survival", "success"):
+                if all(result[share] is not None for result in seen):
+                    good = sum(round(result[share] * result["episodes"]) for result in seen)
+                    row[share], row[f"{share}_interval"] = good / episodes, wilson(good, episodes)
+            for figure in ("velocity_error_xy", "velocity_error_yaw", "cost_of_transport"):
+                values = np.array([result[figure] for result in seen if result[figure] is not None])
+                if len(values):
+                    row[figure], row[f"{figure}_seeds"] = float(values.mean()), [float(value) for value in values]
+                    row[f"{figure}_interval"] = _within(seen, figure) if len(values) == 1 else bootstrap_mean(values)
+            rows.append(row)
+    return {"study": dataclasses.asdict(study), "rows": rows, "runs": runs}
+
+
+def _within(seen: list[dict[str, Any]], figure: str) -> tuple[float, float]:
+    """The interval over episodes, where there is one seed."""
+    low, high = seen[0]["intervals"][figure]
+    return low, high
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as a Markdown table."""
+    lines = ["| variant | condition | survival | planar error, m/s | yaw rate error, rad/s | seeds |", "|---|---|---|---|---|---|"]
+    for row in results["rows"]:
+        cells = [row["variant"], row["condition"]]
+        score = row.get("survival", row.get("success"))
+        low, high = row.get("survival_interval", row.get("success_interval", (0.0, 0.0)))
+        cells.append("-" if score is None else f"{100 * score:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+        for figure in ("velocity_error_xy", "velocity_error_yaw"):
+            if figure in row:
+                low, high = row[f"{figure}_interval"]
+                cells.append(f"{row[figure]:.3f} [{low:.3f}, {high:.3f}]")
+            else:
+                cells.append("-")
+        lines.append("| " + " | ".join([*cells, str(row["seeds"])]) + " |")
+    return "\n".join(lines)
