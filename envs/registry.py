@@ -13,7 +13,7 @@ from envs.reach import ReachCfg, ReachEnv
 from envs.robots.registry import get_robot
 from envs.terrain import TerrainCfg
 from envs.vec_env import EnvCfg, VecEnv
-from envs.velocity import VelocityCfg, VelocityEnv
+from envs.velocity import VelocityCfg, VelocityEnv, rough_randomization
 
 
 class UnknownTaskError(ValueError):
@@ -60,7 +60,7 @@ TASKS: dict[str, Task] = {
             name="go1-velocity-rough",
             description="Unitree Go1 follows velocity commands on rough ground, slopes, steps and planks",
             robot="go1",
-            cfg=VelocityCfg(terrain=TerrainCfg()),
+            cfg=VelocityCfg(terrain=TerrainCfg(), randomization=rough_randomization()),
             env=VelocityEnv,
         ),
         Task(

@@ -113,6 +113,20 @@ def velocity_randomization() -> RandomizationCfg:
     )
 
 
+def rough_randomization() -> RandomizationCfg:
+    """The same with link sizes, restitution, lasting forces and thrown objects, for who walks outdoors."""
+    return dataclasses.replace(
+        velocity_randomization(),
+        link_size=Range(low=0.98, high=1.02, when="startup"),
+        restitution=Range(low=0.0, high=0.4, operation="set"),
+        external_force=Range(low=-8.0, high=8.0, operation="set"),
+        external_force_interval_s=Range(low=1.0, high=4.0, operation="set"),
+        thrown_mass=Range(low=0.3, high=2.0, operation="set"),
+        thrown_speed=Range(low=2.0, high=5.0, operation="set"),
+        throw_interval_s=Range(low=6.0, high=14.0, operation="set"),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class VelocityCfg(EnvCfg):
     """Config of a velocity task; see the parts.

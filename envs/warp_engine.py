@@ -3,9 +3,9 @@
 Status: tested on Warp's CPU device, where it serves as a check of agreement and is slow. The CUDA path (graph capture, streams) is
 written and has not yet run on a GPU.
 
-Contact and constraint buffers have a fixed size, see `buffer_sizes`. A world whose constraints do not fit, or whose state is no longer
-finite, is reported by `failures()`. MuJoCo Warp computes in float32, C MuJoCo in float64: trajectories agree to rounding until a
-contact is made in one and not in the other; tests/test_engines.py states how closely.
+Contact and constraint buffers have a fixed size, measured on the model, see `buffer_sizes`. A world whose constraints do not fit, or
+whose state is no longer finite, is reported by `failures()`. MuJoCo Warp computes in float32, C MuJoCo in float64: trajectories agree to
+rounding until a contact is made in one and not in the other; tests/test_engines.py states how closely.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ except ImportError as error:  # an extra: said in one line, as the other engines
 log = logging.getLogger(__name__)
 
 LARGEST = 1e10  # as in C MuJoCo: a coordinate beyond this has diverged
-MAX_CONTACTS = 96  # a world
+DROPS, DROP_STEPS = 32, 100  # how buffers are measured
+SPARE = 2.0  # times what was measured
 
 # Derived by set_const from other fields.
 DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_acc0", "tendon_length0", "tendon_invweight0", "eq_data",
@@ -40,13 +41,49 @@ DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_ac
 def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
     """Contacts (a world's share of the common buffer) and constraint rows (a world) to allocate.
 
+    Measured: the most that C MuJoCo needs while the robot falls about for `DROPS` times, and as much again; but not more than can occur
+    (`most_possible`). A world that needs more is reported as failed.
+    """
+    bound = most_possible(model)
+    contacts, rows = _falling_about(model)
+    return min(int(SPARE * contacts) + 4, bound[0]), min(int(SPARE * rows) + model.nv, bound[1])  # dry friction may be switched on later
+
+
+def _falling_about(model: mujoco.MjModel) -> tuple[int, int]:
+    """The most contacts and constraint rows of a robot that stands with trembling joints, or is dropped in any pose on any place."""
+    rng, data = np.random.default_rng(0), mujoco.MjData(model)
+    limited = np.flatnonzero(model.jnt_limited)
+    floating = model.njnt and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
+    low, high = model.actuator_ctrlrange.T if model.actuator_ctrllimited.all() else (-np.ones(model.nu), np.ones(model.nu))
+    contacts = rows = 0
+    for drop in range(DROPS):
+        if model.nkey:
+            mujoco.mj_resetDataKeyframe(model, data, 0)
+        if drop:
+            data.qpos[model.jnt_qposadr[limited]] = rng.uniform(*model.jnt_range[limited].T)
+        if floating and drop:
+            data.qpos[:2] = rng.uniform(-3, 3, 2)
+            data.qpos[3:7] = rng.normal(size=4)
+            mujoco.mj_forward(model, data)
+            data.qpos[2] += 0.1 - min(data.contact.dist, default=0.0)
+        for step in range(DROP_STEPS):
+            if step % 40 == 0:
+                data.ctrl[:] = rng.uniform(low, high)
+            mujoco.mj_step(model, data)
+            contacts, rows = max(contacts, data.ncon), max(rows, data.nefc)
+    return contacts, rows
+
+
+def most_possible(model: mujoco.MjModel) -> tuple[int, int]:
+    """More contacts and constraint rows than these cannot occur.
+
     Contacts: for each pair of geoms that may touch, the most contacts that the pair can make (a sphere 1, a capsule 2, on a plane a box
-    or a cylinder 4, other pairs 8), summed and capped at `MAX_CONTACTS`. Below the cap an overflow is impossible. Rows: those of that
-    many of the largest contacts, one a limited joint, one a degree of freedom (dry friction may be switched on later), two a tendon,
-    six an equality.
+    or a cylinder 4, other pairs 8, on a height field 50), summed. Rows: those of these contacts, one a limited joint, one a degree of
+    freedom (dry friction may be switched on later), two a tendon, six an equality.
     """
     types = mujoco.mjtGeom
     few = {int(types.mjGEOM_SPHERE): 1, int(types.mjGEOM_ELLIPSOID): 1, int(types.mjGEOM_CAPSULE): 2}
+    field = int(types.mjGEOM_HFIELD)
     pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
     contacts: list[tuple[int, int]] = []  # rows of a contact, how many of them
     for first in range(model.ngeom):
@@ -55,16 +92,12 @@ def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
                 continue
             kinds = {int(model.geom_type[first]), int(model.geom_type[second])}
             on_plane = int(types.mjGEOM_PLANE) in kinds
-            count = min([few[kind] for kind in kinds if kind in few] or [4 if on_plane else 8])
+            count = 50 if field in kinds else min([few[kind] for kind in kinds if kind in few] or [4 if on_plane else 8])
             dim = int(max(model.geom_condim[first], model.geom_condim[second]))
             contacts.append(((2 * (dim - 1) if pyramidal else dim) if dim > 1 else 1, count))
     contacts += [(10 if pyramidal else 6, 8)] * model.npair
-    left = MAX_CONTACTS
     rows = model.nv + int(np.count_nonzero(model.jnt_limited)) + 2 * model.ntendon + 6 * model.neq
-    for size, count in sorted(contacts, reverse=True):
-        rows += size * min(count, left)
-        left -= min(count, left)
-    return MAX_CONTACTS - left + 1, rows + 1
+    return sum(count for _, count in contacts) + 1, rows + sum(size * count for size, count in contacts) + 1
 
 
 def _may_touch(model: mujoco.MjModel, first: int, second: int) -> bool:

@@ -7,6 +7,7 @@ same pose.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import mujoco
@@ -34,6 +35,7 @@ def find_visuals(source: str, robot: Robot) -> Path:
     except ImportError as error:
         raise UserError("--visuals=menagerie needs its package: pip install mujoco-menagerie (it downloads on first use)") from error
     name, file = MENAGERIE[robot.name]
+    print(f"{name} from MuJoCo Menagerie: downloaded at first use (without a network it gives up after three minutes)", file=sys.stderr)
     try:
         path = Path(mujoco_menagerie.get(name).path()) / file
     except (mujoco_menagerie.MenagerieError, OSError) as error:
