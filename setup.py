@@ -15,16 +15,17 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithPresets(build_py):
-    """Puts `configs/*.yaml` inside the installed package, where `robolearn.config.presets_dir` finds them."""
+    """Puts the presets and studies of `configs/` inside the installed package, where `robolearn.config.presets_dir` finds them."""
 
     def run(self):
         """Build as usual, then add the presets."""
         super().run()
         if not getattr(self, "editable_mode", False):
             target = Path(self.build_lib, "robolearn", "configs")
-            target.mkdir(parents=True, exist_ok=True)
-            for preset in sorted(Path("configs").glob("*.yaml")):
-                shutil.copyfile(preset, target / preset.name)
+            for preset in sorted(Path("configs").rglob("*.yaml")):
+                copy = target / preset.relative_to("configs")
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(preset, copy)
 
 
 def version():
@@ -46,6 +47,7 @@ setup(
         ("share/robolearn", ["package.xml"]),
         ("share/robolearn/launch", sorted(glob("launch/*.launch.py"))),
         ("share/robolearn/config", sorted(glob("configs/*.yaml"))),
+        ("share/robolearn/config/studies", sorted(glob("configs/studies/*.yaml"))),
         ("lib/robolearn", sorted(glob("resource/bin/*"))),
     ],
     cmdclass={"build_py": BuildWithPresets},

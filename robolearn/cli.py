@@ -18,7 +18,7 @@ from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
 COMMANDS = {
-    "list": "show presets, tasks, robots and trained policies",
+    "list": "show presets, studies, tasks, robots and trained policies",
     "train": "train a teacher on the simulator's privileged state",
     "distill": "train a student, a causal transformer that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",

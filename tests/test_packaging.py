@@ -74,6 +74,7 @@ def test_the_wheel_holds_every_module_and_data_file(contents: set[str]) -> None:
     }
     assert wanted <= contents
     assert "robolearn/configs/packaging-probe.yaml" in contents
+    assert "robolearn/configs/studies/context.yaml" in contents
 
 
 def test_the_wheel_is_an_ament_package(contents: set[str]) -> None:

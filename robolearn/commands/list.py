@@ -1,7 +1,7 @@
-"""Show presets, tasks, robots and trained policies.
+"""Show presets, studies, tasks, robots and trained policies.
 
-Presets stand in configs/, tasks and robots in envs/, trained policies in policies/zoo/. Tasks and robots are shown where the extra
-`train` is installed.
+Presets stand in configs/, studies in configs/studies/, tasks and robots in envs/, trained policies in policies/zoo/. Tasks and robots
+are shown where the extra `train` is installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Print the lists."""
-    lists = {"presets": presets(), "tasks": _optional(tasks), "robots": _optional(robots), "policies": policies()}
+    lists = {"presets": presets(), "studies": studies(), "tasks": _optional(tasks), "robots": _optional(robots), "policies": policies()}
     if args.json:
         write_json(args.json, lists)
         return 0
@@ -44,6 +44,12 @@ def presets() -> list[dict[str, str]]:
     """Each preset with the first comment line of its file."""
     folder = config.presets_dir()
     return [{"name": name, "description": first_comment(folder / f"{name}.yaml")} for name in config.preset_names()]
+
+
+def studies() -> list[dict[str, str]]:
+    """Each study that ships with robolearn, with its question."""
+    paths = sorted((config.presets_dir() / "studies").glob("*.yaml"))
+    return [{"name": path.stem, "description": str(config.loads_any(path.read_text(encoding="utf-8"))["question"])} for path in paths]
 
 
 def first_comment(path: Path) -> str:
