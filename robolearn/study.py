@@ -7,7 +7,9 @@ Everything that is done already (a finished training, an evaluation) is taken as
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,7 +95,7 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
     Args:
         study: what to compare.
         teacher: checkpoint or run of the teacher.
-        folder: where trainings and results go.
+        folder: of the results; the trainings stand beside it, by the hash of teacher and settings, where other studies find them too.
         quick: two iterations and a second of evaluation each, to see that a study runs.
 
     Raises:
@@ -118,10 +120,8 @@ def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ..
     """One variant with one seed: trained to its end and evaluated under all conditions."""
     kind = schema.schema_of(study.task)
     cfg = config.loads(kind, source["config"], "the teacher's config", _arguments(changes))
-    run_folder = folder / "runs" / f"{name.replace(' ', '_').replace('/', '_')}-{cfg.seed}"
+    run_folder = folder.parent / "trainings" / _digest(config.dump(cfg), _weights(source["policy"]))
     state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
-    if state is not None and state["config"] != config.dump(cfg):
-        raise UserError(f"{run_folder} was trained with other settings: remove it or give another --out")
     if state is None or state["iteration"] < cfg.student.iterations:
         trainer = StudentTrainer(cfg, load_teacher(source, cfg))
         if state is not None:
@@ -129,7 +129,7 @@ def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ..
         job = Run(run_folder, cfg)
         if state is not None:
             job.truncate_metrics(trainer.iteration)
-        print(f"{name}, seed {cfg.seed}", flush=True)
+        print(f"{name}, seed {cfg.seed}: {run_folder}", flush=True)
         try:
             train(trainer, job)
         finally:
@@ -138,23 +138,32 @@ def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ..
     student = load_student(state, cfg)
     found: dict[str, Any] = {}
     for condition, overrides in study.conditions.items():
-        cached = run_folder / f"evaluation-{condition.replace(' ', '_')}.json"
-        if cached.is_file() and cached.stat().st_mtime > (run_folder / CHECKPOINT).stat().st_mtime:
-            found[condition] = json.loads(cached.read_text(encoding="utf-8"))
+        world = config.loads(kind, source["config"], "the teacher's config", _arguments((*study.common, *overrides))).env
+        episodes, seconds = (1, 1.2) if quick else (study.episodes, study.seconds)
+        done = run_folder / f"evaluation-{_digest(config.dump(world), str((episodes, seconds)))}.json"
+        if done.is_file():
+            found[condition] = json.loads(done.read_text(encoding="utf-8"))
             continue
-        base = config.loads(kind, source["config"], "the teacher's config", _arguments((*study.common, *overrides)))
-        result = evaluate(
-            lambda worlds: StudentActor(student, worlds),
-            study.task,
-            seeds=1 if quick else study.episodes,
-            seconds=1.2 if quick else study.seconds,
-            seed=FIRST_SEED + cfg.seed,
-            env=base.env,
-        )
+        seed = FIRST_SEED + cfg.seed
+        result = evaluate(lambda n: StudentActor(student, n), study.task, seeds=episodes, seconds=seconds, seed=seed, env=world)
         found[condition] = dataclasses.asdict(result)
-        cached.write_text(json.dumps(found[condition], indent=1) + "\n", encoding="utf-8")
+        temporary = done.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(found[condition], indent=1) + "\n", encoding="utf-8")
+        temporary.replace(done)
     size = sum(value.numel() for value in student.parameters())
     return {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size, "conditions": found}
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _weights(policy: dict[str, torch.Tensor]) -> str:
+    """A hash of a teacher's weights."""
+    total = hashlib.sha256()
+    for name, value in sorted(policy.items()):
+        total.update(name.encode() + value.contiguous().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _arguments(overrides: tuple[str, ...]) -> list[str]:

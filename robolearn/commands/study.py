@@ -7,6 +7,7 @@ again, so an interrupted study goes on when it is started again.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 
@@ -14,7 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("study", help="name of a study in configs/studies/, or the path of a YAML")
     parser.add_argument("--teacher", required=True, metavar="RUN", help="the teacher: a run folder, a folder of runs or a checkpoint")
-    parser.add_argument("--out", metavar="DIR", help="where trainings and results go (default: runs/studies/NAME)")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of the trainings (default: the study's), e.g. to share work")
+    parser.add_argument("--out", default="runs/studies", metavar="DIR", help="for DIR/NAME/results.json and DIR/trainings (runs/studies)")
     parser.add_argument("--quick", action="store_true", help="two iterations each: whether it runs, not what it finds")
 
 
@@ -33,7 +35,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if not path.is_file():
             raise UserError(f"no study {args.study!r}; there are: {', '.join(sorted(p.stem for p in folder.glob('*.yaml')))}")
     study = load_study(path)
-    folder = Path(args.out or Path("runs") / "studies" / (path.stem + ("-quick" if args.quick else "")))
+    if args.seeds:
+        study = dataclasses.replace(study, seeds=tuple(args.seeds))
+    folder = Path(args.out) / (path.stem + ("-quick" if args.quick else ""))
     try:
         results = run_study(study, find_checkpoint(args.teacher), folder, args.quick)
     except Interrupted as stopped:
