@@ -157,4 +157,8 @@ class Disturbances:
         """Go back to what `state` gave."""
         for name, value in state.items():
             getattr(self, name).copy_(value)
+        if not self._table.disturbance_ramp:
+            self.strength[:] = 1.0
+        if self._table.external_force is None:
+            self.force[:] = 0.0
         self._wrench[:, self._base, :3] = self.force

@@ -43,6 +43,7 @@ from pydrake.multibody.tree import (
 )
 from pydrake.systems.framework import Context, DiagramBuilder
 
+from envs.disturbance import BALL
 from envs.drake_contact import GROUND, UNBOUNDED, Contacts, Material, Surface, contacts
 from envs.drake_refusals import refuse_unknown
 from envs.drake_shapes import points_of, properties, shape_of, transform
@@ -82,7 +83,7 @@ class DrakeModel:
         self.gravity = model.opt.gravity.copy()
         self.plant.mutable_gravity_field().set_gravity_vector(self.gravity)
         self.contacts: Contacts = contacts(model)
-        self.stiffness = max(model.body_mass.sum() * np.linalg.norm(self.gravity), 1.0) / PENETRATION
+        self.stiffness = max(_robot_mass(model) * np.linalg.norm(self.gravity), 1.0) / PENETRATION
         self.bodies: list[RigidBody] = [self.plant.world_body()]
         self.position, self.velocity = np.zeros(model.nq, int), np.zeros(model.nv, int)
         self.free: list[tuple[int, int]] = []
@@ -237,6 +238,12 @@ class DrakeModel:
                 one.F_Bq_W = SpatialForce(tau=external[body, 3:], f=force)
                 applied.append(one)
         return applied
+
+
+def _robot_mass(model: mujoco.MjModel) -> float:
+    """Of all bodies but a ball that is thrown [kg]."""
+    ball = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, BALL)
+    return float(model.body_mass.sum() - (model.body_mass[ball] if ball >= 0 else 0.0))
 
 
 def spatial_inertia(model: mujoco.MjModel, body: int) -> SpatialInertia:

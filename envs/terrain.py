@@ -75,6 +75,10 @@ class TerrainCfg:
     def __post_init__(self) -> None:
         if not self.kinds or self.levels < 1:
             raise ValueError("a terrain needs at least one kind and one level")
+        for name in ("tile", "border"):
+            cells = getattr(self, name) / self.cell if self.cell > 0 else 0.0
+            if abs(cells - round(cells)) > 1e-6:
+                raise ValueError(f"terrain.{name} ({getattr(self, name):g} m) must be a whole number of cells of {self.cell:g} m")
         for name in ("tile", "cell", "step_depth", "plank_gap"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"terrain.{name} must be positive, not {getattr(self, name):g}")
@@ -100,7 +104,7 @@ def single_terrain(text: str) -> TerrainCfg:
         raise ValueError(f"a terrain is KIND[:LEVEL] with a level from 0 to 1, not {text!r}; kinds: {', '.join(KINDS)}")
     full = TerrainCfg(kinds=(kind,) * 3, levels=1)
     scaled = {name: share * getattr(full, name) for name in ("roughness", "grade", "step", "plank")}
-    return dataclasses.replace(full, start_levels=1, **scaled)
+    return dataclasses.replace(full, start_levels=1, border=20.0, **scaled)
 
 
 def _hill(cfg: TerrainCfg, radius: np.ndarray) -> np.ndarray:
@@ -249,19 +253,17 @@ class Curriculum:
         """Where worlds `ids` start [m], (n, 2)."""
         return self.terrain.origins[self.level[ids], self.column[ids]]
 
-    def update(self, ids: torch.Tensor, walked: torch.Tensor, asked: torch.Tensor, fell: torch.Tensor) -> None:
+    def update(self, ids: torch.Tensor, walked: torch.Tensor, succeeded: torch.Tensor) -> None:
         """Move worlds after an episode.
 
         Args:
             ids: (n,).
             walked: straight distance from the start [m], (n,).
-            asked: length of the way that was commanded [m], (n,).
-            fell: whether the episode ended in a fall, (n,) bool.
+            succeeded: whether the episode went well, as the task sees it, (n,) bool.
         """
         levels = self.terrain.cfg.levels
-        far = (walked > 0.4 * self.terrain.cfg.tile) & ~fell
-        little = ((walked < 0.5 * asked.clamp(max=self.terrain.cfg.tile)) | fell) & ~far
-        level = self.level[ids] + far.long() - little.long()
+        far = succeeded & (walked > 0.4 * self.terrain.cfg.tile)  # who was asked to stand or to turn stays where it is
+        level = self.level[ids] + far.long() - (~succeeded).long()
         anywhere = torch.randint(0, levels, level.shape, generator=self._generator, device=level.device)
         self.level[ids] = torch.where(level >= levels, anywhere, level.clamp(min=0))
 

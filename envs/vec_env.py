@@ -17,7 +17,7 @@ from typing import Literal, Protocol, Self
 import mujoco
 import torch
 
-from envs.disturbance import Disturbances, add_ball
+from envs.disturbance import BALL, Disturbances, add_ball
 from envs.engines import make_engine
 from envs.physics import Engine
 from envs.randomization import FieldRandomizer, RandomizationCfg, Range
@@ -133,6 +133,10 @@ class VecEnv(ABC):
 
     def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
         self.cfg, self.robot, self.task_name = cfg, robot, task_name
+        if not robot.floating_base:
+            for name in ("push_velocity", "external_force", "thrown_mass"):
+                if getattr(cfg.randomization, name) is not None:
+                    raise ValueError(f"randomization.{name} is for robots that walk; {robot.name} stands on a fixed base")
         model = self.scene().compile()
         model.opt.timestep = cfg.control_dt / cfg.decimation
         self.engine: Engine = make_engine(cfg.engine, model, cfg.num_worlds, cfg.device, cfg.num_threads)
@@ -295,6 +299,12 @@ class VecEnv(ABC):
             joint_target=self.target,
             clock=self._clock() if self.spec.clock_hz else None,
         )
+
+    def robot_mass(self) -> torch.Tensor:
+        """Mass of each world's robot with its payload, without an object that is thrown [kg], (N,)."""
+        mass = self.engine.field("body_mass")
+        ball = mujoco.mj_name2id(self.engine.model, mujoco.mjtObj.mjOBJ_BODY, BALL)
+        return mass.sum(1) if ball < 0 else mass.sum(1) - mass[:, ball]
 
     def _clock(self) -> torch.Tensor:
         self.phase = clock_phase(self.episode_steps, self.spec)

@@ -188,8 +188,7 @@ class VelocityEnv(VecEnv):
         self._scan = self.tensor([list(point) for point in SCAN_POINTS])
         self._curriculum = None if self.terrain is None else Curriculum(self.terrain, n, self.generator, everywhere=not cfg.curriculum)
         self._start_xy = torch.zeros(n, 2, device=self.device)
-        self._asked_m = torch.zeros(n, device=self.device)
-        self._tracked_s = torch.zeros(n, device=self.device)
+        self._tracked_s, self._seen_s = torch.zeros(n, device=self.device), torch.zeros(n, device=self.device)
         self._fell = torch.zeros(n, dtype=torch.bool, device=self.device)
         self._stand = torch.tensor(model.key("stand").qpos, dtype=torch.float32, device=self.device)
         lower, upper = self._constants.lower, self._constants.upper
@@ -241,9 +240,9 @@ class VelocityEnv(VecEnv):
         qvel = torch.zeros(n, self.engine.model.nv, device=self.device)
         qvel[:, :3] = uniform(-0.3, 0.3, (n, 3), generator)
         qvel[:, 3:6] = uniform(-0.3, 0.3, (n, 3), generator)
-        self.air_time_s[ids], self._tracked_s[ids] = 0.0, 0.0
         if self.terrain is not None:
             qpos[:, :3] += self._place_on_terrain(ids)
+        self.air_time_s[ids], self._tracked_s[ids], self._seen_s[ids] = 0.0, 0.0, 0.0
         return qpos, qvel
 
     def _place_on_terrain(self, ids: torch.Tensor) -> torch.Tensor:
@@ -253,10 +252,9 @@ class VelocityEnv(VecEnv):
         if self.cfg.curriculum:
             walked = (self.engine.qpos[ids, :2] - self._start_xy[ids]).norm(dim=1)
             known = self.episode_steps[ids] > 0
-            moved = ids[known]
-            self._curriculum.update(moved, walked[known], self._asked_m[moved], self._fell[moved])
+            self._curriculum.update(ids[known], walked[known], self.succeeded()[ids[known]])
         xy = self._curriculum.origins(ids) + uniform(-0.3, 0.3, (len(ids), 2), self.generator)
-        self._start_xy[ids], self._asked_m[ids] = xy, 0.0
+        self._start_xy[ids] = xy
         return torch.cat([xy, self.terrain.height(xy)[:, None]], dim=1)
 
     def resample_commands(self, ids: torch.Tensor) -> None:
@@ -303,13 +301,10 @@ class VelocityEnv(VecEnv):
         return over if self.terrain is None else over | ~self.terrain.inside(self.engine.qpos[:, :2])
 
     def update_timers(self) -> None:
-        if self.terrain is not None:
-            self._asked_m += self.command[:, :2].norm(dim=1) * self.cfg.control_dt
         self.air_time_s = torch.where(self.foot_contact, 0.0, self.air_time_s + self.cfg.control_dt)
 
     def succeeded(self) -> torch.Tensor:
-        elapsed = self.episode_steps * self.cfg.control_dt
-        return ~self._fell & (self._tracked_s > GOOD_TRACKING * elapsed)
+        return ~self._fell & (self._tracked_s > GOOD_TRACKING * self._seen_s)
 
     def advance_commands(self) -> None:
         self._command_left_s -= self.cfg.control_dt
@@ -333,6 +328,8 @@ class VelocityEnv(VecEnv):
         in_time = (self.foot_contact == (swing <= 0.1)).float().mean(1)
         tracked = torch.exp(-error2 / sigma2)
         self._tracked_s += self.cfg.control_dt * tracked
+        self._seen_s += self.cfg.control_dt
+        self._fell = terminated  # worlds whose physics failed included
         terms = {
             "track_velocity": w.track_velocity * tracked,
             "track_yaw_rate": w.track_yaw_rate * torch.exp(-yaw2 / sigma2),
@@ -367,8 +364,7 @@ class VelocityEnv(VecEnv):
 
     def terminations(self) -> torch.Tensor:
         upright = -self.gravity_b[:, 2]
-        self._fell = (upright < math.cos(self.cfg.max_tilt)) | (self.base_height < self.cfg.min_height)
-        return self._fell
+        return (upright < math.cos(self.cfg.max_tilt)) | (self.base_height < self.cfg.min_height)
 
     def privileged_extras(self) -> torch.Tensor:
         contact = self.foot_contact.float()

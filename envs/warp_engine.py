@@ -62,7 +62,7 @@ def _falling_about(model: mujoco.MjModel) -> tuple[int, int]:
         if drop:
             data.qpos[model.jnt_qposadr[limited]] = rng.uniform(*model.jnt_range[limited].T)
         if floating and drop:
-            data.qpos[:2] = rng.uniform(-3, 3, 2)
+            data.qpos[:2] = rng.uniform(-1, 1, 2) * (0.9 * model.hfield_size[0, :2] if model.nhfield else 3.0)
             data.qpos[3:7] = rng.normal(size=4)
             mujoco.mj_forward(model, data)
             data.qpos[2] += 0.1 - min(data.contact.dist, default=0.0)
@@ -128,6 +128,8 @@ class WarpEngine:
         wp.init()
         if device.startswith("cuda") and not (wp.is_cuda_available() and torch.cuda.is_available()):
             raise EngineError(f"engine 'warp' was asked for device {device!r}, but there is no CUDA device here; valid: --device=cpu")
+        if device == "cuda":  # Warp wants to know which
+            device = f"cuda:{torch.cuda.current_device()}"
         self.model = model
         self.num_worlds = num_worlds
         self.device = torch.device(device)

@@ -117,6 +117,9 @@ class Gaussian(nn.Module):
         return mean + noise * self.log_std.exp()
 
 
+ZERO_SINE = 1e-5
+
+
 class Fold(nn.Module):
     """Halves a symmetric world: what happens in the second half of the gait's cycle is looked at in the mirror.
 
@@ -134,7 +137,7 @@ class Fold(nn.Module):
 
         Args:
             observation, action: mirrors (permutation, sign) of observations (P) and actions (J).
-            clock: index of the sine of the gait's phase in an observation.
+            clock: index of the sine of the gait's phase in an observation; its cosine follows.
         """
         super().__init__()
         self.register_buffer("permutation", observation[0])
@@ -145,7 +148,8 @@ class Fold(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Folded observations (..., P), and which of them were mirrored (..., 1) bool."""
-        mirrored = x[..., self.clock, None] < 0  # pyright: ignore
+        sine, cosine = x[..., self.clock, None], x[..., self.clock + 1, None]  # pyright: ignore
+        mirrored = torch.where(sine.abs() < ZERO_SINE, cosine < 0, sine < 0)  # rounding must not decide about the middle of the cycle
         return torch.where(mirrored, x[..., self.permutation] * self.sign, x), mirrored
 
     def unfold(self, action: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,10 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
+from envs.vec_env import VecEnv
+
+SEEDS_APART = 1000  # between processes
+
 
 def rank() -> int:
     """Which process this is, 0 for the first or the only one."""
@@ -38,6 +42,13 @@ def start(device: str) -> str:
     index = int(os.environ.get("LOCAL_RANK", "0"))
     torch.cuda.set_device(index)
     return f"cuda:{index}"
+
+
+def part(env: VecEnv, generator: torch.Generator, iteration: int) -> None:
+    """Give this process's worlds and exploration seeds of their own, after all have read the same checkpoint."""
+    seed = env.cfg.seed + SEEDS_APART * rank() + 7 * iteration
+    env.reseed(seed)
+    generator.manual_seed(seed)
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:

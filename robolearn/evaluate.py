@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from envs.reach import SUCCESS_DISTANCE, ReachCfg, ReachEnv
 from envs.registry import get_task, make_env
@@ -37,6 +38,7 @@ FOREVER_S = 1e9
 MAX_VELOCITY_ERROR = 0.3  # m/s, mean planar error on the precise engine
 FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)  # a plane
 """Flat ground for a teacher that looks at the ground."""
+MIN_SCORE = 0.9  # survival or success on the training engine
 GATE = 0.95  # share of the training engine's survival or success that the precise engine must keep
 
 
@@ -88,6 +90,7 @@ class Evaluation:
     Attributes:
         policy: path or name.
         robot, task, engine: what ran.
+        ground: `plane` for walking robots, whatever their task walks on.
         episodes: episodes, or goals for reaching.
         survival: share.
         velocity_error_xy: [m/s].
@@ -105,6 +108,7 @@ class Evaluation:
     robot: str
     task: str
     engine: str
+    ground: str | None
     episodes: int
     survival: float | None
     velocity_error_xy: float | None
@@ -190,6 +194,7 @@ def evaluate(
         robot=world.robot.name,
         task=task,
         engine=engine,
+        ground="plane" if isinstance(world, VelocityEnv) else None,
         episodes=episodes,
         intervals=intervals,
         policy_sha256=None,
@@ -216,9 +221,20 @@ def deployable(training: Evaluation, precise: Evaluation) -> bool:
 
     A policy that only stands survives everything, so a walking one must also follow its commands within `MAX_VELOCITY_ERROR`.
     """
+    return not shortcomings(training, precise)
+
+
+def shortcomings(training: Evaluation, precise: Evaluation) -> list[str]:
+    """What keeps a file from being deployable, each in some words; empty where nothing does."""
+    found = []
+    if training.score < MIN_SCORE:
+        found.append(f"only {100 * training.score:.1f} % survival or success on the training engine, {100 * MIN_SCORE:.0f} % wanted")
+    if precise.score < GATE * training.score:
+        found.append(f"the precise engine keeps {precise.score:.3f} of {training.score:.3f}, less than {100 * GATE:.0f} %")
     error = precise.velocity_error_xy
-    follows = error is None or error <= MAX_VELOCITY_ERROR
-    return training.score >= 0.9 and precise.score >= GATE * training.score and follows
+    if error is not None and error > MAX_VELOCITY_ERROR:
+        found.append(f"a planar error of {error:.2f} m/s on the precise engine, at most {MAX_VELOCITY_ERROR:g} wanted")
+    return found
 
 
 def check_contract(file: PolicyFile, env: VecEnv) -> None:
@@ -255,9 +271,9 @@ def _velocity(env: VelocityEnv, actor: Actor, seconds: float, seeds: int) -> tup
     actor.reset(torch.arange(worlds))
     alive = torch.ones(worlds, dtype=torch.bool)
     sums = {name: torch.zeros(worlds) for name in ("planar", "yaw", "count", "work", "distance")}
-    mass = env.engine.field("body_mass").sum(1)
+    mass = env.robot_mass()
     dt = env.cfg.control_dt
-    for step_index in range(round(seconds / dt)):
+    for step_index in _progress(range(round(seconds / dt)), f"{worlds} episodes, {env.cfg.engine}"):
         step = env.step(actor.act(policy, privileged))
         ended = step.terminated | step.truncated
         alive &= ~ended
@@ -299,7 +315,7 @@ def _reach(env: ReachEnv, actor: Actor) -> tuple[dict[str, float], dict[str, tup
     actor.reset(torch.arange(env.num_worlds))
     steps, tail = round(GOAL_HOLD_S / env.cfg.control_dt), round(0.5 / env.cfg.control_dt)
     successes = 0
-    for goal in range(GOALS):
+    for goal in _progress(range(GOALS), f"{env.num_worlds} arms, {env.cfg.engine}"):
         if goal:
             env.resample_commands(torch.arange(env.num_worlds))
             env.update_state()
@@ -316,6 +332,11 @@ def _reach(env: ReachEnv, actor: Actor) -> tuple[dict[str, float], dict[str, tup
         successes += int(held.sum())
     goals = GOALS * env.num_worlds
     return {"success": successes / goals}, {"success": wilson(successes, goals)}, goals
+
+
+def _progress(steps: range, label: str) -> Iterable[int]:
+    """A bar that vanishes when it is done; nothing where no person watches."""
+    return tqdm(steps, desc=label, unit="step", dynamic_ncols=True, leave=False, disable=None)
 
 
 def _mean(values: np.ndarray) -> float | None:

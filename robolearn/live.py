@@ -49,7 +49,7 @@ class LiveViewer:
             raise UserError(f"cannot serve on port {port} of {HOST}: {error}") from error
         self.url = f"http://localhost:{self._server.get_port()}"
         robot = playback.env.robot
-        self._model = robot.scene().compile()
+        self._model = playback.env.scene().compile()
         self._data = mujoco.MjData(self._model)
         self._base = self._model.body(robot.base_body).id
         self._lock = threading.Lock()  # buttons are pressed in the server's threads

@@ -136,8 +136,8 @@ class Playback:
         step = env.step(torch.from_numpy(action.copy())[None])
         self._observation = step.policy
         self._steps += 1
-        fell = bool((step.terminated | step.truncated)[0])
-        if fell:
+        fell = bool(step.terminated[0])
+        if fell or bool(step.truncated[0]):  # or it has come to the end of the map
             self.file.reset()
             env.command = asked
             env.update_state()

@@ -24,8 +24,6 @@ from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
 
-SEEDS_APART = 1000  # between processes
-
 
 class StudentPolicy(nn.Module):
     """Transformer actor; critic on privileged state.
@@ -69,11 +67,11 @@ class StudentTrainer:
         student = cfg.student
         where = distributed.start(cfg.env.device)
         rank = distributed.rank()
-        env = dataclasses.replace(cfg.env.at_full_strength(), seed=cfg.seed + 1 + SEEDS_APART * rank, device=where)
+        env = dataclasses.replace(cfg.env.at_full_strength(), seed=cfg.seed + 1 + distributed.SEEDS_APART * rank, device=where)
         self.env = make_env(cfg.task, env)
         device = self.env.device
         self.generator = torch.Generator(device=device)
-        self.generator.manual_seed(cfg.seed + SEEDS_APART * rank)
+        self.generator.manual_seed(cfg.seed + distributed.SEEDS_APART * rank)
         self.teacher = teacher.to(device)
         self._policy_obs, self._privileged = self.env.reset()
         self.env.episode_steps[:] = torch.randint(
@@ -219,6 +217,11 @@ class StudentTrainer:
         self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
         self._memory = Memory(*(x.to(device) for x in state["memory"]))
         restore(self.env, state["env"])
+        if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
+            distributed.part(self.env, self.generator, self.iteration)
+            self._policy_obs, self._privileged = self.env.reset()
+            self._memory = self.policy.actor.start(self.env.num_worlds)
+            self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=device)
 
 
 def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer | Baseline:

@@ -6,10 +6,13 @@ Everything that is done already (a finished training, an evaluation) is taken as
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from robolearn import config, schema
 from robolearn.errors import UserError
 from robolearn.evaluate import evaluate
 from robolearn.run import CHECKPOINT, Run, load_checkpoint
-from robolearn.statistics import bootstrap_mean, wilson
+from robolearn.statistics import wilson
 from robolearn.student import StudentTrainer, load_student
 from robolearn.teacher import load_teacher
 from robolearn.trainer import resume, train
@@ -112,15 +115,20 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
             runs.append(_one(study, source, name, changes, folder, quick))
             results = _summary(study, runs)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            _write(folder / "results.json", results)
     return results
 
 
 def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool) -> dict[str, Any]:
     """One variant with one seed: trained to its end and evaluated under all conditions."""
-    kind = schema.schema_of(study.task)
-    cfg = config.loads(kind, source["config"], "the teacher's config", _arguments(changes))
+    cfg = config.loads(schema.schema_of(study.task), source["config"], "the teacher's config", _arguments(changes))
     run_folder = folder.parent / "trainings" / _digest(config.dump(cfg), _weights(source["policy"]))
+    with _alone(run_folder):
+        return _trained_and_evaluated(study, source, name, cfg, run_folder, quick)
+
+
+def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool) -> dict[str, Any]:
+    kind = schema.schema_of(study.task)
     state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
     if state is None or state["iteration"] < cfg.student.iterations:
         trainer = StudentTrainer(cfg, load_teacher(source, cfg))
@@ -147,11 +155,25 @@ def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ..
         seed = FIRST_SEED + cfg.seed
         result = evaluate(lambda n: StudentActor(student, n), study.task, seeds=episodes, seconds=seconds, seed=seed, env=world)
         found[condition] = dataclasses.asdict(result)
-        temporary = done.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(found[condition], indent=1) + "\n", encoding="utf-8")
-        temporary.replace(done)
+        _write(done, found[condition])
     size = sum(value.numel() for value in student.parameters())
     return {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size, "conditions": found}
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    """JSON that appears whole or not at all."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time trains and evaluates what is kept in a folder; another waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(*texts: str) -> str:
@@ -171,7 +193,7 @@ def _arguments(overrides: tuple[str, ...]) -> list[str]:
 
 
 def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Over seeds: pooled survival with Wilson's interval, the seeds' mean errors and their bootstrap."""
+    """Over seeds: pooled survival with Wilson's interval; errors as the mean of the seeds and each seed's own."""
     rows: list[dict[str, Any]] = []
     for name in study.variants:
         mine = [run for run in runs if run["variant"] == name]
@@ -189,19 +211,12 @@ def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
                 values = np.array([result[figure] for result in seen if result[figure] is not None])
                 if len(values):
                     row[figure], row[f"{figure}_seeds"] = float(values.mean()), [float(value) for value in values]
-                    row[f"{figure}_interval"] = _within(seen, figure) if len(values) == 1 else bootstrap_mean(values)
             rows.append(row)
     return {"study": dataclasses.asdict(study), "rows": rows, "runs": runs}
 
 
-def _within(seen: list[dict[str, Any]], figure: str) -> tuple[float, float]:
-    """The interval over episodes, where there is one seed."""
-    low, high = seen[0]["intervals"][figure]
-    return low, high
-
-
 def table(results: dict[str, Any]) -> str:
-    """The results as a Markdown table."""
+    """The results as a Markdown table: survival over all episodes with its 95 % interval, errors with each seed's in brackets."""
     lines = ["| variant | condition | survival | planar error, m/s | yaw rate error, rad/s | seeds |", "|---|---|---|---|---|---|"]
     for row in results["rows"]:
         cells = [row["variant"], row["condition"]]
@@ -209,10 +224,7 @@ def table(results: dict[str, Any]) -> str:
         low, high = row.get("survival_interval", row.get("success_interval", (0.0, 0.0)))
         cells.append("-" if score is None else f"{100 * score:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
         for figure in ("velocity_error_xy", "velocity_error_yaw"):
-            if figure in row:
-                low, high = row[f"{figure}_interval"]
-                cells.append(f"{row[figure]:.3f} [{low:.3f}, {high:.3f}]")
-            else:
-                cells.append("-")
+            seeds = ", ".join(f"{value:.3f}" for value in row.get(f"{figure}_seeds", ()))
+            cells.append(f"{row[figure]:.3f} ({seeds})" if figure in row else "-")
         lines.append("| " + " | ".join([*cells, str(row["seeds"])]) + " |")
     return "\n".join(lines)

@@ -18,7 +18,6 @@ from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
 
 INHERITED_SAMPLES = 1e6
-SEEDS_APART = 1000  # between the seeds of two processes
 UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
 
 
@@ -41,7 +40,7 @@ class TeacherTrainer:
         torch.manual_seed(cfg.seed)
         self.cfg = cfg
         where = distributed.start(cfg.env.device)
-        apart = SEEDS_APART * distributed.rank()
+        apart = distributed.SEEDS_APART * distributed.rank()
         self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + apart, device=where))
         teacher = cfg.teacher
         device = self.env.device
@@ -70,7 +69,7 @@ class TeacherTrainer:
         teacher acts as it did. Statistics of the old part are kept as if from `INHERITED_SAMPLES`, so that they move with the new task.
 
         Raises:
-            ValueError: the teacher saw more than there is here.
+            ValueError: the teacher saw more than there is here, or only one of the two is behind a fold.
             RuntimeError: layers of other sizes.
         """
         weights = {name: value.clone() for name, value in source["policy"].items()}
@@ -82,6 +81,8 @@ class TeacherTrainer:
         weights["normalizer.mean"] = torch.nn.functional.pad(weights["normalizer.mean"], (0, here - known))
         weights["normalizer.var"] = torch.nn.functional.pad(weights["normalizer.var"], (0, here - known), value=UNSEEN_VARIANCE)
         weights["normalizer.count"] = weights["normalizer.count"].clamp(max=INHERITED_SAMPLES)
+        if ("fold.permutation" in weights) != (self.policy.fold is not None):
+            raise ValueError("one of them is behind a fold (teacher.ppo.symmetry) and the other is not")
         fresh = self.policy.state_dict()
         weights = {name: value for name, value in weights.items() if not name.startswith("fold.")}
         self.policy.load_state_dict(weights | {name: value for name, value in fresh.items() if name.startswith("fold.")})
@@ -159,6 +160,9 @@ class TeacherTrainer:
         self.generator.set_state(state["generator"])
         self._privileged = state["privileged"].to(self.env.device)
         restore(self.env, state["env"])
+        if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
+            distributed.part(self.env, self.generator, self.iteration)
+            self._privileged = self.env.reset()[1]
 
 
 def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:

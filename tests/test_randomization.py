@@ -515,7 +515,7 @@ def test_ramp_rises_with_episodes_that_track_and_falls_with_falls():
     worlds = 8
     env = world("go1-velocity-flat", worlds=worlds, disturbance_ramp=True)
     env.disturbances.strength[:] = 0.5
-    env.episode_steps[:] = 100
+    env.episode_steps[:], env._seen_s[:] = 100, 2.0
     env._tracked_s[:] = torch.where(torch.arange(worlds) % 2 == 0, 1.9, 0.5)  # of 2 s
     env._fell = torch.arange(worlds) % 4 == 0
     env._reset_worlds(torch.arange(worlds))
@@ -526,3 +526,9 @@ def test_ramp_rises_with_episodes_that_track_and_falls_with_falls():
 def test_evaluation_and_students_meet_everything_at_once():
     table = RandomizationCfg(push_velocity=exactly(1.0, "add"), push_interval_s=exactly(1.0, "set"), disturbance_ramp=True)
     assert not VelocityCfg(randomization=table).at_full_strength().randomization.disturbance_ramp
+
+
+def test_what_happens_to_walkers_is_refused_on_a_fixed_base():
+    for entry in ({"push_velocity": exactly(1.0, "add"), "push_interval_s": exactly(1.0, "set")},):
+        with pytest.raises(ValueError, match="push_velocity is for robots that walk; panda stands on a fixed base"):
+            world("panda-reach", **entry)

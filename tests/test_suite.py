@@ -27,7 +27,7 @@ from robolearn.suite.logistic import fit
 from robolearn.suite.probes import Reduction, balanced_accuracy, logistic, r_squared, ridge, scores
 from robolearn.suite.recovery import recovery_times
 from robolearn.suite.result import Figure, mean, plain, share
-from robolearn.suite.rollout import Record, Robots, robot_mass, rollout
+from robolearn.suite.rollout import Record, Robots, rollout
 from robolearn.suite.run import chosen
 from robolearn.suite.setup import Setup, make_setup
 from robolearn.suite.spectrum import cross_spectrum, mean_phase
@@ -283,7 +283,7 @@ def test_a_rollout_keeps_what_happened(go1: Setup, tmp_path: Path) -> None:
     assert np.abs(record.velocity[60:, [0, 2], 0]).max() < 0.15
     assert record.errors()[0][0] == pytest.approx(0.5, abs=0.1)
     assert np.isfinite(record.foot_position).all()
-    np.testing.assert_allclose(record.mass, robot_mass(env))
+    np.testing.assert_allclose(record.mass, env.robot_mass().numpy())
     again = rollout(setup.env(3), file, command, 0.2, "test")
     np.testing.assert_array_equal(again.qpos, record.qpos[:10])
 
@@ -296,12 +296,12 @@ def test_a_push_is_an_impulse_and_the_ball_is_no_part_of_the_robot(go1: Setup) -
         name: Range(low=v, high=v, operation="set") for name, v in (("thrown_mass", 5.0), ("thrown_speed", 1.0), ("throw_interval_s", 1e9))
     }
     same = {"mass": None, "payload": None}  # or a further body draws further masses
-    np.testing.assert_allclose(robot_mass(go1.env(2, **same, **ball)), robot_mass(go1.env(2, **same)), rtol=1e-6)
+    np.testing.assert_allclose(go1.env(2, **same, **ball).robot_mass().numpy(), go1.env(2, **same).robot_mass().numpy(), rtol=1e-6)
     recorded: dict = {}
 
     def spy(setup: Setup, env, levels, strike: Callable, what: str, text: str):
         env.reset()
-        velocity, mass = env.engine.qvel.clone(), robot_mass(env)
+        velocity, mass = env.engine.qvel.clone(), env.robot_mass().numpy()
         level, side = np.full(env.num_worlds, 12.0), np.full(env.num_worlds, np.pi / 2)  # from the left
         strike(level, side)
         change = (env.engine.qvel - velocity)[:, :2].numpy() * mass[:, None]

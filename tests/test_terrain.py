@@ -126,20 +126,20 @@ def test_curriculum_moves_up_down_and_around():
     curriculum = Curriculum(terrain, 70, torch.Generator().manual_seed(0))
     ids = torch.arange(70)
     assert set(curriculum.column.tolist()) == set(range(7))
-    no, yes = torch.zeros(70, dtype=torch.bool), torch.ones(70, dtype=torch.bool)
-    far, near, asked = torch.full((70,), 4.0), torch.full((70,), 0.3), torch.full((70,), 6.0)
-    curriculum.update(ids, near, asked, no)
+    bad, good = torch.zeros(70, dtype=torch.bool), torch.ones(70, dtype=torch.bool)
+    far, near = torch.full((70,), 4.0), torch.full((70,), 0.3)
+    curriculum.update(ids, near, bad)
     assert (curriculum.level == 0).all()
-    curriculum.update(ids, far, asked, no)
+    curriculum.update(ids, far, good)
     assert (curriculum.level == 1).all()
-    curriculum.update(ids, far, asked, yes)  # a fall is no success, however far
-    assert (curriculum.level == 0).all()
-    curriculum.update(ids, torch.zeros(70), torch.zeros(70), no)  # who was asked to stand stays
+    curriculum.update(ids, near, good)  # who was asked to stand, or walked in a circle, stays
+    assert (curriculum.level == 1).all()
+    curriculum.update(ids, far, bad)  # a fall is no success, however far
     assert (curriculum.level == 0).all()
     for _ in range(2):
-        curriculum.update(ids[:35], far[:35], asked[:35], no[:35])
+        curriculum.update(ids[:35], far[:35], good[:35])
     assert (curriculum.level[:35] == 2).all()
-    curriculum.update(ids[:35], far[:35], asked[:35], no[:35])  # beyond the hardest: anywhere
+    curriculum.update(ids[:35], far[:35], good[:35])  # beyond the hardest: anywhere
     assert set(curriculum.level[:35].tolist()) == {0, 1, 2}
     assert (curriculum.level[35:] == 0).all()
     assert torch.equal(curriculum.origins(ids[:2]), terrain.origins[curriculum.level[:2], curriculum.column[:2]])
@@ -150,5 +150,7 @@ def test_impossible_maps_are_refused():
         TerrainCfg(kinds=())
     with pytest.raises(ValueError, match="too small"):
         TerrainCfg(tile=1.0)
+    with pytest.raises(ValueError, match=r"terrain.tile \(8 m\) must be a whole number of cells of 0.15 m"):
+        TerrainCfg(cell=0.15)
     with pytest.raises(ValueError, match=r"terrain.cell must be positive"):
         TerrainCfg(cell=0.0)

@@ -22,7 +22,7 @@ def test_warp_buffers_hold_robots_that_fall_about(task):
     for _ in range(6):
         mujoco.mj_resetDataKeyframe(model, data, 0)
         if env.robot.floating_base:
-            data.qpos[:2] = rng.uniform(-3, 3, 2)
+            data.qpos[:2] = rng.uniform(-3, 3, 2) if terrain is None else 0.8 * rng.uniform(-terrain.half, terrain.half)
             data.qpos[3:7] = rng.normal(size=4)
             data.qpos[2] += 0.3 + (0.0 if terrain is None else float(terrain.heights.max()))
         for step in range(200):

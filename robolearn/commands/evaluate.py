@@ -1,12 +1,13 @@
 """Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals.
 
-With --suite locomotion: commands and gait, terrain, pushes, thrown balls, loads, friction, a course with a slope, arm swing, and one
-report (docs/evaluation.md).
+Walking robots are judged on a plane, with all disturbances of their task. With --suite locomotion: commands and gait, terrain, pushes,
+thrown balls, loads, friction, a course with a slope, arm swing, and one report (docs/evaluation.md).
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     env = cfg.env.at_rates_of(file.spec)
     if args.suite:
         return _run_suite(args, file, env)
+    if any(override.startswith("--env.terrain") for override in overrides):
+        raise UsageError("without a suite robots are evaluated on a plane, whatever their task walks on: add --suite locomotion")
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
     results = [evaluate_file(file, engine, seeds, seconds, args.seed, env) for engine in engines]
@@ -95,16 +98,16 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     from robolearn.suite.setup import make_setup
 
     names = chosen(args.only)
-    called = file.path.parent.name if file.path.name == "policy.onnx" else file.path.stem
-    folder = Path(args.out) if args.out else Path("runs") / "suite" / (called or "policy")
     seeds = args.seeds or (2 if args.quick else 8)
-    setup = make_setup(file, env, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed, folder=folder)
+    setup = make_setup(file, env, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
+    folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
+    setup = dataclasses.replace(setup, folder=folder)
     data = run(setup, names, folder, quiet=args.json == "-")
     if args.json:
         write_json(args.json, data)
     if args.json != "-":
         print(f"report: {folder / PAGE}")
-    return 0
+    return 0 if any(item["status"] != "failed" for item in data["items"]) else 1
 
 
 def show(results: list[Evaluation]) -> None:
@@ -120,4 +123,6 @@ def show(results: list[Evaluation]) -> None:
             low, high = result.intervals.get(name, (0.0, 0.0))
             cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]" if value is not None else "-")
         print(f"{(name + ' ' + unit).strip():22}" + "".join(f"{cell:>26}" for cell in cells))
+    if results[0].ground is not None:
+        print(f"{'ground':22}" + "".join(f"{result.ground:>26}" for result in results))
     print(f"{'episodes':22}" + "".join(f"{result.episodes:>26}" for result in results))

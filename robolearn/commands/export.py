@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn import config, schema
     from robolearn.commands.evaluate import show
     from robolearn.errors import UserError
+    from robolearn.evaluate import shortcomings
     from robolearn.export import export, gate
     from robolearn.run import find_checkpoint, load_checkpoint
     from robolearn.student import load_student
@@ -30,13 +32,24 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     task = str(config.loads_any(state["config"])["task"])
     cfg = config.loads(schema.schema_of(task), state["config"], str(path))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
-    command = f"save `config` as {task}.yaml; robolearn train {task}.yaml && robolearn distill runs/{task}"
-    file = export(load_student(state, cfg), cfg, out, state["iteration"], command, state.get("history"))
+    history = state.get("history", [])
+    file = export(load_student(state, cfg), cfg, out, state["iteration"], how_it_was_made(task, history), history)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")
         return 0
     _, training, precise, passed = gate(out, args.seeds)
     show([training, precise])
-    print("deployable: yes" if passed else "deployable: no, the precise engine does not bear it out")
+    print("deployable: yes" if passed else f"deployable: no: {'; '.join(shortcomings(training, precise))}")
     return 0 if passed else 1
+
+
+def how_it_was_made(task: str, history: list[dict[str, Any]]) -> str:
+    """What a person would type to make a student again: each teacher of the history from the one before it, then the student."""
+    stages = max(1, len(history))
+    told = ["save each `history[i].config` as stage<i>.yaml"]
+    for stage in range(stages):
+        init = f" --init runs/stage{stage - 1}" if stage else ""
+        told.append(f"robolearn train stage{stage}.yaml{init}")
+    told.append(f"save `config` as {task}.yaml and give its settings as overrides to: robolearn distill runs/stage{stages - 1}")
+    return "; ".join(told)

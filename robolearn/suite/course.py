@@ -15,7 +15,7 @@ from robolearn.suite.clips import film
 from robolearn.suite.gait import find_swings, slice_of
 from robolearn.suite.hidden import HiddenStates
 from robolearn.suite.result import ItemResult, Table, mean, share
-from robolearn.suite.rollout import Record, Robots, rollout
+from robolearn.suite.rollout import SETTLE_S, Record, Robots, rollout
 from robolearn.suite.setup import Setup
 
 GRADE = 0.1
@@ -82,6 +82,7 @@ def run(setup: Setup) -> ItemResult:
     env = setup.env(worlds, Course)
     hidden = HiddenStates(setup.file, worlds, env.cfg.control_dt)
     finished = np.zeros(worlds, bool)
+    drawn: dict[str, np.ndarray] = {}  # what each world had, before a fall draws it anew
 
     def steer(world: VelocityEnv) -> torch.Tensor:
         """Ahead, turning back to the course's line as an operator would."""
@@ -90,8 +91,10 @@ def run(setup: Setup) -> ItemResult:
         return torch.stack([torch.full_like(y, setup.cruise), torch.zeros_like(y), turn], dim=1)
 
     def watch(index: int, observation: torch.Tensor, alive: np.ndarray, robots: Robots) -> bool:
+        if index == 0:
+            drawn.update({name: env.randomizer.drawn[name][:, 0].cpu().numpy().copy() for name in ("friction", "payload")})
         x = env.engine.qpos[:, 0].cpu().numpy()
-        hidden.look(index, observation, alive & ~finished, robots, x)
+        hidden.look(index, observation, alive & ~finished & (index * env.cfg.control_dt >= SETTLE_S), robots, x)
         finished[:] |= alive & (x > EDGES_X[-1])
         return bool((finished | ~alive).all())
 
@@ -101,7 +104,6 @@ def run(setup: Setup) -> ItemResult:
     by_segment = [_segment_row(index, steps, worlds) for index in range(len(SEGMENTS))]
     done = np.flatnonzero(finished)
     world = int(done[0]) if len(done) else int(record.alive.sum(0).argmax())
-    drawn = {name: env.randomizer.drawn[name][:, 0].cpu().numpy() for name in ("friction", "payload")}
     known = {name: values for name, values in drawn.items() if np.ptp(values) > 0}
     probes = hidden.probe(segment_of, known)
     names = [name for name, _, _ in SEGMENTS]
@@ -119,9 +121,9 @@ def run(setup: Setup) -> ItemResult:
 
 def step_rows(record: Record) -> np.ndarray:
     """World, x of touch-down [m], length [m] and time in the air [s] of every step, (S, 4)."""
-    rows = []
+    rows, counted = [], record.counted()
     for world in range(record.contact.shape[1]):
-        span = slice_of(record.alive[:, world])
+        span = slice_of(counted[:, world])
         for foot in range(record.contact.shape[2]):
             for air, length, _, x in find_swings(record.contact[span, world, foot], record.foot_position[span, world, foot], record.dt):
                 rows.append((world, x, length, air))

@@ -16,7 +16,7 @@ from robolearn.suite.clips import film
 from robolearn.suite.logistic import fit
 from robolearn.suite.recovery import recovery_times
 from robolearn.suite.result import ItemResult, Table, mean, share
-from robolearn.suite.rollout import robot_mass, rollout
+from robolearn.suite.rollout import rollout
 from robolearn.suite.setup import Setup
 
 BEFORE_S, AFTER_S = 2.5, 4.0
@@ -29,7 +29,7 @@ BALL_SPEEDS = np.linspace(2.0, 16.0, 8)  # m/s
 def pushes(setup: Setup) -> ItemResult:
     """See `items.Item`: an impulse on the whole robot."""
     env = setup.env(_worlds(setup))
-    mass = robot_mass(env)
+    mass = env.robot_mass().cpu().numpy()
     levels = np.round(VELOCITY_CHANGES * np.median(mass))
 
     def strike(level: np.ndarray, side: np.ndarray) -> None:

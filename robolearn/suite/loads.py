@@ -28,7 +28,7 @@ def payload(setup: Setup) -> ItemResult:
     levels = tuple(round(2 * nominal * part) / 2 for part in PAYLOAD_SHARES)
     rows, level, survived = _sweep(setup, "payload", levels[:: 2 if setup.quick else 1], "add", "startup")
     curve = fit(level + 1e-3, survived)
-    trained = setup.cfg.randomization.payload
+    trained = setup.trained.randomization.payload
     within = "none" if trained is None else f"{trained.low:g} to {trained.high:g} kg"
     return ItemResult(
         text=f"A mass fixed to the base, at its centre of mass; the robot weighs {nominal:.1f} kg and was trained with {within}. It walks "
@@ -83,7 +83,7 @@ def nominal_mass(setup: Setup) -> float:
 
 def trained_friction(setup: Setup) -> tuple[float, float] | None:
     """The coefficients that training drew; None where it drew none."""
-    entry = setup.cfg.randomization.friction
+    entry = setup.trained.randomization.friction
     if entry is None:
         return None
     model = _model(setup)

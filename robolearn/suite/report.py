@@ -40,7 +40,8 @@ def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes
         for name, result in results.items()
     ]
     write_page(
-        folder / PAGE, template("suite.html.j2").render(data=data, items=shown, minutes=minutes, total_minutes=sum(minutes.values()))
+        folder / PAGE,
+        template("suite.html.j2").render(data=data, name=setup.name, items=shown, minutes=minutes, total_minutes=sum(minutes.values())),
     )
     write_json(folder / DATA, data)
     return folder / PAGE, data

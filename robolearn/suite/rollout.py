@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from envs.disturbance import BALL
 from envs.physics import sensor_slice
 from envs.velocity import VelocityEnv
 from policies.file import PolicyFile
@@ -162,13 +160,4 @@ def rollout(
         observation = step.policy
         if not alive.any():
             break
-    return Record(dt=dt, mass=robot_mass(env), **{name: np.stack(values) for name, values in series.items()})
-
-
-def robot_mass(env: VelocityEnv) -> np.ndarray:
-    """Mass of each world's robot without a ball that is thrown [kg], (N,)."""
-    mass = env.engine.field("body_mass").cpu().numpy().copy()
-    ball = mujoco.mj_name2id(env.engine.model, mujoco.mjtObj.mjOBJ_BODY, BALL)
-    if ball >= 0:
-        mass[:, ball] = 0.0
-    return mass.sum(1)
+    return Record(dt=dt, mass=env.robot_mass().cpu().numpy(), **{name: np.stack(values) for name, values in series.items()})

@@ -14,8 +14,10 @@ from envs.robots.registry import get_robot
 from envs.terrain import TerrainCfg
 from envs.velocity import VelocityCfg, VelocityEnv
 from policies.file import PolicyFile
+from robolearn import config
 from robolearn.errors import UserError
 from robolearn.evaluate import FOREVER_S, check_contract
+from robolearn.schema import schema_of
 
 DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
 DISTURBANCES += ("thrown_mass", "thrown_speed", "throw_interval_s")
@@ -28,6 +30,7 @@ class Setup:
     Attributes:
         file: the frozen policy.
         cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
+        trained: the task as the file's training had it.
         terrain: the ground of training, or what the rough tasks have where it was a plane.
         engine: physics engine.
         seeds: episodes a cell.
@@ -38,12 +41,19 @@ class Setup:
 
     file: PolicyFile
     cfg: VelocityCfg
+    trained: VelocityCfg
     terrain: TerrainCfg = field(default_factory=TerrainCfg)
     engine: str = "mujoco"
     seeds: int = 8
     quick: bool = False
     seed: int = 1000
     folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the policy is called."""
+        path = self.file.path
+        return path.parent.name if path.name == "policy.onnx" else path.stem
 
     @property
     def cruise(self) -> float:
@@ -63,7 +73,7 @@ class Setup:
         """
         task = get_task(self.file.spec.task)
         table = dataclasses.replace(self.cfg.randomization, **randomization)
-        cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, seed=self.seed, randomization=table)
+        cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device="cpu", seed=self.seed, randomization=table)
         env = (kind or task.env)(cfg, get_robot(task.robot), task.name)
         assert isinstance(env, VelocityEnv)
         check_contract(self.file, env)
@@ -74,11 +84,19 @@ def make_setup(file: PolicyFile, cfg: Any, **settings: Any) -> Setup:
     """A setup for a file in a task's config; `settings` are fields of `Setup`.
 
     Raises:
-        UserError: the task is no velocity task.
+        UserError: the task is no velocity task, or its contract is not the file's.
     """
     if not isinstance(cfg, VelocityCfg):
         raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {file.spec.task}: use evaluate without --suite")
-    return Setup(file=file, cfg=calm(cfg), terrain=cfg.terrain or TerrainCfg(), **settings)
+    told = file.provenance.get("config")
+    try:
+        trained = config.loads(schema_of(file.spec.task), str(told)).env if told else get_task(file.spec.task).cfg
+    except UserError:  # written by another version, with other settings
+        trained = get_task(file.spec.task).cfg
+    assert isinstance(trained, VelocityCfg)
+    setup = Setup(file=file, cfg=calm(cfg), trained=trained, terrain=cfg.terrain or TerrainCfg(), **settings)
+    setup.env(1)  # a file that does not fit is refused before anything runs
+    return setup
 
 
 def calm(cfg: VelocityCfg) -> VelocityCfg:

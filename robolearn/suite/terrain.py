@@ -57,7 +57,7 @@ def run(setup: Setup) -> ItemResult:
     world = int(done[np.argmax(level[done] + 0.1 * kind[done])]) if len(done) else 0
     title = f"{KINDS[kind[world]].replace('_', ' ')}, {_height(setup, kind[world], level[world])}"
     by_kind = {f"survival ({KINDS[index].replace('_', ' ')})": share(survived[trained & (kind == index)]) for index in range(1, len(KINDS))}
-    used = "trained on such ground" if "rough" in setup.file.spec.task else "trained on a plane"
+    used = "trained on such ground" if setup.trained.terrain is not None else "trained on a plane"
     return ItemResult(
         text=f"Robots walk from the middle of a tile over its ground in any direction at {setup.cruise:g} m/s for {WAY:g} m; the policy "
         f"was {used}. Difficulty 1 is the hardest that the rough tasks train on. The summary counts difficulties up to 1.",
