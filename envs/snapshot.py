@@ -11,7 +11,10 @@ from envs.vec_env import VecEnv
 
 def snapshot(env: VecEnv) -> dict[str, Any]:
     """Everything that the future of an environment depends on, as tensors and plain values on the CPU."""
-    tensors = {name: value.cpu().clone() for name, value in vars(env).items() if isinstance(value, torch.Tensor)}
+    n = env.num_worlds  # what has no row a world comes from the config, which may change when a training is resumed
+    tensors = {
+        name: value.cpu().clone() for name, value in vars(env).items() if isinstance(value, torch.Tensor) and value.shape[:1] == (n,)
+    }
     return {
         "tensors": tensors,
         "drawn": {name: value.cpu().clone() for name, value in env.randomizer.drawn.items()},
