@@ -42,7 +42,8 @@ def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | 
     if visuals is not None:
         hang_meshes(spec, robot, visuals)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
-    spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 2048, 4
+    spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 1024, 4
+    spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 8  # without a GPU a picture takes a quarter less
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.35] * 3, [0.35] * 3, [0.1] * 3
     spec.stat.extent, spec.visual.map.shadowclip = 1.2, 1.0
     spec.visual.map.znear = 0.02
@@ -204,7 +205,7 @@ class Recorder:
 def record_policy(
     file: PolicyFile,
     path: Path | None,
-    seconds: float = 20.0,
+    seconds: float = 16.0,
     commands: Sequence[Sequence[float]] | None = None,
     engine: str = "mujoco",
     randomize: bool = False,
