@@ -108,7 +108,7 @@ class Evaluation:
     robot: str
     task: str
     engine: str
-    ground: str | None
+    ground: str | None = None
     episodes: int
     survival: float | None
     velocity_error_xy: float | None

@@ -135,7 +135,9 @@ def rollout(
         for name, value in values.items():
             series[name].append(value.cpu().numpy().copy())
 
-    for index in tqdm(range(round(seconds / dt)), desc=f"{label}, {worlds} worlds", unit="step", dynamic_ncols=True, leave=False):
+    for index in tqdm(
+        range(round(seconds / dt)), desc=f"{label}, {worlds} worlds", unit="step", dynamic_ncols=True, leave=False, disable=None
+    ):
         if before is not None:
             before(index)
         action = robots.act(observation, alive)
