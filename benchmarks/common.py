@@ -33,12 +33,14 @@ class Options:
     Attributes:
         quick: tiny sizes, to see that it runs; the figures mean nothing.
         worlds: of the simulation; None for the benchmark's own choice.
+        task: the only one to simulate; all where None.
         seconds: roughly how long each measured thing runs in all; None for the benchmark's own choice.
     """
 
     quick: bool = False
     worlds: int | None = None
     seconds: float | None = None
+    task: str | None = None
 
 
 Times = dict[str, list[float]]

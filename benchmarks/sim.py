@@ -19,7 +19,7 @@ import torch
 from mujoco.batch import Batch, SimulationError
 
 from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, resident_mib, say
-from envs.registry import TASKS, make_env
+from envs.registry import TASKS, get_task, make_env
 from envs.vec_env import EnvCfg, VecEnv
 from policies.observation import joint_targets
 from robolearn import config, schema
@@ -67,9 +67,9 @@ class BareBatch:
 
 
 def run(options: Options) -> list[Entry]:
-    """All tasks."""
+    """All tasks, or the one that is asked for."""
     entries: list[Entry] = []
-    for task in TASKS:
+    for task in TASKS if options.task is None else [get_task(options.task).name]:
         default: EnvCfg = TASKS[task].cfg
         cfgs = {task: default}
         if task in config.preset_names():

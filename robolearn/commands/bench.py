@@ -22,6 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="PATH", help="also write the results as JSON; - is standard output, instead of the table")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; the figures mean nothing")
     parser.add_argument("--worlds", type=int, help="worlds of the simulation (default: the benchmark's own, 1024 for most)")
+    parser.add_argument("--task", help="the only task that `sim` simulates (default: all, several minutes)")
     parser.add_argument("--seconds", type=float, help="roughly how long each thing is measured")
 
 
@@ -35,8 +36,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         value = getattr(args, option)
         if value is not None and not value > 0:
             raise UsageError(f"--{option} must be above zero, not {value:g}")
+    if args.task and args.name != "sim":
+        raise UsageError("--task is for bench sim")
     module, options = load(args.name)
-    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds))
+    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task))
     if args.json != "-":
         print(table(entries))
     if args.json:
