@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from envs.randomization import RandomizationCfg, Range
-from envs.velocity import VelocityCfg, VelocityCommandCfg, VelocityRewardCfg
+from envs.velocity import VelocityCfg, VelocityCommandCfg, VelocityRewardCfg, rough_randomization
 
 
 def humanoid_randomization() -> RandomizationCfg:
-    """The table for humanoids; ranges of arXiv 2303.03381 where it has them."""
-    return RandomizationCfg(
+    """The whole table for humanoids, where it differs from a quadruped's; ranges of arXiv 2303.03381 where it has them."""
+    return dataclasses.replace(
+        rough_randomization(),
         friction=Range(low=0.4, high=2.0),
-        mass=Range(low=0.85, high=1.15, when="startup"),
         payload=Range(low=-1.0, high=4.0, operation="add", when="startup"),
         center_of_mass=Range(low=-0.04, high=0.04, operation="add", when="startup"),
-        motor_strength=Range(low=0.85, high=1.15),
-        kp=Range(low=0.9, high=1.1),
-        kd=Range(low=0.9, high=1.1),
-        joint_damping=Range(low=0.3, high=4.0, distribution="log_uniform"),
-        joint_armature=Range(low=0.9, high=1.1, when="startup"),
-        gravity=Range(low=-0.3, high=0.3, operation="add"),
-        joint_offset=Range(low=-0.035, high=0.035, operation="set"),
-        observation_delay_s=Range(low=0.0, high=0.01, operation="set"),
-        action_delay_s=Range(low=0.0, high=0.01, operation="set"),
-        push_velocity=Range(low=-0.5, high=0.5, operation="add"),
-        push_interval_s=Range(low=5.0, high=10.0, operation="set"),
-        link_size=Range(low=0.98, high=1.02, when="startup"),
-        restitution=Range(low=0.0, high=0.4, operation="set"),
         external_force=Range(low=-15.0, high=15.0, operation="set"),
-        external_force_interval_s=Range(low=1.0, high=4.0, operation="set"),
         thrown_mass=Range(low=0.5, high=3.0, operation="set"),
-        thrown_speed=Range(low=2.0, high=5.0, operation="set"),
-        throw_interval_s=Range(low=6.0, high=14.0, operation="set"),
     )
 
 
