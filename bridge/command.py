@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.joints import FloatArray
 from bridge.reading import Reading
 from bridge.safety import JointVectors, SafetyLimits
+
+RANGE, SLEW, TORQUE, GAINS, NOT_FINITE = 1, 2, 4, 8, 16
+LIMIT_NAMES = {RANGE: "joint range", SLEW: "target speed", TORQUE: "torque", GAINS: "gains", NOT_FINITE: "not finite"}
 
 
 @dataclass(slots=True)
@@ -47,6 +51,9 @@ class Limiter:
     In this order: anything not finite becomes damping; targets are clipped to the joint range less a margin; their speed is limited;
     then the target is solved back so that |kp (q* - q) - kd dq| <= effort limit, and where no target inside the range does that
     (a joint that is too fast), both gains are scaled down until it holds.
+
+    Attributes:
+        acted: what the newest call changed on each joint, a sum of `RANGE`, `SLEW`, `TORQUE`, `GAINS` and `NOT_FINITE`, (J,) uint8.
     """
 
     def __init__(self, joints: JointVectors, limits: SafetyLimits, dt: float) -> None:
@@ -57,6 +64,7 @@ class Limiter:
         self.step = limits.slew_factor * joints.velocity * dt
         self._damping_kd = limits.damping_factor * joints.kd
         self._previous: FloatArray | None = None
+        self.acted: NDArray[np.uint8] = np.zeros(len(joints.lower), np.uint8)
 
     def reset(self) -> None:
         """Forget the target before; the next one may be anywhere inside the range around the measured pose."""
@@ -66,8 +74,10 @@ class Limiter:
         """Return the command to send."""
         known = reading is not None and bool(np.isfinite(reading.position).all() and np.isfinite(reading.velocity).all())
         fields = (command.position, command.velocity, command.effort, command.kp, command.kd)
+        self.acted[:] = 0
         if not all(np.isfinite(field).all() for field in fields) or (command.drives and not known):
             command = damping(self._damping_kd)
+            self.acted[:] = NOT_FINITE
         if not command.drives:
             self._previous = None
             kd = np.clip(command.kd, 0.0, self._damping_kd)
@@ -80,8 +90,11 @@ class Limiter:
     def _drive(self, command: JointCommand, reading: Reading) -> JointCommand:
         joints = self._joints
         previous = np.clip(reading.position, self.lower, self.upper) if self._previous is None else self._previous
-        target = np.clip(command.position, np.maximum(self.lower, previous - self.step), np.minimum(self.upper, previous + self.step))
-        self._previous = target
+        ranged = np.clip(command.position, self.lower, self.upper)
+        target = np.clip(ranged, previous - self.step, previous + self.step)
+        self._note(RANGE, ranged != command.position)
+        self._note(SLEW, target != ranged)
+        self._previous = slewed = target
         kp, kd = np.clip(command.kp, 0.0, joints.kp), np.clip(command.kd, 0.0, joints.kd)
         velocity, effort = np.zeros_like(target), np.zeros_like(target)
         drag = kd * reading.velocity
@@ -90,4 +103,9 @@ class Limiter:
         target = np.clip(target, self.lower, self.upper)
         torque = np.abs(kp * (target - reading.position) - drag)
         scale = np.where(torque > joints.effort, joints.effort / np.maximum(torque, 1e-9), 1.0)
+        self._note(TORQUE, target != slewed)
+        self._note(GAINS, scale < 1.0)
         return JointCommand(target, velocity, effort, kp * scale, kd * scale)
+
+    def _note(self, limit: int, where: NDArray[np.bool_]) -> None:
+        self.acted[where] |= limit

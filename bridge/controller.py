@@ -33,6 +33,9 @@ class Controller:
         shadow_command: in a dry run, what would have been sent; None before the first.
         clock: steady clock that times inference; None to leave it untimed.
         inference_ns: duration of the newest tick's inference [ns]; 0 if there was none.
+        inferred: whether the newest tick ran the policy.
+        observation: what it ran on, (O,).
+        asked: the newest tick's command before the limits.
     """
 
     def __init__(
@@ -58,15 +61,28 @@ class Controller:
         self.on_event: OnEvent = on_event or (lambda event: None)
         self.clock: Callable[[], int] | None = None
         self.inference_ns = 0
+        self.inferred = False
+        self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
         self._watch = StampWatch()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
+        self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
         self._entered_ns = 0
         self._start_pose = self.joints.default_pose
         self._command_lower = np.array(self.spec.command.lower)
         self._command_upper = np.array(self.spec.command.upper)
         self.reset_memory(self.joints.default_pose)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What came in at the newest tick."""
+        return self._snapshot.inputs
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the newest tick [ns]."""
+        return self._snapshot.now_ns
 
     def reset_memory(self, pose: FloatArray) -> None:
         """Forget the policy's past, as after a reset in training with the robot in `pose` [rad] (J,)."""
@@ -135,7 +151,7 @@ class Controller:
         """
         frozen_s, backward = self._watch.update(inputs.reading, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
-        self.inference_ns = 0
+        self.inference_ns, self.inferred = 0, False
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns)
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
         if Event.ESTOP in inputs.requests:
@@ -146,11 +162,13 @@ class Controller:
                 self._request(event)
         if self._plan and self.refusal(self._plan[0]) is None:
             self._fire(self._plan.pop(0), "automatic start")
-        return self.limiter(self._command(snapshot), inputs.reading)
+        self.asked = self._command(snapshot)
+        return self.limiter(self.asked, inputs.reading)
 
     def fail(self, error: BaseException) -> JointCommand:
         """Latch the fault of an exception and return the damping command."""
         self.problems = [Problem(EXCEPTION, f"{type(error).__name__}: {error}")]
+        self.on_event({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text})
         self._react(self.problems)
         return self.limiter(self._damping, None)
 
@@ -182,10 +200,10 @@ class Controller:
     def _infer(self, snapshot: Snapshot) -> JointCommand:
         reading = snapshot.inputs.reading
         assert reading is not None  # the stale_sensor guard has passed
-        observation = self.policy.observe(self._sensors(reading, snapshot))
+        self.observation, self.inferred = self.policy.observe(self._sensors(reading, snapshot)), True
         self._steps += 1
         begin_ns = self.clock() if self.clock else 0
-        before, self.action = self.action, self.policy.act(observation).copy()
+        before, self.action = self.action, self.policy.act(self.observation).copy()
         self.inference_ns = self.clock() - begin_ns if self.clock else 0
         target = self.policy.targets(self.action, self.target)
         snapshot.action, snapshot.target_step = self.action, self._target_step(before)

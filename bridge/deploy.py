@@ -4,23 +4,26 @@
     python -m bridge.deploy walk.onnx --transport sim --mjcf go1.xml --auto-start --command 0.5 0 0 --duration 10
 
 The file must reproduce its golden run first. Nothing moves before the operator asks for `stand` and `start` (or `--auto-start` does).
-SIGINT and SIGTERM end in damping.
+SIGINT, SIGTERM and a lost terminal end in damping. Every run is logged.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import signal
 import sys
-from collections.abc import Mapping
+import time
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
+from bridge.attended import Attended
 from bridge.controller import Controller
+from bridge.dashboard import Screen
+from bridge.events import Events, EventsError
 from bridge.joints import JointError
+from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
 from bridge.physics_robot import ModelError
 from bridge.priority import raise_priority
@@ -31,10 +34,13 @@ from policies.spec import PolicySpec
 
 
 class DeployError(ValueError):
-    """Options that contradict the policy file or each other."""
+    """Options that contradict the policy file or each other, or what the computer has not."""
 
 
-USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError)
+LOGS = Path("runs/logs")
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one comes when the operator's terminal is lost
+
+USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError)
 """What the person at the keyboard can put right: one line, exit code 2."""
 
 
@@ -51,7 +57,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=float, metavar="HZ", help="refused unless it is the policy's own rate: a policy runs at the rate it was trained at")
     add("--limit", action="append", default=[], metavar="NAME=VALUE", help="override a safety limit (bridge/safety.py: SafetyLimits)")
     add("--events", type=Path, metavar="PATH", help="write transitions, refusals and timing as JSON lines")
+    add("--log", type=Path, metavar="PATH", help="the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay")
+    add("--no-log", action="store_true", help="write no log")
+    add(
+        "--log-sensors",
+        choices=("tick", "all"),
+        default="tick",
+        help="log what the policy saw, or every reading, as robolearn identify wants",
+    )
+    add("--dashboard", action=argparse.BooleanOptionalAction, help="screen and keys in this terminal (default: if it is one)")
+    add("--gamepad", type=Path, metavar="DEVICE", nargs="?", const=Path("/dev/input/js0"), help="steer with a gamepad (/dev/input/js0)")
     add("--mjcf", type=Path, help="model of the robot, for --transport sim")
+    add("--realtime", action=argparse.BooleanOptionalAction, help="pace --transport sim by the wall clock (default: with a dashboard)")
+    add(
+        "--gantry", action=argparse.BooleanOptionalAction, help="hold the simulated robot until its policy runs (default: bipeds)"
+    )
     add("--permute-joints", type=int, metavar="SEED", help="wire order of the robot in --transport sim")
     add("--command-interface", choices=("impedance", "trajectory", "forward"), default="impedance", help="what the robot listens to")
     add("--command-topic", help="where commands go (default: the interface's own topic)")
@@ -122,8 +142,10 @@ def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list
             from bridge.physics_robot import PhysicsRobot, physics_dt
             from bridge.transports.sim import SimTransport
 
-            robot = PhysicsRobot(spec.robot, options.mjcf, physics_dt(spec, 500.0), options.permute_joints)
-            return SimTransport(robot, spec.robot.joint_names, None if options.command is None else np.array(options.command))
+            robot = PhysicsRobot(spec.robot, options.mjcf, physics_dt(spec, 500.0), options.permute_joints, gantry=options.gantry)
+            command = None if options.command is None else np.array(options.command)
+            realtime = wants_screen(options) if options.realtime is None else options.realtime
+            return SimTransport(robot, spec.robot.joint_names, command, realtime)
         from bridge.isolation import isolate
 
         isolate(options.discovery)
@@ -146,35 +168,6 @@ def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list
         raise DeployError(str(error)) from error
 
 
-class EventLog:
-    """Says each event on standard output, and writes it as a JSON line where asked for."""
-
-    def __init__(self, path: Path | None) -> None:
-        """Open `path`, None for none.
-
-        Raises:
-            DeployError: it cannot be written.
-        """
-        try:
-            self._file: IO[str] | None = None if path is None else path.open("w", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise DeployError(f"--events: cannot write {path}: {error.strerror}") from error
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        """Take one event; `t_ns` is the loop's steady clock."""
-        if event["event"] == "transition":
-            print(f"{event['t_ns'] * 1e-9:.3f} s  {event['from']} -> {event['to']}: {event['cause']}", flush=True)
-        elif event["event"] == "refused":
-            print(f"{event['t_ns'] * 1e-9:.3f} s  {event['request']} refused: {event['cause']}", flush=True)
-        if self._file is not None:
-            self._file.write(json.dumps(event) + "\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-
 def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, transport: Transport | None = None) -> int:
     """Verify, arm, run, end in damping.
 
@@ -192,52 +185,92 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     policy = PolicyFile(options.policy)
     check_options(policy.spec, options)
     check_gate(policy, options)
-    log = EventLog(options.events)
-    controller = Controller(policy, SafetyLimits.of(policy.spec, parse_limits(options.limit)), shadow=options.dry_run, on_event=log)
+    events = Events(options.events)
+    controller = Controller(policy, SafetyLimits.of(policy.spec, parse_limits(options.limit)), shadow=options.dry_run, on_event=events)
     print(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}", flush=True)
     print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
     if options.auto_start:
         controller.auto_start()
-    if options.transport == "ros2":
+    if options.transport != "sim":
         print(raise_priority(), flush=True)
     wire = transport or make_transport(policy.spec, options, ros_args or [])
-    loop = ControlLoop(controller, Silent(wire, controller) if options.dry_run else wire)
-    before = {number: signal.signal(number, lambda number, frame: loop.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
-    wire.open(controller.refusal)
+    recorder = make_recorder(controller, options)
+    events.recorder = recorder
+    attended = attend(wire, policy.spec, options, recorder)
+    events.screen = attended.says if attended.has_screen else None
+    loop = attended.loop = ControlLoop(controller, attended, recorder)
+    before = {number: signal.signal(number, lambda number, frame: loop.stop()) for number in SIGNALS}
     try:
+        attended.open(controller.refusal)
         loop.run(options.duration)
     finally:
-        wire.close()
+        attended.close()
         for number, handler in before.items():
             signal.signal(number, handler)
         timing = loop.timing.summary()
-        log({"event": "timing", "t_ns": wire.now_ns(), **timing, "late_us": loop.timing.late_us()})
-        log.close()
+        events({"event": "timing", "t_ns": wire.now_ns(), **timing, "late_us": loop.timing.late_us()})
+        events.close()
         print("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()), flush=True)
+        if recorder is not None:
+            recorder.close()
+            print(
+                f"log: {recorder.path}" if recorder.failure is None else f"log: {recorder.path} is incomplete: {recorder.failure}",
+                flush=True,
+            )
     return 1 if controller.mode is Mode.FAULT else 0
 
 
-class Silent:
-    """A transport that listens and never writes; once a second it says what would have been sent."""
+def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWriter | None:
+    """The flight recorder of this run; None with `--no-log`.
 
-    def __init__(self, wire: Transport, controller: Controller) -> None:
-        self._wire, self._controller, self._said_ns = wire, controller, 0
-        self.open, self.now_ns, self.wait_until = wire.open, wire.now_ns, wire.wait_until
-        self.read, self.close = wire.read, wire.close
+    Raises:
+        LogError: the log cannot be written; on a robot, that is to be known before it moves.
+    """
+    if options.no_log:
+        return None
+    from bridge.log_writer import LogWriter
 
-    def write(self, command: Any) -> None:
-        """Send nothing."""
+    path = options.log
+    if path is None:
+        path = LOGS / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{options.policy.stem}.mcap"
+        path = next(p for n in itertools.count() if not (p := path.with_stem(f"{path.stem}-{n}" if n else path.stem)).exists())
+    return LogWriter(path, controller, transport=options.transport, auto_start=options.auto_start, sensors=options.log_sensors)
 
-    def report(self, status: Mapping[str, Any]) -> None:
-        """Publish the status; print the shadow command."""
-        self._wire.report(status)
-        if self._wire.now_ns() - self._said_ns < 1_000_000_000:
-            return
-        self._said_ns = self._wire.now_ns()
-        shadow = self._controller.shadow_command
-        said = "; ".join(status["problems"]) or "no guard speaks up"
-        target = "nothing yet" if shadow is None else np.array2string(shadow.position, precision=2, max_line_width=200)
-        print(f"dry run: {said}; would send targets {target} rad", flush=True)
+
+def on_terminal() -> bool:
+    """Whether a person can see this and type."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def wants_screen(options: argparse.Namespace) -> bool:
+    """Whether the screen and the keys of this terminal are in use."""
+    return on_terminal() if options.dashboard is None else bool(options.dashboard)
+
+
+def attend(wire: Transport, spec: PolicySpec, options: argparse.Namespace, recorder: LogWriter | None) -> Attended:
+    """The transport with the operator's devices and screen around it.
+
+    Raises:
+        DeployError: no such gamepad, or a keyboard asked for where there is no terminal.
+    """
+    from bridge.controls import Device, Gamepad, Keyboard
+
+    wanted = wants_screen(options)
+    if wanted and not on_terminal():
+        raise DeployError("--dashboard needs a terminal")
+    devices: list[Device] = []
+    if options.gamepad is not None:
+        try:
+            devices.append(Gamepad(spec, options.gamepad))
+        except OSError as error:
+            raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}") from error
+    if wanted:
+        devices.append(Keyboard(spec, steers=options.command is None and options.gamepad is None))
+    attended = Attended(wire, devices, Screen() if wanted else None, options.dry_run)
+    attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": "off" if recorder is None else str(recorder.path)}
+    if options.log_sensors == "all" and recorder is not None:
+        wire.on_reading = recorder.reading
+    return attended
 
 
 def main(argv: list[str] | None = None) -> int:

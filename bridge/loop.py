@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import gc
 import time
+from typing import TYPE_CHECKING
 
 from bridge.command import JointCommand
 from bridge.controller import Controller
+from bridge.reading import Inputs
 from bridge.timing import Timing
 from bridge.transports.base import Transport
+
+if TYPE_CHECKING:
+    from bridge.log_writer import LogWriter
 
 FAREWELL_TICKS = 5
 
@@ -24,9 +29,9 @@ class ControlLoop:
         timing: statistics of the ticks so far.
     """
 
-    def __init__(self, controller: Controller, transport: Transport) -> None:
-        """Join an armed controller and an open transport."""
-        self.controller, self.transport = controller, transport
+    def __init__(self, controller: Controller, transport: Transport, recorder: LogWriter | None = None) -> None:
+        """Join an armed controller, an open transport and, where given, a flight recorder."""
+        self.controller, self.transport, self.recorder = controller, transport, recorder
         self.period_ns = round(controller.spec.control_dt * 1e9)
         self.timing = Timing()
         self.failure: BaseException | None = None
@@ -65,14 +70,17 @@ class ControlLoop:
     def tick(self, deadline_ns: int) -> int:
         """Do one tick that was due at `deadline_ns`. Returns the next deadline [ns]."""
         now_ns = self.transport.now_ns()
-        late_ns = now_ns - deadline_ns
+        late_ns, overruns = now_ns - deadline_ns, self._overruns_in_a_row
+        inputs = Inputs()
         try:
             inputs = self.transport.read()
-            command = self.controller.tick(now_ns, inputs, late_ns * 1e-9, self._overruns_in_a_row)
+            command = self.controller.tick(now_ns, inputs, late_ns * 1e-9, overruns)
         except Exception as error:  # whatever it was, the robot must hear damping, now and until somebody resets
             self.failure = self.failure or error
             command = self.controller.fail(error)
         self._write(command)
+        if self.recorder is not None:
+            self.recorder.tick(now_ns, inputs, self.controller, command, late_ns, overruns, self.transport.now_ns() - now_ns)
         missed = max(0, late_ns // self.period_ns)
         deadline_ns += (1 + missed) * self.period_ns
         end_ns = self.transport.now_ns()

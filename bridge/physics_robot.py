@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bridge.command import JointCommand, damping
+from bridge.gantry import Gantry, add_gantry
 from bridge.joints import FloatArray, JointMap
 from policies.spec import PolicySpec, RobotSpec
 
@@ -44,9 +45,18 @@ class PhysicsRobot:
         time_s: simulated time [s].
         watchdog_trips: how often the robot has damped itself for want of commands.
         dt: physics step [s].
+        gantry: what holds it up; None for nothing.
     """
 
-    def __init__(self, spec: RobotSpec, mjcf: Path, dt: float = 0.002, permute: int | None = None, key: str | None = None) -> None:
+    def __init__(
+        self,
+        spec: RobotSpec,
+        mjcf: Path,
+        dt: float = 0.002,
+        permute: int | None = None,
+        key: str | None = None,
+        gantry: bool | None = None,
+    ) -> None:
         """Build the scene: the robot above a floor.
 
         Args:
@@ -55,6 +65,7 @@ class PhysicsRobot:
             dt: physics step [s].
             permute: seed of a random joint order for the wire; None for the spec's order.
             key: keyframe to start from; None for the model's initial state with the joints in the default pose.
+            gantry: whether a band holds the robot until its policy runs; None for robots on two feet.
         """
         mujoco: Any = importlib.import_module("mujoco")  # only a simulated robot needs it, and only when it is made
         if not mjcf.is_file():
@@ -63,6 +74,10 @@ class PhysicsRobot:
         scene = mujoco.MjSpec.from_file(str(mjcf))
         plane = mujoco.mjtGeom.mjGEOM_PLANE
         scene.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=0)
+        feet = sum(site.name.endswith("_foot") for site in scene.sites)
+        held = spec.floating_base and (feet == 2 if gantry is None else gantry)
+        if held:
+            add_gantry(mujoco, scene, next(joint.parent.name for joint in scene.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE))
         self.model: Any = scene.compile()
         self.model.opt.timestep = dt
         self.data: Any = mujoco.MjData(self.model)
@@ -91,6 +106,7 @@ class PhysicsRobot:
         else:
             self.data.qpos[self._qpos] = self._to_wire.to_wire(np.array(spec.default_pose))
         mujoco.mj_forward(self.model, self.data)
+        self.gantry = Gantry(self.model, self.data, int(self.model.jnt_bodyid[free[0]])) if held else None
         self.apply(self._damping)
 
     def _actuator_of(self, joint: int) -> int:
@@ -119,6 +135,8 @@ class PhysicsRobot:
         if self.time_s - self._commanded_s > WATCHDOG_S and not self._damped:
             self.apply(self._damping)
             self.watchdog_trips += 1
+        if self.gantry is not None:
+            self.gantry.advance(self.dt)
         self._mujoco.mj_step(self.model, self.data)
         self.time_s += self.dt
 

@@ -74,16 +74,21 @@ class PolicyFile:
         sha256: hash of the whole file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, data: bytes | None = None) -> None:
         """Read a policy file.
+
+        Args:
+            path: of the file.
+            data: its bytes, where they come from elsewhere (from inside a log); `path` then only names their origin.
 
         Raises:
             PolicyFileError: missing, unreadable, without metadata, or with a graph that contradicts its spec.
         """
         self.path = Path(path)
-        if not self.path.is_file():
-            raise PolicyFileError(f"no policy file at {self.path}")
-        data = self.path.read_bytes()
+        if data is None:
+            if not self.path.is_file():
+                raise PolicyFileError(f"no policy file at {self.path}")
+            data = self.path.read_bytes()
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])

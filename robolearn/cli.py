@@ -26,6 +26,7 @@ COMMANDS = {
     "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
+    "replay": "run a robot's log again and show where the policy answers differently",
     "bench": "measure simulation, training, the policy step and the control loop",
     "demo": "all of it once, ending with a report and a video",
 }

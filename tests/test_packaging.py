@@ -99,8 +99,8 @@ def test_nothing_else_is_in_the_wheel(contents: set[str]) -> None:
 def test_the_base_install_is_the_robots_side(metadata: email.message.Message) -> None:
     requirements = metadata.get_all("Requires-Dist") or []
     base = {re.split(r"[^A-Za-z0-9-]", line)[0].lower() for line in requirements if "extra ==" not in line}
-    assert base == {"numpy", "onnxruntime", "pyyaml"}
-    assert set(metadata.get_all("Provides-Extra") or []) >= {"train", "ros", "warp", "sb3", "view", "dev"}
+    assert base == {"numpy", "onnxruntime", "pyyaml", "mcap", "rosbags", "rich"}
+    assert set(metadata.get_all("Provides-Extra") or []) >= {"train", "ros", "unitree", "warp", "sb3", "view", "dev"}
     assert metadata["Requires-Python"] == ">=3.11"
     assert metadata["Version"] == robolearn.__version__
 

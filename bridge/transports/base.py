@@ -6,12 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bridge.command import JointCommand
-from bridge.reading import Inputs
+from bridge.reading import Inputs, Reading
 from bridge.safety import Event
 
 
 class Transport(Protocol):
-    """A robot's wire and the clock that goes with it."""
+    """A robot's wire and the clock that goes with it.
+
+    Attributes:
+        on_reading: called with every complete reading that arrives, also those between the ticks; None for nobody.
+    """
+
+    on_reading: Callable[[Reading], None] | None
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         """Connect; `refusal` says why an operator's request would be refused now."""

@@ -5,6 +5,7 @@ The control loop, the guards and the limits are those of the real robot; one sec
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -53,11 +54,13 @@ class SimTransport:
         on_tick: called with each status, for example to record or to change `command`.
     """
 
-    def __init__(self, robot: Robot, joint_names: Sequence[str], command: FloatArray | None = None) -> None:
-        """Connect to `robot` for a policy whose joints are `joint_names`."""
+    def __init__(self, robot: Robot, joint_names: Sequence[str], command: FloatArray | None = None, realtime: bool = False) -> None:
+        """Connect to `robot` for a policy whose joints are `joint_names`; `realtime` keeps it from running ahead of the wall clock."""
         self.robot, self.command = robot, command
+        self._ahead_ns: int | None = None if not realtime else 0
         self.requests: list[Event] = []
         self.on_tick: Callable[[Mapping[str, Any]], None] | None = None
+        self.on_reading: Callable[[Reading], None] | None = None
         self._map = JointMap(joint_names, robot.names)
         self._step_ns = round(robot.dt * 1e9)
         self._now_ns = 0
@@ -74,12 +77,21 @@ class SimTransport:
         while self._now_ns + self._step_ns <= deadline_ns:
             self.robot.step()
             self._now_ns += self._step_ns
+            if self.on_reading is not None:
+                self.on_reading(self._reading())
+        if self._ahead_ns is not None:
+            self._pace()
 
-    def read(self) -> Inputs:
-        """Sample the robot now."""
+    def _pace(self) -> None:
+        """Sleep until the wall clock has caught up; what is late stays late."""
+        wall_ns = time.monotonic_ns()
+        if not self._ahead_ns or self._now_ns + self._ahead_ns < wall_ns:
+            self._ahead_ns = wall_ns - self._now_ns
+        time.sleep((self._now_ns + self._ahead_ns - wall_ns) * 1e-9)
+
+    def _reading(self) -> Reading:
         sample, mapped = self.robot.sample(), self._map.from_wire
-        requests, self.requests = tuple(self.requests), []
-        reading = Reading(
+        return Reading(
             mapped(sample.position, "position"),
             mapped(sample.velocity, "velocity"),
             mapped(sample.effort, "effort"),
@@ -88,7 +100,11 @@ class SimTransport:
             (sample.stamp_ns,),
             self._now_ns,
         )
-        return Inputs(reading, None if self.command is None else np.asarray(self.command, np.float64), self._now_ns, requests)
+
+    def read(self) -> Inputs:
+        """Sample the robot now."""
+        requests, self.requests = tuple(self.requests), []
+        return Inputs(self._reading(), None if self.command is None else np.asarray(self.command, np.float64), self._now_ns, requests)
 
     def write(self, command: JointCommand) -> None:
         """Hand the command to the robot in its own order."""
@@ -97,7 +113,10 @@ class SimTransport:
         self.robot.apply(JointCommand(*(to_wire(field) for field in fields)))
 
     def report(self, status: Mapping[str, Any]) -> None:
-        """Call `on_tick`."""
+        """Tell the gantry, where there is one, and call `on_tick`."""
+        gantry = getattr(self.robot, "gantry", None)
+        if gantry is not None:
+            gantry.follow(str(status["mode"]))
         if self.on_tick is not None:
             self.on_tick(status)
 

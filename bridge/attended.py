@@ -1,0 +1,90 @@
+"""The transport as an operator sees it: their keys and sticks join the inputs, the screen shows the status, a dry run sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bridge.command import JointCommand
+from bridge.controls import Device
+from bridge.dashboard import Screen, snapshot
+from bridge.loop import ControlLoop
+from bridge.reading import Inputs
+from bridge.safety import Event
+from bridge.transports.base import Transport
+
+DRY_RUN_PERIOD_NS = 1_000_000_000
+
+
+class Attended:
+    """Implements `bridge.transports.base.Transport` around another one.
+
+    Attributes:
+        loop: the loop that runs on it; set it before the first tick.
+        says: lines for the screen's list of events.
+        shown: facts for the screen; see `bridge.dashboard.snapshot`.
+    """
+
+    def __init__(self, wire: Transport, devices: Sequence[Device], screen: Screen | None, dry_run: bool) -> None:
+        """Wrap `wire`; `dry_run` keeps everything from the robot and prints once a second what would have been sent."""
+        self._wire, self._devices, self._screen, self._dry_run = wire, tuple(devices), screen, dry_run
+        self.loop: ControlLoop | None = None
+        self.says: list[str] = []
+        self.shown: dict[str, Any] = {"dry_run": dry_run}
+        self._said_ns = 0
+        self.now_ns, self.wait_until = wire.now_ns, wire.wait_until
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether events are shown on a screen."""
+        return self._screen is not None
+
+    def open(self, refusal: Callable[[Event], str | None]) -> None:
+        self._wire.open(refusal)
+
+    def read(self) -> Inputs:
+        """The wire's inputs and what the operator's devices say; the last device with a command wins."""
+        inputs = self._wire.read()
+        for device in self._devices:
+            said = device.poll()
+            inputs.requests += said.requests
+            if said.command is not None:
+                inputs.command, inputs.command_ns = said.command, self.now_ns()
+            if said.quit and self.loop is not None:
+                self.loop.stop()
+        return inputs
+
+    def write(self, command: JointCommand) -> None:
+        if not self._dry_run:
+            self._wire.write(command)
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        """Publish, show and, in a dry run without a screen, say what would have been sent."""
+        self._wire.report(status)
+        now_ns, loop = self.now_ns(), self.loop
+        if loop is None:
+            return
+        if self._screen is not None:
+            if self._screen.due(now_ns):
+                temperature = getattr(self._wire, "temperature", None)
+                warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
+                self._screen.show(now_ns, snapshot(loop, {**self.shown, **warm, "events": self.says}))
+                self.says.clear()
+        elif self._dry_run and now_ns - self._said_ns >= DRY_RUN_PERIOD_NS:
+            self._said_ns = now_ns
+            shadow = loop.controller.shadow_command
+            said = "; ".join(status["problems"]) or "no guard speaks up"
+            target = "nothing yet" if shadow is None else np.array2string(shadow.position, precision=2, max_line_width=200)
+            print(f"dry run: {said}; would send targets {target} rad", flush=True)
+
+    def close(self) -> None:
+        """Disconnect and give terminal and devices back."""
+        try:
+            self._wire.close()
+        finally:
+            for device in self._devices:
+                device.close()
+            if self._screen is not None:
+                self._screen.close()

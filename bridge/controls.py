@@ -1,0 +1,183 @@
+"""The operator's hands: keyboard and gamepad, read without waiting once a control step, so that the stop key acts within one.
+
+Both give requests (`stand`, `start`, `stop`, `estop`, `reset`) and, for velocity policies, a command that is fresh as long as the
+device is there. A gamepad that vanishes is a lost operator: it asks for `stop`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import termios
+import tty
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from bridge.joints import FloatArray
+from bridge.safety import Event
+from policies.spec import PolicySpec
+
+KEYS: dict[bytes, Event] = {
+    b" ": Event.ESTOP,
+    b"1": Event.STAND,
+    b"2": Event.START,
+    b"3": Event.STOP,
+    b"r": Event.RESET,
+}
+STEER: dict[bytes, tuple[int, int]] = {
+    b"\x1b[A": (0, +1),
+    b"\x1b[B": (0, -1),
+    b"a": (1, +1),
+    b"d": (1, -1),
+    b"\x1b[D": (2, +1),
+    b"\x1b[C": (2, -1),
+}
+QUIT, ZERO = b"q", b"0"
+STEPS = 10  # key presses from rest to full speed
+KEY_HELP = "space EMERGENCY STOP   1 stand   2 start   3 stop   r reset   arrows, a, d steer   0 halt   q quit"
+
+JS_EVENT = struct.Struct("IhBB")  # Linux joystick API: time [ms], value, type, number
+JS_BUTTON, JS_AXIS, JS_INIT = 0x01, 0x02, 0x80
+BUTTONS: dict[int, Event] = {0: Event.STAND, 1: Event.ESTOP, 2: Event.STOP, 3: Event.START, 7: Event.RESET}
+DEADMAN = 4
+AXES: dict[int, tuple[int, int]] = {1: (0, -1), 0: (1, -1), 3: (2, -1)}
+DEADZONE = 0.1
+
+
+@dataclass(slots=True)
+class Said:
+    """What an operator said since the tick before: requests, a command (C,) or None for no opinion, and whether to quit."""
+
+    requests: tuple[Event, ...] = ()
+    command: FloatArray | None = None
+    quit: bool = False
+
+
+class Device(Protocol):
+    """Something that an operator holds."""
+
+    def poll(self) -> Said:
+        """What was said since the last call; never waits."""
+        ...
+
+    def close(self) -> None:
+        """Give the device back."""
+        ...
+
+
+class Keyboard:
+    """Single keys of a terminal; see `KEY_HELP`."""
+
+    def __init__(self, spec: PolicySpec, file: Any = None, steers: bool = True) -> None:
+        """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies."""
+        self._steers = steers and spec.command.name == "velocity"
+        self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
+        self._file = sys.stdin if file is None else file
+        self._fd: int = self._file.fileno()
+        self._before = termios.tcgetattr(self._fd)
+        tty.setcbreak(self._fd)
+        self._blocking = os.get_blocking(self._fd)
+        os.set_blocking(self._fd, False)
+        self._steps = np.zeros(len(self._lower))
+
+    def poll(self) -> Said:
+        try:
+            typed = os.read(self._fd, 1024)
+        except BlockingIOError:
+            typed = b""
+        except OSError:  # the terminal is gone
+            return Said((Event.STOP,), None, True)
+        requests: list[Event] = []
+        leave = False
+        for key in _keys(typed):
+            if key in KEYS:
+                requests.append(KEYS[key])
+            elif key in STEER and self._steers:
+                axis, sign = STEER[key]
+                self._steps[axis] = np.clip(self._steps[axis] + sign, -STEPS, STEPS)
+            leave |= key == QUIT
+            if key == ZERO or KEYS.get(key) in (Event.STOP, Event.ESTOP):
+                self._steps[:] = 0
+        share = self._steps / STEPS
+        command = np.where(share >= 0, share * self._upper, -share * self._lower) if self._steers else None
+        return Said(tuple(requests), command, leave)
+
+    def close(self) -> None:
+        os.set_blocking(self._fd, self._blocking)
+        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _keys(typed: bytes) -> list[bytes]:
+    """Split what was typed into keys; an arrow is three bytes."""
+    keys: list[bytes] = []
+    while typed:
+        length = 3 if typed.startswith(b"\x1b[") and len(typed) >= 3 else 1
+        keys.append(typed[:length])
+        typed = typed[length:]
+    return keys
+
+
+class Gamepad:
+    """A gamepad on Linux's joystick interface.
+
+    A stand, Y start, X stop, B emergency stop, Start reset; the sticks steer while L1 is held, and letting it go halts.
+    """
+
+    def __init__(self, spec: PolicySpec, path: Path = Path("/dev/input/js0")) -> None:
+        """Open the device.
+
+        Raises:
+            OSError: there is none.
+        """
+        self._steers = spec.command.name == "velocity"
+        self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
+        self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._sticks, self._held, self._rest = np.zeros(len(self._lower)), False, b""
+
+    def poll(self) -> Said:
+        if self._fd is None:
+            return Said()
+        try:
+            data = os.read(self._fd, 64 * JS_EVENT.size)
+        except BlockingIOError:
+            return Said((), self._command())
+        except OSError:
+            data = b""
+        if not data:  # unplugged
+            self.close()
+            return Said((Event.STOP,))
+        data = self._rest + data
+        whole = len(data) - len(data) % JS_EVENT.size
+        self._rest = data[whole:]
+        requests: list[Event] = []
+        for _, value, kind, number in JS_EVENT.iter_unpack(data[:whole]):
+            if kind & ~JS_INIT == JS_AXIS and number in AXES:
+                axis, sign = AXES[number]
+                share = sign * value / 32767
+                self._sticks[axis] = 0.0 if abs(share) < DEADZONE else float(np.clip(share, -1.0, 1.0))
+            elif kind & ~JS_INIT == JS_BUTTON and number == DEADMAN:
+                self._held = bool(value)
+            elif kind == JS_BUTTON and value and number in BUTTONS:
+                requests.append(BUTTONS[number])
+        return Said(tuple(requests), self._command())
+
+    def _command(self) -> FloatArray | None:
+        if not self._steers:
+            return None
+        share = self._sticks if self._held else np.zeros_like(self._sticks)
+        return np.where(share >= 0, share * self._upper, -share * self._lower)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -1,0 +1,123 @@
+"""Read a flight recorder's log back into rows, also one that a killed process left without its end."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.log_topics import EVENT, STATE, TICK, Topics
+from bridge.log_writer import POLICY_ATTACHMENT, LogError
+from bridge.ticks import HAS_IMU, HAS_READING, Rows, sample_dtype, tick_dtype
+from policies.file import PolicyFile, PolicyFileError
+
+Raw = tuple[str, bytes, int]
+"""Topic, message, time of logging [ns]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One run.
+
+    Attributes:
+        path: the file.
+        policy: the policy that ran, from inside the log.
+        metadata: `policy_sha256`, `task`, `robot`, `transport`, and as JSON `limits`, `shadow` and `auto_start`.
+        ticks: (T,) rows of `bridge.ticks.tick_dtype`, oldest first.
+        samples: (S,) rows of `bridge.ticks.sample_dtype`: all readings, where they were recorded.
+        events: transitions, refusals, requests and faults, in order; see `LogWriter.event`.
+        complete: whether the log has its end; a killed process leaves none.
+        dropped: ticks that were lost because the recorder could not keep up.
+    """
+
+    path: Path
+    policy: PolicyFile
+    metadata: dict[str, str]
+    ticks: Rows
+    samples: Rows
+    events: list[dict[str, Any]]
+    complete: bool
+    dropped: int
+
+
+def records(path: Path) -> Iterator[Any]:
+    """The MCAP records of a file, up to where a killed process tore it off.
+
+    Raises:
+        LogError: no such file, or no MCAP file.
+    """
+    from mcap.exceptions import McapError
+    from mcap.stream_reader import StreamReader
+
+    if not path.is_file():
+        raise LogError(f"no log at {path}")
+    count = 0
+    with path.open("rb") as file:
+        try:
+            for record in StreamReader(file, record_size_limit=None).records:
+                count += 1
+                yield record
+        except (McapError, EOFError, ValueError, struct.error) as error:
+            if count < 2:  # not even a header and something behind it
+                raise LogError(f"{path} is no MCAP log: {error or 'it ends too soon'}") from error
+
+
+def read_log(path: Path) -> Log:
+    """Read a log.
+
+    Raises:
+        LogError: no such file, or not a log of robolearn.
+    """
+    from mcap.records import Attachment, Channel, Footer, Message, Metadata
+
+    metadata: dict[str, str] = {}
+    policy: PolicyFile | None = None
+    channels: dict[int, str] = {}
+    messages: list[Raw] = []
+    complete = False
+    for record in records(path):
+        if isinstance(record, Metadata):
+            metadata |= record.metadata
+        elif isinstance(record, Attachment) and record.name == POLICY_ATTACHMENT:
+            try:
+                policy = PolicyFile(path, record.data)
+            except PolicyFileError as error:
+                raise LogError(str(error)) from error
+        elif isinstance(record, Channel):
+            channels[record.id] = record.topic
+        elif isinstance(record, Message):
+            messages.append((channels[record.channel_id], record.data, record.log_time))
+        complete = isinstance(record, Footer)
+    if policy is None or "limits" not in metadata:
+        raise LogError(f"{path} is an MCAP file, but not one that robolearn deploy has written: it has no policy inside")
+    return Log(path, policy, metadata, *_rows(Topics(policy.spec), messages), complete, int(metadata.get("dropped", 0)))
+
+
+def _rows(topics: Topics, messages: list[Raw]) -> tuple[Rows, Rows, list[dict[str, Any]]]:
+    spec = topics.spec
+    ticks = np.zeros(sum(topic == TICK for topic, *_ in messages), tick_dtype(spec))
+    samples = np.zeros(sum(topic == "/sensors/joint_states" for topic, *_ in messages), sample_dtype(spec))
+    events: list[dict[str, Any]] = []
+    tick = sample = -1
+    epoch_ns = 0
+    for topic, data, time_ns in messages:
+        if topic == EVENT:
+            events.append(json.loads(topics.decode(topic, data).data))
+        elif topic.startswith("/sensors/"):
+            sample += topic.endswith("joint_states")
+            topics.fill(samples[sample], topic, data)
+            samples[sample]["received_ns"] = time_ns
+            samples[sample]["flags"] |= HAS_READING if topic.endswith("joint_states") else HAS_IMU
+        elif topic != STATE:
+            tick += topic == TICK
+            if tick >= 0:
+                topics.fill(ticks[tick], topic, data)
+            if topic == TICK:
+                epoch_ns = time_ns - int(ticks[tick]["now_ns"])
+    samples["received_ns"] -= epoch_ns
+    return ticks, samples, events

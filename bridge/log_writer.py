@@ -1,0 +1,189 @@
+"""The flight recorder: every run writes an MCAP file of standard ROS 2 messages, from a thread of its own.
+
+The loop copies a row into a ring and goes on; the thread encodes, and every quarter second closes a chunk and hands it to the operating
+system, so that a killed process loses no more than that. A recorder that fails (a full disk) stops and says so; the robot goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from bridge.command import JointCommand
+from bridge.controller import Controller
+from bridge.log_topics import EVENT, STATE, Topics, state_text
+from bridge.reading import Inputs, Reading
+from bridge.ticks import Ring, put_inputs, put_outcome, put_reading, sample_dtype, tick_dtype
+
+FLUSH_S = 0.25
+RING_S = 4.0
+SAMPLE_RING = 4096
+POLICY_ATTACHMENT = "policy.onnx"
+METADATA = "robolearn"
+
+
+class LogError(ValueError):
+    """A log that cannot be written or read."""
+
+
+class LogWriter:
+    """Records one run of a controller.
+
+    Attributes:
+        path: the file.
+        failure: why recording has stopped; None while it goes on.
+    """
+
+    def __init__(
+        self, path: Path, controller: Controller, *, transport: str, auto_start: bool = False, sensors: Literal["tick", "all"] = "tick"
+    ) -> None:
+        """Create the file and begin to record.
+
+        Args:
+            path: of the file; its folder is made.
+            controller: whose run it is; its policy file goes into the log, so that the log explains itself.
+            transport: name, for the reader.
+            auto_start: whether the controller starts by itself.
+            sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
+
+        Raises:
+            LogError: it exists already or cannot be written.
+        """
+        from mcap.writer import CompressionType, Writer
+
+        self.path, self.failure = path, None
+        spec = controller.spec
+        self._topics = Topics(spec)
+        self._ticks = Ring.of(tick_dtype(spec), max(64, round(RING_S / spec.control_dt)))
+        self._samples = Ring.of(sample_dtype(spec), SAMPLE_RING) if sensors == "all" else None
+        self._events: deque[tuple[int, str]] = deque()
+        self._epoch_ns: int | None = None
+        self._last_ns, self._state = 0, ""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("xb")
+        except FileExistsError as error:
+            raise LogError(f"there is a log at {path} already; logs are never written over") from error
+        except OSError as error:
+            raise LogError(f"cannot write the log {path}: {error.strerror}") from error
+        self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
+        self._writer.start(profile="ros2", library="robolearn")
+        self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start))
+        self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.path.read_bytes())
+        self._channels = self._register()
+        self._sequence = 0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="flight recorder")
+        self._thread.start()
+
+    def _register(self) -> dict[str, int]:
+        from mcap.well_known import MessageEncoding, SchemaEncoding
+
+        schemas: dict[str, int] = {}
+        channels: dict[str, int] = {}
+        for topic, name in self._topics.types.items():
+            if name not in schemas:
+                definition, _ = self._topics.store.generate_msgdef(name, ros_version=2)
+                schemas[name] = self._writer.register_schema(name, SchemaEncoding.ROS2, definition.encode())
+            channels[topic] = self._writer.register_channel(topic, MessageEncoding.CDR, schemas[name])
+        return channels
+
+    def tick(
+        self, now_ns: int, inputs: Inputs, controller: Controller, sent: JointCommand, late_ns: int, overruns: int, busy_ns: int
+    ) -> None:
+        """Record one tick; called by the loop. A ring that is full drops it, and the log says how many."""
+        for event in inputs.requests:
+            self.event({"event": "request", "t_ns": now_ns, "text": str(event)})
+        if inputs.wire_fault is not None:
+            self.event({"event": "wire_fault", "t_ns": now_ns, "text": inputs.wire_fault})
+        row = self._ticks.next()
+        if row is None:
+            return
+        put_inputs(row, inputs)
+        row["now_ns"], row["late_ns"], row["overruns"], row["busy_ns"] = now_ns, late_ns, overruns, busy_ns
+        put_outcome(row, controller, sent)
+        self._ticks.done()
+
+    def reading(self, reading: Reading) -> None:
+        """Record a reading between the ticks, where `sensors` is `all`."""
+        row = None if self._samples is None else self._samples.next()
+        if row is not None and self._samples is not None:
+            row["flags"] = put_reading(row, reading)
+            self._samples.done()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Record a transition, a refusal or another text, as JSON with the number of the tick that it belongs to."""
+        self._events.append((int(event.get("t_ns", self._last_ns)), json.dumps({**event, "tick": self._ticks.written}, default=str)))
+
+    def close(self) -> None:
+        """Write what is left and the index; safe to call twice."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._stopping.wait(FLUSH_S / 2)
+                self._drain()
+                self._writer.flush()
+            self._drain()
+            self._writer.add_metadata("counts", {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
+            self._writer.finish()
+        except (OSError, ValueError) as error:
+            self.failure = f"{type(error).__name__}: {error}"
+        finally:
+            try:
+                self._file.close()
+            except OSError as error:
+                self.failure = self.failure or str(error)
+
+    def _drain(self) -> None:
+        if self._samples is not None:
+            while (row := self._samples.take()) is not None:
+                time_ns = self._log_time(int(row["received_ns"]))
+                for topic, data in self._topics.sensors(row, "/sensors"):
+                    self._write(topic, data, time_ns)
+                self._samples.release()
+        while (row := self._ticks.take()) is not None:
+            now_ns = int(row["now_ns"])
+            time_ns = self._log_time(now_ns)
+            state = state_text(row)
+            for topic, data in self._topics.tick(row, time_ns):
+                self._write(topic, data, time_ns)
+            if state != self._state:
+                self._state = state
+                self._write(*self._topics.text(STATE, state), time_ns)
+            self._last_ns = now_ns
+            self._ticks.release()
+        while self._events:
+            now_ns, text = self._events.popleft()
+            self._write(*self._topics.text(EVENT, text), self._log_time(now_ns))
+
+    def _log_time(self, now_ns: int) -> int:
+        """Wall-clock time [ns] of a time on the loop's clock."""
+        if self._epoch_ns is None:
+            self._epoch_ns = time.time_ns() - now_ns
+        return max(0, self._epoch_ns + now_ns)
+
+    def _write(self, topic: str, data: bytes, time_ns: int) -> None:
+        self._writer.add_message(self._channels[topic], time_ns, data, time_ns, self._sequence)
+        self._sequence = (self._sequence + 1) % (1 << 32)
+
+
+def _metadata(controller: Controller, transport: str, auto_start: bool) -> dict[str, str]:
+    return {
+        "policy_sha256": controller.policy.sha256,
+        "task": controller.spec.task,
+        "robot": controller.spec.robot.name,
+        "transport": transport,
+        "limits": json.dumps(dataclasses.asdict(controller.limits)),
+        "shadow": json.dumps(controller.shadow),
+        "auto_start": json.dumps(auto_start),
+    }

@@ -1,0 +1,150 @@
+"""Run a robot's log again and show where the policy answers differently.
+
+The log of `robolearn deploy` holds the policy and everything that it saw, so the same actions must come out; --policy shows what another
+one would have asked for on the same sensors. Exit code 1 where an action differs by more than --tolerance.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridge.log_reader import Log, read_log
+from bridge.log_repair import repair
+from bridge.log_writer import LogError
+from bridge.replay import TOLERANCE, Replay, replay
+from policies.file import PolicyFile, PolicyFileError
+from robolearn.commands import write_json
+from robolearn.errors import UsageError, UserError
+from robolearn.policy_path import find_policy
+
+ACCEPTS_OVERRIDES = False
+WORST_JOINTS = 5
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("log", type=Path, metavar="LOG", help="an MCAP file of robolearn deploy, or a folder of them (its newest)")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot, or the name of a shipped one")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=f"of an action (default {TOLERANCE:g})")
+    parser.add_argument("--json", metavar="PATH", help="write the figures, and each tick's largest difference")
+    parser.add_argument(
+        "--plot", type=Path, metavar="PATH", help="draw the joints that differ most, as PNG (needs matplotlib)"
+    )
+    parser.add_argument(
+        "--repair", type=Path, metavar="PATH", help="also write a copy with end and index: for logs of killed processes"
+    )
+
+
+def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
+    """Replay a log. Returns the exit code."""
+    try:
+        log = read_log(_newest(args.log))
+        other = None if args.policy is None else PolicyFile(find_policy(args.policy))
+        if args.repair is not None:
+            print(f"repaired copy: {args.repair}, {repair(log.path, args.repair)} messages")
+        result = _replay(log, other)
+    except (LogError, PolicyFileError) as error:
+        raise UserError(str(error)) from error
+    same = result.same(args.tolerance)
+    _say(log, result, args.tolerance, other)
+    if args.json is not None:
+        write_json(args.json, _figures(log, result, args.tolerance, other))
+    if args.plot is not None:
+        _plot(args.plot, log, result)
+    return 0 if same or other is not None else 1
+
+
+def _newest(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    logs = sorted(path.glob("*.mcap"), key=lambda log: log.stat().st_mtime)
+    if not logs:
+        raise LogError(f"no .mcap file in {path}")
+    return logs[-1]
+
+
+def _replay(log: Log, policy: PolicyFile | None) -> Replay:
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:  # the robot's install has no need of it
+        return replay(log, policy)
+    with tqdm(total=len(log.ticks), desc="replay", unit="tick", disable=None) as bar:
+        return replay(log, policy, lambda tick: bar.update())
+
+
+def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -> None:
+    ticks, inferred = len(log.ticks), int(result.inferred.sum())
+    seconds = float(result.time_s[-1])
+    end = "" if log.complete else ", without an end: the process was killed or still runs"
+    print(
+        f"{log.path}: {log.metadata['task']} over {log.metadata['transport']}, {seconds:.1f} s, {ticks} ticks, {inferred} with the policy{end}"
+    )
+    for event in log.events:
+        if event["event"] == "transition":
+            print(f"  {event['t_ns'] * 1e-9:.3f} s  {event['from']} -> {event['to']}: {event['cause']}")
+    if other is not None:
+        print(f"replayed with {other.path}: differences are what it would have asked for on the same sensors")
+    for tick, logged, replayed in result.states[:3]:
+        print(f"tick {tick} ({result.time_s[tick]:.2f} s): state {logged} in the log, {replayed} in the replay")
+    if not inferred:
+        print("the policy did not run in this log")
+        return
+    print(f"largest difference of an action: {result.worst:.2g}; of anything sent: {result.command_difference.max():.2g}")
+    first = result.first(tolerance)
+    if first is None:
+        print(f"the same within {tolerance:g}, at every tick")
+        return
+    print(f"first difference over {tolerance:g}: tick {first}, {result.time_s[first]:.2f} s")
+    names = log.policy.spec.robot.joint_names
+    for joint in _worst_joints(result):
+        values = result.difference[result.inferred, joint]
+        print(f"  {names[joint]:<28} largest {values.max():.3g}   rms {float(np.sqrt(np.mean(values**2))):.3g}")
+
+
+def _worst_joints(result: Replay) -> list[int]:
+    worst = result.difference[result.inferred].max(axis=0)
+    return [int(joint) for joint in np.argsort(-worst)[:WORST_JOINTS]]
+
+
+def _figures(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -> dict[str, Any]:
+    finite = np.isfinite(result.worst)
+    return {
+        "log": str(log.path),
+        "complete": log.complete,
+        "policy_sha256": log.policy.sha256 if other is None else other.sha256,
+        "ticks": len(log.ticks),
+        "inferred": int(result.inferred.sum()),
+        "largest_action_difference": result.worst if finite else None,
+        "largest_command_difference": float(result.command_difference.max(initial=0.0)),
+        "first_difference": result.first(tolerance),
+        "tolerance": tolerance,
+        "same": result.same(tolerance),
+        "states": result.states,
+        "time_s": result.time_s.tolist(),
+        "action_difference": [float(value) if np.isfinite(value) else None for value in result.difference.max(axis=1)],
+    }
+
+
+def _plot(path: Path, log: Log, result: Replay) -> None:
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+    except ModuleNotFoundError as error:
+        raise UsageError("--plot needs matplotlib; run: pip install 'robolearn[train]'") from error
+    joints = _worst_joints(result)[:3] if result.inferred.any() else [0]
+    figure, axes = plt.subplots(len(joints), 1, figsize=(9, 2.2 * len(joints)), sharex=True, squeeze=False, layout="constrained")
+    for axis, joint in zip(axes[:, 0], joints, strict=True):
+        for name, values, style in (("logged", result.logged, "-"), ("replayed", result.replayed, "--")):
+            axis.plot(result.time_s, np.where(result.inferred, values[:, joint], np.nan), style, label=name, linewidth=1)
+        axis.set_ylabel(log.policy.spec.robot.joint_names[joint], fontsize=8)
+    axes[0, 0].legend(loc="upper right", fontsize=8)
+    axes[-1, 0].set_xlabel("time [s]")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,283 @@
+"""The flight recorder: nothing of a run is missing, others can read it, a killed process loses little, and it replays bit for bit."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from rosbags.typesys import Stores, get_typestore
+
+from bridge.controller import Controller
+from bridge.log_reader import Log, read_log
+from bridge.log_repair import repair
+from bridge.log_writer import LogError, LogWriter
+from bridge.loop import ControlLoop
+from bridge.physics_robot import PhysicsRobot, physics_dt
+from bridge.reading import Inputs
+from bridge.replay import replay
+from bridge.safety import Event, Mode
+from bridge.ticks import INFERRED, MODES, Ring
+from bridge.transports.sim import SimTransport
+from policies.file import PolicyFile
+from robolearn.cli import main
+from tests.bridge_helpers import REPOSITORY, Process, good_reading, processes, wait_for
+from tests.make_policy import make_policy
+
+ZOO = REPOSITORY / "policies" / "zoo"
+ROBOTS = REPOSITORY / "envs" / "robots"
+SECONDS = {"go1-velocity": 4.0, "panda-reach": 4.0, "g1-velocity": 4.0}
+
+
+def run_logged(name: str, path: Path, seconds: float, sensors: str = "tick", requests: dict[int, Event] | None = None) -> Controller:
+    """A shipped policy on its simulated robot, in lock-step, with a permuted wire and a command that changes."""
+    policy = PolicyFile(ZOO / f"{name}.onnx")
+    spec = policy.spec
+    controller = Controller(policy)
+    controller.arm()
+    if requests is None:
+        controller.auto_start()
+    robot = PhysicsRobot(spec.robot, ROBOTS / spec.robot.name / f"{spec.robot.name}.xml", physics_dt(spec, 500.0), 3)
+    wire = SimTransport(robot, spec.robot.joint_names, np.array(spec.command.lower) * 0.2)
+    recorder = LogWriter(path, controller, transport="sim", auto_start=requests is None, sensors=sensors)  # type: ignore[arg-type]
+    controller.on_event = recorder.event
+    wire.on_reading = recorder.reading if sensors == "all" else None
+    ticks = 0
+
+    def change(status: Any) -> None:
+        nonlocal ticks
+        ticks += 1
+        wire.command = np.array(spec.command.upper) * 0.3 * np.sin(0.1 * ticks)
+        if requests and ticks in requests:
+            wire.requests.append(requests[ticks])
+
+    wire.on_tick = change
+    try:
+        ControlLoop(controller, wire, recorder).run(seconds)
+    finally:
+        recorder.close()
+    assert recorder.failure is None
+    return controller
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
+    path = tmp_path_factory.mktemp("log") / "go1.mcap"
+    run_logged("go1-velocity", path, 4.0)
+    return read_log(path)
+
+
+@pytest.mark.parametrize("name", sorted(SECONDS))
+def test_every_shipped_policy_replays_bit_for_bit(name: str, tmp_path: Path) -> None:
+    run_logged(name, tmp_path / "run.mcap", SECONDS[name])
+    log = read_log(tmp_path / "run.mcap")
+    result = replay(log)
+    assert log.complete
+    assert result.inferred.sum() > 50
+    assert result.worst == 0.0
+    assert result.command_difference.max() == 0.0
+    assert result.same(0.0)
+    assert not result.states
+
+
+def test_requests_refusals_and_faults_replay_too(tmp_path: Path) -> None:
+    wishes = {3: Event.START, 5: Event.STAND, 110: Event.START, 150: Event.ESTOP, 160: Event.STAND, 165: Event.RESET, 170: Event.STAND}
+    run_logged("go1-velocity", tmp_path / "run.mcap", 4.0, requests=wishes)
+    log = read_log(tmp_path / "run.mcap")
+    went = [(event["from"], event["to"]) for event in log.events if event["event"] == "transition"]
+    assert ("stand", "policy") in went
+    assert ("policy", "fault") in went
+    assert ("fault", "damping") in went
+    assert sum(event["event"] == "refused" for event in log.events) == 2
+    assert replay(log).same(0.0)
+
+
+def test_an_exception_replays_as_the_fault_that_it_was(tmp_path: Path) -> None:
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    controller = Controller(policy)
+    controller.arm()
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test")
+    controller.on_event = recorder.event
+    for tick in range(5):
+        now = (tick + 1) * 20_000_000
+        inputs = Inputs(good_reading(policy.spec, now), np.zeros(3), now, (Event.STAND,) if tick == 1 else ())
+        inputs.wire_fault = "joint set differs" if tick == 4 else None
+        sent = controller.fail(RuntimeError("broken")) if tick == 3 else controller.tick(now, inputs)
+        recorder.tick(now, inputs, controller, sent, 0, 0, 0)
+    recorder.close()
+    log = read_log(tmp_path / "run.mcap")
+    assert [MODES[mode] for mode in log.ticks["mode"]] == [Mode.DAMPING, Mode.STAND, Mode.STAND, Mode.FAULT, Mode.FAULT]
+    result = replay(log)
+    assert result.same(0.0), result.states
+
+
+def test_a_changed_action_is_found(log: Log) -> None:
+    tick = int(np.flatnonzero(log.ticks["flags"] & INFERRED)[40])
+    before = log.ticks["action"][tick, 5]
+    log.ticks["action"][tick, 5] += 1e-3
+    try:
+        result = replay(log)
+        assert result.first() == tick
+        assert result.worst == pytest.approx(1e-3, rel=1e-3)
+        assert not result.same()
+    finally:
+        log.ticks["action"][tick, 5] = before
+
+
+def test_another_policy_shows_what_it_would_have_asked_for(log: Log) -> None:
+    result = replay(log, PolicyFile(ZOO / "go1-velocity-flat.onnx"))
+    assert result.worst > 0.05
+    with pytest.raises(LogError, match="joints"):
+        replay(log, PolicyFile(ZOO / "panda-reach.onnx"))
+
+
+def test_other_programs_can_read_it(log: Log) -> None:
+    """With MCAP's own reader and the definitions inside the file alone."""
+    store = get_typestore(Stores.EMPTY)
+    counts: Counter[str] = Counter()
+    seen: dict[str, Any] = {}
+    with log.path.open("rb") as file:
+        reader = make_reader(file, validate_crcs=True)
+        assert reader.get_header().profile == "ros2"
+        assert reader.get_summary() is not None
+        for schema, channel, message in reader.iter_messages():
+            assert schema is not None
+            if schema.name not in store.types:
+                from rosbags.typesys import get_types_from_msg
+
+                for part in schema.data.decode().split("=" * 80 + "\n"):
+                    first, _, rest = part.partition("\n")
+                    name, text = (first.removeprefix("MSG: "), rest) if first.startswith("MSG: ") else (schema.name, part)
+                    name = name if "/msg/" in name else name.replace("/", "/msg/")
+                    if name not in store.types:
+                        store.register(get_types_from_msg(text, name))
+            counts[channel.topic] += 1
+            seen[channel.topic] = store.deserialize_cdr(message.data, schema.name)
+    inferred = int((log.ticks["flags"] & INFERRED).astype(bool).sum())
+    assert counts["/joint_states"] == counts["/imu"] == counts["/impedance_command"] == counts["/policy/tick"] == len(log.ticks)
+    assert counts["/policy/action"] == counts["/policy/observation/joint_velocity"] == inferred
+    names = {term.name for term in log.policy.spec.observation}
+    assert {topic.rpartition("/")[2] for topic in counts if "/observation/" in topic} == names
+    assert list(seen["/joint_states"].name) == list(log.policy.spec.robot.joint_names)
+    np.testing.assert_array_equal(seen["/joint_states"].position, log.ticks["measured_position"][-1])
+    quat = seen["/imu"].orientation
+    np.testing.assert_array_equal([quat.w, quat.x, quat.y, quat.z], log.ticks["imu_quat_wxyz"][-1])
+    assert seen["/policy/observation/joint_velocity"].layout.dim[0].label.startswith("FR_hip_joint,")
+
+
+def test_all_readings_are_logged_where_asked_for(tmp_path: Path) -> None:
+    run_logged("go1-velocity", tmp_path / "run.mcap", 2.0, sensors="all")
+    log = read_log(tmp_path / "run.mcap")
+    assert len(log.samples) >= 1000  # and what arrived while the loop said farewell
+    steps = np.diff(log.samples["stamp_0"])
+    assert (steps == 2_000_000).all()
+    at_ticks = np.searchsorted(log.samples["received_ns"], log.ticks["received_ns"])
+    np.testing.assert_array_equal(log.samples["measured_position"][at_ticks], log.ticks["measured_position"])
+    np.testing.assert_array_equal(log.samples["imu_quat_wxyz"][at_ticks], log.ticks["imu_quat_wxyz"])
+
+
+@pytest.mark.parametrize("share", [0.99, 0.9])
+def test_a_torn_log_is_read_up_to_its_end_and_repaired(log: Log, tmp_path: Path, share: float) -> None:
+    data = log.path.read_bytes()
+    torn = tmp_path / "torn.mcap"
+    torn.write_bytes(data[: int(share * len(data))])
+    found = read_log(torn)
+    assert not found.complete
+    assert 0 < len(found.ticks) < len(log.ticks) + 1
+    np.testing.assert_array_equal(found.ticks, log.ticks[: len(found.ticks)])
+    assert replay(found).same(0.0)
+    repair(torn, tmp_path / "whole.mcap")
+    whole = read_log(tmp_path / "whole.mcap")
+    assert whole.complete
+    np.testing.assert_array_equal(whole.ticks, found.ticks)
+    with (tmp_path / "whole.mcap").open("rb") as file:
+        assert make_reader(file).get_summary() is not None
+    with pytest.raises(LogError, match="already"):
+        repair(torn, tmp_path / "whole.mcap")
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_at_most_half_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "run.mcap"
+    arguments = ["robolearn", "deploy", str(ZOO / "go1-velocity.onnx"), "--transport", "sim", "--realtime", "--auto-start"]
+    child = Process([*arguments, "--command", "0.5", "0", "0", "--log", str(path), "--events", str(tmp_path / "events")], tmp_path / "out")
+    with processes(child):
+        assert wait_for(lambda: "-> policy" in child.text(), 60), child.text()
+        time.sleep(2.0)
+        child.send(signal.SIGKILL)
+        killed_ns = time.time_ns()
+        child.wait()
+    from bridge.log_reader import records
+
+    newest = max(record.log_time for record in records(path) if hasattr(record, "log_time") and hasattr(record, "channel_id"))
+    lost_s = (killed_ns - newest) * 1e-9
+    print(f"\nlost {lost_s:.3f} s of the log")
+    assert lost_s < 0.5
+    log = read_log(path)
+    assert not log.complete
+    assert replay(log).same(0.0)
+
+
+def test_a_full_disk_stops_the_log_and_not_the_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    controller = Controller(policy)
+    controller.arm()
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test")
+
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(recorder._writer, "flush", full)
+    for tick in range(1000):
+        now = (tick + 1) * 20_000_000
+        inputs = Inputs(good_reading(policy.spec, now), np.zeros(3), now)
+        recorder.tick(now, inputs, controller, controller.tick(now, inputs), 0, 0, 0)
+        if recorder.failure:
+            break
+        time.sleep(0.005)
+    assert "No space left" in str(recorder.failure)
+    recorder.close()
+
+
+def test_a_ring_that_is_full_drops_and_counts() -> None:
+    ring = Ring.of(np.dtype([("a", np.int64)]), 3)
+    for value in range(5):
+        row = ring.next()
+        if row is not None:
+            row["a"] = value
+            ring.done()
+    assert ring.dropped == 2
+    taken = []
+    while (row := ring.take()) is not None:
+        taken.append(int(row["a"]))
+        ring.release()
+    assert taken == [0, 1, 2]
+
+
+def test_bad_logs_get_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match="no log at"):
+        read_log(tmp_path / "nothing.mcap")
+    (tmp_path / "text.mcap").write_text("this is no log")
+    with pytest.raises(LogError, match="is no MCAP log"):
+        read_log(tmp_path / "text.mcap")
+    controller = Controller(PolicyFile(make_policy(tmp_path / "linear.onnx")))
+    (tmp_path / "there.mcap").write_text("precious")
+    with pytest.raises(LogError, match="already"):
+        LogWriter(tmp_path / "there.mcap", controller, transport="test")
+    assert (tmp_path / "there.mcap").read_text() == "precious"
+
+
+def test_the_command_line(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, plot = tmp_path / "out.json", tmp_path / "plot.png"
+    assert main(["replay", str(log.path), "--json", str(out), "--plot", str(plot)]) == 0
+    assert "the same within" in capsys.readouterr().out
+    assert '"same": true' in out.read_text()
+    assert plot.stat().st_size > 5000
+    assert main(["replay", str(log.path.parent), "--policy", "go1-velocity-flat"]) == 0
+    assert "calf_joint" in capsys.readouterr().out
+    assert main(["replay", str(tmp_path / "nothing")]) != 0
