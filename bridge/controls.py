@@ -6,6 +6,7 @@ device is there. A gamepad that vanishes is a lost operator: it asks for `stop`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
@@ -86,10 +87,12 @@ class Keyboard:
 
     def poll(self) -> Said:
         try:
-            typed = os.read(self._fd, 1024)
+            typed: bytes | None = os.read(self._fd, 1024) or None
         except BlockingIOError:
             typed = b""
-        except OSError:  # the terminal is gone
+        except OSError:
+            typed = None
+        if typed is None:  # the terminal is gone
             return Said((Event.STOP,), None, True)
         requests: list[Event] = []
         leave = False
@@ -107,8 +110,9 @@ class Keyboard:
         return Said(tuple(requests), command, leave)
 
     def close(self) -> None:
-        os.set_blocking(self._fd, self._blocking)
-        termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+        with contextlib.suppress(OSError, termios.error):  # a terminal that is gone needs nothing
+            os.set_blocking(self._fd, self._blocking)
+            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ drops it if the pipe is full, and does not care whether anybody draws.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -79,18 +80,14 @@ class Screen:
         """Hand over what to show; without effect if the process is gone or busy."""
         self._shown_ns = now_ns
         line = json.dumps(status, default=float).encode() + b"\n"
-        try:
-            os.write(self._pipe, line)  # at most PIPE_BUF would be whole for sure; the reader skips a torn line
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            os.write(self._pipe, line)  # what is longer than PIPE_BUF may be torn; the reader skips such a line
 
     def close(self) -> None:
         """End the process and give the terminal back."""
         assert self._child.stdin is not None
-        try:
+        with contextlib.suppress(OSError):
             self._child.stdin.close()
-        except OSError:
-            pass
         try:
             self._child.wait(timeout=2)
         except subprocess.TimeoutExpired:

@@ -15,7 +15,7 @@ from bridge.safety import Mode
 RELEASE_S = 1.5
 BODY, WELD = "gantry", "gantry"
 SOLREF = (0.08, 1.0)  # time constant [s] and damping ratio of the hold
-IMPEDANCE = 0.95  # of the hold while it carries fully
+IMPEDANCE = 0.99  # of the hold while it carries fully
 
 
 def add_gantry(mujoco: Any, scene: Any, base: str) -> None:

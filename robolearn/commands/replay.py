@@ -32,12 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot, or the name of a shipped one")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=f"of an action (default {TOLERANCE:g})")
     parser.add_argument("--json", metavar="PATH", help="write the figures, and each tick's largest difference")
-    parser.add_argument(
-        "--plot", type=Path, metavar="PATH", help="draw the joints that differ most, as PNG (needs matplotlib)"
-    )
-    parser.add_argument(
-        "--repair", type=Path, metavar="PATH", help="also write a copy with end and index: for logs of killed processes"
-    )
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw the joints that differ most, as PNG (needs matplotlib)")
+    parser.add_argument("--repair", type=Path, metavar="PATH", help="also write a copy with end and index: for logs of killed processes")
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -80,10 +76,9 @@ def _replay(log: Log, policy: PolicyFile | None) -> Replay:
 def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -> None:
     ticks, inferred = len(log.ticks), int(result.inferred.sum())
     seconds = float(result.time_s[-1])
-    end = "" if log.complete else ", without an end: the process was killed or still runs"
-    print(
-        f"{log.path}: {log.metadata['task']} over {log.metadata['transport']}, {seconds:.1f} s, {ticks} ticks, {inferred} with the policy{end}"
-    )
+    end = "" if log.complete else "; no end: the process was killed or still runs"
+    run = f"{log.metadata['task']} over {log.metadata['transport']}, {seconds:.1f} s"
+    print(f"{log.path}: {run}, {ticks} ticks, {inferred} with the policy{end}")
     for event in log.events:
         if event["event"] == "transition":
             print(f"  {event['t_ns'] * 1e-9:.3f} s  {event['from']} -> {event['to']}: {event['cause']}")

@@ -1,0 +1,200 @@
+"""The operator's keys, sticks and screen: in a real terminal, against a running robot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bridge.attended import Attended
+from bridge.controller import Controller
+from bridge.controls import JS_EVENT, Gamepad, Keyboard
+from bridge.dashboard import render, snapshot
+from bridge.log_reader import read_log
+from bridge.loop import ControlLoop
+from bridge.safety import Event, Mode
+from policies.file import PolicyFile
+from tests.bridge_helpers import REPOSITORY, FakeTransport, wait_for
+from tests.make_policy import go1_spec, make_policy
+
+UP, LEFT = b"\x1b[A", b"\x1b[D"
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, Any]]:
+    """A terminal: the end that types, and the file that a program reads."""
+    mine, theirs = pty.openpty()
+    with os.fdopen(theirs, "r+b", buffering=0) as file:
+        yield mine, file
+    with contextlib.suppress(OSError):  # a test may have hung up
+        os.close(mine)
+
+
+def test_keys_ask_and_steer(terminal: tuple[int, Any]) -> None:
+    typist, file = terminal
+    spec = go1_spec()
+    upper = np.array(spec.command.upper)
+    with Keyboard(spec, file) as keyboard:
+        assert keyboard.poll().requests == ()
+        os.write(typist, b"12" + UP * 5 + LEFT)
+        seen: list[Any] = []
+        assert wait_for(lambda: bool(seen.append(keyboard.poll()) or seen[-1].requests), 2)
+        assert seen[-1].requests == (Event.STAND, Event.START)
+        np.testing.assert_allclose(seen[-1].command, [0.5 * upper[0], 0.0, 0.1 * upper[2]])
+        np.testing.assert_allclose(keyboard.poll().command, seen[-1].command)  # it stays
+        os.write(typist, b" ")
+        assert wait_for(lambda: Event.ESTOP in keyboard.poll().requests, 2)
+        np.testing.assert_allclose(keyboard.poll().command, 0.0)  # and a stop forgets it
+        os.write(typist, b"q")
+        assert wait_for(lambda: keyboard.poll().quit, 2)
+
+
+def test_a_lost_terminal_stops(terminal: tuple[int, Any]) -> None:
+    typist, file = terminal
+    keyboard = Keyboard(go1_spec(), file)
+    os.close(typist)
+    said = keyboard.poll()
+    assert said.requests == (Event.STOP,)
+    assert said.quit
+    keyboard.close()
+
+
+def press(number: int, value: int = 1) -> bytes:
+    return JS_EVENT.pack(0, value, 1, number)
+
+
+def move(axis: int, value: int) -> bytes:
+    return JS_EVENT.pack(0, value, 2, axis)
+
+
+def test_a_gamepad_steers_only_while_its_deadman_is_held_and_stops_when_it_vanishes(tmp_path: Path) -> None:
+    assert struct.calcsize("IhBB") == 8
+    device = tmp_path / "js0"
+    os.mkfifo(device)
+    writer = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    spec = go1_spec()
+    pad = Gamepad(spec, device)
+    try:
+        np.testing.assert_array_equal(pad.poll().command, 0.0)
+        os.write(writer, move(1, -32767) + move(0, 3000))
+        np.testing.assert_array_equal(pad.poll().command, 0.0)  # nobody holds L1
+        os.write(writer, press(4))
+        np.testing.assert_allclose(pad.poll().command, [spec.command.upper[0], 0.0, 0.0])
+        os.write(writer, press(1) + press(0))
+        assert pad.poll().requests == (Event.ESTOP, Event.STAND)
+        os.write(writer, press(4, 0))
+        np.testing.assert_array_equal(pad.poll().command, 0.0)
+        os.write(writer, press(3)[:5])
+        assert pad.poll().requests == ()
+        os.write(writer, press(3)[5:])
+        assert pad.poll().requests == (Event.START,)
+    finally:
+        os.close(writer)
+    said = pad.poll()
+    assert said.requests == (Event.STOP,)
+    assert said.command is None
+    assert pad.poll().requests == ()
+
+
+class Typed:
+    """A device that says what a test wants."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+
+    def poll(self) -> Any:
+        from bridge.controls import Said
+
+        return self.said.pop(0) if self.said else Said()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_requests_and_commands_of_devices_join_the_inputs_and_the_screen_shows_them(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from bridge.controls import Said
+
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    controller = Controller(policy)
+    controller.arm()
+    wire, device = FakeTransport(policy.spec), Typed()
+    attended = Attended(wire, [device], None, dry_run=False)  # type: ignore[list-item, arg-type]
+    loop = attended.loop = ControlLoop(controller, attended)
+    device.said = [Said(), Said((Event.STAND,), np.array([0.1, 0.2, 0.3]))]
+    deadline = wire.now
+    for _ in range(3):
+        attended.wait_until(deadline)
+        deadline = loop.tick(deadline)
+        if controller.mode is Mode.STAND:
+            np.testing.assert_array_equal(controller.inputs.command, [0.1, 0.2, 0.3])  # type: ignore[arg-type]
+            break
+    assert controller.mode is Mode.STAND
+    device.said = [Said((Event.ESTOP,))]
+    loop.tick(deadline)
+    assert controller.mode is Mode.FAULT
+    console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    temperature = {"temperature": [41.0] * 12}
+    console.print(render(snapshot(loop, {"name": "linear", **temperature}), ["1.0 s  stand -> fault: emergency stop"]))
+    text = console.export_text()
+    for word in ("FAULT", "emergency stop", "50 Hz", "41 C", "vx +0.00", "space EMERGENCY STOP"):
+        assert word in text, text
+    attended.close()
+    assert device.closed
+
+
+@pytest.mark.slow
+def test_a_person_in_a_terminal_stands_walks_and_stops_the_robot(tmp_path: Path) -> None:
+    mine, theirs = pty.openpty()
+    log = tmp_path / "run.mcap"
+    arguments = [sys.executable, "-m", "robolearn", "deploy", "go1-velocity", "--transport", "sim", "--log", str(log)]
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120", "LINES": "40"}
+    child = subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=environment, start_new_session=True)
+    os.close(theirs)
+    os.set_blocking(mine, False)
+    seen = b""
+
+    def shows(word: bytes, timeout_s: float) -> bool:
+        def look() -> bool:
+            nonlocal seen
+            with contextlib.suppress(OSError):
+                seen += os.read(mine, 1 << 20)
+            return word in seen
+
+        return wait_for(look, timeout_s)
+
+    try:
+        assert shows(b"DAMPING", 60), seen[-2000:]
+        os.write(mine, b"1")
+        assert shows(b"STAND", 10)
+        time.sleep(3.0)
+        os.write(mine, b"2")
+        assert shows(b"POLICY", 10), seen[-2000:]
+        os.write(mine, UP * 5)
+        time.sleep(1.5)
+        os.write(mine, b" ")
+        assert shows(b"FAULT", 10)
+        os.write(mine, b"q")
+        assert wait_for(lambda: shows(b"timing:", 0.1) or child.poll() is not None, 20)
+        assert child.wait(20) == 1  # it ended in fault
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        os.close(mine)
+    recorded = read_log(log)
+    assert recorded.complete
+    went = [(event["from"], event["to"]) for event in recorded.events if event["event"] == "transition"]
+    assert went == [("damping", "stand"), ("stand", "policy"), ("policy", "fault")]
+    assert recorded.ticks["command"].max() > 0.3
