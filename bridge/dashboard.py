@@ -22,6 +22,7 @@ import numpy as np
 from bridge.command import LIMIT_NAMES
 from bridge.controls import KEY_HELP
 from bridge.loop import ControlLoop
+from bridge.priority import normal_priority
 
 PERIOD_NS = 200_000_000
 EVENTS_SHOWN = 6
@@ -66,7 +67,8 @@ class Screen:
 
     def __init__(self) -> None:
         """Start it; it draws on this process's standard output."""
-        self._child = subprocess.Popen([sys.executable, "-m", "bridge.dashboard"], stdin=subprocess.PIPE, start_new_session=True)
+        command = [sys.executable, "-m", "bridge.dashboard"]
+        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, preexec_fn=normal_priority)
         assert self._child.stdin is not None
         self._pipe = self._child.stdin.fileno()
         os.set_blocking(self._pipe, False)

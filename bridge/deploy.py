@@ -10,7 +10,9 @@ SIGINT, SIGTERM and a lost terminal end in damping. Every run is logged.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
+import os
 import signal
 import sys
 import time
@@ -26,7 +28,7 @@ from bridge.joints import JointError
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
 from bridge.physics_robot import ModelError
-from bridge.priority import raise_priority
+from bridge.priority import lock_memory, pin, raise_priority
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.transports.base import Transport
 from policies.file import PolicyFile, PolicyFileError
@@ -55,6 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--duration", type=float, metavar="S", help="end after so many seconds")
     add("--command", type=float, nargs="+", metavar="V", help="fixed operator command instead of the topic's, e.g. vx vy yaw_rate")
     add("--rate", type=float, metavar="HZ", help="refused unless it is the policy's own rate: a policy runs at the rate it was trained at")
+    add("--cpu", type=int, metavar="CORE", help="keep the control loop on this processor core")
+    add("--lock-memory", action="store_true", help="keep the process's memory in RAM, so that no tick waits for the disk")
     add("--limit", action="append", default=[], metavar="NAME=VALUE", help="override a safety limit (bridge/safety.py: SafetyLimits)")
     add("--events", type=Path, metavar="PATH", help="write transitions, refusals and timing as JSON lines")
     add("--log", type=Path, metavar="PATH", help="the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay")
@@ -69,9 +73,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--gamepad", type=Path, metavar="DEVICE", nargs="?", const=Path("/dev/input/js0"), help="steer with a gamepad (/dev/input/js0)")
     add("--mjcf", type=Path, help="model of the robot, for --transport sim")
     add("--realtime", action=argparse.BooleanOptionalAction, help="pace --transport sim by the wall clock (default: with a dashboard)")
-    add(
-        "--gantry", action=argparse.BooleanOptionalAction, help="hold the simulated robot until its policy runs (default: bipeds)"
-    )
+    add("--gantry", action=argparse.BooleanOptionalAction, help="hold the simulated robot until its policy runs (default: bipeds)")
     add("--permute-joints", type=int, metavar="SEED", help="wire order of the robot in --transport sim")
     add("--command-interface", choices=("impedance", "trajectory", "forward"), default="impedance", help="what the robot listens to")
     add("--command-topic", help="where commands go (default: the interface's own topic)")
@@ -126,6 +128,8 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {options.command}")
     if options.transport == "sim" and options.mjcf is None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
+    if options.cpu is not None and options.cpu not in os.sched_getaffinity(0):
+        raise DeployError(f"--cpu {options.cpu}: this process may use the cores {sorted(os.sched_getaffinity(0))}")
     if options.duration is not None and not options.duration > 0:
         raise DeployError(f"--duration must be above zero, not {options.duration:g}")
 
@@ -193,31 +197,40 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         controller.auto_start()
     if options.transport != "sim":
         print(raise_priority(), flush=True)
-    wire = transport or make_transport(policy.spec, options, ros_args or [])
-    recorder = make_recorder(controller, options)
-    events.recorder = recorder
-    attended = attend(wire, policy.spec, options, recorder)
-    events.screen = attended.says if attended.has_screen else None
-    loop = attended.loop = ControlLoop(controller, attended, recorder)
-    before = {number: signal.signal(number, lambda number, frame: loop.stop()) for number in SIGNALS}
-    try:
+    if options.lock_memory:
+        print(lock_memory(), flush=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(events.close)
+        wire = transport or make_transport(policy.spec, options, ros_args or [])
+        recorder = events.recorder = make_recorder(controller, options)
+        if recorder is not None:
+            stack.callback(finish, recorder)
+        attended = attend(wire, policy.spec, options, recorder)
+        if options.cpu is not None:  # the recorder's thread and the screen's process, which exist by now, stay free
+            print(pin(options.cpu), flush=True)
+        stack.callback(attended.close)
+        events.screen = attended.says if attended.has_screen else None
+        loop = attended.loop = ControlLoop(controller, attended, recorder)
+        for number in SIGNALS:
+            stack.callback(signal.signal, number, signal.signal(number, lambda number, frame: loop.stop()))
+        stack.callback(tell_timing, loop, events)
         attended.open(controller.refusal)
         loop.run(options.duration)
-    finally:
-        attended.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        timing = loop.timing.summary()
-        events({"event": "timing", "t_ns": wire.now_ns(), **timing, "late_us": loop.timing.late_us()})
-        events.close()
-        print("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()), flush=True)
-        if recorder is not None:
-            recorder.close()
-            print(
-                f"log: {recorder.path}" if recorder.failure is None else f"log: {recorder.path} is incomplete: {recorder.failure}",
-                flush=True,
-            )
     return 1 if controller.mode is Mode.FAULT else 0
+
+
+def tell_timing(loop: ControlLoop, events: Events) -> None:
+    """Print and record how punctual the loop was."""
+    events.screen = None
+    timing = loop.timing.summary()
+    events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
+    print("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()), flush=True)
+
+
+def finish(recorder: LogWriter) -> None:
+    """Write the log's end and say where it is."""
+    recorder.close()
+    print(f"log: {recorder.path}" + ("" if recorder.failure is None else f" is incomplete: {recorder.failure}"), flush=True)
 
 
 def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWriter | None:

@@ -25,13 +25,15 @@ def humanoid_cfg() -> VelocityCfg:
     return VelocityCfg(
         command=VelocityCommandCfg(vx=(-0.6, 1.2), vy=(-0.6, 0.6), yaw_rate=(-1.0, 1.0)),
         reward=VelocityRewardCfg(
+            track_velocity=4.0,
+            track_yaw_rate=2.0,
             torque=-1e-5,
             gait=4.0,
             gait_sigma=0.06,
             gait_contact=2.0,
             swing_height=0.1,
             swing_share=0.42,
-            foot_slip=-0.3,
+            foot_slip=-0.8,
             foot_tilt=-1.0,
             pose=-0.5,
             stand_still=-0.05,
