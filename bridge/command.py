@@ -66,6 +66,11 @@ class Limiter:
         self._previous: FloatArray | None = None
         self.acted: NDArray[np.uint8] = np.zeros(len(joints.lower), np.uint8)
 
+    @property
+    def newest_target(self) -> FloatArray | None:
+        """Targets [rad] (J,) of the newest driving command; None since the last one that did not drive."""
+        return self._previous
+
     def reset(self) -> None:
         """Forget the target before; the next one may be anywhere inside the range around the measured pose."""
         self._previous = None

@@ -214,7 +214,15 @@ class Controller:
             return self._damping
         self.target = target
         zero = np.zeros_like(self.joints.kp)
-        return JointCommand(np.asarray(target, np.float64), zero, zero, self.joints.kp, self.joints.kd)
+        return JointCommand(self._eased(np.asarray(target, np.float64), snapshot.now_ns), zero, zero, self.joints.kp, self.joints.kd)
+
+    def _eased(self, target: FloatArray, now_ns: int) -> FloatArray:
+        """The policy's targets, and at first a mixture with the pose that was held before it."""
+        elapsed_s = (now_ns - self._entered_ns) * 1e-9
+        if self.mode is not Mode.POLICY or elapsed_s >= self.limits.entry_ramp_s:
+            return target
+        share = elapsed_s / self.limits.entry_ramp_s
+        return self._start_pose + share * share * (3 - 2 * share) * (target - self._start_pose)
 
     def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
         """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
@@ -266,6 +274,8 @@ class Controller:
             self.limiter.reset()
             self._start_pose = reading.position.copy()
         if after is Mode.POLICY and reading is not None:
+            held = self.limiter.newest_target  # not the measured pose, which sags under load: the robot would dip
+            self._start_pose = (reading.position if held is None else held).copy()
             self.reset_memory(reading.position)
         if before is not after:
             received_ns = None if reading is None else reading.received_ns

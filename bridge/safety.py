@@ -90,6 +90,7 @@ class SafetyLimits:
         damping_factor: kd in damping, as a multiple of the robot's kd.
         stand_s: duration of the ramp to the default pose [s].
         gain_ramp_s: duration of the gains' ramp from zero when entering stand [s].
+        entry_ramp_s: time over which the targets go over from the pose held in stand to the policy's [s].
         entry_pose: largest distance of a joint from the default pose when the policy starts [rad].
         entry_tilt: largest tilt when the policy starts [rad].
         entry_speed: largest joint speed when the policy starts [rad/s].
@@ -111,6 +112,7 @@ class SafetyLimits:
     damping_factor: float = 1.0
     stand_s: float = 2.0
     gain_ramp_s: float = 0.5
+    entry_ramp_s: float = 0.2
     entry_pose: float = 0.35
     entry_tilt: float = 0.3
     entry_speed: float = 1.0

@@ -337,3 +337,24 @@ def test_no_input_leaves_the_table_or_the_limits(path: Path, steps: list[Any], s
         driver.controller.policy.act = act  # type: ignore[method-assign]
     allowed = {(str(before), str(after)) for (before, _), after in TRANSITIONS.items()}
     assert {(event["from"], event["to"]) for event in driver.events if event["event"] == "transition"} <= allowed
+
+
+def test_the_policy_takes_over_from_the_pose_that_was_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(path)
+    driver.reach(Mode.STAND)
+    ramp_s, held = driver.controller.limits.entry_ramp_s, driver.controller.joints.default_pose
+    for _ in range(round(driver.controller.limits.stand_s / 0.02) + 1):
+        before = driver.tick()
+    action = np.full(12, 0.2, np.float32)
+    monkeypatch.setattr(driver.controller.policy, "act", lambda observation: action)
+    np.testing.assert_allclose(before.position, held, atol=1e-9)
+    asked = [driver.tick(None, Event.START).position]
+    asked += [driver.tick().position for _ in range(round(ramp_s / 0.02) + 1)]
+    assert driver.controller.mode is Mode.POLICY
+    np.testing.assert_allclose(asked[0], held, atol=1e-9)
+    steps = np.abs(np.diff(asked, axis=0)).max(axis=1)
+    total = np.abs(asked[-1] - held).max()
+    assert total > 0.03
+    assert steps.max() < 0.2 * total
+    np.testing.assert_allclose(asked[-1], asked[-2])
+    np.testing.assert_allclose(asked[-1], driver.controller.target)

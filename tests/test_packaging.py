@@ -120,6 +120,70 @@ def test_the_installed_wheel_finds_its_presets_and_is_executable_for_ros(wheel: 
     assert run.stdout.strip() == f"robolearn {robolearn.__version__}"
 
 
+ROBOT_SIDE = """
+import sys, time
+begin = time.perf_counter()
+import bridge
+print("import", time.perf_counter() - begin)
+import bridge.deploy
+print("import_all", time.perf_counter() - begin)
+import numpy as np
+from pathlib import Path
+import policies
+from bridge.controller import Controller
+from bridge.log_reader import read_log
+from bridge.log_writer import LogWriter
+from bridge.reading import Inputs, Reading
+from bridge.replay import replay
+from bridge.safety import Event
+from policies.file import PolicyFile
+
+policy = PolicyFile(Path(policies.__file__).parent / "zoo" / "go1-velocity.onnx")
+controller = Controller(policy)
+print("golden", controller.arm())
+controller.auto_start()
+log = LogWriter(Path("run.mcap"), controller, transport="test", auto_start=True)
+for tick in range(1, 150):
+    now = tick * 20_000_000
+    pose = np.array(policy.spec.robot.default_pose)
+    reading = Reading(pose, 0 * pose, 0 * pose, np.array([1.0, 0, 0, 0]), np.zeros(3), (now,), now)
+    inputs = Inputs(reading, np.zeros(3), now)
+    log.tick(now, inputs, controller, controller.tick(now, inputs), 0, 0, 0)
+log.close()
+print("mode", controller.mode, replay(read_log(Path("run.mcap"))).same(0.0))
+print("heavy", sorted({"torch", "mujoco", "rclpy", "cyclonedds"} & {name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.slow
+def test_a_robots_install_is_small_and_runs_a_policy(wheel: Path, tmp_path: Path) -> None:
+    """`pip install robolearn` alone, in an empty environment, from the package index."""
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, capture_output=True, timeout=300)
+    python = tmp_path / "venv" / "bin" / "python"
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt", wheel]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600)
+    if "No matching distribution" in done.stderr or "ConnectionError" in done.stderr or "Temporary failure" in done.stderr:
+        pytest.skip(f"no package index: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run([str(python), "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True).stdout
+    installed = {line.partition("==")[0].lower() for line in listed.splitlines()}
+    assert not installed & {"torch", "mujoco", "gymnasium", "opencv-python-headless", "ros-rclpy", "cyclonedds"}, sorted(installed)
+    run = subprocess.run([str(python), "-I", "-c", ROBOT_SIDE], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    said = dict(line.split(" ", 1) for line in run.stdout.splitlines())
+    print(f"\nimport bridge: {float(said['import']):.3f} s, all of deploy: {float(said['import_all']):.3f} s, packages: {len(installed)}")
+    assert float(said["import"]) < 1.0
+    assert said["mode"] == "policy True"
+    assert said["heavy"] == "[]"
+    command_line = tmp_path / "venv" / "bin" / "robolearn"
+    run = subprocess.run([str(command_line), "replay", "run.mcap"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "the same within" in run.stdout
+    run = subprocess.run([str(command_line), "train", "go1-velocity-flat"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 2
+    assert "robolearn[train]" in run.stderr
+
+
 def test_package_xml_agrees_with_the_package() -> None:
     root = ElementTree.parse(ROOT / "package.xml").getroot()
     assert root.findtext("name") == "robolearn"
