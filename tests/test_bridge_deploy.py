@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge import deploy
+from bridge import deploy, options
 from bridge.isolation import LOOPBACK_CYCLONE, isolate
 from policies.file import GOLDEN_KEY, PROVENANCE_KEY, PolicyFile
 from robolearn import cli
@@ -50,21 +50,21 @@ def test_stands_and_runs_in_lock_step(stand: Path, capsys: pytest.CaptureFixture
 def test_a_file_that_the_gate_did_not_pass_drives_no_robot(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Refused before any participant of ROS 2 exists; `--ungated` and a robot simulated in process are the ways on."""
     parser = argparse.ArgumentParser()
-    deploy.configure(parser)
+    options.configure(parser)
     for verdict, found in ((None, "never saw the gate"), (False, "failed its gate")):
         edit_metadata(stand, PROVENANCE_KEY, lambda provenance, verdict=verdict: provenance | {"deployable": verdict})
-        for options in ([], ["--dry-run"]):
-            assert deploy.main([str(stand), "--transport", "ros2", *options]) == 2
+        for transport, flags in (("ros2", []), ("ros2", ["--dry-run"]), ("unitree", [])):
+            assert deploy.main([str(stand), "--transport", transport, *flags]) == 2
             error = capsys.readouterr().err
             assert found in error
             assert error.count("\n") == 1
         assert cli.main(["deploy", str(stand), "--simulate"]) == 2  # a real robot may listen too
         assert found in capsys.readouterr().err
         for option in (["--ungated"], ["--transport", "sim"]):
-            deploy.check_gate(PolicyFile(stand), parser.parse_args([str(stand), *option]))
+            options.check_gate(PolicyFile(stand), parser.parse_args([str(stand), *option]))
             assert f"{found}\n" in capsys.readouterr().out
     edit_metadata(stand, PROVENANCE_KEY, lambda provenance: provenance | {"deployable": True})
-    deploy.check_gate(PolicyFile(stand), parser.parse_args([str(stand)]))
+    options.check_gate(PolicyFile(stand), parser.parse_args([str(stand)]))
     assert capsys.readouterr().out == ""
 
 
@@ -174,7 +174,7 @@ def test_launch_files_compile_and_pass_only_options_that_exist(name: str, tmp_pa
     from bridge import simulated_robot
 
     parser = argparse.ArgumentParser()
-    deploy.configure(parser)
+    options.configure(parser)
     known = {option for p in (parser, simulated_robot.parser()) for action in p._actions for option in action.option_strings}
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert {text for text in strings if text.startswith("--")} - {"--", "--ros-args"} <= known

@@ -1,6 +1,7 @@
-"""Run a policy file on a robot over ROS 2, or on a simulated one (docs/deploy.md).
+"""Run a policy file on a robot over ROS 2 or Unitree's DDS, or on a simulated one (docs/deploy.md).
 
-With --transport sim the robot is simulated in this process, in lock-step; --simulate starts it as a ROS 2 node of its own first.
+With --transport sim the robot is simulated in this process; --simulate starts it as a process of its own first, on the same wire as a
+real one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bridge import deploy
+from bridge import deploy, options
 from policies.file import PolicyFile
 from robolearn.errors import UsageError
 from robolearn.policy_path import find_policy
@@ -23,21 +24,21 @@ ACCEPTS_OVERRIDES = False
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bridge.deploy` and the simulated robot."""
-    deploy.configure(parser)
-    parser.add_argument("--simulate", action="store_true", help="also start the bundled robot as a simulated ROS 2 node on this computer")
+    options.configure(parser)
+    parser.add_argument("--simulate", action="store_true", help="also start the bundled robot, simulated, on this computer's loopback")
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the robot's bundled model is found by its name. Returns the exit code."""
     args.policy = find_policy(args.policy)
-    if args.simulate and args.transport != "ros2":
-        raise UsageError("--simulate starts a ROS 2 robot; with --transport sim the robot is already simulated")
+    if args.simulate and args.transport == "sim":
+        raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
     try:
         policy = PolicyFile(args.policy)
         if args.mjcf is None and (args.simulate or args.transport == "sim"):
             args.mjcf = bundled_mjcf(policy.spec.robot.name)
         if args.simulate and not args.ungated:
-            deploy.check_gate(policy, args)  # before a robot is started in vain
+            options.check_gate(policy, args)  # before a robot is started in vain
         with simulated_robot(args) if args.simulate else contextlib.nullcontext():
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
     except deploy.USER_ERRORS as error:
@@ -65,12 +66,14 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     from bridge.isolation import isolate
 
     isolate(args.discovery)
-    command = [sys.executable, "-m", "bridge.simulated_robot", "--policy", str(args.policy), "--mjcf", str(args.mjcf)]
-    command += ["--command-interface", args.command_interface]
-    if args.command_topic is not None:
-        command += ["--command-topic", args.command_topic]
-    if args.permute_joints is not None:
-        command += ["--permute-joints", str(args.permute_joints)]
+    module = "bridge.simulated_unitree" if args.transport == "unitree" else "bridge.simulated_robot"
+    command = [sys.executable, "-m", module, "--policy", str(args.policy), "--mjcf", str(args.mjcf)]
+    if args.transport == "ros2":
+        command += ["--command-interface", args.command_interface]
+        if args.command_topic is not None:
+            command += ["--command-topic", args.command_topic]
+        if args.permute_joints is not None:
+            command += ["--permute-joints", str(args.permute_joints)]
     process = subprocess.Popen([*command, *getattr(args, "ros_args", [])], start_new_session=True)  # Ctrl-C is for the policy first
     try:
         yield
