@@ -42,6 +42,7 @@ class SimulatedRobotNode:
         from rclpy.qos import QoSProfile, ReliabilityPolicy
         from rclpy.signals import SignalHandlerOptions
         from sensor_msgs.msg import Imu, JointState
+        from std_msgs.msg import String
 
         from bridge.transports.ros2 import COMMAND_TOPICS
         from bridge.transports.ros2_messages import MESSAGE_TYPES, CommandDecoder
@@ -62,6 +63,8 @@ class SimulatedRobotNode:
         self._pose: Any = publish(PoseStamped, "ground_truth/pose", newest)
         self._twist: Any = publish(TwistStamped, "ground_truth/twist", newest)
         self._node.create_subscription(MESSAGE_TYPES[interface], topic or COMMAND_TOPICS[interface], self._on_command, reliable)
+        if robot.gantry is not None:  # who holds a real robot sees when it is about to walk
+            self._node.create_subscription(String, "policy/state", lambda message: robot.gantry.follow(message.data), reliable)
         self._epoch_ns = time.time_ns()
         self._published = 0
 
@@ -144,6 +147,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--realtime-factor", type=float, default=1.0, help="simulated seconds a second (default 1)")
     result.add_argument("--permute-joints", type=int, metavar="SEED", help="publish the joints in a random order")
     result.add_argument("--key", help="keyframe of the model to start from (default: the policy's default pose)")
+    gantry = "hold the robot until the policy node reports that its policy runs (default: bipeds)"
+    result.add_argument("--gantry", action=argparse.BooleanOptionalAction, help=gantry)
     result.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
     result.add_argument("--command-interface", choices=("impedance", "trajectory", "forward"), default="impedance")
     result.add_argument("--command-topic", help="default: the interface's own")
@@ -159,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         spec = PolicyFile(options.policy).spec
         dt = physics_dt(spec, options.rate_hz)
-        robot = PhysicsRobot(spec.robot, options.mjcf, dt, options.permute_joints, options.key)
+        robot = PhysicsRobot(spec.robot, options.mjcf, dt, options.permute_joints, options.key, options.gantry)
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_robot: {error}", file=sys.stderr)
         return 2
