@@ -34,6 +34,7 @@ class Attended:
         self.says: list[str] = []
         self.shown: dict[str, Any] = {"dry_run": dry_run}
         self._said_ns = 0
+        self.on_reading = self.on_shutdown = None  # the wire's own are the ones to set
         self.now_ns, self.wait_until = wire.now_ns, wire.wait_until
 
     @property

@@ -6,6 +6,7 @@ import argparse
 
 import numpy as np
 
+from bridge.controller import Controller
 from bridge.isolation import isolate
 from bridge.joints import JointError
 from bridge.options import DeployError, wants_screen
@@ -15,7 +16,7 @@ from policies.spec import PolicySpec
 EXTRAS = {"ros2": "ros", "unitree": "unitree", "sim": "train"}
 
 
-def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str]) -> Transport:
+def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None = None) -> Transport:
     """The transport of `options.transport`, not yet open.
 
     Raises:
@@ -24,7 +25,7 @@ def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list
     """
     make = {"sim": _sim, "unitree": _unitree, "ros2": _ros2}[options.transport]
     try:
-        return make(spec, options, ros_args)
+        return make(spec, options, ros_args, controller)
     except ModuleNotFoundError as error:
         wanted = EXTRAS[options.transport]
         raise DeployError(f"--transport {options.transport} needs {error.name}; run: pip install 'robolearn[{wanted}]'") from error
@@ -34,7 +35,7 @@ def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list
         raise DeployError(str(error)) from error
 
 
-def _sim(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str]) -> Transport:
+def _sim(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None) -> Transport:
     from bridge.physics_robot import PhysicsRobot, physics_dt
     from bridge.transports.sim import SimTransport
 
@@ -44,7 +45,7 @@ def _sim(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str]) -> 
     return SimTransport(robot, spec.robot.joint_names, command, realtime)
 
 
-def _ros2(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str]) -> Transport:
+def _ros2(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None) -> Transport:
     isolate(options.discovery)
     from bridge.transports.ros2 import Ros2Options, Ros2Transport
 
@@ -53,14 +54,17 @@ def _ros2(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str]) ->
         interface=options.command_interface,
         command_topic=options.command_topic,
         joint_order=order,
+        joint_names=tuple(options.joint_names),
+        joint_prefix=options.joint_prefix,
         extra_joints=tuple(options.extra_joints),
         base_frame=options.base_frame,
+        managed=options.managed,
         ros_args=tuple(ros_args),
     )
-    return Ros2Transport(spec, ros2, options.command)
+    return Ros2Transport(spec, ros2, options.command, controller)
 
 
-def _unitree(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str]) -> Transport:
+def _unitree(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None) -> Transport:
     from bridge.transports.unitree import UnitreeOptions, UnitreeTransport
 
     unitree = UnitreeOptions(

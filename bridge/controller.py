@@ -6,6 +6,7 @@ simulation and on a robot; the loop around it adds time, the transport adds the 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -105,6 +106,24 @@ class Controller:
         self._fire(Event.ARM, "golden run reproduced, model warm")
         return worst
 
+    @property
+    def armed(self) -> bool:
+        """Whether the policy has reproduced its golden run."""
+        return self._transitions is TRANSITIONS
+
+    def set_limits(self, limits: SafetyLimits) -> None:
+        """Take other thresholds, between two ticks; not while the robot is driven.
+
+        Raises:
+            ValueError: in `stand` or `policy`.
+        """
+        if self.mode in ACTIVE:
+            raise ValueError(f"thresholds do not change in {self.mode}")
+        self.limits = limits
+        self.limiter = Limiter(self.joints, limits, self.spec.control_dt)
+        self._damping = damping(limits.damping_factor * self.joints.kd)
+        self.on_event({"event": "limits", "t_ns": self._snapshot.now_ns, "values": dataclasses.asdict(limits)})
+
     def auto_start(self) -> None:
         """Stand and then start the policy, once, each as soon as nothing speaks against it; call after `arm`. Any stop cancels the rest."""
         self._plan = [Event.STAND, Event.START]
@@ -172,9 +191,12 @@ class Controller:
         self._react(self.problems)
         return self.limiter(self._damping, None)
 
-    def stop(self) -> JointCommand:
-        """Leave `stand` and `policy`, and return the damping command; for the loop's way out."""
-        self._fire(Event.STOP, "the loop ends")
+    def stop(self, cause: str = "the loop ends") -> JointCommand:
+        """Leave `stand` and `policy`, cancel an automatic start, and return the damping command; for whoever acts between the ticks."""
+        if self._plan or self.mode in ACTIVE:
+            self.on_event({"event": "halt", "t_ns": self._snapshot.now_ns, "text": cause})
+        self._plan.clear()
+        self._fire(Event.STOP, cause)
         return self.limiter(self._damping, self._snapshot.inputs.reading)
 
     def _command(self, snapshot: Snapshot) -> JointCommand:

@@ -30,13 +30,14 @@ from bridge.options import DeployError, check_gate, check_options, configure, on
 from bridge.priority import lock_memory, pin, raise_priority
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.transports.base import Transport
+from bridge.transports.ros2_options import Ros2OptionError
 from policies.file import PolicyFile, PolicyFileError
 from policies.spec import PolicySpec
 
 LOGS = Path("runs/logs")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one comes when the operator's terminal is lost
 
-USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError)
+USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError)
 """What the person at the keyboard can put right: one line, exit code 2."""
 
 
@@ -60,7 +61,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     events = Events(options.events)
     controller = Controller(policy, SafetyLimits.of(policy.spec, parse_limits(options.limit)), shadow=options.dry_run, on_event=events)
     print(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}", flush=True)
-    print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
+    if not options.managed:  # then `configure` does it
+        print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
     if options.auto_start:
         controller.auto_start()
     if options.transport != "sim":
@@ -69,7 +71,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         print(lock_memory(), flush=True)
     with contextlib.ExitStack() as stack:
         stack.callback(events.close)
-        wire = transport or make_transport(policy.spec, options, ros_args or [])
+        wire = transport or make_transport(policy.spec, options, ros_args or [], controller)
         recorder = events.recorder = make_recorder(controller, options)
         if recorder is not None:
             stack.callback(finish, recorder)
@@ -79,6 +81,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         stack.callback(attended.close)
         events.screen = attended.says if attended.has_screen else None
         loop = attended.loop = ControlLoop(controller, attended, recorder)
+        wire.on_shutdown = loop.stop
         for number in SIGNALS:
             stack.callback(signal.signal, number, signal.signal(number, lambda number, frame: loop.stop()))
         stack.callback(tell_timing, loop, events)

@@ -186,4 +186,5 @@ def _metadata(controller: Controller, transport: str, auto_start: bool) -> dict[
         "limits": json.dumps(dataclasses.asdict(controller.limits)),
         "shadow": json.dumps(controller.shadow),
         "auto_start": json.dumps(auto_start),
+        "armed": json.dumps(controller.armed),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.transports.ros2_options import INTERFACES
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
 
@@ -58,9 +59,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--permute-joints", type=int, metavar="SEED", help="joint order of its wire")
 
     add = parser.add_argument_group("--transport ros2").add_argument
-    add("--command-interface", choices=("impedance", "trajectory", "forward"), default="impedance", help="what the robot listens to")
+    add("--command-interface", choices=INTERFACES, default="impedance", help="what the robot listens to (docs/ros2.md)")
     add("--command-topic", help="where commands go (default: the interface's own topic)")
-    add("--joint-order", nargs="+", metavar="JOINT", help="the controller's joint order, for --command-interface forward")
+    add("--joint-order", nargs="+", metavar="JOINT", help="the controller's joint order, for the forward interfaces")
+    add("--joint-names", nargs="+", default=[], metavar="POLICY=WIRE", help="joints that the robot calls otherwise than the policy file")
+    add("--joint-prefix", metavar="[OLD=]NEW", help="put NEW before every joint's name, or in place of OLD: panda_=fr3_")
+    add("--managed", action="store_true", help="wait for a ROS 2 lifecycle manager to configure and activate the node")
     add("--extra-joints", nargs="+", default=[], metavar="JOINT", help="joints on the wire that are not the policy's, e.g. a gripper")
     add("--base-frame", default="base", help="frame of goal positions (default base)")
     add("--discovery", choices=("LOCALHOST", "SUBNET"), help="ROS 2 discovery range (default LOCALHOST, or what the environment says)")
@@ -119,6 +123,8 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
     if options.cpu is not None and options.cpu not in os.sched_getaffinity(0):
         raise DeployError(f"--cpu {options.cpu}: this process may use the cores {sorted(os.sched_getaffinity(0))}")
+    if options.managed and (options.transport != "ros2" or options.auto_start):
+        raise DeployError("--managed needs --transport ros2 and no --auto-start: an operator moves the robot, no lifecycle manager")
     if options.duration is not None and not options.duration > 0:
         raise DeployError(f"--duration must be above zero, not {options.duration:g}")
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bridge.controller import Controller
 from bridge.log_reader import Log
 from bridge.log_writer import LogError
-from bridge.safety import Event, SafetyLimits
+from bridge.safety import Event, Mode, SafetyLimits
 from bridge.ticks import INFERRED, MODES, SENT, get_inputs
 from policies.file import PolicyFile
 
@@ -85,13 +85,13 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
     policy = policy or log.policy
     _check(policy, log)
     controller = Controller(policy, SafetyLimits(**json.loads(log.metadata["limits"])), shadow=json.loads(log.metadata["shadow"]))
-    controller.arm()
+    if json.loads(log.metadata["armed"]):
+        controller.arm()
     if json.loads(log.metadata["auto_start"]):
         controller.auto_start()
     said: dict[int, list[dict[str, Any]]] = {}
     for event in log.events:
-        if event["event"] in ("request", "wire_fault", "exception"):
-            said.setdefault(int(event["tick"]), []).append(event)
+        said.setdefault(int(event["tick"]), []).append(event)
     shape = (len(log.ticks), policy.spec.action_dim)
     logged, replayed = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     command, states = np.zeros(len(log.ticks)), []
@@ -109,7 +109,19 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
     return Replay(time_s, inferred, logged, replayed, command, states)
 
 
+def _between(controller: Controller, said: list[dict[str, Any]]) -> None:
+    """Do what others did to the controller before the tick: a lifecycle manager, a parameter."""
+    for event in said:
+        if event["event"] == "transition" and event["from"] == Mode.ZERO_TORQUE and event["to"] == Mode.DAMPING and not controller.armed:
+            controller.arm()
+        elif event["event"] == "halt":
+            controller.stop(event["text"])
+        elif event["event"] == "limits":
+            controller.set_limits(SafetyLimits(**event["values"]))
+
+
 def _tick(controller: Controller, row: Any, said: list[dict[str, Any]]) -> Any:
+    _between(controller, said)
     failed = [event for event in said if event["event"] == "exception"]
     if failed:
         return controller.fail(LoggedError(failed[0]["text"]))

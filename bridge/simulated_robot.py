@@ -24,6 +24,7 @@ from bridge.isolation import isolate
 from bridge.joints import JointError, JointMap
 from bridge.physics_robot import WATCHDOG_S, PhysicsRobot, physics_dt
 from bridge.priority import raise_priority
+from bridge.transports.ros2_options import INTERFACES
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
 
@@ -33,7 +34,9 @@ MAX_CATCH_UP_STEPS = 25
 class SimulatedRobotNode:
     """The robot's ROS face."""
 
-    def __init__(self, robot: PhysicsRobot, spec: PolicySpec, interface: str, topic: str | None, ros_args: list[str]) -> None:
+    def __init__(
+        self, robot: PhysicsRobot, spec: PolicySpec, interface: str, topic: str | None, ros_args: list[str], clock: bool = False
+    ) -> None:
         """Open the node for a robot; `topic` None for the interface's default."""
         import rclpy
         from geometry_msgs.msg import PoseStamped, TwistStamped
@@ -44,8 +47,9 @@ class SimulatedRobotNode:
         from sensor_msgs.msg import Imu, JointState
         from std_msgs.msg import String
 
-        from bridge.transports.ros2 import COMMAND_TOPICS
+        from bridge.transports.ros2_clock import ClockPublisher
         from bridge.transports.ros2_messages import MESSAGE_TYPES, CommandDecoder
+        from bridge.transports.ros2_options import COMMAND_TOPICS
 
         self.robot, self._frame = robot, spec.robot.imu_frame or ""
         self._context = Context()
@@ -65,7 +69,8 @@ class SimulatedRobotNode:
         self._node.create_subscription(MESSAGE_TYPES[interface], topic or COMMAND_TOPICS[interface], self._on_command, reliable)
         if robot.gantry is not None:  # who holds a real robot sees when it is about to walk
             self._node.create_subscription(String, "policy/state", lambda message: robot.gantry.follow(message.data), reliable)
-        self._epoch_ns = time.time_ns()
+        self._clock = ClockPublisher(self._node) if clock else None
+        self._epoch_ns = 0 if clock else time.time_ns()  # with a clock of its own, its time is the simulation's
         self._published = 0
 
     def _on_command(self, message: Any) -> None:
@@ -79,6 +84,8 @@ class SimulatedRobotNode:
         from bridge.transports.ros2_messages import encode_sensors
 
         sample = self.robot.sample()
+        if self._clock is not None:
+            self._clock.publish(sample.stamp_ns)
         joints, imu = encode_sensors(sample, self.robot.names, self._epoch_ns + sample.stamp_ns, self._frame)
         self._joints.publish(joints)
         if imu is not None:
@@ -150,7 +157,8 @@ def parser() -> argparse.ArgumentParser:
     gantry = "hold the robot until the policy node reports that its policy runs (default: bipeds)"
     result.add_argument("--gantry", action=argparse.BooleanOptionalAction, help=gantry)
     result.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
-    result.add_argument("--command-interface", choices=("impedance", "trajectory", "forward"), default="impedance")
+    result.add_argument("--command-interface", choices=INTERFACES, default="impedance")
+    result.add_argument("--clock", action="store_true", help="publish /clock, for nodes that run with use_sim_time")
     result.add_argument("--command-topic", help="default: the interface's own")
     return result
 
@@ -169,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"simulated_robot: {error}", file=sys.stderr)
         return 2
     priority = raise_priority()
-    node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args)
+    node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args, options.clock)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}, joints {', '.join(robot.names)}", flush=True)
     try:
         pace(node, round(dt * 1e9 / options.realtime_factor), options.duration)

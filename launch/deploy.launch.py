@@ -1,6 +1,8 @@
 """Start the policy node for a robot whose driver runs already: `ros2 launch robolearn deploy.launch.py policy:=walk.onnx`.
 
-Nothing moves before somebody calls the services `/policy/stand` and `/policy/start`.
+Nothing moves before somebody calls the services `/policy/stand` and `/policy/start`. With `managed:=true` a lifecycle manager, or a person
+with `ros2 lifecycle set /policy configure` and `activate`, comes before them. Do not let a launch event activate it: one that is bound to
+the state `inactive` activates it again right after somebody stopped it.
 """
 
 import os
@@ -12,9 +14,11 @@ from launch.substitutions import LaunchConfiguration
 from launch import LaunchDescription
 
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
-INTERFACES = ["impedance", "trajectory", "forward"]
+INTERFACES = ["impedance", "trajectory", "forward", "forward_velocity", "forward_effort"]
 TOPICS = ("joint_states", "imu", "cmd_vel", "goal")
-OPTIONS = ("command_interface", "command_topic", "joint_order", "extra_joints", "base_frame", "dry_run", "ungated")
+LISTS = ("joint_order", "joint_names", "extra_joints")
+FLAGS = ("dry_run", "ungated", "managed")
+OPTIONS = ("command_interface", "command_topic", "joint_prefix", "base_frame", *LISTS, *FLAGS, "use_sim_time", "policy_sha256")
 
 
 def start(context):
@@ -24,17 +28,18 @@ def start(context):
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
     command = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", "--command-interface", value["command_interface"]]
-    if value["command_topic"]:
-        command += ["--command-topic", value["command_topic"]]
-    for option in ("joint_order", "extra_joints"):
+    for option in ("command_topic", "joint_prefix", "base_frame"):
+        if value[option]:
+            command += [f"--{option.replace('_', '-')}", value[option]]
+    for option in LISTS:
         if value[option]:
             command += [f"--{option.replace('_', '-')}", *value[option].split(",")]
-    command += ["--base-frame", value["base_frame"]]
-    for flag in ("dry_run", "ungated"):
-        if value[flag] == "true":
-            command.append(f"--{flag.replace('_', '-')}")
-    remaps = [part for topic in TOPICS for part in ("-r", f"{topic}:={value[topic]}")]
-    return [ExecuteProcess(cmd=[*command, "--ros-args", *remaps], name="policy", output="screen")]
+    command += [f"--{flag.replace('_', '-')}" for flag in FLAGS if value[flag] == "true"]
+    ros = [part for topic in TOPICS for part in ("-r", f"{topic}:={value[topic]}")]
+    ros += ["-p", f"use_sim_time:={value['use_sim_time']}"]
+    if value["policy_sha256"]:
+        ros += ["-p", f"policy_sha256:='{value['policy_sha256']}'"]
+    return [ExecuteProcess(cmd=[*command, "--ros-args", *ros], name="policy", output="screen")]
 
 
 def generate_launch_description():
@@ -45,10 +50,15 @@ def generate_launch_description():
             DeclareLaunchArgument("policy", description="path of the policy file"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
             DeclareLaunchArgument("command_topic", default_value="", description="where commands go; empty for the interface's own topic"),
-            DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward"),
+            DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward*"),
+            DeclareLaunchArgument("joint_names", default_value="", description="policy=wire pairs, comma-separated, where names differ"),
+            DeclareLaunchArgument("joint_prefix", default_value="", description="[old=]new prefix of every joint, e.g. panda_=fr3_"),
             DeclareLaunchArgument("extra_joints", default_value="", description="joints to ignore on the wire, comma-separated"),
             DeclareLaunchArgument("dry_run", default_value="false", choices=true_or_false, description="send nothing to the robot"),
             DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
+            DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
+            DeclareLaunchArgument("use_sim_time", default_value="false", choices=true_or_false, description="follow /clock"),
+            DeclareLaunchArgument("policy_sha256", default_value="", description="start only if the policy file is this one"),
             DeclareLaunchArgument("base_frame", default_value="base", description="frame of goal positions"),
             DeclareLaunchArgument("joint_states", default_value="joint_states", description="topic of the joint encoders"),
             DeclareLaunchArgument("imu", default_value="imu", description="topic of the IMU"),

@@ -11,7 +11,8 @@ from launch import LaunchDescription
 
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
 INTERFACES = ["impedance", "trajectory"]
-OPTIONS = ("robot", "mjcf", "command_interface", "auto_start", "ungated")
+FLAGS = ("auto_start", "ungated", "managed")
+OPTIONS = ("robot", "mjcf", "command_interface", "clock", *FLAGS)
 
 
 def bundled_mjcf(robot: str) -> Path:
@@ -42,7 +43,10 @@ def start(context):
     shared = ["--command-interface", value["command_interface"]]
     robot = [PYTHON, "-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
     node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
-    node += [f"--{flag.replace('_', '-')}" for flag in ("auto_start", "ungated") if value[flag] == "true"]
+    node += [f"--{flag.replace('_', '-')}" for flag in FLAGS if value[flag] == "true"]
+    if value["clock"] == "true":
+        robot.append("--clock")
+        node += ["--ros-args", "-p", "use_sim_time:=true"]
     return [
         ExecuteProcess(cmd=robot, name="simulated_robot", output="screen"),
         ExecuteProcess(cmd=node, name="policy", output="screen", on_exit=Shutdown(reason="the policy node has ended")),
@@ -59,6 +63,8 @@ def generate_launch_description():
             DeclareLaunchArgument("mjcf", default_value="", description="model to simulate instead of the bundled one"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
             DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk at once"),
+            DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
+            DeclareLaunchArgument("clock", default_value="false", choices=true_or_false, description="run both in simulated time, /clock"),
             DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"

@@ -21,7 +21,7 @@ from bridge.loop import ControlLoop
 from bridge.physics_robot import PhysicsRobot, physics_dt
 from bridge.reading import Inputs
 from bridge.replay import replay
-from bridge.safety import Event, Mode
+from bridge.safety import Event, Mode, SafetyLimits
 from bridge.ticks import INFERRED, MODES, Ring
 from bridge.transports.sim import SimTransport
 from policies.file import PolicyFile
@@ -281,3 +281,29 @@ def test_the_command_line(log: Log, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["replay", str(log.path.parent), "--policy", "go1-velocity-flat"]) == 0
     assert "calf_joint" in capsys.readouterr().out
     assert main(["replay", str(tmp_path / "nothing")]) != 0
+
+
+def test_what_is_done_between_the_ticks_replays_too(tmp_path: Path) -> None:
+    """As a lifecycle manager and parameters do it: armed late, halted, thresholds changed."""
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    controller = Controller(policy)
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test")
+    controller.on_event = recorder.event
+    for tick in range(12):
+        if tick == 2:
+            controller.arm()
+        if tick == 6:
+            controller.stop("deactivated")
+        if tick == 8:
+            controller.set_limits(SafetyLimits.of(policy.spec, {"sensor_timeout_s": 0.001}))
+        now = (tick + 1) * 20_000_000
+        inputs = Inputs(good_reading(policy.spec, now), np.zeros(3), now, (Event.STAND,) if tick in (4, 9) else ())
+        if tick == 11 and inputs.reading is not None:
+            inputs.reading.received_ns -= 2_000_000
+        recorder.tick(now, inputs, controller, controller.tick(now, inputs), 0, 0, 0)
+    recorder.close()
+    log = read_log(tmp_path / "run.mcap")
+    modes = [str(MODES[mode]) for mode in log.ticks["mode"]]
+    assert modes == ["zero_torque"] * 2 + ["damping"] * 2 + ["stand"] * 2 + ["damping"] * 3 + ["stand"] * 2 + ["damping"]
+    result = replay(log)
+    assert result.same(0.0), result.states

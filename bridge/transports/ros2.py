@@ -1,8 +1,8 @@
-"""The ROS 2 transport: standard messages over rclpy, one thread, one executor that spins between the ticks.
+"""The ROS 2 transport: a lifecycle node with standard messages over rclpy, one thread, one executor that spins between the ticks.
 
-Sensors are subscribed best effort, commands published reliable, both depth 1. The watchdog is the bridge's own (`stale_sensor`), on the
-steady clock: asking DDS for a deadline that a driver does not offer would mean no data at all. rclpy's signal handlers stay off, because
-they would invalidate the context before the last damping command is out.
+The watchdog is the bridge's own (`stale_sensor`), on the steady clock: asking DDS for a deadline that a driver does not offer would mean
+no data at all. rclpy's signal handlers stay off, because they would invalidate the context before the last damping command is out. A
+multi-threaded executor loses messages that are spun one by one, and a thread that spins at exit aborts the process, so there is none.
 
 The command publisher is made with the first command that drives the robot (or with a fault). Until then the robot is left alone,
 so a node that is only started, or runs dry, disturbs nobody; and whoever publishes commands already is a rival who keeps it from
@@ -14,154 +14,196 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bridge.command import JointCommand
+from bridge.controller import Controller
 from bridge.isolation import isolate
-from bridge.joints import FloatArray
 from bridge.reading import Inputs, Reading
-from bridge.safety import Event, Mode
+from bridge.safety import Event, Mode, SafetyLimits
+from bridge.transports.ros2_clock import SimulatedClock
+from bridge.transports.ros2_options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.spec import PolicySpec
+
+__all__ = ["COMMAND_TOPICS", "Ros2OptionError", "Ros2Options", "Ros2Transport"]
 
 STATE_PERIOD_NS, DIAGNOSTICS_PERIOD_NS = 100_000_000, 500_000_000
 DISCOVERY_NS = 3_000_000_000  # the graph is not complete before; seen to take up to 2.7 s
 SERVICES = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ros2Options:
-    """How a policy node looks on the graph.
-
-    Attributes:
-        interface: command interface, one of `ros2_messages.INTERFACES`.
-        command_topic: where commands go; None for the interface's default in `COMMAND_TOPICS`.
-        joint_order: the controller's joint order, for the `forward` interface.
-        extra_joints: joints on the wire that are not the policy's, for example a gripper.
-        base_frame: frame of goal positions; others are refused.
-        ros_args: arguments after `--ros-args` (remappings, namespace, node name).
-    """
-
-    interface: str = "impedance"
-    command_topic: str | None = None
-    joint_order: tuple[str, ...] | None = None
-    extra_joints: tuple[str, ...] = ()
-    base_frame: str = "base"
-    ros_args: tuple[str, ...] = ()
-
-
-COMMAND_TOPICS = {
-    "impedance": "impedance_command",
-    "trajectory": "joint_trajectory_controller/joint_trajectory",
-    "forward": "forward_position_controller/commands",
-}
+DRIVING = (Event.STAND, Event.START)
+LONGEST_WAIT_S = 0.01  # in simulated time, where no message says that the steady clock has to take over
 
 
 class Ros2Transport:
-    """Implements `bridge.transports.base.Transport`."""
+    """Implements `bridge.transports.base.Transport`.
 
-    def __init__(self, spec: PolicySpec, options: Ros2Options | None = None, fixed_command: Sequence[float] | None = None) -> None:
+    Attributes:
+        on_reading: called with every complete reading that arrives, also those between the ticks; None for nobody.
+        on_shutdown: called when a lifecycle manager shuts the node down; to end the program.
+    """
+
+    def __init__(
+        self,
+        spec: PolicySpec,
+        options: Ros2Options | None = None,
+        fixed_command: Sequence[float] | None = None,
+        controller: Controller | None = None,
+    ) -> None:
         """Prepare; nothing is connected before `open`.
 
         Args:
             spec: the contract.
             options: names, interface and joints.
             fixed_command: operator's command (C,) that never ages; None to listen on the topic.
+            controller: what decides; needed for thresholds as parameters, for damping at once when deactivated, and for a managed node,
+                whose `configure` arms it. None for none of these.
 
         Raises:
-            JointError: the forward interface's joint order is missing or wrong.
+            JointError: joint names or a joint order that are missing or wrong.
+            Ros2OptionError: a managed node without a controller.
         """
         isolate()
-        from bridge.transports.ros2_messages import CommandEncoder, JointStateDecoder
+        from bridge.transports.ros2_diagnostics import LimitCounter
+        from bridge.transports.ros2_messages import CommandEncoder
 
-        self._spec, self._options = spec, options or Ros2Options()
-        self._encode = CommandEncoder(spec, self._options.interface, self._options.joint_order)
-        self._decode = JointStateDecoder(spec.robot.joint_names, self._options.extra_joints)
+        self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
+        if self._options.managed and controller is None:
+            raise Ros2OptionError("a managed node needs the controller that it arms when it is configured")
+        self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
+        CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
-        self._joints: tuple[FloatArray, FloatArray, FloatArray, int, int] | None = None
-        self._imu: tuple[FloatArray, FloatArray, int, int] | None = None
-        self._command: tuple[FloatArray, int] | None = None
+        self._limited = LimitCounter(spec.robot.joint_names)
+        self.on_reading: Callable[[Reading], None] | None = None
+        self.on_shutdown: Callable[[], None] = lambda: None
+        self._context: Any = None
+        self._node: Any = None
+        self._executor: Any = None
+        self._inbox: Any = None
+        self._outbox: Any = None
+        self._sim: SimulatedClock | None = None
         self._requests: list[Event] = []
-        self._fault: str | None = None
-        self._publisher: Any = None
         self._rivals: int | None = None
+        self._configured = False
         self._shown, self._state_ns, self._diagnostics_ns = "", 0, 0
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        """Create context, node and endpoints."""
+        """Create context, node, services and parameters; unless it is managed, configure and activate it.
+
+        Raises:
+            Ros2OptionError: parameters that contradict the policy file or the options.
+            GoldenMismatchError: the file does not give the actions that it recorded.
+        """
+        try:
+            self._open(refusal)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, refusal: Callable[[Event], str | None]) -> None:
         import rclpy
-        from diagnostic_msgs.msg import DiagnosticArray
-        from geometry_msgs.msg import PointStamped, Twist
         from rclpy.context import Context
         from rclpy.executors import SingleThreadedExecutor
-        from rclpy.qos import QoSProfile, ReliabilityPolicy
         from rclpy.signals import SignalHandlerOptions
-        from sensor_msgs.msg import Imu, JointState
-        from std_msgs.msg import String
-        from std_srvs.srv import Trigger
 
-        from bridge.transports.ros2_messages import MESSAGE_TYPES
+        from bridge.transports.ros2_lifecycle import Hooks, PolicyNode
+        from bridge.transports.ros2_outbox import Outbox
+        from bridge.transports.ros2_qos import QosWatch
 
-        self._refusal, self._opened_ns = refusal, self.now_ns()
+        self._refusal, self._opened_ns = refusal, time.monotonic_ns()
         self._context = Context()
         rclpy.init(args=list(self._options.ros_args), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node: Any = rclpy.create_node("policy", context=self._context, start_parameter_services=False)
-        self._executor: Any = SingleThreadedExecutor(context=self._context)
+        hooks = Hooks(configure=self._configure, halt=self._halt, release=self._release, finish=lambda: self.on_shutdown())
+        self._node = PolicyNode(self._context, hooks)
+        self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        subscribe = self._node.create_subscription
-        subscribe(JointState, "joint_states", self._guarded(self._on_joints), newest)
-        if self._spec.robot.floating_base:
-            subscribe(Imu, "imu", self._guarded(self._on_imu), newest)
-        if self._fixed is None and self._spec.command.name == "velocity":
-            subscribe(Twist, "cmd_vel", self._guarded(self._on_twist), newest)
-        elif self._fixed is None:
-            subscribe(PointStamped, "goal", self._guarded(self._on_goal), newest)
-        interface = self._options.interface
-        topic = self._options.command_topic or COMMAND_TOPICS[interface]
-        self._topic: str = self._node.resolve_topic_name(topic)
-        self._create_publisher = lambda: self._node.create_publisher(MESSAGE_TYPES[interface], topic, reliable)
-        self._state: Any = self._node.create_publisher(String, "~/state", reliable)
-        self._diagnostics: Any = self._node.create_publisher(DiagnosticArray, "/diagnostics", reliable)
+        self._watch = QosWatch(self._node)
+        self._outbox = Outbox(self._node, self._watch, self._spec, self._options, self._names)
+        self._declare_parameters()
+        if self._node.get_parameter("use_sim_time").value:
+            self._sim = SimulatedClock(self._options.clock_timeout_s, self._opened_ns)
+        self._serve()
+        if self._options.interface in WARNINGS:
+            self._watch.warn(f"{self._options.interface}: {WARNINGS[self._options.interface]}")
+        if not self._options.managed:
+            self._node.trigger_configure()
+            if self._node.failure is not None:
+                raise self._node.failure
+            self._node.trigger_activate()
+
+    def _declare_parameters(self) -> None:
+        from bridge.transports.ros2_parameters import Parameters, fixed_parameters
+
+        controller = self._controller
+        fixed = fixed_parameters(self._spec, self._options, self._names, None if controller is None else controller.policy)
+
+        def take(limits: SafetyLimits) -> None:
+            assert controller is not None  # without one no threshold is declared
+            controller.set_limits(limits)
+
+        mode = (lambda: Mode.ZERO_TORQUE) if controller is None else lambda: controller.mode
+        self._parameters = Parameters(self._node, fixed, None if controller is None else controller.limits, mode, take)
+
+    def _serve(self) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray
+        from std_msgs.msg import Bool, String
+        from std_srvs.srv import Trigger
+
+        from bridge.transports.ros2_qos import DIAGNOSTICS, SENSOR, STATE, STOP
+
+        self._state: Any = self._watch.publisher(String, "~/state", STATE)
+        self._diagnostics: Any = self._watch.publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
         for event in SERVICES:
             self._node.create_service(Trigger, f"~/{event}", self._service(event))
+        for profile in (STOP, SENSOR):  # one takes reliable publishers without loss, the other best-effort ones at all
+            self._node.create_subscription(Bool, "estop", self._on_estop, profile)
 
-    def _guarded(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Turn a bad message into a fault that the `joint_set` guard reports."""
+    def _configure(self) -> None:
+        """Verify the file, unless that was done just before, and subscribe."""
+        from bridge.transports.ros2_inbox import Inbox
 
-        def call(message: Any) -> None:
-            try:
-                callback(message)
-            except Exception as error:
-                self._fault = f"{type(error).__name__}: {error}"
+        if self._controller is not None and (self._configured or self._controller.mode is Mode.ZERO_TORQUE):
+            self._controller.arm()
+        self._configured = True
+        commanded = self._fixed is None
+        self._inbox = Inbox(
+            self._watch, self._spec, self._options, self._names, self.now_ns, commanded=commanded, on_sensors=self._on_sensors
+        )
 
-        return call
-
-    def _on_joints(self, message: Any) -> None:
-        from bridge.transports.ros2_messages import stamp_ns
-
-        self._joints = (*self._decode(message), stamp_ns(message.header.stamp), self.now_ns())
-
-    def _on_imu(self, message: Any) -> None:
-        from bridge.transports.ros2_messages import decode_imu, stamp_ns
-
-        self._imu = (*decode_imu(message), stamp_ns(message.header.stamp), self.now_ns())
-
-    def _on_twist(self, message: Any) -> None:
-        self._command = np.array([message.linear.x, message.linear.y, message.angular.z]), self.now_ns()
-
-    def _on_goal(self, message: Any) -> None:
-        if message.header.frame_id not in ("", self._options.base_frame):
-            self._node.get_logger().warning(f"goal in frame {message.header.frame_id!r} refused; give it in {self._options.base_frame!r}")
+    def _halt(self) -> None:
+        """Damp now: nothing that was asked for before counts any more, and the command is on the wire before the caller hears of it."""
+        self._requests = [*(event for event in self._requests if event not in DRIVING), Event.STOP]
+        if self._controller is None:
             return
-        self._command = np.array([message.point.x, message.point.y, message.point.z]), self.now_ns()
+        command = self._controller.stop("the node was deactivated")
+        try:
+            if self._outbox.opened:
+                self.write(command)
+        except Exception as error:  # the next tick writes damping too
+            self._watch.warn(f"damping command not sent: {type(error).__name__}: {error}")
+
+    def _release(self) -> None:
+        if self._inbox is not None:
+            self._inbox.close()
+        self._inbox = None
+        self._outbox.close()
+
+    def _on_estop(self, message: Any) -> None:
+        if message.data:  # latched: false releases nothing, only `reset` does
+            self._requests.append(Event.ESTOP)
+
+    def _refuse(self, event: Event) -> str | None:
+        if event in DRIVING and not self._node.active:
+            return f"the node is {self._lifecycle()}: a lifecycle manager has to activate it first"
+        return self._refusal(event)
+
+    def _lifecycle(self) -> str:
+        return "active" if self._node.active else "unconfigured" if self._inbox is None else "inactive"
 
     def _service(self, event: Event) -> Callable[[Any, Any], Any]:
         def answer(request: Any, response: Any) -> Any:
-            reason = self._refusal(event)
+            reason = self._refuse(event)
             response.success, response.message = reason is None, reason or "accepted"
             if reason is None:
                 self._requests.append(event)
@@ -170,49 +212,57 @@ class Ros2Transport:
         return answer
 
     def now_ns(self) -> int:
-        """Steady clock [ns], common to all processes of this computer."""
-        return time.monotonic_ns()
+        """Steady clock [ns], common to all processes of this computer; with `use_sim_time`, simulated time as `SimulatedClock` has it."""
+        steady_ns = time.monotonic_ns()
+        if self._sim is None:
+            return steady_ns
+        if self._node is not None:  # still asked for after `close`, to stamp the last event
+            self._sim.update(self._node.get_clock().now().nanoseconds, steady_ns)
+        return self._sim.now_ns(steady_ns)
 
     def wait_until(self, deadline_ns: int) -> None:
         """Receive messages until the deadline."""
         while (left_ns := deadline_ns - self.now_ns()) > 0:
-            self._executor.spin_once(timeout_sec=left_ns * 1e-9)
+            left_s = left_ns * 1e-9
+            self._executor.spin_once(timeout_sec=left_s if self._sim is None else min(left_s, LONGEST_WAIT_S))
 
     def read(self) -> Inputs:
         """The newest inputs."""
         requests, self._requests = tuple(self._requests), []
-        fault, self._fault = self._fault, None
-        command = self._command if self._fixed is None else (self._fixed, self.now_ns())
+        fault = None if self._inbox is None else self._inbox.take_fault()
+        if not self._node.active and Event.STOP not in requests:
+            fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
+        if self._inbox is None:
+            return Inputs(None, None, 0, requests, fault, self._rivals)
+        command = self._inbox.command if self._fixed is None else (self._fixed, self.now_ns())
         value, command_ns = command or (None, 0)
         return Inputs(self._reading(), value, command_ns, requests, fault, self._rivals)
 
     def _reading(self) -> Reading | None:
-        if self._joints is None or (self._spec.robot.floating_base and self._imu is None):
-            return None
-        position, velocity, effort, stamp, received = self._joints
-        if self._imu is None:
-            return Reading(position, velocity, effort, None, None, (stamp,), received)
-        quat, gyro, imu_stamp, imu_received = self._imu
-        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), min(received, imu_received))
+        return self._inbox.reading(self._sim.alive_ns() if self._sim is not None and self._clock_dead() else None)
+
+    def _clock_dead(self) -> bool:
+        return self._sim is not None and self._sim.dead(time.monotonic_ns())
 
     def write(self, command: JointCommand) -> None:
         """Publish a command, from the first one on that drives the robot or follows a fault."""
-        if self._publisher is None:
-            if not command.drives and self._shown != Mode.FAULT:
-                return
-            self._publisher = self._create_publisher()
-        message = self._encode(command, None if self._joints is None else self._joints[0])
-        if message is not None:
-            self._publisher.publish(message)
+        if self._controller is not None:
+            self._limited.add(self._controller.limiter.acted)
+        if self._inbox is not None:
+            self._outbox.write(command, self._inbox.motion, self._shown == Mode.FAULT)
+
+    def _on_sensors(self, complete: bool) -> None:
+        self._outbox.resend(self._inbox.motion)
+        if complete and self.on_reading is not None and (reading := self._reading()) is not None:
+            self.on_reading(reading)
 
     def report(self, status: Mapping[str, Any]) -> None:
         """Publish the state at 10 Hz and on change, diagnostics at 2 Hz."""
         from std_msgs.msg import String
 
-        now, mode = self.now_ns(), str(status["mode"])
-        if self._publisher is None or now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
-            known = now - self._opened_ns >= DISCOVERY_NS
-            self._rivals = max(0, self._node.count_publishers(self._topic) - (self._publisher is not None)) if known else None
+        now, mode = time.monotonic_ns(), str(status["mode"])
+        if not self._outbox.opened or now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
+            self._rivals = self._outbox.rivals() if now - self._opened_ns >= DISCOVERY_NS else None
         if mode != self._shown or now - self._state_ns >= STATE_PERIOD_NS:
             self._shown, self._state_ns = mode, now
             self._state.publish(String(data=mode))
@@ -221,24 +271,29 @@ class Ros2Transport:
             self._diagnostics.publish(self._diagnosis(status))
 
     def _diagnosis(self, status: Mapping[str, Any]) -> Any:
-        from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+        from bridge.transports.ros2_diagnostics import diagnosis
 
-        level = DiagnosticStatus.ERROR if status["mode"] == Mode.FAULT else DiagnosticStatus.WARN
-        level = level if status["problems"] or status["mode"] == Mode.FAULT else DiagnosticStatus.OK
-        values = {key: str(status[key]) for key in ("ticks", "missed", "overruns")}
-        values |= {f"problem {index}": text for index, text in enumerate(status["problems"])}
-        name = f"{self._node.get_fully_qualified_name()}: {self._spec.task}"
-        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-        array = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=str(status["mode"]), values=pairs)])
+        array = diagnosis(
+            self._node.get_fully_qualified_name(),
+            self._spec.task,
+            status,
+            lifecycle=self._lifecycle(),
+            filters={} if self._inbox is None else self._inbox.filters,
+            qos=self._watch.said,
+            clock="/clock stands still: the steady clock has taken over" if self._clock_dead() else None,
+            limits=self._limited,
+        )
         array.header.stamp = self._node.get_clock().now().to_msg()
         return array
 
     def close(self) -> None:
-        """Let the last commands arrive, then take everything down in order."""
-        from rclpy.duration import Duration
-
-        if self._publisher is not None:
-            self._publisher.wait_for_all_acked(Duration(seconds=0.2))
-        self._executor.shutdown()
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        """Let the last commands arrive, then take everything down in order; safe to call twice."""
+        if self._outbox is not None:
+            self._outbox.close()
+        if self._executor is not None:
+            self._executor.shutdown()
+        if self._node is not None:
+            self._node.destroy_node()
+        if self._context is not None:
+            self._context.try_shutdown()
+        self._inbox = self._outbox = self._executor = self._node = self._context = None

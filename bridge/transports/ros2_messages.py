@@ -1,13 +1,16 @@
 """Standard ROS 2 messages to and from the bridge's arrays; both the policy node and the simulated robot use them.
 
 Message fields are not checked by default, so every number goes through `float()`. The quaternion changes order here: xyzw on the wire,
-wxyz inside. Three command interfaces, all of standard messages:
+wxyz inside. Five command interfaces, all of standard messages:
 
 - `impedance` (Float64MultiArray, self-describing): the layout's first label holds the joint names, the second the five columns;
 - `trajectory` (JointTrajectory, one point): positions by name, for a joint_trajectory_controller;
-- `forward` (Float64MultiArray): positions in the controller's own joint order, for a forward_command_controller.
+- `forward` (Float64MultiArray): positions in the controller's own joint order, for a forward_command_controller;
+- `forward_velocity`: likewise velocities: those at which the impedance law's spring and damper balance, kp / kd (q* - q) + dq*;
+- `forward_effort`: likewise torques: the impedance law, kp (q* - q) + kd (dq* - dq) + effort, with the newest q and dq.
 
-The last two are position interfaces. A position robot cannot be damped, so there damping means: hold the pose measured when damping began.
+`trajectory` and `forward` are position interfaces. A position robot cannot be damped, so there damping means: hold the pose measured when
+damping began. On `forward_velocity` it means zero velocity, on `forward_effort` -kd dq; with a broken measurement both send zeros.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -26,11 +29,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from bridge.command import JointCommand
 from bridge.joints import FloatArray, JointError, JointMap
 from bridge.physics_robot import Sample
+from bridge.transports.ros2_options import INTERFACES, UNNAMED
 from policies.spec import PolicySpec
 
-INTERFACES = ("impedance", "trajectory", "forward")
 COLUMNS = "position,velocity,effort,kp,kd"
-MESSAGE_TYPES: dict[str, Any] = {"impedance": Float64MultiArray, "trajectory": JointTrajectory, "forward": Float64MultiArray}
+MESSAGE_TYPES: dict[str, Any] = {name: JointTrajectory if name == "trajectory" else Float64MultiArray for name in INTERFACES}
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -94,24 +97,32 @@ class JointStateDecoder:
 class CommandEncoder:
     """Joint commands to messages of one interface."""
 
-    def __init__(self, spec: PolicySpec, interface: str, joint_order: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, spec: PolicySpec, interface: str, joint_order: Sequence[str] | None = None, names: Sequence[str] | None = None
+    ) -> None:
         """Choose the interface.
 
         Args:
             spec: the contract.
             interface: one of `INTERFACES`.
-            joint_order: the controller's joint order, for `forward`.
+            joint_order: the controller's joint order in the wire's names, for the interfaces in `UNNAMED`.
+            names: the policy's joints as the wire calls them, (J,) in policy order; None for the policy's names.
 
         Raises:
-            JointError: the order is missing or is not that of the policy's joints.
+            JointError: the order is missing or is not that of the policy's joints, or a joint has no damping to divide by.
         """
         robot = spec.robot
-        if interface == "forward" and joint_order is None:
-            raise JointError("the forward interface carries no joint names: give the controller's joint order (--joint-order)")
+        if interface in UNNAMED and joint_order is None:
+            raise JointError(f"the {interface} interface carries no joint names: give the controller's joint order (--joint-order)")
+        if interface == "forward_velocity" and min(robot.kd) <= 0:
+            raise JointError("the forward_velocity interface needs kd > 0 on every joint of the policy file")
         self.interface = interface
-        self._map = JointMap(robot.joint_names, joint_order or robot.joint_names)
+        names = names or robot.joint_names
+        self._map = JointMap(names, joint_order or names)
         self._lower, self._upper = np.array(robot.position_lower), np.array(robot.position_upper)
+        self._velocity, self._effort = np.array(robot.velocity_limit), np.array(robot.effort_limit)
         self._dt_ns = round(spec.control_dt * 1e9)
+        self._driven = False
         self._last: FloatArray | None = None
         self._hold: FloatArray | None = None
         self._layout = [
@@ -119,34 +130,54 @@ class CommandEncoder:
             MultiArrayDimension(label=COLUMNS, size=5, stride=5),
         ]
 
-    def __call__(self, command: JointCommand, measured: FloatArray | None) -> Any:
-        """The message to publish, or None for silence.
+    def __call__(self, command: JointCommand, measured: FloatArray | None, velocity: FloatArray | None = None) -> Any:
+        """The message to publish, or None for silence: a position, velocity or torque robot that was never driven is left alone.
 
         Args:
             command: joints in policy order.
             measured: newest positions [rad] (J,) in policy order; None before the first reading.
+            velocity: newest velocities [rad/s] (J,) likewise; only `forward_effort` needs them.
         """
         if self.interface == "impedance":
             fields = (command.position, command.velocity, command.effort, command.kp, command.kd)
             message = Float64MultiArray(data=_floats(np.stack([self._map.to_wire(field) for field in fields], axis=1)))
             message.layout.dim = self._layout
             return message
-        target = self._position(command, measured)
-        if target is None:
+        self._driven = self._driven or command.drives
+        if not self._driven:
             return None
-        positions = _floats(self._map.to_wire(target))
+        if self.interface in ("forward_velocity", "forward_effort"):
+            return Float64MultiArray(data=_floats(self._map.to_wire(self._law(command, measured, velocity))))
+        positions = _floats(self._map.to_wire(self._position(command, measured)))
         if self.interface == "forward":
             return Float64MultiArray(data=positions)
         point = JointTrajectoryPoint(positions=positions, time_from_start=Duration(nanosec=self._dt_ns))
         return JointTrajectory(joint_names=list(self._map.wire_names), points=[point])
 
-    def _position(self, command: JointCommand, measured: FloatArray | None) -> FloatArray | None:
+    def _law(self, command: JointCommand, measured: FloatArray | None, velocity: FloatArray | None) -> FloatArray:
+        """Velocities or torques that do what the command says, inside the robot's limits, (J,); zeros where the measurement is broken."""
+        speeds = self.interface == "forward_velocity"
+        limit = self._velocity if speeds else self._effort
+        if measured is None or not np.isfinite(measured).all():
+            return np.zeros_like(limit)
+        error = command.position - measured
+        if speeds:
+            if not command.drives:
+                return np.zeros_like(limit)
+            return np.clip(command.kp / np.maximum(command.kd, 1e-9) * error + command.velocity, -limit, limit)
+        if velocity is None or not np.isfinite(velocity).all():
+            return np.zeros_like(limit)
+        return np.clip(command.kp * error + command.kd * (command.velocity - velocity) + command.effort, -limit, limit)
+
+    def _position(self, command: JointCommand, measured: FloatArray | None) -> FloatArray:
         if command.drives:
             self._last, self._hold = command.position, None
-        elif self._last is not None and self._hold is None:
+            return command.position
+        assert self._last is not None  # driven before
+        if self._hold is None:
             usable = measured is not None and bool(np.isfinite(measured).all())
             self._hold = np.clip(measured, self._lower, self._upper) if usable and measured is not None else self._last
-        return self._last if self._hold is None else self._hold
+        return self._hold
 
 
 class CommandDecoder:
@@ -158,7 +189,7 @@ class CommandDecoder:
         Args:
             names: its joints, in its own order.
             interface: one of `INTERFACES`.
-            kp, kd: gains of its own position controller, for the position interfaces, (J,) in its own order.
+            kp, kd: gains of its own controller, for the position and velocity interfaces, (J,) in its own order.
         """
         self._names, self._interface, self._kp, self._kd = tuple(names), interface, kp, kd
         self._map: JointMap | None = None
@@ -182,10 +213,16 @@ class CommandDecoder:
             table = np.asarray(message.data, np.float64).reshape(len(self._names), 5)
             command = JointCommand(*(joints.from_wire(column, "command") for column in table.T))
         else:
-            names = self._names if self._interface == "forward" else tuple(message.joint_names)
-            values = message.data if self._interface == "forward" else message.points[0].positions
+            named = self._interface == "trajectory"
+            names = tuple(message.joint_names) if named else self._names
+            values = self._from(names).from_wire(message.points[0].positions if named else message.data, "command")
             zero = np.zeros(len(self._names))
-            command = JointCommand(self._from(names).from_wire(values, "command"), zero, zero, self._kp, self._kd)
+            if self._interface == "forward_effort":
+                command = JointCommand(zero, zero, values, zero, zero)
+            elif self._interface == "forward_velocity":
+                command = JointCommand(zero, values, zero, zero, self._kd)
+            else:
+                command = JointCommand(values, zero, zero, self._kp, self._kd)
         if not all(np.isfinite(v).all() for v in (command.position, command.velocity, command.effort, command.kp, command.kd)):
             raise JointError("a command is not finite")
         return command

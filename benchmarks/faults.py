@@ -1,0 +1,299 @@
+"""A thousand faults on a walking and on a standing Go1: how many go unnoticed, and how long each takes to end in damping.
+
+Physics, guards, limits and loop are those of `robolearn deploy --transport sim`. The robot stands up and walks once; each fault then begins
+from a snapshot of that, at a random moment. Faults above a threshold must end in damping, those below must change nothing. Time counts on
+the simulated clock, from the first bad input (for silence: from the threshold's end) to the first damping command on the wire.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.common import Entry, Options, entry, say
+from bridge.controller import Controller
+from bridge.faults import Fault, FaultKind, FaultyTransport
+from bridge.loop import ControlLoop
+from bridge.physics_robot import PhysicsRobot
+from bridge.safety import ACTIVE, Event, Mode, SafetyLimits
+from bridge.transports.sim import SimTransport
+from policies.file import PolicyFile
+from policies.spec import PolicySpec
+
+ROOT = Path(__file__).resolve().parent.parent
+POLICY, MJCF = ROOT / "policies" / "zoo" / "go1-velocity.onnx", ROOT / "envs" / "robots" / "go1" / "go1.xml"
+LIMIT_MS = 100.0
+K = FaultKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One injection.
+
+    Attributes:
+        fault: what goes wrong.
+        mode: what the robot does meanwhile.
+        trips: whether it is above the threshold.
+        threshold_s: how long the fault has to last before a guard may speak [s].
+        moment: which snapshot it begins from.
+    """
+
+    fault: Fault
+    mode: Mode
+    trips: bool
+    threshold_s: float
+    moment: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a case.
+
+    Attributes:
+        guard: what tripped; empty if nothing did.
+        time_ms: from the first bad input beyond the threshold to the first damping command [ms]; infinite if none came.
+        total_ms: the same from the fault's first effect.
+        held: whether no command drove the robot after that.
+    """
+
+    case: Case
+    guard: str
+    time_ms: float
+    total_ms: float
+    held: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether it is as it must be."""
+        return (self.held and self.time_ms <= LIMIT_MS) if self.case.trips else not self.guard
+
+
+class Stage:
+    """A Go1 with snapshots of it standing and walking.
+
+    Attributes:
+        spec, limits: of its policy.
+        moments: snapshots to begin from, by mode.
+    """
+
+    def __init__(self, policy: Path = POLICY, moments: int = 50, command: tuple[float, ...] = (0.6, 0.0, 0.3)) -> None:
+        """Stand up, walk, and take `moments` snapshots of each, one a control step."""
+        self._policy = PolicyFile(policy)
+        self.spec: PolicySpec = self._policy.spec
+        self.limits = SafetyLimits.of(self.spec)
+        self._robot = PhysicsRobot(self.spec.robot, MJCF, 0.002)
+        self._wire = SimTransport(self._robot, self.spec.robot.joint_names, np.array(command))
+        self.events: list[Any] = []
+        self.controller = Controller(self._policy, self.limits, on_event=lambda event: self.events.append(event))
+        self.controller.arm()
+        self.period_ns = round(self.spec.control_dt * 1e9)
+        loop = ControlLoop(self.controller, self._wire)
+        self.moments: dict[Mode, list[Callable[[], None]]] = {mode: [] for mode in ACTIVE}
+        for mode, event, settle_s in ((Mode.STAND, Event.STAND, self.limits.stand_s), (Mode.POLICY, Event.START, 1.0)):
+            self._tick(loop)
+            self._wire.requests.append(event)
+            for _ in range(round((settle_s + 0.1) / self.spec.control_dt)):
+                self._tick(loop)
+            for _ in range(moments):
+                self._tick(loop)
+                self.moments[mode].append(self._snapshot())
+            assert self.controller.mode is mode, self.events
+
+    def _tick(self, loop: ControlLoop) -> None:
+        deadline_ns = self._wire.now_ns() + self.period_ns
+        self._wire.wait_until(deadline_ns)
+        loop.tick(deadline_ns)
+
+    def _snapshot(self) -> Callable[[], None]:
+        """What puts everything back as it is now."""
+        robot, kind = self._robot, mujoco.mjtState.mjSTATE_INTEGRATION
+        model, data = robot.model, robot.data
+        state = np.zeros(mujoco.mj_stateSize(model, kind))
+        mujoco.mj_getState(model, data, state, kind)
+        arrays = [(array, array.copy()) for array in (model.actuator_gainprm, model.actuator_biasprm, data.actuator_force)]
+        plain = {name: value for name, value in vars(robot).items() if isinstance(value, float | int)}
+        wire = {"_now_ns": self._wire.now_ns()}
+        controller, watch = dict(vars(self.controller)), copy.copy(self.controller._watch)
+        limiter = dict(vars(self.controller.limiter))
+        memory = {name: value.copy() for name, value in self._policy.state.items()}
+
+        def restore() -> None:
+            mujoco.mj_setState(model, data, state, kind)
+            for array, value in arrays:
+                array[:] = value
+            vars(robot).update(plain)
+            vars(self._wire).update(wire)
+            vars(self.controller).update(controller, _watch=copy.copy(watch), _plan=[], policy=self._policy)
+            vars(self.controller.limiter).update(limiter)
+            self._policy.reset()
+            for name, value in memory.items():
+                self._policy.state[name][:] = value
+            self._wire.requests.clear()
+            self.events.clear()
+
+        return restore
+
+    def run(self, case: Case, seed: int) -> Outcome:
+        """Inject."""
+        self.moments[case.mode][case.moment % len(self.moments[case.mode])]()
+        wire = FaultyTransport(self._wire, self.spec, seed=seed)
+        wire.read()  # what arrived last before the fault
+        injection = wire.add(case.fault)
+        self.controller.policy = wire.policy(self._policy)
+        loop = ControlLoop(self.controller, wire)
+        deadline_ns = wire.now_ns() + self.period_ns
+        patience_s = case.threshold_s + 0.4 if case.trips else case.fault.duration_s + 0.3
+        end_ns = injection.begin_ns + round(patience_s * 1e9)
+        damped_ns, held, after = None, True, 0
+        while deadline_ns <= end_ns and after < 4:
+            loop._wait(deadline_ns)
+            deadline_ns = loop.tick(deadline_ns)
+            alone = case.fault.kind is K.WRITE_ERROR and self._robot.damped  # where nothing gets through, the robot's watchdog has to act
+            if damped_ns is None and (alone or (wire.sent is not None and not wire.sent[1])):
+                damped_ns = wire.sent[0] if wire.sent is not None and not alone else wire.now_ns()
+            elif damped_ns is not None and wire.sent is not None:
+                after, held = after + 1, held and self._robot.damped
+        cause = next((event["cause"] for event in self.events if event["event"] == "transition"), "")
+        if damped_ns is None or injection.onset_ns is None:
+            return Outcome(case=case, guard=cause.partition(":")[0], time_ms=math.inf, total_ms=math.inf, held=False)
+        total_ms = (damped_ns - injection.onset_ns) * 1e-6
+        time_ms = max(0.0, total_ms - case.threshold_s * 1e3)
+        held = held and self.controller.mode not in ACTIVE
+        return Outcome(case=case, guard=cause.partition(":")[0], time_ms=time_ms, total_ms=total_ms, held=held)
+
+
+def harmful(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: FaultKind, mode: Mode) -> Case:
+    """A random fault of a kind above its threshold; those of duration last at least a control step, so that a tick sees them."""
+    dt, joint, sign = spec.control_dt, rng.randrange(spec.robot.num_joints), rng.choice((-1.0, 1.0))
+    some = rng.uniform
+    size, duration, threshold, field = 0.0, some(dt, 0.2), 0.0, "position"
+    if kind is K.LOSS:
+        size, duration, threshold = 1.0, some(0.13, 0.5), limits.sensor_timeout_s
+    elif kind is K.DELAY:
+        size, duration, threshold = some(0.11, 0.5), 1.0, limits.sensor_timeout_s
+    elif kind is K.FROZEN_STAMP:
+        duration, threshold = some(0.13, 0.5), limits.frozen_s
+    elif kind is K.REORDER:
+        size, duration = 0.002 * rng.randrange(11, 25), 1.0
+    elif kind is K.BACKWARD_STAMP:
+        size = 10 ** some(math.log10(1.1 * dt), 1.0)
+    elif kind is K.NOT_FINITE:
+        field = rng.choice(("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b"))
+        size = rng.choice((math.inf, -math.inf) if field == "effort" else (math.nan, math.inf, -math.inf))
+    elif kind is K.POSITION:
+        size = sign * (limits.position_excess + 10 ** some(-2, 1))
+    elif kind in (K.VELOCITY, K.EFFORT):
+        most = spec.robot.velocity_limit if kind is K.VELOCITY else spec.robot.effort_limit
+        factor = limits.velocity_factor if kind is K.VELOCITY else limits.effort_factor
+        size = sign * factor * most[joint] * 10 ** some(0.005, 2)
+    elif kind is K.TILT:
+        size = some(1.01 * limits.max_tilt, 3.1)
+    elif kind is K.OPERATOR_LOST:
+        duration, threshold = 3.0, limits.heartbeat_timeout_s
+    elif kind is K.LATE_TICK:
+        size = threshold = 0.002 * rng.randrange(math.ceil(limits.max_lateness_s / 0.002) + 1, 200)
+    elif kind is K.SLOW_TICK:
+        size, duration = some(dt + 0.004, 0.06), 1.0
+        threshold = (limits.max_overruns + 1) * size
+    elif kind in (K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE):
+        size = rng.choice((math.nan, math.inf, -math.inf))
+    elif kind is K.ACTION_JUMP:
+        size = sign * 10 ** some(2, 6)
+    elif kind in (K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.RIVAL, K.JOINT_NAMES):
+        duration = rng.choice((0.0, duration))
+    return _case(rng, kind, mode, True, threshold, size=size, duration_s=duration, index=joint, field=field)
+
+
+def harmless(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: FaultKind, mode: Mode) -> Case:
+    """A random fault of a kind below its threshold, or one that does not matter in this mode."""
+    dt, joint, sign = spec.control_dt, rng.randrange(spec.robot.num_joints), rng.choice((-1.0, 1.0))
+    some = rng.uniform
+    size, duration, field = 0.0, 0.0, "position"
+    if kind is K.LOSS:
+        size, duration = rng.choice(((1.0, 0.0), (1.0, some(0.0, limits.sensor_timeout_s - 0.006)), (some(0.05, 0.3), 1.0)))
+    elif kind is K.DELAY:
+        size, duration = some(0.002, limits.sensor_timeout_s - 0.012), 0.5
+    elif kind is K.FROZEN_STAMP:
+        duration = some(0.0, limits.frozen_s - 0.012)
+    elif kind is K.REORDER:  # where nothing else arrives for the rest of a step, a longer one does bring stamps back
+        size, duration = 0.002 * rng.randrange(1, 4), some(0.0, 0.5)
+    elif kind in (K.DUPLICATE, K.BACKWARD_STAMP):
+        size, duration = 0.002 * rng.randrange(1, round(dt / 0.002)), some(0.0, 0.5)
+    elif kind is K.NOT_FINITE:
+        field, size, duration = "effort", math.nan, 0.5
+    elif kind is K.POSITION:
+        size, duration = sign * some(0.0, 0.9) * limits.position_excess, dt
+    elif kind in (K.VELOCITY, K.EFFORT):
+        most = spec.robot.velocity_limit if kind is K.VELOCITY else spec.robot.effort_limit
+        factor = limits.velocity_factor if kind is K.VELOCITY else limits.effort_factor
+        size, duration = sign * some(0.5, 0.95) * factor * most[joint], dt
+    elif kind is K.TILT:
+        size, duration = some(0.0, 0.9) * limits.max_tilt, dt
+    elif kind is K.OPERATOR_LOST:
+        duration = some(0.0, 0.95) * limits.heartbeat_timeout_s
+    elif kind is K.OPERATOR_NOT_FINITE:
+        mode, size, duration = Mode.STAND, math.nan, 0.5
+    elif kind in (K.LATE_TICK, K.SLOW_TICK):
+        size = some(0.0, 0.9) * limits.max_lateness_s
+    return _case(rng, kind, mode, False, 0.0, size=size, duration_s=duration, index=joint, field=field)
+
+
+def _case(rng: random.Random, kind: FaultKind, mode: Mode, trips: bool, threshold_s: float, **values: Any) -> Case:
+    fault = Fault(kind=kind, at_s=rng.uniform(0.0, 0.04), **values)
+    return Case(fault=fault, mode=mode, trips=trips, threshold_s=threshold_s, moment=rng.randrange(1 << 16))
+
+
+POLICY_ONLY = frozenset({K.OPERATOR_LOST, K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE, K.ACTION_JUMP})
+ALWAYS_BAD = frozenset({K.JOINT_NAMES, K.RIVAL, K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.ACTION_NOT_FINITE, K.ACTION_JUMP})
+UNGUARDED = frozenset({K.LAG})
+"""A delay that grows slowly: messages keep coming and stamps advance, so no guard sees it."""
+
+
+def campaign(stage: Stage, count: int, seed: int, leave_out: frozenset[FaultKind] = UNGUARDED) -> list[Outcome]:
+    """`count` faults above and a quarter as many below their thresholds, all kinds in turn."""
+    rng = random.Random(seed)
+    above = [kind for kind in FaultKind if kind not in leave_out | {K.DUPLICATE}]
+    below = [kind for kind in FaultKind if kind not in leave_out | ALWAYS_BAD]
+    outcomes: list[Outcome] = []
+    for index in tqdm(range(count + count // 4), unit="fault", mininterval=1.0, disable=None):
+        trips, kinds = index < count, above if index < count else below
+        kind = kinds[index % len(kinds)]
+        mode = Mode.POLICY if kind in POLICY_ONLY and trips else rng.choice((Mode.STAND, Mode.POLICY))
+        case = (harmful if trips else harmless)(rng, stage.spec, stage.limits, kind, mode)
+        outcomes.append(stage.run(case, rng.randrange(1 << 30)))
+    return outcomes
+
+
+def run(options: Options) -> list[Entry]:
+    """The campaign."""
+    count, begin = (60 if options.quick else 1000), time.perf_counter()
+    stage = Stage(moments=4 if options.quick else 50)
+    outcomes = campaign(stage, count, seed=0)
+    bad = [outcome for outcome in outcomes if not outcome.good]
+    for outcome in bad:
+        say(f"faults: {'missed' if outcome.case.trips else 'false trip'}: {outcome}")
+    above = [outcome for outcome in outcomes if outcome.case.trips]
+    missed = sum(outcome.case.trips for outcome in bad)
+    entries = [
+        entry(f"faults: {len(above)} injected, missed", missed, "faults"),
+        entry(f"faults: {len(outcomes) - len(above)} below a threshold, false trips", len(bad) - missed, "faults"),
+        entry("faults: a campaign", time.perf_counter() - begin, "s"),
+    ]
+    limit = f"the {LIMIT_MS:.0f} ms allowed"
+    for guard in sorted({outcome.guard for outcome in above if outcome.good}):
+        times = [outcome.time_ms for outcome in above if outcome.good and outcome.guard == guard]
+        for what, value in (("p99", float(np.percentile(times, 99))), ("max", max(times))):
+            entries.append(entry(f"faults: {guard} ({len(times)}), damped after, {what}", value, "ms", limit, value / LIMIT_MS))
+    total = max((outcome.total_ms for outcome in above if outcome.good), default=0.0)
+    entries.append(entry("faults: longest from a fault's first effect, its threshold included", total, "ms"))
+    return entries

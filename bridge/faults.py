@@ -1,0 +1,407 @@
+"""Faults on purpose: a wrapper around any transport that loses, damages, delays and misorders what passes through it.
+
+The loop, the guards and the limits stay the ones that run on the robot, so what is seen here is what would happen there. Messages are
+taken from the wire one by one between the ticks, at the robot's rate, so that a fault may hit one message of ten and arrive at any
+moment. All that is random comes from one seed.
+
+    wire --read at message_period_s--> lose | damage | delay --newest that arrived--> controller --command--> wire
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.command import JointCommand
+from bridge.joints import FloatArray, JointError, JointMap
+from bridge.reading import Inputs, Reading
+from bridge.safety import Event
+from bridge.transports.base import Transport
+from policies.file import PolicyFile
+from policies.spec import PolicySpec
+
+
+class FaultKind(StrEnum):
+    """What can go wrong; the unit of `Fault.size` in brackets.
+
+    Attributes:
+        LOSS: each message is lost with a probability [1]; 1 is silence
+        DUPLICATE: each message arrives a second time, later [s]
+        REORDER: every other message, at random, is overtaken: it arrives later [s]
+        DELAY: each message arrives later [s]
+        LAG: the delay grows [s/s] and stays, as in a queue that fills
+        FROZEN_STAMP: messages keep coming with the last good stamp
+        BACKWARD_STAMP: stamps are old [s]
+        NOT_FINITE: an entry of `field` becomes `size`: NaN or an infinity
+        JOINT_NAMES: the robot sends another joint's name in place of one
+        POSITION: a joint is measured beyond its upper (lower, if negative) range [rad]
+        VELOCITY: a joint's measured speed [rad/s]
+        EFFORT: a joint's measured torque [N m]
+        TILT: the base's measured tilt [rad]
+        OPERATOR_LOST: no operator command any more
+        OPERATOR_NOT_FINITE: an entry of the operator's command becomes `size`
+        RIVAL: somebody else publishes commands
+        LATE_TICK: the process is stalled before a tick [s]
+        SLOW_TICK: a tick takes longer [s]
+        READ_ERROR: reading raises
+        WRITE_ERROR: writing raises, and nothing is sent
+        WAIT_ERROR: waiting raises
+        ACTION_NOT_FINITE: an entry of the policy's action becomes `size`; needs `FaultyTransport.policy`
+        ACTION_JUMP: a size is added to an entry of the policy's action [1]; needs `FaultyTransport.policy`
+    """
+
+    LOSS = "loss"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    DELAY = "delay"
+    LAG = "lag"
+    FROZEN_STAMP = "frozen_stamp"
+    BACKWARD_STAMP = "backward_stamp"
+    NOT_FINITE = "not_finite"
+    JOINT_NAMES = "joint_names"
+    POSITION = "position"
+    VELOCITY = "velocity"
+    EFFORT = "effort"
+    TILT = "tilt"
+    OPERATOR_LOST = "operator_lost"
+    OPERATOR_NOT_FINITE = "operator_not_finite"
+    RIVAL = "rival"
+    LATE_TICK = "late_tick"
+    SLOW_TICK = "slow_tick"
+    READ_ERROR = "read_error"
+    WRITE_ERROR = "write_error"
+    WAIT_ERROR = "wait_error"
+    ACTION_NOT_FINITE = "action_not_finite"
+    ACTION_JUMP = "action_jump"
+
+
+LOOP_KINDS = frozenset(
+    kind for kind in FaultKind if kind.value.endswith(("_tick", "_error")) or kind.value.startswith(("action", "operator"))
+)
+MESSAGE_KINDS = frozenset(FaultKind) - LOOP_KINDS - {FaultKind.RIVAL}
+FIELDS = ("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b")
+
+
+class InjectedError(RuntimeError):
+    """What a transport raises on purpose."""
+
+
+class FaultError(ValueError):
+    """A fault that cannot be described like this."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that goes wrong.
+
+    Attributes:
+        kind: what.
+        at_s: when it begins, from the moment it is added [s].
+        duration_s: how long it lasts [s]; 0 for one message, call or tick.
+        size: how much, in the unit of the kind.
+        index: joint, or entry of `field` or of the action; taken modulo their length.
+        field: which of `FIELDS` is no longer finite.
+    """
+
+    kind: FaultKind
+    at_s: float = 0.0
+    duration_s: float = 0.0
+    size: float = 0.0
+    index: int = 0
+    field: str = "position"
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            FaultError: says what and what is valid.
+        """
+        if not (self.at_s >= 0 and self.duration_s >= 0):
+            raise FaultError(f"a fault's at_s and duration_s must not be negative, they are {self.at_s:g} and {self.duration_s:g}")
+        if self.field not in FIELDS:
+            raise FaultError(f"unknown field {self.field!r} of a fault; known: {', '.join(FIELDS)}")
+
+    @staticmethod
+    def parse(text: str) -> Fault:
+        """Read `KIND@AT_S[,NAME=VALUE...]`, for example `velocity@12.5,size=60,index=3,duration_s=0.1`.
+
+        Raises:
+            FaultError: not of that form.
+        """
+        head, *pairs = text.split(",")
+        kind, _, at_s = head.partition("@")
+        try:
+            values: dict[str, Any] = {"kind": FaultKind(kind), "at_s": float(at_s)}
+            for name, _, value in (pair.partition("=") for pair in pairs):
+                values[name] = value if name == "field" else int(value) if name == "index" else float(value)
+            return Fault(**values)
+        except FaultError:
+            raise
+        except (TypeError, ValueError) as error:
+            form = "KIND@AT_S[,size=X][,duration_s=S][,index=N][,field=NAME]"
+            raise FaultError(f"no fault: {text!r} ({error}); the form is {form}, KIND one of {', '.join(FaultKind)}") from error
+
+
+@dataclass(slots=True)
+class Injection:
+    """A fault on the clock of a transport.
+
+    Attributes:
+        fault: which.
+        begin_ns, end_ns: when it lasts [ns].
+        onset_ns: when it first did something [ns]; None as long as it has not. For lost messages, the arrival of the last good one.
+        done_ns: when it last did something [ns]; None as long as it has not.
+    """
+
+    fault: Fault
+    begin_ns: int
+    end_ns: int
+    onset_ns: int | None = None
+    done_ns: int | None = None
+
+
+class FaultyTransport:
+    """Implements `bridge.transports.base.Transport` around another one.
+
+    Attributes:
+        injections: all faults, in the order they were added.
+        sent: (time [ns], whether it drives) of the newest command that reached the wire; None before the first.
+    """
+
+    def __init__(
+        self, wire: Transport, spec: PolicySpec, faults: Sequence[Fault] = (), *, seed: int = 0, message_period_s: float = 0.002
+    ) -> None:
+        """Wrap a transport.
+
+        Args:
+            wire: the transport that works.
+            spec: the policy's contract, for joint names and ranges.
+            faults: `Fault.at_s` counts from now.
+            seed: of all that is random.
+            message_period_s: how often the wire is asked for a message [s]: the period of the robot's messages.
+
+        Raises:
+            FaultError: a period that is not above zero.
+        """
+        if not message_period_s > 0:
+            raise FaultError(f"message_period_s must be above zero, not {message_period_s:g}")
+        self._wire, self._spec = wire, spec
+        self._random = random.Random(seed)
+        self._period_ns = round(message_period_s * 1e9)
+        self._inputs = Inputs()
+        self._requests: list[Event] = []
+        self._wire_fault: str | None = None
+        self._on_the_way: list[tuple[int, int, Reading]] = []  # (arrival, running number, message)
+        self._sent_messages = 0
+        self._taken: tuple[tuple[int, ...], int] | None = None
+        self._stamps: tuple[int, ...] | None = None
+        self._arrived: Reading | None = None
+        self._seen_stamps: tuple[int, ...] | None = None
+        self._command_ns: int | None = None
+        self._lag_s = 0.0
+        self._kinds: set[FaultKind] = set()
+        self.on_reading: Callable[[Reading], None] | None = None
+        self.injections: list[Injection] = []
+        self.sent: tuple[int, bool] | None = None
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> Injection:
+        """Schedule a fault; its `at_s` counts from now."""
+        begin_ns = self._wire.now_ns() + round(fault.at_s * 1e9)
+        self.injections.append(Injection(fault, begin_ns, begin_ns + round(fault.duration_s * 1e9)))
+        self._kinds.add(fault.kind)
+        return self.injections[-1]
+
+    def policy(self, policy: PolicyFile) -> FaultyPolicy:
+        """The policy with this transport's action faults."""
+        return FaultyPolicy(policy, self)
+
+    def strike(self, *kinds: FaultKind) -> Iterator[Fault]:
+        """The faults of some kinds that act now; each is noted as having acted."""
+        if self._kinds.isdisjoint(kinds):
+            return
+        now_ns = self._wire.now_ns()
+        for injection in self.injections:
+            if injection.fault.kind in kinds and injection.begin_ns <= now_ns and (injection.done_ns is None or now_ns < injection.end_ns):
+                injection.done_ns = now_ns
+                if injection.onset_ns is None and injection.fault.kind is not FaultKind.REORDER:
+                    lost = injection.fault.kind in (FaultKind.LOSS, FaultKind.DELAY) and self._arrived is not None
+                    injection.onset_ns = self._arrived.received_ns if lost and self._arrived is not None else now_ns
+                yield injection.fault
+
+    def _raise(self, kind: FaultKind) -> None:
+        for fault in self.strike(kind):
+            raise InjectedError(f"{fault.kind} on purpose")
+
+    def open(self, refusal: Callable[[Event], str | None]) -> None:
+        """Connect the wire."""
+        self._wire.open(refusal)
+
+    def now_ns(self) -> int:
+        """The wire's clock [ns]."""
+        return self._wire.now_ns()
+
+    def wait_until(self, deadline_ns: int) -> None:
+        """Let messages pass until the deadline, or longer."""
+        self._raise(FaultKind.WAIT_ERROR)
+        self._advance(deadline_ns)
+        for fault in self.strike(FaultKind.LATE_TICK):
+            self._advance(deadline_ns + round(fault.size * 1e9))
+
+    def _advance(self, until_ns: int) -> None:
+        while (before_ns := self._wire.now_ns()) < until_ns:
+            self._wire.wait_until(min(until_ns, before_ns - before_ns % self._period_ns + self._period_ns))
+            if self._wire.now_ns() == before_ns:  # a lock-step wire whose steps are longer than a message's period
+                self._wire.wait_until(until_ns)
+            self._take()
+            if self._wire.now_ns() == before_ns:
+                return
+
+    def _take(self) -> None:
+        """Take a message off the wire, put it on its way, and let those arrive that are due."""
+        self._inputs = inputs = self._wire.read()
+        self._requests += inputs.requests
+        self._wire_fault = inputs.wire_fault or self._wire_fault
+        reading = inputs.reading
+        if reading is not None and self._taken != (key := (reading.stamps_ns, reading.received_ns)):
+            self._taken = key
+            self._send(reading)
+        now_ns = self._wire.now_ns()
+        while self._on_the_way and self._on_the_way[0][0] <= now_ns:
+            arrival_ns, _, reading = self._on_the_way.pop(0)
+            self._arrived = dataclasses.replace(reading, received_ns=arrival_ns)
+            if self.on_reading is not None:
+                self.on_reading(self._arrived)
+
+    def _send(self, reading: Reading) -> None:
+        if not self._kinds.isdisjoint(MESSAGE_KINDS):
+            if any(self._random.random() < fault.size for fault in self.strike(FaultKind.LOSS)):
+                return
+            reading = self._damaged(reading)
+            for fault in self.strike(FaultKind.LAG):
+                self._lag_s += fault.size * self._period_ns * 1e-9
+            delay_s = self._lag_s + sum(fault.size for fault in self.strike(FaultKind.DELAY))
+            delay_s += sum(fault.size for fault in self.strike(FaultKind.REORDER) if self._random.random() < 0.5)
+            for fault in self.strike(FaultKind.DUPLICATE):
+                self._post(reading, delay_s + fault.size)
+            self._post(reading, delay_s)
+        else:
+            self._stamps = reading.stamps_ns
+            self._post(reading, 0.0)
+
+    def _post(self, reading: Reading, delay_s: float) -> None:
+        # Of two that arrive together the late one comes last: the worse order.
+        self._sent_messages += 1
+        number = -self._sent_messages if delay_s else -(1 << 62)
+        self._on_the_way.append((reading.received_ns + round(delay_s * 1e9), number, reading))
+        self._on_the_way.sort(key=lambda entry: entry[:2])
+
+    def _damaged(self, reading: Reading) -> Reading:
+        stamps = before = reading.stamps_ns
+        for _ in self.strike(FaultKind.FROZEN_STAMP):
+            stamps = self._stamps or before
+        self._stamps = stamps
+        for fault in self.strike(FaultKind.BACKWARD_STAMP):
+            stamps = tuple(max(1, stamp - round(fault.size * 1e9)) for stamp in stamps)
+        changed: dict[str, Any] = {"stamps_ns": stamps} if stamps != before else {}
+        robot = self._spec.robot
+        for fault in self.strike(FaultKind.NOT_FINITE):
+            changed[fault.field] = _with(getattr(reading, fault.field), fault.index, fault.size)
+        for fault in self.strike(FaultKind.POSITION):
+            joint = fault.index % robot.num_joints
+            end = robot.position_upper[joint] if fault.size > 0 else robot.position_lower[joint]
+            changed["position"] = _with(reading.position, joint, end + fault.size)
+        for fault in self.strike(FaultKind.VELOCITY):
+            changed["velocity"] = _with(reading.velocity, fault.index, fault.size)
+        for fault in self.strike(FaultKind.EFFORT):
+            changed["effort"] = _with(reading.effort, fault.index, fault.size)
+        for fault in self.strike(FaultKind.TILT):
+            if reading.imu_quat_wxyz is not None:
+                half, way = fault.size / 2, 0.7 * fault.index
+                sine = math.sin(half)
+                changed["imu_quat_wxyz"] = np.array([math.cos(half), sine * math.cos(way), sine * math.sin(way), 0.0])
+        for fault in self.strike(FaultKind.JOINT_NAMES):
+            names = list(robot.joint_names)
+            names[fault.index % len(names)] = names[(fault.index + 1) % len(names)]
+            try:
+                JointMap(robot.joint_names, names)
+            except JointError as error:
+                self._wire_fault = str(error)
+        return dataclasses.replace(reading, **changed) if changed else reading
+
+    def read(self) -> Inputs:
+        """The newest inputs that arrived."""
+        self._raise(FaultKind.READ_ERROR)
+        self._take()
+        wire_fault, self._wire_fault = self._wire_fault, None
+        requests, self._requests = tuple(self._requests), []
+        inputs = dataclasses.replace(self._inputs, reading=self._arrived, requests=requests, wire_fault=wire_fault)
+        self._note_overtaken()
+        lost = any(True for _ in self.strike(FaultKind.OPERATOR_LOST))
+        self._command_ns = (self._command_ns or inputs.command_ns) if lost else None
+        inputs.command_ns = self._command_ns if self._command_ns is not None else inputs.command_ns
+        for fault in self.strike(FaultKind.OPERATOR_NOT_FINITE):
+            inputs.command = _with(inputs.command, fault.index, fault.size)
+        for _ in self.strike(FaultKind.RIVAL):
+            inputs.rivals = (inputs.rivals or 0) + 1
+        return inputs
+
+    def _note_overtaken(self) -> None:
+        """Messages out of order count as a fault from the first one that a tick sees."""
+        seen, self._seen_stamps = self._seen_stamps, None if self._arrived is None else self._arrived.stamps_ns
+        if self._arrived is not None and seen is not None and self._arrived.stamps_ns < seen:
+            for injection in self.injections:
+                if injection.fault.kind is FaultKind.REORDER and injection.onset_ns is None and injection.done_ns is not None:
+                    injection.onset_ns = self._arrived.received_ns
+
+    def write(self, command: JointCommand) -> None:
+        """Send a command, or fail, or take long."""
+        self._raise(FaultKind.WRITE_ERROR)
+        self._wire.write(command)
+        self.sent = (self._wire.now_ns(), command.drives)
+        for fault in self.strike(FaultKind.SLOW_TICK):
+            self._advance(self._wire.now_ns() + round(fault.size * 1e9))
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        """Publish the status."""
+        self._wire.report(status)
+
+    def close(self) -> None:
+        """Disconnect the wire."""
+        self._wire.close()
+
+
+class FaultyPolicy(PolicyFile):
+    """A policy whose action a transport's faults change; it takes over the memory of the one that it is made of."""
+
+    def __init__(self, policy: PolicyFile, transport: FaultyTransport) -> None:
+        """Take over `policy`, which must not run any more."""
+        self.__dict__.update(policy.__dict__)
+        self._transport = transport
+
+    def act(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Advance one control step, as `PolicyFile.act` does."""
+        action = super().act(observation)
+        for fault in self._transport.strike(FaultKind.ACTION_NOT_FINITE):
+            action[fault.index % len(action)] = fault.size
+        for fault in self._transport.strike(FaultKind.ACTION_JUMP):
+            action[fault.index % len(action)] += fault.size
+        return action
+
+
+def _with(values: FloatArray | None, index: int, value: float) -> FloatArray | None:
+    """A copy with one entry changed; None stays None."""
+    if values is None:
+        return None
+    changed = values.copy()
+    changed[index % len(changed)] = value
+    return changed

@@ -1,0 +1,87 @@
+"""The command topic: a publisher that is made late, and a look at who else publishes there."""
+
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rclpy.duration import Duration
+
+from bridge.command import JointCommand
+from bridge.joints import FloatArray
+from bridge.transports.ros2_messages import MESSAGE_TYPES, CommandEncoder
+from bridge.transports.ros2_options import Ros2Options
+from bridge.transports.ros2_qos import COMMAND, QosWatch
+from policies.spec import PolicySpec
+
+Motion = tuple[FloatArray | None, FloatArray | None]
+ACKNOWLEDGE = Duration(nanoseconds=200_000_000)
+
+
+class Outbox:
+    """Commands to the robot.
+
+    Attributes:
+        opened: whether anything was published, so that the robot listens to this node.
+    """
+
+    def __init__(self, node: Any, watch: QosWatch, spec: PolicySpec, options: Ros2Options, names: Sequence[str]) -> None:
+        """Prepare; nothing is published before the first command.
+
+        Args:
+            node: the rclpy node.
+            watch: makes the publisher.
+            spec: the contract.
+            options: interface, topic and joint order.
+            names: the policy's joints as the wire calls them.
+
+        Raises:
+            JointError: the joint order is missing or wrong.
+        """
+        self._node, self._watch, self._options = node, watch, options
+        self._encode = CommandEncoder(spec, options.interface, options.joint_order, names)
+        self._topic: str = node.resolve_topic_name(options.topic)
+        self._publisher: Any = None
+        self._newest: JointCommand | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a publisher."""
+        return self._publisher is not None
+
+    def rivals(self) -> int:
+        """How many others publish commands to this robot."""
+        return max(0, int(self._node.count_publishers(self._topic)) - self.opened)
+
+    def write(self, command: JointCommand, motion: Motion, fault: bool) -> None:
+        """Publish a command, from the first one on that drives the robot or follows a fault.
+
+        Args:
+            command: joints in policy order.
+            motion: newest positions [rad] and velocities [rad/s], (J,).
+            fault: whether the robot is in `fault`.
+        """
+        if self._publisher is None:
+            if not command.drives and not fault:
+                return
+            self._publisher = self._watch.publisher(MESSAGE_TYPES[self._options.interface], self._options.topic, COMMAND)
+        self._newest = command
+        self._send(command, motion)
+
+    def resend(self, motion: Motion) -> None:
+        """Follow a new measurement: on the effort interface the impedance law runs here, at the rate of the sensors."""
+        if self._options.interface == "forward_effort" and self._publisher is not None and self._newest is not None:
+            self._send(self._newest, motion)
+
+    def _send(self, command: JointCommand, motion: Motion) -> None:
+        message = self._encode(command, *motion)
+        if message is not None:
+            self._publisher.publish(message)
+
+    def close(self) -> None:
+        """Let the last commands arrive and take the publisher down; a next command that drives makes another."""
+        if self._publisher is not None:
+            self._publisher.wait_for_all_acked(ACKNOWLEDGE)
+            self._node.destroy_publisher(self._publisher)
+        self._publisher = self._newest = None
