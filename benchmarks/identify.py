@@ -35,20 +35,14 @@ def main() -> None:
         covered += shown.covered.tolist()
         errors += np.abs(shown.errors).tolist()
         left_out += len(shown.fit.estimates) - len(shown.errors)
-        missed = [
-            e.parameter.name for e, h in zip(shown.fit.estimates, shown.hidden, strict=True) if e.identifiable and not e.low <= h <= e.high
-        ]
-        print(
-            f"seed {seed}: worst error {100 * np.abs(shown.errors).max():.2f} %, outside {missed}, {len(shown.fit.estimates) - len(shown.errors)}"
-            f" not identifiable, residual / noise {shown.fit.unexplained:.3f}, {time.monotonic() - begun:.0f} s",
-            flush=True,
-        )
+        estimates, hidden = shown.fit.estimates, shown.hidden
+        missed = [e.parameter.name for e, h in zip(estimates, hidden, strict=True) if e.identifiable and not e.low <= h <= e.high]
+        worst, seconds = 100 * np.abs(shown.errors).max(), time.monotonic() - begun
+        print(f"seed {seed}: worst error {worst:.2f} %, outside {missed}, {seconds:.0f} s", flush=True)
         low, high = wilson(int(sum(covered)), len(covered))
-        print(
-            f"  so far: {int(sum(covered))} of {len(covered)} inside ({100 * np.mean(covered):.1f} %, 95 % interval {100 * low:.0f} to {100 * high:.0f} %),"
-            f" median error {100 * np.median(errors):.2f} %, largest {100 * max(errors):.2f} %, {left_out} not identifiable",
-            flush=True,
-        )
+        inside = f"{int(sum(covered))} of {len(covered)} inside, {100 * low:.0f} to {100 * high:.0f} %"
+        off = f"median error {100 * np.median(errors):.2f} %, largest {100 * max(errors):.2f} %"
+        print(f"  so far: {inside}; {off}; {left_out} not identifiable", flush=True)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,6 @@ import numpy as np
 
 from benchmarks.common import Entry, Options, entry, say
 from bridge.isolation import LOOPBACK_CYCLONE, isolate
-from bridge.loop import ControlLoop
 from bridge.priority import raise_priority
 
 POLICY = Path(__file__).resolve().parent.parent / "policies" / "zoo" / "go1-velocity.onnx"
@@ -49,37 +48,6 @@ PATIENT = (
     "entry_ramp_s=0.001",
 )
 Result = dict[str, list[float]]
-
-
-class PhaseLock:
-    """Moves a time-driven loop's deadlines to just after the sensor messages, so slowly that a late message moves them by little.
-
-    The age of the newest message at the tick, less `margin_ns`, is how much the tick comes too late. An age near a whole sensor period
-    means that the tick came just before a message, so the error is taken modulo the period, in its middle.
-    """
-
-    def __init__(self, sensor_period_ns: int, margin_ns: int = 1_000_000, gain: float = 0.1, most_ns: int = 200_000) -> None:
-        """Lock to messages of a period, leaving a margin for their jitter; correct a share of the error, `most_ns` at most a tick."""
-        self._period, self._margin, self._gain, self._most = sensor_period_ns, margin_ns, gain, most_ns
-
-    def correction_ns(self, age_ns: int) -> int:
-        """What to add to the next deadline [ns]."""
-        half = self._period // 2
-        error = (age_ns - self._margin + half) % self._period - half
-        return max(-self._most, min(self._most, round(-self._gain * error)))
-
-
-class AlignedLoop(ControlLoop):
-    """The control loop with a phase lock."""
-
-    lock: PhaseLock
-
-    def tick(self, deadline_ns: int) -> int:
-        next_ns = super().tick(deadline_ns)
-        inputs = self.controller._snapshot.inputs
-        if inputs.reading is None:
-            return next_ns
-        return next_ns + self.lock.correction_ns(self.controller._snapshot.now_ns - inputs.reading.received_ns)
 
 
 def coded_policy(path: Path, rate_hz: float, light: bool) -> None:
@@ -244,7 +212,7 @@ def measure(case: tuple[int, int, bool], role: str, policy: Path, load: bool, se
     if role == "echo":
         start = [*here, "echo", str(policy)]
     elif aligned:
-        start = [*here, "aligned", str(policy), "--rate", str(sensor_hz), *deploy]
+        start = [sys.executable, "-m", "bridge.deploy", *deploy, "--align-hz", str(sensor_hz)]
     with busy_cores(load), policy.with_suffix(".log").open("w") as output:
         child = subprocess.Popen(start, env=environment, stdout=output, stderr=output)
         try:
@@ -288,22 +256,16 @@ def run(options: Options) -> list[Entry]:
 def main() -> None:
     """A child process of the benchmark."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=("sensor", "echo", "aligned"))
+    parser.add_argument("role", choices=("sensor", "echo"))
     parser.add_argument("policy", type=Path)
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=5.0)
-    options, rest = parser.parse_known_args()
+    options = parser.parse_args()
     isolate()
     if options.role == "sensor":
         print(json.dumps(sensor(options.policy, options.rate, options.seconds)))
-    elif options.role == "echo":
-        echo(options.policy)
     else:
-        import bridge.deploy
-
-        AlignedLoop.lock = PhaseLock(round(1e9 / options.rate))
-        bridge.deploy.ControlLoop = AlignedLoop
-        sys.exit(bridge.deploy.main(rest))
+        echo(options.policy)
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ class Controller:
         self.inferred = False
         self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
+        self._untold: Exception | None = None
         self._watch = StampWatch()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
@@ -171,7 +172,7 @@ class Controller:
         frozen_s, backward = self._watch.update(inputs.reading, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
-        self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns)
+        self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, self._watch.lag_s)
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
         if Event.ESTOP in inputs.requests:
             self._fire(Event.ESTOP, "emergency stop")
@@ -182,12 +183,23 @@ class Controller:
         if self._plan and self.refusal(self._plan[0]) is None:
             self._fire(self._plan.pop(0), "automatic start")
         self.asked = self._command(snapshot)
-        return self.limiter(self.asked, inputs.reading)
+        command = self.limiter(self.asked, inputs.reading)
+        if self._untold is not None:
+            error, self._untold = self._untold, None
+            raise error  # the loop sends damping instead, and tells in the end
+        return command
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        """Hand an event to the listener. What that raises (a full disk, a lost terminal) must not come before the command is out."""
+        try:
+            self.on_event(event)
+        except Exception as error:
+            self._untold = error
 
     def fail(self, error: BaseException) -> JointCommand:
         """Latch the fault of an exception and return the damping command."""
         self.problems = [Problem(EXCEPTION, f"{type(error).__name__}: {error}")]
-        self.on_event({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text})
+        self._tell({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text})
         self._react(self.problems)
         return self.limiter(self._damping, None)
 
@@ -248,11 +260,9 @@ class Controller:
 
     def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
         """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
-        law = self.spec.action
-        step = np.clip(self.action, -law.clip, law.clip)
-        if law.mode == "position_offset":
-            step = step - np.clip(before, -law.clip, law.clip)
-        return np.asarray(step * np.array(law.scale), np.float64)
+        law = self.spec.action  # unclipped: a clip smaller than the joint's range would hide every jump
+        step = self.action - before if law.mode == "position_offset" else self.action
+        return np.asarray(step, np.float64) * np.array(law.scale)
 
     def _sensors(self, reading: Reading, snapshot: Snapshot) -> Sensors:
         command = snapshot.inputs.command
@@ -281,7 +291,7 @@ class Controller:
         if reason is None:
             self._fire(event, "operator")
         else:
-            self.on_event({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
+            self._tell({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
 
     def _fire(self, event: Event, cause: str) -> None:
         before, after = self.mode, self._transitions.get((self.mode, event))
@@ -302,4 +312,4 @@ class Controller:
         if before is not after:
             received_ns = None if reading is None else reading.received_ns
             record = {"event": "transition", "t_ns": self._snapshot.now_ns, "from": str(before), "to": str(after)}
-            self.on_event({**record, "cause": cause, "sensor_ns": received_ns})
+            self._tell({**record, "cause": cause, "sensor_ns": received_ns})

@@ -27,6 +27,7 @@ from bridge.joints import JointError
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
 from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, wants_screen
+from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.transports.base import Transport
@@ -80,7 +81,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             print(pin(options.cpu), flush=True)
         stack.callback(attended.close)
         events.screen = attended.says if attended.has_screen else None
-        loop = attended.loop = ControlLoop(controller, attended, recorder)
+        lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz))
+        loop = attended.loop = ControlLoop(controller, attended, recorder, lock)
         wire.on_shutdown = loop.stop
         for number in SIGNALS:
             stack.callback(signal.signal, number, signal.signal(number, lambda number, frame: loop.stop()))

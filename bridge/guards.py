@@ -42,6 +42,7 @@ class Snapshot:
     command_age_s: float = math.inf
     late_s: float = 0.0
     overruns: int = 0
+    lag_s: float = 0.0
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
 
@@ -74,23 +75,39 @@ class Problem:
     text: str
 
 
+DRIFT = 1e-3  # of two clocks, seconds a second; good ones have 1e-4
+
+
 class StampWatch:
     """Remembers when the robot's stamps last advanced."""
 
     def __init__(self) -> None:
         self._stamps: tuple[int, ...] | None = None
         self._advanced_ns = 0
+        self._least_ns: float | None = None
+        self._updated_ns = 0
+        self.lag_s = 0.0
+
+    def _transit(self, reading: Reading, now_ns: int) -> None:
+        """How much longer than at best the newest message took; the best may grow by DRIFT, as clocks drift apart."""
+        transit_ns = reading.received_ns - min(reading.stamps_ns)
+        grown_ns = DRIFT * (now_ns - self._updated_ns)
+        self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
+        self._updated_ns = now_ns
+        self.lag_s = (transit_ns - self._least_ns) * 1e-9
 
     def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
         """Return (seconds since every stamp last advanced, whether one went back)."""
         if reading is None:
             return 0.0, False
+        self._transit(reading, now_ns)
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
             self._advanced_ns = now_ns
             return 0.0, False
         if any(new < old for new, old in zip(reading.stamps_ns, before, strict=True)):
             self._advanced_ns = now_ns
+            self._least_ns = None  # another clock, or one that was wrong before: nothing is known of it
             return 0.0, True
         if all(new > old for new, old in zip(reading.stamps_ns, before, strict=True)):
             self._advanced_ns = now_ns
@@ -119,6 +136,10 @@ def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | No
     if s.backward:
         return "the robot's time stamp went back"
     return None if s.frozen_s <= limits.frozen_s else f"the robot's time stamp stands still for {s.frozen_s * 1e3:.0f} ms"
+
+
+def _late(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return None if s.lag_s <= limits.sensor_timeout_s else f"sensor messages are {s.lag_s * 1e3:.0f} ms late"
 
 
 def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -212,6 +233,7 @@ INPUT_GUARDS: tuple[Guard, ...] = (
     Guard("joint_set", _joint_set, latched=True),
     Guard("stale_sensor", _stale_sensor),
     Guard("sensor_stamps", _stamps),
+    Guard("late_sensor", _late),
     Guard("finite_sensor", _finite_sensor, latched=True),
     Guard("tilt", _tilt, latched=True),
     Guard("joint_position", _joint_position, latched=True),

@@ -2,6 +2,7 @@
 
 A deadline is the one before plus the period, never "now plus the period", so work and jitter do not add up to drift. A tick that
 comes more than a period late runs once, and the deadlines that it slept through are counted as missed, not made up in a burst.
+A lock to the sensors' phase may move the deadlines, by a fifth of a millisecond a tick.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bridge.command import JointCommand
 from bridge.controller import Controller
+from bridge.phase_lock import PhaseLock
 from bridge.reading import Inputs
 from bridge.timing import Timing
 from bridge.transports.base import Transport
@@ -29,9 +31,11 @@ class ControlLoop:
         timing: statistics of the ticks so far.
     """
 
-    def __init__(self, controller: Controller, transport: Transport, recorder: LogWriter | None = None) -> None:
-        """Join an armed controller, an open transport and, where given, a flight recorder."""
-        self.controller, self.transport, self.recorder = controller, transport, recorder
+    def __init__(
+        self, controller: Controller, transport: Transport, recorder: LogWriter | None = None, lock: PhaseLock | None = None
+    ) -> None:
+        """Join an armed controller, an open transport and, where given, a flight recorder and a lock to the sensors' phase."""
+        self.controller, self.transport, self.recorder, self._lock = controller, transport, recorder, lock
         self.period_ns = round(controller.spec.control_dt * 1e9)
         self.timing = Timing()
         self.failure: BaseException | None = None
@@ -79,8 +83,7 @@ class ControlLoop:
             self.failure = self.failure or error
             command = self.controller.fail(error)
         self._write(command)
-        if self.recorder is not None:
-            self.recorder.tick(now_ns, inputs, self.controller, command, late_ns, overruns, self.transport.now_ns() - now_ns)
+        self._record(now_ns, inputs, command, late_ns, overruns)
         missed = max(0, late_ns // self.period_ns)
         deadline_ns += (1 + missed) * self.period_ns
         end_ns = self.transport.now_ns()
@@ -91,6 +94,8 @@ class ControlLoop:
         self.timing.add(late_ns, end_ns - now_ns, self.controller.inference_ns)
         if self.timing.ticks % 50 == 0 and deadline_ns - end_ns > self.period_ns // 2:
             gc.collect(0)  # in the slack of a tick, where it can delay nothing
+        if self._lock is not None and inputs.reading is not None:
+            deadline_ns += self._lock.correction_ns(now_ns - inputs.reading.received_ns)
         return deadline_ns
 
     def _wait(self, deadline_ns: int) -> None:
@@ -108,6 +113,16 @@ class ControlLoop:
         except Exception as error:
             self.failure = self.failure or error
             self.controller.fail(error)
+
+    def _record(self, now_ns: int, inputs: Inputs, command: JointCommand, late_ns: int, overruns: int) -> None:
+        """Log the tick. A recorder that breaks is let go: the robot needs none."""
+        if self.recorder is None:
+            return
+        try:
+            self.recorder.tick(now_ns, inputs, self.controller, command, late_ns, overruns, self.transport.now_ns() - now_ns)
+        except Exception as error:
+            self.recorder.failure = self.recorder.failure or f"{type(error).__name__}: {error}"
+            self.recorder = None
 
     def status(self) -> dict[str, object]:
         """What diagnostics show: mode, problems and counters."""

@@ -50,6 +50,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("this computer").add_argument
     add("--cpu", type=int, metavar="CORE", help="keep the control loop on this processor core")
+    add(
+        "--align-hz",
+        type=float,
+        metavar="HZ",
+        help="let the ticks fall just after sensor messages that come at this rate",
+    )
     add("--lock-memory", action="store_true", help="keep the process's memory in RAM, so that no tick waits for the disk")
 
     add = parser.add_argument_group("--transport sim").add_argument
@@ -125,6 +131,8 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--cpu {options.cpu}: this process may use the cores {sorted(os.sched_getaffinity(0))}")
     if options.managed and (options.transport != "ros2" or options.auto_start):
         raise DeployError("--managed needs --transport ros2 and no --auto-start: an operator moves the robot, no lifecycle manager")
+    if options.align_hz is not None and not 1 <= options.align_hz <= 1000:
+        raise DeployError(f"--align-hz must lie between 1 and 1000, not {options.align_hz:g}")
     if options.duration is not None and not options.duration > 0:
         raise DeployError(f"--duration must be above zero, not {options.duration:g}")
 

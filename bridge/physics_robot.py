@@ -46,6 +46,7 @@ class PhysicsRobot:
         watchdog_trips: how often the robot has damped itself for want of commands.
         dt: physics step [s].
         gantry: what holds it up; None for nothing.
+        clock_ns: how far its own clock is ahead of the simulated time [ns].
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class PhysicsRobot:
         self.model: Any = scene.compile()
         self.model.opt.timestep = dt
         self.data: Any = mujoco.MjData(self.model)
-        self.dt, self.time_s, self.watchdog_trips = dt, 0.0, 0
+        self.dt, self.time_s, self.watchdog_trips, self.clock_ns = dt, 0.0, 0, 0
         order = np.arange(spec.num_joints) if permute is None else np.random.default_rng(permute).permutation(spec.num_joints)
         self.names = tuple(spec.joint_names[i] for i in order)
         self._to_wire = JointMap(spec.joint_names, self.names)
@@ -150,7 +151,7 @@ class PhysicsRobot:
             effort=data.actuator_force[self._actuator].copy(),
             imu_quat_wxyz=None if base is None else data.qpos[base + 3 : base + 7].copy(),
             imu_angular_velocity_b=None if dof is None else data.qvel[dof + 3 : dof + 6].copy(),
-            stamp_ns=round(self.time_s * 1e9) + 1,
+            stamp_ns=round(self.time_s * 1e9) + 1 + self.clock_ns,
         )
 
     def truth(self) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -32,7 +32,12 @@ MAX_CATCH_UP_STEPS = 25
 
 
 class SimulatedRobotNode:
-    """The robot's ROS face."""
+    """The robot's ROS face.
+
+    Attributes:
+        robot: the robot.
+        simulated_time: whether its clock is that of the simulation, and not the computer's.
+    """
 
     def __init__(
         self, robot: PhysicsRobot, spec: PolicySpec, interface: str, topic: str | None, ros_args: list[str], clock: bool = False
@@ -69,6 +74,7 @@ class SimulatedRobotNode:
         self._node.create_subscription(MESSAGE_TYPES[interface], topic or COMMAND_TOPICS[interface], self._on_command, reliable)
         if robot.gantry is not None:  # who holds a real robot sees when it is about to walk
             self._node.create_subscription(String, "policy/state", lambda message: robot.gantry.follow(message.data), reliable)
+        self.simulated_time = clock
         self._clock = ClockPublisher(self._node) if clock else None
         self._epoch_ns = 0 if clock else time.time_ns()  # with a clock of its own, its time is the simulation's
         self._published = 0
@@ -138,7 +144,10 @@ def pace(node: SimulatedRobotNode, period_ns: int, duration_s: float | None) -> 
             node.robot.step()
             deadline_ns += period_ns
         if time.monotonic_ns() - deadline_ns > MAX_CATCH_UP_STEPS * period_ns:
-            deadline_ns = time.monotonic_ns()  # the computer cannot keep up: fall behind real time, do not spiral
+            lost_ns = time.monotonic_ns() - deadline_ns  # the computer cannot keep up: fall behind real time, do not spiral
+            deadline_ns += lost_ns
+            if not node.simulated_time:
+                node.robot.clock_ns += lost_ns  # the robot's clock goes on all the same, as a real one's
         node.publish()
         if node.robot.watchdog_trips > trips:
             trips = node.robot.watchdog_trips

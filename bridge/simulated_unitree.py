@@ -120,7 +120,10 @@ class SimulatedUnitree:
     Attributes:
         robot: the physics.
         refused: commands that it did not obey.
+        simulated_time: its clock is the computer's.
     """
+
+    simulated_time = False
 
     def __init__(
         self, robot: PhysicsRobot, spec: PolicySpec, domain: int | None = None, tick_ms: int = 0, release_s: float = RELEASE_S

@@ -351,7 +351,6 @@ def test_no_garbage_is_collected_while_a_tick_is_at_work(walking: ControlLoop) -
     assert not any(seen)
 
 
-@pytest.mark.xfail(strict=True, reason="what a listener raises leaves the loop before the damping command is written")
 @pytest.mark.parametrize("event", ["refused", "transition", "exception"])
 def test_a_listener_that_raises_ends_in_damping_on_the_wire(walking: ControlLoop, event: str) -> None:
     """A lost terminal, a full disk: printing or writing an event raises."""

@@ -103,7 +103,8 @@ def test_each_guard_damps_within_the_tick(
 
 
 def test_every_guard_has_a_fault_here() -> None:
-    assert {guard.name for guard in INPUT_GUARDS} == {name for name, *_ in FAULTS}
+    grows = {"late_sensor"}  # a delay that grows takes more than a tick; below
+    assert {guard.name for guard in INPUT_GUARDS} == {name for name, *_ in FAULTS} | grows
     assert {guard.name for guard in ACTION_GUARDS} == {"finite_action", "jumping_action"}
 
 
@@ -119,6 +120,24 @@ def test_frozen_stamps_trip_while_messages_keep_coming(path: Path) -> None:
     ticks = next(tick for tick in range(10) if (driver.tick(frozen), driver.controller.mode)[1] is Mode.DAMPING)
     assert ticks * 20 <= 100
     assert "stands still" in driver.events[-1]["cause"]
+
+
+@pytest.mark.parametrize("late_ms", [50, 70])
+def test_a_growing_delay_trips_while_stamps_advance_and_messages_keep_coming(path: Path, late_ms: int) -> None:
+    driver = Driver(path)
+    driver.reach(Mode.POLICY)
+    for tick in range(1, 51):
+
+        def late(inputs: Inputs, tick: int = tick) -> None:
+            assert inputs.reading is not None
+            inputs.reading.stamps_ns = tuple(stamp - min(5 * tick, late_ms) * MS for stamp in inputs.reading.stamps_ns)
+
+        driver.tick(late)
+        if driver.controller.mode is Mode.DAMPING:
+            assert 60 < 5 * tick <= 70
+            assert "late_sensor" in driver.events[-1]["cause"]
+            break
+    assert (driver.controller.mode is Mode.DAMPING) is (late_ms > 60)
 
 
 @pytest.mark.parametrize(("name", "value"), [("finite_action", math.nan), ("finite_action", -math.inf), ("jumping_action", 9.0)])

@@ -1,0 +1,132 @@
+"""Find a robot's gains, friction, inertia, delay and load from logs of it, and propose a randomization for training.
+
+LOG is a run with the base held (an arm, a legged robot on a gantry) that follows varied commands; --standing LOG is one on its feet that
+squats. --demo ROBOT shows the method on a simulated robot with hidden parameters. docs/identification.md tells how to record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robolearn.identify.fit import FitCfg
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("log", nargs="*", metavar="LOG", help="log of a run with the base held")
+    parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of a run on the feet, for the base's mass")
+    parser.add_argument("--demo", metavar="ROBOT", help="simulate a robot with hidden parameters instead, and compare")
+    parser.add_argument("--robot", metavar="NAME", help="whose log it is (needed with a log)")
+    parser.add_argument(
+        "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,mass (default: what fits)"
+    )
+    parser.add_argument(
+        "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group: one motor)"
+    )
+    parser.add_argument("--use-effort", action="store_true", help="believe the reported torques")
+    parser.add_argument("--simulated", type=float, metavar="DT", help="the robot was simulated with this physics step [s]")
+    parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
+    parser.add_argument("--out", metavar="FILE", help="write the proposed ranges as a preset (.yaml) for robolearn train")
+    parser.add_argument("--preset", metavar="NAME", help="preset that the proposal extends (default: the robot's first)")
+    parser.add_argument("--seed", type=int, default=0, help="of --demo (default: 0)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="length of --demo's excitation (default: 8)")
+    parser.add_argument("--threads", type=int, default=0, help="simulation threads (default: all cores)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Identify. Returns 1 where nothing was identifiable or the model does not explain the log."""
+    from robolearn.commands import write_json
+    from robolearn.identify.report import preset_of, preset_text, remarks, table, to_dict
+    from robolearn.identify.result import UNEXPLAINED
+
+    del overrides
+    _check(args)
+    fit, hidden = _fit(args)
+    if args.json != "-":
+        print(table(fit, hidden))
+        print("\n".join(remarks(fit)))
+    if args.json:
+        true = {} if hidden is None else {"hidden": {e.parameter.name: float(h) for e, h in zip(fit.estimates, hidden, strict=True)}}
+        write_json(args.json, to_dict(fit) | true)
+    if args.out:
+        _write(Path(args.out), preset_text(fit, args.preset or preset_of(fit.robot)))
+        if args.json != "-":
+            print(f"wrote {args.out}: robolearn train {args.out}")
+    return 0 if any(e.identifiable for e in fit.estimates) and not fit.unexplained > UNEXPLAINED else 1
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raises `UsageError` for options that cannot work or do not go together."""
+    from robolearn.errors import UsageError
+
+    logs = bool(args.log or args.standing)
+    if logs == bool(args.demo):
+        raise UsageError("give either logs or --demo ROBOT (see robolearn identify --help)")
+    if logs and not args.robot:
+        raise UsageError("--robot is needed with a log: it says which model the log is compared with (robolearn list)")
+    if args.out and not args.out.endswith((".yaml", ".yml")):
+        raise UsageError(f"--out writes a preset: its name must end in .yaml, not {args.out!r}")
+    if not args.seconds >= 4:
+        raise UsageError(f"--seconds must be at least 4, not {args.seconds:g}")
+    if args.threads < 0:
+        raise UsageError(f"--threads must not be negative, is {args.threads}")
+
+
+def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
+    """The fit, and the hidden values of a demonstration or None."""
+    from tqdm import tqdm
+
+    from envs.robots.registry import get_robot
+    from robolearn.identify.demo import demonstrate
+    from robolearn.identify.fit import identify
+
+    robot = get_robot(args.demo or args.robot)
+    with tqdm(desc="identify", unit="it", dynamic_ncols=True, leave=False, disable=None) as bar:
+
+        def progress(iteration: int, residual: float) -> None:
+            bar.set_postfix_str(f"residual / noise {residual:.2f}")
+            bar.update(iteration - bar.n)
+
+        if args.demo:
+            shown = demonstrate(robot, args.seed, args.seconds, _cfg(args), progress=progress)
+            return shown.fit, shown.hidden
+        return identify(_recordings(args), robot, _cfg(args), progress), None
+
+
+def _cfg(args: argparse.Namespace) -> FitCfg:
+    from robolearn.identify.fit import FitCfg
+    from robolearn.identify.parameters import parse_kinds
+
+    kinds = parse_kinds(args.parameters) if args.parameters else None
+    return FitCfg(kinds=kinds, by=args.by, use_effort=args.use_effort, threads=args.threads)
+
+
+def _recordings(args: argparse.Namespace) -> list[Any]:
+    from robolearn.identify.recording import from_log
+
+    found = []
+    for mount, paths in (("held", args.log), ("standing", args.standing)):
+        for path in paths:
+            recording = dataclasses.replace(from_log(Path(path)), mount=mount)
+            found.append(recording if args.simulated is None else dataclasses.replace(recording, simulated_timestep_s=args.simulated))
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    import os
+
+    from robolearn.errors import UserError
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
