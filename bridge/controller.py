@@ -169,7 +169,7 @@ class Controller:
         Returns:
             The command to send, inside all limits.
         """
-        frozen_s, backward = self._watch.update(inputs.reading, now_ns)
+        frozen_s, backward = self._watch.update(inputs.reading, now_ns, self.mode in ACTIVE)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, self._watch.lag_s)

@@ -31,6 +31,7 @@ class Snapshot:
         command_age_s: age of the operator's command [s]; infinite before the first.
         late_s: how late the tick started [s].
         overruns: ticks in a row that ended after the next deadline.
+        lag_s: how much longer after its stamp than at best the newest sensor message came [s].
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
     """
@@ -76,10 +77,15 @@ class Problem:
 
 
 DRIFT = 1e-3  # of two clocks, seconds a second; good ones have 1e-4
+RELEARN = 0.5  # likewise while the robot is not driven: a clock that was set is no delay, and nobody is hurt by learning that anew
 
 
 class StampWatch:
-    """Remembers when the robot's stamps last advanced."""
+    """Remembers when the robot's stamps last advanced, and how soon after its stamp a message can come.
+
+    Attributes:
+        lag_s: how much later than at best the newest message came [s].
+    """
 
     def __init__(self) -> None:
         self._stamps: tuple[int, ...] | None = None
@@ -88,19 +94,19 @@ class StampWatch:
         self._updated_ns = 0
         self.lag_s = 0.0
 
-    def _transit(self, reading: Reading, now_ns: int) -> None:
-        """How much longer than at best the newest message took; the best may grow by DRIFT, as clocks drift apart."""
+    def _transit(self, reading: Reading, now_ns: int, driven: bool) -> None:
+        """How much longer than at best the newest message took; the best may grow, as clocks drift apart."""
         transit_ns = reading.received_ns - min(reading.stamps_ns)
-        grown_ns = DRIFT * (now_ns - self._updated_ns)
+        grown_ns = (DRIFT if driven else RELEARN) * (now_ns - self._updated_ns)
         self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
         self._updated_ns = now_ns
         self.lag_s = (transit_ns - self._least_ns) * 1e-9
 
-    def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
-        """Return (seconds since every stamp last advanced, whether one went back)."""
+    def update(self, reading: Reading | None, now_ns: int, driven: bool) -> tuple[float, bool]:
+        """Return (seconds since every stamp last advanced, whether one went back), of a robot that is driven or not."""
         if reading is None:
             return 0.0, False
-        self._transit(reading, now_ns)
+        self._transit(reading, now_ns, driven)
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
             self._advanced_ns = now_ns

@@ -62,6 +62,7 @@ class Stage:
         self.transport = Ros2Transport(self.spec, self.options, command, self.controller)
         self.loop = ControlLoop(self.controller, self.transport)
         self.stamp_ns, self.sensing = 1_000_000_000, True
+        self._sensed_ns: int | None = None
         self.commands: list[Any] = []
         self.diagnoses: list[Any] = []
 
@@ -89,7 +90,10 @@ class Stage:
     def sense(self, stamp_ns: int | None = None) -> None:
         """Publish the robot at rest in its default pose, with `stamp_ns` or the next stamp."""
         if stamp_ns is None:
-            self.stamp_ns += 20_000_000
+            now_ns = self.transport.now_ns()
+            passed_ns = 20_000_000 if self._sensed_ns is None else max(1, now_ns - self._sensed_ns)
+            self._sensed_ns = now_ns
+            self.stamp_ns += passed_ns  # a clock that runs as the loop's does, though ticks here take longer on a busy computer
         count, floating = self.spec.robot.num_joints, self.spec.robot.floating_base
         base = (np.array([1.0, 0, 0, 0]), np.zeros(3)) if floating else (None, None)
         sample = Sample(np.array(self.spec.robot.default_pose), np.zeros(count), np.zeros(count), *base, 1)

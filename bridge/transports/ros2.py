@@ -261,8 +261,7 @@ class Ros2Transport:
         from std_msgs.msg import String
 
         now, mode = time.monotonic_ns(), str(status["mode"])
-        if not self._outbox.opened or now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
-            self._rivals = self._outbox.rivals() if now - self._opened_ns >= DISCOVERY_NS else None
+        self._rivals = self._outbox.rivals() if now - self._opened_ns >= DISCOVERY_NS else None  # 10 us
         if mode != self._shown or now - self._state_ns >= STATE_PERIOD_NS:
             self._shown, self._state_ns = mode, now
             self._state.publish(String(data=mode))
