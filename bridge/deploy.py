@@ -26,6 +26,7 @@ from bridge.events import Events, EventsError
 from bridge.joints import JointError
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
+from bridge.motion import MotionController
 from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, wants_screen
 from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
@@ -60,7 +61,12 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     check_options(policy.spec, options)
     check_gate(policy, options)
     events = Events(options.events)
-    controller = Controller(policy, SafetyLimits.of(policy.spec, parse_limits(options.limit)), shadow=options.dry_run, on_event=events)
+    limits, motion = SafetyLimits.of(policy.spec, parse_limits(options.limit)), getattr(options, "motion", None)
+    controller = (
+        Controller(policy, limits, shadow=options.dry_run, on_event=events)
+        if motion is None
+        else MotionController(policy, motion, limits, on_event=events)
+    )
     print(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}", flush=True)
     if not options.managed:  # then `configure` does it
         print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
@@ -84,6 +90,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz))
         loop = attended.loop = ControlLoop(controller, attended, recorder, lock)
         wire.on_shutdown = loop.stop
+        if isinstance(controller, MotionController):
+            controller.on_end = loop.stop
         for number in SIGNALS:
             stack.callback(signal.signal, number, signal.signal(number, lambda number, frame: loop.stop()))
         stack.callback(tell_timing, loop, events)
@@ -120,7 +128,19 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
     if path is None:
         path = LOGS / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{options.policy.stem}.mcap"
         path = next(p for n in itertools.count() if not (p := path.with_stem(f"{path.stem}-{n}" if n else path.stem)).exists())
-    return LogWriter(path, controller, transport=options.transport, auto_start=options.auto_start, sensors=options.log_sensors)
+    return LogWriter(
+        path,
+        controller,
+        transport=options.transport,
+        auto_start=options.auto_start,
+        sensors=options.log_sensors,
+        motion=motion_of(controller),
+    )
+
+
+def motion_of(controller: Controller) -> str:
+    """Name of the motion that runs in place of the policy; empty for none."""
+    return controller.motion.name if isinstance(controller, MotionController) else ""
 
 
 def attend(wire: Transport, spec: PolicySpec, options: argparse.Namespace, recorder: LogWriter | None) -> Attended:

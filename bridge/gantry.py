@@ -16,6 +16,9 @@ RELEASE_S = 1.5
 BODY, WELD = "gantry", "gantry"
 SOLREF = (0.08, 1.0)  # time constant [s] and damping ratio of the hold
 IMPEDANCE = 0.99  # of the hold while it carries fully
+STIFF, RIGID, HUNG = (0.004, 1.0), 0.9999, 0.3  # a hold that hardly gives, for identification, with the feet in the air [m]
+MODES = ("auto", "until_policy", "always", "none")
+"""`auto`: `until_policy` for robots on two feet, else `none`. `always` hangs the robot up with its feet in the air."""
 
 
 def add_gantry(mujoco: Any, scene: Any, base: str) -> None:
@@ -34,12 +37,15 @@ class Gantry:
         carries: share of the hold that acts now, from 0 to 1.
     """
 
-    def __init__(self, model: Any, data: Any, base: int) -> None:
-        """Hang the robot as it is now, by its body `base`."""
-        self._model, self._data, self._base = model, data, base
+    def __init__(self, model: Any, data: Any, base: int, always: bool = False) -> None:
+        """Hang the robot as it is now, by its body `base`; `always` keeps it there, clear of the ground."""
+        self._model, self._data, self._base, self._always = model, data, base, always
         self._weld = int(model.equality(WELD).id)
         self._mocap = int(model.body(BODY).mocapid[0])
-        self._height = float(data.xpos[base][2])
+        self._height = float(data.xpos[base][2]) + (HUNG if always else 0.0)
+        self._impedance = RIGID if always else IMPEDANCE
+        if always:
+            model.eq_solref[self._weld] = STIFF
         self.carries, self._mode = 1.0, str(Mode.DAMPING)
         self._hang()
 
@@ -53,7 +59,7 @@ class Gantry:
 
     def _carry(self, share: float) -> None:
         self.carries = share
-        self._model.eq_solimp[self._weld, :2] = max(1e-3, IMPEDANCE * share)
+        self._model.eq_solimp[self._weld, :2] = max(1e-3, self._impedance * share)
         self._data.eq_active[self._weld] = share > 0.0
 
     def follow(self, mode: str) -> None:
@@ -64,5 +70,5 @@ class Gantry:
 
     def advance(self, dt: float) -> None:
         """Let go for the next physics step of `dt` [s], where it is time to."""
-        if self._mode == Mode.POLICY and self.carries > 0.0:
+        if self._mode == Mode.POLICY and self.carries > 0.0 and not self._always:
             self._carry(max(0.0, self.carries - dt / RELEASE_S))

@@ -41,7 +41,14 @@ class LogWriter:
     """
 
     def __init__(
-        self, path: Path, controller: Controller, *, transport: str, auto_start: bool = False, sensors: Literal["tick", "all"] = "tick"
+        self,
+        path: Path,
+        controller: Controller,
+        *,
+        transport: str,
+        auto_start: bool = False,
+        sensors: Literal["tick", "all"] = "tick",
+        motion: str = "",
     ) -> None:
         """Create the file and begin to record.
 
@@ -50,6 +57,7 @@ class LogWriter:
             controller: whose run it is; its policy file goes into the log, so that the log explains itself.
             transport: name, for the reader.
             auto_start: whether the controller starts by itself.
+            motion: name of the motion that runs in place of the policy; empty for none.
             sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
 
         Raises:
@@ -74,7 +82,7 @@ class LogWriter:
             raise LogError(f"cannot write the log {path}: {error.strerror}") from error
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
         self._writer.start(profile="ros2", library="robolearn")
-        self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start))
+        self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start) | {"motion": motion})
         self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.path.read_bytes())
         self._channels = self._register()
         self._sequence = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.gantry import MODES as GANTRY_MODES
 from bridge.transports.ros2_options import INTERFACES
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
@@ -61,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("--transport sim").add_argument
     add("--mjcf", type=Path, help="model of the robot (default: the bundled one)")
     add("--realtime", action=switch, help="pace by the wall clock (default: with a dashboard)")
-    add("--gantry", action=switch, help="hold the robot until its policy runs (default: bipeds)")
+    add("--gantry", choices=GANTRY_MODES, default="auto", help="hold the robot until its policy runs, or always (auto: bipeds)")
     add("--permute-joints", type=int, metavar="SEED", help="joint order of its wire")
 
     add = parser.add_argument_group("--transport ros2").add_argument
@@ -133,6 +134,8 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError("--managed needs --transport ros2 and no --auto-start: an operator moves the robot, no lifecycle manager")
     if options.align_hz is not None and not 1 <= options.align_hz <= 1000:
         raise DeployError(f"--align-hz must lie between 1 and 1000, not {options.align_hz:g}")
+    if getattr(options, "motion", None) is not None and options.dry_run:
+        raise DeployError("--motion and --dry-run do not go together: a motion is known beforehand")
     if options.duration is not None and not options.duration > 0:
         raise DeployError(f"--duration must be above zero, not {options.duration:g}")
 

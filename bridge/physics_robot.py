@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bridge.command import JointCommand, damping
-from bridge.gantry import Gantry, add_gantry
+from bridge.gantry import MODES, Gantry, add_gantry
 from bridge.joints import FloatArray, JointMap
 from policies.spec import PolicySpec, RobotSpec
 
@@ -56,7 +56,7 @@ class PhysicsRobot:
         dt: float = 0.002,
         permute: int | None = None,
         key: str | None = None,
-        gantry: bool | None = None,
+        gantry: str = "auto",
     ) -> None:
         """Build the scene: the robot above a floor.
 
@@ -66,9 +66,11 @@ class PhysicsRobot:
             dt: physics step [s].
             permute: seed of a random joint order for the wire; None for the spec's order.
             key: keyframe to start from; None for the model's initial state with the joints in the default pose.
-            gantry: whether a band holds the robot until its policy runs; None for robots on two feet.
+            gantry: what holds the robot up, one of `bridge.gantry.MODES`.
         """
         mujoco: Any = importlib.import_module("mujoco")  # only a simulated robot needs it, and only when it is made
+        if gantry not in MODES:
+            raise ModelError(f"gantry is {gantry!r}; valid: {', '.join(MODES)}")
         if not mjcf.is_file():
             raise FileNotFoundError(f"no robot model at {mjcf}")
         self._mujoco: Any = mujoco
@@ -76,7 +78,7 @@ class PhysicsRobot:
         plane = mujoco.mjtGeom.mjGEOM_PLANE
         scene.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=0)
         feet = sum(site.name.endswith("_foot") for site in scene.sites)
-        held = spec.floating_base and (feet == 2 if gantry is None else gantry)
+        held = spec.floating_base and (feet == 2 if gantry == "auto" else gantry != "none")
         if held:
             add_gantry(mujoco, scene, next(joint.parent.name for joint in scene.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE))
         self.model: Any = scene.compile()
@@ -107,7 +109,8 @@ class PhysicsRobot:
         else:
             self.data.qpos[self._qpos] = self._to_wire.to_wire(np.array(spec.default_pose))
         mujoco.mj_forward(self.model, self.data)
-        self.gantry = Gantry(self.model, self.data, int(self.model.jnt_bodyid[free[0]])) if held else None
+        hangs = int(self.model.jnt_bodyid[free[0]]) if held else 0
+        self.gantry = Gantry(self.model, self.data, hangs, gantry == "always") if held else None
         self.apply(self._damping)
 
     def _actuator_of(self, joint: int) -> int:

@@ -82,6 +82,8 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
     """
     if not len(log.ticks):
         raise LogError(f"{log.path} holds no ticks")
+    if log.metadata["motion"]:
+        raise LogError(f"in {log.path} the motion {log.metadata['motion']} ran in place of the policy; there is no policy's run to replay")
     policy = policy or log.policy
     _check(policy, log)
     controller = Controller(policy, SafetyLimits(**json.loads(log.metadata["limits"])), shadow=json.loads(log.metadata["shadow"]))

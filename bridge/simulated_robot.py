@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.gantry import MODES as GANTRY_MODES
 from bridge.isolation import isolate
 from bridge.joints import JointError, JointMap
 from bridge.physics_robot import WATCHDOG_S, PhysicsRobot, physics_dt
@@ -163,8 +164,8 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--realtime-factor", type=float, default=1.0, help="simulated seconds a second (default 1)")
     result.add_argument("--permute-joints", type=int, metavar="SEED", help="publish the joints in a random order")
     result.add_argument("--key", help="keyframe of the model to start from (default: the policy's default pose)")
-    gantry = "hold the robot until the policy node reports that its policy runs (default: bipeds)"
-    result.add_argument("--gantry", action=argparse.BooleanOptionalAction, help=gantry)
+    gantry = "hold the robot until the policy node reports that its policy runs, or always (default: bipeds until then)"
+    result.add_argument("--gantry", choices=GANTRY_MODES, default="auto", help=gantry)
     result.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
     result.add_argument("--command-interface", choices=INTERFACES, default="impedance")
     result.add_argument("--clock", action="store_true", help="publish /clock, for nodes that run with use_sim_time")

@@ -21,6 +21,7 @@ from typing import Any, cast
 import numpy as np
 
 from bridge.command import JointCommand
+from bridge.gantry import MODES as GANTRY_MODES
 from bridge.joints import JointMap
 from bridge.physics_robot import PhysicsRobot, physics_dt
 from bridge.priority import raise_priority
@@ -220,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
     add("--rate-hz", type=float, default=500.0, help="physics and sensor rate (default 500)")
     add("--domain", type=int, help="DDS domain (default: ROS_DOMAIN_ID, or 0)")
     add("--tick", type=int, default=0, metavar="MS", help="where the robot's clock starts (default 0); it wraps at 2**32")
-    add("--gantry", action=argparse.BooleanOptionalAction, help="hold the robot until its policy runs (default: bipeds)")
+    add("--gantry", choices=GANTRY_MODES, default="auto", help="hold the robot until its policy runs, or always (auto: bipeds)")
     add("--release", type=float, default=RELEASE_S, metavar="S", help="the gantry lets go after so many seconds if there is no remote")
     add("--key", help="keyframe of the model to start from (default: the policy's default pose)")
     add("--duration", type=float, metavar="S", help="end after so many seconds")

@@ -27,10 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.configure(parser)
     parser.add_argument("--simulate", action="store_true", help="also start the bundled robot, simulated, on this computer's loopback")
 
+    motion = "play a motion in place of the policy, for robolearn identify: sines with the base held (an arm, --gantry always), or squats"
+    parser.add_argument("--motion", choices=("sines", "squats"), help=motion)
+    parser.add_argument("--motion-seconds", type=float, default=16.0, metavar="S", help="length of the motion (default 16)")
+
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the robot's bundled model is found by its name. Returns the exit code."""
     args.policy = find_policy(args.policy)
+    if args.motion_seconds < 4:
+        raise UsageError(f"--motion-seconds must be at least 4, not {args.motion_seconds:g}")
     if args.simulate and args.transport == "sim":
         raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
     try:
@@ -40,9 +46,24 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         if args.simulate and not args.ungated:
             options.check_gate(policy, args)  # before a robot is started in vain
         with simulated_robot(args) if args.simulate else contextlib.nullcontext():
+            if args.motion is not None:
+                prepare_motion(args, policy)
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
     except deploy.USER_ERRORS as error:
         raise UsageError(str(error)) from error
+
+
+def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
+    """Put the motion that `--motion` names into the options, at the policy's own rate, and log what identification wants."""
+    from bridge.motion import Motion
+    from robolearn.identify.excitation import sines, squats
+
+    make = sines if args.motion == "sines" else squats
+    commands = make(policy.spec.robot, args.motion_seconds, 1 / policy.spec.control_dt)
+    args.motion = Motion(name=args.motion, time_s=commands.time_s, target=commands.target, kp=commands.kp, kd=commands.kd)
+    args.log_sensors = "all"
+    if args.command is None:
+        args.command = [0.0] * len(policy.spec.command.labels)  # nobody steers a motion
 
 
 def bundled_mjcf(robot: str) -> Path:
