@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("robot")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--seconds", type=float, default=12.0)
     parser.add_argument("--parameters", default=None)
     parser.add_argument("--by", default="group")
     args = parser.parse_args()

@@ -73,8 +73,8 @@ class SimulatedRobotNode:
         self._pose: Any = publish(PoseStamped, "ground_truth/pose", newest)
         self._twist: Any = publish(TwistStamped, "ground_truth/twist", newest)
         self._node.create_subscription(MESSAGE_TYPES[interface], topic or COMMAND_TOPICS[interface], self._on_command, reliable)
-        if robot.gantry is not None:  # who holds a real robot sees when it is about to walk
-            self._node.create_subscription(String, "policy/state", lambda message: robot.gantry.follow(message.data), reliable)
+        if (gantry := robot.gantry) is not None:  # who holds a real robot sees when it is about to walk
+            self._node.create_subscription(String, "policy/state", lambda message: gantry.follow(message.data), reliable)
         self.simulated_time = clock
         self._clock = ClockPublisher(self._node) if clock else None
         self._epoch_ns = 0 if clock else time.time_ns()  # with a clock of its own, its time is the simulation's

@@ -36,7 +36,7 @@ COUNTERS = (
 HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED = 1, 2, 4, 8, 16
 SENT = ("position", "velocity", "effort", "kp", "kd")
 
-Rows = NDArray[np.void]
+Rows = NDArray[Any]
 
 
 def tick_dtype(spec: PolicySpec) -> np.dtype[np.void]:

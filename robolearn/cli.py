@@ -27,7 +27,8 @@ COMMANDS = {
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
     "replay": "run a robot's log again and show where the policy answers differently",
-    "bench": "measure simulation, training, the policy step and the control loop",
+    "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
+    "bench": "measure simulation, training, the policy step, the control loop, latency and faults",
     "demo": "all of it once, ending with a report and a video",
 }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robolearn.identify.fit import FitCfg
+    from robolearn.identify.recording import Mount
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", nargs="*", metavar="LOG", help="log of a run with the base held")
     parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of a run on the feet, for the base's mass")
     parser.add_argument("--demo", metavar="ROBOT", help="simulate a robot with hidden parameters instead, and compare")
-    parser.add_argument("--robot", metavar="NAME", help="whose log it is (needed with a log)")
+    parser.add_argument("--robot", metavar="NAME", help="compare with another robot's model (default: the log's)")
     parser.add_argument(
         "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,mass (default: what fits)"
     )
@@ -28,12 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group: one motor)"
     )
     parser.add_argument("--use-effort", action="store_true", help="believe the reported torques")
-    parser.add_argument("--simulated", type=float, metavar="DT", help="the robot was simulated with this physics step [s]")
+    parser.add_argument("--simulated", type=float, metavar="DT", help="physics step of a simulated robot [s] (--transport sim: known)")
     parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
     parser.add_argument("--out", metavar="FILE", help="write the proposed ranges as a preset (.yaml) for robolearn train")
     parser.add_argument("--preset", metavar="NAME", help="preset that the proposal extends (default: the robot's first)")
     parser.add_argument("--seed", type=int, default=0, help="of --demo (default: 0)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="length of --demo's excitation (default: 8)")
+    parser.add_argument("--seconds", type=float, default=12.0, help="length of --demo's excitation (default: 12)")
     parser.add_argument("--threads", type=int, default=0, help="simulation threads (default: all cores)")
 
 
@@ -66,8 +67,6 @@ def _check(args: argparse.Namespace) -> None:
     logs = bool(args.log or args.standing)
     if logs == bool(args.demo):
         raise UsageError("give either logs or --demo ROBOT (see robolearn identify --help)")
-    if logs and not args.robot:
-        raise UsageError("--robot is needed with a log: it says which model the log is compared with (robolearn list)")
     if args.out and not args.out.endswith((".yaml", ".yml")):
         raise UsageError(f"--out writes a preset: its name must end in .yaml, not {args.out!r}")
     if not args.seconds >= 4:
@@ -84,7 +83,8 @@ def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
     from robolearn.identify.demo import demonstrate
     from robolearn.identify.fit import identify
 
-    robot = get_robot(args.demo or args.robot)
+    logs, name = ([], args.demo) if args.demo else _recordings(args)
+    robot = get_robot(name)
     with tqdm(desc="identify", unit="it", dynamic_ncols=True, leave=False, disable=None) as bar:
 
         def progress(iteration: int, residual: float) -> None:
@@ -94,7 +94,7 @@ def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
         if args.demo:
             shown = demonstrate(robot, args.seed, args.seconds, _cfg(args), progress=progress)
             return shown.fit, shown.hidden
-        return identify(_recordings(args), robot, _cfg(args), progress), None
+        return identify(logs, robot, _cfg(args), progress), None
 
 
 def _cfg(args: argparse.Namespace) -> FitCfg:
@@ -105,15 +105,21 @@ def _cfg(args: argparse.Namespace) -> FitCfg:
     return FitCfg(kinds=kinds, by=args.by, use_effort=args.use_effort, threads=args.threads)
 
 
-def _recordings(args: argparse.Namespace) -> list[Any]:
-    from robolearn.identify.recording import from_log
+def _recordings(args: argparse.Namespace) -> tuple[list[Any], str]:
+    """The recordings of all logs, and the robot's name."""
+    from robolearn.errors import UsageError
+    from robolearn.identify.log import from_log
 
-    found = []
-    for mount, paths in (("held", args.log), ("standing", args.standing)):
+    found, names = [], set()
+    kinds: tuple[tuple[Mount | None, list[str]], ...] = ((None, args.log), ("standing", args.standing))
+    for mount, paths in kinds:
         for path in paths:
-            recording = dataclasses.replace(from_log(Path(path)), mount=mount)
+            recording, name = from_log(Path(path), mount)
+            names.add(args.robot or name)
             found.append(recording if args.simulated is None else dataclasses.replace(recording, simulated_timestep_s=args.simulated))
-    return found
+    if len(names) > 1:
+        raise UsageError(f"the logs are of different robots: {', '.join(sorted(names))}; --robot says which model they are compared with")
+    return found, names.pop()
 
 
 def _write(path: Path, text: str) -> None:

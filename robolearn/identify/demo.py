@@ -1,0 +1,79 @@
+"""A robot with hidden random parameters is simulated, excited, recorded and identified: what the method finds, beside what is true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.robots.robot import Robot
+from robolearn.identify.excitation import GAIN_FACTORS, sines, squats
+from robolearn.identify.fit import OF_JOINTS, FitCfg, identify
+from robolearn.identify.hidden import STEP_S, draw, hidden_physical, record
+from robolearn.identify.model import nominal_of
+from robolearn.identify.parameters import Kind, make_parameters
+from robolearn.identify.recording import FloatArray, Recording
+from robolearn.identify.result import Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration:
+    """What was hidden and what was found.
+
+    Attributes:
+        hidden: true values of the fit's estimates, in their order, (P,).
+        fit: the result.
+    """
+
+    hidden: FloatArray
+    fit: Fit
+
+    @property
+    def errors(self) -> FloatArray:
+        """Relative errors of what is identifiable."""
+        pairs = [(e.value, h) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.identifiable]
+        return np.array([value / hidden - 1 for value, hidden in pairs])
+
+    @property
+    def covered(self) -> FloatArray:
+        """Whether the interval holds the true value, of what is identifiable; 0 or 1."""
+        return np.array([float(e.low <= h <= e.high) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.identifiable])
+
+
+def demonstrate(
+    robot: Robot,
+    seed: int = 0,
+    seconds: float = 12.0,
+    cfg: FitCfg | None = None,
+    gains: tuple[tuple[float, float], ...] = GAIN_FACTORS,
+    step_s: float = STEP_S,
+    progress: Callable[[int, float], None] | None = None,
+) -> Demonstration:
+    """Hide, record and identify.
+
+    Args:
+        robot: which robot.
+        seed: of hidden values, excitation and noise.
+        seconds: of the excitation with the base held [s]; a quadruped squats for 6 s besides, where its mass is asked for.
+        cfg: how to fit; `kinds` also says what is hidden, all but motor strength by default.
+        gains: of the excitation.
+        step_s: physics step of the hidden robot [s].
+        progress: as in `robolearn.identify.fit.identify`.
+    """
+    cfg = cfg or FitCfg()
+    squatting = robot.floating_base and len(robot.feet) == 4
+    weighs = squatting or not robot.floating_base
+    kinds: tuple[Kind, ...] = cfg.kinds or OF_JOINTS + (("mass",) if weighs else ())
+    nominal = nominal_of(robot)
+    parameters = make_parameters(nominal, kinds, cfg.by)
+    values = draw(parameters, seed)
+    _, hidden = hidden_physical(robot, parameters, values)
+    spec = robot.spec()
+    feed = 0.1 if "motor_strength" in kinds else 0.0
+    recordings: list[Recording] = []
+    if not squatting or set(kinds) != {"mass"}:
+        recordings.append(record(robot, hidden, sines(spec, seconds, seed=seed, gains=gains, effort_share=feed), seed=seed, step_s=step_s))
+    if squatting and "mass" in kinds:
+        recordings.append(record(robot, hidden, squats(spec, 6.0, seed=seed), mount="standing", seed=seed + 1, step_s=step_s))
+    return Demonstration(hidden=values, fit=identify(recordings, robot, cfg, progress))

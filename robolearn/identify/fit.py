@@ -1,0 +1,142 @@
+"""Finds a robot's parameters from recordings: joints and delay where the base was held, the base's mass where the robot stood."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.robots.robot import Robot
+from robolearn.identify.least_squares import LeastSquares, Solution
+from robolearn.identify.model import check_robot, nominal_of
+from robolearn.identify.parameters import Grouping, Kind, Nominal, Parameter, make_parameters, physical
+from robolearn.identify.recording import FloatArray, Recording, RecordingError
+from robolearn.identify.result import Estimate, Fit
+from robolearn.identify.simulation import Simulation
+from robolearn.identify.standing import StandingBalance, base_mass
+from robolearn.identify.start import starting_values
+from robolearn.statistics import Z95
+
+OF_JOINTS: tuple[Kind, ...] = ("kp", "kd", "damping", "friction", "armature", "delay")
+"""What is found by default where a base was held; motor strength cannot be told from the gains unless torques are fed forward."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitCfg:
+    """How to fit.
+
+    Attributes:
+        kinds: what to find; None for all that the recordings can tell, less motor strength.
+        by: whether each joint has its own values, joints with one motor share them, or all do.
+        burn_in_s: simulated before the comparison of each window begins [s].
+        compared_s: length of what a window compares [s].
+        use_effort: whether reported torques are believed to be the joints' torques.
+        threads: simulation threads, 0 for all cores.
+    """
+
+    kinds: tuple[Kind, ...] | None = None
+    by: Grouping = "group"
+    burn_in_s: float = 0.4
+    compared_s: float = 1.2
+    use_effort: bool = False
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kinds is not None and not self.kinds:
+            raise ValueError("kinds is empty: there is nothing to find")
+        for name in ("burn_in_s", "compared_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above zero, not {getattr(self, name):g}")
+
+
+def identify(
+    recordings: Sequence[Recording], robot: Robot, cfg: FitCfg | None = None, progress: Callable[[int, float], None] | None = None
+) -> Fit:
+    """Find the parameters that explain the recordings, which share all of them.
+
+    Args:
+        recordings: one or more of the same robot.
+        robot: the model that is corrected.
+        cfg: how.
+        progress: called with the iteration and the residual against the noise.
+
+    Raises:
+        RecordingError: no recordings, one that does not fit the robot, or none that tells what is asked for.
+    """
+    if not recordings:
+        raise RecordingError("no recordings: give at least one")
+    cfg = cfg or FitCfg()
+    for recording in recordings:
+        check_robot(recording, robot)
+    held = [recording for recording in recordings if recording.mount == "held"]
+    standing = [recording for recording in recordings if recording.mount == "standing"]
+    kinds = _kinds(cfg, robot, bool(held), bool(standing), recordings[0].source)
+    nominal = nominal_of(robot)
+    parameters = make_parameters(nominal, kinds, cfg.by)
+    of_held = tuple(p for p in parameters if p.kind != "mass" or not robot.floating_base)
+    estimates: list[Estimate] = []
+    solution = None
+    if of_held:
+        simulations = [Simulation(recording, robot, cfg.burn_in_s, cfg.compared_s, cfg.use_effort, cfg.threads) for recording in held]
+        start = starting_values(held, robot, of_held, nominal)
+        solution = LeastSquares(simulations, of_held, start, nominal, progress).solve()
+        deviations = np.sqrt(np.diag(solution.covariance))
+        estimates = [
+            Estimate(parameter=p, value=float(v), half_width=float(Z95 * d))
+            for p, v, d in zip(of_held, solution.values, deviations, strict=True)
+        ]
+        estimates = [_with_partner(i, estimates, solution.correlation) for i in range(len(estimates))]
+    if len(of_held) < len(parameters):
+        estimates.append(_weighed(standing, robot, nominal, parameters[-1], of_held, solution))
+    return Fit(
+        robot=robot.name,
+        estimates=tuple(estimates),
+        channels=() if solution is None else solution.channels,
+        seconds=float(sum(recording.time_s[-1] - recording.time_s[0] for recording in recordings)),
+        iterations=0 if solution is None else solution.iterations,
+    )
+
+
+def _kinds(cfg: FitCfg, robot: Robot, held: bool, standing: bool, where: str) -> tuple[Kind, ...]:
+    """What to find; raises where the recordings cannot tell it."""
+    weighs = standing or not robot.floating_base
+    if cfg.kinds is None:
+        return (OF_JOINTS if held else ()) + (("mass",) if weighs else ())
+    if "mass" in cfg.kinds and not weighs:
+        raise RecordingError(f"{where}: a held base's mass moves no joint; record {robot.name} standing (squats) to find it")
+    if not held and set(cfg.kinds) - {"mass"}:
+        raise RecordingError(f"{where}: a robot that stands tells the mass alone; add a recording with the base held for the joints")
+    return cfg.kinds
+
+
+def _weighed(
+    standing: Sequence[Recording],
+    robot: Robot,
+    nominal: Nominal,
+    mass: Parameter,
+    of_held: tuple[Parameter, ...],
+    solution: Solution | None,
+) -> Estimate:
+    """The base's mass; what is not known about the joints counts in its interval. Without a solution the gains are taken as told."""
+    balances = [StandingBalance(recording, robot, nominal) for recording in standing]
+    values = np.zeros(0) if solution is None else solution.values
+    found, deviation = base_mass(balances, physical(of_held, values, nominal))
+    variance = deviation**2
+    if solution is not None:
+        steps = 0.1 * np.sqrt(np.diag(solution.covariance))
+        slope = np.array([base_mass(balances, physical(of_held, moved, nominal))[0] - found for moved in values + np.diag(steps)]) / steps
+        variance += float(slope @ solution.covariance @ slope)
+    return Estimate(parameter=mass, value=found, half_width=float(Z95 * np.sqrt(variance)))
+
+
+def _with_partner(index: int, estimates: list[Estimate], correlation: FloatArray) -> Estimate:
+    """Name the parameter that an unidentifiable one is mixed up with, if there is one."""
+    mine = estimates[index]
+    if mine.identifiable or len(estimates) < 2:
+        return mine
+    nearest = max((i for i in range(len(estimates)) if i != index), key=lambda i: abs(correlation[index, i]))
+    if abs(correlation[index, nearest]) < 0.8:
+        return mine
+    return dataclasses.replace(mine, partner=estimates[nearest].parameter.name)

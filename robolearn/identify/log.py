@@ -1,0 +1,71 @@
+"""From a flight recorder's log to a recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bridge.log_reader import Log, read_log
+from bridge.log_writer import LogError
+from bridge.physics_robot import physics_dt
+from bridge.ticks import HAS_IMU, HAS_READING, Rows
+from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
+
+
+def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
+    """Read the recording in a log of `robolearn deploy`, and the name of its robot.
+
+    All readings count where they were logged (`--log-sensors all`), else those of the ticks. Readings keep the robot's own stamps,
+    shifted to the loop's clock by the fastest message, so the way of the messages does not shake them.
+
+    Args:
+        path: of the log.
+        mount: how the robot stood; None for what its motion says.
+
+    Raises:
+        RecordingError: no log, or one without readings or commands.
+    """
+    try:
+        log = read_log(path)
+    except LogError as error:
+        raise RecordingError(str(error)) from error
+    rows = log.samples if len(log.samples) else log.ticks
+    rows = rows[(rows["flags"] & HAS_READING) > 0]
+    if len(rows) < 2 or len(log.ticks) < 2:
+        raise RecordingError(f"{path} holds {len(rows)} readings and {len(log.ticks)} control steps; at least 2 of each are needed")
+    stamps = rows["stamp_0"]
+    time_s = (stamps + np.min(rows["received_ns"] - stamps)) * 1e-9
+    rows, time_s = _increasing(rows, time_s)
+    ticks, sent_s = _increasing(log.ticks, (log.ticks["now_ns"] + log.ticks["busy_ns"]) * 1e-9)
+    moved = bool((rows["flags"] & HAS_IMU).all())
+    origin = min(time_s[0], sent_s[0])
+    recording = Recording(
+        time_s=time_s - origin,
+        position=rows["measured_position"],
+        velocity=rows["measured_velocity"],
+        effort=rows["measured_effort"],
+        imu_quat_wxyz=rows["imu_quat_wxyz"] if moved else None,
+        imu_angular_velocity_b=rows["imu_angular_velocity_b"] if moved else None,
+        command_time_s=sent_s - origin,
+        target=ticks["sent_position"],
+        command_velocity=ticks["sent_velocity"],
+        command_effort=ticks["sent_effort"],
+        kp=ticks["sent_kp"],
+        kd=ticks["sent_kd"],
+        mount=mount or ("standing" if log.metadata["motion"] == "squats" else "held"),
+        simulated_timestep_s=_timestep_s(log),
+        source=str(path),
+    )
+    return recording, log.metadata["robot"]
+
+
+def _increasing(rows: Rows, time_s: FloatArray) -> tuple[Rows, FloatArray]:
+    """Without rows whose time is not after all before: repeated and overtaken messages."""
+    newest = np.concatenate([[-np.inf], np.maximum.accumulate(time_s)[:-1]])
+    keep = time_s > newest
+    return rows[keep], time_s[keep]
+
+
+def _timestep_s(log: Log) -> float | None:
+    return physics_dt(log.policy.spec, 500.0) if log.metadata["transport"] == "sim" else None

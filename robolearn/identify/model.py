@@ -1,0 +1,109 @@
+"""The MuJoCo model that a recording is explained with: the robot held in the air, or standing on the floor."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from envs.robots.robot import Robot
+from robolearn.identify.parameters import Nominal, Physical
+from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
+
+
+def nominal_of(robot: Robot) -> Nominal:
+    """What the robot's model says."""
+    model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
+    return Nominal(
+        joint_names=robot.joints,
+        damping=model.dof_damping[dofs].copy(),
+        friction=model.dof_frictionloss[dofs].copy(),
+        armature=model.dof_armature[dofs].copy(),
+        effort_limit=np.array(robot.effort_limit),
+        base_mass=float(model.body(robot.base_body).mass[0]),
+    )
+
+
+def check_robot(recording: Recording, robot: Robot) -> None:
+    """Raises `RecordingError` where a recording cannot be of this robot, or cannot be simulated."""
+    where = recording.source
+    if recording.num_joints != len(robot.joints):
+        raise RecordingError(f"{where}: the recording has {recording.num_joints} joints, {robot.name} has {len(robot.joints)}")
+    if recording.mount == "standing" and (len(robot.feet) < 3 or recording.imu_quat_wxyz is None):
+        raise RecordingError(f"{where}: a standing recording needs a robot with at least three feet and an IMU; hold the base instead")
+
+
+def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = None) -> mujoco.MjModel:
+    """Compile the robot with torque = ctrl + biasprm[1] q + biasprm[2] dq on each joint.
+
+    Args:
+        robot: the robot.
+        mount: `held` welds the base to the world, `standing` puts the robot on a floor.
+        base_quat_wxyz: attitude of a held base (4,): it decides what gravity does. None for upright.
+    """
+    spec = robot.scene() if mount == "standing" else mujoco.MjSpec.from_file(str(robot.mjcf))
+    if mount == "held" and robot.floating_base:
+        for key in list(spec.keys):  # keyframes are of the free base's size
+            spec.delete(key)
+        base = spec.body(robot.base_body)
+        while base.parent.name != "world":
+            base = base.parent
+        for joint in list(base.joints):
+            spec.delete(joint)
+        if base_quat_wxyz is not None:
+            base.quat = base_quat_wxyz
+    model = spec.compile()
+    actuators = actuator_ids(model, robot)
+    model.actuator_ctrllimited[actuators] = 0
+    model.actuator_forcelimited[actuators] = 1
+    model.actuator_gainprm[actuators, 0] = 1.0
+    model.actuator_biasprm[actuators, :3] = 0.0
+    # solved to the end: what training's loose tolerance leaves would be noise in the derivatives of dry friction
+    model.opt.tolerance, model.opt.iterations, model.opt.ls_iterations = 1e-12, 50, 50
+    if mount == "standing":  # feet that creep, as training's soft contacts let them, would part until the robot sits
+        model.opt.cone, model.opt.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 100.0
+    if mount == "held":
+        model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
+    return model
+
+
+def actuator_ids(model: mujoco.MjModel, robot: Robot) -> list[int]:
+    """Actuators of the joints, in policy order."""
+    of_joint = {int(model.actuator_trnid[i, 0]): i for i in range(model.nu)}
+    return [of_joint[model.joint(name).id] for name in robot.joints]
+
+
+def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[str, np.ndarray]:
+    """Model fields that differ from the nominal ones, complete arrays by name.
+
+    A payload scales the base body's inertia with its mass, and an arm's controller goes on compensating the nominal weight, both as
+    in `envs.randomization`.
+    """
+    dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
+    actuators = actuator_ids(model, robot)
+    base = model.body(robot.base_body).id
+    fields = {
+        name: getattr(model, name).copy()
+        for name in ("dof_damping", "dof_frictionloss", "dof_armature", "body_mass", "body_inertia", "body_gravcomp", "actuator_forcerange")
+    }
+    fields["dof_damping"][dofs] = values.damping
+    fields["dof_frictionloss"][dofs] = values.friction
+    fields["dof_armature"][dofs] = values.armature
+    factor = 1 + values.payload / fields["body_mass"][base]
+    fields["body_mass"][base] *= factor
+    fields["body_inertia"][base] *= factor
+    fields["body_gravcomp"][base] /= factor
+    limit = np.array(robot.effort_limit) * values.strength
+    fields["actuator_forcerange"][actuators] = np.stack([-limit, limit], axis=1)
+    return fields
+
+
+def standing_qpos(model: mujoco.MjModel, robot: Robot, quat_wxyz: FloatArray, joints: FloatArray) -> FloatArray:
+    """State (nq,) with this attitude (4,) and these joint positions (J,), so high that the feet touch the floor on average."""
+    data = mujoco.MjData(model)
+    data.qpos[3:7] = quat_wxyz / np.linalg.norm(quat_wxyz)
+    data.qpos[[int(model.joint(name).qposadr[0]) for name in robot.joints]] = joints
+    mujoco.mj_kinematics(model, data)
+    feet = [model.geom(f"{foot}_foot").id for foot in robot.feet]
+    data.qpos[2] -= float(np.mean(data.geom_xpos[feet, 2] - model.geom_size[feet, 0]))
+    return data.qpos.copy()

@@ -1,0 +1,175 @@
+"""What can be identified, for which joints, and what a vector of values means for the physics.
+
+Joints that share a motor share values: `group` puts the joints of all legs (arms, sides) that have one name together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from robolearn.errors import UsageError, suggestion
+from robolearn.identify.recording import FloatArray
+
+Kind = Literal["kp", "kd", "motor_strength", "damping", "friction", "armature", "delay", "mass"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Grouping = Literal["joint", "group", "robot"]
+_SIDE = re.compile(r"^(FR|FL|RR|RL|left|right)_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nominal:
+    """What the model says, joints in policy order, (J,) each.
+
+    Attributes:
+        joint_names: names.
+        damping: viscous friction of the joints [N m s / rad].
+        friction: dry friction [N m].
+        armature: reflected inertia of the rotors [kg m2].
+        effort_limit: [N m].
+        base_mass: of the body that carries payloads [kg].
+    """
+
+    joint_names: tuple[str, ...]
+    damping: FloatArray
+    friction: FloatArray
+    armature: FloatArray
+    effort_limit: FloatArray
+    base_mass: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Physical:
+    """One set of values, as the physics takes them; (J,) each, but for the last two.
+
+    Attributes:
+        kp, kd: factors on the commanded gains.
+        strength: factor on the whole torque and its limit.
+        damping, friction, armature: as in `Nominal`.
+        delay_s: time from command to torque [s].
+        payload: mass on top of the base body's [kg].
+    """
+
+    kp: FloatArray
+    kd: FloatArray
+    strength: FloatArray
+    damping: FloatArray
+    friction: FloatArray
+    armature: FloatArray
+    delay_s: float
+    payload: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One number to find.
+
+    Attributes:
+        kind: what it is.
+        group: name of its joints; empty where it belongs to the whole robot.
+        joints: their indices in policy order.
+        unit: `x` for factors on the nominal value.
+        nominal: its value in the model.
+        start: where the search starts.
+        low, high: its bounds. What has a positive lower bound is searched by its logarithm.
+        spread: standard deviation of what is believed beforehand. So wide that any log that tells something overrules it; it keeps the
+            fit solvable where a log tells nothing.
+        reference: smallest size that it is judged against [its unit]; an interval of a friction of nearly zero is compared with this.
+    """
+
+    kind: Kind
+    group: str
+    joints: tuple[int, ...]
+    unit: str
+    nominal: float
+    start: float
+    low: float
+    high: float
+    spread: float
+    reference: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
+    @property
+    def is_factor(self) -> bool:
+        return self.unit == "x"
+
+
+def parse_kinds(text: str) -> tuple[Kind, ...]:
+    """The kinds in a list separated by commas.
+
+    Raises:
+        UsageError: names the kinds there are.
+    """
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in KINDS:
+            raise UsageError(f"no parameter {name!r}{suggestion(name, KINDS)}; valid: {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in names)
+
+
+def groups(joint_names: Sequence[str], by: Grouping) -> dict[str, tuple[int, ...]]:
+    """Joints that share their values: group name -> indices."""
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(joint_names):
+        short = _SIDE.sub("", name).removesuffix("_joint")
+        key = {"joint": name, "group": short, "robot": "all"}[by]
+        found.setdefault(key, []).append(index)
+    return {name: tuple(members) for name, members in found.items()}
+
+
+def make_parameters(nominal: Nominal, kinds: Sequence[Kind], by: Grouping = "group") -> tuple[Parameter, ...]:
+    """The parameters of these kinds, in the order of `KINDS`."""
+    found: list[Parameter] = []
+    for kind in KINDS:
+        if kind not in kinds:
+            continue
+        if kind == "delay":
+            limits = {"low": 0.0, "high": 0.06, "spread": 0.02, "reference": 0.005}
+            found.append(Parameter(kind=kind, group="", joints=(), unit="s", nominal=0.0, start=0.004, **limits))
+        elif kind == "mass":
+            mass = nominal.base_mass
+            limits = {"low": -0.8 * mass, "high": 3 * mass, "spread": mass, "reference": 0.1 * mass}
+            found.append(Parameter(kind=kind, group="", joints=(), unit="kg", nominal=0.0, start=0.0, **limits))
+        else:
+            found += [_of_joints(kind, nominal, name, joints) for name, joints in groups(nominal.joint_names, by).items()]
+    return tuple(found)
+
+
+def _of_joints(kind: Kind, nominal: Nominal, group: str, joints: tuple[int, ...]) -> Parameter:
+    if kind in ("kp", "kd", "motor_strength"):
+        factor = {"low": 0.1, "high": 3.0, "spread": 0.5, "reference": 0.2}
+        return Parameter(kind=kind, group=group, joints=joints, unit="x", nominal=1.0, start=1.0, **factor)
+    values = getattr(nominal, kind)[list(joints)]
+    if kind != "friction" and (values > 0).all():
+        factor = {"low": 0.01, "high": 20.0, "spread": 2.0, "reference": 0.2}
+        return Parameter(kind=kind, group=group, joints=joints, unit="x", nominal=1.0, start=1.0, **factor)
+    # no nominal value to be a factor of: found as what is added to it
+    effort = float(nominal.effort_limit[list(joints)].mean())
+    scale = effort * {"friction": 0.02, "damping": 0.02, "armature": 0.001}[kind]
+    unit = {"friction": "N m", "damping": "N m s/rad", "armature": "kg m2"}[kind]
+    limits = {"low": 1e-3 * scale, "high": 15 * scale, "spread": 3 * scale, "reference": 0.5 * scale}
+    return Parameter(kind=kind, group=group, joints=joints, unit=unit, nominal=0.0, start=0.25 * scale, **limits)
+
+
+def physical(parameters: Sequence[Parameter], values: FloatArray, nominal: Nominal) -> Physical:
+    """What values (P,) of the parameters mean; whatever is no parameter has its nominal value."""
+    one = np.ones(len(nominal.joint_names))
+    arrays = {"kp": one.copy(), "kd": one.copy(), "motor_strength": one.copy(), "damping": nominal.damping.copy()}
+    arrays |= {"friction": nominal.friction.copy(), "armature": nominal.armature.copy()}
+    scalars = {"delay": 0.0, "mass": 0.0}
+    for parameter, value in zip(parameters, values, strict=True):
+        if parameter.kind in scalars:
+            scalars[parameter.kind] = float(value)
+        elif parameter.is_factor:
+            arrays[parameter.kind][list(parameter.joints)] *= value
+        else:
+            arrays[parameter.kind][list(parameter.joints)] += value
+    strength = arrays.pop("motor_strength")
+    return Physical(**arrays, strength=strength, delay_s=scalars["delay"], payload=scalars["mass"])

@@ -1,0 +1,159 @@
+"""The result for people (a table and advice), for programs (plain values) and for training (a randomization table as a preset)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from envs.randomization import OPERATION
+from envs.registry import TASKS
+from robolearn import config, schema
+from robolearn.errors import UserError
+from robolearn.identify.result import UNEXPLAINED, Estimate, Fit
+from robolearn.yaml_tree import write
+
+ADVICE = {
+    "kp": "let the joint follow sines of 0.3 to 8 Hz with a base that is held",
+    "kd": "repeat the motion with another kd: while it stays the same, it acts like passive damping",
+    "motor_strength": "feed torques forward: without them motor strength acts like kp and kd together",
+    "damping": "repeat the motion with a kd of a third: under a strong kd passive damping is lost in it",
+    "friction": "add slow, wide motion with reversals: dry friction shows where a joint turns around",
+    "armature": "add fast motion, up to the joint's bandwidth: inertia shows in acceleration alone",
+    "delay": "add fast motion and log commands with the times at which they were sent",
+    "mass": "squat on flat ground without touching it with anything but the feet, or move an arm faster",
+}
+ENTRY = {"kp": "kp", "kd": "kd", "motor_strength": "motor_strength", "damping": "joint_damping", "friction": "joint_friction",
+         "armature": "joint_armature", "delay": "action_delay_s", "mass": "payload"}  # fmt: skip
+"""Kind of parameter -> entry of `envs.randomization.RandomizationCfg`."""
+MARGIN = 0.05  # of the value, on each side: for what the robot does on another day
+
+
+def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
+    """One line a parameter; with the true values where they are known."""
+    head = f"{'parameter':24}{'nominal':>10}{'hidden':>10}{'found':>10}  {'95 % interval':22}"
+    lines = [head if hidden is not None else head.replace(f"{'hidden':>10}", "")]
+    for i, estimate in enumerate(fit.estimates):
+        p = estimate.parameter
+        line = f"{p.name:24}{p.nominal:10.4g}"
+        if hidden is not None:
+            line += f"{hidden[i]:10.4g}"
+        interval = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
+        line += f"{estimate.value:10.4g}  {interval:22} {p.unit}" if estimate.identifiable else f"{'-':>10}  not identifiable"
+        if hidden is not None and estimate.identifiable:
+            line += f"  {100 * (estimate.value / hidden[i] - 1):+.2f} %" + (
+                "" if estimate.low <= hidden[i] <= estimate.high else "  outside"
+            )
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def remarks(fit: Fit) -> list[str]:
+    """What a person should know: residuals, what is not identifiable and why, and whether the model explains the data."""
+    said = []
+    if fit.channels:
+        before = math.sqrt(sum((c.before / c.noise) ** 2 for c in fit.channels) / len(fit.channels))
+        said.append(f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with those found ({fit.seconds:.0f} s)")
+    for kind in dict.fromkeys(e.parameter.kind for e in fit.estimates if not e.identifiable):
+        mine = [e for e in fit.estimates if e.parameter.kind == kind and not e.identifiable]
+        names = ", ".join(e.parameter.name for e in mine)
+        partners = sorted({e.partner for e in mine if e.partner})
+        mixed = f" (acts like {', '.join(partners)})" if partners else ""
+        said.append(f"not identifiable from this log: {names}{mixed}; {ADVICE[kind]}")
+    if fit.unexplained > UNEXPLAINED:
+        worst = max(fit.channels, key=lambda c: c.after / c.noise)
+        said.append(
+            f"warning: the model does not explain the log: residual {fit.unexplained:.1f} times the noise, worst {worst.name}"
+            f" ({worst.after / worst.noise:.1f} times). Intervals are too narrow then; look for contacts, a base that moves, wrong names"
+        )
+    return said
+
+
+def to_dict(fit: Fit) -> dict[str, Any]:
+    """Plain values for JSON."""
+    return {
+        "robot": fit.robot,
+        "seconds": fit.seconds,
+        "iterations": fit.iterations,
+        "residual_to_noise": fit.unexplained if fit.channels else None,
+        "parameters": [
+            {
+                "name": e.parameter.name,
+                "unit": e.parameter.unit,
+                "nominal": e.parameter.nominal,
+                "value": e.value,
+                "low": e.low,
+                "high": e.high,
+                "identifiable": e.identifiable,
+                "acts_like": e.partner or None,
+            }
+            for e in fit.estimates
+        ],
+        "channels": [{"name": c.name, "before": c.before, "after": c.after, "noise": c.noise} for c in fit.channels],
+    }
+
+
+def proposal(fit: Fit, control_dt: float) -> dict[str, dict[str, Any]]:
+    """Entries of the randomization table: the hull of the intervals of all joints, and a margin of 5 % of the value on each side.
+
+    A world draws one factor a joint from one range, so where groups of joints differ much, correct the robot's model instead.
+
+    Args:
+        fit: what was found; what is not identifiable is left out.
+        control_dt: the task's control step [s], which bounds the delay.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for kind, entry in ENTRY.items():
+        mine = [e for e in fit.estimates if e.parameter.kind == kind]
+        if not mine or not all(e.identifiable for e in mine):
+            continue
+        low, high = min(map(_lowest, mine)), max(map(_highest, mine))
+        factor = mine[0].parameter.is_factor
+        if kind != "mass":
+            low = max(low, 0.01 if factor else 0.0)
+        if kind == "delay":
+            low, high = min(low, control_dt), min(high, control_dt)
+        operation = OPERATION.get(entry, "scale" if factor else "add")
+        found[entry] = {"low": round(low, 6), "high": round(high, 6), "operation": operation, "distribution": "uniform", "when": "reset"}
+    return found
+
+
+def _lowest(estimate: Estimate) -> float:
+    return estimate.low - MARGIN * max(abs(estimate.value), estimate.parameter.reference)
+
+
+def _highest(estimate: Estimate) -> float:
+    return estimate.high + MARGIN * max(abs(estimate.value), estimate.parameter.reference)
+
+
+def preset_of(robot: str) -> str:
+    """The first preset that trains a robot with our own algorithms.
+
+    Raises:
+        UserError: there is none.
+    """
+    for name in config.preset_names():
+        task = config.peek(name, "task")
+        if task in TASKS and TASKS[task].robot == robot and not name.endswith("-sb3"):
+            return name
+    raise UserError(f"no preset trains {robot}; name one with --preset")
+
+
+def preset_text(fit: Fit, preset: str) -> str:
+    """A preset that extends another one with the proposed ranges, checked by reading it back.
+
+    Raises:
+        ConfigError: no such preset, or one that cannot take the ranges.
+        UserError: nothing is identifiable, so there is nothing to propose.
+    """
+    entries = proposal(fit, schema.load(preset).env.control_dt)
+    if not entries:
+        raise UserError("nothing was identifiable from this log, so there is no table to write")
+    lines = [f"# Ranges identified from a log of {fit.robot}: the 95 % intervals and {100 * MARGIN:.0f} % on each side."]
+    lines += [f"# {line}" for line in table(fit).splitlines()]
+    lines += [f"# {line}" for line in remarks(fit)]
+    text = "\n".join(lines) + "\n" + write({"extends": preset, "env": {"randomization": entries}})
+    task = config.peek(preset, "task")
+    plain = write({"task": task, "env": {"randomization": entries}})
+    config.loads(schema.schema_of(task), plain, "the proposed table")
+    return text

@@ -1,0 +1,107 @@
+"""Cuts a recording into windows that are simulated apart from each other.
+
+    |---- burn-in: simulated, not compared ----|------------- compared -------------|
+    start from the measured state              by now its noise is forgotten
+
+A joint under PD control forgets where it started within a few time constants, so the noise of the measured start is gone when the
+comparison begins. Otherwise it would count as motion that the parameters must explain, which biases damping and friction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robolearn.identify.recording import FloatArray, Recording, RecordingError
+
+LONGEST_GAP_S = 0.1  # between commands: after that a robot damps itself, which no command tells
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Where to start and what to compare.
+
+    Attributes:
+        start_s: time of each window's first state [s], (W,).
+        first: index of the reading at that time, (W,).
+        duration_s: length of every window [s].
+        window: window of each compared reading, (M,), ascending.
+        sample: index of each compared reading, (M,).
+        skipped: windows that were left out, since the robot was not driven or commands had gaps.
+    """
+
+    start_s: FloatArray
+    first: np.ndarray
+    duration_s: float
+    window: np.ndarray
+    sample: np.ndarray
+    skipped: int
+
+
+def cut(recording: Recording, burn_in_s: float, compared_s: float) -> Windows:
+    """Cut; each reading is compared at most once.
+
+    Raises:
+        RecordingError: no window is usable.
+    """
+    time, half = recording.time_s, smoothing_half(recording)
+    begin = max(time[min(half, len(time) - 1)], recording.command_time_s[0])
+    starts: list[int] = []
+    window: list[np.ndarray] = []
+    sample: list[np.ndarray] = []
+    skipped = 0
+    first = int(np.searchsorted(time, begin))
+    while first < len(time) and time[first] + burn_in_s + compared_s <= time[-1] + 1e-9:
+        start = time[first]
+        inside = np.flatnonzero((time > start + burn_in_s + 1e-9) & (time <= start + burn_in_s + compared_s + 1e-9))
+        if len(inside) and _driven(recording, start - 0.06, start + burn_in_s + compared_s):
+            window.append(np.full(len(inside), len(starts)))
+            sample.append(inside)
+            starts.append(first)
+        else:
+            skipped += 1
+        first = max(first + 1, int(np.searchsorted(time, start + compared_s - 1e-9)))
+    if not starts:
+        raise RecordingError(
+            f"{recording.source}: no usable window of {burn_in_s + compared_s:g} s in {time[-1] - time[0]:.2f} s of readings"
+            f" ({skipped} without drive or with gaps in the commands): record a longer run with commands all the time"
+        )
+    index = np.array(starts)
+    return Windows(
+        start_s=time[index],
+        first=index,
+        duration_s=burn_in_s + compared_s,
+        window=np.concatenate(window),
+        sample=np.concatenate(sample),
+        skipped=skipped,
+    )
+
+
+def _driven(recording: Recording, start: float, end: float) -> bool:
+    """Whether every command in force between two times drives, and none is held for too long."""
+    stamps = recording.command_time_s
+    rows = slice(max(0, int(np.searchsorted(stamps, start, side="right")) - 1), int(np.searchsorted(stamps, end, side="right")))
+    held = np.diff(np.append(stamps[rows], end))
+    return bool((recording.kp[rows] > 0).any(axis=1).all() and (held <= LONGEST_GAP_S).all())
+
+
+def smoothing_half(recording: Recording) -> int:
+    """Readings on each side of a start that its state is smoothed over: 10 ms, few enough that motion stays a parabola."""
+    return int(0.010 / recording.period_s)
+
+
+def start_states(recording: Recording, windows: Windows) -> tuple[FloatArray, FloatArray]:
+    """Joint positions and velocities (W, J) at the starts, by least squares over the readings around them."""
+    half = smoothing_half(recording)
+    positions, velocities = [], []
+    for first in windows.first:
+        rows = slice(max(0, first - half), first + half + 1)
+        t = recording.time_s[rows] - recording.time_s[first]
+        if half < 2:
+            positions.append(recording.position[first])
+            velocities.append(recording.velocity[first])
+            continue
+        positions.append(np.linalg.lstsq(np.stack([t**0, t, t**2], 1), recording.position[rows], rcond=None)[0][0])
+        velocities.append(np.linalg.lstsq(np.stack([t**0, t], 1), recording.velocity[rows], rcond=None)[0][0])
+    return np.stack(positions), np.stack(velocities)
