@@ -10,6 +10,7 @@ import numpy as np
 from bridge.command import JointCommand
 from bridge.controls import Device
 from bridge.dashboard import Screen, snapshot
+from bridge.joints import FloatArray
 from bridge.loop import ControlLoop
 from bridge.reading import Inputs
 from bridge.safety import Event
@@ -34,7 +35,8 @@ class Attended:
         self.says: list[str] = []
         self.shown: dict[str, Any] = {"dry_run": dry_run}
         self._said_ns = 0
-        self.on_reading = self.on_shutdown = None  # the wire's own are the ones to set
+        self._heard: FloatArray | None = None
+        self.on_reading = self.on_shutdown = self.on_line = None  # the wire's own are the ones to set
         self.now_ns, self.wait_until = wire.now_ns, wire.wait_until
 
     @property
@@ -46,16 +48,27 @@ class Attended:
         self._wire.open(refusal)
 
     def read(self) -> Inputs:
-        """The wire's inputs and what the operator's devices say; the last device with a command wins."""
+        """The wire's inputs and what the operator's devices say. Who steered last has the command; a wire without one leaves it to them."""
         inputs = self._wire.read()
+        self._listen(inputs.command)
+        wired = inputs.command is not None
         for device in self._devices:
             said = device.poll()
             inputs.requests += said.requests
-            if said.command is not None:
+            if said.command is not None and (device.holds or not wired):
                 inputs.command, inputs.command_ns = said.command, self.now_ns()
             if said.quit and self.loop is not None:
                 self.loop.stop()
         return inputs
+
+    def _listen(self, command: FloatArray | None) -> None:
+        """A wire whose command changes takes it back from the devices."""
+        if command is None:
+            return
+        if self._heard is not None and not np.array_equal(command, self._heard):
+            for device in self._devices:
+                device.holds = False
+        self._heard = command.copy()
 
     def write(self, command: JointCommand) -> None:
         if not self._dry_run:

@@ -100,6 +100,8 @@ class Controller:
             GoldenMismatchError: the file does not give the actions that it recorded; nothing is armed.
         """
         worst = self.policy.verify()
+        if not self.armed:
+            self._tell({"event": "armed", "t_ns": self._snapshot.now_ns})
         for _ in range(10):
             self.policy.act(np.zeros(self.spec.observation_dim, np.float32))
         self.policy.reset()
@@ -131,6 +133,8 @@ class Controller:
 
     def refusal(self, event: Event) -> str | None:
         """Why the operator's `event` would be refused now; None if it would be accepted."""
+        if event is Event.STOP and self._plan:
+            return None  # it cancels the automatic start
         if (self.mode, event) not in self._transitions:
             return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}"
         if event not in (Event.STAND, Event.START):
@@ -169,25 +173,40 @@ class Controller:
         Returns:
             The command to send, inside all limits.
         """
-        frozen_s, backward = self._watch.update(inputs.reading, now_ns, self.mode in ACTIVE)
+        frozen_s, backward = self._watch.update(inputs.reading, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, self._watch.lag_s)
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
-        if Event.ESTOP in inputs.requests:
-            self._fire(Event.ESTOP, "emergency stop")
-        self._react(self.problems)
-        for event in inputs.requests:
-            if event is not Event.ESTOP:
-                self._request(event)
+        self._take(inputs.requests)
         if self._plan and self.refusal(self._plan[0]) is None:
             self._fire(self._plan.pop(0), "automatic start")
         self.asked = self._command(snapshot)
         command = self.limiter(self.asked, inputs.reading)
+        self.raise_untold()  # the loop sends damping instead, and tells in the end
+        return command
+
+    def _take(self, requests: tuple[Event, ...]) -> None:
+        """Do what was asked for and what the guards say, the safest first: requests of one step have no order that could be relied on."""
+        stopped = next((event for event in (Event.ESTOP, Event.STOP) if event in requests), None)
+        if stopped is not None:
+            self._plan.clear()
+        if stopped is Event.ESTOP:
+            self._fire(Event.ESTOP, "emergency stop")
+        self._react(self.problems)
+        if stopped is Event.STOP:
+            self._fire(Event.STOP, "operator")
+        for event in requests:
+            if stopped is not None and event is not stopped:
+                self._refused(event, f"{stopped} in the same step")
+            elif stopped is None:
+                self._request(event)
+
+    def raise_untold(self) -> None:
+        """Raise what a listener raised, once, now that the command is decided."""
         if self._untold is not None:
             error, self._untold = self._untold, None
-            raise error  # the loop sends damping instead, and tells in the end
-        return command
+            raise error
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         """Hand an event to the listener. What that raises (a full disk, a lost terminal) must not come before the command is out."""
@@ -196,19 +215,20 @@ class Controller:
         except Exception as error:
             self._untold = error
 
-    def fail(self, error: BaseException) -> JointCommand:
-        """Latch the fault of an exception and return the damping command."""
+    def fail(self, error: BaseException, phase: str = "tick") -> JointCommand:
+        """Latch the fault of an exception and return the damping command; `phase` says where it came from: `wait`, `tick` or `write`."""
         self.problems = [Problem(EXCEPTION, f"{type(error).__name__}: {error}")]
-        self._tell({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text})
+        self._tell({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text, "phase": phase})
         self._react(self.problems)
         return self.limiter(self._damping, None)
 
     def stop(self, cause: str = "the loop ends") -> JointCommand:
         """Leave `stand` and `policy`, cancel an automatic start, and return the damping command; for whoever acts between the ticks."""
-        if self._plan or self.mode in ACTIVE:
-            self.on_event({"event": "halt", "t_ns": self._snapshot.now_ns, "text": cause})
+        moved = bool(self._plan) or self.mode in ACTIVE
         self._plan.clear()
         self._fire(Event.STOP, cause)
+        if moved:
+            self._tell({"event": "halt", "t_ns": self._snapshot.now_ns, "text": cause})
         return self.limiter(self._damping, self._snapshot.inputs.reading)
 
     def _command(self, snapshot: Snapshot) -> JointCommand:
@@ -291,7 +311,10 @@ class Controller:
         if reason is None:
             self._fire(event, "operator")
         else:
-            self._tell({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
+            self._refused(event, reason)
+
+    def _refused(self, event: Event, reason: str) -> None:
+        self._tell({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
 
     def _fire(self, event: Event, cause: str) -> None:
         before, after = self.mode, self._transitions.get((self.mode, event))

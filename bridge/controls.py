@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import select
 import struct
 import sys
 import termios
+import time
 import tty
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +62,14 @@ class Said:
 
 
 class Device(Protocol):
-    """Something that an operator holds."""
+    """Something that an operator holds.
+
+    Attributes:
+        holds: whether its command counts even where the robot's own wire brings one: from the first steering on, until somebody
+            steers by the wire again.
+    """
+
+    holds: bool
 
     def poll(self) -> Said:
         """What was said since the last call; never waits."""
@@ -71,7 +81,11 @@ class Device(Protocol):
 
 
 class Keyboard:
-    """Single keys of a terminal; see `KEY_HELP`."""
+    """Single keys of a terminal; see `KEY_HELP`.
+
+    Attributes:
+        holds: see `Device`.
+    """
 
     def __init__(self, spec: PolicySpec, file: Any = None, steers: bool = True) -> None:
         """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies."""
@@ -81,37 +95,46 @@ class Keyboard:
         self._fd: int = self._file.fileno()
         self._before = termios.tcgetattr(self._fd)
         tty.setcbreak(self._fd)
-        self._blocking = os.get_blocking(self._fd)
-        os.set_blocking(self._fd, False)
         self._steps = np.zeros(len(self._lower))
+        self._rest, self._rest_ns = b"", 0
+        self.holds = False
 
     def poll(self) -> Said:
         try:
-            typed: bytes | None = os.read(self._fd, 1024) or None
-        except BlockingIOError:
+            waiting = bool(select.select([self._fd], [], [], 0)[0])
+            typed = os.read(self._fd, 1024) if waiting else None
+        except (OSError, ValueError):
             typed = b""
-        except OSError:
-            typed = None
-        if typed is None:  # the terminal is gone
+        if typed == b"":  # the terminal is gone
             return Said((Event.STOP,), None, True)
+        keys, rest = _keys(self._rest + (typed or b""))
+        now_ns = time.monotonic_ns()
+        self._rest_ns = now_ns if typed else self._rest_ns
+        self._rest = rest if now_ns - self._rest_ns < PATIENCE_NS else b""  # an escape that nothing follows was the key of that name
         requests: list[Event] = []
         leave = False
-        for key in _keys(typed):
+        if b" " in (typed or b""):  # whatever else it may be part of
+            requests.append(Event.ESTOP)
+        for key in keys:
+            if key == b" ":
+                continue
             if key in KEYS:
                 requests.append(KEYS[key])
             elif key in STEER and self._steers:
                 axis, sign = STEER[key]
                 self._steps[axis] = np.clip(self._steps[axis] + sign, -STEPS, STEPS)
+            self.holds |= self._steers and (key in STEER or key == ZERO)
             leave |= key == QUIT
-            if key == ZERO or KEYS.get(key) in (Event.STOP, Event.ESTOP):
+            if key == ZERO or KEYS.get(key) is Event.STOP:
                 self._steps[:] = 0
+        if Event.ESTOP in requests:
+            self._steps[:] = 0
         share = self._steps / STEPS
         command = np.where(share >= 0, share * self._upper, -share * self._lower) if self._steers else None
         return Said(tuple(requests), command, leave)
 
     def close(self) -> None:
         with contextlib.suppress(OSError, termios.error):  # a terminal that is gone needs nothing
-            os.set_blocking(self._fd, self._blocking)
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
 
     def __enter__(self) -> Self:
@@ -121,29 +144,37 @@ class Keyboard:
         self.close()
 
 
-def _keys(typed: bytes) -> list[bytes]:
-    """Split what was typed into keys; an arrow is three bytes."""
+KEY = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[@-~]|\x1b[^\x1b\[O]|[^\x1b]", re.DOTALL)
+"""A key as terminals send it: a sequence of ECMA-48, a function key, a key with Alt, or a byte."""
+LONGEST_KEY, PATIENCE_NS = 16, 500_000_000
+
+
+def _keys(typed: bytes) -> tuple[list[bytes], bytes]:
+    """Split what was typed into keys, and what may be the beginning of one. A key that means nothing here is a key all the same."""
     keys: list[bytes] = []
-    while typed:
-        length = 3 if typed.startswith(b"\x1b[") and len(typed) >= 3 else 1
-        keys.append(typed[:length])
-        typed = typed[length:]
-    return keys
+    while (found := KEY.match(typed)) is not None:
+        keys.append(found.group())
+        typed = typed[found.end() :]
+    return keys, typed if len(typed) < LONGEST_KEY else b""
 
 
 class Gamepad:
     """A gamepad on Linux's joystick interface.
 
     A stand, Y start, X stop, B emergency stop, Start reset; the sticks steer while L1 is held, and letting it go halts.
+
+    Attributes:
+        holds: see `Device`.
     """
 
-    def __init__(self, spec: PolicySpec, path: Path = Path("/dev/input/js0")) -> None:
-        """Open the device.
+    def __init__(self, spec: PolicySpec, path: Path = Path("/dev/input/js0"), steers: bool = True) -> None:
+        """Open the device; it steers only where asked to, and only velocity policies.
 
         Raises:
             OSError: there is none.
         """
-        self._steers = spec.command.name == "velocity"
+        self._steers = steers and spec.command.name == "velocity"
+        self.holds = False
         self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._sticks, self._held, self._rest = np.zeros(len(self._lower)), False, b""
@@ -171,6 +202,7 @@ class Gamepad:
                 self._sticks[axis] = 0.0 if abs(share) < DEADZONE else float(np.clip(share, -1.0, 1.0))
             elif kind & ~JS_INIT == JS_BUTTON and number == DEADMAN:
                 self._held = bool(value)
+                self.holds |= self._steers and self._held
             elif kind == JS_BUTTON and value and number in BUTTONS:
                 requests.append(BUTTONS[number])
         return Said(tuple(requests), self._command())

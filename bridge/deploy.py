@@ -31,13 +31,15 @@ from bridge.options import DeployError, check_gate, check_options, configure, on
 from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
+from bridge.stream import quick_switches
 from bridge.transports.base import Transport
 from bridge.transports.ros2_options import Ros2OptionError
 from policies.file import PolicyFile, PolicyFileError
 from policies.spec import PolicySpec
 
 LOGS = Path("runs/logs")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one comes when the operator's terminal is lost
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
+"""All end in damping: Ctrl-C, a service manager, a lost terminal, Ctrl-\\, and Ctrl-Z, since who is suspended damps nobody."""
 
 USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError)
 """What the person at the keyboard can put right: one line, exit code 2."""
@@ -74,6 +76,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         controller.auto_start()
     if options.transport != "sim":
         print(raise_priority(), flush=True)
+        quick_switches()
     if options.lock_memory:
         print(lock_memory(), flush=True)
     with contextlib.ExitStack() as stack:
@@ -81,21 +84,26 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         wire = transport or make_transport(policy.spec, options, ros_args or [], controller)
         recorder = events.recorder = make_recorder(controller, options)
         if recorder is not None:
-            stack.callback(finish, recorder)
+            stack.callback(finish, recorder, events)
         attended = attend(wire, policy.spec, options, recorder)
         if options.cpu is not None:  # the recorder's thread and the screen's process, which exist by now, stay free
             print(pin(options.cpu), flush=True)
-        stack.callback(attended.close)
-        events.screen = attended.says if attended.has_screen else None
         lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz))
         loop = attended.loop = ControlLoop(controller, attended, recorder, lock)
-        wire.on_shutdown = loop.stop
+        stack.callback(tell_timing, loop, events)
+        stack.callback(attended.close)  # the robot and the terminal first: printing may block
+        events.screen = attended.says if attended.has_screen else None
+        wire.on_shutdown, wire.on_line = loop.stop, events.say
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
         for number in SIGNALS:
             stack.callback(signal.signal, number, signal.signal(number, lambda number, frame: loop.stop()))
-        stack.callback(tell_timing, loop, events)
-        attended.open(controller.refusal)
+        try:
+            attended.open(controller.refusal)
+        except DeployError:
+            raise
+        except ValueError as error:
+            raise error if isinstance(error, USER_ERRORS) else DeployError(str(error)) from error
         loop.run(options.duration)
     return 1 if controller.mode is Mode.FAULT else 0
 
@@ -105,13 +113,14 @@ def tell_timing(loop: ControlLoop, events: Events) -> None:
     events.screen = None
     timing = loop.timing.summary()
     events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
-    print("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()), flush=True)
+    events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
 
 
-def finish(recorder: LogWriter) -> None:
+def finish(recorder: LogWriter, events: Events) -> None:
     """Write the log's end and say where it is."""
     recorder.close()
-    print(f"log: {recorder.path}" + ("" if recorder.failure is None else f" is incomplete: {recorder.failure}"), flush=True)
+    events.screen = None
+    events.say(f"log: {recorder.path}" + ("" if recorder.failure is None else f" is incomplete: {recorder.failure}"))
 
 
 def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWriter | None:
@@ -157,7 +166,7 @@ def attend(wire: Transport, spec: PolicySpec, options: argparse.Namespace, recor
     devices: list[Device] = []
     if options.gamepad is not None:
         try:
-            devices.append(Gamepad(spec, options.gamepad))
+            devices.append(Gamepad(spec, options.gamepad, steers=options.command is None))
         except OSError as error:
             raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}") from error
     if wanted:

@@ -45,7 +45,7 @@ class Events:
             self._file: IO[str] | None = None if path is None else path.open("w", encoding="utf-8", buffering=1)
         except OSError as error:
             raise EventsError(f"--events: cannot write {path}: {error.strerror}") from error
-        self._queue: queue.SimpleQueue[tuple[str | None, Mapping[str, Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[str | None, Mapping[str, Any] | None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
@@ -59,6 +59,13 @@ class Events:
         if self.recorder is not None and event["event"] != "timing":
             self.recorder.event(event)
 
+    def say(self, line: str) -> None:
+        """Print a line, or show it on the screen. Never blocks."""
+        if self.screen is not None:
+            self.screen.append(line)
+        else:
+            self._queue.put((line, None))
+
     def close(self) -> None:
         """Print and write what is left, and close the file; gives up on a terminal that blocks."""
         self._queue.put(None)
@@ -68,11 +75,11 @@ class Events:
         while (item := self._queue.get()) is not None:
             said, event = item
             try:
-                if self._file is not None:
+                if self._file is not None and event is not None:
                     self._file.write(json.dumps(event) + "\n")
                 if said is not None:
                     print(said, flush=True)
-            except (OSError, ValueError) as error:
+            except Exception as error:
                 self.failure = self.failure or error
         if self._file is not None:
             self._file.close()

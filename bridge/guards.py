@@ -76,12 +76,11 @@ class Problem:
     text: str
 
 
-DRIFT = 1e-3  # of two clocks, seconds a second; good ones have 1e-4
-RELEARN = 0.5  # likewise while the robot is not driven: a clock that was set is no delay, and nobody is hurt by learning that anew
+DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
 
 
 class StampWatch:
-    """Remembers when the robot's stamps last advanced, and how soon after its stamp a message can come.
+    """Remembers when each of the robot's stamps last advanced, and how soon after its stamp a message can come.
 
     Attributes:
         lag_s: how much later than at best the newest message came [s].
@@ -89,35 +88,37 @@ class StampWatch:
 
     def __init__(self) -> None:
         self._stamps: tuple[int, ...] | None = None
-        self._advanced_ns = 0
+        self._advanced_ns: list[int] = []
         self._least_ns: float | None = None
         self._updated_ns = 0
         self.lag_s = 0.0
 
-    def _transit(self, reading: Reading, now_ns: int, driven: bool) -> None:
-        """How much longer than at best the newest message took; the best may grow, as clocks drift apart."""
+    def _transit(self, reading: Reading, now_ns: int) -> None:
+        """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
         transit_ns = reading.received_ns - min(reading.stamps_ns)
-        grown_ns = (DRIFT if driven else RELEARN) * (now_ns - self._updated_ns)
+        grown_ns = DRIFT * (now_ns - self._updated_ns)
         self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
         self._updated_ns = now_ns
         self.lag_s = (transit_ns - self._least_ns) * 1e-9
 
-    def update(self, reading: Reading | None, now_ns: int, driven: bool) -> tuple[float, bool]:
-        """Return (seconds since every stamp last advanced, whether one went back), of a robot that is driven or not."""
+    def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
+        """Return (seconds since the stamp that is longest overdue last advanced, whether one went back)."""
         if reading is None:
             return 0.0, False
-        self._transit(reading, now_ns, driven)
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
-            self._advanced_ns = now_ns
+            self._advanced_ns, self._least_ns = [now_ns] * len(reading.stamps_ns), None
+            self._transit(reading, now_ns)
             return 0.0, False
-        if any(new < old for new, old in zip(reading.stamps_ns, before, strict=True)):
-            self._advanced_ns = now_ns
+        backward = False
+        for index, (new, old) in enumerate(zip(reading.stamps_ns, before, strict=True)):
+            if new != old:
+                self._advanced_ns[index] = now_ns
+            backward |= new < old
+        if backward:
             self._least_ns = None  # another clock, or one that was wrong before: nothing is known of it
-            return 0.0, True
-        if all(new > old for new, old in zip(reading.stamps_ns, before, strict=True)):
-            self._advanced_ns = now_ns
-        return (now_ns - self._advanced_ns) * 1e-9, False
+        self._transit(reading, now_ns)
+        return (now_ns - min(self._advanced_ns)) * 1e-9, backward
 
 
 def tilt(quat_wxyz: FloatArray) -> float:

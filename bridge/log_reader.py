@@ -95,6 +95,8 @@ def read_log(path: Path) -> Log:
         complete = isinstance(record, Footer)
     if policy is None or "limits" not in metadata:
         raise LogError(f"{path} is an MCAP file, but not one that robolearn deploy has written: it has no policy inside")
+    if metadata["policy_sha256"] != policy.sha256:
+        raise LogError(f"{path} contradicts itself: the policy inside is not the one that ran ({metadata['policy_sha256'][:12]})")
     return Log(path, policy, metadata, *_rows(Topics(policy.spec), messages), complete, int(metadata.get("dropped", 0)))
 
 

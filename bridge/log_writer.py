@@ -18,6 +18,7 @@ from typing import Any, Literal
 from bridge.command import JointCommand
 from bridge.controller import Controller
 from bridge.log_topics import EVENT, STATE, Topics, state_text
+from bridge.priority import lower_priority
 from bridge.reading import Inputs, Reading
 from bridge.ticks import Ring, put_inputs, put_outcome, put_reading, sample_dtype, tick_dtype
 
@@ -81,10 +82,15 @@ class LogWriter:
         except OSError as error:
             raise LogError(f"cannot write the log {path}: {error.strerror}") from error
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
-        self._writer.start(profile="ros2", library="robolearn")
-        self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start) | {"motion": motion})
-        self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.path.read_bytes())
-        self._channels = self._register()
+        try:
+            self._writer.start(profile="ros2", library="robolearn")
+            self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start) | {"motion": motion})
+            self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.data)
+            self._channels = self._register()
+            self._writer.flush()
+        except OSError as error:
+            self._file.close()
+            raise LogError(f"cannot write the log {path}: {error.strerror}") from error
         self._sequence = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="flight recorder")
@@ -127,6 +133,8 @@ class LogWriter:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Record a transition, a refusal or another text, as JSON with the number of the tick that it belongs to."""
+        if self.failure is not None:
+            return
         self._events.append((int(event.get("t_ns", self._last_ns)), json.dumps({**event, "tick": self._ticks.written}, default=str)))
 
     def close(self) -> None:
@@ -136,6 +144,7 @@ class LogWriter:
             self._thread.join()
 
     def _run(self) -> None:
+        lower_priority()
         try:
             while not self._stopping.is_set():
                 self._stopping.wait(FLUSH_S / 2)
@@ -144,7 +153,7 @@ class LogWriter:
             self._drain()
             self._writer.add_metadata("counts", {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
             self._writer.finish()
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever it is: the log ends, the robot goes on, and the end is told
             self.failure = f"{type(error).__name__}: {error}"
         finally:
             try:

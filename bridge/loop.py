@@ -65,9 +65,11 @@ class ControlLoop:
                 if not self._stopping:
                     deadline_ns = self.tick(deadline_ns)
         finally:
-            self._farewell()
-            gc.enable()
-            gc.unfreeze()
+            try:
+                self._farewell()
+            finally:
+                gc.enable()
+                gc.unfreeze()
         if self.failure is not None:
             raise self.failure
 
@@ -103,7 +105,7 @@ class ControlLoop:
             self.transport.wait_until(deadline_ns)
         except Exception as error:
             self.failure = self.failure or error
-            self.controller.fail(error)
+            self.controller.fail(error, "wait")
             time.sleep(max(0, min(self.period_ns, deadline_ns - self.transport.now_ns())) * 1e-9)  # a broken wait must not spin
 
     def _write(self, command: JointCommand) -> None:
@@ -112,7 +114,7 @@ class ControlLoop:
             self.transport.report(self.status())
         except Exception as error:
             self.failure = self.failure or error
-            self.controller.fail(error)
+            self.controller.fail(error, "write")
 
     def _record(self, now_ns: int, inputs: Inputs, command: JointCommand, late_ns: int, overruns: int) -> None:
         """Log the tick. A recorder that breaks is let go: the robot needs none."""
@@ -134,4 +136,8 @@ class ControlLoop:
         """Send damping a few more times at the loop's rate."""
         for _ in range(FAREWELL_TICKS):
             self._write(self.controller.stop())
+            try:
+                self.controller.raise_untold()
+            except Exception as error:
+                self.failure = self.failure or error
             self._wait(self.transport.now_ns() + self.period_ns)

@@ -136,8 +136,10 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--align-hz must lie between 1 and 1000, not {options.align_hz:g}")
     if getattr(options, "motion", None) is not None and options.dry_run:
         raise DeployError("--motion and --dry-run do not go together: a motion is known beforehand")
-    if options.duration is not None and not options.duration > 0:
-        raise DeployError(f"--duration must be above zero, not {options.duration:g}")
+    if options.duration is not None and not (options.duration > 0 and np.isfinite(options.duration)):
+        raise DeployError(f"--duration must be above zero and finite, not {options.duration:g}")
+    if options.dds_domain is not None and not 0 <= options.dds_domain <= 232:
+        raise DeployError(f"--dds-domain must lie between 0 and 232, not {options.dds_domain}")
 
 
 def on_terminal() -> bool:

@@ -27,6 +27,12 @@ def raise_priority() -> str:
         return "normal scheduling: ticks may come late on a busy computer; no right to better (ulimit -r, or CAP_SYS_NICE)"
 
 
+def lower_priority() -> None:
+    """Run this thread after the control loop, but before ordinary work: now and then it holds the Python lock that the loop waits for."""
+    if os.sched_getscheduler(0) == os.SCHED_FIFO:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY // 2))
+
+
 def normal_priority() -> None:
     """Take the priority back; for processes that a control process starts."""
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

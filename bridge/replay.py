@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bridge.controller import Controller
 from bridge.log_reader import Log
 from bridge.log_writer import LogError
-from bridge.safety import Event, Mode, SafetyLimits
+from bridge.safety import Event, SafetyLimits
 from bridge.ticks import INFERRED, MODES, SENT, get_inputs
 from policies.file import PolicyFile
 
@@ -82,12 +82,12 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
     """
     if not len(log.ticks):
         raise LogError(f"{log.path} holds no ticks")
-    if log.metadata["motion"]:
+    if log.metadata.get("motion"):
         raise LogError(f"in {log.path} the motion {log.metadata['motion']} ran in place of the policy; there is no policy's run to replay")
     policy = policy or log.policy
     _check(policy, log)
     controller = Controller(policy, SafetyLimits(**json.loads(log.metadata["limits"])), shadow=json.loads(log.metadata["shadow"]))
-    if json.loads(log.metadata["armed"]):
+    if json.loads(log.metadata.get("armed", "true")):
         controller.arm()
     if json.loads(log.metadata["auto_start"]):
         controller.auto_start()
@@ -112,26 +112,31 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
 
 
 def _between(controller: Controller, said: list[dict[str, Any]]) -> None:
-    """Do what others did to the controller before the tick: a lifecycle manager, a parameter."""
+    """Do what others did to the controller before the tick: a lifecycle manager, a parameter, an exception while it waited."""
     for event in said:
-        if event["event"] == "transition" and event["from"] == Mode.ZERO_TORQUE and event["to"] == Mode.DAMPING and not controller.armed:
+        if event["event"] == "armed" and not controller.armed:
             controller.arm()
         elif event["event"] == "halt":
             controller.stop(event["text"])
         elif event["event"] == "limits":
             controller.set_limits(SafetyLimits(**event["values"]))
+        elif event["event"] == "exception" and event.get("phase") == "wait":
+            controller.fail(LoggedError(event["text"]), "wait")
 
 
 def _tick(controller: Controller, row: Any, said: list[dict[str, Any]]) -> Any:
     _between(controller, said)
-    failed = [event for event in said if event["event"] == "exception"]
-    if failed:
-        return controller.fail(LoggedError(failed[0]["text"]))
+    failed = {event.get("phase", "tick"): event["text"] for event in said if event["event"] == "exception"}
+    if "tick" in failed:
+        return controller.fail(LoggedError(failed["tick"]))
     inputs = get_inputs(row)
     inputs.requests = tuple(Event(event["text"]) for event in said if event["event"] == "request")
     faults = [event["text"] for event in said if event["event"] == "wire_fault"]
     inputs.wire_fault = faults[0] if faults else None
-    return controller.tick(int(row["now_ns"]), inputs, int(row["late_ns"]) * 1e-9, int(row["overruns"]))
+    sent = controller.tick(int(row["now_ns"]), inputs, int(row["late_ns"]) * 1e-9, int(row["overruns"]))
+    if "write" in failed:
+        controller.fail(LoggedError(failed["write"]), "write")
+    return sent
 
 
 def _check(policy: PolicyFile, log: Log) -> None:

@@ -70,6 +70,10 @@ class SafetyLimitError(ValueError):
     """A threshold that does not exist or is not a number above zero."""
 
 
+MOST = {"command_timeout_s": math.inf, "heartbeat_timeout_s": math.inf, "damping_factor": 10.0, "stand_s": 60.0, "gain_ramp_s": 60.0}
+"""Largest values of thresholds that must not be switched off; a million for the others, which nothing real exceeds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SafetyLimits:
     """Thresholds of guards, entry conditions and ramps.
@@ -137,8 +141,9 @@ class SafetyLimits:
         for name, value in (overrides or {}).items():
             if name not in known:
                 raise SafetyLimitError(f"unknown safety limit {name!r}; known: {', '.join(known)}")
-            if not value > 0:
-                raise SafetyLimitError(f"safety limit {name} must be above zero, not {value}")
+            most = MOST.get(name, 1e6)
+            if not 0 < value <= most:
+                raise SafetyLimitError(f"safety limit {name} must be above zero and at most {most:g}, not {value:g}")
             values[name] = value
         return SafetyLimits(**values)
 

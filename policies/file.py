@@ -72,6 +72,7 @@ class PolicyFile:
         provenance: where it comes from, as plain JSON values.
         golden: its recorded run.
         sha256: hash of the whole file.
+        data: its bytes, as they were read.
     """
 
     def __init__(self, path: str | Path, data: bytes | None = None) -> None:
@@ -89,6 +90,7 @@ class PolicyFile:
             if not self.path.is_file():
                 raise PolicyFileError(f"no policy file at {self.path}")
             data = self.path.read_bytes()
+        self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])

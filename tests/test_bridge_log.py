@@ -34,7 +34,9 @@ ROBOTS = REPOSITORY / "envs" / "robots"
 SECONDS = {"go1-velocity": 4.0, "panda-reach": 4.0, "g1-velocity": 4.0}
 
 
-def run_logged(name: str, path: Path, seconds: float, sensors: str = "tick", requests: dict[int, Event] | None = None) -> Controller:
+def run_logged(
+    name: str, path: Path, seconds: float, sensors: str = "tick", requests: dict[int, Event] | None = None, pause_s: float = 0.0
+) -> Controller:
     """A shipped policy on its simulated robot, in lock-step, with a permuted wire and a command that changes."""
     policy = PolicyFile(ZOO / f"{name}.onnx")
     spec = policy.spec
@@ -52,6 +54,7 @@ def run_logged(name: str, path: Path, seconds: float, sensors: str = "tick", req
     def change(status: Any) -> None:
         nonlocal ticks
         ticks += 1
+        time.sleep(pause_s)
         wire.command = np.array(spec.command.upper) * 0.3 * np.sin(0.1 * ticks)
         if requests and ticks in requests:
             wire.requests.append(requests[ticks])
@@ -68,7 +71,7 @@ def run_logged(name: str, path: Path, seconds: float, sensors: str = "tick", req
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Log:
     path = tmp_path_factory.mktemp("log") / "go1.mcap"
-    run_logged("go1-velocity", path, 4.0)
+    run_logged("go1-velocity", path, 4.0, pause_s=0.005)  # so that the log has several chunks
     return read_log(path)
 
 
@@ -114,6 +117,63 @@ def test_an_exception_replays_as_the_fault_that_it_was(tmp_path: Path) -> None:
     assert [MODES[mode] for mode in log.ticks["mode"]] == [Mode.DAMPING, Mode.STAND, Mode.STAND, Mode.FAULT, Mode.FAULT]
     result = replay(log)
     assert result.same(0.0), result.states
+
+
+@pytest.mark.parametrize("phase", ["wait_until", "read", "write", "report"])
+def test_an_exception_of_the_wire_replays_where_it_came(phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = PolicyFile(ZOO / "go1-velocity.onnx")
+    spec = policy.spec
+    controller = Controller(policy)
+    controller.arm()
+    controller.auto_start()
+    robot = PhysicsRobot(spec.robot, ROBOTS / "go1" / "go1.xml", physics_dt(spec, 500.0))
+    wire = SimTransport(robot, spec.robot.joint_names, np.zeros(3))
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="sim", auto_start=True)
+    controller.on_event = recorder.event
+    calls, method = 0, getattr(wire, phase)
+
+    def breaks(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 130:
+            wire.requests.append(Event.RESET)
+            raise OSError("cable")
+        return method(*arguments)
+
+    monkeypatch.setattr(wire, phase, breaks)
+    with pytest.raises(OSError, match="cable"):
+        ControlLoop(controller, wire, recorder).run(3.0)
+    recorder.close()
+    log = read_log(tmp_path / "run.mcap")
+    modes = [MODES[mode] for mode in log.ticks["mode"]]
+    assert Mode.POLICY in modes
+    assert Mode.FAULT in modes or Mode.DAMPING in modes[-10:]
+    assert replay(log).same(0.0), replay(log).states
+
+
+def test_a_log_holds_the_policy_that_ran_and_no_other(tmp_path: Path) -> None:
+    path = make_policy(tmp_path / "linear.onnx")
+    controller = Controller(PolicyFile(path))
+    controller.arm()
+    make_policy(path, seed=5)  # somebody exports a new one meanwhile
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test")
+    recorder.close()
+    assert read_log(tmp_path / "run.mcap").policy.sha256 == controller.policy.sha256 != PolicyFile(path).sha256
+
+
+def test_a_recorder_that_breaks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    controller = Controller(policy)
+    controller.arm()
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test")
+    now = 20_000_000
+    inputs = Inputs(good_reading(policy.spec, now), np.zeros(3), now)
+    assert inputs.reading is not None
+    inputs.reading.stamps_ns = (1 << 62, 1 << 62)  # no ROS message holds this time
+    recorder.tick(now, inputs, controller, controller.tick(now, inputs), 0, 0, 0)
+    recorder.close()
+    assert recorder.failure
+    assert "error" in recorder.failure
 
 
 def test_a_changed_action_is_found(log: Log) -> None:

@@ -59,6 +59,59 @@ def test_keys_ask_and_steer(terminal: tuple[int, Any]) -> None:
         assert wait_for(lambda: keyboard.poll().quit, 2)
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [b"\x1b[1;2A", b"\x1b[1;3B", b"\x1b[21~", b"\x1b[23~", b"\x1bOQ", b"\x1b[12~", b"\x1b2", b"\x1b[1;5C", b"\x1b[3~", b"\x1b[200~"],
+    ids=["shift-up", "alt-down", "F10", "F11", "F2", "rxvt F2", "alt-2", "ctrl-right", "delete", "paste"],
+)
+def test_keys_that_send_sequences_move_nobody(terminal: tuple[int, Any], typed: bytes) -> None:
+    typist, file = terminal
+    with Keyboard(go1_spec(), file) as keyboard:
+        for part in (typed, typed[:1], typed[1:]):  # whole, and torn in two by some steps
+            os.write(typist, part)
+            for _ in range(3):
+                time.sleep(0.01)
+                said = keyboard.poll()
+                assert said.requests == ()
+                assert not said.quit
+                np.testing.assert_array_equal(said.command, 0.0)
+        os.write(typist, b"\x1b ")  # whatever it may mean elsewhere, who hits the space bar wants to stop
+        assert wait_for(lambda: Event.ESTOP in keyboard.poll().requests, 1)
+        os.write(typist, UP[:1])
+        keyboard.poll()
+        os.write(typist, UP[1:])
+        assert wait_for(lambda: bool(np.any(keyboard.poll().command)), 1)  # an arrow that came in two parts is an arrow
+        assert keyboard.holds
+
+
+def test_who_steered_last_has_the_command(tmp_path: Path) -> None:
+    from bridge.controls import Said
+
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    wire, device = FakeTransport(policy.spec), Typed()
+    attended = Attended(wire, [device], None, dry_run=False)  # type: ignore[list-item, arg-type]
+    mine = np.array([0.1, 0.2, 0.3])
+    heard = [np.array([0.5, 0.0, 0.0])]
+    read = wire.read
+
+    def with_command() -> Any:
+        inputs = read()
+        inputs.command, inputs.command_ns = (heard[0], 7) if heard else (None, 0)
+        return inputs
+
+    wire.read = with_command  # type: ignore[method-assign]
+    device.said, device.holds = [Said((), mine)] * 6, False
+    inputs = attended.read()
+    assert (inputs.command_ns, inputs.command[0]) == (7, 0.5)  # nobody touched the keys: the wire's command ages on its own
+    device.holds = True
+    np.testing.assert_array_equal(attended.read().command, mine)
+    heard[0] = np.array([0.6, 0.0, 0.0])
+    assert attended.read().command[0] == 0.6
+    assert not device.holds
+    heard.clear()
+    np.testing.assert_array_equal(attended.read().command, mine)  # no wire steers: the keys do, also at rest
+
+
 def test_a_lost_terminal_stops(terminal: tuple[int, Any]) -> None:
     typist, file = terminal
     keyboard = Keyboard(go1_spec(), file)
@@ -111,6 +164,7 @@ class Typed:
 
     def __init__(self) -> None:
         self.said: list[Any] = []
+        self.holds = True
 
     def poll(self) -> Any:
         from bridge.controls import Said

@@ -71,7 +71,7 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        for requests in ([Event.STOP, Event.RESET], [Event.STAND], [], [], [], [Event.START]):
+        for requests in ([Event.STOP], [Event.RESET], [Event.STAND], [], [], [], [Event.START]):
             self.good_ticks(1, requests)
         assert self.shadow or not self.armed or self.controller.mode is Mode.POLICY
 
@@ -130,6 +130,7 @@ class ControllerMachine(RuleBasedStateMachine):
             if array is not None:
                 array[index % len(array)] = value
             reading.received_ns -= age_ms * MS
+            reading.stamps_ns = tuple(stamp - age_ms * MS for stamp in reading.stamps_ns)  # what is old was sent long ago
             reading.stamps_ns = tuple(max(1, number + stamp) for number in reading.stamps_ns)
             inputs.wire_fault = "wire" if other == "wire" else None
             inputs.rivals = {"rival": 1, "unknown rivals": None}.get(other, 0)
@@ -175,7 +176,7 @@ class ControllerMachine(RuleBasedStateMachine):
                 command = self.controller.fail(error)
                 assert not command.drives
         self.judge((command, inputs.reading), requests)
-        if Event.ESTOP in requests and Event.RESET not in requests:
+        if Event.ESTOP in requests:
             assert self.controller.mode is Mode.FAULT
 
     def judge(self, sent: tuple[JointCommand, Reading | None] | None, requests: list[Event]) -> None:

@@ -237,9 +237,68 @@ def test_nothing_leaves_zero_torque_before_arming(path: Path) -> None:
     assert driver.controller.refusal(Event.STAND) == "the policy file is not verified"
     driver.controller.fail(RuntimeError("x"))  # nor is a latched fault, whatever comes in one tick
     driver.tick(None, Event.ESTOP, Event.RESET, Event.STAND, Event.START)
+    assert driver.controller.mode is Mode.FAULT
+    driver.tick(None, Event.RESET, Event.STAND, Event.START)
     assert driver.controller.mode is Mode.ZERO_TORQUE
     driver.controller.arm()
     driver.reach(Mode.POLICY)
+
+
+@pytest.mark.parametrize("order", [(Event.RESET, Event.ESTOP), (Event.ESTOP, Event.RESET), (Event.RESET, Event.STAND, Event.ESTOP)])
+def test_nothing_undoes_an_emergency_stop_in_its_own_step(path: Path, order: tuple[Event, ...]) -> None:
+    """Requests of one step come from several sources, so their order says nothing."""
+    driver = Driver(path)
+    driver.reach(Mode.STAND)
+    assert not driver.tick(None, *order).drives
+    assert driver.controller.mode is Mode.FAULT
+    refused = [event for event in driver.events if event["event"] == "refused"]
+    assert {event["cause"] for event in refused} == {"estop in the same step"}
+    driver.tick(None, Event.RESET)
+    assert driver.controller.mode is Mode.DAMPING
+    driver.tick(None, Event.STOP, Event.STAND)
+    assert driver.controller.mode is Mode.DAMPING
+
+
+def test_a_stop_cancels_an_automatic_start_that_waits(path: Path) -> None:
+    driver = Driver(path)
+    driver.controller.auto_start()
+    driver.tick(assign("rivals", None))  # it waits for the graph
+    assert driver.controller.refusal(Event.STOP) is None
+    driver.tick(assign("rivals", None), Event.STOP)
+    for _ in range(10):
+        assert not driver.tick().drives
+    assert driver.controller.mode is Mode.DAMPING
+
+
+def test_sources_that_take_turns_are_not_frozen(path: Path) -> None:
+    """Two sensors at half the rate, a step apart: each tick brings news of one."""
+    driver = Driver(path)
+    driver.reach(Mode.POLICY)
+    for tick in range(20):
+
+        def half(inputs: Inputs, tick: int = tick) -> None:
+            assert inputs.reading is not None
+            old, new = driver.now_ns - 20 * MS + 1, driver.now_ns + 1
+            inputs.reading.stamps_ns = (new, old) if tick % 2 else (old, new)
+
+        driver.tick(half)
+    assert driver.controller.mode is Mode.POLICY, driver.events[-1]
+
+
+def test_damping_for_a_while_does_not_make_a_delay_acceptable(path: Path) -> None:
+    driver = Driver(path)
+    driver.reach(Mode.POLICY)
+    lag = 0
+
+    def late(inputs: Inputs) -> None:
+        assert inputs.reading is not None
+        inputs.reading.stamps_ns = tuple(stamp - lag * MS for stamp in inputs.reading.stamps_ns)
+
+    for _ in range(200):
+        lag = min(300, lag + 5)
+        driver.tick(late)
+    assert driver.controller.mode is Mode.DAMPING
+    assert "late_sensor" in str(driver.controller.refusal(Event.STAND))
 
 
 def test_a_fault_before_arming_is_reset_to_damping_once_armed(path: Path) -> None:

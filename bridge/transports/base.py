@@ -16,10 +16,12 @@ class Transport(Protocol):
     Attributes:
         on_reading: called with every complete reading that arrives, also those between the ticks; None for nobody.
         on_shutdown: called where the wire asks the program to end; None for nobody.
+        on_line: called with what a person should read, without blocking; None to print it.
     """
 
     on_reading: Callable[[Reading], None] | None
     on_shutdown: Callable[[], None] | None
+    on_line: Callable[[str], None] | None
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         """Connect; `refusal` says why an operator's request would be refused now."""

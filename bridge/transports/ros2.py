@@ -21,6 +21,7 @@ import numpy as np
 from bridge.command import JointCommand
 from bridge.controller import Controller
 from bridge.isolation import isolate
+from bridge.joints import FloatArray
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event, Mode, SafetyLimits
 from bridge.transports.ros2_clock import SimulatedClock
@@ -33,6 +34,8 @@ STATE_PERIOD_NS, DIAGNOSTICS_PERIOD_NS = 100_000_000, 500_000_000
 DISCOVERY_NS = 3_000_000_000  # the graph is not complete before; seen to take up to 2.7 s
 SERVICES = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
 DRIVING = (Event.STAND, Event.START)
+MOST_LATE_MESSAGES = 8  # taken where a deadline has passed already
+Motion = tuple[FloatArray | None, FloatArray | None]
 LONGEST_WAIT_S = 0.01  # in simulated time, where no message says that the steady clock has to take over
 
 
@@ -76,7 +79,8 @@ class Ros2Transport:
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
         self._limited = LimitCounter(spec.robot.joint_names)
         self.on_reading: Callable[[Reading], None] | None = None
-        self.on_shutdown: Callable[[], None] = lambda: None
+        self.on_shutdown: Callable[[], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
         self._context: Any = None
         self._node: Any = None
         self._executor: Any = None
@@ -114,11 +118,11 @@ class Ros2Transport:
         self._refusal, self._opened_ns = refusal, time.monotonic_ns()
         self._context = Context()
         rclpy.init(args=list(self._options.ros_args), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        hooks = Hooks(configure=self._configure, halt=self._halt, release=self._release, finish=lambda: self.on_shutdown())
+        hooks = Hooks(configure=self._configure, halt=self._halt, release=self._release, finish=self._finish)
         self._node = PolicyNode(self._context, hooks)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
-        self._watch = QosWatch(self._node)
+        self._watch = QosWatch(self._node, self.on_line)
         self._outbox = Outbox(self._node, self._watch, self._spec, self._options, self._names)
         self._declare_parameters()
         if self._node.get_parameter("use_sim_time").value:
@@ -131,6 +135,10 @@ class Ros2Transport:
             if self._node.failure is not None:
                 raise self._node.failure
             self._node.trigger_activate()
+
+    def _finish(self) -> None:
+        if self.on_shutdown is not None:
+            self.on_shutdown()
 
     def _declare_parameters(self) -> None:
         from bridge.transports.ros2_parameters import Parameters, fixed_parameters
@@ -163,12 +171,19 @@ class Ros2Transport:
         """Verify the file, unless that was done just before, and subscribe."""
         from bridge.transports.ros2_inbox import Inbox
 
-        if self._controller is not None and (self._configured or self._controller.mode is Mode.ZERO_TORQUE):
+        if self._controller is not None and (self._configured or not self._controller.armed):
             self._controller.arm()
         self._configured = True
         commanded = self._fixed is None
         self._inbox = Inbox(
-            self._watch, self._spec, self._options, self._names, self.now_ns, commanded=commanded, on_sensors=self._on_sensors
+            self._watch,
+            self._spec,
+            self._options,
+            self._names,
+            self.now_ns,
+            self._lost_ns,
+            commanded=commanded,
+            on_sensors=self._on_sensors,
         )
 
     def _halt(self) -> None:
@@ -222,6 +237,8 @@ class Ros2Transport:
 
     def wait_until(self, deadline_ns: int) -> None:
         """Receive messages until the deadline."""
+        for _ in range(MOST_LATE_MESSAGES if self.now_ns() >= deadline_ns else 0):  # who is late must hear of a stop all the same
+            self._executor.spin_once(timeout_sec=0.0)
         while (left_ns := deadline_ns - self.now_ns()) > 0:
             left_s = left_ns * 1e-9
             self._executor.spin_once(timeout_sec=left_s if self._sim is None else min(left_s, LONGEST_WAIT_S))
@@ -230,7 +247,7 @@ class Ros2Transport:
         """The newest inputs."""
         requests, self._requests = tuple(self._requests), []
         fault = None if self._inbox is None else self._inbox.take_fault()
-        if not self._node.active and Event.STOP not in requests:
+        if not self._node.active:
             fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
         if self._inbox is None:
             return Inputs(None, None, 0, requests, fault, self._rivals)
@@ -241,6 +258,9 @@ class Ros2Transport:
     def _reading(self) -> Reading | None:
         return self._inbox.reading(self._sim.alive_ns() if self._sim is not None and self._clock_dead() else None)
 
+    def _lost_ns(self) -> int:
+        return 0 if self._sim is None else self._sim.lost_ns
+
     def _clock_dead(self) -> bool:
         return self._sim is not None and self._sim.dead(time.monotonic_ns())
 
@@ -249,10 +269,15 @@ class Ros2Transport:
         if self._controller is not None:
             self._limited.add(self._controller.limiter.acted)
         if self._inbox is not None:
-            self._outbox.write(command, self._inbox.motion, self._shown == Mode.FAULT)
+            self._outbox.write(command, self._motion(), self._shown == Mode.FAULT)
+
+    def _motion(self) -> Motion:
+        """What the impedance law runs on: nothing that is old, since damping by an old velocity would drive."""
+        timeout_s = SafetyLimits().sensor_timeout_s if self._controller is None else self._controller.limits.sensor_timeout_s
+        return self._inbox.motion(self.now_ns() - round(timeout_s * 1e9))
 
     def _on_sensors(self, complete: bool) -> None:
-        self._outbox.resend(self._inbox.motion)
+        self._outbox.resend(self._motion())
         if complete and self.on_reading is not None and (reading := self._reading()) is not None:
             self.on_reading(reading)
 

@@ -20,6 +20,7 @@ class SimulatedClock:
 
     Attributes:
         jumps_back: how often `/clock` went back.
+        lost_ns: how far the loop's time got ahead of `/clock` while that stood still [ns]; stamps of the robot lag by this much.
     """
 
     def __init__(self, timeout_s: float, steady_ns: int) -> None:
@@ -27,7 +28,7 @@ class SimulatedClock:
         self._timeout_ns = round(timeout_s * 1e9)
         self._base_ns = self._advanced_ns = steady_ns
         self._clock_ns = 0
-        self.jumps_back = 0
+        self.jumps_back = self.lost_ns = 0
 
     def update(self, clock_ns: int, steady_ns: int) -> None:
         """Take the newest `/clock` [ns], 0 before the first, as of `steady_ns`."""
@@ -38,6 +39,8 @@ class SimulatedClock:
         now_ns = self.now_ns(steady_ns)
         step_ns = clock_ns - before
         self.jumps_back += step_ns < 0
+        if dead and before != 0 and step_ns > 0:
+            self.lost_ns += now_ns - (self._base_ns + step_ns)
         self._base_ns = now_ns if dead else now_ns + max(0, step_ns)  # what passed while it was dead, the steady clock has counted
         self._clock_ns, self._advanced_ns = clock_ns, steady_ns
 

@@ -34,6 +34,7 @@ class Inbox:
         options: Ros2Options,
         names: Sequence[str],
         now_ns: Callable[[], int],
+        lost_ns: Callable[[], int],
         *,
         commanded: bool,
         on_sensors: Callable[[bool], None],
@@ -46,11 +47,13 @@ class Inbox:
             options: extra joints and the frame of goals.
             names: the policy's joints as the wire calls them.
             now_ns: the loop's clock.
+            lost_ns: what to add to stamps: a simulated clock that stood still is no delay.
             commanded: whether the operator's command comes by topic.
             on_sensors: called after each sensor message that counts, with whether it is the one that completes a reading: the IMU's where
                 the base floats, else the joints'.
         """
-        self._watch, self._frame, self._now_ns, self._on_sensors = watch, options.base_frame, now_ns, on_sensors
+        self._watch, self._frame, self._on_sensors = watch, options.base_frame, on_sensors
+        self._now_ns, self._lost_ns = now_ns, lost_ns
         self._decode = JointStateDecoder(names, options.extra_joints)
         self.filters: dict[str, NewestFilter] = {}
         self.command: tuple[FloatArray, int] | None = None
@@ -80,11 +83,13 @@ class Inbox:
         return self._watch.subscription(kind, topic, call, SENSOR)
 
     def _joint_state(self, message: Any) -> None:
-        self._joints = (*self._decode(message), stamp_ns(message.header.stamp), self._now_ns())
+        received_ns = self._now_ns()
+        self._joints = (*self._decode(message), stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(not self._floating)
 
     def _imu_state(self, message: Any) -> None:
-        self._imu = (*decode_imu(message), stamp_ns(message.header.stamp), self._now_ns())
+        received_ns = self._now_ns()
+        self._imu = (*decode_imu(message), stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(True)
 
     def _twist(self, message: Any) -> None:
@@ -92,14 +97,13 @@ class Inbox:
 
     def _goal(self, message: Any) -> None:
         if message.header.frame_id not in ("", self._frame):
-            self._watch.warn(f"goal in frame {message.header.frame_id!r} refused; give it in {self._frame!r}")
+            self._watch.warn_once(f"goal in frame {message.header.frame_id!r} refused; give it in {self._frame!r}")
             return
         self.command = np.array([message.point.x, message.point.y, message.point.z]), self._now_ns()
 
-    @property
-    def motion(self) -> tuple[FloatArray | None, FloatArray | None]:
-        """Newest positions [rad] and velocities [rad/s], (J,) in policy order; None before the first."""
-        return (None, None) if self._joints is None else self._joints[:2]
+    def motion(self, since_ns: int) -> tuple[FloatArray | None, FloatArray | None]:
+        """Newest positions [rad] and velocities [rad/s], (J,) in policy order; None where none came since `since_ns`."""
+        return (None, None) if self._joints is None or self._joints[-1] < since_ns else self._joints[:2]
 
     def take_fault(self) -> str | None:
         """Why the newest bad message was bad, once; None without one."""

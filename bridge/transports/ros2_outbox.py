@@ -16,6 +16,7 @@ from bridge.transports.ros2_qos import COMMAND, QosWatch
 from policies.spec import PolicySpec
 
 Motion = tuple[FloatArray | None, FloatArray | None]
+HOLDS_LAST = ("forward_velocity", "forward_effort")
 ACKNOWLEDGE = Duration(nanoseconds=200_000_000)
 
 
@@ -40,7 +41,8 @@ class Outbox:
             JointError: the joint order is missing or wrong.
         """
         self._node, self._watch, self._options = node, watch, options
-        self._encode = CommandEncoder(spec, options.interface, options.joint_order, names)
+        self._new_encoder = lambda: CommandEncoder(spec, options.interface, options.joint_order, names)
+        self._encode = self._new_encoder()
         self._topic: str = node.resolve_topic_name(options.topic)
         self._publisher: Any = None
         self._newest: JointCommand | None = None
@@ -82,6 +84,9 @@ class Outbox:
     def close(self) -> None:
         """Let the last commands arrive and take the publisher down; a next command that drives makes another."""
         if self._publisher is not None:
+            if self._options.interface in HOLDS_LAST and self._newest is not None:
+                self._send(self._newest, (None, None))  # zeros: the controller holds what it heard last for ever
             self._publisher.wait_for_all_acked(ACKNOWLEDGE)
             self._node.destroy_publisher(self._publisher)
         self._publisher = self._newest = None
+        self._encode = self._new_encoder()  # the pose that was held is another run's

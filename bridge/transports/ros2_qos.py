@@ -22,6 +22,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_polic
 
 from bridge.transports.ros2_compat import event_callbacks
 
+MOST_LINES = 100  # of a node's life; a person has stopped reading by then
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 STOP = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, deadline=Duration(nanoseconds=100_000_000))
@@ -41,9 +42,9 @@ class QosWatch:
         said: the lines so far, for diagnostics.
     """
 
-    def __init__(self, node: Any) -> None:
-        """Make endpoints on this node."""
-        self._node = node
+    def __init__(self, node: Any, on_line: Callable[[str], None] | None = None) -> None:
+        """Make endpoints on this node; lines go to `on_line`, or to the node's log, which blocks where a terminal is paused."""
+        self._node, self._on_line = node, on_line
         self.said: list[str] = []
 
     def publisher(self, kind: Any, topic: str, profile: QoSProfile) -> Any:
@@ -61,15 +62,22 @@ class QosWatch:
 
         def report(info: Any) -> None:
             line = f"{full}: incompatible QoS, {qos_policy_name_from_kind(info.last_policy_kind)}: {what}"
-            if line not in self.said:
-                self.said.append(line)
-                self._node.get_logger().warning(line)
+            self.warn_once(line)
 
         return report
 
+    def warn_once(self, line: str) -> None:
+        """Warn, and show it in diagnostics, unless this line was said before."""
+        if line not in self.said and len(self.said) < MOST_LINES:
+            self.said.append(line)
+            self.warn(line)
+
     def warn(self, line: str) -> None:
-        """Warn in the node's log."""
-        self._node.get_logger().warning(line)
+        """Warn."""
+        if self._on_line is not None:
+            self._on_line(f"warning: {line}")
+        else:
+            self._node.get_logger().warning(line)
 
     def destroy(self, subscription: Any) -> None:
         """Take a subscription down."""

@@ -61,6 +61,7 @@ class SimTransport:
         self.requests: list[Event] = []
         self.on_tick: Callable[[Mapping[str, Any]], None] | None = None
         self.on_reading: Callable[[Reading], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
         self._map = JointMap(joint_names, robot.names)
         self._step_ns = round(robot.dt * 1e9)

@@ -103,6 +103,8 @@ class UnitreeTransport:
         self._writer: Any = None
         self._wire: Any = None
         self.on_reading: Callable[[Reading], None] | None = None
+        self.on_shutdown: Callable[[], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
         self.temperature: FloatArray | None = None
         self.messages = self.damaged = 0
         self.stream: CommandStream | None = None

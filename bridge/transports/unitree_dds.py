@@ -54,6 +54,9 @@ def choose_interface(name: str | None) -> None:
     os.environ["CYCLONEDDS_URI"] = LOOPBACK_CYCLONE if name == "lo" else interface_config(name)
 
 
+MOST_DOMAINS = 232
+
+
 def interface_config(name: str) -> str:
     """Cyclone DDS's configuration for one interface with multicast, which is how the robot finds this computer."""
     interface = f'<NetworkInterface name="{name}" priority="default" multicast="default"/>'
@@ -62,7 +65,10 @@ def interface_config(name: str) -> str:
 
 def choose_domain(domain: int | None) -> int:
     """The DDS domain: the given one, else that of `ROS_DOMAIN_ID`, else 0, which is where Unitree's robots are."""
-    return int(os.environ.get("ROS_DOMAIN_ID", "0")) if domain is None else domain
+    text = os.environ.get("ROS_DOMAIN_ID", "0") if domain is None else str(domain)
+    if not text.isdigit() or int(text) > MOST_DOMAINS:
+        raise InterfaceError(f"the DDS domain (ROS_DOMAIN_ID) must be a number from 0 to {MOST_DOMAINS}, not {text!r}")
+    return int(text)
 
 
 def types_of(family: str) -> Any:
@@ -109,7 +115,10 @@ class Wire:
     def __init__(self, family: str, domain: int) -> None:
         """Join `domain` for the messages of `family` (`unitree_go` or `unitree_hg`); nothing is announced but the participant."""
         self.types: Any = types_of(family)
-        self._participant = DomainParticipant(domain)
+        try:
+            self._participant = DomainParticipant(domain)
+        except DDSException as error:
+            raise InterfaceError(f"cannot join DDS domain {domain} (CYCLONEDDS_URI, network interface): {error}") from error
         self._publications: Any = BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication)
         self._news = ReadCondition(self._publications, ViewState.Any | InstanceState.Any | SampleState.NotRead)
         self._topic_of: dict[Any, str] = {}

@@ -53,7 +53,7 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         command_effort=ticks["sent_effort"],
         kp=ticks["sent_kp"],
         kd=ticks["sent_kd"],
-        mount=mount or ("standing" if log.metadata["motion"] == "squats" else "held"),
+        mount=mount or ("standing" if log.metadata.get("motion") == "squats" else "held"),
         simulated_timestep_s=_timestep_s(log),
         source=str(path),
     )
