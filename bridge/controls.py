@@ -135,7 +135,7 @@ class Keyboard:
 
     def close(self) -> None:
         with contextlib.suppress(OSError, termios.error):  # a terminal that is gone needs nothing
-            termios.tcsetattr(self._fd, termios.TCSADRAIN, self._before)
+            termios.tcsetattr(self._fd, termios.TCSANOW, self._before)  # not after the output: a paused terminal takes none
 
     def __enter__(self) -> Self:
         return self

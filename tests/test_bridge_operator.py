@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,3 +254,34 @@ def test_a_person_in_a_terminal_stands_walks_and_stops_the_robot(tmp_path: Path)
     went = [(event["from"], event["to"]) for event in recorded.events if event["event"] == "transition"]
     assert went == [("damping", "stand"), ("stand", "policy"), ("policy", "fault")]
     assert recorded.ticks["command"].max() > 0.3
+
+
+@pytest.mark.slow
+def test_a_paused_terminal_keeps_nobody_from_ending(tmp_path: Path) -> None:
+    """Ctrl-S: nothing is printed any more; a signal still damps the robot and ends the program, with its log whole."""
+    mine, theirs = pty.openpty()
+    log = tmp_path / "run.mcap"
+    arguments = [sys.executable, "-m", "robolearn", "deploy", "go1-velocity", "--transport", "sim", "--log", str(log)]
+    environment = {**os.environ, "TERM": "xterm", "PYTHONPATH": str(REPOSITORY)}
+    child = subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        os.set_blocking(mine, False)
+        seen: list[bytes] = []
+
+        def damped() -> bool:
+            with contextlib.suppress(OSError):
+                seen.append(os.read(mine, 1 << 20))
+            return b"DAMPING" in b"".join(seen)
+
+        assert wait_for(damped, 60)
+        termios.tcflow(theirs, termios.TCOOFF)  # as Ctrl-S does
+        time.sleep(1.0)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(20) == 0
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        os.close(theirs)
+        os.close(mine)
+    assert read_log(log).complete
