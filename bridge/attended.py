@@ -16,7 +16,7 @@ from bridge.reading import Inputs
 from bridge.safety import Event
 from bridge.transports.base import Transport
 
-DRY_RUN_PERIOD_NS = 1_000_000_000
+DRY_RUN_PERIOD_NS, FURTHEST = 1_000_000_000, 4
 
 
 class Attended:
@@ -25,6 +25,7 @@ class Attended:
     Attributes:
         loop: the loop that runs on it; set it before the first tick.
         says: lines for the screen's list of events.
+        tell: prints a line.
         shown: facts for the screen; see `bridge.dashboard.snapshot`.
     """
 
@@ -33,9 +34,11 @@ class Attended:
         self._wire, self._devices, self._screen, self._dry_run = wire, tuple(devices), screen, dry_run
         self.loop: ControlLoop | None = None
         self.says: list[str] = []
+        self.tell: Callable[[str], None] = print
         self.shown: dict[str, Any] = {"dry_run": dry_run}
         self._said_ns = 0
         self._heard: FloatArray | None = None
+        self._begin_ns = 0
         self.on_reading = self.on_shutdown = self.on_line = None  # the wire's own are the ones to set
         self.now_ns, self.wait_until = wire.now_ns, wire.wait_until
 
@@ -46,6 +49,7 @@ class Attended:
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         self._wire.open(refusal)
+        self._begin_ns = self.now_ns()
 
     def read(self) -> Inputs:
         """The wire's inputs and what the operator's devices say. Who steered last has the command; a wire without one leaves it to them."""
@@ -84,21 +88,28 @@ class Attended:
             if self._screen.due(now_ns):
                 temperature = getattr(self._wire, "temperature", None)
                 warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
-                self._screen.show(now_ns, snapshot(loop, {**self.shown, **warm, "events": self.says}))
+                seconds = {"time_s": (now_ns - self._begin_ns) * 1e-9}
+                self._screen.show(now_ns, snapshot(loop, {**self.shown, **warm, **seconds, "events": self.says}))
                 self.says.clear()
         elif self._dry_run and now_ns - self._said_ns >= DRY_RUN_PERIOD_NS:
             self._said_ns = now_ns
             shadow = loop.controller.shadow_command
             said = "; ".join(status["problems"]) or "no guard speaks up"
-            target = "nothing yet" if shadow is None else np.array2string(shadow.position, precision=2, max_line_width=200)
-            print(f"dry run: {said}; would send targets {target} rad", flush=True)
+            reading = loop.controller.inputs.reading
+            if shadow is None or reading is None:
+                self.tell(f"dry run: {said}; would send nothing yet")
+                return
+            far = np.argsort(-np.abs(shadow.position - reading.position))[:FURTHEST]
+            names = loop.controller.joints.names
+            targets = ", ".join(f"{names[joint]} {reading.position[joint]:+.2f} -> {shadow.position[joint]:+.2f}" for joint in far)
+            self.tell(f"dry run: {said}; would send, furthest first [rad]: {targets}, ...")
 
     def close(self) -> None:
         """Disconnect and give terminal and devices back."""
         try:
             self._wire.close()
         finally:
+            if self._screen is not None:  # who draws on the terminal goes first
+                self._screen.close()
             for device in self._devices:
                 device.close()
-            if self._screen is not None:
-                self._screen.close()

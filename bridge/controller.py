@@ -21,6 +21,8 @@ from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mod
 from policies.file import PolicyFile
 from policies.observation import Sensors
 
+RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
+HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
@@ -37,6 +39,8 @@ class Controller:
         inferred: whether the newest tick ran the policy.
         observation: what it ran on, (O,).
         asked: the newest tick's command before the limits.
+        cause: of the newest transition.
+        ran: whether the policy ever ran.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Controller:
         self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
         self._untold: Exception | None = None
+        self.cause, self.ran = "", False
         self._watch = StampWatch()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
@@ -131,12 +136,18 @@ class Controller:
         """Stand and then start the policy, once, each as soon as nothing speaks against it; call after `arm`. Any stop cancels the rest."""
         self._plan = [Event.STAND, Event.START]
 
+    @property
+    def waits_for(self) -> str | None:
+        """Why an automatic start does not go on; None if none is pending."""
+        return f"{self._plan[0]}: {self.refusal(self._plan[0])}" if self._plan else None
+
     def refusal(self, event: Event) -> str | None:
         """Why the operator's `event` would be refused now; None if it would be accepted."""
         if event is Event.STOP and self._plan:
             return None  # it cancels the automatic start
         if (self.mode, event) not in self._transitions:
-            return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}"
+            hint = HINTS.get((self.mode, event), "")
+            return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}{hint}"
         if event not in (Event.STAND, Event.START):
             return None
         if self.shadow:
@@ -333,6 +344,7 @@ class Controller:
             self._start_pose = (reading.position if held is None else held).copy()
             self.reset_memory(reading.position)
         if before is not after:
+            self.cause, self.ran = cause, self.ran or after is Mode.POLICY
             received_ns = None if reading is None else reading.received_ns
             record = {"event": "transition", "t_ns": self._snapshot.now_ns, "from": str(before), "to": str(after)}
             self._tell({**record, "cause": cause, "sensor_ns": received_ns})

@@ -42,7 +42,8 @@ STEER: dict[bytes, tuple[int, int]] = {
 }
 QUIT, ZERO = b"q", b"0"
 STEPS = 10  # key presses from rest to full speed
-KEY_HELP = "space EMERGENCY STOP   1 stand   2 start   3 stop   r reset   arrows, a, d steer   0 halt   q quit"
+KEY_HELP = "space EMERGENCY STOP   1 stand   2 start   3 stop   r reset   q quit"
+STEER_HELP, HALT_HELP = "   arrows, a, d steer   0 halt", "   0 halt"
 
 JS_EVENT = struct.Struct("IhBB")  # Linux joystick API: time [ms], value, type, number
 JS_BUTTON, JS_AXIS, JS_INIT = 0x01, 0x02, 0x80
@@ -89,7 +90,8 @@ class Keyboard:
 
     def __init__(self, spec: PolicySpec, file: Any = None, steers: bool = True) -> None:
         """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies."""
-        self._steers = steers and spec.command.name == "velocity"
+        self._walks = spec.command.name == "velocity"
+        self._steers = steers and self._walks
         self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
         self._file = sys.stdin if file is None else file
         self._fd: int = self._file.fileno()
@@ -98,6 +100,11 @@ class Keyboard:
         self._steps = np.zeros(len(self._lower))
         self._rest, self._rest_ns = b"", 0
         self.holds = False
+
+    @property
+    def help(self) -> str:
+        """The keys that do something."""
+        return KEY_HELP + (STEER_HELP if self._steers else HALT_HELP if self._walks else "")
 
     def poll(self) -> Said:
         try:
@@ -123,14 +130,14 @@ class Keyboard:
             elif key in STEER and self._steers:
                 axis, sign = STEER[key]
                 self._steps[axis] = np.clip(self._steps[axis] + sign, -STEPS, STEPS)
-            self.holds |= self._steers and (key in STEER or key == ZERO)
+            self.holds |= (self._steers and key in STEER) or (self._walks and key == ZERO)
             leave |= key == QUIT
-            if key == ZERO or KEYS.get(key) is Event.STOP:
+            if key == ZERO or key in KEYS:  # every start begins at rest
                 self._steps[:] = 0
         if Event.ESTOP in requests:
             self._steps[:] = 0
         share = self._steps / STEPS
-        command = np.where(share >= 0, share * self._upper, -share * self._lower) if self._steers else None
+        command = np.where(share >= 0, share * self._upper, -share * self._lower) if self._steers or self.holds else None
         return Said(tuple(requests), command, leave)
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from bridge.loop import ControlLoop
 from bridge.priority import normal_priority
 
 PERIOD_NS = 200_000_000
-EVENTS_SHOWN = 6
+EVENTS_SHOWN, MOST_PROBLEMS = 5, 3
 COLORS = {"zero_torque": "dim", "damping": "yellow", "stand": "cyan", "policy": "green", "fault": "bold white on red"}
 
 
@@ -41,6 +41,8 @@ def snapshot(loop: ControlLoop, extra: Mapping[str, Any]) -> dict[str, Any]:
     reading = inputs.reading
     shown: dict[str, Any] = {
         "mode": str(controller.mode),
+        "cause": controller.cause,
+        "waits": controller.waits_for,
         "problems": [f"{problem.guard.name}: {problem.text}" for problem in controller.problems],
         "rate_hz": 1e9 / loop.period_ns,
         "timing": timing,
@@ -106,25 +108,43 @@ def render(status: Mapping[str, Any], events: Iterable[str]) -> Any:
 
     mode = str(status["mode"])
     title = Text.assemble((f" {mode.upper()} ", COLORS.get(mode, "bold")), "  ", str(status.get("name", "")))
+    if "time_s" in status:
+        title.append(f"   t = {status['time_s']:.1f} s", "dim")
     if status.get("dry_run"):
         title.append("  DRY RUN: nothing is sent", "bold magenta")
+    cause = f"since: {status['cause']}" if status.get("cause") else ""
+    why = Text(cause, "red" if mode == "fault" else "dim", overflow="ellipsis", no_wrap=True)
+    if mode == "fault":
+        why.append("   r resets", "bold")
+    if status.get("waits"):
+        why.append(f"   waits to {status['waits']}", "yellow")
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(status):
         facts.add_row(Text(name, "dim"), value)
-    problems = status["problems"] or ["no guard speaks up"]
+    problems = list(status["problems"]) or ["no guard speaks up"]
+    if len(problems) > MOST_PROBLEMS:
+        problems[MOST_PROBLEMS:] = [f"and {len(problems) - MOST_PROBLEMS} more"]
     guards = Text("\n".join(problems), "red" if status["problems"] else "green")
-    body = [title, facts, Panel(guards, title="guards", title_align="left"), _joints(status)]
-    body.append(Panel(Text("\n".join(events) or "nothing yet"), title="events", title_align="left"))
-    body.append(Text(KEY_HELP, "dim"))
+    guards.no_wrap, guards.overflow = True, "ellipsis"
+    told = Text("\n".join(events) or "nothing yet", no_wrap=True, overflow="ellipsis")
+    body = [
+        title,
+        Text(str(status.get("keys", KEY_HELP)), "bold"),
+        why,
+        facts,
+        Panel(guards, title="guards", title_align="left"),
+        Panel(told, title="events", title_align="left"),
+    ]
+    if any(status.get("error") or []):
+        body.insert(-1, _joints(status))
     return Group(*body)
 
 
 def _facts(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     timing = status["timing"]
     late = f"late p50 {timing.get('late_p50_ms', 0):.2f}, p99 {timing.get('late_p99_ms', 0):.2f} ms"
-    rows = [
-        ("loop", f"{status['rate_hz']:.0f} Hz, {late}, inference {timing.get('inference_p50_ms', 0):.2f} ms, missed {timing['missed']:.0f}")
-    ]
+    measured = f"{late}, inference {timing.get('inference_p50_ms', 0):.2f} ms, missed {timing['missed']:.0f}"
+    rows = [("loop", f"{status['rate_hz']:.0f} Hz, " + ("in simulated time" if status.get("simulated") else measured))]
     if "age_ms" in status:
         rows.append(("sensors", f"{status['age_ms']:.1f} ms old"))
     command = status["command"]
@@ -139,17 +159,19 @@ def _facts(status: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _joints(status: Mapping[str, Any]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="joints: the three furthest from their targets", title_justify="left", title_style="dim", box=None)
-    for column in ("joint", "error [rad]", "torque", "temperature", "limits that acted"):
-        table.add_column(column)
+    warm = ("temperature",) if status.get("temperature") is not None else ()
+    for column in ("joint", "error [rad]", "torque", *warm, "limits that acted"):
+        table.add_column(Text(column))
     errors = status.get("error") or []
     temperature = status.get("temperature")
     for joint in sorted(range(len(errors)), key=lambda joint: -errors[joint])[:3]:
         bits = int(status["acted"].get(str(joint), 0))
-        warm = "" if temperature is None else f"{temperature[joint]:.0f} C"
+        degrees = () if temperature is None else (f"{temperature[joint]:.0f} C",)
         acted = ", ".join(name for bit, name in LIMIT_NAMES.items() if bits & bit)
-        table.add_row(status["joints"][joint], f"{errors[joint]:.3f}", f"{100 * status['effort'][joint]:.0f} %", warm, acted)
+        table.add_row(status["joints"][joint], f"{errors[joint]:.3f}", f"{100 * status['effort'][joint]:.0f} %", *degrees, acted)
     return table
 
 

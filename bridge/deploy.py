@@ -21,13 +21,14 @@ from pathlib import Path
 from bridge.attended import Attended
 from bridge.connect import make_transport
 from bridge.controller import Controller
+from bridge.controls import Device, Gamepad, Keyboard
 from bridge.dashboard import Screen
 from bridge.events import Events, EventsError
 from bridge.joints import JointError
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
 from bridge.motion import MotionController
-from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, wants_screen
+from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, said_of, wants_screen
 from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
@@ -54,7 +55,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         transport: None to make the one that the options ask for.
 
     Returns:
-        0, or 1 if the robot ended in `fault`.
+        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do.
 
     Raises:
         ValueError: a bad policy file, golden mismatch or bad option; nothing has been sent.
@@ -72,6 +73,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     print(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}", flush=True)
     if not options.managed:  # then `configure` does it
         print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
+    for line in said_of(policy.spec, options):
+        print(f"warning: {line}", flush=True)
     if options.auto_start:
         controller.auto_start()
     if options.transport != "sim":
@@ -82,15 +85,17 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     with contextlib.ExitStack() as stack:
         stack.callback(events.close)
         wire = transport or make_transport(policy.spec, options, ros_args or [], controller)
+        devices = open_devices(policy.spec, options, stack)
         recorder = events.recorder = make_recorder(controller, options)
         if recorder is not None:
             stack.callback(finish, recorder, events)
-        attended = attend(wire, policy.spec, options, recorder)
+        attended = attend(wire, devices, options, recorder)
+        attended.tell = events.say
         if options.cpu is not None:  # the recorder's thread and the screen's process, which exist by now, stay free
             print(pin(options.cpu), flush=True)
         lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz))
         loop = attended.loop = ControlLoop(controller, attended, recorder, lock)
-        stack.callback(tell_timing, loop, events)
+        stack.callback(tell_end, loop, events, options)
         stack.callback(attended.close)  # the robot and the terminal first: printing may block
         events.screen = attended.says if attended.has_screen else None
         wire.on_shutdown, wire.on_line = loop.stop, events.say
@@ -104,16 +109,32 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             raise
         except ValueError as error:
             raise error if isinstance(error, USER_ERRORS) else DeployError(str(error)) from error
+        events.begin_ns = wire.now_ns()
         loop.run(options.duration)
-    return 1 if controller.mode is Mode.FAULT else 0
+    return exit_code(controller, options)
 
 
-def tell_timing(loop: ControlLoop, events: Events) -> None:
-    """Print and record how punctual the loop was."""
+def exit_code(controller: Controller, options: argparse.Namespace) -> int:
+    """0, or 1 where the robot ended in `fault`, or did not do what it was to do by itself."""
+    ended = controller.mode is not Mode.FAULT
+    played = controller.over if isinstance(controller, MotionController) else True
+    return 0 if ended and played and (controller.ran or options.dry_run or not options.auto_start) else 1
+
+
+def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> None:
+    """Say how it ended, and print and record how punctual the loop was."""
     events.screen = None
-    timing = loop.timing.summary()
+    controller, timing = loop.controller, loop.timing.summary()
+    if controller.mode is Mode.FAULT:
+        events.say(f"ended in fault: {controller.cause}")
+    elif not controller.ran and not options.dry_run:
+        why = "nobody asked for it" if not options.auto_start else "; ".join(str(p.guard.name) + ": " + p.text for p in controller.problems)
+        events.say(f"the policy never ran: {why or controller.cause}")
     events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
-    events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
+    if options.transport != "sim":
+        events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
+    else:
+        events.say(f"timing: {timing['ticks']:.0f} ticks of simulated time")
 
 
 def finish(recorder: LogWriter, events: Events) -> None:
@@ -152,16 +173,13 @@ def motion_of(controller: Controller) -> str:
     return controller.motion.name if isinstance(controller, MotionController) else ""
 
 
-def attend(wire: Transport, spec: PolicySpec, options: argparse.Namespace, recorder: LogWriter | None) -> Attended:
-    """The transport with the operator's devices and screen around it.
+def open_devices(spec: PolicySpec, options: argparse.Namespace, stack: contextlib.ExitStack) -> list[Device]:
+    """What the operator holds: a gamepad where asked for, and the keys of the terminal, with a screen or without.
 
     Raises:
-        DeployError: no such gamepad, or a keyboard asked for where there is no terminal.
+        DeployError: no such gamepad, or a screen asked for where there is no terminal.
     """
-    from bridge.controls import Device, Gamepad, Keyboard
-
-    wanted = wants_screen(options)
-    if wanted and not on_terminal():
+    if wants_screen(options) and not on_terminal():
         raise DeployError("--dashboard needs a terminal")
     devices: list[Device] = []
     if options.gamepad is not None:
@@ -169,10 +187,23 @@ def attend(wire: Transport, spec: PolicySpec, options: argparse.Namespace, recor
             devices.append(Gamepad(spec, options.gamepad, steers=options.command is None))
         except OSError as error:
             raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}") from error
-    if wanted:
+    if on_terminal():
         devices.append(Keyboard(spec, steers=options.command is None and options.gamepad is None))
-    attended = Attended(wire, devices, Screen() if wanted else None, options.dry_run)
-    attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": "off" if recorder is None else str(recorder.path)}
+    for device in devices:
+        stack.callback(device.close)
+    return devices
+
+
+def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, recorder: LogWriter | None) -> Attended:
+    """The transport with the operator's devices and screen around it."""
+    screen = Screen() if wants_screen(options) else None
+    attended = Attended(wire, devices, screen, options.dry_run)
+    keys = [device.help for device in devices if isinstance(device, Keyboard)]
+    if keys and screen is None:
+        print(f"keys: {keys[0]}", flush=True)
+    log = "off" if recorder is None else str(recorder.path)
+    attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": options.transport == "sim"}
+    attended.shown |= {"keys": keys[0]} if keys else {}
     if options.log_sensors == "all" and recorder is not None:
         wire.on_reading = recorder.reading
     return attended

@@ -30,6 +30,7 @@ class Events:
         recorder: gets every event but the timing; None for none.
         screen: lines for the operator's screen go here; None to print them.
         failure: what a print or a write raised first; the others go on.
+        begin_ns: what the printed times count from; the files have the loop's own.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -41,6 +42,7 @@ class Events:
         self.recorder: LogWriter | None = None
         self.screen: list[str] | None = None
         self.failure: Exception | None = None
+        self.begin_ns = 0
         try:
             self._file: IO[str] | None = None if path is None else path.open("w", encoding="utf-8", buffering=1)
         except OSError as error:
@@ -51,7 +53,7 @@ class Events:
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Take one event; `t_ns` is the loop's steady clock. Never blocks."""
-        said = _line(event)
+        said = _line(event, self.begin_ns)
         if said is not None and self.screen is not None:
             self.screen.append(said)
             said = None
@@ -85,8 +87,8 @@ class Events:
             self._file.close()
 
 
-def _line(event: Mapping[str, Any]) -> str | None:
-    when = f"{event['t_ns'] * 1e-9:.3f} s"
+def _line(event: Mapping[str, Any], begin_ns: int) -> str | None:
+    when = f"{max(0, event['t_ns'] - begin_ns) * 1e-9:.3f} s"
     if event["event"] == "transition":
         return f"{when}  {event['from']} -> {event['to']}: {event['cause']}"
     if event["event"] == "refused":

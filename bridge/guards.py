@@ -174,31 +174,35 @@ def _tilt(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
     return None if angle <= limits.max_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.max_tilt:.2f}"
 
 
-def _worst(excess: FloatArray, what: str) -> str | None:
-    """Name the joint with the largest excess above zero; entries that are NaN do not count."""
+def _worst(value: FloatArray, lower: FloatArray, upper: FloatArray, joints: JointVectors, what: str) -> str | None:
+    """Name the joint whose value is furthest beyond its limits; entries that are NaN do not count."""
+    excess = np.maximum(lower - value, value - upper)
     if not (excess > 0).any():
         return None
     joint = int(np.nanargmax(excess))
-    return f"{what} of joint {joint} exceeds its limit by {excess[joint]:.3g}"
+    limit = upper[joint] if value[joint] > upper[joint] else lower[joint]
+    return f"{what} of {joints.names[joint]} is {value[joint]:.3g}, allowed {limit:.3g}"
 
 
 def _joint_position(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
         return None
-    position = s.inputs.reading.position
-    return _worst(np.maximum(joints.lower - position, position - joints.upper) - limits.position_excess, "position [rad]")
+    margin = limits.position_excess
+    return _worst(s.inputs.reading.position, joints.lower - margin, joints.upper + margin, joints, "position [rad]")
 
 
 def _joint_velocity(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
         return None
-    return _worst(np.abs(s.inputs.reading.velocity) - limits.velocity_factor * joints.velocity, "velocity [rad/s]")
+    most = limits.velocity_factor * joints.velocity
+    return _worst(s.inputs.reading.velocity, -most, most, joints, "velocity [rad/s]")
 
 
 def _joint_effort(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
         return None
-    return _worst(np.abs(s.inputs.reading.effort) - limits.effort_factor * joints.effort, "torque [N m]")
+    most = limits.effort_factor * joints.effort
+    return _worst(s.inputs.reading.effort, -most, most, joints, "torque [N m]")
 
 
 def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -209,7 +213,7 @@ def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | N
 
 def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.command is None:
-        return "no operator command yet"
+        return "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
     return None if s.command_age_s <= limits.heartbeat_timeout_s else f"no operator command for {s.command_age_s:.1f} s"
 
 
@@ -231,7 +235,8 @@ def _finite_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> s
 def _jumping_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.target_step is None:
         return None
-    return _worst(np.abs(s.target_step) - limits.jump_factor * (joints.upper - joints.lower), "change of target [rad]")
+    most = limits.jump_factor * (joints.upper - joints.lower)
+    return _worst(s.target_step, -most, most, joints, "change of target [rad]")
 
 
 POLICY_ONLY = frozenset({Mode.POLICY})

@@ -59,7 +59,7 @@ def records(path: Path) -> Iterator[Any]:
     count = 0
     with path.open("rb") as file:
         try:
-            for record in StreamReader(file, record_size_limit=None).records:
+            for record in StreamReader(file, validate_crcs=True, record_size_limit=None).records:
                 count += 1
                 yield record
         except (McapError, EOFError, ValueError, struct.error) as error:
@@ -90,7 +90,7 @@ def read_log(path: Path) -> Log:
                 raise LogError(str(error)) from error
         elif isinstance(record, Channel):
             channels[record.id] = record.topic
-        elif isinstance(record, Message):
+        elif isinstance(record, Message) and record.channel_id in channels:
             messages.append((channels[record.channel_id], record.data, record.log_time))
         complete = isinstance(record, Footer)
     if policy is None or "limits" not in metadata:

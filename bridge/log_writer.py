@@ -119,6 +119,7 @@ class LogWriter:
         row = self._ticks.next()
         if row is None:
             return
+        row["index"] = self._ticks.written + self._ticks.dropped
         put_inputs(row, inputs)
         row["now_ns"], row["late_ns"], row["overruns"], row["busy_ns"] = now_ns, late_ns, overruns, busy_ns
         put_outcome(row, controller, sent)

@@ -12,7 +12,8 @@ from bridge.command import JointCommand
 from bridge.controller import Controller
 from bridge.guards import Snapshot
 from bridge.joints import FloatArray
-from bridge.safety import Event, SafetyLimits
+from bridge.reading import Inputs
+from bridge.safety import ACTIVE, Event, SafetyLimits
 from policies.file import PolicyFile
 
 APPROACH_S = 1.0  # from the held pose into the motion
@@ -41,7 +42,8 @@ class MotionController(Controller):
 
     Attributes:
         motion: what is played.
-        on_end: called when it is over.
+        on_end: called when it is over or was stopped, whatever stopped it.
+        over: whether it was played to its end.
     """
 
     def __init__(
@@ -56,13 +58,21 @@ class MotionController(Controller):
         super().__init__(policy, limits, on_event=on_event)
         self.motion = motion
         self.on_end: Callable[[], None] = lambda: None
+        self.over = False
+
+    def tick(self, now_ns: int, inputs: Inputs, late_s: float = 0.0, overruns: int = 0) -> JointCommand:
+        """Advance one control step; see `Controller.tick`."""
+        command = super().tick(now_ns, inputs, late_s, overruns)
+        if self.ran and self.mode not in ACTIVE:
+            self.on_end()
+        return command
 
     def _infer(self, snapshot: Snapshot) -> JointCommand:
         elapsed_s = (snapshot.now_ns - self._entered_ns) * 1e-9 - APPROACH_S
         motion = self.motion
         if elapsed_s > motion.time_s[-1]:
+            self.over = True
             self._fire(Event.STOP, f"the motion {motion.name} is over")
-            self.on_end()
             return self._damping
         row = max(0, int(np.searchsorted(motion.time_s, elapsed_s, side="right")) - 1)
         share = min(1.0, max(0.0, 1.0 + elapsed_s / APPROACH_S))

@@ -130,6 +130,8 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
     if options.cpu is not None and options.cpu not in os.sched_getaffinity(0):
         raise DeployError(f"--cpu {options.cpu}: this process may use the cores {sorted(os.sched_getaffinity(0))}")
+    if options.no_log and (options.log is not None or options.log_sensors == "all"):
+        raise DeployError("--no-log goes with neither --log nor --log-sensors all nor --motion")
     if options.managed and (options.transport != "ros2" or options.auto_start):
         raise DeployError("--managed needs --transport ros2 and no --auto-start: an operator moves the robot, no lifecycle manager")
     if options.align_hz is not None and not 1 <= options.align_hz <= 1000:
@@ -145,6 +147,17 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
 def on_terminal() -> bool:
     """Whether a person can see this and type."""
     return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
+    """What a person should read before it starts: thresholds that were changed, and a command outside the trained range."""
+    said = [f"safety limit overridden: {pair}" for pair in options.limit]
+    if options.command is not None:
+        command, lower, upper = np.array(options.command), np.array(spec.command.lower), np.array(spec.command.upper)
+        if ((command < lower) | (command > upper)).any():
+            inside = np.clip(command, lower, upper)
+            said.append(f"command {command.tolist()} is outside the trained range; the policy sees {inside.tolist()}")
+    return said
 
 
 def wants_screen(options: argparse.Namespace) -> bool:

@@ -147,5 +147,8 @@ def _check(policy: PolicyFile, log: Log) -> None:
     ):
         if a != b:
             raise LogError(f"{policy.path} cannot run on {log.path}: its {what} are {a}, the log's {b}")
-    if log.dropped:
-        raise LogError(f"{log.path} lost {log.dropped} ticks while it was recorded, so it cannot be run again")
+    gaps = np.flatnonzero(np.diff(log.ticks["index"]) != 1)
+    if len(gaps):
+        at = int(gaps[0])
+        lost = int(log.ticks["index"][at + 1] - log.ticks["index"][at]) - 1
+        raise LogError(f"{log.path} lacks {lost} ticks after tick {at}: damaged, or the recorder could not keep up")

@@ -20,6 +20,7 @@ from policies.spec import PolicySpec
 MODES = tuple(Mode)
 UNKNOWN = -1
 COUNTERS = (
+    "index",
     "now_ns",
     "late_ns",
     "overruns",

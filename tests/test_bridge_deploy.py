@@ -85,7 +85,7 @@ def test_the_command_finds_the_policy_of_a_run_folder(tmp_path: Path, capsys: py
 def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sim(stand, "--dry-run", "--auto-start", "--command", "0", "0", "0", "--duration", "3") == 0
     said = capsys.readouterr().out
-    assert "would send targets [" in said
+    assert "would send, furthest first [rad]: " in said
     assert "stand ->" not in said
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import time
 from collections import Counter
@@ -317,6 +318,23 @@ def test_a_ring_that_is_full_drops_and_counts() -> None:
         taken.append(int(row["a"]))
         ring.release()
     assert taken == [0, 1, 2]
+
+
+def test_a_damaged_log_is_read_up_to_the_damage(log: Log, tmp_path: Path) -> None:
+    data = bytearray(log.path.read_bytes())
+    at = int(0.9 * len(data))
+    data[at : at + 20] = bytes(20)
+    (tmp_path / "damaged.mcap").write_bytes(data)
+    found = read_log(tmp_path / "damaged.mcap")
+    assert not found.complete
+    np.testing.assert_array_equal(found.ticks, log.ticks[: len(found.ticks)])
+    assert replay(found).same(0.0)
+
+
+def test_a_hole_in_a_log_is_told_and_not_taken_for_another_policy(log: Log) -> None:
+    hole = dataclasses.replace(log, ticks=np.delete(log.ticks, slice(150, 153)))
+    with pytest.raises(LogError, match="lacks 3 ticks after tick 149"):
+        replay(hole)
 
 
 def test_bad_logs_get_a_clear_error(tmp_path: Path) -> None:

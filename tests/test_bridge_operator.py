@@ -202,10 +202,16 @@ def test_requests_and_commands_of_devices_join_the_inputs_and_the_screen_shows_t
     assert controller.mode is Mode.FAULT
     console = Console(width=120, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
     temperature = {"temperature": [41.0] * 12}
-    console.print(render(snapshot(loop, {"name": "linear", **temperature}), ["1.0 s  stand -> fault: emergency stop"]))
+    status = snapshot(loop, {"name": "linear", **temperature})
+    console.print(render(status, ["1.0 s  stand -> fault: emergency stop"]))
     text = console.export_text()
-    for word in ("FAULT", "emergency stop", "50 Hz", "41 C", "vx +0.00", "space EMERGENCY STOP"):
+    for word in ("FAULT", "since: emergency stop", "r resets", "50 Hz", "vx +0.00", "space EMERGENCY STOP"):
         assert word in text, text
+    assert "41 C" not in text  # nobody asks a damped joint for anything
+    console.print(render({**status, "error": [0.1] * 12}, []))
+    text = console.export_text()
+    assert "41 C" in text
+    assert "error [rad]" in text
     attended.close()
     assert device.closed
 
@@ -277,6 +283,8 @@ def test_a_paused_terminal_keeps_nobody_from_ending(tmp_path: Path) -> None:
         termios.tcflow(theirs, termios.TCOOFF)  # as Ctrl-S does
         time.sleep(1.0)
         child.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        child.send_signal(signal.SIGTERM)  # who sees nothing happen asks again
         assert child.wait(20) == 0
     finally:
         if child.poll() is None:

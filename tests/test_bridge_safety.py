@@ -140,7 +140,7 @@ def test_a_growing_delay_trips_while_stamps_advance_and_messages_keep_coming(pat
     assert (driver.controller.mode is Mode.DAMPING) is (late_ms > 60)
 
 
-@pytest.mark.parametrize(("name", "value"), [("finite_action", math.nan), ("finite_action", -math.inf), ("jumping_action", 9.0)])
+@pytest.mark.parametrize(("name", "value"), [("finite_action", math.nan), ("finite_action", -math.inf), ("jumping_action", 90.0)])
 def test_action_guards(path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
     driver = Driver(path)
     driver.reach(Mode.POLICY)

@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the robot's bundled model is found by its name. Returns the exit code."""
     args.policy = find_policy(args.policy)
-    if args.motion_seconds < 4:
+    if not args.motion_seconds >= 4:
         raise UsageError(f"--motion-seconds must be at least 4, not {args.motion_seconds:g}")
     if args.simulate and args.transport == "sim":
         raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
@@ -58,6 +58,11 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     from bridge.motion import Motion
     from robolearn.identify.excitation import sines, squats
 
+    robot, simulated = policy.spec.robot, args.simulate or args.transport == "sim"
+    if args.motion == "sines" and robot.floating_base and simulated and args.gantry != "always":
+        raise UsageError("--motion sines needs the base held: give --gantry always")
+    if args.motion == "squats" and (not any("calf" in name for name in robot.joint_names) or args.gantry == "always"):
+        raise UsageError("--motion squats is for quadrupeds that stand on their feet")
     make = sines if args.motion == "sines" else squats
     commands = make(policy.spec.robot, args.motion_seconds, 1 / policy.spec.control_dt)
     args.motion = Motion(name=args.motion, time_s=commands.time_s, target=commands.target, kp=commands.kp, kd=commands.kd)
@@ -89,6 +94,7 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     isolate(args.discovery)
     module = "bridge.simulated_unitree" if args.transport == "unitree" else "bridge.simulated_robot"
     command = [sys.executable, "-m", module, "--policy", str(args.policy), "--mjcf", str(args.mjcf)]
+    command += ["--gantry", args.gantry]
     if args.transport == "ros2":
         command += ["--command-interface", args.command_interface]
         if args.command_topic is not None:

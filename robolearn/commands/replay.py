@@ -7,6 +7,8 @@ one would have asked for on the same sensors. Exit code 1 where an action differ
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Replay a log. Returns the exit code."""
+    if not args.tolerance >= 0:
+        raise UsageError(f"--tolerance must not be negative, is {args.tolerance:g}")
+    if args.plot is not None and args.plot.suffix not in (".png", ".pdf", ".svg"):
+        raise UsageError(f"--plot writes .png, .pdf or .svg, not {args.plot.name!r}")
     try:
         log = read_log(_newest(args.log))
         other = None if args.policy is None else PolicyFile(find_policy(args.policy))
@@ -47,7 +53,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     except (LogError, PolicyFileError) as error:
         raise UserError(str(error)) from error
     same = result.same(args.tolerance)
-    _say(log, result, args.tolerance, other)
+    with contextlib.redirect_stdout(sys.stderr) if args.json == "-" else contextlib.nullcontext():
+        _say(log, result, args.tolerance, other)
     if args.json is not None:
         write_json(args.json, _figures(log, result, args.tolerance, other))
     if args.plot is not None:
@@ -79,9 +86,10 @@ def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -
     end = "" if log.complete else "; no end: the process was killed or still runs"
     run = f"{log.metadata['task']} over {log.metadata['transport']}, {seconds:.1f} s"
     print(f"{log.path}: {run}, {ticks} ticks, {inferred} with the policy{end}")
+    begin_ns = int(log.ticks["now_ns"][0])
     for event in log.events:
         if event["event"] == "transition":
-            print(f"  {event['t_ns'] * 1e-9:.3f} s  {event['from']} -> {event['to']}: {event['cause']}")
+            print(f"  {max(0, event['t_ns'] - begin_ns) * 1e-9:.2f} s  {event['from']} -> {event['to']}: {event['cause']}")
     if other is not None:
         print(f"replayed with {other.path}: differences are what it would have asked for on the same sensors")
     for tick, logged, replayed in result.states[:3]:
@@ -133,13 +141,25 @@ def _plot(path: Path, log: Log, result: Replay) -> None:
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
         raise UsageError("--plot needs matplotlib; run: pip install 'robolearn[train]'") from error
-    joints = _worst_joints(result)[:3] if result.inferred.any() else [0]
-    figure, axes = plt.subplots(len(joints), 1, figsize=(9, 2.2 * len(joints)), sharex=True, squeeze=False, layout="constrained")
-    for axis, joint in zip(axes[:, 0], joints, strict=True):
+    if not result.inferred.any():
+        raise UserError(f"the policy did not run in {log.path}: there is nothing to draw")
+    joints = _worst_joints(result)[:3]
+    figure, axes = plt.subplots(len(joints) + 1, 1, figsize=(9, 2 * len(joints) + 2), sharex=True, layout="constrained")
+    for axis, joint in zip(axes, joints, strict=False):
         for name, values, style in (("logged", result.logged, "-"), ("replayed", result.replayed, "--")):
             axis.plot(result.time_s, np.where(result.inferred, values[:, joint], np.nan), style, label=name, linewidth=1)
-        axis.set_ylabel(log.policy.spec.robot.joint_names[joint], fontsize=8)
-    axes[0, 0].legend(loc="upper right", fontsize=8)
-    axes[-1, 0].set_xlabel("time [s]")
+        axis.set_ylabel(f"{log.policy.spec.robot.joint_names[joint].removesuffix('_joint')}\naction [1]", fontsize=8)
+    axes[-1].plot(result.time_s, np.where(result.inferred, result.difference.max(axis=1), np.nan), color="tab:red", linewidth=1)
+    axes[-1].axhline(TOLERANCE, color="black", linewidth=0.6, linestyle=":")
+    axes[-1].set_ylabel("largest\n|difference|", fontsize=8)
+    axes[-1].set_xlabel("time since the first tick [s]")
+    for event in log.events:
+        if event["event"] == "transition":
+            when = (event["t_ns"] - int(log.ticks["now_ns"][0])) * 1e-9
+            for axis in axes:
+                axis.axvline(when, color="gray", linewidth=0.6)
+            axes[0].annotate(event["to"], (when, 1), xycoords=("data", "axes fraction"), fontsize=7, color="gray")
+    axes[0].legend(loc="upper right", bbox_to_anchor=(1, 1.28), ncols=2, fontsize=8, frameon=False)
+    figure.suptitle(f"{log.path.name}: largest difference of an action {result.worst:.2g}", fontsize=9)
     figure.savefig(path, dpi=120)
     plt.close(figure)
