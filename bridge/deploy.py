@@ -83,6 +83,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     if options.lock_memory:
         print(lock_memory(), flush=True)
     with contextlib.ExitStack() as stack:
+        for number in SIGNALS:  # given back last of all: who asks twice must not tear the log off
+            stack.callback(signal.signal, number, signal.getsignal(number))
         stack.callback(events.close)
         wire = transport or make_transport(policy.spec, options, ros_args or [], controller)
         devices = open_devices(policy.spec, options, stack)
@@ -102,7 +104,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
         for number in SIGNALS:
-            stack.callback(signal.signal, number, signal.signal(number, lambda number, frame: loop.stop()))
+            signal.signal(number, lambda number, frame: loop.stop())
         try:
             attended.open(controller.refusal)
         except DeployError:
