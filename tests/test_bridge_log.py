@@ -322,8 +322,8 @@ def test_a_ring_that_is_full_drops_and_counts() -> None:
 
 def test_a_damaged_log_is_read_up_to_the_damage(log: Log, tmp_path: Path) -> None:
     data = bytearray(log.path.read_bytes())
-    at = int(0.9 * len(data))
-    data[at : at + 20] = bytes(20)
+    at = int(0.92 * len(data))
+    data[at : at + 8192] = bytes(8192)  # more than lies between two chunks
     (tmp_path / "damaged.mcap").write_bytes(data)
     found = read_log(tmp_path / "damaged.mcap")
     assert not found.complete

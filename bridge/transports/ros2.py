@@ -256,7 +256,7 @@ class Ros2Transport:
         return Inputs(self._reading(), value, command_ns, requests, fault, self._rivals)
 
     def _reading(self) -> Reading | None:
-        return self._inbox.reading(self._sim.alive_ns() if self._sim is not None and self._clock_dead() else None)
+        return None if self._clock_dead() else self._inbox.reading()  # without a clock nothing is known to be fresh
 
     def _lost_ns(self) -> int:
         return 0 if self._sim is None else self._sim.lost_ns

@@ -53,10 +53,6 @@ class SimulatedClock:
         free_ns = steady_ns - self._advanced_ns - (0 if self._clock_ns == 0 else self._timeout_ns)
         return self._base_ns + max(0, free_ns)
 
-    def alive_ns(self) -> int:
-        """The loop's time [ns] when `/clock` last moved: nothing received since is known to be fresh."""
-        return self._base_ns
-
 
 class ClockPublisher:
     """Publishes `/clock` for a simulated robot; best effort, depth 1, as every ROS node subscribes to it."""

@@ -110,16 +110,11 @@ class Inbox:
         fault, self._fault = self._fault, None
         return fault
 
-    def reading(self, alive_ns: int | None) -> Reading | None:
-        """The newest complete reading.
-
-        Args:
-            alive_ns: when the loop's clock was last known to run [ns]; None if it runs. Nothing received later counts as fresh.
-        """
+    def reading(self) -> Reading | None:
+        """The newest complete reading; None before the first."""
         if self._joints is None or (self._floating and self._imu is None):
             return None
         position, velocity, effort, stamp, received = self._joints
-        received = received if alive_ns is None else min(received, alive_ns)
         if self._imu is None:
             return Reading(position, velocity, effort, None, None, (stamp,), received)
         quat, gyro, imu_stamp, imu_received = self._imu
