@@ -35,12 +35,14 @@ class Options:
         worlds: of the simulation; None for the benchmark's own choice.
         task: the only one to simulate; all where None.
         seconds: roughly how long each measured thing runs in all; None for the benchmark's own choice.
+        policy: path of a policy file that moves the simulated robots; None for random actions.
     """
 
     quick: bool = False
     worlds: int | None = None
     seconds: float | None = None
     task: str | None = None
+    policy: str | None = None
 
 
 Times = dict[str, list[float]]

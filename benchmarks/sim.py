@@ -2,7 +2,8 @@
 
 Bare means `mujoco.batch.Batch` of the same model with the same per-world fields: controls are written once and D physics steps are
 asked for in one call. It starts each repetition from the environment's own states and gets targets of the same distribution; only the
-environment observes, rewards, randomizes and resets.
+environment observes, rewards, randomizes and resets. Actions are random, which makes humanoids fall all the time, or those of a policy file
+(`--policy`), recorded beforehand from one state of the environment and played again from it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from mujoco.batch import Batch, SimulationError
 
 from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, resident_mib, say
 from envs.registry import TASKS, get_task, make_env
+from envs.snapshot import restore, snapshot
 from envs.vec_env import EnvCfg, VecEnv
+from policies.file import PolicyFile
 from policies.observation import joint_targets
 from robolearn import config, schema
+from robolearn.evaluate import FileActor
 
 ACTION_STD = 0.5
+SETTLED = 100  # control steps until a policy walks
 BARE = "mujoco.batch raw stepping"
 
 
@@ -96,10 +101,15 @@ def measure(name: str, task: str, cfg: EnvCfg, options: Options) -> list[Entry]:
     env.episode_steps[:] = torch.randint(0, env.max_steps, (worlds,), generator=generator)  # ends are spread, as in training
     for action in actions:
         env.step(action)
+    state = None
+    if options.policy is not None:
+        state, actions = policy_actions(env, Path(options.policy), steps)
     bare = BareBatch(env)
     controls: list[np.ndarray] = []
 
     def before() -> None:
+        if state is not None:
+            restore(env, state)
         bare.follow()
         controls[:] = [bare.targets(actions)]
 
@@ -115,6 +125,25 @@ def measure(name: str, task: str, cfg: EnvCfg, options: Options) -> list[Entry]:
         entry(name, count / median(times["env"]), "control steps/s", BARE, rate_ratio(times, "env", BARE)),
         entry(f"{name}, {BARE}", count / median(times[BARE]), "control steps/s"),
     ]
+
+
+def policy_actions(env: VecEnv, path: Path, steps: int) -> tuple[dict[str, Any], torch.Tensor]:
+    """A state in which a policy file has taken over the robots, and its actions (T, N, J) from there."""
+    actor = FileActor(PolicyFile(path), env.num_worlds)
+    env.reset()
+    policy, privileged = env.observe()
+    state: dict[str, Any] = {}
+    actions = []
+    for index in range(SETTLED + steps):
+        if index == SETTLED:
+            state = snapshot(env)
+        action = actor.act(policy, privileged)
+        if index >= SETTLED:
+            actions.append(action)
+        step = env.step(action)
+        policy, privileged = step.policy, step.privileged
+        actor.reset((step.terminated | step.truncated).nonzero()[:, 0])
+    return state, torch.stack(actions)
 
 
 def memory_mib(task: str, worlds: int) -> float:

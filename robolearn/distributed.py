@@ -8,6 +8,7 @@ first process writes the run's folder. Without torchrun every function here does
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 
@@ -30,6 +31,12 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def _leave() -> None:
+    """Take the group down before the interpreter ends: gloo's threads abort a process that leaves with them."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def start(device: str) -> str:
     """Join the group that torchrun made, if it did. Returns the device of this process: its own GPU of several."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -37,6 +44,7 @@ def start(device: str) -> str:
     on_gpu = device.startswith("cuda")
     if not dist.is_initialized():
         dist.init_process_group("nccl" if on_gpu else "gloo")
+        atexit.register(_leave)
     if device != "cuda":
         return device
     index = int(os.environ.get("LOCAL_RANK", "0"))

@@ -117,7 +117,7 @@ class Stage:
             self.loop.tick(deadline_ns)
             self.spin()
 
-    def until(self, condition: Any, timeout_s: float = 8.0) -> None:
+    def until(self, condition: Any, timeout_s: float = 30.0) -> None:
         """Tick until the condition holds."""
         end = time.monotonic() + timeout_s
         while not condition():

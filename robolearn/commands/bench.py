@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; the figures mean nothing")
     parser.add_argument("--worlds", type=int, help="worlds of the simulation (default: the benchmark's own, 1024 for most)")
     parser.add_argument("--task", help="the only task that `sim` simulates (default: all, several minutes)")
+    parser.add_argument("--policy", help="policy file or name that moves the robots of `sim --task` (default: random actions)")
     parser.add_argument("--seconds", type=float, help="roughly how long each thing is measured")
 
 
@@ -31,16 +32,20 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run one benchmark."""
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
+    from robolearn.policy_path import find_policy
 
     del overrides
     for option in ("worlds", "seconds"):
         value = getattr(args, option)
         if value is not None and not value > 0:
             raise UsageError(f"--{option} must be above zero, not {value:g}")
+    if args.policy and (args.name != "sim" or not args.task):
+        raise UsageError("--policy is for bench sim --task TASK")
+    policy = str(find_policy(args.policy)) if args.policy else None
     if args.task and args.name != "sim":
         raise UsageError("--task is for bench sim")
     module, options = load(args.name)
-    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task))
+    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, policy=policy))
     if args.json != "-":
         print(table(entries))
     if args.json:
