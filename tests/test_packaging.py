@@ -162,8 +162,8 @@ def test_a_robots_install_is_small_and_runs_a_policy(wheel: Path, tmp_path: Path
     python = tmp_path / "venv" / "bin" / "python"
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", ROOT / "constraints.txt", wheel]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600)
-    if "No matching distribution" in done.stderr or "ConnectionError" in done.stderr or "Temporary failure" in done.stderr:
-        pytest.skip(f"no package index: {done.stderr.splitlines()[-1]}")
+    if "NewConnectionError" in done.stderr or "Temporary failure in name resolution" in done.stderr:  # a missing package is a failure
+        pytest.skip("this computer reaches no package index")
     assert done.returncode == 0, done.stderr
     listed = subprocess.run([str(python), "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True).stdout
     installed = {line.partition("==")[0].lower() for line in listed.splitlines()}

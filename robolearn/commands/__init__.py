@@ -27,7 +27,15 @@ def write_json(target: str | Path, data: Any) -> None:
     if str(target) == "-":
         sys.stdout.write(text)
         return
-    path = Path(target)
+    write_text(Path(target), text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, and its folder where there is none.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

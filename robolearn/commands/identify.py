@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Identify. Returns 1 where nothing was identifiable or the model does not explain the log."""
-    from robolearn.commands import write_json
+    from robolearn.commands import write_json, write_text
     from robolearn.identify.report import preset_of, preset_text, remarks, table, to_dict
     from robolearn.identify.result import UNEXPLAINED
 
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         true = {} if hidden is None else {"hidden": {e.parameter.name: float(h) for e, h in zip(fit.estimates, hidden, strict=True)}}
         write_json(args.json, to_dict(fit) | true)
     if args.out:
-        _write(Path(args.out), preset_text(fit, args.preset or preset_of(fit.robot)))
+        write_text(Path(args.out), preset_text(fit, args.preset or preset_of(fit.robot)))
         if args.json != "-":
             print(f"wrote {args.out}: robolearn train {args.out}")
     return 0 if any(e.identifiable for e in fit.estimates) and not fit.unexplained > UNEXPLAINED else 1
@@ -120,19 +120,3 @@ def _recordings(args: argparse.Namespace) -> tuple[list[Any], str]:
     if len(names) > 1:
         raise UsageError(f"the logs are of different robots: {', '.join(sorted(names))}; --robot says which model they are compared with")
     return found, names.pop()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    import os
-
-    from robolearn.errors import UserError
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
