@@ -164,6 +164,6 @@ class Stage:
     def reach_policy(self) -> None:
         """Go to `policy` the way an operator does."""
         self.ready()
-        self.until(lambda: (self.call("stand"), self.controller.mode is Mode.STAND)[1])  # the test before may still be on the graph
+        self.until(lambda: self.call("stand")[0])
         self.until(lambda: self.call("start")[0])
         self.until(lambda: self.controller.mode is Mode.POLICY)
