@@ -49,7 +49,7 @@ class StillRobot:
     def now_ns(self) -> int:
         return time.monotonic_ns()
 
-    def wait_until(self, deadline_ns: int) -> None:
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         sleep_until(deadline_ns)
 
     def read(self) -> Inputs:

@@ -92,7 +92,7 @@ class RecordedRobot:
     def now_ns(self) -> int:
         return self.now
 
-    def wait_until(self, deadline_ns: int) -> None:
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         self.now = max(self.now, deadline_ns)
 
     def read(self) -> Inputs:

@@ -40,7 +40,7 @@ class Attended:
         self._heard: FloatArray | None = None
         self._begin_ns = 0
         self.on_reading = self.on_shutdown = self.on_line = None  # the wire's own are the ones to set
-        self.now_ns, self.wait_until = wire.now_ns, wire.wait_until
+        self.now_ns, self.wait_until, self.rehearse = wire.now_ns, wire.wait_until, wire.rehearse
 
     @property
     def has_screen(self) -> bool:

@@ -250,7 +250,7 @@ class FaultyTransport:
         """The wire's clock [ns]."""
         return self._wire.now_ns()
 
-    def wait_until(self, deadline_ns: int) -> None:
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         """Let messages pass until the deadline, or longer."""
         self._raise(FaultKind.WAIT_ERROR)
         self._advance(deadline_ns)

@@ -2,11 +2,13 @@
 
 A deadline is the one before plus the period, never "now plus the period", so work and jitter do not add up to drift. A tick that
 comes more than a period late runs once, and the deadlines that it slept through are counted as missed, not made up in a burst.
-A lock to the sensors' phase may move the deadlines, by a fifth of a millisecond a tick.
+A lock to the sensors' phase may move the deadlines, by a fifth of a millisecond a tick, and starts a tick with the message it waits for.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import gc
 import time
 from typing import TYPE_CHECKING
@@ -38,6 +40,7 @@ class ControlLoop:
         self.controller, self.transport, self.recorder, self._lock = controller, transport, recorder, lock
         self.period_ns = round(controller.spec.control_dt * 1e9)
         self.timing = Timing()
+        self._twin = None if lock is None else Controller(controller.policy.fork(), controller.limits, shadow=True)
         self.failure: BaseException | None = None
         self._overruns_in_a_row = 0
         self._stopping = False
@@ -75,8 +78,8 @@ class ControlLoop:
 
     def tick(self, deadline_ns: int) -> int:
         """Do one tick that was due at `deadline_ns`. Returns the next deadline [ns]."""
-        now_ns = self.transport.now_ns()
-        late_ns, overruns = now_ns - deadline_ns, self._overruns_in_a_row
+        now_ns, due_ns = self.transport.now_ns(), deadline_ns
+        late_ns, overruns = max(0, now_ns - deadline_ns), self._overruns_in_a_row
         inputs = Inputs()
         try:
             inputs = self.transport.read()
@@ -86,7 +89,7 @@ class ControlLoop:
             command = self.controller.fail(error)
         self._write(command)
         self._record(now_ns, inputs, command, late_ns, overruns)
-        missed = max(0, late_ns // self.period_ns)
+        missed = late_ns // self.period_ns
         deadline_ns += (1 + missed) * self.period_ns
         end_ns = self.transport.now_ns()
         over = end_ns > deadline_ns
@@ -97,16 +100,32 @@ class ControlLoop:
         if self.timing.ticks % 50 == 0 and deadline_ns - end_ns > self.period_ns // 2:
             gc.collect(0)  # in the slack of a tick, where it can delay nothing
         if self._lock is not None and inputs.reading is not None:
-            deadline_ns += self._lock.correction_ns(now_ns - inputs.reading.received_ns)
+            deadline_ns += self._lock.correction_ns(due_ns, inputs.reading.received_ns)
         return deadline_ns
 
     def _wait(self, deadline_ns: int) -> None:
         try:
-            self.transport.wait_until(deadline_ns)
+            if self._lock is None or self._twin is None:
+                self.transport.wait_until(deadline_ns)
+            else:
+                self._rehearse(self._twin, self._lock, deadline_ns)
+                self.transport.wait_until(deadline_ns, self._lock.window_ns(deadline_ns))
         except Exception as error:
             self.failure = self.failure or error
             self.controller.fail(error, "wait")
             time.sleep(max(0, min(self.period_ns, deadline_ns - self.transport.now_ns())) * 1e-9)  # a broken wait must not spin
+
+    def _rehearse(self, twin: Controller, lock: PhaseLock, deadline_ns: int) -> None:
+        """Shortly before the tick, do a dry run of the newest inputs, to no effect."""
+        at_ns = lock.rehearsal_ns(deadline_ns)
+        if at_ns is None:
+            return
+        self.transport.wait_until(at_ns)
+        begin_ns = self.transport.now_ns()
+        with contextlib.suppress(Exception):  # the tick itself will say it
+            self.transport.rehearse()
+            twin.tick(self.controller.now_ns, dataclasses.replace(self.controller.inputs, requests=()))
+        lock.rehearsed(begin_ns, self.transport.now_ns())
 
     def _write(self, command: JointCommand) -> None:
         try:

@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--align-hz",
         type=float,
         metavar="HZ",
-        help="let the ticks fall just after sensor messages that come at this rate",
+        help="let the ticks fall on the sensor messages, which come at this rate",
     )
     add("--lock-memory", action="store_true", help="keep the process's memory in RAM, so that no tick waits for the disk")
 

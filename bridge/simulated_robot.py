@@ -54,6 +54,7 @@ class SimulatedRobotNode:
         from std_msgs.msg import String
 
         from bridge.transports.ros2_clock import ClockPublisher
+        from bridge.transports.ros2_compat import Spinner
         from bridge.transports.ros2_messages import MESSAGE_TYPES, CommandDecoder
         from bridge.transports.ros2_options import COMMAND_TOPICS
 
@@ -63,6 +64,7 @@ class SimulatedRobotNode:
         self._node: Any = rclpy.create_node("simulated_robot", context=self._context, start_parameter_services=False)
         self._executor: Any = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        self._spin = Spinner(self._executor)
         to_wire = JointMap(spec.robot.joint_names, robot.names).to_wire
         self._decode = CommandDecoder(robot.names, interface, to_wire(np.array(spec.robot.kp)), to_wire(np.array(spec.robot.kd)))
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -117,9 +119,9 @@ class SimulatedRobotNode:
 
     def spin_until(self, deadline_ns: int) -> None:
         """Take commands until the deadline on the steady clock; at least one if one is waiting."""
-        self._executor.spin_once(timeout_sec=max(0.0, (deadline_ns - time.monotonic_ns()) * 1e-9))
+        self._spin(max(0.0, (deadline_ns - time.monotonic_ns()) * 1e-9))
         while (left_ns := deadline_ns - time.monotonic_ns()) > 0:
-            self._executor.spin_once(timeout_sec=left_ns * 1e-9)
+            self._spin(left_ns * 1e-9)
 
     def close(self) -> None:
         """Take the node down."""

@@ -100,7 +100,7 @@ class FakeTransport:
     def now_ns(self) -> int:
         return self.now
 
-    def wait_until(self, deadline_ns: int) -> None:
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         self.on_wait()
         self.now = max(self.now, deadline_ns) + (self.wakes_late_ns.pop(0) if self.wakes_late_ns else 0)
         self.woken.append(self.now)
@@ -116,6 +116,9 @@ class FakeTransport:
         self.written.append(command)
         self.now += self.work_ns.pop(0) if self.work_ns else 0
 
+    def rehearse(self) -> None:
+        pass
+
     def report(self, status: Mapping[str, Any]) -> None:
         pass
 
@@ -125,7 +128,8 @@ _domains = itertools.count(random.SystemRandom().randrange(102))
 
 def ros_environment() -> dict[str, str]:
     """Loopback only, rclpy's field checks on, and a domain of its own: on one in which a node of this name has just ended, half of all
-    calls of its services go to what is left of it on the graph and are never answered."""
+    calls of its services go to what is left of it on the graph and are never answered.
+    """
     return {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": str(next(_domains) % 102),

@@ -270,7 +270,7 @@ class ForgetfulTransport(FakeTransport):
         super().__init__(go1_spec())
         self.at_work, self.drives = False, False
 
-    def wait_until(self, deadline_ns: int) -> None:
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         self.at_work = False
         self.on_wait()
         self.now = max(self.now, deadline_ns)

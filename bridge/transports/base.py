@@ -31,8 +31,8 @@ class Transport(Protocol):
         """Steady clock [ns]; the one that stamps `Inputs`."""
         ...
 
-    def wait_until(self, deadline_ns: int) -> None:
-        """Let time pass until the deadline, receiving what arrives."""
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
+        """Let time pass until the deadline, or until a reading is complete that came after `fresh_ns`, receiving what arrives."""
         ...
 
     def read(self) -> Inputs:
@@ -41,6 +41,10 @@ class Transport(Protocol):
 
     def write(self, command: JointCommand) -> None:
         """Send a command to the robot."""
+        ...
+
+    def rehearse(self) -> None:
+        """Do, without any effect, what receiving and sending will take, so that it is quick when it counts."""
         ...
 
     def report(self, status: Mapping[str, Any]) -> None:

@@ -8,15 +8,25 @@ from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PointStamped, Twist
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Imu, JointState
 
 from bridge.joints import FloatArray
+from bridge.physics_robot import Sample
 from bridge.reading import Reading
-from bridge.transports.ros2_messages import JointStateDecoder, decode_imu, stamp_ns
+from bridge.transports.ros2_messages import JointStateDecoder, decode_imu, encode_sensors, stamp_ns
 from bridge.transports.ros2_newest import NewestFilter
 from bridge.transports.ros2_options import Ros2Options
 from bridge.transports.ros2_qos import SENSOR, QosWatch
 from policies.spec import PolicySpec
+
+
+def _specimens(spec: PolicySpec, names: Sequence[str]) -> list[tuple[Any, bytes]]:
+    """(type, bytes) of sensor messages of the robot at rest in its default pose."""
+    pose, zero = np.array(spec.robot.default_pose), np.zeros(spec.robot.num_joints)
+    base = (np.array([1.0, 0, 0, 0]), np.zeros(3)) if spec.robot.floating_base else (None, None)
+    messages = encode_sensors(Sample(pose, zero, zero, *base, 0), names, 0, "")
+    return [(type(message), serialize_message(message)) for message in messages if message is not None]
 
 
 class Inbox:
@@ -61,6 +71,7 @@ class Inbox:
         self._imu: tuple[FloatArray, FloatArray, int, int] | None = None
         self._fault: str | None = None
         self._floating = spec.robot.floating_base
+        self._specimens = _specimens(spec, names)
         self._subscriptions = [self._subscribe(JointState, "joint_states", self._joint_state, stamped=True)]
         if self._floating:
             self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state, stamped=True))
@@ -110,15 +121,31 @@ class Inbox:
         fault, self._fault = self._fault, None
         return fault
 
+    @property
+    def received_ns(self) -> int:
+        """When the older part of the newest complete reading came [ns]; 0 before the first."""
+        if self._joints is None or (self._floating and self._imu is None):
+            return 0
+        return self._joints[-1] if self._imu is None else min(self._joints[-1], self._imu[-1])
+
     def reading(self) -> Reading | None:
         """The newest complete reading; None before the first."""
         if self._joints is None or (self._floating and self._imu is None):
             return None
-        position, velocity, effort, stamp, received = self._joints
+        position, velocity, effort, stamp, _ = self._joints
         if self._imu is None:
-            return Reading(position, velocity, effort, None, None, (stamp,), received)
-        quat, gyro, imu_stamp, imu_received = self._imu
-        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), min(received, imu_received))
+            return Reading(position, velocity, effort, None, None, (stamp,), self.received_ns)
+        quat, gyro, imu_stamp, _ = self._imu
+        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), self.received_ns)
+
+    def rehearse(self) -> None:
+        """Read specimens of the sensor messages, to no effect."""
+        for kind, data in self._specimens:
+            message = deserialize_message(data, kind)
+            if kind is Imu:
+                decode_imu(message)
+            else:
+                self._decode(message)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rclpy.duration import Duration
+from rclpy.serialization import serialize_message
 
 from bridge.command import JointCommand
 from bridge.joints import FloatArray
@@ -43,6 +45,8 @@ class Outbox:
         self._node, self._watch, self._options = node, watch, options
         self._new_encoder = lambda: CommandEncoder(spec, options.interface, options.joint_order, names)
         self._encode = self._new_encoder()
+        pose, zero = np.array(spec.robot.default_pose), np.zeros(spec.robot.num_joints)
+        self._specimen = JointCommand(pose, zero, zero, np.array(spec.robot.kp), np.array(spec.robot.kd))
         self._topic: str = node.resolve_topic_name(options.topic)
         self._publisher: Any = None
         self._newest: JointCommand | None = None
@@ -80,6 +84,11 @@ class Outbox:
         message = self._encode(command, *motion)
         if message is not None:
             self._publisher.publish(message)
+
+    def rehearse(self) -> None:
+        """Write a specimen of the command, to nobody."""
+        message = self._new_encoder()(self._specimen, self._specimen.position, self._specimen.velocity)
+        serialize_message(message)
 
     def close(self) -> None:
         """Let the last commands arrive and take the publisher down; a next command that drives makes another."""

@@ -74,8 +74,8 @@ class SimTransport:
         """Simulated time [ns]."""
         return self._now_ns
 
-    def wait_until(self, deadline_ns: int) -> None:
-        """Step the physics up to the deadline."""
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
+        """Step the physics up to the deadline: a reading is always fresh here."""
         while self._now_ns + self._step_ns <= deadline_ns:
             self.robot.step()
             self._now_ns += self._step_ns
@@ -113,6 +113,9 @@ class SimTransport:
         to_wire = self._map.to_wire
         fields = (command.position, command.velocity, command.effort, command.kp, command.kd)
         self.robot.apply(JointCommand(*(to_wire(field) for field in fields)))
+
+    def rehearse(self) -> None:
+        """Nothing: no wire."""
 
     def report(self, status: Mapping[str, Any]) -> None:
         """Tell the gantry, where there is one, and call `on_tick`."""

@@ -125,11 +125,13 @@ class UnitreeTransport:
         """Steady clock [ns], common to all processes of this computer."""
         return time.monotonic_ns()
 
-    def wait_until(self, deadline_ns: int) -> None:
-        """Receive until the deadline; sleeps between messages."""
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
+        """Receive until the deadline, or a LowState after `fresh_ns`; sleeps between messages."""
         while (left_ns := deadline_ns - self.now_ns()) > 0:
             if self._wire.wait(left_ns):
                 self._receive()
+                if fresh_ns is not None and self._reading is not None and self._reading.received_ns >= fresh_ns:
+                    return
                 time.sleep(max(0, min(MESSAGE_GAP_NS, deadline_ns - self.now_ns())) * 1e-9)
         self._receive()
 
@@ -198,6 +200,9 @@ class UnitreeTransport:
 
     def _send(self, command: JointCommand) -> None:
         self._writer.write_frame(self._encode(command))
+
+    def rehearse(self) -> None:
+        """Nothing: messages come every 2 ms."""
 
     def report(self, status: Mapping[str, Any]) -> None:
         """Remember the state, and look who else publishes commands."""
