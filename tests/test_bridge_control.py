@@ -159,18 +159,18 @@ class SimulatedTime:
         self.stage, self.factor, self.publishing = stage, factor, True
         self.clock = ClockPublisher(stage.operator)
         self.time_ns = stage.stamp_ns
-        spin_once = stage.transport._executor.spin_once
+        spin = stage.transport._spin
         self._next_s = 0.0
 
-        def stepping(timeout_sec: float) -> None:
+        def stepping(timeout_s: float) -> None:
             if self.publishing and time.monotonic() >= self._next_s:
                 self._next_s = time.monotonic() + 0.005 / factor
                 self.time_ns += 5_000_000
                 stage.sense(self.time_ns)
                 self.clock.publish(self.time_ns)
-            spin_once(timeout_sec=min(timeout_sec, 0.001))
+            spin(min(timeout_s, 0.001))
 
-        stage.transport._executor.spin_once = stepping
+        stage.transport._spin = stepping
         stage.sensing = False
 
 
