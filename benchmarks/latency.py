@@ -1,43 +1,75 @@
-"""From a sensor message to the command that rests on it, over ROS 2 between two processes, idle and with every core busy.
+"""From a sensor message to the command that rests on it, over ROS 2 and Unitree's DDS between two processes, idle and with every core busy.
 
-The sensor process sends JointState and Imu at absolute deadlines and counts them in the position of the first joint, a milliradian each.
-The policy process is `python -m bridge.deploy`, unchanged; its network is the shipped one plus a path that hands that position through
-to the target, so each command says which message it rests on. Both processes share the steady clock.
+The robot's process sends its sensors at absolute deadlines and counts them in the position of the first joint. The policy process is
+`python -m bridge.deploy`, unchanged; its network is the shipped one plus a path that hands that position through to the target, so each
+command says which message it rests on. Both processes share the steady clock.
 
     sensor-to-command   arrival of a command - sending of the newest message that its tick saw
     tick-to-wire        arrival of a command - deadline of its tick
-    echo                the same messages with nothing between: a process that answers each JointState at once
+    echo                the same messages with nothing between: a process that answers each at once
 
-The loop is driven by time: a message waits for the next tick, up to a period. `aligned` moves the ticks to just after the messages.
+The loop is driven by time: a message waits for the next tick, up to a period. `aligned` lets the ticks fall on the messages. Over
+Unitree's DDS a command waits for the stream's next write too, up to 2 ms.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import gc
+import importlib.util
 import json
 import os
 import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.common import Entry, Options, entry, say
-from bridge.isolation import LOOPBACK_CYCLONE, isolate
-from bridge.priority import raise_priority
+from benchmarks.latency_codes import Result
+from bridge.isolation import LOOPBACK_CYCLONE
 
 POLICY = Path(__file__).resolve().parent.parent / "policies" / "zoo" / "go1-velocity.onnx"
-CODES, CODE = 50, 0.001  # messages told apart; radians each
-CASES = ((50, 50, False), (50, 50, True), (50, 500, False), (200, 200, False), (500, 500, False))
-"""Rate of the policy, of the sensors [Hz], aligned."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured.
+
+    Attributes:
+        wire: `ros2` or `unitree`.
+        policy_hz, sensor_hz: rates.
+        aligned: whether the ticks fall on the messages.
+    """
+
+    wire: str
+    policy_hz: int
+    sensor_hz: int
+    aligned: bool = False
+
+    @property
+    def name(self) -> str:
+        """As in the results."""
+        wire = {"ros2": "ROS 2", "unitree": "Unitree's DDS"}[self.wire]
+        return f"{wire}, policy {self.policy_hz} Hz, sensors {self.sensor_hz} Hz{', aligned' * self.aligned}"
+
+
+CASES = (
+    Case("ros2", 50, 50, aligned=True),
+    Case("ros2", 50, 50),
+    Case("ros2", 50, 500),
+    Case("ros2", 50, 500, aligned=True),
+    Case("ros2", 200, 200),
+    Case("ros2", 500, 500),
+    Case("unitree", 50, 500),
+    Case("unitree", 50, 500, aligned=True),
+    Case("unitree", 200, 500),
+    Case("unitree", 500, 500),
+)
 PATIENT = (
     "sensor_timeout_s=0.5",
     "frozen_s=0.5",
@@ -47,7 +79,6 @@ PATIENT = (
     "gain_ramp_s=0.1",
     "entry_ramp_s=0.001",
 )
-Result = dict[str, list[float]]
 
 
 def coded_policy(path: Path, rate_hz: float, light: bool) -> None:
@@ -93,94 +124,6 @@ def coded_policy(path: Path, rate_hz: float, light: bool) -> None:
     onnx.save(model, str(path))
 
 
-def sensor(policy: Path, rate_hz: float, seconds: float, patience_s: float = 20.0) -> Result:
-    """The robot's side: publish, listen, and time every command. Returns lists of [ns]."""
-    import rclpy
-    from rclpy.context import Context
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.qos import QoSProfile, ReliabilityPolicy
-    from rclpy.signals import SignalHandlerOptions
-    from sensor_msgs.msg import Imu, JointState
-    from std_msgs.msg import Float64MultiArray
-
-    from bridge.physics_robot import Sample
-    from bridge.transports.ros2_messages import encode_sensors
-    from policies.file import PolicyFile
-
-    spec = PolicyFile(policy).spec
-    raise_priority()
-    context = Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node: Any = rclpy.create_node("sensor", context=context, start_parameter_services=False)
-    executor: Any = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    joints, imu = node.create_publisher(JointState, "joint_states", newest), node.create_publisher(Imu, "imu", newest)
-    sent_ns = [0] * CODES
-    result: Result = {"latency": [], "arrival": []}
-    coded = False
-    home = spec.robot.default_pose[0]
-
-    def on_command(message: Any) -> None:
-        nonlocal coded
-        now_ns = time.monotonic_ns()
-        code = (message.data[0] - home) / CODE
-        if message.data[3] < 0.999 * spec.robot.kp[0] or abs(code - round(code)) > 0.1:
-            return  # still standing up
-        coded = coded or round(code) != 0
-        if coded:
-            result["latency"].append(now_ns - sent_ns[round(code) % CODES])
-            result["arrival"].append(now_ns)
-
-    node.create_subscription(Float64MultiArray, "impedance_command", on_command, QoSProfile(depth=10))
-    pose, zero = np.array(spec.robot.default_pose), np.zeros(spec.robot.num_joints)
-    period_ns = round(1e9 / rate_hz)
-    deadline_ns = begin_ns = time.monotonic_ns()
-    gc.collect()
-    gc.disable()
-    number = 0
-    while (deadline_ns - begin_ns) * 1e-9 < patience_s and not (result["arrival"] and deadline_ns - result["arrival"][0] > seconds * 1e9):
-        deadline_ns += period_ns
-        while (left_ns := deadline_ns - time.monotonic_ns()) > 0:
-            executor.spin_once(timeout_sec=left_ns * 1e-9)
-        number += 1
-        position = pose.copy()
-        position[0] += CODE * (number % CODES)
-        now_ns = time.monotonic_ns()
-        sample = Sample(position, zero, zero, np.array([1.0, 0, 0, 0]), np.zeros(3), now_ns)
-        sent_ns[number % CODES] = now_ns
-        messages = encode_sensors(sample, spec.robot.joint_names, now_ns, "")
-        imu.publish(messages[1])
-        joints.publish(messages[0])
-    executor.shutdown()
-    node.destroy_node()
-    context.try_shutdown()
-    return result
-
-
-def echo(policy: Path) -> None:
-    """The peer: answer each JointState with a command of the same size, as soon as it comes."""
-    import rclpy
-    from rclpy.qos import QoSProfile, ReliabilityPolicy
-    from sensor_msgs.msg import Imu, JointState
-    from std_msgs.msg import Float64MultiArray
-
-    del policy
-    raise_priority()
-    rclpy.init()
-    node: Any = rclpy.create_node("echo", start_parameter_services=False)
-    newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    publisher = node.create_publisher(Float64MultiArray, "impedance_command", QoSProfile(depth=1))
-
-    def answer(message: Any) -> None:
-        publisher.publish(Float64MultiArray(data=[message.position[0], 0.0, 0.0, 1e9, 1.0] * len(message.position)))
-
-    node.create_subscription(JointState, "joint_states", answer, newest)
-    node.create_subscription(Imu, "imu", lambda message: None, newest)
-    while True:
-        rclpy.spin_once(node, timeout_sec=0.1)
-
-
 @contextmanager
 def busy_cores(load: bool) -> Iterator[None]:
     """One process a core that never rests."""
@@ -193,9 +136,8 @@ def busy_cores(load: bool) -> Iterator[None]:
             child.wait()
 
 
-def measure(case: tuple[int, int, bool], role: str, policy: Path, load: bool, seconds: float) -> Result:
+def measure(case: Case, role: str, policy: Path, load: bool, seconds: float) -> Result:
     """One pair of processes. Adds `tick`: tick-to-wire [ns]."""
-    policy_hz, sensor_hz, aligned = case
     environment = {
         **os.environ,
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
@@ -204,31 +146,31 @@ def measure(case: tuple[int, int, bool], role: str, policy: Path, load: bool, se
         "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",
         "OMP_NUM_THREADS": "1",
     }
-    here = [sys.executable, "-m", "benchmarks.latency"]
-    log = policy.with_suffix(".jsonl")
-    limits = [f"--limit={limit}" for limit in PATIENT]
-    deploy = [str(policy), "--transport", "ros2", "--ungated", "--auto-start", "--command", "0", "0", "0", "--events", str(log), *limits]
-    start = [sys.executable, "-m", "bridge.deploy", *deploy]
+    here = [sys.executable, "-m", f"benchmarks.latency_{case.wire}"]
+    events = policy.with_suffix(".jsonl")
+    events.unlink(missing_ok=True)
+    start = [sys.executable, "-m", "bridge.deploy", str(policy), "--transport", case.wire, "--ungated", "--auto-start"]
+    start += ["--command", "0", "0", "0", "--events", str(events), "--log", str(policy.with_suffix(".mcap"))]
+    start += [f"--limit={limit}" for limit in PATIENT] + (["--align-hz", str(case.sensor_hz)] if case.aligned else [])
+    policy.with_suffix(".mcap").unlink(missing_ok=True)
     if role == "echo":
         start = [*here, "echo", str(policy)]
-    elif aligned:
-        start = [sys.executable, "-m", "bridge.deploy", *deploy, "--align-hz", str(sensor_hz)]
     with busy_cores(load), policy.with_suffix(".log").open("w") as output:
         child = subprocess.Popen(start, env=environment, stdout=output, stderr=output)
         try:
-            command = [*here, "sensor", str(policy), "--rate", str(sensor_hz), "--seconds", str(seconds)]
-            said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+            command = [*here, "sensor", str(policy), "--rate", str(case.sensor_hz), "--seconds", str(seconds)]
+            said = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
         finally:
             child.terminate()
             child.wait(10)
     result: Result = json.loads(said)
     if not result["latency"]:
         raise RuntimeError(f"no command came back; the policy process said:\n{policy.with_suffix('.log').read_text()}")
-    if role != "echo" and not aligned:
-        period = round(1e9 / policy_hz)
-        events = [json.loads(line) for line in log.read_text().splitlines()]
-        start_ns = next(event["t_ns"] for event in events if event["event"] == "transition" and event["to"] == "policy")
-        phase = start_ns - np.median(events[-1]["late_us"]) * 1e3
+    if role != "echo" and not case.aligned:
+        period = round(1e9 / case.policy_hz)
+        told = [json.loads(line) for line in events.read_text().splitlines()]
+        start_ns = next(event["t_ns"] for event in told if event["event"] == "transition" and event["to"] == "policy")
+        phase = start_ns - np.median(told[-1]["late_us"]) * 1e3
         result["tick"] = [float((arrival - phase) % period) for arrival in result["arrival"]]
     return result
 
@@ -237,12 +179,15 @@ def run(options: Options) -> list[Entry]:
     """All cases, idle and loaded, each against the echo at the same rates in the same run."""
     entries: list[Entry] = []
     seconds = 0.5 if options.quick else options.seconds or 6.0
+    installed = importlib.util.find_spec("cyclonedds") is not None and importlib.util.find_spec("unitree_sdk2py") is not None
+    if not installed:
+        say("Unitree's DDS is left out: pip install 'robolearn[unitree]'")
     with tempfile.TemporaryDirectory() as folder:
-        for case in CASES[:1] if options.quick else CASES:
-            policy = Path(folder) / f"{case[0]}.onnx"
-            coded_policy(policy, case[0], light=case[0] != 50)
+        for case in (case for case in (CASES[:1] if options.quick else CASES) if installed or case.wire != "unitree"):
+            policy = Path(folder) / f"{case.policy_hz}.onnx"
+            coded_policy(policy, case.policy_hz, light=case.policy_hz != 50)
             for load in (False,) if options.quick else (False, True):
-                name = f"latency: policy {case[0]} Hz, sensors {case[1]} Hz{', aligned' * case[2]}, {'all cores busy' if load else 'idle'}"
+                name = f"latency: {case.name}, {'all cores busy' if load else 'idle'}"
                 say(name)
                 peer = measure(case, "echo", policy, load, min(seconds, 4.0))["latency"]
                 ours = measure(case, "deploy", policy, load, seconds)
@@ -251,22 +196,3 @@ def run(options: Options) -> list[Entry]:
                         value, other = np.percentile(ours[key], share), np.percentile(peer, share)
                         entries.append(entry(f"{name}: {what}, {which}", value * 1e-6, "ms", f"an echo, {which}", value / other))
     return entries
-
-
-def main() -> None:
-    """A child process of the benchmark."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("role", choices=("sensor", "echo"))
-    parser.add_argument("policy", type=Path)
-    parser.add_argument("--rate", type=float, default=50.0)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    options = parser.parse_args()
-    isolate()
-    if options.role == "sensor":
-        print(json.dumps(sensor(options.policy, options.rate, options.seconds)))
-    else:
-        echo(options.policy)
-
-
-if __name__ == "__main__":
-    main()
