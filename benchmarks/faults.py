@@ -21,8 +21,10 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.common import Entry, Options, entry, say
+from benchmarks.fault_cases import ALWAYS_BAD, POLICY_ONLY, Case, harmful, harmless
 from bridge.controller import Controller
-from bridge.faults import Fault, FaultKind, FaultyTransport
+from bridge.fault_kinds import FaultKind
+from bridge.faults import FaultyTransport
 from bridge.loop import ControlLoop
 from bridge.physics_robot import PhysicsRobot
 from bridge.safety import ACTIVE, Event, Mode, SafetyLimits
@@ -34,25 +36,6 @@ ROOT = Path(__file__).resolve().parent.parent
 POLICY, MJCF = ROOT / "policies" / "zoo" / "go1-velocity.onnx", ROOT / "envs" / "robots" / "go1" / "go1.xml"
 LIMIT_MS = 100.0
 K = FaultKind
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One injection.
-
-    Attributes:
-        fault: what goes wrong.
-        mode: what the robot does meanwhile.
-        trips: whether it is above the threshold.
-        threshold_s: how long the fault has to last before a guard may speak [s].
-        moment: which snapshot it begins from.
-    """
-
-    fault: Fault
-    mode: Mode
-    trips: bool
-    threshold_s: float
-    moment: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,96 +153,6 @@ class Stage:
         time_ms = max(0.0, total_ms - case.threshold_s * 1e3)
         held = held and self.controller.mode not in ACTIVE
         return Outcome(case=case, guard=cause.partition(":")[0], time_ms=time_ms, total_ms=total_ms, held=held)
-
-
-def harmful(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: FaultKind, mode: Mode) -> Case:
-    """A random fault of a kind above its threshold; those of duration last at least a control step, so that a tick sees them."""
-    dt, joint, sign = spec.control_dt, rng.randrange(spec.robot.num_joints), rng.choice((-1.0, 1.0))
-    some = rng.uniform
-    size, duration, threshold, field = 0.0, some(dt, 0.2), 0.0, "position"
-    if kind is K.LOSS:
-        size, duration, threshold = 1.0, some(0.13, 0.5), limits.sensor_timeout_s
-    elif kind is K.DELAY:
-        size, duration, threshold = some(0.11, 0.5), 1.0, limits.sensor_timeout_s
-    elif kind is K.FROZEN_STAMP:
-        duration, threshold = some(0.13, 0.5), limits.frozen_s
-    elif kind is K.REORDER:
-        size, duration = 0.002 * rng.randrange(11, 25), 1.0
-    elif kind is K.BACKWARD_STAMP:
-        size = 10 ** some(math.log10(1.1 * dt), 1.0)
-    elif kind is K.NOT_FINITE:
-        field = rng.choice(("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b"))
-        size = rng.choice((math.inf, -math.inf) if field == "effort" else (math.nan, math.inf, -math.inf))
-    elif kind is K.POSITION:
-        size = sign * (limits.position_excess + 10 ** some(-2, 1))
-    elif kind in (K.VELOCITY, K.EFFORT):
-        most = spec.robot.velocity_limit if kind is K.VELOCITY else spec.robot.effort_limit
-        factor = limits.velocity_factor if kind is K.VELOCITY else limits.effort_factor
-        size = sign * factor * most[joint] * 10 ** some(0.005, 2)
-    elif kind is K.TILT:
-        size = some(1.01 * limits.max_tilt, 3.1)
-    elif kind is K.OPERATOR_LOST:
-        duration, threshold = 3.0, limits.heartbeat_timeout_s
-    elif kind is K.LAG:
-        size, duration = some(0.1, 0.5), 1.0
-        threshold = limits.sensor_timeout_s / size * duration
-    elif kind is K.LATE_TICK:
-        size = threshold = 0.002 * rng.randrange(math.ceil(limits.max_lateness_s / 0.002) + 1, 200)
-    elif kind is K.SLOW_TICK:
-        size, duration = some(dt + 0.004, 0.06), 1.0
-        threshold = (limits.max_overruns + 1) * size
-    elif kind in (K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE):
-        size = rng.choice((math.nan, math.inf, -math.inf))
-    elif kind is K.ACTION_JUMP:
-        size = sign * 10 ** some(2, 6)
-    elif kind in (K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.RIVAL, K.JOINT_NAMES):
-        duration = rng.choice((0.0, duration))
-    return _case(rng, kind, mode, True, threshold, size=size, duration_s=duration, index=joint, field=field)
-
-
-def harmless(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: FaultKind, mode: Mode) -> Case:
-    """A random fault of a kind below its threshold, or one that does not matter in this mode."""
-    dt, joint, sign = spec.control_dt, rng.randrange(spec.robot.num_joints), rng.choice((-1.0, 1.0))
-    some = rng.uniform
-    size, duration, field = 0.0, 0.0, "position"
-    if kind is K.LOSS:
-        size, duration = rng.choice(((1.0, 0.0), (1.0, some(0.0, limits.sensor_timeout_s - 0.006)), (some(0.05, 0.3), 1.0)))
-    elif kind is K.DELAY:
-        size, duration = some(0.002, limits.sensor_timeout_s - 0.012), 0.5
-    elif kind is K.FROZEN_STAMP:
-        duration = some(0.0, limits.frozen_s - 0.012)
-    elif kind is K.REORDER:  # where nothing else arrives for the rest of a step, a longer one does bring stamps back
-        size, duration = 0.002 * rng.randrange(1, 4), some(0.0, 0.5)
-    elif kind in (K.DUPLICATE, K.BACKWARD_STAMP):
-        size, duration = 0.002 * rng.randrange(1, round(dt / 0.002)), some(0.0, 0.5)
-    elif kind is K.NOT_FINITE:
-        field, size, duration = "effort", math.nan, 0.5
-    elif kind is K.POSITION:
-        size, duration = sign * some(0.0, 0.9) * limits.position_excess, dt
-    elif kind in (K.VELOCITY, K.EFFORT):
-        most = spec.robot.velocity_limit if kind is K.VELOCITY else spec.robot.effort_limit
-        factor = limits.velocity_factor if kind is K.VELOCITY else limits.effort_factor
-        size, duration = sign * some(0.5, 0.95) * factor * most[joint], dt
-    elif kind is K.TILT:
-        size, duration = some(0.0, 0.9) * limits.max_tilt, dt
-    elif kind is K.OPERATOR_LOST:
-        duration = some(0.0, 0.95) * limits.heartbeat_timeout_s
-    elif kind is K.OPERATOR_NOT_FINITE:
-        mode, size, duration = Mode.STAND, math.nan, 0.5
-    elif kind is K.LAG:
-        size, duration = some(0.0, 0.7) * limits.sensor_timeout_s, 0.5
-    elif kind in (K.LATE_TICK, K.SLOW_TICK):
-        size = some(0.0, 0.9) * limits.max_lateness_s
-    return _case(rng, kind, mode, False, 0.0, size=size, duration_s=duration, index=joint, field=field)
-
-
-def _case(rng: random.Random, kind: FaultKind, mode: Mode, trips: bool, threshold_s: float, **values: Any) -> Case:
-    fault = Fault(kind=kind, at_s=rng.uniform(0.0, 0.04), **values)
-    return Case(fault=fault, mode=mode, trips=trips, threshold_s=threshold_s, moment=rng.randrange(1 << 16))
-
-
-POLICY_ONLY = frozenset({K.OPERATOR_LOST, K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE, K.ACTION_JUMP})
-ALWAYS_BAD = frozenset({K.JOINT_NAMES, K.RIVAL, K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.ACTION_NOT_FINITE, K.ACTION_JUMP})
 
 
 def campaign(stage: Stage, count: int, seed: int) -> list[Outcome]:

@@ -12,7 +12,7 @@ from bridge.controls import Device
 from bridge.dashboard import Screen, snapshot
 from bridge.joints import FloatArray
 from bridge.loop import ControlLoop
-from bridge.reading import Inputs
+from bridge.reading import Inputs, Reading
 from bridge.safety import Event
 from bridge.transports.base import Transport
 
@@ -39,7 +39,9 @@ class Attended:
         self._said_ns = 0
         self._heard: FloatArray | None = None
         self._begin_ns = 0
-        self.on_reading = self.on_shutdown = self.on_line = None  # the wire's own are the ones to set
+        self.on_reading: Callable[[Reading], None] | None = None  # of these three, the wire's own are the ones to set
+        self.on_shutdown: Callable[[], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
         self.now_ns, self.wait_until, self.rehearse = wire.now_ns, wire.wait_until, wire.rehearse
 
     @property
@@ -56,13 +58,19 @@ class Attended:
         inputs = self._wire.read()
         self._listen(inputs.command)
         wired = inputs.command is not None
-        for device in self._devices:
-            said = device.poll()
-            inputs.requests += said.requests
-            if said.command is not None and (device.holds or not wired):
-                inputs.command, inputs.command_ns = said.command, self.now_ns()
-            if said.quit and self.loop is not None:
+        said = [(device, device.poll()) for device in self._devices]
+        for device, one in said:
+            inputs.requests += one.requests
+            if one.steered:
+                for other in self._devices:
+                    other.holds = other is device
+            device.holds &= one.command is not None
+            if one.quit and self.loop is not None:
                 self.loop.stop()
+        held = any(device.holds for device in self._devices)
+        for device, one in said:
+            if one.command is not None and (device.holds or not (held or wired)):
+                inputs.command, inputs.command_ns = one.command, self.now_ns()
         return inputs
 
     def _listen(self, command: FloatArray | None) -> None:
@@ -79,15 +87,20 @@ class Attended:
             self._wire.write(command)
 
     def report(self, status: Mapping[str, Any]) -> None:
-        """Publish, show and, in a dry run without a screen, say what would have been sent."""
-        self._wire.report(status)
+        """Publish, show and, in a dry run without a screen, say what would have been sent.
+
+        Where the wire knows temperatures, the status gets `temperature_c`, the hottest sensor [C] of each joint's motor by its name.
+        """
         now_ns, loop = self.now_ns(), self.loop
+        temperature = getattr(self._wire, "temperature", None)  # None before the first message
+        warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
+        if warm and loop is not None:
+            status = {**status, "temperature_c": dict(zip(loop.controller.joints.names, warm["temperature"], strict=True))}
+        self._wire.report(status)
         if loop is None:
             return
         if self._screen is not None:
             if self._screen.due(now_ns):
-                temperature = getattr(self._wire, "temperature", None)
-                warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
                 seconds = {"time_s": (now_ns - self._begin_ns) * 1e-9}
                 self._screen.show(now_ns, snapshot(loop, {**self.shown, **warm, **seconds, "events": self.says}))
                 self.says.clear()
@@ -95,6 +108,9 @@ class Attended:
             self._said_ns = now_ns
             shadow = loop.controller.shadow_command
             said = "; ".join(status["problems"]) or "no guard speaks up"
+            if (celsius := status.get("temperature_c")) is not None:
+                hottest = max(celsius, key=lambda joint: celsius[joint])
+                said += f"; hottest motor {hottest}, {celsius[hottest]:.0f} C"
             reading = loop.controller.inputs.reading
             if shadow is None or reading is None:
                 self.tell(f"dry run: {said}; would send nothing yet")

@@ -72,5 +72,6 @@ def _unitree(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str],
         domain=options.dds_domain,
         check_crc=not options.no_crc,
         known_publishers=options.known_publishers,
+        damping_factor=1.0 if controller is None else controller.limits.damping_factor,
     )
     return UnitreeTransport(spec, unitree, options.command)

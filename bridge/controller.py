@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.command import JointCommand, Limiter, damping
-from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, Problem, Snapshot, StampWatch, run_guards, tilt
+from bridge.entry import eased, not_ready, stand_command
+from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, Problem, Snapshot, StampWatch, run_guards
 from bridge.joints import FloatArray
 from bridge.reading import Inputs, Reading
 from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
@@ -23,6 +24,7 @@ from policies.observation import Sensors
 
 RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
 HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
+CAUTION = {Event.RESET: 1, Event.STAND: 2, Event.START: 3}
 OnEvent = Callable[[Mapping[str, Any]], None]
 
 
@@ -91,11 +93,17 @@ class Controller:
         """Time of the newest tick [ns]."""
         return self._snapshot.now_ns
 
+    @property
+    def _in_mode_s(self) -> float:
+        """How long this mode has lasted at the newest tick [s]."""
+        return (self._snapshot.now_ns - self._entered_ns) * 1e-9
+
     def reset_memory(self, pose: FloatArray) -> None:
         """Forget the policy's past, as after a reset in training with the robot in `pose` [rad] (J,)."""
         self.policy.reset()
         self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
         self.target = pose.astype(np.float32)
+        self._told = np.clip(0.0, self._command_lower, self._command_upper)
         self._steps = 0
 
     def arm(self) -> float:
@@ -156,21 +164,11 @@ class Controller:
         for problem in self.problems:
             if entered in problem.guard.modes:
                 return f"{problem.guard.name}: {problem.text}"
-        return self._not_ready() if event is Event.START else None
-
-    def _not_ready(self) -> str | None:
-        reading, limits = self._snapshot.inputs.reading, self.limits
+        if event is Event.STAND:
+            return None
+        reading = self._snapshot.inputs.reading
         assert reading is not None  # the stale_sensor guard has passed
-        if (self._snapshot.now_ns - self._entered_ns) * 1e-9 < limits.stand_s:
-            return "still standing up"
-        error = float(np.max(np.abs(reading.position - self.joints.default_pose)))
-        if error > limits.entry_pose:
-            return f"a joint is {error:.2f} rad from the default pose, allowed {limits.entry_pose:.2f}"
-        speed = float(np.max(np.abs(reading.velocity)))
-        if speed > limits.entry_speed:
-            return f"a joint moves at {speed:.2f} rad/s, allowed {limits.entry_speed:.2f}"
-        angle = 0.0 if reading.imu_quat_wxyz is None else tilt(reading.imu_quat_wxyz)
-        return None if angle <= limits.entry_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.entry_tilt:.2f}"
+        return not_ready(reading, self._in_mode_s, self.joints, self.limits)
 
     def tick(self, now_ns: int, inputs: Inputs, late_s: float = 0.0, overruns: int = 0) -> JointCommand:
         """Advance one control step.
@@ -207,11 +205,12 @@ class Controller:
         self._react(self.problems)
         if stopped is Event.STOP:
             self._fire(Event.STOP, "operator")
-        for event in requests:
-            if stopped is not None and event is not stopped:
-                self._refused(event, f"{stopped} in the same step")
-            elif stopped is None:
-                self._request(event)
+        done = stopped or min(requests, key=lambda event: CAUTION.get(event, 0), default=None)
+        if stopped is None and done is not None:
+            self._request(done)
+        for event in dict.fromkeys(requests):
+            if event is not done:
+                self._refused(event, f"{done} in the same step")
 
     def raise_untold(self) -> None:
         """Raise what a listener raised, once, now that the command is decided."""
@@ -246,21 +245,12 @@ class Controller:
         if self.mode is Mode.POLICY:
             return self._infer(snapshot)
         if self.mode is Mode.STAND:
-            return self._stand(snapshot)
+            return stand_command(self._start_pose, self._in_mode_s, self.joints, self.limits)
         if self.shadow and not [problem for problem in self.problems if Mode.POLICY in problem.guard.modes]:
             if self.shadow_command is None and snapshot.inputs.reading is not None:
                 self.reset_memory(snapshot.inputs.reading.position)
             self.shadow_command = self._infer(snapshot)
         return damping(np.zeros_like(self.joints.kd)) if self.mode is Mode.ZERO_TORQUE else self._damping
-
-    def _stand(self, snapshot: Snapshot) -> JointCommand:
-        elapsed_s = (snapshot.now_ns - self._entered_ns) * 1e-9
-        share = min(1.0, elapsed_s / self.limits.stand_s)
-        share = share * share * (3 - 2 * share)
-        gain = min(1.0, elapsed_s / self.limits.gain_ramp_s)
-        target = self._start_pose + share * (self.joints.default_pose - self._start_pose)
-        zero = np.zeros_like(target)
-        return JointCommand(target, zero, zero, gain * self.joints.kp, self.joints.kd)
 
     def _infer(self, snapshot: Snapshot) -> JointCommand:
         reading = snapshot.inputs.reading
@@ -278,16 +268,10 @@ class Controller:
         if said:
             return self._damping
         self.target = target
-        zero = np.zeros_like(self.joints.kp)
-        return JointCommand(self._eased(np.asarray(target, np.float64), snapshot.now_ns), zero, zero, self.joints.kp, self.joints.kd)
-
-    def _eased(self, target: FloatArray, now_ns: int) -> FloatArray:
-        """The policy's targets, and at first a mixture with the pose that was held before it."""
-        elapsed_s = (now_ns - self._entered_ns) * 1e-9
-        if self.mode is not Mode.POLICY or elapsed_s >= self.limits.entry_ramp_s:
-            return target
-        share = elapsed_s / self.limits.entry_ramp_s
-        return self._start_pose + share * share * (3 - 2 * share) * (target - self._start_pose)
+        asked, zero = np.asarray(target, np.float64), np.zeros_like(self.joints.kp)
+        if self.mode is Mode.POLICY:  # a dry run takes over from nothing
+            asked = eased(asked, self._start_pose, self._in_mode_s, self.limits)
+        return JointCommand(asked, zero, zero, self.joints.kp, self.joints.kd)
 
     def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
         """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
@@ -303,13 +287,21 @@ class Controller:
         return Sensors(
             joint_position=reading.position.astype(np.float32),
             joint_velocity=reading.velocity.astype(np.float32),
-            command=np.clip(command, self._command_lower, self._command_upper).astype(np.float32),
+            command=self._follow(np.clip(command, self._command_lower, self._command_upper)),
             last_action=self.action,
             imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
             imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),
             joint_target=self.target,
             clock=self.policy.clock(self._steps),
         )
+
+    def _follow(self, command: FloatArray) -> NDArray[np.float32]:
+        """What the policy is told of a command (C,): a goal as it is, a velocity no faster than over its range in `command_ramp_s`."""
+        if self.spec.command.name == "velocity":
+            step = (self._command_upper - self._command_lower) * self.spec.control_dt / self.limits.command_ramp_s
+            command = np.clip(command, self._told - step, self._told + step)
+        self._told = command
+        return command.astype(np.float32)
 
     def _react(self, problems: list[Problem]) -> None:
         reacting = [problem for problem in problems if self.mode in problem.guard.modes]

@@ -30,6 +30,7 @@ KEYS: dict[bytes, Event] = {
     b"1": Event.STAND,
     b"2": Event.START,
     b"3": Event.STOP,
+    b"\x1b3": Event.STOP,
     b"r": Event.RESET,
 }
 STEER: dict[bytes, tuple[int, int]] = {
@@ -40,7 +41,7 @@ STEER: dict[bytes, tuple[int, int]] = {
     b"\x1b[D": (2, +1),
     b"\x1b[C": (2, -1),
 }
-QUIT, ZERO = b"q", b"0"
+QUIT, ZERO = (b"q", b"\x1bq"), b"0"
 STEPS = 10  # key presses from rest to full speed
 KEY_HELP = "space EMERGENCY STOP   1 stand   2 start   3 stop   r reset   q quit"
 STEER_HELP, HALT_HELP = "   arrows, a, d steer   0 halt", "   0 halt"
@@ -48,6 +49,7 @@ STEER_HELP, HALT_HELP = "   arrows, a, d steer   0 halt", "   0 halt"
 JS_EVENT = struct.Struct("IhBB")  # Linux joystick API: time [ms], value, type, number
 JS_BUTTON, JS_AXIS, JS_INIT = 0x01, 0x02, 0x80
 BUTTONS: dict[int, Event] = {0: Event.STAND, 1: Event.ESTOP, 2: Event.STOP, 3: Event.START, 7: Event.RESET}
+ENDING = (Event.ESTOP, Event.STOP)
 DEADMAN = 4
 AXES: dict[int, tuple[int, int]] = {1: (0, -1), 0: (1, -1), 3: (2, -1)}
 DEADZONE = 0.1
@@ -55,19 +57,26 @@ DEADZONE = 0.1
 
 @dataclass(slots=True)
 class Said:
-    """What an operator said since the tick before: requests, a command (C,) or None for no opinion, and whether to quit."""
+    """What an operator said since the tick before.
+
+    Attributes:
+        requests: state changes.
+        command: velocity that the device stands at, (C,); None for no opinion.
+        quit: whether to end the program.
+        steered: whether a hand was on the command just now, so that this device takes it from the others.
+    """
 
     requests: tuple[Event, ...] = ()
     command: FloatArray | None = None
     quit: bool = False
+    steered: bool = False
 
 
 class Device(Protocol):
     """Something that an operator holds.
 
     Attributes:
-        holds: whether its command counts even where the robot's own wire brings one: from the first steering on, until somebody
-            steers by the wire again.
+        holds: whether its command counts even where the robot's own wire brings one: since it steered, until somebody else does.
     """
 
     holds: bool
@@ -114,12 +123,9 @@ class Keyboard:
             typed = b""
         if typed == b"":  # the terminal is gone
             return Said((Event.STOP,), None, True)
-        keys, rest = _keys(self._rest + (typed or b""))
-        now_ns = time.monotonic_ns()
-        self._rest_ns = now_ns if typed else self._rest_ns
-        self._rest = rest if now_ns - self._rest_ns < PATIENCE_NS else b""  # an escape that nothing follows was the key of that name
+        keys = self._split(typed or b"")
         requests: list[Event] = []
-        leave = False
+        leave = steered = False
         if b" " in (typed or b""):  # whatever else it may be part of
             requests.append(Event.ESTOP)
         for key in keys:
@@ -130,15 +136,27 @@ class Keyboard:
             elif key in STEER and self._steers:
                 axis, sign = STEER[key]
                 self._steps[axis] = np.clip(self._steps[axis] + sign, -STEPS, STEPS)
-            self.holds |= (self._steers and key in STEER) or (self._walks and key == ZERO)
-            leave |= key == QUIT
+            steered |= (self._steers and key in STEER) or (self._walks and key == ZERO)
+            leave |= key in QUIT
             if key == ZERO or key in KEYS:  # every start begins at rest
                 self._steps[:] = 0
         if Event.ESTOP in requests:
             self._steps[:] = 0
         share = self._steps / STEPS
-        command = np.where(share >= 0, share * self._upper, -share * self._lower) if self._steers or self.holds else None
-        return Said(tuple(requests), command, leave)
+        speaks = self._steers or self.holds or steered
+        command = np.where(share >= 0, share * self._upper, -share * self._lower) if speaks else None
+        return Said(tuple(requests), command, leave, steered)
+
+    def _split(self, typed: bytes) -> list[bytes]:
+        """The keys that are complete. What has not become one in half a second is dropped, but for the keys that can do no harm."""
+        now_ns, before = time.monotonic_ns(), self._rest
+        keys, self._rest = _keys(before + typed)
+        if keys or not before:
+            self._rest_ns = now_ns
+        if self._rest and now_ns - self._rest_ns >= PATIENCE_NS:
+            keys += [bytes([byte]) for byte in self._rest if bytes([byte]) in HARMLESS]
+            self._rest = b""
+        return keys
 
     def close(self) -> None:
         with contextlib.suppress(OSError, termios.error):  # a terminal that is gone needs nothing
@@ -151,9 +169,13 @@ class Keyboard:
         self.close()
 
 
-KEY = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[@-~]|\x1b[^\x1b\[O]|[^\x1b]", re.DOTALL)
-"""A key as terminals send it: a sequence of ECMA-48, a function key, a key with Alt, or a byte."""
-LONGEST_KEY, PATIENCE_NS = 16, 500_000_000
+KEY = re.compile(
+    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[@-~]|\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b(?=\x1b)|\x1b[^\x1b\[O\]P_^X]|[^\x1b]", re.DOTALL
+)
+"""A key as terminals send it: a sequence of ECMA-48, a function key, a terminal's answer to a question, the escape key before another
+sequence, a key with Alt, or a byte."""
+PATIENCE_NS = 500_000_000
+HARMLESS = (b"3", b"q")
 
 
 def _keys(typed: bytes) -> tuple[list[bytes], bytes]:
@@ -162,7 +184,7 @@ def _keys(typed: bytes) -> tuple[list[bytes], bytes]:
     while (found := KEY.match(typed)) is not None:
         keys.append(found.group())
         typed = typed[found.end() :]
-    return keys, typed if len(typed) < LONGEST_KEY else b""
+    return keys, typed
 
 
 class Gamepad:
@@ -202,17 +224,20 @@ class Gamepad:
         whole = len(data) - len(data) % JS_EVENT.size
         self._rest = data[whole:]
         requests: list[Event] = []
+        steered = False
         for _, value, kind, number in JS_EVENT.iter_unpack(data[:whole]):
+            told = kind & JS_INIT  # how things stand, at first and after events were lost
             if kind & ~JS_INIT == JS_AXIS and number in AXES:
                 axis, sign = AXES[number]
                 share = sign * value / 32767
                 self._sticks[axis] = 0.0 if abs(share) < DEADZONE else float(np.clip(share, -1.0, 1.0))
+                steered |= not told
             elif kind & ~JS_INIT == JS_BUTTON and number == DEADMAN:
                 self._held = bool(value)
-                self.holds |= self._steers and self._held
-            elif kind == JS_BUTTON and value and number in BUTTONS:
+                steered |= self._held
+            elif kind & ~JS_INIT == JS_BUTTON and value and number in BUTTONS and (not told or BUTTONS[number] in ENDING):
                 requests.append(BUTTONS[number])
-        return Said(tuple(requests), self._command())
+        return Said(tuple(requests), self._command(), steered=self._steers and self._held and steered)
 
     def _command(self) -> FloatArray | None:
         if not self._steers:

@@ -1,17 +1,14 @@
 """Run a policy file on a robot, over ROS 2 or Unitree's DDS, or on a robot simulated in this process.
 
-    python -m bridge.deploy walk.onnx --transport ros2
-    python -m bridge.deploy walk.onnx --transport unitree --network-interface eth0
-    python -m bridge.deploy walk.onnx --transport sim --mjcf go1.xml --auto-start --command 0.5 0 0 --duration 10
-
-The file must reproduce its golden run first. Nothing moves before the operator asks for `stand` and `start` (or `--auto-start` does).
-SIGINT, SIGTERM and a lost terminal end in damping. Every run is logged.
+`python -m bridge.deploy` is `robolearn deploy` without --simulate, --motion and the names of shipped policies, and wants --mjcf with
+--transport sim. The file must reproduce its golden run first. SIGINT, SIGTERM and a lost terminal end in damping.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import itertools
 import signal
 import sys
@@ -44,6 +41,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.
 
 USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError)
 """What the person at the keyboard can put right: one line, exit code 2."""
+MIDDLEWARE = frozenset({"rclpy", "cyclonedds"})
+"""Whose errors on connecting are about names, domains and interfaces, which a person gave."""
+
+TWO_ROS = "is another ROS 2 sourced in this terminal? (docs/install.md, what goes wrong)"
 
 
 def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, transport: Transport | None = None) -> int:
@@ -63,57 +64,109 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     policy = PolicyFile(options.policy)
     check_options(policy.spec, options)
     check_gate(policy, options)
-    events = Events(options.events)
-    limits, motion = SafetyLimits.of(policy.spec, parse_limits(options.limit)), getattr(options, "motion", None)
-    controller = (
-        Controller(policy, limits, shadow=options.dry_run, on_event=events)
-        if motion is None
-        else MotionController(policy, motion, limits, on_event=events)
-    )
-    print(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}", flush=True)
-    if not options.managed:  # then `configure` does it
-        print(f"golden run reproduced to {controller.arm():.1e}", flush=True)
-    for line in said_of(policy.spec, options):
-        print(f"warning: {line}", flush=True)
-    if options.auto_start:
-        controller.auto_start()
-    if options.transport != "sim":
-        print(raise_priority(), flush=True)
-        quick_switches()
-    if options.lock_memory:
-        print(lock_memory(), flush=True)
+    limits = SafetyLimits.of(policy.spec, parse_limits(options.limit))
     with contextlib.ExitStack() as stack:
         for number in SIGNALS:  # given back last of all: who asks twice must not tear the log off
             stack.callback(signal.signal, number, signal.getsignal(number))
-        stack.callback(events.close)
-        wire = transport or make_transport(policy.spec, options, ros_args or [], controller)
+        events = Events(options.events)
+        stack.callback(close_events, events, options)
+        controller = make_controller(policy, limits, options, events)
+        warnings = begin(controller, events, options)
+        wire = transport or make_wire(controller, options, ros_args or [])
+        if not options.managed:  # then `configure` does it
+            events.say(f"golden run reproduced to {controller.arm():.1e}")
+        if options.auto_start:
+            controller.auto_start()
+        if options.transport != "sim":
+            events.say(raise_priority())
+            quick_switches()
+        if options.lock_memory:
+            events.say(lock_memory())
         devices = open_devices(policy.spec, options, stack)
         recorder = events.recorder = make_recorder(controller, options)
         if recorder is not None:
             stack.callback(finish, recorder, events)
-        attended = attend(wire, devices, options, recorder)
+        attended = attend(wire, devices, options, recorder, events)
         attended.tell = events.say
+        attended.says += warnings  # the screen has taken the place of the lines that said so
         if options.cpu is not None:  # the recorder's thread and the screen's process, which exist by now, stay free
-            print(pin(options.cpu), flush=True)
-        lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz))
+            events.say(pin(options.cpu))
+        lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz), round(policy.spec.control_dt * 1e9))
         loop = attended.loop = ControlLoop(controller, attended, recorder, lock)
         stack.callback(tell_end, loop, events, options)
         stack.callback(attended.close)  # the robot and the terminal first: printing may block
         events.screen = attended.says if attended.has_screen else None
-        wire.on_shutdown, wire.on_line = loop.stop, events.say
+        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.say, events.say
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
         for number in SIGNALS:
             signal.signal(number, lambda number, frame: loop.stop())
-        try:
-            attended.open(controller.refusal)
-        except DeployError:
-            raise
-        except ValueError as error:
-            raise error if isinstance(error, USER_ERRORS) else DeployError(str(error)) from error
+        open_wire(attended, controller, options)
         events.begin_ns = wire.now_ns()
         loop.run(options.duration)
     return exit_code(controller, options)
+
+
+def make_controller(policy: PolicyFile, limits: SafetyLimits, options: argparse.Namespace, events: Events) -> Controller:
+    """What decides: the policy, or the motion that `--motion` plays in its place."""
+    motion = getattr(options, "motion", None)
+    if motion is None:
+        return Controller(policy, limits, shadow=options.dry_run, on_event=events)
+    return MotionController(policy, motion, limits, on_event=events)
+
+
+def begin(controller: Controller, events: Events, options: argparse.Namespace) -> list[str]:
+    """Say what is about to run, and what a person should know before. Returns the warnings among it."""
+    policy = controller.policy
+    events.say(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}")
+    if events.kept is not None:
+        events.say(f"the earlier {options.events} is {events.kept} now")
+    warnings = [f"warning: {line}" for line in said_of(policy.spec, options)]
+    for line in warnings:
+        events.say(line)
+    return warnings
+
+
+def make_wire(controller: Controller, options: argparse.Namespace, ros_args: list[str]) -> Transport:
+    """The transport that the options ask for, not yet open.
+
+    Raises:
+        DeployError: a package, a model or a network interface is missing or does not fit.
+        JointError: joints that do not match.
+    """
+    try:
+        return make_transport(controller.spec, options, ros_args, controller)
+    except ImportError as error:  # a package that is there and does not load
+        said = str(error).partition("\n")[0]
+        raise DeployError(f"--transport {options.transport}: {said}; {TWO_ROS}") from error
+    except DeployError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            if str(error.__cause__.name).endswith("_pybind11"):
+                python = f"{sys.version_info.major}.{sys.version_info.minor}"
+                raise DeployError(f"--transport {options.transport}: the rclpy found is not for Python {python}; {TWO_ROS}") from error
+            raise
+        if options.transport == "sim":
+            said = " ".join(str(error).split())
+            raise DeployError(f"--mjcf does not fit {controller.spec.robot.name}, the policy's robot: {said}") from error
+        raise
+
+
+def open_wire(attended: Attended, controller: Controller, options: argparse.Namespace) -> None:
+    """Connect.
+
+    Raises:
+        DeployError: what the middleware or the wire says, in one line.
+    """
+    try:
+        attended.open(controller.refusal)
+    except Exception as error:
+        if isinstance(error, USER_ERRORS):
+            raise
+        theirs = type(error).__module__.partition(".")[0] in MIDDLEWARE
+        if not isinstance(error, ValueError) and not theirs:
+            raise
+        said = f"{type(error).__name__}: {error}" if theirs else str(error)
+        raise DeployError(f"--transport {options.transport}: {' '.join(said.split())}") from error
 
 
 def exit_code(controller: Controller, options: argparse.Namespace) -> int:
@@ -124,8 +177,10 @@ def exit_code(controller: Controller, options: argparse.Namespace) -> int:
 
 
 def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> None:
-    """Say how it ended, and print and record how punctual the loop was."""
+    """Say how it ended, and print and record how punctual the loop was; nothing if it never began."""
     events.screen = None
+    if events.begin_ns is None:
+        return
     controller, timing = loop.controller, loop.timing.summary()
     if controller.mode is Mode.FAULT:
         events.say(f"ended in fault: {controller.cause}")
@@ -137,6 +192,13 @@ def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> 
         events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
     else:
         events.say(f"timing: {timing['ticks']:.0f} ticks of simulated time")
+
+
+def close_events(events: Events, options: argparse.Namespace) -> None:
+    """Let out what was said last."""
+    events.close()
+    if events.failure is not None:
+        print(f"warning: {options.events} is incomplete: {events.failure}", file=sys.stderr)
 
 
 def finish(recorder: LogWriter, events: Events) -> None:
@@ -151,23 +213,25 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
 
     Raises:
         LogError: the log cannot be written; on a robot, that is to be known before it moves.
+        DeployError: a package that writes it is not installed.
     """
     if options.no_log:
         return None
-    from bridge.log_writer import LogWriter
-
     path = options.log
     if path is None:
         path = LOGS / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{options.policy.stem}.mcap"
         path = next(p for n in itertools.count() if not (p := path.with_stem(f"{path.stem}-{n}" if n else path.stem)).exists())
-    return LogWriter(
-        path,
-        controller,
-        transport=options.transport,
-        auto_start=options.auto_start,
-        sensors=options.log_sensors,
-        motion=motion_of(controller),
-    )
+    try:
+        return LogWriter(
+            path,
+            controller,
+            transport=options.transport,
+            auto_start=options.auto_start,
+            sensors=options.log_sensors,
+            motion=motion_of(controller),
+        )
+    except ModuleNotFoundError as error:
+        raise DeployError(f"the log needs {error.name}; run: pip install mcap rosbags, or give --no-log") from error
 
 
 def motion_of(controller: Controller) -> str:
@@ -179,16 +243,21 @@ def open_devices(spec: PolicySpec, options: argparse.Namespace, stack: contextli
     """What the operator holds: a gamepad where asked for, and the keys of the terminal, with a screen or without.
 
     Raises:
-        DeployError: no such gamepad, or a screen asked for where there is no terminal.
+        DeployError: no such gamepad, or a screen asked for where there is no terminal or nothing that draws it.
     """
     if wants_screen(options) and not on_terminal():
-        raise DeployError("--dashboard needs a terminal")
+        raise DeployError("--dashboard needs a terminal, and standard input and output are not both one")
+    if wants_screen(options) and importlib.util.find_spec("rich") is None:
+        raise DeployError("the screen needs rich; run: pip install rich, or give --no-dashboard")
     devices: list[Device] = []
     if options.gamepad is not None:
         try:
             devices.append(Gamepad(spec, options.gamepad, steers=options.command is None))
+        except PermissionError as error:
+            advice = "give this user the right to read it (on most systems: usermod -aG input USER, and log in again)"
+            raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}; {advice}") from error
         except OSError as error:
-            raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}") from error
+            raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}; is it plugged in?") from error
     if on_terminal():
         devices.append(Keyboard(spec, steers=options.command is None and options.gamepad is None))
     for device in devices:
@@ -196,13 +265,14 @@ def open_devices(spec: PolicySpec, options: argparse.Namespace, stack: contextli
     return devices
 
 
-def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, recorder: LogWriter | None) -> Attended:
+def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, recorder: LogWriter | None, events: Events) -> Attended:
     """The transport with the operator's devices and screen around it."""
+    keys = [device.help for device in devices if isinstance(device, Keyboard)]
+    if keys and not wants_screen(options):
+        events.say(f"keys: {keys[0]}")
+    events.flush()  # before the screen takes the terminal
     screen = Screen() if wants_screen(options) else None
     attended = Attended(wire, devices, screen, options.dry_run)
-    keys = [device.help for device in devices if isinstance(device, Keyboard)]
-    if keys and screen is None:
-        print(f"keys: {keys[0]}", flush=True)
     log = "off" if recorder is None else str(recorder.path)
     attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": options.transport == "sim"}
     attended.shown |= {"keys": keys[0]} if keys else {}
@@ -215,7 +285,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line of `python -m bridge.deploy`. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     cut = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-    parser = argparse.ArgumentParser(prog="deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m bridge.deploy", description=__doc__)
     configure(parser)
     options = parser.parse_args(arguments[:cut])
     try:

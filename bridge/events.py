@@ -1,13 +1,16 @@
 """Where a run's events go: the terminal or the screen, a file of JSON lines, and the flight recorder.
 
 A terminal that somebody has paused and a disk that hangs block who writes to them, and the control loop must never be that; so a thread
-of its own prints and writes.
+of its own prints and writes. Nothing that was written before is lost: an earlier file of the same name is moved aside.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import queue
+import stat
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bridge.log_writer import LogWriter
 
-PATIENCE_S = 2.0  # at the end, for a terminal or a disk that blocks
+PATIENCE_S = 2.0  # for a terminal or a disk that blocks
 
 
 class EventsError(ValueError):
@@ -29,25 +32,31 @@ class Events:
     Attributes:
         recorder: gets every event but the timing; None for none.
         screen: lines for the operator's screen go here; None to print them.
-        failure: what a print or a write raised first; the others go on.
-        begin_ns: what the printed times count from; the files have the loop's own.
+        kept: where an earlier file of this path is now; None if there was none.
+        failure: why the file is not complete; None as long as it is.
+        begin_ns: what the printed times count from, None before the loop begins; the files have the loop's own times.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """Open `path`, None for none.
+        """Open `path`, None for none; what `kept` says of an earlier file.
 
         Raises:
             EventsError: it cannot be written.
         """
         self.recorder: LogWriter | None = None
         self.screen: list[str] | None = None
+        self.kept: Path | None = None
         self.failure: Exception | None = None
-        self.begin_ns = 0
-        try:
-            self._file: IO[str] | None = None if path is None else path.open("w", encoding="utf-8", buffering=1)
-        except OSError as error:
-            raise EventsError(f"--events: cannot write {path}: {error.strerror}") from error
-        self._queue: queue.SimpleQueue[tuple[str | None, Mapping[str, Any] | None] | None] = queue.SimpleQueue()
+        self.begin_ns: int | None = None
+        self._file: IO[str] | None = None
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.kept = _move_aside(path)
+                self._file = path.open("a", encoding="utf-8", buffering=1)
+            except OSError as error:
+                raise EventsError(f"--events: cannot write {path}: {error.strerror}") from error
+        self._queue: queue.SimpleQueue[tuple[str | None, Mapping[str, Any] | None] | threading.Event | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
@@ -68,6 +77,12 @@ class Events:
         else:
             self._queue.put((line, None))
 
+    def flush(self) -> None:
+        """Wait until all that was said so far is out, so that others may print; gives up on a terminal that blocks."""
+        done = threading.Event()
+        self._queue.put(done)
+        done.wait(PATIENCE_S)
+
     def close(self) -> None:
         """Print and write what is left, and close the file; gives up on a terminal that blocks."""
         self._queue.put(None)
@@ -75,20 +90,40 @@ class Events:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
             said, event = item
-            try:
-                if self._file is not None and event is not None:
-                    self._file.write(json.dumps(event) + "\n")
-                if said is not None:
+            if event is not None:
+                self._write(event)
+            if said is not None:
+                with contextlib.suppress(OSError, ValueError):  # a terminal or a pipe that is gone: nobody is there to be told
                     print(said, flush=True)
-            except Exception as error:
-                self.failure = self.failure or error
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                self.failure = self.failure or error
+
+    def _write(self, event: Mapping[str, Any]) -> None:
+        if self._file is None or self.failure is not None:
+            return
+        try:
+            self._file.write(json.dumps(event) + "\n")
+        except Exception as error:  # whatever it is: the file ends here, the run goes on, and the end tells
+            self.failure = error
 
 
-def _line(event: Mapping[str, Any], begin_ns: int) -> str | None:
-    when = f"{max(0, event['t_ns'] - begin_ns) * 1e-9:.3f} s"
+def _move_aside(path: Path) -> Path | None:
+    """Rename a file that holds something to the first free of `x-1.jsonl`, `x-2.jsonl`, ...; leave devices, pipes and links alone."""
+    if not path.exists() or not stat.S_ISREG(path.lstat().st_mode) or not path.stat().st_size:
+        return None
+    kept = next(free for number in itertools.count(1) if not (free := path.with_stem(f"{path.stem}-{number}")).exists())
+    return path.rename(kept)
+
+
+def _line(event: Mapping[str, Any], begin_ns: int | None) -> str | None:
+    when = f"{0.0 if begin_ns is None else max(0, event['t_ns'] - begin_ns) * 1e-9:.3f} s"
     if event["event"] == "transition":
         return f"{when}  {event['from']} -> {event['to']}: {event['cause']}"
     if event["event"] == "refused":

@@ -146,7 +146,9 @@ def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | No
 
 
 def _late(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
-    return None if s.lag_s <= limits.sensor_timeout_s else f"sensor messages are {s.lag_s * 1e3:.0f} ms late"
+    if s.lag_s <= limits.sensor_timeout_s:
+        return None
+    return f"sensor messages are {s.lag_s * 1e3:.0f} ms late by their stamps; if the robot's clock was set or stood still, deploy anew"
 
 
 def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:

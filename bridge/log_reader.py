@@ -16,6 +16,7 @@ from bridge.ticks import HAS_IMU, HAS_READING, Rows, sample_dtype, tick_dtype
 from policies.file import PolicyFile, PolicyFileError
 
 LARGEST_RECORD = 256 << 20
+ACTION = "/policy/action"
 Raw = tuple[str, bytes, int]
 """Topic, message, time of logging [ns]."""
 
@@ -70,7 +71,7 @@ def read_log(path: Path) -> Log:
     """Read a log.
 
     Raises:
-        LogError: no such file, or not a log of robolearn.
+        LogError: no such file, not a log of robolearn, or one of a version that wrote other messages.
     """
     from mcap.records import Attachment, Channel, Footer, Message, Metadata
 
@@ -96,7 +97,55 @@ def read_log(path: Path) -> Log:
         raise LogError(f"{path} is an MCAP file, but not one that robolearn deploy has written: it has no policy inside")
     if metadata["policy_sha256"] != policy.sha256:
         raise LogError(f"{path} contradicts itself: the policy inside is not the one that ran ({metadata['policy_sha256'][:12]})")
-    return Log(path, policy, metadata, *_rows(Topics(policy.spec), messages), complete, int(metadata.get("dropped", 0)))
+    try:
+        rows = _rows(Topics(policy.spec), messages)
+    except Exception as error:  # messages of another layout fail in many ways, each where its decoder notices
+        why = f"{type(error).__name__}: {error}"
+        raise LogError(f"{path} has messages that this version of robolearn does not read; another one wrote it ({why})") from error
+    return Log(path, policy, metadata, *rows, complete, int(metadata.get("dropped", 0)))
+
+
+def newest_run(folder: Path) -> tuple[Path, list[Path]]:
+    """The newest log of a folder in which a policy ran: not a motion, nor a robot that nobody started.
+
+    Args:
+        folder: with logs as `*.mcap`.
+
+    Returns:
+        The log; the newer ones that were passed over, newest first.
+
+    Raises:
+        LogError: no folder, or no such log in it; says what is there.
+    """
+    if not folder.is_dir():
+        raise LogError(f"no folder at {folder}")
+    logs = sorted((path for path in folder.glob("*.mcap") if path.is_file()), key=lambda path: path.stat().st_mtime, reverse=True)
+    for index, path in enumerate(logs):
+        if _policy_ran(path):
+            return path, logs[:index]
+    if not logs:
+        raise LogError(f"no .mcap file in {folder}")
+    raise LogError(
+        f"in none of the {len(logs)} logs in {folder} did a policy run: they are of motions, of robots that nobody started, or torn"
+    )
+
+
+def _policy_ran(path: Path) -> bool:
+    """Whether a log has an action of a policy, without reading it further than to the first."""
+    from mcap.records import Channel, Message, Metadata
+
+    action: int | None = None
+    try:
+        for record in records(path):
+            if isinstance(record, Metadata) and record.metadata.get("motion"):
+                return False
+            if isinstance(record, Channel) and record.topic == ACTION:
+                action = record.id
+            elif isinstance(record, Message) and record.channel_id == action:
+                return True
+    except LogError:  # no log at all; the others may be
+        return False
+    return False
 
 
 def _rows(topics: Topics, messages: list[Raw]) -> tuple[Rows, Rows, list[dict[str, Any]]]:

@@ -75,7 +75,7 @@ class LogWriter:
         self._samples = Ring.of(sample_dtype(spec), SAMPLE_RING) if sensors == "all" else None
         self._events: deque[tuple[int, str]] = deque()
         self._epoch_ns: int | None = None
-        self._last_ns, self._state = 0, ""
+        self._first_ns, self._last_ns, self._state = 0, 0, ""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("xb")
@@ -190,14 +190,14 @@ class LogWriter:
                 self._write(*self._topics.text(STATE, state), time_ns)
             self._last_ns = now_ns
             self._ticks.release()
-        while self._events:
+        while self._events and (self._epoch_ns is not None or self._stopping):
             now_ns, text = self._events.popleft()
-            self._write(*self._topics.text(EVENT, text), self._log_time(now_ns))
+            self._write(*self._topics.text(EVENT, text), self._log_time(max(now_ns, self._first_ns)))
 
     def _log_time(self, now_ns: int) -> int:
         """Wall-clock time [ns] of a time on the loop's clock."""
         if self._epoch_ns is None:
-            self._epoch_ns = time.time_ns() - now_ns
+            self._epoch_ns, self._first_ns = time.time_ns() - now_ns, now_ns
         return max(0, self._epoch_ns + now_ns)
 
     def _write(self, topic: str, data: bytes, time_ns: int) -> None:

@@ -2,7 +2,7 @@
 
 A deadline is the one before plus the period, never "now plus the period", so work and jitter do not add up to drift. A tick that
 comes more than a period late runs once, and the deadlines that it slept through are counted as missed, not made up in a burst.
-A lock to the sensors' phase may move the deadlines, by a fifth of a millisecond a tick, and starts a tick with the message it waits for.
+A lock to the sensors' phase may move the deadlines, by a hundredth of a period a tick, and starts a tick with the message it waits for.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bridge.command import JointCommand
 from bridge.controller import Controller
 from bridge.phase_lock import PhaseLock
-from bridge.reading import Inputs
+from bridge.reading import Inputs, Reading
 from bridge.timing import Timing
 from bridge.transports.base import Transport
 
@@ -100,8 +100,17 @@ class ControlLoop:
         if self.timing.ticks % 50 == 0 and deadline_ns - end_ns > self.period_ns // 2:
             gc.collect(0)  # in the slack of a tick, where it can delay nothing
         if self._lock is not None and inputs.reading is not None:
-            deadline_ns += self._lock.correction_ns(due_ns, inputs.reading.received_ns)
+            deadline_ns += self._align(self._lock, due_ns, inputs.reading)
         return deadline_ns
+
+    def _align(self, lock: PhaseLock, due_ns: int, reading: Reading) -> int:
+        """What to add to the next deadline [ns]."""
+        correction_ns = lock.correction_ns(due_ns, reading.received_ns)
+        if lock.failure is not None:
+            self._lock = None
+            if self.transport.on_line is not None:
+                self.transport.on_line(lock.failure)
+        return correction_ns
 
     def _wait(self, deadline_ns: int) -> None:
         try:
@@ -118,7 +127,7 @@ class ControlLoop:
     def _rehearse(self, twin: Controller, lock: PhaseLock, deadline_ns: int) -> None:
         """Shortly before the tick, do a dry run of the newest inputs, to no effect."""
         at_ns = lock.rehearsal_ns(deadline_ns)
-        if at_ns is None:
+        if at_ns is None or self.transport.now_ns() > at_ns:
             return
         self.transport.wait_until(at_ns)
         begin_ns = self.transport.now_ns()

@@ -3,26 +3,99 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import difflib
+import inspect
 import os
+import re
+import shutil
 import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bridge.gantry import MODES as GANTRY_MODES
-from bridge.transports.ros2_options import INTERFACES
+from bridge.safety import SafetyLimitError, SafetyLimits
+from bridge.transports.ros2_options import INTERFACES, wire_names
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
 
 TRANSPORTS = ("ros2", "unitree", "sim")
+SIMULATED = ("sim", "ros2 --simulate", "unitree --simulate")
+
+INTRODUCTION = """\
+Nothing moves before somebody asks: `stand`, then `start`. In this terminal these are the keys 1 and 2,
+space is the emergency stop and q leaves; over ROS 2 they are services, on Unitree robots keys of the
+remote. Every run is logged in runs/logs.
+
+examples:
+  robolearn deploy g1-velocity --transport sim
+      a humanoid in this process, without ROS; keys and a screen in this terminal
+  robolearn deploy walk.onnx --simulate
+      a simulated robot as a process of its own, over real ROS 2 messages on this computer
+  robolearn deploy reach.onnx --command-interface trajectory --joint-prefix panda_=fr3_
+      an arm whose ROS 2 driver runs already, takes trajectories and calls its joints fr3_joint1 and so on
+  robolearn deploy walk.onnx --transport unitree --network-interface eth0 --dry-run
+      a Unitree robot, its cable in eth0: reads, infers, says what it would send, and sends nothing yet
+  robolearn deploy go1-velocity --transport sim --gantry always --motion sines --auto-start
+      a motion in place of the policy, logged for robolearn identify
+  robolearn deploy walk.onnx --limit max_tilt=0.7 --limit sensor_timeout_s=0.04
+      other thresholds than the default ones, which stand at the end"""
+
+LIMITS = """\
+limits that --limit NAME=VALUE takes, and their defaults:
+{limits}
+max_tilt is the robot's own and max_lateness_s two control periods, at least 10 ms. The two time-outs of
+the command hold for velocities; a goal stays valid until the next one."""
 
 
 class DeployError(ValueError):
     """Options that contradict the policy file or each other, or what the computer has not."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An option that only some transports know.
+
+    Attributes:
+        name: as it is typed, for example `--mjcf`.
+        dest: its field of the namespace.
+        default: its value where it is not given.
+        places: what may follow `--transport` where it means something; `ros2` includes `ros2 --simulate`, not the other way round.
+    """
+
+    name: str
+    dest: str
+    default: Any
+    places: tuple[str, ...]
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a parser."""
+    """Add the options, an introduction with examples and the safety limits to a parser."""
+    _add_options(parser)
+    parser.usage = "%(prog)s FILE [options]"
+    parser.description = "\n\n".join(part for part in ((parser.description or "").strip(), INTRODUCTION) if part)
+    parser.epilog = LIMITS.format(limits=limits_help())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
+    """Add the options. Returns those that only some transports know."""
+    bound: list[Bound] = []
+
+    def only(title: str, *places: str) -> Callable[..., None]:
+        group = parser.add_argument_group(title)
+
+        def add(name: str, *others: str, at: tuple[str, ...] = places, **settings: Any) -> None:
+            action = group.add_argument(name, *others, **settings)
+            bound.append(Bound(name, action.dest, action.default, at))
+
+        return add
+
     switch = argparse.BooleanOptionalAction
     add = parser.add_argument
     add("policy", type=Path, metavar="FILE", help="policy file")
@@ -38,7 +111,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--duration", type=float, metavar="S", help="end after so many seconds")
     add("--ungated", action="store_true", help="run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
-    add("--limit", action="append", default=[], metavar="NAME=VALUE", help="override a safety limit (bridge/safety.py: SafetyLimits)")
+    add("--limit", action="append", default=[], metavar="NAME=VALUE", help="override a safety limit; all of them stand at the end")
     add("--rate", type=float, metavar="HZ", help="refused unless it is the policy's own rate: a policy runs at the rate it was trained at")
 
     add = parser.add_argument_group("operator and logs").add_argument
@@ -47,7 +120,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--log", type=Path, metavar="PATH", help="the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay")
     add("--log-sensors", choices=("tick", "all"), default="tick", help="log the readings at the ticks, or all, as robolearn identify wants")
     add("--no-log", action="store_true", help="write no log")
-    add("--events", type=Path, metavar="PATH", help="write transitions, refusals and timing as JSON lines")
+    add(
+        "--events",
+        type=Path,
+        metavar="PATH",
+        help="write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl",
+    )
 
     add = parser.add_argument_group("this computer").add_argument
     add("--cpu", type=int, metavar="CORE", help="keep the control loop on this processor core")
@@ -59,28 +137,49 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--lock-memory", action="store_true", help="keep the process's memory in RAM, so that no tick waits for the disk")
 
-    add = parser.add_argument_group("--transport sim").add_argument
-    add("--mjcf", type=Path, help="model of the robot (default: the bundled one)")
-    add("--realtime", action=switch, help="pace by the wall clock (default: with a dashboard)")
+    add = only("a simulated robot: --transport sim, or --simulate", *SIMULATED)
+    add("--mjcf", type=Path, metavar="FILE", help="model of the robot (default: the bundled one)")
     add("--gantry", choices=GANTRY_MODES, default="auto", help="hold the robot until its policy runs, or always (auto: bipeds)")
-    add("--permute-joints", type=int, metavar="SEED", help="joint order of its wire")
+    add("--permute-joints", type=int, metavar="SEED", at=("sim", "ros2 --simulate"), help="joint order of its wire")
+    add("--realtime", action=switch, at=("sim",), help="--transport sim: pace by the wall clock (default: with a dashboard)")
 
-    add = parser.add_argument_group("--transport ros2").add_argument
+    add = only("--transport ros2", "ros2")
     add("--command-interface", choices=INTERFACES, default="impedance", help="what the robot listens to (docs/ros2.md)")
-    add("--command-topic", help="where commands go (default: the interface's own topic)")
+    add("--command-topic", metavar="TOPIC", help="where commands go (default: the interface's own topic)")
     add("--joint-order", nargs="+", metavar="JOINT", help="the controller's joint order, for the forward interfaces")
     add("--joint-names", nargs="+", default=[], metavar="POLICY=WIRE", help="joints that the robot calls otherwise than the policy file")
     add("--joint-prefix", metavar="[OLD=]NEW", help="put NEW before every joint's name, or in place of OLD: panda_=fr3_")
     add("--managed", action="store_true", help="wait for a ROS 2 lifecycle manager to configure and activate the node")
     add("--extra-joints", nargs="+", default=[], metavar="JOINT", help="joints on the wire that are not the policy's, e.g. a gripper")
-    add("--base-frame", default="base", help="frame of goal positions (default base)")
+    add("--base-frame", default="base", metavar="FRAME", help="frame of goal positions (default base)")
     add("--discovery", choices=("LOCALHOST", "SUBNET"), help="ROS 2 discovery range (default LOCALHOST, or what the environment says)")
 
-    add = parser.add_argument_group("--transport unitree").add_argument
+    add = only("--transport unitree", "unitree")
     add("--network-interface", metavar="NAME", help="interface of the cable to the robot (default: loopback)")
     add("--dds-domain", type=int, metavar="N", help="DDS domain (default: ROS_DOMAIN_ID, or 0)")
     add("--known-publishers", type=int, default=0, metavar="N", help="silent publishers of rt/lowcmd that are no rivals")
     add("--no-crc", action="store_true", help="take LowStates without a check sum, as some simulators send them")
+    return bound
+
+
+def limits_help() -> str:
+    """The safety limits with default, unit and meaning, one a line, as `SafetyLimits` and its docstring have them."""
+    meaning: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(SafetyLimits.__doc__ or "").partition("Attributes:\n")[2].splitlines():
+        if re.match(r" {4}\S", line):  # a name or more; what is further in goes on with the text
+            names, line = line.partition(": ")[0].split(","), line.partition(": ")[2]
+        meaning |= {name.strip(): f"{meaning.get(name.strip(), '')} {line.strip()}".strip() for name in names}
+    lines: list[str] = []
+    for field in dataclasses.fields(SafetyLimits):
+        text, _, rest = meaning.get(field.name, "").partition(" [")  # what comes after the unit is the reader's of the source
+        unit = rest.partition("]")[0]
+        value = f"{field.default:g} {unit}".rstrip()
+        head = f"  {field.name:<20}{value:<11}"
+        width = max(60, min(140, shutil.get_terminal_size().columns - 2))
+        said = textwrap.wrap(text.partition(";")[0].rstrip("."), width - len(head)) or [""]
+        lines += [head + said[0], *(" " * len(head) + more for more in said[1:])]
+    return "\n".join(lines)
 
 
 def check_gate(policy: PolicyFile, options: argparse.Namespace) -> None:
@@ -98,19 +197,28 @@ def check_gate(policy: PolicyFile, options: argparse.Namespace) -> None:
     print(f"warning: {options.policy} {found}", flush=True)
 
 
-def parse_limits(pairs: list[str]) -> dict[str, float]:
+def parse_limits(pairs: Sequence[str]) -> dict[str, float]:
     """`NAME=VALUE` strings as numbers.
 
     Raises:
-        DeployError: not of that form.
+        DeployError: not of that form, or a name given twice.
+        SafetyLimitError: no such limit; tells the nearest.
     """
+    known = [field.name for field in dataclasses.fields(SafetyLimits)]
     limits: dict[str, float] = {}
     for pair in pairs:
-        name, _, value = pair.partition("=")
+        name, _, text = pair.partition("=")
         try:
-            limits[name] = float(value)
+            value = float(text)
         except ValueError as error:
             raise DeployError(f"--limit needs NAME=NUMBER, not {pair!r}") from error
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            said = f"did you mean {near[0]!r}? (--help lists them)" if near else f"known: {', '.join(known)}"
+            raise SafetyLimitError(f"--limit {pair}: unknown safety limit {name!r}; {said}")
+        if name in limits:
+            raise DeployError(f"--limit {name} is given twice, as {limits[name]:g} and as {value:g}")
+        limits[name] = value
     return limits
 
 
@@ -119,21 +227,30 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
 
     Raises:
         DeployError: says what and what is valid.
+        JointError: joint names that are none of the policy's.
     """
+    _check_transport(options)
     rate_hz = 1 / spec.control_dt
-    if options.rate is not None and abs(options.rate - rate_hz) > 1e-6 * rate_hz:
+    if options.rate is not None and not abs(options.rate - rate_hz) <= 1e-6 * rate_hz:
         raise DeployError(f"--rate {options.rate:g} refused: this policy was trained at {rate_hz:g} Hz and runs at no other rate")
     count = len(spec.command.labels)
     if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
-        raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {options.command}")
+        given = " ".join(f"{value:g}" for value in options.command)
+        raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {given}")
     if options.transport == "sim" and options.mjcf is None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
+    if options.mjcf is not None and not options.mjcf.is_file():
+        raise DeployError(f"--mjcf: there is no robot model at {options.mjcf}" + (", that is a folder" if options.mjcf.is_dir() else ""))
+    if options.permute_joints is not None and options.permute_joints < 0:
+        raise DeployError(f"--permute-joints is a seed from 0 on, not {options.permute_joints}")
     if options.cpu is not None and options.cpu not in os.sched_getaffinity(0):
         raise DeployError(f"--cpu {options.cpu}: this process may use the cores {sorted(os.sched_getaffinity(0))}")
     if options.no_log and (options.log is not None or options.log_sensors == "all"):
         raise DeployError("--no-log goes with neither --log nor --log-sensors all nor --motion")
-    if options.managed and (options.transport != "ros2" or options.auto_start):
-        raise DeployError("--managed needs --transport ros2 and no --auto-start: an operator moves the robot, no lifecycle manager")
+    if options.log is not None and options.log.is_dir():
+        raise DeployError(f"--log: {options.log} is a folder; give a file in it, or leave --log away: logs go to runs/logs")
+    if options.managed and options.auto_start:
+        raise DeployError("--managed goes without --auto-start: an operator moves the robot, no lifecycle manager")
     if options.align_hz is not None and not 1 <= options.align_hz <= 1000:
         raise DeployError(f"--align-hz must lie between 1 and 1000, not {options.align_hz:g}")
     if getattr(options, "motion", None) is not None and options.dry_run:
@@ -142,6 +259,40 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--duration must be above zero and finite, not {options.duration:g}")
     if options.dds_domain is not None and not 0 <= options.dds_domain <= 232:
         raise DeployError(f"--dds-domain must lie between 0 and 232, not {options.dds_domain}")
+    if options.known_publishers < 0:
+        raise DeployError(f"--known-publishers must not be negative, is {options.known_publishers}")
+    domain = os.environ.get("ROS_DOMAIN_ID", "")
+    if options.transport == "ros2" and domain and not (domain.isdecimal() and int(domain) <= 232):
+        raise DeployError(f"the environment's ROS_DOMAIN_ID must be a number from 0 to 232, not {domain!r}")
+    _check_joints(spec, options)
+
+
+def _check_transport(options: argparse.Namespace) -> None:
+    """Refuse options of another transport, which would do nothing."""
+    here = options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
+    for option in _add_options(argparse.ArgumentParser()):
+        value = getattr(options, option.dest)
+        if value != option.default and not any(f"{here} ".startswith(f"{place} ") for place in option.places):
+            name = f"--no-{option.name[2:]}" if value is False else option.name
+            places = " or ".join(f"--transport {place}" for place in option.places)
+            belongs = "--transport sim, or to --simulate" if option.places == SIMULATED else places
+            raise DeployError(f"{name} belongs to {belongs}; with --transport {here} it would do nothing")
+
+
+def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
+    """Refuse joint names that cannot be right, before anything is on the wire."""
+    wire = wire_names(spec.robot.joint_names, options.joint_names, options.joint_prefix)
+    ours = [name for name in options.extra_joints if name in wire]
+    if ours:
+        raise DeployError(f"--extra-joints has joints of the policy: {', '.join(ours)}; extra ones are those that it leaves alone")
+    if options.joint_order is None:
+        return
+    order = tuple(options.joint_order)
+    lacks, unknown = [name for name in wire if name not in order], [name for name in order if name not in wire]
+    twice = sorted({name for name in order if order.count(name) > 1})
+    faults = [f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("has unknown", unknown), ("repeats", twice)) if names]
+    if faults:
+        raise DeployError(f"--joint-order must name each joint once, as the robot calls it: it {'; it '.join(faults)}")
 
 
 def on_terminal() -> bool:
@@ -150,13 +301,21 @@ def on_terminal() -> bool:
 
 
 def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
-    """What a person should read before it starts: thresholds that were changed, and a command outside the trained range."""
+    """What a person should read before it starts: thresholds that were changed, a command outside the trained range, a robot in this
+    process that nobody can ask for anything.
+    """
     said = [f"safety limit overridden: {pair}" for pair in options.limit]
     if options.command is not None:
         command, lower, upper = np.array(options.command), np.array(spec.command.lower), np.array(spec.command.upper)
         if ((command < lower) | (command > upper)).any():
             inside = np.clip(command, lower, upper)
             said.append(f"command {command.tolist()} is outside the trained range; the policy sees {inside.tolist()}")
+    if options.transport == "sim" and not options.dry_run:
+        attended = on_terminal() or options.gamepad is not None
+        if not attended and not options.auto_start:
+            said.append("nobody can ask for stand and start: this is no terminal, and there is neither --gamepad nor --auto-start")
+        elif options.command is None and not (attended and spec.command.name == "velocity"):
+            said.append(f"nobody gives {', '.join(spec.command.labels)}, so the policy will not start: give --command")
     return said
 
 

@@ -79,8 +79,11 @@ class PhysicsRobot:
         scene.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=0)
         feet = sum(site.name.endswith("_foot") for site in scene.sites)
         held = spec.floating_base and (feet == 2 if gantry == "auto" else gantry != "none")
+        bases = [joint.parent.name for joint in scene.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE]
+        if spec.floating_base and not bases:
+            raise ModelError(f"{mjcf} has no free joint, and the policy's robot {spec.name} has a floating base")
         if held:
-            add_gantry(mujoco, scene, next(joint.parent.name for joint in scene.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE))
+            add_gantry(mujoco, scene, bases[0])
         self.model: Any = scene.compile()
         self.model.opt.timestep = dt
         self.data: Any = mujoco.MjData(self.model)

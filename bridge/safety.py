@@ -70,7 +70,14 @@ class SafetyLimitError(ValueError):
     """A threshold that does not exist or is not a number above zero."""
 
 
-MOST = {"command_timeout_s": math.inf, "heartbeat_timeout_s": math.inf, "damping_factor": 10.0, "stand_s": 60.0, "gain_ramp_s": 60.0}
+MOST = {
+    "command_timeout_s": math.inf,
+    "heartbeat_timeout_s": math.inf,
+    "damping_factor": 10.0,
+    "stand_s": 60.0,
+    "gain_ramp_s": 60.0,
+    "command_ramp_s": 10.0,
+}
 """Largest values of thresholds that must not be switched off; a million for the others, which nothing real exceeds."""
 
 
@@ -96,6 +103,7 @@ class SafetyLimits:
         stand_s: duration of the ramp to the default pose [s].
         gain_ramp_s: duration of the gains' ramp from zero when entering stand [s].
         entry_ramp_s: time over which the targets go over from the pose held in stand to the policy's [s].
+        command_ramp_s: time that the operator's velocity command takes over its whole trained range [s]: no robot turns about in a step.
         entry_pose: largest distance of a joint from the default pose when the policy starts [rad].
         entry_tilt: largest tilt when the policy starts [rad].
         entry_speed: largest joint speed when the policy starts [rad/s].
@@ -118,6 +126,7 @@ class SafetyLimits:
     stand_s: float = 2.0
     gain_ramp_s: float = 0.5
     entry_ramp_s: float = 0.2
+    command_ramp_s: float = 1.0
     entry_pose: float = 0.35
     entry_tilt: float = 0.3
     entry_speed: float = 1.0

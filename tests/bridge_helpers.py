@@ -90,6 +90,7 @@ class FakeTransport:
         self.woken: list[int] = []
         self.raises: list[Exception | None] = []
         self.on_wait: Callable[[], None] = lambda: None
+        self.on_line: Callable[[str], None] | None = None
 
     def open(self, refusal: Any) -> None:
         pass

@@ -23,7 +23,13 @@ from tests.bridge_helpers import REPOSITORY, events
 from tests.learning_helpers import edit_metadata
 from tests.make_policy import make_policy
 
-MJCF = REPOSITORY / "envs" / "robots" / "go1" / "go1.xml"
+ROBOTS = REPOSITORY / "envs" / "robots"
+MJCF = ROBOTS / "go1" / "go1.xml"
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_into_a_folder_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -98,7 +104,13 @@ def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureF
         (("--limit", "tilt=1"), "unknown safety limit"),
         (("--limit", "max_tilt"), "NAME=NUMBER"),
         (("--duration", "-1"), "above zero"),
+        (("--limit", "max_tilt=1", "--limit", "max_tilt=1"), "given twice"),
         (("--mjcf", "/nowhere.xml"), "no robot model"),
+        (("--mjcf", str(ROBOTS / "g1" / "g1.xml")), "--mjcf does not fit go1, the policy's robot: "),
+        (("--mjcf", str(REPOSITORY / "constraints.txt")), "--mjcf does not fit go1, the policy's robot: could not find decoder"),
+        (("--network-interface", "lo"), "--network-interface belongs to --transport unitree"),
+        (("--gamepad", "/nowhere/js0"), "cannot open /nowhere/js0: No such file or directory; is it plugged in?"),
+        (("--dashboard",), "--dashboard needs a terminal"),
     ],
 )
 def test_bad_options_are_one_line_and_exit_2(
@@ -108,6 +120,92 @@ def test_bad_options_are_one_line_and_exit_2(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_gamepad_that_this_user_may_not_read_says_who_may(
+    stand: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(deploy, "Gamepad", refused)  # root may read everything
+    assert sim(stand, "--gamepad") == 2
+    error = capsys.readouterr().err
+    assert "cannot open /dev/input/js0: Permission denied; give this user the right to read it" in error
+    assert "usermod -aG input" in error
+
+
+@pytest.mark.parametrize(
+    ("package", "flag", "advice"),
+    [("mcap", "--no-dashboard", "run: pip install mcap rosbags, or give --no-log"), ("rich", "--dashboard", "or give --no-dashboard")],
+)
+def test_a_package_of_the_robots_side_that_is_missing_is_named(
+    package: str, flag: str, advice: str, stand: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a colcon workspace, which installs no Python dependencies."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
+    monkeypatch.setattr(deploy, "on_terminal", lambda: flag == "--dashboard")
+    assert sim(stand, flag, "--duration", "0.1") == 2
+    error = capsys.readouterr().err
+    assert f"needs {package}" in error
+    assert advice in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.ros
+def test_what_ros_says_to_its_arguments_is_one_line(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rclpy")
+    for bad, said in ((["-r", "nonsense"], "remap rule: '-r nonsense'"), (["--nonsense"], "['--nonsense']")):
+        assert deploy.main([str(stand), "--ungated", "--duration", "0.1", "--ros-args", *bad]) == 2
+        out, error = capsys.readouterr()
+        assert error.splitlines()[-1].startswith("deploy: --transport ros2: ")
+        assert said in error
+        assert "timing" not in out
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ImportError("_rclpy.so: undefined symbol: rcl_take\nThe C extension failed"), "_rclpy.so: undefined symbol: rcl_take; is another"),
+        (ModuleNotFoundError("No module", name="rclpy._rclpy_pybind11"), "the rclpy found is not for Python 3."),
+        (ModuleNotFoundError("No module", name="rclpy"), "needs rclpy; run: pip install 'robolearn[ros]'"),
+    ],
+)
+def test_two_installations_of_ros_are_told_from_none(
+    error: ImportError, said: str, stand: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The messages are those of a library of another ROS 2 on LD_LIBRARY_PATH, of another Python's rclpy on PYTHONPATH, and of no rclpy."""
+
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bridge.connect._ros2", fails)
+    assert deploy.main([str(stand), "--ungated", "--duration", "0.1"]) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+
+
+def test_warnings_stand_on_the_screen_too(stand: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the terminal a moment after they were printed."""
+    shown: list[str] = []
+
+    class Screen:
+        def due(self, now_ns: int) -> bool:
+            return True
+
+        def show(self, now_ns: int, snapshot: dict[str, list[str]]) -> None:
+            shown.extend(snapshot["events"])
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(deploy, "Screen", Screen)
+    monkeypatch.setattr(deploy, "open_devices", lambda *_: [])
+    assert sim(stand, "--dashboard", "--no-realtime", "--duration", "0.1", "--limit", "max_tilt=0.9") == 0
+    assert "warning: safety limit overridden: max_tilt=0.9" in shown
 
 
 def test_a_policy_that_does_not_reproduce_its_golden_run_is_refused(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from benchmarks.faults import LIMIT_MS, Case, Outcome, Stage, campaign
-from bridge.faults import Fault, FaultError, FaultKind, FaultyTransport, InjectedError
+from benchmarks.fault_cases import Case
+from benchmarks.faults import LIMIT_MS, Outcome, Stage, campaign
+from bridge.fault_kinds import Fault, FaultError, FaultKind
+from bridge.faults import FaultyTransport, InjectedError
 from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS
 from bridge.reading import Inputs
 from bridge.safety import Event, Mode

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.controller import Controller
 from bridge.loop import ControlLoop
-from bridge.physics_robot import PhysicsRobot, physics_dt
+from bridge.physics_robot import ModelError, PhysicsRobot, physics_dt
 from bridge.safety import Mode
 from bridge.transports.sim import SimTransport
 from policies.file import PolicyFile
@@ -23,6 +23,17 @@ def robot_of(name: str, gantry: str = "auto") -> tuple[PolicyFile, PhysicsRobot]
     robot = policy.spec.robot
     path: Path = ROBOTS / robot.name / f"{robot.name}.xml"
     return policy, PhysicsRobot(robot, path, physics_dt(policy.spec, 500.0), gantry=gantry)
+
+
+def test_a_model_without_a_base_is_refused(tmp_path: Path) -> None:
+    policy = PolicyFile(ZOO / "go1-velocity.onnx")
+    path = tmp_path / "hung.xml"
+    text = (ROBOTS / "go1" / "go1.xml").read_text()
+    begin = text.index("<freejoint")
+    path.write_text(text[:begin] + text[text.index("/>", begin) + 2 :])
+    for gantry in ("none", "always"):
+        with pytest.raises(ModelError, match="no free joint"):
+            PhysicsRobot(policy.spec.robot, path, physics_dt(policy.spec, 500.0), gantry=gantry)
 
 
 def tilt_of(robot: PhysicsRobot) -> float:

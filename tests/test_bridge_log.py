@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import time
 from collections import Counter
@@ -15,7 +16,7 @@ from mcap.reader import make_reader
 from rosbags.typesys import Stores, get_typestore
 
 from bridge.controller import Controller
-from bridge.log_reader import Log, read_log
+from bridge.log_reader import Log, newest_run, read_log
 from bridge.log_repair import repair
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
@@ -175,6 +176,23 @@ def test_a_recorder_that_breaks_says_so(tmp_path: Path, monkeypatch: pytest.Monk
     recorder.close()
     assert recorder.failure
     assert "error" in recorder.failure
+
+
+def test_an_event_before_the_first_tick_leaves_the_time_of_the_log_alone(tmp_path: Path) -> None:
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    controller = Controller(policy)
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test")
+    recorder.event({"event": "limits", "t_ns": 0, "values": {}})  # parameters given at start, before the loop has a time
+    time.sleep(0.3)
+    now = 5_000_000_000_000
+    for step in range(3):
+        inputs = Inputs(good_reading(policy.spec, now + step), np.zeros(3), now)
+        recorder.tick(now + step, inputs, controller, controller.tick(now + step, inputs), 0, 0, 0)
+    recorder.close()
+    with (tmp_path / "run.mcap").open("rb") as file:
+        times = [message.log_time for _, channel, message in make_reader(file).iter_messages()]
+    assert len(times) > 10
+    assert max(abs(time.time_ns() - stamp) for stamp in times) < 60e9
 
 
 def test_a_changed_action_is_found(log: Log) -> None:
@@ -348,6 +366,60 @@ def test_bad_logs_get_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="already"):
         LogWriter(tmp_path / "there.mcap", controller, transport="test")
     assert (tmp_path / "there.mcap").read_text() == "precious"
+
+
+def short_log(path: Path, age_s: float, seconds: float = 0.0, motion: str = "") -> None:
+    """A log of a few ticks, or of a start where it lasts; written so long ago."""
+    policy = PolicyFile(make_policy(path.with_suffix(".onnx")))
+    controller = Controller(policy)
+    controller.arm()
+    controller.auto_start()
+    recorder = LogWriter(path, controller, transport="test", auto_start=True, motion=motion)
+    controller.on_event = recorder.event
+    for tick in range(3 + round(seconds / 0.02)):
+        now = (tick + 1) * 20_000_000
+        inputs = Inputs(good_reading(policy.spec, now), np.zeros(3), now)
+        recorder.tick(now, inputs, controller, controller.tick(now, inputs), 0, 0, 0)
+    recorder.close()
+    written_s = time.time() - age_s
+    os.utime(path, (written_s, written_s))
+
+
+def test_the_newest_log_in_which_a_policy_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the newest file: that may be of a motion, of a robot that nobody started, torn, of something else, or a folder."""
+    with pytest.raises(LogError, match="no folder at"):
+        newest_run(tmp_path / "nothing")
+    with pytest.raises(LogError, match=r"no \.mcap file in"):
+        newest_run(tmp_path)
+    short_log(tmp_path / "motion.mcap", 10, 2.5, motion="sines")
+    short_log(tmp_path / "idle.mcap", 20)
+    (tmp_path / "text.mcap").write_text("this is no log")
+    (tmp_path / "folder.mcap").mkdir()
+    with pytest.raises(LogError, match=r"in none of the 3 logs in .* did a policy run"):
+        newest_run(tmp_path)
+    short_log(tmp_path / "older.mcap", 60, 2.5)
+    short_log(tmp_path / "newer.mcap", 50, 2.5)
+    found, passed = newest_run(tmp_path)
+    assert found == tmp_path / "newer.mcap"
+    assert passed == [tmp_path / f"{name}.mcap" for name in ("text", "motion", "idle")]
+    assert replay(read_log(found)).inferred.any()
+    assert main(["replay", str(tmp_path), "--json", "-"]) == 0
+    said = capsys.readouterr()
+    assert '"log": "' + str(found) in said.out
+    assert f"newest log with a policy's run in {tmp_path}: newer.mcap; passed over 3 newer, in which no policy ran" in said.err
+
+
+def test_the_newest_log_may_be_torn_where_its_policy_has_run(log: Log, tmp_path: Path) -> None:
+    (tmp_path / "torn.mcap").write_bytes(log.path.read_bytes()[:-20_000])
+    assert newest_run(tmp_path) == (tmp_path / "torn.mcap", [])
+
+
+def test_a_log_of_another_version_says_so(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge.ticks import COUNTERS
+
+    monkeypatch.setattr("bridge.log_topics.COUNTERS", (*COUNTERS, "a_counter_of_tomorrow"))
+    with pytest.raises(LogError, match=f"{log.path.name} has messages that this version of robolearn does not read"):
+        read_log(log.path)
 
 
 def test_the_command_line(log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,8 +82,53 @@ def test_keys_that_send_sequences_move_nobody(terminal: tuple[int, Any], typed: 
         os.write(typist, UP[:1])
         keyboard.poll()
         os.write(typist, UP[1:])
-        assert wait_for(lambda: bool(np.any(keyboard.poll().command)), 1)  # an arrow that came in two parts is an arrow
-        assert keyboard.holds
+        said: Any = None
+
+        def steered() -> bool:
+            nonlocal said
+            said = keyboard.poll()
+            return bool(np.any(said.command))
+
+        assert wait_for(steered, 1)  # an arrow that came in two parts is an arrow
+        assert said.steered
+
+
+STOPS = {
+    "escape twice": b"\x1b\x1b3",
+    "alt-up of some terminals": b"\x1b\x1b[A3",
+    "alt-3": b"\x1b3",
+    "a terminal's answer": b"\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\3",
+    "a terminal's name": b"\x1bP>|XTerm(312)\x1b\\3",
+    "a long answer": b"\x1b[?64;1;2;6;9;15;16;17;18;21;22;28c3",
+}
+
+
+@pytest.mark.parametrize("typed", STOPS.values(), ids=STOPS)
+def test_stop_is_heard_whatever_came_before_and_nothing_else_is(terminal: tuple[int, Any], typed: bytes) -> None:
+    typist, file = terminal
+    for cut in range(len(typed)):
+        with Keyboard(go1_spec(), file) as keyboard:
+            requests: list[Event] = []
+            for part in (typed[:cut], typed[cut:]):
+                if part:
+                    os.write(typist, part)
+                    time.sleep(0.002)
+                    requests += keyboard.poll().requests
+            assert requests == [Event.STOP], cut
+
+
+def test_a_sequence_that_never_ends_holds_no_stop_back(terminal: tuple[int, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.controls.PATIENCE_NS", 50_000_000)
+    typist, file = terminal
+    with Keyboard(go1_spec(), file) as keyboard:
+        requests: list[Event] = []
+        os.write(typist, b"\x1b]12r")
+        for _ in range(40):  # whoever hammers on the key must not be kept waiting by each press
+            os.write(typist, b"3")
+            time.sleep(0.005)
+            requests += keyboard.poll().requests
+        assert requests
+        assert set(requests) == {Event.STOP}
 
 
 def test_who_steered_last_has_the_command(tmp_path: Path) -> None:
@@ -112,6 +157,24 @@ def test_who_steered_last_has_the_command(tmp_path: Path) -> None:
     assert not device.holds
     heard.clear()
     np.testing.assert_array_equal(attended.read().command, mine)  # no wire steers: the keys do, also at rest
+
+
+def test_a_device_that_steers_takes_the_command_from_the_others(tmp_path: Path) -> None:
+    from bridge.controls import Said
+
+    keys, pad = Typed(), Typed()
+    attended = Attended(FakeTransport(go1_spec()), [keys, pad], None, dry_run=False)  # type: ignore[list-item, arg-type]
+    keys.holds = pad.holds = False
+    ours, theirs = np.array([0.0, 0.0, 0.0]), np.array([0.5, 0.0, 0.0])
+    keys.said, pad.said = [Said((), ours, steered=True)], [Said((), theirs)]
+    np.testing.assert_array_equal(attended.read().command, ours)
+    keys.said, pad.said = [Said((), ours)] * 3, [Said((), theirs)]
+    np.testing.assert_array_equal(attended.read().command, ours)
+    pad.said = [Said((), theirs, steered=True), Said((), theirs)]
+    for _ in range(2):
+        np.testing.assert_array_equal(attended.read().command, theirs)
+    keys.said, pad.said = [Said((), ours)], [Said((Event.STOP,))]  # unplugged
+    np.testing.assert_array_equal(attended.read().command, ours)
 
 
 def test_a_lost_terminal_stops(terminal: tuple[int, Any]) -> None:
@@ -153,6 +216,12 @@ def test_a_gamepad_steers_only_while_its_deadman_is_held_and_stops_when_it_vanis
         assert pad.poll().requests == ()
         os.write(writer, press(3)[5:])
         assert pad.poll().requests == (Event.START,)
+        resync = [JS_EVENT.pack(0, 1, 0x81, number) for number in (1, 3)]  # Linux, after events were lost: how things stand
+        os.write(writer, b"".join(resync))
+        assert pad.poll().requests == (Event.ESTOP,)
+        os.write(writer, press(4) + move(1, -20000))
+        assert pad.poll().steered
+        assert not pad.poll().steered
     finally:
         os.close(writer)
     said = pad.poll()
@@ -188,7 +257,7 @@ def test_requests_and_commands_of_devices_join_the_inputs_and_the_screen_shows_t
     wire, device = FakeTransport(policy.spec), Typed()
     attended = Attended(wire, [device], None, dry_run=False)  # type: ignore[list-item, arg-type]
     loop = attended.loop = ControlLoop(controller, attended)
-    device.said = [Said(), Said((Event.STAND,), np.array([0.1, 0.2, 0.3]))]
+    device.said = [Said(), Said((Event.STAND,), np.array([0.1, 0.2, 0.3]), steered=True)]
     deadline = wire.now
     for _ in range(3):
         attended.wait_until(deadline)

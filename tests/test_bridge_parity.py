@@ -59,7 +59,8 @@ class Playback:
 
 def wide_open(policy: PolicyFile) -> Controller:
     """A controller whose guards accept any recording and which starts at once."""
-    limits = {**dict.fromkeys(LIMITS, 1e6), "stand_s": 1e-6, "gain_ramp_s": 1e-6, "max_lateness_s": 1e6, "max_overruns": 1e6}
+    ramps = dict.fromkeys(("stand_s", "gain_ramp_s", "command_ramp_s"), 1e-6)
+    limits = {**dict.fromkeys(LIMITS, 1e6), **ramps, "max_lateness_s": 1e6, "max_overruns": 1e6}
     controller = Controller(policy, SafetyLimits.of(policy.spec, {**limits, **dict.fromkeys(TIMEOUTS, 1e3)}))
     controller.arm()
     controller.auto_start()

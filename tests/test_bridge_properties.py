@@ -1,14 +1,10 @@
-"""Whatever is done to the controller, it stays on the table of transitions and inside every limit; and a loop never grows."""
+"""Whatever is done to the controller, it stays on the table of transitions and inside every limit."""
 
 from __future__ import annotations
 
-import gc
 import math
-import sys
 import tempfile
-import tracemalloc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +16,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from bridge.command import JointCommand
 from bridge.controller import Controller
-from bridge.loop import FAREWELL_TICKS, ControlLoop
 from bridge.reading import Inputs, Reading
 from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, Mode, SafetyLimits
 from policies.file import PolicyFile
-from tests.bridge_helpers import MS, FakeTransport, good_inputs
-from tests.make_policy import go1_spec, make_policy
+from tests.bridge_damage import OPERATOR, assert_within_limits, torque
+from tests.bridge_helpers import MS, good_inputs
+from tests.make_policy import make_policy
 
-OPERATOR = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
 NUMBERS = st.one_of(st.floats(-1, 1), st.floats(-1, 1), st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e30]))
 REQUESTS = st.lists(st.sampled_from([*OPERATOR, Event.STAND, Event.START, Event.STAND, Event.START]), max_size=3)
 FIELDS = ("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b")
 LIMITS = {"stand_s": 0.05, "gain_ramp_s": 0.03, "sensor_timeout_s": 0.1, "frozen_s": 0.1, "slew_factor": 0.1}
 """Targets so slow that not the torque limit alone holds them back."""
-FILE = make_policy(Path(tempfile.mkdtemp(prefix="policy-")) / "linear.onnx", golden_steps=4)
-POLICY = PolicyFile(FILE)
+POLICY = PolicyFile(make_policy(Path(tempfile.mkdtemp(prefix="policy-")) / "linear.onnx", golden_steps=4))
 
 
 class ControllerMachine(RuleBasedStateMachine):
@@ -208,29 +202,13 @@ class ControllerMachine(RuleBasedStateMachine):
         self.mode = after
 
     def look(self, command: JointCommand, reading: Reading | None, stood_up: bool) -> None:
-        joints, limiter = self.controller.joints, self.controller.limiter
-        for values in (command.position, command.velocity, command.effort, command.kp, command.kd):
-            assert np.isfinite(values).all()
-        assert (command.kp >= 0).all()
-        assert (command.kp <= joints.kp).all()
-        assert (command.kd >= 0).all()
-        assert (command.kd <= joints.kd).all()
-        assert not command.velocity.any()
-        assert not command.effort.any()
-        below = True
-        if reading is not None and np.isfinite(reading.position).all() and np.isfinite(reading.velocity).all():
-            torque = np.abs(command.kp * (command.position - reading.position) - command.kd * reading.velocity)
-            assert (torque <= joints.effort * (1 + 1e-9)).all()
-            below = bool((torque < 0.999 * joints.effort).all())
+        assert_within_limits(self.controller, command, reading)
+        effort = torque(command, reading)
+        below = effort is None or bool((effort < 0.999 * self.controller.joints.effort).all())
         before, self.sent = self.sent, (command, below)
-        if not command.drives:
-            return
-        assert self.controller.mode in ACTIVE
-        assert (command.position >= joints.lower).all()
-        assert (command.position <= joints.upper).all()
-        if before is not None and before[0].drives and before[1] and below and not stood_up:
+        if command.drives and before is not None and before[0].drives and before[1] and below and not stood_up:
             # Torque limits move the target too; where they did not act, its speed is limited.
-            assert (np.abs(command.position - before[0].position) <= limiter.step + 1e-9).all()
+            assert (np.abs(command.position - before[0].position) <= self.controller.limiter.step + 1e-9).all()
 
     @invariant()
     def what_is_off_stays_off(self) -> None:
@@ -252,123 +230,3 @@ def test_nothing_leaves_the_table_or_the_limits(machine: type[RuleBasedStateMach
     run_state_machine_as_test(
         machine, settings=settings(max_examples=count, stateful_step_count=20, deadline=None, suppress_health_check=checks)
     )
-
-
-def drive(loop: ControlLoop, ticks: int) -> None:
-    """Tick on, as `run` does."""
-    deadline_ns = loop.transport.now_ns()
-    for _ in range(ticks):
-        deadline_ns += loop.period_ns
-        loop.transport.wait_until(deadline_ns)
-        loop.tick(deadline_ns)
-
-
-class ForgetfulTransport(FakeTransport):
-    """Keeps nothing, so that what grows is the loop's; tells whether a tick is at work."""
-
-    def __init__(self) -> None:
-        super().__init__(go1_spec())
-        self.at_work, self.drives = False, False
-
-    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
-        self.at_work = False
-        self.on_wait()
-        self.now = max(self.now, deadline_ns)
-        self.at_work = True
-
-    def write(self, command: JointCommand) -> None:
-        self.drives = command.drives
-
-    def report(self, status: Mapping[str, Any]) -> None:
-        self.at_work = False  # the last thing that a tick owes anybody
-
-
-@pytest.fixture
-def walking() -> ControlLoop:
-    controller = Controller(POLICY.fork(), SafetyLimits.of(POLICY.spec))
-    controller.arm()
-    controller.auto_start()
-    loop = ControlLoop(controller, ForgetfulTransport())
-    drive(loop, 300)
-    assert controller.mode is Mode.POLICY
-    return loop
-
-
-@contextmanager
-def no_automatic_gc() -> Iterator[None]:
-    """As in `ControlLoop.run`."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def test_two_thousand_ticks_leave_nothing_behind(walking: ControlLoop) -> None:
-    with no_automatic_gc():
-        drive(walking, 200)
-        before = sys.getallocatedblocks()
-        drive(walking, 1000)
-        middle = sys.getallocatedblocks()
-        drive(walking, 1000)
-        after = sys.getallocatedblocks()
-    assert abs(middle - before) <= 50  # a twentieth of a block a tick
-    assert abs(after - middle) <= 50
-    assert walking.controller.mode is Mode.POLICY
-
-
-def test_memory_is_flat(walking: ControlLoop) -> None:
-    tracemalloc.start()
-    try:
-        with no_automatic_gc():
-            drive(walking, 100)
-            before = tracemalloc.get_traced_memory()[0]
-            drive(walking, 500)
-            after = tracemalloc.get_traced_memory()[0]
-    finally:
-        tracemalloc.stop()
-    assert abs(after - before) <= 8192
-
-
-def test_no_garbage_is_collected_while_a_tick_is_at_work(walking: ControlLoop) -> None:
-    transport = walking.transport
-    assert isinstance(transport, ForgetfulTransport)
-    seen: list[bool] = []
-
-    def watch(phase: str, info: dict[str, int]) -> None:
-        if phase == "start":
-            seen.append(transport.at_work)
-
-    collections = 0
-    gc.callbacks.append(watch)
-    try:
-        transport.on_wait = lambda: seen.clear() if walking.timing.ticks == 301 else None  # what `run` does before it begins is no matter
-        walking.run(duration_s=20.0)
-        collections = len(seen)
-    finally:
-        gc.callbacks.remove(watch)
-    assert collections >= 10
-    assert not any(seen)
-
-
-@pytest.mark.parametrize("event", ["refused", "transition", "exception"])
-def test_a_listener_that_raises_ends_in_damping_on_the_wire(walking: ControlLoop, event: str) -> None:
-    """A lost terminal, a full disk: printing or writing an event raises."""
-    controller, transport = walking.controller, FakeTransport(go1_spec())
-    walking.transport = transport
-    transport.now = controller._snapshot.now_ns
-
-    def listen(said: Mapping[str, Any]) -> None:
-        if said["event"] == event or event == "refused":
-            raise OSError(5, "Input/output error")
-
-    controller.on_event = listen
-    transport.requests = [Event.STAND if event == "refused" else Event.STOP]
-    if event == "exception":
-        transport.raises = [RuntimeError("wire")]
-    with pytest.raises((OSError, RuntimeError)):  # the failure is told in the end
-        walking.run(duration_s=0.5)
-    assert len(transport.written) >= 20 + FAREWELL_TICKS  # until it is stopped
-    assert not any(command.drives for command in transport.written)
-    assert all((command.kd > 0).all() for command in transport.written)

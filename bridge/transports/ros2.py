@@ -30,7 +30,6 @@ from policies.spec import PolicySpec
 
 __all__ = ["COMMAND_TOPICS", "Ros2OptionError", "Ros2Options", "Ros2Transport"]
 
-STATE_PERIOD_NS, DIAGNOSTICS_PERIOD_NS = 100_000_000, 500_000_000
 DISCOVERY_NS = 3_000_000_000  # the graph is not complete before; seen to take up to 2.7 s
 SERVICES = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
 DRIVING = (Event.STAND, Event.START)
@@ -68,8 +67,8 @@ class Ros2Transport:
             Ros2OptionError: a managed node without a controller.
         """
         isolate()
-        from bridge.transports.ros2_diagnostics import LimitCounter
         from bridge.transports.ros2_messages import CommandEncoder
+        from bridge.transports.ros2_status import StatusTopics
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
         if self._options.managed and controller is None:
@@ -77,7 +76,7 @@ class Ros2Transport:
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
         CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
-        self._limited = LimitCounter(spec.robot.joint_names)
+        self._status = StatusTopics(spec)
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
         self.on_line: Callable[[str], None] | None = None
@@ -90,7 +89,6 @@ class Ros2Transport:
         self._requests: list[Event] = []
         self._rivals: int | None = None
         self._configured = False
-        self._shown, self._state_ns, self._diagnostics_ns = "", 0, 0
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         """Create context, node, services and parameters; unless it is managed, configure and activate it.
@@ -156,14 +154,12 @@ class Ros2Transport:
         self._parameters = Parameters(self._node, fixed, None if controller is None else controller.limits, mode, take)
 
     def _serve(self) -> None:
-        from diagnostic_msgs.msg import DiagnosticArray
-        from std_msgs.msg import Bool, String
+        from std_msgs.msg import Bool
         from std_srvs.srv import Trigger
 
-        from bridge.transports.ros2_qos import DIAGNOSTICS, SENSOR, STATE, STOP
+        from bridge.transports.ros2_qos import SENSOR, STOP
 
-        self._state: Any = self._watch.publisher(String, "~/state", STATE)
-        self._diagnostics: Any = self._watch.publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
+        self._status.open(self._node, self._watch)
         for event in SERVICES:
             self._node.create_service(Trigger, f"~/{event}", self._service(event))
         for profile in (STOP, SENSOR):  # one takes reliable publishers without loss, the other best-effort ones at all
@@ -271,9 +267,9 @@ class Ros2Transport:
     def write(self, command: JointCommand) -> None:
         """Publish a command, from the first one on that drives the robot or follows a fault."""
         if self._controller is not None:
-            self._limited.add(self._controller.limiter.acted)
+            self._status.limits.add(self._controller.limiter.acted)
         if self._inbox is not None:
-            self._outbox.write(command, self._motion(), self._shown == Mode.FAULT)
+            self._outbox.write(command, self._motion(), self._status.mode == Mode.FAULT)
 
     def _motion(self) -> Motion:
         """What the impedance law runs on: nothing that is old, since damping by an old velocity would drive."""
@@ -293,32 +289,10 @@ class Ros2Transport:
 
     def report(self, status: Mapping[str, Any]) -> None:
         """Publish the state at 10 Hz and on change, diagnostics at 2 Hz."""
-        from std_msgs.msg import String
-
-        now, mode = time.monotonic_ns(), str(status["mode"])
-        self._rivals = self._outbox.rivals() if now - self._opened_ns >= DISCOVERY_NS else None  # 10 us
-        if mode != self._shown or now - self._state_ns >= STATE_PERIOD_NS:
-            self._shown, self._state_ns = mode, now
-            self._state.publish(String(data=mode))
-        if now - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
-            self._diagnostics_ns = now
-            self._diagnostics.publish(self._diagnosis(status))
-
-    def _diagnosis(self, status: Mapping[str, Any]) -> Any:
-        from bridge.transports.ros2_diagnostics import diagnosis
-
-        array = diagnosis(
-            self._node.get_fully_qualified_name(),
-            self._spec.task,
-            status,
-            lifecycle=self._lifecycle(),
-            filters={} if self._inbox is None else self._inbox.filters,
-            qos=self._watch.said,
-            clock="/clock stands still: the steady clock has taken over" if self._clock_dead() else None,
-            limits=self._limited,
-        )
-        array.header.stamp = self._node.get_clock().now().to_msg()
-        return array
+        now_ns = time.monotonic_ns()
+        self._rivals = self._outbox.rivals() if now_ns - self._opened_ns >= DISCOVERY_NS else None  # 10 us
+        filters = {} if self._inbox is None else self._inbox.filters
+        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, clock_dead=self._clock_dead())
 
     def close(self) -> None:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""

@@ -71,7 +71,7 @@ class Inbox:
         self._imu: tuple[FloatArray, FloatArray, int, int] | None = None
         self._fault: str | None = None
         self._floating = spec.robot.floating_base
-        self._specimens = _specimens(spec, names)
+        self._specimens, self._rehearsed = _specimens(spec, names), JointStateDecoder(names)
         self._subscriptions = [self._subscribe(JointState, "joint_states", self._joint_state, stamped=True)]
         if self._floating:
             self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state, stamped=True))
@@ -145,7 +145,7 @@ class Inbox:
             if kind is Imu:
                 decode_imu(message)
             else:
-                self._decode(message)
+                self._rehearsed(message)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -37,6 +37,7 @@ THRESHOLDS: Mapping[str, tuple[float, str]] = {
     "effort_factor": (10.0, "largest measured torque, as a multiple of the robot's limits"),
     "stand_s": (60.0, "duration of the ramp to the default pose [s]"),
     "gain_ramp_s": (60.0, "duration of the gains' ramp when standing up [s]"),
+    "command_ramp_s": (10.0, "time that the velocity command takes over its whole trained range [s]"),
     "entry_pose": (math.pi, "largest distance of a joint from the default pose when the policy starts [rad]"),
     "entry_tilt": (math.pi, "largest tilt when the policy starts [rad]"),
     "entry_speed": (10.0, "largest joint speed when the policy starts [rad/s]"),

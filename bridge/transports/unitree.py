@@ -47,6 +47,7 @@ class UnitreeOptions:
         check_crc: whether a LowState with a wrong check sum is dropped; some simulators write none.
         known_publishers: publishers of commands that are known to be silent and are not counted as rivals, for example a service of
             the robot's own that was told to let go and keeps its place on the wire.
+        damping_factor: kd of the damping that the stream fades to, as a multiple of the robot's.
     """
 
     interface: str | None = None
@@ -54,6 +55,7 @@ class UnitreeOptions:
     rate_hz: float = 500.0
     check_crc: bool = True
     known_publishers: int = 0
+    damping_factor: float = 1.0
 
 
 class UnitreeTransport:
@@ -83,7 +85,7 @@ class UnitreeTransport:
 
         self._spec, self._options = spec, options or UnitreeOptions()
         if fixed_command is None and spec.command.name != "velocity":
-            raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.name!r}: give it a fixed command")
+            raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.name!r}: give it one (--command)")
         self._robot, joints = robot_of(spec)
         choose_interface(self._options.interface)
         types_of(self._robot.family.name)
@@ -98,7 +100,7 @@ class UnitreeTransport:
         self._bad_in_a_row = 0
         self._rivals: int | None = None
         self._shown = ""
-        self._damping = damping(np.array(spec.robot.kd))
+        self._damping = damping(self._options.damping_factor * np.array(spec.robot.kd))
         self._newest = self._damping
         self._writer: Any = None
         self._wire: Any = None

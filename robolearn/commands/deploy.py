@@ -43,8 +43,11 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         policy = PolicyFile(args.policy)
         if args.mjcf is None and (args.simulate or args.transport == "sim"):
             args.mjcf = bundled_mjcf(policy.spec.robot.name)
-        if args.simulate and not args.ungated:
-            options.check_gate(policy, args)  # before a robot is started in vain
+        if args.simulate:  # before a robot is started in vain
+            options.check_options(policy.spec, args)
+            options.parse_limits(args.limit)
+            if not args.ungated:
+                options.check_gate(policy, args)
         with simulated_robot(args) if args.simulate else contextlib.nullcontext():
             if args.motion is not None:
                 prepare_motion(args, policy)

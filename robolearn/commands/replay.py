@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.log_reader import Log, read_log
+from bridge.log_reader import Log, newest_run, read_log
 from bridge.log_repair import repair
 from bridge.log_writer import LogError
 from bridge.replay import TOLERANCE, Replay, replay
@@ -30,7 +30,7 @@ WORST_JOINTS = 5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("log", type=Path, metavar="LOG", help="an MCAP file of robolearn deploy, or a folder of them (its newest)")
+    parser.add_argument("log", type=Path, metavar="LOG", help="a log of robolearn deploy, or a folder: its newest in which a policy ran")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot, or the name of a shipped one")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=f"of an action (default {TOLERANCE:g})")
     parser.add_argument("--json", metavar="PATH", help="write the figures, and each tick's largest difference")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     if args.plot is not None and args.plot.suffix not in (".png", ".pdf", ".svg"):
         raise UsageError(f"--plot writes .png, .pdf or .svg, not {args.plot.name!r}")
     try:
-        log = read_log(_newest(args.log))
+        log = read_log(_run_in(args.log) if args.log.is_dir() else args.log)
         other = None if args.policy is None else PolicyFile(find_policy(args.policy))
         if args.repair is not None:
             print(f"repaired copy: {args.repair}, {repair(log.path, args.repair)} messages")
@@ -62,13 +62,12 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     return 0 if same or other is not None else 1
 
 
-def _newest(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    logs = sorted(path.glob("*.mcap"), key=lambda log: log.stat().st_mtime)
-    if not logs:
-        raise LogError(f"no .mcap file in {path}")
-    return logs[-1]
+def _run_in(folder: Path) -> Path:
+    """The newest log of a folder in which a policy ran; says which, and what it passed over."""
+    log, passed = newest_run(folder)
+    newer = f"; passed over {len(passed)} newer, in which no policy ran" if passed else ""
+    print(f"newest log with a policy's run in {folder}: {log.name}{newer}", file=sys.stderr)
+    return log
 
 
 def _replay(log: Log, policy: PolicyFile | None) -> Replay:
