@@ -133,7 +133,10 @@ class ControlLoop:
         begin_ns = self.transport.now_ns()
         with contextlib.suppress(Exception):  # the tick itself will say it
             self.transport.rehearse()
-            twin.tick(self.controller.now_ns, dataclasses.replace(self.controller.inputs, requests=()))
+            inputs = self.controller.inputs
+            twin.tick(self.controller.now_ns, dataclasses.replace(inputs, requests=()))
+            if twin.shadow_command is not None:
+                twin.limiter(twin.shadow_command, inputs.reading)
         lock.rehearsed(begin_ns, self.transport.now_ns())
 
     def _write(self, command: JointCommand) -> None:
