@@ -1,6 +1,7 @@
 """The command writer for robots that want a stream: repeats the newest command at the robot's rate, and damps if no newer one comes.
 
-The control loop puts a command at each of its ticks; a thread of its own writes at absolute deadlines. If the loop stalls, the command's
+The control loop puts a command at each of its ticks, which goes out at once where the loop is slower than the stream; a thread of its own
+repeats it at absolute deadlines. If the loop stalls, the command's
 stiffness fades to damping, without a step in torque, before the robot's own watchdog drops it:
 
     age of the command:  0 ......... stall_s ......... stall_s + fade_s ......
@@ -22,6 +23,7 @@ from bridge.priority import raise_priority
 from bridge.timing import Timing
 
 STALL_PERIODS = 2.5  # of the control loop: one late tick is no stall
+TURN_S = 0.001
 
 
 class CommandStream:
@@ -39,7 +41,7 @@ class CommandStream:
         """Prepare; nothing is sent before `start`.
 
         Args:
-            send: writes one command to the wire; called by the stream's thread alone.
+            send: writes one command to the wire; never called twice at a time.
             damping_kd: kd of the damping that it fades to [N m s / rad], (J,).
             control_dt: period of the loop that puts commands [s].
             rate_hz: writes a second.
@@ -54,7 +56,8 @@ class CommandStream:
         self._period_ns = round(1e9 / rate_hz)
         self._stall_ns, self._fade_ns = round(STALL_PERIODS * control_dt * 1e9), round(fade_s * 1e9)
         self._newest: tuple[JointCommand, int] | None = None
-        self._fading = False
+        self._fading, self._turn = False, threading.Lock()
+        self._at_once = control_dt * rate_hz >= 2.0
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self.stalls = 0
@@ -62,8 +65,19 @@ class CommandStream:
         self.timing = Timing()
 
     def put(self, command: JointCommand, now_ns: int) -> None:
-        """Take the newest command, decided at `now_ns`; the stream keeps it, so the caller must not change it afterwards."""
-        self._newest = (command, now_ns)  # one assignment: the thread sees the pair before or the pair after
+        """Take the newest command, decided at `now_ns`; the stream keeps it, so the caller must not change it afterwards.
+
+        Raises:
+            Exception: what sending it raised; the stream goes on with the command before.
+        """
+        if self._at_once and self._thread is not None and self._turn.acquire(timeout=TURN_S):  # else the thread sends it, in its time
+            try:
+                self._send(command)
+                self._newest = (command, now_ns)
+            finally:
+                self._turn.release()
+        else:
+            self._newest = (command, now_ns)  # one assignment: the thread sees the pair before or the pair after
 
     def at(self, now_ns: int) -> JointCommand | None:
         """What to send at `now_ns`; None before the first command."""
@@ -120,9 +134,10 @@ class CommandStream:
     def write(self, deadline_ns: int) -> int:
         """Do one write that was due at `deadline_ns`. Returns the next deadline [ns]; those that were slept through are not made up."""
         now_ns = time.monotonic_ns()
-        command = self.at(now_ns)
-        if command is not None:
-            self._send(command)
+        with self._turn:  # chosen in turn, so that nothing older follows what is newest
+            command = self.at(now_ns)
+            if command is not None:
+                self._send(command)
         late_ns = max(0, now_ns - deadline_ns)
         missed = late_ns // self._period_ns
         self.timing.missed += missed

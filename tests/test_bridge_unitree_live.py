@@ -109,13 +109,21 @@ def test_a_stream_that_has_ended_is_told_and_damping_goes_out(domain: int) -> No
     assert wait_for(lambda: any(command.drives for command in player.heard()), 5)
     broken = drive(spec)
     broken.position[0] = np.nan  # what the limits would never let through
-    transport.write(broken)
+    with pytest.raises(ValueError, match="not finite"):
+        transport.write(broken)
+    transport.write(drive(spec))
+    assert transport.stream.failure is None
+
+    def fail(command: object) -> None:
+        raise OSError("cable")
+
+    transport.stream._send = fail
     assert wait_for(lambda: transport.stream.failure is not None, 5)
     player.heard()
     with pytest.raises(RuntimeError, match="the command stream has ended"):
         transport.write(drive(spec))
     assert wait_for(lambda: bool(heard := player.heard()) and not heard[-1].drives, 5)
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(OSError, match="cable"):
         transport.close()
     player.close()
 
