@@ -79,6 +79,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             controller.auto_start()
         if options.transport != "sim":
             events.say(raise_priority())
+            events.hurry()
             quick_switches()
         if options.lock_memory:
             events.say(lock_memory())

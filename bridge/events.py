@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from bridge.priority import lower_priority
+
 if TYPE_CHECKING:
     from bridge.log_writer import LogWriter
 
@@ -76,6 +78,10 @@ class Events:
             self.screen.append(line)
         else:
             self._queue.put((line, None))
+
+    def hurry(self) -> None:
+        """Run before ordinary work from now on, where the caller does: the control loop waits for whoever has the Python lock."""
+        lower_priority(self._thread.native_id)
 
     def flush(self) -> None:
         """Wait until all that was said so far is out, so that others may print; gives up on a terminal that blocks."""

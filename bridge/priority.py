@@ -27,10 +27,13 @@ def raise_priority() -> str:
         return "normal scheduling: ticks may come late on a busy computer; no right to better (ulimit -r, or CAP_SYS_NICE)"
 
 
-def lower_priority() -> None:
-    """Run this thread after the control loop, but before ordinary work: now and then it holds the Python lock that the loop waits for."""
+def lower_priority(thread: int | None = None) -> None:
+    """Run a thread (its native id; None for this one) after the control loop, but before ordinary work, where the caller is real-time.
+
+    Now and then it holds the Python lock that the loop waits for.
+    """
     if os.sched_getscheduler(0) == os.SCHED_FIFO:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY // 2))
+        os.sched_setscheduler(thread or 0, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY // 2))
 
 
 def normal_priority() -> None:

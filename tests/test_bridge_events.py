@@ -166,3 +166,22 @@ def test_a_recorder_hears_all_but_the_timing(tmp_path: Path) -> None:
     out.close()
     assert heard == ["refused"]
     assert [event["event"] for event in events(tmp_path / "events.jsonl")] == ["refused", "timing"]
+
+
+def test_its_thread_runs_before_ordinary_work_where_the_control_loop_does(tmp_path: Path) -> None:
+    given = Events(tmp_path / "run.jsonl")
+    thread = given._thread.native_id
+    assert thread is not None
+    before = os.sched_getscheduler(0)
+    try:
+        given.hurry()
+        assert os.sched_getscheduler(thread) == os.SCHED_OTHER
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
+        given.hurry()
+        assert os.sched_getscheduler(thread) == os.SCHED_FIFO
+        assert 0 < os.sched_getparam(thread).sched_priority < 20
+    except PermissionError:
+        pytest.skip("no right to real-time scheduling")
+    finally:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+        given.close()
