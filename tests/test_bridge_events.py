@@ -169,10 +169,11 @@ def test_a_recorder_hears_all_but_the_timing(tmp_path: Path) -> None:
 
 
 def test_its_thread_runs_before_ordinary_work_where_the_control_loop_does(tmp_path: Path) -> None:
+    before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     given = Events(tmp_path / "run.jsonl")
     thread = given._thread.native_id
     assert thread is not None
-    before = os.sched_getscheduler(0)
     try:
         given.hurry()
         assert os.sched_getscheduler(thread) == os.SCHED_OTHER
@@ -183,5 +184,5 @@ def test_its_thread_runs_before_ordinary_work_where_the_control_loop_does(tmp_pa
     except PermissionError:
         pytest.skip("no right to real-time scheduling")
     finally:
-        os.sched_setscheduler(0, before, os.sched_param(0))
+        os.sched_setscheduler(0, before, parameters)
         given.close()
