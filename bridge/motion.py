@@ -58,12 +58,18 @@ class MotionController(Controller):
         super().__init__(policy, limits, on_event=on_event)
         self.motion = motion
         self.on_end: Callable[[], None] = lambda: None
-        self.over = False
+        self.over = self._automatic = False
+
+    def auto_start(self) -> None:
+        """See `Controller.auto_start`; what stops the robot on its way into the motion ends the motion, too."""
+        self._automatic = True
+        super().auto_start()
 
     def tick(self, now_ns: int, inputs: Inputs, late_s: float = 0.0, overruns: int = 0) -> JointCommand:
         """Advance one control step; see `Controller.tick`."""
         command = super().tick(now_ns, inputs, late_s, overruns)
-        if self.ran and self.mode not in ACTIVE:
+        given_up = self._automatic and self.waits_for is None
+        if (self.ran or given_up) and self.mode not in ACTIVE:
             self.on_end()
         return command
 

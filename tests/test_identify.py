@@ -18,7 +18,7 @@ from envs.robots.registry import get_robot
 from robolearn import cli, schema
 from robolearn.identify.commands import CommandMeans
 from robolearn.identify.demo import Demonstration, demonstrate
-from robolearn.identify.excitation import GAIN_FACTORS, sines, squats
+from robolearn.identify.excitation import LEG_GAINS, sines, squats
 from robolearn.identify.fit import FitCfg, identify
 from robolearn.identify.hidden import Noise, draw, hidden_physical, record
 from robolearn.identify.model import nominal_of
@@ -188,7 +188,7 @@ def test_what_cannot_be_told_apart_is_said() -> None:
     assert mixed["delay"].identifiable
     assert any("not identifiable" in remark and "damping.calf" in remark and "acts like kd" in remark for remark in remarks(shown.fit))
     assert "joint_damping" not in proposal(shown.fit, 0.02)
-    apart = demonstrate(GO1, seed=1, seconds=3.0, cfg=cfg, gains=GAIN_FACTORS[:2], step_s=COARSE_S)
+    apart = demonstrate(GO1, seed=1, seconds=3.0, cfg=cfg, gains=LEG_GAINS[:2], step_s=COARSE_S)
     assert apart.fit.of("damping.calf").identifiable, table(apart.fit, apart.hidden.tolist())
 
 
@@ -277,7 +277,7 @@ def test_the_proposed_table_is_a_preset(tmp_path: Path) -> None:
 
 def test_what_is_not_identifiable_is_left_out_of_the_table() -> None:
     fit = made_up(("kp", "damping"), {})
-    vague = tuple(dataclasses.replace(e, half_width=0.5) if e.parameter.name == "damping.calf" else e for e in fit.estimates)
+    vague = tuple(dataclasses.replace(e, half_width=0.6) if e.parameter.name == "damping.calf" else e for e in fit.estimates)
     fit = dataclasses.replace(fit, estimates=vague)
     assert set(proposal(fit, 0.02)) == {"kp"}
     assert "not identifiable" in table(fit)

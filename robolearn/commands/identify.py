@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", help="write the proposed ranges as a preset (.yaml) for robolearn train")
     parser.add_argument("--preset", metavar="NAME", help="preset that the proposal extends (default: the robot's first)")
     parser.add_argument("--seed", type=int, default=0, help="of --demo (default: 0)")
-    parser.add_argument("--seconds", type=float, default=12.0, help="length of --demo's excitation (default: 12)")
+    parser.add_argument("--seconds", type=float, default=16.0, help="length of --demo's excitation (default: 16)")
     parser.add_argument("--threads", type=int, default=0, help="simulation threads (default: all cores)")
 
 

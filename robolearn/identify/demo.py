@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.robots.robot import Robot
-from robolearn.identify.excitation import GAIN_FACTORS, sines, squats
+from robolearn.identify.excitation import Gains, sines, squats
 from robolearn.identify.fit import OF_JOINTS, FitCfg, identify
 from robolearn.identify.hidden import STEP_S, draw, hidden_physical, record
 from robolearn.identify.model import nominal_of
@@ -31,22 +31,22 @@ class Demonstration:
 
     @property
     def errors(self) -> FloatArray:
-        """Relative errors of what is identifiable."""
-        pairs = [(e.value, h) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.identifiable]
+        """Relative errors of what is precise."""
+        pairs = [(e.value, h) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.precise]
         return np.array([value / hidden - 1 for value, hidden in pairs])
 
     @property
     def covered(self) -> FloatArray:
-        """Whether the interval holds the true value, of what is identifiable; 0 or 1."""
+        """Whether the interval holds the true value, of what is identifiable, weakly or not; 0 or 1."""
         return np.array([float(e.low <= h <= e.high) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.identifiable])
 
 
 def demonstrate(
     robot: Robot,
     seed: int = 0,
-    seconds: float = 12.0,
+    seconds: float = 16.0,
     cfg: FitCfg | None = None,
-    gains: tuple[tuple[float, float], ...] = GAIN_FACTORS,
+    gains: Gains | None = None,
     step_s: float = STEP_S,
     progress: Callable[[int, float], None] | None = None,
 ) -> Demonstration:
@@ -57,7 +57,7 @@ def demonstrate(
         seed: of hidden values, excitation and noise.
         seconds: of the excitation with the base held [s]; a quadruped squats for 6 s besides, where its mass is asked for.
         cfg: how to fit; `kinds` also says what is hidden, all but motor strength by default.
-        gains: of the excitation.
+        gains: of the excitation; None for what suits the robot.
         step_s: physics step of the hidden robot [s].
         progress: as in `robolearn.identify.fit.identify`.
     """

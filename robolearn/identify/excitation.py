@@ -1,7 +1,8 @@
 """Motions that tell the parameters apart: sums of sines inside the joints' limits, with gains that change on the way.
 
 Gains and passive damping act alike while the gains stay the same, and so do motor strength and gains while nothing is fed forward. So the
-motion is repeated with other gains, and feed-forward torques can be added.
+motion is repeated with other gains, and feed-forward torques can be added. A stiff controller also hides whatever is small beside it: at
+200 N m/rad a wrist's dry friction of 0.07 N m moves it by 0.35 mrad, less than an encoder's noise. So an arm is soft half of the time.
 """
 
 from __future__ import annotations
@@ -11,11 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from policies.spec import RobotSpec
+from robolearn.identify.envelope import envelope, slowest_hz
 from robolearn.identify.recording import FloatArray
 
-GAIN_FACTORS = ((1.0, 1.0), (1.0, 0.3), (0.5, 1.0), (0.5, 0.3))
-"""Factors on kp and kd of the parts of an excitation."""
-UPRIGHT = 0.25  # rad; legs straighter than in the default pose carry a load without sinking onto the ground
+Gains = tuple[tuple[float, float], ...]
+LEG_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (1.0, 1.0), (1.0, 0.3))
+"""Factors on kp and kd, each for an equal part of an excitation. A softer kp would let what carries weight sink: held by its pelvis, a G1's
+torso tips over below 0.9 of it."""
+ARM_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (0.1, 0.02), (0.1, 0.02))
+"""For arms, whose controllers carry their weight."""
+FADE_S = 0.5  # at both ends of a part, so that gains change at rest
+ROOM, SPEED, TORQUE = 0.5, 0.4, 0.3  # largest shares of the joint's room, speed limit and effort limit
+CROUCH, FORWARD = 0.05, 0.1  # rad; a little lower than the default pose, and the trunk further forward: a load would sit down on the shins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,50 +48,92 @@ def sines(
     seconds: float = 16.0,
     rate_hz: float = 100.0,
     seed: int = 0,
-    gains: tuple[tuple[float, float], ...] = GAIN_FACTORS,
+    gains: Gains | None = None,
     effort_share: float = 0.0,
     lowest_hz: float = 0.3,
     highest_hz: float = 8.0,
 ) -> Commands:
-    """Sums of six sines a joint around the default pose, with frequencies of their own.
+    """Sums of six sines a joint around the default pose, with frequencies of their own; each part fades in and out.
 
     Args:
         spec: the robot, whose base must be held.
         seconds: duration of the whole [s].
         rate_hz: commands a second.
         seed: of frequencies and phases.
-        gains: factors on kp and kd, each for an equal part of the time.
+        gains: factors on kp and kd, each for an equal part of the time; None for what suits the robot.
         effort_share: feed-forward torque as a share of the effort limit, to tell motor strength from gains.
-        lowest_hz, highest_hz: frequencies [Hz].
+        lowest_hz, highest_hz: frequencies [Hz]; a joint moves at most at three times its natural frequency.
     """
     rng = np.random.default_rng(seed)
-    joints = spec.num_joints
-    time = np.arange(round(seconds * rate_hz)) / rate_hz
-    lower, upper = np.array(spec.position_lower), np.array(spec.position_upper)
-    center = np.clip(np.array(spec.default_pose), lower + 0.25 * (upper - lower), upper - 0.25 * (upper - lower))
-    frequency = np.geomspace(lowest_hz, highest_hz, 6) * rng.uniform(0.85, 1.15, (joints, 6))
-    shape = np.sin(2 * np.pi * frequency * time[:, None, None] + rng.uniform(0, 2 * np.pi, (joints, 6)))
-    amplitude = 0.25 / frequency**0.75  # rad
-    wave = (shape * amplitude).sum(axis=2)
-    speed = np.abs(np.diff(wave, axis=0)).max(axis=0) * rate_hz
-    room = 0.8 * np.minimum(upper - center, center - lower)
-    kp, kd = np.array(spec.kp), np.array(spec.kd)
-    natural_hz = kp / (np.pi * kd)  # of a critically damped joint, which lags by 2 f / natural_hz of the amplitude
-    torque = kp * np.sqrt(((amplitude * np.minimum(1.0, 2 * frequency / natural_hz[:, None])) ** 2).sum(axis=1))
-    shares = (room / np.abs(wave).max(axis=0), 0.4 * np.array(spec.velocity_limit) / speed, 0.25 * np.array(spec.effort_limit) / torque)
-    wave *= np.minimum(1.0, np.min(shares, axis=0))
-    wave *= np.minimum(1.0, time / 0.5)[:, None]
-    part = np.minimum(np.arange(len(time)) * len(gains) // len(time), len(gains) - 1)
-    factor = np.array(gains)[part]
+    gains = gains or (LEG_GAINS if spec.floating_base else ARM_GAINS)
+    count, joints = round(seconds * rate_hz), spec.num_joints
+    time = np.arange(count) / rate_hz
+    center, room = envelope(spec)
+    target, kp, kd = np.tile(center, (count, 1)), np.empty((count, joints)), np.empty((count, joints))
+    # limbs in pairs swing against each other and spread together, so that what they do to a torso on a weak waist cancels
+    names = spec.joint_names
+    pairs = [
+        (j, names.index(other)) for j, name in enumerate(names) if (other := name.replace("right_", "left_")) != name and other in names
+    ]
+    edges = np.linspace(0, count, len(gains) + 1).round().astype(int)
+    fade_s = min(FADE_S, seconds / len(gains) / 4)
+    for k, factors in enumerate(gains):
+        part = slice(edges[k], edges[k + 1])
+        since_s = time[part] - time[part.start]
+        fade = _smooth(np.minimum(since_s, since_s[-1] - since_s) / fade_s)
+        wave = _wave(spec, factors, since_s, rng, (lowest_hz, highest_hz), room)
+        for right, left in pairs:
+            wave[:, right] = -wave[:, left]
+        target[part] += wave * fade[:, None]
+        came = _smooth(since_s / fade_s)[:, None]
+        before = gains[max(0, k - 1)]
+        kp[part] = np.array(spec.kp) * before[0] ** (1 - came) * factors[0] ** came
+        kd[part] = np.array(spec.kd) * before[1] ** (1 - came) * factors[1] ** came
     feed = np.sin(2 * np.pi * rng.uniform(0.5, 3.0, joints) * time[:, None] + rng.uniform(0, 2 * np.pi, joints))
-    return Commands(
-        time_s=time,
-        target=center + wave,
-        velocity=np.zeros((len(time), joints)),
-        effort=effort_share * np.array(spec.effort_limit) * feed * np.minimum(1.0, time / 0.5)[:, None],
-        kp=factor[:, :1] * kp,
-        kd=factor[:, 1:] * kd,
+    feed *= effort_share * np.array(spec.effort_limit) * np.minimum(1.0, time / FADE_S)[:, None]
+    return Commands(time_s=time, target=target, velocity=np.zeros((count, joints)), effort=feed, kp=kp, kd=kd)
+
+
+def _smooth(share: FloatArray) -> FloatArray:
+    share = np.clip(share, 0.0, 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def _wave(
+    spec: RobotSpec,
+    factors: tuple[float, float],
+    time: FloatArray,
+    rng: np.random.Generator,
+    band_hz: tuple[float, float],
+    room: FloatArray,
+) -> FloatArray:
+    """Six sines a joint (K, J) [rad], as large as the joint's limits allow.
+
+    What a joint makes of them is foretold by the inertia m that its gains damp critically, kd = 2 sqrt(kp m), which is all that the robot's
+    description tells: m s^2 q = kp (target - q) - kd s q. A heavier joint moves less, but for resonances, which the shares leave room for.
+    """
+    stiffness, damping = factors[0] * np.array(spec.kp), factors[1] * np.array(spec.kd)
+    inertia = np.array(spec.kd) ** 2 / (4 * np.array(spec.kp))
+    lowest, highest = slowest_hz(spec, band_hz[0])[:, None], band_hz[1]
+    top = np.clip(3 * np.sqrt(stiffness / inertia)[:, None] / (2 * np.pi), 4 * lowest, highest)
+    frequency = lowest * (top / lowest) ** np.linspace(0, 1, 6) * rng.uniform(0.85, 1.15, (spec.num_joints, 6))
+    turning = np.exp(1j * (2 * np.pi * frequency[..., None] * time + rng.uniform(0, 2 * np.pi, (spec.num_joints, 6, 1))))
+    s = 2j * np.pi * frequency
+    follows = stiffness[:, None] / (inertia[:, None] * s**2 + damping[:, None] * s + stiffness[:, None])
+
+    def largest(response: np.ndarray | float) -> FloatArray:
+        return np.abs(((amplitude * response)[..., None] * turning).sum(axis=1).imag).max(axis=1)
+
+    amplitude = 0.25 / frequency**0.75  # rad
+    speed_limit = np.array(spec.velocity_limit)
+    shares = (
+        np.ones(spec.num_joints),
+        ROOM * room / np.maximum(largest(1.0), largest(follows)),
+        SPEED * speed_limit / largest(s * follows),
+        0.9 * speed_limit / largest(s),  # targets may be faster than the joint that follows them
+        TORQUE * np.array(spec.effort_limit) / largest(inertia[:, None] * s**2 * follows),
     )
+    return (((amplitude[..., None] * turning).sum(axis=1).imag) * np.min(shares, axis=0)[:, None]).T
 
 
 def squats(spec: RobotSpec, seconds: float = 8.0, rate_hz: float = 100.0, seed: int = 0, depth: float = 0.1) -> Commands:
@@ -102,10 +152,11 @@ def squats(spec: RobotSpec, seconds: float = 8.0, rate_hz: float = 100.0, seed: 
     bend = np.sin(2 * np.pi * frequency * time[:, None] + rng.uniform(0, 2 * np.pi, 3)).mean(axis=1) * depth
     bend *= np.clip(time / 1.0 - 0.5, 0.0, 1.0)
     weights = np.array([1.0 if "thigh" in name else -2.0 if "calf" in name else 0.0 for name in spec.joint_names])
+    stance = np.array(spec.default_pose) + CROUCH * weights + FORWARD * np.maximum(weights, 0.0)
     one = np.ones((len(time), spec.num_joints))
     return Commands(
         time_s=time,
-        target=np.array(spec.default_pose) + (bend[:, None] - UPRIGHT) * weights,
+        target=stance + bend[:, None] * weights,
         velocity=0 * one,
         effort=0 * one,
         kp=one * np.array(spec.kp),

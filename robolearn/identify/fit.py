@@ -30,25 +30,22 @@ class FitCfg:
     Attributes:
         kinds: what to find; None for all that the recordings can tell, less motor strength.
         by: whether each joint has its own values, joints with one motor share them, or all do.
-        burn_in_s: simulated before the comparison of each window begins [s].
-        compared_s: length of what a window compares [s].
+        window_s: length of the pieces that are simulated apart from each other [s].
         use_effort: whether reported torques are believed to be the joints' torques.
         threads: simulation threads, 0 for all cores.
     """
 
     kinds: tuple[Kind, ...] | None = None
     by: Grouping = "group"
-    burn_in_s: float = 0.4
-    compared_s: float = 1.2
+    window_s: float = 1.2
     use_effort: bool = False
     threads: int = 0
 
     def __post_init__(self) -> None:
         if self.kinds is not None and not self.kinds:
             raise ValueError("kinds is empty: there is nothing to find")
-        for name in ("burn_in_s", "compared_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above zero, not {getattr(self, name):g}")
+        if not self.window_s > 0:
+            raise ValueError(f"window_s must be above zero, not {self.window_s:g}")
 
 
 def identify(
@@ -72,14 +69,14 @@ def identify(
         check_robot(recording, robot)
     held = [recording for recording in recordings if recording.mount == "held"]
     standing = [recording for recording in recordings if recording.mount == "standing"]
-    kinds = _kinds(cfg, robot, bool(held), bool(standing), recordings[0].source)
+    kinds = _kinds(cfg, robot, held, bool(standing), recordings[0].source)
     nominal = nominal_of(robot)
     parameters = make_parameters(nominal, kinds, cfg.by)
     of_held = tuple(p for p in parameters if p.kind != "mass" or not robot.floating_base)
     estimates: list[Estimate] = []
     solution = None
     if of_held:
-        simulations = [Simulation(recording, robot, cfg.burn_in_s, cfg.compared_s, cfg.use_effort, cfg.threads) for recording in held]
+        simulations = [Simulation(recording, robot, cfg.window_s, cfg.use_effort, cfg.threads) for recording in held]
         start = starting_values(held, robot, of_held, nominal)
         solution = LeastSquares(simulations, of_held, start, nominal, progress).solve()
         deviations = np.sqrt(np.diag(solution.covariance))
@@ -96,10 +93,11 @@ def identify(
         channels=() if solution is None else solution.channels,
         seconds=float(sum(recording.time_s[-1] - recording.time_s[0] for recording in recordings)),
         iterations=0 if solution is None else solution.iterations,
+        rate_hz=1 / max(recording.period_s for recording in recordings),
     )
 
 
-def _kinds(cfg: FitCfg, robot: Robot, held: bool, standing: bool, where: str) -> tuple[Kind, ...]:
+def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: bool, where: str) -> tuple[Kind, ...]:
     """What to find; raises where the recordings cannot tell it."""
     weighs = standing or not robot.floating_base
     if cfg.kinds is None:
@@ -108,6 +106,11 @@ def _kinds(cfg: FitCfg, robot: Robot, held: bool, standing: bool, where: str) ->
         raise RecordingError(f"{where}: a held base's mass moves no joint; record {robot.name} standing (squats) to find it")
     if not held and set(cfg.kinds) - {"mass"}:
         raise RecordingError(f"{where}: a robot that stands tells the mass alone; add a recording with the base held for the joints")
+    if {"kp", "kd", "motor_strength"} <= set(cfg.kinds) and not any(recording.command_effort.any() for recording in held):
+        raise RecordingError(
+            f"{where}: no torque was fed forward, as robolearn deploy never does, so motor_strength scales kp and kd alike;"
+            " leave it out, then kp and kd are found with it in them, or ask for it without one of them"
+        )
     return cfg.kinds
 
 
@@ -132,9 +135,9 @@ def _weighed(
 
 
 def _with_partner(index: int, estimates: list[Estimate], correlation: FloatArray) -> Estimate:
-    """Name the parameter that an unidentifiable one is mixed up with, if there is one."""
+    """Name the parameter that one without a narrow interval is mixed up with, if there is one."""
     mine = estimates[index]
-    if mine.identifiable or len(estimates) < 2:
+    if mine.precise or len(estimates) < 2:
         return mine
     nearest = max((i for i in range(len(estimates)) if i != index), key=lambda i: abs(correlation[index, i]))
     if abs(correlation[index, nearest]) < 0.8:

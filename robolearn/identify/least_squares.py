@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robolearn.identify.normal_equations import NormalEquations, Point, linearize
 from robolearn.identify.parameters import Nominal, Parameter, physical
 from robolearn.identify.recording import FloatArray
 from robolearn.identify.result import Channel
@@ -25,7 +26,9 @@ from robolearn.identify.uncertainty import long_run
 CORRELATION_S = 0.05  # how far in time residuals may hang together
 SMALLEST_NOISE = {"position": 2e-5, "velocity": 2e-3, "effort": 1e-2}  # finer than encoders count; a simulated robot has none
 MOST_ITERATIONS = 20  # of each of the two passes
-TOLERANCES = (1.0, 0.1)  # of the two passes: the last step in standard deviations of the estimate
+SMALLEST_STEP = 1e-4  # of a value or of its spread: smaller ones are no use, however small a simulated robot's noise makes errors
+TOLERANCES = ((1.0, 5e-4), (0.1, 2e-5))
+"""When each of the two passes ends: the last step in standard deviations of the estimate, or what it took from the squares as a share."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,26 @@ class Solution:
     iterations: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Step:
+    """Where a step led to.
+
+    Attributes:
+        values, starts, residuals, squares: there.
+        damping: how much it was damped.
+        size: in standard deviations of the estimate.
+        largest: of a value or its spread.
+    """
+
+    values: FloatArray
+    starts: list[FloatArray]
+    residuals: list[FloatArray]
+    squares: float
+    damping: float
+    size: float
+    largest: float
+
+
 class LeastSquares:
     """The least squares problem; values are in the parameters' units."""
 
@@ -66,59 +89,103 @@ class LeastSquares:
         self._logarithmic = np.array([p.low > 0 for p in parameters])
         self._readings_noise = [np.maximum(noise(s), _floor(s)) for s in simulations]
         self._noise = list(self._readings_noise)
+        self._starts = [simulation.starts for simulation in simulations]
         self._iterations = 0
 
     def solve(self) -> Solution:
         """Find the values."""
         values = self._start
-        before = [self._rms(i, self._center) for i in range(len(self._simulations))]
-        for tolerance in TOLERANCES:
-            values = self._minimize(values, tolerance)
-            after = [self._rms(i, values) for i in range(len(self._simulations))]
-            self._noise = [np.maximum(rms, _floor(s)) for rms, s in zip(after, self._simulations, strict=True)]
+        before = self._rms(self._center)
+        for tolerance, gain in TOLERANCES:
+            values = self._minimize(values, tolerance, gain)
+            self._noise = [np.maximum(rms, _floor(s)) for rms, s in zip(self._rms(values), self._simulations, strict=True)]
         values, covariance, correlation = self._polish(values)
-        after = [self._rms(i, values) for i in range(len(self._simulations))]
         return Solution(
             values=values,
             covariance=covariance,
             correlation=correlation,
             channels=tuple(
                 Channel(name=f"{s.recording.source}: {name}", before=float(b), after=float(a), noise=float(n))
-                for s, befores, afters, noises in zip(self._simulations, before, after, self._readings_noise, strict=True)
+                for s, befores, afters, noises in zip(self._simulations, before, self._rms(values), self._readings_noise, strict=True)
                 for name, b, a, n in zip(s.channels, befores, afters, noises, strict=True)
             ),
             iterations=self._iterations,
         )
 
-    def _minimize(self, values: FloatArray, tolerance: float) -> FloatArray:
-        """Levenberg and Marquardt's steps inside the bounds, until one is smaller than `tolerance` of the expected error.
+    def _minimize(self, values: FloatArray, tolerance: float, gain: float) -> FloatArray:
+        """Levenberg and Marquardt's steps inside the bounds, until one is smaller than `tolerance` of the expected error
+        or gains less than a share of the squares.
 
         What is positive moves by its logarithm: all torques scaled alike change little but gravity's share, and with logarithms that
         long valley is straight.
         """
-        residual, damping = self._residual(values[None])[0], 1e-4
+        residuals, damping = self._residuals(values, self._starts), 1e-4
+        squares = self._squares(values, residuals)
         for _ in range(MOST_ITERATIONS):
-            unit = np.where(self._logarithmic, values, self._spread)
-            jacobian = self._jacobian(values) * unit
-            normal, gradient = jacobian.T @ jacobian, jacobian.T @ residual
-            for _ in range(8):
-                step = self._step(values, unit, normal, gradient, damping)
-                candidate = self._moved(values, step)
-                trial = self._residual(candidate[None])[0]
-                better = bool(trial @ trial < residual @ residual)  # False for NaN
-                if better:
-                    break
-                damping = max(1e-3, 8 * damping)
-            if not better:
+            taken = self._descend(values, residuals, squares, damping)
+            if taken is None:
                 break
-            size = float(np.sqrt(step @ normal @ step / len(step)))  # in standard deviations of the estimate
-            values, residual, damping = candidate, trial, damping / 8
+            values, self._starts, residuals = taken.values, taken.starts, taken.residuals
+            gained, squares, damping = squares - taken.squares, taken.squares, taken.damping / 8
             self._iterations += 1
             if self._progress is not None:
-                self._progress(self._iterations, math.sqrt(residual @ residual / len(residual)))
-            if size < tolerance:
+                self._progress(self._iterations, math.sqrt(squares / sum(residual.size for residual in residuals)))
+            if taken.size < tolerance or taken.largest < SMALLEST_STEP or gained < gain * squares:
                 break
         return values
+
+    def _descend(self, values: FloatArray, residuals: Sequence[FloatArray], squares: float, damping: float) -> _Step | None:
+        """A step that makes the squares smaller, damped as much as that needs; None where no step does."""
+        unit = np.where(self._logarithmic, values, self._spread)
+        equations = self._linearize(self._simulations, values, unit, residuals)
+        for _ in range(8):
+            normal, gradient = self._reduced(values, unit, equations, damping)
+            step = self._step(values, unit, normal, gradient, damping)
+            candidate, starts = self._moved(values, step), self._moved_starts(equations, step, damping)
+            trials = self._residuals(candidate, starts)
+            reached = self._squares(candidate, trials)
+            if reached < squares:  # False for NaN
+                return _Step(
+                    values=candidate,
+                    starts=starts,
+                    residuals=trials,
+                    squares=reached,
+                    damping=damping,
+                    size=float(np.sqrt(step @ normal @ step / len(step))),
+                    largest=float(np.abs(step).max()),
+                )
+            damping = max(1e-3, 8 * damping)
+        return None
+
+    def _linearize(
+        self,
+        simulations: Sequence[Simulation],
+        values: FloatArray,
+        unit: FloatArray,
+        residuals: Sequence[FloatArray],
+        keep_rows: bool = False,
+    ) -> list[NormalEquations]:
+        """Of each recording, by forward differences, backward at an upper bound; derivatives by steps of `unit` (P,)."""
+        size = np.where(self._logarithmic, 5e-3 * values, [0.0005 if p.kind == "delay" else 5e-3 * p.spread for p in self._parameters])
+        size = np.where(values + size > self._high, -size, size)
+        found = []
+        for simulation, starts, residual, noise_of in zip(simulations, self._starts, residuals, self._noise, strict=True):
+            point = Point(values=values, moves=size, unit=unit, starts=starts, residual=residual, noise=noise_of)
+            found.append(linearize(simulation, self._parameters, self._nominal, point, keep_rows))
+        return found
+
+    def _reduced(
+        self, values: FloatArray, unit: FloatArray, equations: Sequence[NormalEquations], damping: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """Normal matrix (P, P) and gradient (P,) of all recordings and the prior, without the start states."""
+        normal, gradient = np.diag((unit / self._spread) ** 2), unit * (values - self._center) / self._spread**2
+        for own, slope in (part.reduced(damping) for part in equations):
+            normal, gradient = normal + own, gradient + slope
+        return normal, gradient
+
+    def _moved_starts(self, equations: Sequence[NormalEquations], step: FloatArray, damping: float) -> list[FloatArray]:
+        parts = zip(self._starts, equations, strict=True)
+        return [starts + part.start_steps(step, damping).reshape(starts.shape) for starts, part in parts]
 
     def _moved(self, values: FloatArray, step: FloatArray) -> FloatArray:
         moved = np.where(self._logarithmic, values * np.exp(np.clip(step, -0.7, 0.7)), values + step * self._spread)
@@ -140,28 +207,21 @@ class LeastSquares:
             free &= ~beyond
         return step
 
-    def _predict(self, index: int, values: FloatArray, coarse: bool = False) -> FloatArray:
-        """(B, M, C) for values (B, P)."""
-        return self._simulations[index].predict([physical(self._parameters, row, self._nominal) for row in values], coarse)
+    def _differences(self, values: FloatArray, starts: Sequence[FloatArray]) -> list[FloatArray]:
+        """Simulated less measured (M, C) of each recording."""
+        told = [physical(self._parameters, values, self._nominal)]
+        return [s.predict(told, start[None])[0] - s.measured for s, start in zip(self._simulations, starts, strict=True)]
 
-    def _rms(self, index: int, values: FloatArray) -> FloatArray:
-        difference = self._predict(index, values[None])[0] - self._simulations[index].measured
-        return np.sqrt(np.mean(difference**2, axis=0))
+    def _rms(self, values: FloatArray) -> list[FloatArray]:
+        return [np.sqrt(np.mean(difference**2, axis=0)) for difference in self._differences(values, self._starts)]
 
-    def _residual(self, values: FloatArray, coarse: bool = False) -> FloatArray:
-        """(B, R) for values (B, P); the prior comes last."""
-        parts = []
-        for i, simulation in enumerate(self._simulations):
-            difference = (self._predict(i, values, coarse) - simulation.measured) / self._noise[i]
-            parts.append(difference.reshape(len(values), -1))
-        return np.concatenate([*parts, (values - self._center) / self._spread], axis=1)
+    def _residuals(self, values: FloatArray, starts: Sequence[FloatArray]) -> list[FloatArray]:
+        """(M, C) of each recording, in units of the noise."""
+        return [difference / noise for difference, noise in zip(self._differences(values, starts), self._noise, strict=True)]
 
-    def _jacobian(self, values: FloatArray) -> FloatArray:
-        """(R, P), by forward differences, backward at an upper bound; of the coarse integration, whose error cancels in differences."""
-        size = np.where(self._logarithmic, 5e-3 * values, [0.0005 if p.kind == "delay" else 5e-3 * p.spread for p in self._parameters])
-        size = np.where(values + size > self._high, -size, size)
-        rows = self._residual(np.concatenate([values[None], values + np.diag(size)]), coarse=True)
-        return ((rows[1:] - rows[:1]) / size[:, None]).T
+    def _squares(self, values: FloatArray, residuals: Sequence[FloatArray]) -> float:
+        prior = (values - self._center) / self._spread
+        return float(prior @ prior + sum(np.vdot(residual, residual) for residual in residuals))
 
     def _polish(self, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """A last step with finely integrated trajectories.
@@ -169,23 +229,22 @@ class LeastSquares:
         Returns:
             Values (P,), their covariance (P, P), and their correlation by its white part (P, P).
         """
-        jacobian = self._jacobian(values) * self._spread
-        white = np.linalg.inv(jacobian.T @ jacobian)
-        usual = -white @ (jacobian.T @ self._residual(values[None])[0])
-        self._simulations = [simulation.refined() for simulation in self._simulations]
-        residual = self._residual(values[None])[0]
-        step = -white @ (jacobian.T @ residual)
+        plain = self._residuals(values, self._starts)
+        coarse, self._simulations = self._simulations, [simulation.refined() for simulation in self._simulations]
+        fine = self._residuals(values, self._starts)
+        equations = self._linearize(coarse, values, self._spread, fine, keep_rows=True)
+        normal, gradient = self._reduced(values, self._spread, equations, 0.0)
+        white = np.linalg.inv(normal)
+        step = -white @ gradient
+        change = [np.einsum("mcp,mc->p", e.rows, r - p) for e, r, p in zip(equations, fine, plain, strict=True)]
+        usual = step + white @ np.sum(change, axis=0)
         moved = np.clip(values + step * self._spread, self._low, self._high)
+        self._starts = self._moved_starts(equations, step, 0.0)
         # a first-order error, such as friction's, that falls by `step - usual` from 2 ms to a quarter of that has a third of it left
         left = np.abs(step - usual) / 3
         meat = np.zeros_like(white)
-        residual = residual + jacobian @ step
-        begin = 0
-        for simulation in self._simulations:
-            rows, channels = simulation.measured.shape
-            part = slice(begin, begin + rows * channels)
-            begin += rows * channels
-            scores = (jacobian[part] * residual[part, None]).reshape(rows, channels, -1).sum(axis=1)
+        for simulation, part, residual in zip(self._simulations, equations, self._residuals(moved, self._starts), strict=True):
+            scores = np.einsum("mcp,mc->mp", part.rows, residual)
             meat += long_run(scores, max(1, round(CORRELATION_S / simulation.recording.period_s)))
         sandwich = white @ meat @ white
         scale = np.sqrt(np.diag(white))

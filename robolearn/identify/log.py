@@ -8,16 +8,19 @@ import numpy as np
 
 from bridge.log_reader import Log, read_log
 from bridge.log_writer import LogError
+from bridge.motion import APPROACH_S
 from bridge.physics_robot import physics_dt
-from bridge.ticks import HAS_IMU, HAS_READING, Rows
+from bridge.safety import Mode
+from bridge.ticks import HAS_IMU, HAS_READING, MODES, Rows
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
 
 def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
     """Read the recording in a log of `robolearn deploy`, and the name of its robot.
 
-    All readings count where they were logged (`--log-sensors all`), else those of the ticks. Readings keep the robot's own stamps,
-    shifted to the loop's clock by the fastest message, so the way of the messages does not shake them.
+    All readings count where they were logged (`--log-sensors all`), else those of the ticks; of a motion's log, those while it played:
+    a robot that stands up before may lean on itself. Readings keep the robot's own stamps, shifted to the loop's clock by the fastest
+    message, so the way of the messages does not shake them.
 
     Args:
         path: of the log.
@@ -31,7 +34,7 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
     except LogError as error:
         raise RecordingError(str(error)) from error
     rows = log.samples if len(log.samples) else log.ticks
-    rows = rows[(rows["flags"] & HAS_READING) > 0]
+    rows = _of_motion(log, rows[(rows["flags"] & HAS_READING) > 0])
     if len(rows) < 2 or len(log.ticks) < 2:
         raise RecordingError(f"{path} holds {len(rows)} readings and {len(log.ticks)} control steps; at least 2 of each are needed")
     stamps = rows["stamp_0"]
@@ -58,6 +61,14 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         source=str(path),
     )
     return recording, log.metadata["robot"]
+
+
+def _of_motion(log: Log, rows: Rows) -> Rows:
+    """The readings while a motion played; all where there was none."""
+    playing = log.ticks["now_ns"][log.ticks["mode"] == MODES.index(Mode.POLICY)]
+    if not log.metadata.get("motion") or not len(playing):
+        return rows
+    return rows[(rows["received_ns"] >= playing[0] + APPROACH_S * 1e9) & (rows["received_ns"] <= playing[-1])]
 
 
 def _increasing(rows: Rows, time_s: FloatArray) -> tuple[Rows, FloatArray]:

@@ -9,6 +9,8 @@ from envs.robots.robot import Robot
 from robolearn.identify.parameters import Nominal, Physical
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
+MOVED = 0.3  # rad/s: what turns faster is not held
+
 
 def nominal_of(robot: Robot) -> Nominal:
     """What the robot's model says."""
@@ -31,6 +33,13 @@ def check_robot(recording: Recording, robot: Robot) -> None:
         raise RecordingError(f"{where}: the recording has {recording.num_joints} joints, {robot.name} has {len(robot.joints)}")
     if recording.mount == "standing" and (len(robot.feet) < 3 or recording.imu_quat_wxyz is None):
         raise RecordingError(f"{where}: a standing recording needs a robot with at least three feet and an IMU; hold the base instead")
+    if recording.mount == "held" and robot.floating_base and recording.imu_angular_velocity_b is not None:
+        turns = float(np.sqrt(np.mean(np.sum(recording.imu_angular_velocity_b**2, axis=1))))
+        if turns > MOVED:
+            raise RecordingError(
+                f"{where}: the base turned at {turns:.2f} rad/s (root mean square; at most {MOVED:g} for a base that is held):"
+                " hang the robot up, or give the log of a robot that squats with --standing"
+            )
 
 
 def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = None) -> mujoco.MjModel:

@@ -17,7 +17,7 @@ ADVICE = {
     "kp": "let the joint follow sines of 0.3 to 8 Hz with a base that is held",
     "kd": "repeat the motion with another kd: while it stays the same, it acts like passive damping",
     "motor_strength": "feed torques forward: without them motor strength acts like kp and kd together",
-    "damping": "repeat the motion with a kd of a third: under a strong kd passive damping is lost in it",
+    "damping": "move longer and faster, a part of it with a small kd: under a strong kd passive damping is lost in it",
     "friction": "add slow, wide motion with reversals: dry friction shows where a joint turns around",
     "armature": "add fast motion, up to the joint's bandwidth: inertia shows in acceleration alone",
     "delay": "add fast motion and log commands with the times at which they were sent",
@@ -26,6 +26,7 @@ ADVICE = {
 ENTRY = {"kp": "kp", "kd": "kd", "motor_strength": "motor_strength", "damping": "joint_damping", "friction": "joint_friction",
          "armature": "joint_armature", "delay": "action_delay_s", "mass": "payload"}  # fmt: skip
 """Kind of parameter -> entry of `envs.randomization.RandomizationCfg`."""
+SLOW_HZ = 150.0  # below it: a log of the control steps alone
 MARGIN = 0.05  # of the value, on each side: for what the robot does on another day
 
 
@@ -41,9 +42,10 @@ def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
         interval = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
         line += f"{estimate.value:10.4g}  {interval:22} {p.unit}" if estimate.identifiable else f"{'-':>10}  not identifiable"
         if hidden is not None and estimate.identifiable:
-            line += f"  {100 * (estimate.value / hidden[i] - 1):+.2f} %" + (
-                "" if estimate.low <= hidden[i] <= estimate.high else "  outside"
-            )
+            line += f"  {100 * (estimate.value / hidden[i] - 1):+.2f} %" if hidden[i] else ""
+            line += "" if estimate.low <= hidden[i] <= estimate.high else "  outside"
+        if estimate.identifiable and not estimate.precise:
+            line += f"  weak: {_width(estimate)}"
         lines.append(line)
     return "\n".join(lines)
 
@@ -54,12 +56,19 @@ def remarks(fit: Fit) -> list[str]:
     if fit.channels:
         before = math.sqrt(sum((c.before / c.noise) ** 2 for c in fit.channels) / len(fit.channels))
         said.append(f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with those found ({fit.seconds:.0f} s)")
-    for kind in dict.fromkeys(e.parameter.kind for e in fit.estimates if not e.identifiable):
-        mine = [e for e in fit.estimates if e.parameter.kind == kind and not e.identifiable]
-        names = ", ".join(e.parameter.name for e in mine)
+    if fit.channels and fit.rate_hz < SLOW_HZ:
+        said.append(
+            f"sensors were logged at {fit.rate_hz:.0f} Hz: intervals are about {math.sqrt(500 / fit.rate_hz):.1f} times as wide as at"
+            " 500 Hz, and what the model lacks shows less in the residual; robolearn deploy --log-sensors all logs every reading"
+        )
+    for kind in dict.fromkeys(e.parameter.kind for e in fit.estimates if not e.precise):
+        mine = [e for e in fit.estimates if e.parameter.kind == kind and not e.precise]
+        weak = ", ".join(f"{e.parameter.name} ({_width(e)})" for e in mine if e.identifiable)
+        unknown = ", ".join(e.parameter.name for e in mine if not e.identifiable)
+        names = [f"weakly identifiable from this log: {weak}"] * bool(weak) + [f"not identifiable from this log: {unknown}"] * bool(unknown)
         partners = sorted({e.partner for e in mine if e.partner})
         mixed = f" (acts like {', '.join(partners)})" if partners else ""
-        said.append(f"not identifiable from this log: {names}{mixed}; {ADVICE[kind]}")
+        said.append(f"{'; '.join(names)}{mixed}; {ADVICE[kind]}")
     if fit.unexplained > UNEXPLAINED:
         worst = max(fit.channels, key=lambda c: c.after / c.noise)
         said.append(
@@ -67,6 +76,13 @@ def remarks(fit: Fit) -> list[str]:
             f" ({worst.after / worst.noise:.1f} times). Intervals are too narrow then; look for contacts, a base that moves, wrong names"
         )
     return said
+
+
+def _width(estimate: Estimate) -> str:
+    """Half of the interval as a share of the value, or in the parameter's unit where the value is too small for that."""
+    if abs(estimate.value) >= 0.5 * estimate.parameter.reference:
+        return f"+- {100 * estimate.share:.0f} %"
+    return f"+- {estimate.half_width:.2g} {estimate.parameter.unit}"
 
 
 def to_dict(fit: Fit) -> dict[str, Any]:
@@ -85,6 +101,7 @@ def to_dict(fit: Fit) -> dict[str, Any]:
                 "low": e.low,
                 "high": e.high,
                 "identifiable": e.identifiable,
+                "precise": e.precise,
                 "acts_like": e.partner or None,
             }
             for e in fit.estimates

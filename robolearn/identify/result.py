@@ -9,7 +9,8 @@ import numpy as np
 
 from robolearn.identify.parameters import Parameter
 
-WIDEST = 0.1  # half an interval against the value; beyond it a parameter is not identifiable
+PRECISE, WIDEST = 0.05, 0.5  # half an interval against the value: above the first it is weakly identifiable, above the second not at all
+NEGLIGIBLE = 0.02  # half an interval against a size that matters: a dry friction of 0.001 +- 0.001 N m is known well enough
 UNEXPLAINED = 2.0  # residual against noise; beyond it the model lacks something
 
 
@@ -38,9 +39,19 @@ class Estimate:
         return self.value + self.half_width
 
     @property
+    def share(self) -> float:
+        """Half of the interval as a share of the value; infinite for a value of zero."""
+        return self.half_width / abs(self.value) if self.value else math.inf
+
+    @property
     def identifiable(self) -> bool:
-        """Whether the interval is narrow enough to be of use: at most +- 10 % of the value, or of a size that matters."""
+        """Whether the log tells anything: the interval is at most +- 50 % of the value, or of a size that matters."""
         return self.half_width <= WIDEST * max(abs(self.value), self.parameter.reference)
+
+    @property
+    def precise(self) -> bool:
+        """Whether the interval is at most +- 5 % of the value, or negligible; what is identifiable but not precise is weakly so."""
+        return self.half_width <= max(PRECISE * abs(self.value), NEGLIGIBLE * self.parameter.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +80,7 @@ class Fit:
         channels: one a measured quantity and recording.
         seconds: duration of what was compared [s].
         iterations: Gauss-Newton steps.
+        rate_hz: sensor readings a second, of the slowest recording.
     """
 
     robot: str
@@ -76,6 +88,7 @@ class Fit:
     channels: tuple[Channel, ...]
     seconds: float
     iterations: int
+    rate_hz: float = 500.0
 
     def of(self, name: str) -> Estimate:
         """The estimate of a parameter by name."""
@@ -83,5 +96,7 @@ class Fit:
 
     @property
     def unexplained(self) -> float:
-        """Residual against noise, root mean square over the channels; about 1 where the model explains everything."""
+        """Residual against noise, root mean square over the channels; about 1 where the model explains everything, NaN without channels."""
+        if not self.channels:
+            return math.nan
         return math.sqrt(float(np.mean([(channel.after / channel.noise) ** 2 for channel in self.channels])))

@@ -25,19 +25,21 @@ class Simulation:
 
     Attributes:
         recording: the recording.
-        windows: its windows.
+        windows: its windows, W.
+        starts: measured joint positions and velocities at their beginnings, (W, 2, J).
         dt: physics step [s].
         measured: what the simulation is compared with, (M, C): positions, velocities, and torques where they are used.
         channels: C names, such as `position hip`.
+        channel_joints: joint of each channel, (C,).
         effort_joints: joints whose torques are compared.
+        limbs: which kinematic tree each joint belongs to, (J,); on a held base they move apart from each other.
     """
 
     def __init__(
         self,
         recording: Recording,
         robot: Robot,
-        burn_in_s: float,
-        compared_s: float,
+        window_s: float,
         use_effort: bool = False,
         threads: int = 0,
         largest_step_s: float = LARGEST_STEP_S,
@@ -47,7 +49,7 @@ class Simulation:
         Args:
             recording: what the robot did.
             robot: what it is.
-            burn_in_s, compared_s: see `robolearn.identify.windows`.
+            window_s: length of a window, see `robolearn.identify.windows` [s].
             use_effort: whether reported torques count as measurements of the joints' torques.
             threads: simulation threads, 0 for all cores.
             largest_step_s: of the physics [s]; for a simulated robot its simulator's step counts.
@@ -56,8 +58,9 @@ class Simulation:
             RecordingError: the recording has no usable part.
         """
         self.recording, self._robot, self._threads = recording, robot, threads
-        self._refined = (recording, robot, burn_in_s, compared_s, use_effort, threads, FINE_STEP_S)
-        self.windows = cut(recording, burn_in_s, compared_s)
+        self._refined = (recording, robot, window_s, use_effort, threads, FINE_STEP_S)
+        self.windows = cut(recording, window_s)
+        self.starts = np.stack(start_states(recording, self.windows), axis=1)
         simulated = recording.simulated_timestep_s
         self.dt = simulated or recording.period_s / math.ceil(recording.period_s / largest_step_s - 1e-6)
         quat = recording.imu_quat_wxyz
@@ -67,18 +70,18 @@ class Simulation:
         # a real robot has no integration error: RK4 has next to none at this step
         self._integrator = mujoco.mjtIntegrator.mjINT_RK4 if simulated is None else mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         self._steps = math.ceil(self.windows.duration_s / self.dt - 1e-6) + 1
-        self._kept = max(0, math.floor(burn_in_s / self.dt) - 1)
         self._commands = CommandMeans(recording)
         self._qpos = [int(self._model.joint(name).qposadr[0]) for name in robot.joints]
         self._dofs = [int(self._model.joint(name).dofadr[0]) for name in robot.joints]
         self._actuators = actuator_ids(self._model, robot)
-        self._start = self._initial_states()
         sample = self.windows.sample
         parts = [recording.position[sample], recording.velocity[sample]]
         self.effort_joints = np.flatnonzero(np.isfinite(recording.effort[sample]).all(axis=0)) if use_effort else np.array([], int)
         if len(self.effort_joints):
             parts.append(recording.effort[sample][:, self.effort_joints])
         self.measured = np.concatenate(parts, axis=1)
+        self.channel_joints = np.concatenate([np.arange(recording.num_joints)] * 2 + [self.effort_joints])
+        self.limbs = self._model.dof_treeid[self._dofs]
         self.channels = tuple(f"{what} {joint}" for what in ("position", "velocity") for joint in robot.joints)
         self.channels += tuple(f"effort {robot.joints[j]}" for j in self.effort_joints)
 
@@ -86,28 +89,29 @@ class Simulation:
         """The same with a finer step."""
         return Simulation(*self._refined)
 
-    def _initial_states(self) -> tuple[FloatArray, FloatArray]:
-        """qpos (W, nq), qvel (W, nv)."""
-        position, velocity = start_states(self.recording, self.windows)
-        qpos = np.tile(self._model.qpos0, (len(position), 1))
-        qvel = np.zeros((len(position), self._model.nv))
-        qpos[:, self._qpos] = position
-        qvel[:, self._dofs] = velocity
-        return qpos, qvel
+    def rows(self, windows: slice) -> slice:
+        """Where the readings (M) of these windows are."""
+        first, last = np.searchsorted(self.windows.window, [windows.start, windows.stop])
+        return slice(int(first), int(last))
 
-    def predict(self, sets: Sequence[Physical], coarse: bool = False) -> FloatArray:
-        """What the sensors would have said, (B, M, C), for B sets of parameters; not finite where the physics failed.
+    def predict(self, sets: Sequence[Physical], starts: FloatArray, coarse: bool = False, windows: slice | None = None) -> FloatArray:
+        """What the sensors would have said, (B, M, C); not finite where the physics failed.
 
         Args:
-            sets: the parameters.
+            sets: B sets of parameters.
+            starts: joint positions and velocities at the windows' beginnings, (B, W, 2, J) or (1, W, 2, J) for all sets.
             coarse: whether to integrate with MuJoCo's implicit Euler method, a quarter of the work: good enough for differences.
+            windows: which of the W windows to simulate; M counts their readings alone. None for all.
         """
         self._model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST if coarse else self._integrator
-        count = max(1, WORLDS_AT_ONCE // len(self.windows.start_s))
-        return np.concatenate([self._predict(sets[i : i + count]) for i in range(0, len(sets), count)])
+        whole = windows or slice(0, len(self.windows.start_s))
+        per_set = whole.stop - whole.start
+        count = max(1, WORLDS_AT_ONCE // per_set)
+        starts = np.broadcast_to(starts, (len(sets), *starts.shape[1:]))[:, whole]
+        return np.concatenate([self._predict(sets[i : i + count], starts[i : i + count], whole) for i in range(0, len(sets), count)])
 
-    def _predict(self, sets: Sequence[Physical]) -> FloatArray:
-        actuators, per_set = self._actuators, len(self.windows.start_s)
+    def _predict(self, sets: Sequence[Physical], starts: FloatArray, windows: slice) -> FloatArray:
+        actuators, per_set = self._actuators, starts.shape[1]
         worlds = len(sets) * per_set
         batch = Batch(self._model, worlds, self._threads)
         for name, rows in _stack([model_fields(self._model, self._robot, values) for values in sets]).items():
@@ -118,15 +122,14 @@ class Simulation:
         force = batch.bind("actuator_force") if len(self.effort_joints) else None
         bias = batch.expand("actuator_biasprm")
         batch.reset(stage=int(mujoco.mjtStage.mjSTAGE_NONE))
-        qpos[:], qvel[:] = (np.tile(state, (len(sets), 1)) for state in self._start)
-        drive, kp, kd = self._torque_law(sets)
-        kept = self._steps + 1 - self._kept
-        trajectory = np.empty((kept, 2, worlds, len(self._qpos)))
-        torque = np.empty((kept, worlds, len(self._qpos))) if force is not None else None
+        qpos[:], qvel[:] = self._model.qpos0, 0.0
+        qpos[:, self._qpos], qvel[:, self._dofs] = np.moveaxis(starts.reshape(worlds, 2, -1), 1, 0)
+        drive, kp, kd = self._torque_law(sets, windows)
+        trajectory = np.empty((self._steps + 1, 2, worlds, len(self._qpos)))
+        torque = np.empty((self._steps + 1, worlds, len(self._qpos))) if force is not None else None
         gains_vary = bool((np.ptp(kp, axis=1) > 1e-9).any() or (np.ptp(kd, axis=1) > 1e-9).any())
         for step in range(self._steps + 1):
-            if step >= self._kept:
-                trajectory[step - self._kept] = qpos[:, self._qpos], qvel[:, self._dofs]
+            trajectory[step] = qpos[:, self._qpos], qvel[:, self._dofs]
             if step == self._steps:
                 break
             ctrl[:, actuators] = drive[:, step]
@@ -136,15 +139,15 @@ class Simulation:
                 batch.step()
             except SimulationError as error:
                 qpos[error.ids] = np.nan
-            if torque is not None and force is not None and step >= self._kept:
-                torque[step - self._kept] = force[:, actuators]  # acts from this step's beginning on
+            if torque is not None and force is not None:
+                torque[step] = force[:, actuators]  # acts from this step's beginning on
         if torque is not None:
             torque[-1] = torque[-2]
-        return self._at_samples(trajectory, torque, len(sets))
+        return self._at_samples(trajectory, torque, len(sets), windows)
 
-    def _torque_law(self, sets: Sequence[Physical]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _torque_law(self, sets: Sequence[Physical], windows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Constant part, stiffness and damping of the motors' torques, (N, S, J) each."""
-        start, steps = self.windows.start_s, self._steps
+        start, steps = self.windows.start_s[windows], self._steps
         means = {delay: self._commands(start, steps, self.dt, delay) for delay in {values.delay_s for values in sets}}
         parts: list[list[FloatArray]] = [[], [], []]
         for values in sets:
@@ -155,14 +158,14 @@ class Simulation:
         drive, stiffness, damping = (np.concatenate(part) for part in parts)
         return drive, stiffness, damping
 
-    def _at_samples(self, trajectory: FloatArray, torque: FloatArray | None, sets: int) -> FloatArray:
+    def _at_samples(self, trajectory: FloatArray, torque: FloatArray | None, sets: int, windows: slice) -> FloatArray:
         """The trajectories at the readings' times: positions by cubic Hermite interpolation, velocities linearly."""
-        windows, per_set = self.windows, len(self.windows.start_s)
-        phase = (self.recording.time_s[windows.sample] - windows.start_s[windows.window]) / self.dt
-        step = np.clip(np.floor(phase + 1e-6).astype(int), 0, self._steps - 1)
-        s = np.clip(phase - step, 0.0, 1.0)[None, :, None]
-        row = step - self._kept
-        world = windows.window + per_set * np.arange(sets)[:, None]  # (B, M)
+        rows = self.rows(windows)
+        window, sample = self.windows.window[rows], self.windows.sample[rows]
+        phase = (self.recording.time_s[sample] - self.windows.start_s[window]) / self.dt
+        row = np.clip(np.floor(phase + 1e-6).astype(int), 0, self._steps - 1)
+        s = np.clip(phase - row, 0.0, 1.0)[None, :, None]
+        world = window - windows.start + (windows.stop - windows.start) * np.arange(sets)[:, None]  # (B, M)
         q0, q1 = trajectory[row, 0, world], trajectory[row + 1, 0, world]
         v0, v1 = trajectory[row, 1, world], trajectory[row + 1, 1, world]
         position = (1 + 2 * s) * (1 - s) ** 2 * q0 + s * (1 - s) ** 2 * self.dt * v0

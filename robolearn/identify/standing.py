@@ -28,6 +28,7 @@ from robolearn.identify.uncertainty import long_run
 SLOW = 0.1  # rad/s: below it dry friction may push either way
 CORRELATION_S = 0.3  # what a motion repeats of the model's faults hangs together for so long
 HUBER, ROBUST_PASSES = 1.5, 10  # a belly or a shin that touches the ground is no equation of ours
+CLEAR = 0.006  # m; what seems to be less above the ground than this may touch it
 WEIGHT_ERROR = 0.001  # smoothing and rolling feet leave an error of about this share of the whole weight
 UP = 2  # index of the base's vertical velocity
 
@@ -60,41 +61,49 @@ class StandingBalance:
         self._acceleration = smooth.slope(recording.velocity)
         quats = recording.imu_quat_wxyz
         self._quat = smooth.mean(quats * np.sign(quats @ quats[0])[:, None])
-        self._base_velocity, self._lift = self._motions()
+        self._base_velocity, self._lift, height = self._motions()
         self._base_acceleration = np.gradient(self._base_velocity, self.period_s, axis=0)
         self._rigid = self._virtual_work(0.0)
         self._per_mass = self._virtual_work(1.0) - self._rigid
         work = np.abs(self._lift) * np.array(robot.effort_limit)
         self._slow = np.abs(self._velocity) < SLOW
-        self._usable = (np.where(self._slow, work, 0.0).sum(axis=1) < 0.15 * work.sum(axis=1)) & smooth.driven
+        moves = (np.where(self._slow, work, 0.0).sum(axis=1) < 0.15 * work.sum(axis=1)) & smooth.driven
+        self._usable = moves & (height > CLEAR)
         if self._usable.sum() < 20:
             raise RecordingError(
-                f"{recording.source}: the legs move faster than {SLOW:g} rad/s in {int(self._usable.sum())} readings only; record squats"
+                f"{recording.source}: the legs move faster than {SLOW:g} rad/s in {int(moves.sum())} readings, and in"
+                f" {int(self._usable.sum())} of these nothing but the feet is within {1e3 * CLEAR:g} mm of the ground, as it looks from the"
+                " joints: record squats on flat ground, higher up if the shins touch it"
             )
 
-    def _motions(self) -> tuple[FloatArray, FloatArray]:
-        """The base's velocity (n, 6), and joint velocities (n, J) that lift it with 1 m/s."""
+    def _motions(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The base's velocity (n, 6), joint velocities (n, J) that lift it with 1 m/s, height of all but the feet above ground (n,)."""
         model, data = self._model, mujoco.MjData(self._model)
         count = len(self._position)
-        lift, base_velocity = np.empty_like(self._position), np.empty((count, 6))
+        lift, base_velocity, height = np.empty_like(self._position), np.empty((count, 6)), np.empty(count)
         of_foot = np.zeros((3, model.nv))
+        floor = next(g for g in range(model.ngeom) if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE)
+        others = [g for g in range(model.ngeom) if model.geom_bodyid[g] and g not in self._feet and model.geom_conaffinity[g]]
         for row in range(count):
             self._place(data, row)
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             jacobian = np.empty((3 * len(self._feet), model.nv))
+            lowest = 0.0
             for i, foot in enumerate(self._feet):
                 # a round foot rolls: it is the point that touches the ground that rests
                 point = data.geom_xpos[foot] - [0, 0, model.geom_size[foot, 0]]
+                lowest += point[2] / len(self._feet)
                 mujoco.mj_jac(model, data, of_foot, None, point, model.geom_bodyid[foot])
                 jacobian[3 * i : 3 * i + 3] = of_foot
             of_base, of_joints = jacobian[:, :6], jacobian[:, self._joints]
             lift[row] = -np.linalg.lstsq(of_joints, of_base[:, UP], rcond=None)[0]
             base_velocity[row] = -np.linalg.lstsq(of_base, of_joints @ self._velocity[row], rcond=None)[0]
-        return base_velocity, lift
+            height[row] = min(mujoco.mj_geomDistance(model, data, floor, g, 9.0, None) for g in others) - lowest
+        return base_velocity, lift, height
 
     def _place(self, data: mujoco.MjData, row: int) -> None:
-        data.qpos[3:7] = self._quat[row] / np.linalg.norm(self._quat[row])
+        data.qpos[2], data.qpos[3:7] = 1.0, self._quat[row] / np.linalg.norm(self._quat[row])
         data.qpos[self._qpos] = self._position[row]
 
     def _virtual_work(self, payload: float) -> FloatArray:

@@ -1,10 +1,9 @@
 """Cuts a recording into windows that are simulated apart from each other.
 
-    |---- burn-in: simulated, not compared ----|------------- compared -------------|
-    start from the measured state              by now its noise is forgotten
+    |--- window 0 ---|--- window 1 ---|- skipped: a gap in the commands -|--- window 2 ---|
 
-A joint under PD control forgets where it started within a few time constants, so the noise of the measured start is gone when the
-comparison begins. Otherwise it would count as motion that the parameters must explain, which biases damping and friction.
+Each begins in a state of its own, which is measured with noise and estimated along with the parameters. One long simulation would run
+away from the log by what the model lacks; in a window that has no time to grow.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class Windows:
         start_s: time of each window's first state [s], (W,).
         first: index of the reading at that time, (W,).
         duration_s: length of every window [s].
-        window: window of each compared reading, (M,), ascending.
+        window: window of each compared reading, (M,), ascending; its first reading is the one at its start.
         sample: index of each compared reading, (M,).
         skipped: windows that were left out, since the robot was not driven or commands had gaps.
     """
@@ -39,8 +38,8 @@ class Windows:
     skipped: int
 
 
-def cut(recording: Recording, burn_in_s: float, compared_s: float) -> Windows:
-    """Cut; each reading is compared at most once.
+def cut(recording: Recording, duration_s: float) -> Windows:
+    """Cut into windows of `duration_s` [s]; each reading is compared at most once.
 
     Raises:
         RecordingError: no window is usable.
@@ -52,26 +51,26 @@ def cut(recording: Recording, burn_in_s: float, compared_s: float) -> Windows:
     sample: list[np.ndarray] = []
     skipped = 0
     first = int(np.searchsorted(time, begin))
-    while first < len(time) and time[first] + burn_in_s + compared_s <= time[-1] + 1e-9:
+    while first < len(time) and time[first] + duration_s <= time[-1] + 1e-9:
         start = time[first]
-        inside = np.flatnonzero((time > start + burn_in_s + 1e-9) & (time <= start + burn_in_s + compared_s + 1e-9))
-        if len(inside) and _driven(recording, start - 0.06, start + burn_in_s + compared_s):
+        inside = np.arange(first, int(np.searchsorted(time, start + duration_s - 1e-9)))
+        if _driven(recording, start - 0.06, start + duration_s):
             window.append(np.full(len(inside), len(starts)))
             sample.append(inside)
             starts.append(first)
         else:
             skipped += 1
-        first = max(first + 1, int(np.searchsorted(time, start + compared_s - 1e-9)))
+        first = int(inside[-1]) + 1
     if not starts:
         raise RecordingError(
-            f"{recording.source}: no usable window of {burn_in_s + compared_s:g} s in {time[-1] - time[0]:.2f} s of readings"
+            f"{recording.source}: no usable window of {duration_s:g} s in {time[-1] - time[0]:.2f} s of readings"
             f" ({skipped} without drive or with gaps in the commands): record a longer run with commands all the time"
         )
     index = np.array(starts)
     return Windows(
         start_s=time[index],
         first=index,
-        duration_s=burn_in_s + compared_s,
+        duration_s=duration_s,
         window=np.concatenate(window),
         sample=np.concatenate(sample),
         skipped=skipped,

@@ -1,0 +1,55 @@
+"""Where the joints may move without one limb meeting another: what the joints' ranges don't tell, and a robot in the air finds out.
+
+The ranges below are chosen so that simulated robots keep 3 cm or more between any two limbs while `robolearn.identify.excitation.sines`
+plays (held by `tests/test_identify_motion.py`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from policies.spec import RobotSpec
+from robolearn.identify.recording import FloatArray
+
+Ranges = dict[str, tuple[float, float]]
+GO1: Ranges = {"thigh": (0.2, 1.6), "calf": (-2.5, -1.1)}
+G1: Ranges = {
+    "hip_pitch": (-0.9, 0.6),
+    "hip_roll": (0.0, 0.6),
+    "hip_yaw": (-0.7, 0.7),
+    "knee": (0.1, 1.3),
+    "waist_yaw": (-0.6, 0.6),
+    "waist_roll": (-0.5, 0.5),
+    "waist_pitch": (-0.5, 0.5),
+    "shoulder_pitch": (0.0, 0.9),
+    "shoulder_roll": (0.8, 1.6),
+    "shoulder_yaw": (-0.6, 0.6),
+    "elbow": (-0.4, 1.0),
+}
+ENVELOPES: dict[str, Ranges] = {"go1": GO1, "g1": G1}
+"""Robot -> joint -> range [rad]; of joints in pairs the left one's, which the right one mirrors where it rolls or yaws."""
+SLOWEST_HZ: dict[str, dict[str, float]] = {"g1": {"waist_roll": 1.5, "waist_pitch": 1.5}}
+"""Robot -> joint -> slowest motion. A G1's upper body falls with -25 N m/rad and its waist holds it with 28.5: whatever is slow is eight
+times as large as it was asked for."""
+
+
+def slowest_hz(spec: RobotSpec, otherwise: float) -> FloatArray:
+    """Lowest frequency (J,) that a motion of each joint may have [Hz]."""
+    listed = SLOWEST_HZ.get(spec.name, {})
+    return np.array([max(otherwise, listed.get(name.removesuffix("_joint"), 0.0)) for name in spec.joint_names])
+
+
+def envelope(spec: RobotSpec) -> tuple[FloatArray, FloatArray]:
+    """Middle of a motion and how far it may go from there to either side [rad], (J,) each.
+
+    Joints without a listed range have their own, and the default pose as middle unless it is close to the range's end.
+    """
+    lower, upper = np.array(spec.position_lower), np.array(spec.position_upper)
+    middle = np.clip(np.array(spec.default_pose), lower + 0.25 * (upper - lower), upper - 0.25 * (upper - lower))
+    for j, name in enumerate(spec.joint_names):
+        for part, (low, high) in ENVELOPES.get(spec.name, {}).items():
+            if name.removesuffix("_joint").endswith(part):
+                mirrored = name.startswith("right_") and part.endswith(("roll", "yaw"))
+                lower[j], upper[j] = (-high, -low) if mirrored else (low, high)
+                middle[j] = (lower[j] + upper[j]) / 2
+    return middle, np.minimum(upper - middle, middle - lower)
