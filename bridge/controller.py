@@ -135,6 +135,10 @@ class Controller:
         """
         if self.mode in ACTIVE:
             raise ValueError(f"thresholds do not change in {self.mode}")
+        self.use_limits(limits)
+
+    def use_limits(self, limits: SafetyLimits) -> None:
+        """Take other thresholds in any state: for a replay, whose policy may be driving where the logged one was not."""
         self.limits = limits
         self.limiter = Limiter(self.joints, limits, self.spec.control_dt)
         self._damping = damping(limits.damping_factor * self.joints.kd)
@@ -198,6 +202,8 @@ class Controller:
     def _take(self, requests: tuple[Event, ...]) -> None:
         """Do what was asked for and what the guards say, the safest first: requests of one step have no order that could be relied on."""
         stopped = next((event for event in (Event.ESTOP, Event.STOP) if event in requests), None)
+        if stopped is Event.STOP and self.mode is Mode.FAULT:
+            self._refused(Event.STOP, "nothing is driven in fault")
         if stopped is not None:
             self._plan.clear()
         if stopped is Event.ESTOP:

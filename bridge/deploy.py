@@ -230,6 +230,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
             auto_start=options.auto_start,
             sensors=options.log_sensors,
             motion=motion_of(controller),
+            interface=options.command_interface,
         )
     except ModuleNotFoundError as error:
         raise DeployError(f"the log needs {error.name}; run: pip install mcap rosbags, or give --no-log") from error

@@ -52,6 +52,7 @@ class LogWriter:
         auto_start: bool = False,
         sensors: Literal["tick", "all"] = "tick",
         motion: str = "",
+        interface: str = "impedance",
     ) -> None:
         """Create the file and begin to record.
 
@@ -61,6 +62,7 @@ class LogWriter:
             transport: name, for the reader.
             auto_start: whether the controller starts by itself.
             motion: name of the motion that runs in place of the policy; empty for none.
+            interface: what the robot listens to, as in `bridge.transports.ros2_options.INTERFACES`.
             sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
 
         Raises:
@@ -86,7 +88,9 @@ class LogWriter:
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
         try:
             self._writer.start(profile="ros2", library="robolearn")
-            self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start) | {"motion": motion})
+            self._writer.add_metadata(
+                METADATA, _metadata(controller, transport, auto_start) | {"motion": motion, "command_interface": interface}
+            )
             self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.data)
             self._channels = self._register()
             self._writer.flush()

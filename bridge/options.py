@@ -20,7 +20,7 @@ import numpy as np
 
 from bridge.gantry import MODES as GANTRY_MODES
 from bridge.safety import SafetyLimitError, SafetyLimits
-from bridge.transports.ros2_options import INTERFACES, wire_names
+from bridge.transports.ros2_options import INTERFACES, OWN_GAINS, wire_names
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
 
@@ -255,6 +255,11 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--align-hz must lie between 1 and 1000, not {options.align_hz:g}")
     if getattr(options, "motion", None) is not None and options.dry_run:
         raise DeployError("--motion and --dry-run do not go together: a motion is known beforehand")
+    if getattr(options, "motion", None) is not None and options.command_interface in OWN_GAINS:
+        raise DeployError(
+            f"--motion needs an interface that takes gains (impedance, forward_effort): on {options.command_interface} the robot's own"
+            " controller moves the joints, and what it makes of a target tells nothing of the motors"
+        )
     if options.duration is not None and not (options.duration > 0 and np.isfinite(options.duration)):
         raise DeployError(f"--duration must be above zero and finite, not {options.duration:g}")
     if options.dds_domain is not None and not 0 <= options.dds_domain <= 232:

@@ -119,7 +119,7 @@ def _between(controller: Controller, said: list[dict[str, Any]]) -> None:
         elif event["event"] == "halt":
             controller.stop(event["text"])
         elif event["event"] == "limits":
-            controller.set_limits(SafetyLimits(**event["values"]))
+            controller.use_limits(SafetyLimits(**event["values"]))
         elif event["event"] == "exception" and event.get("phase") == "wait":
             controller.fail(LoggedError(event["text"]), "wait")
 

@@ -215,6 +215,29 @@ def test_another_policy_shows_what_it_would_have_asked_for(log: Log) -> None:
         replay(log, PolicyFile(ZOO / "panda-reach.onnx"))
 
 
+def test_another_policy_goes_on_where_thresholds_changed_below_it(tmp_path: Path) -> None:
+    """Logged in damping; the other policy is still driving there."""
+    path = tmp_path / "run.mcap"
+    tame, wild = PolicyFile(make_policy(tmp_path / "tame.onnx", kind="stand")), PolicyFile(make_policy(tmp_path / "wild.onnx"))
+    controller = Controller(wild, SafetyLimits.of(wild.spec, {"jump_factor": 1e-4}))
+    controller.arm()
+    recorder = LogWriter(path, controller, transport="test")
+    controller.on_event = recorder.event
+    asked, seen = {1: Event.STAND, 130: Event.START}, set()
+    for tick in range(300):
+        now = (tick + 1) * 20_000_000
+        inputs = Inputs(good_reading(wild.spec, now), np.zeros(3), now, (asked[tick],) if tick in asked else ())
+        recorder.tick(now, inputs, controller, controller.tick(now, inputs), 0, 0, 0)
+        seen.add(controller.mode)
+        if tick == 290:
+            assert controller.mode not in (Mode.STAND, Mode.POLICY)
+            controller.set_limits(SafetyLimits.of(wild.spec, {"sensor_timeout_s": 0.09}))
+    recorder.close()
+    assert Mode.FAULT in seen
+    result = replay(read_log(path), tame)
+    assert "policy" in {other for _, _, other in result.states}
+
+
 def test_other_programs_can_read_it(log: Log) -> None:
     """With MCAP's own reader and the definitions inside the file alone."""
     store = get_typestore(Stores.EMPTY)

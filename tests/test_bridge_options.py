@@ -199,3 +199,13 @@ def test_a_robot_in_this_process_that_nobody_can_ask_is_told(monkeypatch: pytest
     assert said(GO1) == ""
     assert "nobody gives x, y, z" in said(PANDA)  # the keys steer no arm
     assert said(PANDA, "--command", "0.5", "0", "0.5") == ""
+
+
+@pytest.mark.parametrize("interface", ["impedance", "forward_effort", "trajectory", "forward", "forward_velocity"])
+def test_a_motion_needs_gains_that_act(interface: str) -> None:
+    parsed = parse("reach.onnx", "--motion", "sines", "--command-interface", interface)
+    if interface in ("impedance", "forward_effort"):
+        check(PANDA.spec, parsed)
+    else:
+        with pytest.raises(options.DeployError, match=f"takes gains .* on {interface} the robot's own"):
+            check(PANDA.spec, parsed)

@@ -112,6 +112,14 @@ def test_nothing_undoes_an_emergency_stop_in_its_own_step(path: Path, order: tup
     assert driver.controller.mode is Mode.DAMPING
 
 
+def test_a_stop_in_fault_is_answered(path: Path) -> None:
+    driver = Driver(path)
+    driver.tick(None, Event.ESTOP)
+    driver.tick(None, Event.STOP)
+    assert driver.controller.mode is Mode.FAULT
+    assert [event["cause"] for event in driver.events if event["event"] == "refused"] == ["nothing is driven in fault"]
+
+
 def test_a_stop_cancels_an_automatic_start_that_waits(path: Path) -> None:
     driver = Driver(path)
     driver.controller.auto_start()

@@ -9,11 +9,16 @@ import mujoco
 import numpy as np
 import pytest
 
+from bridge.controller import Controller
 from bridge.log_reader import read_log
+from bridge.log_writer import LogWriter
 from envs.robots.registry import get_robot
+from policies.file import PolicyFile
 from robolearn import cli
 from robolearn.identify import excitation
 from robolearn.identify.log import from_log
+from robolearn.identify.recording import RecordingError
+from robolearn.policy_path import zoo
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +109,10 @@ def test_only_what_was_read_while_the_motion_played_counts(tmp_path: Path, monke
     assert recording.time_s[-1] - recording.time_s[0] == pytest.approx(4.0, abs=0.1)
     assert len(log.samples) > len(recording.time_s) + 1000
     assert recording.command_time_s[0] < recording.time_s[0] - 1.0
+
+
+def test_a_log_of_a_robot_that_closes_the_loop_itself_is_refused(tmp_path: Path) -> None:
+    controller = Controller(PolicyFile(zoo()["panda-reach"]))
+    LogWriter(tmp_path / "run.mcap", controller, transport="ros2", interface="trajectory").close()
+    with pytest.raises(RecordingError, match="recorded on the interface trajectory"):
+        from_log(tmp_path / "run.mcap")

@@ -23,6 +23,8 @@ COMMAND_TOPICS = {
 INTERFACES = tuple(COMMAND_TOPICS)
 UNNAMED = frozenset({"forward", "forward_velocity", "forward_effort"})
 """Interfaces whose messages carry no joint names, so that the controller's order has to be told."""
+OWN_GAINS = frozenset({"trajectory", "forward", "forward_velocity"})
+"""Interfaces on which a controller of the robot's closes the loop, with gains that no command tells."""
 WARNINGS = {
     "forward_velocity": "the controller holds the last velocity when commands stop: if this program dies while a joint moves, it keeps "
     "moving. Use it only where the driver stops the robot when commands stop",

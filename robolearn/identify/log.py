@@ -12,6 +12,7 @@ from bridge.motion import APPROACH_S
 from bridge.physics_robot import physics_dt
 from bridge.safety import Mode
 from bridge.ticks import HAS_IMU, HAS_READING, MODES, Rows
+from bridge.transports.ros2_options import OWN_GAINS
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
 
@@ -33,6 +34,12 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         log = read_log(path)
     except LogError as error:
         raise RecordingError(str(error)) from error
+    interface = log.metadata.get("command_interface", "impedance")
+    if interface in OWN_GAINS:
+        raise RecordingError(
+            f"{path} was recorded on the interface {interface}: a controller of the robot's moved the joints, and its gains are in no"
+            " command; record on impedance or forward_effort"
+        )
     rows = log.samples if len(log.samples) else log.ticks
     rows = _of_motion(log, rows[(rows["flags"] & HAS_READING) > 0])
     if len(rows) < 2 or len(log.ticks) < 2:
