@@ -50,8 +50,10 @@ def summary(shown: list[Demonstration], took: list[float]) -> dict[str, object]:
     """Of all parameters of some robots; errors in percent of the true value."""
     found = [(e, h) for one in shown for e, h in zip(one.fit.estimates, one.hidden, strict=True)]
     told = [(e, float(h), 100 * abs(e.value / float(h) - 1)) for e, h in found if e.identifiable]
-    precise = [(error, e.parameter.name) for e, _, error in told if e.precise]
-    weak = [(error, e.parameter.name) for e, _, error in told if not e.precise]
+    sized = [(e, error) for e, _, error in told if e.parameter.kind != "tilt"]  # which may be zero
+    precise = [(error, e.parameter.name) for e, error in sized if e.precise]
+    weak = [(error, e.parameter.name) for e, error in sized if not e.precise]
+    tilt = [1e3 * abs(e.value - h) for e, h, _ in told if e.parameter.kind == "tilt"]
     outside = [e.parameter.name for e, h, _ in told if not e.low <= h <= e.high]
     inside = len(told) - len(outside)
     return {
@@ -64,6 +66,7 @@ def summary(shown: list[Demonstration], took: list[float]) -> dict[str, object]:
         "precise_median_error": round(float(np.median([error for error, _ in precise])), 3),
         "precise_largest_error": [round(max(precise)[0], 2), max(precise)[1]],
         "weak_largest_error": [round(max(weak)[0], 2), max(weak)[1]] if weak else None,
+        "tilt_largest_error_mrad": round(max(tilt), 3) if tilt else None,
         "outside": outside,
         "residual_to_noise": round(float(np.mean([one.fit.unexplained for one in shown])), 3),
         "took_s": round(float(np.median(took)), 1),

@@ -172,7 +172,7 @@ def test_hidden_parameters_of_a_quadruped_are_recovered() -> None:
     """Every group of joints held in the air, and the load while it squats."""
     shown = demonstrate(GO1, seed=5, seconds=3.0, step_s=COARSE_S)
     report = table(shown.fit, shown.hidden.tolist())
-    assert len(shown.errors) >= len(shown.hidden) - 1, report
+    assert len(shown.errors) >= len(shown.hidden) - 2 - 1, report  # a tilt has no relative error
     assert np.abs(shown.errors).max() < 0.05, report
     assert shown.covered.mean() > 0.75, report
     assert shown.fit.of("mass").identifiable

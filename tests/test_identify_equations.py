@@ -148,3 +148,23 @@ def test_a_base_that_turns_is_not_held(hanging: Recording) -> None:
     walking = np.full((len(hanging.time_s), 3), 0.4)
     with pytest.raises(RecordingError, match=r"turned at 0\.69 rad/s .*--standing"):
         identify([dataclasses.replace(hanging, imu_angular_velocity_b=walking)], GO1)
+
+
+@pytest.mark.slow
+def test_an_imu_that_is_off_is_found_and_is_no_softness_of_the_joints() -> None:
+    parameters = make_parameters(nominal_of(GO1), ("kp", "tilt"), "robot")
+    hidden = np.array([1.1, 0.05, -0.04])
+    _, robot = hidden_physical(GO1, parameters, hidden)
+    recording = record(GO1, robot, sines(GO1.spec(), 4.0), step_s=0.0005)
+    assert recording.imu_quat_wxyz is not None
+    np.testing.assert_allclose(recording.imu_quat_wxyz.mean(axis=0), [1, 0, 0, 0], atol=2e-4)  # what it says
+    fit = identify([recording], GO1, FitCfg(kinds=("kp",), by="robot"))
+    assert [e.parameter.name for e in fit.estimates] == ["kp.all", "tilt.roll", "tilt.pitch"]
+    np.testing.assert_allclose([e.value for e in fit.estimates], hidden, rtol=0.03, err_msg=table(fit, hidden.tolist()))
+    assert fit.of("kp.all").value == pytest.approx(1.1, rel=1e-3)
+
+
+def test_an_arm_has_no_tilt_to_find() -> None:
+    recording = record(PANDA, hidden_physical(PANDA, (), np.zeros(0))[1], sines(PANDA.spec(), 4.0), step_s=0.001)
+    with pytest.raises(RecordingError, match="a base that does not tilt"):
+        identify([recording], PANDA, FitCfg(kinds=("tilt",)))

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--demo", metavar="ROBOT", help="simulate a robot with hidden parameters instead, and compare")
     parser.add_argument("--robot", metavar="NAME", help="compare with another robot's model (default: the log's)")
     parser.add_argument(
-        "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,mass (default: what fits)"
+        "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: what fits)"
     )
     parser.add_argument(
         "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group: one motor)"

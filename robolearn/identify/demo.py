@@ -9,10 +9,10 @@ import numpy as np
 
 from envs.robots.robot import Robot
 from robolearn.identify.excitation import Gains, sines, squats
-from robolearn.identify.fit import OF_JOINTS, FitCfg, identify
+from robolearn.identify.fit import OF_JOINTS, FitCfg, identify, with_tilt
 from robolearn.identify.hidden import STEP_S, draw, hidden_physical, record
 from robolearn.identify.model import nominal_of
-from robolearn.identify.parameters import Kind, make_parameters
+from robolearn.identify.parameters import make_parameters
 from robolearn.identify.recording import FloatArray, Recording
 from robolearn.identify.result import Fit
 
@@ -31,8 +31,9 @@ class Demonstration:
 
     @property
     def errors(self) -> FloatArray:
-        """Relative errors of what is precise."""
-        pairs = [(e.value, h) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.precise]
+        """Relative errors of what is precise; a tilt may be zero, so it has none."""
+        found = zip(self.fit.estimates, self.hidden, strict=True)
+        pairs = [(e.value, h) for e, h in found if e.precise and e.parameter.kind != "tilt"]
         return np.array([value / hidden - 1 for value, hidden in pairs])
 
     @property
@@ -64,7 +65,7 @@ def demonstrate(
     cfg = cfg or FitCfg()
     squatting = robot.floating_base and len(robot.feet) == 4
     weighs = squatting or not robot.floating_base
-    kinds: tuple[Kind, ...] = cfg.kinds or OF_JOINTS + (("mass",) if weighs else ())
+    kinds = with_tilt(cfg.kinds or OF_JOINTS + (("mass",) if weighs else ()), robot)
     nominal = nominal_of(robot)
     parameters = make_parameters(nominal, kinds, cfg.by)
     values = draw(parameters, seed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.robots.robot import Robot
-from robolearn.identify.least_squares import LeastSquares, Solution
+from robolearn.identify.least_squares import CORRELATION_S, LeastSquares, Solution
 from robolearn.identify.model import check_robot, nominal_of
 from robolearn.identify.parameters import Grouping, Kind, Nominal, Parameter, make_parameters, physical
 from robolearn.identify.recording import FloatArray, Recording, RecordingError
@@ -17,6 +17,7 @@ from robolearn.identify.result import Estimate, Fit
 from robolearn.identify.simulation import Simulation
 from robolearn.identify.standing import StandingBalance, base_mass
 from robolearn.identify.start import starting_values
+from robolearn.identify.uncertainty import long_run
 from robolearn.statistics import Z95
 
 OF_JOINTS: tuple[Kind, ...] = ("kp", "kd", "damping", "friction", "armature", "delay")
@@ -69,7 +70,7 @@ def identify(
         check_robot(recording, robot)
     held = [recording for recording in recordings if recording.mount == "held"]
     standing = [recording for recording in recordings if recording.mount == "standing"]
-    kinds = _kinds(cfg, robot, held, bool(standing), recordings[0].source)
+    kinds = with_tilt(_kinds(cfg, robot, held, bool(standing), recordings[0].source), robot)
     nominal = nominal_of(robot)
     parameters = make_parameters(nominal, kinds, cfg.by)
     of_held = tuple(p for p in parameters if p.kind != "mass" or not robot.floating_base)
@@ -79,7 +80,8 @@ def identify(
         simulations = [Simulation(recording, robot, cfg.window_s, cfg.use_effort, cfg.threads) for recording in held]
         start = starting_values(held, robot, of_held, nominal)
         solution = LeastSquares(simulations, of_held, start, nominal, progress).solve()
-        deviations = np.sqrt(np.diag(solution.covariance))
+        read = np.where([p.kind == "tilt" for p in of_held], max(map(_attitude_error, held)), 0.0)
+        deviations = np.sqrt(np.diag(solution.covariance) + read**2)
         estimates = [
             Estimate(parameter=p, value=float(v), half_width=float(Z95 * d))
             for p, v, d in zip(of_held, solution.values, deviations, strict=True)
@@ -97,11 +99,19 @@ def identify(
     )
 
 
+def with_tilt(kinds: tuple[Kind, ...], robot: Robot) -> tuple[Kind, ...]:
+    """The kinds, and the tilt of a held base where one can: an IMU that is off by 1 mrad lets a G1's waist seem weaker than it is."""
+    tilts = robot.floating_base and set(kinds) - {"mass", "tilt"}
+    return (*kinds, "tilt") if tilts and "tilt" not in kinds else kinds
+
+
 def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: bool, where: str) -> tuple[Kind, ...]:
     """What to find; raises where the recordings cannot tell it."""
     weighs = standing or not robot.floating_base
     if cfg.kinds is None:
         return (OF_JOINTS if held else ()) + (("mass",) if weighs else ())
+    if "tilt" in cfg.kinds and not robot.floating_base:
+        raise RecordingError(f"{where}: {robot.name} stands on a base that does not tilt")
     if "mass" in cfg.kinds and not weighs:
         raise RecordingError(f"{where}: a held base's mass moves no joint; record {robot.name} standing (squats) to find it")
     if not held and set(cfg.kinds) - {"mass"}:
@@ -114,6 +124,16 @@ def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: bool,
     return cfg.kinds
 
 
+def _attitude_error(recording: Recording) -> float:
+    """Standard deviation of the mean attitude that the IMU of a held base told [rad], the larger one of roll and pitch."""
+    quat = recording.imu_quat_wxyz
+    if quat is None:
+        return 0.0
+    turns = 2 * (quat * np.sign(quat @ quat[0])[:, None])[:, 1:3]
+    total = long_run(turns - turns.mean(axis=0), max(1, round(CORRELATION_S / recording.period_s)))
+    return float(np.sqrt(np.diag(total).max())) / len(turns)
+
+
 def _weighed(
     standing: Sequence[Recording],
     robot: Robot,
@@ -123,9 +143,10 @@ def _weighed(
     solution: Solution | None,
 ) -> Estimate:
     """The base's mass; what is not known about the joints counts in its interval. Without a solution the gains are taken as told."""
-    balances = [StandingBalance(recording, robot, nominal) for recording in standing]
     values = np.zeros(0) if solution is None else solution.values
-    found, deviation = base_mass(balances, physical(of_held, values, nominal))
+    known = physical(of_held, values, nominal)
+    balances = [StandingBalance(recording, robot, nominal, known.tilt) for recording in standing]
+    found, deviation = base_mass(balances, known)
     variance = deviation**2
     if solution is not None:
         steps = 0.1 * np.sqrt(np.diag(solution.covariance))

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.robots.robot import Robot
 from robolearn.identify.excitation import Commands
-from robolearn.identify.model import actuator_ids, make_model, model_fields, nominal_of, standing_qpos
+from robolearn.identify.model import actuator_ids, make_model, model_fields, nominal_of, standing_qpos, tilted
 from robolearn.identify.parameters import Nominal, Parameter, Physical, physical
 from robolearn.identify.recording import FloatArray, Mount, Recording
 
@@ -46,6 +46,8 @@ def draw(parameters: Sequence[Parameter], seed: int) -> FloatArray:
     for parameter in parameters:
         if parameter.kind == "delay":
             values.append(round(rng.uniform(0.003, 0.012) / DELAY_UNIT_S) * DELAY_UNIT_S)
+        elif parameter.kind == "tilt":
+            values.append(rng.uniform(-0.01, 0.01))
         elif parameter.kind == "mass":
             values.append(rng.uniform(0.15, 0.4) * 10 * parameter.reference)
         elif parameter.is_factor:
@@ -82,7 +84,7 @@ def record(
         data.qpos[:] = standing_qpos(model, robot, np.array([1.0, 0, 0, 0]), commands.target[0])
     data.qpos[qpos] = commands.target[0]
     arrives = np.round((commands.time_s + hidden.delay_s) / step_s).astype(int)
-    every = round(1 / rate_hz / step_s)
+    every, root = round(1 / rate_hz / step_s), model.body_rootid[model.body(robot.base_body).id]
     rows: list[tuple[float, FloatArray, FloatArray, FloatArray, FloatArray]] = []
     next_command = 0
     for step in range(round(commands.time_s[-1] / step_s)):
@@ -94,11 +96,11 @@ def record(
             next_command += 1
         mujoco.mj_step(model, data)
         if (step + 1) % every == 0:
-            quat = data.qpos[3:7].copy() if mount == "standing" else np.array([1.0, 0, 0, 0])
+            quat = data.qpos[3:7].copy() if mount == "standing" else model.body_quat[root].copy()
             rows.append(((step + 1) * step_s, data.qpos[qpos].copy(), data.qvel[dofs].copy(), data.actuator_force[actuators].copy(), quat))
     time, position, velocity, effort, quats = (np.array(column) for column in zip(*rows, strict=True))
     tilt = np.concatenate([np.ones((len(time), 1)), 0.5 * noise.attitude * rng.standard_normal((len(time), 3))], axis=1)
-    measured = np.array([_product(q, dq) for q, dq in zip(quats, tilt, strict=True)])
+    measured = np.array([tilted(_product(q, dq), -hidden.tilt) for q, dq in zip(quats, tilt, strict=True)])
     return Recording(
         time_s=time,
         position=position + noise.position * rng.standard_normal(position.shape),

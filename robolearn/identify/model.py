@@ -86,14 +86,23 @@ def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[
     """Model fields that differ from the nominal ones, complete arrays by name.
 
     A payload scales the base body's inertia with its mass, and an arm's controller goes on compensating the nominal weight, both as
-    in `envs.randomization`.
+    in `envs.randomization`. Tilt turns a base that is held.
     """
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
     actuators = actuator_ids(model, robot)
     base = model.body(robot.base_body).id
     fields = {
         name: getattr(model, name).copy()
-        for name in ("dof_damping", "dof_frictionloss", "dof_armature", "body_mass", "body_inertia", "body_gravcomp", "actuator_forcerange")
+        for name in (
+            "dof_damping",
+            "dof_frictionloss",
+            "dof_armature",
+            "body_mass",
+            "body_inertia",
+            "body_gravcomp",
+            "body_quat",
+            "actuator_forcerange",
+        )
     }
     fields["dof_damping"][dofs] = values.damping
     fields["dof_frictionloss"][dofs] = values.friction
@@ -102,9 +111,20 @@ def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[
     fields["body_mass"][base] *= factor
     fields["body_inertia"][base] *= factor
     fields["body_gravcomp"][base] /= factor
+    root = model.body_rootid[base]
+    if values.tilt.any() and not model.body_jntnum[root]:
+        fields["body_quat"][root] = tilted(fields["body_quat"][root], values.tilt)
     limit = np.array(robot.effort_limit) * values.strength
     fields["actuator_forcerange"][actuators] = np.stack([-limit, limit], axis=1)
     return fields
+
+
+def tilted(quat_wxyz: FloatArray, tilt: FloatArray) -> FloatArray:
+    """An attitude (4,) turned further about its own x and y by these angles [rad] (2,)."""
+    turn, turned = np.empty(4), np.empty(4)
+    mujoco.mju_axisAngle2Quat(turn, np.append(tilt, 0.0) / max(np.linalg.norm(tilt), 1e-12), float(np.linalg.norm(tilt)))
+    mujoco.mju_mulQuat(turned, quat_wxyz, turn)
+    return turned
 
 
 def standing_qpos(model: mujoco.MjModel, robot: Robot, quat_wxyz: FloatArray, joints: FloatArray) -> FloatArray:

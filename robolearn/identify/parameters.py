@@ -15,7 +15,7 @@ import numpy as np
 from robolearn.errors import UsageError, suggestion
 from robolearn.identify.recording import FloatArray
 
-Kind = Literal["kp", "kd", "motor_strength", "damping", "friction", "armature", "delay", "mass"]
+Kind = Literal["kp", "kd", "motor_strength", "damping", "friction", "armature", "delay", "tilt", "mass"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Grouping = Literal["joint", "group", "robot"]
 _SIDE = re.compile(r"^(FR|FL|RR|RL|left|right)_")
@@ -44,7 +44,7 @@ class Nominal:
 
 @dataclass(frozen=True, kw_only=True)
 class Physical:
-    """One set of values, as the physics takes them; (J,) each, but for the last two.
+    """One set of values, as the physics takes them; (J,) each, but for the last three.
 
     Attributes:
         kp, kd: factors on the commanded gains.
@@ -52,6 +52,7 @@ class Physical:
         damping, friction, armature: as in `Nominal`.
         delay_s: time from command to torque [s].
         payload: mass on top of the base body's [kg].
+        tilt: how the base is turned about its own x and y against what its IMU says [rad], (2,).
     """
 
     kp: FloatArray
@@ -62,6 +63,7 @@ class Physical:
     armature: FloatArray
     delay_s: float
     payload: float
+    tilt: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +135,11 @@ def make_parameters(nominal: Nominal, kinds: Sequence[Kind], by: Grouping = "gro
         if kind == "delay":
             limits = {"low": 0.0, "high": 0.06, "spread": 0.02, "reference": 0.005}
             found.append(Parameter(kind=kind, group="", joints=(), unit="s", nominal=0.0, start=0.004, **limits))
+        elif kind == "tilt":
+            limits = {"low": -0.2, "high": 0.2, "spread": 0.03, "reference": 0.1}
+            found += [
+                Parameter(kind=kind, group=axis, joints=(), unit="rad", nominal=0.0, start=0.0, **limits) for axis in ("roll", "pitch")
+            ]
         elif kind == "mass":
             mass = nominal.base_mass
             limits = {"low": -0.8 * mass, "high": 3 * mass, "spread": mass, "reference": 0.1 * mass}
@@ -163,13 +170,14 @@ def physical(parameters: Sequence[Parameter], values: FloatArray, nominal: Nomin
     one = np.ones(len(nominal.joint_names))
     arrays = {"kp": one.copy(), "kd": one.copy(), "motor_strength": one.copy(), "damping": nominal.damping.copy()}
     arrays |= {"friction": nominal.friction.copy(), "armature": nominal.armature.copy()}
-    scalars = {"delay": 0.0, "mass": 0.0}
+    scalars = {"delay": 0.0, "mass": 0.0, "tilt.roll": 0.0, "tilt.pitch": 0.0}
     for parameter, value in zip(parameters, values, strict=True):
-        if parameter.kind in scalars:
-            scalars[parameter.kind] = float(value)
+        if parameter.name in scalars:
+            scalars[parameter.name] = float(value)
         elif parameter.is_factor:
             arrays[parameter.kind][list(parameter.joints)] *= value
         else:
             arrays[parameter.kind][list(parameter.joints)] += value
     strength = arrays.pop("motor_strength")
-    return Physical(**arrays, strength=strength, delay_s=scalars["delay"], payload=scalars["mass"])
+    tilt = np.array([scalars["tilt.roll"], scalars["tilt.pitch"]])
+    return Physical(**arrays, strength=strength, delay_s=scalars["delay"], payload=scalars["mass"], tilt=tilt)

@@ -20,12 +20,13 @@ ADVICE = {
     "damping": "move longer and faster, a part of it with a small kd: under a strong kd passive damping is lost in it",
     "friction": "add slow, wide motion with reversals: dry friction shows where a joint turns around",
     "armature": "add fast motion, up to the joint's bandwidth: inertia shows in acceleration alone",
+    "tilt": "let the joints carry weight while the base is held still",
     "delay": "add fast motion and log commands with the times at which they were sent",
     "mass": "squat on flat ground without touching it with anything but the feet, or move an arm faster",
 }
 ENTRY = {"kp": "kp", "kd": "kd", "motor_strength": "motor_strength", "damping": "joint_damping", "friction": "joint_friction",
          "armature": "joint_armature", "delay": "action_delay_s", "mass": "payload"}  # fmt: skip
-"""Kind of parameter -> entry of `envs.randomization.RandomizationCfg`."""
+"""Kind of parameter -> entry of `envs.randomization.RandomizationCfg`. A tilt is the sensor's, and of this mounting."""
 SLOW_HZ = 150.0  # below it: a log of the control steps alone
 MARGIN = 0.05  # of the value, on each side: for what the robot does on another day
 
@@ -42,7 +43,8 @@ def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
         interval = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
         line += f"{estimate.value:10.4g}  {interval:22} {p.unit}" if estimate.identifiable else f"{'-':>10}  not identifiable"
         if hidden is not None and estimate.identifiable:
-            line += f"  {100 * (estimate.value / hidden[i] - 1):+.2f} %" if hidden[i] else ""
+            relative = hidden[i] and p.kind != "tilt"
+            line += f"  {100 * (estimate.value / hidden[i] - 1):+.2f} %" if relative else f"  {estimate.value - hidden[i]:+.2g} {p.unit}"
             line += "" if estimate.low <= hidden[i] <= estimate.high else "  outside"
         if estimate.identifiable and not estimate.precise:
             line += f"  weak: {_width(estimate)}"

@@ -19,7 +19,7 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
-from robolearn.identify.model import make_model, model_fields
+from robolearn.identify.model import make_model, model_fields, tilted
 from robolearn.identify.parameters import Nominal, Physical, physical
 from robolearn.identify.recording import FloatArray, Recording, RecordingError
 from robolearn.identify.smoothing import Smoothing
@@ -41,8 +41,8 @@ class StandingBalance:
         robot_mass: of the whole nominal robot [kg].
     """
 
-    def __init__(self, recording: Recording, robot: Robot, nominal: Nominal) -> None:
-        """Prepare what depends on the motion alone.
+    def __init__(self, recording: Recording, robot: Robot, nominal: Nominal, tilt: FloatArray | None = None) -> None:
+        """Prepare what depends on the motion alone; `tilt` (2,) [rad] is how the base is turned against what its IMU says.
 
         Raises:
             RecordingError: too short, or the legs do not move.
@@ -60,7 +60,8 @@ class StandingBalance:
         self._position, self._velocity = smooth.mean(recording.position), smooth.mean(recording.velocity)
         self._acceleration = smooth.slope(recording.velocity)
         quats = recording.imu_quat_wxyz
-        self._quat = smooth.mean(quats * np.sign(quats @ quats[0])[:, None])
+        quat = smooth.mean(quats * np.sign(quats @ quats[0])[:, None])
+        self._quat = quat if tilt is None else np.array([tilted(row, tilt) for row in quat])
         self._base_velocity, self._lift, height = self._motions()
         self._base_acceleration = np.gradient(self._base_velocity, self.period_s, axis=0)
         self._rigid = self._virtual_work(0.0)
