@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -82,11 +83,20 @@ def _user_message(error: Exception) -> str | None:
     if isinstance(error, ModuleNotFoundError):
         extra = missing_extra(error)
         return None if extra is None else str(extra)
+    if _of_rendering(error):
+        chosen = os.environ.get("MUJOCO_GL", "")
+        return f"MuJoCo cannot be imported with MUJOCO_GL={chosen}: {error}; unset it, or install what it needs (docs/install.md)"
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError) and error.filename is not None:
         return f"{error.strerror}: {os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename}"
     if isinstance(error, (UserError, *_errors_below())):
         return " ".join(str(error).split("\n"))
     return None
+
+
+def _of_rendering(error: Exception) -> bool:
+    """Whether MuJoCo, as it was imported, failed to load the library that MUJOCO_GL names."""
+    files = (frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__))
+    return "mujoco" not in sys.modules and any(os.path.basename(name) == "gl_context.py" for name in files)
 
 
 def _errors_below() -> Iterator[type[Exception]]:

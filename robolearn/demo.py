@@ -6,44 +6,19 @@ import contextlib
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from policies.file import PolicyFile
+from robolearn import demo_report, export, ros_walk
 from robolearn import evaluate as evaluation
-from robolearn import export, ros_walk
-from robolearn.evaluate import Evaluation, TeacherActor
+from robolearn.demo_report import DemoResult
+from robolearn.evaluate import TeacherActor
 from robolearn.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.schema import TrainCfg
 from robolearn.student import StudentTrainer, load_student
 from robolearn.teacher import TeacherTrainer, load_teacher
 from robolearn.trainer import resume, train
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoResult:
-    """What the demo made.
-
-    Attributes:
-        folder: of the run: teacher, student, policy file, report.
-        policy: the policy file.
-        teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
-        deployable: verdict of the gate.
-        ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
-        ros_error: why it failed, None where the robot stayed up.
-        minutes: wall-clock of each stage.
-    """
-
-    folder: Path
-    policy: Path
-    teacher: Evaluation
-    training: Evaluation
-    precise: Evaluation
-    deployable: bool
-    ros: ros_walk.RosWalk | None
-    ros_error: str | None
-    minutes: dict[str, float]
 
 
 class Stages:
@@ -129,9 +104,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         temporary = folder / "summary.json.tmp"
         temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
         temporary.replace(folder / "summary.json")
-        from robolearn.demo_report import write
-
-        report = write(result)
+        report = demo_report.write(result)
     print(f"\nreport: {report}\npolicy: {path}\nplay it: robolearn play {path}\nall in {sum(stages.minutes.values()):.1f} min")
     return result
 

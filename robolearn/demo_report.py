@@ -1,18 +1,43 @@
-"""What the demo's report shows: targets against figures, curves, tracking, the gate, ROS 2, timing and the video."""
+"""What the demo made, and the report that shows it: targets against figures, curves, tracking, the gate, ROS 2, timing and the video."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from policies.file import PolicyFile
+from robolearn import ros_walk
+from robolearn.evaluate import Evaluation
 from robolearn.render import record_policy
 from robolearn.report import ReportData, Target, write_report
 
-if TYPE_CHECKING:
-    from robolearn.demo import DemoResult
-
 LABELS = ("vx", "vy", "yaw_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes:
+        folder: of the run: teacher, student, policy file, report.
+        policy: the policy file.
+        teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
+        deployable: verdict of the gate.
+        ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
+        ros_error: why it failed, None where the robot stayed up.
+        minutes: wall-clock of each stage.
+    """
+
+    folder: Path
+    policy: Path
+    teacher: Evaluation
+    training: Evaluation
+    precise: Evaluation
+    deployable: bool
+    ros: ros_walk.RosWalk | None
+    ros_error: str | None
+    minutes: dict[str, float]
 
 
 def write(result: DemoResult) -> Path:

@@ -204,3 +204,12 @@ def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -c \"from robolearn.cli import main; [main(['--help']) for _ in range(2000)]\" | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=dict(os.environ), timeout=60)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["evaluate", "go1-velocity"], ["identify", "--demo", "go1"]])
+def test_a_graphics_library_that_does_not_exist_is_one_line(command: list[str]) -> None:
+    environment = {**os.environ, "MUJOCO_GL": "nonsense"}
+    result = subprocess.run([sys.executable, "-m", "robolearn.cli", *command], capture_output=True, text=True, env=environment)
+    assert result.returncode == 2
+    assert "MuJoCo cannot be imported with MUJOCO_GL=nonsense" in result.stderr
+    assert "Traceback" not in result.stderr
