@@ -99,6 +99,24 @@ def test_a_fault_sends_damping_even_if_nothing_ever_drove(domain: int) -> None:
         assert wait_for(lambda: bool(heard := player.heard()) and not heard[-1].drives, 5)
 
 
+def test_a_stalled_stream_damps_as_strongly_as_it_was_told(domain: int) -> None:
+    spec = go1_spec()
+    player = Player(spec, domain)
+    transport = UnitreeTransport(spec, UnitreeOptions(domain=domain, damping_factor=0.5), [0, 0, 0])
+    transport.open(lambda event: None)
+    try:
+        assert wait_for(lambda: transport.messages > 0, 10, lambda: exchange(player, transport, None, 0.02))
+        transport.write(drive(spec))
+        assert wait_for(lambda: any(command.drives for command in player.heard()), 5, lambda: transport.write(drive(spec)))
+        time.sleep(0.3)  # the loop stalls
+        stalled = player.heard()[-1]
+        assert not stalled.drives
+        np.testing.assert_allclose(stalled.kd, 0.5 * np.array(spec.robot.kd), rtol=1e-5)
+    finally:
+        transport.close()
+        player.close()
+
+
 def test_a_stream_that_has_ended_is_told_and_damping_goes_out(domain: int) -> None:
     spec = go1_spec()
     transport = UnitreeTransport(spec, UnitreeOptions(domain=domain), [0, 0, 0])
