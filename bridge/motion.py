@@ -12,11 +12,14 @@ from bridge.command import JointCommand
 from bridge.controller import Controller
 from bridge.guards import Snapshot
 from bridge.joints import FloatArray
-from bridge.reading import Inputs
+from bridge.reading import Inputs, Reading
 from bridge.safety import ACTIVE, Event, SafetyLimits
 from policies.file import PolicyFile
+from policies.observation import projected_gravity
 
 APPROACH_S = 1.0  # from the held pose into the motion
+MOST_TURN = 0.2  # rad; a base that turns further against gravity is not held
+SOFT, MOST_HOLD = 0.5, 0.1  # below this share of its kp, an arm may need at most this share of its torque to rest (a Panda: 0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,7 @@ class Motion:
         time_s: when each row begins, from 0 (K,).
         target: [rad], (K, J).
         kp, kd: gains [N m / rad], [N m s / rad], (K, J); the robot's own are the most that is sent.
+        base_held: whether the base must not turn: a legged robot hangs, or is bolted down.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Motion:
     target: FloatArray
     kp: FloatArray
     kd: FloatArray
+    base_held: bool = False
 
 
 class MotionController(Controller):
@@ -60,6 +65,12 @@ class MotionController(Controller):
         self.on_end: Callable[[], None] = lambda: None
         self.over = self._automatic = False
 
+    def reset_memory(self, pose: FloatArray) -> None:
+        """Forget the last time the motion played, too; see `Controller.reset_memory`."""
+        super().reset_memory(pose)
+        self._gravity_at_first: FloatArray | None = None
+        self._begun = False
+
     def auto_start(self) -> None:
         """See `Controller.auto_start`; what stops the robot on its way into the motion ends the motion, too."""
         self._automatic = True
@@ -80,9 +91,41 @@ class MotionController(Controller):
             self.over = True
             self._fire(Event.STOP, f"the motion {motion.name} is over")
             return self._damping
+        reading = snapshot.inputs.reading
+        assert reading is not None  # the stale_sensor guard has passed
+        wrong = self._turned(reading)
+        if wrong is None and elapsed_s >= 0 and not self._begun:
+            self._begun, wrong = True, self._heavy(reading)
+        if wrong is not None:
+            self._fire(Event.STOP, wrong)
+            return self._damping
         row = max(0, int(np.searchsorted(motion.time_s, elapsed_s, side="right")) - 1)
         share = min(1.0, max(0.0, 1.0 + elapsed_s / APPROACH_S))
         share = share * share * (3 - 2 * share)
         target = self._start_pose + share * (motion.target[row] - self._start_pose)
         zero = np.zeros_like(target)
         return JointCommand(target, zero, zero, motion.kp[row].copy(), motion.kd[row].copy())
+
+    def _turned(self, reading: Reading) -> str | None:
+        """What speaks against a base that is held: gravity's direction in it, by the IMU, is another than at first."""
+        if not self.motion.base_held or reading.imu_quat_wxyz is None:
+            return None
+        gravity = projected_gravity(reading.imu_quat_wxyz / np.linalg.norm(reading.imu_quat_wxyz))
+        if self._gravity_at_first is None:
+            self._gravity_at_first = gravity
+        turn = np.arccos(np.clip(gravity @ self._gravity_at_first, -1.0, 1.0))
+        return f"the base turns: it is not held ({turn:.2f} rad)" if turn > MOST_TURN else None
+
+    def _heavy(self, reading: Reading) -> str | None:
+        """What speaks against making an arm soft that rests in the motion's first pose: its motors carry its weight."""
+        held = self.limiter.newest_target
+        if self.spec.robot.floating_base or held is None or not (self.motion.kp < SOFT * self.joints.kp).any():
+            return None
+        torque = np.abs(np.minimum(self.motion.kp[0], self.joints.kp) * (held - reading.position))
+        worst = int(np.argmax(torque / self.joints.effort))
+        if torque[worst] <= MOST_HOLD * self.joints.effort[worst]:
+            return None
+        return (
+            f"{self.joints.names[worst]} holds {torque[worst]:.0f} N m at rest: the arm does not carry its own weight, and this motion"
+            " makes it soft"
+        )

@@ -19,6 +19,7 @@ from policies.file import PolicyFile
 from policies.spec import PolicySpec
 from robolearn import cli
 from robolearn.commands import deploy as command
+from robolearn.errors import UsageError
 from robolearn.policy_path import zoo
 
 GO1, PANDA = (PolicyFile(zoo()[name]) for name in ("go1-velocity", "panda-reach"))
@@ -209,3 +210,47 @@ def test_a_motion_needs_gains_that_act(interface: str) -> None:
     else:
         with pytest.raises(options.DeployError, match=f"takes gains .* on {interface} the robot's own"):
             check(PANDA.spec, parsed)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("--transport", "unitree"), "feet free, and say so with --base-held"),
+        (("--transport", "ros2"), "feet free, and say so with --base-held"),
+        (("--transport", "unitree", "--base-held"), ""),
+        (("--transport", "ros2", "--base-held"), ""),
+        (("--transport", "sim"), "give --gantry always"),
+        (("--transport", "sim", "--base-held"), "give --gantry always"),
+        (("--simulate", "--base-held"), "give --gantry always"),
+        (("--transport", "sim", "--gantry", "always"), ""),
+        (("--simulate", "--gantry", "always", "--base-held"), ""),
+    ],
+)
+def test_sines_need_somebodys_word_that_a_legged_robot_is_held(given: tuple[str, ...], says: str) -> None:
+    parsed = parse("walk.onnx", "--motion", "sines", *given)
+    if says:
+        with pytest.raises(UsageError, match=f"^--motion sines needs the base held: .*{says}$"):
+            command.prepare_motion(parsed, GO1)
+    else:
+        command.prepare_motion(parsed, GO1)
+        assert parsed.motion.base_held
+
+
+def test_an_arm_and_a_robot_on_its_feet_need_no_such_word() -> None:
+    for policy, motion in ((PANDA, "sines"), (GO1, "squats")):
+        parsed = parse("x.onnx", "--transport", "unitree", "--motion", motion)
+        command.prepare_motion(parsed, policy)
+        assert not parsed.motion.base_held
+
+
+@pytest.mark.parametrize("motion", [(), ("--motion", "squats")])
+def test_base_held_without_sines_would_do_nothing(motion: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="--base-held belongs to --motion sines"):
+        command.run(parse("go1-velocity", "--transport", "unitree", "--base-held", *motion), [])
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-inf", "1e9", "3.9", "601"])
+def test_a_motion_has_a_length_that_makes_sense(seconds: str) -> None:
+    options_of = ("--transport", "sim", "--gantry", "always", "--motion", "sines", f"--motion-seconds={seconds}")
+    with pytest.raises(UsageError, match=f"must lie between 4 and 600, not {re.escape(f'{float(seconds):g}')}$"):
+        command.run(parse("go1-velocity", *options_of), [])

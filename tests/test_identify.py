@@ -61,7 +61,8 @@ def with_value(array: np.ndarray, index: tuple[int, ...] | int, value: float) ->
         ({"velocity": np.zeros((100, 3))}, r"velocity must have shape \(100, 2\), not \(100, 3\)"),
         ({"imu_quat_wxyz": np.zeros((100, 3))}, r"imu_quat_wxyz must have shape \(100, 4\)"),
         ({"mount": "flying"}, "valid: held, standing"),
-        ({"simulated_timestep_s": -1.0}, "simulated_timestep_s"),
+        ({"simulated_timestep_s": -1.0}, "--simulated.* between 0.00005"),
+        ({"simulated_timestep_s": 1e-6}, "--simulated.* between 0.00005"),
     ],
 )
 def test_bad_recordings_are_refused(changes: dict, message: str) -> None:
@@ -306,6 +307,13 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         (["--demo", "go1", "--parameters", "kq"], "no parameter 'kq'"),
         (["--demo", "go1", "--out", "x.json"], "must end in .yaml"),
         (["--demo", "go1", "--seconds", "1"], "--seconds must be at least 4"),
+        (["--demo", "go1", "--seconds", "inf"], "at most 600, not inf"),
+        (["--demo", "go1", "--seed", "-1"], "--seed must not be negative"),
+        (["--demo", "go1", "--out", "x.yaml", "--preset", "panda-reach"], "trains panda, the log is of go1"),
+        (["--demo", "go1", "--out", "x.yaml", "--preset", "nonsense"], "nonsense"),
+        (["a.mcap", "--json", "./a.mcap"], "need files of their own"),
+        (["a.mcap", "--json", "b.yaml", "--out", "b.yaml"], "need files of their own"),
+        (["a.mcap", "--standing", "./a.mcap"], "a.mcap: given more than once"),
     ],
 )
 def test_wrong_command_lines(

@@ -27,16 +27,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     options.configure(parser)
     parser.add_argument("--simulate", action="store_true", help="also start the bundled robot, simulated, on this computer's loopback")
 
-    motion = "play a motion in place of the policy, for robolearn identify: sines with the base held (an arm, --gantry always), or squats"
+    motion = "play a motion in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet"
     parser.add_argument("--motion", choices=("sines", "squats"), help=motion)
     parser.add_argument("--motion-seconds", type=float, default=16.0, metavar="S", help="length of the motion (default 16)")
+    held = "the robot hangs with its feet free, or is bolted down: what --motion sines needs of a legged robot (simulated: --gantry always)"
+    parser.add_argument("--base-held", action="store_true", help=held)
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the robot's bundled model is found by its name. Returns the exit code."""
     args.policy = find_policy(args.policy)
-    if not args.motion_seconds >= 4:
-        raise UsageError(f"--motion-seconds must be at least 4, not {args.motion_seconds:g}")
+    if not 4 <= args.motion_seconds <= 600:
+        raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
+    if args.base_held and args.motion != "sines":
+        raise UsageError("--base-held belongs to --motion sines; without it, it would do nothing")
     if args.simulate and args.transport == "sim":
         raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
     try:
@@ -48,27 +52,40 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
             options.parse_limits(args.limit)
             if not args.ungated:
                 options.check_gate(policy, args)
+        if args.motion is not None:
+            prepare_motion(args, policy)
         with simulated_robot(args) if args.simulate else contextlib.nullcontext():
-            if args.motion is not None:
-                prepare_motion(args, policy)
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
     except deploy.USER_ERRORS as error:
         raise UsageError(str(error)) from error
 
 
 def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
-    """Put the motion that `--motion` names into the options, at the policy's own rate, and log what identification wants."""
+    """Put the motion that `--motion` names into the options, at the policy's own rate, and log what identification wants.
+
+    Raises:
+        UsageError: it is not for this robot, or nobody said that the base is held.
+    """
     from bridge.motion import Motion
     from robolearn.identify.excitation import sines, squats
 
     robot, simulated = policy.spec.robot, args.simulate or args.transport == "sim"
-    if args.motion == "sines" and robot.floating_base and simulated and args.gantry != "always":
-        raise UsageError("--motion sines needs the base held: give --gantry always")
+    hangs = args.gantry == "always" if simulated else args.base_held
+    if args.motion == "sines" and robot.floating_base and not hangs:
+        how = "give --gantry always" if simulated else "hang the robot up with its feet free, and say so with --base-held"
+        raise UsageError(f"--motion sines needs the base held: {how}")
     if args.motion == "squats" and (not any("calf" in name for name in robot.joint_names) or args.gantry == "always"):
         raise UsageError("--motion squats is for quadrupeds that stand on their feet")
     make = sines if args.motion == "sines" else squats
     commands = make(policy.spec.robot, args.motion_seconds, 1 / policy.spec.control_dt)
-    args.motion = Motion(name=args.motion, time_s=commands.time_s, target=commands.target, kp=commands.kp, kd=commands.kd)
+    args.motion = Motion(
+        name=args.motion,
+        time_s=commands.time_s,
+        target=commands.target,
+        kp=commands.kp,
+        kd=commands.kd,
+        base_held=args.motion == "sines" and robot.floating_base,
+    )
     args.log_sensors = "all"
     if args.command is None:
         args.command = [0.0] * len(policy.spec.command.labels)  # nobody steers a motion

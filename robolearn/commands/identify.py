@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Identify. Returns 1 where nothing was identifiable or the model does not explain the log."""
+    """Identify. Returns 1 where nothing was identifiable, or what was found is not to be believed; then no preset is written."""
     from robolearn.commands import write_json, write_text
-    from robolearn.identify.report import preset_of, preset_text, remarks, table, to_dict
-    from robolearn.identify.result import UNEXPLAINED
+    from robolearn.identify.report import preset_text, remarks, table, to_dict
 
     del overrides
     _check(args)
@@ -53,11 +53,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.json:
         true = {} if hidden is None else {"hidden": {e.parameter.name: float(h) for e, h in zip(fit.estimates, hidden, strict=True)}}
         write_json(args.json, to_dict(fit) | true)
-    if args.out:
-        write_text(Path(args.out), preset_text(fit, args.preset or preset_of(fit.robot)))
+    if args.out and not fit.believable:
+        print(f"robolearn: {args.out} was not written: what was found is not to be believed", file=sys.stderr)
+    elif args.out:
+        write_text(Path(args.out), preset_text(fit, args.preset))
         if args.json != "-":
             print(f"wrote {args.out}: robolearn train {args.out}")
-    return 0 if any(e.identifiable for e in fit.estimates) and not fit.unexplained > UNEXPLAINED else 1
+    return 0 if fit.believable else 1
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -65,12 +67,21 @@ def _check(args: argparse.Namespace) -> None:
     from robolearn.errors import UsageError
 
     logs = bool(args.log or args.standing)
+    paths = [Path(path).resolve() for path in (*args.log, *args.standing)]
+    twice = [path.name for path in dict.fromkeys(paths) if paths.count(path) > 1]
+    if twice:
+        raise UsageError(f"{', '.join(twice)}: given more than once, which tells nothing more")
+    written = [Path(path).resolve() for path in (args.json, args.out) if path and path != "-"]
+    if any(path in paths for path in written) or len(set(written)) < len(written):
+        raise UsageError("--json and --out need files of their own: a log would be written over")
     if logs == bool(args.demo):
         raise UsageError("give either logs or --demo ROBOT (see robolearn identify --help)")
     if args.out and not args.out.endswith((".yaml", ".yml")):
         raise UsageError(f"--out writes a preset: its name must end in .yaml, not {args.out!r}")
-    if not args.seconds >= 4:
-        raise UsageError(f"--seconds must be at least 4, not {args.seconds:g}")
+    if not 4 <= args.seconds <= 600:
+        raise UsageError(f"--seconds must be at least 4 and at most 600, not {args.seconds:g}")
+    if args.seed < 0:
+        raise UsageError(f"--seed must not be negative, is {args.seed}")
     if args.threads < 0:
         raise UsageError(f"--threads must not be negative, is {args.threads}")
 
@@ -82,9 +93,13 @@ def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
     from envs.robots.registry import get_robot
     from robolearn.identify.demo import demonstrate
     from robolearn.identify.fit import identify
+    from robolearn.identify.report import check_preset, preset_of
 
     logs, name = ([], args.demo) if args.demo else _recordings(args)
     robot = get_robot(name)
+    if args.out:
+        args.preset = args.preset or preset_of(name)
+        check_preset(args.preset, name)
     with tqdm(desc="identify", unit="it", dynamic_ncols=True, leave=False, disable=None) as bar:
 
         def progress(iteration: int, residual: float) -> None:

@@ -21,9 +21,10 @@ LEG_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (1.0, 1.0), (1.0, 0.3))
 torso tips over below 0.9 of it."""
 ARM_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (0.1, 0.02), (0.1, 0.02))
 """For arms, whose controllers carry their weight."""
-FADE_S = 0.5  # at both ends of a part, so that gains change at rest
+FADE_S, FADE_SHARE = 0.5, 1 / 6  # s, and at most this share of a part: the gains go over at rest, the wave fades in, the wave fades out
 ROOM, SPEED, TORQUE = 0.5, 0.4, 0.3  # largest shares of the joint's room, speed limit and effort limit
 CROUCH, FORWARD = 0.05, 0.1  # rad; a little lower than the default pose, and the trunk further forward: a load would sit down on the shins
+LOWERING_S, FOLD_MARGIN = 2.0, 0.1  # s, at the end of squats; rad that the folded legs keep from the ends of their ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def sines(
     lowest_hz: float = 0.3,
     highest_hz: float = 8.0,
 ) -> Commands:
-    """Sums of six sines a joint around the default pose, with frequencies of their own; each part fades in and out.
+    """Sums of six sines a joint around the default pose. Each part: the gains go over at rest, then the wave fades in and out.
 
     Args:
         spec: the robot, whose base must be held.
@@ -76,16 +77,16 @@ def sines(
         (j, names.index(other)) for j, name in enumerate(names) if (other := name.replace("right_", "left_")) != name and other in names
     ]
     edges = np.linspace(0, count, len(gains) + 1).round().astype(int)
-    fade_s = min(FADE_S, seconds / len(gains) / 4)
+    fade_rows = max(1, int(rate_hz * min(FADE_S, FADE_SHARE * seconds / len(gains))))
     for k, factors in enumerate(gains):
         part = slice(edges[k], edges[k + 1])
-        since_s = time[part] - time[part.start]
-        fade = _smooth(np.minimum(since_s, since_s[-1] - since_s) / fade_s)
-        wave = _wave(spec, factors, since_s, rng, (lowest_hz, highest_hz), room)
+        rows = np.arange(part.stop - part.start)
+        fade = _smooth(np.minimum(rows - fade_rows, rows[-1] - rows) / fade_rows)
+        wave = _wave(spec, factors, rows / rate_hz, rng, (lowest_hz, highest_hz), room)
         for right, left in pairs:
             wave[:, right] = -wave[:, left]
         target[part] += wave * fade[:, None]
-        came = _smooth(since_s / fade_s)[:, None]
+        came = _smooth(rows / fade_rows)[:, None]
         before = gains[max(0, k - 1)]
         kp[part] = np.array(spec.kp) * before[0] ** (1 - came) * factors[0] ** came
         kd[part] = np.array(spec.kd) * before[1] ** (1 - came) * factors[1] ** came
@@ -136,12 +137,19 @@ def _wave(
     return (((amplitude[..., None] * turning).sum(axis=1).imag) * np.min(shares, axis=0)[:, None]).T
 
 
+def squatting_s(seconds: float) -> float:
+    """How long `squats` of so many seconds go on before the robot is lowered [s]."""
+    return seconds - min(LOWERING_S, seconds / 4)
+
+
 def squats(spec: RobotSpec, seconds: float = 8.0, rate_hz: float = 100.0, seed: int = 0, depth: float = 0.1) -> Commands:
     """Squats of a quadruped whose joints are `<leg>_hip|thigh|calf_joint`, links of equal length: the feet stay where they are.
 
+    In the end the legs fold, so that a robot whose motors then let go does not drop.
+
     Args:
         spec: the robot, which stands on flat ground.
-        seconds: duration [s].
+        seconds: duration of the whole [s]; the last 2 s, at most a quarter, are the lowering.
         rate_hz: commands a second.
         seed: of the phases.
         depth: largest change of the thigh's angle [rad].
@@ -153,6 +161,11 @@ def squats(spec: RobotSpec, seconds: float = 8.0, rate_hz: float = 100.0, seed: 
     bend *= np.clip(time / 1.0 - 0.5, 0.0, 1.0)
     weights = np.array([1.0 if "thigh" in name else -2.0 if "calf" in name else 0.0 for name in spec.joint_names])
     stance = np.array(spec.default_pose) + CROUCH * weights + FORWARD * np.maximum(weights, 0.0)
+    to_end = np.where(weights > 0, np.array(spec.position_upper) - stance, stance - np.array(spec.position_lower)) - FOLD_MARGIN
+    folded = np.min(to_end[weights != 0] / np.abs(weights[weights != 0]))
+    before_s = squatting_s(seconds)
+    down = _smooth((time - before_s) / (time[-1] - before_s))
+    bend += down * (folded - bend)
     one = np.ones((len(time), spec.num_joints))
     return Commands(
         time_s=time,

@@ -15,13 +15,15 @@ from robolearn.identify.parameters import Grouping, Kind, Nominal, Parameter, ma
 from robolearn.identify.recording import FloatArray, Recording, RecordingError
 from robolearn.identify.result import Estimate, Fit
 from robolearn.identify.simulation import Simulation
-from robolearn.identify.standing import StandingBalance, base_mass
+from robolearn.identify.standing import StandingBalance, weigh
 from robolearn.identify.start import starting_values
 from robolearn.identify.uncertainty import long_run
 from robolearn.statistics import Z95
 
 OF_JOINTS: tuple[Kind, ...] = ("kp", "kd", "damping", "friction", "armature", "delay")
 """What is found by default where a base was held; motor strength cannot be told from the gains unless torques are fed forward."""
+UNBALANCED = 0.03  # of the weight: a simulated Go1 that squats leaves 1 %, one that hangs 10 %
+GRAVITY = 9.81  # m/s2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,25 +72,34 @@ def identify(
         check_robot(recording, robot)
     held = [recording for recording in recordings if recording.mount == "held"]
     standing = [recording for recording in recordings if recording.mount == "standing"]
-    kinds = with_tilt(_kinds(cfg, robot, held, bool(standing), recordings[0].source), robot)
+    kinds = with_tilt(_kinds(cfg, robot, held, standing), robot)
     nominal = nominal_of(robot)
     parameters = make_parameters(nominal, kinds, cfg.by)
-    of_held = tuple(p for p in parameters if p.kind != "mass" or not robot.floating_base)
+    # a load is weighed with the joints' torques, so whatever makes them is found too where it can be
+    fitted = kinds if not (held and standing) else with_tilt((*OF_JOINTS, *(k for k in kinds if k not in OF_JOINTS)), robot)
+    of_held = tuple(p for p in make_parameters(nominal, fitted, cfg.by) if p.kind != "mass" or not robot.floating_base) if held else ()
     estimates: list[Estimate] = []
+    notes: list[str] = []
     solution = None
     if of_held:
         simulations = [Simulation(recording, robot, cfg.window_s, cfg.use_effort, cfg.threads) for recording in held]
         start = starting_values(held, robot, of_held, nominal)
         solution = LeastSquares(simulations, of_held, start, nominal, progress).solve()
         read = np.where([p.kind == "tilt" for p in of_held], max(map(_attitude_error, held)), 0.0)
+        read = np.where([p.kind == "delay" for p in of_held], max(recording.stamp_step_s for recording in held) / 2 / Z95, read)
         deviations = np.sqrt(np.diag(solution.covariance) + read**2)
         estimates = [
-            Estimate(parameter=p, value=float(v), half_width=float(Z95 * d))
+            Estimate(parameter=p, value=float(v), half_width=float(Z95 * d), flaw=_bound_reached(p, float(v)))
             for p, v, d in zip(of_held, solution.values, deviations, strict=True)
         ]
         estimates = [_with_partner(i, estimates, solution.correlation) for i in range(len(estimates))]
-    if len(of_held) < len(parameters):
+        estimates = [estimate for estimate in estimates if estimate.parameter.kind in kinds]
+        if not solution.converged:
+            notes.append(f"the search was ended after {solution.iterations} steps; its last one still gained")
+    if robot.floating_base and "mass" in kinds:
         estimates.append(_weighed(standing, robot, nominal, parameters[-1], of_held, solution))
+        if solution is None:
+            notes.append(_unknown_gains(standing, robot, nominal))
     return Fit(
         robot=robot.name,
         estimates=tuple(estimates),
@@ -96,6 +107,7 @@ def identify(
         seconds=float(sum(recording.time_s[-1] - recording.time_s[0] for recording in recordings)),
         iterations=0 if solution is None else solution.iterations,
         rate_hz=1 / max(recording.period_s for recording in recordings),
+        notes=tuple(notes),
     )
 
 
@@ -105,15 +117,17 @@ def with_tilt(kinds: tuple[Kind, ...], robot: Robot) -> tuple[Kind, ...]:
     return (*kinds, "tilt") if tilts and "tilt" not in kinds else kinds
 
 
-def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: bool, where: str) -> tuple[Kind, ...]:
+def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: Sequence[Recording]) -> tuple[Kind, ...]:
     """What to find; raises where the recordings cannot tell it."""
-    weighs = standing or not robot.floating_base
+    where, weighs = [*held, *standing][0].source, bool(standing) or not robot.floating_base
     if cfg.kinds is None:
         return (OF_JOINTS if held else ()) + (("mass",) if weighs else ())
     if "tilt" in cfg.kinds and not robot.floating_base:
         raise RecordingError(f"{where}: {robot.name} stands on a base that does not tilt")
     if "mass" in cfg.kinds and not weighs:
         raise RecordingError(f"{where}: a held base's mass moves no joint; record {robot.name} standing (squats) to find it")
+    if standing and "mass" not in cfg.kinds:
+        raise RecordingError(f"{standing[0].source}: a robot that stands tells the mass alone, which is not among what is asked for")
     if not held and set(cfg.kinds) - {"mass"}:
         raise RecordingError(f"{where}: a robot that stands tells the mass alone; add a recording with the base held for the joints")
     if {"kp", "kd", "motor_strength"} <= set(cfg.kinds) and not any(recording.command_effort.any() for recording in held):
@@ -146,13 +160,42 @@ def _weighed(
     values = np.zeros(0) if solution is None else solution.values
     known = physical(of_held, values, nominal)
     balances = [StandingBalance(recording, robot, nominal, known.tilt) for recording in standing]
-    found, deviation = base_mass(balances, known)
-    variance = deviation**2
+    found = weigh(balances, known)
+    variance = found.deviation**2
     if solution is not None:
         steps = 0.1 * np.sqrt(np.diag(solution.covariance))
-        slope = np.array([base_mass(balances, physical(of_held, moved, nominal))[0] - found for moved in values + np.diag(steps)]) / steps
+        moved = [weigh(balances, physical(of_held, shifted, nominal)).payload for shifted in values + np.diag(steps)]
+        slope = (np.array(moved) - found.payload) / steps
         variance += float(slope @ solution.covariance @ slope)
-    return Estimate(parameter=mass, value=found, half_width=float(Z95 * np.sqrt(variance)))
+    weight = GRAVITY * balances[0].robot_mass
+    flaw = _bound_reached(mass, float(np.clip(found.payload, mass.low, mass.high)))
+    if found.imbalance > UNBALANCED * weight:
+        flaw = (
+            f"{found.imbalance:.0f} N of the robot's {weight:.0f} N do not balance in a typical reading (at most {100 * UNBALANCED:.0f} %):"
+            " it hangs, walks or leans on something, or its joints are not as told"
+        )
+    return Estimate(parameter=mass, value=found.payload, half_width=float(Z95 * np.sqrt(variance)), flaw=flaw)
+
+
+def _unknown_gains(standing: Sequence[Recording], robot: Robot, nominal: Nominal) -> str:
+    """What gains and friction that are not as told would do to a load that no held log goes with."""
+    balances = [StandingBalance(recording, robot, nominal) for recording in standing]
+    told = physical((), np.zeros(0), nominal)
+    found = weigh(balances, told).payload
+    softer = weigh(balances, dataclasses.replace(told, kp=0.9 * told.kp)).payload - found
+    dry = weigh(balances, dataclasses.replace(told, friction=told.friction + 0.01 * nominal.effort_limit)).payload - found
+    return (
+        f"the mass supposes gains and friction as told: 10 % less of kp would make it {softer:+.2g} kg, dry friction of 1 % of the effort"
+        f" limits {dry:+.2g} kg. Give a log with the base held as well, and both are found"
+    )
+
+
+def _bound_reached(parameter: Parameter, value: float) -> str:
+    """What is wrong with a value at the end of the range that is searched; empty inside it, or at an end that stands for zero."""
+    near = 1e-6 * (parameter.high - parameter.low)
+    if value < parameter.high - near and (parameter.vanishes or value > parameter.low + near):
+        return ""
+    return f"at the end of what is searched, {parameter.low:g} to {parameter.high:g} {parameter.unit}"
 
 
 def _with_partner(index: int, estimates: list[Estimate], correlation: FloatArray) -> Estimate:

@@ -41,6 +41,7 @@ class Solution:
         correlation: of the values by the white part of it, (P, P).
         channels: how well each is explained.
         iterations: steps taken.
+        converged: whether the search ended because steps had become small, and not because it had lasted too long.
     """
 
     values: FloatArray
@@ -48,6 +49,7 @@ class Solution:
     correlation: FloatArray
     channels: tuple[Channel, ...]
     iterations: int
+    converged: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ class LeastSquares:
         self._readings_noise = [np.maximum(noise(s), _floor(s)) for s in simulations]
         self._noise = list(self._readings_noise)
         self._starts = [simulation.starts for simulation in simulations]
-        self._iterations = 0
+        self._iterations, self._converged = 0, False
 
     def solve(self) -> Solution:
         """Find the values."""
@@ -110,6 +112,7 @@ class LeastSquares:
                 for name, b, a, n in zip(s.channels, befores, afters, noises, strict=True)
             ),
             iterations=self._iterations,
+            converged=self._converged,
         )
 
     def _minimize(self, values: FloatArray, tolerance: float, gain: float) -> FloatArray:
@@ -121,17 +124,19 @@ class LeastSquares:
         """
         residuals, damping = self._residuals(values, self._starts), 1e-4
         squares = self._squares(values, residuals)
+        self._converged = True
         for _ in range(MOST_ITERATIONS):
             taken = self._descend(values, residuals, squares, damping)
             if taken is None:
-                break
+                return values
             values, self._starts, residuals = taken.values, taken.starts, taken.residuals
             gained, squares, damping = squares - taken.squares, taken.squares, taken.damping / 8
             self._iterations += 1
             if self._progress is not None:
                 self._progress(self._iterations, math.sqrt(squares / sum(residual.size for residual in residuals)))
             if taken.size < tolerance or taken.largest < SMALLEST_STEP or gained < gain * squares:
-                break
+                return values
+        self._converged = False
         return values
 
     def _descend(self, values: FloatArray, residuals: Sequence[FloatArray], squares: float, damping: float) -> _Step | None:
@@ -140,7 +145,7 @@ class LeastSquares:
         equations = self._linearize(self._simulations, values, unit, residuals)
         for _ in range(8):
             normal, gradient = self._reduced(values, unit, equations, damping)
-            step = self._step(values, unit, normal, gradient, damping)
+            step = _bounded_step(normal, gradient, damping, *self._room(values))
             candidate, starts = self._moved(values, step), self._moved_starts(equations, step, damping)
             trials = self._residuals(candidate, starts)
             reached = self._squares(candidate, trials)
@@ -191,21 +196,12 @@ class LeastSquares:
         moved = np.where(self._logarithmic, values * np.exp(np.clip(step, -0.7, 0.7)), values + step * self._spread)
         return np.clip(moved, self._low, self._high)
 
-    def _step(self, values: FloatArray, unit: FloatArray, normal: FloatArray, gradient: FloatArray, damping: float) -> FloatArray:
-        """The damped step in units of each parameter; what would leave the bounds stops there, and the others go on without it."""
+    def _room(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """How far a step may go down and up, (P,) each, in its own units."""
         positive = np.where(self._logarithmic, values, 1.0)
         low = np.where(self._logarithmic, np.log(np.maximum(self._low, 1e-12) / positive), (self._low - values) / self._spread)
         high = np.where(self._logarithmic, np.log(self._high / positive), (self._high - values) / self._spread)
-        step, free = np.zeros_like(unit), np.ones(len(unit), bool)
-        damped = normal + damping * np.diag(np.diag(normal))
-        for _ in range(len(unit)):
-            step[free] = -np.linalg.solve(damped[np.ix_(free, free)], gradient[free] + damped[np.ix_(free, ~free)] @ step[~free])
-            beyond = free & ((step < low - 1e-12) | (step > high + 1e-12))
-            if not beyond.any():
-                break
-            step[beyond] = np.clip(step[beyond], low[beyond], high[beyond])
-            free &= ~beyond
-        return step
+        return low, high
 
     def _differences(self, values: FloatArray, starts: Sequence[FloatArray]) -> list[FloatArray]:
         """Simulated less measured (M, C) of each recording."""
@@ -235,13 +231,13 @@ class LeastSquares:
         equations = self._linearize(coarse, values, self._spread, fine, keep_rows=True)
         normal, gradient = self._reduced(values, self._spread, equations, 0.0)
         white = np.linalg.inv(normal)
-        step = -white @ gradient
+        room = (self._low - values) / self._spread, (self._high - values) / self._spread
+        step = _bounded_step(normal, gradient, 0.0, *room)
         change = [np.einsum("mcp,mc->p", e.rows, r - p) for e, r, p in zip(equations, fine, plain, strict=True)]
-        usual = step + white @ np.sum(change, axis=0)
         moved = np.clip(values + step * self._spread, self._low, self._high)
         self._starts = self._moved_starts(equations, step, 0.0)
-        # a first-order error, such as friction's, that falls by `step - usual` from 2 ms to a quarter of that has a third of it left
-        left = np.abs(step - usual) / 3
+        # a first-order error, such as friction's, that falls by so much from 2 ms to a quarter of that has a third of it left
+        left = np.abs(white @ np.sum(change, axis=0)) / 3
         meat = np.zeros_like(white)
         for simulation, part, residual in zip(self._simulations, equations, self._residuals(moved, self._starts), strict=True):
             scores = np.einsum("mcp,mc->mp", part.rows, residual)
@@ -251,6 +247,20 @@ class LeastSquares:
         correlation = white / np.outer(scale, scale)
         deviation = np.sqrt(np.maximum(np.diag(white), np.diag(sandwich)) + left**2) * self._spread
         return moved, correlation * np.outer(deviation, deviation), correlation
+
+
+def _bounded_step(normal: FloatArray, gradient: FloatArray, damping: float, low: FloatArray, high: FloatArray) -> FloatArray:
+    """The damped step (P,); what would leave its room stops there, and the others go on without it."""
+    step, free = np.zeros_like(gradient), np.ones(len(gradient), bool)
+    damped = normal + damping * np.diag(np.diag(normal))
+    for _ in range(len(gradient)):
+        step[free] = -np.linalg.solve(damped[np.ix_(free, free)], gradient[free] + damped[np.ix_(free, ~free)] @ step[~free])
+        beyond = free & ((step < low - 1e-12) | (step > high + 1e-12))
+        if not beyond.any():
+            break
+        step[beyond] = np.clip(step[beyond], low[beyond], high[beyond])
+        free &= ~beyond
+    return step
 
 
 def noise(simulation: Simulation) -> FloatArray:

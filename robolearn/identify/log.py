@@ -13,6 +13,7 @@ from bridge.physics_robot import physics_dt
 from bridge.safety import Mode
 from bridge.ticks import HAS_IMU, HAS_READING, MODES, Rows
 from bridge.transports.ros2_options import OWN_GAINS
+from robolearn.identify.excitation import squatting_s
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
 
@@ -42,21 +43,22 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         )
     rows = log.samples if len(log.samples) else log.ticks
     rows = _of_motion(log, rows[(rows["flags"] & HAS_READING) > 0])
+    has_imu = (rows["flags"] & HAS_IMU) > 0
+    rows = rows[has_imu] if has_imu.any() else rows
     if len(rows) < 2 or len(log.ticks) < 2:
         raise RecordingError(f"{path} holds {len(rows)} readings and {len(log.ticks)} control steps; at least 2 of each are needed")
     stamps = rows["stamp_0"]
     time_s = (stamps + np.min(rows["received_ns"] - stamps)) * 1e-9
     rows, time_s = _increasing(rows, time_s)
     ticks, sent_s = _increasing(log.ticks, (log.ticks["now_ns"] + log.ticks["busy_ns"]) * 1e-9)
-    moved = bool((rows["flags"] & HAS_IMU).all())
     origin = min(time_s[0], sent_s[0])
     recording = Recording(
         time_s=time_s - origin,
         position=rows["measured_position"],
         velocity=rows["measured_velocity"],
         effort=rows["measured_effort"],
-        imu_quat_wxyz=rows["imu_quat_wxyz"] if moved else None,
-        imu_angular_velocity_b=rows["imu_angular_velocity_b"] if moved else None,
+        imu_quat_wxyz=rows["imu_quat_wxyz"] if has_imu.any() else None,
+        imu_angular_velocity_b=rows["imu_angular_velocity_b"] if has_imu.any() else None,
         command_time_s=sent_s - origin,
         target=ticks["sent_position"],
         command_velocity=ticks["sent_velocity"],
@@ -65,6 +67,8 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         kd=ticks["sent_kd"],
         mount=mount or ("standing" if log.metadata.get("motion") == "squats" else "held"),
         simulated_timestep_s=_timestep_s(log),
+        joint_names=log.policy.spec.robot.joint_names,
+        stamp_step_s=_rounding_s(rows["stamp_0"]),
         source=str(path),
     )
     return recording, log.metadata["robot"]
@@ -75,7 +79,10 @@ def _of_motion(log: Log, rows: Rows) -> Rows:
     playing = log.ticks["now_ns"][log.ticks["mode"] == MODES.index(Mode.POLICY)]
     if not log.metadata.get("motion") or not len(playing):
         return rows
-    return rows[(rows["received_ns"] >= playing[0] + APPROACH_S * 1e9) & (rows["received_ns"] <= playing[-1])]
+    begin, end = playing[0] + APPROACH_S * 1e9, playing[-1]
+    if log.metadata["motion"] == "squats":
+        end = begin + squatting_s((end - begin) * 1e-9) * 1e9  # the robot is lowered after it
+    return rows[(rows["received_ns"] >= begin) & (rows["received_ns"] <= end)]
 
 
 def _increasing(rows: Rows, time_s: FloatArray) -> tuple[Rows, FloatArray]:
@@ -83,6 +90,13 @@ def _increasing(rows: Rows, time_s: FloatArray) -> tuple[Rows, FloatArray]:
     newest = np.concatenate([[-np.inf], np.maximum.accumulate(time_s)[:-1]])
     keep = time_s > newest
     return rows[keep], time_s[keep]
+
+
+def _rounding_s(stamps_ns: FloatArray) -> float:
+    """What stamps (T,) [ns] are rounded to [s]; 0 where they come in equal steps, or with lost ones in multiples of them."""
+    steps = np.diff(stamps_ns.astype(np.int64))
+    common = int(np.gcd.reduce(steps))
+    return 0.0 if common == steps.min() else common * 1e-9
 
 
 def _timestep_s(log: Log) -> float | None:

@@ -31,6 +31,11 @@ def check_robot(recording: Recording, robot: Robot) -> None:
     where = recording.source
     if recording.num_joints != len(robot.joints):
         raise RecordingError(f"{where}: the recording has {recording.num_joints} joints, {robot.name} has {len(robot.joints)}")
+    for theirs, ours in zip(recording.joint_names or (), robot.joints, strict=False):
+        if theirs != ours:
+            raise RecordingError(f"{where}: the recording has the joint {theirs} where {robot.name} has {ours}")
+    if recording.mount == "held" and robot.floating_base and recording.imu_quat_wxyz is None:
+        raise RecordingError(f"{where}: no IMU was read, so how {robot.name} hangs is not known")
     if recording.mount == "standing" and (len(robot.feet) < 3 or recording.imu_quat_wxyz is None):
         raise RecordingError(f"{where}: a standing recording needs a robot with at least three feet and an IMU; hold the base instead")
     if recording.mount == "held" and robot.floating_base and recording.imu_angular_velocity_b is not None:

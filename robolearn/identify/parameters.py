@@ -102,6 +102,11 @@ class Parameter:
     def is_factor(self) -> bool:
         return self.unit == "x"
 
+    @property
+    def vanishes(self) -> bool:
+        """Whether its lower bound stands for zero: a joint without friction has none."""
+        return self.kind == "delay" or (self.low > 0 and not self.is_factor)
+
 
 def parse_kinds(text: str) -> tuple[Kind, ...]:
     """The kinds in a list separated by commas.

@@ -39,6 +39,8 @@ class Recording:
         mount: `held` where the base does not move (an arm, a robot on a gantry), `standing` on its feet on flat ground.
         simulated_timestep_s: physics step of the simulator that played the robot [s], None for a real one. The fit then integrates as
             that simulator did, so that its error does not end up in the damping.
+        joint_names: names of the joints, in the order of the columns; None where they are not known.
+        stamp_step_s: what the robot's stamps are rounded to [s], 0 for stamps that are exact.
         source: where it came from, for messages.
     """
 
@@ -56,18 +58,20 @@ class Recording:
     kd: FloatArray
     mount: Mount = "held"
     simulated_timestep_s: float | None = None
+    joint_names: tuple[str, ...] | None = None
+    stamp_step_s: float = 0.0
     source: str = "recording"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and field.name not in ("mount", "simulated_timestep_s", "source"):
+            if value is not None and field.name not in ("mount", "simulated_timestep_s", "joint_names", "stamp_step_s", "source"):
                 object.__setattr__(self, field.name, np.asarray(value, np.float64))
         if self.mount not in ("held", "standing"):
             raise RecordingError(f"{self.source}: mount is {self.mount!r}; valid: held, standing")
         step = self.simulated_timestep_s
-        if step is not None and not 0 < step <= 0.02:
-            raise RecordingError(f"{self.source}: simulated_timestep_s must lie between 0 and 0.02 s, not {step:g}")
+        if step is not None and not 5e-5 <= step <= 0.02:
+            raise RecordingError(f"{self.source}: a simulator's step (--simulated) must lie between 0.00005 and 0.02 s, not {step:g}")
         self._check_shapes()
         self._check_values()
 

@@ -33,15 +33,15 @@ MARGIN = 0.05  # of the value, on each side: for what the robot does on another 
 
 def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
     """One line a parameter; with the true values where they are known."""
-    head = f"{'parameter':24}{'nominal':>10}{'hidden':>10}{'found':>10}  {'95 % interval':22}"
-    lines = [head if hidden is not None else head.replace(f"{'hidden':>10}", "")]
+    columns = ("nominal", "found") if hidden is None else ("nominal", "hidden", "found")
+    lines = [f"{'parameter':24}{''.join(f'{column:>10}' for column in columns)}  {'95 % interval':22}".rstrip()]
     for i, estimate in enumerate(fit.estimates):
         p = estimate.parameter
         line = f"{p.name:24}{p.nominal:10.4g}"
         if hidden is not None:
-            line += f"{hidden[i]:10.4g}"
+            line += f" {hidden[i]:9.4g}"
         interval = f"[{estimate.low:.4g}, {estimate.high:.4g}]"
-        line += f"{estimate.value:10.4g}  {interval:22} {p.unit}" if estimate.identifiable else f"{'-':>10}  not identifiable"
+        line += f" {estimate.value:9.4g}  {interval:22} {p.unit}" if estimate.identifiable else f"{'-':>10}  not identifiable"
         if hidden is not None and estimate.identifiable:
             relative = hidden[i] and p.kind != "tilt"
             line += f"  {100 * (estimate.value / hidden[i] - 1):+.2f} %" if relative else f"  {estimate.value - hidden[i]:+.2g} {p.unit}"
@@ -54,7 +54,8 @@ def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
 
 def remarks(fit: Fit) -> list[str]:
     """What a person should know: residuals, what is not identifiable and why, and whether the model explains the data."""
-    said = []
+    said = [f"warning: {e.parameter.name} = {e.value:.4g} {e.parameter.unit}: {e.flaw}" for e in fit.estimates if e.flaw]
+    said += fit.notes
     if fit.channels:
         before = math.sqrt(sum((c.before / c.noise) ** 2 for c in fit.channels) / len(fit.channels))
         said.append(f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with those found ({fit.seconds:.0f} s)")
@@ -63,8 +64,9 @@ def remarks(fit: Fit) -> list[str]:
             f"sensors were logged at {fit.rate_hz:.0f} Hz: intervals are about {math.sqrt(500 / fit.rate_hz):.1f} times as wide as at"
             " 500 Hz, and what the model lacks shows less in the residual; robolearn deploy --log-sensors all logs every reading"
         )
-    for kind in dict.fromkeys(e.parameter.kind for e in fit.estimates if not e.precise):
-        mine = [e for e in fit.estimates if e.parameter.kind == kind and not e.precise]
+    vague = [e for e in fit.estimates if not e.precise and not e.flaw]
+    for kind in dict.fromkeys(e.parameter.kind for e in vague):
+        mine = [e for e in vague if e.parameter.kind == kind]
         weak = ", ".join(f"{e.parameter.name} ({_width(e)})" for e in mine if e.identifiable)
         unknown = ", ".join(e.parameter.name for e in mine if not e.identifiable)
         names = [f"weakly identifiable from this log: {weak}"] * bool(weak) + [f"not identifiable from this log: {unknown}"] * bool(unknown)
@@ -94,6 +96,8 @@ def to_dict(fit: Fit) -> dict[str, Any]:
         "seconds": fit.seconds,
         "iterations": fit.iterations,
         "residual_to_noise": fit.unexplained if fit.channels else None,
+        "believable": fit.believable,
+        "notes": list(fit.notes),
         "parameters": [
             {
                 "name": e.parameter.name,
@@ -105,6 +109,7 @@ def to_dict(fit: Fit) -> dict[str, Any]:
                 "identifiable": e.identifiable,
                 "precise": e.precise,
                 "acts_like": e.partner or None,
+                "flaw": e.flaw or None,
             }
             for e in fit.estimates
         ],
@@ -158,6 +163,18 @@ def preset_of(robot: str) -> str:
     raise UserError(f"no preset trains {robot}; name one with --preset")
 
 
+def check_preset(preset: str, robot: str) -> None:
+    """Refuse a preset that trains another robot, or none.
+
+    Raises:
+        ConfigError: no such preset.
+        UserError: another robot's.
+    """
+    task = schema.load(preset).task
+    if TASKS[task].robot != robot:
+        raise UserError(f"the preset {preset} trains {TASKS[task].robot}, the log is of {robot}")
+
+
 def preset_text(fit: Fit, preset: str) -> str:
     """A preset that extends another one with the proposed ranges, checked by reading it back.
 
@@ -165,12 +182,17 @@ def preset_text(fit: Fit, preset: str) -> str:
         ConfigError: no such preset, or one that cannot take the ranges.
         UserError: nothing is identifiable, so there is nothing to propose.
     """
-    entries = proposal(fit, schema.load(preset).env.control_dt)
+    control_dt = schema.load(preset).env.control_dt
+    entries = proposal(fit, control_dt)
     if not entries:
         raise UserError("nothing was identifiable from this log, so there is no table to write")
     lines = [f"# Ranges identified from a log of {fit.robot}: the 95 % intervals and {100 * MARGIN:.0f} % on each side."]
     lines += [f"# {line}" for line in table(fit).splitlines()]
     lines += [f"# {line}" for line in remarks(fit)]
+    late = [e for e in fit.estimates if e.parameter.kind == "delay" and e.identifiable and e.high > control_dt]
+    lines += [
+        f"# The delay is longer than the task's control step of {control_dt:g} s, the most that training delays an action." for _ in late
+    ]
     text = "\n".join(lines) + "\n" + write({"extends": preset, "env": {"randomization": entries}})
     task = config.peek(preset, "task")
     plain = write({"task": task, "env": {"randomization": entries}})

@@ -23,15 +23,20 @@ class Estimate:
         value: the estimate [the parameter's unit].
         half_width: half of the 95 % interval.
         partner: the parameter it cannot be told from, if there is one; else empty.
+        flaw: why the value is not to be believed however narrow its interval is; empty if nothing speaks against it.
     """
 
     parameter: Parameter
     value: float
     half_width: float
     partner: str = ""
+    flaw: str = ""
 
     @property
     def low(self) -> float:
+        """Lower end of the interval; zero where the search ended at the bound that stands for it."""
+        if self.parameter.vanishes and self.value <= 2 * self.parameter.low:
+            return 0.0
         return self.value - self.half_width
 
     @property
@@ -45,13 +50,13 @@ class Estimate:
 
     @property
     def identifiable(self) -> bool:
-        """Whether the log tells anything: the interval is at most +- 50 % of the value, or of a size that matters."""
-        return self.half_width <= WIDEST * max(abs(self.value), self.parameter.reference)
+        """Whether the log tells anything: the interval is at most +- 50 % of the value, or of a size that matters, and nothing is wrong."""
+        return not self.flaw and self.half_width <= WIDEST * max(abs(self.value), self.parameter.reference)
 
     @property
     def precise(self) -> bool:
         """Whether the interval is at most +- 5 % of the value, or negligible; what is identifiable but not precise is weakly so."""
-        return self.half_width <= max(PRECISE * abs(self.value), NEGLIGIBLE * self.parameter.reference)
+        return not self.flaw and self.half_width <= max(PRECISE * abs(self.value), NEGLIGIBLE * self.parameter.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,7 @@ class Fit:
         seconds: duration of what was compared [s].
         iterations: Gauss-Newton steps.
         rate_hz: sensor readings a second, of the slowest recording.
+        notes: what else a person should know, a sentence each.
     """
 
     robot: str
@@ -89,10 +95,17 @@ class Fit:
     seconds: float
     iterations: int
     rate_hz: float = 500.0
+    notes: tuple[str, ...] = ()
 
     def of(self, name: str) -> Estimate:
         """The estimate of a parameter by name."""
         return next(estimate for estimate in self.estimates if estimate.parameter.name == name)
+
+    @property
+    def believable(self) -> bool:
+        """Whether something was identifiable, the model explains the recordings, and nothing speaks against a value."""
+        told = any(estimate.identifiable for estimate in self.estimates) and not any(estimate.flaw for estimate in self.estimates)
+        return told and not self.unexplained > UNEXPLAINED
 
     @property
     def unexplained(self) -> float:

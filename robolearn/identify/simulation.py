@@ -140,9 +140,9 @@ class Simulation:
             except SimulationError as error:
                 qpos[error.ids] = np.nan
             if torque is not None and force is not None:
-                torque[step] = force[:, actuators]  # acts from this step's beginning on
+                torque[step + 1] = force[:, actuators]  # what a sensor says after the step
         if torque is not None:
-            torque[-1] = torque[-2]
+            torque[0] = torque[1]
         return self._at_samples(trajectory, torque, len(sets), windows)
 
     def _torque_law(self, sets: Sequence[Physical], windows: slice) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -136,8 +137,23 @@ class StandingBalance:
         return self._per_mass[self._usable], right[self._usable], unknown[self._usable]
 
 
-def base_mass(balances: Sequence[StandingBalance], values: Physical) -> tuple[float, float]:
-    """The payload on the base [kg] by robust least squares (Huber 1964), and its standard deviation for known joints."""
+@dataclass(frozen=True, kw_only=True)
+class Weighing:
+    """The payload that balances a standing robot.
+
+    Attributes:
+        payload: on the base [kg].
+        deviation: its standard deviation for known joints [kg].
+        imbalance: of the worst recording, what is left of the balance in a typical reading [N].
+    """
+
+    payload: float
+    deviation: float
+    imbalance: float
+
+
+def weigh(balances: Sequence[StandingBalance], values: Physical) -> Weighing:
+    """Find the payload by robust least squares (Huber 1964)."""
     parts = [balance.equations(values) for balance in balances]
     weights = [np.ones_like(factor) for factor, _, _ in parts]
     mass, square = 0.0, 1.0
@@ -154,4 +170,8 @@ def base_mass(balances: Sequence[StandingBalance], values: Physical) -> tuple[fl
         unknown += float((weight * np.abs(factor)) @ slow)
     # slow joints' friction pushes either way: evenly distributed between its bounds
     weighed = WEIGHT_ERROR * (balances[0].robot_mass + mass)
-    return mass, math.sqrt(variance / square**2 + (unknown / square) ** 2 / 3 + weighed**2)
+    return Weighing(
+        payload=mass,
+        deviation=math.sqrt(variance / square**2 + (unknown / square) ** 2 / 3 + weighed**2),
+        imbalance=max(1.4826 * float(np.median(np.abs(right - factor * mass))) for factor, right, _ in parts),
+    )
