@@ -142,7 +142,6 @@ def pace(node: SimulatedRobotNode, period_ns: int, duration_s: float | None) -> 
     while not stop and (duration_s is None or deadline_ns - begin_ns < duration_s * 1e9):
         deadline_ns += period_ns
         node.spin_until(deadline_ns)
-        node.robot.step()
         for _ in range(min(MAX_CATCH_UP_STEPS, (time.monotonic_ns() - deadline_ns) // period_ns)):
             node.robot.step()
             deadline_ns += period_ns
@@ -151,7 +150,8 @@ def pace(node: SimulatedRobotNode, period_ns: int, duration_s: float | None) -> 
             deadline_ns += lost_ns
             if not node.simulated_time:
                 node.robot.clock_ns += lost_ns  # the robot's clock goes on all the same, as a real one's
-        node.publish()
+        node.publish()  # the state of this instant: no command that came since the last one has acted in it
+        node.robot.step()
         if node.robot.watchdog_trips > trips:
             trips = node.robot.watchdog_trips
             print(f"{time.monotonic():.3f} s  no commands for {WATCHDOG_S * 1e3:.0f} ms: the robot damps itself", flush=True)

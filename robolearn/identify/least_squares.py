@@ -23,8 +23,9 @@ from robolearn.identify.result import Channel
 from robolearn.identify.simulation import Simulation
 from robolearn.identify.uncertainty import long_run
 
-CORRELATION_S = 0.05  # how far in time residuals may hang together
+CORRELATION_S = 0.3  # how far in time residuals may hang together: what disturbs a joint it remembers
 SMALLEST_NOISE = {"position": 2e-5, "velocity": 2e-3, "effort": 1e-2}  # finer than encoders count; a simulated robot has none
+FINE = {"position": 5e-4, "velocity": 0.03, "effort": 0.1}  # rad, rad/s, N m: what good sensors read with, and what no model need explain
 MOST_ITERATIONS = 20  # of each of the two passes
 SMALLEST_STEP = 1e-4  # of a value or of its spread: smaller ones are no use, however small a simulated robot's noise makes errors
 TOLERANCES = ((1.0, 5e-4), (0.1, 2e-5))
@@ -107,7 +108,9 @@ class LeastSquares:
             covariance=covariance,
             correlation=correlation,
             channels=tuple(
-                Channel(name=f"{s.recording.source}: {name}", before=float(b), after=float(a), noise=float(n))
+                Channel(
+                    name=f"{s.recording.source}: {name}", before=float(b), after=float(a), noise=max(float(n), FINE[name.split(" ")[0]])
+                )
                 for s, befores, afters, noises in zip(self._simulations, before, self._rms(values), self._readings_noise, strict=True)
                 for name, b, a, n in zip(s.channels, befores, afters, noises, strict=True)
             ),

@@ -66,7 +66,7 @@ class Channel:
     Attributes:
         name: such as `position FR_hip_joint`, with the recording's name before it.
         before, after: root mean square difference with the nominal and with the found values.
-        noise: what the readings themselves show.
+        noise: what the readings themselves show, at least that of good sensors.
     """
 
     name: str
