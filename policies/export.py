@@ -41,16 +41,18 @@ class StepGraph(nn.Module):
     (H, W - 1, K), oldest first.
     """
 
+    distance: torch.Tensor
+
     def __init__(self, net: Transformer) -> None:
         super().__init__()
         net = copy.deepcopy(net)
         width, window = net.cfg.width, net.cfg.window
-        for block in net.blocks:
+        for block in net.layers():
             block.qkv.weight.data[:width] *= (width / block.heads) ** -0.5
             block.qkv.bias.data[:width] *= (width / block.heads) ** -0.5
         self.net = net
         self.register_buffer("distance", torch.arange(window - 1, -1, -1, dtype=torch.float32))  # of each slot, oldest first
-        self.bias = [block.distance_bias.detach().flip(-1)[:, None] for block in net.blocks]  # by slot, (H, 1, W)
+        self.bias = [block.distance_bias.detach().flip(-1)[:, None] for block in net.layers()]  # by slot, (H, 1, W)
 
     def states(self) -> dict[str, torch.Tensor]:
         """The states at the start of an episode, by name."""
@@ -65,7 +67,7 @@ class StepGraph(nn.Module):
         x = net.embed(net.normalizer(observation))  # (1, D)
         reach = torch.where(self.distance <= age, 0.0, -1e9)  # (1, W)
         after: list[torch.Tensor] = []
-        for layer, block in enumerate(net.blocks):
+        for layer, block in enumerate(net.layers()):
             q, k, v = (part.reshape(block.heads, 1, -1) for part in block.qkv(block.norm1(x)).split(net.cfg.width, dim=-1))  # (H, 1, K)
             keys = torch.cat([cache[2 * layer], k], dim=1)  # (H, W, K)
             values = torch.cat([cache[2 * layer + 1], v], dim=1)
@@ -91,8 +93,19 @@ def record_golden(net: Transformer, spec: PolicySpec, sensors: dict[str, np.ndar
     return Golden(sensors, observation.numpy(), torch.stack(actions).numpy())
 
 
+def exportable(net: nn.Module) -> Transformer:
+    """The network itself, if it is of the kind that becomes a policy file.
+
+    Raises:
+        PolicyFileError: it is not.
+    """
+    if not isinstance(net, Transformer):
+        raise PolicyFileError(f"only a transformer becomes a policy file, not a {type(net).__name__}: it is there for comparison")
+    return net
+
+
 def export_student(
-    net: Transformer, spec: PolicySpec, golden_sensors: dict[str, np.ndarray], provenance: dict[str, Any], path: str | Path
+    net: nn.Module, spec: PolicySpec, golden_sensors: dict[str, np.ndarray], provenance: dict[str, Any], path: str | Path
 ) -> PolicyFile:
     """Write a policy file and read it back.
 
@@ -107,11 +120,9 @@ def export_student(
         The file as ONNX Runtime reads it.
 
     Raises:
-        PolicyFileError: ONNX Runtime and torch differ by more than `EXPORT_TOLERANCE` on the golden run.
+        PolicyFileError: the network is no transformer, or ONNX Runtime and torch differ by more than `EXPORT_TOLERANCE` on the golden run.
     """
-    if not isinstance(net, Transformer):
-        raise PolicyFileError(f"only a transformer becomes a policy file, not a {type(net).__name__}: it is there for comparison")
-    net = net.cpu().eval()
+    net = exportable(net).cpu().eval()
     mean, std = net.normalizer.mean.tolist(), net.normalizer.std.tolist()
     history = net.cfg.layers * (net.cfg.window - 1) + 1
     spec = dataclasses.replace(spec, normalizer=NormalizerSpec(mean=tuple(mean), std=tuple(std)), history_steps=history)

@@ -32,7 +32,7 @@ class Normalizer(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("shift", torch.zeros(size), persistent=False)
         self.register_buffer("inverse", torch.ones(size), persistent=False)
-        self._freeze()
+        self.freeze()
 
     @property
     def std(self) -> torch.Tensor:
@@ -54,7 +54,7 @@ class Normalizer(nn.Module):
         self.var += (var - self.var) * (n / total) + delta.square() * (self.count * n / total.square())
         self.mean += delta * (n / total)
         self.count += n
-        self._freeze()
+        self.freeze()
 
     @torch.no_grad()
     def copy_head(self, other: Normalizer) -> None:
@@ -63,15 +63,16 @@ class Normalizer(nn.Module):
         self.mean.copy_(other.mean[:size])
         self.var.copy_(other.var[:size])
         self.count.copy_(other.count)
-        self._freeze()
+        self.freeze()
 
-    def _freeze(self) -> None:
+    def freeze(self) -> None:
+        """Make `forward` use the mean and variance as they are now."""
         self.shift.copy_(self.mean)
         self.inverse.copy_(1.0 / self.std)
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
         super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
-        self._freeze()
+        self.freeze()
 
 
 def mlp(sizes: tuple[int, ...], gain: float = 1.0) -> nn.Sequential:
@@ -204,5 +205,5 @@ class TeacherPolicy(nn.Module):
         mirrored = seen.mean[permutation] * sign
         whole.mean.copy_((seen.mean + mirrored) / 2)
         whole.var.copy_((seen.var + seen.var[permutation]) / 2 + ((seen.mean - mirrored) / 2).square())
-        whole._freeze()
+        whole.freeze()
         return whole

@@ -204,7 +204,7 @@ def build(cls: typing.Any, raw: typing.Any, where: str) -> typing.Any:
     Raises:
         SpecError: names the key that is unknown, missing or of the wrong type.
     """
-    if dataclasses.is_dataclass(cls):
+    if isinstance(cls, type) and dataclasses.is_dataclass(cls):
         if not isinstance(raw, dict):
             raise SpecError(f"{where} must be an object, not {type(raw).__name__}")
         fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -218,7 +218,7 @@ def build(cls: typing.Any, raw: typing.Any, where: str) -> typing.Any:
             raise SpecError(f"{where} lacks {missing}")
         return cls(**{key: build(hints[key], value, f"{where}.{key}") for key, value in raw.items()})
     origin, args = typing.get_origin(cls), typing.get_args(cls)
-    if origin in (typing.Union, types.UnionType):
+    if origin is types.UnionType:
         if raw is None and type(None) in args:
             return None
         return build(next(arg for arg in args if arg is not type(None)), raw, where)

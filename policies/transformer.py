@@ -14,7 +14,7 @@ and a bias by distance (Raffel et al. 2020, 1910.10683).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import torch
 from torch import nn
@@ -123,8 +123,6 @@ class Transformer(nn.Module):
         normalizer: of the observation.
     """
 
-    distance: torch.Tensor
-
     def __init__(self, observation_dim: int, action_dim: int, cfg: TransformerCfg) -> None:
         super().__init__()
         self.cfg = cfg
@@ -133,6 +131,10 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.layers))
         self.norm = nn.LayerNorm(cfg.width)
         self.head = mlp((cfg.width, *cfg.head_hidden, action_dim), gain=0.01)
+
+    def layers(self) -> list[Block]:
+        """The blocks, first to last."""
+        return cast(list[Block], list(self.blocks))  # ModuleList does not tell what it holds
 
     def start(self, worlds: int) -> Memory:
         """Memory before the first token of `worlds` episodes."""
@@ -166,7 +168,7 @@ class Transformer(nn.Module):
         reach = self._reach(age)
         x = self.embed(self.normalizer(observation))
         caches = []
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             x, last = block(x, memory.cache[layer], self._mask(block, reach, t))
             caches.append(last)
         return self.norm(x), Memory(torch.stack(caches), age[:, -1])
@@ -182,7 +184,7 @@ class Transformer(nn.Module):
         distance = self._distances(age.shape[1])
         return (distance >= 0) & (distance < self.cfg.window) & (distance <= age[..., None])
 
-    def _mask(self, block: nn.Module, reach: torch.Tensor, t: int) -> torch.Tensor:
+    def _mask(self, block: Block, reach: torch.Tensor, t: int) -> torch.Tensor:
         bias = block.distance_bias[:, self._distances(t).clamp(0, self.cfg.window - 1)]  # (H, T, W - 1 + T)
         return torch.where(reach[:, None], bias, float("-inf"))  # (N, H, T, W - 1 + T)
 
@@ -220,12 +222,12 @@ class Stream:
         view = slice(self._at - self._past, self._at + 1)
         unreachable = self._distance > self.age[:, None]  # (N, W)
         x = net.embed(net.normalizer(observation))
-        for block, layer in zip(net.blocks, self._buffer, strict=True):
+        for block, layer in zip(net.layers(), self._buffer, strict=True):
             x = self._layer(block, layer, view, x, unreachable)
         self._at += 1
         return net.head(net.norm(x))
 
-    def _layer(self, block: Any, layer: torch.Tensor, view: slice, x: torch.Tensor, unreachable: torch.Tensor) -> torch.Tensor:
+    def _layer(self, block: Block, layer: torch.Tensor, view: slice, x: torch.Tensor, unreachable: torch.Tensor) -> torch.Tensor:
         """One block with one query a world, by products of whole arrays: batches of tiny matrix products are slower."""
         q, layer[0, :, self._at], layer[1, :, self._at] = block.qkv(block.norm1(x)).chunk(3, dim=-1)
         keys, values = (part[:, view].unflatten(-1, (block.heads, -1)) for part in layer)  # (N, W, H, K)

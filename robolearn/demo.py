@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from policies.export import exportable
 from policies.file import PolicyFile
 from robolearn import demo_report, export, ros_walk
 from robolearn import evaluate as evaluation
@@ -59,7 +60,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         student = load_student(student_state, cfg)
     path = folder / "policy.onnx"
     with stages.stage("gate", "policy file: export, golden run, evaluation on the training engine and on the precise one"):
-        export.export(student, cfg, path, student_state["iteration"], "make demo")
+        export.export(exportable(student), cfg, path, student_state["iteration"], "make demo")
         judged = evaluation.evaluate(lambda worlds: TeacherActor(teacher), cfg.task, seeds=seeds, env=cfg.env)
         _, training, precise, passed = export.gate(path, seeds)
         from robolearn.commands.evaluate import show

@@ -212,8 +212,8 @@ def command_grid(cfg: VelocityCfg) -> list[tuple[float, float, float]]:
     """
     (back, forward), (right, left), (clockwise, counter) = cfg.command.vx, cfg.command.vy, cfg.command.yaw_rate
     vx = [GRID_SHARE * back, GRID_SHARE / 2 * back, 0.0, GRID_SHARE / 2 * forward, GRID_SHARE * forward]
-    sides = [[GRID_SHARE * low, 0.0, GRID_SHARE * high] for low, high in ((right, left), (clockwise, counter))]
-    return list(itertools.product(vx, *sides))
+    vy, yaw_rate = ([GRID_SHARE * low, 0.0, GRID_SHARE * high] for low, high in ((right, left), (clockwise, counter)))
+    return list(itertools.product(vx, vy, yaw_rate))
 
 
 def deployable(training: Evaluation, precise: Evaluation) -> bool:

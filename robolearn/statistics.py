@@ -23,7 +23,8 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of (n,) values."""
     if len(values) < 2:
-        return (float(values[0]),) * 2 if len(values) else (0.0, 0.0)
+        only = float(values[0]) if len(values) else 0.0
+        return only, only
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)

@@ -31,7 +31,7 @@ def find_visuals(source: str, robot: Robot) -> Path:
             raise UserError(f"--visuals takes 'menagerie' or the path of an MJCF, and there is no file {source}")
         return Path(source)
     try:
-        import mujoco_menagerie
+        import mujoco_menagerie  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError("--visuals=menagerie needs its package: pip install mujoco-menagerie (it downloads on first use)") from error
     name, file = MENAGERIE[robot.name]

@@ -76,7 +76,11 @@ def _replay(log: Log, policy: PolicyFile | None) -> Replay:
     except ModuleNotFoundError:  # the robot's install has no need of it
         return replay(log, policy)
     with tqdm(total=len(log.ticks), desc="replay", unit="tick", disable=None) as bar:
-        return replay(log, policy, lambda tick: bar.update())
+
+        def advance(_tick: int) -> None:
+            bar.update()
+
+        return replay(log, policy, advance)
 
 
 def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -> None:

@@ -27,8 +27,8 @@ def grid(setup: Setup) -> list[Cell]:
         values = {low, 0.0, high} | ({low / 2, high / 2} if halves else set())
         return sorted(round(value, 4) for value in values)
 
-    axes = [through_zero(*command.vx, halves=not setup.quick), through_zero(*command.vy, False), through_zero(*command.yaw_rate, False)]
-    return list(itertools.product(*axes))
+    vx = through_zero(*command.vx, halves=not setup.quick)
+    return list(itertools.product(vx, through_zero(*command.vy, False), through_zero(*command.yaw_rate, False)))
 
 
 def named(setup: Setup) -> dict[str, Cell]:
@@ -51,12 +51,12 @@ def run(setup: Setup) -> ItemResult:
     everything = [_row(cell, figures, seeds_of[cell]) for cell in cells]
     by_name = {name: _row(cell, figures, seeds_of[cell]) for name, cell in named(setup).items()}
     tracking = ("survival", "velocity_error_xy", "velocity_error_yaw", "cost_of_transport")
-    ahead = by_name["ahead, full"]
+    walking = seeds_of[named(setup)["ahead, full"]]
+    ahead = _summary(figures, walking)
     planar, yaw = figures["velocity_error_xy"], figures["velocity_error_yaw"]
     headline = {"survival": share(record.survived), "velocity_error_xy": mean(planar), "velocity_error_yaw": mean(yaw)}
     headline |= {"cost_of_transport": mean(figures["cost_of_transport"])}
     headline |= {f"{name} (ahead, full)": ahead[name] for name in ("foot_slip", "flight", "double_support", "step_length")}
-    walking = seeds_of[named(setup)["ahead, full"]]
     world = int(next((w for w in walking if record.survived[w]), walking[0]))
     return ItemResult(
         text=f"{len(cells)} commands over the task's range, {setup.seeds} episodes of {len(record.alive) * record.dt:g} s each, bodies and "
@@ -83,8 +83,11 @@ def measure(record: Record) -> dict[str, np.ndarray]:
 
 
 def _row(cell: Cell, figures: dict[str, np.ndarray], worlds: np.ndarray) -> dict[str, float | Figure]:
-    summary = {name: share(values[worlds]) if name == "survival" else mean(values[worlds]) for name, values in figures.items()}
-    return {"vx": cell[0], "vy": cell[1], "yaw_rate": cell[2], **summary}
+    return {"vx": cell[0], "vy": cell[1], "yaw_rate": cell[2], **_summary(figures, worlds)}
+
+
+def _summary(figures: dict[str, np.ndarray], worlds: np.ndarray) -> dict[str, Figure]:
+    return {name: share(values[worlds]) if name == "survival" else mean(values[worlds]) for name, values in figures.items()}
 
 
 def _only(name: str, row: dict[str, float | Figure], figures: Sequence[str]) -> dict[str, str | float | Figure]:

@@ -112,7 +112,7 @@ def run(setup: Setup) -> ItemResult:
         f"up and one down. Half of the robots fit the probes, the other half judge them. {probes.text}",
         headline={"finished": share(finished)}
         | {f"step_length ({names[index]})": by_segment[index]["step_length"] for index in (0, 1, 3)}
-        | probes.headline,
+        | dict(probes.headline),
         tables=[Table(title="Steps by segment", rows=by_segment), *probes.tables],
         plots=[charts.course(EDGES_X, EDGES_Z, step_profile(steps), probes.along), *probes.plots],
         clips=[film(setup, env, record, world, 1.0, 1.0 + 0.9 * EDGES_X[-1] / setup.cruise, "the course, twice as fast", pace=2.0)],

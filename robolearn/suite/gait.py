@@ -12,7 +12,7 @@ FIGURES = ("foot_slip", "air_time", "flight", "double_support", "step_frequency"
 def gait(record: Record) -> dict[str, np.ndarray]:
     """The `FIGURES` of each world (N,), over its counted steps; NaN where a world has none."""
     counted = record.counted()
-    every, none = record.contact.all(-1), ~record.contact.any(-1)
+    every, none = np.asarray(record.contact.all(-1)), ~np.asarray(record.contact.any(-1))
     loaded = record.contact & counted[..., None]
     with np.errstate(invalid="ignore", divide="ignore"):
         slip = (record.foot_speed * loaded).sum((0, 2)) / loaded.sum((0, 2))

@@ -62,7 +62,7 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
     rows: list[dict[str, float | Figure]] = []
     survived = []
     for value in levels:
-        env = setup.env(worlds, **{entry: Range(low=value, high=value, operation=operation, when=when)})
+        env = setup.env(worlds, None, **{entry: Range(low=value, high=value, operation=operation, when=when)})
         command = torch.tensor([[setup.cruise, 0.0, 0.0]]).repeat(worlds, 1)
         record = rollout(env, setup.file, command, SECONDS, f"{entry} {value:g}")
         planar, yaw = record.errors()
