@@ -245,6 +245,10 @@ def test_the_grid_covers_the_range_and_its_names(go1: Setup) -> None:
             assert {low, 0.0, high} <= {cell[axis] for cell in cells}
         assert set(named(setup).values()) <= set(cells)
     assert len(grid(dataclasses.replace(go1, quick=False))) == 45
+    thirds = dataclasses.replace(go1.cfg.command, vx=(-1 / 3, 2 / 3), vy=(-1 / 3, 1 / 3), yaw_rate=(-2 / 3, 2 / 3))
+    for quick in (True, False):
+        setup = dataclasses.replace(go1, cfg=dataclasses.replace(go1.cfg, command=thirds), quick=quick)
+        assert set(named(setup).values()) <= set(grid(setup))
 
 
 def test_the_suite_is_calm_and_says_what_it_is_for(go1: Setup, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from robolearn.suite.rollout import Record, rollout
 from robolearn.suite.setup import Setup
 
 SECONDS = 8.0
+DIGITS = 4  # of a command, so that cells are found by their values
 Cell = tuple[float, float, float]
 
 
@@ -25,7 +26,7 @@ def grid(setup: Setup) -> list[Cell]:
 
     def through_zero(low: float, high: float, halves: bool) -> list[float]:
         values = {low, 0.0, high} | ({low / 2, high / 2} if halves else set())
-        return sorted(round(value, 4) for value in values)
+        return sorted(round(value, DIGITS) for value in values)
 
     vx = through_zero(*command.vx, halves=not setup.quick)
     return list(itertools.product(vx, through_zero(*command.vy, False), through_zero(*command.yaw_rate, False)))
@@ -36,8 +37,9 @@ def named(setup: Setup) -> dict[str, Cell]:
     (back, ahead), (right, left), (_, turn) = setup.cfg.command.vx, setup.cfg.command.vy, setup.cfg.command.yaw_rate
     cells = {"stand": (0.0, 0.0, 0.0), "ahead, full": (ahead, 0.0, 0.0), "backward": (back, 0.0, 0.0), "left": (0.0, left, 0.0)}
     cells |= {"right": (0.0, right, 0.0), "turn left": (0.0, 0.0, turn), "ahead and turn": (ahead, 0.0, turn)}
-    halves = {} if setup.quick else {"ahead, half": (round(ahead / 2, 4), 0.0, 0.0)}
-    return {"stand": cells["stand"], **halves, **cells}
+    halves = {} if setup.quick else {"ahead, half": (ahead / 2, 0.0, 0.0)}
+    all_cells = {"stand": cells["stand"], **halves, **cells}
+    return {name: (round(vx, DIGITS), round(vy, DIGITS), round(yaw, DIGITS)) for name, (vx, vy, yaw) in all_cells.items()}
 
 
 def run(setup: Setup) -> ItemResult:
