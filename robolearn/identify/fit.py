@@ -11,7 +11,7 @@ import numpy as np
 from envs.robots.robot import Robot
 from robolearn.identify.least_squares import CORRELATION_S, LeastSquares, Solution
 from robolearn.identify.model import check_robot, nominal_of
-from robolearn.identify.parameters import Grouping, Kind, Nominal, Parameter, make_parameters, physical
+from robolearn.identify.parameters import Grouping, Kind, Nominal, Parameter, Physical, make_parameters, physical
 from robolearn.identify.recording import FloatArray, Recording, RecordingError
 from robolearn.identify.result import Estimate, Fit
 from robolearn.identify.simulation import Simulation
@@ -85,9 +85,9 @@ def identify(
         simulations = [Simulation(recording, robot, cfg.window_s, cfg.use_effort, cfg.threads) for recording in held]
         start = starting_values(held, robot, of_held, nominal)
         solution = LeastSquares(simulations, of_held, start, nominal, progress).solve()
-        read = np.where([p.kind == "tilt" for p in of_held], max(map(_attitude_error, held)), 0.0)
-        read = np.where([p.kind == "delay" for p in of_held], max(recording.stamp_step_s for recording in held) / 2 / Z95, read)
-        deviations = np.sqrt(np.diag(solution.covariance) + read**2)
+        # of what a log's readings all share, so that the fit does not see it
+        shared = {"tilt": max(map(_attitude_error, held)), "delay": max(recording.stamp_step_s for recording in held) / 2 / Z95}
+        deviations = np.sqrt(np.diag(solution.covariance) + np.array([shared.get(p.kind, 0.0) for p in of_held]) ** 2)
         estimates = [
             Estimate(parameter=p, value=float(v), half_width=float(Z95 * d), flaw=_bound_reached(p, float(v)))
             for p, v, d in zip(of_held, solution.values, deviations, strict=True)
@@ -97,9 +97,11 @@ def identify(
         if not solution.converged:
             notes.append(f"the search was ended after {solution.iterations} steps; its last one still gained")
     if robot.floating_base and "mass" in kinds:
-        estimates.append(_weighed(standing, robot, nominal, parameters[-1], of_held, solution))
+        known = physical(of_held, np.zeros(0) if solution is None else solution.values, nominal)
+        balances = [StandingBalance(recording, robot, nominal, known.tilt) for recording in standing]
+        estimates.append(_weighed(balances, known, nominal, parameters[-1], of_held, solution))
         if solution is None:
-            notes.append(_unknown_gains(standing, robot, nominal))
+            notes.append(_unknown_gains(balances, known, nominal))
     return Fit(
         robot=robot.name,
         estimates=tuple(estimates),
@@ -149,22 +151,19 @@ def _attitude_error(recording: Recording) -> float:
 
 
 def _weighed(
-    standing: Sequence[Recording],
-    robot: Robot,
+    balances: Sequence[StandingBalance],
+    known: Physical,
     nominal: Nominal,
     mass: Parameter,
     of_held: tuple[Parameter, ...],
     solution: Solution | None,
 ) -> Estimate:
     """The base's mass; what is not known about the joints counts in its interval. Without a solution the gains are taken as told."""
-    values = np.zeros(0) if solution is None else solution.values
-    known = physical(of_held, values, nominal)
-    balances = [StandingBalance(recording, robot, nominal, known.tilt) for recording in standing]
     found = weigh(balances, known)
     variance = found.deviation**2
     if solution is not None:
         steps = 0.1 * np.sqrt(np.diag(solution.covariance))
-        moved = [weigh(balances, physical(of_held, shifted, nominal)).payload for shifted in values + np.diag(steps)]
+        moved = [weigh(balances, physical(of_held, shifted, nominal)).payload for shifted in solution.values + np.diag(steps)]
         slope = (np.array(moved) - found.payload) / steps
         variance += float(slope @ solution.covariance @ slope)
     weight = GRAVITY * balances[0].robot_mass
@@ -177,10 +176,8 @@ def _weighed(
     return Estimate(parameter=mass, value=found.payload, half_width=float(Z95 * np.sqrt(variance)), flaw=flaw)
 
 
-def _unknown_gains(standing: Sequence[Recording], robot: Robot, nominal: Nominal) -> str:
+def _unknown_gains(balances: Sequence[StandingBalance], told: Physical, nominal: Nominal) -> str:
     """What gains and friction that are not as told would do to a load that no held log goes with."""
-    balances = [StandingBalance(recording, robot, nominal) for recording in standing]
-    told = physical((), np.zeros(0), nominal)
     found = weigh(balances, told).payload
     softer = weigh(balances, dataclasses.replace(told, kp=0.9 * told.kp)).payload - found
     dry = weigh(balances, dataclasses.replace(told, friction=told.friction + 0.01 * nominal.effort_limit)).payload - found

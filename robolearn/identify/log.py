@@ -95,6 +95,8 @@ def _increasing(rows: Rows, time_s: FloatArray) -> tuple[Rows, FloatArray]:
 def _rounding_s(stamps_ns: FloatArray) -> float:
     """What stamps (T,) [ns] are rounded to [s]; 0 where they come in equal steps, or with lost ones in multiples of them."""
     steps = np.diff(stamps_ns.astype(np.int64))
+    if not len(steps):
+        return 0.0
     common = int(np.gcd.reduce(steps))
     return 0.0 if common == steps.min() else common * 1e-9
 
