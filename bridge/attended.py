@@ -107,7 +107,7 @@ class Attended:
         elif self._dry_run and now_ns - self._said_ns >= DRY_RUN_PERIOD_NS:
             self._said_ns = now_ns
             shadow = loop.controller.shadow_command
-            said = "; ".join(status["problems"]) or "no guard speaks up"
+            said = "; ".join([*status["problems"], *status.get("remarks", ())]) or "no guard speaks up"
             if (celsius := status.get("temperature_c")) is not None:
                 hottest = max(celsius, key=lambda joint: celsius[joint])
                 said += f"; hottest motor {hottest}, {celsius[hottest]:.0f} C"

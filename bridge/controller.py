@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bridge.command import JointCommand, Limiter, damping
 from bridge.entry import eased, not_ready, stand_command
-from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, Problem, Snapshot, StampWatch, run_guards
+from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, OFF_RATE, Problem, Snapshot, StampWatch, run_guards
 from bridge.joints import FloatArray
 from bridge.reading import Inputs, Reading
 from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
@@ -24,6 +24,7 @@ from policies.observation import Sensors
 
 RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
 HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
+SAID_AGAIN = 0.1  # change of the sensors' clock rate that is worth another line
 CAUTION = {Event.RESET: 1, Event.STAND: 2, Event.START: 3}
 OnEvent = Callable[[Mapping[str, Any]], None]
 
@@ -73,6 +74,8 @@ class Controller:
         self._plan: list[Event] = []
         self._untold: Exception | None = None
         self.cause, self.ran = "", False
+        self._remarks: tuple[str, ...] = ()
+        self._rate_told, self._rate_remark = 1.0, ""
         self._watch = StampWatch()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
@@ -92,6 +95,11 @@ class Controller:
     def now_ns(self) -> int:
         """Time of the newest tick [ns]."""
         return self._snapshot.now_ns
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know of the robot's end of the wire although nothing is refused for it."""
+        return [*self._remarks, *([self._rate_remark] if self._rate_remark else [])]
 
     @property
     def _in_mode_s(self) -> float:
@@ -187,9 +195,11 @@ class Controller:
             The command to send, inside all limits.
         """
         frozen_s, backward = self._watch.update(inputs.reading, now_ns)
+        self._notice(inputs, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
-        self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, self._watch.lag_s)
+        watch = self._watch
+        self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
         self._take(inputs.requests)
         if self._plan and self.refusal(self._plan[0]) is None:
@@ -198,6 +208,22 @@ class Controller:
         command = self.limiter(self.asked, inputs.reading)
         self.raise_untold()  # the loop sends damping instead, and tells in the end
         return command
+
+    def _notice(self, inputs: Inputs, now_ns: int) -> None:
+        """Tell what is unusual of the robot's end of the wire: what the transport remarks, and a simulator's clock of another rate."""
+        for text in inputs.remarks:
+            if text not in self._remarks:
+                self._tell({"event": "remark", "t_ns": now_ns, "text": text})
+        self._remarks = inputs.remarks
+        rate = self._watch.rate
+        if rate is None or inputs.reading is None or not inputs.reading.free_clock:
+            return
+        if abs(rate - self._rate_told) > (SAID_AGAIN if self._rate_remark else OFF_RATE):
+            self._rate_told = rate
+            hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
+            said = f"the robot's clock runs at {rate:.2f} of this computer's, so in its time the policy acts at {hz:.0f} Hz"
+            self._rate_remark = f"{said}; lateness of messages cannot be told from that, and is not checked"
+            self._tell({"event": "remark", "t_ns": now_ns, "text": self._rate_remark})
 
     def _take(self, requests: tuple[Event, ...]) -> None:
         """Do what was asked for and what the guards say, the safest first: requests of one step have no order that could be relied on."""
@@ -329,6 +355,12 @@ class Controller:
         before, after = self.mode, self._transitions.get((self.mode, event))
         if after is None:
             return
+        if event is Event.RESET:
+            self._watch.restart()
+            if before is after:
+                text = "reset: the measure of the sensors' delay starts again"
+                self._tell({"event": "remark", "t_ns": self._snapshot.now_ns, "text": text})
+                return
         if after not in ACTIVE:
             self._plan.clear()
         self.mode = after

@@ -44,6 +44,7 @@ def snapshot(loop: ControlLoop, extra: Mapping[str, Any]) -> dict[str, Any]:
         "cause": controller.cause,
         "waits": controller.waits_for,
         "problems": [f"{problem.guard.name}: {problem.text}" for problem in controller.problems],
+        "remarks": controller.remarks,
         "rate_hz": 1e9 / loop.period_ns,
         "timing": timing,
         "command": None if inputs.command is None else inputs.command.tolist(),
@@ -152,6 +153,7 @@ def _facts(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     if command is not None and status.get("yaw_rate") is not None:
         said += f"   (turns at {status['yaw_rate']:+.2f} rad/s)"
     rows.append(("command", said))
+    rows += [("remark", text) for text in status.get("remarks", ())]
     if status.get("log"):
         rows.append(("log", str(status["log"])))
     return rows

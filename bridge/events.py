@@ -134,4 +134,6 @@ def _line(event: Mapping[str, Any], begin_ns: int | None) -> str | None:
         return f"{when}  {event['from']} -> {event['to']}: {event['cause']}"
     if event["event"] == "refused":
         return f"{when}  {event['request']} refused: {event['cause']}"
+    if event["event"] == "remark":
+        return f"{when}  {event['text']}"
     return None

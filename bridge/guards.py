@@ -8,6 +8,7 @@ there is a loop at all: a bad policy file and a golden-vector mismatch make `Pol
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class Snapshot:
         late_s: how late the tick started [s].
         overruns: ticks in a row that ended after the next deadline.
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
+        clock_rate: of the sensors' clock to the loop's; None while it is not known.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
     """
@@ -44,6 +46,7 @@ class Snapshot:
     late_s: float = 0.0
     overruns: int = 0
     lag_s: float = 0.0
+    clock_rate: float | None = None
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
 
@@ -77,21 +80,36 @@ class Problem:
 
 
 DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
+RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
+STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
+OFF_RATE = 0.02  # clocks that tell the same time differ by far less
 
 
 class StampWatch:
-    """Remembers when each of the robot's stamps last advanced, and how soon after its stamp a message can come.
+    """Remembers when each of the robot's stamps last advanced, how soon after its stamp a message can come, and how fast its clock runs.
+
+    A clock that runs at 0.9 of the loop's and a wire whose delay grows by 0.1 s a second look the same. From a robot it is taken for the
+    delay, which `lag_s` tells; from a simulator (`Reading.free_clock`) for the clock, and `lag_s` stays zero.
 
     Attributes:
         lag_s: how much later than at best the newest message came [s].
+        rate: of the sensors' clock to the loop's over the last `RATE_WINDOW_NS`; None while it is not known.
     """
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything: the robot's clock was set, or stood still, and someone has looked."""
         self._stamps: tuple[int, ...] | None = None
         self._advanced_ns: list[int] = []
+        self._forget()
+
+    def _forget(self) -> None:
         self._least_ns: float | None = None
         self._updated_ns = 0
-        self.lag_s = 0.0
+        self._marks: deque[tuple[int, int]] = deque()
+        self.lag_s, self.rate = 0.0, None
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
         """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
@@ -99,7 +117,20 @@ class StampWatch:
         grown_ns = DRIFT * (now_ns - self._updated_ns)
         self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
         self._updated_ns = now_ns
-        self.lag_s = (transit_ns - self._least_ns) * 1e-9
+        self.lag_s = 0.0 if reading.free_clock else (transit_ns - self._least_ns) * 1e-9
+
+    def _measure(self, reading: Reading) -> None:
+        """The rate between the newest message and one that came `RATE_WINDOW_NS` before."""
+        marks, mark = self._marks, (reading.received_ns, min(reading.stamps_ns))
+        if marks and mark[0] <= marks[-1][0]:
+            return
+        if marks and mark[1] - marks[-1][1] > mark[0] - marks[-1][0] + RATE_WINDOW_NS:
+            marks.clear()  # a clock that was set
+        marks.append(mark)
+        while len(marks) > 1 and mark[0] - marks[1][0] >= RATE_WINDOW_NS:
+            marks.popleft()
+        span_ns = mark[0] - marks[0][0]
+        self.rate = (mark[1] - marks[0][1]) / span_ns if span_ns >= RATE_WINDOW_NS else None
 
     def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
         """Return (seconds since the stamp that is longest overdue last advanced, whether one went back)."""
@@ -107,7 +138,8 @@ class StampWatch:
             return 0.0, False
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
-            self._advanced_ns, self._least_ns = [now_ns] * len(reading.stamps_ns), None
+            self._advanced_ns = [now_ns] * len(reading.stamps_ns)
+            self._forget()
             self._transit(reading, now_ns)
             return 0.0, False
         backward = False
@@ -116,9 +148,13 @@ class StampWatch:
                 self._advanced_ns[index] = now_ns
             backward |= new < old
         if backward:
-            self._least_ns = None  # another clock, or one that was wrong before: nothing is known of it
+            self._forget()  # another clock, or one that was wrong before: nothing is known of it
         self._transit(reading, now_ns)
-        return (now_ns - min(self._advanced_ns)) * 1e-9, backward
+        frozen_s = (now_ns - min(self._advanced_ns)) * 1e-9
+        if frozen_s > STILL_S:
+            self._marks.clear()
+        self._measure(reading)
+        return frozen_s, backward
 
 
 def tilt(quat_wxyz: FloatArray) -> float:
@@ -148,7 +184,10 @@ def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | No
 def _late(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.lag_s <= limits.sensor_timeout_s:
         return None
-    return f"sensor messages are {s.lag_s * 1e3:.0f} ms late by their stamps; if the robot's clock was set or stood still, deploy anew"
+    said = f"sensor messages are {s.lag_s * 1e3:.0f} ms late by their stamps"
+    if s.clock_rate is not None and abs(s.clock_rate - 1.0) > OFF_RATE:
+        said += f", whose clock runs at {s.clock_rate:.2f} of this computer's (a simulator's, over ROS 2, needs use_sim_time)"
+    return f"{said}; if the robot's clock was set or stood still, reset starts the measure again"
 
 
 def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:

@@ -17,6 +17,11 @@ LOOPBACK_CYCLONE = (
     '<Discovery><ParticipantIndex>auto</ParticipantIndex><Peers><Peer address="localhost"/></Peers></Discovery></Domain></CycloneDDS>'
 )
 
+LOOPBACK_MULTICAST = LOOPBACK_CYCLONE.replace('multicast="false"', 'multicast="true"').replace(
+    "<AllowMulticast>false<", "<AllowMulticast>spdp<"
+)
+"""Also found by multicast, on `lo` alone, which nothing leaves: Unitree's SDK looks for others by multicast and by nothing else."""
+
 
 def isolate(discovery: str | None = None) -> None:
     """Default this process and its children to discovery on the local host and to UDP.

@@ -158,10 +158,11 @@ class ControlLoop:
             self.recorder = None
 
     def status(self) -> dict[str, object]:
-        """What diagnostics show: mode, problems and counters."""
+        """What diagnostics show: mode, problems, remarks and counters."""
         problems = [f"{problem.guard.name}: {problem.text}" for problem in self.controller.problems]
         counters = {"ticks": self.timing.ticks, "missed": self.timing.missed, "overruns": self.timing.overruns}
-        return {"mode": str(self.controller.mode), "problems": problems, "timing": self.timing, **counters}
+        told = {"mode": str(self.controller.mode), "problems": problems, "remarks": self.controller.remarks}
+        return {**told, "timing": self.timing, **counters}
 
     def _farewell(self) -> None:
         """Send damping a few more times at the loop's rate."""

@@ -20,6 +20,8 @@ class Reading:
         imu_angular_velocity_b: in the base frame [rad/s], (3,); None for a fixed base.
         stamps_ns: the robot's own time stamp of each source message [ns].
         received_ns: when the oldest of these messages arrived, on the loop's clock [ns].
+        free_clock: whether the stamps are a simulator's, whose clock runs at a rate of its own: it may say that it stands still or goes
+            back, but not that messages are late.
     """
 
     position: FloatArray
@@ -29,6 +31,7 @@ class Reading:
     imu_angular_velocity_b: FloatArray | None
     stamps_ns: tuple[int, ...]
     received_ns: int
+    free_clock: bool = False
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Inputs:
         requests: state changes asked for, in order.
         wire_fault: why the newest sensor message could not be mapped to the policy's joints; None if it could.
         rivals: how many others publish to the robot's command topic; None while that is not known yet.
+        remarks: what a person should know of the robot's end of the wire although nothing is refused for it; each as long as it holds.
     """
 
     reading: Reading | None = None
@@ -50,3 +54,4 @@ class Inputs:
     requests: tuple[Event, ...] = ()
     wire_fault: str | None = None
     rivals: int | None = 0
+    remarks: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
     zero_torque --arm--> damping --stand--> stand --start--> policy
     stand, policy --stop or trip--> damping        any --estop or latch--> fault --reset--> damping (zero_torque before arming)
+    damping --reset--> damping, which starts the measure of the sensors' delay again
 
 `zero_torque` is left only once the policy file is verified and warmed (armed); a fault before that is reset to it, so that there is no way
 around the golden run. `damping` and `fault` both send damping commands (kp = 0, kd > 0); `fault` is left only by an explicit reset.
@@ -55,7 +56,7 @@ TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = {
     (Mode.STAND, Event.START): Mode.POLICY,
     **{(mode, event): Mode.DAMPING for mode in (Mode.STAND, Mode.POLICY) for event in (Event.STOP, Event.TRIP)},
     **{(mode, event): Mode.FAULT for mode in Mode for event in (Event.ESTOP, Event.LATCH)},
-    (Mode.FAULT, Event.RESET): Mode.DAMPING,
+    **{(mode, Event.RESET): Mode.DAMPING for mode in (Mode.FAULT, Mode.DAMPING)},
 }
 """Every transition allowed once armed; a pair that is not here is refused."""
 

@@ -28,7 +28,7 @@ from bridge.priority import raise_priority
 from bridge.safety import Event, Mode
 from bridge.simulated_robot import pace
 from bridge.transports.unitree_layout import Frame, Layout
-from bridge.transports.unitree_messages import DISABLED, ENABLED, MODE_PR, POSITION_STOP, TICKS, UnitreeMessageError
+from bridge.transports.unitree_messages import DISABLED, ENABLED, MODE_PR, POSITION_STOP, TICKS, VELOCITY_STOP, UnitreeMessageError
 from bridge.transports.unitree_remote import KEYS, Keys, Remote
 from bridge.transports.unitree_robots import GO, HG, UnitreeRobot, robot_of
 from policies.file import PolicyFile
@@ -112,7 +112,8 @@ class LowCmdDecoder:
             raise UnitreeMessageError("a command is not finite")
         on = modes[:count] == ENABLED
         kp = np.where(q == np.float32(POSITION_STOP), 0.0, kp)
-        return JointCommand(np.where(kp == 0, 0.0, q), dq, tau * on, kp * on, kd * on)
+        kd = np.where(dq == VELOCITY_STOP, 0.0, kd)
+        return JointCommand(np.where(kp == 0, 0.0, q), np.where(kd == 0, 0.0, dq), tau * on, kp * on, kd * on)
 
 
 class SimulatedUnitree:

@@ -34,7 +34,7 @@ COUNTERS = (
     "stamp_1",
     "flags",
 )
-HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED = 1, 2, 4, 8, 16
+HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED, FREE_CLOCK = 1, 2, 4, 8, 16, 32
 SENT = ("position", "velocity", "effort", "kp", "kd")
 
 Rows = NDArray[Any]
@@ -80,7 +80,7 @@ def put_reading(row: Any, reading: Reading) -> int:
     """Copy a reading into a row. Returns its flags."""
     row["measured_position"], row["measured_velocity"], row["measured_effort"] = reading.position, reading.velocity, reading.effort
     row["received_ns"], row["stamp_0"] = reading.received_ns, reading.stamps_ns[0]
-    flags = HAS_READING
+    flags = HAS_READING | (FREE_CLOCK if reading.free_clock else 0)
     if len(reading.stamps_ns) > 1:
         row["stamp_1"] = reading.stamps_ns[1]
         flags |= TWO_STAMPS
@@ -105,11 +105,12 @@ def get_reading(row: Any) -> Reading | None:
         row["imu_angular_velocity_b"].copy() if imu else None,
         stamps,
         int(row["received_ns"]),
+        bool(flags & FREE_CLOCK),
     )
 
 
 def put_inputs(row: Any, inputs: Inputs) -> None:
-    """Copy what came in; requests and wire faults are texts and travel as events. Fields without a flag keep what was there before."""
+    """Copy what came in; texts (requests, wire faults, remarks) travel as events. Fields without a flag keep what was there before."""
     flags = 0 if inputs.reading is None else put_reading(row, inputs.reading)
     if inputs.command is not None:
         row["command"], row["command_ns"] = inputs.command, inputs.command_ns
@@ -119,7 +120,7 @@ def put_inputs(row: Any, inputs: Inputs) -> None:
 
 
 def get_inputs(row: Any) -> Inputs:
-    """What came in, but for requests and wire faults."""
+    """What came in, but for requests, wire faults and remarks."""
     command = row["command"].copy() if int(row["flags"]) & HAS_COMMAND else None
     rivals = None if int(row["rivals"]) == UNKNOWN else int(row["rivals"])
     return Inputs(get_reading(row), command, int(row["command_ns"]), rivals=rivals)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import struct
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ pytest.importorskip("cyclonedds")
 pytest.importorskip("unitree_sdk2py")
 
 from bridge.command import JointCommand
+from bridge.isolation import LOOPBACK_CYCLONE, LOOPBACK_MULTICAST
 from bridge.joints import JointError
 from bridge.safety import Event
 from bridge.simulated_unitree import MODE_MACHINE, LowCmdDecoder, LowStateEncoder
 from bridge.transports.unitree import UnitreeOptions, UnitreeTransport
-from bridge.transports.unitree_dds import InterfaceError, choose_interface, interface_config
+from bridge.transports.unitree_dds import InterfaceError, choose_interface, interface_config, loopback_alone
 from bridge.transports.unitree_layout import Frame, Layout
 from bridge.transports.unitree_messages import (
     POSITION_STOP,
@@ -275,8 +278,36 @@ def test_the_network_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InterfaceError, match=r"no network interface 'wlan77'; this computer has .*lo"):
         choose_interface("wlan77")
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
-    choose_interface(None)  # ROS 2 may have the network, but a robot's commands stay here unless an interface is named
-    import os
+    assert choose_interface(None)  # ROS 2 may have the network, but a robot's commands stay here unless an interface is named
+    assert os.environ["CYCLONEDDS_URI"] == LOOPBACK_MULTICAST
+    assert choose_interface("lo")
+    monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK_CYCLONE)  # what a parent process of ours has set, and nobody has chosen
+    assert choose_interface(None)
+    assert os.environ["CYCLONEDDS_URI"] == LOOPBACK_MULTICAST
+    monkeypatch.setenv("CYCLONEDDS_URI", chosen := interface_config("eth0"))
+    assert not choose_interface(None)
+    assert os.environ["CYCLONEDDS_URI"] == chosen
 
-    assert 'name="lo" multicast="false"' in os.environ["CYCLONEDDS_URI"]
-    assert 'name="eth0"' in interface_config("eth0")
+
+def test_only_a_configuration_that_names_lo_and_nothing_else_is_loopback() -> None:
+    sdk, lo = interface_config("lo"), '<NetworkInterface name="lo"/>'
+    assert all(loopback_alone(uri) for uri in (LOOPBACK_CYCLONE, LOOPBACK_MULTICAST, sdk))
+    assert loopback_alone(sdk.replace("<CycloneDDS>", '<CycloneDDS xmlns="https://cdds.io/config">'))
+    others = (
+        interface_config("eth0"),
+        LOOPBACK_MULTICAST.replace("</Interfaces>", '<NetworkInterface name="eth0"/></Interfaces>'),
+        LOOPBACK_MULTICAST.replace("</Interfaces>", '<networkinterface name="eth0"/></Interfaces>'),
+        f"<CycloneDDS>{lo}<NetworkInterface autodetermine='true'/></CycloneDDS>",
+        "<CycloneDDS/>",
+        "file:///etc/cyclonedds.xml",
+        f"{sdk},file:///etc/cyclonedds.xml",
+        "",
+    )
+    assert not any(loopback_alone(uri) for uri in others)
+
+
+def test_on_loopback_others_are_found_by_unicast_and_by_multicast_and_nothing_has_another_interface() -> None:
+    general, discovery = ElementTree.fromstring(LOOPBACK_MULTICAST).findall("Domain/*")
+    assert [interface.attrib for interface in general.findall("Interfaces/*")] == [{"name": "lo", "multicast": "true"}]
+    assert general.findtext("AllowMulticast") == "spdp"
+    assert [peer.attrib for peer in discovery.findall("Peers/*")] == [{"address": "localhost"}]

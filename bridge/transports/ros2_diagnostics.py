@@ -51,7 +51,9 @@ def _state(name: str, status: Mapping[str, Any], lifecycle: str) -> Any:
     mode, problems = str(status["mode"]), status["problems"]
     level = DiagnosticStatus.ERROR if mode == Mode.FAULT else DiagnosticStatus.WARN if problems else DiagnosticStatus.OK
     values = {"lifecycle": lifecycle, **{key: str(status[key]) for key in ("ticks", "missed", "overruns")}}
-    return _status(name, level, mode, values | {f"problem {index}": text for index, text in enumerate(problems)})
+    for key, texts in (("problem", problems), ("remark", status.get("remarks", ()))):
+        values |= {f"{key} {index}": text for index, text in enumerate(texts)}
+    return _status(name, level, mode, values)
 
 
 def _timing(name: str, status: Mapping[str, Any]) -> Any:

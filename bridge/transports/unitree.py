@@ -21,9 +21,10 @@ from bridge.joints import FloatArray, JointError
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event, Mode
 from bridge.stream import CommandStream, quick_switches
-from bridge.transports.unitree_messages import LowCmdEncoder, LowState, LowStateDecoder, TickClock, UnitreeMessageError
+from bridge.transports.unitree_messages import LowCmdEncoder, LowState, LowStateDecoder, UnitreeMessageError
 from bridge.transports.unitree_remote import Keys, decode, velocity
 from bridge.transports.unitree_robots import robot_of
+from bridge.transports.unitree_sender import Sender
 from policies.spec import PolicySpec
 
 DISCOVERY_NS = 3_000_000_000  # who else publishes is not known before
@@ -44,7 +45,7 @@ class UnitreeOptions:
         interface: network interface of the cable to the robot, for example `eth0`; None for loopback, or what `CYCLONEDDS_URI` says.
         domain: DDS domain; None for `ROS_DOMAIN_ID`, or 0, where Unitree's robots are.
         rate_hz: commands a second.
-        check_crc: whether a LowState with a wrong check sum is dropped; some simulators write none.
+        check_crc: whether a LowState with a wrong check sum is dropped; on loopback, one without any is taken in any case.
         known_publishers: publishers of commands that are known to be silent and are not counted as rivals, for example a service of
             the robot's own that was told to let go and keeps its place on the wire.
         damping_factor: kd of the damping that the stream fades to, as a multiple of the robot's.
@@ -63,7 +64,6 @@ class UnitreeTransport:
 
     Attributes:
         on_reading: called with every LowState that arrives.
-        temperature: hottest sensor of each motor [degrees C], (J,); None before the first LowState.
         messages, damaged: LowStates decoded, and dropped for their size or check sum.
         stream: the command stream; None before the first command that drives.
     """
@@ -87,17 +87,19 @@ class UnitreeTransport:
         if fixed_command is None and spec.command.name != "velocity":
             raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.name!r}: give it one (--command)")
         self._robot, joints = robot_of(spec)
-        choose_interface(self._options.interface)
+        self._loopback = choose_interface(self._options.interface)
         types_of(self._robot.family.name)
-        self._decode = LowStateDecoder(self._robot, joints, self._options.check_crc)
+        self._decode = LowStateDecoder(self._robot, joints, self._options.check_crc, unsealed=self._loopback)
+        self._sender = Sender(self._robot, spec.robot.joint_names, self._loopback)
         self._encode = LowCmdEncoder(self._robot, joints)
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
-        self._clock, self._keys = TickClock(), Keys()
+        self._keys = Keys()
         self._reading: Reading | None = None
         self._command: tuple[FloatArray, int] | None = None
         self._requests: list[Event] = []
         self._fault: str | None = None
         self._bad_in_a_row = 0
+        self._missing: str | None = None
         self._rivals: int | None = None
         self._shown = ""
         self._damping = damping(self._options.damping_factor * np.array(spec.robot.kd))
@@ -107,9 +109,13 @@ class UnitreeTransport:
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
         self.on_line: Callable[[str], None] | None = None
-        self.temperature: FloatArray | None = None
         self.messages = self.damaged = 0
         self.stream: CommandStream | None = None
+
+    @property
+    def temperature(self) -> FloatArray | None:
+        """Hottest sensor of each motor [degrees C], (J,); None before the first LowState, and where it has none."""
+        return self._sender.temperature
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         """Join the domain and listen.
@@ -139,7 +145,8 @@ class UnitreeTransport:
 
     def _receive(self) -> None:
         messages: list[bytes] = self._reader.take_frames()
-        for message in messages if self.on_reading is not None else messages[-1:]:
+        every = self.on_reading is not None
+        for message in messages if every else messages[-1:]:
             try:
                 state = self._decode(message)
             except UnitreeMessageError as error:
@@ -148,14 +155,14 @@ class UnitreeTransport:
                 if self._bad_in_a_row >= BAD_IN_A_ROW:
                     self._fault = f"{self._bad_in_a_row} messages in a row: {error}"
             else:
-                self._accept(state, self.now_ns())
+                self._accept(state, self.now_ns(), 1 if every else len(messages))
 
-    def _accept(self, state: LowState, now_ns: int) -> None:
+    def _accept(self, state: LowState, now_ns: int, passed: int) -> None:
         self._bad_in_a_row = 0
         self.messages += 1
-        quat, gyro, stamps_ns = state.imu_quat_wxyz, state.imu_angular_velocity_b, (self._clock(state.tick),)
-        self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns)
-        self._encode.mode_machine, self.temperature = state.mode_machine, state.temperature
+        quat, gyro, stamps_ns = state.imu_quat_wxyz, state.imu_angular_velocity_b, (self._sender.hear(state, now_ns, passed),)
+        self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, self._loopback)
+        self._encode.mode_machine, self._fault = state.mode_machine, self._sender.fault or self._fault
         self._operate(state.remote, now_ns)
         if self.on_reading is not None:
             self.on_reading(self._reading)
@@ -173,7 +180,10 @@ class UnitreeTransport:
         requests, self._requests = tuple(self._requests), []
         fault, self._fault = self._fault, None
         value, command_ns = (self._fixed, self.now_ns()) if self._fixed is not None else self._command or (None, 0)
-        return Inputs(self._reading, value, command_ns, requests, fault, self._rivals)
+        return Inputs(self._reading, value, command_ns, requests, fault, self._rivals, self._remarks())
+
+    def _remarks(self) -> tuple[str, ...]:
+        return tuple(self._sender.remarks) if self._missing is None else (*self._sender.remarks, self._missing)
 
     def write(self, command: JointCommand) -> None:
         """Hand a command to the stream, from the first one on that drives the robot or follows a fault.
@@ -208,11 +218,15 @@ class UnitreeTransport:
 
     def report(self, status: Mapping[str, Any]) -> None:
         """Remember the state, and look who else publishes commands."""
-        from bridge.transports.unitree_dds import LOW_COMMAND
+        from bridge.transports.unitree_dds import LOW_COMMAND, LOW_STATE
 
         self._shown = str(status["mode"])
         rivals = max(0, self._wire.publishers(LOW_COMMAND) - self._options.known_publishers)
         self._rivals = rivals if rivals or self.now_ns() - self._opened_ns >= DISCOVERY_NS else None
+        if self._reading is not None:
+            self._missing = None
+        elif self.now_ns() - self._opened_ns >= DISCOVERY_NS:
+            self._missing = self._wire.missing(LOW_STATE, self._wire.types.LowState_, self._loopback)
 
     def close(self) -> None:
         """Stream damping a little longer, end the stream, and leave the domain.

@@ -13,6 +13,7 @@ import os
 import socket
 from importlib import import_module
 from typing import Any
+from xml.etree import ElementTree
 
 from cyclonedds._clayer import ddspy_take, ddspy_write
 from cyclonedds.builtin import BuiltinDataReader, BuiltinTopicDcpsPublication
@@ -23,7 +24,7 @@ from cyclonedds.qos import Policy, Qos
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 
-from bridge.isolation import LOOPBACK_CYCLONE, isolate
+from bridge.isolation import LOOPBACK_CYCLONE, LOOPBACK_MULTICAST, isolate
 
 LOW_STATE, LOW_COMMAND = "rt/lowstate", "rt/lowcmd"
 _EVERYTHING = SampleState.Any | ViewState.Any | InstanceState.Any
@@ -35,26 +36,41 @@ class InterfaceError(ValueError):
     """A network interface that this computer does not have."""
 
 
-def choose_interface(name: str | None) -> None:
+def choose_interface(name: str | None) -> bool:
     """Say over which network interface the participants that this process makes from now on speak.
 
     Args:
         name: for example `eth0`, the cable to the robot; None for loopback, or what `CYCLONEDDS_URI` says already.
 
+    Returns:
+        Whether that is loopback alone, where no robot can be, only a program on this computer that plays one.
+
     Raises:
         InterfaceError: no such interface.
     """
     isolate()
-    if name is None:
-        os.environ.setdefault("CYCLONEDDS_URI", LOOPBACK_CYCLONE)
-        return
-    known = [interface for _, interface in socket.if_nameindex()]
-    if name not in known:
-        raise InterfaceError(f"no network interface {name!r}; this computer has {', '.join(known)}")
-    os.environ["CYCLONEDDS_URI"] = LOOPBACK_CYCLONE if name == "lo" else interface_config(name)
+    if name is not None:
+        known = [interface for _, interface in socket.if_nameindex()]
+        if name not in known:
+            raise InterfaceError(f"no network interface {name!r}; this computer has {', '.join(known)}")
+        os.environ["CYCLONEDDS_URI"] = LOOPBACK_MULTICAST if name == "lo" else interface_config(name)
+    elif os.environ.get("CYCLONEDDS_URI", LOOPBACK_CYCLONE) == LOOPBACK_CYCLONE:  # which nobody chose
+        os.environ["CYCLONEDDS_URI"] = LOOPBACK_MULTICAST
+    return loopback_alone(os.environ["CYCLONEDDS_URI"])
+
+
+def loopback_alone(uri: str) -> bool:
+    """Whether a `CYCLONEDDS_URI` names interfaces, and none but `lo`; false where that is not sure."""
+    try:
+        elements = ElementTree.fromstring(uri).iter()
+    except ElementTree.ParseError:  # a file, or a list of several
+        return False
+    tags = ((element.tag.rpartition("}")[2].lower(), element) for element in elements)
+    return {element.get("name") for tag, element in tags if tag.startswith("networkinterface")} == {"lo"}
 
 
 MOST_DOMAINS = 232
+SIMULATORS = 1  # the domain of Unitree's own simulators as they are delivered
 
 
 def interface_config(name: str) -> str:
@@ -115,13 +131,14 @@ class Wire:
     def __init__(self, family: str, domain: int) -> None:
         """Join `domain` for the messages of `family` (`unitree_go` or `unitree_hg`); nothing is announced but the participant."""
         self.types: Any = types_of(family)
+        self._domain = domain
         try:
             self._participant = DomainParticipant(domain)
         except DDSException as error:
             raise InterfaceError(f"cannot join DDS domain {domain} (CYCLONEDDS_URI, network interface): {error}") from error
         self._publications: Any = BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication)
         self._news = ReadCondition(self._publications, ViewState.Any | InstanceState.Any | SampleState.NotRead)
-        self._topic_of: dict[Any, str] = {}
+        self._topic_of: dict[Any, tuple[str, str]] = {}
         self._waitset = WaitSet(self._participant)
         self._conditions: list[Any] = []
         self._own: set[Any] = set()
@@ -149,13 +166,30 @@ class Wire:
 
         A publisher that dies without a word counts until its lease is over, 10 s by default.
         """
+        return len(self.types_published(name))
+
+    def types_published(self, name: str) -> list[str]:
+        """The IDL type of each other publisher of topic `name`, as `publishers` counts them."""
         while samples := self._publications.take(_BATCH, condition=self._news):
             for sample in samples:
                 if sample.sample_info.instance_state == InstanceState.Alive:
-                    self._topic_of[sample.key] = sample.topic_name
+                    self._topic_of[sample.key] = sample.topic_name, sample.type_name
                 else:
                     self._topic_of.pop(sample.key, None)
-        return sum(topic == name and key not in self._own for key, topic in self._topic_of.items())
+        return [kind for key, (topic, kind) in self._topic_of.items() if topic == name and key not in self._own]
+
+    def missing(self, name: str, kind: Any, loopback: bool) -> str:
+        """Why no message of topic `name` and IDL type `kind` comes, as far as is known."""
+        wanted = kind.__idl_typename__.replace(".", "::")
+        others = sorted(set(self.types_published(name)) - {wanted})
+        if others:
+            return f"{name} is published here as {', '.join(others)}, but the policy's robot sends {wanted}: is it another robot?"
+        advice = (
+            f"Unitree's simulators are in domain {SIMULATORS} (--dds-domain {SIMULATORS})"
+            if loopback
+            else "is the robot on, and the cable in?"
+        )
+        return f"nobody publishes {name} in DDS domain {self._domain}; {advice}"
 
     def close(self) -> None:
         """Leave the domain."""

@@ -206,6 +206,11 @@ class Frame:
         """Whether the check sum is right."""
         return int(self._views["I"][self._crc_at]) == self.layout.crc(self._padded)
 
+    @property
+    def sealed(self) -> bool:
+        """Whether there is a check sum at all, right or wrong: who fills in none leaves zero."""
+        return int(self._views["I"][self._crc_at]) != 0
+
     def seal(self) -> memoryview:
         """Write the check sum. Returns the message as it goes over the wire; valid until the next change."""
         self._views["I"][self._crc_at] = self.layout.crc(self._padded)

@@ -17,6 +17,10 @@ from bridge.transports.unitree_robots import GO, HG, UnitreeRobot
 
 POSITION_STOP, VELOCITY_STOP = 2.146e9, 16000.0  # Unitree's marks for "no target" (`PosStopF`, `VelStopF` in the SDK)
 ENABLED, DISABLED = 1, 0
+UNSEALED = (
+    "the check sum of LowState is wrong: there is none, as from a simulator, which is heard on this computer alone (without"
+    " --network-interface, or lo)"
+)
 MODE_PR = 0  # ankles and waist commanded as pitch and roll
 TICK_NS, TICKS = 1_000_000, 1 << 32
 
@@ -38,7 +42,8 @@ class LowState:
         tick: the robot's clock [ms], 32 bits.
         mode_machine: which variant of the robot it is, to be sent back in every command; 0 for quadrupeds.
         remote: the 40 bytes of the wireless remote.
-        temperature: hottest sensor of each motor [degrees C], (J,).
+        temperature: hottest sensor of each motor [degrees C], (J,); zero where the sender has none.
+        sealed: whether it has a check sum.
     """
 
     position: FloatArray
@@ -50,20 +55,26 @@ class LowState:
     mode_machine: int
     remote: bytes
     temperature: FloatArray
+    sealed: bool = True
 
 
 class LowStateDecoder:
-    """Bytes of a LowState to arrays."""
+    """Bytes of a LowState to arrays.
 
-    def __init__(self, robot: UnitreeRobot, joints: JointMap, check_crc: bool = True) -> None:
+    Attributes:
+        unsealed: whether messages without a check sum are taken, as long as none came with one. A wrong one is never taken.
+    """
+
+    def __init__(self, robot: UnitreeRobot, joints: JointMap, check_crc: bool = True, unsealed: bool = False) -> None:
         """Decode for a policy's joints.
 
         Args:
             robot: whose message.
             joints: from its motors to the policy's joints.
             check_crc: whether a wrong check sum refuses the message.
+            unsealed: whether a sender that fills in none is heard.
         """
-        self._frame, self._check_crc = Frame(Layout(robot.family.low_state)), check_crc
+        self._frame, self._check_crc, self.unsealed = Frame(Layout(robot.family.low_state)), check_crc, unsealed
         layout, self._humanoid = self._frame.layout, robot.family is HG
         self._motors = np.stack([layout.index(f"motor_state.{name}")[joints.index] for name in ("q", "dq", "tau_est")])
         self._imu = np.concatenate([layout.index(f"imu_state.{name}") for name in ("quaternion", "gyroscope")])
@@ -82,8 +93,10 @@ class LowStateDecoder:
             want = f"{frame.layout.wire_size + 4} bytes of little-endian CDR"
             raise UnitreeMessageError(f"LowState has {len(message)} bytes that begin with {message[:2].hex()}, expected {want}")
         frame.load(message)
-        if self._check_crc and not frame.intact:
-            raise UnitreeMessageError("the check sum of LowState is wrong")
+        intact = frame.intact
+        if self._check_crc and not intact and (frame.sealed or not self.unsealed):
+            raise UnitreeMessageError("the check sum of LowState is wrong" if frame.sealed else UNSEALED)
+        self.unsealed &= not intact  # who fills it in is held to it
         numbers = frame.view("motor_state.q")
         position, velocity, effort = numbers[self._motors].astype(np.float64)
         imu = numbers[self._imu].astype(np.float64)
@@ -97,6 +110,7 @@ class LowStateDecoder:
             mode_machine=int(frame.get("mode_machine")[0]) if self._humanoid else 0,
             remote=frame.view("wireless_remote")[self._remote].tobytes(),
             temperature=frame.view("motor_state.temperature")[self._temperature].max(axis=1).astype(np.float64),
+            sealed=frame.sealed,
         )
 
 

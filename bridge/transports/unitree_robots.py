@@ -7,7 +7,8 @@ pitch and roll as if each had a motor of its own, and that is the mode of this t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bridge.joints import JointError, JointMap
 from bridge.transports.unitree_layout import GO_LOW_COMMAND, GO_LOW_STATE, HG_LOW_COMMAND, HG_LOW_STATE, Schema
@@ -41,10 +42,12 @@ class UnitreeRobot:
     Attributes:
         family: its messages.
         motors: the joint that each motor moves, by motor number from 0; the slots after them are empty.
+        others: what else a robot of this name can be, by the `mode_machine` that says so; it has other motors.
     """
 
     family: Family
     motors: tuple[str, ...]
+    others: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 def _leg(side: str) -> tuple[str, ...]:
@@ -64,7 +67,9 @@ _QUADRUPED = UnitreeRobot(
 )
 
 ROBOTS = {
-    "g1": UnitreeRobot(family=HG, motors=(*_leg("left"), *_leg("right"), *_WAIST, *_arm("left"), *_arm("right"))),
+    "g1": UnitreeRobot(
+        family=HG, motors=(*_leg("left"), *_leg("right"), *_WAIST, *_arm("left"), *_arm("right")), others={4: "a G1 of 23 joints"}
+    ),
     "go1": _QUADRUPED,  # Go2's messages and joint names; a real Go1 speaks an older protocol over UDP
     "go2": _QUADRUPED,
 }
