@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bridge.command import JointCommand, Limiter, damping
 from bridge.entry import eased, not_ready, stand_command
-from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, OFF_RATE, Problem, Snapshot, StampWatch, run_guards
+from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, OFF_RATE, RATE_WINDOW_NS, Problem, Snapshot, StampWatch, run_guards
 from bridge.joints import FloatArray
 from bridge.reading import Inputs, Reading
 from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
@@ -75,7 +75,7 @@ class Controller:
         self._untold: Exception | None = None
         self.cause, self.ran = "", False
         self._remarks: tuple[str, ...] = ()
-        self._rate_told, self._rate_remark = 1.0, ""
+        self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
         self._watch = StampWatch()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
@@ -218,8 +218,10 @@ class Controller:
         rate = self._watch.rate
         if rate is None or inputs.reading is None or not inputs.reading.free_clock:
             return
-        if abs(rate - self._rate_told) > (SAID_AGAIN if self._rate_remark else OFF_RATE):
-            self._rate_told = rate
+        if abs(rate - self._rate_told) <= (SAID_AGAIN if self._rate_remark else OFF_RATE):
+            self._rate_told_ns = now_ns
+        elif now_ns - self._rate_told_ns >= RATE_WINDOW_NS:  # it has come to rest
+            self._rate_told, self._rate_told_ns = rate, now_ns
             hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
             said = f"the robot's clock runs at {rate:.2f} of this computer's, so in its time the policy acts at {hz:.0f} Hz"
             self._rate_remark = f"{said}; lateness of messages cannot be told from that, and is not checked"

@@ -168,11 +168,15 @@ def _joint_set(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str |
     return s.inputs.wire_fault
 
 
+def _with_hint(said: str, hint: str) -> str:
+    return f"{said}: {hint}" if hint else said
+
+
 def _stale_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
-        return "no sensor message yet"
+        return _with_hint("no sensor message yet", s.inputs.sensor_hint)
     age_s = (s.now_ns - s.inputs.reading.received_ns) * 1e-9
-    return None if age_s <= limits.sensor_timeout_s else f"no sensor message for {age_s * 1e3:.0f} ms"
+    return None if age_s <= limits.sensor_timeout_s else _with_hint(f"no sensor message for {age_s * 1e3:.0f} ms", s.inputs.sensor_hint)
 
 
 def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -265,8 +269,10 @@ def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> 
 
 def _rival(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.rivals is None:
-        return "still listening for other publishers on the robot's command topic"
-    return None if s.inputs.rivals == 0 else f"{s.inputs.rivals} other publishers on the robot's command topic"
+        return "still listening for other publishers on the robot's topics"
+    if s.inputs.rivals == 0:
+        return None
+    return "; ".join(s.inputs.rival_names) or f"{s.inputs.rivals} other publishers on the robot's command topic"
 
 
 def _finite_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:

@@ -44,7 +44,9 @@ class Inputs:
         command_ns: when it arrived [ns].
         requests: state changes asked for, in order.
         wire_fault: why the newest sensor message could not be mapped to the policy's joints; None if it could.
-        rivals: how many others publish to the robot's command topic; None while that is not known yet.
+        rivals: how many others publish to the robot's command topic, or the robot's sensors beside it; None while that is not known yet.
+        rival_names: who they are, a line for each topic. These and the hints are words for what a guard says anyway: no log has them.
+        sensor_hint: why sensor messages do not come or do not count; empty where nothing is known.
         remarks: what a person should know of the robot's end of the wire although nothing is refused for it; each as long as it holds.
     """
 
@@ -54,4 +56,6 @@ class Inputs:
     requests: tuple[Event, ...] = ()
     wire_fault: str | None = None
     rivals: int | None = 0
+    rival_names: tuple[str, ...] = ()
+    sensor_hint: str = ""
     remarks: tuple[str, ...] = ()

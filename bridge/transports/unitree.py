@@ -99,7 +99,7 @@ class UnitreeTransport:
         self._requests: list[Event] = []
         self._fault: str | None = None
         self._bad_in_a_row = 0
-        self._missing: str | None = None
+        self._hint, self._rival_names = "", ()
         self._rivals: int | None = None
         self._shown = ""
         self._damping = damping(self._options.damping_factor * np.array(spec.robot.kd))
@@ -180,10 +180,9 @@ class UnitreeTransport:
         requests, self._requests = tuple(self._requests), []
         fault, self._fault = self._fault, None
         value, command_ns = (self._fixed, self.now_ns()) if self._fixed is not None else self._command or (None, 0)
-        return Inputs(self._reading, value, command_ns, requests, fault, self._rivals, self._remarks())
-
-    def _remarks(self) -> tuple[str, ...]:
-        return tuple(self._sender.remarks) if self._missing is None else (*self._sender.remarks, self._missing)
+        return Inputs(
+            self._reading, value, command_ns, requests, fault, self._rivals, self._rival_names, self._hint, tuple(self._sender.remarks)
+        )
 
     def write(self, command: JointCommand) -> None:
         """Hand a command to the stream, from the first one on that drives the robot or follows a fault.
@@ -217,16 +216,23 @@ class UnitreeTransport:
         """Nothing: messages come every 2 ms."""
 
     def report(self, status: Mapping[str, Any]) -> None:
-        """Remember the state, and look who else publishes commands."""
+        """Remember the state, and look who publishes commands and who is the robot."""
         from bridge.transports.unitree_dds import LOW_COMMAND, LOW_STATE
 
         self._shown = str(status["mode"])
-        rivals = max(0, self._wire.publishers(LOW_COMMAND) - self._options.known_publishers)
-        self._rivals = rivals if rivals or self.now_ns() - self._opened_ns >= DISCOVERY_NS else None
-        if self._reading is not None:
-            self._missing = None
-        elif self.now_ns() - self._opened_ns >= DISCOVERY_NS:
-            self._missing = self._wire.missing(LOW_STATE, self._wire.types.LowState_, self._loopback)
+        known = self.now_ns() - self._opened_ns >= DISCOVERY_NS
+        commanders = max(0, self._wire.publishers(LOW_COMMAND) - self._options.known_publishers)
+        senders = max(0, self._wire.publishers(LOW_STATE, self._wire.types.LowState_) - 1)
+        self._rivals = commanders + senders if commanders or senders or known else None
+        names = [f"{commanders} other publishers on {LOW_COMMAND}"] if commanders else []
+        names += (
+            [f"{senders + 1} publishers on {LOW_STATE}, where one robot has one (one that was killed counts for 10 s)"] if senders else []
+        )
+        self._rival_names = tuple(names)
+        hint = self._wire.missing(LOW_STATE, self._wire.types.LowState_, self._loopback) if known and self._reading is None else ""
+        if hint != self._hint and hint and self.on_line is not None:
+            self.on_line(hint)
+        self._hint = hint
 
     def close(self) -> None:
         """Stream damping a little longer, end the stream, and leave the domain.

@@ -92,6 +92,11 @@ def types_of(family: str) -> Any:
     return import_module(f"unitree_sdk2py.idl.{family}.msg.dds_")
 
 
+def _type_name(kind: Any) -> str:
+    """An IDL type's name on the wire."""
+    return str(kind.__idl_typename__).replace(".", "::")
+
+
 class FrameReader(DataReader[Any]):
     """A reader that hands out messages as they came over the wire."""
 
@@ -161,15 +166,20 @@ class Wire:
         """Sleep until a reader has a message, or the time is over. Returns whether one has."""
         return self._waitset.wait(max(0, timeout_ns)) > 0
 
-    def publishers(self, name: str) -> int:
+    def publishers(self, name: str, kind: Any = None) -> int:
         """How many others publish to topic `name`, as far as is known; costs microseconds while nothing changes.
 
         A publisher that dies without a word counts until its lease is over, 10 s by default.
-        """
-        return len(self.types_published(name))
 
-    def types_published(self, name: str) -> list[str]:
-        """The IDL type of each other publisher of topic `name`, as `publishers` counts them."""
+        Args:
+            name: of the topic.
+            kind: IDL type of those that count; None for any.
+        """
+        types = self._types_published(name)
+        return len(types) if kind is None else types.count(_type_name(kind))
+
+    def _types_published(self, name: str) -> list[str]:
+        """The name of the IDL type of each other publisher of topic `name`."""
         while samples := self._publications.take(_BATCH, condition=self._news):
             for sample in samples:
                 if sample.sample_info.instance_state == InstanceState.Alive:
@@ -180,8 +190,8 @@ class Wire:
 
     def missing(self, name: str, kind: Any, loopback: bool) -> str:
         """Why no message of topic `name` and IDL type `kind` comes, as far as is known."""
-        wanted = kind.__idl_typename__.replace(".", "::")
-        others = sorted(set(self.types_published(name)) - {wanted})
+        wanted = _type_name(kind)
+        others = sorted(set(self._types_published(name)) - {wanted})
         if others:
             return f"{name} is published here as {', '.join(others)}, but the policy's robot sends {wanted}: is it another robot?"
         advice = (
