@@ -156,9 +156,9 @@ def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
 
     add = only("--transport unitree", "unitree")
     add("--network-interface", metavar="NAME", help="interface of the cable to the robot (default: loopback)")
-    add("--dds-domain", type=int, metavar="N", help="DDS domain (default: ROS_DOMAIN_ID, or 0)")
+    add("--dds-domain", type=int, metavar="N", help="DDS domain (default: ROS_DOMAIN_ID, or 0; Unitree's simulators: 1)")
     add("--known-publishers", type=int, default=0, metavar="N", help="silent publishers of rt/lowcmd that are no rivals")
-    add("--no-crc", action="store_true", help="take LowStates without a check sum, as some simulators send them")
+    add("--no-crc", action="store_true", help="take LowStates whatever their check sum; on loopback, none at all is taken anyway")
     return bound
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.guards import OFF_RATE, RATE_WINDOW_NS
 from bridge.log_reader import Log, read_log
 from bridge.log_writer import LogError
 from bridge.motion import APPROACH_S
@@ -48,6 +49,12 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
     if len(rows) < 2 or len(log.ticks) < 2:
         raise RecordingError(f"{path} holds {len(rows)} readings and {len(log.ticks)} control steps; at least 2 of each are needed")
     stamps = rows["stamp_0"]
+    rate = _rate(stamps, rows["received_ns"])
+    if abs(rate - 1.0) > OFF_RATE:
+        raise RecordingError(
+            f"in {path} the robot's clock runs at {rate:.2f} of this computer's, by which the commands are dated, so the two do not fit"
+            " together: record from a robot, or from a simulator that keeps up with real time"
+        )
     time_s = (stamps + np.min(rows["received_ns"] - stamps)) * 1e-9
     rows, time_s = _increasing(rows, time_s)
     ticks, sent_s = _increasing(log.ticks, (log.ticks["now_ns"] + log.ticks["busy_ns"]) * 1e-9)
@@ -72,6 +79,12 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         source=str(path),
     )
     return recording, log.metadata["robot"]
+
+
+def _rate(stamps_ns: FloatArray, received_ns: FloatArray) -> float:
+    """Of the stamps' clock to the arrivals' (T,) [ns]; 1 where they are too few to tell, or where one of them stands still."""
+    stamped, passed = (int(times[-1]) - int(times[0]) for times in (stamps_ns, received_ns))
+    return stamped / passed if passed >= RATE_WINDOW_NS and stamped > 0 else 1.0
 
 
 def _of_motion(log: Log, rows: Rows) -> Rows:
