@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bridge.log_topics import TICK, Topics
+from bridge.attended import Attended
+from bridge.controller import Controller
+from bridge.dashboard import render, snapshot
+from bridge.events import Events
+from bridge.log_reader import read_log
+from bridge.log_topics import Topics
+from bridge.log_writer import LogWriter
+from bridge.loop import ControlLoop
 from bridge.reading import Inputs
+from bridge.replay import replay
 from bridge.safety import Event, Mode
-from bridge.ticks import get_inputs, put_inputs, tick_dtype
-from tests.bridge_helpers import MS, Driver, good_inputs
+from bridge.ticks import MODES, get_inputs, put_inputs, tick_dtype
+from policies.file import PolicyFile
+from robolearn.identify.log import from_log
+from robolearn.identify.recording import RecordingError
+from tests.bridge_helpers import MS, Driver, FakeTransport, good_inputs
 from tests.make_policy import go1_spec, make_policy
 
 
@@ -169,7 +182,81 @@ def test_a_log_keeps_whose_clock_it_was(free: bool) -> None:
     read, topics = np.zeros((), tick_dtype(spec)), Topics(spec)
     for topic, data in topics.tick(row, 0):
         topics.fill(read, topic, data)
-    assert TICK
     reading = get_inputs(read).reading
     assert reading is not None
     assert reading.free_clock is free
+
+
+def logged(path: Path, log: Path, rate: float, free: bool, seconds: float) -> None:
+    """Log a robot whose clock runs at `rate`, that is stood up after 1 s, and whose operator asks for a reset after 2."""
+    controller = Controller(PolicyFile(path))
+    controller.arm()
+    recorder = LogWriter(log, controller, transport="test")
+    controller.on_event = recorder.event
+    for tick in range(1, round(seconds / 0.02)):
+        now_ns = 10**12 + tick * 20 * MS
+        inputs = good_inputs(controller.spec, now_ns, *{50: [Event.STAND], 100: [Event.RESET], 102: [Event.STAND]}.get(tick, []))
+        assert inputs.reading is not None
+        inputs.reading.stamps_ns, inputs.reading.free_clock = (10**9 + round(tick * 20 * MS * rate),) * 2, free
+        recorder.tick(now_ns, inputs, controller, controller.tick(now_ns, inputs), 0, 0, 0)
+    recorder.close()
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_a_run_with_a_slow_clock_replays(path: Path, free: bool, tmp_path: Path) -> None:
+    logged(path, tmp_path / "run.mcap", 0.8, free, 3.0)
+    log = read_log(tmp_path / "run.mcap")
+    modes = [MODES[mode] for mode in log.ticks["mode"]]
+    assert (modes[80] is Mode.STAND) is free  # a robot's clock does not let it stand up, until the reset
+    assert modes[103] is Mode.STAND
+    assert (modes[-1] is Mode.STAND) is free
+    assert replay(log).same(0.0)
+
+
+def test_a_slow_clock_is_no_ground_for_identification(path: Path, tmp_path: Path) -> None:
+    logged(path, tmp_path / "slow.mcap", 0.95, True, 4.0)
+    with pytest.raises(RecordingError, match=r"clock runs at 0\.95"):
+        from_log(tmp_path / "slow.mcap")
+    logged(path, tmp_path / "good.mcap", 1.0, True, 4.0)
+    from_log(tmp_path / "good.mcap")
+
+
+def test_a_remark_is_an_event_a_line_and_on_every_screen_once_as_long_as_it_holds(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rich")
+    from rich.console import Console
+
+    class Remarking(FakeTransport):
+        remarks: tuple[str, ...] = ("the sender leaves its tick empty",)
+
+        def read(self) -> Inputs:
+            inputs = super().read()
+            inputs.remarks = self.remarks
+            return inputs
+
+    policy = PolicyFile(path)
+    events = Events(tmp_path / "events.jsonl")
+    controller = Controller(policy, on_event=events, shadow=True)
+    controller.arm()
+    wire = Remarking(policy.spec)
+    attended, said = Attended(wire, [], None, dry_run=True), []  # type: ignore[arg-type]
+    attended.tell = said.append
+    loop = attended.loop = ControlLoop(controller, attended)
+    deadline = wire.now
+    for _ in range(60):
+        attended.wait_until(deadline)
+        deadline = loop.tick(deadline)
+    events.close()
+    told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [event["text"] for event in told if event["event"] == "remark"] == list(wire.remarks)
+    assert capsys.readouterr().out.count(wire.remarks[0]) == 1
+    assert all(wire.remarks[0] in line for line in said)
+    assert said
+    assert loop.status()["remarks"] == list(wire.remarks)
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(render(snapshot(loop, {}), []))
+    assert wire.remarks[0] in console.export_text()
+    wire.remarks = ()
+    loop.tick(deadline)
+    assert loop.status()["remarks"] == []

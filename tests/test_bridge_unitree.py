@@ -171,6 +171,17 @@ def test_a_command_reaches_the_motors_that_it_names(spec: PolicySpec) -> None:
         encode(command)
 
 
+def test_a_command_without_a_velocity_target_has_no_damping_towards_it(spec: PolicySpec) -> None:
+    """As with `PosStopF`: 16,000 rad/s are no target, whatever kd stands beside them."""
+    robot, joints = robot_of(spec)
+    encode, zero = LowCmdEncoder(robot, joints), np.zeros(spec.robot.num_joints)
+    encode.mode_machine = MODE_MACHINE
+    heard = LowCmdDecoder(robot)(bytes(encode(JointCommand(zero, zero + VELOCITY_STOP, zero, zero + 1, zero + 2))))
+    assert not heard.kd.any()
+    assert not heard.velocity.any()
+    assert (heard.kp == 1).all()
+
+
 def test_the_robot_obeys_no_damaged_or_foreign_command(spec: PolicySpec) -> None:
     robot, joints = robot_of(spec)
     encode, obey = LowCmdEncoder(robot, joints), LowCmdDecoder(robot)
