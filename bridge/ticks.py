@@ -34,8 +34,9 @@ COUNTERS = (
     "stamp_1",
     "flags",
 )
-HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED, FREE_CLOCK = 1, 2, 4, 8, 16, 32
+HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED = 1, 2, 4, 8, 16
 SENT = ("position", "velocity", "effort", "kp", "kd")
+FREE_CLOCK = 32  # `Reading.free_clock`
 
 Rows = NDArray[Any]
 

@@ -161,7 +161,7 @@ class UnitreeTransport:
         self._bad_in_a_row = 0
         self.messages += 1
         quat, gyro, stamps_ns = state.imu_quat_wxyz, state.imu_angular_velocity_b, (self._sender.hear(state, now_ns, passed),)
-        self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, self._loopback)
+        self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, free_clock=self._loopback)
         self._encode.mode_machine, self._fault = state.mode_machine, self._sender.fault or self._fault
         self._operate(state.remote, now_ns)
         if self.on_reading is not None:
@@ -181,7 +181,15 @@ class UnitreeTransport:
         fault, self._fault = self._fault, None
         value, command_ns = (self._fixed, self.now_ns()) if self._fixed is not None else self._command or (None, 0)
         return Inputs(
-            self._reading, value, command_ns, requests, fault, self._rivals, self._rival_names, self._hint, tuple(self._sender.remarks)
+            reading=self._reading,
+            command=value,
+            command_ns=command_ns,
+            requests=requests,
+            wire_fault=fault,
+            rivals=self._rivals,
+            rival_names=self._rival_names,
+            sensor_hint=self._hint,
+            remarks=tuple(self._sender.remarks),
         )
 
     def write(self, command: JointCommand) -> None:
