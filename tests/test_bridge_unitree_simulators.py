@@ -31,6 +31,7 @@ from tests.make_policy import go1_spec
 
 ZOO, ROBOTS = REPOSITORY / "policies" / "zoo", REPOSITORY / "envs" / "robots"
 ATTEMPTS = 3
+STARVED = re.compile(r"-> damping: (deadline_overrun|stale_sensor|sensor_stamps: the robot's time stamp stands still)")
 PATIENT = [f"--limit={name}=0.5" for name in ("sensor_timeout_s", "frozen_s", "max_lateness_s")]  # a busy computer is not what is tested
 
 
@@ -257,7 +258,7 @@ def test_a_simulator_made_with_the_sdk_is_found_and_walks(name: str, pace: float
         if report is None:
             return
         reports.append(report)
-    pytest.fail("\n\n".join(reports))
+    pytest.fail("starved of processor time in every attempt:\n" + "\n".join(reports))
 
 
 def walk(name: str, pace: float, filled: bool, folder: Path) -> str | None:
@@ -268,12 +269,14 @@ def walk(name: str, pace: float, filled: bool, folder: Path) -> str | None:
     options = ["--transport", "unitree", "--dds-domain", domain, "--auto-start", "--command", "0.5", "0", "0", "--no-log", *PATIENT]
     deploy = Process(["bridge.deploy", str(path), *options, "--events", str(folder / "events.jsonl")], folder / "deploy.log")
     with processes(robot, deploy):
-        assert wait_for(lambda: "-> policy" in deploy.text(), 30), deploy.text() + robot.text()
+        stopped = lambda: any(text in deploy.text() for text in ("stand -> damping", "policy -> "))  # noqa: E731
+        started = wait_for(lambda: "-> policy" in deploy.text() or stopped(), 30)
         begin = len(lines(robot))
-        assert wait_for(lambda: len(lines(robot)) >= begin + 9 or "policy ->" in deploy.text(), 40), deploy.text() + robot.text()
-        track = np.array(lines(robot)[begin + 3 :])
-        if "deadline_overrun" in deploy.text() or "stale_sensor" in deploy.text():
+        walked = started and wait_for(lambda: len(lines(robot)) >= begin + 9 or stopped(), 40)
+        if STARVED.search(deploy.text()) or slowest(robot) < 0.8 * pace:
             return deploy.text() + robot.text()
+        assert walked, deploy.text() + robot.text()
+        track = np.array(lines(robot)[begin + 3 :])
     told = [event["text"] for event in map(json.loads, (folder / "events.jsonl").read_text().splitlines()) if event["event"] == "remark"]
     assert "policy ->" not in deploy.text(), deploy.text()
     simulated, wall = track[-1, :2] - track[0, :2]
@@ -288,6 +291,12 @@ def walk(name: str, pace: float, filled: bool, folder: Path) -> str | None:
     if filled:
         assert abs(rates[-1] - simulated / wall) < 0.15
     return None
+
+
+def slowest(robot: Process) -> float:
+    """The least simulated time that passed in a second."""
+    times = np.array(lines(robot)[1:])  # the first takes until all channels are open
+    return float(np.min(np.diff(times[:, 0]) / np.diff(times[:, 1]))) if len(times) > 1 else 0.0
 
 
 def lines(robot: Process) -> list[list[float]]:
