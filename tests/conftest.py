@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from collections.abc import Iterator
 
 from bridge.isolation import LOOPBACK_CYCLONE  # needs the standard library alone
 
@@ -31,3 +32,11 @@ def _one_torch_thread() -> None:
     """A pool that spins beside simulation threads makes two cores crawl."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cyclone_as_it_was() -> Iterator[None]:
+    """A Unitree transport chooses the interface for its process; the next module's tests are another process's."""
+    before = os.environ["CYCLONEDDS_URI"]
+    yield
+    os.environ["CYCLONEDDS_URI"] = before

@@ -271,25 +271,25 @@ def walk(name: str, pace: float, filled: bool, folder: Path) -> str | None:
     with processes(robot, deploy):
         stopped = lambda: any(text in deploy.text() for text in ("stand -> damping", "policy -> "))  # noqa: E731
         started = wait_for(lambda: "-> policy" in deploy.text() or stopped(), 30)
-        begin = len(lines(robot))
-        walked = started and wait_for(lambda: len(lines(robot)) >= begin + 9 or stopped(), 40)
-        if STARVED.search(deploy.text()) or slowest(robot) < 0.8 * pace:
-            return deploy.text() + robot.text()
-        assert walked, deploy.text() + robot.text()
-        track = np.array(lines(robot)[begin + 3 :])
+        begin = len(lines(robot)) + 3  # it gets up to speed, and out of the gantry
+        wait_for(lambda: len(lines(robot)) > begin + 5 or stopped(), 40)
+        track, said = np.array(lines(robot)[begin:]), deploy.text() + robot.text()
+        walked = started and not stopped() and len(track) > 5
+    if not walked:
+        assert STARVED.search(said) or slowest(robot) < 0.8 * pace, said
+        return said
     told = [event["text"] for event in map(json.loads, (folder / "events.jsonl").read_text().splitlines()) if event["event"] == "remark"]
-    assert "policy ->" not in deploy.text(), deploy.text()
     simulated, wall = track[-1, :2] - track[0, :2]
     speed = (track[-1, 2] - track[0, 2]) / simulated
     print(f"{name}: {speed:.2f} m/s of 0.50 in its own time, which ran at {simulated / wall:.2f}; {told}")
     assert 0.3 < speed < 0.7
-    assert all(text in deploy.text() for text in told)
+    assert all(text in said for text in told)
     assert any("a simulator sends LowState without" in text for text in told)
     assert any("check sum" in text for text in told) is not filled
     rates = [float(found[1]) for text in told if (found := re.search(r"clock runs at ([0-9.]+) of this", text))]
     assert bool(rates) is filled
     if filled:
-        assert abs(rates[-1] - simulated / wall) < 0.15
+        assert all(0.3 * pace < rate < 1.1 * pace for rate in rates)  # less than its pace where the computer cannot keep up
     return None
 
 

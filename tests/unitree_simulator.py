@@ -21,6 +21,7 @@ import numpy as np
 from bridge.command import JointCommand
 from bridge.joints import JointMap
 from bridge.physics_robot import PhysicsRobot
+from bridge.priority import raise_priority
 from bridge.safety import Mode
 from bridge.simulated_unitree import MODE_MACHINE
 from bridge.transports.unitree_robots import HG, robot_of
@@ -39,6 +40,7 @@ def main() -> None:
     parser.add_argument("--pace", type=float)
     parser.add_argument("--filled", action="store_true")
     options = parser.parse_args()
+    raise_priority()  # how busy the computer is, is not what is tested
     channel: Any = import_module("unitree_sdk2py.core.channel")
     defaults: Any = import_module("unitree_sdk2py.idl.default")
     checked: Any = import_module("unitree_sdk2py.utils.crc").CRC()
