@@ -198,7 +198,7 @@ def evaluate(
         episodes=episodes,
         intervals=intervals,
         policy_sha256=None,
-        physics_failures=world.engine.failure_count,
+        physics_failures=world.failure_count,
         seconds=seconds,
         seed=seed,
         **{name: figures.get(name) for name in names},  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ from policies.baselines import Baseline, make_network
 from policies.networks import Gaussian, TeacherPolicy
 from policies.transformer import Memory, Transformer
 from robolearn import distributed
-from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
+from robolearn.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
 
@@ -120,10 +120,11 @@ class StudentTrainer:
             mean = stream.step(self._policy_obs, self._is_first)
             action = policy.distribution.sample(mean, self.generator)
             rollout.mean[t], rollout.action[t] = mean, action
-            step = env.step(action)
+            step = env.screened(env.step(action))
             self._policy_obs, self._privileged = step.policy, step.privileged
             self._is_first = step.terminated | step.truncated
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            rollout.failed[t] = step.failed
             ids = step.truncated.nonzero()[:, 0]
             if len(ids):
                 rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
@@ -139,7 +140,7 @@ class StudentTrainer:
             "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
             "falls_a_minute": 60 * falls / seconds,
             "teacher_distance": float((rollout.mean - self._teacher_mean).square().mean().sqrt()),
-            "physics_failures": float(env.engine.failure_count),
+            "failed_worlds": float(rollout.failed.sum()),
             **env.task_metrics(),
         }
 
@@ -153,39 +154,30 @@ class StudentTrainer:
         rate = cfg.learning_rate * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item()))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        worlds = self.env.num_worlds
-        size = max(1, worlds // cfg.minibatches)
-        starts = range(0, worlds - size + 1, size)
-        count = cfg.epochs * len(starts)
-        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0, "skipped_updates": 0.0}
+        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
+        updates = Updates(self.optimizer, self._parameters, cfg.max_grad_norm)
         for _ in range(cfg.epochs):
-            order = torch.randperm(worlds, generator=self.generator, device=self.env.device)
-            for begin in starts:
-                ids = order[begin : begin + size]
+            order = torch.randperm(self.env.num_worlds, generator=self.generator, device=self.env.device)
+            for ids in minibatches(order, cfg.minibatches):
+                kept = None if rollout.kept is None else rollout.kept[:, ids]
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
                 mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
                 mean = mean.transpose(0, 1)  # (T, n, A)
-                kl = gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std).mean()
+                kl = _mean(gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std), kept)
                 value = policy.value(self._privileged_steps[:, ids])
-                value_loss = (value - rollout.target[:, ids]).square().mean()
+                value_loss = _mean((value - rollout.target[:, ids]).square(), kept)
                 losses = {"imitation_kl": kl, "value_loss": value_loss}
                 loss = weight * kl + cfg.value_weight * value_loss
                 if rl_weight > 0:
                     log_ratio = policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids]
-                    policy_loss = -clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip).mean()
+                    policy_loss = -_mean(clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip), kept)
                     loss = loss + rl_weight * (policy_loss - cfg.entropy * policy.distribution.entropy())
                     losses["policy_loss"] = policy_loss
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                distributed.average_gradients(self._parameters)
-                norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
-                if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
-                    sums["skipped_updates"] += count
-                    continue
-                self.optimizer.step()
-                for name, term in losses.items():
-                    sums[name] += float(term.detach())
-        return {name: value / count for name, value in sums.items()} | {
+                updates.differentiate(loss)
+                if updates.step():
+                    for name, term in losses.items():
+                        sums[name] += float(term.detach())
+        return updates.means(sums) | {
             "imitation_weight": weight,
             "learning_rate": rate,
             "action_std": float(policy.distribution.log_std.detach().exp().mean()),
@@ -222,6 +214,13 @@ class StudentTrainer:
             self._policy_obs, self._privileged = self.env.reset()
             self._memory = self.policy.actor.start(self.env.num_worlds)
             self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=device)
+
+
+def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """Mean over the steps (T, n) that are kept; all of them where None."""
+    if kept is None:
+        return x.mean()
+    return (x * kept).sum() / kept.sum().clamp(min=1)
 
 
 def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer | Baseline:

@@ -98,7 +98,7 @@ class TeacherTrainer:
         """Collect a rollout and learn from it. Returns metrics."""
         metrics = self._collect()
         metrics |= self.ppo.update(self._rollout)
-        raw = self._raw.flatten(0, 1)
+        raw = self._raw.flatten(0, 1) if self._rollout.kept is None else self._raw[self._rollout.kept]
         if self._mirror is not None:
             raw = torch.cat([raw, raw[:, self._mirror[0]] * self._mirror[1]])
         self.policy.normalizer.update(distributed.gather(raw))
@@ -117,9 +117,10 @@ class TeacherTrainer:
             mean = policy.actor(x)
             action = policy.distribution.sample(mean, self.generator)
             rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
-            step = env.step(action if mirrored is None else policy.fold.unfold(action, mirrored))  # pyright: ignore
+            step = env.screened(env.step(action if mirrored is None else policy.fold.unfold(action, mirrored)))  # pyright: ignore
             self._privileged = step.privileged
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            rollout.failed[t] = step.failed
             ids = step.truncated.nonzero()[:, 0]
             if len(ids):
                 rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
@@ -132,7 +133,7 @@ class TeacherTrainer:
         return {
             "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
             "falls_a_minute": 60 * falls / seconds,
-            "physics_failures": float(env.engine.failure_count),
+            "failed_worlds": float(rollout.failed.sum()),
             **env.task_metrics(),
             **{f"reward/{name}": value for name, value in env.reward_means().items()},
         }

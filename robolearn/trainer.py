@@ -9,10 +9,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
+from torch import nn
 from tqdm import tqdm
 
 from robolearn import config, distributed
 from robolearn.errors import UserError
+from robolearn.finite import listed, not_finite, not_finite_in
+from robolearn.ppo import DivergedError
 from robolearn.run import Run
 
 
@@ -21,6 +24,7 @@ class Trainer(Protocol):
 
     kind: str
     cfg: Any
+    policy: nn.Module
     iteration: int
     iterations: int
 
@@ -74,8 +78,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     try:
         while trainer.iteration < trainer.iterations and not stop:
             begin = time.monotonic()
-            metrics = trainer.iterate()
-            _check_finite(trainer, metrics, run)
+            metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
             minutes = minutes_before + (time.monotonic() - started) / 60
             trainer.minutes = minutes  # type: ignore[attr-defined]
@@ -98,25 +101,39 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     return metrics
 
 
-def _check_finite(trainer: Trainer, metrics: dict[str, float], run: Run) -> None:
-    """Stop a training that has left the numbers.
+def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
+    """One iteration of a training that is still one.
 
     Raises:
-        UserError: a metric is not finite; the last checkpoint is from before.
+        UserError: a metric, a weight or a statistic is not finite, or nothing could be learned; the checkpoint is from before.
     """
-    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    number = trainer.iteration + 1
+    try:
+        metrics = trainer.iterate()
+    except DivergedError as error:
+        raise _diverged(trainer, number, str(error), run) from error
+    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value)) or not_finite(trainer.policy.state_dict(), "policy")
     if bad:
-        raise UserError(
-            f"the {trainer.kind}'s training diverged in iteration {trainer.iteration}: {', '.join(bad)} not finite; "
-            f"{run.checkpoint} holds the last checkpoint before it; try a smaller learning rate"
-        )
+        raise _diverged(trainer, number, f"{listed(bad)} not finite", run)
+    return metrics
+
+
+def _diverged(trainer: Trainer, iteration: int, what: str, run: Run) -> UserError:
+    kept = f"{run.checkpoint} holds the last checkpoint before it" if run.checkpoint.is_file() else "no checkpoint was written before it"
+    return UserError(f"the {trainer.kind}'s training diverged in iteration {iteration}: {what}; {kept}; try a smaller learning rate")
 
 
 def save(trainer: Trainer, run: Run) -> None:
-    """Write a checkpoint that `resume` goes on from."""
+    """Write a checkpoint that `resume` goes on from.
+
+    Raises:
+        UserError: what was learned is not finite; the checkpoint that is there stays.
+    """
     if distributed.rank():
         return
     state = trainer.state_dict()
+    if bad := not_finite_in(state):
+        raise _diverged(trainer, trainer.iteration, f"{listed(bad)} not finite", run)
     state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0)}
     run.save(state)
 
@@ -136,4 +153,5 @@ def resume(trainer: Any, state: dict[str, Any]) -> None:
 
 def _postfix(metrics: dict[str, float]) -> str:
     shown = ("reward", "velocity_error_xy", "distance", "at_goal", "falls_a_minute", "steps_per_s")
-    return " ".join(f"{name}={metrics[name]:.3g}" for name in shown if name in metrics)
+    wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
+    return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)
