@@ -71,6 +71,16 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+def first_says(flag: bool) -> bool:
+    """What the first process decided; the others wait for it and take it over."""
+    if processes() == 1:
+        return flag
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    said = torch.tensor([float(flag)], device=device)
+    dist.broadcast(said, 0)
+    return bool(said.item())
+
+
 def average(value: torch.Tensor) -> torch.Tensor:
     """Mean of a tensor over the processes."""
     if processes() == 1:

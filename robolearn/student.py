@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ from robolearn import distributed
 from robolearn.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
 from robolearn.schema import ImitationCfg, TrainCfg
 from robolearn.threads import Threads
+
+PROLONGED_RATE = 0.3
+"""Share of the learning rate after the schedule's end, while targets are missed."""
 
 
 class StudentPolicy(nn.Module):
@@ -94,6 +98,7 @@ class StudentTrainer:
         self._is_first = torch.ones(worlds, dtype=torch.bool, device=device)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, student.iterations
+        self.missed: list[str] | None = None  # of the targets, see `robolearn.goal`
         self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
 
     @property
@@ -146,12 +151,13 @@ class StudentTrainer:
 
     def _update(self, start: Memory) -> dict[str, float]:
         cfg, imitation, policy, rollout = self.cfg.student.ppo, self.cfg.student.imitation, self.policy, self._rollout
-        progress = self.iteration / self.iterations
+        progress = min(1.0, self.iteration / self.iterations)
         weight = imitation_weight(imitation, progress)
         rl_weight = imitation.rl_weight if progress >= imitation.rl_from else 0.0
         teacher_log_std = self.teacher.distribution.log_std
-        # learning rate falls with a cosine, as in the paper
-        rate = cfg.learning_rate * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item()))
+        # learning rate falls with a cosine, as in the paper; who goes on past the schedule needs some of it back
+        share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)) if progress < 1 else PROLONGED_RATE
+        rate = cfg.learning_rate * share
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}

@@ -60,6 +60,7 @@ class TeacherTrainer:
         self._raw = torch.zeros_like(self._rollout.observation)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, teacher.iterations
+        self.missed: list[str] | None = None  # of the targets, see `robolearn.goal`
         self.history: list[dict[str, Any]] = []
 
     def start_from(self, source: dict[str, Any]) -> None:

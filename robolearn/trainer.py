@@ -15,6 +15,7 @@ from tqdm import tqdm
 from robolearn import config, distributed
 from robolearn.errors import UserError
 from robolearn.finite import listed, not_finite, not_finite_in
+from robolearn.goal import Goal
 from robolearn.ppo import DivergedError
 from robolearn.run import Run
 
@@ -25,6 +26,7 @@ class Trainer(Protocol):
     kind: str
     cfg: Any
     policy: nn.Module
+    missed: list[str] | None
     iteration: int
     iterations: int
 
@@ -48,6 +50,9 @@ class Interrupted(Exception):
 
 def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
     """Iterate to the end, or until Ctrl-C or until `on_iteration` returns True.
+
+    The end is after `trainer.iterations`, or, where the config has targets (`until`), when they are met, or after the most iterations
+    that it allows; `trainer.missed` then tells what was missed.
 
     Args:
         trainer: fresh, or loaded from a checkpoint.
@@ -75,8 +80,10 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     done, quiet = trainer.iteration, distributed.rank() > 0
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
     previous = signal.signal(signal.SIGINT, request_stop)
+    goal = Goal.of(trainer)
     try:
-        while trainer.iteration < trainer.iterations and not stop:
+        ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
+        while not ended and not stop:
             begin = time.monotonic()
             metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
@@ -84,6 +91,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             trainer.minutes = minutes  # type: ignore[attr-defined]
             steps = trainer.iteration * trainer.steps_per_iteration
             metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
+            ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
             if distributed.rank() == 0:
                 run.log(trainer.iteration, metrics)
             bar.update(1)
@@ -99,6 +107,20 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     if stop:
         raise Interrupted(str(run.folder))
     return metrics
+
+
+def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) -> bool:
+    """Whether a training that has done its iterations may end; what was checked goes into `metrics`."""
+    if not goal.due():
+        return False
+    if distributed.rank() == 0:
+        metrics |= goal.check()
+        trainer.missed = goal.missed
+        if goal.missed:
+            bar.write(f"targets after {trainer.iteration} iterations: {'; '.join(goal.missed)}")
+    ended = distributed.first_says(not goal.missed) or trainer.iteration >= goal.last
+    bar.total = max(trainer.iteration, trainer.iterations) if ended else min(trainer.iteration + goal.every, goal.last)
+    return ended
 
 
 def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
@@ -134,7 +156,7 @@ def save(trainer: Trainer, run: Run) -> None:
     state = trainer.state_dict()
     if bad := not_finite_in(state):
         raise _diverged(trainer, trainer.iteration, f"{listed(bad)} not finite", run)
-    state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0)}
+    state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0), "missed": trainer.missed}
     run.save(state)
 
 
@@ -148,7 +170,7 @@ def resume(trainer: Any, state: dict[str, Any]) -> None:
         trainer.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {error}") from error
-    trainer.minutes = state.get("minutes", 0.0)
+    trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
 
 
 def _postfix(metrics: dict[str, float]) -> str:

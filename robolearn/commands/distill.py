@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
-    from robolearn import config, schema
+    from robolearn import schema
     from robolearn.commands.train import go, prepare
     from robolearn.errors import UsageError, UserError
     from robolearn.run import Run, find_checkpoint, load_checkpoint
@@ -47,8 +47,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         for name in ("engine", "device"):
             if getattr(args, name):
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
-        task = str(config.loads_any(source["config"])["task"])
-        cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
+        cfg = schema.loads(source["config"], str(path), overrides)
         teacher, state = load_teacher(source, cfg), None
         folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs))
     trainer = StudentTrainer(cfg, teacher)

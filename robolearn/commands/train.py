@@ -7,6 +7,7 @@ exactly.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,8 +89,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
         state = load_checkpoint(path)
         if state["kind"] != kind:
             raise UserError(f"{path} is a checkpoint of a {state['kind']}, not of a {kind}")
-        task = str(config.loads_any(state["config"])["task"])
-        return config.loads(schema.schema_of(task), state["config"], str(path), overrides), path.parent, state
+        return schema.loads(state["config"], str(path), overrides), path.parent, state
     if not args.preset:
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
     cfg = schema.load(args.preset, overrides)
@@ -97,7 +97,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
 
 
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
-    """Run a trainer in a folder; 130 after Ctrl-C."""
+    """Run a trainer in a folder; 130 after Ctrl-C, 1 if it missed its targets."""
     from robolearn import distributed
     from robolearn.run import Run
     from robolearn.trainer import Interrupted, resume, train
@@ -119,6 +119,9 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
         job.close()
     shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
     print(f"done: {shown}\n{hint}")
+    if trainer.missed:
+        print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
+        return 1
     return 0
 
 
