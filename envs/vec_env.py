@@ -324,6 +324,12 @@ class VecEnv(ABC):
         self._previous = privileged[:, : self.spec.observation_dim].clone()
         return policy, privileged
 
+    def start_spread(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `reset`, with episodes spread over their length, so that worlds do not end together."""
+        first = self.reset()
+        self.episode_steps[:] = torch.randint(0, self.max_steps, (self.num_worlds,), generator=self.generator, device=self.device)
+        return first
+
     def reseed(self, seed: int) -> None:
         """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
         self.generator.manual_seed(seed)

@@ -279,8 +279,13 @@ class Ppo:
             self.learning_rate = max(1e-5, self.learning_rate / 1.5)
         elif 0 < kl < target / 2:
             self.learning_rate = min(1e-2, self.learning_rate * 1.5)
+        self.use_learning_rate(self.learning_rate)
+
+    def use_learning_rate(self, rate: float) -> None:
+        """Go on with this learning rate."""
+        self.learning_rate = rate
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = rate
 
 
 def clipped_surrogate(log_ratio: torch.Tensor, advantage: torch.Tensor, clip: float) -> torch.Tensor:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import nn
 
 from envs.registry import make_env
-from envs.snapshot import restore, snapshot
+from envs.snapshot import restore, restore_progress, snapshot
 from policies.baselines import Baseline, make_network
 from policies.networks import Gaussian, TeacherPolicy
 from policies.transformer import Memory, Transformer
 from robolearn import distributed
 from robolearn.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
 from robolearn.schema import ImitationCfg, TrainCfg
+from robolearn.settings import changes_worlds
 from robolearn.threads import Threads
 
 PROLONGED_RATE = 0.3
@@ -77,10 +79,7 @@ class StudentTrainer:
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + distributed.SEEDS_APART * rank)
         self.teacher = teacher.to(device)
-        self._policy_obs, self._privileged = self.env.reset()
-        self.env.episode_steps[:] = torch.randint(
-            0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device
-        )
+        first = self._policy_obs, self._privileged = self.env.start_spread()
         spec = self.env.spec
         actor = make_network(spec.observation_dim, spec.action_dim, student.network)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
@@ -94,8 +93,7 @@ class StudentTrainer:
         self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
         self._teacher_mean = torch.zeros_like(self._rollout.mean)
         self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
-        self._memory = self.policy.actor.start(worlds)
-        self._is_first = torch.ones(worlds, dtype=torch.bool, device=device)
+        self._begin(*first)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, student.iterations
         self.missed: list[str] | None = None  # of the targets, see `robolearn.goal`
@@ -204,22 +202,30 @@ class StudentTrainer:
             "env": snapshot(self.env),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same config."""
+    def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
+        """As of `TeacherTrainer`."""
         device = self.env.device
         self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
-        self._memory = Memory(*(x.to(device) for x in state["memory"]))
-        restore(self.env, state["env"])
+        if changes_worlds(changed):
+            restore_progress(self.env, state["env"])
+            self._begin(*self.env.start_spread())
+        else:
+            self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
+            self._memory = Memory(*(x.to(device) for x in state["memory"]))
+            restore(self.env, state["env"])
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
-            self._policy_obs, self._privileged = self.env.reset()
-            self._memory = self.policy.actor.start(self.env.num_worlds)
-            self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=device)
+            self._begin(*self.env.reset())
+
+    def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
+        """Stand at the start of an episode in every world."""
+        self._policy_obs, self._privileged = policy_obs, privileged
+        self._memory = self.policy.actor.start(self.env.num_worlds)
+        self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=self.env.device)
 
 
 def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from envs.registry import make_env
-from envs.snapshot import restore, snapshot
+from envs.snapshot import restore, restore_progress, snapshot
 from envs.symmetry import Mirror
 from envs.vec_env import VecEnv
 from policies.networks import Fold, TeacherPolicy
@@ -15,6 +16,7 @@ from robolearn import distributed
 from robolearn.errors import UserError
 from robolearn.ppo import Ppo, Rollout
 from robolearn.schema import TrainCfg
+from robolearn.settings import changes_worlds
 from robolearn.threads import Threads
 
 INHERITED_SAMPLES = 1e6
@@ -46,10 +48,7 @@ class TeacherTrainer:
         device = self.env.device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + apart)
-        _, self._privileged = self.env.reset()
-        # episodes are spread over their length, so that worlds do not end together
-        spread = torch.randint(0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device)
-        self.env.episode_steps[:] = spread
+        _, self._privileged = self.env.start_spread()
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
         mirror = self.env.mirror() if teacher.ppo.symmetry != "none" else None
         fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
@@ -153,15 +152,20 @@ class TeacherTrainer:
             "env": snapshot(self.env),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same config."""
+    def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
+        """Go on from a checkpoint: exactly, but for the settings that were `changed` since. New ones of `env` start its worlds anew."""
         self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
-        self.ppo.learning_rate = state["learning_rate"]
+        rate = self.cfg.teacher.ppo.learning_rate if "teacher.ppo.learning_rate" in changed else state["learning_rate"]
+        self.ppo.use_learning_rate(rate)
         self.generator.set_state(state["generator"])
-        self._privileged = state["privileged"].to(self.env.device)
-        restore(self.env, state["env"])
+        if changes_worlds(changed):
+            restore_progress(self.env, state["env"])
+            self._privileged = self.env.start_spread()[1]
+        else:
+            self._privileged = state["privileged"].to(self.env.device)
+            restore(self.env, state["env"])
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
             self._privileged = self.env.reset()[1]

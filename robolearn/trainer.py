@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import nn
 from tqdm import tqdm
 
-from robolearn import config, distributed
+from robolearn import config, distributed, schema, settings
 from robolearn.errors import UserError
 from robolearn.finite import listed, not_finite, not_finite_in
 from robolearn.goal import Goal
@@ -160,17 +160,20 @@ def save(trainer: Trainer, run: Run) -> None:
     run.save(state)
 
 
-def resume(trainer: Any, state: dict[str, Any]) -> None:
-    """Bring a fresh trainer of the same config to a checkpoint's state.
+def resume(trainer: Any, state: dict[str, Any]) -> list[str]:
+    """Bring a fresh trainer to a checkpoint's state. Returns the settings in which its config differs from the checkpoint's.
 
     Raises:
-        UserError: the config makes other shapes than the checkpoint has.
+        UserError: a setting that differs would have no effect, or makes other shapes than the checkpoint has.
     """
+    before = schema.loads(state["config"], "the checkpoint's config")
+    names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
     try:
-        trainer.load_state_dict(state)
+        trainer.load_state_dict(state, names)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {error}") from error
     trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
+    return names
 
 
 def _postfix(metrics: dict[str, float]) -> str:
