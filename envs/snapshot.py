@@ -53,6 +53,7 @@ def restore_progress(env: VecEnv, state: dict[str, Any]) -> None:
         RuntimeError: the state is of another number of worlds.
     """
     env.generator.set_state(state["generator"])
+    env.episode_steps[:] = 0  # the coming reset is no end of an episode that a curriculum could judge
     for name, part in env.parts().items():
         if name in state["parts"]:
             part.load_state(state["parts"][name])

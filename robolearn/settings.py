@@ -108,6 +108,8 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
         ConfigError: one of them would have no effect; names all that do.
     """
     names = changed(before, after)
+    if getattr(after.env, "terrain", None) is None:
+        without_effect = {**without_effect, "env.curriculum": "there is no terrain"}
     idle = [(name, why) for name in names for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
     if idle:
         told = "; ".join(f"{name} ({why})" for name, why in dict(idle).items())
