@@ -7,6 +7,7 @@ reinforcement --student.imitation.weight=0.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         cfg = schema.loads(source["config"], str(path), overrides)
         settings.refuse(schema.loads(source["config"], str(path)), cfg, settings.DISTILL, "distill")
         teacher, state = load_teacher(source, cfg), None
+        if source.get("missed"):
+            print(f"note: this teacher missed its targets: {'; '.join(source['missed'])}", file=sys.stderr)
         folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs or "runs"))
     trainer = StudentTrainer(cfg, teacher)
     if state is None:
