@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,6 +16,7 @@ import mujoco
 import numpy as np
 import torch
 
+from envs.cores import available_cores
 from envs.physics import EngineError
 from envs.precise_engine import fine_timestep
 
@@ -59,7 +59,7 @@ class DrakeEngine:
         self._failed = np.zeros(num_worlds, bool)
         self._poisoned = np.zeros(num_worlds, bool)  # was given a state that is none; fails at its next step
         self._fields: set[str] = set()
-        threads = max(1, min(num_threads or os.cpu_count() or 1, num_worlds))
+        threads = max(1, min(num_threads or available_cores(), num_worlds))
         self._chunks = np.array_split(np.arange(num_worlds), threads)
         self._pool = ThreadPoolExecutor(threads, "drake") if threads > 1 else None
         rest = torch.tensor(model.qpos0, dtype=torch.float32).repeat(num_worlds, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mujoco
 
+from envs.cores import available_cores
 from envs.physics import Engine, EngineError
 
 ENGINES = ("mujoco", "warp", "precise", "drake")
@@ -17,13 +18,14 @@ def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str =
         model: the nominal model.
         num_worlds: N.
         device: `cpu`, or `cuda` for warp.
-        num_threads: simulation threads of the engines on the CPU; 0 means all cores.
+        num_threads: simulation threads of the engines on the CPU; 0 means all that this process may use.
 
     Raises:
         EngineError: unknown name, a device that the engine does not have, or an engine that is not installed.
     """
     if name in ("mujoco", "precise", "drake") and device != "cpu":
         raise EngineError(f"engine {name!r} runs on the cpu, not on {device!r}; valid there: --engine=warp")
+    num_threads = num_threads or available_cores()
     if name == "mujoco":
         from envs.mujoco_engine import MujocoEngine
 

@@ -75,6 +75,23 @@ def which(observation: str) -> int:
     return valid.index(observation)
 
 
+def batch_of(task: str, num_worlds: int, changes: dict[str, Any], **defaults: Any) -> VecEnv:
+    """The batched environment of an adapter.
+
+    Args:
+        task: its name.
+        num_worlds: how many worlds the adapter has.
+        changes: fields of the task's config.
+        **defaults: for fields that `changes` does not name.
+
+    Raises:
+        ValueError: `changes` names the number of worlds, which the adapter decides.
+    """
+    if "num_worlds" in changes:
+        raise ValueError(f"the number of worlds is the number of environments, here {num_worlds}; leave num_worlds out")
+    return make_env(task, **{"seed": random_seed(), **defaults, **changes}, num_worlds=num_worlds)
+
+
 def random_seed() -> int:
     """A seed for who gave none, as Gymnasium wants it."""
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
@@ -128,7 +145,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
             raise ValueError(f"render_mode must be rgb_array or None, not {render_mode!r}")
         self.render_mode = render_mode
         self._which = which(observation)
-        self.worlds = make_env(task, **{"num_threads": 1, "seed": random_seed(), **changes, "num_worlds": 1})
+        self.worlds = batch_of(task, 1, changes, num_threads=1)
         self.worlds.reset()
         self.metadata = {**self.metadata, "render_fps": round(1 / self.worlds.cfg.control_dt)}
         self.observation_space, self.action_space = observation_space(self.worlds, observation), action_space(self.worlds)
@@ -196,7 +213,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError("many worlds do not render; make one with gymnasium.make")
         self._which = which(observation)
         self.num_envs = num_envs
-        self.worlds = make_env(task, **{"seed": random_seed(), **changes, "num_worlds": num_envs})
+        self.worlds = batch_of(task, num_envs, changes)
         self.worlds.reset()
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": round(1 / self.worlds.cfg.control_dt)}
         self.single_observation_space, self.single_action_space = observation_space(self.worlds, observation), action_space(self.worlds)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +17,7 @@ import mujoco
 import numpy as np
 import torch
 
+from envs.cores import available_cores
 from envs.physics import EngineError
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class PreciseEngine:
         self.sensordata = torch.zeros(num_worlds, model.nsensordata)
         self._failed = np.zeros(num_worlds, bool)
         self._fields: set[str] = set()
-        threads = max(1, min(num_threads or os.cpu_count() or 1, num_worlds))
+        threads = max(1, min(num_threads or available_cores(), num_worlds))
         self._chunks = np.array_split(np.arange(num_worlds), threads)
         self._pool = ThreadPoolExecutor(threads, "precise") if threads > 1 else None
         self._read(range(num_worlds))

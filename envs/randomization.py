@@ -63,6 +63,9 @@ OPERATION = {
 }  # fmt: skip
 """Entries that know one operation only; the others take any."""
 
+WHEN_DUE = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s", "thrown_speed", "throw_interval_s")
+"""Entries that are drawn each time that something is due, whatever the episode does."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RandomizationCfg:
@@ -126,6 +129,10 @@ class RandomizationCfg:
             entry: Range | None = getattr(self, name)
             if entry is not None and entry.operation != operation:
                 raise ValueError(f"{name} has operation {operation!r}, not {entry.operation!r}")
+        for name in WHEN_DUE:
+            entry = getattr(self, name)
+            if entry is not None and entry.when != "reset":
+                raise ValueError(f"{name} is drawn each time that it is due, so its `when` has no effect; leave it out")
         for parts in (
             ("push_velocity", "push_interval_s"),
             ("external_force", "external_force_interval_s"),

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.vec_env import VecEnv as Sb3Base
 
-from envs.gym import Observation, action_space, observation_space, random_seed, which
-from envs.registry import make_env
+from envs.gym import Observation, action_space, batch_of, hold_command, observation_space, which
 
 NO_INFO: dict[str, Any] = {}
 
@@ -32,7 +31,7 @@ class Sb3VecEnv(Sb3Base):
 
     def __init__(self, task: str, num_envs: int = 64, observation: Observation = "policy", **changes: Any) -> None:
         self._which = which(observation)
-        self.worlds = make_env(task, **{"seed": random_seed(), **changes, "num_worlds": num_envs})
+        self.worlds = batch_of(task, num_envs, changes)
         self.worlds.reset()
         self.render_mode = None
         super().__init__(num_envs, observation_space(self.worlds, observation), action_space(self.worlds))
@@ -42,10 +41,25 @@ class Sb3VecEnv(Sb3Base):
     def reset(self) -> Any:
         if self._seeds[0] is not None:  # one generator serves all worlds; `seed` derives the others' from the first
             self.worlds.reseed(int(self._seeds[0]))
+        hold_command(self.worlds, self._shared_options())
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
         return self._array(self.worlds.reset()[self._which])
+
+    def _shared_options(self) -> dict[str, Any] | None:
+        """What `set_options` gave for each world, as one: see `envs.gym.hold_command`.
+
+        Raises:
+            ValueError: some worlds have a command and others have none.
+        """
+        if not any(self._options):
+            return None
+        merged = dict.fromkeys(name for options in self._options for name in options)
+        given = [options["command"] for options in self._options if "command" in options]
+        if given and len(given) < self.num_envs:
+            raise ValueError(f"{len(given)} of {self.num_envs} worlds have a command: give one to all, or to none")
+        return merged | ({"command": given} if given else {})
 
     def step_async(self, actions: np.ndarray) -> None:
         self._actions = torch.from_numpy(np.array(actions, np.float32)).to(self.worlds.device)

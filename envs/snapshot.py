@@ -42,3 +42,18 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
     env.generator.set_state(state["generator"])
     env.engine.load_state_dict(state["engine"])
     env.update_state()
+
+
+def restore_progress(env: VecEnv, state: dict[str, Any]) -> None:
+    """Give a fresh environment what another's worlds had come to (curricula, random numbers), for one whose config has changed.
+
+    What is drawn once a world, and every episode, begins anew under the new config: call `reset` afterwards.
+
+    Raises:
+        RuntimeError: the state is of another number of worlds.
+    """
+    env.generator.set_state(state["generator"])
+    env.episode_steps[:] = 0  # the coming reset is no end of an episode that a curriculum could judge
+    for name, part in env.parts().items():
+        if name in state["parts"]:
+            part.load_state(state["parts"][name])

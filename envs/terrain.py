@@ -273,5 +273,5 @@ class Curriculum:
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go back to what `state` gave."""
-        self.level.copy_(state["level"])
-        self.column.copy_(state["column"])
+        self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
+        self.column.copy_(state["column"] % len(self.terrain.cfg.kinds))

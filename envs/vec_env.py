@@ -10,6 +10,7 @@ the observations before that reset, so that a truncated episode bootstraps from 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
@@ -17,14 +18,18 @@ from typing import Literal, Protocol, Self
 import mujoco
 import torch
 
+from envs import screening
 from envs.disturbance import BALL, Disturbances, add_ball
 from envs.engines import make_engine
 from envs.physics import Engine
 from envs.randomization import FieldRandomizer, RandomizationCfg, Range
 from envs.robots.robot import Robot
+from envs.screening import Step
 from envs.symmetry import Mirror
 from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
+
+log = logging.getLogger(__name__)
 
 Rows = torch.Tensor | slice
 """Some worlds by their ids, or all of them."""
@@ -79,28 +84,6 @@ class EnvCfg:
         return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation)
 
 
-@dataclass(slots=True)
-class Step:
-    """What one control step gives; (N, ...) each.
-
-    Attributes:
-        policy: what the robot can sense, with noise and delay, (N, O).
-        privileged: clean observation and the simulator's knowledge, (N, P).
-        reward: (N,).
-        terminated: the task ended: fallen, or physics failed, (N,) bool.
-        truncated: time was up, (N,) bool.
-        final_policy, final_privileged: observations before the reset of ended worlds; equal to the above elsewhere.
-    """
-
-    policy: torch.Tensor
-    privileged: torch.Tensor
-    reward: torch.Tensor
-    terminated: torch.Tensor
-    truncated: torch.Tensor
-    final_policy: torch.Tensor
-    final_privileged: torch.Tensor
-
-
 class Stateful(Protocol):
     """A part of an environment whose state goes into a checkpoint."""
 
@@ -126,6 +109,7 @@ class VecEnv(ABC):
         engine: the physics.
         spec: the contract that policies trained here carry.
         command: (N, C).
+        failure_counts: how often each world failed since the environment was made, (N,).
         action: the last action of each world (raw network output), (N, J).
     """
 
@@ -169,6 +153,8 @@ class VecEnv(ABC):
         self._action_delay = torch.zeros(n, 1, device=self.device)
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self._everywhere = torch.arange(n, device=self.device)
+        self.failure_counts = torch.zeros(n, dtype=torch.long, device=self.device)
+        self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # whose present observation is worth nothing
         self.disturbances = Disturbances(self)
         self._draw_startup()
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
@@ -334,9 +320,15 @@ class VecEnv(ABC):
         self._reset_worlds(self._everywhere)
         self.update_state()
         self._previous = None
-        policy, privileged = self.observe()
+        policy, privileged = self._usable(self._everywhere, *self.observe())
         self._previous = privileged[:, : self.spec.observation_dim].clone()
         return policy, privileged
+
+    def start_spread(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `reset`, with episodes spread over their length, so that worlds do not end together."""
+        first = self.reset()
+        self.episode_steps[:] = torch.randint(0, self.max_steps, (self.num_worlds,), generator=self.generator, device=self.device)
+        return first
 
     def reseed(self, seed: int) -> None:
         """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
@@ -357,7 +349,7 @@ class VecEnv(ABC):
         failed = self.engine.failures()
         some_failed = bool(failed.any())
         if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
-            self.action, self.target = (torch.nan_to_num(v, nan=0.0, posinf=0.0, neginf=0.0) for v in (self.action, self.target))
+            self.action, self.target = screening.zeroed(self.action), screening.zeroed(self.target)
         terminated = self.terminations() | failed
         truncated = self.truncations() & ~terminated
         self.update_timers()
@@ -374,7 +366,40 @@ class VecEnv(ABC):
             policy[ids], privileged[ids] = self._start_anew(ids)
         self._previous = privileged[:, : self.spec.observation_dim]
         self.disturbances.advance(self.cfg.control_dt)
-        return Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged)
+        self.failure_counts += failed
+        return self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
+
+    @torch.no_grad()
+    def screened(self, step: Step) -> Step:
+        """A step in which every number is finite: a world that has one that is not has failed, and is counted and reset.
+
+        `step` does this with what it returns; who changes a step before learning from it does it again.
+        """
+        if screening.is_finite(step) and not bool(self._lost.any()):
+            return step
+        bad = screening.worlds_not_finite(step)
+        fresh = bad & ~step.failed
+        before, count = self.failure_count, int(fresh.sum())
+        if count and (not before or len(str(before)) < len(str(before + count))):  # the more there were, the less often it is said
+            log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self._reward_terms))
+        bad |= self._lost
+        self.failure_counts += bad & ~step.failed
+        ids = bad.nonzero()[:, 0]
+        policy, privileged = step.policy.clone(), step.privileged.clone()
+        policy[ids], privileged[ids] = self._start_anew(ids)
+        self._previous = privileged[:, : self.spec.observation_dim]
+        self._reward_terms = {name: value.masked_fill(bad, 0.0) for name, value in self._reward_terms.items()}
+        return dataclasses.replace(screening.failed(step, bad), policy=policy, privileged=privileged)
+
+    @property
+    def failure_count(self) -> int:
+        """How often a world failed since the environment was made: its physics, or a number that was not finite."""
+        return int(self.failure_counts.sum())
+
+    def _usable(self, ids: torch.Tensor, policy: torch.Tensor, privileged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """First observations of worlds `ids`. Where one is not finite there are zeros, and the world is lost until it starts anew."""
+        self._lost[ids] = ~(torch.isfinite(policy).all(1) & torch.isfinite(privileged).all(1))
+        return (screening.zeroed(policy), screening.zeroed(privileged)) if bool(self._lost[ids].any()) else (policy, privileged)
 
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Reset worlds `ids`. Returns their first observations, which have no past."""
@@ -383,7 +408,8 @@ class VecEnv(ABC):
         sensors = self.sensors()
         readings = {f.name: getattr(sensors, f.name) for f in dataclasses.fields(Sensors)}
         self._previous = None
-        return self._observe(Sensors(**{name: None if value is None else value[ids] for name, value in readings.items()}), ids)
+        now = Sensors(**{name: None if value is None else value[ids] for name, value in readings.items()})
+        return self._usable(ids, *self._observe(now, ids))
 
     def reward_means(self) -> dict[str, float]:
         """Mean over worlds of each reward term of the last step, a second."""

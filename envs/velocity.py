@@ -179,6 +179,8 @@ class VelocityEnv(VecEnv):
         self._has_soles = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, f"{robot.feet[0]}_upright") >= 0
         if self._has_soles:
             self._foot_upright = _run_of_sensors(model, [f"{foot}_upright" for foot in robot.feet])
+        elif cfg.reward.foot_tilt:
+            raise ValueError(f"reward.foot_tilt is for robots with soles; {robot.name} has none")
         self._torque = _run_of_sensors(model, [name.removesuffix("_joint") + "_torque" for name in robot.joints])
         self._posture = self.tensor(robot.posture or (1.0,) * len(robot.joints))
         self._grounded_height = grounded_foot_height(model, robot)

@@ -1,1 +1,5 @@
 """What decides: the policy contract, the networks, the policy file and the trained policies."""
+
+from policies.environment import prepare
+
+prepare()

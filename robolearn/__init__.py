@@ -1,3 +1,5 @@
 """How it learns: PPO, distillation, evaluation, the viewer and the command line."""
 
+import policies  # noqa: F401 (tells the libraries what they are to do before they are loaded)
+
 __version__ = "0.1.0"

@@ -14,7 +14,7 @@ from policies.file import PolicyFile
 from robolearn import demo_report, export, ros_walk
 from robolearn import evaluate as evaluation
 from robolearn.demo_report import DemoResult
-from robolearn.evaluate import TeacherActor
+from robolearn.evaluate import Evaluation, TeacherActor
 from robolearn.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.schema import TrainCfg
 from robolearn.student import StudentTrainer, load_student
@@ -40,18 +40,12 @@ class Stages:
         print(f"      {self.minutes[name]:.1f} min", flush=True)
 
 
-def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
-    """Train, distill, export, check, walk over ROS 2.
+def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> tuple[Path, Evaluation, Evaluation, Evaluation, bool]:
+    """Train a teacher and a student, and judge both.
 
-    Args:
-        cfg: of the training.
-        folder: where everything goes; a folder of an interrupted demo is gone on with.
-        seeds: episodes a command in evaluations.
-
-    Raises:
-        robolearn.trainer.Interrupted: Ctrl-C; the checkpoint is written.
+    Returns:
+        The policy file; evaluations of the teacher, and of the file on the training engine and on the precise one; the gate's verdict.
     """
-    stages = Stages(5)
     with stages.stage("teacher", f"teacher: PPO on privileged state, {cfg.env.num_worlds} worlds, full randomization"):
         teacher_state = _train(TeacherTrainer(cfg), folder / "teacher")
         teacher = load_teacher(teacher_state, cfg)
@@ -67,6 +61,22 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
 
         show([dataclasses.replace(judged, engine="teacher"), training, precise])
         print(f"      deployable: {'yes' if passed else 'no'}")
+    return path, judged, training, precise, passed
+
+
+def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
+    """Train, distill, export, check, walk over ROS 2.
+
+    Args:
+        cfg: of the training.
+        folder: where everything goes; a folder of an interrupted demo is gone on with.
+        seeds: episodes a command in evaluations.
+
+    Raises:
+        robolearn.trainer.Interrupted: Ctrl-C; the checkpoint is written.
+    """
+    stages = Stages(5)
+    path, judged, training, precise, passed = learn(cfg, folder, seeds, stages)
     ros = ros_error = None
     with stages.stage("ros", "ROS 2: simulated robot, policy node and operator as three processes, joints permuted on the wire"):
         spec = PolicyFile(path).spec
@@ -117,7 +127,7 @@ def _train(trainer: Any, folder: Path) -> dict[str, Any]:
     job = Run(folder, trainer.cfg)
     job.truncate_metrics(trainer.iteration)
     try:
-        if trainer.iteration < trainer.iterations:
+        if trainer.iteration < trainer.iterations or trainer.missed:
             train(trainer, job)
     finally:
         job.close()

@@ -95,7 +95,18 @@ def write(result: DemoResult) -> Path:
 
 def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
     """What should be reached and what was; `no_video` is why there is no video."""
-    teacher, training, precise = result.teacher, result.training, result.precise
+    rows: list[Any] = []
+    if result.ros_error is not None:
+        rows.append(("20 s over ROS 2", "stays up", f"failed: {result.ros_error}", False))
+    elif result.ros is not None:
+        rows.append(("20 s over ROS 2", "stays up", "stayed up", True))
+    if no_video is not None:
+        rows.append(("video", "recorded", f"failed: {no_video}", False))
+    return [*learned(result.teacher, result.training, result.precise), *_targets(rows)]
+
+
+def learned(teacher: Evaluation, training: Evaluation, precise: Evaluation) -> list[Target]:
+    """What teacher and policy file should reach and what they did, by their evaluations."""
     rows: list[Any] = []
     if training.survival is not None:
         errors = [e.velocity_error_xy if e.velocity_error_xy is not None else float("inf") for e in (teacher, training)]
@@ -112,10 +123,8 @@ def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
         ("student's score", ">= 95 % of the teacher's", f"{100 * kept:.1f} %", kept >= 0.95),
         ("precise engine's score", ">= 95 % of the training engine's", f"{100 * borne:.1f} %", borne >= 0.95),
     ]
-    if result.ros_error is not None:
-        rows.append(("20 s over ROS 2", "stays up", f"failed: {result.ros_error}", False))
-    elif result.ros is not None:
-        rows.append(("20 s over ROS 2", "stays up", "stayed up", True))
-    if no_video is not None:
-        rows.append(("video", "recorded", f"failed: {no_video}", False))
+    return _targets(rows)
+
+
+def _targets(rows: list[Any]) -> list[Target]:
     return [Target(name=name, target=target, reached=reached, passed=passed) for name, target, reached, passed in rows]

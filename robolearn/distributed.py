@@ -71,6 +71,16 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
+def first_says(flag: bool) -> bool:
+    """What the first process decided; the others wait for it and take it over."""
+    if processes() == 1:
+        return flag
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    said = torch.tensor([float(flag)], device=device)
+    dist.broadcast(said, 0)
+    return bool(said.item())
+
+
 def average(value: torch.Tensor) -> torch.Tensor:
     """Mean of a tensor over the processes."""
     if processes() == 1:
@@ -80,20 +90,25 @@ def average(value: torch.Tensor) -> torch.Tensor:
     return total / processes()
 
 
-def standardized(x: torch.Tensor) -> torch.Tensor:
-    """(x - mean) / standard deviation, both over all elements of all processes (which have equally many)."""
+def standardized(x: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
+    """(x - mean) / standard deviation, both over the elements `kept` (all where None) of all processes."""
+    seen = x if kept is None else x[kept]
     if processes() == 1:
-        return (x - x.mean()) / (x.std() + 1e-8)
-    mean = average(x.mean())
-    count = x.numel() * processes()
-    var = average((x - mean).square().mean()) * count / (count - 1)
+        return (x - seen.mean()) / (seen.std() + 1e-8)
+    count = average(torch.tensor(float(seen.numel()), device=x.device)) * processes()
+    mean = average(seen.sum()) * processes() / count
+    var = average((seen - mean).square().sum()) * processes() / (count - 1)
     return (x - mean) / (var.sqrt() + 1e-8)
 
 
 def gather(x: torch.Tensor) -> torch.Tensor:
-    """The rows (n, ...) of all processes, (processes * n, ...)."""
+    """The rows (n, ...) of all processes, which may have differently many, (sum of n, ...)."""
     if processes() == 1:
         return x
-    rows = [torch.empty_like(x) for _ in range(processes())]
-    dist.all_gather(rows, x.contiguous())
-    return torch.cat(rows)
+    counts = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(processes())]
+    dist.all_gather(counts, torch.tensor([len(x)], device=x.device))
+    most = max(int(count) for count in counts)
+    padded = torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])])
+    rows = [torch.empty_like(padded) for _ in range(processes())]
+    dist.all_gather(rows, padded.contiguous())
+    return torch.cat([part[: int(count)] for part, count in zip(rows, counts, strict=True)])

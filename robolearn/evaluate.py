@@ -83,6 +83,26 @@ class TeacherActor:
         return self._teacher.act(privileged)
 
 
+class StudentActor:
+    """A student in torch, many worlds at once: in training, and for networks that have no policy file."""
+
+    def __init__(self, student: Any, worlds: int) -> None:
+        self._stream = student.stream(student.start(worlds))
+        self._first = torch.ones(worlds, dtype=torch.bool)
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Forget the past of worlds `ids`."""
+        self._first[ids] = True
+
+    @torch.no_grad()
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J)."""
+        del privileged
+        action = self._stream.step(policy, self._first)
+        self._first = torch.zeros_like(self._first)
+        return action
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Figures of one policy on one engine; see the module for their meaning. None where one does not apply.
@@ -198,7 +218,7 @@ def evaluate(
         episodes=episodes,
         intervals=intervals,
         policy_sha256=None,
-        physics_failures=world.engine.failure_count,
+        physics_failures=world.failure_count,
         seconds=seconds,
         seed=seed,
         **{name: figures.get(name) for name in names},  # type: ignore[arg-type]

@@ -14,6 +14,11 @@ from torch import nn
 
 from policies.networks import TeacherPolicy
 from robolearn import distributed
+from robolearn.errors import UserError
+
+
+class DivergedError(UserError):
+    """Training has left the numbers: there is nothing more to learn from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +77,13 @@ def gae(
     final_value: torch.Tensor,
     discount: float,
     gae_lambda: float,
+    failed: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Generalised advantage estimation with a bootstrap from the true final state of truncated episodes.
 
     delta_t = r_t + gamma V'_t - V_t, A_t = delta_t + gamma lambda A_{t+1}, where V'_t is V_{t+1} inside an episode, V of the final
-    state where it was truncated and 0 where it terminated; the sum stops at every end.
+    state where it was truncated and 0 where it terminated; the sum stops at every end. A step in which the world failed says nothing: its
+    advantage is 0, so that the steps before it bootstrap from V of the state in which it began.
 
     Args:
         reward, value, final_value: (T, N); final_value is read only where truncated.
@@ -84,6 +91,7 @@ def gae(
         last_value: value after the last step, (N,).
         discount: gamma.
         gae_lambda: lambda.
+        failed: (T, N) bool; None where no world failed.
 
     Returns:
         Advantages (T, N).
@@ -96,13 +104,20 @@ def gae(
         bootstrap = torch.where(truncated[t], final_value[t], following * inside)
         delta = reward[t] + discount * bootstrap - value[t]
         running = delta + discount * gae_lambda * running * inside
+        if failed is not None:
+            running = running.masked_fill(failed[t], 0.0)
         advantage[t] = running
         following = value[t]
     return advantage
 
 
 class Rollout:
-    """Buffers of one rollout, (T, N, ...)."""
+    """Buffers of one rollout, (T, N, ...).
+
+    Attributes:
+        failed: steps in which a world failed, which nothing is learned from.
+        kept: all others; None where no world failed.
+    """
 
     def __init__(self, steps: int, worlds: int, observation: int, action: int, device: torch.device) -> None:
         self.observation = torch.zeros(steps, worlds, observation, device=device)
@@ -114,15 +129,66 @@ class Rollout:
         self.final_value = torch.zeros_like(self.log_prob)
         self.terminated = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
         self.truncated = torch.zeros_like(self.terminated)
+        self.failed = torch.zeros_like(self.terminated)
+        self.kept: torch.Tensor | None = None
         self.advantage = torch.zeros_like(self.log_prob)
         self.target = torch.zeros_like(self.log_prob)
 
     def finish(self, last_value: torch.Tensor, cfg: PpoCfg) -> None:
-        """Compute advantages and value targets."""
+        """Compute advantages and value targets.
+
+        Raises:
+            DivergedError: every world failed in every step.
+        """
+        self.kept = ~self.failed if bool(self.failed.any()) else None
+        if self.kept is not None and not bool(self.kept.any()):
+            raise DivergedError("every world failed in every step: the physics, an observation or the reward is never finite")
         ends = (self.terminated, self.truncated, self.final_value, cfg.discount, cfg.gae_lambda)
-        self.advantage = gae(self.reward, self.value, last_value, *ends)
+        self.advantage = gae(self.reward, self.value, last_value, *ends, failed=None if self.kept is None else self.failed)
         self.target = self.advantage + self.value
-        self.advantage = distributed.standardized(self.advantage)
+        self.advantage = distributed.standardized(self.advantage, self.kept)
+
+
+def minibatches(order: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
+    """`count` parts of equal size (fewer where there is less) of a permutation (n,); what is left over by the division is left out."""
+    size = max(1, len(order) // count)
+    return order[: size * count].split(size)
+
+
+class Updates:
+    """Steps of an optimiser, less those whose gradient is not finite: one bad minibatch must not end a training, but all of them do."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], max_grad_norm: float) -> None:
+        self._optimizer, self._parameters, self._max_grad_norm = optimizer, parameters, max_grad_norm
+        self._done = self._skipped = 0
+        self._norm = torch.zeros(())
+
+    def differentiate(self, loss: torch.Tensor) -> None:
+        """Compute the gradient, of all processes together, clipped."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        distributed.average_gradients(self._parameters)
+        self._norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
+
+    def step(self) -> bool:
+        """Follow the gradient; False where it is not finite and nothing was done."""
+        good = bool(torch.isfinite(self._norm))
+        if good:
+            self._optimizer.step()
+            self._done += 1
+        else:
+            self._skipped += 1
+        return good
+
+    def means(self, sums: dict[str, float]) -> dict[str, float]:
+        """Means over the steps that were done, and how many were not.
+
+        Raises:
+            DivergedError: none was done.
+        """
+        if not self._done:
+            raise DivergedError(f"none of the {self._skipped} updates had a finite gradient, so nothing was learned")
+        return {name: value / self._done for name, value in sums.items()} | {"skipped_updates": float(self._skipped)}
 
 
 class Ppo:
@@ -146,7 +212,11 @@ class Ppo:
         self._mirror = mirror if cfg.symmetry == "samples" else None
 
     def update(self, rollout: Rollout) -> dict[str, float]:
-        """Improve the policy on a finished rollout of normalised observations. Returns means of losses and figures."""
+        """Improve the policy on a finished rollout of normalised observations. Returns means of losses and figures.
+
+        Raises:
+            DivergedError: no update had a finite gradient.
+        """
         cfg, policy = self.cfg, self.policy
         observation, action, old_mean = (x.flatten(0, 1) for x in (rollout.observation, rollout.action, rollout.mean))
         log_prob, advantage, target = (x.flatten() for x in (rollout.log_prob, rollout.advantage, rollout.target))
@@ -157,18 +227,17 @@ class Ppo:
             # a mirrored action was drawn with the probability of the action itself: the ratio to that weighs it
             log_prob, advantage, target = log_prob.repeat(2), advantage.repeat(2), target.repeat(2)
         old_log_std = policy.distribution.log_std.detach().clone()
-        samples = len(rollout.reward) * rollout.reward.shape[1]
-        size = max(1, samples // cfg.minibatches)
-        starts = range(0, samples - size + 1, size)
-        count = cfg.epochs * len(starts)
-        sums = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0, "skipped_updates": 0.0}
+        samples = rollout.reward.numel()
+        kept = None if rollout.kept is None else rollout.kept.flatten().nonzero()[:, 0]
+        sums, updates = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0}, Updates(self.optimizer, self._parameters, cfg.max_grad_norm)
         for _ in range(cfg.epochs):
-            order = torch.randperm(samples, generator=self.generator, device=observation.device)
+            order = torch.randperm(samples if kept is None else len(kept), generator=self.generator, device=observation.device)
+            if kept is not None:
+                order = kept[order]
             if self._mirror is not None:
-                side = torch.randint(0, 2, (samples,), generator=self.generator, device=observation.device)
+                side = torch.randint(0, 2, (len(order),), generator=self.generator, device=observation.device)
                 order = order + side * samples
-            for start in starts:
-                batch = order[start : start + size]
+            for batch in minibatches(order, cfg.minibatches):
                 x = observation[batch]
                 mean = policy.actor(x)
                 value = policy.critic(x).squeeze(-1)
@@ -176,20 +245,14 @@ class Ppo:
                 policy_loss = -clipped_surrogate(new_log_prob - log_prob[batch], advantage[batch], cfg.clip).mean()
                 value_loss = (value - target[batch]).square().mean()
                 loss = policy_loss + cfg.value_weight * value_loss - cfg.entropy * policy.distribution.entropy()
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                distributed.average_gradients(self._parameters)
-                norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
+                updates.differentiate(loss)
                 kl = gaussian_kl(old_mean[batch], old_log_std, mean.detach(), policy.distribution.log_std.detach()).mean()
                 self._adapt(float(distributed.average(kl)))
-                if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
-                    sums["skipped_updates"] += count
-                    continue
-                self.optimizer.step()
-                sums["policy_loss"] += float(policy_loss.detach())
-                sums["value_loss"] += float(value_loss.detach())
-                sums["kl"] += float(kl)
-        return {name: value / count for name, value in sums.items()} | {
+                if updates.step():
+                    sums["policy_loss"] += float(policy_loss.detach())
+                    sums["value_loss"] += float(value_loss.detach())
+                    sums["kl"] += float(kl)
+        return updates.means(sums) | {
             "learning_rate": self.learning_rate,
             "action_std": float(policy.distribution.log_std.detach().exp().mean()),
         }
@@ -216,8 +279,13 @@ class Ppo:
             self.learning_rate = max(1e-5, self.learning_rate / 1.5)
         elif 0 < kl < target / 2:
             self.learning_rate = min(1e-2, self.learning_rate * 1.5)
+        self.use_learning_rate(self.learning_rate)
+
+    def use_learning_rate(self, rate: float) -> None:
+        """Go on with this learning rate."""
+        self.learning_rate = rate
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate
+            group["lr"] = rate
 
 
 def clipped_surrogate(log_ratio: torch.Tensor, advantage: torch.Tensor, clip: float) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 
 from robolearn import config
 from robolearn.errors import UserError
+from robolearn.finite import listed, not_finite_in
 from robolearn.schema import TrainCfg
 
 CHECKPOINT = "checkpoint.pt"
@@ -119,4 +120,6 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a checkpoint that can be read: {error}") from error
     if not isinstance(state, dict) or "kind" not in state:
         raise UserError(f"{path} is not a checkpoint of robolearn")
+    if bad := not_finite_in(state):
+        raise UserError(f"{path} is of a training that diverged: {listed(bad)} not finite; go on from an earlier checkpoint, or train anew")
     return state

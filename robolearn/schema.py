@@ -16,20 +16,77 @@ from robolearn.ppo import PpoCfg
 
 
 @dataclass(frozen=True, kw_only=True)
+class UntilCfg:
+    """When a training is good enough: it goes on past its `iterations` until small evaluations on the task's grid say so, or to a cap.
+
+    A target counts as met where the 95 % interval says so, so that another evaluation will say the same.
+
+    Attributes:
+        at_most: times `iterations`, after which the training ends even so and tells what it missed.
+        every: share of `iterations` between two evaluations; the first is after `iterations`.
+        seeds: episodes a command.
+    """
+
+    at_most: float = 2.5
+    every: float = 0.1
+    seeds: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.at_most <= 100:
+            raise ValueError(f"at_most must lie between 1 and 100, not {self.at_most:g}")
+        if not 0 < self.every <= 100:
+            raise ValueError(f"every must be positive and at most 100, not {self.every:g}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, not {self.seeds}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherUntilCfg(UntilCfg):
+    """Targets of a teacher.
+
+    Attributes:
+        score: share of episodes without a fall, or of goals reached.
+        velocity_error_xy: planar velocity error [m/s]; null for no target.
+    """
+
+    score: float = 0.95
+    velocity_error_xy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentUntilCfg(UntilCfg):
+    """Targets of a student, against its own teacher on the same grid.
+
+    Attributes:
+        score_ratio: of its share of episodes without a fall, or of goals reached, to the teacher's.
+        error_ratio: of its planar velocity error to the teacher's; null for no target.
+    """
+
+    score_ratio: float = 0.95
+    error_ratio: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TeacherCfg:
     """The privileged teacher.
 
     Attributes:
         iterations: rollouts and updates.
+        until: what it must reach, and how much longer it may train for that; null trains for `iterations`, and so does a number of
+            iterations given on the command line.
         hidden: hidden layers of actor and critic.
         initial_std: standard deviation of the first actions.
         ppo: how it learns.
     """
 
     iterations: int = 200
+    until: TeacherUntilCfg | None = None
     hidden: tuple[int, ...] = (256, 128, 64)
     initial_std: float = 0.8
     ppo: PpoCfg = field(default_factory=PpoCfg)
+
+    def __post_init__(self) -> None:
+        _check_iterations(self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +114,8 @@ class StudentCfg:
     """The transformer student.
 
     Attributes:
-        iterations: rollouts and updates.
+        iterations: rollouts and updates; the schedules of imitation and learning rate end with them.
+        until: as of the teacher.
         network: its size.
         initial_std: standard deviation of its actions at the start.
         imitation: the teacher's part in the loss.
@@ -65,10 +123,14 @@ class StudentCfg:
     """
 
     iterations: int = 120
+    until: StudentUntilCfg | None = None
     network: NetworkCfg = field(default_factory=NetworkCfg)
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)
+
+    def __post_init__(self) -> None:
+        _check_iterations(self.iterations)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +187,11 @@ class TrainCfg:
             raise ValueError(f"threads must not be negative, is {self.threads}")
 
 
+def _check_iterations(iterations: int) -> None:
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, not {iterations}")
+
+
 def schema_of(task: str) -> type[TrainCfg]:
     """`TrainCfg` with `env` of the task's own class and defaults.
 
@@ -144,7 +211,25 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
     Raises:
         ConfigError: unknown key, wrong type, missing file; the message names the place.
     """
-    task = config.peek(preset, "task", overrides) if str(preset) not in TASKS or str(preset) in config.preset_names() else str(preset)
-    if str(preset) in TASKS and str(preset) not in config.preset_names():
-        return config.load(schema_of(str(preset)), None, overrides)
-    return config.load(schema_of(str(task)), preset, overrides)
+    is_task = str(preset) in TASKS and str(preset) not in config.preset_names()
+    if is_task:
+        return config.load(schema_of(str(preset)), None, _exactly(overrides))
+    return config.load(schema_of(config.peek(preset, "task", overrides)), preset, _exactly(overrides))
+
+
+def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:
+    """Read the config that a checkpoint holds. Errors as in `load`."""
+    task = str(config.loads_any(text)["task"])
+    return config.loads(schema_of(task), text, source, _exactly(overrides))
+
+
+def _exactly(overrides: Sequence[str]) -> list[str]:
+    """The overrides; who says how many iterations a training takes gets that many, unless `until` is given too."""
+    given = [override.removeprefix("--") for override in overrides]
+
+    def exactly(stage: str) -> bool:
+        return any(text.startswith(f"{stage}.iterations=") for text in given) and not any(
+            text.startswith(f"{stage}.until") for text in given
+        )
+
+    return [*(f"--{stage}.until=null" for stage in ("teacher", "student") if exactly(stage)), *overrides]

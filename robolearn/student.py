@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import nn
 
 from envs.registry import make_env
-from envs.snapshot import restore, snapshot
+from envs.snapshot import restore, restore_progress, snapshot
 from policies.baselines import Baseline, make_network
 from policies.networks import Gaussian, TeacherPolicy
 from policies.transformer import Memory, Transformer
 from robolearn import distributed
-from robolearn.ppo import Rollout, clipped_surrogate, gaussian_kl
+from robolearn.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
 from robolearn.schema import ImitationCfg, TrainCfg
+from robolearn.settings import changes_worlds
 from robolearn.threads import Threads
+
+PROLONGED_RATE = 0.3
+"""Share of the learning rate after the schedule's end, while targets are missed."""
 
 
 class StudentPolicy(nn.Module):
@@ -73,10 +79,7 @@ class StudentTrainer:
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + distributed.SEEDS_APART * rank)
         self.teacher = teacher.to(device)
-        self._policy_obs, self._privileged = self.env.reset()
-        self.env.episode_steps[:] = torch.randint(
-            0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device
-        )
+        first = self._policy_obs, self._privileged = self.env.start_spread()
         spec = self.env.spec
         actor = make_network(spec.observation_dim, spec.action_dim, student.network)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
@@ -90,10 +93,10 @@ class StudentTrainer:
         self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
         self._teacher_mean = torch.zeros_like(self._rollout.mean)
         self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
-        self._memory = self.policy.actor.start(worlds)
-        self._is_first = torch.ones(worlds, dtype=torch.bool, device=device)
+        self._begin(*first)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, student.iterations
+        self.missed: list[str] | None = None  # of the targets, see `robolearn.goal`
         self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
 
     @property
@@ -120,10 +123,11 @@ class StudentTrainer:
             mean = stream.step(self._policy_obs, self._is_first)
             action = policy.distribution.sample(mean, self.generator)
             rollout.mean[t], rollout.action[t] = mean, action
-            step = env.step(action)
+            step = env.screened(env.step(action))
             self._policy_obs, self._privileged = step.policy, step.privileged
             self._is_first = step.terminated | step.truncated
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            rollout.failed[t] = step.failed
             ids = step.truncated.nonzero()[:, 0]
             if len(ids):
                 rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
@@ -139,53 +143,45 @@ class StudentTrainer:
             "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
             "falls_a_minute": 60 * falls / seconds,
             "teacher_distance": float((rollout.mean - self._teacher_mean).square().mean().sqrt()),
-            "physics_failures": float(env.engine.failure_count),
+            "failed_worlds": float(rollout.failed.sum()),
             **env.task_metrics(),
         }
 
     def _update(self, start: Memory) -> dict[str, float]:
         cfg, imitation, policy, rollout = self.cfg.student.ppo, self.cfg.student.imitation, self.policy, self._rollout
-        progress = self.iteration / self.iterations
+        progress = min(1.0, self.iteration / self.iterations)
         weight = imitation_weight(imitation, progress)
         rl_weight = imitation.rl_weight if progress >= imitation.rl_from else 0.0
         teacher_log_std = self.teacher.distribution.log_std
-        # learning rate falls with a cosine, as in the paper
-        rate = cfg.learning_rate * (0.05 + 0.95 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item()))
+        # learning rate falls with a cosine, as in the paper; who goes on past the schedule needs some of it back
+        share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)) if progress < 1 else PROLONGED_RATE
+        rate = cfg.learning_rate * share
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        worlds = self.env.num_worlds
-        size = max(1, worlds // cfg.minibatches)
-        starts = range(0, worlds - size + 1, size)
-        count = cfg.epochs * len(starts)
-        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0, "skipped_updates": 0.0}
+        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
+        updates = Updates(self.optimizer, self._parameters, cfg.max_grad_norm)
         for _ in range(cfg.epochs):
-            order = torch.randperm(worlds, generator=self.generator, device=self.env.device)
-            for begin in starts:
-                ids = order[begin : begin + size]
+            order = torch.randperm(self.env.num_worlds, generator=self.generator, device=self.env.device)
+            for ids in minibatches(order, cfg.minibatches):
+                kept = None if rollout.kept is None else rollout.kept[:, ids]
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
                 mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
                 mean = mean.transpose(0, 1)  # (T, n, A)
-                kl = gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std).mean()
+                kl = _mean(gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std), kept)
                 value = policy.value(self._privileged_steps[:, ids])
-                value_loss = (value - rollout.target[:, ids]).square().mean()
+                value_loss = _mean((value - rollout.target[:, ids]).square(), kept)
                 losses = {"imitation_kl": kl, "value_loss": value_loss}
                 loss = weight * kl + cfg.value_weight * value_loss
                 if rl_weight > 0:
                     log_ratio = policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids]
-                    policy_loss = -clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip).mean()
+                    policy_loss = -_mean(clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip), kept)
                     loss = loss + rl_weight * (policy_loss - cfg.entropy * policy.distribution.entropy())
                     losses["policy_loss"] = policy_loss
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                distributed.average_gradients(self._parameters)
-                norm = nn.utils.clip_grad_norm_(self._parameters, cfg.max_grad_norm)
-                if not torch.isfinite(norm):  # one bad minibatch must not end a training; it is counted and reported
-                    sums["skipped_updates"] += count
-                    continue
-                self.optimizer.step()
-                for name, term in losses.items():
-                    sums[name] += float(term.detach())
-        return {name: value / count for name, value in sums.items()} | {
+                updates.differentiate(loss)
+                if updates.step():
+                    for name, term in losses.items():
+                        sums[name] += float(term.detach())
+        return updates.means(sums) | {
             "imitation_weight": weight,
             "learning_rate": rate,
             "action_std": float(policy.distribution.log_std.detach().exp().mean()),
@@ -206,22 +202,37 @@ class StudentTrainer:
             "env": snapshot(self.env),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same config."""
+    def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
+        """As of `TeacherTrainer`."""
         device = self.env.device
         self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
-        self._memory = Memory(*(x.to(device) for x in state["memory"]))
-        restore(self.env, state["env"])
+        if changes_worlds(changed):
+            restore_progress(self.env, state["env"])
+            self._begin(*self.env.start_spread())
+        else:
+            self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
+            self._memory = Memory(*(x.to(device) for x in state["memory"]))
+            restore(self.env, state["env"])
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
-            self._policy_obs, self._privileged = self.env.reset()
-            self._memory = self.policy.actor.start(self.env.num_worlds)
-            self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=device)
+            self._begin(*self.env.reset())
+
+    def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
+        """Stand at the start of an episode in every world."""
+        self._policy_obs, self._privileged = policy_obs, privileged
+        self._memory = self.policy.actor.start(self.env.num_worlds)
+        self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=self.env.device)
+
+
+def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """Mean over the steps (T, n) that are kept; all of them where None."""
+    if kept is None:
+        return x.mean()
+    return (x * kept).sum() / kept.sum().clamp(min=1)
 
 
 def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer | Baseline:

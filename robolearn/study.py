@@ -22,7 +22,7 @@ import torch
 
 from robolearn import config, schema
 from robolearn.errors import UserError
-from robolearn.evaluate import evaluate
+from robolearn.evaluate import StudentActor, evaluate
 from robolearn.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.statistics import wilson
 from robolearn.student import StudentTrainer, load_student
@@ -57,26 +57,6 @@ class Study:
     seconds: float = 10.0
 
 
-class StudentActor:
-    """A student in torch, many worlds at once: for networks that have no policy file."""
-
-    def __init__(self, student: Any, worlds: int) -> None:
-        self._stream = student.stream(student.start(worlds))
-        self._first = torch.ones(worlds, dtype=torch.bool)
-
-    def reset(self, ids: torch.Tensor) -> None:
-        """Forget the past of worlds `ids`."""
-        self._first[ids] = True
-
-    @torch.no_grad()
-    def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
-        """Actions (N, J)."""
-        del privileged
-        action = self._stream.step(policy, self._first)
-        self._first = torch.zeros_like(self._first)
-        return action
-
-
 def load_study(path: Path) -> Study:
     """Read a study.
 
@@ -105,7 +85,7 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
         UserError: the teacher is of another task or no teacher.
     """
     source = load_checkpoint(teacher)
-    task = str(config.loads_any(source["config"])["task"])
+    task = schema.loads(source["config"], str(teacher)).task
     if source["kind"] != "teacher" or task != study.task:
         raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
     runs: list[dict[str, Any]] = []
@@ -121,14 +101,13 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
 
 def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool) -> dict[str, Any]:
     """One variant with one seed: trained to its end and evaluated under all conditions."""
-    cfg = config.loads(schema.schema_of(study.task), source["config"], "the teacher's config", _arguments(changes))
+    cfg = schema.loads(source["config"], "the teacher's config", _arguments(("student.until=null", *changes)))
     run_folder = folder.parent / "trainings" / _digest(config.dump(cfg), _weights(source["policy"]))
     with _alone(run_folder):
         return _trained_and_evaluated(study, source, name, cfg, run_folder, quick)
 
 
 def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool) -> dict[str, Any]:
-    kind = schema.schema_of(study.task)
     state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
     if state is None or state["iteration"] < cfg.student.iterations:
         trainer = StudentTrainer(cfg, load_teacher(source, cfg))
@@ -146,7 +125,7 @@ def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg:
     student = load_student(state, cfg)
     found: dict[str, Any] = {}
     for condition, overrides in study.conditions.items():
-        world = config.loads(kind, source["config"], "the teacher's config", _arguments((*study.common, *overrides))).env
+        world = schema.loads(source["config"], "the teacher's config", _arguments((*study.common, *overrides))).env
         episodes, seconds = (1, 1.2) if quick else (study.episodes, study.seconds)
         done = run_folder / f"evaluation-{_digest(config.dump(world), str((episodes, seconds)))}.json"
         if done.is_file():

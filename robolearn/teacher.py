@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from envs.registry import make_env
-from envs.snapshot import restore, snapshot
+from envs.snapshot import restore, restore_progress, snapshot
 from envs.symmetry import Mirror
 from envs.vec_env import VecEnv
 from policies.networks import Fold, TeacherPolicy
@@ -15,6 +16,7 @@ from robolearn import distributed
 from robolearn.errors import UserError
 from robolearn.ppo import Ppo, Rollout
 from robolearn.schema import TrainCfg
+from robolearn.settings import changes_worlds
 from robolearn.threads import Threads
 
 INHERITED_SAMPLES = 1e6
@@ -46,10 +48,7 @@ class TeacherTrainer:
         device = self.env.device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + apart)
-        _, self._privileged = self.env.reset()
-        # episodes are spread over their length, so that worlds do not end together
-        spread = torch.randint(0, self.env.max_steps, (self.env.num_worlds,), generator=self.env.generator, device=device)
-        self.env.episode_steps[:] = spread
+        _, self._privileged = self.env.start_spread()
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
         mirror = self.env.mirror() if teacher.ppo.symmetry != "none" else None
         fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
@@ -60,6 +59,7 @@ class TeacherTrainer:
         self._raw = torch.zeros_like(self._rollout.observation)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, teacher.iterations
+        self.missed: list[str] | None = None  # of the targets, see `robolearn.goal`
         self.history: list[dict[str, Any]] = []
 
     def start_from(self, source: dict[str, Any]) -> None:
@@ -98,7 +98,7 @@ class TeacherTrainer:
         """Collect a rollout and learn from it. Returns metrics."""
         metrics = self._collect()
         metrics |= self.ppo.update(self._rollout)
-        raw = self._raw.flatten(0, 1)
+        raw = self._raw.flatten(0, 1) if self._rollout.kept is None else self._raw[self._rollout.kept]
         if self._mirror is not None:
             raw = torch.cat([raw, raw[:, self._mirror[0]] * self._mirror[1]])
         self.policy.normalizer.update(distributed.gather(raw))
@@ -117,9 +117,10 @@ class TeacherTrainer:
             mean = policy.actor(x)
             action = policy.distribution.sample(mean, self.generator)
             rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
-            step = env.step(action if mirrored is None else policy.fold.unfold(action, mirrored))  # pyright: ignore
+            step = env.screened(env.step(action if mirrored is None else policy.fold.unfold(action, mirrored)))  # pyright: ignore
             self._privileged = step.privileged
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            rollout.failed[t] = step.failed
             ids = step.truncated.nonzero()[:, 0]
             if len(ids):
                 rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
@@ -132,7 +133,7 @@ class TeacherTrainer:
         return {
             "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
             "falls_a_minute": 60 * falls / seconds,
-            "physics_failures": float(env.engine.failure_count),
+            "failed_worlds": float(rollout.failed.sum()),
             **env.task_metrics(),
             **{f"reward/{name}": value for name, value in env.reward_means().items()},
         }
@@ -151,15 +152,20 @@ class TeacherTrainer:
             "env": snapshot(self.env),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of the same config."""
+    def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
+        """Go on from a checkpoint: exactly, but for the settings that were `changed` since. New ones of `env` start its worlds anew."""
         self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
-        self.ppo.learning_rate = state["learning_rate"]
+        rate = self.cfg.teacher.ppo.learning_rate if "teacher.ppo.learning_rate" in changed else state["learning_rate"]
+        self.ppo.use_learning_rate(rate)
         self.generator.set_state(state["generator"])
-        self._privileged = state["privileged"].to(self.env.device)
-        restore(self.env, state["env"])
+        if changes_worlds(changed):
+            restore_progress(self.env, state["env"])
+            self._privileged = self.env.start_spread()[1]
+        else:
+            self._privileged = state["privileged"].to(self.env.device)
+            restore(self.env, state["env"])
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
             self._privileged = self.env.reset()[1]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 
 import torch
+
+from envs.cores import available_cores
 
 ACCURATE = 1e-5
 """Relative error that counts as fp32; rounding to bf16 gives about 3e-3."""
@@ -17,11 +18,11 @@ class Threads:
     torch's OpenMP pool spins after its work, which must not happen beside the simulation's threads.
 
     Args:
-        count: torch threads in updates; 0 means all cores.
+        count: torch threads in updates; 0 means all cores that this process may use.
     """
 
     def __init__(self, count: int = 0) -> None:
-        self._count = count or os.cpu_count() or 1
+        self._count = count or available_cores()
         choose_matmul_precision()
 
     def simulating(self) -> None:

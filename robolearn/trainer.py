@@ -9,10 +9,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Protocol
 
+from torch import nn
 from tqdm import tqdm
 
-from robolearn import config, distributed
+from robolearn import config, distributed, schema, settings
 from robolearn.errors import UserError
+from robolearn.finite import listed, not_finite, not_finite_in
+from robolearn.goal import Goal
+from robolearn.ppo import DivergedError
 from robolearn.run import Run
 
 
@@ -21,6 +25,8 @@ class Trainer(Protocol):
 
     kind: str
     cfg: Any
+    policy: nn.Module
+    missed: list[str] | None
     iteration: int
     iterations: int
 
@@ -44,6 +50,9 @@ class Interrupted(Exception):
 
 def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
     """Iterate to the end, or until Ctrl-C or until `on_iteration` returns True.
+
+    The end is after `trainer.iterations`, or, where the config has targets (`until`), when they are met, or after the most iterations
+    that it allows; `trainer.missed` then tells what was missed.
 
     Args:
         trainer: fresh, or loaded from a checkpoint.
@@ -71,16 +80,18 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     done, quiet = trainer.iteration, distributed.rank() > 0
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
     previous = signal.signal(signal.SIGINT, request_stop)
+    goal = Goal.of(trainer)
     try:
-        while trainer.iteration < trainer.iterations and not stop:
+        ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
+        while not ended and not stop:
             begin = time.monotonic()
-            metrics = trainer.iterate()
-            _check_finite(trainer, metrics, run)
+            metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
             minutes = minutes_before + (time.monotonic() - started) / 60
             trainer.minutes = minutes  # type: ignore[attr-defined]
             steps = trainer.iteration * trainer.steps_per_iteration
             metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
+            ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
             if distributed.rank() == 0:
                 run.log(trainer.iteration, metrics)
             bar.update(1)
@@ -98,42 +109,74 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     return metrics
 
 
-def _check_finite(trainer: Trainer, metrics: dict[str, float], run: Run) -> None:
-    """Stop a training that has left the numbers.
+def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) -> bool:
+    """Whether a training that has done its iterations may end; what was checked goes into `metrics`."""
+    if not goal.due():
+        return False
+    if distributed.rank() == 0:
+        metrics |= goal.check()
+        trainer.missed = goal.missed
+        if goal.missed:
+            bar.write(f"targets after {trainer.iteration} iterations: {'; '.join(goal.missed)}")
+    ended = distributed.first_says(not goal.missed) or trainer.iteration >= goal.last
+    bar.total = max(trainer.iteration, trainer.iterations) if ended else min(trainer.iteration + goal.every, goal.last)
+    return ended
+
+
+def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
+    """One iteration of a training that is still one.
 
     Raises:
-        UserError: a metric is not finite; the last checkpoint is from before.
+        UserError: a metric, a weight or a statistic is not finite, or nothing could be learned; the checkpoint is from before.
     """
-    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    number = trainer.iteration + 1
+    try:
+        metrics = trainer.iterate()
+    except DivergedError as error:
+        raise _diverged(trainer, number, str(error), run) from error
+    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value)) or not_finite(trainer.policy.state_dict(), "policy")
     if bad:
-        raise UserError(
-            f"the {trainer.kind}'s training diverged in iteration {trainer.iteration}: {', '.join(bad)} not finite; "
-            f"{run.checkpoint} holds the last checkpoint before it; try a smaller learning rate"
-        )
+        raise _diverged(trainer, number, f"{listed(bad)} not finite", run)
+    return metrics
+
+
+def _diverged(trainer: Trainer, iteration: int, what: str, run: Run) -> UserError:
+    kept = f"{run.checkpoint} holds the last checkpoint before it" if run.checkpoint.is_file() else "no checkpoint was written before it"
+    return UserError(f"the {trainer.kind}'s training diverged in iteration {iteration}: {what}; {kept}; try a smaller learning rate")
 
 
 def save(trainer: Trainer, run: Run) -> None:
-    """Write a checkpoint that `resume` goes on from."""
+    """Write a checkpoint that `resume` goes on from.
+
+    Raises:
+        UserError: what was learned is not finite; the checkpoint that is there stays.
+    """
     if distributed.rank():
         return
     state = trainer.state_dict()
-    state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0)}
+    if bad := not_finite_in(state):
+        raise _diverged(trainer, trainer.iteration, f"{listed(bad)} not finite", run)
+    state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0), "missed": trainer.missed}
     run.save(state)
 
 
-def resume(trainer: Any, state: dict[str, Any]) -> None:
-    """Bring a fresh trainer of the same config to a checkpoint's state.
+def resume(trainer: Any, state: dict[str, Any]) -> list[str]:
+    """Bring a fresh trainer to a checkpoint's state. Returns the settings in which its config differs from the checkpoint's.
 
     Raises:
-        UserError: the config makes other shapes than the checkpoint has.
+        UserError: a setting that differs would have no effect, or makes other shapes than the checkpoint has.
     """
+    before = schema.loads(state["config"], "the checkpoint's config")
+    names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
     try:
-        trainer.load_state_dict(state)
+        trainer.load_state_dict(state, names)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {error}") from error
-    trainer.minutes = state.get("minutes", 0.0)
+    trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
+    return names
 
 
 def _postfix(metrics: dict[str, float]) -> str:
     shown = ("reward", "velocity_error_xy", "distance", "at_goal", "falls_a_minute", "steps_per_s")
-    return " ".join(f"{name}={metrics[name]:.3g}" for name in shown if name in metrics)
+    wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
+    return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)

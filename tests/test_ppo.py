@@ -367,7 +367,7 @@ def test_a_world_that_fails_is_ended_and_poisons_nothing() -> None:
     engine = trainer.env.engine
     engine.set_velocity(torch.tensor([0]), torch.full_like(engine.qvel[:1], float("inf")))
     metrics = trainer.iterate()
-    assert metrics["physics_failures"] == 1
+    assert metrics["failed_worlds"] == 1
     assert trainer._rollout.terminated[0].tolist() == [True] + [False] * 7
     assert float(trainer._rollout.reward[0, 0]) == 0.0
     assert np.isfinite(list(metrics.values())).all()

@@ -178,3 +178,28 @@ def test_robolearn_train_runs_the_preset(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["train", PRESET, f"--runs={tmp_path}", *TINY]) == 0
     assert len(list(tmp_path.glob(f"{PRESET}/*/{MODEL}"))) == 1
     assert "run: " in capsys.readouterr().out
+
+
+def test_options_of_a_reset_act_or_are_refused() -> None:
+    env = Sb3VecEnv("panda-reach", num_envs=3, num_threads=1)
+    goal = [0.45, 0.1, 0.4]
+    env.set_options({"command": goal})
+    env.reset()
+    assert env.worlds.command.tolist() == [pytest.approx(goal)] * 3
+    each = [[0.4, 0.0, 0.3 + 0.1 * world] for world in range(3)]
+    env.set_options([{"command": command} for command in each])
+    env.reset()
+    assert env.worlds.command.tolist() == [pytest.approx(command) for command in each]
+    drawn = [env.reset() is not None and env.worlds.command.clone() for _ in range(2)]  # Stable-Baselines3's options hold for one reset
+    assert not torch.equal(*drawn)
+    env.set_options({"goal": goal})
+    with pytest.raises(ValueError, match="unknown reset option goal; valid: command"):
+        env.reset()
+    env.set_options([{"command": goal}, {}, {}])
+    with pytest.raises(ValueError, match="1 of 3 worlds have a command"):
+        env.reset()
+
+
+def test_the_number_of_worlds_is_said_once() -> None:
+    with pytest.raises(ValueError, match="leave num_worlds out"):
+        Sb3VecEnv("panda-reach", num_envs=3, num_worlds=5)

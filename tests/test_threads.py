@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
+from envs.cores import available_cores
+from envs.registry import make_env
 from robolearn import threads
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +47,49 @@ def test_rounding_to_bf16_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", rounded)
     assert threads.matmul_error() > 1e-3
+
+
+@pytest.mark.parametrize("package", ["policies", "envs", "robolearn", "bridge", "benchmarks"])
+def test_pools_of_threads_do_not_spin_beside_other_programs(package: str) -> None:
+    """What libgomp itself says that it was told, when torch loads it; and that a user's own choice stays."""
+    if sys.platform != "linux":
+        pytest.skip("torch brings libgomp on Linux")
+    told = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "OPENBLAS_THREAD_TIMEOUT")}
+    code = f"import {package}, os, torch; print(os.environ['OPENBLAS_THREAD_TIMEOUT'], os.environ.get('OMP_WAIT_POLICY'))"
+    for own, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE"), ({"GOMP_SPINCOUNT": "5"}, None)):
+        environment = told | {"OMP_DISPLAY_ENV": "verbose"} | own
+        ran = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+        if policy is not None:
+            assert f"OMP_WAIT_POLICY = '{policy}'" in ran.stderr
+        else:
+            assert ran.stdout.split()[1] == "None"
+            assert "GOMP_SPINCOUNT = '5'" in ran.stderr
+        assert ran.stdout.split()[0] == "4"
+
+
+def test_cores_are_those_that_the_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(12)))
+    quota = tmp_path / "cpu.max"
+    assert available_cores(quota) == 12
+    for text, cores in (("max 100000", 12), ("600000 100000", 6), ("50000 100000", 1), ("nonsense", 12)):
+        quota.write_text(text, encoding="ascii")
+        assert available_cores(quota) == cores
+    quota.write_text("800000 100000", encoding="ascii")
+    for processes, cores in (("4", 2), ("16", 1), ("x", 8)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)  # as torchrun sets it
+        assert available_cores(quota) == cores
+        assert threads.Threads()._count == available_cores()
+
+
+def test_the_simulation_takes_no_more_threads_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    import envs.engines
+    import envs.mujoco_engine
+
+    asked: list[int] = []
+    batch = envs.mujoco_engine.Batch
+    monkeypatch.setattr(envs.mujoco_engine, "Batch", lambda model, worlds, count: asked.append(count) or batch(model, worlds, count))
+    monkeypatch.setattr(envs.engines, "available_cores", lambda: 1)
+    make_env("panda-reach", num_worlds=2)
+    make_env("panda-reach", num_worlds=2, num_threads=2)
+    assert asked == [1, 2]

@@ -9,32 +9,37 @@ import argparse
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
+DEFAULT = "go1-velocity-flat"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("preset", nargs="?", default="go1-velocity-flat", help="preset to demonstrate (default: go1-velocity-flat)")
+    parser.add_argument("preset", nargs="?", help=f"preset to demonstrate (default: {DEFAULT})")
     parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted demo's folder")
     parser.add_argument("--seeds", type=int, default=1, help="episodes a command in evaluations (default: 1)")
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
+    parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run the demo; 1 if the policy is not deployable or did not come through ROS 2."""
-    from robolearn import schema
+    from robolearn import schema, settings
     from robolearn.demo import run_demo
-    from robolearn.errors import UserError
+    from robolearn.errors import UsageError, UserError
     from robolearn.run import Run
     from robolearn.trainer import Interrupted
 
     if args.resume:
+        if args.preset or args.runs:
+            raise UsageError("--resume takes preset and folder from the demo that it goes on with: leave out the preset and --runs")
         folder = Path(args.resume)
         written = folder / "teacher" / "config.yaml"
         if not written.is_file():
             raise UserError(f"no demo to go on with at {folder}: {written} is missing")
         cfg = schema.load(str(written), overrides)
     else:
-        cfg, folder = schema.load(args.preset, overrides), Run.new_folder("demo", Path(args.runs))
+        preset = args.preset or DEFAULT
+        cfg, folder = schema.load(preset, overrides), Run.new_folder("demo", Path(args.runs or "runs"))
+        settings.refuse(schema.load(preset), cfg, settings.TRAIN, "this training")
     try:
         result = run_demo(cfg, folder, args.seeds)
     except Interrupted:

@@ -7,6 +7,7 @@ reinforcement --student.imitation.weight=0.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
@@ -18,12 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="PATH", help="go on from a student's checkpoint or run folder")
     parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
+    parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
-    from robolearn import config, schema
+    from robolearn import schema, settings
     from robolearn.commands.train import go, prepare
     from robolearn.errors import UsageError, UserError
     from robolearn.run import Run, find_checkpoint, load_checkpoint
@@ -47,10 +48,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         for name in ("engine", "device"):
             if getattr(args, name):
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
-        task = str(config.loads_any(source["config"])["task"])
-        cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
+        cfg = schema.loads(source["config"], str(path), overrides)
+        settings.refuse(schema.loads(source["config"], str(path)), cfg, settings.DISTILL, "distill")
         teacher, state = load_teacher(source, cfg), None
-        folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs))
+        if source.get("missed"):
+            print(f"note: this teacher missed its targets: {'; '.join(source['missed'])}", file=sys.stderr)
+        folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs or "runs"))
     trainer = StudentTrainer(cfg, teacher)
     if state is None:
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from policies.file import PolicyFile
     from robolearn.evaluate import Evaluation
+    from robolearn.schema import TrainCfg
 
 
 SUITES = ("locomotion",)
@@ -40,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
     from policies.file import PolicyFile
-    from robolearn import config, schema
+    from robolearn import settings
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
     from robolearn.evaluate import evaluate_file
@@ -51,9 +52,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     file = PolicyFile(find_policy(args.file))
     file.verify()
     task = file.spec.task
-    cfg = (
-        schema.load(args.config, overrides) if args.config else config.loads(schema.schema_of(task), "{}", "the task's defaults", overrides)
-    )
+    before, cfg = (_config(args.config, task, given) for given in ([], overrides))
+    settings.refuse(before, cfg, settings.EVALUATE, "evaluate")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec)
@@ -70,6 +70,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.json != "-":
         show(results)
     return 0
+
+
+def _config(preset: str | None, task: str, overrides: list[str]) -> TrainCfg:
+    """The config whose task settings count: of a preset, or the task's own."""
+    from robolearn import config, schema
+
+    if preset:
+        return schema.load(preset, overrides)
+    return config.loads(schema.schema_of(task), "{}", "the task's defaults", overrides)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
     from policies.export import exportable
-    from robolearn import config, schema
+    from robolearn import schema
     from robolearn.commands.evaluate import show
     from robolearn.errors import UserError
     from robolearn.evaluate import shortcomings
@@ -30,11 +30,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     state = load_checkpoint(path)
     if state["kind"] != "student":
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
-    task = str(config.loads_any(state["config"])["task"])
-    cfg = config.loads(schema.schema_of(task), state["config"], str(path))
+    cfg = schema.loads(state["config"], str(path))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
     history = state.get("history", [])
-    file = export(exportable(load_student(state, cfg)), cfg, out, state["iteration"], how_it_was_made(task, history), history)
+    file = export(exportable(load_student(state, cfg)), cfg, out, state["iteration"], how_it_was_made(cfg.task, history), history)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")

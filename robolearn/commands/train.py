@@ -7,6 +7,7 @@ exactly.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="where runs go (default: runs)")
+    parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -73,7 +74,7 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
 
 def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[Any, Path, dict[str, Any] | None]:
     """The config, the run folder and, when resuming, the checkpoint."""
-    from robolearn import config, schema
+    from robolearn import config, schema, settings
     from robolearn.errors import UsageError, UserError
     from robolearn.run import Run, find_checkpoint, load_checkpoint
 
@@ -84,20 +85,25 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     if args.resume:
         if args.preset:
             raise UsageError("--resume takes its config from the checkpoint: leave out the preset")
+        if args.runs:
+            raise UsageError("--resume goes on in the run's own folder: leave out --runs")
         path = find_checkpoint(args.resume)
         state = load_checkpoint(path)
         if state["kind"] != kind:
             raise UserError(f"{path} is a checkpoint of a {state['kind']}, not of a {kind}")
-        task = str(config.loads_any(state["config"])["task"])
-        return config.loads(schema.schema_of(task), state["config"], str(path), overrides), path.parent, state
+        before, cfg = schema.loads(state["config"], str(path)), schema.loads(state["config"], str(path), overrides)
+        settings.refuse(before, cfg, settings.RESUME[kind], "--resume")
+        return cfg, path.parent, state
     if not args.preset:
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
     cfg = schema.load(args.preset, overrides)
-    return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs)), None
+    idle = settings.TRAIN_SB3 if cfg.algorithm == "sb3" else settings.TRAIN_INIT if getattr(args, "init", None) else settings.TRAIN
+    settings.refuse(schema.load(args.preset), cfg, idle, "this training")
+    return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs or "runs")), None
 
 
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
-    """Run a trainer in a folder; 130 after Ctrl-C."""
+    """Run a trainer in a folder; 130 after Ctrl-C, 1 if it missed its targets."""
     from robolearn import distributed
     from robolearn.run import Run
     from robolearn.trainer import Interrupted, resume, train
@@ -119,6 +125,9 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
         job.close()
     shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
     print(f"done: {shown}\n{hint}")
+    if trainer.missed:
+        print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -1,0 +1,89 @@
+"""What a control step gives, and which of its worlds have failed: those with a number that is not finite.
+
+One such number would reach the statistics of a normaliser, where it stays for ever, and every mean over the worlds. So a world that has one
+is taken for failed, as one whose physics failed: counted, reset, and left out of what is learned from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from policies.spec import PolicySpec
+
+
+@dataclass(slots=True)
+class Step:
+    """What one control step gives; (N, ...) each.
+
+    Attributes:
+        policy: what the robot can sense, with noise and delay, (N, O).
+        privileged: clean observation and the simulator's knowledge, (N, P).
+        reward: (N,).
+        terminated: the task ended: fallen, or the world failed, (N,) bool.
+        truncated: time was up, (N,) bool.
+        final_policy, final_privileged: observations before the reset of ended worlds; equal to the above elsewhere.
+        failed: the world's numbers were worth nothing, since physics failed or one of them was not finite, (N,) bool. It is also
+            `terminated`, with reward zero; who learns from steps leaves these out.
+    """
+
+    policy: torch.Tensor
+    privileged: torch.Tensor
+    reward: torch.Tensor
+    terminated: torch.Tensor
+    truncated: torch.Tensor
+    final_policy: torch.Tensor
+    final_privileged: torch.Tensor
+    failed: torch.Tensor
+
+
+def is_finite(step: Step) -> bool:
+    """Whether every number of a step is finite: one sum tells."""
+    return bool(torch.isfinite(torch.stack([values.sum() for values in _given(step)]).sum()))
+
+
+def worlds_not_finite(step: Step) -> torch.Tensor:
+    """Worlds (N,) bool with a number that is not finite."""
+    return ~torch.stack([torch.isfinite(values).all(1) for values in _given(step)]).all(0)
+
+
+def failed(step: Step, bad: torch.Tensor) -> Step:
+    """The step in which the worlds `bad` (N,) bool have failed; their present observations stay as they are."""
+    return dataclasses.replace(
+        step,
+        reward=step.reward.masked_fill(bad, 0.0),
+        terminated=step.terminated | bad,
+        truncated=step.truncated & ~bad,
+        final_policy=torch.where(bad[:, None], zeroed(step.final_policy), step.final_policy),
+        final_privileged=torch.where(bad[:, None], zeroed(step.final_privileged), step.final_privileged),
+        failed=step.failed | bad,
+    )
+
+
+def describe(step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[str, torch.Tensor]) -> str:
+    """How many worlds are `bad` (N,) bool, and which numbers of the first of them are not finite, by name where they have one."""
+    first = int(bad.nonzero()[0])
+    found = [f"reward {name!r}" for name, value in rewards.items() if not torch.isfinite(value[first])]
+    observed = torch.stack([step.policy[first], step.final_policy[first], step.final_privileged[first, : step.policy.shape[1]]])
+    at = 0
+    for term in spec.observation:
+        if not torch.isfinite(observed[:, at : at + term.dim]).all():
+            found.append(f"observation {term.name!r}")
+        at += term.dim
+    beyond = torch.stack([step.privileged[first, at:], step.final_privileged[first, at:]])
+    found += [f"privileged entry {at + index}" for index in (~torch.isfinite(beyond).all(0)).nonzero()[:, 0].tolist()]
+    where = ", ".join(found) or "the reward"
+    return f"{int(bad.sum())} of {len(bad)} worlds have a number that is not finite (the first: world {first}, {where})"
+
+
+def zeroed(x: torch.Tensor) -> torch.Tensor:
+    """The tensor with zeros where it is not finite."""
+    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _given(step: Step) -> tuple[torch.Tensor, ...]:
+    """All numbers of a step, (N, k) each."""
+    return step.policy, step.privileged, step.final_policy, step.final_privileged, step.reward[:, None]
