@@ -188,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_robot: {error}", file=sys.stderr)
         return 2
+    for note in robot.notes:
+        print(f"{options.mjcf}: {note}", flush=True)
     priority = raise_priority()
     node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args, options.clock)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}, joints {', '.join(robot.names)}", flush=True)

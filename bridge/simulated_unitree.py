@@ -246,6 +246,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_unitree: {error}", file=sys.stderr)
         return 2
+    for note in robot.notes:
+        print(f"{options.mjcf}: {note}", flush=True)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}", flush=True)
     try:
         pace(cast(Any, node), round(dt * 1e9), options.duration)

@@ -68,7 +68,9 @@ class SimTransport:
         self._now_ns = 0
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        """Nothing to connect."""
+        """Nothing to connect; what the robot's model has of its own is said."""
+        for note in getattr(self.robot, "notes", ()):
+            (self.on_line or print)(f"the robot's model: {note}")
 
     def now_ns(self) -> int:
         """Simulated time [ns]."""
