@@ -15,6 +15,7 @@ from bridge.loop import ControlLoop
 from bridge.physics_robot import PhysicsRobot, physics_dt
 from bridge.transports.sim import SimTransport
 from policies.file import PolicyFile
+from robolearn import cli
 from tests import model_variants as variants
 from tests.bridge_helpers import REPOSITORY
 
@@ -144,6 +145,8 @@ def test_all_that_a_model_lacks_is_said_at_once(tmp_path: Path, capsys: pytest.C
     assert deploy.main([policy, "--transport", "sim", "--mjcf", str(model), "--no-log"]) == 2
     said.append(capsys.readouterr().err)
     assert simulated_robot.main(["--policy", policy, "--mjcf", str(model)]) == 2
+    said.append(capsys.readouterr().err)
+    assert cli.main(["deploy", policy, "--simulate", "--mjcf", str(model), "--no-log"]) == 2  # before it starts a robot in vain
     said.append(capsys.readouterr().err)
     for line in said:
         assert len(line.strip().splitlines()) == 1

@@ -50,6 +50,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         if args.simulate:  # before a robot is started in vain
             options.check_options(policy.spec, args)
             options.parse_limits(args.limit)
+            check_model(Path(args.mjcf), policy)
             if not args.ungated:
                 options.check_gate(policy, args)
         if args.motion is not None:
@@ -104,6 +105,20 @@ def bundled_mjcf(robot: str) -> Path:
             return folder / robot / f"{robot}.xml"
     known = sorted(path.parent.name for folder in folders for path in folder.glob("*/*.xml"))
     raise UsageError(f"no bundled model of robot {robot!r}; bundled: {', '.join(known)}; give one with --mjcf")
+
+
+def check_model(mjcf: Path, policy: PolicyFile) -> None:
+    """Refuse a model that the simulated robot's process would not take: nobody would be there to wait for.
+
+    Raises:
+        UsageError: says what the model has and lacks.
+    """
+    from bridge.physics_robot import ModelError, PhysicsRobot
+
+    try:
+        PhysicsRobot(policy.spec.robot, mjcf)
+    except ModelError as error:
+        raise UsageError(f"--mjcf: {error}") from error
 
 
 @contextlib.contextmanager
