@@ -78,7 +78,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         if options.auto_start:
             controller.auto_start()
         if options.transport != "sim":
-            events.say(raise_priority())
+            events.tell(raise_priority(), "priority")
             events.hurry()
             quick_switches()
         if options.lock_memory:
@@ -97,7 +97,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         stack.callback(tell_end, loop, events, options)
         stack.callback(attended.close)  # the robot and the terminal first: printing may block
         events.screen = attended.says if attended.has_screen else None
-        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.say, events.say
+        attended.recent, events.clock = events.recent, wire.now_ns
+        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.tell, events.tell
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
         for number in SIGNALS:
@@ -124,7 +125,7 @@ def begin(controller: Controller, events: Events, options: argparse.Namespace) -
         events.say(f"the earlier {options.events} is {events.kept} now")
     warnings = [f"warning: {line}" for line in said_of(policy.spec, options)]
     for line in warnings:
-        events.say(line)
+        events.tell(line, "start")
     return warnings
 
 
@@ -183,16 +184,27 @@ def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> 
     if events.begin_ns is None:
         return
     controller, timing = loop.controller, loop.timing.summary()
-    if controller.mode is Mode.FAULT:
-        events.say(f"ended in fault: {controller.cause}")
-    elif not controller.ran and not options.dry_run:
-        why = "nobody asked for it" if not options.auto_start else "; ".join(str(p.guard.name) + ": " + p.text for p in controller.problems)
-        events.say(f"the policy never ran: {why or controller.cause}")
+    if (end := why_it_ended(controller, options)) is not None:
+        events.tell(end, "end")
     events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
     if options.transport != "sim":
         events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
     else:
         events.say(f"timing: {timing['ticks']:.0f} ticks of simulated time")
+
+
+def why_it_ended(controller: Controller, options: argparse.Namespace) -> str | None:
+    """Why the robot is not where it was to be, in a line; None if it is."""
+    if controller.mode is Mode.FAULT:
+        return f"ended in fault: {controller.cause}"
+    waited = "" if controller.waited is None else f"waited to {controller.waited}"
+    if options.dry_run:
+        return f"the policy never inferred: {waited}" if controller.shadow_command is None and waited else None
+    if controller.ran:
+        return f"ended in damping: {controller.tripped}" if controller.tripped and controller.cause == controller.tripped else None
+    nobody = "" if options.auto_start else "nobody asked for it"
+    said = [part for part in (nobody, controller.tripped, waited) if part] or [controller.cause]
+    return f"the policy never ran: {'; '.join(said)}"
 
 
 def close_events(events: Events, options: argparse.Namespace) -> None:

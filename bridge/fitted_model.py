@@ -77,7 +77,8 @@ def fit_model(mujoco: Any, path: Path, spec: RobotSpec, names: tuple[str, ...], 
             scene.delete(frame)
         given = scene.compile()
     except Exception as error:  # MuJoCo has several types for what is wrong with a file
-        raise ModelError(f"MuJoCo cannot read {path}: {' '.join(str(error).split())}") from error
+        said = " ".join(str(error).split())
+        raise ModelError(said if str(path) in said else f"{path}: {said}") from error
     if key is not None and key not in known:
         raise ModelError(f"{path} has no keyframe {key!r}; it has {', '.join(known) or 'none with a name'}")
     start = {} if key is None else _keyframe(given)

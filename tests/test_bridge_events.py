@@ -43,10 +43,12 @@ def test_each_run_has_its_file_and_none_is_lost(stand: Path, capsys: pytest.Capt
     path, before = stand.parent / "run" / "events.jsonl", []
     for number in range(3):
         assert sim(stand, "--events", str(path)) == 0
+        assert "nobody can ask" in events(path)[0]["text"]
+        assert events(path)[-2]["text"] == "the policy never ran: nobody asked for it"
         said = capsys.readouterr().out
         assert (f"the earlier {path} is {path.with_stem(f'events-{number}')} now\n" in said) is (number > 0)
         record = events(path)
-        assert [event["event"] for event in record] == ["armed", "transition", "timing"]  # of this run alone
+        assert [event["event"] for event in record] == ["notice", "armed", "transition", "notice", "timing"]  # of this run alone
         before.append(path.read_bytes())
     kept = [path.with_stem("events-1"), path.with_stem("events-2"), path]
     assert sorted(path.parent.iterdir()) == sorted(kept)
@@ -149,7 +151,7 @@ def test_what_never_began_tells_no_end(stand: Path, capsys: pytest.CaptureFixtur
     assert error == "deploy: --transport sim: no robot there\n"
     assert "timing" not in out
     assert "never ran" not in out
-    assert [event["event"] for event in events(path)] == ["armed", "transition"]
+    assert [event["event"] for event in events(path)] == ["notice", "armed", "transition"]
 
 
 def test_a_recorder_hears_all_but_the_timing(tmp_path: Path) -> None:
