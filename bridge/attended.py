@@ -93,7 +93,8 @@ class Attended:
     def report(self, status: Mapping[str, Any]) -> None:
         """Publish, show and, in a dry run without a screen, say what would have been sent.
 
-        The status gets `dry_run` and `recent`, see above. Where the wire knows temperatures, the status gets `temperature_c`, the hottest sensor [C] of each joint's motor by its name.
+        The status gets `dry_run` and `recent`, see above, and where the wire knows temperatures `temperature_c`, the hottest sensor [C] of
+        each joint's motor by its name.
         """
         now_ns, loop = self.now_ns(), self.loop
         temperature = getattr(self._wire, "temperature", None)  # None before the first message

@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
+from bridge import ending
+
+if __name__ == "__main__":
+    ending.quietly()  # before what takes a while to load
+
 import argparse
 import contextlib
 import importlib.util
@@ -14,6 +19,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 from bridge.attended import Attended
 from bridge.connect import make_transport
@@ -56,7 +62,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         transport: None to make the one that the options ask for.
 
     Returns:
-        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do.
+        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do, unless a signal ended it before.
 
     Raises:
         ValueError: a bad policy file, golden mismatch or bad option; nothing has been sent.
@@ -68,6 +74,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     with contextlib.ExitStack() as stack:
         for number in SIGNALS:  # given back last of all: who asks twice must not tear the log off
             stack.callback(signal.signal, number, signal.getsignal(number))
+            signal.signal(number, leave)
         events = Events(options.events)
         stack.callback(close_events, events, options)
         controller = make_controller(policy, limits, options, events)
@@ -101,12 +108,23 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.tell, events.tell
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
+        asked: list[int] = []
+
+        def end(number: int, frame: FrameType | None) -> None:
+            asked.append(number)
+            loop.stop()
+
         for number in SIGNALS:
-            signal.signal(number, lambda number, frame: loop.stop())
+            signal.signal(number, end)
         open_wire(attended, controller, options)
         events.begin_ns = wire.now_ns()
         loop.run(options.duration)
-    return exit_code(controller, options)
+    return exit_code(controller, options, asked_to_end=bool(asked))
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End before anything has begun."""
+    raise SystemExit(0)
 
 
 def make_controller(policy: PolicyFile, limits: SafetyLimits, options: argparse.Namespace, events: Events) -> Controller:
@@ -171,9 +189,11 @@ def open_wire(attended: Attended, controller: Controller, options: argparse.Name
         raise DeployError(f"--transport {options.transport}: {' '.join(said.split())}") from error
 
 
-def exit_code(controller: Controller, options: argparse.Namespace) -> int:
-    """0, or 1 where the robot ended in `fault`, or did not do what it was to do by itself."""
+def exit_code(controller: Controller, options: argparse.Namespace, asked_to_end: bool = False) -> int:
+    """0, or 1 where the robot ended in `fault`, or did not do what it was to do by itself although nobody asked it to end before."""
     ended = controller.mode is not Mode.FAULT
+    if asked_to_end:
+        return 0 if ended else 1
     played = controller.over if isinstance(controller, MotionController) else True
     return 0 if ended and played and (controller.ran or options.dry_run or not options.auto_start) else 1
 
@@ -310,4 +330,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

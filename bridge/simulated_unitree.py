@@ -11,6 +11,11 @@ only, and never read by the policy's process, `rt/sportmodestate` says where the
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+from bridge import ending
+
+if __name__ == "__main__":
+    ending.quietly()  # before what takes a while to load
+
 import argparse
 import sys
 import time
@@ -257,4 +262,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))
