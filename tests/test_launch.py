@@ -150,7 +150,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 file, *arguments = sys.argv[1:]
 service = LaunchService()
 pairs = [tuple(argument.split(":=")) for argument in arguments]
-service.include_launch_description(LaunchDescription([IncludeLaunchDescription(PythonLaunchDescriptionSource(file), launch_arguments=pairs)]))
+source = PythonLaunchDescriptionSource(file)
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=pairs)]))
 sys.exit(service.run())
 """
 
