@@ -25,15 +25,21 @@ def quietly() -> None:
 def run(main: Callable[[], int]) -> int:
     """Run a program's `main`, which handles signals as long as it works. Returns its exit code; from then on the process ends anyway."""
     quietly()
-    code = main()
-    for number in _heard():
-        signal.signal(number, signal.SIG_IGN)
+    try:
+        return main()
+    finally:  # also where it ends by `SystemExit`
+        for number in _heard():
+            signal.signal(number, signal.SIG_IGN)
+        _flush()
+
+
+def _flush() -> None:
+    """Let out what was printed, now: where the terminal is gone, Python would make an error of it on its way out."""
     try:
         sys.stdout.flush()
-    except (OSError, ValueError):  # the terminal is gone; Python would try again and make an error of it
+    except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
 
 
 def _heard() -> list[signal.Signals]:
