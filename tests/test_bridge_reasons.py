@@ -41,7 +41,8 @@ class Wire(FakeTransport):
         super().__init__(spec)
         self.change, self.ticks, self.told = change, 0, list[dict[str, Any]]()
         self.temperature = np.full(spec.robot.num_joints, 30.0)
-        self.on_reading = self.on_shutdown = None
+        self.on_reading: Callable[[Any], None] | None = None
+        self.on_shutdown: Callable[[], None] | None = None
 
     def read(self) -> Inputs:
         self.ticks += 1

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         if args.simulate:  # before a robot is started in vain
             options.check_options(policy.spec, args)
             options.parse_limits(args.limit)
-            check_model(Path(args.mjcf), policy)
+            check_model(args, policy)
             if not args.ungated:
                 options.check_gate(policy, args)
         if args.motion is not None:
@@ -107,7 +107,7 @@ def bundled_mjcf(robot: str) -> Path:
     raise UsageError(f"no bundled model of robot {robot!r}; bundled: {', '.join(known)}; give one with --mjcf")
 
 
-def check_model(mjcf: Path, policy: PolicyFile) -> None:
+def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
     """Refuse a model that the simulated robot's process would not take: nobody would be there to wait for.
 
     Raises:
@@ -116,7 +116,7 @@ def check_model(mjcf: Path, policy: PolicyFile) -> None:
     from bridge.physics_robot import ModelError, PhysicsRobot
 
     try:
-        PhysicsRobot(policy.spec.robot, mjcf)
+        PhysicsRobot(policy.spec.robot, args.mjcf)
     except ModelError as error:
         raise UsageError(f"--mjcf: {error}") from error
 
