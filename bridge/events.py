@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import queue
 import stat
 import threading
@@ -19,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from bridge.priority import lower_priority
 
@@ -131,10 +132,19 @@ class Events:
         if self._file is None or self.failure is not None:
             return
         try:
-            self._file.write(json.dumps(event) + "\n")
+            self._file.write(json.dumps(plain(event), allow_nan=False) + "\n")
         except Exception as error:  # whatever it is: the file ends here, the run goes on, and the end tells
             self.failure = error
             self.tell(f"warning: the file of events ends here: {error}", "events")
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON, which has no infinity and no NaN: a time-out that never comes and a number that is not there are `null`."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _move_aside(path: Path) -> Path | None:

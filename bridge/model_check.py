@@ -12,6 +12,7 @@ import numpy as np
 from policies.spec import RobotSpec
 
 MOST_NAMES = 12
+SAG = 0.01  # rad: an arm that bends more by its own weight is not carried by its controller
 FEET_SHARE = 0.15  # of the base's height: limbs that end so little above the lowest one are feet
 
 
@@ -86,6 +87,11 @@ def notes_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], moving
     held, free = [_name(model, i) for i in rest if i in driven], [_name(model, i) for i in rest if i not in driven]
     notes += [f"the policy does not move {_few(held)}; actuators of the model's own do, at rest"] if held else []
     notes += [f"the policy does not move {_few(free)}, and no actuator is on them"] if free else []
+    if not spec.floating_base:
+        sag = _sag(mujoco, model, spec, joints)
+        worst = int(np.argmax(sag))
+        weight = f"its weight alone bends {spec.joint_names[worst]} by {sag[worst]:.2f} rad against the policy's gain"
+        notes += [f"{weight}; the bundled arm's bodies have gravcomp=1, as arms' controllers carry them"] if sag[worst] > SAG else []
     return notes
 
 
@@ -102,6 +108,14 @@ def feet_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], base: i
     ends = data.xipos[sorted(moved - inner), 2]
     height = float(data.xpos[model.jnt_bodyid[base], 2] - ends.min())
     return int(np.count_nonzero(ends <= ends.min() + FEET_SHARE * height))
+
+
+def _sag(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int]) -> Any:
+    """How far [rad] (J,) gravity bends each joint in the default pose, held by the policy's gains."""
+    data, dofs = mujoco.MjData(model), model.jnt_dofadr[joints]
+    data.qpos[model.jnt_qposadr[joints]] = spec.default_pose
+    mujoco.mj_forward(model, data)
+    return np.abs(data.qfrc_bias[dofs] - data.qfrc_gravcomp[dofs]) / np.maximum(np.array(spec.kp), 1e-9)
 
 
 def _single(mujoco: Any, model: Any, joint: int) -> bool:

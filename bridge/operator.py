@@ -23,6 +23,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from bridge.events import plain
 from bridge.isolation import isolate
 
 COMMAND_PERIOD_S = 0.05
@@ -127,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     temporary = options.out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(log), encoding="utf-8")
+    temporary.write_text(json.dumps(plain(log), allow_nan=False), encoding="utf-8")
     temporary.replace(options.out)
     return 0
 

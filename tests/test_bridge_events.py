@@ -170,6 +170,15 @@ def test_a_recorder_hears_all_but_the_timing(tmp_path: Path) -> None:
     assert [event["event"] for event in events(tmp_path / "events.jsonl")] == ["refused", "timing"]
 
 
+def test_what_is_written_is_json_to_any_reader(tmp_path: Path) -> None:
+    out = Events(tmp_path / "events.jsonl")
+    out({"event": "limits", "t_ns": 0, "values": {"heartbeat_timeout_s": float("inf"), "more": [1.5, float("nan")]}})
+    out.close()
+    assert out.failure is None
+    record = json.loads((tmp_path / "events.jsonl").read_text(), parse_constant=pytest.fail)
+    assert record["values"] == {"heartbeat_timeout_s": None, "more": [1.5, None]}
+
+
 def test_its_thread_runs_before_ordinary_work_where_the_control_loop_does(tmp_path: Path) -> None:
     before, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

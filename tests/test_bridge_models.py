@@ -77,6 +77,17 @@ def test_what_a_maker_built_otherwise_is_told_and_ours_is_quiet(tmp_path: Path) 
     assert notes == ["the model's 24 actuators on go1's 12 joints give way to motors of the policy's contract"]
 
 
+def test_an_arm_that_nothing_carries_is_told_and_still_comes_close(tmp_path: Path) -> None:
+    def change(scene: mujoco.MjSpec) -> None:
+        for body in scene.bodies:
+            body.gravcomp = 0.0
+
+    _, robot = drive("panda-reach", variants.write(change, tmp_path, "panda"), 6.0)
+    assert any("weight alone bends panda_joint" in note for note in robot.notes)
+    assert float(np.linalg.norm(robot.data.site("end_effector").xpos - COMMANDS["panda-reach"])) < 0.05
+    assert robot_of("panda-reach", variants.ROBOTS / "panda" / "panda.xml")[1].notes == []
+
+
 def test_the_rotors_of_the_actuators_stay(tmp_path: Path) -> None:
     change = variants.on_joints(lambda actuator: actuator.set_to_motor(), gear=[3.0, 0, 0, 0, 0, 0], armature=0.01)
     _, robot = robot_of("go1-velocity", variants.write(change, tmp_path))

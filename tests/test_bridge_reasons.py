@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -26,7 +28,8 @@ from bridge.reading import Inputs
 from bridge.safety import Event
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
-from tests.bridge_helpers import HAS_ROS, REPOSITORY, FakeTransport
+from tests import model_variants as variants
+from tests.bridge_helpers import HAS_ROS, REPOSITORY, FakeTransport, Process, processes, ros_environment, wait_for
 from tests.make_policy import make_policy
 
 MJCF = REPOSITORY / "envs" / "robots" / "go1" / "go1.xml"
@@ -257,3 +260,42 @@ def test_the_end_of_a_gantry_is_known(capsys: pytest.CaptureFixture[str], tmp_pa
     mjcf = REPOSITORY / "envs" / "robots" / "g1" / "g1.xml"
     assert deploy.main([str(policy), "--transport", "sim", "--mjcf", str(mjcf), "--no-log", "--duration", "0.1"]) == 0
     assert "a gantry holds the simulated robot" in capsys.readouterr().out
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_ROS, reason="rclpy is not installed")
+def test_over_ros_too_motors_that_do_not_follow_are_named_while_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.bridge_ros import Observer
+
+    for name, value in ros_environment().items():
+        monkeypatch.setenv(name, value)
+    policy = make_policy(tmp_path / "stand.onnx", kind="stand")
+    robot = Process(["bridge.simulated_robot", "--policy", str(policy), "--mjcf", str(stuck(tmp_path))], tmp_path / "robot.log")
+    events = tmp_path / "node.jsonl"
+    arguments = ["bridge.deploy", str(policy), "--transport", "ros2", "--ungated", "--auto-start", "--events", str(events)]
+    patient = [f"--limit={name}=0.5" for name in ("sensor_timeout_s", "frozen_s", "max_lateness_s")]
+    node = Process([*arguments, *patient], tmp_path / "node.log")
+    words = "FR_thigh_joint is"
+    with processes(robot, node), Observer() as observer:
+        assert wait_for(lambda: any(words in why for why in observer.why), 40, observer.spin), node.text()
+        assert words in node.text()
+        assert words in events.read_text()
+        accepted, answer = observer.call("start")
+        assert not accepted
+        assert words in answer
+        node.send(signal.SIGINT)
+        assert node.wait(20) == 0, node.text()
+    end = next(line for line in node.text().splitlines() if line.startswith("the policy never ran"))
+    assert words in end
+
+
+def stuck(folder: Path) -> Path:
+    """A Go1 one of whose joints is held far from the default pose, whatever its motor does."""
+
+    def change(scene: mujoco.MjSpec) -> None:
+        variants.without_keyframes(scene)
+        hold = scene.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT, name1="FR_thigh_joint")
+        hold.data[0] = 1.6
+
+    return variants.write(change, folder)
