@@ -45,12 +45,14 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
     try:
         policy = PolicyFile(args.policy)
-        if args.mjcf is None and (args.simulate or args.transport == "sim"):
+        own_model = args.mjcf is not None
+        if not own_model and (args.simulate or args.transport == "sim"):
             args.mjcf = bundled_mjcf(policy.spec.robot.name)
         if args.simulate:  # before a robot is started in vain
             options.check_options(policy.spec, args)
             options.parse_limits(args.limit)
-            check_model(args, policy)
+            if own_model:
+                check_model(args, policy)
             if not args.ungated:
                 options.check_gate(policy, args)
         if args.motion is not None:
@@ -140,5 +142,7 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     finally:
+        if (code := process.poll()) is not None and code != 0:
+            print(f"warning: the simulated robot had ended by itself, with exit code {code}", file=sys.stderr)
         process.terminate()
         process.wait(timeout=10)
