@@ -12,6 +12,7 @@ from bridge.controls import Device
 from bridge.dashboard import Screen, snapshot
 from bridge.joints import FloatArray
 from bridge.loop import ControlLoop
+from bridge.notices import HOT_C, Notice
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event
 from bridge.transports.base import Transport
@@ -26,6 +27,7 @@ class Attended:
         loop: the loop that runs on it; set it before the first tick.
         says: lines for the screen's list of events.
         tell: prints a line.
+        recent: the newest lines that a person should know, for the wire's status.
         shown: facts for the screen; see `bridge.dashboard.snapshot`.
     """
 
@@ -35,6 +37,8 @@ class Attended:
         self.loop: ControlLoop | None = None
         self.says: list[str] = []
         self.tell: Callable[[str], None] = print
+        self.recent: Sequence[str] = ()
+        self._hot = Notice()
         self.shown: dict[str, Any] = {"dry_run": dry_run}
         self._said_ns = 0
         self._heard: FloatArray | None = None
@@ -89,13 +93,16 @@ class Attended:
     def report(self, status: Mapping[str, Any]) -> None:
         """Publish, show and, in a dry run without a screen, say what would have been sent.
 
-        Where the wire knows temperatures, the status gets `temperature_c`, the hottest sensor [C] of each joint's motor by its name.
+        The status gets `dry_run` and `recent`, see above, and where the wire knows temperatures `temperature_c`, the hottest sensor [C] of
+        each joint's motor by its name.
         """
         now_ns, loop = self.now_ns(), self.loop
         temperature = getattr(self._wire, "temperature", None)  # None before the first message
         warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
         if warm and loop is not None:
             status = {**status, "temperature_c": dict(zip(loop.controller.joints.names, warm["temperature"], strict=True))}
+            self._warn_of_heat(status["temperature_c"], now_ns)
+        status = {**status, "dry_run": self._dry_run, "recent": tuple(self.recent)}
         self._wire.report(status)
         if loop is None:
             return
@@ -119,6 +126,12 @@ class Attended:
             names = loop.controller.joints.names
             targets = ", ".join(f"{names[joint]} {reading.position[joint]:+.2f} -> {shadow.position[joint]:+.2f}" for joint in far)
             self.tell(f"dry run: {said}; would send, furthest first [rad]: {targets}, ...")
+
+    def _warn_of_heat(self, celsius: Mapping[str, float], now_ns: int) -> None:
+        hottest = max(celsius, key=lambda joint: celsius[joint])
+        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= HOT_C else None
+        if self._hot.update(hot, now_ns) and hot is not None and self.on_line is not None:
+            self.on_line(hot)
 
     def close(self) -> None:
         """Disconnect and give terminal and devices back."""

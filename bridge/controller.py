@@ -17,6 +17,7 @@ from bridge.command import JointCommand, Limiter, damping
 from bridge.entry import eased, not_ready, stand_command
 from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, OFF_RATE, RATE_WINDOW_NS, Problem, Snapshot, StampWatch, run_guards
 from bridge.joints import FloatArray
+from bridge.notices import Notice
 from bridge.reading import Inputs, Reading
 from bridge.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
 from policies.file import PolicyFile
@@ -25,6 +26,7 @@ from policies.observation import Sensors
 RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
 HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
 SAID_AGAIN = 0.1  # change of the sensors' clock rate that is worth another line
+NEXT = {Mode.DAMPING: Event.STAND, Mode.STAND: Event.START}
 CAUTION = {Event.RESET: 1, Event.STAND: 2, Event.START: 3}
 OnEvent = Callable[[Mapping[str, Any]], None]
 
@@ -44,6 +46,7 @@ class Controller:
         asked: the newest tick's command before the limits.
         cause: of the newest transition.
         ran: whether the policy ever ran.
+        tripped: what a guard said when it last damped or latched; empty if none did.
     """
 
     def __init__(
@@ -73,10 +76,10 @@ class Controller:
         self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
         self._untold: Exception | None = None
-        self.cause, self.ran = "", False
+        self.cause, self.tripped, self.ran = "", "", False
         self._remarks: tuple[str, ...] = ()
         self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
-        self._watch = StampWatch()
+        self._watch, self._wait = StampWatch(), Notice()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
@@ -161,6 +164,21 @@ class Controller:
         """Why an automatic start does not go on; None if none is pending."""
         return f"{self._plan[0]}: {self.refusal(self._plan[0])}" if self._plan else None
 
+    @property
+    def waiting(self) -> str | None:
+        """What keeps the robot from its next step towards the policy, whoever is to ask for it; None if nothing does."""
+        if self.shadow:
+            said = [f"{p.guard.name}: {p.text}" for p in self.problems if Mode.POLICY in p.guard.modes]
+            return f"infer: {said[0]}" if said else None
+        step = self._plan[0] if self._plan else NEXT.get(self.mode)
+        reason = None if step is None else self.refusal(step)
+        return None if reason is None else f"{step}: {reason}"
+
+    @property
+    def waited(self) -> str | None:
+        """What `waiting` was at the newest tick: after the end, what the robot still waited for."""
+        return self._wait.text
+
     def refusal(self, event: Event) -> str | None:
         """Why the operator's `event` would be refused now; None if it would be accepted."""
         if event is Event.STOP and self._plan:
@@ -201,6 +219,10 @@ class Controller:
         watch = self._watch
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
+        waiting = self.waiting
+        if self._wait.update(waiting, now_ns) and waiting is not None:
+            step, _, cause = waiting.partition(": ")
+            self._tell({"event": "waiting", "t_ns": now_ns, "request": step, "cause": cause})
         self._take(inputs.requests)
         if self._plan and self.refusal(self._plan[0]) is None:
             self._fire(self._plan.pop(0), "automatic start")
@@ -377,6 +399,7 @@ class Controller:
             self.reset_memory(reading.position)
         if before is not after:
             self.cause, self.ran = cause, self.ran or after is Mode.POLICY
+            self.tripped = cause if event in (Event.TRIP, Event.LATCH) else self.tripped
             received_ns = None if reading is None else reading.received_ns
             record = {"event": "transition", "t_ns": self._snapshot.now_ns, "from": str(before), "to": str(after)}
             self._tell({**record, "cause": cause, "sensor_ns": received_ns})

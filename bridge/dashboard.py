@@ -42,7 +42,7 @@ def snapshot(loop: ControlLoop, extra: Mapping[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "mode": str(controller.mode),
         "cause": controller.cause,
-        "waits": controller.waits_for,
+        "waits": controller.waiting,
         "problems": [f"{problem.guard.name}: {problem.text}" for problem in controller.problems],
         "remarks": controller.remarks,
         "rate_hz": 1e9 / loop.period_ns,

@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
+from bridge import ending
+
+if __name__ == "__main__":
+    ending.quietly()  # before what takes a while to load
+
 import argparse
 import contextlib
 import importlib.util
@@ -14,6 +19,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 
 from bridge.attended import Attended
 from bridge.connect import make_transport
@@ -56,7 +62,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         transport: None to make the one that the options ask for.
 
     Returns:
-        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do.
+        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do, unless a signal ended it before.
 
     Raises:
         ValueError: a bad policy file, golden mismatch or bad option; nothing has been sent.
@@ -68,6 +74,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     with contextlib.ExitStack() as stack:
         for number in SIGNALS:  # given back last of all: who asks twice must not tear the log off
             stack.callback(signal.signal, number, signal.getsignal(number))
+            signal.signal(number, leave)
         events = Events(options.events)
         stack.callback(close_events, events, options)
         controller = make_controller(policy, limits, options, events)
@@ -78,7 +85,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         if options.auto_start:
             controller.auto_start()
         if options.transport != "sim":
-            events.say(raise_priority())
+            events.tell(raise_priority(), "priority")
             events.hurry()
             quick_switches()
         if options.lock_memory:
@@ -97,15 +104,27 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         stack.callback(tell_end, loop, events, options)
         stack.callback(attended.close)  # the robot and the terminal first: printing may block
         events.screen = attended.says if attended.has_screen else None
-        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.say, events.say
+        attended.recent, events.clock = events.recent, wire.now_ns
+        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.tell, events.tell
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
+        asked: list[int] = []
+
+        def end(number: int, frame: FrameType | None) -> None:
+            asked.append(number)
+            loop.stop()
+
         for number in SIGNALS:
-            signal.signal(number, lambda number, frame: loop.stop())
+            signal.signal(number, end)
         open_wire(attended, controller, options)
         events.begin_ns = wire.now_ns()
         loop.run(options.duration)
-    return exit_code(controller, options)
+    return exit_code(controller, options, asked_to_end=bool(asked))
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """End before anything has begun."""
+    raise SystemExit(0)
 
 
 def make_controller(policy: PolicyFile, limits: SafetyLimits, options: argparse.Namespace, events: Events) -> Controller:
@@ -124,7 +143,7 @@ def begin(controller: Controller, events: Events, options: argparse.Namespace) -
         events.say(f"the earlier {options.events} is {events.kept} now")
     warnings = [f"warning: {line}" for line in said_of(policy.spec, options)]
     for line in warnings:
-        events.say(line)
+        events.tell(line, "start")
     return warnings
 
 
@@ -170,9 +189,11 @@ def open_wire(attended: Attended, controller: Controller, options: argparse.Name
         raise DeployError(f"--transport {options.transport}: {' '.join(said.split())}") from error
 
 
-def exit_code(controller: Controller, options: argparse.Namespace) -> int:
-    """0, or 1 where the robot ended in `fault`, or did not do what it was to do by itself."""
+def exit_code(controller: Controller, options: argparse.Namespace, asked_to_end: bool = False) -> int:
+    """0, or 1 where the robot ended in `fault`, or did not do what it was to do by itself although nobody asked it to end before."""
     ended = controller.mode is not Mode.FAULT
+    if asked_to_end:
+        return 0 if ended else 1
     played = controller.over if isinstance(controller, MotionController) else True
     return 0 if ended and played and (controller.ran or options.dry_run or not options.auto_start) else 1
 
@@ -183,16 +204,27 @@ def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> 
     if events.begin_ns is None:
         return
     controller, timing = loop.controller, loop.timing.summary()
-    if controller.mode is Mode.FAULT:
-        events.say(f"ended in fault: {controller.cause}")
-    elif not controller.ran and not options.dry_run:
-        why = "nobody asked for it" if not options.auto_start else "; ".join(str(p.guard.name) + ": " + p.text for p in controller.problems)
-        events.say(f"the policy never ran: {why or controller.cause}")
+    if (end := why_it_ended(controller, options)) is not None:
+        events.tell(end, "end")
     events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
     if options.transport != "sim":
         events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
     else:
         events.say(f"timing: {timing['ticks']:.0f} ticks of simulated time")
+
+
+def why_it_ended(controller: Controller, options: argparse.Namespace) -> str | None:
+    """Why the robot is not where it was to be, in a line; None if it is."""
+    if controller.mode is Mode.FAULT:
+        return f"ended in fault: {controller.cause}"
+    waited = "" if controller.waited is None else f"waited to {controller.waited}"
+    if options.dry_run:
+        return f"the policy never inferred: {waited}" if controller.shadow_command is None and waited else None
+    if controller.ran:
+        return f"ended in damping: {controller.tripped}" if controller.tripped and controller.cause == controller.tripped else None
+    nobody = "" if options.auto_start else "nobody asked for it"
+    said = [part for part in (nobody, controller.tripped, waited) if part] or [controller.cause]
+    return f"the policy never ran: {'; '.join(said)}"
 
 
 def close_events(events: Events, options: argparse.Namespace) -> None:
@@ -298,4 +330,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

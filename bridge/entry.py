@@ -32,12 +32,12 @@ def not_ready(reading: Reading, standing_s: float, joints: JointVectors, limits:
     """Why the policy may not take over from a robot that has been in `stand` for `standing_s` [s]; None if it may."""
     if standing_s < limits.stand_s:
         return "still standing up"
-    error = float(np.max(np.abs(reading.position - joints.default_pose)))
-    if error > limits.entry_pose:
-        return f"a joint is {error:.2f} rad from the default pose, allowed {limits.entry_pose:.2f}"
-    speed = float(np.max(np.abs(reading.velocity)))
-    if speed > limits.entry_speed:
-        return f"a joint moves at {speed:.2f} rad/s, allowed {limits.entry_speed:.2f}"
+    error, speed = np.abs(reading.position - joints.default_pose), np.abs(reading.velocity)
+    far, fast = int(np.argmax(error)), int(np.argmax(speed))
+    if error[far] > limits.entry_pose:
+        return f"{joints.names[far]} is {error[far]:.2f} rad from the default pose, allowed {limits.entry_pose:.2f}"
+    if speed[fast] > limits.entry_speed:
+        return f"{joints.names[fast]} moves at {speed[fast]:.2f} rad/s, allowed {limits.entry_speed:.2f}"
     angle = 0.0 if reading.imu_quat_wxyz is None else tilt(reading.imu_quat_wxyz)
     return None if angle <= limits.entry_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.entry_tilt:.2f}"
 

@@ -1,4 +1,7 @@
-"""Where a run's events go: the terminal or the screen, a file of JSON lines, and the flight recorder.
+"""Where a run's events go: the terminal or the screen, a file of JSON lines, the flight recorder, and the wire's status.
+
+Whatever a person should know goes through here, so that no way of looking at a run knows less than another: transitions, refusals, what
+is waited for (`waiting`), and everything else in a line (`notice`).
 
 A terminal that somebody has paused and a disk that hangs block who writes to them, and the control loop must never be that; so a thread
 of its own prints and writes. Nothing that was written before is lost: an earlier file of the same name is moved aside.
@@ -9,18 +12,22 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import queue
 import stat
 import threading
-from collections.abc import Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from bridge.priority import lower_priority
 
 if TYPE_CHECKING:
     from bridge.log_writer import LogWriter
 
+RECENT = 8
 PATIENCE_S = 2.0  # for a terminal or a disk that blocks
 
 
@@ -36,6 +43,8 @@ class Events:
         screen: lines for the operator's screen go here; None to print them.
         kept: where an earlier file of this path is now; None if there was none.
         failure: why the file is not complete; None as long as it is.
+        recent: the newest lines, for the status that goes on the wire.
+        clock: stamps notices [ns]; the loop's own.
         begin_ns: what the printed times count from, None before the loop begins; the files have the loop's own times.
     """
 
@@ -50,6 +59,8 @@ class Events:
         self.kept: Path | None = None
         self.failure: Exception | None = None
         self.begin_ns: int | None = None
+        self.recent: deque[str] = deque(maxlen=RECENT)
+        self.clock: Callable[[], int] = time.monotonic_ns
         self._file: IO[str] | None = None
         if path is not None:
             try:
@@ -65,6 +76,8 @@ class Events:
     def __call__(self, event: Mapping[str, Any]) -> None:
         """Take one event; `t_ns` is the loop's steady clock. Never blocks."""
         said = _line(event, self.begin_ns)
+        if said is not None:
+            self.recent.append(said)
         if said is not None and self.screen is not None:
             self.screen.append(said)
             said = None
@@ -72,8 +85,12 @@ class Events:
         if self.recorder is not None and event["event"] != "timing":
             self.recorder.event(event)
 
+    def tell(self, text: str, about: str = "wire") -> None:
+        """Let everybody know a line; `about` says in a word what of. Never blocks."""
+        self({"event": "notice", "t_ns": self.clock(), "about": about, "text": text})
+
     def say(self, line: str) -> None:
-        """Print a line, or show it on the screen. Never blocks."""
+        """Print a line, or show it on the screen: for what only matters to who sits there. Never blocks."""
         if self.screen is not None:
             self.screen.append(line)
         else:
@@ -115,9 +132,19 @@ class Events:
         if self._file is None or self.failure is not None:
             return
         try:
-            self._file.write(json.dumps(event) + "\n")
+            self._file.write(json.dumps(plain(event), allow_nan=False) + "\n")
         except Exception as error:  # whatever it is: the file ends here, the run goes on, and the end tells
             self.failure = error
+            self.tell(f"warning: the file of events ends here: {error}", "events")
+
+
+def plain(value: Any) -> Any:
+    """A value for JSON, which has no infinity and no NaN: a time-out that never comes and a number that is not there are `null`."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _move_aside(path: Path) -> Path | None:
@@ -136,4 +163,8 @@ def _line(event: Mapping[str, Any], begin_ns: int | None) -> str | None:
         return f"{when}  {event['request']} refused: {event['cause']}"
     if event["event"] == "remark":
         return f"{when}  {event['text']}"
+    if event["event"] == "waiting":
+        return f"{when}  waits to {event['request']}: {event['cause']}"
+    if event["event"] == "notice":
+        return str(event["text"])
     return None

@@ -202,7 +202,8 @@ class FaultyTransport:
         for fault in self.strike(FaultKind.POSITION):
             joint = fault.index % robot.num_joints
             end = robot.position_upper[joint] if fault.size > 0 else robot.position_lower[joint]
-            changed["position"] = _with(reading.position, joint, end + fault.size)
+            if math.isfinite(end):  # no position is wrong for a joint without one
+                changed["position"] = _with(reading.position, joint, end + fault.size)
         for fault in self.strike(FaultKind.VELOCITY):
             changed["velocity"] = _with(reading.velocity, fault.index, fault.size)
         for fault in self.strike(FaultKind.EFFORT):

@@ -282,7 +282,8 @@ def _finite_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> s
 def _jumping_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.target_step is None:
         return None
-    most = limits.jump_factor * (joints.upper - joints.lower)
+    room = joints.upper - joints.lower
+    most = limits.jump_factor * np.where(np.isfinite(room), room, 2 * math.pi)  # a joint without ends: a turn
     return _worst(s.target_step, -most, most, joints, "change of target [rad]")
 
 

@@ -108,8 +108,7 @@ class ControlLoop:
         correction_ns = lock.correction_ns(due_ns, reading.received_ns)
         if lock.failure is not None:
             self._lock = None
-            if self.transport.on_line is not None:
-                self.transport.on_line(lock.failure)
+            self._say(lock.failure)
         return correction_ns
 
     def _wait(self, deadline_ns: int) -> None:
@@ -155,14 +154,21 @@ class ControlLoop:
             self.recorder.tick(now_ns, inputs, self.controller, command, late_ns, overruns, self.transport.now_ns() - now_ns)
         except Exception as error:
             self.recorder.failure = self.recorder.failure or f"{type(error).__name__}: {error}"
+        if self.recorder.failure is not None:
+            self._say(f"warning: the log ends here: {self.recorder.failure}")
             self.recorder = None
 
+    def _say(self, line: str) -> None:
+        if self.transport.on_line is not None:
+            self.transport.on_line(line)
+
     def status(self) -> dict[str, object]:
-        """What diagnostics show: mode, problems, remarks and counters."""
+        """What diagnostics show: mode and what led to it, what is waited for, problems, remarks and counters."""
         problems = [f"{problem.guard.name}: {problem.text}" for problem in self.controller.problems]
         counters = {"ticks": self.timing.ticks, "missed": self.timing.missed, "overruns": self.timing.overruns}
+        why = {"cause": self.controller.cause, "waits": self.controller.waiting}
         told = {"mode": str(self.controller.mode), "problems": problems, "remarks": self.controller.remarks}
-        return {**told, "timing": self.timing, **counters}
+        return {**told, "timing": self.timing, **why, **counters}
 
     def _farewell(self) -> None:
         """Send damping a few more times at the loop's rate."""

@@ -9,13 +9,21 @@ time, command and the simulated robot's ground truth as JSON. For demonstrations
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+from bridge import ending
+
+if __name__ == "__main__":
+    ending.quietly()  # before what takes a while to load
+
 import argparse
 import json
+import signal
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
+from bridge.events import plain
 from bridge.isolation import isolate
 
 COMMAND_PERIOD_S = 0.05
@@ -23,7 +31,7 @@ START_TIMEOUT_S = 30.0
 
 
 def record(schedule: list[tuple[float, float, float, float]]) -> dict[str, Any]:
-    """Play a schedule of (vx [m/s], vy [m/s], yaw rate [rad/s], duration [s]).
+    """Play a schedule of (vx [m/s], vy [m/s], yaw rate [rad/s], duration [s]); a signal ends it early, with what was recorded so far.
 
     Returns:
         `time_s`, `command` and `measured` (three numbers each), `height_m`, and `states` that the policy node went through.
@@ -46,6 +54,7 @@ def record(schedule: list[tuple[float, float, float, float]]) -> dict[str, Any]:
     newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
     states: list[str] = []
+    why = deque([""], maxlen=1)
     log: dict[str, Any] = {"time_s": [], "command": [], "measured": [], "height_m": [], "states": states}
     now: dict[str, Any] = {"command": (0.0, 0.0, 0.0), "height": float("nan"), "sent": 0.0, "begin": None}
 
@@ -65,13 +74,18 @@ def record(schedule: list[tuple[float, float, float, float]]) -> dict[str, Any]:
             log["height_m"].append(now["height"])
 
     node.create_subscription(String, "policy/state", on_state, reliable)
+    node.create_subscription(String, "policy/why", lambda message: why.append(str(message.data)), reliable)
     node.create_subscription(PoseStamped, "ground_truth/pose", on_pose, newest)
     node.create_subscription(TwistStamped, "ground_truth/twist", on_twist, newest)
     publisher: Any = node.create_publisher(Twist, "cmd_vel", newest)
 
+    asked: list[int] = []
+    for number in ending.SIGNALS:
+        signal.signal(number, lambda number, frame: asked.append(number))
+
     def spin(seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and not asked:
             if time.monotonic() - now["sent"] >= COMMAND_PERIOD_S:
                 twist = Twist()
                 twist.linear.x, twist.linear.y, twist.angular.z = (float(value) for value in now["command"])
@@ -81,9 +95,12 @@ def record(schedule: list[tuple[float, float, float, float]]) -> dict[str, Any]:
 
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while "policy" not in states:
+        while "policy" not in states and not asked:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the policy node did not start within {START_TIMEOUT_S:g} s; it went through: {states or 'nothing'}")
+                told = f"; it says: {why[-1]}" if why[-1] else ""
+                raise TimeoutError(
+                    f"the policy node did not start within {START_TIMEOUT_S:g} s; it went through: {', '.join(states) or 'nothing'}{told}"
+                )
             spin(0.1)
         now["begin"] = time.monotonic()
         for vx, vy, yaw_rate, seconds in schedule:
@@ -111,10 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     temporary = options.out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(log), encoding="utf-8")
+    temporary.write_text(json.dumps(plain(log), allow_nan=False), encoding="utf-8")
     temporary.replace(options.out)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

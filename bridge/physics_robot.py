@@ -14,15 +14,12 @@ from typing import Any
 import numpy as np
 
 from bridge.command import JointCommand, damping
-from bridge.gantry import MODES, Gantry, add_gantry
+from bridge.fitted_model import ModelError, fit_model, put_on_ground
+from bridge.gantry import MODES, Gantry
 from bridge.joints import FloatArray, JointMap
 from policies.spec import PolicySpec, RobotSpec
 
 WATCHDOG_S = 0.1
-
-
-class ModelError(ValueError):
-    """A MuJoCo model that does not have the joints and actuators of the policy's robot."""
 
 
 @dataclass(slots=True)
@@ -47,6 +44,7 @@ class PhysicsRobot:
         dt: physics step [s].
         gantry: what holds it up; None for nothing.
         clock_ns: how far its own clock is ahead of the simulated time [ns].
+        notes: what a person should know of a model that is not built like ours, a line each.
     """
 
     def __init__(
@@ -62,65 +60,51 @@ class PhysicsRobot:
 
         Args:
             spec: joint names, limits and default pose.
-            mjcf: the robot's model; it has an actuator on each joint of the spec.
-            dt: physics step [s].
+            mjcf: a model with the spec's joints, built as its maker likes; see `bridge.fitted_model`.
+            dt: step [s]; the physics makes shorter ones where the model asks for them.
             permute: seed of a random joint order for the wire; None for the spec's order.
             key: keyframe to start from; None for the model's initial state with the joints in the default pose.
             gantry: what holds the robot up, one of `bridge.gantry.MODES`.
+
+        Raises:
+            FileNotFoundError: there is no model.
+            ModelError: it cannot be read, or is not of this robot; says what it has and lacks.
         """
         mujoco: Any = importlib.import_module("mujoco")  # only a simulated robot needs it, and only when it is made
         if gantry not in MODES:
             raise ModelError(f"gantry is {gantry!r}; valid: {', '.join(MODES)}")
-        if not mjcf.is_file():
-            raise FileNotFoundError(f"no robot model at {mjcf}")
         self._mujoco: Any = mujoco
-        scene = mujoco.MjSpec.from_file(str(mjcf))
-        plane = mujoco.mjtGeom.mjGEOM_PLANE
-        scene.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=0)
-        feet = sum(site.name.endswith("_foot") for site in scene.sites)
-        held = spec.floating_base and (feet == 2 if gantry == "auto" else gantry != "none")
-        bases = [joint.parent.name for joint in scene.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE]
-        if spec.floating_base and not bases:
-            raise ModelError(f"{mjcf} has no free joint, and the policy's robot {spec.name} has a floating base")
-        if held:
-            add_gantry(mujoco, scene, bases[0])
-        self.model: Any = scene.compile()
-        self.model.opt.timestep = dt
-        self.data: Any = mujoco.MjData(self.model)
-        self.dt, self.time_s, self.watchdog_trips, self.clock_ns = dt, 0.0, 0, 0
         order = np.arange(spec.num_joints) if permute is None else np.random.default_rng(permute).permutation(spec.num_joints)
         self.names = tuple(spec.joint_names[i] for i in order)
-        self._to_wire = JointMap(spec.joint_names, self.names)
-        missing = [name for name in self.names if mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_JOINT, name) < 0]
-        if missing:
-            raise ModelError(f"{mjcf} lacks the joints {missing}")
-        ids = [self.model.joint(name).id for name in self.names]
+        fitted = fit_model(mujoco, mjcf, spec, self.names, dt, gantry, key)
+        self.model: Any = fitted.model
+        self.data: Any = mujoco.MjData(self.model)
+        self.notes = fitted.notes
+        self.dt, self.time_s, self.watchdog_trips, self.clock_ns = dt, 0.0, 0, 0
+        self._substeps = round(dt / self.model.opt.timestep)
+        to_wire = JointMap(spec.joint_names, self.names).to_wire
         self._qpos: Any
         self._qvel: Any
-        self._qpos, self._qvel = self.model.jnt_qposadr[ids], self.model.jnt_dofadr[ids]
-        self._actuator = np.array([self._actuator_of(joint) for joint in ids])
-        effort = self._to_wire.to_wire(np.array(spec.effort_limit))
-        self.model.actuator_forcelimited[self._actuator] = 1
-        self.model.actuator_forcerange[self._actuator] = np.stack([-effort, effort], axis=1)
-        self.model.actuator_ctrllimited[self._actuator] = 0
-        self._damping = damping(self._to_wire.to_wire(np.array(spec.kd)))
-        free = np.flatnonzero(self.model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
-        self._base = int(self.model.jnt_qposadr[free[0]]) if spec.floating_base else None
-        self._base_dof = int(self.model.jnt_dofadr[free[0]]) if spec.floating_base else None
-        if key is not None:
-            mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key(key).id)
+        self._qpos, self._qvel = self.model.jnt_qposadr[fitted.joints], self.model.jnt_dofadr[fitted.joints]
+        self._actuator = fitted.motors
+        self._damping = damping(to_wire(np.array(spec.kd)))
+        base = fitted.base
+        self._base = None if base is None else int(self.model.jnt_qposadr[base])
+        self._base_dof = None if base is None else int(self.model.jnt_dofadr[base])
+        if fitted.key:
+            for name, value in fitted.key.items():
+                if name != "ctrl":
+                    getattr(self.data, name)[: len(value)] = value  # a gantry's body is the last one
         else:
-            self.data.qpos[self._qpos] = self._to_wire.to_wire(np.array(spec.default_pose))
+            self.data.qpos[self._qpos] = to_wire(np.array(spec.default_pose))
+        for actuator, value in fitted.controls.items():
+            self.data.ctrl[actuator] = value
+        if base is not None and not fitted.key:
+            put_on_ground(mujoco, self.model, self.data, base)
         mujoco.mj_forward(self.model, self.data)
-        hangs = int(self.model.jnt_bodyid[free[0]]) if held else 0
-        self.gantry = Gantry(self.model, self.data, hangs, gantry == "always") if held else None
+        hangs = 0 if base is None else int(self.model.jnt_bodyid[base])
+        self.gantry = Gantry(self.model, self.data, hangs, gantry == "always") if fitted.held else None
         self.apply(self._damping)
-
-    def _actuator_of(self, joint: int) -> int:
-        found = np.flatnonzero((self.model.actuator_trnid[:, 0] == joint) & (self.model.actuator_trntype == 0))
-        if len(found) != 1:
-            raise ModelError(f"joint {self.model.joint(joint).name} needs exactly one actuator, it has {len(found)}")
-        return int(found[0])
 
     def apply(self, command: JointCommand) -> None:
         """Take a command, joints in the order of `names`; it holds until the next one or the watchdog."""
@@ -144,7 +128,7 @@ class PhysicsRobot:
             self.watchdog_trips += 1
         if self.gantry is not None:
             self.gantry.advance(self.dt)
-        self._mujoco.mj_step(self.model, self.data)
+        self._mujoco.mj_step(self.model, self.data, self._substeps)
         self.time_s += self.dt
 
     def sample(self) -> Sample:

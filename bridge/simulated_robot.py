@@ -10,6 +10,11 @@ also publishes `ground_truth/pose` (world frame) and `ground_truth/twist` (base 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+from bridge import ending
+
+if __name__ == "__main__":
+    ending.quietly()  # before what takes a while to load
+
 import argparse
 import gc
 import signal
@@ -133,7 +138,7 @@ class SimulatedRobotNode:
 def pace(node: SimulatedRobotNode, period_ns: int, duration_s: float | None) -> None:
     """Step at absolute deadlines, catching up a few steps after a stall, until a signal or for a duration [s]."""
     stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending.SIGNALS:
         signal.signal(number, lambda number, frame: stop.append(number))
     gc.collect()
     gc.freeze()  # a collection then looks at what came since, not at all of MuJoCo and rclpy
@@ -188,6 +193,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_robot: {error}", file=sys.stderr)
         return 2
+    for note in robot.notes:
+        print(f"{options.mjcf}: {note}", flush=True)
     priority = raise_priority()
     node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args, options.clock)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}, joints {', '.join(robot.names)}", flush=True)
@@ -199,4 +206,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

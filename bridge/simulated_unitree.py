@@ -11,6 +11,11 @@ only, and never read by the policy's process, `rt/sportmodestate` says where the
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+from bridge import ending
+
+if __name__ == "__main__":
+    ending.quietly()  # before what takes a while to load
+
 import argparse
 import sys
 import time
@@ -247,6 +252,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_unitree: {error}", file=sys.stderr)
         return 2
+    for note in robot.notes:
+        print(f"{options.mjcf}: {note}", flush=True)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}", flush=True)
     try:
         pace(cast(Any, node), round(dt * 1e9), options.duration)
@@ -256,4 +263,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ending.run(main))

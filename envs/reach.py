@@ -11,7 +11,7 @@ import torch
 from envs.physics import sensor_slice
 from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
-from envs.vec_env import EnvCfg, VecEnv, uniform
+from envs.vec_env import EnvCfg, VecEnv, soft_range, uniform
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
 SUCCESS_DISTANCE = 0.02  # m
@@ -113,9 +113,7 @@ class ReachEnv(VecEnv):
         names = [f"{name}_torque" for name in robot.joints]
         self._torque = slice(sensor_slice(model, names[0]).start, sensor_slice(model, names[-1]).stop)
         self._goal_left_s = torch.zeros(self.num_worlds, device=self.device)
-        lower, upper = self._constants.lower, self._constants.upper
-        middle, half = (lower + upper) / 2, (upper - lower) / 2
-        self._soft_lower, self._soft_upper = middle - 0.95 * half, middle + 0.95 * half
+        self._soft_lower, self._soft_upper = soft_range(self._constants.lower, self._constants.upper)
 
     @property
     def num_commands(self) -> int:

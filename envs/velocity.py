@@ -15,7 +15,7 @@ from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
 from envs.symmetry import Mirror, velocity_mirror
 from envs.terrain import SCAN_POINTS, Curriculum, Terrain, TerrainCfg
-from envs.vec_env import EnvCfg, Stateful, VecEnv, uniform
+from envs.vec_env import EnvCfg, Stateful, VecEnv, soft_range, uniform
 from policies.observation import projected_gravity
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
@@ -193,9 +193,7 @@ class VelocityEnv(VecEnv):
         self._tracked_s, self._seen_s = torch.zeros(n, device=self.device), torch.zeros(n, device=self.device)
         self._fell = torch.zeros(n, dtype=torch.bool, device=self.device)
         self._stand = torch.tensor(model.key("stand").qpos, dtype=torch.float32, device=self.device)
-        lower, upper = self._constants.lower, self._constants.upper
-        middle, half = (lower + upper) / 2, (upper - lower) / 2
-        self._soft_lower, self._soft_upper = middle - 0.95 * half, middle + 0.95 * half
+        self._soft_lower, self._soft_upper = soft_range(self._constants.lower, self._constants.upper)
 
     def build_scene(self) -> mujoco.MjSpec:
         spec = super().build_scene()

@@ -48,7 +48,7 @@ def start(context):
         robot.append("--clock")
         node += ["--ros-args", "-p", "use_sim_time:=true"]
     return [
-        ExecuteProcess(cmd=robot, name="simulated_robot", output="screen"),
+        ExecuteProcess(cmd=robot, name="simulated_robot", output="screen", on_exit=Shutdown(reason="the simulated robot has ended")),
         ExecuteProcess(cmd=node, name="policy", output="screen", on_exit=Shutdown(reason="the policy node has ended")),
     ]
 

@@ -122,7 +122,7 @@ class PolicyFile:
         if outputs.get("action") != [1, self.spec.action_dim]:
             raise PolicyFileError(f"{self.path}: graph output action has shape {outputs.get('action')}, not [1, {self.spec.action_dim}]")
         for node in (*self._session.get_inputs(), *self._session.get_outputs()):
-            if node.type != "tensor(float)" or not all(isinstance(size, int) for size in node.shape):
+            if node.type != "tensor(float)" or not all(isinstance(size, int) and size >= 0 for size in node.shape):
                 raise PolicyFileError(f"{self.path}: {node.name} is {node.type} of shape {node.shape}, not float32 of a fixed shape")
         for name in shapes:
             if name != "observation" and outputs.get(f"{name}_out") != shapes[name]:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 SCHEMA_VERSION = 1
 ACTION_MODES = ("position_offset", "position_delta")
+ENDS = {"position_lower": -math.inf, "position_upper": math.inf}
+"""Fields of `RobotSpec`, and their value for a joint without an end."""
 
 
 class SpecError(ValueError):
@@ -34,9 +36,9 @@ class RobotSpec:
         default_pose: joint positions that a zero action stands for [rad].
         kp: position gain of the joint PD [N m / rad].
         kd: velocity gain of the joint PD [N m s / rad].
-        effort_limit: largest torque [N m].
-        velocity_limit: largest joint speed [rad/s].
-        position_lower, position_upper: joint range [rad].
+        effort_limit: largest torque [N m]; above zero, since there is no value that stands for "none".
+        velocity_limit: largest joint speed [rad/s]; likewise.
+        position_lower, position_upper: joint range [rad]; -inf and inf where a joint has no end there (a wheel). JSON has `null` for both.
         floating_base: whether the base moves freely and an IMU is expected.
         imu_frame: name of the frame that the IMU reports in; its axes are the base's. None for a fixed base.
         max_tilt: largest angle between the base's z axis and the vertical that is still operation [rad].
@@ -178,8 +180,11 @@ class PolicySpec:
         validate(self)
 
     def to_json(self) -> str:
-        """Serialize exactly."""
-        return json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)
+        """Serialize exactly; a joint without an end has `null` for it, since JSON has no infinity."""
+        raw = dataclasses.asdict(self)
+        for name in ENDS:
+            raw["robot"][name] = [None if math.isinf(value) else value for value in raw["robot"][name]]
+        return json.dumps(raw, indent=1, allow_nan=False)
 
     @staticmethod
     def from_json(text: str) -> PolicySpec:
@@ -195,6 +200,10 @@ class PolicySpec:
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:
             raise SpecError(f"policy spec has schema version {version!r}; this robolearn reads version {SCHEMA_VERSION}")
+        robot = raw.get("robot")
+        for name, no_end in ENDS.items():
+            if isinstance(robot, dict) and isinstance(robot.get(name), list):
+                robot[name] = [no_end if value is None else value for value in robot[name]]
         return build(PolicySpec, raw, "spec")
 
 
@@ -244,13 +253,21 @@ def validate(spec: PolicySpec) -> None:
     if count == 0 or len(set(robot.joint_names)) != count:
         raise SpecError(f"robot.joint_names must be distinct and not empty: {robot.joint_names}")
     for name in ("default_pose", "kp", "kd", "effort_limit", "velocity_limit", "position_lower", "position_upper"):
-        _check_vector(f"robot.{name}", getattr(robot, name), count)
+        _check_vector(f"robot.{name}", getattr(robot, name), count, ENDS.get(name))
     _check_vector("action.scale", spec.action.scale, count)
     for name in ("kp", "kd", "effort_limit", "velocity_limit"):
         if min(getattr(robot, name)) < 0:
             raise SpecError(f"robot.{name} must not be negative: {getattr(robot, name)}")
+    for name in ("effort_limit", "velocity_limit"):  # 0 is what a URDF has for "none"; here it would hold the joint for ever
+        unable = [joint for joint, most in zip(robot.joint_names, getattr(robot, name), strict=True) if most == 0]
+        if unable:
+            raise SpecError(f"robot.{name} of {', '.join(unable)} is 0: such a joint may never move; give the motor's real limit")
     _check_not_negative({"clock_hz": spec.clock_hz, "action.delay_s": spec.action.delay_s})
     for joint, low, pose, high in zip(robot.joint_names, robot.position_lower, robot.default_pose, robot.position_upper, strict=True):
+        if low == high:
+            raise SpecError(
+                f"the range of joint {joint} is [{low}, {high}] rad: nothing; a joint without limits has -inf and inf (JSON: null)"
+            )
         if not low <= pose <= high:
             raise SpecError(f"default pose of joint {joint} is {pose} rad, outside its range [{low}, {high}]")
     if spec.action.mode not in ACTION_MODES:
@@ -292,8 +309,9 @@ def _check_not_negative(values: dict[str, float]) -> None:
             raise SpecError(f"{name} must be finite and not negative: {value}")
 
 
-def _check_vector(name: str, values: tuple[float, ...], count: int) -> None:
+def _check_vector(name: str, values: tuple[float, ...], count: int, none: float | None = None) -> None:
+    """Check size and finiteness; `none` is a value that stands for "no limit" and may be there too."""
     if len(values) != count:
         raise SpecError(f"{name} has {len(values)} entries, expected {count}")
-    if not all(math.isfinite(value) for value in values):
+    if not all(math.isfinite(value) or value == none for value in values):
         raise SpecError(f"{name} holds a value that is not finite: {values}")

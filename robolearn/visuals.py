@@ -51,8 +51,16 @@ def hang_meshes(spec: mujoco.MjSpec, robot: Robot, path: Path) -> int:
     Raises:
         UserError: the model is of another robot, or has no meshes.
     """
-    theirs = mujoco.MjSpec.from_file(str(path))
-    their_model, our_model = theirs.compile(), spec.copy().compile()
+    try:
+        theirs = mujoco.MjSpec.from_file(str(path))
+        for key in list(theirs.keys):  # of no use here, and one that does not fit must not be in the way
+            theirs.delete(key)
+        for number, body in enumerate(theirs.bodies):
+            body.name = body.name or f"nameless_{number}"
+        their_model = theirs.compile()
+    except ValueError as error:
+        raise UserError(f"MuJoCo cannot read {path}: {' '.join(str(error).split())}") from error
+    our_model = spec.copy().compile()
     pairs = _match_bodies(our_model, their_model, robot, path)
     our_frames, their_frames = _frames(our_model), _frames(their_model)
     folder = path.parent / theirs.meshdir

@@ -29,6 +29,7 @@ class Observer:
         truth: (vx, vy, yaw rate) of the base, in the base frame.
         samples: (steady time [s], command, truth) of each ground-truth message.
         states: each state that the policy node reported, without repetitions.
+        why: what it said of why, likewise.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Observer:
         self.height, self.truth = float("nan"), np.zeros(3)
         self.samples: list[tuple[float, Any, Any]] = []
         self.states: list[str] = []
+        self.why: list[str] = []
         self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
@@ -51,6 +53,7 @@ class Observer:
         subscribe = self._node.create_subscription
         subscribe(Float64MultiArray, "impedance_command", self._on_command, reliable)
         subscribe(String, "policy/state", self._on_state, reliable)
+        subscribe(String, "policy/why", lambda message: self.why.append(message.data), reliable)
         subscribe(JointState, "joint_states", lambda message: setattr(self, "sensor_s", time.monotonic()), newest)
         subscribe(PoseStamped, "ground_truth/pose", lambda message: setattr(self, "height", message.pose.position.z), newest)
         subscribe(TwistStamped, "ground_truth/twist", self._on_truth, newest)

@@ -43,10 +43,12 @@ def test_each_run_has_its_file_and_none_is_lost(stand: Path, capsys: pytest.Capt
     path, before = stand.parent / "run" / "events.jsonl", []
     for number in range(3):
         assert sim(stand, "--events", str(path)) == 0
+        assert "nobody can ask" in events(path)[0]["text"]
+        assert events(path)[-2]["text"] == "the policy never ran: nobody asked for it"
         said = capsys.readouterr().out
         assert (f"the earlier {path} is {path.with_stem(f'events-{number}')} now\n" in said) is (number > 0)
         record = events(path)
-        assert [event["event"] for event in record] == ["armed", "transition", "timing"]  # of this run alone
+        assert [event["event"] for event in record] == ["notice", "armed", "transition", "notice", "timing"]  # of this run alone
         before.append(path.read_bytes())
     kept = [path.with_stem("events-1"), path.with_stem("events-2"), path]
     assert sorted(path.parent.iterdir()) == sorted(kept)
@@ -149,7 +151,7 @@ def test_what_never_began_tells_no_end(stand: Path, capsys: pytest.CaptureFixtur
     assert error == "deploy: --transport sim: no robot there\n"
     assert "timing" not in out
     assert "never ran" not in out
-    assert [event["event"] for event in events(path)] == ["armed", "transition"]
+    assert [event["event"] for event in events(path)] == ["notice", "armed", "transition"]
 
 
 def test_a_recorder_hears_all_but_the_timing(tmp_path: Path) -> None:
@@ -166,6 +168,15 @@ def test_a_recorder_hears_all_but_the_timing(tmp_path: Path) -> None:
     out.close()
     assert heard == ["refused"]
     assert [event["event"] for event in events(tmp_path / "events.jsonl")] == ["refused", "timing"]
+
+
+def test_what_is_written_is_json_to_any_reader(tmp_path: Path) -> None:
+    out = Events(tmp_path / "events.jsonl")
+    out({"event": "limits", "t_ns": 0, "values": {"heartbeat_timeout_s": float("inf"), "more": [1.5, float("nan")]}})
+    out.close()
+    assert out.failure is None
+    record = json.loads((tmp_path / "events.jsonl").read_text(), parse_constant=pytest.fail)
+    assert record["values"] == {"heartbeat_timeout_s": None, "more": [1.5, None]}
 
 
 def test_its_thread_runs_before_ordinary_work_where_the_control_loop_does(tmp_path: Path) -> None:

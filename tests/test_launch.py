@@ -7,6 +7,10 @@ import ast
 import importlib.util
 import os
 import py_compile
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import pytest
 
 from bridge import options, simulated_robot
 from bridge.transports.ros2_options import COMMAND_TOPICS, INTERFACES
-from tests.bridge_helpers import REPOSITORY
+from tests.bridge_helpers import REPOSITORY, ros_environment, wait_for
 
 FOLDER = REPOSITORY / "launch"
 NAMES = sorted(path.name.removesuffix(".launch.py") for path in FOLDER.glob("*.launch.py"))
@@ -135,3 +139,59 @@ def test_wrong_arguments_are_refused(name: str, arguments: dict[str, str], why: 
     pytest.importorskip("launch.actions", reason="ROS's launch is not installed")
     with pytest.raises(RuntimeError, match=why):
         commands(name, **arguments)
+
+
+RUN = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+file, *arguments = sys.argv[1:]
+service = LaunchService()
+pairs = [tuple(argument.split(":=")) for argument in arguments]
+source = PythonLaunchDescriptionSource(file)
+service.include_launch_description(LaunchDescription([IncludeLaunchDescription(source, launch_arguments=pairs)]))
+sys.exit(service.run())
+"""
+
+
+@pytest.mark.ros
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("after", "everybody"),
+    [
+        pytest.param("zero_torque -> damping", True, id="Ctrl-C while it runs"),
+        pytest.param("zero_torque -> damping", False, id="SIGINT for launch alone"),
+        pytest.param("[policy-2]: process started", True, id="Ctrl-C while it loads"),
+    ],
+)
+def test_what_launch_is_asked_to_end_ends_without_an_error(
+    after: str, everybody: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal sends Ctrl-C to all its processes, and `launch` sends it to them once more. (SIGTERM ends `launch` itself at once.)"""
+    pytest.importorskip("launch.actions", reason="ROS's launch is not installed")
+    pytest.importorskip("rclpy", reason="rclpy is not installed")
+    for name, value in ros_environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ROBOLEARN_PYTHON", sys.executable)
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")
+    run, log = tmp_path / "run.py", tmp_path / "launch.log"
+    run.write_text(RUN)
+    command = [sys.executable, str(run), str(FOLDER / "sim.launch.py"), f"policy:={POLICY}", "auto_start:=true", "ungated:=true"]
+    with log.open("w") as output:
+        child = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True)
+    try:
+        assert wait_for(lambda: after in log.read_text(), 40), log.read_text()
+        time.sleep(0.5)
+        (os.killpg if everybody else os.kill)(child.pid, signal.SIGINT)
+        assert child.wait(40) == 0, log.read_text()
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+    said = log.read_text()
+    assert "process has died" not in said
+    assert said.count("process has finished cleanly") == 2, said

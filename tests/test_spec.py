@@ -16,6 +16,7 @@ from policies.spec import ActionSpec, CommandSpec, NormalizerSpec, ObservationTe
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(1e-12, 1e12)
+low_end, high_end = finite.filter(lambda x: x < 0) | st.just(-math.inf), finite.filter(lambda x: x > 0) | st.just(math.inf)
 not_negative = st.floats(0, 1e12)
 text = st.text(min_size=1, max_size=8)
 
@@ -27,15 +28,16 @@ def specs(draw: st.DrawFn) -> PolicySpec:
     def vector(values: st.SearchStrategy[float], size: int = len(joints)) -> tuple[float, ...]:
         return tuple(draw(values) for _ in range(size))
 
-    bounds = [sorted(draw(st.tuples(finite, finite, finite))) for _ in joints]
+    bounds = [(low, draw(st.floats(max(low, -1e300), min(high, 1e300))), high) for low, high in draw(st.lists(st.tuples(low_end, high_end),
+              min_size=len(joints), max_size=len(joints)))]  # fmt: skip
     robot = RobotSpec(
         name=draw(text),
         joint_names=tuple(joints),
         default_pose=tuple(b[1] for b in bounds),
         kp=vector(not_negative),
         kd=vector(not_negative),
-        effort_limit=vector(not_negative),
-        velocity_limit=vector(not_negative),
+        effort_limit=vector(positive),
+        velocity_limit=vector(positive),
         position_lower=tuple(b[0] for b in bounds),
         position_upper=tuple(b[2] for b in bounds),
         floating_base=draw(st.booleans()),
@@ -94,7 +96,7 @@ def test_contracts_of_all_tasks_survive_json(task: str) -> None:
     spec = make_env(task, num_worlds=1, num_threads=1).spec
     assert PolicySpec.from_json(spec.to_json()) == spec
     assert spec.pd_hz == pytest.approx(spec.decimation / spec.control_dt)
-    assert json.loads(spec.to_json())["schema_version"] == 1
+    assert json.loads(spec.to_json(), parse_constant=pytest.fail)["schema_version"] == 1  # no Infinity, which JSON does not have
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +158,9 @@ WRONG = [
     ("robot.joint_names", [], "joint_names must be distinct and not empty"),
     # values
     *((f"robot.{name}.1", math.nan, rf"robot\.{name} holds a value that is not finite") for name in VECTORS),
+    *((f"robot.{name}.0", 0.0, rf"robot\.{name} of a is 0: such a joint may never move") for name in ("effort_limit", "velocity_limit")),
+    ("robot.position_lower.1", math.inf, r"robot\.position_lower holds a value that is not finite"),
+    ("robot.position_upper.1", -math.inf, r"robot\.position_upper holds a value that is not finite"),
     *((f"robot.{name}.0", -0.1, rf"robot\.{name} must not be negative") for name in ("kp", "kd", "effort_limit", "velocity_limit")),
     ("action.scale.0", math.inf, r"action\.scale holds a value that is not finite"),
     ("command.lower.0", -math.inf, r"command\.lower holds a value that is not finite"),

@@ -59,5 +59,9 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
         hang_meshes(get_robot("g1").scene(), get_robot("g1"), path)
     with pytest.raises(UserError, match="has no meshes"):
         hang_meshes(get_robot("go1").scene(), get_robot("go1"), get_robot("go1").mjcf)
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<mujoco>")
+    with pytest.raises(UserError, match=r"cannot read .*broken\.xml"):
+        hang_meshes(get_robot("go1").scene(), get_robot("go1"), broken)
     with pytest.raises(UserError, match="takes 'menagerie' or the path of an MJCF"):
         find_visuals("nowhere.xml", get_robot("go1"))

@@ -22,6 +22,7 @@ from bridge.command import JointCommand
 from bridge.controller import Controller
 from bridge.isolation import isolate
 from bridge.joints import FloatArray
+from bridge.notices import Notice
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event, Mode, SafetyLimits
 from bridge.transports.ros2_clock import SimulatedClock
@@ -88,6 +89,7 @@ class Ros2Transport:
         self._sim: SimulatedClock | None = None
         self._requests: list[Event] = []
         self._rivals: int | None = None
+        self._dead = Notice()
         self._configured = False
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
@@ -291,8 +293,10 @@ class Ros2Transport:
         """Publish the state at 10 Hz and on change, diagnostics at 2 Hz."""
         now_ns = time.monotonic_ns()
         self._rivals = self._outbox.rivals() if now_ns - self._opened_ns >= DISCOVERY_NS else None  # 10 us
-        filters = {} if self._inbox is None else self._inbox.filters
-        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, clock_dead=self._clock_dead())
+        filters, dead = {} if self._inbox is None else self._inbox.filters, self._clock_dead()
+        if self._dead.update("no /clock" if dead else None, now_ns):
+            self._watch.warn("/clock stands still: the steady clock has taken over, and no sensor message counts as fresh")
+        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, clock_dead=dead)
 
     def close(self) -> None:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""

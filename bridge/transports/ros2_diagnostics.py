@@ -11,10 +11,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from numpy.typing import NDArray
 
 from bridge.command import LIMIT_NAMES
+from bridge.notices import HOT_C
 from bridge.safety import Mode
 from bridge.transports.ros2_newest import NewestFilter
-
-HOT_C = 80.0
 
 
 class LimitCounter:
@@ -51,9 +50,16 @@ def _state(name: str, status: Mapping[str, Any], lifecycle: str) -> Any:
     mode, problems = str(status["mode"]), status["problems"]
     level = DiagnosticStatus.ERROR if mode == Mode.FAULT else DiagnosticStatus.WARN if problems else DiagnosticStatus.OK
     values = {"lifecycle": lifecycle, **{key: str(status[key]) for key in ("ticks", "missed", "overruns")}}
-    for key, texts in (("problem", problems), ("remark", status.get("remarks", ()))):
+    values |= {"why": why(status)} | ({"dry run": "nothing is sent to the robot"} if status.get("dry_run") else {})
+    for key, texts in (("problem", problems), ("remark", status.get("remarks", ())), ("said", status.get("recent", ()))):
         values |= {f"{key} {index}": text for index, text in enumerate(texts)}
     return _status(name, level, mode, values)
+
+
+def why(status: Mapping[str, Any]) -> str:
+    """What the robot waits for, or else what brought it into its state; empty if neither is known."""
+    waits = status.get("waits")
+    return f"waits to {waits}" if waits else str(status.get("cause", ""))
 
 
 def _timing(name: str, status: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What the policy node tells of itself: the safety state on `~/state`, and everything else on `/diagnostics`."""
+"""What the policy node tells of itself: the safety state on `~/state`, why on `~/why`, and everything else on `/diagnostics`."""
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
-from bridge.transports.ros2_diagnostics import LimitCounter, diagnosis
+from bridge.transports.ros2_diagnostics import LimitCounter, diagnosis, why
 from bridge.transports.ros2_newest import NewestFilter
 from bridge.transports.ros2_qos import DIAGNOSTICS, STATE, QosWatch
 from policies.spec import PolicySpec
@@ -35,6 +35,7 @@ class StatusTopics:
         """Make the publishers of an rclpy node."""
         self._node, self._watch = node, watch
         self._state: Any = watch.publisher(String, "~/state", STATE)
+        self._why: Any = watch.publisher(String, "~/why", STATE)
         self._diagnostics: Any = watch.publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
 
     def publish(
@@ -53,6 +54,7 @@ class StatusTopics:
         if mode != self.mode or now_ns - self._state_ns >= STATE_PERIOD_NS:
             self.mode, self._state_ns = mode, now_ns
             self._state.publish(String(data=mode))
+            self._why.publish(String(data=why(status)))
         if now_ns - self._diagnostics_ns >= DIAGNOSTICS_PERIOD_NS:
             self._diagnostics_ns = now_ns
             array = diagnosis(

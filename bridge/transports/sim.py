@@ -17,6 +17,8 @@ from bridge.physics_robot import Sample
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event
 
+HELD = "a gantry holds the simulated robot (--gantry says how long)"
+
 
 class Robot(Protocol):
     """What the transport needs of a simulated robot, for example `bridge.physics_robot.PhysicsRobot`."""
@@ -68,7 +70,10 @@ class SimTransport:
         self._now_ns = 0
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        """Nothing to connect."""
+        """Nothing to connect; what the robot's model has of its own is said."""
+        held = getattr(self.robot, "gantry", None) is not None
+        for line in (*(f"the robot's model: {note}" for note in getattr(self.robot, "notes", ())), *((HELD,) if held else ())):
+            (self.on_line or print)(line)
 
     def now_ns(self) -> int:
         """Simulated time [ns]."""

@@ -45,11 +45,14 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
     try:
         policy = PolicyFile(args.policy)
-        if args.mjcf is None and (args.simulate or args.transport == "sim"):
+        own_model = args.mjcf is not None
+        if not own_model and (args.simulate or args.transport == "sim"):
             args.mjcf = bundled_mjcf(policy.spec.robot.name)
         if args.simulate:  # before a robot is started in vain
             options.check_options(policy.spec, args)
             options.parse_limits(args.limit)
+            if own_model:
+                check_model(args, policy)
             if not args.ungated:
                 options.check_gate(policy, args)
         if args.motion is not None:
@@ -106,6 +109,20 @@ def bundled_mjcf(robot: str) -> Path:
     raise UsageError(f"no bundled model of robot {robot!r}; bundled: {', '.join(known)}; give one with --mjcf")
 
 
+def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
+    """Refuse a model that the simulated robot's process would not take: nobody would be there to wait for.
+
+    Raises:
+        UsageError: says what the model has and lacks.
+    """
+    from bridge.physics_robot import ModelError, PhysicsRobot
+
+    try:
+        PhysicsRobot(policy.spec.robot, args.mjcf)
+    except ModelError as error:
+        raise UsageError(f"--mjcf: {error}") from error
+
+
 @contextlib.contextmanager
 def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     """The simulated robot's process while the body runs."""
@@ -125,5 +142,7 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     try:
         yield
     finally:
+        if (code := process.poll()) is not None and code != 0:
+            print(f"warning: the simulated robot had ended by itself, with exit code {code}", file=sys.stderr)
         process.terminate()
         process.wait(timeout=10)

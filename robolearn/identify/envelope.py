@@ -44,8 +44,9 @@ def envelope(spec: RobotSpec) -> tuple[FloatArray, FloatArray]:
 
     Joints without a listed range have their own, and the default pose as middle unless it is close to the range's end.
     """
-    lower, upper = np.array(spec.position_lower), np.array(spec.position_upper)
-    middle = np.clip(np.array(spec.default_pose), lower + 0.25 * (upper - lower), upper - 0.25 * (upper - lower))
+    pose = np.array(spec.default_pose)
+    lower, upper = np.maximum(spec.position_lower, pose - np.pi), np.minimum(spec.position_upper, pose + np.pi)  # some joints have no ends
+    middle = np.clip(pose, lower + 0.25 * (upper - lower), upper - 0.25 * (upper - lower))
     for j, name in enumerate(spec.joint_names):
         for part, (low, high) in ENVELOPES.get(spec.name, {}).items():
             if name.removesuffix("_joint").endswith(part):

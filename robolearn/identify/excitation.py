@@ -162,6 +162,7 @@ def squats(spec: RobotSpec, seconds: float = 8.0, rate_hz: float = 100.0, seed: 
     weights = np.array([1.0 if "thigh" in name else -2.0 if "calf" in name else 0.0 for name in spec.joint_names])
     stance = np.array(spec.default_pose) + CROUCH * weights + FORWARD * np.maximum(weights, 0.0)
     to_end = np.where(weights > 0, np.array(spec.position_upper) - stance, stance - np.array(spec.position_lower)) - FOLD_MARGIN
+    to_end = np.minimum(to_end, np.pi)  # a joint without an end
     folded = np.min(to_end[weights != 0] / np.abs(weights[weights != 0]))
     before_s = squatting_s(seconds)
     down = _smooth((time - before_s) / (time[-1] - before_s))

@@ -1,0 +1,41 @@
+"""What a person should know while it lasts: said when it begins and when it changes, not at every tick.
+
+A condition is a text with numbers in it, looked at 50 times a second. It is the same condition as long as the words are the same.
+"""
+
+from __future__ import annotations
+
+import re
+
+AGAIN_NS = 10_000_000_000  # the same condition with other numbers
+FLAPPING_NS = 5_000_000_000  # a condition that was said so short a time ago is not said anew because it went away and came back
+HOT_C = 80.0  # of a motor, as hot as those of the robots that report temperatures should get
+NUMBER = re.compile(r"[-+]?\d[\d.]*")
+
+
+class Notice:
+    """One condition over time.
+
+    Attributes:
+        text: what holds now; None for nothing.
+    """
+
+    def __init__(self) -> None:
+        self.text: str | None = None
+        self._said, self._key = "", ""  # newest text that was said, and what it is without its numbers
+        self._said_ns: dict[str, int] = {}
+
+    def update(self, text: str | None, now_ns: int) -> bool:
+        """Take what holds now, None for nothing. Returns whether it is to be said."""
+        self.text = text
+        if text is None:
+            self._said = self._key = ""
+            return False
+        if text == self._said:
+            return False
+        key = NUMBER.sub("#", text)
+        rest_ns = AGAIN_NS if key == self._key else FLAPPING_NS
+        if key in self._said_ns and now_ns - self._said_ns[key] < rest_ns:
+            return False
+        self._said, self._key, self._said_ns[key] = text, key, now_ns
+        return True
