@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.command import JointCommand, Limiter, damping
+from bridge.consistency import Consistency
 from bridge.entry import eased, not_ready, stand_command
 from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, Problem, Snapshot, StampWatch, run_guards
 from bridge.joints import FloatArray
@@ -73,7 +74,7 @@ class Controller:
         self._plan: list[Event] = []
         self._untold: Exception | None = None
         self.cause, self.ran = "", False
-        self._watch = StampWatch()
+        self._watch, self._consistency = StampWatch(), Consistency(self.joints)
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
@@ -189,7 +190,9 @@ class Controller:
         frozen_s, backward = self._watch.update(inputs.reading, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
+        self._consistency.update(inputs.reading, self.limits)
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, self._watch.lag_s)
+        snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
         self._take(inputs.requests)
         if self._plan and self.refusal(self._plan[0]) is None:

@@ -32,6 +32,7 @@ class Snapshot:
         late_s: how late the tick started [s].
         overruns: ticks in a row that ended after the next deadline.
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
+        jump, contradiction: what `bridge.consistency.Consistency` says of the readings; None for nothing.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
     """
@@ -44,6 +45,8 @@ class Snapshot:
     late_s: float = 0.0
     overruns: int = 0
     lag_s: float = 0.0
+    jump: str | None = None
+    contradiction: str | None = None
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
 
@@ -76,6 +79,7 @@ class Problem:
     text: str
 
 
+UNIT_TOLERANCE = 0.02  # of a quaternion's length: the gravity that the policy sees is off by twice as much
 DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
 
 
@@ -132,11 +136,15 @@ def _joint_set(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str |
     return s.inputs.wire_fault
 
 
+def _with_hint(said: str, hint: str) -> str:
+    return f"{said}: {hint}" if hint else said
+
+
 def _stale_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
-        return "no sensor message yet"
+        return _with_hint("no sensor message yet", s.inputs.sensor_hint)
     age_s = (s.now_ns - s.inputs.reading.received_ns) * 1e-9
-    return None if age_s <= limits.sensor_timeout_s else f"no sensor message for {age_s * 1e3:.0f} ms"
+    return None if age_s <= limits.sensor_timeout_s else _with_hint(f"no sensor message for {age_s * 1e3:.0f} ms", s.inputs.sensor_hint)
 
 
 def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -163,9 +171,15 @@ def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> s
     )
     for name, values in sources:
         if values is not None and not np.isfinite(values).all():
-            return f"{name} is not finite: {values.tolist()}"
-    if reading.imu_quat_wxyz is not None and not 0.9 <= float(np.linalg.norm(reading.imu_quat_wxyz)) <= 1.1:
-        return f"IMU attitude is no unit quaternion: {reading.imu_quat_wxyz.tolist()}"
+            none = "; NaN is how drivers say that they have none" if np.isnan(values).any() else ""
+            return f"{name} is not finite: {values.tolist()}{none}"
+    if reading.imu_quat_wxyz is None:
+        return None
+    norm = float(np.linalg.norm(reading.imu_quat_wxyz))
+    if norm == 0.0:
+        return "IMU attitude is the zero quaternion: the driver fills in no orientation"
+    if abs(norm - 1.0) > UNIT_TOLERANCE:
+        return f"IMU attitude is no unit quaternion, its length is {norm:.3g}: {reading.imu_quat_wxyz.tolist()}"
     return None
 
 
@@ -207,6 +221,14 @@ def _joint_effort(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> st
     return _worst(s.inputs.reading.effort, -most, most, joints, "torque [N m]")
 
 
+def _jump(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.jump
+
+
+def _contradiction(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.contradiction
+
+
 def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.late_s > limits.max_lateness_s:
         return f"the tick started {s.late_s * 1e3:.1f} ms late"
@@ -215,8 +237,11 @@ def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | N
 
 def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.command is None:
-        return "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
-    return None if s.command_age_s <= limits.heartbeat_timeout_s else f"no operator command for {s.command_age_s:.1f} s"
+        said = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        return _with_hint(said, s.inputs.command_hint)
+    if s.command_age_s <= limits.heartbeat_timeout_s:
+        return None
+    return _with_hint(f"no operator command for {s.command_age_s:.1f} s", s.inputs.command_hint)
 
 
 def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -226,8 +251,10 @@ def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> 
 
 def _rival(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.rivals is None:
-        return "still listening for other publishers on the robot's command topic"
-    return None if s.inputs.rivals == 0 else f"{s.inputs.rivals} other publishers on the robot's command topic"
+        return "still listening for other publishers on the robot's topics"
+    if s.inputs.rivals == 0:
+        return None
+    return "; ".join(s.inputs.rival_names) or f"{s.inputs.rivals} other publishers on the robot's command topic"
 
 
 def _finite_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -253,6 +280,8 @@ INPUT_GUARDS: tuple[Guard, ...] = (
     Guard("joint_position", _joint_position, latched=True),
     Guard("joint_velocity", _joint_velocity, latched=True),
     Guard("joint_effort", _joint_effort, latched=True),
+    Guard("sensor_jump", _jump),
+    Guard("sensor_contradiction", _contradiction),
     Guard("deadline_overrun", _overrun),
     Guard("second_publisher", _rival),
     Guard("operator_heartbeat", _heartbeat, modes=POLICY_ONLY),

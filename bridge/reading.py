@@ -17,7 +17,7 @@ class Reading:
         velocity: [rad/s], (J,).
         effort: measured torque [N m], (J,); NaN where the robot reports none.
         imu_quat_wxyz: attitude of the base in the world, (4,); None for a fixed base.
-        imu_angular_velocity_b: in the base frame [rad/s], (3,); None for a fixed base.
+        imu_angular_velocity_b: in the base frame [rad/s], (3,); None for a fixed base, or if the IMU has none and the policy needs none.
         stamps_ns: the robot's own time stamp of each source message [ns].
         received_ns: when the oldest of these messages arrived, on the loop's clock [ns].
     """
@@ -41,7 +41,10 @@ class Inputs:
         command_ns: when it arrived [ns].
         requests: state changes asked for, in order.
         wire_fault: why the newest sensor message could not be mapped to the policy's joints; None if it could.
-        rivals: how many others publish to the robot's command topic; None while that is not known yet.
+        rivals: how many others publish to the robot's command topic, or the robot's sensors beside it; None while that is not known yet.
+        rival_names: who they are, a line for each topic. These and the hints are words for what a guard says anyway: no log has them.
+        sensor_hint: why sensor messages do not come or do not count; empty where nothing is known.
+        command_hint: likewise for the operator's command.
     """
 
     reading: Reading | None = None
@@ -50,3 +53,6 @@ class Inputs:
     requests: tuple[Event, ...] = ()
     wire_fault: str | None = None
     rivals: int | None = 0
+    rival_names: tuple[str, ...] = ()
+    sensor_hint: str = ""
+    command_hint: str = ""
