@@ -104,7 +104,7 @@ class GraphWatch:
             self._say(line)
         if topic.reads and len({end.topic_type for end in fits}) > 1:
             said = ", ".join(f"{full_name(end)} sends {end.topic_type}" for end in fits)
-            self._say(f"{topic.name}: {said}; only one type is heard, so let one of them stop")
+            self._say(f"{topic.name}: {said}; one type at a time is heard, so let one of them stop")
         topic.absent = ""
         if topic.needed and not fits and now_ns - self._opened_ns >= ABSENT_NS:
             topic.absent = "; ".join(topic.misfits) or self._missing(topic, wanted)

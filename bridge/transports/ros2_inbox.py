@@ -30,6 +30,7 @@ def _specimens(spec: PolicySpec, names: Sequence[str]) -> list[tuple[Any, bytes]
 
 
 HOLD_NS = 500_000_000  # a fault in one message of ten is a fault between these messages too
+ABSENT_NS = 2_000_000_000  # a reason outlives the silence that it explains
 
 APART_NS = 2_000_000_000  # a gripper may speak once a second
 
@@ -89,6 +90,9 @@ class Inbox:
 
         def call(message: Any) -> None:
             try:
+                if kind is JointState and self._extra and message.name and self._extra.issuperset(message.name):
+                    self._apart_ns = self._now_ns()
+                    return  # another part of the robot, for example its gripper, speaks for itself, and has a clock of its own
                 stamp = stamp_ns(message.header.stamp)
                 check_stamp(stamp)
                 if newest.accepts(stamp):
@@ -102,9 +106,6 @@ class Inbox:
         return self._watch.subscription(kind, topic, call, SENSOR)
 
     def _joint_state(self, message: Any) -> None:
-        if self._extra and message.name and self._extra.issuperset(message.name):
-            self._apart_ns = self._now_ns()
-            return  # another part of the robot, for example its gripper, speaks for itself
         received_ns = self._now_ns()
         self._joints = (*self._decode(message), stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(not self._floating)
@@ -133,9 +134,9 @@ class Inbox:
 
     @property
     def absent(self) -> list[str]:
-        """What messages of the last half second said that they do not have."""
+        """What messages of the last two seconds said that they do not have."""
         now_ns = self._now_ns()
-        return [text for text, at_ns in self._absent.values() if now_ns - at_ns <= HOLD_NS]
+        return [text for text, at_ns in self._absent.values() if now_ns - at_ns <= ABSENT_NS]
 
     @property
     def received_ns(self) -> int:

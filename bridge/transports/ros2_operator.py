@@ -1,7 +1,7 @@
 """The operator's command over ROS 2: velocities as Twist or TwistStamped, whichever is sent, and goals.
 
-One node can have one type on a topic, so the graph decides: the subscription is of the type that somebody publishes, and where both are
-published it stays what it is and the other sender is named (`ros2_graph`).
+One node can have one type on a topic, so the graph decides: the subscription is of the type that somebody publishes. Where both are
+published both senders are named (`ros2_graph`), and who speaks is heard: the subscription changes when nothing came for a second.
 
 A stamped command ages by its stamp, so that one that lay in a queue is not taken for new:
 
@@ -27,6 +27,7 @@ from bridge.transports.ros2_qos import SENSOR, QosWatch
 
 VELOCITY_TYPES: tuple[Any, ...] = (Twist, TwistStamped)
 AGREES_S, MOST_AGE_S = 0.5, 10.0
+SILENT_NS = 1_000_000_000
 OLD_S = 0.25  # from here on a person should know why
 
 
@@ -59,18 +60,21 @@ class OperatorTopic:
         self._subscribe(self._kinds[0])
 
     def _subscribe(self, kind: Any) -> None:
-        self._kind = kind
-        self._subscription = self._watch.subscription(kind, self.topic, self._take[kind], SENSOR)
+        take = self._take[kind]
+
+        def call(message: Any) -> None:
+            self._heard_ns = self._now_ns()
+            take(message)
+
+        self._kind, self._heard_ns = kind, self._now_ns()
+        self._subscription = self._watch.subscription(kind, self.topic, call, SENSOR)
 
     def follow(self, published: Collection[str]) -> None:
         """Take the type that somebody publishes, `published` being the names of all types on the topic."""
-        if not published or type_name(self._kind) in published:
-            return
-        for kind in self._kinds:
-            if type_name(kind) in published:
-                self.close()
-                self._subscribe(kind)
-                return
+        others = [kind for kind in self._kinds if kind is not self._kind and type_name(kind) in published]
+        if others and (type_name(self._kind) not in published or self._now_ns() - self._heard_ns > SILENT_NS):
+            self.close()
+            self._subscribe(others[0])
 
     def _twist(self, message: Any) -> None:
         self._set(message, self._now_ns())
