@@ -28,7 +28,7 @@ ROW_S = 0.015  # readings that come faster share a row, so that a second has 70 
 LONGEST_GAP_S = 0.05  # over more, an integral of two ends says nothing
 USUAL_GAP_S = 0.02  # the tolerance is meant for readings that are at most so far apart
 SHARE = 0.3  # of the movement; a velocity in other units is off by more
-MOST_TURN = 35.0  # of a base [rad/s]: 2,000 degrees a second, where gyros end
+BASE_SPEED = 24.0  # [rad/s], as a joint's limit: with `velocity_factor` it is 2,000 degrees a second, where gyros end
 NOISE, BASE_NOISE, SLACK_S = 0.05, 0.15, 0.002  # of two positions and of two attitudes [rad], and of two stamps
 STEADY_SHARE, STUCK_SHARE = 0.4, 0.5  # of the tolerance, where a velocity or a position never changes: it has no noise either
 QUICK_JOINT = 20.0  # [rad/s]: joints of this speed or more get the whole tolerance, slower ones a part, down to a third
@@ -199,7 +199,7 @@ class Consistency:
             self._base.begin(new.received_ns, turn.copy())
             return
         gap_s, step = before.gap_s(new.stamp_ns, new.received_ns), rotation_b(before.value, new.value)
-        self._base.update(new.received_ns, gap_s, step, turn.copy(), np.full(3, MOST_TURN), limits.contradiction)
+        self._base.update(new.received_ns, gap_s, step, turn.copy(), np.full(3, limits.velocity_factor * BASE_SPEED), limits.contradiction)
 
     def _watch_level(self, quat: FloatArray, turn: FloatArray, received_ns: int) -> None:
         """Follow how long the attitude has been exactly the one that a new message has, while the gyro tells of some movement."""
