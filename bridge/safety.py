@@ -117,7 +117,7 @@ class SafetyLimits:
     position_excess: float = 0.1
     velocity_factor: float = 1.5
     effort_factor: float = 1.1
-    contradiction: float = 0.3
+    contradiction: float = 0.4
     max_lateness_s: float = 0.04
     max_overruns: float = 3
     command_timeout_s: float = 0.5
