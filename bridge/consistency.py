@@ -119,8 +119,8 @@ class Track:
         apart = difference.max(axis=0) - difference.min(axis=0)
         moved, told = rows.max(axis=0) - rows.min(axis=0)
         gap_s = max(USUAL_GAP_S, float(self._gaps_s[:filled][recent].max()))
-        steady = self._steady_rows[:filled][recent][1:].all(axis=0) & (np.count_nonzero(recent) > 2)
-        quiet = np.where(steady[0], STEADY_SHARE, np.where(steady[1], STUCK_SHARE, 1.0))
+        steady = np.logical_and.reduce(self._steady_rows[:filled][recent][1:], axis=0)
+        quiet = np.where(steady[0], STEADY_SHARE, np.where(steady[1], STUCK_SHARE, 1.0)) if len(rows) > 2 else 1.0
         allowed = tolerance * self._share * quiet * (gap_s / USUAL_GAP_S)
         excess = apart - allowed - SHARE * np.maximum(moved, told)
         worst = int(np.argmax(excess))

@@ -257,13 +257,13 @@ class Ros2Transport:
         fault = self._command_misfit() if self._inbox is None or self._inbox.fault is None else self._inbox.fault
         if not self._node.active:
             fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
-        said = {"wire_fault": fault, "rivals": self._rivals, "rival_names": self._rival_names}
+        inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names)
         if self._inbox is None:
-            return Inputs(None, None, 0, requests, **said)
+            return inputs
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
-        value, command_ns = command or (None, 0)
-        hints = {"sensor_hint": self._sensor_hint(), "command_hint": self._command_hint()}
-        return Inputs(self._reading(), value, command_ns, requests, **said, **hints)
+        inputs.command, inputs.command_ns = command or (None, 0)
+        inputs.reading, inputs.sensor_hint, inputs.command_hint = self._reading(), self._sensor_hint(), self._command_hint()
+        return inputs
 
     def _command_misfit(self) -> str | None:
         """Why no command would reach the robot: whoever listens on its topic expects another type or QoS; None if somebody may hear."""
@@ -279,7 +279,7 @@ class Ros2Transport:
         return "; ".join([*self._inbox.absent, *silent])
 
     def _command_hint(self) -> str:
-        return "" if self._operator is None else self._operator.hint or self._topics[self._operator.topic].absent
+        return "" if self._operator is None else str(self._operator.hint) or self._topics[self._operator.topic].absent
 
     def _reading(self) -> Reading | None:
         return None if self._clock_dead() else self._inbox.reading()  # without a clock nothing is known to be fresh

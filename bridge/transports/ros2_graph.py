@@ -20,6 +20,7 @@ from bridge.transports.ros2_qos import asks_too_much
 
 ROUND_NS = 400_000_000  # in which each topic is looked at once
 ABSENT_NS = 1_000_000_000  # the graph is not complete before, and a robot that is there should not be called absent
+NAMELESS, NAME_NS = "_NODE_NAME_UNKNOWN", 1_000_000_000  # an endpoint is discovered before the node that it belongs to
 MOST_NEAR = 3
 
 
@@ -67,8 +68,8 @@ class Topic:
 
 def full_name(endpoint: Any) -> str:
     """Name of the node that an endpoint belongs to, with its namespace."""
-    if endpoint.node_name.startswith("_NODE_NAME_UNKNOWN"):
-        return "<a DDS program that is no ROS node>"
+    if endpoint.node_name.startswith(NAMELESS):
+        return "<a program without a node name>"
     return f"{endpoint.node_namespace.rstrip('/')}/{endpoint.node_name}"
 
 
@@ -81,6 +82,7 @@ class GraphWatch:
         self._me = node.get_fully_qualified_name()
         self._next, self._looked_ns = 0, opened_ns
         self._period_ns = ROUND_NS // max(1, len(topics))
+        self._nameless_ns: dict[tuple[int, ...], int] = {}
 
     def poll(self, now_ns: int) -> Topic | None:
         """Look at the topic whose turn it is, if it is time [ns of the steady clock]. Returns it, or None."""
@@ -94,7 +96,7 @@ class GraphWatch:
 
     def _look(self, topic: Topic, now_ns: int) -> None:
         ends = self._node.get_publishers_info_by_topic if topic.reads else self._node.get_subscriptions_info_by_topic
-        others = [end for end in ends(topic.name) if topic.reads or full_name(end) != self._me]
+        others = [end for end in ends(topic.name) if (topic.reads or full_name(end) != self._me) and self._is_named(end, now_ns)]
         wanted = {type_name(kind) for kind in topic.kinds}
         topic.published = {end.topic_type for end in others}
         topic.misfits = [line for end in others if (line := self._misfit(topic, end, wanted)) is not None]
@@ -108,6 +110,12 @@ class GraphWatch:
         topic.absent = ""
         if topic.needed and not fits and now_ns - self._opened_ns >= ABSENT_NS:
             topic.absent = "; ".join(topic.misfits) or self._missing(topic, wanted)
+
+    def _is_named(self, end: Any, now_ns: int) -> bool:
+        """Whether the node of an endpoint is known, or has been unknown for so long that it will stay so."""
+        if not end.node_name.startswith(NAMELESS):
+            return True
+        return now_ns - self._nameless_ns.setdefault(tuple(end.endpoint_gid), now_ns) >= NAME_NS
 
     def _misfit(self, topic: Topic, end: Any, wanted: set[str]) -> str | None:
         """Why an endpoint of somebody else's does not fit; None if it does."""

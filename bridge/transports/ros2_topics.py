@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped
@@ -31,9 +32,12 @@ def watched_topics(
         commanded: whether the operator's command comes by topic.
         simulated: whether time comes from `/clock`.
     """
-    sensor = {"alone": True, "needed": True, "typical": True}
+
+    def sensor(name: str, kind: Any, apart: bool) -> Topic:
+        return Topic(resolve(name), (kind,), SENSOR, remap=name, alone=True, needed=True, typical=True, apart=apart)
+
     topics = {
-        "joint_states": Topic(resolve("joint_states"), (JointState,), SENSOR, remap="joint_states", apart=True, **sensor),
+        "joint_states": sensor("joint_states", JointState, apart=True),
         "estop": Topic(resolve("estop"), (Bool,), SENSOR),
         "command": Topic(
             resolve(options.topic), (MESSAGE_TYPES[options.interface],), COMMAND, reads=False, needed=True, remap=options.topic
@@ -42,7 +46,7 @@ def watched_topics(
         "diagnostics": Topic(resolve("/diagnostics"), (DiagnosticArray,), DIAGNOSTICS, reads=False),
     }
     if spec.robot.floating_base:
-        topics["imu"] = Topic(resolve("imu"), (Imu,), SENSOR, remap="imu", **sensor)
+        topics["imu"] = sensor("imu", Imu, apart=False)
     if commanded and spec.command.name == "velocity":
         topics["cmd_vel"] = Topic(resolve("cmd_vel"), VELOCITY_TYPES, SENSOR, needed=True, remap="cmd_vel")
     elif commanded:
