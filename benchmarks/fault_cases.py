@@ -12,10 +12,14 @@ from bridge.safety import Mode, SafetyLimits
 from policies.spec import PolicySpec
 
 K = FaultKind
-POLICY_ONLY = frozenset({K.OPERATOR_LOST, K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE, K.ACTION_JUMP})
+MOVING = frozenset({K.STUCK_ENCODER, K.VELOCITY_SCALE, K.STUCK_ATTITUDE, K.GYRO_SCALE})
+"""Kinds that show only while something moves."""
+POLICY_ONLY = frozenset({K.OPERATOR_LOST, K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE, K.ACTION_JUMP}) | MOVING
 """Kinds that trip a guard only while the policy runs."""
-ALWAYS_BAD = frozenset({K.JOINT_NAMES, K.RIVAL, K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.ACTION_NOT_FINITE, K.ACTION_JUMP})
-"""Kinds of which none is harmless."""
+ALWAYS_BAD = frozenset(
+    {K.JOINT_NAMES, K.RIVAL, K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.ACTION_NOT_FINITE, K.ACTION_JUMP, K.POSITION, K.TILT}
+) | {K.SECOND_SENDER}
+"""Kinds of which none is harmless: a joint or a base that is elsewhere all at once is wrong inside its range too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,14 @@ def harmful(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: Fa
         size = sign * factor * most[joint] * 10 ** some(0.005, 2)
     elif kind is K.TILT:
         size = some(1.01 * limits.max_tilt, 3.1)
+    elif kind is K.JUMP:
+        size = sign * some(3.0, 10.0) * limits.contradiction
+    elif kind in MOVING:
+        duration, threshold = 3.0, 2.0
+        size = rng.choice((0.0, -1.0, 180 / math.pi, 30 / math.pi))
+        joint += joint % 3 == 0  # the thigh: a hip that walks straight on moves too little to tell
+    elif kind is K.SECOND_SENDER:
+        duration, threshold = 1.0, 0.2
     elif kind is K.OPERATOR_LOST:
         duration, threshold = 3.0, limits.heartbeat_timeout_s
     elif kind is K.LAG:
@@ -99,14 +111,16 @@ def harmless(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: F
         size, duration = 0.002 * rng.randrange(1, round(dt / 0.002)), some(0.0, 0.5)
     elif kind is K.NOT_FINITE:
         field, size, duration = "effort", math.nan, 0.5
-    elif kind is K.POSITION:
-        size, duration = sign * some(0.0, 0.9) * limits.position_excess, dt
-    elif kind in (K.VELOCITY, K.EFFORT):
-        most = spec.robot.velocity_limit if kind is K.VELOCITY else spec.robot.effort_limit
-        factor = limits.velocity_factor if kind is K.VELOCITY else limits.effort_factor
-        size, duration = sign * some(0.5, 0.95) * factor * most[joint], dt
-    elif kind is K.TILT:
-        size, duration = some(0.0, 0.9) * limits.max_tilt, dt
+    elif kind is K.VELOCITY:  # the joint's position does not follow, so the tolerance is that of a contradiction
+        size, duration = sign * some(0.1, 0.5) * limits.contradiction / dt, dt
+    elif kind is K.EFFORT:
+        size, duration = sign * some(0.5, 0.95) * limits.effort_factor * spec.robot.effort_limit[joint], dt
+    elif kind is K.JUMP:
+        size, duration = sign * some(0.0, 0.5) * limits.contradiction, some(0.0, 0.3)
+    elif kind in (K.VELOCITY_SCALE, K.GYRO_SCALE):
+        size, duration = some(0.8, 1.2), 1.0
+    elif kind in (K.STUCK_ENCODER, K.STUCK_ATTITUDE):
+        duration = some(0.0, dt)
     elif kind is K.OPERATOR_LOST:
         duration = some(0.0, 0.95) * limits.heartbeat_timeout_s
     elif kind is K.OPERATOR_NOT_FINITE:

@@ -107,6 +107,7 @@ class Stage:
         plain = {name: value for name, value in vars(robot).items() if isinstance(value, float | int)}
         wire = {"_now_ns": self._wire.now_ns()}
         controller, watch = dict(vars(self.controller)), copy.copy(self.controller._watch)
+        consistency = copy.deepcopy(self.controller._consistency)
         limiter = dict(vars(self.controller.limiter))
         memory = {name: value.copy() for name, value in self._policy.state.items()}
 
@@ -117,6 +118,7 @@ class Stage:
             vars(robot).update(plain)
             vars(self._wire).update(wire)
             vars(self.controller).update(controller, _watch=copy.copy(watch), _plan=[], policy=self._policy)
+            self.controller._consistency = copy.deepcopy(consistency)
             vars(self.controller.limiter).update(limiter)
             self._policy.reset()
             for name, value in memory.items():

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.command import JointCommand, Limiter, damping
+from bridge.consistency import Consistency
 from bridge.entry import eased, not_ready, stand_command
 from bridge.guards import ACTION_GUARDS, EXCEPTION, INPUT_GUARDS, OFF_RATE, RATE_WINDOW_NS, Problem, Snapshot, StampWatch, run_guards
 from bridge.joints import FloatArray
@@ -79,7 +80,7 @@ class Controller:
         self.cause, self.tripped, self.ran = "", "", False
         self._remarks: tuple[str, ...] = ()
         self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
-        self._watch, self._wait = StampWatch(), Notice()
+        self._watch, self._consistency, self._wait = StampWatch(), Consistency(self.joints), Notice()
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
@@ -217,7 +218,9 @@ class Controller:
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
         watch = self._watch
+        self._consistency.update(inputs.reading, self.limits)
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
+        snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
         waiting = self.waiting
         if self._wait.update(waiting, now_ns) and waiting is not None:

@@ -27,6 +27,12 @@ class FaultKind(StrEnum):
         VELOCITY: a joint's measured speed [rad/s]
         EFFORT: a joint's measured torque [N m]
         TILT: the base's measured tilt [rad]
+        JUMP: a joint is measured beside where it is [rad]
+        STUCK_ENCODER: a joint's measured position stays where it was
+        VELOCITY_SCALE: all measured speeds are multiplied [1]: 0 for a driver that has none, -1 for a wrong sign, 57.3 for degrees
+        STUCK_ATTITUDE: the base's measured attitude stays as it was
+        GYRO_SCALE: the gyro's values are multiplied [1]
+        SECOND_SENDER: every other message, at random, is another sender's: all joints at zero, at rest
         OPERATOR_LOST: no operator command any more
         OPERATOR_NOT_FINITE: an entry of the operator's command becomes `size`
         RIVAL: somebody else publishes commands
@@ -52,6 +58,12 @@ class FaultKind(StrEnum):
     VELOCITY = "velocity"
     EFFORT = "effort"
     TILT = "tilt"
+    JUMP = "jump"
+    STUCK_ENCODER = "stuck_encoder"
+    VELOCITY_SCALE = "velocity_scale"
+    STUCK_ATTITUDE = "stuck_attitude"
+    GYRO_SCALE = "gyro_scale"
+    SECOND_SENDER = "second_sender"
     OPERATOR_LOST = "operator_lost"
     OPERATOR_NOT_FINITE = "operator_not_finite"
     RIVAL = "rival"

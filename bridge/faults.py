@@ -10,7 +10,6 @@ moment. All that is random comes from one seed.
 from __future__ import annotations
 
 import dataclasses
-import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.command import JointCommand
+from bridge.fault_damage import DAMAGES, altered
 from bridge.fault_kinds import MESSAGE_KINDS, Fault, FaultError, FaultKind
-from bridge.joints import FloatArray, JointError, JointMap
+from bridge.joints import JointError, JointMap
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event
 from bridge.transports.base import Transport
@@ -86,6 +86,7 @@ class FaultyTransport:
         self._sent_messages = 0
         self._taken: tuple[tuple[int, ...], int] | None = None
         self._stamps: tuple[int, ...] | None = None
+        self._good: Reading | None = None
         self._arrived: Reading | None = None
         self._seen_stamps: tuple[int, ...] | None = None
         self._command_ns: int | None = None
@@ -169,7 +170,8 @@ class FaultyTransport:
         if not self._kinds.isdisjoint(MESSAGE_KINDS):
             if any(self._random.random() < fault.size for fault in self.strike(FaultKind.LOSS)):
                 return
-            reading = self._damaged(reading)
+            good, reading = reading, self._damaged(reading)
+            self._good = self._good if reading is not good else good
             for fault in self.strike(FaultKind.LAG):
                 self._lag_s += fault.size * self._period_ns * 1e-9
             delay_s = self._lag_s + sum(fault.size for fault in self.strike(FaultKind.DELAY))
@@ -178,7 +180,7 @@ class FaultyTransport:
                 self._post(reading, delay_s + fault.size)
             self._post(reading, delay_s)
         else:
-            self._stamps = reading.stamps_ns
+            self._stamps, self._good = reading.stamps_ns, reading
             self._post(reading, 0.0)
 
     def _post(self, reading: Reading, delay_s: float) -> None:
@@ -196,28 +198,18 @@ class FaultyTransport:
         for fault in self.strike(FaultKind.BACKWARD_STAMP):
             stamps = tuple(max(1, stamp - round(fault.size * 1e9)) for stamp in stamps)
         changed: dict[str, Any] = {"stamps_ns": stamps} if stamps != before else {}
-        robot = self._spec.robot
-        for fault in self.strike(FaultKind.NOT_FINITE):
-            changed[fault.field] = _with(getattr(reading, fault.field), fault.index, fault.size)
-        for fault in self.strike(FaultKind.POSITION):
-            joint = fault.index % robot.num_joints
-            end = robot.position_upper[joint] if fault.size > 0 else robot.position_lower[joint]
-            if math.isfinite(end):  # no position is wrong for a joint without one
-                changed["position"] = _with(reading.position, joint, end + fault.size)
-        for fault in self.strike(FaultKind.VELOCITY):
-            changed["velocity"] = _with(reading.velocity, fault.index, fault.size)
-        for fault in self.strike(FaultKind.EFFORT):
-            changed["effort"] = _with(reading.effort, fault.index, fault.size)
-        for fault in self.strike(FaultKind.TILT):
-            if reading.imu_quat_wxyz is not None:
-                half, way = fault.size / 2, 0.7 * fault.index
-                sine = math.sin(half)
-                changed["imu_quat_wxyz"] = np.array([math.cos(half), sine * math.cos(way), sine * math.sin(way), 0.0])
+        for kind, damage in DAMAGES.items():
+            for fault in self.strike(kind):
+                changed |= damage(reading, fault, self._spec, self._good)
+        for _ in self.strike(FaultKind.SECOND_SENDER):
+            if self._random.random() < 0.5:
+                zero = np.zeros_like(reading.position)
+                changed |= {"position": zero, "velocity": zero.copy()}
         for fault in self.strike(FaultKind.JOINT_NAMES):
-            names = list(robot.joint_names)
+            names = list(self._spec.robot.joint_names)
             names[fault.index % len(names)] = names[(fault.index + 1) % len(names)]
             try:
-                JointMap(robot.joint_names, names)
+                JointMap(self._spec.robot.joint_names, names)
             except JointError as error:
                 self._wire_fault = str(error)
         return dataclasses.replace(reading, **changed) if changed else reading
@@ -234,7 +226,7 @@ class FaultyTransport:
         self._command_ns = (self._command_ns or inputs.command_ns) if lost else None
         inputs.command_ns = self._command_ns if self._command_ns is not None else inputs.command_ns
         for fault in self.strike(FaultKind.OPERATOR_NOT_FINITE):
-            inputs.command = _with(inputs.command, fault.index, fault.size)
+            inputs.command = altered(inputs.command, fault.index, fault.size)
         for _ in self.strike(FaultKind.RIVAL):
             inputs.rivals = (inputs.rivals or 0) + 1
         return inputs
@@ -280,12 +272,3 @@ class FaultyPolicy(PolicyFile):
         for fault in self._transport.strike(FaultKind.ACTION_JUMP):
             action[fault.index % len(action)] += fault.size
         return action
-
-
-def _with(values: FloatArray | None, index: int, value: float) -> FloatArray | None:
-    """A copy with one entry changed; None stays None."""
-    if values is None:
-        return None
-    changed = values.copy()
-    changed[index % len(changed)] = value
-    return changed

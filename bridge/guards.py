@@ -34,6 +34,7 @@ class Snapshot:
         overruns: ticks in a row that ended after the next deadline.
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
         clock_rate: of the sensors' clock to the loop's; None while it is not known.
+        jump, contradiction: what `bridge.consistency.Consistency` says of the readings; None for nothing.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
     """
@@ -47,6 +48,8 @@ class Snapshot:
     overruns: int = 0
     lag_s: float = 0.0
     clock_rate: float | None = None
+    jump: str | None = None
+    contradiction: str | None = None
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
 
@@ -79,6 +82,7 @@ class Problem:
     text: str
 
 
+UNIT_TOLERANCE = 0.02  # of a quaternion's length: the gravity that the policy sees is off by twice as much
 DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
 RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
 STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
@@ -206,9 +210,15 @@ def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> s
     )
     for name, values in sources:
         if values is not None and not np.isfinite(values).all():
-            return f"{name} is not finite: {values.tolist()}"
-    if reading.imu_quat_wxyz is not None and not 0.9 <= float(np.linalg.norm(reading.imu_quat_wxyz)) <= 1.1:
-        return f"IMU attitude is no unit quaternion: {reading.imu_quat_wxyz.tolist()}"
+            none = "; NaN is how drivers say that they have none" if np.isnan(values).any() else ""
+            return f"{name} is not finite: {values.tolist()}{none}"
+    if reading.imu_quat_wxyz is None:
+        return None
+    norm = float(np.linalg.norm(reading.imu_quat_wxyz))
+    if norm == 0.0:
+        return "IMU attitude is the zero quaternion: the driver fills in no orientation"
+    if abs(norm - 1.0) > UNIT_TOLERANCE:
+        return f"IMU attitude is no unit quaternion, its length is {norm:.3g}: {reading.imu_quat_wxyz.tolist()}"
     return None
 
 
@@ -250,6 +260,14 @@ def _joint_effort(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> st
     return _worst(s.inputs.reading.effort, -most, most, joints, "torque [N m]")
 
 
+def _jump(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.jump
+
+
+def _contradiction(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.contradiction
+
+
 def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.late_s > limits.max_lateness_s:
         return f"the tick started {s.late_s * 1e3:.1f} ms late"
@@ -258,8 +276,11 @@ def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | N
 
 def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.command is None:
-        return "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
-    return None if s.command_age_s <= limits.heartbeat_timeout_s else f"no operator command for {s.command_age_s:.1f} s"
+        said = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        return _with_hint(said, s.inputs.command_hint)
+    if s.command_age_s <= limits.heartbeat_timeout_s:
+        return None
+    return _with_hint(f"no operator command for {s.command_age_s:.1f} s", s.inputs.command_hint)
 
 
 def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -299,6 +320,8 @@ INPUT_GUARDS: tuple[Guard, ...] = (
     Guard("joint_position", _joint_position, latched=True),
     Guard("joint_velocity", _joint_velocity, latched=True),
     Guard("joint_effort", _joint_effort, latched=True),
+    Guard("sensor_jump", _jump),
+    Guard("sensor_contradiction", _contradiction),
     Guard("deadline_overrun", _overrun),
     Guard("second_publisher", _rival),
     Guard("operator_heartbeat", _heartbeat, modes=POLICY_ONLY),

@@ -17,7 +17,7 @@ class Reading:
         velocity: [rad/s], (J,).
         effort: measured torque [N m], (J,); NaN where the robot reports none.
         imu_quat_wxyz: attitude of the base in the world, (4,); None for a fixed base.
-        imu_angular_velocity_b: in the base frame [rad/s], (3,); None for a fixed base.
+        imu_angular_velocity_b: in the base frame [rad/s], (3,); None for a fixed base, or if the IMU has none and the policy needs none.
         stamps_ns: the robot's own time stamp of each source message [ns].
         received_ns: when the oldest of these messages arrived, on the loop's clock [ns].
         free_clock: whether the stamps are a simulator's, whose clock runs at a rate of its own: it may say that it stands still or goes
@@ -48,6 +48,7 @@ class Inputs:
         rival_names: who they are, a line for each topic. These and the hints are words for what a guard says anyway: no log has them.
         sensor_hint: why sensor messages do not come or do not count; empty where nothing is known.
         remarks: what a person should know of the robot's end of the wire although nothing is refused for it; each as long as it holds.
+        command_hint: likewise for the operator's command.
     """
 
     reading: Reading | None = None
@@ -59,3 +60,4 @@ class Inputs:
     rival_names: tuple[str, ...] = ()
     sensor_hint: str = ""
     remarks: tuple[str, ...] = ()
+    command_hint: str = ""

@@ -92,6 +92,8 @@ class SafetyLimits:
         max_tilt: largest angle of the base to the vertical [rad].
         position_excess: how far a measured joint may be outside its range [rad].
         velocity_factor, effort_factor: largest measured speed and torque, as a multiple of the robot's limits.
+        contradiction: how far a joint's position and the integral of its reported velocity may part within a second, beside a share of
+            what moved; likewise attitude and gyro, see `bridge.consistency` [rad].
         max_lateness_s: how late a tick may start [s].
         max_overruns: ticks in a row that may end after the next deadline.
         command_timeout_s: age of the operator's command after which it counts as zero (velocity commands) [s].
@@ -116,6 +118,7 @@ class SafetyLimits:
     position_excess: float = 0.1
     velocity_factor: float = 1.5
     effort_factor: float = 1.1
+    contradiction: float = 0.4
     max_lateness_s: float = 0.04
     max_overruns: float = 3
     command_timeout_s: float = 0.5

@@ -35,6 +35,7 @@ COUNTERS = (
     "flags",
 )
 HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED = 1, 2, 4, 8, 16
+NO_TURN = 64  # an IMU without a gyro, where the policy needs none
 SENT = ("position", "velocity", "effort", "kp", "kd")
 FREE_CLOCK = 32  # `Reading.free_clock`
 
@@ -85,9 +86,10 @@ def put_reading(row: Any, reading: Reading) -> int:
     if len(reading.stamps_ns) > 1:
         row["stamp_1"] = reading.stamps_ns[1]
         flags |= TWO_STAMPS
-    if reading.imu_quat_wxyz is not None and reading.imu_angular_velocity_b is not None:
-        row["imu_quat_wxyz"], row["imu_angular_velocity_b"] = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
-        flags |= HAS_IMU
+    if reading.imu_quat_wxyz is not None:
+        turn = reading.imu_angular_velocity_b
+        row["imu_quat_wxyz"], row["imu_angular_velocity_b"] = reading.imu_quat_wxyz, 0.0 if turn is None else turn
+        flags |= HAS_IMU | (NO_TURN if turn is None else 0)
     return flags
 
 
@@ -103,7 +105,7 @@ def get_reading(row: Any) -> Reading | None:
         row["measured_velocity"].copy(),
         row["measured_effort"].copy(),
         row["imu_quat_wxyz"].copy() if imu else None,
-        row["imu_angular_velocity_b"].copy() if imu else None,
+        row["imu_angular_velocity_b"].copy() if imu and not flags & NO_TURN else None,
         stamps,
         int(row["received_ns"]),
         bool(flags & FREE_CLOCK),

@@ -198,6 +198,7 @@ def test_an_impossible_transition_is_refused_and_disturbs_nothing(path: Path) ->
 ], ids=["best effort", "deadline", "transient local"])  # fmt: skip
 def test_whatever_qos_a_driver_has_its_sensors_arrive(profile: QoSProfile, path: Path) -> None:
     with Stage(path) as stage:
+        stage.operator.destroy_publisher(stage.joints)
         stage.joints = stage.operator.create_publisher(JointState, "joint_states", profile)
         stage.ready()
         ours = [info.qos_profile for info in stage.operator.get_subscriptions_info_by_topic("/joint_states")]

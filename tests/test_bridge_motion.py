@@ -15,7 +15,7 @@ from bridge.motion import APPROACH_S, Motion, MotionController
 from bridge.physics_robot import ModelError, PhysicsRobot
 from bridge.reading import Inputs
 from bridge.replay import replay
-from bridge.safety import Event, Mode
+from bridge.safety import Event, Mode, SafetyLimits
 from policies.file import PolicyFile
 from robolearn.cli import main
 from robolearn.identify.excitation import sines
@@ -176,13 +176,14 @@ def test_a_base_that_turns_is_not_held(tmp_path: Path, hung: tuple[float, float,
 
         return change
 
-    controller = MotionController(policy, at_rest(policy, base_held=True))
+    limits = SafetyLimits.of(policy.spec, {"contradiction": 10.0})  # the gyro says nothing here
+    controller = MotionController(policy, at_rest(policy, base_held=True), limits)
     assert play(controller, lean(0.23)) == pytest.approx(1.5, abs=0.021)
     assert "the base turns: it is not held" in controller.cause
     assert controller.mode is Mode.DAMPING
     assert not controller.over
     for base_held, angle in ((True, 0.17), (False, 0.23)):  # squats lean as they like
-        controller = MotionController(policy, at_rest(policy, base_held=base_held))
+        controller = MotionController(policy, at_rest(policy, base_held=base_held), limits)
         play(controller, lean(angle))
         assert controller.over, controller.cause
 

@@ -24,7 +24,17 @@ from tests.make_policy import arm_spec, go1_spec, make_policy
 TOLERANCE = 1e-5
 ZOO = sorted((REPOSITORY / "policies" / "zoo").glob("*.onnx"))
 TIMEOUTS = ("sensor_timeout_s", "frozen_s", "command_timeout_s", "heartbeat_timeout_s")
-LIMITS = ("max_tilt", "position_excess", "velocity_factor", "effort_factor", "jump_factor", "entry_pose", "entry_tilt", "entry_speed")
+LIMITS = (
+    "max_tilt",
+    "position_excess",
+    "contradiction",
+    "velocity_factor",
+    "effort_factor",
+    "jump_factor",
+    "entry_pose",
+    "entry_tilt",
+    "entry_speed",
+)
 
 
 @pytest.fixture(params=["go1", "go1-delta", "arm", *ZOO], ids=lambda value: str(getattr(value, "stem", value)))

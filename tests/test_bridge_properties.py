@@ -26,8 +26,8 @@ from tests.make_policy import make_policy
 NUMBERS = st.one_of(st.floats(-1, 1), st.floats(-1, 1), st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e30]))
 REQUESTS = st.lists(st.sampled_from([*OPERATOR, Event.STAND, Event.START, Event.STAND, Event.START]), max_size=3)
 FIELDS = ("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b")
-LIMITS = {"stand_s": 0.05, "gain_ramp_s": 0.03, "sensor_timeout_s": 0.1, "frozen_s": 0.1, "slew_factor": 0.1}
-"""Targets so slow that not the torque limit alone holds them back."""
+LIMITS = {"stand_s": 0.05, "gain_ramp_s": 0.03, "sensor_timeout_s": 0.1, "frozen_s": 0.1, "slew_factor": 0.1, "contradiction": 100.0}
+"""Targets so slow that not the torque limit alone holds them back; a robot that is put elsewhere may be driven on."""
 POLICY = PolicyFile(make_policy(Path(tempfile.mkdtemp(prefix="policy-")) / "linear.onnx", golden_steps=4))
 
 
@@ -65,7 +65,11 @@ class ControllerMachine(RuleBasedStateMachine):
 
     @rule()
     def start_again(self) -> None:
-        for requests in ([Event.STOP], [Event.RESET], [Event.STAND], [], [], [], [Event.START]):
+        for requests in ([Event.STOP], [Event.RESET]):
+            self.good_ticks(1, requests)
+        while any(problem.guard.name == "sensor_contradiction" for problem in self.controller.problems):
+            self.good_ticks(1, [])  # until what was there before is a second old
+        for requests in ([Event.STAND], [], [], [], [Event.START]):
             self.good_ticks(1, requests)
         assert self.shadow or not self.armed or self.controller.mode is Mode.POLICY
 

@@ -85,11 +85,13 @@ class Ros2Transport:
         self._node: Any = None
         self._executor: Any = None
         self._inbox: Any = None
+        self._operator: Any = None
         self._outbox: Any = None
         self._sim: SimulatedClock | None = None
         self._requests: list[Event] = []
         self._rivals: int | None = None
         self._dead = Notice()
+        self._rival_names: tuple[str, ...] = ()
         self._configured = False
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
@@ -112,9 +114,11 @@ class Ros2Transport:
         from rclpy.signals import SignalHandlerOptions
 
         from bridge.transports.ros2_compat import Spinner
+        from bridge.transports.ros2_graph import GraphWatch
         from bridge.transports.ros2_lifecycle import Hooks, PolicyNode
         from bridge.transports.ros2_outbox import Outbox
         from bridge.transports.ros2_qos import QosWatch
+        from bridge.transports.ros2_topics import watched_topics
 
         self._refusal, self._opened_ns = refusal, time.monotonic_ns()
         self._context = Context()
@@ -130,6 +134,8 @@ class Ros2Transport:
         if self._node.get_parameter("use_sim_time").value:
             self._sim = SimulatedClock(self._options.clock_timeout_s, self._opened_ns)
         self._serve()
+        self._topics = watched_topics(self._watch.resolve, self._spec, self._options, self._fixed is None, self._sim is not None)
+        self._graph = GraphWatch(self._node, list(self._topics.values()), self._opened_ns, self._watch.warn_once)
         if self._options.interface in WARNINGS:
             self._watch.warn(f"{self._options.interface}: {WARNINGS[self._options.interface]}")
         if not self._options.managed:
@@ -170,21 +176,21 @@ class Ros2Transport:
     def _configure(self) -> None:
         """Verify the file, unless that was done just before, and subscribe."""
         from bridge.transports.ros2_inbox import Inbox
+        from bridge.transports.ros2_operator import OperatorTopic
 
         if self._controller is not None and (self._configured or not self._controller.armed):
             self._controller.arm()
         self._configured = True
-        commanded = self._fixed is None
-        self._inbox = Inbox(
-            self._watch,
-            self._spec,
-            self._options,
-            self._names,
-            self.now_ns,
-            self._lost_ns,
-            commanded=commanded,
-            on_sensors=self._on_sensors,
-        )
+        spec, options = self._spec, self._options
+        self._inbox = Inbox(self._watch, spec, options, self._names, self.now_ns, self._lost_ns, on_sensors=self._on_sensors)
+        if self._fixed is None:
+            self._operator = OperatorTopic(
+                self._watch,
+                spec.command.name == "velocity",
+                options.base_frame,
+                self.now_ns,
+                lambda: self._node.get_clock().now().nanoseconds,
+            )
 
     def _halt(self) -> None:
         """Damp now: nothing that was asked for before counts any more, and the command is on the wire before the caller hears of it."""
@@ -201,7 +207,9 @@ class Ros2Transport:
     def _release(self) -> None:
         if self._inbox is not None:
             self._inbox.close()
-        self._inbox = None
+        if self._operator is not None:
+            self._operator.close()
+        self._inbox = self._operator = None
         self._outbox.close()
 
     def _on_estop(self, message: Any) -> None:
@@ -248,14 +256,32 @@ class Ros2Transport:
     def read(self) -> Inputs:
         """The newest inputs."""
         requests, self._requests = tuple(self._requests), []
-        fault = None if self._inbox is None else self._inbox.take_fault()
+        fault = self._command_misfit() if self._inbox is None or self._inbox.fault is None else self._inbox.fault
         if not self._node.active:
             fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
+        inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names)
         if self._inbox is None:
-            return Inputs(None, None, 0, requests, fault, self._rivals)
-        command = self._inbox.command if self._fixed is None else (self._fixed, self.now_ns())
-        value, command_ns = command or (None, 0)
-        return Inputs(self._reading(), value, command_ns, requests, fault, self._rivals)
+            return inputs
+        command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
+        inputs.command, inputs.command_ns = command or (None, 0)
+        inputs.reading, inputs.sensor_hint, inputs.command_hint = self._reading(), self._sensor_hint(), self._command_hint()
+        return inputs
+
+    def _command_misfit(self) -> str | None:
+        """Why no command would reach the robot: whoever listens on its topic expects another type or QoS; None if somebody may hear."""
+        topic = self._topics["command"]
+        return "; ".join(topic.misfits) if topic.misfits and not topic.fits else None
+
+    def _sensor_hint(self) -> str:
+        silent = [
+            topic.absent for name in ("clock", "joint_states", "imu") if (topic := self._topics.get(name)) is not None and topic.absent
+        ]
+        if not silent and self._clock_dead():
+            silent = ["/clock stands still, and use_sim_time is true"]
+        return "; ".join([*self._inbox.absent, *silent])
+
+    def _command_hint(self) -> str:
+        return "" if self._operator is None else str(self._operator.hint) or self._topics[self._operator.topic].absent
 
     def _reading(self) -> Reading | None:
         return None if self._clock_dead() else self._inbox.reading()  # without a clock nothing is known to be fresh
@@ -292,11 +318,28 @@ class Ros2Transport:
     def report(self, status: Mapping[str, Any]) -> None:
         """Publish the state at 10 Hz and on change, diagnostics at 2 Hz."""
         now_ns = time.monotonic_ns()
-        self._rivals = self._outbox.rivals() if now_ns - self._opened_ns >= DISCOVERY_NS else None  # 10 us
+        self._look_around(now_ns)
         filters, dead = {} if self._inbox is None else self._inbox.filters, self._clock_dead()
         if self._dead.update("no /clock" if dead else None, now_ns):
             self._watch.warn("/clock stands still: the steady clock has taken over, and no sensor message counts as fresh")
         self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, clock_dead=dead)
+
+    def _look_around(self, now_ns: int) -> None:
+        """Look at the graph: who else commands the robot or sends in its name, and what type the operator's command is of."""
+        looked = self._graph.poll(now_ns)  # 50 us, every 50 ms
+        if looked is not None and self._operator is not None and looked is self._topics[self._operator.topic]:
+            self._operator.follow(looked.published)
+        known, command = now_ns - self._opened_ns >= DISCOVERY_NS, self._topics["command"]
+        if known and self._outbox.opened and command.absent:
+            self._watch.warn_once(command.absent)
+        rivals = self._outbox.rivals() if known else 0  # 10 us
+        names = [self._outbox.rival_names()] if rivals else []
+        for topic in self._topics.values():
+            surplus = len(topic.senders) - 1 - (self._inbox is not None and topic.apart and self._inbox.apart) if topic.alone else 0
+            if surplus > 0:
+                rivals += surplus
+                names.append(f"{topic.name} has {len(topic.senders)} publishers: {', '.join(topic.senders)}; one alone may send it")
+        self._rivals, self._rival_names = rivals if known or rivals else None, tuple(names)
 
     def close(self) -> None:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""
@@ -308,4 +351,4 @@ class Ros2Transport:
             self._node.destroy_node()
         if self._context is not None:
             self._context.try_shutdown()
-        self._inbox = self._outbox = self._executor = self._node = self._context = None
+        self._inbox = self._operator = self._outbox = self._executor = self._node = self._context = None

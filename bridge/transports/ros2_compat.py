@@ -18,14 +18,14 @@ from collections.abc import Callable
 from typing import Any
 
 
-def event_callbacks(publisher: bool, incompatible_qos: Callable[[Any], None]) -> Any:
-    """Event callbacks of a publisher or a subscription that report an incompatible QoS and nothing else."""
+def no_event_callbacks(publisher: bool) -> Any:
+    """Event callbacks of a publisher or a subscription that report nothing: the graph tells more, and in time (`ros2_graph`)."""
     try:
         module = importlib.import_module("rclpy.event_handler")
     except ModuleNotFoundError:
         module = importlib.import_module("rclpy.qos_event")
     kind = module.PublisherEventCallbacks if publisher else module.SubscriptionEventCallbacks
-    return kind(incompatible_qos=incompatible_qos, use_default_callbacks=False)
+    return kind(use_default_callbacks=False)
 
 
 class Spinner:

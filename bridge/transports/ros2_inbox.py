@@ -1,4 +1,4 @@
-"""What comes in over ROS 2: the newest sensor messages, the operator's command, and an emergency stop by topic."""
+"""What comes in over ROS 2: the newest sensor messages."""
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PointStamped, Twist
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Imu, JointState
 
 from bridge.joints import FloatArray
 from bridge.physics_robot import Sample
 from bridge.reading import Reading
+from bridge.transports.ros2_absent import NotAvailableError, check_stamp
 from bridge.transports.ros2_messages import JointStateDecoder, decode_imu, encode_sensors, stamp_ns
 from bridge.transports.ros2_newest import NewestFilter
 from bridge.transports.ros2_options import Ros2Options
@@ -29,12 +29,17 @@ def _specimens(spec: PolicySpec, names: Sequence[str]) -> list[tuple[Any, bytes]
     return [(type(message), serialize_message(message)) for message in messages if message is not None]
 
 
+HOLD_NS = 500_000_000  # a fault in one message of ten is a fault between these messages too
+ABSENT_NS = 2_000_000_000  # a reason outlives the silence that it explains
+
+APART_NS = 2_000_000_000  # a gripper may speak once a second
+
+
 class Inbox:
     """Subscriptions and the newest of what they brought.
 
     Attributes:
         filters: by topic, what was received and dropped.
-        command: the operator's newest command (C,) and when it came [ns]; None before the first.
     """
 
     def __init__(
@@ -46,7 +51,6 @@ class Inbox:
         now_ns: Callable[[], int],
         lost_ns: Callable[[], int],
         *,
-        commanded: bool,
         on_sensors: Callable[[bool], None],
     ) -> None:
         """Subscribe.
@@ -54,42 +58,50 @@ class Inbox:
         Args:
             watch: makes the subscriptions.
             spec: the contract.
-            options: extra joints and the frame of goals.
+            options: extra joints.
             names: the policy's joints as the wire calls them.
             now_ns: the loop's clock.
             lost_ns: what to add to stamps: a simulated clock that stood still is no delay.
-            commanded: whether the operator's command comes by topic.
             on_sensors: called after each sensor message that counts, with whether it is the one that completes a reading: the IMU's where
                 the base floats, else the joints'.
         """
-        self._watch, self._frame, self._on_sensors = watch, options.base_frame, on_sensors
+        self._watch, self._on_sensors = watch, on_sensors
         self._now_ns, self._lost_ns = now_ns, lost_ns
         self._decode = JointStateDecoder(names, options.extra_joints)
         self.filters: dict[str, NewestFilter] = {}
-        self.command: tuple[FloatArray, int] | None = None
+        self._extra = frozenset(options.extra_joints)
+        self._needs_turn = any(term.name == "base_angular_velocity" for term in spec.observation)
         self._joints: tuple[FloatArray, FloatArray, FloatArray, int, int] | None = None
-        self._imu: tuple[FloatArray, FloatArray, int, int] | None = None
-        self._fault: str | None = None
+        self._imu: tuple[FloatArray, FloatArray | None, int, int] | None = None
+        self._fault: tuple[str, int] | None = None
+        self._apart_ns: int | None = None
+        self._absent: dict[str, tuple[str, int]] = {}
         self._floating = spec.robot.floating_base
         self._specimens, self._rehearsed = _specimens(spec, names), JointStateDecoder(names)
-        self._subscriptions = [self._subscribe(JointState, "joint_states", self._joint_state, stamped=True)]
+        self._subscriptions = [self._subscribe(JointState, "joint_states", self._joint_state)]
         if self._floating:
-            self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state, stamped=True))
-        if commanded and spec.command.name == "velocity":
-            self._subscriptions.append(self._subscribe(Twist, "cmd_vel", self._twist))
-        elif commanded:
-            self._subscriptions.append(self._subscribe(PointStamped, "goal", self._goal))
+            self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state))
 
-    def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None], stamped: bool = False) -> Any:
-        """Turn a message that cannot be read into a fault that the `joint_set` guard reports, and drop one that was overtaken."""
-        newest = self.filters.setdefault(topic, NewestFilter()) if stamped else None
+    def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> Any:
+        """Turn a message that cannot be read into a fault that the `joint_set` guard reports, and drop one that was overtaken or that says
+        that it does not have what is needed.
+        """
+        newest, full = self.filters.setdefault(topic, NewestFilter()), self._watch.resolve(topic)
 
         def call(message: Any) -> None:
             try:
-                if newest is None or newest.accepts(stamp_ns(message.header.stamp)):
+                if kind is JointState and self._extra and message.name and self._extra.issuperset(message.name):
+                    self._apart_ns = self._now_ns()
+                    return  # another part of the robot, for example its gripper, speaks for itself, and has a clock of its own
+                stamp = stamp_ns(message.header.stamp)
+                check_stamp(stamp)
+                if newest.accepts(stamp):
                     take(message)
+            except NotAvailableError as error:
+                self._absent[topic] = f"{full}: {error}", self._now_ns()
+                self._watch.warn_once(self._absent[topic][0])
             except Exception as error:
-                self._fault = f"{type(error).__name__}: {error}"
+                self._fault = f"{full}: {type(error).__name__}: {error}", self._now_ns()
 
         return self._watch.subscription(kind, topic, call, SENSOR)
 
@@ -100,26 +112,31 @@ class Inbox:
 
     def _imu_state(self, message: Any) -> None:
         received_ns = self._now_ns()
-        self._imu = (*decode_imu(message), stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
+        decoded = decode_imu(message, self._needs_turn)
+        if decoded[1] is None:
+            self._watch.warn_once("the IMU has no angular velocity; the policy needs none, so nothing is made of it")
+        self._imu = (*decoded, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(True)
 
-    def _twist(self, message: Any) -> None:
-        self.command = np.array([message.linear.x, message.linear.y, message.angular.z]), self._now_ns()
-
-    def _goal(self, message: Any) -> None:
-        if message.header.frame_id not in ("", self._frame):
-            self._watch.warn_once(f"goal in frame {message.header.frame_id!r} refused; give it in {self._frame!r}")
-            return
-        self.command = np.array([message.point.x, message.point.y, message.point.z]), self._now_ns()
+    @property
+    def apart(self) -> bool:
+        """Whether a part of the robot that is not the policy's sends its joints in messages of its own."""
+        return self._apart_ns is not None and self._now_ns() - self._apart_ns <= APART_NS
 
     def motion(self, since_ns: int) -> tuple[FloatArray | None, FloatArray | None]:
         """Newest positions [rad] and velocities [rad/s], (J,) in policy order; None where none came since `since_ns`."""
         return (None, None) if self._joints is None or self._joints[-1] < since_ns else self._joints[:2]
 
-    def take_fault(self) -> str | None:
-        """Why the newest bad message was bad, once; None without one."""
-        fault, self._fault = self._fault, None
-        return fault
+    @property
+    def fault(self) -> str | None:
+        """Why the newest bad message was bad; None without one in the last half second."""
+        return None if self._fault is None or self._now_ns() - self._fault[1] > HOLD_NS else self._fault[0]
+
+    @property
+    def absent(self) -> list[str]:
+        """What messages of the last two seconds said that they do not have."""
+        now_ns = self._now_ns()
+        return [text for text, at_ns in self._absent.values() if now_ns - at_ns <= ABSENT_NS]
 
     @property
     def received_ns(self) -> int:

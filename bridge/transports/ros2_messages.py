@@ -29,11 +29,17 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from bridge.command import JointCommand
 from bridge.joints import FloatArray, JointError, JointMap
 from bridge.physics_robot import Sample
+from bridge.transports.ros2_absent import angular_velocity, check_arrays, orientation
 from bridge.transports.ros2_options import INTERFACES, UNNAMED
 from policies.spec import PolicySpec
 
 COLUMNS = "position,velocity,effort,kp,kd"
 MESSAGE_TYPES: dict[str, Any] = {name: JointTrajectory if name == "trajectory" else Float64MultiArray for name in INTERFACES}
+
+
+def type_name(kind: Any) -> str:
+    """A message class as the graph calls it, for example `sensor_msgs/msg/Imu`."""
+    return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -66,10 +72,13 @@ def encode_sensors(sample: Sample, names: Sequence[str], time_ns: int, imu_frame
     return joints, imu
 
 
-def decode_imu(imu: Any) -> tuple[FloatArray, FloatArray]:
-    """(attitude wxyz (4,), angular velocity [rad/s] (3,)) of an Imu message."""
-    o, r = imu.orientation, imu.angular_velocity
-    return np.array([o.w, o.x, o.y, o.z]), np.array([r.x, r.y, r.z])
+def decode_imu(imu: Any, needs_turn: bool = True) -> tuple[FloatArray, FloatArray | None]:
+    """(attitude wxyz (4,), angular velocity [rad/s] (3,)) of an Imu message; the latter None if it has none and nobody `needs_turn`.
+
+    Raises:
+        NotAvailableError: the message says that it lacks what is needed.
+    """
+    return orientation(imu), angular_velocity(imu, needs_turn)
 
 
 class JointStateDecoder:
@@ -84,8 +93,10 @@ class JointStateDecoder:
         """(position [rad], velocity [rad/s], effort [N m]), (J,) each; effort is NaN where the message has none.
 
         Raises:
+            NotAvailableError: no names, positions or velocities.
             JointError: names or sizes that do not match.
         """
+        check_arrays(message)
         names = tuple(message.name)
         if self._map is None or self._map.wire_names != names:
             self._map = JointMap(self._names, names, self._extra)

@@ -12,6 +12,7 @@ from rclpy.serialization import serialize_message
 
 from bridge.command import JointCommand
 from bridge.joints import FloatArray
+from bridge.transports.ros2_graph import full_name
 from bridge.transports.ros2_messages import MESSAGE_TYPES, CommandEncoder
 from bridge.transports.ros2_options import Ros2Options
 from bridge.transports.ros2_qos import COMMAND, QosWatch
@@ -59,6 +60,14 @@ class Outbox:
     def rivals(self) -> int:
         """How many others publish commands to this robot."""
         return max(0, int(self._node.count_publishers(self._topic)) - self.opened)
+
+    def rival_names(self) -> str:
+        """Who they are, in a line."""
+        names = sorted(full_name(end) for end in self._node.get_publishers_info_by_topic(self._topic))
+        me = self._node.get_fully_qualified_name()
+        if self.opened and me in names:
+            names.remove(me)
+        return f"{len(names)} other publishers on the robot's command topic {self._topic}: {', '.join(names)}"
 
     def write(self, command: JointCommand, motion: Motion, fault: bool) -> None:
         """Publish a command, from the first one on that drives the robot or follows a fault.

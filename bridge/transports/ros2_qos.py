@@ -18,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
-from bridge.transports.ros2_compat import event_callbacks
+from bridge.transports.ros2_compat import no_event_callbacks
 
 MOST_LINES = 100  # of a node's life; a person has stopped reading by then
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -35,8 +35,37 @@ STATE = QoSProfile(
 )
 
 
+NEVER_NS = 1 << 62  # what the graph tells of a duration that nobody gave; a profile of one's own has 0 there
+
+
+def asks_too_much(offered: QoSProfile, asked: QoSProfile) -> str | None:
+    """What a subscription asks for that a publisher does not offer; None if they fit.
+
+    rclpy's `qos_check_compatible` takes a duration that nobody gave for zero in a profile and for a number in what the graph tells, so it
+    finds that these two differ.
+    """
+    if asked.reliability == ReliabilityPolicy.RELIABLE and offered.reliability == ReliabilityPolicy.BEST_EFFORT:
+        return "RELIABILITY: the subscriber asks for reliable, the publisher offers best effort"
+    if asked.durability == DurabilityPolicy.TRANSIENT_LOCAL and offered.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+        return "DURABILITY: the subscriber asks for transient local durability, the publisher offers volatile"
+    if asked.liveliness == LivelinessPolicy.MANUAL_BY_TOPIC and offered.liveliness != LivelinessPolicy.MANUAL_BY_TOPIC:
+        return "LIVELINESS: the subscriber asks for liveliness that is asserted by topic, the publisher offers automatic"
+    for what in ("deadline", "liveliness_lease_duration"):
+        asks, offers = (_duration_ns(getattr(profile, what)) for profile in (asked, offered))
+        if asks < offers:
+            said = "none" if offers == NEVER_NS else f"{offers * 1e-9:g} s"
+            policy = what.partition("_")[0].upper()
+            return f"{policy}: the subscriber asks for a {what.replace('_', ' ')} of {asks * 1e-9:g} s, the publisher offers {said}"
+    return None
+
+
+def _duration_ns(duration: Duration) -> int:
+    nanoseconds = int(duration.nanoseconds)
+    return NEVER_NS if nanoseconds == 0 else min(nanoseconds, NEVER_NS)
+
+
 class QosWatch:
-    """Makes endpoints that say once, in one line, that the other side's QoS does not fit.
+    """Makes endpoints, and says once, in one line each, what does not fit; `bridge.transports.ros2_graph` finds it.
 
     Attributes:
         said: the lines so far, for diagnostics.
@@ -49,22 +78,15 @@ class QosWatch:
 
     def publisher(self, kind: Any, topic: str, profile: QoSProfile) -> Any:
         """Create a publisher."""
-        said = self._say(topic, "a subscriber asks for more than is offered here, so it gets nothing")
-        return self._node.create_publisher(kind, topic, profile, event_callbacks=event_callbacks(True, said))
+        return self._node.create_publisher(kind, topic, profile, event_callbacks=no_event_callbacks(True))
 
     def subscription(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> Any:
         """Create a subscription."""
-        said = self._say(topic, "a publisher offers less than is asked for here, so nothing of it is received")
-        return self._node.create_subscription(kind, topic, callback, profile, event_callbacks=event_callbacks(False, said))
+        return self._node.create_subscription(kind, topic, callback, profile, event_callbacks=no_event_callbacks(False))
 
-    def _say(self, topic: str, what: str) -> Callable[[Any], None]:
-        full = self._node.resolve_topic_name(topic)
-
-        def report(info: Any) -> None:
-            line = f"{full}: incompatible QoS, {qos_policy_name_from_kind(info.last_policy_kind)}: {what}"
-            self.warn_once(line)
-
-        return report
+    def resolve(self, topic: str) -> str:
+        """The full name of a topic, after all remappings."""
+        return self._node.resolve_topic_name(topic)
 
     def warn_once(self, line: str) -> None:
         """Warn, and show it in diagnostics, unless this line was said before."""
