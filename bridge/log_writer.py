@@ -28,7 +28,7 @@ WAKE_S = 0.02
 RING_S = 4.0
 SAMPLE_RING = 4096
 POLICY_ATTACHMENT = "policy.onnx"
-METADATA = "robolearn"
+METADATA, COUNTS = "robolearn", "counts"
 
 
 class LogError(ValueError):
@@ -166,7 +166,7 @@ class LogWriter:
                     flushed_s = time.monotonic()
                     self._writer.flush()
             self._drain()
-            self._writer.add_metadata("counts", {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
+            self._writer.add_metadata(COUNTS, {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
             self._writer.finish()
         except Exception as error:  # whatever it is: the log ends, the robot goes on, and the end is told
             self.failure = f"{type(error).__name__}: {error}"
