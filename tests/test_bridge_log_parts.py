@@ -167,7 +167,8 @@ def test_wherever_a_log_is_cut_it_is_never_called_different(length_s: float, ask
         try:
             result = replay(read_log(cut))
         except LogError as error:
-            assert "can be judged: begins at tick" in str(error)
+            if "can be judged: begins at tick" not in str(error):
+                raise
         else:
             assert result.same(0.0), (result.first(), result.states)
             assert result.notes[0].startswith("begins at")
@@ -278,9 +279,7 @@ def test_rosbags_convert_leaves_a_copy_that_is_refused_for_what_it_lacks(whole: 
     assert copies
     with pytest.raises(LogError, match="lacks its metadata"):
         read_log(copies[0])
-    with pytest.raises(LogError, match="lacks its metadata"):
-        newest = newest_run(tmp_path / "out")[0]
-        read_log(newest)
+    assert newest_run(tmp_path / "out")[0] == copies[0]
 
 
 @pytest.mark.parametrize(
