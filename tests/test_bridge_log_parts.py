@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 import zstandard
 
+from bridge.controller import Controller
 from bridge.log_reader import newest_run, read_log
-from bridge.log_writer import LogError
+from bridge.log_writer import LogError, LogWriter
+from bridge.reading import Inputs
 from bridge.replay import Replay, replay
 from bridge.safety import Event
 from bridge.ticks import INFERRED
+from policies.file import PolicyFile
 from robolearn.cli import main
+from tests.bridge_helpers import good_reading
 from tests.log_edits import COMPRESSIONS, UNCHUNKED, Piece, Recording, by_topic, load, save
+from tests.make_policy import make_policy
 from tests.test_bridge_log import run_logged
 
 REACH = 31  # ticks that the shipped policies look back, itself included: 2 layers of a window of 16
@@ -295,3 +300,20 @@ def test_a_log_that_was_compressed_as_a_whole_says_how_to_open_it(whole: Path, t
     (tmp_path / "run.mcap.zstd").write_bytes(zstandard.compress(whole.read_bytes()))
     with pytest.raises(LogError, match="zstd -d"):
         read_log(tmp_path / "run.mcap.zstd")
+
+
+def test_a_robot_in_this_process_waits_for_its_recorder_and_another_loses_ticks(tmp_path: Path) -> None:
+    """Nothing paces a simulation; it had run away from the recorder, and its log lacked ticks without a word."""
+    policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
+    for transport, lost in (("sim", False), ("test", True)):
+        controller = Controller(policy)
+        controller.arm()
+        recorder = LogWriter(tmp_path / f"{transport}.mcap", controller, transport=transport)
+        inputs = Inputs(good_reading(policy.spec, 1), np.zeros(3), 1)
+        sent = controller.tick(1, inputs)
+        for tick in range(3000):
+            recorder.tick(1 + tick, inputs, controller, sent, 0, 0, 0)
+        recorder.close()
+        assert recorder.failure is None
+        assert (recorder.lost > 0) == lost
+        assert len(read_log(recorder.path).ticks) == 3000 - recorder.lost

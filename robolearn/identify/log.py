@@ -117,7 +117,7 @@ def _of_motion(log: Log, ticks: Rows, rows: Rows) -> Rows:
     begin, end = ticks["now_ns"][at[0]] + APPROACH_S * 1e9, ticks["now_ns"][at[-1]]
     if motion == "squats":  # the robot is lowered after them; how long that takes follows from the whole motion's length
         whole = at[0] > 0 and at[-1] < len(ticks) - 1
-        end = begin + squatting_s((end - begin) * 1e-9) * 1e9 if whole else end - LOWERING_S * 1e9
+        end = begin + squatting_s(float(end - begin) * 1e-9) * 1e9 if whole else end - LOWERING_S * 1e9
     return rows[(rows["received_ns"] >= begin) & (rows["received_ns"] <= end)]
 
 
