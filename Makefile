@@ -10,6 +10,7 @@ TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 
 # Rendering without a screen; ROS 2 stays on this computer, away from robots and from other people's tests.
 export MUJOCO_GL ?= egl
+export ORT_DISABLE_TELEMETRY ?= 1
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export CYCLONEDDS_URI ?= $(shell $(PYTHON) -c 'from bridge.isolation import LOOPBACK_CYCLONE; print(LOOPBACK_CYCLONE)')
 ifndef ROS_DOMAIN_ID

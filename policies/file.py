@@ -26,6 +26,7 @@ from policies.observation import ActionConstants, Sensors, clock_phase, joint_ta
 from policies.spec import PolicySpec, SpecError
 
 GOLDEN_TOLERANCE = 1e-4
+ONNX_RUNTIME: str = ort.__version__
 SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY = "robolearn.spec", "robolearn.provenance", "robolearn.golden"
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
@@ -240,7 +241,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     """What to say of a file that ONNX Runtime refuses, in one line; of a newer format, what to do."""
     said = " ".join(str(error).split())
     if re.search(r"Unsupported model IR version|Opset \d+ is under development", said):
-        hint = f"ONNX Runtime {ort.__version__} is too old for its format; upgrade onnxruntime (at least 1.19)"
+        hint = f"ONNX Runtime {ONNX_RUNTIME} is too old for its format; upgrade onnxruntime (at least 1.19)"
         return f"{path} cannot be loaded: {hint}: {said}"
     return f"{path} is not an ONNX file that ONNX Runtime can load: {said}"
 
