@@ -438,7 +438,7 @@ def test_a_missing_drake_is_one_line(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith(("pydrake", "envs.drake"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pydrake", None)
-    message = "engine 'drake' needs the package drake, which is not installed; run: pip install 'robolearn[drake]'"
+    message = "engine 'drake' needs the package drake, which is not installed; run: pip install -e "
     with pytest.raises(EngineError, match=re.escape(message)):
         make_engine("drake", robot_model("go1"), 1)
     assert cli.main(["evaluate", "go1-velocity-flat", "--engine", "drake"]) == 2

@@ -20,6 +20,7 @@ from bridge.log_repair import repair
 from bridge.log_writer import LogError
 from bridge.replay import TOLERANCE, Replay, replay
 from policies.file import PolicyFile, PolicyFileError
+from policies.install import install_command
 from robolearn.commands import write_json
 from robolearn.errors import UsageError, UserError
 from robolearn.policy_path import find_policy
@@ -154,7 +155,7 @@ def _plot(path: Path, log: Log, result: Replay) -> None:
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
-        raise UsageError("--plot needs matplotlib; run: pip install 'robolearn[train]'") from error
+        raise UsageError(f"--plot needs matplotlib; run: {install_command('train')}") from error
     if not result.judged.any():
         raise UserError(f"the policy did not run in {log.path}: there is nothing to draw")
     joints = _worst_joints(result)[:3]
