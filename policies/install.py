@@ -24,7 +24,7 @@ def install_command(*extras: str) -> str:
         extras: names of optional dependencies in pyproject.toml.
     """
     wanted = ",".join(extras)
-    checkout = Path(__file__).resolve().parent.parent
+    checkout = Path(__file__).absolute().parent.parent  # not through links: those of a colcon workspace lead to one
     found = _distribution()
     if (checkout / "pyproject.toml").is_file() and (checkout / "setup.py").is_file():
         return f"pip install -e {shlex.quote(f'{checkout}[{wanted}]')}"
@@ -32,6 +32,8 @@ def install_command(*extras: str) -> str:
     if wheel is not None:
         return f"pip install {shlex.quote(f'{wheel}[{wanted}]')}"
     packages = [] if found is None else _packages(found, extras)
+    if found is not None and found.read_text("INSTALLER") is None and "ros" in extras:  # colcon's, whose ROS 2 is the system's
+        return "source /opt/ros/DISTRIBUTION/setup.bash"
     if packages:
         return f"pip install {shlex.join(packages)}"
     return f"pip install -e '.[{wanted}]' in a checkout of this project"

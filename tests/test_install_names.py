@@ -83,12 +83,14 @@ def test_in_a_checkout_the_command_names_it() -> None:
 class Installed(Distribution):
     """An installation of which only the metadata counts."""
 
-    def __init__(self, url: str | None) -> None:
-        self.url = url
+    def __init__(self, url: str | None, installer: str | None = "pip") -> None:
+        self.url, self.installer = url, installer
 
     def read_text(self, filename: str) -> str | None:
         if filename == "direct_url.json":
             return None if self.url is None else json.dumps({"url": self.url, "archive_info": {}})
+        if filename == "INSTALLER":
+            return self.installer
         lines = ['torch>=2.13; extra == "train"', 'mujoco>=4.0; extra == "train"', "numpy>=1.26", 'drake>=1.51; extra == "drake"']
         return "Metadata-Version: 2.1\nName: x\nVersion: 1\n" + "".join(f"Requires-Dist: {line}\n" for line in lines)
 
@@ -105,8 +107,9 @@ def test_elsewhere_it_names_the_wheel_or_the_packages(tmp_path: Path, monkeypatc
     assert install_command("train") == f"pip install '{wheel}[train]'"
     wheel.unlink()
     assert install_command("train") == "pip install 'torch>=2.13' 'mujoco>=4.0'"
-    monkeypatch.setattr(install, "_distribution", lambda: Installed(None))  # as colcon leaves it
+    monkeypatch.setattr(install, "_distribution", lambda: Installed(None, None))  # as colcon leaves it
     assert install_command("drake") == "pip install 'drake>=1.51'"
+    assert install_command("ros") == "source /opt/ros/DISTRIBUTION/setup.bash"
     monkeypatch.setattr(install, "_distribution", lambda: None)
     assert install_command("drake") == "pip install -e '.[drake]' in a checkout of this project"
 

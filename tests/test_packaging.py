@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.message
+import os
 import re
 import subprocess
 import sys
@@ -176,10 +177,12 @@ def test_a_robots_install_is_small_and_runs_a_policy(wheel: Path, tmp_path: Path
     assert said["mode"] == "policy True"
     assert said["heavy"] == "[]"
     command_line = tmp_path / "venv" / "bin" / "robolearn"
-    run = subprocess.run([str(command_line), "replay", "run.mcap"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    run = subprocess.run([str(command_line), "replay", "run.mcap"], cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert "the same within" in run.stdout
-    run = subprocess.run([str(command_line), "train", "go1-velocity-flat"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    command = [str(command_line), "train", "go1-velocity-flat"]
+    run = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120)
     assert run.returncode == 2
     assert f"pip install '{wheel}[train]'" in run.stderr
 
