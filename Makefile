@@ -10,6 +10,7 @@ TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 
 # Rendering without a screen; ROS 2 stays on this computer, away from robots and from other people's tests.
 export MUJOCO_GL ?= egl
+export ORT_DISABLE_TELEMETRY ?= 1
 export ROS_AUTOMATIC_DISCOVERY_RANGE ?= LOCALHOST
 export CYCLONEDDS_URI ?= $(shell $(PYTHON) -c 'from bridge.isolation import LOOPBACK_CYCLONE; print(LOOPBACK_CYCLONE)')
 ifndef ROS_DOMAIN_ID
@@ -17,7 +18,7 @@ export ROS_DOMAIN_ID := $(shell $(PYTHON) -c 'import random; print(random.randin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types format bench install clean check-egl
+.PHONY: help demo test test-fast lint types format bench install wheel clean check-egl
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,15 @@ bench: $(VENV)/.dev ## all benchmarks, JSON into runs/bench/
 
 install: $(VENV)/.dev ## make .venv with everything
 
+wheel: ## dist/*.whl, to install on a robot's computer
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robolearn needs Python 3.11 or newer; give one with make PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+	@rm -rf build *.egg-info
+	@wheel=$$(ls $(CURDIR)/dist/*.whl); echo "made $$wheel"; \
+		echo "install it with: pip install '$$wheel'        (an extra: pip install '$$wheel[unitree]')"
+
 # The environment is made again only when what it is made from changes.
 $(VENV)/.demo: pyproject.toml setup.py constraints.txt
 	$(call INSTALL,train$(,)ros)
@@ -63,6 +73,7 @@ $(VENV)/.dev: pyproject.toml setup.py constraints.txt
 define INSTALL
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "robolearn needs Python 3.11 or newer; give one with make PYTHON=...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip uninstall --quiet --yes robolearn 2>/dev/null || true # as this project was called; the name is somebody else's
 	@echo "installing the packages of constraints.txt into $(VENV) (some minutes at first)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(1)]'

@@ -34,7 +34,7 @@ def version():
 
 
 setup(
-    name="robolearn",
+    name="robolearn-sim2real",  # what pip calls it; the packages and the ROS package are called robolearn
     version=version(),
     license="Apache-2.0",
     python_requires=">=3.11",

@@ -32,6 +32,7 @@ import numpy as np
 from benchmarks.common import Entry, Options, entry, say
 from benchmarks.latency_codes import Result
 from bridge.isolation import LOOPBACK_CYCLONE
+from policies.install import install_command
 
 POLICY = Path(__file__).resolve().parent.parent / "policies" / "zoo" / "go1-velocity.onnx"
 
@@ -181,7 +182,7 @@ def run(options: Options) -> list[Entry]:
     seconds = 0.5 if options.quick else options.seconds or 6.0
     installed = importlib.util.find_spec("cyclonedds") is not None and importlib.util.find_spec("unitree_sdk2py") is not None
     if not installed:
-        say("Unitree's DDS is left out: pip install 'robolearn[unitree]'")
+        say(f"Unitree's DDS is left out: {install_command('unitree')}")
     with tempfile.TemporaryDirectory() as folder:
         for case in (case for case in (CASES[:1] if options.quick else CASES) if installed or case.wire != "unitree"):
             policy = Path(folder) / f"{case.policy_hz}.onnx"

@@ -16,13 +16,14 @@ import torch
 from benchmarks.common import Entry, Options, Times, alternate, entry, median, rate_ratio, say
 from benchmarks.sim import ACTION_STD, BARE, BareBatch
 from benchmarks.update import update_entries
+from policies.install import install_command
 from robolearn import schema
 from robolearn.schema import TrainCfg
 from robolearn.teacher import TeacherTrainer
 
 TASK = "go1-velocity-flat"
 DUMMY = 8
-SB3_MISSING = "Stable-Baselines3 is not installed: pip install 'robolearn[sb3]'"
+SB3_MISSING = f"Stable-Baselines3 is not installed: {install_command('sb3')}"
 
 
 def run(options: Options) -> list[Entry]:

@@ -11,6 +11,7 @@ from bridge.isolation import isolate
 from bridge.joints import JointError
 from bridge.options import DeployError, wants_screen
 from bridge.transports.base import Transport
+from policies.install import install_command
 from policies.spec import PolicySpec
 
 EXTRAS = {"ros2": "ros", "unitree": "unitree", "sim": "train"}
@@ -28,7 +29,7 @@ def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list
         return make(spec, options, ros_args, controller)
     except ModuleNotFoundError as error:
         wanted = EXTRAS[options.transport]
-        raise DeployError(f"--transport {options.transport} needs {error.name}; run: pip install 'robolearn[{wanted}]'") from error
+        raise DeployError(f"--transport {options.transport} needs {error.name}; run: {install_command(wanted)}") from error
     except JointError:
         raise
     except (FileNotFoundError, ValueError) as error:

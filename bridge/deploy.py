@@ -238,7 +238,8 @@ def finish(recorder: LogWriter, events: Events) -> None:
     """Write the log's end and say where it is."""
     recorder.close()
     events.screen = None
-    events.say(f"log: {recorder.path}" + ("" if recorder.failure is None else f" is incomplete: {recorder.failure}"))
+    lost = f" lacks {recorder.lost} ticks: the recorder could not keep up" if recorder.lost else ""
+    events.say(f"log: {recorder.path}" + (lost if recorder.failure is None else f" is incomplete: {recorder.failure}"))
 
 
 def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWriter | None:

@@ -10,6 +10,7 @@ it holds one stalls the control loop of another, whatever priority that has (a w
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 LOOPBACK_CYCLONE = (
     '<CycloneDDS><Domain Id="any"><General><Interfaces><NetworkInterface name="lo" multicast="false"/></Interfaces>'
@@ -37,3 +38,13 @@ def isolate(discovery: str | None = None) -> None:
         os.environ.setdefault("CYCLONEDDS_URI", LOOPBACK_CYCLONE)
         if os.environ.get("ROS_DISTRO") == "humble":  # the one release that knows only the older variable
             os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
+
+
+def ros_arguments(given: Iterable[str]) -> list[str]:
+    """Arguments for `rclpy.init`: those given, and no log files in the home folder; nodes say on the screen and on `/rosout` what they say.
+
+    Who wants the files sets ROS_LOG_DIR or ROS_HOME, or gives `--enable-external-lib-logs`.
+    """
+    arguments = list(given)
+    wanted = os.environ.get("ROS_LOG_DIR") or os.environ.get("ROS_HOME") or any("external-lib-logs" in item for item in arguments)
+    return arguments if wanted else [*arguments, "--ros-args", "--disable-external-lib-logs"]

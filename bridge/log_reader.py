@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bridge.log_topics import EVENT, STATE, TICK, Topics
-from bridge.log_writer import POLICY_ATTACHMENT, LogError
-from bridge.ticks import HAS_IMU, HAS_READING, Rows, sample_dtype, tick_dtype
+from bridge.log_rows import Message as Raw
+from bridge.log_rows import assemble
+from bridge.log_topics import TICK, Topics
+from bridge.log_writer import COUNTS, METADATA, POLICY_ATTACHMENT, LogError
+from bridge.ticks import Rows
 from policies.file import PolicyFile, PolicyFileError
 
 LARGEST_RECORD = 256 << 20
 ACTION = "/policy/action"
-Raw = tuple[str, bytes, int]
-"""Topic, message, time of logging [ns]."""
+FOREIGN = {
+    b"\x28\xb5\x2f\xfd": "compressed as a whole; run zstd -d on it first",
+    b"\x04\x22\x4d\x18": "compressed as a whole; run lz4 -d on it first",
+    b"\x1f\x8b": "compressed as a whole; run gunzip on it first",
+    b"SQLite": "a bag in SQLite's format, which holds neither thresholds nor policy; take the original log",
+    b"#ROSBAG": "a bag of ROS 1, which holds neither thresholds nor policy; take the original log",
+}
+"""How files begin that are no MCAP, and what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Log:
         events: transitions, refusals, requests and faults, in order; see `LogWriter.event`.
         complete: whether the log has its end; a killed process leaves none.
         dropped: ticks that were lost because the recorder could not keep up.
+        lacks: topics that another tool has left out although the ticks tell of them; their columns hold NaN.
+        notes: what else is missing, for people.
     """
 
     path: Path
@@ -44,6 +52,8 @@ class Log:
     events: list[dict[str, Any]]
     complete: bool
     dropped: int
+    lacks: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -64,45 +74,91 @@ def records(path: Path) -> Iterator[Any]:
                 yield record
         except Exception as error:  # decompressors, parsers and short reads have errors of their own; what came before is good
             if count < 2:  # not even a header and something behind it
-                raise LogError(f"{path} is no MCAP log: {error or 'it ends too soon'}") from error
+                file.seek(0)
+                begin = file.read(8)
+                known = next((text for magic, text in FOREIGN.items() if begin.startswith(magic)), None)
+                why = f"it is {known}" if known else str(error) or "it ends too soon"
+                raise LogError(f"{path} is no MCAP log: {why}") from error
 
 
-def read_log(path: Path) -> Log:
-    """Read a log.
+def read_log(path: Path, policy: PolicyFile | None = None) -> Log:
+    """Read a log, also a part of one, or a copy that another tool made.
+
+    Args:
+        path: of the log.
+        policy: stands in for the one inside, where a tool has left that out; it must be the one that ran.
 
     Raises:
-        LogError: no such file, not a log of robolearn, or one of a version that wrote other messages.
+        LogError: no such file, not a log of robolearn or not of one run, one that lacks what explains it, or one of a version that wrote
+            other messages.
     """
     from mcap.records import Attachment, Channel, Footer, Message, Metadata
 
-    metadata: dict[str, str] = {}
-    policy: PolicyFile | None = None
+    runs: list[dict[str, str]] = []
+    counts: dict[str, str] = {}
+    policies: list[bytes] = []
     channels: dict[int, str] = {}
     messages: list[Raw] = []
     complete = False
     for record in records(path):
-        if isinstance(record, Metadata):
-            metadata |= record.metadata
+        if isinstance(record, Metadata) and record.name == METADATA:
+            runs += [record.metadata] if record.metadata not in runs else []
+        elif isinstance(record, Metadata) and record.name == COUNTS:
+            counts = record.metadata
         elif isinstance(record, Attachment) and record.name == POLICY_ATTACHMENT:
-            try:
-                policy = PolicyFile(path, record.data)
-            except PolicyFileError as error:
-                raise LogError(str(error)) from error
+            policies += [record.data] if record.data not in policies else []
         elif isinstance(record, Channel):
             channels[record.id] = record.topic
         elif isinstance(record, Message) and record.channel_id in channels:
-            messages.append((channels[record.channel_id], record.data, record.log_time))
+            messages.append(Raw(channels[record.channel_id], record.data, record.log_time, record.publish_time, record.sequence))
         complete = isinstance(record, Footer)
-    if policy is None or "limits" not in metadata:
-        raise LogError(f"{path} is an MCAP file, but not one that robolearn deploy has written: it has no policy inside")
-    if metadata["policy_sha256"] != policy.sha256:
-        raise LogError(f"{path} contradicts itself: the policy inside is not the one that ran ({metadata['policy_sha256'][:12]})")
+    if not runs:
+        raise LogError(_strange(path, channels.values()))
+    if len(runs) > 1:
+        raise LogError(f"{path} holds {len(runs)} runs, joined by another tool; give the log of each run by itself")
+    metadata = runs[0]
+    policy = _that_ran(path, metadata["policy_sha256"], policies, policy)
     try:
-        rows = _rows(Topics(policy.spec), messages)
+        rows = assemble(Topics(policy.spec), channels.values(), messages)
+    except LogError as error:
+        raise LogError(f"{path} cannot be read as one run: {error}") from error
     except Exception as error:  # messages of another layout fail in many ways, each where its decoder notices
         why = f"{type(error).__name__}: {error}"
         raise LogError(f"{path} has messages that this version of robolearn does not read; another one wrote it ({why})") from error
-    return Log(path, policy, metadata, *rows, complete, int(metadata.get("dropped", 0)))
+    dropped, written, notes = int(counts.get("dropped", 0)), int(counts.get("ticks", 0)), rows.notes
+    last = int(rows.ticks["index"][-1]) if len(rows.ticks) else -1
+    if last + 1 < written + dropped:
+        notes = (*notes, f"ends at tick {last} of {written + dropped}")
+    return Log(path, policy, metadata, rows.ticks, rows.samples, rows.events, complete, dropped, rows.lacks, notes)
+
+
+def _strange(path: Path, topics: Iterable[str]) -> str:
+    """What to say of an MCAP file that does not explain itself."""
+    if any(topic.endswith(TICK) for topic in topics):
+        return (
+            f"{path} is a copy of a robot's log that lacks its metadata (the thresholds and more): the tool that copied it left that out;"
+            " take the original, or copy with it (mcap filter --include-metadata --include-attachments)"
+        )
+    return f"{path} is an MCAP file, but not one that robolearn deploy has written: it has no policy inside"
+
+
+def _that_ran(path: Path, sha256: str, inside: list[bytes], given: PolicyFile | None) -> PolicyFile:
+    """The policy file with this hash."""
+    for data in inside:
+        if hashlib.sha256(data).hexdigest() == sha256:
+            try:
+                return PolicyFile(path, data)
+            except PolicyFileError as error:
+                raise LogError(str(error)) from error
+    if inside:
+        raise LogError(f"{path} contradicts itself: the policy inside is not the one that ran ({sha256[:12]})")
+    if given is not None and given.sha256 == sha256:
+        return given
+    raise LogError(
+        f"{path} lacks the policy that ran, which the tool that copied it left out: the file whose sha256 begins with {sha256[:12]}"
+        f"{'' if given is None else f', while that of {given.path} begins with {given.sha256[:12]}'}; take the original log, or"
+        " give that file: robolearn replay LOG --policy FILE"
+    )
 
 
 def newest_run(folder: Path) -> tuple[Path, list[Path]]:
@@ -139,35 +195,10 @@ def _policy_ran(path: Path) -> bool:
         for record in records(path):
             if isinstance(record, Metadata) and record.metadata.get("motion"):
                 return False
-            if isinstance(record, Channel) and record.topic == ACTION:
+            if isinstance(record, Channel) and record.topic.endswith(ACTION):
                 action = record.id
             elif isinstance(record, Message) and record.channel_id == action:
                 return True
     except LogError:  # no log at all; the others may be
         return False
     return False
-
-
-def _rows(topics: Topics, messages: list[Raw]) -> tuple[Rows, Rows, list[dict[str, Any]]]:
-    spec = topics.spec
-    ticks = np.zeros(sum(topic == TICK for topic, *_ in messages), tick_dtype(spec))
-    samples = np.zeros(sum(topic == "/sensors/joint_states" for topic, *_ in messages), sample_dtype(spec))
-    events: list[dict[str, Any]] = []
-    tick = sample = -1
-    epoch_ns = 0
-    for topic, data, time_ns in messages:
-        if topic == EVENT:
-            events.append(json.loads(topics.decode(topic, data).data))
-        elif topic.startswith("/sensors/"):
-            sample += topic.endswith("joint_states")
-            topics.fill(samples[sample], topic, data)
-            samples[sample]["received_ns"] = time_ns
-            samples[sample]["flags"] |= HAS_READING if topic.endswith("joint_states") else HAS_IMU
-        elif topic != STATE:
-            tick += topic == TICK
-            if tick >= 0:
-                topics.fill(ticks[tick], topic, data)
-            if topic == TICK:
-                epoch_ns = time_ns - int(ticks[tick]["now_ns"])
-    samples["received_ns"] -= epoch_ns
-    return ticks, samples, events

@@ -38,8 +38,8 @@ def repair(path: Path, target: Path) -> int:
                 if isinstance(record, Schema) and record.id not in schemas:
                     schemas[record.id] = writer.register_schema(record.name, record.encoding, record.data)
                 elif isinstance(record, Channel) and record.id not in channels:
-                    channels[record.id] = writer.register_channel(record.topic, record.message_encoding, schemas[record.schema_id])
-                elif isinstance(record, Message):
+                    channels[record.id] = writer.register_channel(record.topic, record.message_encoding, schemas.get(record.schema_id, 0))
+                elif isinstance(record, Message) and record.channel_id in channels:
                     writer.add_message(channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence)
                     count += 1
                 elif isinstance(record, Attachment):

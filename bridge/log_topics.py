@@ -26,7 +26,7 @@ from bridge.ticks import COUNTERS, HAS_COMMAND, HAS_IMU, HAS_READING, INFERRED, 
 from policies.spec import PolicySpec
 
 COLUMNS = ",".join(SENT)
-TICK, EVENT, STATE = "/policy/tick", "/policy/event", "/policy/state"
+TICK, EVENT, STATE, LIMITS = "/policy/tick", "/policy/event", "/policy/state", "/policy/limits"
 Field = tuple[str, Callable[[Any, Any], None]]
 
 
@@ -55,7 +55,7 @@ class Topics:
             **{f"/policy/observation/{term.name}": floats for term in spec.observation},
             "/policy/action": floats,
             "/policy/asked": "std_msgs/msg/Float64MultiArray",
-            "/policy/limits": "std_msgs/msg/UInt8MultiArray",
+            LIMITS: "std_msgs/msg/UInt8MultiArray",
             "/impedance_command": "std_msgs/msg/Float64MultiArray",
             TICK: "std_msgs/msg/Int64MultiArray",
             STATE: "std_msgs/msg/String",
@@ -132,7 +132,7 @@ class Topics:
             yield self._encode("/policy/action", self._joint_layout, row["action"])
             yield self._encode("/policy/asked", self._joint_layout, row["asked"])
         if row["acted"].any():
-            yield self._encode("/policy/limits", self._joint_layout, row["acted"])
+            yield self._encode(LIMITS, self._joint_layout, row["acted"])
         sent = np.stack([row[f"sent_{name}"] for name in SENT], axis=1).ravel()
         yield self._encode("/impedance_command", self._command_layout, sent)
 
@@ -143,6 +143,16 @@ class Topics:
             return header, self._t["geometry_msgs/msg/Point"](a, b, c)
         vector = self._t["geometry_msgs/msg/Vector3"]
         return header, self._t["geometry_msgs/msg/Twist"](vector(a, b, 0.0), vector(0.0, 0.0, c))
+
+    def of_tick(self, flags: int) -> frozenset[str]:
+        """Topics that a tick with these flags has a message of; `policy/limits` may come besides."""
+        found = {"/impedance_command"}
+        found |= {"/joint_states"} if flags & HAS_READING else set()
+        found |= {"/imu"} if flags & HAS_IMU else set()
+        found |= {self.command_topic} if flags & HAS_COMMAND else set()
+        if flags & INFERRED:
+            found |= {"/policy/action", "/policy/asked", *(name for name, *_ in self._observed)}
+        return frozenset(found)
 
     def decode(self, topic: str, data: bytes) -> Any:
         """The message of a topic."""
@@ -169,7 +179,7 @@ class Topics:
             for name, column in zip(SENT, np.asarray(message.data).reshape(-1, len(SENT)).T, strict=True):
                 row[f"sent_{name}"] = column
         else:
-            row[{"/policy/action": "action", "/policy/asked": "asked", "/policy/limits": "acted"}[topic]] = message.data
+            row[{"/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
 
     def _command_of(self, message: Any) -> tuple[float, float, float]:
         if self._walks:

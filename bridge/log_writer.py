@@ -27,8 +27,9 @@ FLUSH_S = 0.125
 WAKE_S = 0.02
 RING_S = 4.0
 SAMPLE_RING = 4096
+WAIT_S = 1e-3
 POLICY_ATTACHMENT = "policy.onnx"
-METADATA = "robolearn"
+METADATA, COUNTS = "robolearn", "counts"
 
 
 class LogError(ValueError):
@@ -59,7 +60,7 @@ class LogWriter:
         Args:
             path: of the file; its folder is made.
             controller: whose run it is; its policy file goes into the log, so that the log explains itself.
-            transport: name, for the reader.
+            transport: name, for the reader; `sim`, a robot in this process, waits for a recorder that cannot keep up.
             auto_start: whether the controller starts by itself.
             motion: name of the motion that runs in place of the policy; empty for none.
             interface: what the robot listens to, as in `bridge.transports.ros2_options.INTERFACES`.
@@ -72,6 +73,7 @@ class LogWriter:
 
         self.path, self.failure = path, None
         spec = controller.spec
+        self._patient = transport == "sim"
         self._topics = Topics(spec)
         self._ticks = Ring.of(tick_dtype(spec), max(64, round(RING_S / spec.control_dt)))
         self._samples = Ring.of(sample_dtype(spec), SAMPLE_RING) if sensors == "all" else None
@@ -123,7 +125,7 @@ class LogWriter:
             self.event({"event": "request", "t_ns": now_ns, "text": str(event)})
         if inputs.wire_fault is not None:
             self.event({"event": "wire_fault", "t_ns": now_ns, "text": inputs.wire_fault})
-        row = self._ticks.next()
+        row = self._room(self._ticks)
         if row is None:
             return
         row["index"] = self._ticks.written + self._ticks.dropped
@@ -134,9 +136,16 @@ class LogWriter:
         if self._ticks.written % self._wake_every == 0:
             self._wake.set()
 
+    def _room(self, ring: Ring) -> Any:
+        """The next row; None where there is none. A robot that is simulated in this process stands still until there is."""
+        while self._patient and ring.full and self.failure is None:
+            self._wake.set()
+            time.sleep(WAIT_S)
+        return ring.next()
+
     def reading(self, reading: Reading) -> None:
         """Record a reading between the ticks, where `sensors` is `all`."""
-        row = None if self._samples is None else self._samples.next()
+        row = None if self._samples is None else self._room(self._samples)
         if row is not None and self._samples is not None:
             row["flags"] = put_reading(row, reading)
             self._samples.done()
@@ -146,6 +155,11 @@ class LogWriter:
         if self.failure is not None:
             return
         self._events.append((int(event.get("t_ns", self._last_ns)), json.dumps({**event, "tick": self._ticks.written}, default=str)))
+
+    @property
+    def lost(self) -> int:
+        """Ticks that are not in the log, since the recorder could not keep up."""
+        return self._ticks.dropped
 
     def close(self) -> None:
         """Write what is left and the index; safe to call twice."""
@@ -166,7 +180,7 @@ class LogWriter:
                     flushed_s = time.monotonic()
                     self._writer.flush()
             self._drain()
-            self._writer.add_metadata("counts", {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
+            self._writer.add_metadata(COUNTS, {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
             self._writer.finish()
         except Exception as error:  # whatever it is: the log ends, the robot goes on, and the end is told
             self.failure = f"{type(error).__name__}: {error}"

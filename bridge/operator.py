@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.events import plain
-from bridge.isolation import isolate
+from bridge.isolation import isolate, ros_arguments
 
 COMMAND_PERIOD_S = 0.05
 START_TIMEOUT_S = 30.0
@@ -47,7 +47,7 @@ def record(schedule: list[tuple[float, float, float, float]]) -> dict[str, Any]:
     from rclpy.signals import SignalHandlerOptions
     from std_msgs.msg import String
 
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=ros_arguments([]), signal_handler_options=SignalHandlerOptions.NO)
     node: Any = rclpy.create_node("operator")
     executor: Any = SingleThreadedExecutor()
     executor.add_node(node)

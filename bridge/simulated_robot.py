@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from bridge.gantry import MODES as GANTRY_MODES
-from bridge.isolation import isolate
+from bridge.isolation import isolate, ros_arguments
 from bridge.joints import JointError, JointMap
 from bridge.physics_robot import WATCHDOG_S, PhysicsRobot, physics_dt
 from bridge.priority import raise_priority
@@ -65,7 +65,7 @@ class SimulatedRobotNode:
 
         self.robot, self._frame = robot, spec.robot.imu_frame or ""
         self._context = Context()
-        rclpy.init(args=ros_args, context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=ros_arguments(ros_args), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node: Any = rclpy.create_node("simulated_robot", context=self._context, start_parameter_services=False)
         self._executor: Any = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)

@@ -37,6 +37,7 @@ from bridge.transports.unitree_messages import DISABLED, ENABLED, MODE_PR, POSIT
 from bridge.transports.unitree_remote import KEYS, Keys, Remote
 from bridge.transports.unitree_robots import GO, HG, UnitreeRobot, robot_of
 from policies.file import PolicyFile
+from policies.install import install_command
 from policies.spec import PolicySpec
 
 REMOTE, TRUTH = "simulation/remote", "rt/sportmodestate"
@@ -247,7 +248,7 @@ def main(argv: list[str] | None = None) -> int:
         priority = raise_priority()
         node = SimulatedUnitree(robot, spec, options.domain, options.tick, options.release)
     except ModuleNotFoundError as error:
-        print(f"simulated_unitree needs {error.name}; run: pip install 'robolearn[unitree,train]'", file=sys.stderr)
+        print(f"simulated_unitree needs {error.name}; run: {install_command('unitree', 'train')}", file=sys.stderr)
         return 2
     except (ValueError, OSError, KeyError) as error:
         print(f"simulated_unitree: {error}", file=sys.stderr)

@@ -162,9 +162,14 @@ class Ring:
         rows[:] = np.zeros((), dtype)
         return Ring(rows)
 
+    @property
+    def full(self) -> bool:
+        """Whether the reader is a whole ring behind."""
+        return self.written - self.read >= len(self.rows)
+
     def next(self) -> Any:
-        """The row to fill, or None if the reader is a whole ring behind."""
-        if self.written - self.read >= len(self.rows):
+        """The row to fill, or None if the ring is full."""
+        if self.full:
             self.dropped += 1
             return None
         return self.rows[self.written % len(self.rows)]

@@ -19,6 +19,7 @@ import torch
 from envs.cores import available_cores
 from envs.physics import EngineError
 from envs.precise_engine import fine_timestep
+from policies.install import install_command
 
 try:
     from envs.drake_model import DrakeModel
@@ -27,7 +28,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "pydrake":
         raise
-    raise EngineError("engine 'drake' needs the package drake, which is not installed; run: pip install 'robolearn[drake]'") from error
+    raise EngineError(f"engine 'drake' needs the package drake, which is not installed; run: {install_command('drake')}") from error
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from envs.physics import EngineError
+from policies.install import install_command
 
 try:
     import warp as wp
@@ -25,7 +26,7 @@ try:
     wp.config.log_level = wp.LOG_WARNING  # before it is initialized; below this it prints a banner and each kernel it loads
     import mujoco_warp as mjw
 except ImportError as error:  # an extra: said in one line, as the other engines do
-    raise EngineError("engine 'warp' needs MuJoCo Warp: pip install 'robolearn[warp]'; without it take --engine=mujoco") from error
+    raise EngineError(f"engine 'warp' needs MuJoCo Warp: {install_command('warp')}; without it take --engine=mujoco") from error
 
 log = logging.getLogger(__name__)
 

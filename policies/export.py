@@ -30,6 +30,9 @@ from policies.spec import NormalizerSpec, PolicySpec
 from policies.transformer import Transformer
 
 EXPORT_TOLERANCE = 1e-5
+OPSET, IR_VERSION = 20, 10
+"""What every policy file is written in, whatever the installed exporter prefers: the oldest opset with Gelu, and the IR version that ONNX
+Runtime reads since 1.18, older than the least that pyproject.toml asks for. A robot's runtime need not be as new as the trainer's."""
 
 
 class StepGraph(nn.Module):
@@ -161,7 +164,9 @@ def _write(
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.onnx")
     try:
         with torch.no_grad(), _quiet():
-            program = torch.onnx.export(graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False)
+            program = torch.onnx.export(
+                graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False, opset_version=OPSET
+            )
         assert program is not None
         model = program.model_proto
         _forget_source(model)
@@ -175,6 +180,7 @@ def _write(
         }
         onnx.helper.set_model_props(model, meta)
         model.producer_name = "robolearn"
+        _settle_versions(model)
         onnx.save(model, temporary)
         file = PolicyFile(temporary)
         worst = file.verify()
@@ -184,6 +190,22 @@ def _write(
     finally:
         temporary.unlink(missing_ok=True)
     return PolicyFile(path)
+
+
+def _settle_versions(model: onnx.ModelProto) -> None:
+    """Put the model into `IR_VERSION`.
+
+    Raises:
+        PolicyFileError: the exporter gave another opset, or something that this IR version does not have.
+    """
+    opsets = {item.domain: item.version for item in model.opset_import}
+    if opsets != {"": OPSET}:
+        raise PolicyFileError(f"torch's exporter gave opsets {opsets} where {OPSET} was asked for; install the versions of constraints.txt")
+    model.ir_version = IR_VERSION
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise PolicyFileError(f"torch's exporter gave a graph that IR version {IR_VERSION} does not have: {error}") from error
 
 
 def _forget_source(model: onnx.ModelProto) -> None:

@@ -14,6 +14,7 @@ import copy
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from policies.observation import ActionConstants, Sensors, clock_phase, joint_ta
 from policies.spec import PolicySpec, SpecError
 
 GOLDEN_TOLERANCE = 1e-4
+ONNX_RUNTIME: str = ort.__version__
 SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY = "robolearn.spec", "robolearn.provenance", "robolearn.golden"
 
 FloatArray = np.ndarray[Any, np.dtype[np.float32]]
@@ -95,7 +97,7 @@ class PolicyFile:
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise PolicyFileError(f"{self.path} is not an ONNX file that ONNX Runtime can load: {error}") from error
+            raise PolicyFileError(_unreadable(self.path, error)) from error
         meta = self._session.get_modelmeta().custom_metadata_map
         missing = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
         if missing:
@@ -233,6 +235,15 @@ class PolicyFile:
                 worst = max(worst, error)
         self.reset()
         return worst
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """What to say of a file that ONNX Runtime refuses, in one line; of a newer format, what to do."""
+    said = " ".join(str(error).split())
+    if re.search(r"Unsupported model IR version|Opset \d+ is under development", said):
+        hint = f"ONNX Runtime {ONNX_RUNTIME} is too old for its format; upgrade onnxruntime (at least 1.19)"
+        return f"{path} cannot be loaded: {hint}: {said}"
+    return f"{path} is not an ONNX file that ONNX Runtime can load: {said}"
 
 
 def _bind_array(bind: Any, name: str, array: FloatArray) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from policies.export import exportable
 from policies.file import PolicyFile
+from policies.install import install_command
 from robolearn import demo_report, export, ros_walk
 from robolearn import evaluate as evaluation
 from robolearn.demo_report import DemoResult
@@ -81,7 +82,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
     with stages.stage("ros", "ROS 2: simulated robot, policy node and operator as three processes, joints permuted on the wire"):
         spec = PolicyFile(path).spec
         if not ros_walk.available():
-            print("      not run: rclpy is not installed (pip install 'robolearn[ros]')")
+            print(f"      not run: rclpy is not installed ({install_command('ros')})")
         elif not spec.robot.floating_base:
             print("      not run: the schedule of commands is for walking robots")
         else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from policies.install import install_command
+
 
 class UserError(Exception):
     """Base of errors whose message alone tells the user what is wrong, where, and what is valid."""
@@ -41,7 +43,7 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
     extra = EXTRA_OF_MODULE.get(module)
     if extra is None:
         return None
-    return MissingExtraError(f"this needs the package {module}, which is not installed; run: pip install 'robolearn[{extra}]'")
+    return MissingExtraError(f"this needs the package {module}, which is not installed; run: {install_command(extra)}")
 
 
 def nearest(given: str, valid: Iterable[str]) -> str | None:

@@ -11,12 +11,11 @@ from typing import Any
 
 import mujoco
 import numpy as np
-import onnxruntime
 import torch
 
 from envs.registry import make_env
 from policies.export import annotate, export_student
-from policies.file import PolicyFile
+from policies.file import ONNX_RUNTIME, PolicyFile
 from policies.observation import Sensors
 from policies.transformer import Transformer
 from robolearn import __version__, config
@@ -52,7 +51,7 @@ def export(
         "history": history or [],
         "engine": {"name": cfg.env.engine, "mujoco": mujoco.__version__},
         "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": ONNX_RUNTIME,
         "python": platform.python_version(),
         "datasets": [],
     }

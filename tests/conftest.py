@@ -15,6 +15,7 @@ os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(0, 101))
 os.environ["CYCLONEDDS_URI"] = LOOPBACK_CYCLONE
 os.environ.pop("ROS_STATIC_PEERS", None)
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ.setdefault("MUJOCO_GL", "egl")
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")

@@ -170,7 +170,7 @@ def test_what_ros_says_to_its_arguments_is_one_line(stand: Path, capsys: pytest.
     [
         (ImportError("_rclpy.so: undefined symbol: rcl_take\nThe C extension failed"), "_rclpy.so: undefined symbol: rcl_take; is another"),
         (ModuleNotFoundError("No module", name="rclpy._rclpy_pybind11"), "the rclpy found is not for Python 3."),
-        (ModuleNotFoundError("No module", name="rclpy"), "needs rclpy; run: pip install 'robolearn[ros]'"),
+        (ModuleNotFoundError("No module", name="rclpy"), f"needs rclpy; run: pip install -e '{REPOSITORY}[ros]'"),
     ],
 )
 def test_two_installations_of_ros_are_told_from_none(

@@ -20,6 +20,7 @@ from robolearn import cli
 from robolearn.commands import write_json
 from robolearn.errors import ConfigError, UserError
 
+ROOT = Path(__file__).resolve().parent.parent
 Install = Callable[..., None]
 
 
@@ -121,10 +122,10 @@ def test_a_stray_word_is_named(install: Install, capsys: pytest.CaptureFixture[s
         (UserError("two\nlines"), "two lines"),
         (PolicyFileError("no policy file at x.onnx"), "no policy file at x.onnx"),
         (FileNotFoundError(2, "No such file or directory", "gone.pt"), "No such file or directory: gone.pt"),
-        (ModuleNotFoundError("No module named 'torch'", name="torch"), "pip install 'robolearn[train]'"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), f"pip install -e '{ROOT}[train]'"),
         (ModuleNotFoundError("No module named 'mujoco.batch'", name="mujoco.batch"), "mujoco"),
-        (ModuleNotFoundError("No module named 'rclpy'", name="rclpy"), "pip install 'robolearn[ros]'"),
-        (ModuleNotFoundError("No module named 'viser'", name="viser"), "pip install 'robolearn[view]'"),
+        (ModuleNotFoundError("No module named 'rclpy'", name="rclpy"), f"pip install -e '{ROOT}[ros]'"),
+        (ModuleNotFoundError("No module named 'viser'", name="viser"), f"pip install -e '{ROOT}[view]'"),
     ],
 )
 def test_user_errors_are_one_line(install: Install, capsys: pytest.CaptureFixture[str], error: Exception, message: str) -> None:
@@ -173,7 +174,7 @@ def test_list_survives_without_the_train_extra(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(command, "tasks", absent)
     monkeypatch.setattr(command, "robots", absent)
     assert cli.main(["list"]) == 0
-    assert "pip install 'robolearn[train]'" in capsys.readouterr().out
+    assert f"pip install -e '{ROOT}[train]'" in capsys.readouterr().out
     assert cli.main(["list", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["tasks"] is None
 

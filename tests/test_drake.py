@@ -21,6 +21,7 @@ from envs.physics import EngineError, sensor_slice
 from envs.randomization import Range
 from envs.registry import get_task, make_env
 from envs.robots.registry import get_robot
+from policies.install import install_command
 from robolearn import cli
 
 ROBOTS = ("go1", "g1", "panda")
@@ -438,7 +439,7 @@ def test_a_missing_drake_is_one_line(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith(("pydrake", "envs.drake"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pydrake", None)
-    message = "engine 'drake' needs the package drake, which is not installed; run: pip install 'robolearn[drake]'"
+    message = f"engine 'drake' needs the package drake, which is not installed; run: {install_command('drake')}"
     with pytest.raises(EngineError, match=re.escape(message)):
         make_engine("drake", robot_model("go1"), 1)
     assert cli.main(["evaluate", "go1-velocity-flat", "--engine", "drake"]) == 2

@@ -151,6 +151,20 @@ def test_a_graph_that_differs_from_torch_is_refused(old: Path, prepared_graph: o
     assert files(old.parent) == [old.name]
 
 
+def test_a_file_is_in_our_versions_whatever_the_exporter_prefers(old: Path, prepared_graph: onnx.ModelProto) -> None:
+    prepared_graph.ir_version = 13
+    write(old)
+    assert onnx.load(old).ir_version == exporting.IR_VERSION
+    prepared_graph.opset_import[0].version = exporting.OPSET + 1
+    with pytest.raises(PolicyFileError, match=f"gave opsets .* where {exporting.OPSET} was asked for"):
+        write(old)
+    prepared_graph.opset_import[0].version = exporting.OPSET
+    prepared_graph.graph.output[0].type.tensor_type.elem_type = 25  # a type that only later IR versions have
+    with pytest.raises(PolicyFileError):
+        write(old)
+    assert files(old.parent) == [old.name]
+
+
 @pytest.mark.parametrize("where", ["export", "save", "read"])
 def test_a_failing_export_leaves_nothing_and_keeps_the_old(
     where: str, old: Path, prepared_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch

@@ -17,7 +17,7 @@ MESSAGES = (
     ("apt-get install libegl1 libopengl0 libgl1-mesa-dri", "Makefile"),
     ("cannot draw without a screen, OpenGL does not start", "robolearn/render.py"),
     ("--no-video", "robolearn/render.py"),
-    ("which is not installed; run: pip install 'robolearn[", "robolearn/errors.py"),
+    ("which is not installed; run: ", "robolearn/errors.py"),
     ("the log needs", "bridge/deploy.py"),
     ("the screen needs rich; run: ", "bridge/deploy.py"),
     ("the rclpy found is not for Python", "bridge/deploy.py"),

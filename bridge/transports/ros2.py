@@ -20,7 +20,7 @@ import numpy as np
 
 from bridge.command import JointCommand
 from bridge.controller import Controller
-from bridge.isolation import isolate
+from bridge.isolation import isolate, ros_arguments
 from bridge.joints import FloatArray
 from bridge.notices import Notice
 from bridge.reading import Inputs, Reading
@@ -122,7 +122,7 @@ class Ros2Transport:
 
         self._refusal, self._opened_ns = refusal, time.monotonic_ns()
         self._context = Context()
-        rclpy.init(args=list(self._options.ros_args), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(args=ros_arguments(self._options.ros_args), context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         hooks = Hooks(configure=self._configure, halt=self._halt, release=self._release, finish=self._finish)
         self._node = PolicyNode(self._context, hooks)
         self._executor = SingleThreadedExecutor(context=self._context)

@@ -63,7 +63,7 @@ def load(name: str) -> tuple[Any, Any]:
 
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / "benchmarks" / f"{name}.py").is_file():
-        raise UserError("the benchmarks are no part of the installed package: run this in a clone of the repository (pip install -e .)")
+        raise UserError("the benchmarks are no part of the installed package: run this in a checkout (there: pip install -e '.[train]')")
     return importlib.import_module(f"benchmarks.{name}"), importlib.import_module("benchmarks.common").Options
 
 

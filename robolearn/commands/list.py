@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from policies.install import install_command
 from robolearn import config
 from robolearn.commands import write_json
 from robolearn.errors import missing_extra
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     for title, entries in lists.items():
         print(f"{title}:")
         if entries is None:
-            print("  unknown here; to see them, run: pip install 'robolearn[train]'")
+            print(f"  unknown here; to see them, run: {install_command('train')}")
             continue
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:

@@ -20,6 +20,7 @@ from bridge.log_repair import repair
 from bridge.log_writer import LogError
 from bridge.replay import TOLERANCE, Replay, replay
 from policies.file import PolicyFile, PolicyFileError
+from policies.install import install_command
 from robolearn.commands import write_json
 from robolearn.errors import UsageError, UserError
 from robolearn.policy_path import find_policy
@@ -45,8 +46,9 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     if args.plot is not None and args.plot.suffix not in (".png", ".pdf", ".svg"):
         raise UsageError(f"--plot writes .png, .pdf or .svg, not {args.plot.name!r}")
     try:
-        log = read_log(_run_in(args.log) if args.log.is_dir() else args.log)
         other = None if args.policy is None else PolicyFile(find_policy(args.policy))
+        log = read_log(_run_in(args.log) if args.log.is_dir() else args.log, other)
+        other = None if log.policy is other else other  # it stands in for the log's own
         if args.repair is not None:
             print(f"repaired copy: {args.repair}, {repair(log.path, args.repair)} messages")
         result = _replay(log, other)
@@ -95,25 +97,33 @@ def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -
             print(f"  {max(0, event['t_ns'] - begin_ns) * 1e-9:.2f} s  {event['from']} -> {event['to']}: {event['cause']}")
     if other is not None:
         print(f"replayed with {other.path}: differences are what it would have asked for on the same sensors")
+    for note in result.notes:
+        print(f"a part of a run: {note}")
+    numbers = log.ticks["index"]
     for tick, logged, replayed in result.states[:3]:
-        print(f"tick {tick} ({result.time_s[tick]:.2f} s): state {logged} in the log, {replayed} in the replay")
+        print(f"tick {numbers[tick]} ({result.time_s[tick]:.2f} s): state {logged} in the log, {replayed} in the replay")
     if not inferred:
         print("the policy did not run in this log")
         return
     print(f"largest difference of an action: {result.worst:.2g}; of anything sent: {result.command_difference.max():.2g}")
     first = result.first(tolerance)
     if first is None:
-        print(f"the same within {tolerance:g}, at every tick")
+        where = (
+            "at every tick"
+            if result.whole
+            else f"at the {int(result.judged.sum())} of {inferred} ticks with the policy that can be compared"
+        )
+        print(f"the same within {tolerance:g}, {where}")
         return
-    print(f"first difference over {tolerance:g}: tick {first}, {result.time_s[first]:.2f} s")
+    print(f"first difference over {tolerance:g}: tick {numbers[first]}, {result.time_s[first]:.2f} s")
     names = log.policy.spec.robot.joint_names
     for joint in _worst_joints(result):
-        values = result.difference[result.inferred, joint]
+        values = result.difference[result.judged, joint]
         print(f"  {names[joint]:<28} largest {values.max():.3g}   rms {float(np.sqrt(np.mean(values**2))):.3g}")
 
 
 def _worst_joints(result: Replay) -> list[int]:
-    worst = result.difference[result.inferred].max(axis=0)
+    worst = result.difference[result.judged].max(axis=0)
     return [int(joint) for joint in np.argsort(-worst)[:WORST_JOINTS]]
 
 
@@ -125,12 +135,14 @@ def _figures(log: Log, result: Replay, tolerance: float, other: PolicyFile | Non
         "policy_sha256": log.policy.sha256 if other is None else other.sha256,
         "ticks": len(log.ticks),
         "inferred": int(result.inferred.sum()),
+        "judged": int(result.judged.sum()),
+        "notes": result.notes,
         "largest_action_difference": result.worst if finite else None,
         "largest_command_difference": float(result.command_difference.max(initial=0.0)),
-        "first_difference": result.first(tolerance),
+        "first_difference": None if (first := result.first(tolerance)) is None else int(log.ticks["index"][first]),
         "tolerance": tolerance,
         "same": result.same(tolerance),
-        "states": result.states,
+        "states": [(int(log.ticks["index"][tick]), logged, replayed) for tick, logged, replayed in result.states],
         "time_s": result.time_s.tolist(),
         "action_difference": [float(value) if np.isfinite(value) else None for value in result.difference.max(axis=1)],
     }
@@ -143,16 +155,16 @@ def _plot(path: Path, log: Log, result: Replay) -> None:
         matplotlib.use("Agg")
         import matplotlib.pyplot as plt
     except ModuleNotFoundError as error:
-        raise UsageError("--plot needs matplotlib; run: pip install 'robolearn[train]'") from error
-    if not result.inferred.any():
+        raise UsageError(f"--plot needs matplotlib; run: {install_command('train')}") from error
+    if not result.judged.any():
         raise UserError(f"the policy did not run in {log.path}: there is nothing to draw")
     joints = _worst_joints(result)[:3]
     figure, axes = plt.subplots(len(joints) + 1, 1, figsize=(9, 2 * len(joints) + 2), sharex=True, layout="constrained")
     for axis, joint in zip(axes, joints, strict=False):
         for name, values, style in (("logged", result.logged, "-"), ("replayed", result.replayed, "--")):
-            axis.plot(result.time_s, np.where(result.inferred, values[:, joint], np.nan), style, label=name, linewidth=1)
+            axis.plot(result.time_s, np.where(result.judged, values[:, joint], np.nan), style, label=name, linewidth=1)
         axis.set_ylabel(f"{log.policy.spec.robot.joint_names[joint].removesuffix('_joint')}\naction [1]", fontsize=8)
-    axes[-1].plot(result.time_s, np.where(result.inferred, result.difference.max(axis=1), np.nan), color="tab:red", linewidth=1)
+    axes[-1].plot(result.time_s, np.where(result.judged, result.difference.max(axis=1), np.nan), color="tab:red", linewidth=1)
     axes[-1].axhline(TOLERANCE, color="black", linewidth=0.6, linestyle=":")
     axes[-1].set_ylabel("largest\n|difference|", fontsize=8)
     axes[-1].set_xlabel("time since the first tick [s]")

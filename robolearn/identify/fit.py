@@ -79,7 +79,7 @@ def identify(
     fitted = kinds if not (held and standing) else with_tilt((*OF_JOINTS, *(k for k in kinds if k not in OF_JOINTS)), robot)
     of_held = tuple(p for p in make_parameters(nominal, fitted, cfg.by) if p.kind != "mass" or not robot.floating_base) if held else ()
     estimates: list[Estimate] = []
-    notes: list[str] = []
+    notes = [note for recording in recordings for note in recording.notes]
     solution = None
     if of_held:
         simulations = [Simulation(recording, robot, cfg.window_s, cfg.use_effort, cfg.threads) for recording in held]

@@ -8,13 +8,14 @@ import numpy as np
 
 from bridge.guards import OFF_RATE, RATE_WINDOW_NS
 from bridge.log_reader import Log, read_log
+from bridge.log_rows import SAMPLES_IMU
 from bridge.log_writer import LogError
 from bridge.motion import APPROACH_S
 from bridge.physics_robot import physics_dt
 from bridge.safety import Mode
 from bridge.ticks import HAS_IMU, HAS_READING, MODES, Rows
 from bridge.transports.ros2_options import OWN_GAINS
-from robolearn.identify.excitation import squatting_s
+from robolearn.identify.excitation import LOWERING_S, squatting_s
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
 
@@ -42,8 +43,14 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
             f"{path} was recorded on the interface {interface}: a controller of the robot's moved the joints, and its gains are in no"
             " command; record on impedance or forward_effort"
         )
+    _check_topics(log)
+    if not len(log.ticks):
+        raise RecordingError(f"{path} holds no control steps")
+    commands, notes = _in_one_piece(log)
     rows = log.samples if len(log.samples) else log.ticks
-    rows = _of_motion(log, rows[(rows["flags"] & HAS_READING) > 0])
+    rows = _of_motion(log, commands, rows[(rows["flags"] & HAS_READING) > 0])
+    if len(commands) < len(log.ticks):
+        rows = rows[(rows["received_ns"] >= commands["now_ns"][0]) & (rows["received_ns"] <= commands["now_ns"][-1])]
     has_imu = (rows["flags"] & HAS_IMU) > 0
     rows = rows[has_imu] if has_imu.any() else rows
     if len(rows) < 2 or len(log.ticks) < 2:
@@ -57,7 +64,7 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         )
     time_s = (stamps + np.min(rows["received_ns"] - stamps)) * 1e-9
     rows, time_s = _increasing(rows, time_s)
-    ticks, sent_s = _increasing(log.ticks, (log.ticks["now_ns"] + log.ticks["busy_ns"]) * 1e-9)
+    ticks, sent_s = _increasing(commands, (commands["now_ns"] + commands["busy_ns"]) * 1e-9)
     origin = min(time_s[0], sent_s[0])
     recording = Recording(
         time_s=time_s - origin,
@@ -77,6 +84,7 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         joint_names=log.policy.spec.robot.joint_names,
         stamp_step_s=_rounding_s(rows["stamp_0"]),
         source=str(path),
+        notes=notes,
     )
     return recording, log.metadata["robot"]
 
@@ -87,14 +95,42 @@ def _rate(stamps_ns: FloatArray, received_ns: FloatArray) -> float:
     return stamped / passed if passed >= RATE_WINDOW_NS and stamped > 0 else 1.0
 
 
-def _of_motion(log: Log, rows: Rows) -> Rows:
+def _check_topics(log: Log) -> None:
+    """Raises `RecordingError` where a tool has left out what is fitted to, or what was sent."""
+    readings = {SAMPLES_IMU} if len(log.samples) else {"/joint_states", "/imu"}
+    lacks = sorted(log.lacks & {"/impedance_command", *readings})
+    if lacks:
+        raise RecordingError(f"{log.path} lacks {', '.join(lacks)}, which a tool has left out; copy the log with all its topics")
+
+
+def _in_one_piece(log: Log) -> tuple[Rows, tuple[str, ...]]:
+    """The part with most of the motion, or of the policy's run, in which no command is missing, and what a person should know of it.
+
+    In a hole nobody knows what was sent.
+    """
+    pieces = np.split(log.ticks, np.flatnonzero(np.diff(log.ticks["index"]) != 1) + 1)
+    playing = MODES.index(Mode.POLICY)
+    longest = max(pieces, key=lambda piece: (int((piece["mode"] == playing).sum()), len(piece)))
+    if len(pieces) == 1:
+        return longest, ()
+    first, last = int(longest["index"][0]), int(longest["index"][-1])
+    return longest, (f"{log.path} lacks control steps in {len(pieces) - 1} places; of it, steps {first} to {last} were taken",)
+
+
+def _of_motion(log: Log, ticks: Rows, rows: Rows) -> Rows:
     """The readings while a motion played; all where there was none."""
-    playing = log.ticks["now_ns"][log.ticks["mode"] == MODES.index(Mode.POLICY)]
-    if not log.metadata.get("motion") or not len(playing):
+    motion = log.metadata.get("motion")
+    if not motion:
         return rows
-    begin, end = playing[0] + APPROACH_S * 1e9, playing[-1]
-    if log.metadata["motion"] == "squats":
-        end = begin + squatting_s((end - begin) * 1e-9) * 1e9  # the robot is lowered after it
+    at = np.flatnonzero(ticks["mode"] == MODES.index(Mode.POLICY))
+    if not len(at):
+        if log.complete and not log.notes and len(ticks) == int(log.ticks["index"][-1]) + 1:  # a whole run, which ended before
+            return rows
+        raise RecordingError(f"{log.path} is a part of a log in which the motion {motion} does not play; take the whole log")
+    begin, end = ticks["now_ns"][at[0]] + APPROACH_S * 1e9, ticks["now_ns"][at[-1]]
+    if motion == "squats":  # the robot is lowered after them; how long that takes follows from the whole motion's length
+        whole = at[0] > 0 and at[-1] < len(ticks) - 1
+        end = begin + squatting_s(float(end - begin) * 1e-9) * 1e9 if whole else end - LOWERING_S * 1e9
     return rows[(rows["received_ns"] >= begin) & (rows["received_ns"] <= end)]
 
 

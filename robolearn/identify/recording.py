@@ -42,6 +42,7 @@ class Recording:
         joint_names: names of the joints, in the order of the columns; None where they are not known.
         stamp_step_s: what the robot's stamps are rounded to [s], 0 for stamps that are exact.
         source: where it came from, for messages.
+        notes: what a person should know of it, a sentence each.
     """
 
     time_s: FloatArray
@@ -61,11 +62,12 @@ class Recording:
     joint_names: tuple[str, ...] | None = None
     stamp_step_s: float = 0.0
     source: str = "recording"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and field.name not in ("mount", "simulated_timestep_s", "joint_names", "stamp_step_s", "source"):
+            if value is not None and field.name not in ("mount", "simulated_timestep_s", "joint_names", "stamp_step_s", "source", "notes"):
                 object.__setattr__(self, field.name, np.asarray(value, np.float64))
         if self.mount not in ("held", "standing"):
             raise RecordingError(f"{self.source}: mount is {self.mount!r}; valid: held, standing")
