@@ -28,6 +28,7 @@ from bridge.motion import MotionController
 from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, said_of, wants_screen
 from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
+from bridge.program import ENDING, run_program
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.stream import quick_switches
 from bridge.transports.base import Transport
@@ -36,8 +37,8 @@ from policies.file import PolicyFile, PolicyFileError
 from policies.spec import PolicySpec
 
 LOGS = Path("runs/logs")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
-"""All end in damping: Ctrl-C, a service manager, a lost terminal, Ctrl-\\, and Ctrl-Z, since who is suspended damps nobody."""
+SIGNALS = (*ENDING, signal.SIGTSTP)
+"""All end in damping: what asks a program to end, and Ctrl-Z, since who is suspended damps nobody."""
 
 USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError)
 """What the person at the keyboard can put right: one line, exit code 2."""
@@ -101,7 +102,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         if isinstance(controller, MotionController):
             controller.on_end = loop.stop
         for number in SIGNALS:
-            signal.signal(number, lambda number, frame: loop.stop())
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup: a terminal may go, the robot walks on
+                signal.signal(number, lambda number, frame: loop.stop())
         open_wire(attended, controller, options)
         events.begin_ns = wire.now_ns()
         loop.run(options.duration)
@@ -298,4 +300,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("deploy", main))

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.isolation import isolate
+from bridge.program import run_program
+from policies.files import WriteError, write_text
 
 COMMAND_PERIOD_S = 0.05
 START_TIMEOUT_S = 30.0
@@ -110,11 +112,13 @@ def main(arguments: list[str] | None = None) -> int:
     except TimeoutError as error:
         print(error, file=sys.stderr)
         return 1
-    temporary = options.out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(log), encoding="utf-8")
-    temporary.replace(options.out)
+    try:
+        write_text(options.out, json.dumps(log))
+    except WriteError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("operator", main))

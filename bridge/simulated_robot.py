@@ -25,6 +25,7 @@ from bridge.isolation import isolate
 from bridge.joints import JointError, JointMap
 from bridge.physics_robot import WATCHDOG_S, PhysicsRobot, physics_dt
 from bridge.priority import raise_priority
+from bridge.program import run_program
 from bridge.transports.ros2_options import INTERFACES
 from policies.file import PolicyFile
 from policies.spec import PolicySpec
@@ -199,4 +200,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("simulated_robot", main))

@@ -25,6 +25,7 @@ from bridge.gantry import MODES as GANTRY_MODES
 from bridge.joints import JointMap
 from bridge.physics_robot import PhysicsRobot, physics_dt
 from bridge.priority import raise_priority
+from bridge.program import run_program
 from bridge.safety import Event, Mode
 from bridge.simulated_robot import pace
 from bridge.transports.unitree_layout import Frame, Layout
@@ -255,4 +256,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program("simulated_unitree", main))

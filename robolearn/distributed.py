@@ -80,6 +80,16 @@ def average(value: torch.Tensor) -> torch.Tensor:
     return total / processes()
 
 
+def largest(number: int) -> int:
+    """The largest of all processes' numbers: all get the same answer, so that they leave their loop together."""
+    if processes() == 1:
+        return number
+    here = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    answer = torch.tensor(number, device=here)
+    dist.all_reduce(answer, dist.ReduceOp.MAX)
+    return int(answer)
+
+
 def standardized(x: torch.Tensor) -> torch.Tensor:
     """(x - mean) / standard deviation, both over all elements of all processes (which have equally many)."""
     if processes() == 1:

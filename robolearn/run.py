@@ -1,23 +1,27 @@
 """A run's folder: `runs/<name>/<time>/` with the resolved config, checkpoints, metrics.jsonl and TensorBoard events.
 
-Everything that matters is written to a temporary name and renamed, so a stop at any moment leaves whole files.
+Everything that matters is written to a temporary name and renamed, so a stop at any moment leaves whole files. A disk that is full costs a
+warning: the training goes on and what is missing is tried again.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
+from policies.files import make_folder, remove_empty, whole, write_text
 from robolearn import config
 from robolearn.errors import UserError
 from robolearn.schema import TrainCfg
 
 CHECKPOINT = "checkpoint.pt"
+CONFIG, METRICS = "config.yaml", "metrics.jsonl"
 
 
 class Run:
@@ -29,13 +33,24 @@ class Run:
     """
 
     def __init__(self, folder: Path, cfg: TrainCfg) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        """Make the folder, or go on in one.
+
+        Raises:
+            policies.files.WriteError: it cannot be written; a new one is gone again.
+        """
+        from robolearn.growing import EventFile, GrowingFile
 
         self.folder, self.cfg = folder, cfg
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(config.dump(cfg), encoding="utf-8")
-        self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-        self._writer = SummaryWriter(str(folder))
+        self._warned = False
+        made = make_folder(folder)
+        try:
+            write_text(folder / CONFIG, config.dump(cfg))
+            self._metrics, self._events = GrowingFile(folder / METRICS), EventFile(folder)
+        except OSError:
+            for path in folder.iterdir() if folder in made else ():
+                path.unlink()
+            remove_empty(made)
+            raise
 
     @staticmethod
     def new_folder(name: str, root: Path = Path("runs")) -> Path:
@@ -54,37 +69,55 @@ class Run:
         return self.folder / CHECKPOINT
 
     def log(self, iteration: int, metrics: dict[str, float]) -> None:
-        """Add a line to metrics.jsonl and to TensorBoard."""
-        self._metrics.write(json.dumps({"iteration": iteration, **metrics}) + "\n")
-        self._metrics.flush()
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, iteration)
+        """Add a line to metrics.jsonl and to TensorBoard; what cannot be written now is kept, and written with a later line."""
+        self._metrics.add((json.dumps({"iteration": iteration, **metrics}) + "\n").encode())
+        self._events.scalars(metrics, iteration)
+        failure = self._metrics.failure or self._events.failure
+        if failure is not None and not self._warned:
+            warn(f"{failure}; the training goes on, and what is missing is written once it can be")
+        self._warned = failure is not None
 
     def truncate_metrics(self, iteration: int) -> None:
         """Drop lines of iterations that a resumed run will do again."""
-        path = self.folder / "metrics.jsonl"
+        from robolearn.growing import GrowingFile
+
+        path = self.folder / METRICS
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-        kept = [line for line in whole if json.loads(line)["iteration"] <= iteration]
+        whole_lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        kept = [line for line in whole_lines if json.loads(line)["iteration"] <= iteration]
         self._metrics.close()
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        temporary.replace(path)
-        self._metrics = path.open("a", encoding="utf-8")
+        write_text(path, "".join(kept))
+        self._metrics = GrowingFile(path)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the checkpoint."""
-        temporary = self.checkpoint.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            torch.save(state, temporary)
-            temporary.replace(self.checkpoint)
-        finally:
-            temporary.unlink(missing_ok=True)
+        """Write the checkpoint.
+
+        Raises:
+            policies.files.WriteError: it cannot be written; the one before stays.
+        """
+        # into a file of Python's: torch's own writer keeps the file open, and with it the disk's room, after it has failed
+        with whole(self.checkpoint) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
     def close(self) -> None:
-        """Flush and close."""
-        self._metrics.close()
-        self._writer.close()
+        """Write what is left, and close.
+
+        Raises:
+            policies.files.WriteError: lines are lost, and no other error is on its way already.
+        """
+        failures = []
+        for file in (self._metrics, self._events):
+            file.close()
+            failures += [file.failure] if file.failure is not None else []
+        if failures and sys.exc_info()[1] is None:
+            raise failures[0]
+        for failure in failures:
+            warn(str(failure))
+
+
+def warn(text: str) -> None:
+    """One line on standard error, above a progress bar where there is one."""
+    tqdm.write(f"robolearn: warning: {text}", file=sys.stderr)
 
 
 def find_checkpoint(path: str | Path) -> Path:

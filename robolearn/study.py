@@ -11,7 +11,6 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from policies.files import make_folder, write_text
 from robolearn import config, schema
 from robolearn.errors import UserError
 from robolearn.evaluate import evaluate
@@ -114,7 +114,6 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
             changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
             runs.append(_one(study, source, name, changes, folder, quick))
             results = _summary(study, runs)
-            folder.mkdir(parents=True, exist_ok=True)
             _write(folder / "results.json", results)
     return results
 
@@ -162,15 +161,13 @@ def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg:
 
 def _write(path: Path, values: dict[str, Any]) -> None:
     """JSON that appears whole or not at all."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(values, indent=1) + "\n")
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time trains and evaluates what is kept in a folder; another waits."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -8,11 +8,11 @@ holds what followed `--ros-args`.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from policies import files
 from robolearn.errors import UserError
 
 
@@ -36,12 +36,7 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        if temporary.exists():
-            temporary.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        files.write_text(path, text)
+    except files.WriteError as error:
+        raise UserError(str(error)) from error

@@ -1,6 +1,6 @@
 """Train a teacher, distill it into a transformer, export and check the policy file, run it over ROS 2, and write a report.
 
-Everything goes into runs/demo/<time>/. Ctrl-C saves; --resume goes on.
+Everything goes into runs/demo/<time>/. Ctrl-C saves, as every other signal that asks for an end; --resume goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
+KEEPS_ITS_WORK = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run the demo; 1 if the policy is not deployable or did not come through ROS 2."""
     from robolearn import schema
+    from robolearn.commands.train import quoted
     from robolearn.demo import run_demo
     from robolearn.errors import UserError
     from robolearn.run import Run
@@ -37,7 +39,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         cfg, folder = schema.load(args.preset, overrides), Run.new_folder("demo", Path(args.runs))
     try:
         result = run_demo(cfg, folder, args.seeds)
-    except Interrupted:
-        print(f"saved; go on with: robolearn demo --resume {folder}")
-        return 130
+    except Interrupted as stopped:
+        print(f"saved; go on with: robolearn demo --resume {quoted(folder)}")
+        return stopped.code
+    except KeyboardInterrupt:
+        print(f"what was trained is kept; go on with: robolearn demo --resume {quoted(folder)}")
+        raise
     return 0 if result.deployable and result.ros_error is None else 1

@@ -7,9 +7,11 @@ reinforcement --student.imitation.weight=0.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
+KEEPS_ITS_WORK = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
     from robolearn import config, schema
-    from robolearn.commands.train import go, prepare
+    from robolearn.commands.train import go, prepare, quoted
     from robolearn.errors import UsageError, UserError
     from robolearn.run import Run, find_checkpoint, load_checkpoint
     from robolearn.student import StudentTrainer
@@ -50,9 +52,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         task = str(config.loads_any(source["config"])["task"])
         cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
         teacher, state = load_teacher(source, cfg), None
-        folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs))
+        named = Path(os.path.abspath(path)).parent.parent.name or task  # `.` has no name of its own
+        folder = Run.new_folder(f"{named}-student", Path(args.runs))
     trainer = StudentTrainer(cfg, teacher)
     if state is None:
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
-    return go(trainer, folder, state, f"export it: robolearn export {folder}")
+    return go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}")
