@@ -79,6 +79,24 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def check_writable(*paths: str | Path | None) -> None:
+    """Find out before long work whether its results can be written; `-`, None and empty names stand for no file. Nothing is left behind.
+
+    Raises:
+        WriteError: a file cannot be.
+    """
+    for path in paths:
+        if path and str(path) != "-":
+            with contextlib.suppress(_NothingYetError), whole(path) as temporary:
+                if temporary != Path(path):  # a device or a pipe is asked when there is something to say
+                    check_room(temporary)
+                    raise _NothingYetError
+
+
+class _NothingYetError(BaseException):
+    """Takes a file back that was only tried."""
+
+
 def make_folder(path: Path) -> list[Path]:
     """Make a folder and those above it. Returns those that were missing, the innermost first.
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from policies.files import make_folder, write_text
+from policies.files import check_writable, make_folder, write_text
 from robolearn import config, schema
 from robolearn.errors import UserError
 from robolearn.evaluate import evaluate
@@ -108,6 +108,7 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
     task = str(config.loads_any(source["config"])["task"])
     if source["kind"] != "teacher" or task != study.task:
         raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
+    check_writable(folder / "results.json")
     runs: list[dict[str, Any]] = []
     for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
         for name, overrides in study.variants.items():

@@ -231,7 +231,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         run = Run(folder / "panda" / kind, cfg)
         loop.save(trainer, run)
         run.close()
-    deploy = ["deploy", "panda-reach", "--transport", "sim", "--duration", "6", "--ungated", "--auto-start"]
+    deploy = ["deploy", "panda-reach", "--transport", "sim", "--duration", "6", "--ungated", "--auto-start", "--command", "0.4", "0", "0.4"]
     assert cli.main([*deploy, "--log", str(folder / "a.mcap")]) == 0
     study = folder / "s.yaml"
     study.write_text(f'question: "which"\ntask: panda-reach\nseeds: [0]\nvariants: {{one: {json.dumps([t[2:] for t in TINY])}}}\n')

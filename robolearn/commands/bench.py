@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run one benchmark."""
+    from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
     from robolearn.policy_path import find_policy
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     policy = str(find_policy(args.policy)) if args.policy else None
     if args.task and args.name != "sim":
         raise UsageError("--task is for bench sim")
+    check_writable(args.json)
     module, options = load(args.name)
     entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, policy=policy))
     if args.json != "-":

@@ -40,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
     from policies.file import PolicyFile
+    from policies.files import check_writable
     from robolearn import config, schema
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.policy_path import find_policy
 
     _check(args)
+    check_writable(args.json)
     seeds, seconds = args.seeds or 2, args.seconds or 10.0
     file = PolicyFile(find_policy(args.file))
     file.verify()
@@ -92,6 +94,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     """Run the suite and say where its report is."""
+    from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.suite.report import PAGE
     from robolearn.suite.run import chosen, run
@@ -101,6 +104,7 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     seeds = args.seeds or (2 if args.quick else 8)
     setup = make_setup(file, env, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
     folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
+    check_writable(folder / PAGE)
     setup = dataclasses.replace(setup, folder=folder)
     data = run(setup, names, folder, quiet=args.json == "-")
     if args.json:

@@ -18,6 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
     from policies.export import exportable
+    from policies.files import check_writable
     from robolearn import config, schema
     from robolearn.commands.evaluate import show
     from robolearn.errors import UserError
@@ -33,6 +34,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     task = str(config.loads_any(state["config"])["task"])
     cfg = config.loads(schema.schema_of(task), state["config"], str(path))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
+    check_writable(out)
     history = state.get("history", [])
     file = export(exportable(load_student(state, cfg)), cfg, out, state["iteration"], how_it_was_made(task, history), history)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")

@@ -41,11 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Identify. Returns 1 where nothing was identifiable, or what was found is not to be believed; then no preset is written."""
+    from policies.files import check_writable
     from robolearn.commands import write_json, write_text
     from robolearn.identify.report import preset_text, remarks, table, to_dict
 
     del overrides
     _check(args)
+    check_writable(args.json, args.out)
     fit, hidden = _fit(args)
     if args.json != "-":
         print(table(fit, hidden))

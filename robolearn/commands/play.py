@@ -34,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Play."""
     from policies.file import PolicyFile
+    from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
     from robolearn.policy_path import find_policy, zoo
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("--command takes finite numbers")
     size = _size(args.size)
     path = find_policy(args.file)
+    check_writable(args.json)
     file = PolicyFile(path)
     labels = file.spec.command.labels
     if args.command and len(args.command) != len(labels):
