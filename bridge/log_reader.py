@@ -14,6 +14,7 @@ from bridge.log_topics import EVENT, STATE, TICK, Topics
 from bridge.log_writer import POLICY_ATTACHMENT, LogError
 from bridge.ticks import HAS_IMU, HAS_READING, Rows, sample_dtype, tick_dtype
 from policies.file import PolicyFile, PolicyFileError
+from policies.files import reason
 
 LARGEST_RECORD = 256 << 20
 ACTION = "/policy/action"
@@ -64,7 +65,7 @@ def records(path: Path) -> Iterator[Any]:
                 yield record
         except Exception as error:  # decompressors, parsers and short reads have errors of their own; what came before is good
             if count < 2:  # not even a header and something behind it
-                raise LogError(f"{path} is no MCAP log: {error or 'it ends too soon'}") from error
+                raise LogError(f"{path} is no MCAP log: {reason(error) if str(error) else 'it ends too soon'}") from error
 
 
 def read_log(path: Path) -> Log:

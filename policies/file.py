@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from policies.files import reason
 from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import PolicySpec, SpecError
 
@@ -95,7 +96,7 @@ class PolicyFile:
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise PolicyFileError(f"{self.path} is not an ONNX file that ONNX Runtime can load: {error}") from error
+            raise PolicyFileError(f"{self.path} is not an ONNX file that ONNX Runtime can load: {reason(error)}") from error
         meta = self._session.get_modelmeta().custom_metadata_map
         missing = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
         if missing:
@@ -105,7 +106,7 @@ class PolicyFile:
             self.provenance: dict[str, Any] = json.loads(meta[PROVENANCE_KEY])
             self.golden = Golden.from_json(meta[GOLDEN_KEY])
         except (SpecError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise PolicyFileError(f"{self.path} has broken metadata: {error}") from error
+            raise PolicyFileError(f"{self.path} has broken metadata: {reason(error)}") from error
         self._check_graph()
         self._bind()
         self._constants = ActionConstants.of(self.spec, lambda values: np.asarray(values, np.float32))
@@ -139,7 +140,7 @@ class PolicyFile:
                 raise ValueError(f"sensors of other than {steps} steps")
             self.observe(Sensors(**{name: value[0] for name, value in golden.sensors.items()}))
         except (TypeError, ValueError) as error:
-            raise PolicyFileError(f"{self.path}: its golden run does not fit its contract: {error}") from error
+            raise PolicyFileError(f"{self.path}: its golden run does not fit its contract: {reason(error)}") from error
 
     def _bind(self) -> None:
         """Bind all inputs and outputs once, states twice: each step reads one set of state buffers and writes the other."""

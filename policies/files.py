@@ -19,12 +19,16 @@ class WriteError(OSError):
 
     def __init__(self, path: Path, why: str, number: int | None = None) -> None:
         super().__init__(f"cannot write {path}: {why}")
-        self.errno = number
+        self.errno, self.why = number, why
 
 
 def reason(error: BaseException) -> str:
     """What an error says, in one line that is never empty; of an error of the operating system its reason alone, without the path."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    elif isinstance(error, KeyError):  # whose text is the key alone
+        text = f"{text} is missing"
     return " ".join(text.split()) or type(error).__name__
 
 
@@ -51,7 +55,7 @@ def whole(path: str | Path) -> Generator[Path]:
             yield path
             return
         place = Path(os.path.realpath(path))
-        made = make_folder(place.parent)
+        made = _folder_of(place, path)
         # a name that is long already must not become too long
         temporary = place.with_name(f".{place.stem[:40]}.{os.getpid()}.tmp{place.suffix[:40]}")
         temporary.open("wb").close()
@@ -112,8 +116,17 @@ def make_folder(path: Path) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remove_empty(missing)
-        raise WriteError(path, reason(error), error.errno) from error
+        why = f"{above} is no folder" if above.exists() and not above.is_dir() else reason(error)
+        raise WriteError(path, why, error.errno) from error
     return missing
+
+
+def _folder_of(place: Path, path: Path) -> list[Path]:
+    """`make_folder` for the file at `place`; an error names `path`, what the user gave."""
+    try:
+        return make_folder(place.parent)
+    except WriteError as error:
+        raise WriteError(path, error.why, error.errno) from error
 
 
 def remove_empty(folders: list[Path]) -> None:

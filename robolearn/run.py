@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from policies.files import make_folder, remove_empty, whole, write_text
+from policies.files import make_folder, reason, remove_empty, whole, write_text
 from robolearn import config
 from robolearn.errors import UserError
 from robolearn.schema import TrainCfg
@@ -149,7 +149,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a broken file
-        raise UserError(f"{path} is not a checkpoint that can be read: {error}") from error
+        raise UserError(f"{path} is not a checkpoint that can be read: {reason(error)}") from error
     if not isinstance(state, dict) or "kind" not in state:
         raise UserError(f"{path} is not a checkpoint of robolearn")
     return state

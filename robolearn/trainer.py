@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from policies.files import WriteError
+from policies.files import WriteError, reason
 from robolearn import config, distributed
 from robolearn.ending import Interrupted, noted
 from robolearn.errors import UserError
@@ -131,7 +131,7 @@ def resume(trainer: Any, state: dict[str, Any]) -> None:
     try:
         trainer.load_state_dict(state)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {error}") from error
+        raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {reason(error)}") from error
     trainer.minutes = state.get("minutes", 0.0)
 
 

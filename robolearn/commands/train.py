@@ -67,6 +67,7 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
     Raises:
         UserError: not a teacher's checkpoint, or one that does not fit.
     """
+    from policies.files import reason
     from robolearn.errors import UserError
     from robolearn.run import load_checkpoint
 
@@ -76,7 +77,7 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
     try:
         trainer.start_from(source)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"the teacher in {path} does not fit this training: {error}") from error
+        raise UserError(f"the teacher in {path} does not fit this training: {reason(error)}") from error
 
 
 def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[Any, Path, dict[str, Any] | None]:
