@@ -25,6 +25,7 @@ from bridge.joints import JointError
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
 from bridge.motion import MotionController
+from bridge.newest import STAMP
 from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, said_of, wants_screen
 from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
@@ -222,7 +223,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
         return None
     path = options.log
     if path is None:
-        path = LOGS / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{options.policy.stem}.mcap"
+        path = LOGS / f"{time.strftime(STAMP)}_{options.policy.stem}.mcap"
         path = next(p for n in itertools.count() if not (p := path.with_stem(f"{path.stem}-{n}" if n else path.stem)).exists())
     try:
         return LogWriter(

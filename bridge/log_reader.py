@@ -12,6 +12,7 @@ import numpy as np
 
 from bridge.log_topics import EVENT, STATE, TICK, Topics
 from bridge.log_writer import POLICY_ATTACHMENT, LogError
+from bridge.newest import oldest_first
 from bridge.ticks import HAS_IMU, HAS_READING, Rows, sample_dtype, tick_dtype
 from policies.file import PolicyFile, PolicyFileError
 from policies.files import reason
@@ -110,7 +111,7 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     """The newest log of a folder in which a policy ran: not a motion, nor a robot that nobody started.
 
     Args:
-        folder: with logs as `*.mcap`.
+        folder: with logs as `*.mcap`; the time in a log's name counts, or else that of its first message.
 
     Returns:
         The log; the newer ones that were passed over, newest first.
@@ -120,7 +121,7 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     """
     if not folder.is_dir():
         raise LogError(f"no folder at {folder}")
-    logs = sorted((path for path in folder.glob("*.mcap") if path.is_file()), key=lambda path: path.stat().st_mtime, reverse=True)
+    logs = oldest_first(folder.glob("*.mcap"), lambda path: path, _begun)[::-1]
     for index, path in enumerate(logs):
         if _policy_ran(path):
             return path, logs[:index]
@@ -129,6 +130,16 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     raise LogError(
         f"in none of the {len(logs)} logs in {folder} did a policy run: they are of motions, of robots that nobody started, or torn"
     )
+
+
+def _begun(path: Path) -> float | None:
+    """When a log's first message was recorded, in seconds since 1970; None for no log, or an empty one."""
+    from mcap.records import Message
+
+    try:
+        return next((record.log_time * 1e-9 for record in records(path) if isinstance(record, Message)), None)
+    except LogError:
+        return None
 
 
 def _policy_ran(path: Path) -> bool:

@@ -19,9 +19,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from policies.files import WriteError, reason
-
-EVENTS = "events.out.tfevents."
-"""How TensorBoard's files begin; the time of their making follows, in seconds since 1970."""
+from robolearn.run_folders import EVENTS
 
 
 class GrowingFile:

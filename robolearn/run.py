@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from bridge.newest import STAMP
 from policies.files import make_folder, reason, remove_empty, whole, write_text
 from robolearn import config
 from robolearn.errors import UserError
+from robolearn.run_folders import newest_last
 from robolearn.schema import TrainCfg
 
 CHECKPOINT = "checkpoint.pt"
@@ -55,7 +57,7 @@ class Run:
     @staticmethod
     def new_folder(name: str, root: Path = Path("runs")) -> Path:
         """`runs/<name>/<time>`, not yet taken."""
-        stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+        stamp = time.strftime(STAMP)
         folder = root / name / stamp
         number = 1
         while folder.exists():
@@ -131,7 +133,7 @@ def find_checkpoint(path: str | Path) -> Path:
         return path
     if (path / CHECKPOINT).is_file():
         return path / CHECKPOINT
-    found = sorted(path.glob(f"*/{CHECKPOINT}"), key=lambda p: p.stat().st_mtime) if path.is_dir() else []
+    found = newest_last(path, CHECKPOINT)
     if found:
         return found[-1]
     if (path / "model.zip").is_file() or (path.is_dir() and any(path.glob("*/model.zip"))):
