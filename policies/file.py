@@ -90,7 +90,10 @@ class PolicyFile:
         if data is None:
             if not self.path.is_file():
                 raise PolicyFileError(f"no policy file at {self.path}")
-            data = self.path.read_bytes()
+            try:
+                data = self.path.read_bytes()
+            except OSError as error:
+                raise PolicyFileError(f"{self.path} cannot be read: {reason(error)}") from error
         self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:

@@ -126,6 +126,8 @@ def _user_message(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         files = [os.fsdecode(name) if isinstance(name, str | bytes) else str(name) for name in (error.filename,) if name is not None]
         return ": ".join([reason(error), *files])
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's, which is no OSError
+        return reason(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
         return f"not enough memory: {reason(error)}; with fewer worlds (--env.num_worlds=...) or seeds less is needed"
     return None
@@ -179,6 +181,7 @@ def _run(name: str, arguments: list[str]) -> int:
     arguments, ros_arguments = split_ros_arguments(arguments)
     options = _option_names(parser)
     arguments, overrides = _split_overrides(arguments, options) if takes_overrides else (arguments, [])
+    _check_empty(arguments)
     try:
         args, unknown = parser.parse_known_args(arguments)
     except SystemExit as stop:  # argparse's way of ending after --help
@@ -187,6 +190,18 @@ def _run(name: str, arguments: list[str]) -> int:
         raise _unknown_argument(unknown[0], options, takes_overrides, parser.prog)
     args.ros_args = ros_arguments
     return int(module.run(args, overrides))
+
+
+def _check_empty(arguments: list[str]) -> None:
+    """Refuse empty arguments, which a shell makes of variables that are not set: `--resume "$RUN"` must not begin a training anew.
+
+    Raises:
+        UsageError: names the option.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option = argument[:-1] if argument.startswith("--") and argument.endswith("=") else before if before.startswith("--") else ""
+        if argument == "" or option == argument[:-1] != "":
+            raise UsageError(f"{option or 'an argument'} is empty; is the shell's variable set that should be in it?")
 
 
 def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

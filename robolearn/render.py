@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -299,8 +300,9 @@ def _open_context(width: int, height: int) -> Any:
             from mujoco.egl import GLContext
         else:
             from mujoco.gl_context import GLContext
-        context = GLContext(width, height)
-        context.make_current()
+        with warnings.catch_warnings(action="ignore"):  # GLFW's, before the error that tells
+            context = GLContext(width, height)
+            context.make_current()
     except (ImportError, OSError, RuntimeError, AttributeError, mujoco.FatalError) as error:
         raise _no_opengl(error) from error
     return context

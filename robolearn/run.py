@@ -6,9 +6,13 @@ warning: the training goes on and what is missing is tried again.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import pickle
 import sys
 import time
+import warnings
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,8 @@ from robolearn.schema import TrainCfg
 
 CHECKPOINT = "checkpoint.pt"
 CONFIG, METRICS = "config.yaml", "metrics.jsonl"
+HELD = {"kind": str, "config": str, "iteration": int, "policy": dict}
+"""What every checkpoint holds."""
 
 
 class Run:
@@ -149,9 +155,46 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = find_checkpoint(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # what is wrong is told once
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # whose text advises to load what could run anything
+        raise UserError(f"{path} is not a checkpoint that can be read: it is none of torch's, or holds more than numbers") from error
     except Exception as error:  # torch raises many kinds for a broken file
         raise UserError(f"{path} is not a checkpoint that can be read: {reason(error)}") from error
-    if not isinstance(state, dict) or "kind" not in state:
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in HELD.items()):
         raise UserError(f"{path} is not a checkpoint of robolearn")
     return state
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Generator[None]:
+    """Turn what goes wrong in the body, which makes networks of a checkpoint's weights, into the user's error.
+
+    Raises:
+        UserError: something is missing in the checkpoint, or of another size.
+    """
+    try:
+        yield
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} is not a checkpoint that this version of robolearn can read: {reason(error)}") from error
+
+
+def check_ours(folder: Path) -> None:
+    """Look whether a training may go on in a folder, which is written to then.
+
+    Raises:
+        UserError: files of the names that a run has are there, and are none of robolearn's.
+    """
+    settings, metrics = folder / CONFIG, folder / METRICS
+    try:
+        if settings.is_file():
+            str(config.loads_any(settings.read_text(encoding="utf-8"))["task"])
+        lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True) if metrics.is_file() else []
+        for line in lines:
+            if line.endswith("\n"):
+                int(json.loads(line)["iteration"])
+    except (UserError, ValueError, KeyError, TypeError, OSError) as error:
+        why = f"{settings.name} or {metrics.name} there is not a training's ({reason(error)})"
+        raise UserError(f"{folder} is no run of robolearn to go on in: {why}; put the checkpoint into a folder of its own") from error

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from policies.files import check_writable, make_folder, write_text
+from policies.files import check_writable, make_folder, reason, write_text
 from robolearn import config, schema
 from robolearn.errors import UserError
 from robolearn.evaluate import evaluate
@@ -83,7 +83,11 @@ def load_study(path: Path) -> Study:
     Raises:
         UserError: no such file, or not a study.
     """
-    study = config.loads(Study, path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: {reason(error)}") from error
+    study = config.loads(Study, text, str(path))
     for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
         if not sets:
             raise UserError(f"{path}: {kind} must name at least one")

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn import config, schema
     from robolearn.commands.train import go, prepare, quoted
     from robolearn.errors import UsageError, UserError
-    from robolearn.run import Run, find_checkpoint, load_checkpoint
+    from robolearn.run import Run, find_checkpoint, load_checkpoint, readable
     from robolearn.student import StudentTrainer
     from robolearn.teacher import load_teacher
 
@@ -38,7 +38,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         args.preset = None
         cfg, folder, state = prepare(args, overrides, "student")
         assert state is not None
-        teacher = load_teacher({"policy": state["teacher"]}, cfg)
+        with readable(find_checkpoint(args.resume)):
+            teacher = load_teacher({"policy": state["teacher"]}, cfg)
     else:
         if not args.teacher:
             raise UsageError("give the teacher's run folder, or --resume PATH")
@@ -51,7 +52,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
         task = str(config.loads_any(source["config"])["task"])
         cfg = config.loads(schema.schema_of(task), source["config"], str(path), overrides)
-        teacher, state = load_teacher(source, cfg), None
+        with readable(path):
+            teacher, state = load_teacher(source, cfg), None
         named = Path(os.path.abspath(path)).parent.parent.name or task  # `.` has no name of its own
         folder = Run.new_folder(f"{named}-student", Path(args.runs))
     trainer = StudentTrainer(cfg, teacher)

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.errors import UserError
     from robolearn.evaluate import shortcomings
     from robolearn.export import export, gate
-    from robolearn.run import find_checkpoint, load_checkpoint
+    from robolearn.run import find_checkpoint, load_checkpoint, readable
     from robolearn.student import load_student
 
     path = find_checkpoint(args.student)
@@ -36,7 +36,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
     check_writable(out)
     history = state.get("history", [])
-    file = export(exportable(load_student(state, cfg)), cfg, out, state["iteration"], how_it_was_made(task, history), history)
+    with readable(path):
+        student = load_student(state, cfg)
+    file = export(exportable(student), cfg, out, state["iteration"], how_it_was_made(task, history), history)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")

@@ -108,10 +108,11 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
     """Run a trainer in a folder; after Ctrl-C 130, after another signal that asked for an end 0."""
     from robolearn import distributed
-    from robolearn.run import Run
+    from robolearn.run import Run, check_ours
     from robolearn.trainer import Interrupted, resume, train
 
     if state is not None:
+        check_ours(folder)
         resume(trainer, state)  # before anything is written: a config that does not fit leaves the folder as it was
     if distributed.rank():  # the first process of several writes the run
         folder = Path(tempfile.mkdtemp(prefix="robolearn-"))
