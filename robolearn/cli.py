@@ -47,6 +47,8 @@ EXIT_CODES = {
     "128 + n": "ended by signal n before there was an answer, as 143 for SIGTERM",
 }
 
+_OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "numel: integer multiplication overflow", "bad_alloc")
+"""In the RuntimeErrors that torch and libraries in C++ raise where memory is not enough."""
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 _ERRORS_BELOW = (
@@ -97,7 +99,8 @@ def _answer(arguments: list[str], to_program: bool = True) -> int:
             raise
         if debug:
             traceback.print_exc()
-        print(f"robolearn: error: {message}", file=sys.stderr)
+        shown = message.encode("utf-8", "backslashreplace").decode()  # file names may hold what no stream takes
+        print(f"robolearn: error: {shown}", file=sys.stderr)
         return 2
 
 
@@ -128,7 +131,7 @@ def _user_message(error: Exception) -> str | None:
         return ": ".join([reason(error), *files])
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's, which is no OSError
         return reason(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in _OF_MEMORY):
         return f"not enough memory: {reason(error)}; with fewer worlds (--env.num_worlds=...) or seeds less is needed"
     return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from policies import files
-from robolearn.errors import UserError
+from robolearn.errors import UsageError, UserError
 
 
 def write_json(target: str | Path, data: Any) -> None:
@@ -28,6 +28,16 @@ def write_json(target: str | Path, data: Any) -> None:
         sys.stdout.write(text)
         return
     write_text(Path(target), text)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a `--seed` that generators of random numbers do not take.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if seed < 0:
+        raise UsageError(f"--seed must not be negative, is {seed}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+MOST = 1_000_000  # worlds, or seconds
 NAMES = ("sim", "train", "policy", "loop", "latency", "faults", "soak")
 
 
@@ -38,8 +39,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     del overrides
     for option in ("worlds", "seconds"):
         value = getattr(args, option)
-        if value is not None and not value > 0:
-            raise UsageError(f"--{option} must be above zero, not {value:g}")
+        if value is not None and not 0 < value <= MOST:
+            raise UsageError(f"--{option} must be above zero and at most {MOST}, not {value:g}")
     if args.policy and (args.name != "sim" or not args.task):
         raise UsageError("--policy is for bench sim --task TASK")
     policy = str(find_policy(args.policy)) if args.policy else None

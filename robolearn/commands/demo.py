@@ -23,12 +23,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run the demo; 1 if the policy is not deployable or did not come through ROS 2."""
     from robolearn import schema
+    from robolearn.commands.evaluate import MOST
     from robolearn.commands.train import quoted
     from robolearn.demo import run_demo
-    from robolearn.errors import UserError
+    from robolearn.errors import UsageError, UserError
     from robolearn.run import Run
     from robolearn.trainer import Interrupted
 
+    if not 1 <= args.seeds <= MOST:
+        raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")
     if args.resume:
         folder = Path(args.resume)
         written = folder / "teacher" / "config.yaml"

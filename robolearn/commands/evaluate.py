@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 SUITES = ("locomotion",)
+MOST, LONGEST_S = 100_000, 86_400.0
+"""Episodes a command, and their length: what is meant, and not a number with too many digits."""
 ACCEPTS_OVERRIDES = True
 
 
@@ -76,10 +78,16 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises `UsageError` for options that cannot work or do not go together."""
+    from robolearn.commands import check_seed
     from robolearn.errors import UsageError, suggestion
 
-    if (args.seeds is not None and args.seeds < 1) or (args.seconds is not None and args.seconds <= 1):
+    if (args.seeds is not None and args.seeds < 1) or (args.seconds is not None and not args.seconds > 1):
         raise UsageError("--seeds must be at least 1 and --seconds more than 1")
+    check_seed(args.seed)
+    if args.seeds is not None and args.seeds > MOST:
+        raise UsageError(f"--seeds must be at most {MOST}, not {args.seeds}")
+    if args.seconds is not None and not args.seconds <= LONGEST_S:
+        raise UsageError(f"--seconds must be at most {LONGEST_S:g}, not {args.seconds:g}")
     if args.suite is None:
         for name in ("only", "quick", "out"):
             if getattr(args, name):

@@ -20,13 +20,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from policies.export import exportable
     from policies.files import check_writable
     from robolearn import config, schema
-    from robolearn.commands.evaluate import show
-    from robolearn.errors import UserError
+    from robolearn.commands.evaluate import MOST, show
+    from robolearn.errors import UsageError, UserError
     from robolearn.evaluate import shortcomings
     from robolearn.export import export, gate
     from robolearn.run import find_checkpoint, load_checkpoint, readable
     from robolearn.student import load_student
 
+    if not 1 <= args.seeds <= MOST:
+        raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")
     path = find_checkpoint(args.student)
     state = load_checkpoint(path)
     if state["kind"] != "student":

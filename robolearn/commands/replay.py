@@ -41,8 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Replay a log. Returns the exit code."""
-    if not args.tolerance >= 0:
-        raise UsageError(f"--tolerance must not be negative, is {args.tolerance:g}")
+    if not 0 <= args.tolerance < np.inf:
+        raise UsageError(f"--tolerance must be a number from 0 up, not {args.tolerance:g}")
     if args.plot is not None and args.plot.suffix not in (".png", ".pdf", ".svg"):
         raise UsageError(f"--plot writes .png, .pdf or .svg, not {args.plot.name!r}")
     check_writable(args.json, args.plot)
