@@ -65,7 +65,12 @@ class VideoWriter:
                     self.codec, self._encoder = codec, encoder
                     self._stack = stack.pop_all()
                     return
-            raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix}; install opencv-python-headless from PyPI")
+            why = (
+                "where the folder's name is in UTF-8"
+                if "\\udc" in ascii(str(path.absolute()))
+                else "install opencv-python-headless from PyPI"
+            )
+            raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix} here; {why}")
 
     def write(self, frame: np.ndarray) -> None:
         """Add a frame, (height, width, 3) uint8 RGB."""
@@ -135,11 +140,15 @@ def _open(codec: str, path: Path, width: int, height: int, fps: float) -> Encode
     """An encoder, None where there is none here for that codec."""
     if codec == H264:
         return _Ffmpeg(path, width, height, fps) if importlib.util.find_spec("imageio_ffmpeg") else None
+    try:
+        name = str(path.absolute()).encode().decode()
+    except UnicodeEncodeError:  # bytes that are no text, on which OpenCV ends the process
+        return None
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # an encoder that is not there is no error to tell people
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, int.from_bytes(codec.encode("ascii"), "little"), fps, (width, height))
+        writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, int.from_bytes(codec.encode("ascii"), "little"), fps, (width, height))
     finally:
         cv2.utils.logging.setLogLevel(level)
     return cast(Encoder, writer) if writer.isOpened() else None
