@@ -94,8 +94,8 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
         except WriteError as error:
             kept = "there is no checkpoint" if saved is None else f"the checkpoint there is of iteration {saved}"
             raise UserError(f"the training ended at iteration {trainer.iteration}, which is not saved: {error}; {kept}") from error
-    if asked or request.number:
-        raise Interrupted(str(run.folder), asked or request.number)
+    if ended := asked or request.number:
+        raise Interrupted(str(run.folder), ended)
     return metrics
 
 

@@ -65,11 +65,8 @@ class VideoWriter:
                     self.codec, self._encoder = codec, encoder
                     self._stack = stack.pop_all()
                     return
-            why = (
-                "where the folder's name is in UTF-8"
-                if "\\udc" in ascii(str(path.absolute()))
-                else "install opencv-python-headless from PyPI"
-            )
+            odd = "\\udc" in ascii(str(path.absolute()))
+            why = "its folder needs a name in UTF-8" if odd else "install opencv-python-headless from PyPI"
             raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix} here; {why}")
 
     def write(self, frame: np.ndarray) -> None:
