@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from bridge.log_reader import read_log
 from bridge.program import ENDING
 from robolearn.ending import Interrupted, noted
 from robolearn.run import load_checkpoint
@@ -280,3 +281,25 @@ def test_a_host_keeps_its_handlers() -> None:
     thread.start()
     thread.join()
     assert inside == [True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [*SYSTEMS, signal.SIGTSTP], ids=lambda number: number.name)
+def test_deploy_ends_in_damping_at_every_signal(number: signal.Signals, tmp_path: Path) -> None:
+    """Who is killed damps nobody; the log has its end, and the process was asked to."""
+    sim = ["--transport", "sim", "--realtime", "--ungated", "--log", str(tmp_path / "a.mcap")]
+    process = start("deploy", "panda-reach", *sim, "--events", str(tmp_path / "events.jsonl"), "--auto-start")
+    try:
+        wait_for(lambda: "stand" in read(tmp_path / "events.jsonl"), process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1, err  # it was to start by itself, and did not come to it
+    assert "the loop ends" in out
+    assert '"to": "damping"' in read(tmp_path / "events.jsonl")
+    assert read_log(tmp_path / "a.mcap").complete
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
