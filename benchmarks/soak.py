@@ -30,6 +30,7 @@ from bridge.loop import ControlLoop
 from bridge.reading import Inputs, Reading
 from bridge.safety import Event, Mode
 from policies.file import PolicyFile
+from policies.files import write_text
 
 RECORDED = 100  # control steps; a whole number of turns of the gait's clock
 PAST_DOUBLES_NS = 1 << 53
@@ -65,9 +66,7 @@ class Tally:
     def save(self, path: Path | None) -> None:
         """Write to `path`, None for not; never half a file."""
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_suffix(".part").write_text(json.dumps(asdict(self)), encoding="utf-8")
-            path.with_suffix(".part").replace(path)
+            write_text(path, json.dumps(asdict(self)))
 
 
 class RecordedRobot:
@@ -268,7 +267,7 @@ def main() -> None:
     entries = entries_of(soak(options.hours, options.state), 2000)
     text = json.dumps(entries, indent=1)
     if options.json is not None:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_text(options.json, text + "\n")
     print(text)
 
 

@@ -9,6 +9,7 @@ drops it if the pipe is full, and does not care whether anybody draws.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -181,6 +182,8 @@ def main() -> int:
     """Draw what comes in on standard input until it ends."""
     from rich.live import Live
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character must not cost the screen
     events: deque[str] = deque(maxlen=EVENTS_SHOWN)
     with Live(auto_refresh=False, screen=True) as live:
         for line in sys.stdin:

@@ -31,9 +31,11 @@ from bridge.joints import JointError
 from bridge.log_writer import LogError, LogWriter
 from bridge.loop import ControlLoop
 from bridge.motion import MotionController
+from bridge.newest import STAMP
 from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, said_of, wants_screen
 from bridge.phase_lock import PhaseLock
 from bridge.priority import lock_memory, pin, raise_priority
+from bridge.program import ENDING
 from bridge.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.stream import quick_switches
 from bridge.transports.base import Transport
@@ -42,8 +44,8 @@ from policies.file import PolicyFile, PolicyFileError
 from policies.spec import PolicySpec
 
 LOGS = Path("runs/logs")
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP)
-"""All end in damping: Ctrl-C, a service manager, a lost terminal, Ctrl-\\, and Ctrl-Z, since who is suspended damps nobody."""
+SIGNALS = (*ENDING, signal.SIGTSTP)
+"""All end in damping: what asks a program to end, and Ctrl-Z, since who is suspended damps nobody."""
 
 USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError)
 """What the person at the keyboard can put right: one line, exit code 2."""
@@ -72,7 +74,9 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     check_gate(policy, options)
     limits = SafetyLimits.of(policy.spec, parse_limits(options.limit))
     with contextlib.ExitStack() as stack:
-        for number in SIGNALS:  # given back last of all: who asks twice must not tear the log off
+        # under nohup a terminal may go, and the robot walks on
+        heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+        for number in heard:  # given back last of all: who asks twice must not tear the log off
             stack.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, leave)
         events = Events(options.events)
@@ -114,7 +118,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             asked.append(number)
             loop.stop()
 
-        for number in SIGNALS:
+        for number in heard:
             signal.signal(number, end)
         open_wire(attended, controller, options)
         events.begin_ns = wire.now_ns()
@@ -253,7 +257,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
         return None
     path = options.log
     if path is None:
-        path = LOGS / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{options.policy.stem}.mcap"
+        path = LOGS / f"{time.strftime(STAMP)}_{options.policy.stem}.mcap"
         path = next(p for n in itertools.count() if not (p := path.with_stem(f"{path.stem}-{n}" if n else path.stem)).exists())
     try:
         return LogWriter(
@@ -331,4 +335,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ending.run(main))
+    sys.exit(ending.run("deploy", main))

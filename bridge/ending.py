@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from bridge.program import run_program
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -22,11 +24,16 @@ def quietly() -> None:
         signal.signal(number, _leave)
 
 
-def run(main: Callable[[], int]) -> int:
-    """Run a program's `main`, which handles signals as long as it works. Returns its exit code; from then on the process ends anyway."""
+def run(name: str, main: Callable[[], int]) -> int:
+    """Run a program's `main`, which handles signals as long as it works. Returns its exit code; from then on the process ends anyway.
+
+    Args:
+        name: of the program, for messages.
+        main: see `bridge.program.run_program`.
+    """
     quietly()
     try:
-        return main()
+        return run_program(name, main)
     finally:  # also where it ends by `SystemExit`
         for number in _heard():
             signal.signal(number, signal.SIG_IGN)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from bridge.priority import lower_priority
+from policies.files import WriteError, check_writable, make_folder, reason
 
 if TYPE_CHECKING:
     from bridge.log_writer import LogWriter
@@ -64,11 +65,14 @@ class Events:
         self._file: IO[str] | None = None
         if path is not None:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                check_writable(path)
+                make_folder(path.parent)
                 self.kept = _move_aside(path)
                 self._file = path.open("a", encoding="utf-8", buffering=1)
+            except WriteError as error:
+                raise EventsError(f"--events: {error}") from error
             except OSError as error:
-                raise EventsError(f"--events: cannot write {path}: {error.strerror}") from error
+                raise EventsError(f"--events: cannot write {path}: {reason(error)}") from error
         self._queue: queue.SimpleQueue[tuple[str | None, Mapping[str, Any] | None] | threading.Event | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()

@@ -12,8 +12,10 @@ from bridge.log_rows import Message as Raw
 from bridge.log_rows import assemble
 from bridge.log_topics import TICK, Topics
 from bridge.log_writer import COUNTS, METADATA, POLICY_ATTACHMENT, LogError
+from bridge.newest import oldest_first
 from bridge.ticks import Rows
 from policies.file import PolicyFile, PolicyFileError
+from policies.files import reason
 
 LARGEST_RECORD = 256 << 20
 ACTION = "/policy/action"
@@ -77,7 +79,7 @@ def records(path: Path) -> Iterator[Any]:
                 file.seek(0)
                 begin = file.read(8)
                 known = next((text for magic, text in FOREIGN.items() if begin.startswith(magic)), None)
-                why = f"it is {known}" if known else str(error) or "it ends too soon"
+                why = f"it is {known}" if known else reason(error) if str(error) else "it ends too soon"
                 raise LogError(f"{path} is no MCAP log: {why}") from error
 
 
@@ -165,7 +167,7 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     """The newest log of a folder in which a policy ran: not a motion, nor a robot that nobody started.
 
     Args:
-        folder: with logs as `*.mcap`.
+        folder: with logs as `*.mcap`; the time in a log's name counts, or else that of its first message.
 
     Returns:
         The log; the newer ones that were passed over, newest first.
@@ -175,7 +177,7 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     """
     if not folder.is_dir():
         raise LogError(f"no folder at {folder}")
-    logs = sorted((path for path in folder.glob("*.mcap") if path.is_file()), key=lambda path: path.stat().st_mtime, reverse=True)
+    logs = oldest_first(folder.glob("*.mcap"), lambda path: path, _begun)[::-1]
     for index, path in enumerate(logs):
         if _policy_ran(path):
             return path, logs[:index]
@@ -184,6 +186,16 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     raise LogError(
         f"in none of the {len(logs)} logs in {folder} did a policy run: they are of motions, of robots that nobody started, or torn"
     )
+
+
+def _begun(path: Path) -> float | None:
+    """When a log's first message was recorded, in seconds since 1970; None for no log, or an empty one."""
+    from mcap.records import Message
+
+    try:
+        return next((record.log_time * 1e-9 for record in records(path) if isinstance(record, Message)), None)
+    except LogError:
+        return None
 
 
 def _policy_ran(path: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bridge.log_reader import records
 from bridge.log_writer import LogError
+from policies.files import reason, whole
 
 
 def repair(path: Path, target: Path) -> int:
@@ -26,12 +27,11 @@ def repair(path: Path, target: Path) -> int:
 
     if target.exists():
         raise LogError(f"there is a file at {target} already")
-    temporary = target.with_suffix(".tmp")
     schemas: dict[int, int] = {0: 0}
     channels: dict[int, int] = {}
     count = 0
     try:
-        with temporary.open("wb") as output:
+        with whole(target) as temporary, temporary.open("wb") as output:
             writer = Writer(output, compression=CompressionType.ZSTD)
             writer.start(profile="ros2", library="robolearn")
             for record in records(path):
@@ -47,9 +47,6 @@ def repair(path: Path, target: Path) -> int:
                 elif isinstance(record, Metadata):
                     writer.add_metadata(record.name, record.metadata)
             writer.finish()
-        temporary.replace(target)
     except OSError as error:
-        raise LogError(f"cannot repair {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise LogError(f"cannot repair {path}: {reason(error)}") from error
     return count

@@ -7,6 +7,7 @@ that. A recorder that fails (a full disk) stops and says so; the robot goes on.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -22,6 +23,7 @@ from bridge.log_topics import EVENT, STATE, Topics, state_text
 from bridge.priority import lower_priority
 from bridge.reading import Inputs, Reading
 from bridge.ticks import Ring, put_inputs, put_outcome, put_reading, sample_dtype, tick_dtype
+from policies.files import make_folder, reason, remove_empty
 
 FLUSH_S = 0.125
 WAKE_S = 0.02
@@ -81,12 +83,12 @@ class LogWriter:
         self._epoch_ns: int | None = None
         self._first_ns, self._last_ns, self._state = 0, 0, ""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            made = make_folder(path.parent)
             self._file = path.open("xb")
         except FileExistsError as error:
             raise LogError(f"there is a log at {path} already; logs are never written over") from error
         except OSError as error:
-            raise LogError(f"cannot write the log {path}: {error.strerror}") from error
+            raise LogError(f"cannot write the log {path}: {reason(error)}") from error
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
         try:
             self._writer.start(profile="ros2", library="robolearn")
@@ -96,9 +98,13 @@ class LogWriter:
             self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.data)
             self._channels = self._register()
             self._writer.flush()
+            self._file.flush()
         except OSError as error:
-            self._file.close()
-            raise LogError(f"cannot write the log {path}: {error.strerror}") from error
+            with contextlib.suppress(OSError):  # it tries once more to write
+                self._file.close()
+            path.unlink()
+            remove_empty(made)
+            raise LogError(f"cannot write the log {path}: {reason(error)}") from error
         self._sequence = 0
         self._stopping = False
         self._wake, self._wake_every = threading.Event(), max(1, round(WAKE_S / spec.control_dt))
@@ -183,12 +189,12 @@ class LogWriter:
             self._writer.add_metadata(COUNTS, {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
             self._writer.finish()
         except Exception as error:  # whatever it is: the log ends, the robot goes on, and the end is told
-            self.failure = f"{type(error).__name__}: {error}"
+            self.failure = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         finally:
             try:
                 self._file.close()
             except OSError as error:
-                self.failure = self.failure or str(error)
+                self.failure = self.failure or reason(error)
 
     def _drain(self) -> None:
         if self._samples is not None:

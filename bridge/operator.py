@@ -25,6 +25,7 @@ from typing import Any
 
 from bridge.events import plain
 from bridge.isolation import isolate, ros_arguments
+from policies.files import WriteError, write_text
 
 COMMAND_PERIOD_S = 0.05
 START_TIMEOUT_S = 30.0
@@ -127,11 +128,13 @@ def main(arguments: list[str] | None = None) -> int:
     except TimeoutError as error:
         print(error, file=sys.stderr)
         return 1
-    temporary = options.out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(plain(log), allow_nan=False), encoding="utf-8")
-    temporary.replace(options.out)
+    try:
+        write_text(options.out, json.dumps(plain(log), allow_nan=False))
+    except WriteError as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(ending.run(main))
+    sys.exit(ending.run("operator", main))

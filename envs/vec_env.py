@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
 import mujoco
+import numpy as np
 import torch
 
 from envs import screening
@@ -31,8 +32,23 @@ from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
 log = logging.getLogger(__name__)
 
+MOST = 2**31 - 1
+"""Of worlds and the like: what the physics counts with."""
+MOST_THREADS = 4096
 Rows = torch.Tensor | slice
 """Some worlds by their ids, or all of them."""
+
+
+def torch_seed(seed: int) -> int:
+    """A seed for torch's generators of any whole number from zero up: itself, or drawn from it where it has more than 63 bits.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    seed = int(seed)
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, is {seed}")
+    return seed if seed < 2**63 else int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +78,17 @@ class EnvCfg:
     randomization: RandomizationCfg = field(default_factory=RandomizationCfg)
 
     def __post_init__(self) -> None:
-        for name, least in (("num_worlds", 1), ("decimation", 1), ("num_threads", 0)):
+        for name, least, most in (("num_worlds", 1, MOST), ("decimation", 1, MOST), ("num_threads", 0, MOST_THREADS)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+            if getattr(self, name) > most:
+                raise ValueError(f"{name} must be at most {most}, not {getattr(self, name)}")
+        torch_seed(self.seed)
         for name in ("control_dt", "episode_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        if not 1 <= self.episode_s / self.control_dt < 2**53:
+            raise ValueError(f"episode_s must be one control_dt ({self.control_dt:g} s) or more, and countable, not {self.episode_s:g}")
         for name in ("observation_delay_s", "action_delay_s"):
             delay: Range | None = getattr(self.randomization, name)
             if delay is not None and not 0 <= delay.low <= delay.high <= self.control_dt:
@@ -127,7 +148,7 @@ class VecEnv(ABC):
         self.device = self.engine.device
         self.num_worlds = cfg.num_worlds
         self.generator = torch.Generator(device=self.device)
-        self.generator.manual_seed(cfg.seed)
+        self.generator.manual_seed(torch_seed(cfg.seed))
         self._reward_terms: dict[str, torch.Tensor] = {}
 
         joints = len(robot.joints)
@@ -332,7 +353,7 @@ class VecEnv(ABC):
 
     def reseed(self, seed: int) -> None:
         """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
-        self.generator.manual_seed(seed)
+        self.generator.manual_seed(torch_seed(seed))
         self.randomizer.startup()
         self._draw_startup()
         self.episode_steps[:] = 0

@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile, PolicyFileError
+from policies.files import whole
 from policies.observation import Sensors, observe
 from policies.spec import NormalizerSpec, PolicySpec
 from policies.transformer import Transformer
@@ -160,9 +160,7 @@ def _write(
     provenance: dict[str, Any],
     path: Path,
 ) -> PolicyFile:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.onnx")
-    try:
+    with whole(path) as temporary:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False, opset_version=OPSET
@@ -186,9 +184,6 @@ def _write(
         worst = file.verify()
         if worst > EXPORT_TOLERANCE:
             raise PolicyFileError(f"the exported graph differs from torch by {worst:.3g} on the golden run (allowed {EXPORT_TOLERANCE:g})")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return PolicyFile(path)
 
 
@@ -229,11 +224,7 @@ def annotate(path: str | Path, **entries: Any) -> PolicyFile:
     meta = {prop.key: prop.value for prop in model.metadata_props}
     meta[PROVENANCE_KEY] = json.dumps(json.loads(meta[PROVENANCE_KEY]) | entries, allow_nan=False)
     onnx.helper.set_model_props(model, meta)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.onnx")
-    try:
+    with whole(path) as temporary:
         onnx.save(model, temporary)
         PolicyFile(temporary).verify()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return PolicyFile(path)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from policies.files import reason
 from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.spec import PolicySpec, SpecError
 
@@ -91,7 +92,10 @@ class PolicyFile:
         if data is None:
             if not self.path.is_file():
                 raise PolicyFileError(f"no policy file at {self.path}")
-            data = self.path.read_bytes()
+            try:
+                data = self.path.read_bytes()
+            except OSError as error:
+                raise PolicyFileError(f"{self.path} cannot be read: {reason(error)}") from error
         self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
@@ -107,7 +111,7 @@ class PolicyFile:
             self.provenance: dict[str, Any] = json.loads(meta[PROVENANCE_KEY])
             self.golden = Golden.from_json(meta[GOLDEN_KEY])
         except (SpecError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise PolicyFileError(f"{self.path} has broken metadata: {error}") from error
+            raise PolicyFileError(f"{self.path} has broken metadata: {reason(error)}") from error
         self._check_graph()
         self._bind()
         self._constants = ActionConstants.of(self.spec, lambda values: np.asarray(values, np.float32))
@@ -141,7 +145,7 @@ class PolicyFile:
                 raise ValueError(f"sensors of other than {steps} steps")
             self.observe(Sensors(**{name: value[0] for name, value in golden.sensors.items()}))
         except (TypeError, ValueError) as error:
-            raise PolicyFileError(f"{self.path}: its golden run does not fit its contract: {error}") from error
+            raise PolicyFileError(f"{self.path}: its golden run does not fit its contract: {reason(error)}") from error
 
     def _bind(self) -> None:
         """Bind all inputs and outputs once, states twice: each step reads one set of state buffers and writes the other."""

@@ -1,7 +1,10 @@
 """The command `robolearn`: finds the subcommand, sorts its arguments, and turns the user's errors into one line.
 
 Nothing heavy is imported before the subcommand is known, so `robolearn --help` answers at once, also on a robot without torch.
-Exit codes: 0 done, 1 the command ran and its answer is no, 2 the user's error, 130 interrupted.
+
+Exit codes: 0 done, or ended as the system asked by a signal with everything kept to go on; 1 the command ran and its answer is no; 2 the
+user's or the computer's error; 70 a defect of robolearn; 128 + n ended by signal n before there was an answer: 130 Ctrl-C, 143 SIGTERM, 141
+the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
+from policies.files import WriteError, reason
 from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
@@ -33,6 +38,18 @@ COMMANDS = {
     "demo": "all of it once, ending with a report and a video",
 }
 
+EXIT_CODES = {
+    "0": "done; or a signal of the system asked for an end, and everything is kept to go on",
+    "1": "the command ran, and its answer is no",
+    "2": "wrong input, or a disk, a package or memory that fails: one line says which",
+    "70": "a defect of robolearn: please report it",
+    "130": "Ctrl-C; a training has saved",
+    "128 + n": "ended by signal n before there was an answer, as 143 for SIGTERM",
+}
+
+_OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "numel: integer multiplication overflow", "bad_alloc")
+"""In the RuntimeErrors that torch and libraries in C++ raise where memory is not enough."""
+_OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 _ERRORS_BELOW = (
     ("policies.file", "PolicyFileError"),
@@ -57,39 +74,65 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code.
 
     Args:
-        argv: arguments without the program's name; None takes the process's.
+        argv: arguments without the program's name, for callers that catch what is a defect themselves; None takes the process's, and its
+            signals and streams.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        return run_program("robolearn", lambda: _answer(sys.argv[1:]))
+    return _answer(list(argv), to_program=False)
+
+
+def _answer(arguments: list[str], to_program: bool = True) -> int:
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        print("robolearn: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of a pipe went away, as in `robolearn list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except KeyboardInterrupt as error:
+        return _ended(arguments, error)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_gone(error):  # as in `robolearn list | head -1`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
         message = _user_message(error)
-        if message is None or os.environ.get("ROBOLEARN_DEBUG", "0") not in ("", "0"):
+        debug = os.environ.get("ROBOLEARN_DEBUG", "0") not in ("", "0")
+        if message is None or (debug and not to_program):
             raise
-        print(f"robolearn: error: {message}", file=sys.stderr)
+        if debug:
+            traceback.print_exc()
+        shown = message.encode("utf-8", "backslashreplace").decode()  # file names may hold what no stream takes
+        print(f"robolearn: error: {shown}", file=sys.stderr)
         return 2
 
 
+def _ended(arguments: list[str], error: KeyboardInterrupt) -> int:
+    """The exit code after a signal: what keeps its work, or runs until it is asked to end, has ended well, but for Ctrl-C."""
+    if not isinstance(error, AskedToEnd):
+        print("robolearn: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    module = sys.modules.get(f"robolearn.commands.{arguments[0]}") if arguments else None
+    print(f"robolearn: ended by {error}", file=sys.stderr)
+    return 0 if getattr(module, "KEEPS_ITS_WORK", False) else 128 + error.number
+
+
 def _user_message(error: Exception) -> str | None:
-    """The one line for an error that is the user's to fix; None for a bug, which keeps its traceback."""
+    """The one line for an error that is the user's or the computer's to fix; None for a bug, which keeps its traceback."""
     if isinstance(error, ModuleNotFoundError):
         extra = missing_extra(error)
         return None if extra is None else str(extra)
     if _of_rendering(error):
         chosen = os.environ.get("MUJOCO_GL", "")
-        return f"MuJoCo cannot be imported with MUJOCO_GL={chosen}: {error}; unset it, or install what it needs (docs/install.md)"
-    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError) and error.filename is not None:
-        return f"{error.strerror}: {os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename}"
-    if isinstance(error, (UserError, *_errors_below())):
-        return " ".join(str(error).split("\n"))
+        return f"MuJoCo cannot be imported with MUJOCO_GL={chosen}: {reason(error)}; unset it, or install what it needs (docs/install.md)"
+    if isinstance(error, ImportError):  # a package that is there and does not load
+        return None if (error.name or "robolearn").partition(".")[0] in _OURS else f"{error.name} cannot be imported: {reason(error)}"
+    if isinstance(error, (UserError, WriteError, *_errors_below())):
+        return reason(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        files = [os.fsdecode(name) if isinstance(name, str | bytes) else str(name) for name in (error.filename,) if name is not None]
+        return ": ".join([reason(error), *files])
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's, which is no OSError
+        return reason(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in _OF_MEMORY):
+        return f"not enough memory: {reason(error)}; with fewer worlds (--env.num_worlds=...) or seeds less is needed"
     return None
 
 
@@ -123,6 +166,7 @@ def _overview() -> str:
     lines = ["usage: robolearn COMMAND ...", "", "Teaches robots in simulation and puts the result on hardware.", "", "commands:"]
     lines += [f"  {name:10} {text}" for name, text in COMMANDS.items()]
     lines += ["", "options:", "  --help     this text; `robolearn COMMAND --help` tells a command's options", "  --version  the version"]
+    lines += ["", "exit codes:", *(f"  {code:10} {text}" for code, text in EXIT_CODES.items())]
     return "\n".join(lines)
 
 
@@ -140,6 +184,7 @@ def _run(name: str, arguments: list[str]) -> int:
     arguments, ros_arguments = split_ros_arguments(arguments)
     options = _option_names(parser)
     arguments, overrides = _split_overrides(arguments, options) if takes_overrides else (arguments, [])
+    _check_empty(arguments)
     try:
         args, unknown = parser.parse_known_args(arguments)
     except SystemExit as stop:  # argparse's way of ending after --help
@@ -148,6 +193,18 @@ def _run(name: str, arguments: list[str]) -> int:
         raise _unknown_argument(unknown[0], options, takes_overrides, parser.prog)
     args.ros_args = ros_arguments
     return int(module.run(args, overrides))
+
+
+def _check_empty(arguments: list[str]) -> None:
+    """Refuse empty arguments, which a shell makes of variables that are not set: `--resume "$RUN"` must not begin a training anew.
+
+    Raises:
+        UsageError: names the option.
+    """
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        option = argument[:-1] if argument.startswith("--") and argument.endswith("=") else before if before.startswith("--") else ""
+        if argument == "" or option == argument[:-1] != "":
+            raise UsageError(f"{option or 'an argument'} is empty; is the shell's variable set that should be in it?")
 
 
 def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -360,5 +360,12 @@ def _dotted_keys(cls: Any, prefix: str) -> list[str]:
 
 
 def loads_any(text: str, source: str = "<text>") -> dict[str, Any]:
-    """YAML text as plain top-level values, before its schema is known; nested tables stay nodes."""
-    return {str(key): node.value for key, node in parse(text, source).value.items()}
+    """YAML text as plain top-level values, before its schema is known; nested tables stay nodes.
+
+    Raises:
+        ConfigError: not YAML, or no table.
+    """
+    tree = parse(text, source)
+    if not isinstance(tree.value, dict):
+        raise _wrong(tree, "", "a table (key: value)")
+    return {str(key): node.value for key, node in tree.value.items()}

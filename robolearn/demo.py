@@ -11,6 +11,7 @@ from typing import Any
 
 from policies.export import exportable
 from policies.file import PolicyFile
+from policies.files import reason, write_text
 from policies.install import install_command
 from robolearn import demo_report, export, ros_walk
 from robolearn import evaluate as evaluation
@@ -44,8 +45,17 @@ class Stages:
 def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> tuple[Path, Evaluation, Evaluation, Evaluation, bool]:
     """Train a teacher and a student, and judge both.
 
+    Args:
+        cfg: of the training.
+        folder: where everything goes; a folder of an interrupted demo is gone on with.
+        seeds: episodes a command in evaluations.
+        stages: tells the stages and times them.
+
     Returns:
         The policy file; evaluations of the teacher, and of the file on the training engine and on the precise one; the gate's verdict.
+
+    Raises:
+        robolearn.trainer.Interrupted: Ctrl-C or another signal asked for an end; the checkpoint is written.
     """
     with stages.stage("teacher", f"teacher: PPO on privileged state, {cfg.env.num_worlds} worlds, full randomization"):
         teacher_state = _train(TeacherTrainer(cfg), folder / "teacher")
@@ -91,7 +101,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
                 ros_error = ros.failure
                 print(f"      20 s under a changing command: planar velocity error {ros.velocity_error_xy:.3f} m/s")
             except Exception as error:  # whatever it is: what was trained is kept, and the report says so
-                ros_error = str(error) or type(error).__name__
+                ros_error = reason(error)
             print("      stayed up" if ros_error is None else f"      FAILED: {ros_error}")
     with stages.stage("report", "video and report"):
         result = DemoResult(
@@ -113,9 +123,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
             "ros_error": ros_error,
             "minutes": stages.minutes,
         }
-        temporary = folder / "summary.json.tmp"
-        temporary.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-        temporary.replace(folder / "summary.json")
+        write_text(folder / "summary.json", json.dumps(summary, indent=1))
         report = demo_report.write(result)
     print(f"\nreport: {report}\npolicy: {path}\nplay it: robolearn play {path}\nall in {sum(stages.minutes.values()):.1f} min")
     return result

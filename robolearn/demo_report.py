@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.file import PolicyFile
+from policies.files import reason
 from robolearn import ros_walk
 from robolearn.evaluate import Evaluation
 from robolearn.render import record_policy
@@ -47,7 +48,7 @@ def write(result: DemoResult) -> Path:
     try:
         recorded = record_policy(file, video, seconds=16.0, width=640, height=360)
     except Exception as error:  # whatever graphics and codecs raise: the report is worth having without
-        no_video = str(error) or type(error).__name__
+        no_video = reason(error)
         print(f"      no video: {no_video}")
         recorded = record_policy(file, None, seconds=16.0)
     ros = result.ros

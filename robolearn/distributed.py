@@ -71,16 +71,6 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def first_says(flag: bool) -> bool:
-    """What the first process decided; the others wait for it and take it over."""
-    if processes() == 1:
-        return flag
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    said = torch.tensor([float(flag)], device=device)
-    dist.broadcast(said, 0)
-    return bool(said.item())
-
-
 def average(value: torch.Tensor) -> torch.Tensor:
     """Mean of a tensor over the processes."""
     if processes() == 1:
@@ -88,6 +78,16 @@ def average(value: torch.Tensor) -> torch.Tensor:
     total = value.clone()
     dist.all_reduce(total)
     return total / processes()
+
+
+def largest(number: int) -> int:
+    """The largest of all processes' numbers: all get the same answer, so that they leave their loop together."""
+    if processes() == 1:
+        return number
+    here = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    answer = torch.tensor(number, device=here)
+    dist.all_reduce(answer, dist.ReduceOp.MAX)
+    return int(answer)
 
 
 def standardized(x: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:

@@ -13,6 +13,7 @@ import viser
 from mjviser import ViserMujocoScene
 
 from policies.file import PolicyFile
+from policies.files import reason
 from robolearn.errors import UserError
 from robolearn.playback import Playback, Sample, default_commands
 
@@ -46,7 +47,7 @@ class LiveViewer:
         try:
             self._server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {spec.task}", verbose=False)
         except (OSError, OverflowError, RuntimeError) as error:
-            raise UserError(f"cannot serve on port {port} of {HOST}: {error}") from error
+            raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
         self.url = f"http://localhost:{self._server.get_port()}"
         robot = playback.env.robot
         self._model = playback.env.scene().compile()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import policies
 from robolearn.errors import UserError, suggestion
+from robolearn.run_folders import newest_last
 
 POLICY_FILE = "policy.onnx"
 
@@ -33,7 +34,7 @@ def find_policy(text: str | Path) -> Path:
     if path.is_dir():
         if (path / POLICY_FILE).is_file():
             return path / POLICY_FILE
-        found = sorted(path.glob(f"*/{POLICY_FILE}"), key=lambda file: file.stat().st_mtime)
+        found = newest_last(path, POLICY_FILE)
         if found:
             return found[-1]
         if str(text) not in shipped:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import platform
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from envs.robots.robot import Robot
 from envs.terrain import TerrainCfg
 from policies.file import PolicyFile
+from policies.files import reason
 from robolearn.errors import UserError
 from robolearn.overlay import draw_overlay
 from robolearn.playback import Playback, Sample, default_commands, errors
@@ -97,7 +99,11 @@ class Recorder:
         self._floating = robot.floating_base
         self._gl = _open_context(width, height)
         self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
-        self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        try:
+            self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except mujoco.FatalError as error:
+            self._gl.free()
+            raise _no_opengl(error) from error
         self._open = True
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._option = mujoco.MjvOption()
@@ -294,12 +300,18 @@ def _open_context(width: int, height: int) -> Any:
             from mujoco.egl import GLContext
         else:
             from mujoco.gl_context import GLContext
-        context = GLContext(width, height)
-        context.make_current()
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        advice = "on Debian and Ubuntu: apt-get install libegl1 libopengl0 libgl1-mesa-dri; or leave the video out with --no-video"
-        raise UserError(f"cannot draw without a screen, OpenGL does not start ({error}); {advice}") from error
+        with warnings.catch_warnings(action="ignore"):  # GLFW's, before the error that tells
+            context = GLContext(width, height)
+            context.make_current()
+    except (ImportError, OSError, RuntimeError, AttributeError, mujoco.FatalError) as error:
+        raise _no_opengl(error) from error
     return context
+
+
+def _no_opengl(error: Exception) -> UserError:
+    """Whatever MuJoCo and the libraries below it raise where nothing can be drawn."""
+    advice = "on Debian and Ubuntu: apt-get install libegl1 libopengl0 libgl1-mesa-dri; or leave the video out with --no-video"
+    return UserError(f"cannot draw without a screen, OpenGL does not start ({reason(error)}); {advice}")
 
 
 def _fill(geom: Any, kind: mujoco.mjtGeom, size: list[float], position: np.ndarray, color: tuple[float, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 import jinja2
 
+from policies.files import whole, write_text
 from robolearn import plots
 
 EMBEDDED_VIDEO_BYTES = 10_000_000
@@ -91,7 +91,6 @@ def write_report(folder: Path, data: ReportData) -> Path:
     Returns:
         Path of the page; it appears whole or not at all.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     runs = {name: plots.read_metrics(path) for name, path in data.curves.items() if path.is_file()}
     page = template("report.html.j2").render(
         data=data,
@@ -110,10 +109,7 @@ def write_report(folder: Path, data: ReportData) -> Path:
 
 def write_page(path: Path, page: str) -> Path:
     """Write a page; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, page)
     return path
 
 
@@ -190,5 +186,7 @@ def embed_video(video: Path | None, folder: Path) -> dict[str, str] | None:
     if video.stat().st_size <= EMBEDDED_VIDEO_BYTES:
         return {"source": f"data:{mime};base64,{base64.b64encode(video.read_bytes()).decode('ascii')}", "type": mime}
     if not video.resolve().is_relative_to(folder.resolve()):
-        video = Path(shutil.copy2(video, folder / video.name))
+        with whole(folder / video.name) as copy:
+            shutil.copy2(video, copy)
+        video = folder / video.name
     return {"source": video.resolve().relative_to(folder.resolve()).as_posix(), "type": mime}

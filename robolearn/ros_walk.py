@@ -120,7 +120,9 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
         node = ["-m", "bridge.deploy", str(policy), "--transport", "ros2", "--ungated", "--auto-start", "--events", str(events)]
         numbers = [str(number) for command in schedule for number in command]
         operator = ["-m", "bridge.operator", "--schedule", *numbers, "--out", str(tracking)]
-        logs = {name: (Path(folder) / name).open("w+") for name in ("robot", "policy", "operator")}
+        logs = {
+            name: (Path(folder) / name).open("w+", encoding="utf-8", errors="backslashreplace") for name in ("robot", "policy", "operator")
+        }
         running: dict[str, subprocess.Popen[bytes]] = {}
         try:
             for name, command in (("robot", simulated), ("policy", node), ("operator", operator)):
@@ -146,8 +148,8 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
         if running["operator"].returncode or not tracking.is_file():
             last = "; ".join(f"{name}: {text.splitlines()[-1] if text else 'nothing'}" for name, text in said.items())
             raise RosWalkError(f"the run over ROS 2 failed ({last})")
-        data = json.loads(tracking.read_text())
-        lines = events.read_text().splitlines(keepends=True) if events.is_file() else []
+        data = json.loads(tracking.read_text(encoding="utf-8"))
+        lines = events.read_text(encoding="utf-8").splitlines(keepends=True) if events.is_file() else []
         record = [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may have cut the last one
     heights = [height for height in data["height_m"] if math.isfinite(height)]  # none is known before the first message
     if not heights:

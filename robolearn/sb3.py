@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from typing import Any
 
@@ -14,6 +13,8 @@ from torch import nn
 from tqdm import tqdm
 
 from envs.sb3 import Sb3VecEnv
+from policies.files import whole
+from robolearn.ending import Interrupted, Request, noted
 from robolearn.run import Run
 from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
@@ -24,8 +25,9 @@ MODEL = "model.zip"
 class Watch(BaseCallback):
     """Between rollouts and updates: metrics, progress bar, and torch's threads, which must not spin beside the simulation's."""
 
-    def __init__(self, run: Run | None, cfg: TrainCfg) -> None:
+    def __init__(self, run: Run | None, cfg: TrainCfg, request: Request | None = None) -> None:
         super().__init__()
+        self._request = request or Request()
         self._run, self._threads = run, Threads(cfg.threads)
         self._started, self._rollouts, self._count = time.monotonic(), 0, 0
         self._bar: Any = None
@@ -39,7 +41,7 @@ class Watch(BaseCallback):
         self._threads.simulating()
 
     def _on_step(self) -> bool:
-        return True
+        return self._request.number is None
 
     def _on_rollout_end(self) -> None:
         self._threads.learning()
@@ -91,22 +93,25 @@ def make_ppo(cfg: TrainCfg, env: Any = None) -> PPO:
             "activation_fn": nn.ELU,
             "log_std_init": math.log(cfg.teacher.initial_std),
         },
-        seed=cfg.seed,
+        seed=cfg.seed % 2**32,  # NumPy's global generator, which it seeds too, takes no more
         device="cpu",
     )
 
 
 def train_sb3(cfg: TrainCfg, run: Run) -> None:
-    """Train and save `model.zip`, which `stable_baselines3.PPO.load` reads, into the run's folder; Ctrl-C saves too, then goes on up."""
+    """Train and save `model.zip`, which `stable_baselines3.PPO.load` reads, into the run's folder.
+
+    Raises:
+        Interrupted: a signal asked for an end; the model is saved.
+    """
     model = make_ppo(cfg)
-    watch = Watch(run, cfg)
-    try:
-        model.learn(cfg.sb3.timesteps, callback=watch)
-    finally:
-        watch.close()
-        temporary = run.folder / f".{MODEL}.{os.getpid()}.tmp.zip"
+    with noted("rollout") as request:
+        watch = Watch(run, cfg, request)
         try:
-            model.save(temporary)
-            temporary.replace(run.folder / MODEL)
+            model.learn(cfg.sb3.timesteps, callback=watch)
         finally:
-            temporary.unlink(missing_ok=True)
+            watch.close()
+            with whole(run.folder / MODEL) as temporary:
+                model.save(temporary)
+    if request.number is not None:
+        raise Interrupted(str(run.folder), request.number)

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from envs.registry import TASKS, get_task
-from envs.vec_env import EnvCfg
+from envs.vec_env import MOST_THREADS, EnvCfg
 from policies.baselines import NetworkCfg
 from robolearn import config
 from robolearn.ppo import PpoCfg
+
+LARGEST_SEED = 2**62
+"""Above every seed; what is added for several processes and iterations still fits into 64 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,8 @@ class TeacherCfg:
     ppo: PpoCfg = field(default_factory=PpoCfg)
 
     def __post_init__(self) -> None:
-        _check_iterations(self.iterations)
+        _check_learner(self)
+        _check_layers(self.hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,7 @@ class StudentCfg:
     ppo: PpoCfg = field(default_factory=PpoCfg)
 
     def __post_init__(self) -> None:
-        _check_iterations(self.iterations)
+        _check_learner(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +158,16 @@ class Sb3Cfg:
     epochs: int = 5
     learning_rate: float = 3e-4
     privileged: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("timesteps", "steps", "batch_size", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size < 2:
+            raise ValueError("batch_size must be at least 2: advantages are normalised over a minibatch")
+        if not self.learning_rate >= 0:
+            raise ValueError(f"learning_rate must not be negative, is {self.learning_rate}")
+        _check_layers(self.hidden)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,13 +197,35 @@ class TrainCfg:
     def __post_init__(self) -> None:
         if self.checkpoint_every < 1:
             raise ValueError(f"checkpoint_every must be at least 1, not {self.checkpoint_every}")
-        if self.threads < 0:
-            raise ValueError(f"threads must not be negative, is {self.threads}")
+        if not 0 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"threads must lie between 0 and {MOST_THREADS}, not {self.threads}")
+        if not 0 <= self.seed < LARGEST_SEED:
+            raise ValueError(f"seed must lie between 0 and {LARGEST_SEED - 1}, not {self.seed}")
+        _check_sizes(self)
 
 
-def _check_iterations(iterations: int) -> None:
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, not {iterations}")
+def _check_sizes(cfg: Any) -> None:
+    """Raises `ValueError` where a whole number is larger than what torch counts with."""
+    for item in dataclasses.fields(cfg):
+        value = getattr(cfg, item.name)
+        if dataclasses.is_dataclass(value):
+            _check_sizes(value)
+        elif isinstance(value, int) and item.name != "seed" and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{item.name} must be a whole number that 64 bits hold, not {value}")
+
+
+def _check_learner(cfg: TeacherCfg | StudentCfg) -> None:
+    """Raises `ValueError` where a teacher or a student could not learn."""
+    if cfg.iterations < 1:
+        raise ValueError(f"iterations must be at least 1, not {cfg.iterations}")
+    if not cfg.initial_std > 0:
+        raise ValueError(f"initial_std must be positive, not {cfg.initial_std}")
+
+
+def _check_layers(sizes: tuple[int, ...]) -> None:
+    """Raises `ValueError` where a hidden layer has no units."""
+    if any(size < 1 for size in sizes):
+        raise ValueError(f"hidden layers must have at least 1 unit each, not {list(sizes)}")
 
 
 def schema_of(task: str) -> type[TrainCfg]:

@@ -11,7 +11,6 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from policies.files import check_writable, make_folder, reason, write_text
 from robolearn import config, schema
 from robolearn.errors import UserError
 from robolearn.evaluate import StudentActor, evaluate
@@ -63,7 +63,11 @@ def load_study(path: Path) -> Study:
     Raises:
         UserError: no such file, or not a study.
     """
-    study = config.loads(Study, path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: {reason(error)}") from error
+    study = config.loads(Study, text, str(path))
     for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
         if not sets:
             raise UserError(f"{path}: {kind} must name at least one")
@@ -88,13 +92,13 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
     task = schema.loads(source["config"], str(teacher)).task
     if source["kind"] != "teacher" or task != study.task:
         raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
+    check_writable(folder / "results.json")
     runs: list[dict[str, Any]] = []
     for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
         for name, overrides in study.variants.items():
             changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
             runs.append(_one(study, source, name, changes, folder, quick))
             results = _summary(study, runs)
-            folder.mkdir(parents=True, exist_ok=True)
             _write(folder / "results.json", results)
     return results
 
@@ -141,15 +145,13 @@ def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg:
 
 def _write(path: Path, values: dict[str, Any]) -> None:
     """JSON that appears whole or not at all."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(values, indent=1) + "\n")
 
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time trains and evaluates what is kept in a folder; another waits."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,23 +1,25 @@
-"""The loop around a trainer: progress bar, log, checkpoints, Ctrl-C without loss, exact resume."""
+"""The loop around a trainer: progress bar, log, checkpoints, an end at any time without loss, exact resume."""
 
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, Protocol
 
 from torch import nn
 from tqdm import tqdm
 
+from policies.files import WriteError, reason
 from robolearn import config, distributed, schema, settings
+from robolearn.ending import Interrupted, noted
 from robolearn.errors import UserError
 from robolearn.finite import listed, not_finite, not_finite_in
 from robolearn.goal import Goal
 from robolearn.ppo import DivergedError
-from robolearn.run import Run
+from robolearn.run import Run, warn
+
+__all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
 
 
 class Trainer(Protocol):
@@ -44,12 +46,10 @@ class Trainer(Protocol):
         ...
 
 
-class Interrupted(Exception):
-    """The person pressed Ctrl-C; the checkpoint is written."""
-
-
 def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
-    """Iterate to the end, or until Ctrl-C or until `on_iteration` returns True.
+    """Iterate to the end, or until Ctrl-C or another signal that asks for an end, or until `on_iteration` returns True.
+
+    A checkpoint that cannot be written on the way costs a warning, and is tried again after each iteration.
 
     The end is after `trainer.iterations`, or, where the config has targets (`until`), when they are met, or after the most iterations
     that it allows; `trainer.missed` then tells what was missed.
@@ -63,27 +63,21 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
         The last metrics.
 
     Raises:
-        Interrupted: after Ctrl-C, once the checkpoint is written.
+        Interrupted: an end was asked for; the checkpoint is written.
+        UserError: the last checkpoint could not be written; the one before stays.
     """
-    stop = False
-
-    def request_stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal stop
-        if stop:  # a second Ctrl-C does not wait for the iteration
-            raise KeyboardInterrupt
-        stop = True
-        bar.write("stopping after this iteration; Ctrl-C again stops at once")
-
     metrics: dict[str, float] = {}
     minutes_before = getattr(trainer, "minutes", 0.0)
     started = time.monotonic()
     done, quiet = trainer.iteration, distributed.rank() > 0
+    saved, owed = (done if run.checkpoint.is_file() else None), False
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
-    previous = signal.signal(signal.SIGINT, request_stop)
     goal = Goal.of(trainer)
-    try:
+    # torchrun passes a Ctrl-C on that the terminal has sent us already, so the second one is nobody's insisting
+    with noted("iteration", insist=distributed.processes() == 1) as request, bar:
         ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
-        while not ended and not stop:
+        asked = 0  # the signal, of whichever process
+        while not ended and not (asked := distributed.largest(request.number or 0)):
             begin = time.monotonic()
             metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
@@ -96,16 +90,23 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
                 run.log(trainer.iteration, metrics)
             bar.update(1)
             bar.set_postfix_str(_postfix(metrics), refresh=False)
-            if trainer.iteration % trainer.cfg.checkpoint_every == 0:
-                save(trainer, run)
+            if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0:
+                try:
+                    save(trainer, run)
+                    saved, owed = trainer.iteration, False
+                except WriteError as error:
+                    if not owed:
+                        warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training goes on, and tries again")
+                    owed = True
             if on_iteration is not None and on_iteration(metrics):
                 break
-        save(trainer, run)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        bar.close()
-    if stop:
-        raise Interrupted(str(run.folder))
+        try:
+            save(trainer, run)
+        except WriteError as error:
+            kept = "there is no checkpoint" if saved is None else f"the checkpoint there is of iteration {saved}"
+            raise UserError(f"the training ended at iteration {trainer.iteration}, which is not saved: {error}; {kept}") from error
+    if number := asked or request.number:
+        raise Interrupted(str(run.folder), number)
     return metrics
 
 
@@ -118,7 +119,8 @@ def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) 
         trainer.missed = goal.missed
         if goal.missed:
             bar.write(f"targets after {trainer.iteration} iterations: {'; '.join(goal.missed)}")
-    ended = distributed.first_says(not goal.missed) or trainer.iteration >= goal.last
+    met = distributed.largest(int(distributed.rank() == 0 and not goal.missed))
+    ended = bool(met) or trainer.iteration >= goal.last
     bar.total = max(trainer.iteration, trainer.iterations) if ended else min(trainer.iteration + goal.every, goal.last)
     return ended
 
@@ -171,7 +173,7 @@ def resume(trainer: Any, state: dict[str, Any]) -> list[str]:
     try:
         trainer.load_state_dict(state, names)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {error}") from error
+        raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {reason(error)}") from error
     trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
     return names
 

@@ -7,9 +7,11 @@ H.264 takes an eighth of VP9's time and half its space, VP8 a third of its time.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, cast
@@ -17,6 +19,7 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 
+from policies.files import check_room, whole
 from robolearn.errors import UserError
 
 H264 = "h264"  # by the ffmpeg that imageio-ffmpeg brings
@@ -48,33 +51,37 @@ class VideoWriter:
         """Open a video of `width` x `height` pixels, both even.
 
         Raises:
-            UserError: another ending than `CODECS` has, or a folder that cannot be written.
+            UserError: another ending than `CODECS` has.
+            policies.files.WriteError: a folder that cannot be written.
         """
         if path.suffix not in CODECS:
             raise UserError(f"cannot write a video as {path.name!r}; valid endings: {', '.join(CODECS)}")
         self.path = path
-        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._temporary.touch()
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-        for codec in CODECS[path.suffix]:
-            encoder = _open(codec, self._temporary, width, height, fps)
-            if encoder is not None:
-                self.codec, self._encoder = codec, encoder
-                return
-        self._temporary.unlink(missing_ok=True)
-        raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix}; install opencv-python-headless from PyPI")
+        with contextlib.ExitStack() as stack:
+            self._temporary = stack.enter_context(whole(path))
+            for codec in CODECS[path.suffix]:
+                encoder = _open(codec, self._temporary, width, height, fps)
+                if encoder is not None:
+                    self.codec, self._encoder = codec, encoder
+                    self._stack = stack.pop_all()
+                    return
+            odd = "\\udc" in ascii(str(path.absolute()))
+            why = "its folder needs a name in UTF-8" if odd else "install opencv-python-headless from PyPI"
+            raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix} here; {why}")
 
     def write(self, frame: np.ndarray) -> None:
         """Add a frame, (height, width, 3) uint8 RGB."""
         self._encoder.write(np.ascontiguousarray(frame[:, :, ::-1]))
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        self._encoder.release()
-        self._temporary.replace(self.path)
+        """Finish the file and give it its name.
+
+        Raises:
+            policies.files.WriteError: it could not be written, to its end.
+        """
+        with self._stack:
+            self._encoder.release()
+            check_room(self._temporary)  # OpenCV does not tell
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -82,9 +89,10 @@ class VideoWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.close()
-        else:
+            return
+        with contextlib.suppress(UserError):  # of the half video; what went wrong first is told
             self._encoder.release()
-            self._temporary.unlink(missing_ok=True)
+        self._stack.__exit__(kind, error, trace)
 
 
 class _Ffmpeg:
@@ -96,28 +104,48 @@ class _Ffmpeg:
         source = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
         target = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *source, *target, "-threads", "1", str(path)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # Ctrl-C is for the one who draws
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        # a session of its own: Ctrl-C is for the one who draws
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=self._said, start_new_session=True)
 
     def write(self, image: np.ndarray, /) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(image.tobytes())
+        try:
+            self._process.stdin.write(image.tobytes())
+        except BrokenPipeError:
+            raise self._failure() from None
 
     def release(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        if self._process.stdin.closed:
+            return
+        with contextlib.suppress(BrokenPipeError):  # its exit code tells
+            self._process.stdin.close()
         if self._process.wait(timeout=60):
-            raise UserError("ffmpeg could not write the video; what it said stands above")
+            raise self._failure()
+        self._said.close()
+
+    def _failure(self) -> UserError:
+        """What ffmpeg said last."""
+        self._process.wait(timeout=60)
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", "replace").splitlines()
+        return UserError(f"ffmpeg could not write the video: {lines[-1].strip() if lines else f'exit code {self._process.returncode}'}")
 
 
 def _open(codec: str, path: Path, width: int, height: int, fps: float) -> Encoder | None:
     """An encoder, None where there is none here for that codec."""
     if codec == H264:
         return _Ffmpeg(path, width, height, fps) if importlib.util.find_spec("imageio_ffmpeg") else None
+    try:
+        name = str(path.absolute()).encode().decode()
+    except UnicodeEncodeError:  # bytes that are no text, on which OpenCV ends the process
+        return None
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # an encoder that is not there is no error to tell people
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, int.from_bytes(codec.encode("ascii"), "little"), fps, (width, height))
+        writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, int.from_bytes(codec.encode("ascii"), "little"), fps, (width, height))
     finally:
         cv2.utils.logging.setLogLevel(level)
     return cast(Encoder, writer) if writer.isOpened() else None

@@ -14,6 +14,7 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
+from policies.files import reason
 from robolearn.errors import UserError
 
 MENAGERIE = {"go1": ("unitree_go1", "go1.xml"), "g1": ("unitree_g1", "g1.xml"), "panda": ("franka_emika_panda", "panda.xml")}
@@ -39,7 +40,7 @@ def find_visuals(source: str, robot: Robot) -> Path:
     try:
         path = Path(mujoco_menagerie.get(name).path()) / file
     except (mujoco_menagerie.MenagerieError, OSError) as error:
-        raise UserError(f"mujoco-menagerie could not fetch {name}: {error}") from error
+        raise UserError(f"mujoco-menagerie could not fetch {name}: {reason(error)}") from error
     if not path.is_file():
         raise UserError(f"mujoco-menagerie has no {path}")
     return path

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import yaml
 
+from policies.files import reason
 from robolearn.errors import ConfigError
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -59,7 +60,7 @@ def read_file(path: Path) -> Node:
     except FileNotFoundError:
         raise ConfigError(f"no configuration file at {shown(path)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {shown(path)}: {error}") from error
+        raise ConfigError(f"cannot read {shown(path)}: {reason(error)}") from error
     return parse(text, shown(path))
 
 

@@ -19,7 +19,7 @@ BELOW = {
     "policies": {"policies"},
 }
 """Each package and the packages it may import."""
-ROBOT_SIDE = {"policies": {"__init__", "spec", "observation", "file", "install"}}
+ROBOT_SIDE = {"policies": {"__init__", "environment", "spec", "observation", "file", "files", "install"}}
 """What of `policies` runs on the robot; of `bridge`, everything does."""
 HEAVY = {"torch", "mujoco", "gymnasium", "mujoco_warp", "warp", "cv2", "matplotlib", "onnx", "stable_baselines3", "tensorboard"}
 LAZY = {
@@ -28,7 +28,7 @@ LAZY = {
     "bridge/simulated_robot.py": {"mujoco"},
 }
 """Heavy modules that a file of the robot's side may import inside a function."""
-CONTRACT = {"policies.spec", "policies.observation", "policies.file", "policies.install"}
+CONTRACT = {"policies.spec", "policies.observation", "policies.file", "policies.files", "policies.install"}
 MAX_LINES = 500
 
 

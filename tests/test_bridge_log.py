@@ -417,17 +417,19 @@ def test_the_newest_log_in_which_a_policy_ran(tmp_path: Path, capsys: pytest.Cap
         newest_run(tmp_path / "nothing")
     with pytest.raises(LogError, match=r"no \.mcap file in"):
         newest_run(tmp_path)
+    for name in ("older", "newer"):
+        short_log(tmp_path / "elsewhere" / f"{name}.mcap", 0, 2.5)
     short_log(tmp_path / "motion.mcap", 10, 2.5, motion="sines")
-    short_log(tmp_path / "idle.mcap", 20)
+    short_log(tmp_path / "idle.mcap", 20)  # begun later, whatever the file system says
     (tmp_path / "text.mcap").write_text("this is no log")
     (tmp_path / "folder.mcap").mkdir()
     with pytest.raises(LogError, match=r"in none of the 3 logs in .* did a policy run"):
         newest_run(tmp_path)
-    short_log(tmp_path / "older.mcap", 60, 2.5)
-    short_log(tmp_path / "newer.mcap", 50, 2.5)
+    for name in ("newer", "older"):  # as if copied, the older one last
+        os.utime((tmp_path / "elsewhere" / f"{name}.mcap").rename(tmp_path / f"{name}.mcap"))
     found, passed = newest_run(tmp_path)
     assert found == tmp_path / "newer.mcap"
-    assert passed == [tmp_path / f"{name}.mcap" for name in ("text", "motion", "idle")]
+    assert passed == [tmp_path / f"{name}.mcap" for name in ("text", "idle", "motion")]
     assert replay(read_log(found)).inferred.any()
     assert main(["replay", str(tmp_path), "--json", "-"]) == 0
     said = capsys.readouterr()

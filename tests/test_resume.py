@@ -262,25 +262,6 @@ def test_new_folders_are_not_yet_taken(tmp_path: Path) -> None:
     assert second.parent == first.parent == tmp_path / "name"
 
 
-def test_a_save_that_fails_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = make_trainer("teacher", tiny_cfg("panda-reach"))
-    run = Run(tmp_path, trainer.cfg)
-    loop.save(trainer, run)
-    before = run.checkpoint.read_bytes()
-
-    def full(state: Any, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="no space"):
-        loop.save(trainer, run)
-    run.close()
-    assert run.checkpoint.read_bytes() == before
-    assert load_checkpoint(tmp_path)["iteration"] == 0
-    assert not list(tmp_path.glob("*.tmp"))
-
-
 def test_a_run_of_stable_baselines3_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "model.zip").write_bytes(b"")
     with pytest.raises(UserError, match="is a run of Stable-Baselines3, which cannot be gone on with"):

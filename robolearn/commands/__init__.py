@@ -8,12 +8,12 @@ holds what followed `--ros-args`.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from robolearn.errors import UserError
+from policies import files
+from robolearn.errors import UsageError, UserError
 
 
 def write_json(target: str | Path, data: Any) -> None:
@@ -30,18 +30,23 @@ def write_json(target: str | Path, data: Any) -> None:
     write_text(Path(target), text)
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a `--seed` that generators of random numbers do not take.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if seed < 0:
+        raise UsageError(f"--seed must not be negative, is {seed}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all, and its folder where there is none.
 
     Raises:
         UserError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        if temporary.exists():
-            temporary.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        files.write_text(path, text)
+    except files.WriteError as error:
+        raise UserError(str(error)) from error

@@ -14,6 +14,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+MOST = 1_000_000  # worlds, or seconds
 NAMES = ("sim", "train", "policy", "loop", "latency", "faults", "soak")
 
 
@@ -30,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run one benchmark."""
+    from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
     from robolearn.policy_path import find_policy
@@ -37,13 +39,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     del overrides
     for option in ("worlds", "seconds"):
         value = getattr(args, option)
-        if value is not None and not value > 0:
-            raise UsageError(f"--{option} must be above zero, not {value:g}")
+        if value is not None and not 0 < value <= MOST:
+            raise UsageError(f"--{option} must be above zero and at most {MOST}, not {value:g}")
     if args.policy and (args.name != "sim" or not args.task):
         raise UsageError("--policy is for bench sim --task TASK")
     policy = str(find_policy(args.policy)) if args.policy else None
     if args.task and args.name != "sim":
         raise UsageError("--task is for bench sim")
+    check_writable(args.json)
     module, options = load(args.name)
     entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, policy=policy))
     if args.json != "-":

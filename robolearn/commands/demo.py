@@ -1,6 +1,6 @@
 """Train a teacher, distill it into a transformer, export and check the policy file, run it over ROS 2, and write a report.
 
-Everything goes into runs/demo/<time>/. Ctrl-C saves; --resume goes on.
+Everything goes into runs/demo/<time>/. Ctrl-C saves, as every other signal that asks for an end; --resume goes on.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
 DEFAULT = "go1-velocity-flat"
+KEEPS_ITS_WORK = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +24,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run the demo; 1 if the policy is not deployable or did not come through ROS 2."""
     from robolearn import schema, settings
+    from robolearn.commands.evaluate import MOST
+    from robolearn.commands.train import quoted
     from robolearn.demo import run_demo
     from robolearn.errors import UsageError, UserError
     from robolearn.run import Run
     from robolearn.trainer import Interrupted
 
+    if not 1 <= args.seeds <= MOST:
+        raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")
     if args.resume:
         if args.preset or args.runs:
             raise UsageError("--resume takes preset and folder from the demo that it goes on with: leave out the preset and --runs")
@@ -42,7 +47,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         settings.refuse(schema.load(preset), cfg, settings.TRAIN, "this training")
     try:
         result = run_demo(cfg, folder, args.seeds)
-    except Interrupted:
-        print(f"saved; go on with: robolearn demo --resume {folder}")
-        return 130
+    except Interrupted as stopped:
+        print(f"saved; go on with: robolearn demo --resume {quoted(folder)}")
+        return stopped.code
+    except KeyboardInterrupt:
+        print(f"what was trained is kept; go on with: robolearn demo --resume {quoted(folder)}")
+        raise
     return 0 if result.deployable and result.ros_error is None else 1

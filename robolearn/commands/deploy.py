@@ -20,6 +20,7 @@ from robolearn.errors import UsageError
 from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = False
+KEEPS_ITS_WORK = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

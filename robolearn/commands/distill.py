@@ -7,10 +7,12 @@ reinforcement --student.imitation.weight=0.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 ACCEPTS_OVERRIDES = True
+KEEPS_ITS_WORK = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
     from robolearn import schema, settings
-    from robolearn.commands.train import go, prepare
+    from robolearn.commands.train import go, prepare, quoted
     from robolearn.errors import UsageError, UserError
-    from robolearn.run import Run, find_checkpoint, load_checkpoint
+    from robolearn.run import Run, find_checkpoint, load_checkpoint, readable
     from robolearn.student import StudentTrainer
     from robolearn.teacher import load_teacher
 
@@ -37,7 +39,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         args.preset = None
         cfg, folder, state = prepare(args, overrides, "student")
         assert state is not None
-        teacher = load_teacher({"policy": state["teacher"]}, cfg)
+        with readable(find_checkpoint(args.resume)):
+            teacher = load_teacher({"policy": state["teacher"]}, cfg)
     else:
         if not args.teacher:
             raise UsageError("give the teacher's run folder, or --resume PATH")
@@ -50,12 +53,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
         cfg = schema.loads(source["config"], str(path), overrides)
         settings.refuse(schema.loads(source["config"], str(path)), cfg, settings.DISTILL, "distill")
-        teacher, state = load_teacher(source, cfg), None
+        with readable(path):
+            teacher, state = load_teacher(source, cfg), None
         if source.get("missed"):
             print(f"note: this teacher missed its targets: {'; '.join(source['missed'])}", file=sys.stderr)
-        folder = Run.new_folder(f"{path.parent.parent.name}-student", Path(args.runs or "runs"))
+        named = Path(os.path.abspath(path)).parent.parent.name or cfg.task  # `.` has no name of its own
+        folder = Run.new_folder(f"{named}-student", Path(args.runs or "runs"))
     trainer = StudentTrainer(cfg, teacher)
     if state is None:
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
-    return go(trainer, folder, state, f"export it: robolearn export {folder}")
+    return go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}")

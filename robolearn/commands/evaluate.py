@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 SUITES = ("locomotion",)
+MOST, LONGEST_S = 100_000, 86_400.0
+"""Episodes a command, and their length: what is meant, and not a number with too many digits."""
 ACCEPTS_OVERRIDES = True
 
 
@@ -41,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
     from policies.file import PolicyFile
+    from policies.files import check_writable
     from robolearn import settings
     from robolearn.commands import write_json
     from robolearn.errors import UsageError
@@ -48,6 +51,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.policy_path import find_policy
 
     _check(args)
+    check_writable(args.json)
     seeds, seconds = args.seeds or 2, args.seconds or 10.0
     file = PolicyFile(find_policy(args.file))
     file.verify()
@@ -83,10 +87,16 @@ def _config(preset: str | None, task: str, overrides: list[str]) -> TrainCfg:
 
 def _check(args: argparse.Namespace) -> None:
     """Raises `UsageError` for options that cannot work or do not go together."""
+    from robolearn.commands import check_seed
     from robolearn.errors import UsageError, suggestion
 
-    if (args.seeds is not None and args.seeds < 1) or (args.seconds is not None and args.seconds <= 1):
+    if (args.seeds is not None and args.seeds < 1) or (args.seconds is not None and not args.seconds > 1):
         raise UsageError("--seeds must be at least 1 and --seconds more than 1")
+    check_seed(args.seed)
+    if args.seeds is not None and args.seeds > MOST:
+        raise UsageError(f"--seeds must be at most {MOST}, not {args.seeds}")
+    if args.seconds is not None and not args.seconds <= LONGEST_S:
+        raise UsageError(f"--seconds must be at most {LONGEST_S:g}, not {args.seconds:g}")
     if args.suite is None:
         for name in ("only", "quick", "out"):
             if getattr(args, name):
@@ -101,6 +111,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     """Run the suite and say where its report is."""
+    from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.suite.report import PAGE
     from robolearn.suite.run import chosen, run
@@ -110,6 +121,7 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     seeds = args.seeds or (2 if args.quick else 8)
     setup = make_setup(file, env, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
     folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
+    check_writable(folder / PAGE)
     setup = dataclasses.replace(setup, folder=folder)
     data = run(setup, names, folder, quiet=args.json == "-")
     if args.json:

@@ -18,22 +18,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
     from policies.export import exportable
+    from policies.files import check_writable
     from robolearn import schema
-    from robolearn.commands.evaluate import show
-    from robolearn.errors import UserError
+    from robolearn.commands.evaluate import MOST, show
+    from robolearn.errors import UsageError, UserError
     from robolearn.evaluate import shortcomings
     from robolearn.export import export, gate
-    from robolearn.run import find_checkpoint, load_checkpoint
+    from robolearn.run import find_checkpoint, load_checkpoint, readable
     from robolearn.student import load_student
 
+    if not 1 <= args.seeds <= MOST:
+        raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")
     path = find_checkpoint(args.student)
     state = load_checkpoint(path)
     if state["kind"] != "student":
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
     cfg = schema.loads(state["config"], str(path))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
+    check_writable(out)
     history = state.get("history", [])
-    file = export(exportable(load_student(state, cfg)), cfg, out, state["iteration"], how_it_was_made(cfg.task, history), history)
+    with readable(path):
+        student = load_student(state, cfg)
+    file = export(exportable(student), cfg, out, state["iteration"], how_it_was_made(cfg.task, history), history)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")

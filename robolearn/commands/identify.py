@@ -41,11 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Identify. Returns 1 where nothing was identifiable, or what was found is not to be believed; then no preset is written."""
+    from policies.files import check_writable
     from robolearn.commands import write_json, write_text
     from robolearn.identify.report import preset_text, remarks, table, to_dict
 
     del overrides
     _check(args)
+    check_writable(args.json, args.out)
     fit, hidden = _fit(args)
     if args.json != "-":
         print(table(fit, hidden))
@@ -82,8 +84,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--seconds must be at least 4 and at most 600, not {args.seconds:g}")
     if args.seed < 0:
         raise UsageError(f"--seed must not be negative, is {args.seed}")
-    if args.threads < 0:
-        raise UsageError(f"--threads must not be negative, is {args.threads}")
+    if not 0 <= args.threads <= 4096:
+        raise UsageError(f"--threads must lie between 0 and 4096, not {args.threads}")
+    if args.simulated is not None and not 0 < args.simulated <= 0.1:
+        raise UsageError(f"--simulated takes a physics step above 0 and at most 0.1 s, not {args.simulated:g}")
 
 
 def _fit(args: argparse.Namespace) -> tuple[Any, Any]:

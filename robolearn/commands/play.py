@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Play."""
     from policies.file import PolicyFile
-    from robolearn.commands import write_json
+    from policies.files import check_writable
+    from robolearn.commands import check_seed, write_json
     from robolearn.errors import UsageError
     from robolearn.policy_path import find_policy, zoo
 
@@ -44,8 +45,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("--live makes no video and no figures: leave --out, --no-video, --json, --visuals and --terrain away")
     if args.command and not all(math.isfinite(value) for value in args.command):
         raise UsageError("--command takes finite numbers")
+    if not 0 <= args.port <= 65535:
+        raise UsageError(f"--port must lie between 0 and 65535, not {args.port}")
+    check_seed(args.seed)
     size = _size(args.size)
     path = find_policy(args.file)
+    check_writable(args.json)
     file = PolicyFile(path)
     labels = file.spec.command.labels
     if args.command and len(args.command) != len(labels):

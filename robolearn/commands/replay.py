@@ -20,6 +20,7 @@ from bridge.log_repair import repair
 from bridge.log_writer import LogError
 from bridge.replay import TOLERANCE, Replay, replay
 from policies.file import PolicyFile, PolicyFileError
+from policies.files import check_writable, whole
 from policies.install import install_command
 from robolearn.commands import write_json
 from robolearn.errors import UsageError, UserError
@@ -41,10 +42,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Replay a log. Returns the exit code."""
-    if not args.tolerance >= 0:
-        raise UsageError(f"--tolerance must not be negative, is {args.tolerance:g}")
+    if not 0 <= args.tolerance < np.inf:
+        raise UsageError(f"--tolerance must be a number from 0 up, not {args.tolerance:g}")
     if args.plot is not None and args.plot.suffix not in (".png", ".pdf", ".svg"):
         raise UsageError(f"--plot writes .png, .pdf or .svg, not {args.plot.name!r}")
+    check_writable(args.json, args.plot)
     try:
         other = None if args.policy is None else PolicyFile(find_policy(args.policy))
         log = read_log(_run_in(args.log) if args.log.is_dir() else args.log, other)
@@ -176,5 +178,6 @@ def _plot(path: Path, log: Log, result: Replay) -> None:
             axes[0].annotate(event["to"], (when, 1), xycoords=("data", "axes fraction"), fontsize=7, color="gray")
     axes[0].legend(loc="upper right", bbox_to_anchor=(1, 1.28), ncols=2, fontsize=8, frameon=False)
     figure.suptitle(f"{log.path.name}: largest difference of an action {result.worst:.2g}", fontsize=9)
-    figure.savefig(path, dpi=120)
+    with whole(path) as temporary:
+        figure.savefig(temporary, dpi=120)
     plt.close(figure)

@@ -10,6 +10,8 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+KEEPS_ITS_WORK = True
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -42,6 +44,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         results = run_study(study, find_checkpoint(args.teacher), folder, args.quick)
     except Interrupted as stopped:
         print(f"saved {stopped}; go on with the same command")
-        return 130
+        return stopped.code
+    except KeyboardInterrupt:
+        print("what is done is kept; go on with the same command")
+        raise
     print(f"{study.question}\n\n{table(results)}\n\nresults: {folder / 'results.json'}")
     return 0

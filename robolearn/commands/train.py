@@ -1,12 +1,13 @@
 """Train a teacher on privileged state (or Stable-Baselines3's PPO, where the preset says so).
 
-Writes to runs/<preset>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl and TensorBoard events. Ctrl-C saves; --resume continues
-exactly.
+Writes to runs/<preset>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl and TensorBoard events. Ctrl-C saves, and so does every other
+signal that asks for an end (SIGTERM, a closed terminal, a scheduler's warning); --resume continues exactly.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from robolearn.teacher import TeacherTrainer
 
 ACCEPTS_OVERRIDES = True
+KEEPS_ITS_WORK = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
+    from robolearn.ending import Interrupted
     from robolearn.errors import UsageError
     from robolearn.run import find_checkpoint
     from robolearn.teacher import TeacherTrainer
@@ -42,8 +45,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         from robolearn.sb3 import train_sb3
 
         job = Run(folder, cfg)
-        train_sb3(cfg, job)
-        job.close()
+        try:
+            train_sb3(cfg, job)
+        except Interrupted as stopped:
+            print(f"saved what it learned so far: {folder}; Stable-Baselines3's training cannot be gone on with")
+            return stopped.code
+        finally:
+            job.close()
         print(f"run: {folder}")
         return 0
     trainer = TeacherTrainer(cfg)
@@ -51,7 +59,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if args.resume:
             raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
         start_from(trainer, find_checkpoint(args.init))
-    return go(trainer, folder, state, f"distill it: robolearn distill {folder}")
+    return go(trainer, folder, state, f"distill it: robolearn distill {quoted(folder)}")
 
 
 def start_from(trainer: TeacherTrainer, path: Path) -> None:
@@ -60,6 +68,7 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
     Raises:
         UserError: not a teacher's checkpoint, or one that does not fit.
     """
+    from policies.files import reason
     from robolearn.errors import UserError
     from robolearn.run import load_checkpoint
 
@@ -69,7 +78,7 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
     try:
         trainer.start_from(source)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(f"the teacher in {path} does not fit this training: {error}") from error
+        raise UserError(f"the teacher in {path} does not fit this training: {reason(error)}") from error
 
 
 def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[Any, Path, dict[str, Any] | None]:
@@ -103,12 +112,13 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
 
 
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
-    """Run a trainer in a folder; 130 after Ctrl-C, 1 if it missed its targets."""
+    """Run a trainer in a folder; after Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets."""
     from robolearn import distributed
-    from robolearn.run import Run
+    from robolearn.run import Run, check_ours
     from robolearn.trainer import Interrupted, resume, train
 
     if state is not None:
+        check_ours(folder)
         resume(trainer, state)  # before anything is written: a config that does not fit leaves the folder as it was
     if distributed.rank():  # the first process of several writes the run
         folder = Path(tempfile.mkdtemp(prefix="robolearn-"))
@@ -118,9 +128,9 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
     print(f"run: {folder}")
     try:
         metrics = train(trainer, job)
-    except Interrupted:
-        print(f"saved at iteration {trainer.iteration}; go on with: robolearn {_verb(trainer)} --resume {folder}")
-        return 130
+    except Interrupted as stopped:
+        print(f"saved at iteration {trainer.iteration}; go on with: robolearn {_verb(trainer)} --resume {quoted(folder)}")
+        return stopped.code
     finally:
         job.close()
     shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
@@ -129,6 +139,11 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
         print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
         return 1
     return 0
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it."""
+    return shlex.quote(str(path))
 
 
 def _verb(trainer: Any) -> str:

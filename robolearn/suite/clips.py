@@ -8,6 +8,7 @@ import numpy as np
 
 from envs.disturbance import add_ball
 from envs.velocity import VelocityEnv
+from policies.files import reason
 from robolearn.overlay import draw_overlay
 from robolearn.playback import Sample
 from robolearn.render import Recorder
@@ -37,7 +38,7 @@ def film(setup: Setup, env: VelocityEnv, record: Record, world: int, start_s: fl
                 picture = recorder.draw(sample.qpos, sample)
                 video.write(draw_overlay(picture, sample, setup.file.spec.command, title))
     except Exception as error:  # whatever graphics and codecs raise: the figures are worth having without
-        return Clip(title=title, failure=str(error) or type(error).__name__)
+        return Clip(title=title, failure=reason(error))
     return Clip(title=title, path=path)
 
 

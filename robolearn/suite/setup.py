@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ class Setup:
     @property
     def name(self) -> str:
         """What the policy is called."""
-        path = self.file.path
+        path = Path(os.path.abspath(self.file.path))  # `policy.onnx` alone has no folder's name
         return path.parent.name if path.name == "policy.onnx" else path.stem
 
     @property

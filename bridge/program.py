@@ -1,0 +1,168 @@
+"""What every program of robolearn does around its work: signals that ask it to end, text that any terminal takes, and codes that say how it
+ended.
+
+Exit codes of a crash and of an answer must differ, or a script takes one for the other; so a crash is `DEFECT`, with its traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TextIO
+
+DEFECT = 70  # EX_SOFTWARE of sysexits.h
+BROKEN_PIPE = 128 + signal.SIGPIPE
+INTERRUPTED = 128 + signal.SIGINT
+
+ENDING = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGXCPU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGPWR,
+)
+"""What asks a program to end: Ctrl-C, a service manager or `docker stop`, a closed terminal, Ctrl-\\, a limit of processor time, the
+warnings of batch schedulers, `timeout -s`, and a power failure."""
+
+
+class AskedToEnd(KeyboardInterrupt):
+    """A signal other than Ctrl-C asked the program to end.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def heeded() -> list[signal.Signals]:
+    """The signals of `ENDING` that nobody else has taken: not those that are ignored (`nohup`), nor those with a handler of another's."""
+    ours = (signal.SIG_DFL, signal.default_int_handler, _raise)
+    return [number for number in ENDING if signal.getsignal(number) in ours]
+
+
+def run_program(name: str, main: Callable[[], int]) -> int:
+    """Run a program's main function. Returns the exit code.
+
+    Its own code; 0 where a signal asked it to end, and 130 for Ctrl-C, unless it sees to these itself; 141 where the reader of its output
+    went away; 2 where standard output could not be written; `DEFECT` for an error that nothing caught, in whatever thread.
+
+    Args:
+        name: of the program, for messages.
+        main: returns the exit code, or raises SystemExit.
+    """
+    _prepare_streams()
+    crashes: list[BaseException] = []
+    threading.excepthook = lambda given: crashes.append(_tell_crash(name, given.exc_value)) if given.exc_value else None
+    for number in heeded():
+        signal.signal(number, _raise)
+    try:
+        code = main()
+    except KeyboardInterrupt as error:
+        asked = isinstance(error, AskedToEnd)
+        print(f"{name}: " + (f"asked to end by {error}" if asked else "interrupted"), file=sys.stderr)
+        code = 0 if asked else INTERRUPTED
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_gone(error):
+            code = BROKEN_PIPE
+        else:
+            _tell_crash(name, error)
+            code = DEFECT
+    finally:
+        for number in heeded():  # what comes now, comes to a program that ends already
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
+    return _finish(name, DEFECT if crashes and code == 0 else code)
+
+
+def reader_gone(error: BrokenPipeError) -> bool:
+    """Whether a broken pipe is standard output's, and not one to another process."""
+    return not isinstance(sys.stdout, _Output) or (sys.stdout.failure is not None and sys.stdout.failure is error.__cause__)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else AskedToEnd(number)
+
+
+def _tell_crash(name: str, error: BaseException) -> BaseException:
+    traceback.print_exception(error)
+    said = " ".join(str(error).split())
+    print(f"{name}: this is a defect of robolearn; please report it with the lines above ({type(error).__name__}: {said})", file=sys.stderr)
+    return error
+
+
+class _Output(io.TextIOWrapper):
+    """Standard output or error that never ends the work: what cannot be written (a terminal that is gone, a full disk) is dropped.
+
+    A reader of standard output that went away is told to the program, once.
+
+    Attributes:
+        failure: the first error; None as long as everything was written.
+    """
+
+    failure: OSError | None = None
+    tells_broken_pipe = False
+
+    def write(self, text: str, /) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._drop(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._drop(error)
+
+    def _drop(self, error: OSError) -> None:
+        first, self.failure = self.failure is None, self.failure or error
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, self.fileno())
+        os.close(nothing)
+        if first and self.tells_broken_pipe and error.errno == errno.EPIPE:
+            raise BrokenPipeError(error.errno, error.strerror) from error
+
+
+def _prepare_streams() -> None:
+    """Characters that a terminal has not are written as `\\xe4`; see `_Output`."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:  # closed by who started us; the file gets its number
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 (for the whole run)
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper) and not isinstance(stream, _Output):
+            encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
+            with contextlib.suppress(OSError):
+                stream.flush()
+            output = _Output(stream.detach(), encoding, "backslashreplace", line_buffering=lines, write_through=through)
+            output.tells_broken_pipe = name == "stdout"
+            setattr(sys, name, output)
+            setattr(sys, f"__{name}__", output)
+
+
+def _finish(name: str, code: int) -> int:
+    """Let out what is left of the output; its failure counts where nothing else did."""
+    output: TextIO | _Output = sys.stdout
+    try:
+        output.flush()
+    except BrokenPipeError:
+        return code or BROKEN_PIPE
+    failure = output.failure if isinstance(output, _Output) else None
+    if failure is None or failure.errno in (errno.EPIPE, errno.EIO):  # a terminal that is gone needs no word
+        return code
+    print(f"{name}: error: cannot write standard output: {failure.strerror}", file=sys.stderr)
+    return code or 2
