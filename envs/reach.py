@@ -8,10 +8,11 @@ from typing import Self
 
 import torch
 
+from envs.joint_range import soft_range
 from envs.physics import sensor_slice
 from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
-from envs.vec_env import EnvCfg, VecEnv, soft_range, uniform
+from envs.vec_env import EnvCfg, VecEnv, uniform
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
 SUCCESS_DISTANCE = 0.02  # m

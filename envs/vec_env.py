@@ -489,13 +489,6 @@ def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Ge
     return Range(low=low, high=high).sample(shape, generator)
 
 
-def soft_range(lower: torch.Tensor, upper: torch.Tensor, share: float = 0.95) -> tuple[torch.Tensor, torch.Tensor]:
-    """The inner share of joint ranges (J,) [rad]; a joint without an end has none here either."""
-    middle, half = (lower + upper) / 2, (upper - lower) / 2
-    limited = half.isfinite()
-    return torch.where(limited, middle - share * half, lower), torch.where(limited, middle + share * half, upper)
-
-
 def _contiguous(ids: torch.Tensor) -> slice | torch.Tensor:
     """The ids as a slice where they are one run: a view instead of a copy."""
     first = int(ids[0])

@@ -10,12 +10,13 @@ from typing import Self
 import mujoco
 import torch
 
+from envs.joint_range import soft_range
 from envs.physics import sensor_slice
 from envs.randomization import RandomizationCfg, Range
 from envs.robots.robot import Robot
 from envs.symmetry import Mirror, velocity_mirror
 from envs.terrain import SCAN_POINTS, Curriculum, Terrain, TerrainCfg
-from envs.vec_env import EnvCfg, Stateful, VecEnv, soft_range, uniform
+from envs.vec_env import EnvCfg, Stateful, VecEnv, uniform
 from policies.observation import projected_gravity
 from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 

@@ -28,7 +28,7 @@ LAZY = {
     "bridge/simulated_robot.py": {"mujoco"},
 }
 """Heavy modules that a file of the robot's side may import inside a function."""
-CONTRACT = {"policies.spec", "policies.observation", "policies.file", "policies.files", "policies.install"}
+CONTRACT = {"policies.environment", "policies.spec", "policies.observation", "policies.file", "policies.files", "policies.install"}
 MAX_LINES = 500
 
 

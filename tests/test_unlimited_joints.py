@@ -18,12 +18,12 @@ from bridge.physics_robot import PhysicsRobot
 from bridge.reading import Inputs
 from bridge.safety import JointVectors, Mode, SafetyLimits
 from envs.gym import action_space
+from envs.joint_range import soft_range
 from envs.registry import get_task
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot, RobotError
 from envs.symmetry import joint_mirror
-from envs.vec_env import soft_range
 from policies.file import PolicyFile, PolicyFileError
 from policies.spec import PolicySpec, SpecError
 from robolearn.identify.envelope import envelope
