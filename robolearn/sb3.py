@@ -15,6 +15,8 @@ from tqdm import tqdm
 from envs.sb3 import Sb3VecEnv
 from policies.files import whole
 from robolearn.ending import Interrupted, Request, noted
+from robolearn.errors import UserError
+from robolearn.finite import listed, not_finite
 from robolearn.run import Run
 from robolearn.schema import TrainCfg
 from robolearn.threads import Threads
@@ -103,15 +105,28 @@ def train_sb3(cfg: TrainCfg, run: Run) -> None:
 
     Raises:
         Interrupted: a signal asked for an end; the model is saved.
+        UserError: a weight or an action is not finite; nothing is saved.
     """
     model = make_ppo(cfg)
     with noted("rollout") as request:
         watch = Watch(run, cfg, request)
         try:
             model.learn(cfg.sb3.timesteps, callback=watch)
+        except ValueError as error:
+            if not str(error).startswith("Expected parameter"):  # torch's word for a distribution that is none
+                raise
+            raise _diverged(model, "an action is") from error
         finally:
             watch.close()
-            with whole(run.folder / MODEL) as temporary:
-                model.save(temporary)
+        if bad := not_finite(model.policy.state_dict(), "policy"):
+            raise _diverged(model, f"{listed(bad)} are" if len(bad) > 1 else f"{bad[0]} is")
+        with whole(run.folder / MODEL) as temporary:
+            model.save(temporary)
     if request.number is not None:
         raise Interrupted(str(run.folder), request.number)
+
+
+def _diverged(model: PPO, what: str) -> UserError:
+    return UserError(
+        f"Stable-Baselines3's training diverged after {model.num_timesteps} steps: {what} not finite; try a smaller learning rate"
+    )

@@ -203,3 +203,10 @@ def test_options_of_a_reset_act_or_are_refused() -> None:
 def test_the_number_of_worlds_is_said_once() -> None:
     with pytest.raises(ValueError, match="leave num_worlds out"):
         Sb3VecEnv("panda-reach", num_envs=3, num_worlds=5)
+
+
+def test_a_training_of_theirs_that_diverges_says_so_and_saves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", PRESET, *TINY, "--runs", str(tmp_path), "--sb3.learning_rate=1e30"]) == 2
+    err = capsys.readouterr().err
+    assert "Stable-Baselines3's training diverged after" in err
+    assert not list(tmp_path.rglob(MODEL))
