@@ -116,14 +116,21 @@ def train_sb3(cfg: TrainCfg, run: Run) -> None:
             if not str(error).startswith("Expected parameter"):  # torch's word for a distribution that is none
                 raise
             raise _diverged(model, "an action is") from error
+        except KeyboardInterrupt:
+            _save(model, run)
+            raise
         finally:
             watch.close()
-        if bad := not_finite(model.policy.state_dict(), "policy"):
-            raise _diverged(model, f"{listed(bad)} are" if len(bad) > 1 else f"{bad[0]} is")
-        with whole(run.folder / MODEL) as temporary:
-            model.save(temporary)
+        _save(model, run)
     if request.number is not None:
         raise Interrupted(str(run.folder), request.number)
+
+
+def _save(model: PPO, run: Run) -> None:
+    if bad := not_finite(model.policy.state_dict(), "policy"):
+        raise _diverged(model, f"{listed(bad)} are" if len(bad) > 1 else f"{bad[0]} is")
+    with whole(run.folder / MODEL) as temporary:
+        model.save(temporary)
 
 
 def _diverged(model: PPO, what: str) -> UserError:
