@@ -1,7 +1,7 @@
 """How often the truth lies in the 95 % interval, and how far estimates are off, over hidden robots and noise of many seeds.
 
-python benchmarks/identify.py go1 --seeds 10 --seconds 8
-python benchmarks/identify.py panda --seeds 10 --json panda.json
+python -m benchmarks.identify go1 --seeds 10 --seconds 8
+python -m benchmarks.identify panda --seeds 10 --json panda.json
 
 Prints one line of JSON a robot, and one for all of them in the end. `precise` parameters have an interval of at most +- 5 % (or one that is
 negligible), `weak` ones a wider one.

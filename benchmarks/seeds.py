@@ -9,6 +9,7 @@ was begun is gone on with.
 import argparse
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from robolearn.commands import write_json
 from robolearn.demo import Stages, learn
 from robolearn.demo_report import learned
 from robolearn.run import load_checkpoint
+from robolearn.trainer import Interrupted
 
 
 def main() -> None:
@@ -30,7 +32,10 @@ def main() -> None:
     args = parser.parse_args()
     rows = []
     for seed in range(args.first, args.first + args.seeds):
-        rows.append(of_seed(args.preset, seed, args.episodes, Path(args.runs)))
+        try:
+            rows.append(of_seed(args.preset, seed, args.episodes, Path(args.runs)))
+        except Interrupted as stopped:
+            sys.exit(stopped.code)
         print(json.dumps(rows[-1]), flush=True)
     result = {"preset": args.preset, "seeds": rows, "summary": summary(rows)}
     print(json.dumps(result["summary"]))
@@ -41,14 +46,15 @@ def main() -> None:
 def of_seed(preset: str, seed: int, episodes: int, runs: Path) -> dict[str, Any]:
     """One seed, from nothing to the verdict."""
     folder = runs / Path(preset).stem / str(seed)
-    _, teacher, training, precise, deployable = learn(schema.load(preset, [f"--seed={seed}"]), folder, episodes, Stages(3))
-    row: dict[str, Any] = {"seed": seed, "deployable": deployable}
+    found = learn(schema.load(preset, [f"--seed={seed}"]), folder, episodes, Stages(3))
+    row: dict[str, Any] = {"seed": seed, "deployable": found.deployable}
     for stage in ("teacher", "student"):
         state = load_checkpoint(folder / stage)
         row |= {f"{stage}_iterations": state["iteration"], f"{stage}_minutes": state["minutes"], f"{stage}_missed": state["missed"]}
-    for name, found in (("teacher", teacher), ("student", training), ("precise", precise)):
-        row |= {f"{name}_score": found.score, f"{name}_error": found.velocity_error_xy}
-    return row | {"missed": [f"{target.name}: {target.reached}" for target in learned(teacher, training, precise) if not target.passed]}
+    judged = {"teacher": found.teacher, "student": found.training, "precise": found.precise}
+    for name, figures in judged.items():
+        row |= {f"{name}_score": figures.score, f"{name}_error": figures.velocity_error_xy}
+    return row | {"missed": [f"{target.name}: {target.reached}" for target in learned(*judged.values()) if not target.passed]}
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ is taken for failed, as one whose physics failed: counted, reset, and left out o
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -40,14 +41,24 @@ class Step:
     failed: torch.Tensor
 
 
-def is_finite(step: Step) -> bool:
-    """Whether every number of a step is finite: one sum tells."""
-    return bool(torch.isfinite(torch.stack([values.sum() for values in _given(step)]).sum()))
+LARGEST = 1e6
+"""Of a number that a world can give, in whatever unit: larger ones come from physics that has come apart, and are as bad as infinity."""
 
 
-def worlds_not_finite(step: Step) -> torch.Tensor:
-    """Worlds (N,) bool with a number that is not finite."""
-    return ~torch.stack([torch.isfinite(values).all(1) for values in _given(step)]).all(0)
+def is_sound(step: Step) -> bool:
+    """Whether every number of a step is finite and no larger than `LARGEST`."""
+    largest = torch.stack([torch.linalg.vector_norm(values, math.inf) for values in _given(step)]).max()
+    return bool(largest <= LARGEST)
+
+
+def unsound_worlds(step: Step) -> torch.Tensor:
+    """Worlds (N,) bool with a number that is not finite, or larger than `LARGEST`."""
+    return ~torch.stack([sound(values).all(1) for values in _given(step)]).all(0)
+
+
+def sound(x: torch.Tensor) -> torch.Tensor:
+    """Which numbers are finite and no larger than `LARGEST`."""
+    return x.abs() <= LARGEST  # false for NaN
 
 
 def failed(step: Step, bad: torch.Tensor) -> Step:
@@ -64,24 +75,25 @@ def failed(step: Step, bad: torch.Tensor) -> Step:
 
 
 def describe(step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[str, torch.Tensor]) -> str:
-    """How many worlds are `bad` (N,) bool, and which numbers of the first of them are not finite, by name where they have one."""
+    """How many worlds are `bad` (N,) bool, and which numbers of the first of them are unsound, by name where they have one."""
     first = int(bad.nonzero()[0])
-    found = [f"reward {name!r}" for name, value in rewards.items() if not torch.isfinite(value[first])]
+    found = [f"reward {name!r}" for name, value in rewards.items() if not sound(value[first])]
     observed = torch.stack([step.policy[first], step.final_policy[first], step.final_privileged[first, : step.policy.shape[1]]])
     at = 0
     for term in spec.observation:
-        if not torch.isfinite(observed[:, at : at + term.dim]).all():
+        if not sound(observed[:, at : at + term.dim]).all():
             found.append(f"observation {term.name!r}")
         at += term.dim
     beyond = torch.stack([step.privileged[first, at:], step.final_privileged[first, at:]])
-    found += [f"privileged entry {at + index}" for index in (~torch.isfinite(beyond).all(0)).nonzero()[:, 0].tolist()]
+    found += [f"privileged entry {at + index}" for index in (~sound(beyond).all(0)).nonzero()[:, 0].tolist()]
     where = ", ".join(found) or "the reward"
-    return f"{int(bad.sum())} of {len(bad)} worlds have a number that is not finite (the first: world {first}, {where})"
+    count = f"{int(bad.sum())} of {len(bad)} worlds"
+    return f"{count} have a number that is not finite, or beyond {LARGEST:g} (the first: world {first}, {where})"
 
 
 def zeroed(x: torch.Tensor) -> torch.Tensor:
-    """The tensor with zeros where it is not finite."""
-    return torch.nan_to_num(x, nan=0.0, posinf=0.0, neginf=0.0)
+    """The tensor with zeros where it is unsound."""
+    return torch.where(sound(x), x, torch.zeros((), device=x.device))
 
 
 def _given(step: Step) -> tuple[torch.Tensor, ...]:

@@ -175,6 +175,7 @@ class VecEnv(ABC):
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self._everywhere = torch.arange(n, device=self.device)
         self.failure_counts = torch.zeros(n, dtype=torch.long, device=self.device)
+        self._unsound = 0  # worlds that `screened` found
         self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # whose present observation is worth nothing
         self.disturbances = Disturbances(self)
         self._draw_startup()
@@ -396,12 +397,13 @@ class VecEnv(ABC):
 
         `step` does this with what it returns; who changes a step before learning from it does it again.
         """
-        if screening.is_finite(step) and not bool(self._lost.any()):
+        if screening.is_sound(step) and not bool(self._lost.any()):
             return step
-        bad = screening.worlds_not_finite(step)
+        bad = screening.unsound_worlds(step)
         fresh = bad & ~step.failed
-        before, count = self.failure_count, int(fresh.sum())
-        if count and (not before or len(str(before)) < len(str(before + count))):  # the more there were, the less often it is said
+        before, count = self._unsound, int(fresh.sum())
+        self._unsound += count
+        if count and (not before or len(str(before)) < len(str(self._unsound))):  # the more there were, the less often it is said
             log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self._reward_terms))
         bad |= self._lost
         self.failure_counts += bad & ~step.failed
@@ -419,7 +421,7 @@ class VecEnv(ABC):
 
     def _usable(self, ids: torch.Tensor, policy: torch.Tensor, privileged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """First observations of worlds `ids`. Where one is not finite there are zeros, and the world is lost until it starts anew."""
-        self._lost[ids] = ~(torch.isfinite(policy).all(1) & torch.isfinite(privileged).all(1))
+        self._lost[ids] = ~(screening.sound(policy).all(1) & screening.sound(privileged).all(1))
         return (screening.zeroed(policy), screening.zeroed(privileged)) if bool(self._lost[ids].any()) else (policy, privileged)
 
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

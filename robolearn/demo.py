@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from policies.export import exportable
 from policies.file import PolicyFile
 from policies.files import reason, write_text
 from policies.install import install_command
-from robolearn import demo_report, export, ros_walk
+from robolearn import demo_report, export, ros_walk, schema, settings
 from robolearn import evaluate as evaluation
 from robolearn.demo_report import DemoResult
 from robolearn.evaluate import Evaluation, TeacherActor
@@ -42,7 +45,26 @@ class Stages:
         print(f"      {self.minutes[name]:.1f} min", flush=True)
 
 
-def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> tuple[Path, Evaluation, Evaluation, Evaluation, bool]:
+@dataclass(frozen=True)
+class Learned:
+    """What teacher and student came to.
+
+    Attributes:
+        policy: the policy file.
+        teacher, training, precise: evaluations of the teacher, and of the file on the training engine and on the precise one.
+        deployable: the gate's verdict.
+        missed: targets of the trainings that were missed at their caps, each in some words.
+    """
+
+    policy: Path
+    teacher: Evaluation
+    training: Evaluation
+    precise: Evaluation
+    deployable: bool
+    missed: tuple[str, ...]
+
+
+def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
     """Train a teacher and a student, and judge both.
 
     Args:
@@ -51,17 +73,14 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> tuple[Path
         seeds: episodes a command in evaluations.
         stages: tells the stages and times them.
 
-    Returns:
-        The policy file; evaluations of the teacher, and of the file on the training engine and on the precise one; the gate's verdict.
-
     Raises:
         robolearn.trainer.Interrupted: Ctrl-C or another signal asked for an end; the checkpoint is written.
     """
     with stages.stage("teacher", f"teacher: PPO on privileged state, {cfg.env.num_worlds} worlds, full randomization"):
-        teacher_state = _train(TeacherTrainer(cfg), folder / "teacher")
+        teacher_state = _train(lambda: TeacherTrainer(cfg), cfg, folder / "teacher")
         teacher = load_teacher(teacher_state, cfg)
     with stages.stage("student", "student: causal transformer that sees only what the robot senses, by imitation and PPO"):
-        student_state = _train(StudentTrainer(cfg, teacher), folder / "student")
+        student_state = _train(lambda: StudentTrainer(cfg, teacher), cfg, folder / "student")
         student = load_student(student_state, cfg)
     path = folder / "policy.onnx"
     with stages.stage("gate", "policy file: export, golden run, evaluation on the training engine and on the precise one"):
@@ -72,7 +91,8 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> tuple[Path
 
         show([dataclasses.replace(judged, engine="teacher"), training, precise])
         print(f"      deployable: {'yes' if passed else 'no'}")
-    return path, judged, training, precise, passed
+    missed = tuple(f"{state['kind']}: {what}" for state in (teacher_state, student_state) for what in state["missed"] or ())
+    return Learned(path, judged, training, precise, passed, missed)
 
 
 def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
@@ -87,7 +107,8 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         robolearn.trainer.Interrupted: Ctrl-C; the checkpoint is written.
     """
     stages = Stages(5)
-    path, judged, training, precise, passed = learn(cfg, folder, seeds, stages)
+    found = learn(cfg, folder, seeds, stages)
+    path = found.policy
     ros = ros_error = None
     with stages.stage("ros", "ROS 2: simulated robot, policy node and operator as three processes, joints permuted on the wire"):
         spec = PolicyFile(path).spec
@@ -107,37 +128,69 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         result = DemoResult(
             folder=folder,
             policy=path,
-            teacher=judged,
-            training=training,
-            precise=precise,
-            deployable=passed,
+            teacher=found.teacher,
+            training=found.training,
+            precise=found.precise,
+            deployable=found.deployable,
+            missed=found.missed,
             ros=ros,
             ros_error=ros_error,
             minutes=stages.minutes,
         )
         summary = {
-            "teacher": judged.to_dict(),
-            "training": training.to_dict(),
-            "precise": precise.to_dict(),
-            "deployable": passed,
+            "teacher": found.teacher.to_dict(),
+            "training": found.training.to_dict(),
+            "precise": found.precise.to_dict(),
+            "deployable": found.deployable,
+            "missed": list(found.missed),
             "ros_error": ros_error,
             "minutes": stages.minutes,
         }
         write_text(folder / "summary.json", json.dumps(summary, indent=1))
         report = demo_report.write(result)
+    for what in found.missed:
+        print(f"target missed by the {what}", file=sys.stderr)
     print(f"\nreport: {report}\npolicy: {path}\nplay it: robolearn play {path}\nall in {sum(stages.minutes.values()):.1f} min")
     return result
 
 
-def _train(trainer: Any, folder: Path) -> dict[str, Any]:
-    """Train to the end in a folder, going on from its checkpoint if there is one. Returns the final state."""
-    if (folder / CHECKPOINT).is_file():
-        resume(trainer, load_checkpoint(folder / CHECKPOINT))  # before anything is written: a config that does not fit leaves it as it was
+def check_resume(cfg: TrainCfg, folder: Path) -> None:
+    """Look, before anything is written, whether a demo's folder can be gone on with under this config.
+
+    Raises:
+        UserError: a setting that was changed would have no effect, since its stage is done.
+    """
+    student = (folder / "student" / CHECKPOINT).is_file()
+    for kind in ("teacher", "student"):
+        if not (folder / kind / CHECKPOINT).is_file():
+            continue
+        state = load_checkpoint(folder / kind / CHECKPOINT)
+        table = settings.RESUME[kind] | (settings.DISTILL if kind == "teacher" and (student or _finished(state, cfg)) else {})
+        settings.refuse(schema.loads(state["config"], "the checkpoint's config"), cfg, table, "demo --resume")
+
+
+def _finished(state: dict[str, Any], cfg: TrainCfg) -> bool:
+    """Whether a stage's checkpoint is its last one."""
+    stage = getattr(cfg, state["kind"])
+    return state["iteration"] >= stage.iterations and (stage.until is None or not state["missed"])
+
+
+def _train(make: Callable[[], Any], cfg: TrainCfg, folder: Path) -> dict[str, Any]:
+    """Train to the end in a folder, going on from its checkpoint if there is one; one that is finished stays as it is.
+
+    Returns:
+        The final state.
+    """
+    state = load_checkpoint(folder / CHECKPOINT) if (folder / CHECKPOINT).is_file() else None
+    if state is not None and _finished(state, cfg):
+        return state
+    trainer = make()
+    if state is not None:
+        resume(trainer, state)  # before anything is written: a config that does not fit leaves it as it was
     job = Run(folder, trainer.cfg)
     job.truncate_metrics(trainer.iteration)
     try:
-        if trainer.iteration < trainer.iterations or trainer.missed:
-            train(trainer, job)
+        train(trainer, job)
     finally:
         job.close()
-    return trainer.state_dict()
+    return trainer.state_dict() | {"missed": trainer.missed}

@@ -25,6 +25,7 @@ class DemoResult:
         policy: the policy file.
         teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
         deployable: verdict of the gate.
+        missed: targets of the trainings that were missed at their caps, each in some words.
         ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
         ros_error: why it failed, None where the robot stayed up.
         minutes: wall-clock of each stage.
@@ -36,6 +37,7 @@ class DemoResult:
     training: Evaluation
     precise: Evaluation
     deployable: bool
+    missed: tuple[str, ...]
     ros: ros_walk.RosWalk | None
     ros_error: str | None
     minutes: dict[str, float]
@@ -96,7 +98,7 @@ def write(result: DemoResult) -> Path:
 
 def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
     """What should be reached and what was; `no_video` is why there is no video."""
-    rows: list[Any] = []
+    rows: list[Any] = [("target of the training", "met", f"missed by the {what}", False) for what in result.missed]
     if result.ros_error is not None:
         rows.append(("20 s over ROS 2", "stays up", f"failed: {result.ros_error}", False))
     elif result.ros is not None:

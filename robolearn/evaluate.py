@@ -34,6 +34,7 @@ GRID_SHARE = 0.8  # of the command ranges
 SETTLE_S = 1.0
 GOAL_HOLD_S = 2.5
 GOALS = 4
+ARMS = 50  # for each seed
 FOREVER_S = 1e9
 MAX_VELOCITY_ERROR = 0.3  # m/s, mean planar error on the precise engine
 FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)  # a plane
@@ -194,10 +195,10 @@ def evaluate(
             episode_s=seconds + cfg.control_dt * 2,
             terrain=None if check is not None or cfg.terrain is None else FLAT,
         )
-        worlds = len(command_grid(cfg)) * seeds
+        worlds = episodes_a_seed(cfg) * seeds
     elif isinstance(cfg, ReachCfg):
         cfg = dataclasses.replace(cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)), episode_s=FOREVER_S)
-        worlds, seconds = 50 * seeds, GOALS * GOAL_HOLD_S
+        worlds, seconds = ARMS * seeds, GOALS * GOAL_HOLD_S
     else:
         raise UserError(f"task {task} has no evaluation")
     world = make_env(task, cfg, num_worlds=worlds, engine=engine, device="cpu", seed=seed)
@@ -223,6 +224,19 @@ def evaluate(
         seed=seed,
         **{name: figures.get(name) for name in names},  # type: ignore[arg-type]
     )
+
+
+def episodes_a_seed(cfg: EnvCfg) -> int:
+    """Episodes, or goals for reaching, that an evaluation has for each seed.
+
+    Raises:
+        UserError: the task has no evaluation.
+    """
+    if isinstance(cfg, VelocityCfg):
+        return len(command_grid(cfg))
+    if isinstance(cfg, ReachCfg):
+        return ARMS * GOALS
+    raise UserError("this task has no evaluation, so no targets (`until`) either")
 
 
 def command_grid(cfg: VelocityCfg) -> list[tuple[float, float, float]]:

@@ -11,8 +11,11 @@ from typing import Any
 
 import torch
 
-from robolearn.evaluate import Evaluation, StudentActor, TeacherActor, evaluate
+from envs.velocity import VelocityCfg
+from robolearn.errors import UserError
+from robolearn.evaluate import Evaluation, StudentActor, TeacherActor, episodes_a_seed, evaluate
 from robolearn.schema import UntilCfg
+from robolearn.statistics import wilson
 
 SEED = 2000
 
@@ -38,7 +41,10 @@ class Goal:
     def of(trainer: Any) -> Goal | None:
         """The goal of a trainer; None where its config has none."""
         until = getattr(trainer.cfg, trainer.kind).until
-        return None if until is None else Goal(trainer, until)
+        if until is None:
+            return None
+        check_attainable(trainer.cfg, trainer.kind)
+        return Goal(trainer, until)
 
     def due(self) -> bool:
         """Whether to check now."""
@@ -82,6 +88,30 @@ class Goal:
         if until.error_ratio is not None and theirs.velocity_error_xy is not None:
             missed += _above(found, until.error_ratio * theirs.velocity_error_xy)
         return missed
+
+
+def check_attainable(cfg: Any, kind: str) -> None:
+    """Look whether targets can be met at all.
+
+    Raises:
+        UserError: a planar error of a task that has none, or a score that its few episodes cannot show even where all of them go well.
+    """
+    until = getattr(cfg, kind).until
+    if until is None:
+        return
+    score, error = ("score", "velocity_error_xy") if kind == "teacher" else ("score_ratio", "error_ratio")
+    if getattr(until, error) is not None and not isinstance(cfg.env, VelocityCfg):
+        raise UserError(f"{kind}.until.{error} is for tasks that follow a velocity; {cfg.task} does not")
+    wanted, episodes = getattr(until, score), episodes_a_seed(cfg.env)
+    best = wilson(until.seeds * episodes, until.seeds * episodes)[0]
+    if wanted <= best:
+        return
+    enough = next((n for n in range(until.seeds, 1000) if wilson(n * episodes, n * episodes)[0] >= wanted), None)
+    more = "no number of them would do" if enough is None else f"give {kind}.until.seeds={enough}"
+    raise UserError(
+        f"{kind}.until.{score}={wanted:g} cannot be met with {kind}.until.seeds={until.seeds}: where all of the {until.seeds * episodes}"
+        f" episodes go well the 95 % interval begins at {best:.3f}; {more}"
+    )
 
 
 def _below(found: Evaluation, wanted: float) -> list[str]:

@@ -21,6 +21,14 @@ class DivergedError(UserError):
     """Training has left the numbers: there is nothing more to learn from it."""
 
 
+class FailedWorldsError(DivergedError):
+    """Most of what the worlds gave was worth nothing."""
+
+
+MOST_FAILED = 0.5
+"""Share of an iteration's steps that may fail; with more, what is learned is not the task."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PpoCfg:
     """Hyperparameters.
@@ -138,11 +146,12 @@ class Rollout:
         """Compute advantages and value targets.
 
         Raises:
-            DivergedError: every world failed in every step.
+            FailedWorldsError: in more than `MOST_FAILED` of all steps, of all processes, the world failed.
         """
         self.kept = ~self.failed if bool(self.failed.any()) else None
-        if self.kept is not None and not bool(self.kept.any()):
-            raise DivergedError("every world failed in every step: the physics, an observation or the reward is never finite")
+        share = float(distributed.average(self.failed.float().mean()))
+        if share > MOST_FAILED:
+            raise FailedWorldsError(f"the world failed in {100 * share:.0f} % of all steps (physics, or a number that is not finite)")
         ends = (self.terminated, self.truncated, self.final_value, cfg.discount, cfg.gae_lambda)
         self.advantage = gae(self.reward, self.value, last_value, *ends, failed=None if self.kept is None else self.failed)
         self.target = self.advantage + self.value

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from envs.sb3 import Sb3VecEnv
 from policies.files import whole
-from robolearn.ending import Interrupted, Request, noted
 from robolearn.errors import UserError
 from robolearn.finite import listed, not_finite
+from robolearn.interruption import Interrupted, Request, noted
 from robolearn.run import Run
 from robolearn.schema import TrainCfg
 from robolearn.threads import Threads

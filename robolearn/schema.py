@@ -43,6 +43,14 @@ class UntilCfg:
             raise ValueError(f"seeds must be at least 1, not {self.seeds}")
 
 
+def _check_target(until: UntilCfg, share: str, error: str) -> None:
+    """Raises `ValueError` where a share lies outside 0 to 1, or an error is not positive."""
+    if not 0 <= getattr(until, share) <= 1:
+        raise ValueError(f"{share} must lie between 0 and 1, not {getattr(until, share):g}")
+    if getattr(until, error) is not None and not getattr(until, error) > 0:
+        raise ValueError(f"{error} must be positive, not {getattr(until, error):g}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TeacherUntilCfg(UntilCfg):
     """Targets of a teacher.
@@ -54,6 +62,10 @@ class TeacherUntilCfg(UntilCfg):
 
     score: float = 0.95
     velocity_error_xy: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_target(self, "score", "velocity_error_xy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +79,10 @@ class StudentUntilCfg(UntilCfg):
 
     score_ratio: float = 0.95
     error_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_target(self, "score_ratio", "error_ratio")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +267,11 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
     if is_task:
         return config.load(schema_of(str(preset)), None, _exactly(overrides))
     return config.load(schema_of(config.peek(preset, "task", overrides)), preset, _exactly(overrides))
+
+
+def defaults(task: str) -> TrainCfg:
+    """The config of a task of which nobody has said anything."""
+    return config.load(schema_of(task))
 
 
 def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:

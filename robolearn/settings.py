@@ -5,7 +5,7 @@ What a table does not name has its effect, or changes a network's sizes, which a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -27,7 +27,12 @@ _BEGUN = {
 }
 _TRAINED = {"teacher.*": "the teacher is trained already; begin anew with: robolearn train"}
 
-TRAIN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
+OFF = {"student.ppo.target_kl": 0.0, "student.ppo.symmetry": "none"}
+"""Values of settings without effect that say so themselves."""
+
+OWN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
+"""Never read by robolearn's own algorithm, wherever they stand."""
+TRAIN = OWN
 TRAIN_INIT = TRAIN | {"teacher.initial_std": "the teacher of --init brings its own"}
 TRAIN_SB3 = {
     "env.seed": _ENV_SEED,
@@ -62,6 +67,13 @@ RESUME_STUDENT = (
 RESUME = {"teacher": RESUME_TEACHER, "student": RESUME_STUDENT}
 """By kind of checkpoint."""
 _OF_FILE = "the policy file decides it"
+STUDY = DISTILL | {
+    "seed": "see the study's seeds",
+    "student.until*": "all variants of a study train for as many iterations",
+}
+SUITE = {
+    f"env.randomization.{name}*": "the suite disturbs by itself, or not at all" for name in ("push_", "external_force", "thrown_", "throw_")
+}
 EVALUATE = {
     **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action_scale")},
     "env.num_worlds": "there is one world for each episode; see --seeds",
@@ -88,6 +100,20 @@ def changed(before: TrainCfg, after: TrainCfg) -> list[str]:
     return _differences(config.to_dict(before), config.to_dict(after), "")
 
 
+def leaves(values: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Dotted name -> value of every setting of a config as plain data."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = f"{name}.{key}" if name else key
+        found |= leaves(value, inner) if isinstance(value, dict) else {inner: value}
+    return found
+
+
+def named(overrides: Sequence[str]) -> list[str]:
+    """Dotted names of overrides `--section.key=value`."""
+    return [override.removeprefix("--").partition("=")[0] for override in overrides]
+
+
 def _differences(before: Any, after: Any, name: str) -> list[str]:
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return [] if before == after and type(before) is type(after) else [name]
@@ -110,7 +136,9 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
     names = changed(before, after)
     if getattr(after.env, "terrain", None) is None:
         without_effect = {**without_effect, "env.curriculum": "there is no terrain"}
-    idle = [(name, why) for name in names for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
+    given = leaves(config.to_dict(after))
+    acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
+    idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
     if idle:
         told = "; ".join(f"{name} ({why})" for name, why in dict(idle).items())
         raise ConfigError(f"no effect in {where}: {told}; leave it out")

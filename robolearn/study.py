@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from policies.files import check_writable, make_folder, reason, write_text
-from robolearn import config, schema
+from robolearn import config, schema, settings
 from robolearn.errors import UserError
 from robolearn.evaluate import StudentActor, evaluate
 from robolearn.run import CHECKPOINT, Run, load_checkpoint
@@ -93,6 +93,7 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
     if source["kind"] != "teacher" or task != study.task:
         raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
     check_writable(folder / "results.json")
+    check_settings(study, source)
     runs: list[dict[str, Any]] = []
     for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
         for name, overrides in study.variants.items():
@@ -101,6 +102,23 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
             results = _summary(study, runs)
             _write(folder / "results.json", results)
     return results
+
+
+def check_settings(study: Study, source: dict[str, Any]) -> None:
+    """Look at all that a study changes, before anything is trained.
+
+    Raises:
+        ConfigError: a setting of a variant or a condition that would have no effect; names both.
+    """
+
+    def config_of(*sets: tuple[str, ...]) -> Any:
+        everything = ("student.until=null", *(item for overrides in sets for item in overrides))
+        return schema.loads(source["config"], "the teacher's config", _arguments(everything))
+
+    for name, overrides in {"common": (), **study.variants}.items():
+        settings.refuse(config_of(), config_of(study.common, overrides), settings.STUDY, f"a study's variant ({name})")
+    for name, overrides in study.conditions.items():
+        settings.refuse(config_of(study.common), config_of(study.common, overrides), settings.EVALUATE, f"a study's condition ({name})")
 
 
 def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch import nn
@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from policies.files import WriteError, reason
 from robolearn import config, distributed, schema, settings
-from robolearn.ending import Interrupted, noted
 from robolearn.errors import UserError
 from robolearn.finite import listed, not_finite, not_finite_in
 from robolearn.goal import Goal
-from robolearn.ppo import DivergedError
+from robolearn.interruption import Interrupted, noted
+from robolearn.ppo import DivergedError, FailedWorldsError
 from robolearn.run import Run, warn
 
 __all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
@@ -67,17 +67,31 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
         UserError: the last checkpoint could not be written; the one before stays.
     """
     metrics: dict[str, float] = {}
+    owed = False  # a checkpoint that could not be written
+    saved = trainer.iteration if run.checkpoint.is_file() else None
+
+    def try_to_save() -> None:
+        nonlocal owed, saved
+        try:
+            save(trainer, run)
+            saved, owed = trainer.iteration, False
+        except WriteError as error:
+            if not owed:
+                warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training goes on, and tries again")
+            owed = True
+
     minutes_before = getattr(trainer, "minutes", 0.0)
     started = time.monotonic()
     done, quiet = trainer.iteration, distributed.rank() > 0
-    saved, owed = (done if run.checkpoint.is_file() else None), False
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
     goal = Goal.of(trainer)
+    if goal is None:
+        trainer.missed = None
     # torchrun passes a Ctrl-C on that the terminal has sent us already, so the second one is nobody's insisting
     with noted("iteration", insist=distributed.processes() == 1) as request, bar:
-        ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
         asked = 0  # the signal, of whichever process
-        while not ended and not (asked := distributed.largest(request.number or 0)):
+        ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
+        while not ended and not asked:
             begin = time.monotonic()
             metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
@@ -85,19 +99,15 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             trainer.minutes = minutes  # type: ignore[attr-defined]
             steps = trainer.iteration * trainer.steps_per_iteration
             metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
-            ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
+            if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0 or (goal is not None and goal.due()):
+                try_to_save()  # before a check, which takes longer than some who ask for an end will wait
+            asked = distributed.largest(request.number or 0)
+            if not asked and trainer.iteration >= trainer.iterations:
+                ended = goal is None or _reached(trainer, goal, metrics, bar)
             if distributed.rank() == 0:
                 run.log(trainer.iteration, metrics)
             bar.update(1)
             bar.set_postfix_str(_postfix(metrics), refresh=False)
-            if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0:
-                try:
-                    save(trainer, run)
-                    saved, owed = trainer.iteration, False
-                except WriteError as error:
-                    if not owed:
-                        warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training goes on, and tries again")
-                    owed = True
             if on_iteration is not None and on_iteration(metrics):
                 break
         try:
@@ -116,10 +126,10 @@ def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) 
         return False
     if distributed.rank() == 0:
         metrics |= goal.check()
-        trainer.missed = goal.missed
         if goal.missed:
             bar.write(f"targets after {trainer.iteration} iterations: {'; '.join(goal.missed)}")
     met = distributed.largest(int(distributed.rank() == 0 and not goal.missed))
+    trainer.missed = (goal.missed or ["told by the first process"]) if not met else []
     ended = bool(met) or trainer.iteration >= goal.last
     bar.total = max(trainer.iteration, trainer.iterations) if ended else min(trainer.iteration + goal.every, goal.last)
     return ended
@@ -134,17 +144,19 @@ def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
     number = trainer.iteration + 1
     try:
         metrics = trainer.iterate()
+    except FailedWorldsError as error:
+        raise _diverged(trainer, number, str(error), run, "look at what those worlds meet (the warnings above name the numbers)") from error
     except DivergedError as error:
         raise _diverged(trainer, number, str(error), run) from error
     bad = sorted(name for name, value in metrics.items() if not math.isfinite(value)) or not_finite(trainer.policy.state_dict(), "policy")
-    if bad:
-        raise _diverged(trainer, number, f"{listed(bad)} not finite", run)
+    if distributed.largest(len(bad)):  # of any process: all of them end
+        raise _diverged(trainer, number, f"{listed(bad) or 'something in another process'} not finite", run)
     return metrics
 
 
-def _diverged(trainer: Trainer, iteration: int, what: str, run: Run) -> UserError:
+def _diverged(trainer: Trainer, iteration: int, what: str, run: Run, advice: str = "try a smaller learning rate") -> UserError:
     kept = f"{run.checkpoint} holds the last checkpoint before it" if run.checkpoint.is_file() else "no checkpoint was written before it"
-    return UserError(f"the {trainer.kind}'s training diverged in iteration {iteration}: {what}; {kept}; try a smaller learning rate")
+    return UserError(f"the {trainer.kind}'s training diverged in iteration {iteration}: {what}; {kept}; {advice}")
 
 
 def save(trainer: Trainer, run: Run) -> None:
@@ -162,20 +174,47 @@ def save(trainer: Trainer, run: Run) -> None:
     run.save(state)
 
 
-def resume(trainer: Any, state: dict[str, Any]) -> list[str]:
-    """Bring a fresh trainer to a checkpoint's state. Returns the settings in which its config differs from the checkpoint's.
+def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> list[str]:
+    """Bring a fresh trainer to a checkpoint's state.
+
+    Args:
+        trainer: of the checkpoint's config, but for what was changed.
+        state: the checkpoint's.
+        given: names of settings that were given anew. A learning rate is: it may have adapted away from the one in the config.
+
+    Returns:
+        The settings that are not the checkpoint's.
 
     Raises:
         UserError: a setting that differs would have no effect, or makes other shapes than the checkpoint has.
     """
     before = schema.loads(state["config"], "the checkpoint's config")
     names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
+    names += [name for name in given if name == "teacher.ppo.learning_rate" and name not in names]
+    _check_length(trainer, int(state["iteration"]), names)
     try:
         trainer.load_state_dict(state, names)
     except (KeyError, RuntimeError, ValueError) as error:
         raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {reason(error)}") from error
     trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
     return names
+
+
+def _check_length(trainer: Any, done: int, names: list[str]) -> None:
+    """Refuse settings that no iteration would be left for.
+
+    Raises:
+        UserError: names them, or the number of iterations that is below what is done.
+    """
+    kind, planned = trainer.kind, trainer.iterations
+    if f"{kind}.iterations" in names and planned < done:
+        raise UserError(f"the checkpoint is of iteration {done} already: {kind}.iterations={planned} cannot be; give more, or leave it out")
+    if done < planned or getattr(trainer.cfg, kind).until is not None:
+        return
+    others = (f"{kind}.until", f"{kind}.iterations", *(("student.",) if kind == "teacher" else ()))
+    if idle := [name for name in names if not name.startswith(others)]:
+        why = f"all of the training's {done} iterations are done; give more with --{kind}.iterations=..."
+        raise UserError(f"no effect in --resume: {', '.join(idle)}: {why}")
 
 
 def _postfix(metrics: dict[str, float]) -> str:

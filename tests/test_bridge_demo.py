@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from robolearn import demo, demo_report, ros_walk
+from robolearn import config, demo, demo_report, ros_walk
 from robolearn.commands.deploy import bundled_mjcf
 from robolearn.errors import UserError
 from robolearn.evaluate import Evaluation
@@ -143,7 +143,9 @@ EVALUATION = Evaluation(
 
 def result(folder: Path, ros: RosWalk | None, error: str | None) -> demo.DemoResult:
     engines = {"teacher": EVALUATION, "training": EVALUATION, "precise": EVALUATION}
-    return demo.DemoResult(folder=folder, policy=POLICY, **engines, deployable=True, ros=ros, ros_error=error, minutes={"teacher": 1.0})
+    return demo.DemoResult(
+        folder=folder, policy=POLICY, **engines, deployable=True, missed=(), ros=ros, ros_error=error, minutes={"teacher": 1.0}
+    )
 
 
 def test_the_report_tells_what_failed_and_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,14 +170,14 @@ def test_one_row_tells_of_ros(tmp_path: Path, up: bool) -> None:
 
 
 class FakeTrainer:
-    """Counts to three."""
+    """Trains nothing."""
 
-    iterations = 3
+    kind = "teacher"
 
     def __init__(self, cfg: Any) -> None:
-        self.cfg, self.iteration, self.minutes = cfg, 0, 0.0
+        self.cfg, self.iteration, self.iterations, self.minutes, self.missed = cfg, 0, cfg.teacher.iterations, 0.0, None
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], changed: Any = ()) -> None:
         self.iteration = state["iteration"]
 
     def state_dict(self) -> dict[str, Any]:
@@ -190,22 +192,26 @@ def test_training_goes_on_from_the_checkpoint_or_forgets_old_metrics(tmp_path: P
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
     job = Run(tmp_path, cfg)
     job.close()
-    demo._train(FakeTrainer(cfg), tmp_path)
+    demo._train(lambda: FakeTrainer(cfg), cfg, tmp_path)
     assert seen == [(0, "")]
     (tmp_path / "metrics.jsonl").write_text("".join(lines))
-    job.save({"kind": "teacher", "iteration": 1})
-    demo._train(FakeTrainer(cfg), tmp_path)
+    job.save({"kind": "teacher", "iteration": 1, "missed": None, "config": config.dump(cfg), "policy": {}})
+    demo._train(lambda: FakeTrainer(cfg), cfg, tmp_path)
     assert seen[1] == (1, lines[0])
+    job.save({"kind": "teacher", "iteration": cfg.teacher.iterations, "missed": None, "config": config.dump(cfg), "policy": {}})
+    before = (tmp_path / "config.yaml").read_bytes(), (tmp_path / "metrics.jsonl").read_bytes()
+    assert demo._train(lambda: pytest.fail("made"), cfg, tmp_path)["iteration"] == cfg.teacher.iterations
+    assert ((tmp_path / "config.yaml").read_bytes(), (tmp_path / "metrics.jsonl").read_bytes()) == before
 
 
 def test_a_checkpoint_that_does_not_fit_leaves_its_config(tmp_path: Path) -> None:
     cfg = tiny_cfg("go1-velocity-flat")
     job = Run(tmp_path, cfg)
-    job.save(TeacherTrainer(cfg).state_dict())
+    job.save(TeacherTrainer(cfg).state_dict() | {"missed": None, "config": config.dump(cfg)})
     job.close()
     before = (tmp_path / "config.yaml").read_bytes()
     other = dataclasses.replace(cfg, teacher=dataclasses.replace(cfg.teacher, hidden=(8, 8)))
     with pytest.raises(UserError, match="does not fit the config"):
-        demo._train(TeacherTrainer(other), tmp_path)
+        demo._train(lambda: TeacherTrainer(other), other, tmp_path)
     assert (tmp_path / "config.yaml").read_bytes() == before
     assert (tmp_path / CHECKPOINT).is_file()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ def trained(results: list[Evaluation], folder: Path, monkeypatch: pytest.MonkeyP
     """A training whose evaluations give these results, the last one ever after."""
     left = list(results)
     monkeypatch.setattr(goal, "evaluate", lambda *args, **kwargs: left.pop(0) if len(left) > 1 else left[0])
-    trainer = make_trainer(kind, tiny_cfg("panda-reach", *overrides))
+    trainer = make_trainer(kind, tiny_cfg("go1-velocity-flat", *overrides))
     run = Run(folder, trainer.cfg)
     loop.train(trainer, run)
     run.close()
@@ -81,14 +83,54 @@ def test_who_says_how_many_iterations_gets_that_many() -> None:
     assert (both.teacher.iterations, both.teacher.until.score) == (7, 0.5)
 
 
-@pytest.mark.parametrize("change", ["at_most: 0.5", "every: 0", "seeds: 0", "score: x"])
+@pytest.mark.parametrize("change", ["at_most: 0.5", "every: 0", "seeds: 0", "score: x", "score: 1.7", "velocity_error_xy: 0"])
 def test_targets_that_cannot_be(change: str) -> None:
     with pytest.raises(ConfigError):
         tiny_cfg("panda-reach", f"--teacher.until={{{change}}}")
 
 
+def test_what_was_missed_before_is_forgotten_by_a_training_without_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained([found(93)], tmp_path, monkeypatch, UNTIL)
+    assert load_checkpoint(tmp_path)["missed"]
+    assert cli.main(["train", "--resume", str(tmp_path), "--teacher.iterations=11"]) == 0
+    assert load_checkpoint(tmp_path)["missed"] is None
+
+
+def test_the_checkpoint_is_written_before_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def evaluate(*args: Any, **kwargs: Any) -> Evaluation:
+        seen.append(load_checkpoint(tmp_path)["iteration"])
+        return found(100)
+
+    monkeypatch.setattr(goal, "evaluate", evaluate)
+    trainer = make_trainer("teacher", tiny_cfg("go1-velocity-flat", UNTIL, "--checkpoint_every=100"))
+    run = Run(tmp_path, trainer.cfg)
+    loop.train(trainer, run)
+    run.close()
+    assert seen == [4]
+
+
+def test_who_asks_for_an_end_waits_for_no_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(goal, "evaluate", lambda *args, **kwargs: pytest.fail("evaluated"))
+    trainer = make_trainer("teacher", tiny_cfg("go1-velocity-flat", UNTIL))
+    iterate = trainer.iterate
+
+    def asked() -> dict[str, float]:
+        if trainer.iteration == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return iterate()
+
+    trainer.iterate = asked
+    run = Run(tmp_path, trainer.cfg)
+    with pytest.raises(loop.Interrupted):
+        loop.train(trainer, run)
+    run.close()
+    assert load_checkpoint(tmp_path)["iteration"] == 4
+
+
 def test_a_student_is_measured_against_its_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    until = "--student.until={score_ratio: 0.95, error_ratio: 1.3, at_most: 2, every: 0.25, seeds: 1}"
+    until = "--student.until={score_ratio: 0.9, error_ratio: 1.3, at_most: 2, every: 0.25, seeds: 1}"
     # the student's own evaluation comes first, then its teacher's, then the student's alone
     trainer = trained(
         [found(100, error=0.14), found(100, error=0.11), found(100, error=0.13)], tmp_path, monkeypatch, until, kind="student"

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from robolearn import cli, config, schema, settings
+from robolearn import cli, config, demo, schema, settings
 from robolearn import trainer as loop
 from robolearn.errors import ConfigError, UserError
 from robolearn.run import Run, load_checkpoint
+from robolearn.study import Study, check_settings, load_study
 from tests.learning_helpers import make_trainer, tiny_cfg, untimed
 
 ELSEWHERE = {
@@ -26,19 +27,10 @@ OTHER_STAGE = {"teacher": "student.", "student": "teacher."}
 EVENTFUL = {
     # pushes, new commands and falls in every episode
     "go1-velocity-flat": ("--env.randomization.push_interval_s={low: 0.02, high: 0.06, operation: set}", "--env.command.hold_s=[0.04, 0.1]",
-                          "--env.max_tilt=0.08", "--env.min_height=0.3", "--teacher.ppo.target_kl=0.001"),
+                          "--env.max_tilt=0.12", "--env.min_height=0.262", "--teacher.ppo.target_kl=0.001"),
     "panda-reach": ("--env.command.hold_s=[0.04, 0.1]", "--env.reward.at_sigma=0.3", "--student.imitation.rl_weight=0.5",
                     "--student.imitation.annealed_at=0.5", "--student.ppo.entropy=0.01"),
 }  # fmt: skip
-
-
-def leaves(values: dict[str, Any], name: str = "") -> dict[str, Any]:
-    """Dotted name -> value of every setting."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = f"{name}.{key}" if name else key
-        found |= leaves(value, inner) if isinstance(value, dict) else {inner: value}
-    return found
 
 
 def other(name: str, value: Any) -> Any:
@@ -81,7 +73,7 @@ def test_every_setting_of_a_resumed_run_acts_or_is_refused(kind: str, task: str,
     # a setting of the worlds starts them anew, which is an effect of its own: compare with worlds that start anew and are the same
     anew = run_on(kind, tmp_path, ["--env.reward.track_sigma=0.50000001" if "velocity" in task else "--env.reward.at_sigma=0.300000001"])
     idle, unnamed, refused = [], [], []
-    for name, value in leaves(config.to_dict(cfg)).items():
+    for name, value in settings.leaves(config.to_dict(cfg)).items():
         changed = other(name, value)
         if name.startswith((*ELSEWHERE, OTHER_STAGE[kind])) or changed is None:
             continue
@@ -165,6 +157,26 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (["evaluate", "panda-reach", "--env.control_dt=0.01"], "env.control_dt"),
         (["evaluate", "panda-reach", "--seed=5", "--env.seed=5"], "env.seed"),
         (["demo", "panda-reach", "--env.seed=5"], "env.seed"),
+        (["demo", "go1-velocity-flat-sb3"], "the demo is of robolearn's own algorithm"),
+        (["train", "go1-velocity-flat-sb3", "--init", "TEACHER"], "--init is for robolearn's own algorithm"),
+        (["train", "--resume", "TEACHER", "--init", "TEACHER"], "give one of them"),
+        (["train", "panda-reach", "--teacher.until={velocity_error_xy: 0.2}"], "teacher.until.velocity_error_xy"),
+        (["train", "go1-velocity-flat", "--teacher.until.seeds=1"], "give teacher.until.seeds=2"),
+        (["evaluate", "panda-reach", "--seconds=3"], "--seconds"),
+        (
+            [
+                "evaluate",
+                "go1-velocity",
+                "--suite",
+                "locomotion",
+                "--env.randomization.push_velocity=null",
+                "--env.randomization.push_interval_s=null",
+            ],
+            "push_velocity",
+        ),
+        (["play", "panda-reach", "--no-video", "--size", "64x64"], "--size"),
+        (["play", "panda-reach", "--port", "9000"], "--port"),
+        (["export", "STUDENT", "--no-gate", "--seeds", "3"], "--seeds"),
         (["demo", "panda-reach", "--resume", "TEACHER"], "--resume takes preset and folder"),
     ],
 )
@@ -179,6 +191,85 @@ def test_a_setting_without_effect_is_refused_by_name(
     assert err.count("\n") == 1
     assert setting in err
     assert {path: path.read_bytes() for folder in runs.values() for path in folder.iterdir()} == before
+
+
+def test_a_learning_rate_that_is_given_is_used_though_the_config_says_it_already(tmp_path: Path) -> None:
+    """What the optimiser has by now is what it adapted to."""
+    trainer = make_trainer("teacher", tiny_cfg("panda-reach"))
+    trainer.ppo.use_learning_rate(7e-3)
+    state = saved(trainer, tmp_path)
+    rate = trainer.cfg.teacher.ppo.learning_rate
+    overrides = [f"--teacher.ppo.learning_rate={rate}", "--teacher.ppo.target_kl=0"]
+    again = make_trainer("teacher", schema.loads(state["config"], "checkpoint", overrides))
+    loop.resume(again, state, settings.named(overrides))
+    assert again.iterate()["learning_rate"] == rate
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "--teacher.ppo.learning_rate=0.5",
+            "teacher.ppo.learning_rate: all of the training's 4 iterations are done",
+        ),
+        ("--env.reward.at=3.0", "env.reward.at"),
+        ("--teacher.iterations=2", "the checkpoint is of iteration 4 already: teacher.iterations=2 cannot be"),
+    ],
+)
+def test_nothing_is_recorded_that_no_iteration_is_left_for(override: str, message: str, tmp_path: Path) -> None:
+    trainer = make_trainer("teacher", tiny_cfg("panda-reach"))
+    trainer.iteration = 4
+    state = saved(trainer, tmp_path)
+    again = make_trainer("teacher", schema.loads(state["config"], "checkpoint", [override]))
+    with pytest.raises(UserError, match=message):
+        loop.resume(again, state)
+
+
+def test_settings_of_a_users_own_file_act_or_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, name in (
+        ("env: {seed: 7}", "env.seed"),
+        ("sb3: {timesteps: 5}", "sb3.timesteps"),
+        ("student: {ppo: {target_kl: 0.02}}", "student.ppo.target_kl"),
+    ):
+        (tmp_path / "my.yaml").write_text(f"task: panda-reach\n{text}\n", encoding="utf-8")
+        assert cli.main(["train", str(tmp_path / "my.yaml"), "--runs", str(tmp_path)]) == 2
+        assert f"{name} (" in capsys.readouterr().err
+    for preset in config.preset_names():
+        cfg = schema.load(preset)
+        if cfg.algorithm == "ppo":
+            settings.refuse(schema.defaults(cfg.task), cfg, settings.OWN, preset)
+
+
+def test_a_study_refuses_what_would_have_no_effect(tmp_path: Path) -> None:
+    state = saved(make_trainer("teacher", tiny_cfg("panda-reach")), tmp_path)
+    plain = {"question": "?", "task": "panda-reach", "variants": {"a": ()}}
+    check_settings(Study(**plain), state)
+    for change, name in (
+        ({"common": ("seed=9",)}, "seed"),
+        ({"variants": {"b": ("teacher.iterations=500",)}}, "teacher.iterations"),
+        ({"variants": {"b": ("student.until={score_ratio: 0.5}",)}}, "student.until"),
+        ({"conditions": {"c": ("student.iterations=7",)}}, "student.iterations"),
+        ({"conditions": {"c": ("env.num_worlds=3",)}}, "env.num_worlds"),
+    ):
+        with pytest.raises(ConfigError, match=name):
+            check_settings(Study(**plain | change), state)
+    for path in sorted((config.presets_dir() / "studies").glob("*.yaml")):
+        study = load_study(path)
+        check_settings(study, {"config": config.dump(schema.load(study.task))})
+
+
+def test_a_demo_is_gone_on_with_only_where_its_settings_act(tmp_path: Path) -> None:
+    teacher, student = (make_trainer(kind, tiny_cfg("panda-reach")) for kind in ("teacher", "student"))
+    cfg = teacher.cfg
+    teacher.iteration = cfg.teacher.iterations
+    saved(teacher, tmp_path / "teacher")
+    demo.check_resume(cfg, tmp_path)
+    demo.check_resume(dataclasses.replace(cfg, student=dataclasses.replace(cfg.student, iterations=9)), tmp_path)
+    longer = dataclasses.replace(cfg, teacher=dataclasses.replace(cfg.teacher, iterations=9))
+    demo.check_resume(longer, tmp_path)  # the teacher goes on
+    saved(student, tmp_path / "student")
+    with pytest.raises(ConfigError, match=r"teacher.iterations \(the teacher is trained already"):
+        demo.check_resume(longer, tmp_path)
 
 
 def test_a_setting_that_stays_as_it_is_is_no_change(runs: dict[str, Path]) -> None:

@@ -22,11 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Run the demo; 1 if the policy is not deployable or did not come through ROS 2."""
+    """Run the demo; 1 if a training missed its targets, or the policy is not deployable or did not come through ROS 2."""
     from robolearn import schema, settings
     from robolearn.commands.evaluate import MOST
     from robolearn.commands.train import quoted
-    from robolearn.demo import run_demo
+    from robolearn.demo import check_resume, run_demo
     from robolearn.errors import UsageError, UserError
     from robolearn.run import Run
     from robolearn.trainer import Interrupted
@@ -37,14 +37,18 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if args.preset or args.runs:
             raise UsageError("--resume takes preset and folder from the demo that it goes on with: leave out the preset and --runs")
         folder = Path(args.resume)
-        written = folder / "teacher" / "config.yaml"
+        stage = "student" if (folder / "student" / "config.yaml").is_file() else "teacher"
+        written = folder / stage / "config.yaml"
         if not written.is_file():
             raise UserError(f"no demo to go on with at {folder}: {written} is missing")
         cfg = schema.load(str(written), overrides)
+        check_resume(cfg, folder)
     else:
         preset = args.preset or DEFAULT
         cfg, folder = schema.load(preset, overrides), Run.new_folder("demo", Path(args.runs or "runs"))
         settings.refuse(schema.load(preset), cfg, settings.TRAIN, "this training")
+    if cfg.algorithm != "ppo":
+        raise UsageError(f"the demo is of robolearn's own algorithm, not of {cfg.algorithm}; give another preset (see robolearn list)")
     try:
         result = run_demo(cfg, folder, args.seeds)
     except Interrupted as stopped:
@@ -53,4 +57,4 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"what was trained is kept; go on with: robolearn demo --resume {quoted(folder)}")
         raise
-    return 0 if result.deployable and result.ros_error is None else 1
+    return 0 if result.deployable and result.ros_error is None and not result.missed else 1

@@ -29,6 +29,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn import schema, settings
     from robolearn.commands.train import go, prepare, quoted
     from robolearn.errors import UsageError, UserError
+    from robolearn.goal import check_attainable
     from robolearn.run import Run, find_checkpoint, load_checkpoint, readable
     from robolearn.student import StudentTrainer
     from robolearn.teacher import load_teacher
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
         cfg = schema.loads(source["config"], str(path), overrides)
         settings.refuse(schema.loads(source["config"], str(path)), cfg, settings.DISTILL, "distill")
+        check_attainable(cfg, "student")
         with readable(path):
             teacher, state = load_teacher(source, cfg), None
         if source.get("missed"):
@@ -63,4 +65,5 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if state is None:
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
-    return go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}")
+    given = settings.named(overrides)
+    return go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}", given)

@@ -57,10 +57,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     file.verify()
     task = file.spec.task
     before, cfg = (_config(args.config, task, given) for given in ([], overrides))
-    settings.refuse(before, cfg, settings.EVALUATE, "evaluate")
+    settings.refuse(before, cfg, settings.EVALUATE | (settings.SUITE if args.suite else {}), "evaluate")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec)
+    if args.seconds is not None and not file.spec.robot.floating_base:
+        raise UsageError(f"--seconds is for robots that walk; {task} has goals that follow each other, each for its own time")
     if args.suite:
         return _run_suite(args, file, env)
     if any(override.startswith("--env.terrain") for override in overrides):

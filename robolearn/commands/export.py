@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("student", help="the student: a run folder, a folder of runs (its newest) or a checkpoint")
     parser.add_argument("--out", metavar="FILE", help="where to (default: policy.onnx in the run folder)")
     parser.add_argument("--no-gate", action="store_true", help="skip the evaluation; the file says that it was not evaluated")
-    parser.add_argument("--seeds", type=int, default=2, help="episodes a command in the gate (default: 2)")
+    parser.add_argument("--seeds", type=int, help="episodes a command in the gate (default: 2)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -27,8 +27,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.run import find_checkpoint, load_checkpoint, readable
     from robolearn.student import load_student
 
-    if not 1 <= args.seeds <= MOST:
-        raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")
+    if args.no_gate and args.seeds is not None:
+        raise UsageError("--seeds is for the gate, which --no-gate leaves out")
+    seeds = 2 if args.seeds is None else args.seeds
+    if not 1 <= seeds <= MOST:
+        raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {seeds}")
     path = find_checkpoint(args.student)
     state = load_checkpoint(path)
     if state["kind"] != "student":
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.no_gate:
         print("not evaluated: --no-gate")
         return 0
-    _, training, precise, passed = gate(out, args.seeds)
+    _, training, precise, passed = gate(out, seeds)
     show([training, precise])
     print("deployable: yes" if passed else f"deployable: no: {'; '.join(shortcomings(training, precise))}")
     return 0 if passed else 1

@@ -24,11 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
     parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
-    parser.add_argument("--size", default="960x540", metavar="WxH", help="of the video (default: 960x540)")
+    parser.add_argument("--size", metavar="WxH", help="of the video (default: 960x540)")
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
     parser.add_argument("--live", action="store_true", help="watch and steer in the browser, on this computer only, until Ctrl-C")
-    parser.add_argument("--port", type=int, default=8080, help="of --live (default: 8080)")
+    parser.add_argument("--port", type=int, help="of --live (default: 8080)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -41,14 +41,19 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     if not 0 < args.seconds <= 3600:
         raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
-    if args.live and (args.no_video or args.out or args.json or args.visuals or args.terrain):
-        raise UsageError("--live makes no video and no figures: leave --out, --no-video, --json, --visuals and --terrain away")
+    if args.live and (args.no_video or args.out or args.size or args.json or args.visuals or args.terrain):
+        raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json, --visuals and --terrain away")
+    if args.no_video and (args.out or args.size):
+        raise UsageError("--no-video makes no video: leave --out and --size away")
+    if args.port is not None and not args.live:
+        raise UsageError("--port is for --live")
+    port = 8080 if args.port is None else args.port
     if args.command and not all(math.isfinite(value) for value in args.command):
         raise UsageError("--command takes finite numbers")
-    if not 0 <= args.port <= 65535:
-        raise UsageError(f"--port must lie between 0 and 65535, not {args.port}")
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port must lie between 0 and 65535, not {port}")
     check_seed(args.seed)
-    size = _size(args.size)
+    size = _size(args.size or "960x540")
     path = find_policy(args.file)
     check_writable(args.json)
     file = PolicyFile(path)
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.live:
         from robolearn.live import serve
 
-        serve(file, args.engine, args.randomize, args.port, args.command, args.seed)
+        serve(file, args.engine, args.randomize, port, args.command, args.seed)
         return 0
     from envs.robots.registry import get_robot
     from envs.terrain import single_terrain

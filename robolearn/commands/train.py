@@ -10,6 +10,7 @@ import argparse
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,12 +35,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
-    from robolearn.ending import Interrupted
+    from robolearn import settings
     from robolearn.errors import UsageError
+    from robolearn.interruption import Interrupted
     from robolearn.run import find_checkpoint
     from robolearn.teacher import TeacherTrainer
 
+    if args.init and args.resume:
+        raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
     cfg, folder, state = prepare(args, overrides, "teacher")
+    if args.init and cfg.algorithm == "sb3":
+        raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training begins from nothing")
+    first = find_checkpoint(args.init) if args.init else None
     if cfg.algorithm == "sb3":
         from robolearn.run import Run
         from robolearn.sb3 import train_sb3
@@ -55,11 +62,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         print(f"run: {folder}")
         return 0
     trainer = TeacherTrainer(cfg)
-    if args.init:
-        if args.resume:
-            raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
-        start_from(trainer, find_checkpoint(args.init))
-    return go(trainer, folder, state, f"distill it: robolearn distill {quoted(folder)}")
+    if first is not None:
+        start_from(trainer, first)
+    return go(trainer, folder, state, f"distill it: robolearn distill {quoted(folder)}", settings.named(overrides))
 
 
 def start_from(trainer: TeacherTrainer, path: Path) -> None:
@@ -85,6 +90,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     """The config, the run folder and, when resuming, the checkpoint."""
     from robolearn import config, schema, settings
     from robolearn.errors import UsageError, UserError
+    from robolearn.goal import check_attainable
     from robolearn.run import Run, find_checkpoint, load_checkpoint
 
     overrides = [*overrides]
@@ -102,16 +108,20 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
             raise UserError(f"{path} is a checkpoint of a {state['kind']}, not of a {kind}")
         before, cfg = schema.loads(state["config"], str(path)), schema.loads(state["config"], str(path), overrides)
         settings.refuse(before, cfg, settings.RESUME[kind], "--resume")
+        check_attainable(cfg, kind)
         return cfg, path.parent, state
     if not args.preset:
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
     cfg = schema.load(args.preset, overrides)
     idle = settings.TRAIN_SB3 if cfg.algorithm == "sb3" else settings.TRAIN_INIT if getattr(args, "init", None) else settings.TRAIN
     settings.refuse(schema.load(args.preset), cfg, idle, "this training")
+    if cfg.algorithm != "sb3":
+        check_attainable(cfg, kind)
+        settings.refuse(schema.defaults(cfg.task), cfg, settings.OWN, f"this training (they stand in {args.preset})")
     return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs or "runs")), None
 
 
-def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> int:
+def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, given: Sequence[str] = ()) -> int:
     """Run a trainer in a folder; after Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets."""
     from robolearn import distributed
     from robolearn.run import Run, check_ours
@@ -119,7 +129,7 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
 
     if state is not None:
         check_ours(folder)
-        resume(trainer, state)  # before anything is written: a config that does not fit leaves the folder as it was
+        resume(trainer, state, given)  # before anything is written: a config that does not fit leaves the folder as it was
     if distributed.rank():  # the first process of several writes the run
         folder = Path(tempfile.mkdtemp(prefix="robolearn-"))
     job = Run(folder, trainer.cfg)
@@ -135,7 +145,7 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str) -> i
         job.close()
     shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
     print(f"done: {shown}\n{hint}")
-    if trainer.missed:
+    if trainer.missed and not distributed.rank():
         print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
         return 1
     return 0
