@@ -243,7 +243,7 @@ class Consistency:
         since_ns, newest = self._level_since_ns, self._attitude
         if since_ns is None or newest is None or self._level < LEAST_LEVEL or newest.received_ns - since_ns < WINDOW_S * 1e9:
             return None
-        return "the base's roll and pitch are exactly 0 all the time while its gyro moves: the driver fills in no orientation, or only a heading"
+        return "the base's roll and pitch are exactly 0 all the time while its gyro moves: its driver fills in no orientation, or a heading"
 
 
 AXES = "xyz"
