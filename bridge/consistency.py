@@ -11,7 +11,7 @@ make e move as far as the joint does. The tolerance is for what good sensors can
 and the trapezoids of the integral; it grows with the largest gap between two readings. docs/reliability.md has the margins as measured.
 
 Of the base only its tilt counts, what turns it against gravity: no policy hears its heading, and good drivers keep none, let it jump when
-a magnetometer corrects it, or begin it anew.
+a magnetometer corrects it, or begin it anew. Where an attitude does not change at all, the whole of what the gyro tells counts.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Consistency:
         self._joints = joints
         share = np.clip(joints.velocity / QUICK_JOINT, 1 / 3, 1.0)
         self._track = Track(share, NOISE * share, joints.upper - joints.lower >= WHOLE_TURN)
-        self._base = Track(np.full(3, BASE_SHARE), np.full(3, BASE_NOISE), np.zeros(3, np.bool_))
+        self._base, self._stuck = (Track(np.full(3, BASE_SHARE), np.full(3, BASE_NOISE), np.zeros(3, np.bool_)) for _ in range(2))
         self._position: Seen | None = None
         self._attitude: Seen | None = None
         self._level_since_ns: int | None = None
@@ -206,16 +206,22 @@ class Consistency:
         if not (np.isfinite(turn).all() and norm > 0.5 and math.isfinite(norm)):
             self._attitude = None
             self._base.restart()
+            self._stuck.restart()
             return
         self._attitude = new = Seen(new.stamp_ns, new.received_ns, quat / norm)
         self._watch_level(quat, turn, new.received_ns)
         if before is None:
             self._base.begin(new.received_ns, turn.copy())
+            self._stuck.begin(new.received_ns, turn.copy())
             return
         gap_s, up, up_before = before.gap_s(new.stamp_ns, new.received_ns), up_b(new.value), up_b(before.value)
         most, between = np.full(3, limits.velocity_factor * BASE_SPEED), up_before + up
         vertical = between / max(float(np.linalg.norm(between)), 1e-9)
         self._base.update(new.received_ns, gap_s, tilting_b(up_before, up), turn.copy(), most, limits.contradiction, vertical)
+        if np.array_equal(before.value, new.value):
+            self._stuck.update(new.received_ns, gap_s, np.zeros(3), turn.copy(), most, limits.contradiction)
+        else:
+            self._stuck.begin(new.received_ns, turn.copy())
 
     def _watch_level(self, quat: FloatArray, turn: FloatArray, received_ns: int) -> None:
         """Follow how long roll and pitch have been exactly 0, as in a new message and with a heading alone, while the gyro moves."""
@@ -234,7 +240,8 @@ class Consistency:
         return None
 
     def _said_of_contradiction(self) -> str | None:
-        for found, names in ((self._track.contradiction, self._joints.names), (self._base.contradiction, None)):
+        base = self._base.contradiction or self._stuck.contradiction
+        for found, names in ((self._track.contradiction, self._joints.names), (base, None)):
             if found is not None:
                 channel, moved, told = found
                 what = f"the base's attitude about {AXES[channel]}" if names is None else f"the position of {names[channel]}"

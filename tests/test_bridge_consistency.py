@@ -229,10 +229,10 @@ def test_tilting_is_that_of_the_base_frame_and_knows_no_heading() -> None:
         np.testing.assert_allclose(tilting_b(up_b(before), up_b(after)), [0.2, 0, 0], atol=1e-12)
 
 
-def turning(rate: float, dt: float) -> Iterator[Reading]:
+def turning(rate: float, dt: float, height: float = 0.3) -> Iterator[Reading]:
     """The base rolls as in `moving`, leans, and turns about the vertical at `rate` [rad/s]."""
     lean = np.array([math.cos(0.1), 0, math.sin(0.1), 0])
-    for index, reading in enumerate(moving(go1_spec(), dt, height=0.3)):
+    for index, reading in enumerate(moving(go1_spec(), dt, height=height)):
         assert reading.imu_quat_wxyz is not None
         assert reading.imu_angular_velocity_b is not None
         reading.imu_quat_wxyz = times(times(heading(rate * index * dt), lean), reading.imu_quat_wxyz)
@@ -268,6 +268,26 @@ HEADINGS = {"good": good, "none": without_heading, "snaps": snapping, "drifts": 
 @pytest.mark.parametrize("name", HEADINGS)
 def test_the_heading_may_be_whatever_it_is(name: str, rate: float, dt: float) -> None:
     assert told(go1_spec(), turning(rate, dt), HEADINGS[name]) == []
+
+
+@pytest.mark.parametrize("dt", [0.02, 0.005])
+def test_an_attitude_that_is_stuck_is_found_where_the_base_turns_about_the_vertical_alone(dt: float) -> None:
+    found = told(go1_spec(), turning(0.5, dt, height=0.0), hold("imu_quat_wxyz", None))
+    assert found
+    assert found[0][0] * dt <= 1.05
+    assert "the base's attitude about z moved by 0.00 rad" in found[0][1]
+
+
+def test_a_driver_may_repeat_an_attitude_between_messages_and_keep_no_heading() -> None:
+    """The gyro comes five times as often as what a filter makes of it."""
+    newest: list[Any] = []
+
+    def repeat(reading: Reading, index: int) -> None:
+        without_heading(reading, index)
+        newest[:] = [reading.imu_quat_wxyz] if index % 5 == 0 else newest
+        reading.imu_quat_wxyz = newest[0].copy()
+
+    assert told(go1_spec(), turning(-4.0, 0.002), repeat) == []
 
 
 @pytest.mark.parametrize("name", [name for name, (_, said) in FAULTS.items() if said.startswith("attitude")])
