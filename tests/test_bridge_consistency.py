@@ -235,8 +235,8 @@ def turning(rate: float, dt: float, height: float = 0.3) -> Iterator[Reading]:
     for index, reading in enumerate(moving(go1_spec(), dt, height=height)):
         assert reading.imu_quat_wxyz is not None
         assert reading.imu_angular_velocity_b is not None
-        reading.imu_quat_wxyz = times(times(heading(rate * index * dt), lean), reading.imu_quat_wxyz)
-        reading.imu_angular_velocity_b = reading.imu_angular_velocity_b + rate * up_b(reading.imu_quat_wxyz)
+        quat = reading.imu_quat_wxyz = times(times(heading(rate * index * dt), lean), reading.imu_quat_wxyz)
+        reading.imu_angular_velocity_b = reading.imu_angular_velocity_b + rate * up_b(quat)
         yield reading
 
 
