@@ -9,6 +9,9 @@ Numbers that belong together leave e where it is, whatever the robot does: falls
 zero, an encoder that is stuck, a wrong sign, degrees or revolutions a minute, and a second sender whose messages are mixed with the robot's
 make e move as far as the joint does. The tolerance is for what good sensors cannot avoid: noise, velocities that are filtered and late,
 and the trapezoids of the integral; it grows with the largest gap between two readings. docs/reliability.md has the margins as measured.
+
+Of the base only its tilt counts, what turns it against gravity: no policy hears its heading, and good drivers keep none, let it jump when
+a magnetometer corrects it, or begin it anew. Where an attitude does not change at all, the whole of what the gyro tells counts.
 """
 
 from __future__ import annotations
@@ -70,7 +73,16 @@ class Track:
         self.jump: tuple[int, float, float, float] | None = None
         self.contradiction: tuple[int, float, float] | None = None
 
-    def update(self, time_ns: int, gap_s: float, step: FloatArray, velocity: FloatArray, most_speed: FloatArray, tolerance: float) -> None:
+    def update(
+        self,
+        time_ns: int,
+        gap_s: float,
+        step: FloatArray,
+        velocity: FloatArray,
+        most_speed: FloatArray,
+        tolerance: float,
+        unheard: FloatArray | None = None,
+    ) -> None:
         """Take a reading.
 
         Args:
@@ -80,6 +92,7 @@ class Track:
             velocity: [rad/s], (C,).
             most_speed: that is possible [rad/s], (C,).
             tolerance: see `SafetyLimits.contradiction` [rad].
+            unheard: direction along which `step` has nothing and velocities do not count, (C,) of length 1; None for none.
         """
         step = np.where(self._wraps, (step + math.pi) % (2 * math.pi) - math.pi, step)
         possible = most_speed * (gap_s + SLACK_S) + self._noise
@@ -87,6 +100,7 @@ class Track:
         self.jump = (worst, float(step[worst]), float(possible[worst]), gap_s) if abs(step[worst]) > possible[worst] else None
         before = velocity if self._velocity is None else self._velocity
         told = step if gap_s > LONGEST_GAP_S else (velocity + before) * (gap_s / 2)
+        told = told if unheard is None else told - unheard * (unheard @ told)
         self._moved += step
         self._told += told
         self._steady[0] &= velocity == before
@@ -154,7 +168,7 @@ class Consistency:
         self._joints = joints
         share = np.clip(joints.velocity / QUICK_JOINT, 1 / 3, 1.0)
         self._track = Track(share, NOISE * share, joints.upper - joints.lower >= WHOLE_TURN)
-        self._base = Track(np.full(3, BASE_SHARE), np.full(3, BASE_NOISE), np.zeros(3, np.bool_))
+        self._base, self._stuck = (Track(np.full(3, BASE_SHARE), np.full(3, BASE_NOISE), np.zeros(3, np.bool_)) for _ in range(2))
         self._position: Seen | None = None
         self._attitude: Seen | None = None
         self._level_since_ns: int | None = None
@@ -192,18 +206,26 @@ class Consistency:
         if not (np.isfinite(turn).all() and norm > 0.5 and math.isfinite(norm)):
             self._attitude = None
             self._base.restart()
+            self._stuck.restart()
             return
         self._attitude = new = Seen(new.stamp_ns, new.received_ns, quat / norm)
         self._watch_level(quat, turn, new.received_ns)
         if before is None:
             self._base.begin(new.received_ns, turn.copy())
+            self._stuck.begin(new.received_ns, turn.copy())
             return
-        gap_s, step = before.gap_s(new.stamp_ns, new.received_ns), rotation_b(before.value, new.value)
-        self._base.update(new.received_ns, gap_s, step, turn.copy(), np.full(3, limits.velocity_factor * BASE_SPEED), limits.contradiction)
+        gap_s, up, up_before = before.gap_s(new.stamp_ns, new.received_ns), up_b(new.value), up_b(before.value)
+        most, between = np.full(3, limits.velocity_factor * BASE_SPEED), up_before + up
+        vertical = between / max(float(np.linalg.norm(between)), 1e-9)
+        self._base.update(new.received_ns, gap_s, tilting_b(up_before, up), turn.copy(), most, limits.contradiction, vertical)
+        if np.array_equal(before.value, new.value):
+            self._stuck.update(new.received_ns, gap_s, np.zeros(3), turn.copy(), most, limits.contradiction)
+        else:
+            self._stuck.begin(new.received_ns, turn.copy())
 
     def _watch_level(self, quat: FloatArray, turn: FloatArray, received_ns: int) -> None:
-        """Follow how long the attitude has been exactly the one that a new message has, while the gyro tells of some movement."""
-        if np.any(quat[1:]):
+        """Follow how long roll and pitch have been exactly 0, as in a new message and with a heading alone, while the gyro moves."""
+        if np.any(quat[1:3]):
             self._level_since_ns, self._level = None, 0
             return
         self._level_since_ns = received_ns if self._level_since_ns is None else self._level_since_ns
@@ -218,7 +240,8 @@ class Consistency:
         return None
 
     def _said_of_contradiction(self) -> str | None:
-        for found, names in ((self._track.contradiction, self._joints.names), (self._base.contradiction, None)):
+        base = self._base.contradiction or self._stuck.contradiction
+        for found, names in ((self._track.contradiction, self._joints.names), (base, None)):
             if found is not None:
                 channel, moved, told = found
                 what = f"the base's attitude about {AXES[channel]}" if names is None else f"the position of {names[channel]}"
@@ -227,7 +250,7 @@ class Consistency:
         since_ns, newest = self._level_since_ns, self._attitude
         if since_ns is None or newest is None or self._level < LEAST_LEVEL or newest.received_ns - since_ns < WINDOW_S * 1e9:
             return None
-        return "the base's attitude is exactly level all the time while its gyro moves: the driver fills in no orientation"
+        return "the base's roll and pitch are exactly 0 all the time while its gyro moves: its driver fills in no orientation, or a heading"
 
 
 AXES = "xyz"
@@ -236,19 +259,15 @@ ADVICE = (
 )
 
 
-def rotation_b(before_wxyz: FloatArray, after_wxyz: FloatArray) -> FloatArray:
-    """The rotation between two attitudes, unit quaternions (4,), as a rotation vector in the base frame [rad], (3,)."""
-    w0, x0, y0, z0 = before_wxyz
-    w1, x1, y1, z1 = after_wxyz
-    real = w0 * w1 + x0 * x1 + y0 * y1 + z0 * z1
-    vector = np.array(
-        [
-            w0 * x1 - x0 * w1 - y0 * z1 + z0 * y1,
-            w0 * y1 + x0 * z1 - y0 * w1 - z0 * x1,
-            w0 * z1 - x0 * y1 + y0 * x1 - z0 * w1,
-        ]
-    )
-    if real < 0:  # both signs of a quaternion are the same attitude
-        real, vector = -real, -vector
+def up_b(quat_wxyz: FloatArray) -> FloatArray:
+    """The vertical in the base frame, upwards, (3,), of an attitude, a unit quaternion (4,)."""
+    w, x, y, z = quat_wxyz
+    return np.array([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)])
+
+
+def tilting_b(before: FloatArray, after: FloatArray) -> FloatArray:
+    """The shortest rotation of the base between two verticals in its frame (3,), as a rotation vector in that frame [rad], (3,)."""
+    (x0, y0, z0), (x1, y1, z1) = before, after
+    vector = np.array([y1 * z0 - z1 * y0, z1 * x0 - x1 * z0, x1 * y0 - y1 * x0])
     sine = float(np.linalg.norm(vector))
-    return vector * (2.0 if sine < 1e-9 else 2 * math.atan2(sine, real) / sine)
+    return vector * (1.0 if sine < 1e-9 else math.atan2(sine, float(after @ before)) / sine)

@@ -77,6 +77,7 @@ class Controller:
         self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
         self._untold: Exception | None = None
+        self._waited: str | None = None
         self.cause, self.tripped, self.ran = "", "", False
         self._remarks: tuple[str, ...] = ()
         self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
@@ -167,7 +168,15 @@ class Controller:
 
     @property
     def waiting(self) -> str | None:
-        """What keeps the robot from its next step towards the policy, whoever is to ask for it; None if nothing does."""
+        """What keeps the robot from its next step towards the policy, whoever is to ask for it; None if nothing does but the ramp."""
+        return None if self._standing_up and not self.problems else self._lacks
+
+    @property
+    def _standing_up(self) -> bool:
+        return self.mode is Mode.STAND and self._in_mode_s < self.limits.stand_s
+
+    @property
+    def _lacks(self) -> str | None:
         if self.shadow:
             said = [f"{p.guard.name}: {p.text}" for p in self.problems if Mode.POLICY in p.guard.modes]
             return f"infer: {said[0]}" if said else None
@@ -177,8 +186,8 @@ class Controller:
 
     @property
     def waited(self) -> str | None:
-        """What `waiting` was at the newest tick: after the end, what the robot still waited for."""
-        return self._wait.text
+        """What was missing for the next step at the newest tick: after the end, what the robot still waited for."""
+        return self._waited
 
     def refusal(self, event: Event) -> str | None:
         """Why the operator's `event` would be refused now; None if it would be accepted."""
@@ -222,7 +231,7 @@ class Controller:
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
         snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
-        waiting = self.waiting
+        waiting, self._waited = self.waiting, self._lacks
         if self._wait.update(waiting, now_ns) and waiting is not None:
             step, _, cause = waiting.partition(": ")
             self._tell({"event": "waiting", "t_ns": now_ns, "request": step, "cause": cause})
@@ -243,14 +252,17 @@ class Controller:
         rate = self._watch.rate
         if rate is None or inputs.reading is None or not inputs.reading.free_clock:
             return
-        if abs(rate - self._rate_told) <= (SAID_AGAIN if self._rate_remark else OFF_RATE):
+        seen = rate if abs(rate - 1.0) > OFF_RATE else 1.0
+        hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
+        said = f"the robot's clock runs at {rate:.2f} of this computer's, so in its time the policy acts at {hz:.0f} Hz"
+        said += "; lateness of messages cannot be told from that, and is not checked"
+        if seen == self._rate_told or (seen != 1.0 != self._rate_told and abs(seen - self._rate_told) <= SAID_AGAIN):
             self._rate_told_ns = now_ns
         elif now_ns - self._rate_told_ns >= RATE_WINDOW_NS:  # it has come to rest
-            self._rate_told, self._rate_told_ns = rate, now_ns
-            hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
-            said = f"the robot's clock runs at {rate:.2f} of this computer's, so in its time the policy acts at {hz:.0f} Hz"
-            self._rate_remark = f"{said}; lateness of messages cannot be told from that, and is not checked"
-            self._tell({"event": "remark", "t_ns": now_ns, "text": self._rate_remark})
+            self._rate_told, self._rate_told_ns = seen, now_ns
+            if seen != 1.0:
+                self._tell({"event": "remark", "t_ns": now_ns, "text": said})
+        self._rate_remark = said if self._rate_told != 1.0 else ""
 
     def _take(self, requests: tuple[Event, ...]) -> None:
         """Do what was asked for and what the guards say, the safest first: requests of one step have no order that could be relied on."""
@@ -384,6 +396,7 @@ class Controller:
             return
         if event is Event.RESET:
             self._watch.restart()
+            self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, self._snapshot.now_ns, ""
             if before is after:
                 text = "reset: the measure of the sensors' delay starts again"
                 self._tell({"event": "remark", "t_ns": self._snapshot.now_ns, "text": text})

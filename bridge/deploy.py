@@ -64,7 +64,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         transport: None to make the one that the options ask for.
 
     Returns:
-        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do, unless a signal ended it before.
+        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do, unless it was asked to end before.
 
     Raises:
         ValueError: a bad policy file, golden mismatch or bad option; nothing has been sent.
@@ -111,11 +111,9 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         attended.recent, events.clock = events.recent, wire.now_ns
         wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.tell, events.tell
         if isinstance(controller, MotionController):
-            controller.on_end = loop.stop
-        asked: list[int] = []
+            controller.on_end = loop.end
 
         def end(number: int, frame: FrameType | None) -> None:
-            asked.append(number)
             loop.stop()
 
         for number in heard:
@@ -123,7 +121,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         open_wire(attended, controller, options)
         events.begin_ns = wire.now_ns()
         loop.run(options.duration)
-    return exit_code(controller, options, asked_to_end=bool(asked))
+    return exit_code(controller, options, asked_to_end=loop.asked)
 
 
 def leave(number: int, frame: FrameType | None) -> None:

@@ -101,15 +101,12 @@ class StampWatch:
     """
 
     def __init__(self) -> None:
+        self._stamps: tuple[int, ...] | None = None
+        self._advanced_ns: list[int] = []
         self.restart()
 
     def restart(self) -> None:
-        """Forget everything: the robot's clock was set, or stood still, and someone has looked."""
-        self._stamps: tuple[int, ...] | None = None
-        self._advanced_ns: list[int] = []
-        self._forget()
-
-    def _forget(self) -> None:
+        """Measure delay and rate anew: the robot's clock was set, or stood still. Whether it stands still now is not forgotten."""
         self._least_ns: float | None = None
         self._updated_ns = 0
         self._marks: deque[tuple[int, int]] = deque()
@@ -143,7 +140,7 @@ class StampWatch:
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
             self._advanced_ns = [now_ns] * len(reading.stamps_ns)
-            self._forget()
+            self.restart()
             self._transit(reading, now_ns)
             return 0.0, False
         backward = False
@@ -152,7 +149,7 @@ class StampWatch:
                 self._advanced_ns[index] = now_ns
             backward |= new < old
         if backward:
-            self._forget()  # another clock, or one that was wrong before: nothing is known of it
+            self.restart()  # another clock, or one that was wrong before: nothing is known of it
         self._transit(reading, now_ns)
         frozen_s = (now_ns - min(self._advanced_ns)) * 1e-9
         if frozen_s > STILL_S:

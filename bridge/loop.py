@@ -31,6 +31,7 @@ class ControlLoop:
 
     Attributes:
         timing: statistics of the ticks so far.
+        asked: whether somebody asked it to end: by a signal, a key, or a lifecycle manager.
     """
 
     def __init__(
@@ -43,11 +44,15 @@ class ControlLoop:
         self._twin = None if lock is None else Controller(controller.policy.fork(), controller.limits, shadow=True)
         self.failure: BaseException | None = None
         self._overruns_in_a_row = 0
-        self._stopping = False
+        self._stopping = self.asked = False
         controller.clock = transport.now_ns
 
     def stop(self) -> None:
         """Ask `run` to end; safe in a signal handler."""
+        self._stopping = self.asked = True
+
+    def end(self) -> None:
+        """Let `run` end where nobody asked for it: the work is done, or cannot be."""
         self._stopping = True
 
     def run(self, duration_s: float | None = None) -> None:

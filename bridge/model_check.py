@@ -5,6 +5,7 @@ Each function looks at a compiled model and changes nothing.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from policies.spec import RobotSpec
 
 MOST_NAMES = 12
 SAG = 0.01  # rad: an arm that bends more by its own weight is not carried by its controller
+LIFTED = 0.01  # of its weight: what carries so much is told
 FEET_SHARE = 0.15  # of the base's height: limbs that end so little above the lowest one are feet
 
 
@@ -39,6 +41,9 @@ def lacks_of(mujoco: Any, model: Any, spec: RobotSpec) -> list[str]:
         if joint >= 0 and model.jnt_limited[joint] and not model.jnt_range[joint, 0] <= pose <= model.jnt_range[joint, 1]:
             low, high = model.jnt_range[joint]
             lacks.append(f"the range of {name} is [{low:.3g}, {high:.3g}] there, and the default pose has it at {pose:.3g}")
+    if found and not lacks:
+        held = _held(mujoco, model, spec, list(found.values()))
+        lacks += [f"{_few(held)} holds it: an equality whose other end is the world or the robot itself; take it out"] if held else []
     return lacks + (_lacks_base(mujoco, model, spec, found) if spec.floating_base and found else [])
 
 
@@ -56,7 +61,35 @@ def _lacks_base(mujoco: Any, model: Any, spec: RobotSpec, found: dict[str, int])
     if not shapes.any() or model.opt.disableflags & off:
         why = "its options disable contacts" if shapes.any() else "it has no shapes that collide"
         lacks.append(f"nothing of it can touch the ground: {why}")
+    weightless = bool(model.opt.disableflags & int(mujoco.mjtDisableBit.mjDSBL_GRAVITY))
+    if weightless or model.opt.gravity[2] >= 0:
+        why = "its options disable gravity" if weightless else f"its gravity is {_vector(model.opt.gravity)} m/s^2"
+        lacks.append(f"nothing pulls it to the ground: {why}")
     return lacks
+
+
+def _held(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int]) -> list[str]:
+    """Names of the active equalities that bind nothing but the policy's joints and their base: no linkage, no mimic joint, no load."""
+    dense = copy.copy(model)
+    dense.opt.jacobian = mujoco.mjtJacobian.mjJAC_DENSE
+    data = mujoco.MjData(dense)
+    data.qpos[model.jnt_qposadr[joints]] = [spec.default_pose[spec.joint_names.index(_name(model, joint))] for joint in joints]
+    mujoco.mj_forward(dense, data)
+    own = np.isin(np.arange(model.nv), _dofs(mujoco, model, joints))
+    bound = np.abs(np.reshape(data.efc_J, (data.nefc, model.nv))) > 1e-9
+    alone = (data.efc_type == int(mujoco.mjtConstraint.mjCNSTR_EQUALITY)) & bound.any(axis=1) & ~bound[:, ~own].any(axis=1)
+    ids = sorted({int(i) for i in data.efc_id[alone]})
+    return [str(model.equality(i).name) or f"equality {i} (no name)" for i in ids]
+
+
+def _dofs(mujoco: Any, model: Any, joints: list[int]) -> list[int]:
+    """Degrees of freedom of these joints and of the free joints that carry them."""
+    bases = {base for joint in joints if (base := free_joint(mujoco, model, joint)) is not None}
+    return [int(model.jnt_dofadr[joint]) for joint in joints] + [int(model.jnt_dofadr[base]) + i for base in bases for i in range(6)]
+
+
+def _vector(values: Any) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
 def movers(mujoco: Any, model: Any, joints: list[int]) -> list[int]:
@@ -87,6 +120,12 @@ def notes_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], moving
     held, free = [_name(model, i) for i in rest if i in driven], [_name(model, i) for i in rest if i not in driven]
     notes += [f"the policy does not move {_few(held)}; actuators of the model's own do, at rest"] if held else []
     notes += [f"the policy does not move {_few(free)}, and no actuator is on them"] if free else []
+    sprung = _sprung(mujoco, model, joints)
+    notes += [f"springs of the model's own push {_few(sprung)}"] if sprung else []
+    bodies = np.flatnonzero(np.isin(model.body_rootid, sorted(trees)))
+    lifted = float((model.body_gravcomp * model.body_mass)[bodies].sum() / max(model.body_mass[bodies].sum(), 1e-9))
+    if spec.floating_base and abs(lifted) > LIFTED:
+        notes.append(f"its bodies' gravcomp carries {lifted:.0%} of its weight, which nothing does for a real robot")
     if not spec.floating_base:
         sag = _sag(mujoco, model, spec, joints)
         worst = int(np.argmax(sag))
@@ -108,6 +147,17 @@ def feet_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], base: i
     ends = data.xipos[sorted(moved - inner), 2]
     height = float(data.xpos[model.jnt_bodyid[base], 2] - ends.min())
     return int(np.count_nonzero(ends <= ends.min() + FEET_SHARE * height))
+
+
+def _sprung(mujoco: Any, model: Any, joints: list[int]) -> list[str]:
+    """Names of the joints, among them the base's, that springs of joints or tendons push in some pose."""
+    data, rng = mujoco.MjData(model), np.random.default_rng(0)
+    own, pushed = _dofs(mujoco, model, joints), np.zeros(model.nv, bool)
+    for _ in range(3):  # one may be at rest once
+        mujoco.mj_integratePos(model, data.qpos, rng.uniform(-0.1, 0.1, model.nv), 1.0)
+        mujoco.mj_forward(model, data)
+        pushed |= np.abs(data.qfrc_spring) > 1e-9
+    return list(dict.fromkeys(_name(model, int(model.dof_jntid[dof])) for dof in own if pushed[dof]))
 
 
 def _sag(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,40 @@ def test_a_simulators_clock_of_another_rate_is_said_and_stops_nobody(path: Path,
     assert f"clock runs at {rate:.2f} of this computer's" in remarks(driver)[-1]
     assert driver.controller.remarks == remarks(driver)[-1:]
     assert len(remarks(driver)) == 1
+
+
+def stamped(stamp_ns: int, inputs: Inputs) -> None:
+    """A simulator's message of that time."""
+    assert inputs.reading is not None
+    inputs.reading.stamps_ns, inputs.reading.free_clock = (stamp_ns,) * len(inputs.reading.stamps_ns), True
+
+
+def test_a_simulators_clock_that_keeps_up_again_is_worth_no_remark_any_longer(path: Path) -> None:
+    driver, spoken = Driver(path), []
+    driver.reach(Mode.POLICY)
+    stamp_ns = driver.now_ns
+    for rate in (0.95, 1.0, 0.9, 0.97, 1.0):
+        for _ in range(300):
+            stamp_ns += round(rate * 20 * MS)
+            driver.tick(partial(stamped, stamp_ns))
+        spoken.append([text.split(" of ")[0] for text in driver.controller.remarks])
+    slow = "the robot's clock runs at"
+    assert spoken == [[f"{slow} 0.95"], [], [f"{slow} 0.90"], [f"{slow} 0.97"], []]
+    assert len(remarks(driver)) == 2  # 0.97 is no news after 0.90, and what is shown is right all the same
+
+
+def test_reset_forgets_the_rate_that_was_said(path: Path) -> None:
+    driver = Driver(path)
+    driver.tick()
+    change = running(0.9, driver, free=True)
+    for _ in range(250):
+        driver.tick(change)
+    assert driver.controller.remarks
+    driver.tick(change, Event.RESET)
+    assert driver.controller.remarks == []
+    for _ in range(250):
+        driver.tick(change)
+    assert "clock runs at 0.90" in driver.controller.remarks[0]
 
 
 def test_a_simulators_clock_of_the_same_rate_is_not_worth_a_word(path: Path) -> None:
@@ -145,6 +180,31 @@ def lose(driver: Driver, begin_ms: int, end_ms: int) -> None:
     """Let the robot's clock fall behind, as messages do that come ever later."""
     for lost_ms in range(begin_ms, end_ms + 1, 10):
         driver.tick(stood_still(driver, lost_ms))
+
+
+@pytest.mark.parametrize("first", [(), (Event.ESTOP,)], ids=["damping", "fault"])
+@pytest.mark.parametrize("free", [False, True])
+def test_a_clock_that_stands_still_keeps_standing_still_over_a_reset(path: Path, free: bool, first: tuple[Event, ...]) -> None:
+    driver = Driver(path)
+    driver.tick()
+    frozen_ns = driver.now_ns + 1
+
+    def still(inputs: Inputs) -> None:
+        assert inputs.reading is not None
+        inputs.reading.stamps_ns, inputs.reading.free_clock = (frozen_ns,) * len(inputs.reading.stamps_ns), free
+
+    for _ in range(10):
+        driver.tick(still)
+    driver.tick(still, *first)
+    driver.tick(still, Event.RESET)
+    driver.controller.auto_start()
+    for _ in range(10):
+        driver.tick(still, Event.STAND)
+        assert driver.controller.mode is Mode.DAMPING
+        assert "stands still" in str(driver.controller.refusal(Event.STAND))
+    for _ in range(5):
+        driver.tick()
+    assert driver.controller.mode is Mode.STAND  # a clock that goes on needs nobody
 
 
 def test_reset_leaves_an_automatic_start_waiting(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bridge.consistency import Consistency, rotation_b
+from bridge.consistency import Consistency, tilting_b, up_b
 from bridge.reading import Reading
 from bridge.safety import JointVectors, SafetyLimits
 from policies.file import PolicyFile
@@ -37,7 +37,11 @@ def moving(spec: PolicySpec, dt: float = 0.02, seconds: float = 3.0, height: flo
         yield Reading(joints.default_pose + angle * ones, speed * ones, 0 * ones, quat, turn, (stamp,), stamp)
 
 
-def told(spec: PolicySpec, readings: Iterator[Reading], change: Change = lambda reading, index: None) -> list[tuple[int, str]]:
+def good(reading: Reading, index: int) -> None:
+    """As it is."""
+
+
+def told(spec: PolicySpec, readings: Iterator[Reading], change: Change = good) -> list[tuple[int, str]]:
     """(index, text) of each reading that something is said about."""
     watch, limits, said = Consistency(JointVectors.of(spec)), SafetyLimits.of(spec), []
     for index, reading in enumerate(readings):
@@ -174,6 +178,20 @@ def test_an_orientation_that_is_never_filled_in_is_named_before_the_robot_moves(
     assert "fills in no orientation" in found[0][1]
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.2])
+def test_a_heading_alone_is_no_orientation(rate: float) -> None:
+    """What drivers say that are made for robots on wheels: roll and pitch are 0, whatever the robot does."""
+    rng = np.random.default_rng(0)
+
+    def planar(reading: Reading, index: int) -> None:
+        reading.imu_quat_wxyz, reading.imu_angular_velocity_b = heading(1.0 + rate * 0.02 * index), 0.01 * rng.standard_normal(3)
+
+    found = told(go1_spec(), moving(go1_spec(), height=0.0), planar)
+    assert found
+    assert found[0][0] <= 55
+    assert "roll and pitch" in found[0][1]
+
+
 def test_two_sources_with_stamps_of_their_own() -> None:
     def two(reading: Reading, index: int) -> None:
         reading.stamps_ns = (reading.stamps_ns[0], reading.stamps_ns[0] + 700_000_000_000)
@@ -192,19 +210,96 @@ def test_numbers_that_are_not_finite_are_another_guards() -> None:
     assert told(go1_spec(), moving(go1_spec()), broken) == []
 
 
-def test_rotations_are_those_of_the_base_frame() -> None:
-    quarter = np.array([math.sqrt(0.5), 0, 0, math.sqrt(0.5)])  # 90 degrees to the left
-    about_x = np.array([math.cos(0.1), math.sin(0.1), 0, 0])
-    w, x, y, z = quarter
-    after = np.array(
-        [
-            w * about_x[0] - x * about_x[1],
-            w * about_x[1] + x * about_x[0],
-            y * about_x[0] + z * about_x[1],
-            z * about_x[0] - y * about_x[1],
-        ]
+def times(first: Any, second: Any) -> Any:
+    """Product of two quaternions wxyz."""
+    w, x, y, z = first
+    a, b, c, d = second
+    return np.array(
+        [w * a - x * b - y * c - z * d, w * b + x * a + y * d - z * c, w * c - x * d + y * a + z * b, w * d + x * c - y * b + z * a]
     )
-    np.testing.assert_allclose(rotation_b(quarter, after), [0.2, 0, 0], atol=1e-12)
+
+
+def heading(angle: float) -> Any:
+    return np.array([math.cos(angle / 2), 0, 0, math.sin(angle / 2)])
+
+
+def test_tilting_is_that_of_the_base_frame_and_knows_no_heading() -> None:
+    about_x = np.array([math.cos(0.1), math.sin(0.1), 0, 0])
+    for before, after in ((heading(0.0), about_x), (heading(0.5 * math.pi), times(heading(-2.0), about_x))):
+        np.testing.assert_allclose(tilting_b(up_b(before), up_b(after)), [0.2, 0, 0], atol=1e-12)
+
+
+def turning(rate: float, dt: float, height: float = 0.3) -> Iterator[Reading]:
+    """The base rolls as in `moving`, leans, and turns about the vertical at `rate` [rad/s]."""
+    lean = np.array([math.cos(0.1), 0, math.sin(0.1), 0])
+    for index, reading in enumerate(moving(go1_spec(), dt, height=height)):
+        assert reading.imu_quat_wxyz is not None
+        assert reading.imu_angular_velocity_b is not None
+        quat = reading.imu_quat_wxyz = times(times(heading(rate * index * dt), lean), reading.imu_quat_wxyz)
+        reading.imu_angular_velocity_b = reading.imu_angular_velocity_b + rate * up_b(quat)
+        yield reading
+
+
+def without_heading(reading: Reading, index: int) -> None:
+    """What a driver says that knows roll and pitch alone: yaw is 0 by whatever angles it has."""
+    assert reading.imu_quat_wxyz is not None
+    w, x, y, z = reading.imu_quat_wxyz
+    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    reading.imu_quat_wxyz = times(heading(-yaw), reading.imu_quat_wxyz)
+
+
+def snapping(reading: Reading, index: int) -> None:
+    """A heading that is corrected, or begun anew, from one message to the next."""
+    assert reading.imu_quat_wxyz is not None
+    reading.imu_quat_wxyz = times(heading([0.0, 0.5, -1.0, 2.5, math.pi][index // 30 % 5]), reading.imu_quat_wxyz)
+
+
+def drifting(reading: Reading, index: int) -> None:
+    """A heading that goes its own way."""
+    assert reading.imu_quat_wxyz is not None
+    reading.imu_quat_wxyz = times(heading(-0.03 * index), reading.imu_quat_wxyz)
+
+
+HEADINGS = {"good": good, "none": without_heading, "snaps": snapping, "drifts": drifting}
+
+
+@pytest.mark.parametrize("dt", [0.02, 0.005, 0.002])
+@pytest.mark.parametrize("rate", [0.0, 1.0, -4.0, 8.0])
+@pytest.mark.parametrize("name", HEADINGS)
+def test_the_heading_may_be_whatever_it_is(name: str, rate: float, dt: float) -> None:
+    assert told(go1_spec(), turning(rate, dt), HEADINGS[name]) == []
+
+
+@pytest.mark.parametrize("dt", [0.02, 0.005])
+def test_an_attitude_that_is_stuck_is_found_where_the_base_turns_about_the_vertical_alone(dt: float) -> None:
+    found = told(go1_spec(), turning(0.5, dt, height=0.0), hold("imu_quat_wxyz", None))
+    assert found
+    assert found[0][0] * dt <= 1.05
+    assert "the base's attitude about z moved by 0.00 rad" in found[0][1]
+
+
+def test_a_driver_may_repeat_an_attitude_between_messages_and_keep_no_heading() -> None:
+    """The gyro comes five times as often as what a filter makes of it."""
+    newest: list[Any] = []
+
+    def repeat(reading: Reading, index: int) -> None:
+        without_heading(reading, index)
+        newest[:] = [reading.imu_quat_wxyz] if index % 5 == 0 else newest
+        reading.imu_quat_wxyz = newest[0].copy()
+
+    assert told(go1_spec(), turning(-4.0, 0.002), repeat) == []
+
+
+@pytest.mark.parametrize("name", [name for name, (_, said) in FAULTS.items() if said.startswith("attitude")])
+@pytest.mark.parametrize("rate", [1.0, -4.0])
+def test_a_base_that_turns_hides_no_fault_of_its_tilt(name: str, rate: float) -> None:
+    def change(reading: Reading, index: int) -> None:
+        without_heading(reading, index)
+        FAULTS[name][0](reading, index)
+
+    found = told(go1_spec(), turning(rate, 0.02), change)
+    assert found
+    assert "attitude about" in found[0][1]
 
 
 ROBOTS = [("go1-velocity", "go1"), ("g1-velocity", "g1"), ("panda-reach", "panda")]
@@ -257,4 +352,5 @@ def test_a_shipped_policy_that_is_pushed_and_falls_contradicts_nothing(policy: s
                     quat, turn = quat / np.linalg.norm(quat), turn + rng.uniform(-0.2, 0.2, 3)
                 yield Reading(position, velocity, now.effort, quat, turn, now.stamps_ns, now.received_ns)
 
-        assert told(spec, sensed()) == []
+        for name in HEADINGS if spec.robot.floating_base else ("good",):
+            assert told(spec, sensed(), HEADINGS[name]) == [], name

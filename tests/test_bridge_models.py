@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -163,6 +165,110 @@ def test_all_that_a_model_lacks_is_said_at_once(tmp_path: Path, capsys: pytest.C
         assert len(line.strip().splitlines()) == 1
         for part in ("lacks the joints FR_hip_joint", "hip_of_another", "FL_calf_joint", "no free joint", "can touch the ground"):
             assert part in line
+
+
+def weld(scene: mujoco.MjSpec, other: str, **fields: Any) -> None:
+    hold = scene.add_equality(type=mujoco.mjtEq.mjEQ_WELD, objtype=mujoco.mjtObj.mjOBJ_BODY, name="hold", **fields)
+    hold.name1, hold.name2 = scene.worldbody.first_body().name, other
+
+
+def lock(scene: mujoco.MjSpec, other: str = "") -> None:
+    hold = scene.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT, name="hold", name1="FR_calf_joint")
+    hold.name2, hold.data[:2] = other, [-1.8, 1.0 if other else 0.0]
+
+
+def hook(scene: mujoco.MjSpec) -> None:
+    """The robot hangs at a point that the scene may move about."""
+    scene.worldbody.add_body(name="hook", mocap=True)
+    hold = scene.add_equality(type=mujoco.mjtEq.mjEQ_CONNECT, objtype=mujoco.mjtObj.mjOBJ_BODY, name="hold")
+    hold.name1, hold.name2 = scene.worldbody.first_body().name, "hook"
+
+
+def rope(scene: mujoco.MjSpec) -> None:
+    scene.add_tendon(name="rope").wrap_joint("FR_calf_joint", 1.0)
+    scene.add_equality(type=mujoco.mjtEq.mjEQ_TENDON, objtype=mujoco.mjtObj.mjOBJ_TENDON, name="hold", name1="rope")
+
+
+def gravity(scene: mujoco.MjSpec, value: float) -> None:
+    scene.option.gravity = [0, 0, value]
+
+
+def no_gravity(scene: mujoco.MjSpec) -> None:
+    scene.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_GRAVITY)
+
+
+HELD: dict[str, tuple[variants.Change, str]] = {
+    "a base that is welded to the world": (lambda scene: weld(scene, "world"), "hold holds it"),
+    "a base on a hook": (hook, "hold holds it"),
+    "a locked joint": (lock, "hold holds it"),
+    "two joints as one": (lambda scene: lock(scene, "FL_calf_joint"), "hold holds it"),
+    "a joint on a rope": (rope, "hold holds it"),
+    "no gravity": (lambda scene: gravity(scene, 0.0), r"gravity is (0, 0, 0) m/s^2"),
+    "gravity upwards": (lambda scene: gravity(scene, 9.81), r"gravity is (0, 0, 9.81) m/s^2"),
+    "gravity that is disabled": (no_gravity, "options disable gravity"),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_holds_or_lifts_the_robot_is_refused(name: str, tmp_path: Path) -> None:
+    change, said = HELD[name]
+    with pytest.raises(ModelError, match=re.escape(said)):
+        robot_of("go1-velocity", variants.write(lambda scene: (variants.without_keyframes(scene), change(scene)), tmp_path))  # type: ignore[arg-type, func-returns-value]
+
+
+def test_a_joint_of_an_arm_that_is_locked_is_refused_too(tmp_path: Path) -> None:
+    def change(scene: mujoco.MjSpec) -> None:
+        variants.without_keyframes(scene)
+        scene.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT, name1="panda_joint4")
+
+    with pytest.raises(ModelError, match=r"equality . \(no name\) holds it"):
+        robot_of("panda-reach", variants.write(change, tmp_path, "panda"))
+
+
+def loaded(scene: mujoco.MjSpec) -> None:
+    """A free body is fastened to the back."""
+    variants.without_keyframes(scene)
+    load = scene.worldbody.add_body(name="load", pos=[0, 0, 0.6])
+    load.add_freejoint()
+    load.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=[0.02, 0.02, 0.02], contype=0, conaffinity=0)
+    weld(scene, "load")
+
+
+def inactive(scene: mujoco.MjSpec) -> None:
+    variants.without_keyframes(scene)
+    weld(scene, "world", active=False)
+
+
+def held_elsewhere(scene: mujoco.MjSpec) -> None:
+    """A joint that is not the policy's is locked."""
+    variants.without_keyframes(scene)
+    variants.with_an_arm(scene)
+    scene.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT, name1="arm_joint")
+
+
+@pytest.mark.parametrize("change", [loaded, inactive, held_elsewhere])
+def test_equalities_that_hold_no_robot_stay(change: variants.Change, tmp_path: Path) -> None:
+    robot_of("go1-velocity", variants.write(change, tmp_path))
+
+
+def test_springs_and_what_carries_weight_are_told(tmp_path: Path) -> None:
+    def spring(scene: mujoco.MjSpec) -> None:
+        joint = scene.joint("FR_calf_joint")
+        joint.stiffness = [200.0, 0, 0] if np.ndim(joint.stiffness) else 200.0
+
+    def tendon(scene: mujoco.MjSpec) -> None:
+        rope = scene.add_tendon(name="rope", springlength=[0.0, 0.0])
+        rope.stiffness = [50.0, 0, 0] if np.ndim(rope.stiffness) else 50.0
+        rope.wrap_joint("FL_hip_joint", 1.0)
+
+    def carried(scene: mujoco.MjSpec) -> None:
+        for body in scene.bodies:
+            body.gravcomp = 0.5
+
+    said = {"FR_calf_joint": spring, "FL_hip_joint": tendon, "gravcomp carries 50% of its weight": carried}
+    for words, change in said.items():
+        notes = robot_of("go1-velocity", variants.write(change, tmp_path))[1].notes
+        assert [words in note for note in notes] == [True], notes
 
 
 @pytest.mark.parametrize("text", ["", "no xml", "<mujoco>", "<mujoco/>", "<robot name='x'/>", "\x00\x01binary"])

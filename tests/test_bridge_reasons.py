@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from bridge import deploy
+from bridge.controls import Said
 from bridge.dashboard import render
 from bridge.log_reader import read_log
 from bridge.log_writer import LogWriter
@@ -64,7 +65,7 @@ def far(wire: Wire, inputs: Inputs) -> None:
 
 def fast(wire: Wire, inputs: Inputs) -> None:
     assert inputs.reading is not None
-    inputs.reading.velocity[7] = 2.0
+    inputs.reading.velocity[7] = 2.0 * (-1) ** wire.ticks  # to and fro, as its position says
 
 
 def give(**values: Any) -> Change:
@@ -223,9 +224,64 @@ def test_it_is_said_at_once_and_not_at_every_tick(
     seen = run(CASES["motors do not follow"], tmp_path, monkeypatch, capsys, screen=False)
     waits = [event for event in seen.events if event["event"] == "waiting"]
     stood = next(event["t_ns"] for event in seen.events if event.get("to") == "stand")
-    assert [event["cause"].split()[0] for event in waits] == ["still", "FL_thigh_joint"]
-    assert [(event["t_ns"] - stood) * 1e-9 for event in waits] == pytest.approx([0.02, 2.0], abs=0.03)
+    assert [event["cause"].split()[0] for event in waits] == ["FL_thigh_joint"]
+    assert [(event["t_ns"] - stood) * 1e-9 for event in waits] == pytest.approx([2.0], abs=0.03)
     assert seen.lines.count("FL_thigh_joint") == 2  # at once and at the end
+
+
+def test_a_good_start_waits_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ramp of `stand` is no reason, on no front; a run that ends on it says so."""
+    good = run(Case(give(), ""), tmp_path, monkeypatch, capsys, screen=False)
+    stood = next(event["t_ns"] for event in good.events if event.get("to") == "stand")
+    assert [event for event in good.events if event["event"] == "waiting" and event["t_ns"] >= stood] == []
+    assert "still standing up" not in good.lines
+    assert {status["waits"] for status in good.told if status["mode"] == "stand"} == {None}
+    (tmp_path / "short").mkdir()
+    short = run(Case(give(), "", options=("--auto-start", "--duration", "1")), tmp_path / "short", monkeypatch, capsys, screen=False)
+    assert "the policy never ran: waited to start: still standing up" in short.lines
+
+
+def test_what_is_missing_beside_the_ramp_is_said_during_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = run(CASES["nobody steers"], tmp_path, monkeypatch, capsys, screen=False)
+    stood = next(event["t_ns"] for event in seen.events if event.get("to") == "stand")
+    waits = [event for event in seen.events if event["event"] == "waiting"]
+    assert "no operator command yet" in waits[-1]["cause"]
+    assert (waits[-1]["t_ns"] - stood) * 1e-9 < 0.1
+
+
+@pytest.mark.parametrize("way", ["quit", "shutdown", "signal"])
+def test_who_is_asked_to_end_before_the_policy_ran_is_no_failure(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a key, a lifecycle manager or a signal alike; that a motion could not be played is one."""
+
+    def end(wire: Wire, inputs: Inputs) -> None:
+        if way == "shutdown" and wire.on_shutdown is not None:
+            wire.on_shutdown()
+        elif way == "signal":
+            signal.raise_signal(signal.SIGINT)
+
+    class Hand:
+        holds, help = False, ""
+
+        def poll(self) -> Said:
+            return Said(quit=way == "quit" and wire.ticks > 20)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.chdir(tmp_path)
+    policy = make_policy(tmp_path / "stand.onnx", kind="stand")
+    wire = Wire(PolicyFile(policy).spec, once(20, end))
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    monkeypatch.setattr(deploy, "wants_screen", lambda options: False)
+    monkeypatch.setattr(deploy, "open_devices", lambda *given: [Hand()])
+    arguments = [str(policy), "--transport", "sim", "--mjcf", str(MJCF), "--no-log", "--duration", "1", "--auto-start"]
+    assert deploy.run_deploy(parser.parse_args(arguments), transport=wire) == 0
+    assert wire.ticks < 30
+    way = "nobody asks"
+    assert deploy.run_deploy(parser.parse_args(arguments), transport=wire) == 1
 
 
 def test_an_end_in_damping_says_what_damped_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -291,11 +347,11 @@ def test_over_ros_too_motors_that_do_not_follow_are_named_while_it_waits(tmp_pat
 
 
 def stuck(folder: Path) -> Path:
-    """A Go1 one of whose joints is held far from the default pose, whatever its motor does."""
+    """A Go1 one of whose joints a spring holds far from the default pose, whatever its motor does."""
 
     def change(scene: mujoco.MjSpec) -> None:
         variants.without_keyframes(scene)
-        hold = scene.add_equality(type=mujoco.mjtEq.mjEQ_JOINT, objtype=mujoco.mjtObj.mjOBJ_JOINT, name1="FR_thigh_joint")
-        hold.data[0] = 1.6
+        joint = scene.joint("FR_thigh_joint")
+        joint.stiffness, joint.springref = [1000.0, 0, 0] if np.ndim(joint.stiffness) else 1000.0, 1.6
 
     return variants.write(change, folder)

@@ -17,7 +17,7 @@ pytest.importorskip("cyclonedds")
 pytest.importorskip("unitree_sdk2py")
 
 from bridge.simulated_unitree import LowStateEncoder
-from bridge.transports.unitree import UnitreeOptions, UnitreeTransport
+from bridge.transports.unitree import BAD_IN_A_ROW, UnitreeOptions, UnitreeTransport
 from bridge.transports.unitree_dds import LOW_STATE, Wire, interface_config
 from bridge.transports.unitree_layout import Frame, Layout
 from bridge.transports.unitree_messages import LowState, LowStateDecoder, UnitreeMessageError
@@ -201,6 +201,45 @@ def test_the_fault_of_a_message_reaches_the_guards(domain: int) -> None:
             frame.view(f"motor_state.{name}")[frame.layout.index(f"motor_state.{name}")[0]] = 0
         exchange(player, transport, bytes(frame.seal()))
         assert "no word from the motors of FR_hip_joint" in str(transport.read().wire_fault)
+
+
+def empty(name: str, player: Player) -> bytes:
+    """A whole message with its check sum: `name` is a motor's, or the whole robot's `mode_machine`, which is left at 0."""
+    frame = Frame(Layout(player.robot.family.low_state))
+    frame.load(player.state())
+    if name == "mode_machine":
+        frame.set(name, 0)
+    else:
+        for part in ("q", "dq", "tau_est", "temperature"):
+            frame.view(f"motor_state.{part}")[frame.layout.index(f"motor_state.{part}")[0]] = 0
+    return bytes(frame.seal())
+
+
+@pytest.mark.parametrize("what", ["mode_machine", "motor"])
+def test_one_empty_message_latches_nobody_who_is_driven_and_many_in_a_row_do(domain: int, what: str, g1: PolicySpec) -> None:
+    spec = g1 if what == "mode_machine" else go1_spec()
+    with connected(spec, domain) as (player, transport):
+        transport._sender = Sender(player.robot, spec.robot.joint_names, loopback=False)
+        transport.report({"mode": "damping"})
+        assert exchange(player, transport, empty(what, player))
+        assert transport.read().wire_fault is not None  # before it stands, at once
+        for mode in ("stand", "policy"):
+            transport.report({"mode": mode})
+            assert exchange(player, transport)
+            before = transport.read().reading
+            for _ in range(3):
+                for _ in range(BAD_IN_A_ROW - 1):
+                    assert exchange(player, transport, empty(what, player))
+                    inputs = transport.read()
+                    assert inputs.wire_fault is None
+                    assert inputs.reading is before  # what it says is not believed either
+                assert exchange(player, transport)
+                before = transport.read().reading
+            for _ in range(BAD_IN_A_ROW):
+                assert exchange(player, transport, empty(what, player))
+            said = str(transport.read().wire_fault)
+            assert said.startswith(f"{BAD_IN_A_ROW} messages in a row: ")
+            assert ("mode_machine is 0" if what == "mode_machine" else "no word from the motors of FR_hip_joint") in said
 
 
 # --------------------------------------------------------------------------------------------------------- who publishes, and what

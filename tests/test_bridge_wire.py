@@ -267,6 +267,23 @@ def test_a_rival_on_the_command_topic_is_named(path: Path) -> None:
         within(stage, 4, lambda: "1 other publishers on the robot's command topic /impedance_command: /teleop" in refusal(stage))
 
 
+def test_a_graph_that_cannot_be_looked_at_stops_nobody_who_walks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise RuntimeError("rmw: no such entity")
+
+    with Stage(path) as stage:
+        stage.reach_policy()
+        monkeypatch.setattr(stage.transport._graph, "poll", fail)
+        for _ in range(20):
+            stage.tick()
+        assert stage.controller.mode is Mode.POLICY, stage.controller.cause
+        assert stage.loop.failure is None
+        assert [line for line in stage.transport._watch.said if "no such entity" in line] == [
+            "cannot look at the ROS graph, and so not see who joins it: RuntimeError: rmw: no such entity"
+        ]
+        assert stage.transport.read().rivals == 0
+
+
 def test_nothing_is_said_of_a_robot_that_fits(path: Path) -> None:
     with Stage(path, command=None) as stage, stranger("teleop") as teleop:
         publisher = teleop.create_publisher(Twist, "cmd_vel", 1)

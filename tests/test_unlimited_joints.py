@@ -114,10 +114,11 @@ def test_guards_and_limits_let_it_turn_and_still_stop_nonsense(spec: PolicySpec,
     driver.reach(Mode.POLICY)
 
     seen: list[Inputs] = []
+    turns = spec.robot.default_pose[WHEEL] + 80 * 2 * np.pi  # where it was before, for an encoder
 
     def turned(inputs: Inputs) -> None:
         assert inputs.reading is not None
-        inputs.reading.position[WHEEL] = 500.0
+        inputs.reading.position[WHEEL] = turns
         seen.append(inputs)
 
     limits = SafetyLimits.of(spec)
@@ -125,10 +126,10 @@ def test_guards_and_limits_let_it_turn_and_still_stop_nonsense(spec: PolicySpec,
     driver.tick(turned)
     assert not [problem for problem in driver.controller.problems if problem.guard.name == "joint_position"]
     far = np.array(spec.robot.default_pose)
-    far[WHEEL] = 500.3
+    far[WHEEL] = turns + 0.3
     zero, joints = np.zeros(12), JointVectors.of(spec)
     sent = limiter(JointCommand(far, zero, zero, joints.kp, joints.kd), seen[0].reading)
-    assert sent.position[WHEEL] == pytest.approx(500.3)
+    assert sent.position[WHEEL] == pytest.approx(turns + 0.3)
     assert not limiter.acted[WHEEL] & RANGE
     network = driver.controller.policy
     network.act = lambda observation: np.full(12, 1e4, np.float32)  # type: ignore[method-assign]

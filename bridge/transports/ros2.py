@@ -318,7 +318,10 @@ class Ros2Transport:
     def report(self, status: Mapping[str, Any]) -> None:
         """Publish the state at 10 Hz and on change, diagnostics at 2 Hz."""
         now_ns = time.monotonic_ns()
-        self._look_around(now_ns)
+        try:
+            self._look_around(now_ns)
+        except Exception as error:  # no robot that walks is stopped for it: who was known before counts on
+            self._watch.warn_once(f"cannot look at the ROS graph, and so not see who joins it: {type(error).__name__}: {error}")
         filters, dead = {} if self._inbox is None else self._inbox.filters, self._clock_dead()
         if self._dead.update("no /clock" if dead else None, now_ns):
             self._watch.warn("/clock stands still: the steady clock has taken over, and no sensor message counts as fresh")

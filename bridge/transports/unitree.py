@@ -19,7 +19,7 @@ import numpy as np
 from bridge.command import JointCommand, damping
 from bridge.joints import FloatArray, JointError
 from bridge.reading import Inputs, Reading
-from bridge.safety import Event, Mode
+from bridge.safety import ACTIVE, Event, Mode
 from bridge.stream import CommandStream, quick_switches
 from bridge.transports.unitree_messages import LowCmdEncoder, LowState, LowStateDecoder, UnitreeMessageError
 from bridge.transports.unitree_remote import Keys, decode, velocity
@@ -150,17 +150,24 @@ class UnitreeTransport:
             try:
                 state = self._decode(message)
             except UnitreeMessageError as error:
-                self.damaged += 1
-                self._bad_in_a_row += 1
-                if self._bad_in_a_row >= BAD_IN_A_ROW:
-                    self._fault = f"{self._bad_in_a_row} messages in a row: {error}"
+                self._leave_out(str(error))
             else:
                 self._accept(state, self.now_ns(), 1 if every else len(messages))
 
+    def _leave_out(self, said: str) -> None:
+        """Take a message for none. One is no reason to latch a robot that walks; as many in a row are no accident."""
+        self.damaged += 1
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row >= BAD_IN_A_ROW:
+            self._fault = f"{self._bad_in_a_row} messages in a row: {said}"
+
     def _accept(self, state: LowState, now_ns: int, passed: int) -> None:
+        quat, gyro, stamps_ns = state.imu_quat_wxyz, state.imu_angular_velocity_b, (self._sender.hear(state, now_ns, passed),)
+        if self._sender.fault is not None and self._shown in ACTIVE:  # else at once: nothing is driven yet
+            self._leave_out(self._sender.fault)
+            return
         self._bad_in_a_row = 0
         self.messages += 1
-        quat, gyro, stamps_ns = state.imu_quat_wxyz, state.imu_angular_velocity_b, (self._sender.hear(state, now_ns, passed),)
         self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, free_clock=self._loopback)
         self._encode.mode_machine, self._fault = state.mode_machine, self._sender.fault or self._fault
         self._operate(state.remote, now_ns)
