@@ -81,13 +81,14 @@ class UnitreeTransport:
             InterfaceError: no such network interface.
             ModuleNotFoundError: Cyclone DDS or Unitree's SDK is not installed.
         """
-        from bridge.transports.unitree_dds import choose_interface, types_of
+        from bridge.transports.unitree_dds import choose_domain, choose_interface, types_of
 
         self._spec, self._options = spec, options or UnitreeOptions()
         if fixed_command is None and spec.command.name != "velocity":
             raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.name!r}: give it one (--command)")
         self._robot, joints = robot_of(spec)
-        self._loopback = choose_interface(self._options.interface)
+        self._domain = choose_domain(self._options.domain)
+        self._loopback = choose_interface(self._options.interface, self._domain)
         types_of(self._robot.family.name)
         self._decode = LowStateDecoder(self._robot, joints, self._options.check_crc, unsealed=self._loopback)
         self._sender = Sender(self._robot, spec.robot.joint_names, self._loopback)
@@ -123,9 +124,9 @@ class UnitreeTransport:
         Raises:
             DDSException: the interface cannot be used.
         """
-        from bridge.transports.unitree_dds import LOW_STATE, Wire, choose_domain
+        from bridge.transports.unitree_dds import LOW_STATE, Wire
 
-        self._wire = Wire(self._robot.family.name, choose_domain(self._options.domain))
+        self._wire = Wire(self._robot.family.name, self._domain)
         self._reader: Any = self._wire.reader(LOW_STATE, self._wire.types.LowState_)
         self._opened_ns = self.now_ns()
 
