@@ -24,7 +24,7 @@ from bridge.isolation import isolate, ros_arguments
 from bridge.joints import FloatArray
 from bridge.notices import Notice
 from bridge.reading import Inputs, Reading
-from bridge.safety import Event, Mode, SafetyLimits
+from bridge.safety import ACTIVE, Event, Mode, SafetyLimits
 from bridge.transports.ros2_clock import SimulatedClock
 from bridge.transports.ros2_options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.spec import PolicySpec
@@ -256,10 +256,10 @@ class Ros2Transport:
     def read(self) -> Inputs:
         """The newest inputs."""
         requests, self._requests = tuple(self._requests), []
-        fault = self._command_misfit() if self._inbox is None or self._inbox.fault is None else self._inbox.fault
+        fault = (None if self._inbox is None else self._inbox.fault) or self._deaf()
         if not self._node.active:
             fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
-        inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names)
+        inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names, remarks=self._remarks())
         if self._inbox is None:
             return inputs
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
@@ -267,10 +267,29 @@ class Ros2Transport:
         inputs.reading, inputs.sensor_hint, inputs.command_hint = self._reading(), self._sensor_hint(), self._command_hint()
         return inputs
 
-    def _command_misfit(self) -> str | None:
-        """Why no command would reach the robot: whoever listens on its topic expects another type or QoS; None if somebody may hear."""
-        topic = self._topics["command"]
-        return "; ".join(topic.misfits) if topic.misfits and not topic.fits else None
+    @property
+    def _driven(self) -> bool:
+        return (self._status.mode if self._controller is None else self._controller.mode) in ACTIVE
+
+    def _deaf(self) -> str | None:
+        """Who would not hear a command, or whose emergency stop would not be heard here; None once the robot is driven.
+
+        One that fits beside it proves nothing: that may be a recorder, and the one that does not may be the robot's driver.
+        """
+        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits]) or None
+
+    def _remarks(self) -> tuple[str, ...]:
+        """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
+        command, stop = self._topics["command"], self._topics["estop"]
+        unheard = [command.absent] if command.absent and self._outbox.opened and self._rivals is not None else []
+        lines = dict.fromkeys([*command.odd, *stop.odd, *(unheard if not command.misfits else [])])
+        return tuple(line for line in lines if self._driven or line not in (*command.misfits, *stop.misfits))
+
+    def _odd(self) -> list[str]:
+        """What diagnostics say of the topics as long as it lasts."""
+        found = [line for topic in self._topics.values() for line in topic.odd]
+        found += [] if self._inbox is None else self._inbox.absent
+        return found + ([self._operator.odd] if self._operator is not None and self._operator.odd else [])
 
     def _sensor_hint(self) -> str:
         silent = [
@@ -322,16 +341,14 @@ class Ros2Transport:
         filters, dead = {} if self._inbox is None else self._inbox.filters, self._clock_dead()
         if self._dead.update("no /clock" if dead else None, now_ns):
             self._watch.warn("/clock stands still: the steady clock has taken over, and no sensor message counts as fresh")
-        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, clock_dead=dead)
+        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, odd=self._odd(), clock_dead=dead)
 
     def _look_around(self, now_ns: int) -> None:
         """Look at the graph: who else commands the robot or sends in its name, and what type the operator's command is of."""
         looked = self._graph.poll(now_ns)  # 50 us, every 50 ms
         if looked is not None and self._operator is not None and looked is self._topics[self._operator.topic]:
             self._operator.follow(looked.published)
-        known, command = now_ns - self._opened_ns >= DISCOVERY_NS, self._topics["command"]
-        if known and self._outbox.opened and command.absent:
-            self._watch.warn_once(command.absent)
+        known = now_ns - self._opened_ns >= DISCOVERY_NS
         rivals = self._outbox.rivals() if known else 0  # 10 us
         names = [self._outbox.rival_names()] if rivals else []
         for topic in self._topics.values():
