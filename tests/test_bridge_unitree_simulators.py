@@ -207,9 +207,8 @@ def test_the_fault_of_a_message_reaches_the_guards(domain: int) -> None:
 
 
 def test_nobody_another_robot_and_two_robots_are_named(domain: int, g1: PolicySpec) -> None:
-    said: list[str] = []
     transport = UnitreeTransport(go1_spec(), UnitreeOptions(domain=domain), [0.0, 0.0, 0.0])
-    transport.on_line = said.append
+    transport.on_line = lambda line: pytest.fail(f"the guard says it: {line}")
     transport.open(lambda event: None)
     others: list[Player] = []
 
@@ -225,7 +224,6 @@ def test_nobody_another_robot_and_two_robots_are_named(domain: int, g1: PolicySp
         others.append(Player(g1, domain))
         assert wait_for(lambda: "unitree_hg" in hint(), 10)
         assert "is it another robot?" in hint()
-        assert len(said) == 2
         robot = Player(go1_spec(), domain)
         others.append(robot)
         assert wait_for(lambda: transport.messages > 0, 10, lambda: exchange(robot, transport, None, 0.02))

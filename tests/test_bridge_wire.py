@@ -358,6 +358,22 @@ def test_a_second_imu_is_named(path: Path) -> None:
         within(stage, 4, lambda: "/imu has 2 publishers: /camera, /operator" in refusal(stage))
 
 
+def test_a_driver_that_stands_by_may_be_excepted(path: Path) -> None:
+    with stranger("standby") as standby:
+        standby.create_publisher(JointState, "joint_states", 1)
+        standby.create_publisher(Imu, "imu", 1)
+        with Stage(path) as stage:
+            within(stage, 4, lambda: "/imu has 2 publishers" in refusal(stage) and "/joint_states has 2 publishers" in refusal(stage))
+            assert "--silent-nodes NODE excepts one that is known to be silent" in refusal(stage)
+        with Stage(path, Ros2Options(silent_nodes=("standby",))) as stage:
+            two = ["/operator", "/standby"]
+            within(stage, 15, lambda: all(stage.transport._topics[name].senders == two for name in ("joint_states", "imu")))
+            within(stage, 4, lambda: refusal(stage) == "")
+            with stranger("third") as third:
+                third.create_publisher(Imu, "imu", 1)
+                within(stage, 4, lambda: "/imu has 2 publishers: /operator, /third" in refusal(stage))
+
+
 def test_a_gripper_may_speak_for_itself_where_it_is_named(path: Path) -> None:
     with Stage(path, Ros2Options(extra_joints=("finger",))) as stage, stranger("gripper") as gripper:
         publisher = gripper.create_publisher(JointState, "joint_states", RELIABLE)

@@ -77,6 +77,7 @@ class Ros2Transport:
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
         CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
+        self._silent = {f"/{name.lstrip('/')}" for name in self._options.silent_nodes}
         self._status = StatusTopics(spec)
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
@@ -281,9 +282,11 @@ class Ros2Transport:
     def _remarks(self) -> tuple[str, ...]:
         """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
         command, stop = self._topics["command"], self._topics["estop"]
-        unheard = [command.absent] if command.absent and self._outbox.opened and self._rivals is not None else []
-        lines = dict.fromkeys([*command.odd, *stop.odd, *(unheard if not command.misfits else [])])
-        return tuple(line for line in lines if self._driven or line not in (*command.misfits, *stop.misfits))
+        lines = [*command.odd, *stop.odd]
+        if not self._driven:  # until then they are a reason to refuse
+            lines = [line for line in lines if line not in (*command.misfits, *stop.misfits)]
+        unheard = command.absent and not command.odd and self._outbox.opened and self._rivals is not None
+        return (command.absent, *lines) if unheard else tuple(lines)
 
     def _odd(self) -> list[str]:
         """What diagnostics say of the topics as long as it lasts."""
@@ -352,10 +355,12 @@ class Ros2Transport:
         rivals = self._outbox.rivals() if known else 0  # 10 us
         names = [self._outbox.rival_names()] if rivals else []
         for topic in self._topics.values():
-            surplus = len(topic.senders) - 1 - (self._inbox is not None and topic.apart and self._inbox.apart) if topic.alone else 0
+            senders = [sender for sender in topic.senders if sender not in self._silent]
+            surplus = len(senders) - 1 - (self._inbox is not None and topic.apart and self._inbox.apart) if topic.alone else 0
             if surplus > 0:
                 rivals += surplus
-                names.append(f"{topic.name} has {len(topic.senders)} publishers: {', '.join(topic.senders)}; one alone may send it")
+                said = f"{topic.name} has {len(senders)} publishers: {', '.join(senders)}; one alone may send it"
+                names.append(f"{said} (--silent-nodes NODE excepts one that is known to be silent)")
         self._rivals, self._rival_names = rivals if known or rivals else None, tuple(names)
 
     def close(self) -> None:

@@ -108,7 +108,7 @@ class GraphWatch:
         others = [end for end in ends(topic.name) if (topic.reads or full_name(end) != self._me) and self._is_named(end, now_ns)]
         wanted = {type_name(kind) for kind in topic.kinds}
         topic.published = {end.topic_type for end in others}
-        topic.misfits = [line for end in others if (line := self._misfit(topic, end, wanted)) is not None]
+        topic.misfits = sorted({line for end in others if (line := self._misfit(topic, end, wanted)) is not None})
         fits = [end for end in others if self._misfit(topic, end, wanted) is None]
         topic.fits, topic.senders = len(fits), sorted(full_name(end) for end in fits)
         topic.odd = list(topic.misfits)
