@@ -60,6 +60,7 @@ def _ros2(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], co
         extra_joints=tuple(options.extra_joints),
         base_frame=options.base_frame,
         managed=options.managed,
+        silent_nodes=tuple(options.silent_nodes),
         ros_args=tuple(ros_args),
     )
     return Ros2Transport(spec, ros2, options.command, controller)
@@ -73,6 +74,7 @@ def _unitree(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str],
         domain=options.dds_domain,
         check_crc=not options.no_crc,
         known_publishers=options.known_publishers,
+        known_senders=options.known_senders,
         damping_factor=1.0 if controller is None else controller.limits.damping_factor,
     )
     return UnitreeTransport(spec, unitree, options.command)

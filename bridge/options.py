@@ -152,12 +152,14 @@ def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
     add("--managed", action="store_true", help="wait for a ROS 2 lifecycle manager to configure and activate the node")
     add("--extra-joints", nargs="+", default=[], metavar="JOINT", help="joints on the wire that are not the policy's, e.g. a gripper")
     add("--base-frame", default="base", metavar="FRAME", help="frame of goal positions (default base)")
+    add("--silent-nodes", nargs="+", default=[], metavar="NODE", help="nodes that advertise sensors, stand by in silence and are no rivals")
     add("--discovery", choices=("LOCALHOST", "SUBNET"), help="ROS 2 discovery range (default LOCALHOST, or what the environment says)")
 
     add = only("--transport unitree", "unitree")
     add("--network-interface", metavar="NAME", help="interface of the cable to the robot (default: loopback)")
     add("--dds-domain", type=int, metavar="N", help="DDS domain (default: ROS_DOMAIN_ID, or 0; Unitree's simulators: 1)")
     add("--known-publishers", type=int, default=0, metavar="N", help="silent publishers of rt/lowcmd that are no rivals")
+    add("--known-senders", type=int, default=0, metavar="N", help="silent second publishers of rt/lowstate that are no rivals")
     add("--no-crc", action="store_true", help="take LowStates whatever their check sum; on loopback, none at all is taken anyway")
     return bound
 
@@ -264,8 +266,9 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--duration must be above zero and finite, not {options.duration:g}")
     if options.dds_domain is not None and not 0 <= options.dds_domain <= 232:
         raise DeployError(f"--dds-domain must lie between 0 and 232, not {options.dds_domain}")
-    if options.known_publishers < 0:
-        raise DeployError(f"--known-publishers must not be negative, is {options.known_publishers}")
+    for name in ("known_publishers", "known_senders"):
+        if getattr(options, name) < 0:
+            raise DeployError(f"--{name.replace('_', '-')} must not be negative, is {getattr(options, name)}")
     domain = os.environ.get("ROS_DOMAIN_ID", "")
     if options.transport == "ros2" and domain and not (domain.isdecimal() and int(domain) <= 232):
         raise DeployError(f"the environment's ROS_DOMAIN_ID must be a number from 0 to 232, not {domain!r}")

@@ -239,9 +239,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the simulated robot on loopback until a signal. Returns the exit code."""
     options = parser().parse_args(argv)
     try:
-        from bridge.transports.unitree_dds import choose_interface
+        from bridge.transports.unitree_dds import choose_domain, choose_interface
 
-        choose_interface(None)
+        choose_interface(None, choose_domain(options.domain))
         spec = PolicyFile(options.policy).spec
         dt = physics_dt(spec, options.rate_hz)
         robot = PhysicsRobot(spec.robot, options.mjcf, dt, key=options.key, gantry=options.gantry)

@@ -16,7 +16,7 @@ from launch import LaunchDescription
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
 INTERFACES = ["impedance", "trajectory", "forward", "forward_velocity", "forward_effort"]
 TOPICS = ("joint_states", "imu", "cmd_vel", "goal")
-LISTS = ("joint_order", "joint_names", "extra_joints")
+LISTS = ("joint_order", "joint_names", "extra_joints", "silent_nodes")
 FLAGS = ("dry_run", "ungated", "managed")
 OPTIONS = ("command_interface", "command_topic", "joint_prefix", "base_frame", *LISTS, *FLAGS, "use_sim_time", "policy_sha256")
 
@@ -54,6 +54,7 @@ def generate_launch_description():
             DeclareLaunchArgument("joint_names", default_value="", description="policy=wire pairs, comma-separated, where names differ"),
             DeclareLaunchArgument("joint_prefix", default_value="", description="[old=]new prefix of every joint, e.g. panda_=fr3_"),
             DeclareLaunchArgument("extra_joints", default_value="", description="joints to ignore on the wire, comma-separated"),
+            DeclareLaunchArgument("silent_nodes", default_value="", description="nodes that advertise sensors in silence, comma-separated"),
             DeclareLaunchArgument("dry_run", default_value="false", choices=true_or_false, description="send nothing to the robot"),
             DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),

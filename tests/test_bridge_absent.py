@@ -143,6 +143,7 @@ def test_it_is_refused_before_the_robot_stands(domain: None, tmp_path: Path, whi
         assert not accepted
         assert re.search(said, reason), reason
         assert stage.controller.mode is Mode.DAMPING
+        assert stage.transport._watch.said == []  # the guard says it
 
 
 @pytest.mark.parametrize(("which", "change", "said"), [CHANGES[i] for i in (0, 1, 2, 7, 8)])

@@ -216,10 +216,12 @@ def test_commands_are_reliable_and_a_subscriber_that_asks_for_more_is_named_once
         for _ in range(2):
             asks = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
             stage.operator.create_subscription(kind, "impedance_command", lambda message: None, asks)
-        stage.until(lambda: bool(stage.transport._watch.said))
+        stage.until(lambda: bool(stage.controller.remarks))
         stage.tick(10)
-        said = stage.transport._watch.said
+        said = [event["text"] for event in stage.events if event["event"] == "remark"]
+        assert said == list(stage.controller.remarks)
         assert len(said) == 1
+        assert stage.controller.mode is Mode.POLICY
         assert said[0].startswith("/impedance_command: incompatible QoS, DURABILITY")
         stage.until(lambda: any(said[0] in status.message for array in stage.diagnoses for status in array.status))
 

@@ -151,6 +151,7 @@ def test_no_realtime_is_named_as_it_was_typed() -> None:
         (("--mjcf", "/", "--simulate"), "no robot model at /, that is a folder"),
         (("--log", "/"), "--log: / is a folder"),
         (("--transport", "unitree", "--known-publishers", "-1"), "must not be negative"),
+        (("--transport", "unitree", "--known-senders", "-1"), "--known-senders must not be negative"),
         (("--transport", "sim", "--permute-joints", "-1"), "a seed from 0 on"),
     ],
 )

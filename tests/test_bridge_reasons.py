@@ -213,9 +213,22 @@ def on_ros(told: list[dict[str, Any]]) -> dict[str, str]:
     values: list[str] = []
     for status in told[::10]:
         named = {**status, "timing": Timing()}
-        array = diagnosis("/policy", "walk", named, lifecycle="active", filters={}, qos=(), clock=None, limits=LimitCounter(("a",)))
+        array = diagnosis("/policy", "walk", named, lifecycle="active", filters={}, odd=(), clock=None, limits=LimitCounter(("a",)))
         values += [pair.value for part in array.status for pair in part.values]
     return {"diagnostics": " ".join(values), "why": " ".join(why(status) for status in told)}
+
+
+@pytest.mark.skipif(not HAS_ROS, reason="ROS's diagnostics are not installed")
+def test_diagnostics_say_a_remark_once() -> None:
+    from bridge.timing import Timing
+    from bridge.transports.ros2_diagnostics import LimitCounter, diagnosis
+
+    status = {"mode": "damping", "problems": [], "ticks": 1, "missed": 0, "overruns": 0, "timing": Timing()}
+    status |= {"remarks": ("a simulator",), "recent": ["0.1 s remark: a simulator", "0.2 s stand"]}
+    array = diagnosis("/policy", "walk", status, lifecycle="active", filters={}, odd=(), clock=None, limits=LimitCounter(("a",)))
+    values = {pair.key: pair.value for pair in array.status[0].values}
+    assert (values["remark 0"], values["said 0"]) == ("a simulator", "0.2 s stand")
+    assert [value for value in values.values() if "simulator" in value] == ["a simulator"]
 
 
 def test_it_is_said_at_once_and_not_at_every_tick(

@@ -94,7 +94,7 @@ def test_diagnostics_show_them_and_warn_of_hot_ones() -> None:
 
     def shown(**extra: Any) -> dict[str, Any]:
         status = {"mode": "damping", "problems": [], "ticks": 1, "missed": 0, "overruns": 0, "timing": Timing(), **extra}
-        said = diagnosis("/policy", "walk", status, lifecycle="active", filters={}, qos=(), clock=None, limits=LimitCounter(("a", "b")))
+        said = diagnosis("/policy", "walk", status, lifecycle="active", filters={}, odd=(), clock=None, limits=LimitCounter(("a", "b")))
         return {part.name.partition(": ")[2]: part for part in said.status}
 
     assert "temperature" not in shown()

@@ -287,23 +287,23 @@ def test_a_network_interface_that_is_not_there_is_refused_before_anything_is_ope
 def test_the_network_interface(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CYCLONEDDS_URI")
     with pytest.raises(InterfaceError, match=r"no network interface 'wlan77'; this computer has .*lo"):
-        choose_interface("wlan77")
+        choose_interface("wlan77", 0)
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
-    assert choose_interface(None)  # ROS 2 may have the network, but a robot's commands stay here unless an interface is named
+    assert choose_interface(None, 0)  # ROS 2 may have the network, but a robot's commands stay here unless an interface is named
     assert os.environ["CYCLONEDDS_URI"] == LOOPBACK_MULTICAST
-    assert choose_interface("lo")
+    assert choose_interface("lo", 0)
     monkeypatch.setenv("CYCLONEDDS_URI", LOOPBACK_CYCLONE)  # what a parent process of ours has set, and nobody has chosen
-    assert choose_interface(None)
+    assert choose_interface(None, 0)
     assert os.environ["CYCLONEDDS_URI"] == LOOPBACK_MULTICAST
     monkeypatch.setenv("CYCLONEDDS_URI", chosen := interface_config("eth0"))
-    assert not choose_interface(None)
+    assert not choose_interface(None, 0)
     assert os.environ["CYCLONEDDS_URI"] == chosen
 
 
 def test_only_a_configuration_that_names_lo_and_nothing_else_is_loopback() -> None:
     sdk, lo = interface_config("lo"), '<NetworkInterface name="lo"/>'
-    assert all(loopback_alone(uri) for uri in (LOOPBACK_CYCLONE, LOOPBACK_MULTICAST, sdk))
-    assert loopback_alone(sdk.replace("<CycloneDDS>", '<CycloneDDS xmlns="https://cdds.io/config">'))
+    assert all(loopback_alone(uri, 0) for uri in (LOOPBACK_CYCLONE, LOOPBACK_MULTICAST, sdk))
+    assert loopback_alone(sdk.replace("<CycloneDDS>", '<CycloneDDS xmlns="https://cdds.io/config">'), 0)
     others = (
         interface_config("eth0"),
         LOOPBACK_MULTICAST.replace("</Interfaces>", '<NetworkInterface name="eth0"/></Interfaces>'),
@@ -314,7 +314,26 @@ def test_only_a_configuration_that_names_lo_and_nothing_else_is_loopback() -> No
         f"{sdk},file:///etc/cyclonedds.xml",
         "",
     )
-    assert not any(loopback_alone(uri) for uri in others)
+    assert not any(loopback_alone(uri, 0) for uri in others)
+
+
+def config(*domains: tuple[str, str]) -> str:
+    """A Cyclone configuration of these domains, each an attribute and its interfaces."""
+    said = (f"<Domain {name}><General><Interfaces>{inside}</Interfaces></General></Domain>" for name, inside in domains)
+    return f"<CycloneDDS>{''.join(said)}</CycloneDDS>"
+
+
+def test_what_is_said_of_another_domain_is_not_said_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    lo, cable = '<NetworkInterface name="lo"/>', '<NetworkInterface name="eth0"/>'
+    other = config(('Id="1"', lo), ('Id="0"', ""))
+    monkeypatch.setenv("CYCLONEDDS_URI", other)
+    assert [choose_interface(None, domain) for domain in (0, 1, 2)] == [False, True, False]
+    assert not UnitreeTransport(go1_spec(), UnitreeOptions(domain=0), [0.0, 0.0, 0.0])._loopback
+    assert UnitreeTransport(go1_spec(), UnitreeOptions(domain=1), [0.0, 0.0, 0.0])._loopback
+    assert [loopback_alone(config(('Id="0"', lo), ('Id="1"', cable)), domain) for domain in (0, 1)] == [True, False]
+    assert [loopback_alone(config(("", lo), ('id="1"', cable)), domain) for domain in (0, 1)] == [True, False]
+    assert not loopback_alone(config(('Id="any"', lo), ('Id="0"', "")), 0)  # which of the two Cyclone takes is not known here
+    assert not loopback_alone(f"<CycloneDDS>{lo}</CycloneDDS>", 0)
 
 
 def test_on_loopback_others_are_found_by_unicast_and_by_multicast_and_nothing_has_another_interface() -> None:

@@ -18,7 +18,7 @@ from bridge.loop import ControlLoop
 from bridge.safety import Event, Mode
 from bridge.simulated_unitree import MODE_MACHINE
 from bridge.transports.unitree import BAD_IN_A_ROW, UnitreeOptions, UnitreeTransport
-from bridge.transports.unitree_dds import LOW_COMMAND, Wire
+from bridge.transports.unitree_dds import LOW_COMMAND, LOW_STATE, Wire
 from bridge.transports.unitree_remote import DEAD_ZONE, Remote
 from policies.file import PolicyFile
 from tests.bridge_helpers import REPOSITORY, Process, processes, wait_for
@@ -193,6 +193,26 @@ def test_every_reading_is_handed_out_and_the_remote_speaks(domain: int) -> None:
             exchange(player, transport, player.state(remote=Remote(keys=frozenset(keys)).encode()))
         assert transport.read().requests == (Event.ESTOP,)
         assert transport.read().requests == ()
+
+
+@pytest.mark.parametrize("known", [0, 1, 2])
+def test_a_second_robot_is_noticed_unless_it_is_known_to_be_silent(known: int, domain: int) -> None:
+    with connected(go1_spec(), domain, known_senders=known) as (_, transport):
+        transport._opened_ns -= 10**10
+
+        def seen(count: int) -> bool:
+            transport.report({"mode": "damping"})
+            return transport._wire.publishers(LOW_STATE) == count
+
+        second = Wire("unitree_go", domain)
+        writer = second.writer(LOW_STATE, second.types.LowState_)
+        assert wait_for(lambda: seen(2), 10)
+        seen(2)
+        inputs = transport.read()
+        assert inputs.rivals == (0 if known else 1)
+        assert ("--known-senders 1 excepts" in str(inputs.rival_names)) is (known == 0)
+        del writer
+        second.close()
 
 
 @pytest.mark.parametrize("known", [0, 1])

@@ -24,6 +24,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from bridge.safety import Event, Mode
 from bridge.transports.ros2 import Ros2Options
+from bridge.transports.ros2_qos import MOST_LINES
 from tests.bridge_helpers import ros_environment
 from tests.make_policy import arm_spec, make_policy
 from tests.ros2_stage import RELIABLE, Stage
@@ -123,20 +124,80 @@ def destroy_listeners(stage: Stage) -> None:
             stage.operator.destroy_subscription(subscription)
 
 
-def test_a_recorder_of_another_type_stops_nobody(path: Path) -> None:
-    with Stage(path) as stage, stranger("recorder") as recorder:
-        recorder.create_subscription(String, "impedance_command", lambda message: None, 1)
-        within(stage, 4, lambda: any("/recorder" in line for line in stage.transport._watch.said))
+def remarks(stage: Stage) -> str:
+    return str(stage.loop.status()["remarks"])
+
+
+def test_a_driver_that_expects_another_command_is_named_although_a_recorder_hears(path: Path) -> None:
+    with Stage(path) as stage, stranger("driver") as driver:  # the stage's own subscription is the recorder's
+        driver.create_subscription(JointTrajectory, "impedance_command", lambda message: None, 1)
+        within(stage, 4, lambda: "node /driver expects trajectory_msgs/msg/JointTrajectory" in refusal(stage))
+        assert refusal(stage).startswith("joint_set: ")
+        assert not stage.call("stand")[0]
+    with Stage(path) as stage, stranger("driver") as driver:
+        subscription = driver.create_subscription(JointTrajectory, "impedance_command", lambda message: None, 1)
+        within(stage, 4, lambda: "/driver" in refusal(stage))
+        driver.destroy_subscription(subscription)
+        within(stage, 4, lambda: refusal(stage) == "")  # nothing is latched
+
+
+def test_a_recorder_of_another_type_stops_nobody_who_is_driven(path: Path) -> None:
+    with Stage(path) as stage:
         stage.reach_policy()
-        stage.tick(20)
-        assert stage.controller.mode is Mode.POLICY
+        with stranger("recorder") as recorder:
+            recorder.create_subscription(String, "impedance_command", lambda message: None, 1)
+            within(stage, 4, lambda: "node /recorder expects std_msgs/msg/String" in remarks(stage))
+            destroy_listeners(stage)
+            stage.tick(40)
+            assert stage.controller.mode is Mode.POLICY
+            assert "/recorder" in remarks(stage)
 
 
-def test_an_emergency_stop_of_another_type_is_named(path: Path) -> None:
+def test_an_emergency_stop_of_another_type_is_named_before_the_robot_stands(path: Path) -> None:
+    words = "/estop: node /pendant publishes std_msgs/msg/String"
+    with Stage(path) as stage, stranger("other") as other:
+        other.create_publisher(Bool, "estop", 1)  # one that fits makes the one that does not no better
+        with stranger("pendant") as pendant:
+            pendant.create_publisher(String, "estop", 1)
+            within(stage, 4, lambda: words in refusal(stage))
+            accepted, reason = stage.call("stand")
+            assert not accepted
+            assert words in reason
+            stage.until(lambda: any("/pendant" in status.message for array in stage.diagnoses for status in array.status))
+        within(stage, 15, lambda: refusal(stage) == "")  # gone from the graph, and from what diagnostics say
+        stage.diagnoses.clear()
+        stage.until(lambda: len(stage.diagnoses) > 1)
+        sensors = next(status for status in stage.diagnoses[-1].status if status.name.endswith("sensors"))
+        assert (sensors.level, sensors.message) == (sensors.OK, "as expected")
+
+
+def test_an_emergency_stop_of_another_type_ends_nothing_that_is_driven(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.reach_policy()
+        with stranger("pendant") as pendant:
+            pendant.create_publisher(String, "estop", 1)
+            within(stage, 4, lambda: "/estop: node /pendant publishes std_msgs/msg/String" in remarks(stage))
+            assert stage.controller.mode is Mode.POLICY
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind"),
+    [("robot/estop", Bool), ("e_stop", Bool), ("emergency_stop", Bool), ("pendant/EStop", String), ("safety/emergency", Bool)],
+)
+def test_an_emergency_stop_of_another_name_is_named_with_what_to_type(topic: str, kind: Any, path: Path) -> None:
     with Stage(path) as stage, stranger("pendant") as pendant:
-        pendant.create_publisher(String, "estop", 1)
-        within(stage, 4, lambda: any("/estop: node /pendant publishes std_msgs/msg/String" in line for line in stage.transport._watch.said))
-        stage.until(lambda: any("/pendant" in status.message for array in stage.diagnoses for status in array.status))
+        pendant.create_publisher(kind, topic, 1)
+        within(stage, 4, lambda: f"nobody publishes /estop, but there is /{topic}: --ros-args -r estop:=/{topic}" in remarks(stage))
+        assert refusal(stage) == ""
+        assert len([event for event in stage.events if event["event"] == "remark"]) == 1
+        assert stage.transport._watch.said == []  # once is enough
+
+
+def test_without_an_emergency_stop_nothing_is_said(path: Path) -> None:
+    with Stage(path) as stage, stranger("camera") as camera:
+        camera.create_publisher(Bool, "recording", 1)
+        stage.tick(100)
+        assert remarks(stage) == "[]"
 
 
 def test_a_goal_of_another_type_is_named(path: Path, tmp_path: Path) -> None:
@@ -225,6 +286,55 @@ def test_a_stamped_command_is_as_old_as_its_stamp(path: Path) -> None:
         assert stage.controller.inputs.command[0] == 0.6
 
 
+@pytest.mark.parametrize("goal", [False, True])
+def test_a_wrong_clock_is_said_once_and_mutes_nothing(goal: bool, path: Path, tmp_path: Path) -> None:
+    if goal:
+        path = make_policy(tmp_path / "arm.onnx", spec=arm_spec(), kind="stand")
+    with Stage(path, command=None) as stage, stranger("nav2") as nav2:
+        kind, topic = (PointStamped, "goal") if goal else (TwistStamped, "cmd_vel")
+        publisher, said = nav2.create_publisher(kind, topic, 1), stage.transport._watch.said
+
+        def ahead(seconds: float) -> Any:
+            message = kind()
+            message.header.stamp.sec = round(time.time() + seconds)
+            return message
+
+        for index in range(200):
+            publisher.publish(ahead(60.0 + 7.3 * index))
+            stage.tick()
+        assert [line.split(":")[0] for line in said] == [topic]
+        assert "another clock" in said[0]
+        assert any("another clock" in line for line in stage.transport._odd())
+        stage.transport._watch.warn_once("the next thing", "other")
+        assert said[-1] == "the next thing"
+        publisher.publish(ahead(0.0))
+        within(stage, 4, lambda: (publisher.publish(ahead(0.0)), not stage.transport._odd())[1])
+
+
+def test_a_flood_of_one_kind_of_line_mutes_no_other(path: Path) -> None:
+    with Stage(path) as stage:
+        watch = stage.transport._watch
+        for index in range(1000):
+            watch.warn_once(f"goal in frame 'odom{index}' refused", "frame")
+            watch.warn_once(f"a message of {index * 0.37:.3g} s", "clock")
+        assert len(watch.said) == MOST_LINES + 1
+        watch.warn_once("/cam1/imu: x", "imu")
+        watch.warn_once("/cam2/imu: x", "imu")  # a number in a name is not one that changes
+        assert watch.said[-2:] == ["/cam1/imu: x", "/cam2/imu: x"]
+
+
+def test_what_a_guard_says_is_not_said_by_a_line_too(path: Path) -> None:
+    with Stage(path) as stage, stranger("driver") as driver:
+        silent(stage, "imu")
+        driver.create_publisher(String, "imu", 1)
+        within(stage, 4, lambda: "/imu: node /driver publishes" in refusal(stage))
+        told = [str(event.get("cause")) for event in stage.events if event["event"] == "waiting"]
+        assert len([line for line in told if "/driver" in line]) == 1
+        assert stage.transport._watch.said == []
+        sensors = lambda: [pair.key for array in stage.diagnoses[-1:] for part in array.status for pair in part.values]  # noqa: E731
+        stage.until(lambda: "wire 0" in sensors())
+
+
 def test_a_second_sender_of_joint_states_is_named_and_damps(path: Path) -> None:
     with Stage(path) as stage:
         stage.reach_policy()
@@ -246,6 +356,22 @@ def test_a_second_imu_is_named(path: Path) -> None:
     with Stage(path) as stage, stranger("camera") as camera:
         camera.create_publisher(Imu, "imu", 1)
         within(stage, 4, lambda: "/imu has 2 publishers: /camera, /operator" in refusal(stage))
+
+
+def test_a_driver_that_stands_by_may_be_excepted(path: Path) -> None:
+    with stranger("standby") as standby:
+        standby.create_publisher(JointState, "joint_states", 1)
+        standby.create_publisher(Imu, "imu", 1)
+        with Stage(path) as stage:
+            within(stage, 4, lambda: "/imu has 2 publishers" in refusal(stage) and "/joint_states has 2 publishers" in refusal(stage))
+            assert "--silent-nodes NODE excepts one that is known to be silent" in refusal(stage)
+        with Stage(path, Ros2Options(silent_nodes=("standby",))) as stage:
+            two = ["/operator", "/standby"]
+            within(stage, 15, lambda: all(stage.transport._topics[name].senders == two for name in ("joint_states", "imu")))
+            within(stage, 4, lambda: refusal(stage) == "")
+            with stranger("third") as third:
+                third.create_publisher(Imu, "imu", 1)
+                within(stage, 4, lambda: "/imu has 2 publishers: /operator, /third" in refusal(stage))
 
 
 def test_a_gripper_may_speak_for_itself_where_it_is_named(path: Path) -> None:

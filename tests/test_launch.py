@@ -93,6 +93,7 @@ def test_deploy_passes_every_argument_on() -> None:
         joint_order="a,b",
         joint_prefix="panda_=",
         extra_joints="f1,f2",
+        silent_nodes="/standby",
         managed="true",
         ungated="true",
         use_sim_time="true",
@@ -102,6 +103,7 @@ def test_deploy_passes_every_argument_on() -> None:
     cut = command.index("--ros-args")
     parsed = parsers()[0].parse_args(command[3:cut])
     assert (parsed.command_interface, parsed.joint_order, parsed.joint_prefix) == ("forward_effort", ["a", "b"], "panda_=")
+    assert parsed.silent_nodes == ["/standby"]
     assert (parsed.extra_joints, parsed.managed, parsed.ungated, parsed.dry_run) == (["f1", "f2"], True, True, False)
     assert {"use_sim_time:=true", "policy_sha256:='0123'", "imu:=/torso/imu"} <= set(command[cut:])
 

@@ -24,7 +24,7 @@ from bridge.isolation import isolate, ros_arguments
 from bridge.joints import FloatArray
 from bridge.notices import Notice
 from bridge.reading import Inputs, Reading
-from bridge.safety import Event, Mode, SafetyLimits
+from bridge.safety import ACTIVE, Event, Mode, SafetyLimits
 from bridge.transports.ros2_clock import SimulatedClock
 from bridge.transports.ros2_options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.spec import PolicySpec
@@ -77,6 +77,7 @@ class Ros2Transport:
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
         CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
+        self._silent = {f"/{name.lstrip('/')}" for name in self._options.silent_nodes}
         self._status = StatusTopics(spec)
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
@@ -256,10 +257,10 @@ class Ros2Transport:
     def read(self) -> Inputs:
         """The newest inputs."""
         requests, self._requests = tuple(self._requests), []
-        fault = self._command_misfit() if self._inbox is None or self._inbox.fault is None else self._inbox.fault
+        fault = (None if self._inbox is None else self._inbox.fault) or self._deaf()
         if not self._node.active:
             fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
-        inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names)
+        inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names, remarks=self._remarks())
         if self._inbox is None:
             return inputs
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
@@ -267,10 +268,31 @@ class Ros2Transport:
         inputs.reading, inputs.sensor_hint, inputs.command_hint = self._reading(), self._sensor_hint(), self._command_hint()
         return inputs
 
-    def _command_misfit(self) -> str | None:
-        """Why no command would reach the robot: whoever listens on its topic expects another type or QoS; None if somebody may hear."""
-        topic = self._topics["command"]
-        return "; ".join(topic.misfits) if topic.misfits and not topic.fits else None
+    @property
+    def _driven(self) -> bool:
+        return (self._status.mode if self._controller is None else self._controller.mode) in ACTIVE
+
+    def _deaf(self) -> str | None:
+        """Who would not hear a command, or whose emergency stop would not be heard here; None once the robot is driven.
+
+        One that fits beside it proves nothing: that may be a recorder, and the one that does not may be the robot's driver.
+        """
+        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits]) or None
+
+    def _remarks(self) -> tuple[str, ...]:
+        """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
+        command, stop = self._topics["command"], self._topics["estop"]
+        lines = [*command.odd, *stop.odd]
+        if not self._driven:  # until then they are a reason to refuse
+            lines = [line for line in lines if line not in (*command.misfits, *stop.misfits)]
+        unheard = command.absent and not command.odd and self._outbox.opened and self._rivals is not None
+        return (command.absent, *lines) if unheard else tuple(lines)
+
+    def _odd(self) -> list[str]:
+        """What diagnostics say of the topics as long as it lasts."""
+        found = [line for topic in self._topics.values() for line in topic.odd]
+        found += [] if self._inbox is None else self._inbox.absent
+        return found + ([self._operator.odd] if self._operator is not None and self._operator.odd else [])
 
     def _sensor_hint(self) -> str:
         silent = [
@@ -325,23 +347,23 @@ class Ros2Transport:
         filters, dead = {} if self._inbox is None else self._inbox.filters, self._clock_dead()
         if self._dead.update("no /clock" if dead else None, now_ns):
             self._watch.warn("/clock stands still: the steady clock has taken over, and no sensor message counts as fresh")
-        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, clock_dead=dead)
+        self._status.publish(status, now_ns, lifecycle=self._lifecycle(), filters=filters, odd=self._odd(), clock_dead=dead)
 
     def _look_around(self, now_ns: int) -> None:
         """Look at the graph: who else commands the robot or sends in its name, and what type the operator's command is of."""
         looked = self._graph.poll(now_ns)  # 50 us, every 50 ms
         if looked is not None and self._operator is not None and looked is self._topics[self._operator.topic]:
             self._operator.follow(looked.published)
-        known, command = now_ns - self._opened_ns >= DISCOVERY_NS, self._topics["command"]
-        if known and self._outbox.opened and command.absent:
-            self._watch.warn_once(command.absent)
+        known = now_ns - self._opened_ns >= DISCOVERY_NS
         rivals = self._outbox.rivals() if known else 0  # 10 us
         names = [self._outbox.rival_names()] if rivals else []
         for topic in self._topics.values():
-            surplus = len(topic.senders) - 1 - (self._inbox is not None and topic.apart and self._inbox.apart) if topic.alone else 0
+            senders = [sender for sender in topic.senders if sender not in self._silent]
+            surplus = len(senders) - 1 - (self._inbox is not None and topic.apart and self._inbox.apart) if topic.alone else 0
             if surplus > 0:
                 rivals += surplus
-                names.append(f"{topic.name} has {len(topic.senders)} publishers: {', '.join(topic.senders)}; one alone may send it")
+                said = f"{topic.name} has {len(senders)} publishers: {', '.join(senders)}; one alone may send it"
+                names.append(f"{said} (--silent-nodes NODE excepts one that is known to be silent)")
         self._rivals, self._rival_names = rivals if known or rivals else None, tuple(names)
 
     def close(self) -> None:

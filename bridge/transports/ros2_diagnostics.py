@@ -51,7 +51,9 @@ def _state(name: str, status: Mapping[str, Any], lifecycle: str) -> Any:
     level = DiagnosticStatus.ERROR if mode == Mode.FAULT else DiagnosticStatus.WARN if problems else DiagnosticStatus.OK
     values = {"lifecycle": lifecycle, **{key: str(status[key]) for key in ("ticks", "missed", "overruns")}}
     values |= {"why": why(status)} | ({"dry run": "nothing is sent to the robot"} if status.get("dry_run") else {})
-    for key, texts in (("problem", problems), ("remark", status.get("remarks", ())), ("said", status.get("recent", ()))):
+    remarks = status.get("remarks", ())
+    said = [line for line in status.get("recent", ()) if not any(remark in line for remark in remarks)]  # which lasts, and is there anyway
+    for key, texts in (("problem", problems), ("remark", remarks), ("said", said)):
         values |= {f"{key} {index}": text for index, text in enumerate(texts)}
     return _status(name, level, mode, values)
 
@@ -70,13 +72,13 @@ def _timing(name: str, status: Mapping[str, Any]) -> Any:
     return _status(name, level, said, {key: f"{value:.4g}" for key, value in summary.items()})
 
 
-def _sensors(name: str, filters: Mapping[str, NewestFilter], qos: Sequence[str], clock: str | None) -> Any:
+def _sensors(name: str, filters: Mapping[str, NewestFilter], odd: Sequence[str], clock: str | None) -> Any:
     values: dict[str, str] = {}
     for topic, counts in filters.items():
         for key in ("received", "reordered", "repeated", "backward"):
             values[f"{topic} {key}"] = str(getattr(counts, key))
-    said = [*([] if clock is None else [clock]), *qos]
-    values |= {f"QoS {index}": line for index, line in enumerate(qos)}
+    said = [*([] if clock is None else [clock]), *odd]
+    values |= {f"wire {index}": line for index, line in enumerate(odd)}
     return _status(name, DiagnosticStatus.WARN if said else DiagnosticStatus.OK, "; ".join(said) or "as expected", values)
 
 
@@ -93,7 +95,7 @@ def diagnosis(
     *,
     lifecycle: str,
     filters: Mapping[str, NewestFilter],
-    qos: Sequence[str],
+    odd: Sequence[str],
     clock: str | None,
     limits: LimitCounter,
 ) -> Any:
@@ -105,14 +107,14 @@ def diagnosis(
         status: `ControlLoop.status()`; `temperature_c`, a mapping from part to [C], is shown where it is there.
         lifecycle: label of the lifecycle state.
         filters: by topic, what was received and dropped.
-        qos: lines about QoS that does not fit.
+        odd: what does not fit on the topics now.
         clock: what is wrong with `/clock`; None for nothing.
         limits: what the limiter did.
     """
     said = [
         _state(f"{node}: {task}", status, lifecycle),
         _timing(f"{node}: timing", status),
-        _sensors(f"{node}: sensors", filters, qos, clock),
+        _sensors(f"{node}: sensors", filters, odd, clock),
         _status(f"{node}: limits", DiagnosticStatus.OK, f"{sum(limits.ticks.values())} limited ticks", limits.pairs()),
     ]
     celsius = status.get("temperature_c")

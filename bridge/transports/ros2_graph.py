@@ -38,10 +38,12 @@ class Topic:
         needed: whether nothing works without it, so that silence needs a reason.
         typical: whether its type alone says what it is for, so that one of another name may be meant.
         remap: what `--ros-args -r` calls it.
+        aka: other names of the same use, for a topic that nobody has to publish but that must not be missed.
         published: names of the types that others publish, where this node listens.
         misfits: lines about endpoints that do not fit.
         senders: full names of the nodes that publish what fits.
-        absent: why nothing comes; empty while something may.
+        absent: why nothing comes; empty while something may, and where nothing has to, unless another name may be meant.
+        odd: what a person should know of the topic now: misfits, two types at once, a topic of another name.
         fits: how many endpoints of others fit.
     """
 
@@ -54,16 +56,23 @@ class Topic:
     needed: bool = False
     typical: bool = False
     remap: str = ""
+    aka: tuple[str, ...] = ()
     published: set[str] = field(default_factory=set)
     misfits: list[str] = field(default_factory=list)
     senders: list[str] = field(default_factory=list)
     absent: str = ""
+    odd: list[str] = field(default_factory=list)
     fits: int = 0
 
     @property
     def types(self) -> str:
         """The names of the types that fit."""
         return " or ".join(type_name(kind) for kind in self.kinds)
+
+    @property
+    def told(self) -> bool:
+        """Whether a guard's reason or a remark tells what is odd, so that no line has to say it too."""
+        return bool(self.aka) or (self.needed and not (self.reads and self.fits))
 
 
 def full_name(endpoint: Any) -> str:
@@ -76,8 +85,8 @@ def full_name(endpoint: Any) -> str:
 class GraphWatch:
     """Looks at the graph around some topics."""
 
-    def __init__(self, node: Any, topics: list[Topic], opened_ns: int, say: Callable[[str], None]) -> None:
-        """Watch `topics` of an rclpy node; each new line goes to `say`."""
+    def __init__(self, node: Any, topics: list[Topic], opened_ns: int, say: Callable[[str, str], None]) -> None:
+        """Watch `topics` of an rclpy node; each line goes to `say`, with its topic."""
         self._node, self._topics, self._opened_ns, self._say = node, topics, opened_ns, say
         self._me = node.get_fully_qualified_name()
         self._next, self._looked_ns = 0, opened_ns
@@ -99,17 +108,18 @@ class GraphWatch:
         others = [end for end in ends(topic.name) if (topic.reads or full_name(end) != self._me) and self._is_named(end, now_ns)]
         wanted = {type_name(kind) for kind in topic.kinds}
         topic.published = {end.topic_type for end in others}
-        topic.misfits = [line for end in others if (line := self._misfit(topic, end, wanted)) is not None]
+        topic.misfits = sorted({line for end in others if (line := self._misfit(topic, end, wanted)) is not None})
         fits = [end for end in others if self._misfit(topic, end, wanted) is None]
         topic.fits, topic.senders = len(fits), sorted(full_name(end) for end in fits)
-        for line in topic.misfits:
-            self._say(line)
+        topic.odd = list(topic.misfits)
         if topic.reads and len({end.topic_type for end in fits}) > 1:
             said = ", ".join(f"{full_name(end)} sends {end.topic_type}" for end in fits)
-            self._say(f"{topic.name}: {said}; one type at a time is heard, so let one of them stop")
+            topic.odd.append(f"{topic.name}: {said}; one type at a time is heard, so let one of them stop")
         topic.absent = ""
-        if topic.needed and not fits and now_ns - self._opened_ns >= ABSENT_NS:
+        if (topic.needed or topic.aka) and not fits and now_ns - self._opened_ns >= ABSENT_NS:
             topic.absent = "; ".join(topic.misfits) or self._missing(topic, wanted)
+        for line in () if topic.told else topic.odd:
+            self._say(line, topic.name)
 
     def _is_named(self, end: Any, now_ns: int) -> bool:
         """Whether the node of an endpoint is known, or has been unknown for so long that it will stay so."""
@@ -131,21 +141,23 @@ class GraphWatch:
         nobody = f"nobody publishes {topic.name}" if topic.reads else f"nobody listens on {topic.name}"
         near = self._near(topic, wanted)
         if not near:
-            return f"{nobody} ({topic.types})"
-        said = f"{nobody}, but there is {', '.join(near)}: --ros-args -r {topic.remap}:={near[0]}"
-        self._say(said)
-        return said
+            return f"{nobody} ({topic.types})" if topic.needed else ""
+        topic.odd.append(f"{nobody}, but there is {', '.join(near)}: --ros-args -r {topic.remap}:={near[0]}")
+        return topic.odd[-1]
 
     def _near(self, topic: Topic, wanted: set[str]) -> list[str]:
-        """Topics of a type that fits which somebody publishes (or listens on), those of the same last name first."""
+        """Topics of a type that fits which somebody publishes (or listens on), those of the same last name first.
+
+        For a topic that must not be missed, those of its names with any type: which type does not fit is said once they are one.
+        """
         count = self._node.count_publishers if topic.reads else self._node.count_subscribers
         found = [
             name
             for name, types in self._node.get_topic_names_and_types()
-            if name != topic.name and wanted & set(types) and count(name) and not self._own(name, topic.reads)
+            if name != topic.name and (topic.aka or wanted & set(types)) and count(name) and not self._own(name, topic.reads)
         ]
-        last = topic.name.rpartition("/")[2]
-        close = {name for name in found if get_close_matches(last, name.split("/"), cutoff=0.7)}
+        meant = (topic.name.rpartition("/")[2], *topic.aka)
+        close = {name for name in found if any(get_close_matches(one, name.lower().split("/"), cutoff=0.7) for one in meant)}
         return sorted(found if topic.typical else close, key=lambda name: (name not in close, name))[:MOST_NEAR]
 
     def _own(self, name: str, published: bool) -> bool:

@@ -99,7 +99,6 @@ class Inbox:
                     take(message)
             except NotAvailableError as error:
                 self._absent[topic] = f"{full}: {error}", self._now_ns()
-                self._watch.warn_once(self._absent[topic][0])
             except Exception as error:
                 self._fault = f"{full}: {type(error).__name__}: {error}", self._now_ns()
 
@@ -114,7 +113,7 @@ class Inbox:
         received_ns = self._now_ns()
         decoded = decode_imu(message, self._needs_turn)
         if decoded[1] is None:
-            self._watch.warn_once("the IMU has no angular velocity; the policy needs none, so nothing is made of it")
+            self._watch.warn_once("the IMU has no angular velocity; the policy needs none, so nothing is made of it", "imu")
         self._imu = (*decoded, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(True)
 

@@ -37,7 +37,8 @@ class OperatorTopic:
     Attributes:
         topic: its name, not resolved.
         command: the newest command (C,) and when it was given [ns of the loop's clock]; None before the first.
-        hint: what is odd about the newest stamp; empty for nothing.
+        hint: why the newest command is old; empty where it is not.
+        odd: what is odd about the newest message beyond its age; empty for nothing.
     """
 
     def __init__(self, watch: QosWatch, velocity: bool, frame: str, now_ns: Callable[[], int], ros_now_ns: Callable[[], int]) -> None:
@@ -53,7 +54,7 @@ class OperatorTopic:
         self._watch, self._frame, self._now_ns, self._ros_now_ns = watch, frame, now_ns, ros_now_ns
         self.topic = "cmd_vel" if velocity else "goal"
         self.command: tuple[FloatArray, int] | None = None
-        self.hint = ""
+        self.hint = self.odd = ""
         self._agreed = False
         self._take = {Twist: self._twist, TwistStamped: self._twist_stamped, PointStamped: self._goal}
         self._kinds: tuple[Any, ...] = VELOCITY_TYPES if velocity else (PointStamped,)
@@ -64,6 +65,7 @@ class OperatorTopic:
 
         def call(message: Any) -> None:
             self._heard_ns = self._now_ns()
+            self.odd = ""
             take(message)
 
         self._kind, self._heard_ns = kind, self._now_ns()
@@ -89,7 +91,7 @@ class OperatorTopic:
 
     def _goal(self, message: Any) -> None:
         if message.header.frame_id not in ("", self._frame):
-            self._watch.warn_once(f"goal in frame {message.header.frame_id!r} refused; give it in {self._frame!r}")
+            self._warn("frame", f"goal in frame {message.header.frame_id!r} refused; give it in {self._frame!r}")
             return
         self.command = np.array([message.point.x, message.point.y, message.point.z]), self._given_ns(stamp_ns(message.header.stamp))
 
@@ -104,11 +106,15 @@ class OperatorTopic:
         if age_s < -AGREES_S or (age_s > MOST_AGE_S and not self._agreed):
             off = f"stamps of another clock, {abs(age_s):.3g} s {'ahead of' if age_s < 0 else 'behind'} this one"
             advice = "set the clocks, or use_sim_time on both sides or on none"
-            self._watch.warn_once(f"{self.topic}: {off}: commands count from their arrival, however old they are ({advice})")
+            self._warn("clock", f"{self.topic}: {off}: commands count from their arrival, however old they are ({advice})")
             return now_ns
         if age_s > OLD_S:
             self.hint = f"the newest on {self.topic} was {age_s:.2f} s old by its stamp when it came: a slow network, or clocks that differ"
         return now_ns - max(0, ros_ns - stamp)
+
+    def _warn(self, kind: str, line: str) -> None:
+        self.odd = line
+        self._watch.warn_once(line, kind)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -47,6 +47,8 @@ class Ros2Options:
         extra_joints: joints on the wire that are not the policy's, for example a gripper.
         base_frame: frame of goal positions; others are refused.
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
+        silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
+            stands by.
         clock_timeout_s: how long `/clock` may stand still before simulated time counts as dead [s of wall time].
         ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
     """
@@ -59,6 +61,7 @@ class Ros2Options:
     extra_joints: tuple[str, ...] = ()
     base_frame: str = "base"
     managed: bool = False
+    silent_nodes: tuple[str, ...] = ()
     clock_timeout_s: float = 0.5
     ros_args: tuple[str, ...] = ()
 

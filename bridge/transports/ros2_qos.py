@@ -14,6 +14,8 @@ excludes nobody, and lets a driver watch this node with DDS's own means. The wat
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +24,8 @@ from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, Reliabilit
 
 from bridge.transports.ros2_compat import no_event_callbacks
 
-MOST_LINES = 100  # of a node's life; a person has stopped reading by then
+MOST_LINES = 20  # of a kind in a node's life; a person has stopped reading by then
+VALUE = re.compile(r"(?<![\w/.])[-+]?\d[\w.+-]*")  # a number, not one that is part of a name
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 STOP = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, deadline=Duration(nanoseconds=100_000_000))
@@ -68,13 +71,15 @@ class QosWatch:
     """Makes endpoints, and says once, in one line each, what does not fit; `bridge.transports.ros2_graph` finds it.
 
     Attributes:
-        said: the lines so far, for diagnostics.
+        said: the lines so far.
     """
 
     def __init__(self, node: Any, on_line: Callable[[str], None] | None = None) -> None:
         """Make endpoints on this node; lines go to `on_line`, or to the node's log, which blocks where a terminal is paused."""
         self._node, self._on_line = node, on_line
         self.said: list[str] = []
+        self._keys: set[str] = set()
+        self._count: Counter[str] = Counter()
 
     def publisher(self, kind: Any, topic: str, profile: QoSProfile) -> Any:
         """Create a publisher."""
@@ -88,9 +93,12 @@ class QosWatch:
         """The full name of a topic, after all remappings."""
         return self._node.resolve_topic_name(topic)
 
-    def warn_once(self, line: str) -> None:
-        """Warn, and show it in diagnostics, unless this line was said before."""
-        if line not in self.said and len(self.said) < MOST_LINES:
+    def warn_once(self, line: str, kind: str) -> None:
+        """Warn, unless this line was said before, with these or other numbers, or `MOST_LINES` of its kind were."""
+        key = VALUE.sub("#", line)
+        if key not in self._keys and self._count[kind] < MOST_LINES:
+            self._keys.add(key)
+            self._count[kind] += 1
             self.said.append(line)
             self.warn(line)
 

@@ -3,7 +3,7 @@
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -33,13 +33,20 @@ class StatusTopics:
 
     def open(self, node: Any, watch: QosWatch) -> None:
         """Make the publishers of an rclpy node."""
-        self._node, self._watch = node, watch
+        self._node = node
         self._state: Any = watch.publisher(String, "~/state", STATE)
         self._why: Any = watch.publisher(String, "~/why", STATE)
         self._diagnostics: Any = watch.publisher(DiagnosticArray, "/diagnostics", DIAGNOSTICS)
 
     def publish(
-        self, status: Mapping[str, Any], now_ns: int, *, lifecycle: str, filters: Mapping[str, NewestFilter], clock_dead: bool
+        self,
+        status: Mapping[str, Any],
+        now_ns: int,
+        *,
+        lifecycle: str,
+        filters: Mapping[str, NewestFilter],
+        odd: Sequence[str],
+        clock_dead: bool,
     ) -> None:
         """Publish what is due.
 
@@ -48,6 +55,7 @@ class StatusTopics:
             now_ns: steady clock [ns].
             lifecycle: label of the lifecycle state.
             filters: by topic, what was received and dropped.
+            odd: what does not fit on the topics now.
             clock_dead: whether `/clock` stands still.
         """
         mode = str(status["mode"])
@@ -63,7 +71,7 @@ class StatusTopics:
                 status,
                 lifecycle=lifecycle,
                 filters=filters,
-                qos=self._watch.said,
+                odd=odd,
                 clock="/clock stands still: the steady clock has taken over" if clock_dead else None,
                 limits=self.limits,
             )

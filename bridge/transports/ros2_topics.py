@@ -19,6 +19,8 @@ from bridge.transports.ros2_options import Ros2Options
 from bridge.transports.ros2_qos import COMMAND, DIAGNOSTICS, SENSOR, STATE
 from policies.spec import PolicySpec
 
+STOPS = ("emergency_stop", "emergency")
+
 
 def watched_topics(
     resolve: Callable[[str], str], spec: PolicySpec, options: Ros2Options, commanded: bool, simulated: bool
@@ -38,7 +40,7 @@ def watched_topics(
 
     topics = {
         "joint_states": sensor("joint_states", JointState, apart=True),
-        "estop": Topic(resolve("estop"), (Bool,), SENSOR),
+        "estop": Topic(resolve("estop"), (Bool,), SENSOR, remap="estop", aka=STOPS),
         "command": Topic(
             resolve(options.topic), (MESSAGE_TYPES[options.interface],), COMMAND, reads=False, needed=True, remap=options.topic
         ),

@@ -48,6 +48,7 @@ class UnitreeOptions:
         check_crc: whether a LowState with a wrong check sum is dropped; on loopback, one without any is taken in any case.
         known_publishers: publishers of commands that are known to be silent and are not counted as rivals, for example a service of
             the robot's own that was told to let go and keeps its place on the wire.
+        known_senders: likewise, second publishers of sensors.
         damping_factor: kd of the damping that the stream fades to, as a multiple of the robot's.
     """
 
@@ -56,6 +57,7 @@ class UnitreeOptions:
     rate_hz: float = 500.0
     check_crc: bool = True
     known_publishers: int = 0
+    known_senders: int = 0
     damping_factor: float = 1.0
 
 
@@ -81,13 +83,14 @@ class UnitreeTransport:
             InterfaceError: no such network interface.
             ModuleNotFoundError: Cyclone DDS or Unitree's SDK is not installed.
         """
-        from bridge.transports.unitree_dds import choose_interface, types_of
+        from bridge.transports.unitree_dds import choose_domain, choose_interface, types_of
 
         self._spec, self._options = spec, options or UnitreeOptions()
         if fixed_command is None and spec.command.name != "velocity":
             raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.name!r}: give it one (--command)")
         self._robot, joints = robot_of(spec)
-        self._loopback = choose_interface(self._options.interface)
+        self._domain = choose_domain(self._options.domain)
+        self._loopback = choose_interface(self._options.interface, self._domain)
         types_of(self._robot.family.name)
         self._decode = LowStateDecoder(self._robot, joints, self._options.check_crc, unsealed=self._loopback)
         self._sender = Sender(self._robot, spec.robot.joint_names, self._loopback)
@@ -123,9 +126,9 @@ class UnitreeTransport:
         Raises:
             DDSException: the interface cannot be used.
         """
-        from bridge.transports.unitree_dds import LOW_STATE, Wire, choose_domain
+        from bridge.transports.unitree_dds import LOW_STATE, Wire
 
-        self._wire = Wire(self._robot.family.name, choose_domain(self._options.domain))
+        self._wire = Wire(self._robot.family.name, self._domain)
         self._reader: Any = self._wire.reader(LOW_STATE, self._wire.types.LowState_)
         self._opened_ns = self.now_ns()
 
@@ -237,17 +240,17 @@ class UnitreeTransport:
         self._shown = str(status["mode"])
         known = self.now_ns() - self._opened_ns >= DISCOVERY_NS
         commanders = max(0, self._wire.publishers(LOW_COMMAND) - self._options.known_publishers)
-        senders = max(0, self._wire.publishers(LOW_STATE, self._wire.types.LowState_) - 1)
+        senders = max(0, self._wire.publishers(LOW_STATE, self._wire.types.LowState_) - 1 - self._options.known_senders)
         self._rivals = commanders + senders if commanders or senders or known else None
-        names = [f"{commanders} other publishers on {LOW_COMMAND}"] if commanders else []
-        names += (
-            [f"{senders + 1} publishers on {LOW_STATE}, where one robot has one (one that was killed counts for 10 s)"] if senders else []
-        )
+        excepts = f"--known-publishers {commanders + self._options.known_publishers} excepts such as are known to be silent"
+        names = [f"{commanders} other publishers on {LOW_COMMAND} ({excepts})"] if commanders else []
+        if senders:
+            excepted = senders + self._options.known_senders
+            said = f"{1 + excepted} publishers on {LOW_STATE}, where one robot has one (one that was killed counts for 10 s"
+            names.append(f"{said}; --known-senders {excepted} excepts such as are known to be silent)")
         self._rival_names = tuple(names)
-        hint = self._wire.missing(LOW_STATE, self._wire.types.LowState_, self._loopback) if known and self._reading is None else ""
-        if hint != self._hint and hint and self.on_line is not None:
-            self.on_line(hint)
-        self._hint = hint
+        silent = known and self._reading is None
+        self._hint = self._wire.missing(LOW_STATE, self._wire.types.LowState_, self._loopback) if silent else ""
 
     def close(self) -> None:
         """Stream damping a little longer, end the stream, and leave the domain.

@@ -36,11 +36,12 @@ class InterfaceError(ValueError):
     """A network interface that this computer does not have."""
 
 
-def choose_interface(name: str | None) -> bool:
+def choose_interface(name: str | None, domain: int) -> bool:
     """Say over which network interface the participants that this process makes from now on speak.
 
     Args:
         name: for example `eth0`, the cable to the robot; None for loopback, or what `CYCLONEDDS_URI` says already.
+        domain: DDS domain of these participants: `CYCLONEDDS_URI` may say another interface for another one.
 
     Returns:
         Whether that is loopback alone, where no robot can be, only a program on this computer that plays one.
@@ -56,17 +57,35 @@ def choose_interface(name: str | None) -> bool:
         os.environ["CYCLONEDDS_URI"] = LOOPBACK_MULTICAST if name == "lo" else interface_config(name)
     elif os.environ.get("CYCLONEDDS_URI", LOOPBACK_CYCLONE) == LOOPBACK_CYCLONE:  # which nobody chose
         os.environ["CYCLONEDDS_URI"] = LOOPBACK_MULTICAST
-    return loopback_alone(os.environ["CYCLONEDDS_URI"])
+    return loopback_alone(os.environ["CYCLONEDDS_URI"], domain)
 
 
-def loopback_alone(uri: str) -> bool:
-    """Whether a `CYCLONEDDS_URI` names interfaces, and none but `lo`; false where that is not sure."""
+def loopback_alone(uri: str, domain: int) -> bool:
+    """Whether a `CYCLONEDDS_URI` names interfaces for a DDS domain, and none but `lo`; false where that is not sure.
+
+    A `<Domain>` counts for every domain unless its `Id` is another number. Each that counts has to name `lo`: what one leaves out, Cyclone
+    chooses by itself.
+    """
     try:
-        elements = ElementTree.fromstring(uri).iter()
+        root = ElementTree.fromstring(uri)
     except ElementTree.ParseError:  # a file, or a list of several
         return False
-    tags = ((element.tag.rpartition("}")[2].lower(), element) for element in elements)
-    return {element.get("name") for tag, element in tags if tag.startswith("networkinterface")} == {"lo"}
+    named = [_interfaces(element) for element in root if _tag(element) == "domain" and _counts(element, domain)]
+    return bool(named) and all(names == {"lo"} for names in named)
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2].lower()
+
+
+def _counts(element: ElementTree.Element, domain: int) -> bool:
+    """Whether a `<Domain>` may say something of this domain."""
+    number = next((value for name, value in element.items() if name.lower() == "id"), "any").strip()
+    return not (number.isdecimal() and int(number) != domain)
+
+
+def _interfaces(element: ElementTree.Element) -> set[str | None]:
+    return {inner.get("name") for inner in element.iter() if _tag(inner).startswith("networkinterface")}
 
 
 MOST_DOMAINS = 232
