@@ -55,7 +55,7 @@ def test_the_ends_of_a_program_are_covered_too(when: str, tmp_path: Path) -> Non
     path = tmp_path / "program.py"
     path.write_text(
         "import atexit, sys, time\nfrom bridge import ending\nending.quietly()\nprint('here', flush=True)\n"
-        f"{work}\natexit.register(lambda: (print('late', flush=True), time.sleep(1)))\nsys.exit(ending.run(lambda: 3))\n"
+        f"{work}\natexit.register(lambda: (print('late', flush=True), time.sleep(1)))\nsys.exit(ending.run('program', lambda: 3))\n"
     )
     word = "here" if when == "while it loads" else "late"
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}

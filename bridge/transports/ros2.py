@@ -203,7 +203,7 @@ class Ros2Transport:
             if self._outbox.opened:
                 self.write(command)
         except Exception as error:  # the next tick writes damping too
-            self._watch.warn(f"damping command not sent: {type(error).__name__}: {error}")
+            self._watch.warn(f"damping command not sent: {type(error).__name__}: {error}", "graph")
 
     def _release(self) -> None:
         if self._inbox is not None:
@@ -343,7 +343,7 @@ class Ros2Transport:
         try:
             self._look_around(now_ns)
         except Exception as error:  # no robot that walks is stopped for it: who was known before counts on
-            self._watch.warn_once(f"cannot look at the ROS graph, and so not see who joins it: {type(error).__name__}: {error}")
+            self._watch.warn_once(f"cannot look at the ROS graph, and so not see who joins it: {type(error).__name__}: {error}", "graph")
         filters, dead = {} if self._inbox is None else self._inbox.filters, self._clock_dead()
         if self._dead.update("no /clock" if dead else None, now_ns):
             self._watch.warn("/clock stands still: the steady clock has taken over, and no sensor message counts as fresh")
