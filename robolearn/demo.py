@@ -8,7 +8,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from policies.files import reason, write_text
 from policies.install import install_command
 from robolearn import demo_report, export, ros_walk, schema, settings
 from robolearn import evaluate as evaluation
-from robolearn.demo_report import DemoResult
-from robolearn.evaluate import Evaluation, TeacherActor
+from robolearn.demo_report import DemoResult, Learned
+from robolearn.evaluate import TeacherActor
 from robolearn.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.schema import TrainCfg
 from robolearn.student import StudentTrainer, load_student
@@ -43,25 +42,6 @@ class Stages:
         yield
         self.minutes[name] = (time.monotonic() - begin) / 60
         print(f"      {self.minutes[name]:.1f} min", flush=True)
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What teacher and student came to.
-
-    Attributes:
-        policy: the policy file.
-        teacher, training, precise: evaluations of the teacher, and of the file on the training engine and on the precise one.
-        deployable: the gate's verdict.
-        missed: targets of the trainings that were missed at their caps, each in some words.
-    """
-
-    policy: Path
-    teacher: Evaluation
-    training: Evaluation
-    precise: Evaluation
-    deployable: bool
-    missed: tuple[str, ...]
 
 
 def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
@@ -92,7 +72,7 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
         show([dataclasses.replace(judged, engine="teacher"), training, precise])
         print(f"      deployable: {'yes' if passed else 'no'}")
     missed = tuple(f"{state['kind']}: {what}" for state in (teacher_state, student_state) for what in state["missed"] or ())
-    return Learned(path, judged, training, precise, passed, missed)
+    return Learned(policy=path, teacher=judged, training=training, precise=precise, deployable=passed, missed=missed)
 
 
 def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
@@ -127,12 +107,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
     with stages.stage("report", "video and report"):
         result = DemoResult(
             folder=folder,
-            policy=path,
-            teacher=found.teacher,
-            training=found.training,
-            precise=found.precise,
-            deployable=found.deployable,
-            missed=found.missed,
+            **{item.name: getattr(found, item.name) for item in dataclasses.fields(found)},
             ros=ros,
             ros_error=ros_error,
             minutes=stages.minutes,

@@ -17,27 +17,36 @@ LABELS = ("vx", "vy", "yaw_rate")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoResult:
-    """What the demo made.
+class Learned:
+    """What teacher and student came to.
 
     Attributes:
-        folder: of the run: teacher, student, policy file, report.
         policy: the policy file.
         teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
         deployable: verdict of the gate.
         missed: targets of the trainings that were missed at their caps, each in some words.
-        ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
-        ros_error: why it failed, None where the robot stayed up.
-        minutes: wall-clock of each stage.
     """
 
-    folder: Path
     policy: Path
     teacher: Evaluation
     training: Evaluation
     precise: Evaluation
     deployable: bool
     missed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult(Learned):
+    """What the demo made.
+
+    Attributes:
+        folder: of the run: teacher, student, policy file, report.
+        ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
+        ros_error: why it failed, None where the robot stayed up.
+        minutes: wall-clock of each stage.
+    """
+
+    folder: Path
     ros: ros_walk.RosWalk | None
     ros_error: str | None
     minutes: dict[str, float]
