@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from torch import nn
 from tqdm import tqdm
 
 from policies.files import WriteError, reason
@@ -27,7 +26,7 @@ class Trainer(Protocol):
 
     kind: str
     cfg: Any
-    policy: nn.Module
+    policy: Any  # an nn.Module
     missed: list[str] | None
     iteration: int
     iterations: int

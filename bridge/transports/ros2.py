@@ -203,7 +203,7 @@ class Ros2Transport:
             if self._outbox.opened:
                 self.write(command)
         except Exception as error:  # the next tick writes damping too
-            self._watch.warn(f"damping command not sent: {type(error).__name__}: {error}", "graph")
+            self._watch.warn(f"damping command not sent: {type(error).__name__}: {error}")
 
     def _release(self) -> None:
         if self._inbox is not None:
