@@ -3,8 +3,8 @@
 Velocity tasks: on flat ground, whatever the task walks on, each world holds one command of the grid for the whole episode.
 Survival is the share of episodes without a fall;
 velocity errors are means over time of |v_xy - command| [m/s] and |w_z - command| [rad/s], without the first second; cost of transport is
-sum |torque * joint velocity| over weight times distance, over worlds that are commanded to move. Reaching: goals follow each other,
-each held for `GOAL_HOLD_S`; a goal succeeds if the end effector stays within 2 cm during the last half second.
+sum |torque * joint velocity| over weight times distance, over worlds that are commanded to move. Reaching: `GOALS` goals follow each other,
+each held for its share of the time (2.5 s by default); one succeeds if the end effector stays within 2 cm during the last half second.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from robolearn.statistics import bootstrap_mean, wilson
 
 GRID_SHARE = 0.8  # of the command ranges
 SETTLE_S = 1.0
-GOAL_HOLD_S = 2.5
+TAIL_S = 0.5  # of each goal, in which the tool must stay there
 GOALS = 4
 ARMS = 50  # for each seed
 FOREVER_S = 1e9
@@ -162,7 +162,7 @@ def evaluate_file(
         file: the frozen policy.
         engine: physics engine.
         seeds: episodes a command.
-        seconds: length of an episode of a velocity task.
+        seconds: length of an episode; of reaching, of all goals together.
         seed: of the environment.
         env: config of the task to evaluate in (e.g. another randomization); the task's default, at the file's rates and scales, where
             None.
@@ -198,7 +198,7 @@ def evaluate(
         worlds = episodes_a_seed(cfg) * seeds
     elif isinstance(cfg, ReachCfg):
         cfg = dataclasses.replace(cfg, command=dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S)), episode_s=FOREVER_S)
-        worlds, seconds = ARMS * seeds, GOALS * GOAL_HOLD_S
+        worlds = ARMS * seeds
     else:
         raise UserError(f"task {task} has no evaluation")
     world = make_env(task, cfg, num_worlds=worlds, engine=engine, device="cpu", seed=seed)
@@ -208,7 +208,7 @@ def evaluate(
         figures, intervals, episodes = _velocity(world, make_actor(worlds), seconds, seeds)
     else:
         assert isinstance(world, ReachEnv)
-        figures, intervals, episodes = _reach(world, make_actor(worlds))
+        figures, intervals, episodes = _reach(world, make_actor(worlds), seconds / GOALS)
     names = ("survival", "velocity_error_xy", "velocity_error_yaw", "success", "cost_of_transport")
     return Evaluation(
         policy=task,
@@ -344,10 +344,10 @@ def _velocity(env: VelocityEnv, actor: Actor, seconds: float, seeds: int) -> tup
     return known, {name: intervals[name] for name in known}, worlds
 
 
-def _reach(env: ReachEnv, actor: Actor) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
+def _reach(env: ReachEnv, actor: Actor, hold_s: float) -> tuple[dict[str, float], dict[str, tuple[float, float]], int]:
     policy, privileged = env.reset()
     actor.reset(torch.arange(env.num_worlds))
-    steps, tail = round(GOAL_HOLD_S / env.cfg.control_dt), round(0.5 / env.cfg.control_dt)
+    steps, tail = max(1, round(hold_s / env.cfg.control_dt)), round(TAIL_S / env.cfg.control_dt)
     successes = 0
     for goal in _progress(range(GOALS), f"{env.num_worlds} arms, {env.cfg.engine}"):
         if goal:

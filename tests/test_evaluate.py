@@ -293,3 +293,25 @@ def test_wrong_files(standing: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         assert out == ""
         assert err.count("\n") == 1
         assert message in err
+
+
+def test_the_length_of_an_evaluation_is_what_was_asked_of_arms_too() -> None:
+    steps: list[int] = []
+
+    class Still:
+        def __init__(self, worlds: int) -> None:
+            self._action = torch.zeros(worlds, 7)
+
+        def reset(self, ids: torch.Tensor) -> None:
+            del ids
+
+        def act(self, policy: torch.Tensor, privileged: torch.Tensor) -> torch.Tensor:
+            steps.append(1)
+            return self._action
+
+    cfg = get_task("panda-reach").cfg
+    for seconds in (1.2, 4.0):
+        steps.clear()
+        found = evaluate(Still, "panda-reach", seeds=1, seconds=seconds)
+        assert found.seconds == seconds
+        assert len(steps) == 4 * round(seconds / 4 / cfg.control_dt)

@@ -162,7 +162,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (["train", "--resume", "TEACHER", "--init", "TEACHER"], "give one of them"),
         (["train", "panda-reach", "--teacher.until={velocity_error_xy: 0.2}"], "teacher.until.velocity_error_xy"),
         (["train", "go1-velocity-flat", "--teacher.until.seeds=1"], "give teacher.until.seeds=2"),
-        (["evaluate", "panda-reach", "--seconds=3"], "--seconds"),
         (
             [
                 "evaluate",
