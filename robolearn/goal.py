@@ -120,7 +120,7 @@ def _below(found: Evaluation, wanted: float) -> list[str]:
     low, high = found.intervals[name]
     if low >= wanted:
         return []
-    return [f"{name} {100 * found.score:.1f} % [{100 * low:.1f}, {100 * high:.1f}], {100 * wanted:.1f} % wanted"]
+    return [f"{name} {100 * found.score:.1f} % [{100 * low:.1f}, {100 * high:.1f}], the interval must begin at {100 * wanted:.1f} %"]
 
 
 def _above(found: Evaluation, wanted: float) -> list[str]:
@@ -130,4 +130,4 @@ def _above(found: Evaluation, wanted: float) -> list[str]:
     low, high = found.intervals["velocity_error_xy"]
     if high <= wanted:
         return []
-    return [f"planar error {found.velocity_error_xy:.3f} m/s [{low:.3f}, {high:.3f}], {wanted:.3f} m/s wanted"]
+    return [f"planar error {found.velocity_error_xy:.3f} m/s [{low:.3f}, {high:.3f}], the interval must end at {wanted:.3f} m/s"]

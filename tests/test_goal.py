@@ -65,8 +65,8 @@ def test_it_ends_at_the_cap_and_says_what_is_missing(
     assert trainer.iteration == 10
     low, high = wilson(93, 100)
     said = [
-        f"survival 93.0 % [{100 * low:.1f}, {100 * high:.1f}], 90.0 % wanted",
-        "planar error 0.250 m/s [0.240, 0.260], 0.200 m/s wanted",
+        f"survival 93.0 % [{100 * low:.1f}, {100 * high:.1f}], the interval must begin at 90.0 %",
+        "planar error 0.250 m/s [0.240, 0.260], the interval must end at 0.200 m/s",
     ]
     assert trainer.missed == said
     assert load_checkpoint(tmp_path)["missed"] == said
