@@ -434,6 +434,24 @@ class VecEnv(ABC):
         now = Sensors(**{name: None if value is None else value[ids] for name, value in readings.items()})
         return self._usable(ids, *self._observe(now, ids))
 
+    def hold_command(self, values: torch.Tensor | None, ids: torch.Tensor | None = None) -> None:
+        """Hold commands (n, C) or (C,) in worlds `ids` until others are held; None lets the task draw again."""
+        del ids
+        if "resample_commands" in vars(self):
+            del self.resample_commands
+        if values is None:
+            return
+        held = values.to(self.device).expand(self.num_worlds, -1).clone()
+        draw = self.resample_commands
+
+        def resample(which: torch.Tensor) -> None:
+            draw(which)
+            self.command[which] = held[which]
+
+        self.resample_commands = resample  # pyright: ignore
+        self.command = held.clone()
+        self.update_state()
+
     def reward_means(self) -> dict[str, float]:
         """Mean over worlds of each reward term of the last step, a second."""
         return {name: float(value.mean()) for name, value in self._reward_terms.items()}

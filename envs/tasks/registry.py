@@ -10,9 +10,12 @@ from typing import Any
 
 from envs.robots.registry import get_robot
 from envs.scene.terrain import TerrainCfg
+from envs.tasks.evaluation import Evaluation
 from envs.tasks.humanoid import humanoid_cfg
 from envs.tasks.reach import ReachCfg, ReachEnv
+from envs.tasks.reach_evaluation import REACH_EVALUATION
 from envs.tasks.velocity import VelocityCfg, VelocityEnv, rough_randomization
+from envs.tasks.velocity_evaluation import VELOCITY_EVALUATION
 from envs.vec_env import EnvCfg, VecEnv
 
 
@@ -30,6 +33,7 @@ class Task:
         robot: name of the robot.
         cfg: default config.
         env: class of the environment.
+        evaluation: how policies of it are judged and played.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Task:
     robot: str
     cfg: EnvCfg
     env: Callable[..., VecEnv]
+    evaluation: Evaluation
 
 
 TASKS: dict[str, Task] = {
@@ -48,6 +53,7 @@ TASKS: dict[str, Task] = {
             robot="go1",
             cfg=VelocityCfg(),
             env=VelocityEnv,
+            evaluation=VELOCITY_EVALUATION,
         ),
         Task(
             name="g1-velocity-flat",
@@ -55,6 +61,7 @@ TASKS: dict[str, Task] = {
             robot="g1",
             cfg=humanoid_cfg(),
             env=VelocityEnv,
+            evaluation=VELOCITY_EVALUATION,
         ),
         Task(
             name="go1-velocity-rough",
@@ -62,6 +69,7 @@ TASKS: dict[str, Task] = {
             robot="go1",
             cfg=VelocityCfg(terrain=TerrainCfg(), randomization=rough_randomization()),
             env=VelocityEnv,
+            evaluation=VELOCITY_EVALUATION,
         ),
         Task(
             name="g1-velocity-rough",
@@ -69,6 +77,7 @@ TASKS: dict[str, Task] = {
             robot="g1",
             cfg=dataclasses.replace(humanoid_cfg(), terrain=TerrainCfg()),
             env=VelocityEnv,
+            evaluation=VELOCITY_EVALUATION,
         ),
         Task(
             name="panda-reach",
@@ -76,6 +85,7 @@ TASKS: dict[str, Task] = {
             robot="panda",
             cfg=ReachCfg(),
             env=ReachEnv,
+            evaluation=REACH_EVALUATION,
         ),
     )
 }
