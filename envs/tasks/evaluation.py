@@ -96,11 +96,13 @@ class Play:
     Attributes:
         measured: what the command asks for, as it is, (N, C).
         commands: what is asked in turn when nobody says.
+        units: of the command's entries; none where empty.
         shown: the measure that stands in the picture; the evaluation's first mean where None.
     """
 
     measured: Signal = nothing_measured
     commands: Commands = middle_and_ends
+    units: tuple[str, ...] = ()
     shown: str | None = None
 
 

@@ -54,6 +54,6 @@ REACH_EVALUATION = Evaluation(
     worlds=50,
     goals=4,
     curves={"distance": "distance to the goal [m]", "at_goal": "share of goals reached"},
-    play=Play(measured=tool_position, commands=show_reaching),
+    play=Play(measured=tool_position, commands=show_reaching, units=("m", "m", "m")),
 )
 """A goal counts as reached if the tool stays within 2 cm of it during the last half second."""

@@ -95,6 +95,6 @@ VELOCITY_EVALUATION = Evaluation(
     commands=command_grid,
     terrain=True,
     curves={"velocity_error_xy": "planar velocity error [m/s]"},
-    play=Play(measured=measured_velocity, commands=show_walking),
+    play=Play(measured=measured_velocity, commands=show_walking, units=("m/s", "m/s", "rad/s")),
 )
 """A policy that only stands survives everything, so one that is to be deployed must also follow its commands."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from envs.robots.robot import Robot
 from envs.tasks.evaluation import Evaluation, Measure
-from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.figures import Figure, written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +65,11 @@ class Outcome:
 
     def text(self) -> str:
         """The value with its unit for people."""
-        value, _ = self.figure.text(self.unit)
-        return f"{value} {self.unit}".strip()
+        return "nothing measured" if self.value is None else self.text_of(self.value)
+
+    def text_of(self, value: float) -> str:
+        """Another value of this figure with its unit."""
+        return f"{written(value, self.unit)} {self.unit}".strip()
 
 
 def scaled(value: float | None, measure: Measure, robot: Robot) -> float | None:
