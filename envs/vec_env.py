@@ -452,6 +452,45 @@ class VecEnv(ABC):
         self.command = held.clone()
         self.update_state()
 
+    @property
+    def base(self):
+        from types import SimpleNamespace
+
+        qpos = self.engine.qpos
+        w, x, y, z = qpos[:, 3:7].unbind(1)
+        return SimpleNamespace(velocity_b=self.velocity_b, angular_velocity_b=self.angular_velocity_b, gravity_b=self.gravity_b,
+                               height=self.base_height, position_w=qpos[:, :3], quat_wxyz=qpos[:, 3:7],
+                               yaw=torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))  # fmt: skip
+
+    @property
+    def feet(self):
+        from types import SimpleNamespace
+
+        data = self.engine.sensordata
+        position = data[:, self._foot_position].reshape(self.num_worlds, len(self.robot.feet), 3)
+        return SimpleNamespace(names=tuple(self.robot.feet), contact=self.foot_contact, speed2=self.foot_speed2, position_w=position)
+
+    @property
+    def joints(self):
+        from types import SimpleNamespace
+
+        return SimpleNamespace(position=self.joint_position, velocity=self.joint_velocity, torque=self.torque, in_qpos=self.qpos_ids)
+
+    @property
+    def tool(self):
+        from types import SimpleNamespace
+
+        return SimpleNamespace(position=self.end_effector)
+
+    @property
+    def reward_terms(self):
+        return self._reward_terms
+
+    def release_command(self) -> None:
+        self.hold_command(None)
+        self.resample_commands(self._everywhere)
+        self.update_state()
+
     def reward_means(self) -> dict[str, float]:
         """Mean over worlds of each reward term of the last step, a second."""
         return {name: float(value.mean()) for name, value in self._reward_terms.items()}

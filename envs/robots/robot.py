@@ -63,6 +63,10 @@ class Robot:
     def floating_base(self) -> bool:
         return self.stand_height is not None
 
+    @property
+    def mass(self) -> float:
+        return float(mujoco.MjModel.from_xml_path(str(self.mjcf)).body_mass.sum())
+
     def scene(self) -> mujoco.MjSpec:
         """The robot above an infinite floor named `floor`."""
         spec = mujoco.MjSpec.from_file(str(self.mjcf))

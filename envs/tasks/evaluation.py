@@ -29,7 +29,7 @@ Signal = Callable[["VecEnv"], torch.Tensor]
 """A value of each world (N,) in the present state."""
 Commands = Callable[[CommandSpec], Sequence[Sequence[float]]]
 """Commands (K, C) of a task, from their ranges."""
-Dimension = Literal["1", "length", "speed", "rate", "time"]
+Dimension = Literal["1", "length", "speed", "rate", "time", "mass"]
 
 
 @dataclass(frozen=True, kw_only=True)

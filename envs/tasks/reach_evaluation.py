@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,14 +19,9 @@ CORNERS = ((0.5, 0.5, 0.6), (0.9, 0.1, 0.2), (0.9, 0.9, 0.3), (0.2, 0.8, 0.9), (
 """Goals that are shown, as shares of the workspace."""
 
 
-def _state(env: VecEnv) -> Any:
-    """Where the tool's position stands."""
-    return getattr(env, "state", env)
-
-
 def distance(env: VecEnv) -> torch.Tensor:
     """From the tool to the goal [m], (N,)."""
-    return (env.command - _state(env).end_effector).norm(dim=1)
+    return (env.command - env.tool.position).norm(dim=1)
 
 
 def at_goal(env: VecEnv) -> torch.Tensor:
@@ -36,7 +31,7 @@ def at_goal(env: VecEnv) -> torch.Tensor:
 
 def tool_position(env: VecEnv) -> torch.Tensor:
     """Of the tool in the base frame [m], (N, 3)."""
-    return _state(env).end_effector
+    return env.tool.position
 
 
 def show_reaching(command: CommandSpec) -> list[tuple[float, ...]]:

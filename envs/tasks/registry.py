@@ -116,4 +116,6 @@ def make_env(name: str, cfg: EnvCfg | None = None, **changes: Any) -> VecEnv:
         UnknownTaskError: unknown name.
     """
     task = get_task(name)
-    return task.env(dataclasses.replace(cfg or task.cfg, **changes), get_robot(task.robot), task.name)
+    ground = changes.pop("ground", None)
+    extra = {} if ground is None else {"ground": ground}
+    return task.env(dataclasses.replace(cfg or task.cfg, **changes), get_robot(task.robot), task.name, **extra)

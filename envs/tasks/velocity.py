@@ -167,9 +167,9 @@ class VelocityEnv(VecEnv):
 
     cfg: VelocityCfg
 
-    def __init__(self, cfg: VelocityCfg, robot: Robot, task_name: str) -> None:
+    def __init__(self, cfg: VelocityCfg, robot: Robot, task_name: str, ground=None) -> None:
         self.clock_hz = cfg.clock_hz
-        self.terrain = None if cfg.terrain is None else Terrain(cfg.terrain, cfg.device)
+        self.terrain = ground if ground is not None else None if cfg.terrain is None else Terrain(cfg.terrain, cfg.device)
         super().__init__(cfg, robot, task_name)
         model = self.engine.model
         feet = len(robot.feet)
@@ -189,7 +189,7 @@ class VelocityEnv(VecEnv):
         self._command_left_s = torch.zeros(n, device=self.device)
         self.air_time_s = torch.zeros(n, feet, device=self.device)
         self._scan = self.tensor([list(point) for point in SCAN_POINTS])
-        self._curriculum = None if self.terrain is None else Curriculum(self.terrain, n, self.generator, everywhere=not cfg.curriculum)
+        self._curriculum = None if cfg.terrain is None else Curriculum(self.terrain, n, self.generator, everywhere=not cfg.curriculum)
         self._start_xy = torch.zeros(n, 2, device=self.device)
         self._tracked_s, self._seen_s = torch.zeros(n, device=self.device), torch.zeros(n, device=self.device)
         self._fell = torch.zeros(n, dtype=torch.bool, device=self.device)
@@ -241,7 +241,7 @@ class VelocityEnv(VecEnv):
         qvel = torch.zeros(n, self.engine.model.nv, device=self.device)
         qvel[:, :3] = uniform(-0.3, 0.3, (n, 3), generator)
         qvel[:, 3:6] = uniform(-0.3, 0.3, (n, 3), generator)
-        if self.terrain is not None:
+        if self._curriculum is not None:
             qpos[:, :3] += self._place_on_terrain(ids)
         self.air_time_s[ids], self._tracked_s[ids], self._seen_s[ids] = 0.0, 0.0, 0.0
         return qpos, qvel

@@ -7,7 +7,7 @@ sum |torque * joint velocity| over weight times distance, of worlds that are ask
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,29 +23,24 @@ MOVING = 0.1  # share of the greatest planar command [1] above which a world is 
 GRAVITY = 9.81  # m/s2
 
 
-def _state(env: VecEnv) -> Any:
-    """Where velocities, contacts and torques stand."""
-    return getattr(env, "state", env)
-
-
 def planar_error(env: VecEnv) -> torch.Tensor:
     """|v_xy - command| in the base frame [m/s], (N,)."""
-    return (_state(env).velocity_b[:, :2] - env.command[:, :2]).norm(dim=1)
+    return (env.base.velocity_b[:, :2] - env.command[:, :2]).norm(dim=1)
 
 
 def yaw_error(env: VecEnv) -> torch.Tensor:
     """|w_z - command| [rad/s], (N,)."""
-    return (_state(env).angular_velocity_b[:, 2] - env.command[:, 2]).abs()
+    return (env.base.angular_velocity_b[:, 2] - env.command[:, 2]).abs()
 
 
 def joint_power(env: VecEnv) -> torch.Tensor:
     """Sum of |torque * joint velocity| [W], (N,)."""
-    return (_state(env).torque * env.joint_velocity).abs().sum(1)
+    return (env.joints.torque * env.joints.velocity).abs().sum(1)
 
 
 def weight_times_speed(env: VecEnv) -> torch.Tensor:
     """Weight with its payload times planar speed [W], (N,)."""
-    return env.robot_mass() * GRAVITY * _state(env).velocity_b[:, :2].norm(dim=1)
+    return env.robot_mass() * GRAVITY * env.base.velocity_b[:, :2].norm(dim=1)
 
 
 def asked_to_move(env: VecEnv) -> torch.Tensor:
@@ -57,8 +52,7 @@ def asked_to_move(env: VecEnv) -> torch.Tensor:
 
 def measured_velocity(env: VecEnv) -> torch.Tensor:
     """vx, vy [m/s] and yaw rate [rad/s] in the base frame, (N, 3)."""
-    state = _state(env)
-    return torch.cat([state.velocity_b[:, :2], state.angular_velocity_b[:, 2:]], dim=1)
+    return torch.cat([env.base.velocity_b[:, :2], env.base.angular_velocity_b[:, 2:]], dim=1)
 
 
 def command_grid(command: CommandSpec) -> list[tuple[float, ...]]:

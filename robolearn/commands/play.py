@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     from envs.robots.registry import get_robot
     from envs.scene.terrain import single_terrain
-    from robolearn.viewer.record import record_policy
+    from robolearn.viewer.film import record_policy
     from robolearn.viewer.visuals import find_visuals
 
     default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"

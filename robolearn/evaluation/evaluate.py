@@ -111,7 +111,9 @@ def measured(env: VecEnv, actor: Actor, evaluation: Evaluation, seeds: int, seco
     rollout, tally = Rollout(env, actor), Tally(evaluation, env)
     steps = max(1, round(seconds / evaluation.goals / env.cfg.control_dt))
     rollout.start()
-    if evaluation.commands is not None:
+    if evaluation.commands is None:
+        env.hold_command(env.command)
+    else:
         rollout.ask(command_grid(evaluation, env).repeat(seeds, 1))
     what = "goals" if evaluation.goals > 1 else "episodes"
     progress = _progress(range(evaluation.goals * steps), f"{env.num_worlds * evaluation.goals} {what}, {env.cfg.engine}")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from envs.robots.robot import Robot
 from envs.tasks.evaluation import Evaluation, Measure
+from envs.tasks.scaling import factor
 from robolearn.evaluation.figures import Figure, written
 
 
@@ -74,8 +75,7 @@ class Outcome:
 
 def scaled(value: float | None, measure: Measure, robot: Robot) -> float | None:
     """A goal or limit of a measure for a robot."""
-    del measure, robot
-    return value
+    return None if value is None else value * factor(robot, measure.dimension)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,8 @@ class Rollout:
 
     def draw(self) -> None:
         """Have the task draw another command for all worlds; it is told at once."""
-        self.env.resample_commands(self._everywhere)
+        self.env.release_command()
+        self.env.hold_command(self.env.command)
         self.policy, self.privileged = self.env.observe()
 
     def step(self, alter: Alter | None = None) -> Step:

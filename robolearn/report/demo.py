@@ -13,7 +13,7 @@ from robolearn import ros_walk
 from robolearn.evaluation.gate import KEPT
 from robolearn.evaluation.result import EvaluationResult
 from robolearn.report.page import ReportData, Target, write_report
-from robolearn.viewer.record import record_policy
+from robolearn.viewer.film import record_policy
 
 LABELS, UNITS = ("vx", "vy", "yaw_rate"), ("m/s", "m/s", "rad/s")
 WORSE = 1.3  # how many times as large as the teacher's an error of the student may be

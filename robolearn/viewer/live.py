@@ -16,7 +16,7 @@ from policies.contract.file import PolicyFile
 from policies.files import reason
 from robolearn.errors import UserError
 from robolearn.viewer.playback import Playback, default_commands
-from robolearn.viewer.sample import Sample
+from robolearn.viewer.moment import Moment
 
 HOST = "127.0.0.1"
 PICTURE_HZ = 50.0
@@ -79,11 +79,11 @@ class LiveViewer:
                     command = tuple(self._command.tolist())
                 for request in requests:
                     request()
-                sample = self.playback.step(command)
+                moment = self.playback.step(command)
                 due += dt
                 now = time.monotonic()
                 if now - shown >= 1 / PICTURE_HZ:
-                    self._show(sample)
+                    self._show(moment)
                     shown = now
                 lag = time.monotonic() - due
                 if lag < 0:
@@ -149,33 +149,33 @@ class LiveViewer:
         with self._lock:
             self._requests.append(action)
 
-    def _show(self, sample: Sample) -> None:
-        self._data.qpos[:] = sample.qpos
+    def _show(self, moment: Moment) -> None:
+        self._data.qpos[:] = moment.qpos
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         with self._server.atomic():
             self._scene.update_from_mjdata(self._data)
             if self._has_goal:
-                self._goal.position = np.array(sample.command[:3])
-                self._goal.color = GREEN if sample.reached else ORANGE
+                self._goal.position = np.array(moment.command[:3])
+                self._goal.color = GREEN if moment.reached else ORANGE
             if self._walks:
-                self._arrows.points = self._velocity_arrows(sample)
-        self._falls += sample.fell
-        if sample.time_s >= self._next_text:
-            self._next_text = sample.time_s + 0.2
+                self._arrows.points = self._velocity_arrows(moment)
+        self._falls += moment.fell
+        if moment.time_s >= self._next_text:
+            self._next_text = moment.time_s + 0.2
             rows = "".join(
                 f"| {label.replace('_', ' ')} | {asked:+.2f} | {is_:+.2f} |\n"
-                for label, asked, is_ in zip(self.playback.file.spec.command.labels, sample.command, sample.measured, strict=True)
+                for label, asked, is_ in zip(self.playback.file.spec.command.labels, moment.command, moment.measured, strict=True)
             )
-            told = ", ".join(text for text in (f"{sample.time_s:.1f} s", sample.note, f"falls {self._falls}") if text)
+            told = ", ".join(text for text in (f"{moment.time_s:.1f} s", moment.note, f"falls {self._falls}") if text)
             self._text.content = f"| | command | measured |\n|---|---|---|\n{rows}\n{told}"
 
-    def _velocity_arrows(self, sample: Sample) -> np.ndarray:
+    def _velocity_arrows(self, moment: Moment) -> np.ndarray:
         """Start and end (2, 2, 3) of the arrows over the back; the camera follows the base, so it stands at the origin."""
         rotation = self._data.xmat[self._base].reshape(3, 3)
         yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
         arrows = np.zeros((2, 2, 3), np.float32)
-        for row, ((vx, vy, _), height) in enumerate(((sample.command, 0.26), (sample.measured, 0.22))):
+        for row, ((vx, vy, _), height) in enumerate(((moment.command, 0.26), (moment.measured, 0.22))):
             start = np.array([0.0, 0.0, height])
             tip = 0.5 * np.array([np.cos(yaw) * vx - np.sin(yaw) * vy, np.sin(yaw) * vx + np.cos(yaw) * vy, 0.0])
             arrows[row] = start, start + (tip if np.linalg.norm(tip) > 0.01 else np.array([0.0, 0.0, 0.001]))

@@ -8,18 +8,18 @@ import cv2
 import numpy as np
 
 from policies.contract.spec import CommandSpec
-from robolearn.viewer.sample import Sample
+from robolearn.viewer.moment import Moment
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TEXT, MUTED, GREEN, BLUE, RED = (245, 245, 245), (175, 180, 186), (80, 210, 130), (90, 160, 255), (240, 90, 80)
 
 
-def draw_overlay(picture: np.ndarray, sample: Sample, command: CommandSpec, title: str, units: Sequence[str] = ()) -> np.ndarray:
+def draw_overlay(picture: np.ndarray, moment: Moment, command: CommandSpec, title: str, units: Sequence[str] = ()) -> np.ndarray:
     """The picture (H, W, 3), RGB, with a panel: title, time, and one row a command entry with its command (green) and value (blue).
 
     Args:
         picture: is drawn on.
-        sample: what is said.
+        moment: what is said.
         command: what it is about.
         title: over it.
         units: of the command's entries; none where empty.
@@ -39,12 +39,12 @@ def draw_overlay(picture: np.ndarray, sample: Sample, command: CommandSpec, titl
     panel = picture[top:bottom, left:right]
     panel[:] = (panel * 0.28 + np.array([18, 22, 28]) * 0.72).astype(np.uint8)
     say(title, 28, 40, TEXT, 0.55)
-    say(f"{sample.time_s:6.2f} s", 340, 40, MUTED)
+    say(f"{moment.time_s:6.2f} s", 340, 40, MUTED)
     say("command", 110, 66, GREEN, 0.45)
     say("measured", 186, 66, BLUE, 0.45)
     for row, label in enumerate(command.labels):
         y = 90 + 26 * row
-        asked, measured = sample.command[row], sample.measured[row]
+        asked, measured = moment.command[row], moment.measured[row]
         low, high = min(command.lower[row], 0.0), max(command.upper[row], 0.0)
         say(label.replace("_", " "), 28, y, TEXT)
         say(f"{asked:+.2f}", 118, y, GREEN)
@@ -59,7 +59,7 @@ def draw_overlay(picture: np.ndarray, sample: Sample, command: CommandSpec, titl
             zero, now = sorted((along(0.0), along(measured)))
             cv2.rectangle(picture, at(zero, y - 8), at(now, y - 2), BLUE, -1)
         cv2.rectangle(picture, at(along(asked) - 1.5, y - 12), at(along(asked) + 1.5, y + 2), GREEN, -1)
-    say(sample.note, 28, 92 + 26 * rows, MUTED)
-    if sample.fell:
+    say(moment.note, 28, 92 + 26 * rows, MUTED)
+    if moment.fell:
         say("FELL", 340, 92 + 26 * rows, RED, 0.6)
     return picture

@@ -23,7 +23,7 @@ from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.worlds import FOREVER_S
-from robolearn.viewer.sample import Sample
+from robolearn.viewer.moment import Moment
 
 PUSH_SPEED = 0.8  # m/s, or rad/s of an arm's joints
 
@@ -106,7 +106,7 @@ class Playback:
             self._command = wanted
             self.rollout.ask(torch.tensor([wanted], dtype=torch.float32))
 
-    def step(self, command: Sequence[float]) -> Sample:
+    def step(self, command: Sequence[float]) -> Moment:
         """Advance one control step under `command` (C,)."""
         self.ask(command)
         step = self.rollout.step()
@@ -114,7 +114,7 @@ class Playback:
         measured = self.evaluation.play.measured(self.env)[0].tolist()
         qpos = self.env.engine.qpos[0].numpy().copy()
         asked = tuple(float(value) for value in command)
-        return Sample(self.time_s, asked, tuple(measured), qpos, self._note(), self._reached(), bool(step.terminated[0]))
+        return Moment(self.time_s, asked, tuple(measured), qpos, self._note(), self._reached(), bool(step.terminated[0]))
 
     def _note(self) -> str:
         """The figure that the task wants to be seen."""

@@ -20,7 +20,7 @@ import numpy as np
 from envs.robots.robot import Robot
 from policies.files import reason
 from robolearn.errors import UserError
-from robolearn.viewer.sample import Sample
+from robolearn.viewer.moment import Moment
 from robolearn.viewer.visuals import hang_meshes
 
 GREEN, BLUE, ORANGE = (0.15, 0.68, 0.38, 1.0), (0.16, 0.45, 0.90, 1.0), (0.95, 0.55, 0.10, 0.75)
@@ -94,7 +94,7 @@ class Recorder:
         self._data = mujoco.MjData(self.model)
         self._base = self.model.body(robot.base_body).id
         self._floating = robot.floating_base
-        self._draw_command: Callable[[Sample], None] | None = {
+        self._draw_command: Callable[[Moment], None] | None = {
             "velocity": self._draw_velocity,
             "goal_position": self._draw_goal,
             "goal_pose": self._draw_goal,
@@ -119,17 +119,17 @@ class Recorder:
         self._camera.distance, self._camera.elevation = 1.7 * max(1.0, 0.6 * self._size), -18.0 if self._size < 2 else -10.0
         self._look_at: np.ndarray | None = None
 
-    def draw(self, qpos: np.ndarray, sample: Sample | None = None) -> np.ndarray:
-        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `sample` asks and measures drawn into the scene."""
+    def draw(self, qpos: np.ndarray, moment: Moment | None = None) -> np.ndarray:
+        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `moment` asks and measures drawn into the scene."""
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)
         mujoco.mj_camlight(self.model, self._data)
-        self._aim(restart=sample is not None and sample.fell)
+        self._aim(restart=moment is not None and moment.fell)
         every = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self._data, self._option, None, self._camera, every, self._scene)
-        if sample is not None and self._draw_command is not None:
-            self._draw_command(sample)
+        if moment is not None and self._draw_command is not None:
+            self._draw_command(moment)
         self._gl.make_current()
         viewport = mujoco.MjrRect(0, 0, self.width, self.height)
         mujoco.mjr_render(viewport, self._scene, self._context)
@@ -168,11 +168,11 @@ class Recorder:
         rotation = self._data.xmat[self._base].reshape(3, 3)
         return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
 
-    def _draw_velocity(self, sample: Sample) -> None:
+    def _draw_velocity(self, moment: Moment) -> None:
         """Arrows over the back, green for the command and blue for what is; arcs for the yaw rate."""
         yaw = self._yaw()
         above = self._data.xpos[self._base]
-        for (vx, vy, rate), color, height in ((sample.command, GREEN, 0.30), (sample.measured, BLUE, 0.24)):
+        for (vx, vy, rate), color, height in ((moment.command, GREEN, 0.30), (moment.measured, BLUE, 0.24)):
             start = np.array([above[0], above[1], above[2] + height])
             direction = np.array([np.cos(yaw) * vx - np.sin(yaw) * vy, np.sin(yaw) * vx + np.cos(yaw) * vy, 0.0])
             if np.linalg.norm(direction) > 0.05:
@@ -184,12 +184,12 @@ class Recorder:
                     self._connect(mujoco.mjtGeom.mjGEOM_CAPSULE, 0.006, a, b, color)
                 self._connect(mujoco.mjtGeom.mjGEOM_ARROW, 0.012, points[-2], points[-1] + 1.2 * (points[-1] - points[-2]), color)
 
-    def _draw_goal(self, sample: Sample) -> None:
+    def _draw_goal(self, moment: Moment) -> None:
         """A sphere at the goal, green once it is reached, a dot at the tool and a line between them."""
-        goal, tool = np.array(sample.command[:3]), np.array(sample.measured[:3])
+        goal, tool = np.array(moment.command[:3]), np.array(moment.measured[:3])
         geom = self._new_geom()
         if geom is not None:
-            color = (*GREEN[:3], 0.75) if sample.reached else ORANGE
+            color = (*GREEN[:3], 0.75) if moment.reached else ORANGE
             _fill(geom, mujoco.mjtGeom.mjGEOM_SPHERE, [GOAL_RADIUS, 0.0, 0.0], goal, color)
         geom = self._new_geom()
         if geom is not None:

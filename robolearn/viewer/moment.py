@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Moment:
     """One control step.
 
     Attributes:

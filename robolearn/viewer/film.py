@@ -20,7 +20,7 @@ from robolearn.evaluation.tally import Tally
 from robolearn.viewer.overlay import draw_overlay
 from robolearn.viewer.playback import Playback, default_commands
 from robolearn.viewer.render import Recorder
-from robolearn.viewer.sample import Sample
+from robolearn.viewer.moment import Moment
 from robolearn.viewer.video import VideoWriter
 
 
@@ -70,24 +70,24 @@ def record_policy(
     count = max(1, round(seconds / play.control_dt))
     every = max(1, round(1 / (fps * play.control_dt)))
     rate = 1 / (every * play.control_dt)
-    samples: list[Sample] = []
+    moments: list[Moment] = []
     result: dict[str, Any] = {"video": None, "codec": None, "frames": 0, "fps": rate}
     units = play.evaluation.play.units
 
     if path is None:
-        figures = _run(play, schedule, count, samples.append)
+        figures = _run(play, schedule, count, moments.append)
     else:
         with (
             VideoWriter(path, width, height, rate) as video,
             Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.command.name) as recorder,
         ):
 
-            def draw(sample: Sample) -> None:
-                if len(samples) % every == 0:
-                    picture = recorder.draw(sample.qpos, sample)
-                    video.write(draw_overlay(picture, sample, spec.command, f"{spec.task}   {engine}", units))
+            def draw(moment: Moment) -> None:
+                if len(moments) % every == 0:
+                    picture = recorder.draw(moment.qpos, moment)
+                    video.write(draw_overlay(picture, moment, spec.command, f"{spec.task}   {engine}", units))
                     result["frames"] += 1
-                samples.append(sample)
+                moments.append(moment)
 
             figures = _run(play, schedule, count, draw)
             result |= {"video": str(path), "codec": video.codec}
@@ -96,19 +96,19 @@ def record_policy(
         "task": spec.task,
         "engine": engine,
         "seconds": count * play.control_dt,
-        "falls": sum(sample.fell for sample in samples),
+        "falls": sum(moment.fell for moment in moments),
         **{name: figure.value for name, figure in figures.items()},
         "figures": {name: dataclasses.asdict(figure) for name, figure in figures.items()},
         "labels": list(spec.command.labels),
         "units": list(units),
-        "time_s": [sample.time_s for sample in samples],
-        "command": [list(sample.command) for sample in samples],
-        "measured": [[value if math.isfinite(value) else None for value in sample.measured] for sample in samples],
+        "time_s": [moment.time_s for moment in moments],
+        "command": [list(moment.command) for moment in moments],
+        "measured": [[value if math.isfinite(value) else None for value in moment.measured] for moment in moments],
     }
 
 
-def _run(play: Playback, schedule: Sequence[Sequence[float]], count: int, show: Callable[[Sample], None]) -> dict[str, Outcome]:
-    """Play `count` steps, each command of the schedule for an equal share of them; `show` is called with every sample.
+def _run(play: Playback, schedule: Sequence[Sequence[float]], count: int, show: Callable[[Moment], None]) -> dict[str, Outcome]:
+    """Play `count` steps, each command of the schedule for an equal share of them; `show` is called with every moment.
 
     Returns:
         The task's figures, each command an episode of which all counts; after a fall nothing, until the next command.
@@ -122,10 +122,10 @@ def _run(play: Playback, schedule: Sequence[Sequence[float]], count: int, show: 
             alive = torch.ones(1, dtype=torch.bool, device=play.env.device)
             tally.begin(length)
             for _ in range(length):
-                sample = play.step(command)
-                alive = alive & (not sample.fell)
+                moment = play.step(command)
+                alive = alive & (not moment.fell)
                 tally.add(alive)
-                show(sample)
+                show(moment)
                 bar.update()
             tally.end()
     return outcomes(play.evaluation, tally.figures(), play.env.robot)
