@@ -7,6 +7,7 @@ and its site is drawn a little larger than they are: a ball around one ball, a b
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -126,3 +127,29 @@ def _reach(model: mujoco.MjModel, foot: Foot, quat: np.ndarray, geoms: list[int]
         for signs in itertools.product((-1, 1), repeat=3):
             corners.append(turn.reshape(3, 3) @ (center + half * signs) + model.geom_pos[geom] - foot.position)
     return np.abs(np.array(corners) @ axes.reshape(3, 3)).max(axis=0)
+
+
+def lowest_point(model: mujoco.MjModel, data: mujoco.MjData, geoms: Sequence[int]) -> np.ndarray:
+    """The lowest point of some shapes in the world [m], (3,); of a mesh that of its vertices."""
+    points = [_lowest(model, geom, data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]) for geom in geoms]
+    return min(points, key=lambda point: float(point[2]))
+
+
+def _lowest(model: mujoco.MjModel, geom: int, axes: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """The point of one shape that is furthest along -z of the world."""
+    kind, size, down = mujoco.mjtGeom(int(model.geom_type[geom])), model.geom_size[geom], -axes[2]  # in the shape's frame
+    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+        return center - [0, 0, size[0]]
+    if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+        return center + axes[:, 2] * size[1] * np.sign(down[2]) - [0, 0, size[0]]
+    if kind == mujoco.mjtGeom.mjGEOM_ELLIPSOID:
+        return center + axes @ (size**2 * down / np.linalg.norm(size * down))
+    if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
+        radial = down[:2] / max(float(np.linalg.norm(down[:2])), 1e-9)
+        return center + axes @ np.append(size[0] * radial, size[1] * np.sign(down[2]))
+    if kind == mujoco.mjtGeom.mjGEOM_MESH:
+        mesh = int(model.geom_dataid[geom])
+        start, count = int(model.mesh_vertadr[mesh]), int(model.mesh_vertnum[mesh])
+        vertices = model.mesh_vert[start : start + count]
+        return center + axes @ vertices[int(np.argmax(vertices @ down))]
+    return center + axes @ (size * np.sign(down))  # a box

@@ -177,13 +177,13 @@ class VelocityEnv(VecEnv):
         self._touch, self._foot_position, self._foot_velocity = (
             _run_of_sensors(model, [f"{foot}_{kind}" for foot in robot.feet]) for kind in ("touch", "position", "velocity")
         )
-        self._has_soles = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, f"{robot.feet[0]}_upright") >= 0
+        self._has_soles = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, f"{next(iter(robot.feet))}_upright") >= 0
         if self._has_soles:
             self._foot_upright = _run_of_sensors(model, [f"{foot}_upright" for foot in robot.feet])
         elif cfg.reward.foot_tilt:
             raise ValueError(f"reward.foot_tilt is for robots with soles; {robot.name} has none")
-        self._torque = _run_of_sensors(model, [name.removesuffix("_joint") + "_torque" for name in robot.joints])
-        self._posture = self.tensor(robot.posture or (1.0,) * len(robot.joints))
+        self._torque = _run_of_sensors(model, [f"{name}_torque" for name in robot.joints])
+        self._posture = self.tensor(robot.posture)
         self._grounded_height = grounded_foot_height(model, robot)
         n = self.num_worlds
         self._command_left_s = torch.zeros(n, device=self.device)

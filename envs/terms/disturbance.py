@@ -55,7 +55,7 @@ class Disturbances:
         self.force = torch.zeros(n, 3, device=device)
         self.strength = torch.zeros(n, device=device)
         self.restart()
-        self._base = model.body(env.robot.base_body).id
+        self._base = model.body(env.robot.base).id
         self._wrench = torch.zeros(n, model.nbody, 6, device=device)
         self._on = env.robot.floating_base
         self.aim = AIM * (env.robot.stand_height or 0.0)

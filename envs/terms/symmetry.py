@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import mujoco
 import torch
 
 from envs.robots.robot import Robot
@@ -33,7 +32,7 @@ def opposite(name: str) -> str:
 def joint_mirror(robot: Robot) -> tuple[list[int], list[float]]:
     """Which joint each joint is in the mirror, and its sign: a rotation about y stays, one about x or z turns round."""
     index = {name: i for i, name in enumerate(robot.joints)}
-    model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    model = robot.compiled
     axes = [model.jnt_axis[model.joint(name).id] for name in robot.joints]
     return [index[opposite(name)] for name in robot.joints], [1.0 if abs(axis[1]) > 0.9 else -1.0 for axis in axes]
 
