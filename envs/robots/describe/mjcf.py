@@ -218,7 +218,7 @@ def _mend_inertials(tree: ET.Element, log: Log) -> None:
         else:
             inertial.set("diaginertia", written(np.diag(result.matrix)))
         for change in changes:
-            log.mended(f"body {body.get('name')} {change}", f"write the true <inertial> of {body.get('name')}")
+            log.each("mended", f"bodies {change}: {{}}", body.get("name", ""), "write their true <inertial>")
 
 
 def _tidy_compiler(tree: ET.Element) -> None:
