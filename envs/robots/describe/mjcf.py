@@ -14,7 +14,7 @@ from envs.robots.describe.includes import expanded, locate
 from envs.robots.describe.markup import number, numbers, written
 from envs.robots.describe.mending import Inertial, physical
 from envs.robots.describe.notes import Log, listed
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 GONE = ("sensor", "keyframe", "actuator", "custom", "size", "visual", "statistic", "extension", "deformable", "option")
 """Sections that the robot alone does not need."""

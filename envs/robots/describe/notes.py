@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 Kind = Literal["mended", "dropped", "refused", "remark"]
 

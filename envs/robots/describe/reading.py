@@ -16,7 +16,7 @@ from envs.robots.describe.markup import parse
 from envs.robots.describe.mjcf import draft_mjcf
 from envs.robots.describe.notes import Log, Note
 from envs.robots.describe.urdf_bodies import draft_urdf
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 __all__ = ["Motor", "Note", "Reading", "read"]
 

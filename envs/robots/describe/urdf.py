@@ -12,7 +12,7 @@ import numpy as np
 from envs.robots.describe.markup import number, numbers, unique, xacro_message
 from envs.robots.describe.mending import Inertial
 from envs.robots.describe.notes import Log, listed
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 MOVING = ("revolute", "continuous", "prismatic")
 KNOWN = (*MOVING, "fixed", "floating", "planar")
