@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import mujoco
 
 from envs.robots import spots
+from envs.robots.describe.reading import read
 from envs.robots.errors import RobotError, raise_faults
 from envs.robots.faults import model_faults
 from envs.robots.locking import lock, passive_pose
@@ -73,13 +74,12 @@ def build(robot: Robot) -> Built:
 
 
 def _read(robot: Robot) -> tuple[mujoco.MjSpec, tuple[str, ...]]:
-    """The model without what tasks bring themselves, and the joints that its file moves by other means than a motor of theirs."""
+    """The robot alone, and the joints that its file leaves without a motor on purpose."""
     try:
-        spec = mujoco.MjSpec.from_file(str(robot.model))
-    except (OSError, ValueError) as error:
-        said = " ".join(str(error).split())
-        raise RobotError(f"{robot.where}: model: {said if str(robot.model) in said else f'{robot.model}: {said}'}") from error
-    return spec, ()
+        reading = read(robot.model)
+    except RobotError as error:
+        raise error if robot.source is None else RobotError(f"{robot.where}: model: {error}") from None
+    return reading.spec, reading.passive
 
 
 def _free_base(spec: mujoco.MjSpec, model: mujoco.MjModel, robot: Robot) -> None:

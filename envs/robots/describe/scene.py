@@ -70,7 +70,7 @@ def names(tree: ET.Element, tag: str) -> set[str]:
 
 
 def strip_contacts(tree: ET.Element, log: Log) -> None:
-    """Keeps the excludes between the robot's bodies; pairs go, but what they made collide collides from now on."""
+    """Keeps excludes and pairs inside the robot; pairs with other things go, but what they made collide collides from now on."""
     geoms, bodies = names(tree, "geom"), names(tree, "body") - {"world"}
     by_name = {geom.get("name"): geom for world in tree.findall("worldbody") for geom in world.iter("geom")}
     own, gone, revived = [], [], []
@@ -78,7 +78,10 @@ def strip_contacts(tree: ET.Element, log: Log) -> None:
         for pair in [*section]:
             if pair.tag == "pair":
                 ends = (pair.get("geom1", ""), pair.get("geom2", ""))
-                (own if set(ends) <= geoms else gone).append("-".join(ends))
+                if set(ends) <= geoms:
+                    own.append("-".join(ends))
+                    continue
+                gone.append("-".join(ends))
                 revived += [name for name in ends if name in geoms]
                 section.remove(pair)
             elif not {pair.get("body1"), pair.get("body2")} <= bodies:
@@ -88,7 +91,7 @@ def strip_contacts(tree: ET.Element, log: Log) -> None:
     if gone:
         log.dropped(f"contact pairs with geoms that are not the robot's: {listed(gone)}")
     if own:
-        log.dropped(f"contact pairs inside the robot: {listed(own)}", "set self_collision in robot.yaml if its links should touch each other")
+        log.remark(f"contact pairs inside the robot stay: {listed(own)}")
     for name in dict.fromkeys(revived):
         if by_name[name].get("contype") != "1":
             by_name[name].set("contype", "1")
