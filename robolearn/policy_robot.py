@@ -1,4 +1,4 @@
-"""Which robot a policy file is for: the one it was trained with, by name or by its `robot.yaml`, noticed where its model has changed since."""
+"""Which robot a policy file is for: the one it was trained with, by name or `robot.yaml`, unless its model has changed since."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ def robot_of(file: PolicyFile, given: str | None = None) -> Robot:
         given: what `--robot` says: a name or the path of a `robot.yaml`; None for the robot that the file names.
 
     Raises:
-        UserError: it is not there any more, is another robot, or its model has changed since the policy was trained. Where it was `given`, a
-            changed model is a warning: who says which robot it is means it.
+        UserError: it is not there any more, is another robot, or its model has changed since the policy was trained. Where it was
+            `given`, a changed model is a warning: who says which robot it is means it.
     """
     wanted = file.spec.robot
     robot = get_robot(given) if given else _named(file, wanted)
     if robot.joint_names != wanted.joint_names:
-        raise UserError(f"{file.path} is for {wanted.name} with the joints {_few(wanted)}; {robot.where} has {', '.join(robot.joint_names)}")
+        raise UserError(
+            f"{file.path} is for {wanted.name} with the joints {_few(wanted)}; {robot.where} has {', '.join(robot.joint_names)}"
+        )
     if wanted.model_sha256 and robot.fingerprint != wanted.model_sha256:
         changed = f"the model of {robot.where} ({robot.model}) is not the one that {file.path} was trained with"
         if not given:

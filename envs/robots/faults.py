@@ -80,7 +80,7 @@ def _mirror_faults(robot: Robot) -> Iterator[str]:
         elif (robot.mirror or {}).get(image) != (name, sign):
             yield f"mirror.{name}: its image is {image}, whose image must be {name} with the same sign"
     if robot.mirror and (lacking := [name for name in robot.joints if name not in robot.mirror]):
-        yield f"mirror: {few(lacking)} {'has' if len(lacking) == 1 else 'have'} no image; give one to every joint, or to none (null: by geometry)"
+        yield f"mirror: without an image: {few(lacking)}; give one to every joint, or leave the table out to find them by geometry"
 
 
 def model_faults(robot: Robot, model: mujoco.MjModel) -> list[str]:
@@ -108,8 +108,7 @@ def _missing(robot: Robot, model: mujoco.MjModel) -> list[str]:
     geoms = [model.geom(i).name for i in range(model.ngeom) if model.geom(i).name]
     found: list[str] = []
     absent = [name for name in robot.joints if name not in joints]
-    for name in absent[:MOST_NAMES]:
-        found.append(f"joints.{name}: the model has no such joint{suggestion(name, joints)}")
+    found += [f"joints.{name}: the model has no such joint{suggestion(name, joints)}" for name in absent[:MOST_NAMES]]
     if len(absent) > MOST_NAMES:
         found.append(f"joints: {len(absent) - MOST_NAMES} more are not in the model")
     if absent:

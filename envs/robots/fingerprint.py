@@ -1,8 +1,8 @@
 """A robot's model as one number: a policy file carries it, so that a model that has changed since is noticed.
 
 In it goes what physics depends on: links, joints, colliding shapes, motors, constraints. Names do not (but for the joints', by which wires
-are matched), nor do colours, visual meshes, the world around it, sensors, or how finely time is stepped. Numbers are rounded to six digits, and
-what MuJoCo computes by way of eigenvectors, whose signs differ between platforms, is taken in a form that does not have them.
+are matched), nor do colours, visual meshes, the world around it, sensors, or how finely time is stepped. Numbers are rounded to six
+digits, and what MuJoCo computes by way of eigenvectors, whose signs differ between platforms, is taken in a form that does not have them.
 """
 
 from __future__ import annotations

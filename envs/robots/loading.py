@@ -1,7 +1,7 @@
 """`robot.yaml`: a `Robot` as text, by the same schema. Everything that is wrong with a file is said at once, with the line and the key.
 
-The file has the fields of `Robot` as keys, `joints` and `feet` as tables by name; `model` is a path relative to the file. Defaults are those of
-the dataclasses. A joint may take what several have in common from `defaults`, a table of the same keys:
+The file has the fields of `Robot` as keys, `joints` and `feet` as tables by name; `model` is a path relative to the file. Defaults are those
+of the dataclasses. What several joints have in common may stand in `defaults`, a table of a joint's keys:
 
     model: spot.urdf
     defaults: {kp: 60.0, kd: 1.5, effort: 45.0, velocity: 20.0, scale: 0.3}
@@ -191,5 +191,3 @@ def _said(node: Node) -> str:
     if isinstance(node.value, dict | list):
         return f"a table of {len(node.value)}" if isinstance(node.value, dict) else f"a list of {len(node.value)}"
     return "nothing" if node.value is None else repr(node.value)
-
-

@@ -1,4 +1,4 @@
-"""Every robot by name, ours and those of plugins, and every `robot.yaml` by its path: configs, tasks and the command line name one alike."""
+"""Every robot by name, ours and those of plugins, and every `robot.yaml` by its path: one way to name one, everywhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def get_robot(name: str | Path) -> Robot:
         return load_robot(path)
     names = ", ".join(sorted(ROBOTS))
     if path.suffix.lower() in (".xml", ".urdf", ".mjcf") and path.is_file():
-        raise UnknownRobotError(f"{text} is a model; make a robot of it: robolearn robot new {text} --out FOLDER, then give FOLDER/{ROBOT_FILE}")
+        raise UnknownRobotError(
+            f"{text} is a model; make a robot of it: robolearn robot new {text} --out FOLDER, then give FOLDER/{ROBOT_FILE}"
+        )
     if path.is_dir():
         raise UnknownRobotError(f"there is no {ROBOT_FILE} in the folder {text}; robolearn robot new MODEL --out {text} writes one")
     if path.suffix in (".yaml", ".yml") or "/" in text:

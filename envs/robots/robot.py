@@ -117,8 +117,8 @@ class Robot:
         model: path of its MJCF or URDF.
         joints: the controlled joints by name, in policy order. What the model has beside them is passive where something else moves it (a
             spring, a mimic or a tendon), and locked where nothing does.
-        base: the body that carries payloads and takes pushes; the root, or a body fixed to it, where the base is free. The frame of the root
-            has x forward and z up.
+        base: the body that carries payloads and takes pushes; the root, or a body fixed to it, where the base is free. The root's frame has
+            x forward and z up.
         feet: by name; sensors are called after them.
         imu: None for a fixed base.
         tool: the end effector of an arm.
@@ -261,10 +261,11 @@ class Robot:
     def scene(self) -> mujoco.MjSpec:
         """A fresh copy of the robot above an infinite floor, with all that tasks need.
 
-        In it are: one position actuator a joint, called as the joint, in policy order; a geom `floor`; a key `stand` (for arms too); sites
-        `imu`, `end_effector`, `<foot>_foot`; sensors `<joint>_torque`, `<foot>_touch`, `<foot>_position`, `<foot>_velocity`, `<foot>_upright`
-        (the sole's normal, for feet with a sole), `end_effector_position`, `end_effector_quat`, `end_effector_velocity`, and `imu_quat`,
-        `imu_gyro`, `imu_velocity`. Sensors of a kind follow each other in the order of `feet` and `joints`.
+        In it are: one position actuator a joint, called as the joint, in policy order; a geom `floor`; a key `stand` (for arms too);
+        sites `imu`, `end_effector`, `<foot>_foot`; sensors `<joint>_torque`, `<foot>_touch`, `<foot>_position`, `<foot>_velocity`,
+        `<foot>_upright` (the sole's normal, for feet with a sole), `end_effector_position`, `end_effector_quat`,
+        `end_effector_velocity`, and `imu_quat`, `imu_gyro`, `imu_velocity`. Sensors of a kind follow each other in the order of `feet` and
+        `joints`.
 
         Raises:
             RobotError: see `built`.

@@ -34,17 +34,19 @@ def gather_feet(spec: mujoco.MjSpec, robot: Robot) -> dict[str, tuple[str, ...]]
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    return {name: tuple(_own(spec, model, data, foot, geom) for geom in _of_foot(model, foot)) for name, foot in robot.feet.items()}
+    given = {item.id: item for item in spec.geoms}  # before anything is added, after which ids are none
+    return {
+        name: tuple(_own(spec, model, data, foot, geom, given[geom]) for geom in _of_foot(model, foot)) for name, foot in robot.feet.items()
+    }
 
 
 def _of_foot(model: mujoco.MjModel, foot: Foot) -> list[int]:
     return [model.geom(name).id for name in foot.geoms] or colliding(model, model.body(foot.body).id)
 
 
-def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: Foot, geom: int) -> str:
+def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: Foot, geom: int, given: mujoco.MjsGeom) -> str:
     """The name of a geom that is the foot's own body's; one of a body fixed to it collides no more, a weightless copy does in its place."""
     body = model.body(foot.body).id
-    given = next(item for item in spec.geoms if item.id == geom)
     taken = {item.name for item in spec.geoms}
     if int(model.geom_bodyid[geom]) == body:
         given.name = given.name or next(name for i in itertools.count() if (name := f"{foot.body}_shape_{i}") not in taken)
@@ -124,8 +126,8 @@ def _reach(model: mujoco.MjModel, foot: Foot, quat: np.ndarray, geoms: list[int]
         turn = np.empty(9)
         mujoco.mju_quat2Mat(turn, model.geom_quat[geom])
         center, half = model.geom_aabb[geom, :3], model.geom_aabb[geom, 3:]
-        for signs in itertools.product((-1, 1), repeat=3):
-            corners.append(turn.reshape(3, 3) @ (center + half * signs) + model.geom_pos[geom] - foot.position)
+        place = model.geom_pos[geom] - foot.position
+        corners += [turn.reshape(3, 3) @ (center + half * signs) + place for signs in itertools.product((-1, 1), repeat=3)]
     return np.abs(np.array(corners) @ axes.reshape(3, 3)).max(axis=0)
 
 

@@ -4,6 +4,7 @@ The PD gains follow from each joint's reflected rotor inertia I and a natural fr
 kp = I w^2, kd = 2 zeta I w, w = 2 pi 12 Hz. Rotor inertia and gear ratios are Unitree's (go1_description URDF).
 """
 
+from dataclasses import replace
 from math import pi
 from pathlib import Path
 
@@ -27,17 +28,13 @@ KD_KNEE = 2 * DAMPING_RATIO * ARMATURE_KNEE * NATURAL_FREQUENCY
 
 SCALE_HIP, SCALE_KNEE = ACTION_AUTHORITY * EFFORT_HIP / KP_HIP, ACTION_AUTHORITY * EFFORT_KNEE / KP_KNEE  # rad
 
-HIP = {"kp": KP_HIP, "kd": KD_HIP, "effort": EFFORT_HIP, "velocity": VELOCITY_HIP, "scale": SCALE_HIP}
-KNEE = {"kp": KP_KNEE, "kd": KD_KNEE, "effort": EFFORT_KNEE, "velocity": VELOCITY_KNEE, "scale": SCALE_KNEE}
+HIP = Joint(default=0.9, kp=KP_HIP, kd=KD_HIP, effort=EFFORT_HIP, velocity=VELOCITY_HIP, scale=SCALE_HIP)
+KNEE = Joint(default=-1.8, kp=KP_KNEE, kd=KD_KNEE, effort=EFFORT_KNEE, velocity=VELOCITY_KNEE, scale=SCALE_KNEE)
 
 
 def _leg(leg: str) -> dict[str, Joint]:
     out = 0.1 if leg[1] == "L" else -0.1
-    return {
-        f"{leg}_hip_joint": Joint(default=out, **HIP),
-        f"{leg}_thigh_joint": Joint(default=0.9, **HIP),
-        f"{leg}_calf_joint": Joint(default=-1.8, **KNEE),
-    }
+    return {f"{leg}_hip_joint": replace(HIP, default=out), f"{leg}_thigh_joint": HIP, f"{leg}_calf_joint": KNEE}
 
 
 def _foot(leg: str, turn: float) -> Foot:

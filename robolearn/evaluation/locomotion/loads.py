@@ -8,13 +8,13 @@ import mujoco
 import numpy as np
 import torch
 
-from robolearn.policy_robot import robot_of
 from envs.terms.randomization import Range
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.logistic import fit
 from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
 from robolearn.evaluation.locomotion.rollout import rollout
 from robolearn.evaluation.locomotion.setup import Setup
+from robolearn.policy_robot import robot_of
 
 SECONDS = 6.0
 PAYLOAD_SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)  # of the robot's mass
