@@ -180,7 +180,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         options, camera = mujoco.MjvOption(), mujoco.MjvCamera()
         options.geomgroup[3] = 1
         camera.distance, camera.azimuth, camera.elevation = 1.8, 120.0, -20.0
-        camera.lookat[:] = data.xpos[model.body(self.worlds.robot.base_body).id]
+        camera.lookat[:] = data.xpos[model.body(self.worlds.robot.base).id]
         renderer.update_scene(data, camera, options)
         return renderer.render()
 

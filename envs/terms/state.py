@@ -54,10 +54,10 @@ class JointState(Derived):
         model, device = engine.model, engine.device
         names = tuple(robot.joints)
         self.in_qpos, self._dofs = qpos_ids(model, names, device), dof_ids(model, names, device)
-        self._torque = sensor_ids(model, [_torque(model, name) for name in names], device)
+        self._torque = sensor_ids(model, [f"{name}_torque" for name in names], device)
         self.default, self.lower, self.upper = default, lower, upper
         self.soft_lower, self.soft_upper = soft_range(lower, upper)
-        self.posture = torch.tensor(tuple(robot.posture) or (1.0,) * len(names), dtype=torch.float32, device=device)
+        self.posture = torch.tensor(robot.posture, dtype=torch.float32, device=device)
 
     @property
     def position(self) -> torch.Tensor:
@@ -149,7 +149,7 @@ class FeetState(Derived):
         self._engine, self._terrain, self._loaded = engine, terrain, loaded
         model, device = engine.model, engine.device
         self._robot, self.names = robot.name, tuple(robot.feet)
-        self.turns = torch.tensor(tuple(robot.gait), dtype=torch.float32, device=device)
+        self.turns = torch.tensor(robot.gait, dtype=torch.float32, device=device)
         self._touch, self._position, self._velocity = (
             sensor_ids(model, [f"{foot}_{kind}" for foot in self.names], device) for kind in ("touch", "position", "velocity")
         )
@@ -229,12 +229,6 @@ def grounded_height(model: mujoco.MjModel, feet: tuple[str, ...]) -> float:
     mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
     mujoco.mj_forward(model, data)
     return sum(float(data.sensor(f"{foot}_position").data[2]) for foot in feet) / len(feet)
-
-
-def _torque(model: mujoco.MjModel, joint: str) -> str:
-    """The name of the sensor of a joint's motor."""
-    here = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, f"{joint}_torque") >= 0
-    return f"{joint}_torque" if here else f"{joint.removesuffix('_joint')}_torque"
 
 
 def rotate_inverse(quat_wxyz: torch.Tensor, vector_w: torch.Tensor) -> torch.Tensor:

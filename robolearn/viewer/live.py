@@ -52,7 +52,7 @@ class LiveViewer:
         robot = playback.env.robot
         self._model = playback.env.scene().compile()
         self._data = mujoco.MjData(self._model)
-        self._base = self._model.body(robot.base_body).id
+        self._base = self._model.body(robot.base).id
         self._lock = threading.Lock()  # buttons are pressed in the server's threads
         self._requests: list[Callable[[], None]] = []
         self._paused = False

@@ -92,7 +92,7 @@ def center_of_mass_velocity(env: VecEnv) -> np.ndarray:
 def force_on_base(env: VecEnv, wrench: tuple[float, ...]) -> None:
     model = env.engine.model
     force = torch.zeros(env.num_worlds, model.nbody, 6)
-    force[:, model.body(env.robot.base_body).id] = torch.tensor(wrench)
+    force[:, model.body(env.robot.base).id] = torch.tensor(wrench)
     env.engine.set_external_force(force)
 
 

@@ -136,7 +136,7 @@ class InverseKinematics:
         self.robot = get_robot("panda")
         self.model = self.robot.scene().compile()
         self.data = mujoco.MjData(self.model)
-        self.site = self.model.site(self.robot.end_effector_site).id
+        self.site = self.model.site("end_effector").id
         self.qpos = [int(self.model.joint(name).qposadr[0]) for name in self.robot.joints]
         self.dofs = [int(self.model.joint(name).dofadr[0]) for name in self.robot.joints]
         self.resets = 0

@@ -8,13 +8,13 @@ import mujoco
 import numpy as np
 import torch
 
-from envs.robots.registry import get_robot
 from envs.terms.randomization import Range
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.logistic import fit
 from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
 from robolearn.evaluation.locomotion.rollout import rollout
 from robolearn.evaluation.locomotion.setup import Setup
+from robolearn.policy_robot import robot_of
 
 SECONDS = 6.0
 PAYLOAD_SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)  # of the robot's mass
@@ -87,11 +87,11 @@ def trained_friction(setup: Setup) -> tuple[float, float] | None:
     if entry is None:
         return None
     model = _model(setup)
-    foot = get_robot(setup.file.spec.robot.name).feet[0]
-    nominal = torch.tensor(float(model.geom(f"{foot}_foot").friction[0]))
+    foot = robot_of(setup.file).foot_geoms(model)[0][0]
+    nominal = torch.tensor(float(model.geom_friction[foot, 0]))
     low, high = (float(entry.apply(nominal, torch.tensor(value))) for value in (entry.low, entry.high))
     return round(low, 4), round(high, 4)
 
 
 def _model(setup: Setup) -> mujoco.MjModel:
-    return mujoco.MjModel.from_xml_path(str(get_robot(setup.file.spec.robot.name).mjcf))
+    return robot_of(setup.file).compiled
