@@ -216,24 +216,6 @@ class Robot:
     # the body --------------------------------------------------------------------------------------------------------
 
     @property
-    def joint_names(self) -> tuple[str, ...]:
-        return self.joints
-
-    @property
-    def base(self) -> str:
-        return self.base_body
-
-    @property
-    def leg_length(self) -> float:
-        if self.stand_height is None:
-            raise RobotError(f"a robot on a fixed base has no legs: {self.name}")
-        return self.stand_height
-
-    @property
-    def mass(self) -> float:
-        return float(self.scene().compile().body_mass.sum())
-
-    @property
     def floating_base(self) -> bool:
         return self.stand_height is not None
 
