@@ -28,7 +28,7 @@ from envs.terms.disturbance import BALL, Disturbances, add_ball
 from envs.terms.randomization import FieldRandomizer, RandomizationCfg, Range
 from envs.terms.symmetry import Mirror
 from policies.contract.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
-from policies.contract.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
+from policies.contract.spec import STATE, ActionSpec, CommandSpec, ObservationGroup, ObservationTerm, PolicySpec
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class VecEnv(ABC):
         self.spec = self.make_spec()
         self._constants = ActionConstants.of(self.spec, self.tensor)
         self.default_pose = self._constants.default_pose
-        self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in self.spec.observation])
+        self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in self.spec.terms])
         self._noise *= cfg.randomization.noise
 
         n = self.num_worlds
@@ -180,7 +180,7 @@ class VecEnv(ABC):
         self.disturbances = Disturbances(self)
         self._draw_startup()
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
-        self._aging = torch.cat([torch.full((t.dim,), float(t.delay_s > 0), device=self.device) for t in self.spec.observation])
+        self._aging = torch.cat([torch.full((t.dim,), float(t.delay_s > 0), device=self.device) for t in self.spec.terms])
 
     # what a task says ------------------------------------------------------------------------------------------------
 
@@ -270,7 +270,7 @@ class VecEnv(ABC):
         return PolicySpec(
             task=self.task_name,
             robot=self.robot.spec(),
-            observation=self.observation_terms(),
+            observation=(ObservationGroup(name=STATE, terms=self.observation_terms()),),
             action=self.action_spec(),
             command=self.command_spec(),
             control_dt=self.cfg.control_dt,

@@ -140,7 +140,7 @@ class ReachEnv(VecEnv):
     def command_spec(self) -> CommandSpec:
         ranges = (self.cfg.command.x, self.cfg.command.y, self.cfg.command.z)
         lower, upper = tuple(r[0] for r in ranges), tuple(r[1] for r in ranges)
-        return CommandSpec(name="goal_position", labels=("x", "y", "z"), lower=lower, upper=upper)
+        return CommandSpec(kind="goal_position", labels=("x", "y", "z"), lower=lower, upper=upper, ages=False)
 
     def reset_worlds(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         n, joints = len(ids), len(self.robot.joints)

@@ -227,9 +227,8 @@ class VelocityEnv(VecEnv):
 
     def command_spec(self) -> CommandSpec:
         ranges = (self.cfg.command.vx, self.cfg.command.vy, self.cfg.command.yaw_rate)
-        return CommandSpec(
-            name="velocity", labels=("vx", "vy", "yaw_rate"), lower=tuple(r[0] for r in ranges), upper=tuple(r[1] for r in ranges)
-        )
+        lower, upper = tuple(r[0] for r in ranges), tuple(r[1] for r in ranges)
+        return CommandSpec(kind="velocity", labels=("vx", "vy", "yaw_rate"), lower=lower, upper=upper, ages=True)
 
     def reset_worlds(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         n, generator = len(ids), self.generator

@@ -57,7 +57,7 @@ def velocity_mirror(env: VelocityEnv) -> dict[str, Mirror]:
         "last_action": joint,
         "clock": ([0, 1], [-1.0, -1.0]),  # half a turn later: the other feet swing
     }
-    policy = [blocks[term.name] for term in env.spec.observation]
+    policy = [blocks[term.name] for term in env.spec.terms]
     # order of VelocityEnv.privileged_extras and FieldRandomizer.privileged
     extras = [vector, keep, foot, foot, foot, keep, keep, vector, vector, keep, keep, keep, keep, keep]
     if env.terrain is not None:  # the height scan: left and right change places
