@@ -38,7 +38,7 @@ from envs.terms.randomization import FieldRandomizer
 from envs.terms.state import BaseState, Derived, FeetState, JointState, ToolState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, clock_phase, joint_targets, observe
-from policies.contract.spec import PolicySpec
+from policies.contract.spec import STATE, ObservationGroup, PolicySpec
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class VecEnv:
         return PolicySpec(
             task=self.task_name,
             robot=robot,
-            observation=observation_terms(cfg, robot, self.commands),
+            observation=(ObservationGroup(name=STATE, terms=observation_terms(cfg, robot, self.commands)),),
             action=action_spec(cfg, self.robot),
             command=self.commands.spec(),
             control_dt=cfg.control_dt,
@@ -134,7 +134,7 @@ class VecEnv:
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
         self.buffers = Buffers(n, self.device)
         self.reward_terms: dict[str, torch.Tensor] = {}
-        terms = self.spec.observation
+        terms = self.spec.terms
         self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in terms])
         self._noise *= self.cfg.randomization.noise
         self._aging = torch.cat([torch.full((t.dim,), float(t.delay_s > 0), device=self.device) for t in terms])
@@ -290,7 +290,7 @@ class VecEnv:
 
     def symmetry(self) -> Symmetry:
         """The task's left-right symmetry, or why it has none."""
-        policy = [Block(term.name, term.dim, About(mirror=ABOUT[term.name].mirror)) for term in self.spec.observation]  # pyright: ignore
+        policy = [Block(term.name, term.dim, About(mirror=ABOUT[term.name].mirror)) for term in self.spec.terms]  # pyright: ignore
         extras = [Block(term.name, term.dim, term.about) for term in self._tables.privileged]
         return symmetry(self, policy, extras, self.commands.mirror)
 

@@ -3,7 +3,7 @@
 A command of one's own is a class:
 
     class Heading(Command):
-        kind, labels = "none", ("heading",)
+        kind, labels = "motion", ("heading",)
 
         def __init__(self, env: Worlds, limit: float, hold_s: tuple[float, float] = (4.0, 8.0)) -> None:
             super().__init__(env, lower=(-limit,), upper=(limit,), hold_s=hold_s)
@@ -64,7 +64,7 @@ class Command:
 
     def spec(self) -> CommandSpec:
         """What a policy file says of it."""
-        return CommandSpec(name=self.kind, labels=self.labels, lower=self.lower, upper=self.upper)
+        return CommandSpec(kind=self.kind, labels=self.labels, lower=self.lower, upper=self.upper, ages=self.ages)
 
     def draw(self, n: int) -> torch.Tensor:
         """New commands (n, C); by default anywhere in the range."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from policies.contract.spec import PolicySpec
+from policies.contract.spec import STATE, PolicySpec
 
 Array = Any  # numpy.ndarray or torch.Tensor
 
@@ -133,13 +133,14 @@ def register_term(
     TERMS[name], ABOUT[name] = func, TermAbout(unit, frame, mirror)
 
 
-def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array) -> Array:
-    """Build the observation vector.
+def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str = STATE) -> Array:
+    """Build the vector of an observation group.
 
     Args:
         sensors: readings, (..., n) each.
         spec: the contract.
         default_pose: `spec.robot.default_pose` as an array of the sensors' kind and dtype, (J,).
+        group: name of a group of terms.
 
     Returns:
         (..., O), the terms in the spec's order.
@@ -148,7 +149,7 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array) -> Array:
         ObservationError: unknown term, or one whose sensor is missing or of the wrong size.
     """
     parts = []
-    for term in spec.observation:
+    for term in spec.group(group).terms:
         if term.name not in TERMS:
             raise ObservationError(f"unknown observation term {term.name!r}; known: {', '.join(TERMS)}")
         raw = TERMS[term.name](sensors, default_pose)
