@@ -69,7 +69,7 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
     path = folder / "policy.onnx"
     with stages.stage("gate", "policy file: export, golden run, evaluation on the training engine and on the precise one"):
         export.export(exportable(student), cfg, path, student_state["iteration"], "make demo")
-        judged = evaluate(lambda worlds: TeacherActor(teacher), cfg.task, cfg.env.engine, seeds=seeds, env=cfg.env)
+        judged = evaluate(lambda worlds: TeacherActor(teacher), cfg.task, cfg.robot, cfg.env.engine, seeds=seeds, env=cfg.env)
         _, training, precise, passed = export.gate(path, seeds)
         show([judged, training, precise], titles=["teacher", training.engine, precise.engine])
         print(f"      deployable: {'yes' if passed else 'no'}")
@@ -96,7 +96,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         spec = PolicyFile(path).spec
         if not ros_walk.available():
             print(f"      not run: rclpy is not installed ({install_command('ros')})")
-        elif spec.command.name != "velocity":
+        elif spec.command.kind != "velocity":
             print("      not run: the schedule of commands is for walking robots")
         else:
             try:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from envs.tasks.scaling import Dimension
 from policies.contract.spec import CommandSpec
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ Signal = Callable[["VecEnv"], torch.Tensor]
 """A value of each world (N,) in the present state."""
 Commands = Callable[[CommandSpec], Sequence[Sequence[float]]]
 """Commands (K, C) of a task, from their ranges."""
-Dimension = Literal["1", "length", "speed", "rate", "time", "mass"]
 
 
 @dataclass(frozen=True, kw_only=True)

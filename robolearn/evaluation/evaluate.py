@@ -13,8 +13,11 @@ import torch
 from tqdm import tqdm
 
 from envs.tasks.evaluation import Evaluation
+from envs.env_cfg import EnvCfg
+from envs.robots.registry import get_robot
+from envs.robots.robot import Robot
 from envs.tasks.registry import get_task, make_env
-from envs.vec_env import EnvCfg, VecEnv
+from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import Actor, FileActor
@@ -24,10 +27,17 @@ from robolearn.evaluation.result import EvaluationResult, outcomes
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.tally import Tally
 from robolearn.evaluation.worlds import device_of, judged
+from robolearn.policy_robot import robot_of
 
 
 def evaluate_file(
-    file: PolicyFile, engine: str = "mujoco", seeds: int = 2, seconds: float = 10.0, seed: int = 1000, env: EnvCfg | None = None
+    file: PolicyFile,
+    engine: str = "mujoco",
+    seeds: int = 2,
+    seconds: float = 10.0,
+    seed: int = 1000,
+    env: EnvCfg | None = None,
+    robot: str | None = None,
 ) -> EvaluationResult:
     """Evaluate a policy file; it is only read.
 
@@ -39,18 +49,21 @@ def evaluate_file(
         seed: of the environment.
         env: config of the task to evaluate in (e.g. another randomization); the task's default, at the file's rates and scales, where
             None.
+        robot: name or `robot.yaml` of the robot; the file's own where None.
 
     Raises:
-        UserError: the task's contract is not the file's.
+        UserError: the task's contract is not the file's, or its robot is not there.
     """
-    env = env or get_task(file.spec.task).cfg.at_rates_of(file.spec)
-    result = evaluate(lambda worlds: FileActor(file, worlds), file.spec.task, engine, seeds, seconds, seed, env, check=file)
+    who, task = robot_of(file, robot), file.spec.task
+    env = env or get_task(task).make(who).at_rates_of(file.spec)
+    result = evaluate(lambda worlds: FileActor(file, worlds), task, who, engine, seeds, seconds, seed, env, check=file)
     return dataclasses.replace(result, policy=str(file.path), policy_sha256=file.sha256)
 
 
 def evaluate(
     make_actor: Callable[[int], Actor],
     task: str,
+    robot: str | Robot,
     engine: str = "mujoco",
     seeds: int = 2,
     seconds: float = 10.0,
@@ -62,8 +75,8 @@ def evaluate(
 
     The worlds lie on the device of `env` where they are stepped by its own engine.
     """
-    evaluation = get_task(task).evaluation
-    told = env or get_task(task).cfg
+    evaluation, who = get_task(task).evaluation, robot if isinstance(robot, Robot) else get_robot(robot)
+    told = env or get_task(task).make(who)
     cfg = judged(told, check is None, evaluation.terrain)
     if evaluation.prepare is not None:
         cfg = evaluation.prepare(cfg)
@@ -76,18 +89,18 @@ def evaluate(
         episode_s=seconds + 2 * cfg.control_dt,  # no end but the task's
     )
     torch.set_num_threads(1)
-    world = make_env(task, cfg)
+    world = make_env(task, who, cfg)
     if check is not None:
         check_contract(check, world)
     figures = measured(world, make_actor(world.num_worlds), evaluation, seeds, seconds)
     return EvaluationResult(
         policy=task,
-        robot=world.robot.name,
+        robot=who.name,
         task=task,
         engine=engine,
         ground="plane" if evaluation.terrain else None,
         episodes=evaluation.episodes_a_seed * seeds,
-        figures=outcomes(evaluation, figures, world.robot),
+        figures=outcomes(evaluation, figures, who),
         score_name=evaluation.score,
         physics_failures=world.failure_count,
         seconds=seconds,

@@ -157,7 +157,7 @@ def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg:
             found[condition] = json.loads(done.read_text(encoding="utf-8"))
             continue
         seed = FIRST_SEED + cfg.seed
-        result = evaluate(lambda n: StudentActor(student, n), study.task, world.engine, episodes, seconds, seed, world)
+        result = evaluate(lambda n: StudentActor(student, n), cfg.task, cfg.robot, world.engine, episodes, seconds, seed, world)
         found[condition] = result.to_dict()
         _write(done, found[condition])
     size = sum(value.numel() for value in student.parameters())

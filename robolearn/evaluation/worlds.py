@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
+from envs.env_cfg import EnvCfg
 from envs.scene.terrain import TerrainCfg
-from envs.vec_env import EnvCfg
 
 FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)  # a plane
 """Flat ground for a teacher that looks at the ground."""
@@ -19,7 +18,7 @@ def device_of(cfg: EnvCfg, engine: str) -> str:
     return cfg.device if engine == cfg.engine else "cpu"
 
 
-def judged(cfg: Any, sees_ground: bool, terrain: bool) -> Any:
+def judged(cfg: EnvCfg, sees_ground: bool, terrain: bool) -> EnvCfg:
     """A config as evaluations have it: all disturbances at their full strength, the ground a plane where there could be another.
 
     Args:
@@ -30,4 +29,4 @@ def judged(cfg: Any, sees_ground: bool, terrain: bool) -> Any:
     cfg = cfg.at_full_strength()
     if not terrain:
         return cfg
-    return dataclasses.replace(cfg, terrain=FLAT if sees_ground and cfg.terrain is not None else None, curriculum=False)
+    return dataclasses.replace(cfg, terrain=FLAT if sees_ground and cfg.terrain is not None else None, curriculum={})

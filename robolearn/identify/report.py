@@ -8,9 +8,9 @@ from typing import Any
 
 from envs.tasks.registry import TASKS
 from envs.terms.randomization import OPERATION
+from policies.yaml_tree import write
 from robolearn.config import loading as config
 from robolearn.config import schema
-from robolearn.config.yaml_tree import write
 from robolearn.errors import UserError
 from robolearn.identify.result import UNEXPLAINED, Estimate, Fit
 

@@ -83,7 +83,7 @@ class Simulation:
         self.channel_joints = np.concatenate([np.arange(recording.num_joints)] * 2 + [self.effort_joints])
         self.limbs = self._model.dof_treeid[self._dofs]
         self.channels = tuple(f"{what} {joint}" for what in ("position", "velocity") for joint in robot.joints)
-        self.channels += tuple(f"effort {robot.joints[j]}" for j in self.effort_joints)
+        self.channels += tuple(f"effort {robot.joint_names[j]}" for j in self.effort_joints)
 
     def refined(self) -> Simulation:
         """The same with a finer step."""

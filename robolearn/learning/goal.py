@@ -73,7 +73,7 @@ class Goal:
     def _evaluate(self, actor: Any) -> EvaluationResult:
         cfg, threads = self._trainer.cfg, torch.get_num_threads()
         try:
-            return evaluate(actor, cfg.task, cfg.env.engine, seeds=self._until.seeds, seed=SEED, env=cfg.env)
+            return evaluate(actor, cfg.task, cfg.robot, cfg.env.engine, seeds=self._until.seeds, seed=SEED, env=cfg.env)
         finally:
             torch.set_num_threads(threads)
 

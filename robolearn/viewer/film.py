@@ -37,6 +37,7 @@ def record_policy(
     fps: int = 25,
     visuals: Path | None = None,
     terrain: TerrainCfg | None = None,
+    robot: str | None = None,
 ) -> dict[str, Any]:
     """Run one world of a policy's task under a schedule of commands and write a video of it.
 
@@ -52,6 +53,7 @@ def record_policy(
         fps: pictures a second, at most one a control step.
         visuals: MJCF whose meshes are shown in place of our shapes.
         terrain: what a walking robot walks on; the floor where None.
+        robot: name or `robot.yaml` of the robot; the file's own where None.
 
     Returns:
         Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's figures
@@ -66,7 +68,7 @@ def record_policy(
     for command in schedule:
         if len(command) != len(spec.command.labels):
             raise UserError(f"{spec.task} takes {len(spec.command.labels)} numbers as its command ({', '.join(spec.command.labels)})")
-    play = Playback(file, engine, randomize, seed, terrain)
+    play = Playback(file, engine, randomize, seed, terrain, robot)
     count = max(1, round(seconds / play.control_dt))
     every = max(1, round(1 / (fps * play.control_dt)))
     rate = 1 / (every * play.control_dt)
@@ -79,7 +81,7 @@ def record_policy(
     else:
         with (
             VideoWriter(path, width, height, rate) as video,
-            Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.command.name) as recorder,
+            Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.command.kind) as recorder,
         ):
 
             def draw(moment: Moment) -> None:

@@ -45,8 +45,8 @@ class LiveViewer:
         """
         self.playback = playback
         spec = playback.file.spec
-        self._walks = spec.command.name == "velocity"
-        self._has_goal = spec.command.name.startswith("goal")
+        self._walks = spec.command.kind == "velocity"
+        self._has_goal = spec.command.kind.startswith("goal")
         try:
             self._server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {spec.task}", verbose=False)
         except (OSError, OverflowError, RuntimeError) as error:
@@ -55,7 +55,7 @@ class LiveViewer:
         robot = playback.env.robot
         self._model = playback.env.scene().compile()
         self._data = mujoco.MjData(self._model)
-        self._base = self._model.body(robot.base_body).id
+        self._base = self._model.body(robot.base).id
         self._lock = threading.Lock()  # buttons are pressed in the server's threads
         self._requests: list[Callable[[], None]] = []
         self._paused = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.worlds import FOREVER_S
+from robolearn.policy_robot import robot_of
 from robolearn.viewer.moment import Moment
 
 PUSH_SPEED = 0.8  # m/s, or rad/s of an arm's joints
@@ -39,7 +39,7 @@ class Playback:
     """
 
     def __init__(self, file: PolicyFile, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
-                 terrain: TerrainCfg | None = None) -> None:  # fmt: skip
+                 terrain: TerrainCfg | None = None, robot: str | None = None) -> None:  # fmt: skip
         """Make the world and start.
 
         Args:
@@ -48,23 +48,24 @@ class Playback:
             randomize: the task's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
             seed: of everything random.
             terrain: what a walking robot walks on; the floor where None.
+            robot: name or `robot.yaml` of the robot; the file's own where None.
 
         Raises:
-            UserError: the task here has another contract than the file.
+            UserError: the task here has another contract than the file, or its robot is not there.
         """
-        task = get_task(file.spec.task)
+        task, who = get_task(file.spec.task), robot_of(file, robot)
         self.evaluation = task.evaluation
-        cfg: Any = dataclasses.replace(
-            task.cfg.at_rates_of(file.spec), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S
+        cfg = dataclasses.replace(
+            task.make(who).at_rates_of(file.spec), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S
         )
         if self.evaluation.terrain:
-            cfg = dataclasses.replace(cfg, terrain=terrain, curriculum=False)
+            cfg = dataclasses.replace(cfg, terrain=terrain, curriculum={})
         elif terrain is not None:
             raise UserError(f"{file.path}: task {file.spec.task} has no terrain")
         if not randomize:
             cfg = dataclasses.replace(cfg, randomization=without_randomization())
         torch.set_num_threads(1)
-        self.env = make_env(file.spec.task, cfg)
+        self.env = make_env(file.spec.task, who, cfg)
         check_contract(file, self.env)
         actor = FileActor(file, 1)
         self.file = actor.memories[0]

@@ -60,7 +60,7 @@ def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | 
     floor = spec.geom("floor")
     if floor is not None:
         floor.material, floor.rgba = "looks_floor", [1.0, 1.0, 1.0, 1.0]
-    sun = (spec.body(robot.base_body) if robot.floating_base else spec.worldbody).add_light(name="looks_sun", castshadow=True)
+    sun = (spec.body(robot.base) if robot.floating_base else spec.worldbody).add_light(name="looks_sun", castshadow=True)
     sun.mode = mujoco.mjtCamLight.mjCAMLIGHT_TRACK if robot.floating_base else mujoco.mjtCamLight.mjCAMLIGHT_FIXED
     sun.type, sun.pos, sun.dir, sun.diffuse = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, [0, 0, SUN_HEIGHT], [0, 0, -1], [0.55] * 3
     return spec.compile()
@@ -92,7 +92,7 @@ class Recorder:
             raise UserError(f"a video is an even number of pixels wide and high, not {width} x {height}")
         self.model, self.width, self.height = dressed_scene(robot, width, height, scene, visuals), width, height
         self._data = mujoco.MjData(self.model)
-        self._base = self.model.body(robot.base_body).id
+        self._base = self.model.body(robot.base).id
         self._floating = robot.floating_base
         self._draw_command: Callable[[Moment], None] | None = {
             "velocity": self._draw_velocity,

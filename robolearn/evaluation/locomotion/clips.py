@@ -32,7 +32,7 @@ def film(setup: Setup, env: VecEnv, record: Record, world: int, start_s: float, 
     try:
         with (
             VideoWriter(path, WIDTH, HEIGHT, pace / (every * record.dt)) as video,
-            Recorder(env.robot, WIDTH, HEIGHT, env.scene(), kind=command.name) as recorder,
+            Recorder(env.robot, WIDTH, HEIGHT, env.scene(), kind=command.kind) as recorder,
         ):
             for index in range(max(0, round(start_s / record.dt)), min(steps, round(end_s / record.dt)), every):
                 moment = moment_of(record, world, index)

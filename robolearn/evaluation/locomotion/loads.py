@@ -89,5 +89,5 @@ def trained_friction(setup: Setup) -> tuple[float, float] | None:
 
 def foot_friction(robot: Robot) -> float:
     """The nominal coefficient of sliding friction under the first foot."""
-    model = robot.scene().compile()
-    return float(model.geom(f"{robot.feet[0]}_foot").friction[0])
+    model = robot.compiled
+    return float(model.geom_friction[robot.foot_geoms(model)[0][0], 0])

@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.robots.registry import get_robot
+from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
-from envs.tasks.evaluation import Dimension
 from envs.tasks.registry import get_task, make_env
-from envs.tasks.scaling import factor
-from envs.vec_env import EnvCfg, VecEnv
+from envs.tasks.scaling import Dimension, factor, scale_of
+from envs.tasks.velocity import terrain
+from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from robolearn.config import schema
 from robolearn.errors import UserError
 from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.locomotion.ground import Course
 from robolearn.evaluation.worlds import FOREVER_S, device_of
+from robolearn.policy_robot import robot_of
 
 DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
 DISTURBANCES += ("thrown_mass", "thrown_speed", "throw_interval_s")
@@ -32,6 +33,7 @@ class Setup:
 
     Attributes:
         file: the frozen policy.
+        robot: who walks.
         cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
         trained: the task as the file's training had it.
         terrain: the ground of training, or what the rough tasks have where it was a plane.
@@ -43,6 +45,7 @@ class Setup:
     """
 
     file: PolicyFile
+    robot: Robot
     cfg: EnvCfg
     trained: EnvCfg
     terrain: TerrainCfg = field(default_factory=TerrainCfg)
@@ -73,11 +76,6 @@ class Setup:
         """A number of this suite, as large for this robot as it is for Go1 (G1, for robots on two legs)."""
         return value * factor(self.robot, dimension)
 
-    @property
-    def robot(self) -> Robot:
-        """Who walks."""
-        return get_robot(get_task(self.file.spec.task).robot)
-
     def env(self, worlds: int, ground: Course | None = None, **randomization: Any) -> VecEnv:
         """Worlds of the policy's task.
 
@@ -92,35 +90,43 @@ class Setup:
         table = dataclasses.replace(self.cfg.randomization, **randomization)
         device = device_of(self.cfg, self.engine)
         cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device=device, seed=self.seed, randomization=table)
-        env = make_env(self.file.spec.task, cfg, ground=ground)
+        env = make_env(self.file.spec.task, self.robot, cfg, ground)
         check_contract(self.file, env)
         return env
 
 
-def make_setup(file: PolicyFile, cfg: EnvCfg, **settings: Any) -> Setup:
-    """A setup for a file in a task's config; `settings` are fields of `Setup`.
+def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | None = None, **settings: Any) -> Setup:
+    """A setup for a file in a task's config.
+
+    Args:
+        file: the frozen policy.
+        cfg: of its task.
+        robot: name or `robot.yaml` of the robot; the file's own where None.
+        settings: fields of `Setup`.
 
     Raises:
         UserError: the policy does not walk, or its contract is not the task's.
     """
     spec = file.spec
-    if spec.command.name != "velocity" or not spec.robot.floating_base:
+    if spec.command.kind != "velocity" or not spec.robot.floating_base:
         raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {spec.task}: use evaluate without --suite")
-    setup = Setup(file=file, cfg=calm(cfg), trained=trained(file), terrain=cfg.terrain or TerrainCfg(), **settings)
+    who = robot_of(file, robot)
+    ground = cfg.terrain or terrain(scale_of(who))
+    setup = Setup(file=file, robot=who, cfg=calm(cfg), trained=trained(file, who), terrain=ground, **settings)
     setup.env(1)  # a file that does not fit is refused before anything runs
     return setup
 
 
-def trained(file: PolicyFile) -> EnvCfg:
+def trained(file: PolicyFile, robot: Robot) -> EnvCfg:
     """The config of a file's training; the task's own where the file does not tell, or was written by another version."""
     told = file.provenance.get("config")
     try:
-        return schema.loads(str(told), str(file.path)).env if told else get_task(file.spec.task).cfg
+        return schema.loads(str(told), str(file.path)).env if told else get_task(file.spec.task).make(robot)
     except UserError:
-        return get_task(file.spec.task).cfg
+        return get_task(file.spec.task).make(robot)
 
 
 def calm(cfg: EnvCfg) -> EnvCfg:
     """The config on a plane and without disturbances; no episode times out."""
     table = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
-    return dataclasses.replace(cfg, randomization=table, episode_s=FOREVER_S, terrain=None)
+    return dataclasses.replace(cfg, randomization=table, episode_s=FOREVER_S, terrain=None, curriculum={})
