@@ -199,7 +199,7 @@ def test_wrong_options_say_what_is_valid(options: dict[str, Any], message: str) 
 
 def test_wrong_arguments_say_what_is_valid() -> None:
     with pytest.raises(ValueError, match="observation must be one of policy, privileged, not 'camera'"):
-        TaskEnv("panda-reach", observation="camera")  # type: ignore[arg-type]
+        TaskEnv("reach", "panda", observation="camera")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="render_mode must be rgb_array"):
         TaskEnv("panda-reach", render_mode="human")
     with pytest.raises(ValueError, match="do not render"):
