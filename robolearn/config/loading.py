@@ -251,7 +251,7 @@ def _build_table(kind: Any, node: Node, key: str, default: Any, metadata: Mappin
         raise TypeError(f"schema error: {key} is a table with optional values, but null removes an entry")
     if not isinstance(node.value, dict):
         if hint := _renamed(root, key):
-            raise ConfigError(f"{node.source}: {key} is a table by now; {hint}")
+            raise ConfigError(f"{node.source}: {hint}")
         raise wrong(node, key, "a table (key: value)")
     base: dict[str, Any] = {} if default is _MISSING or default is None else dict(default)
     known = None if metadata.get("open") or (not base and not terms.is_entry(kind)) else list(base)
@@ -357,9 +357,9 @@ def unknown(node: Node, key: str, name: str, valid: list[str], root: Any, more: 
         return ConfigError(f"{node.source}: {told}")
     close = nearest(name, valid)
     near = "" if close is None else f"; did you mean {key[: len(key) - len(name)] + close!r}?"
-    if not near:
+    if not near and not more:
         everywhere = _dotted_keys(root, "", _MISSING)
-        same_leaf = [path for path in everywhere if path.rpartition(".")[2] == name]
+        same_leaf = [path for path in everywhere if name in path.split(".")[1:]]
         near = f"; did you mean {same_leaf[0]!r}?" if same_leaf else suggestion(key, everywhere)
     return ConfigError(f"{node.source}: unknown key {key!r}{near}; valid: {', '.join(valid) or 'none'}{more}")
 

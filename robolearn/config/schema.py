@@ -204,7 +204,7 @@ def _renamed() -> dict[str, str]:
         "env.max_tilt": "env.terminations.tilt.max_tilt",
         "env.min_height": "env.terminations.height.minimum",
         "env.action_scale": "env.action.scale",
-        "env.curriculum": "env.curriculum.terrain (null for all levels from the start)",
+        "env.curriculum": "the table env.curriculum (env.curriculum.terrain=null for all levels from the start)",
     }
 
 
