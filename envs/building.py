@@ -9,7 +9,7 @@ import torch
 
 from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
-from envs.scene.ground import Ground
+from envs.scene.terrain import Terrain
 from envs.terms.command import Command
 from envs.terms.disturbance import add_ball
 from envs.terms.term import SensedTerm, resolve
@@ -27,7 +27,7 @@ def check_base(cfg: EnvCfg, robot: Robot) -> None:
                 raise ValueError(f"randomization.{name} is for robots that walk; {robot.name} stands on a fixed base")
 
 
-def build_scene(cfg: EnvCfg, robot: Robot, terrain: Ground | None) -> mujoco.MjSpec:
+def build_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
     """A fresh copy of the robot, what it stands on, and what the task puts there."""
     spec = robot.scene()
     if terrain is not None:
@@ -37,7 +37,7 @@ def build_scene(cfg: EnvCfg, robot: Robot, terrain: Ground | None) -> mujoco.MjS
     return spec
 
 
-def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Ground | None) -> mujoco.MjSpec:
+def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
     """The same with a ball, if one is thrown."""
     spec = build_scene(cfg, robot, terrain)
     if cfg.randomization.thrown_mass is not None:

@@ -24,7 +24,6 @@ from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
 from envs.parts import Buffers, Stateful
 from envs.robots.robot import Robot
-from envs.scene.ground import Ground
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
 from envs.screening import Step
@@ -73,14 +72,8 @@ class VecEnv:
         reward_terms: weighted rewards of the last step, a second, by name, (N,) each.
     """
 
-    def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str, ground: Ground | None = None) -> None:
+    def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
         """Make the worlds; call `reset` before the first `step`.
-
-        Args:
-            cfg: the task's config.
-            robot: who does it.
-            task_name: what policies trained here say that they are for.
-            ground: what robots stand on, where it is neither a plane nor `cfg.terrain`.
 
         Raises:
             ValueError: the config asks for what the robot or the engine cannot do; the message names the entry.
@@ -88,7 +81,6 @@ class VecEnv:
         check_base(cfg, robot)
         self.cfg, self.robot, self.task_name = cfg, robot, task_name
         self.terrain = None if cfg.terrain is None else Terrain(cfg.terrain, cfg.device)
-        self._ground: Ground | None = self.terrain if ground is None else ground
         model = self.scene().compile()
         model.opt.timestep = cfg.control_dt / cfg.decimation
         self.engine: Engine = make_engine(cfg.engine, model, cfg.num_worlds, cfg.device, cfg.num_threads)
@@ -149,18 +141,18 @@ class VecEnv:
 
     def _make_state(self) -> None:
         """What is derived from the physics, of the parts that the robot has."""
-        robot, engine, ground, constants = self.robot, self.engine, self._ground, self._constants
+        robot, engine, terrain, constants = self.robot, self.engine, self.terrain, self._constants
         self.joints = JointState(robot, engine, self.default_pose, constants.lower, constants.upper)
-        self._base = BaseState(engine, ground, self.rest[2]) if robot.floating_base else None
+        self._base = BaseState(engine, terrain, self.rest[2]) if robot.floating_base else None
         self._feet, self._tool = None, None
         if robot.feet:
             air_time = self.buffers.new("air_time_s", (len(robot.feet),))
-            self._feet = FeetState(robot, engine, ground, self.cfg.contact_force, air_time)
+            self._feet = FeetState(robot, engine, terrain, self.cfg.contact_force, air_time)
         if mujoco.mj_name2id(engine.model, mujoco.mjtObj.mjOBJ_SENSOR, "end_effector_position") >= 0:
             self._tool = ToolState(engine)
         self._state: tuple[Derived, ...] = tuple(part for part in (self.joints, self._base, self._feet, self._tool) if part is not None)
         everywhere = not self.cfg.curriculum
-        self.places = None if self.terrain is None else Places(self.terrain, self.num_worlds, self.generator, everywhere=everywhere)
+        self.places = None if terrain is None else Places(terrain, self.num_worlds, self.generator, everywhere=everywhere)
 
     # what terms read -------------------------------------------------------------------------------------------------
 
@@ -239,11 +231,11 @@ class VecEnv:
 
     def scene(self) -> mujoco.MjSpec:
         """A fresh copy of the scene: the robot, what it stands on, and a ball if one is thrown."""
-        return whole_scene(self.cfg, self.robot, self._ground)
+        return whole_scene(self.cfg, self.robot, self.terrain)
 
     def build_scene(self) -> mujoco.MjSpec:
         """The same without the ball."""
-        return build_scene(self.cfg, self.robot, self._ground)
+        return build_scene(self.cfg, self.robot, self.terrain)
 
     # commands --------------------------------------------------------------------------------------------------------
 

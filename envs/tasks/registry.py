@@ -15,7 +15,6 @@ from envs.tasks.reach import reach
 from envs.tasks.reach_evaluation import REACH_EVALUATION
 from envs.tasks.velocity import is_biped, velocity_flat, velocity_rough
 from envs.tasks.velocity_evaluation import VELOCITY_EVALUATION
-from envs.scene.ground import Ground
 from envs.vec_env import VecEnv
 from policies.registry import Registry, UnknownNameError
 
@@ -71,14 +70,13 @@ def get_task(name: str) -> Task:
     return TASKS.get(name)
 
 
-def make_env(task: str, robot: str | Robot, cfg: EnvCfg | None = None, ground: Ground | None = None, **changes: Any) -> VecEnv:
+def make_env(task: str, robot: str | Robot, cfg: EnvCfg | None = None, **changes: Any) -> VecEnv:
     """Make a task's environment.
 
     Args:
         task: name of the task.
         robot: the robot, its name, or the path of its `robot.yaml`.
         cfg: config; the task's own for that robot where None.
-        ground: what robots stand on, where it is neither a plane nor the config's terrain.
         changes: fields of the config to replace, e.g. `num_worlds=16`.
 
     Raises:
@@ -86,7 +84,7 @@ def make_env(task: str, robot: str | Robot, cfg: EnvCfg | None = None, ground: G
         ValueError: the robot cannot do the task, or the config does not fit it.
     """
     made = robot if isinstance(robot, Robot) else get_robot(robot)
-    return VecEnv(dataclasses.replace(cfg or get_task(task).make(made), **changes), made, task, ground)
+    return VecEnv(dataclasses.replace(cfg or get_task(task).make(made), **changes), made, task)
 
 
 def _kind(robot: Robot) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
-from envs.scene.ground import Ground
+from envs.scene.terrain import Terrain
 from envs.terms.ids import dof_ids, qpos_ids, sensor_ids
 from envs.terms.joint_range import soft_range
 from policies.contract.observation import projected_gravity
@@ -93,7 +93,7 @@ class BaseState(Derived):
         standing_height: of the base where the robot stands on a plane [m].
     """
 
-    def __init__(self, engine: Engine, terrain: Ground | None, standing_height: torch.Tensor) -> None:
+    def __init__(self, engine: Engine, terrain: Terrain | None, standing_height: torch.Tensor) -> None:
         self._engine, self._terrain, self.standing_height = engine, terrain, standing_height
 
     @property
@@ -144,7 +144,7 @@ class FeetState(Derived):
         has_soles: whether the feet have soles that can be tilted.
     """
 
-    def __init__(self, robot: Robot, engine: Engine, terrain: Ground | None, loaded: float, air_time_s: torch.Tensor) -> None:
+    def __init__(self, robot: Robot, engine: Engine, terrain: Terrain | None, loaded: float, air_time_s: torch.Tensor) -> None:
         """A foot that is loaded more than `loaded` [N] is on the ground."""
         self._engine, self._terrain, self._loaded = engine, terrain, loaded
         model, device = engine.model, engine.device

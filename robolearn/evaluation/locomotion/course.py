@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -11,7 +13,7 @@ from robolearn.evaluation.figures import mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.gait import find_swings, slice_of
-from robolearn.evaluation.locomotion.ground import GRADE, SEGMENTS, Course
+from robolearn.evaluation.locomotion.ground import GRADE, SEGMENTS, Course, on_the_course
 from robolearn.evaluation.locomotion.memory import HiddenStates
 from robolearn.evaluation.locomotion.record import SETTLE_S, Record, walk
 from robolearn.evaluation.locomotion.result import ItemResult, Table
@@ -24,19 +26,12 @@ WORLDS = 16  # a seed
 def run(setup: Setup) -> ItemResult:
     """See `items.Item`."""
     worlds, course = WORLDS * setup.seeds, Course(float(setup.scaled(1.0, "length")))
-    env = setup.env(worlds, ground=course)
+    env = dataclasses.replace(setup, cfg=on_the_course(setup.cfg, course.size)).env(worlds)
     hidden = HiddenStates(setup.file, worlds, env.cfg.control_dt)
     finished = np.zeros(worlds, bool)
     drawn: dict[str, np.ndarray] = {}  # what each world had, before a fall draws it anew
 
     pull, lowest, highest = 0.7 / course.size, *setup.ranges[2]
-
-    def begin(index: int) -> None:
-        """All worlds start at the beginning of the course and look along it."""
-        if index == 0:
-            qpos, qvel = env.engine.qpos.clone(), env.engine.qvel.clone()
-            qpos[:, :2], qpos[:, 3:7] = 0.0, env.tensor([1.0, 0.0, 0.0, 0.0])
-            env.engine.write_state(torch.arange(worlds, device=env.device), qpos, qvel)
 
     def steer(world: VecEnv) -> torch.Tensor:
         """Ahead, turning back to the course's line as an operator would."""
@@ -53,7 +48,7 @@ def run(setup: Setup) -> ItemResult:
         return bool((finished | ~alive).all())
 
     seconds = 1.6 * course.length / setup.cruise
-    record = walk(env, setup.file, steer, seconds, "course", before=begin, watch=watch)
+    record = walk(env, setup.file, steer, seconds, "course", watch=watch)
     steps = step_rows(record)
     by_segment = [_segment_row(course, index, steps, worlds) for index in range(len(SEGMENTS))]
     done = np.flatnonzero(finished)

@@ -19,7 +19,6 @@ from policies.contract.file import PolicyFile
 from robolearn.config import schema
 from robolearn.errors import UserError
 from robolearn.evaluation.contract import check_contract
-from robolearn.evaluation.locomotion.ground import Course
 from robolearn.evaluation.worlds import FOREVER_S, device_of
 from robolearn.policy_robot import robot_of
 
@@ -76,12 +75,11 @@ class Setup:
         """A number of this suite, as large for this robot as it is for Go1 (G1, for robots on two legs)."""
         return value * factor(self.robot, dimension)
 
-    def env(self, worlds: int, ground: Course | None = None, **randomization: Any) -> VecEnv:
+    def env(self, worlds: int, **randomization: Any) -> VecEnv:
         """Worlds of the policy's task.
 
         Args:
             worlds: N.
-            ground: what they walk on, where it is neither a plane nor a map of terrain.
             randomization: entries of the table to replace.
 
         Raises:
@@ -90,7 +88,7 @@ class Setup:
         table = dataclasses.replace(self.cfg.randomization, **randomization)
         device = device_of(self.cfg, self.engine)
         cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device=device, seed=self.seed, randomization=table)
-        env = make_env(self.file.spec.task, self.robot, cfg, ground)
+        env = make_env(self.file.spec.task, self.robot, cfg)
         check_contract(self.file, env)
         return env
 

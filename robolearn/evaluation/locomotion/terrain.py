@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import torch
 
-from envs.scene.terrain import KINDS, Curriculum
+from envs.scene.terrain import KINDS
 from envs.vec_env import VecEnv
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
@@ -28,11 +28,10 @@ def terrain_env(setup: Setup, kinds: np.ndarray, levels: np.ndarray) -> VecEnv:
     """Worlds that start in the middle of a tile, each of a kind (N,), an index into `KINDS`, and a level (N,), one into `DIFFICULTIES`."""
     grown = {name: DIFFICULTIES[-1] * getattr(setup.terrain, name) for name in set(HEIGHTS.values())}
     ground = dataclasses.replace(setup.terrain, kinds=KINDS, levels=len(DIFFICULTIES), start_levels=1, **grown)
-    cfg = dataclasses.replace(setup.cfg, terrain=ground, curriculum=False)
+    cfg = dataclasses.replace(setup.cfg, terrain=ground, curriculum={})
     env = dataclasses.replace(setup, cfg=cfg).env(len(kinds))
-    place = env.parts()["curriculum"]
-    assert isinstance(place, Curriculum)
-    place.level, place.column = torch.from_numpy(levels), torch.from_numpy(kinds)
+    assert env.places is not None
+    env.places.level, env.places.column = (torch.from_numpy(values).to(env.device) for values in (levels, kinds))
     return env
 
 
