@@ -8,7 +8,7 @@ holds what followed `--ros-args`.
 from __future__ import annotations
 
 from robolearn.errors import UsageError
-from robolearn.output import write_json, write_text
+from robolearn.writing import write_json, write_text
 
 __all__ = ["check_seed", "write_json", "write_text"]
 

@@ -11,7 +11,7 @@ from robolearn.evaluation.locomotion.items import ITEMS
 from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.result import UNITS, ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
-from robolearn.output import write_json
+from robolearn.writing import write_json
 from robolearn.report.page import embed_video, template, write_page
 
 PAGE, DATA = "report.html", "suite.json"

@@ -1,4 +1,4 @@
-"""What commands hand out: JSON on standard output or in a file, and files that appear whole or not at all."""
+"""What commands and reports write for people and machines: whole files, or nothing."""
 
 from __future__ import annotations
 
