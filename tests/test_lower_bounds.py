@@ -54,7 +54,7 @@ from pathlib import Path
 import bridge.deploy, bridge.logs.repair, policies
 from bridge.log_reader import read_log
 from bridge.replay import replay
-from policies.file import PolicyFile
+from policies.contract.file import PolicyFile
 
 print("numpy", numpy.__version__, "onnxruntime", onnxruntime.__version__)
 for path in sorted((Path(policies.__file__).parent / "zoo").glob("*.onnx")):

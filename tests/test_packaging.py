@@ -137,7 +137,7 @@ from bridge.log_writer import LogWriter
 from bridge.reading import Inputs, Reading
 from bridge.replay import replay
 from bridge.safety import Event
-from policies.file import PolicyFile
+from policies.contract.file import PolicyFile
 
 policy = PolicyFile(Path(policies.__file__).parent / "zoo" / "go1-velocity.onnx")
 controller = Controller(policy)

@@ -49,7 +49,7 @@ def observation_space(env: VecEnv, observation: Observation) -> spaces.Box:
     Those of the policy's are where its terms are clipped, plus the noise. The privileged one begins with the clean policy observation;
     what follows has no bounds.
     """
-    terms, noise = env.spec.observation, env.cfg.randomization.noise * (observation == "policy")
+    terms, noise = env.spec.terms, env.cfg.randomization.noise * (observation == "policy")
     high = np.concatenate([np.full(term.dim, (term.clip + noise * term.noise) * abs(term.scale)) for term in terms])
     if observation == "privileged":
         high = np.concatenate([high, np.full(env.privileged_extras().shape[1], np.inf)])

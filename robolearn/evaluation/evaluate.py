@@ -289,7 +289,7 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
 
 
 def _arithmetic(spec: PolicySpec) -> list[tuple[str, int, float, float]]:
-    return [(term.name, term.dim, term.scale, term.clip) for term in spec.observation]
+    return [(term.name, term.dim, term.scale, term.clip) for term in spec.terms]
 
 
 def _law(spec: PolicySpec) -> tuple[str, tuple[float, ...], float]:

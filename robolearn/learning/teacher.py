@@ -178,7 +178,7 @@ def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:
         UserError: the task's policy sees no clock.
     """
     at = 0
-    for term in env.spec.observation:
+    for term in env.spec.terms:
         if term.name == "clock":
             return Fold(mirror["privileged"], mirror["action"], at)
         at += term.dim

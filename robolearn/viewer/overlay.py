@@ -49,7 +49,7 @@ def draw_overlay(picture: np.ndarray, sample: Sample, command: CommandSpec, titl
         zero, now = sorted((along(0.0), along(measured)))
         cv2.rectangle(picture, at(zero, y - 8), at(now, y - 2), BLUE, -1)
         cv2.rectangle(picture, at(along(asked) - 1.5, y - 12), at(along(asked) + 1.5, y + 2), GREEN, -1)
-    goal = command.name == "goal_position"
+    goal = command.kind == "goal_position"
     say(f"distance {1000 * sample.error:.0f} mm" if goal else f"planar error {sample.error:.2f} m/s", 28, 92 + 26 * rows, MUTED)
     if sample.fell:
         say("FELL", 340, 92 + 26 * rows, RED, 0.6)

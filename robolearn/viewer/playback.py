@@ -152,7 +152,7 @@ class Playback:
     def _tell(self, command: np.ndarray) -> None:
         """Write the command into the observation that the policy is about to see."""
         start = 0
-        for term in self.env.spec.observation:
+        for term in self.env.spec.terms:
             if term.name == "command":
                 value = np.clip(command, -term.clip, term.clip) * term.scale
                 self._observation = self._observation.clone()
@@ -169,7 +169,7 @@ class Playback:
 def default_commands(file: PolicyFile) -> tuple[tuple[float, ...], ...]:
     """What a policy is asked in turn when nobody says: walk each way, turn and stand; or goals all over the workspace."""
     lower, upper = np.array(file.spec.command.lower), np.array(file.spec.command.upper)
-    if file.spec.command.name == "velocity":
+    if file.spec.command.kind == "velocity":
         shares = ((0, 0, 0), (0.6, 0, 0), (0.9, 0, 0), (0.6, 0, 0.8), (0, 0.7, 0), (0, 0, -0.9), (-0.6, 0, 0), (0, 0, 0))
         return tuple(tuple(np.where(np.array(s) >= 0, np.array(s) * upper, -np.array(s) * lower).tolist()) for s in shares)
     corners = ((0.5, 0.5, 0.6), (0.9, 0.1, 0.2), (0.9, 0.9, 0.3), (0.2, 0.8, 0.9), (0.3, 0.1, 0.8), (0.7, 0.5, 0.1), (0.1, 0.5, 0.4))
