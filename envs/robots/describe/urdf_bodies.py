@@ -194,7 +194,7 @@ class _Writer:
         if joint is not None and joint.kind in MOVING:
             body.append(_joint_element(joint))
         for shape in link.shapes:
-            self._geom(body, link, shape)
+            self._geom(body, shape)
         for name, (p, r) in link.sites.items():
             site = ET.SubElement(body, "site", name=unique(name, self.taken["site"]), group="5", size="0.005")
             _pose(site, p, r)
@@ -203,9 +203,9 @@ class _Writer:
                 self._body(body, self.urdf.links[below.child], below.position, below.rotation, below)
         return body
 
-    def _geom(self, body: ET.Element, link: Link, shape: Shape) -> None:
+    def _geom(self, body: ET.Element, shape: Shape) -> None:
         role = "collision" if shape.collides else "visual"
-        geom = ET.SubElement(body, "geom", {"name": unique(f"{link.name}_{role}", self.taken["geom"]), "class": role, "type": shape.kind})
+        geom = ET.SubElement(body, "geom", {"name": unique(f"{shape.owner}_{role}", self.taken["geom"]), "class": role, "type": shape.kind})
         if shape.kind == "mesh":
             geom.set("mesh", self._mesh(shape))
         else:
