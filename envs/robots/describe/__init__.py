@@ -1,0 +1,1 @@
+"""Descriptions: from somebody's MJCF or URDF to a robot that trains."""
