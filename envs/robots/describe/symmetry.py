@@ -171,7 +171,7 @@ def _line_error(child: Link, image: Link, onto: np.ndarray) -> float:
 def _cost(search: _Search, child: Link, image: Link, onto: np.ndarray) -> float:
     """How unlike a joint and its image are; names count for less than any of the tolerances."""
     off = onto[:3, :3] @ child.anchor + onto[:3, 3] - image.anchor
-    shape = _line_error(child, image, onto) + 0.1 * float(np.linalg.norm(off))
+    shape = _line_error(child, image, onto) + 0.3 * float(np.linalg.norm(off))
     names = 1.0 - difflib.SequenceMatcher(None, child.name, image.name).ratio()
     return shape / search.size + 0.1 * _axis_error(child, image, onto) + 0.05 * _mass_error(child, image) + 1e-4 * names
 
@@ -230,12 +230,14 @@ def _turns(child: Link, image: Link, onto: np.ndarray) -> Iterator[float]:
 
 
 def _carried_error(search: _Search, child: Link, image: Link, onto: np.ndarray) -> float | None:
-    """How far the centre of mass of a link and the axes that it carries are from where the mirror has them [m]; None: they do not fit."""
+    """How far what a link carries (its mass, the next joints) is from where the mirror has it [m]; None: too far."""
     error = 0.0
     if min(child.mass, image.mass) > 0.02 * child.subtree_mass:
         error = float(np.linalg.norm(onto[:3, :3] @ child.com + onto[:3, 3] - image.com))
         if error > COM_TOLERANCE * search.size:
             return None
+        if child is image:  # turned half about its own axis, a link always weighs alike on both sides
+            error = 0.0
     free = list(image.children)
     for one in child.children:
         onto_other = {id(other): np.linalg.inv(other.home) @ onto @ one.home for other in free}
@@ -244,7 +246,7 @@ def _carried_error(search: _Search, child: Link, image: Link, onto: np.ndarray) 
             return None
         nearest = min(fits, key=lambda other: _cost(search, one, other, onto_other[id(other)]))
         free.remove(nearest)
-        error += _line_error(one, nearest, onto_other[id(nearest)]) + search.size * _axis_error(one, nearest, onto_other[id(nearest)])
+        error += search.size * _cost(search, one, nearest, onto_other[id(nearest)])
     return None if free else error
 
 
