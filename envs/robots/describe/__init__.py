@@ -1,1 +1,1 @@
-"""Descriptions: from somebody's MJCF or URDF to a robot that trains."""
+"""From a robot's model (MJCF or URDF, as it is in the wild) to what training needs to know of it."""
