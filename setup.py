@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithPresets(build_py):
-    """Puts the presets and studies of `configs/` inside the installed package, where `robolearn.config.presets_dir` finds them."""
+    """Puts the presets and studies of `configs/` inside the installed package, where `robolearn.config.loading.presets_dir` finds them."""
 
     def run(self):
         """Build as usual, then add the presets."""
@@ -40,7 +40,11 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["robolearn*", "bridge*", "envs*", "policies*"]),
     package_dir={"": "."},  # an editable install is then one path entry, which type checkers follow too
-    package_data={"": ["*.xml", "*.j2", "*.html", "py.typed"], "policies": ["zoo/*.onnx", "zoo/*.md"], "robolearn": ["templates/*.j2"]},
+    package_data={
+        "": ["*.xml", "*.j2", "*.html", "py.typed"],
+        "policies": ["zoo/*.onnx", "zoo/*.md"],
+        "robolearn.report": ["templates/*.j2"],
+    },
     # What `ros2 run robolearn ...` and `ros2 launch robolearn ...` look for.
     data_files=[
         ("share/ament_index/resource_index/packages", ["resource/robolearn"]),

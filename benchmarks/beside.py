@@ -50,8 +50,8 @@ def together(count: int, policy: str | None, seconds: float) -> list[float]:
 
 def steps_per_s(seconds: float) -> float:
     """Control steps a second of whole iterations of a teacher's training, after one to warm up."""
-    from robolearn import schema
-    from robolearn.teacher import TeacherTrainer
+    from robolearn.config import schema
+    from robolearn.learning.teacher import TeacherTrainer
 
     trainer = TeacherTrainer(schema.load(PRESET))
     trainer.iterate()

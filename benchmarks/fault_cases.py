@@ -7,9 +7,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.fault_kinds import Fault, FaultKind
-from bridge.safety import Mode, SafetyLimits
-from policies.spec import PolicySpec
+from bridge.control.safety import Mode, SafetyLimits
+from bridge.faults.kinds import Fault, FaultKind
+from policies.contract.spec import PolicySpec
 
 K = FaultKind
 MOVING = frozenset({K.STUCK_ENCODER, K.VELOCITY_SCALE, K.STUCK_ATTITUDE, K.GYRO_SCALE})

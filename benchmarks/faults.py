@@ -22,15 +22,15 @@ from tqdm import tqdm
 
 from benchmarks.common import Entry, Options, entry, say
 from benchmarks.fault_cases import ALWAYS_BAD, POLICY_ONLY, Case, harmful, harmless
-from bridge.controller import Controller
-from bridge.fault_kinds import FaultKind
-from bridge.faults import FaultyTransport
-from bridge.loop import ControlLoop
-from bridge.physics_robot import PhysicsRobot
-from bridge.safety import ACTIVE, Event, Mode, SafetyLimits
+from bridge.control.controller import Controller
+from bridge.control.loop import ControlLoop
+from bridge.control.safety import ACTIVE, Event, Mode, SafetyLimits
+from bridge.faults.injection import FaultyTransport
+from bridge.faults.kinds import FaultKind
+from bridge.simulated.physics import PhysicsRobot
 from bridge.transports.sim import SimTransport
-from policies.file import PolicyFile
-from policies.spec import PolicySpec
+from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
 
 ROOT = Path(__file__).resolve().parent.parent
 POLICY, MJCF = ROOT / "policies" / "zoo" / "go1-velocity.onnx", ROOT / "envs" / "robots" / "go1" / "go1.xml"

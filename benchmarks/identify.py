@@ -15,10 +15,10 @@ import numpy as np
 
 from envs.robots.registry import get_robot
 from robolearn.commands import write_json
+from robolearn.evaluation.statistics import wilson
 from robolearn.identify.demo import Demonstration, demonstrate
 from robolearn.identify.fit import FitCfg
 from robolearn.identify.parameters import parse_kinds
-from robolearn.statistics import wilson
 
 
 def main() -> None:

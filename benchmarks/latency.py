@@ -87,7 +87,7 @@ def coded_policy(path: Path, rate_hz: float, light: bool) -> None:
     import onnx
     from onnx import helper, numpy_helper
 
-    from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
+    from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
 
     base = PolicyFile(POLICY)
     spec = dataclasses.replace(base.spec, control_dt=1 / rate_hz, clock_hz=base.spec.clock_hz if rate_hz == 50 else 1.0)

@@ -15,11 +15,11 @@ from typing import Protocol
 
 import numpy as np
 
+from bridge.control.priority import raise_priority
 from bridge.isolation import isolate
-from bridge.physics_robot import Sample
-from bridge.priority import raise_priority
-from policies.file import PolicyFile
-from policies.spec import PolicySpec
+from bridge.simulated.physics import Sample
+from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
 
 CODES, CODE = 50, 0.001  # messages told apart; radians each
 ENTRY = 5  # commands at first that are mixed with the pose that was held

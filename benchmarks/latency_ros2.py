@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.latency_codes import Codes, child
-from bridge.physics_robot import Sample
-from policies.spec import PolicySpec
+from bridge.simulated.physics import Sample
+from policies.contract.spec import PolicySpec
 
 
 class Ros2Robot:
@@ -21,8 +21,8 @@ class Ros2Robot:
         from sensor_msgs.msg import Imu, JointState
         from std_msgs.msg import Float64MultiArray
 
-        from bridge.transports.ros2_compat import Spinner
-        from bridge.transports.ros2_messages import encode_sensors
+        from bridge.transports.ros2.compat import Spinner
+        from bridge.transports.ros2.messages import encode_sensors
 
         self._names, self._encode = spec.robot.joint_names, encode_sensors
         self._context = Context()

@@ -7,13 +7,13 @@ import time
 import numpy as np
 
 from benchmarks.latency_codes import Codes, child
-from bridge.command import JointCommand
-from bridge.physics_robot import Sample
-from bridge.simulated_unitree import LowCmdDecoder, LowStateEncoder
-from bridge.transports.unitree_dds import LOW_COMMAND, LOW_STATE, Wire, choose_domain, choose_interface
-from bridge.transports.unitree_messages import LowCmdEncoder, LowStateDecoder
-from bridge.transports.unitree_robots import robot_of
-from policies.spec import PolicySpec
+from bridge.control.command import JointCommand
+from bridge.simulated.physics import Sample
+from bridge.simulated.unitree import LowCmdDecoder, LowStateEncoder
+from bridge.transports.unitree.dds import LOW_COMMAND, LOW_STATE, Wire, choose_domain, choose_interface
+from bridge.transports.unitree.messages import LowCmdEncoder, LowStateDecoder
+from bridge.transports.unitree.robots import robot_of
+from policies.contract.spec import PolicySpec
 
 
 class UnitreeRobot:

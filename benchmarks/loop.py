@@ -19,17 +19,17 @@ import numpy as np
 
 from benchmarks.common import Entry, Options, entry, say
 from benchmarks.policy import TASK, exported, make_net
-from bridge.command import JointCommand
-from bridge.controller import Controller
-from bridge.loop import ControlLoop
-from bridge.priority import raise_priority
-from bridge.reading import Inputs, Reading
-from bridge.safety import Event
-from envs.registry import make_env
-from policies.file import PolicyFile
-from policies.spec import PolicySpec
-from policies.transformer import TransformerCfg
-from robolearn import schema
+from bridge.control.command import JointCommand
+from bridge.control.controller import Controller
+from bridge.control.loop import ControlLoop
+from bridge.control.priority import raise_priority
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import Event
+from envs.tasks.registry import make_env
+from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
+from policies.networks.transformer import TransformerCfg
+from robolearn.config import schema
 
 RATES_HZ = (50, 500)
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 
 from benchmarks.common import Entry, Options, alternate, entry, median, say
-from envs.registry import make_env
+from envs.tasks.registry import make_env
 from envs.vec_env import VecEnv
-from policies.export import export_student
-from policies.file import PolicyFile
-from policies.transformer import Transformer, TransformerCfg
-from robolearn import schema
-from robolearn.export import record_sensors
-from robolearn.threads import Threads
+from policies.contract.file import PolicyFile
+from policies.export.onnx_graph import export_student
+from policies.networks.transformer import Transformer, TransformerCfg
+from robolearn.config import schema
+from robolearn.learning.export import record_sensors
+from robolearn.learning.threads import Threads
 
 TASK = "go1-velocity-flat"
 TOKENS = 16

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robolearn import schema
 from robolearn.commands import write_json
+from robolearn.config import schema
 from robolearn.demo import Stages, learn
-from robolearn.demo_report import learned
-from robolearn.run import load_checkpoint
-from robolearn.trainer import Interrupted
+from robolearn.learning.run import load_checkpoint
+from robolearn.learning.trainer import Interrupted
+from robolearn.report.demo import learned
 
 
 def main() -> None:

@@ -20,13 +20,14 @@ import torch
 from mujoco.batch import Batch, SimulationError
 
 from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, resident_mib, say
-from envs.registry import TASKS, get_task, make_env
 from envs.snapshot import restore, snapshot
+from envs.tasks.registry import TASKS, get_task, make_env
 from envs.vec_env import EnvCfg, VecEnv
-from policies.file import PolicyFile
-from policies.observation import joint_targets
-from robolearn import config, schema
-from robolearn.evaluate import FileActor
+from policies.contract.file import PolicyFile
+from policies.contract.observation import joint_targets
+from robolearn.config import loading as config
+from robolearn.config import schema
+from robolearn.evaluation.evaluate import FileActor
 
 ACTION_STD = 0.5
 SETTLED = 100  # control steps until a policy walks

@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from benchmarks.common import Entry, Options, entry, resident_mib
 from benchmarks.faults import POLICY, Stage
-from bridge.command import JointCommand
-from bridge.controller import Controller
-from bridge.loop import ControlLoop
-from bridge.reading import Inputs, Reading
-from bridge.safety import Event, Mode, SafetyLimits
-from policies.file import PolicyFile
+from bridge.control.command import JointCommand
+from bridge.control.controller import Controller
+from bridge.control.loop import ControlLoop
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import Event, Mode, SafetyLimits
+from policies.contract.file import PolicyFile
 from policies.files import write_text
 
 RECORDED = 100  # control steps; a whole number of turns of the gait's clock

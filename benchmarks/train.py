@@ -17,9 +17,9 @@ from benchmarks.common import Entry, Options, Times, alternate, entry, median, r
 from benchmarks.sim import ACTION_STD, BARE, BareBatch
 from benchmarks.update import update_entries
 from policies.install import install_command
-from robolearn import schema
-from robolearn.schema import TrainCfg
-from robolearn.teacher import TeacherTrainer
+from robolearn.config import schema
+from robolearn.config.schema import TrainCfg
+from robolearn.learning.teacher import TeacherTrainer
 
 TASK = "go1-velocity-flat"
 DUMMY = 8
@@ -90,7 +90,7 @@ def sb3_rivals(cfg: TrainCfg, options: Options) -> tuple[dict[str, tuple[Callabl
         from stable_baselines3.common.vec_env import DummyVecEnv
     except ModuleNotFoundError:
         return {}, SB3_MISSING
-    from envs.gym import TaskEnv
+    from envs.adapters.gymnasium import TaskEnv
 
     fields = {field.name: getattr(cfg.env, field.name) for field in dataclasses.fields(cfg.env)}
     fields = {name: value for name, value in fields.items() if name not in ("num_worlds", "seed", "num_threads")}
@@ -103,7 +103,7 @@ def sb3_rivals(cfg: TrainCfg, options: Options) -> tuple[dict[str, tuple[Callabl
 
 def sb3_iteration(cfg: TrainCfg, steps: int, worlds: int, env: Any) -> tuple[Callable[[], object], int]:
     """One rollout and update of Stable-Baselines3's PPO, unchanged, and its control steps."""
-    from robolearn.sb3 import Watch, make_ppo
+    from robolearn.learning.sb3 import Watch, make_ppo
 
     ppo, count = cfg.teacher.ppo, steps * worlds
     sb3 = dataclasses.replace(

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from benchmarks.common import Entry, Options, alternate, entry, median, say, time_ratio
-from policies.networks import TeacherPolicy
-from robolearn.ppo import Ppo, PpoCfg, Rollout
-from robolearn.threads import Threads
+from policies.networks.mlp import TeacherPolicy
+from robolearn.learning.ppo import Ppo, PpoCfg, Rollout
+from robolearn.learning.threads import Threads
 
 OBSERVATION, ACTION, HIDDEN, STEPS = 48, 12, (512, 256, 128), 24
 RSL_MISSING = "rsl_rl is not installed: pip install rsl-rl-lib"

@@ -21,27 +21,27 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from bridge.attended import Attended
-from bridge.connect import make_transport
-from bridge.controller import Controller
-from bridge.controls import Device, Gamepad, Keyboard
-from bridge.dashboard import Screen
-from bridge.events import Events, EventsError
-from bridge.joints import JointError
-from bridge.log_writer import LogError, LogWriter
-from bridge.loop import ControlLoop
-from bridge.motion import MotionController
-from bridge.newest import STAMP
+from bridge.control.controller import Controller
+from bridge.control.joints import JointError
+from bridge.control.loop import ControlLoop
+from bridge.control.motion import MotionController
+from bridge.control.phase_lock import PhaseLock
+from bridge.control.priority import lock_memory, pin, raise_priority
+from bridge.control.safety import Mode, SafetyLimitError, SafetyLimits
+from bridge.control.stream import quick_switches
+from bridge.logs.newest import STAMP
+from bridge.logs.writer import LogError, LogWriter
+from bridge.operator.attended import Attended
+from bridge.operator.controls import Device, Gamepad, Keyboard
+from bridge.operator.dashboard import Screen
+from bridge.operator.events import Events, EventsError
 from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, said_of, wants_screen
-from bridge.phase_lock import PhaseLock
-from bridge.priority import lock_memory, pin, raise_priority
 from bridge.program import ENDING
-from bridge.safety import Mode, SafetyLimitError, SafetyLimits
-from bridge.stream import quick_switches
 from bridge.transports.base import Transport
-from bridge.transports.ros2_options import Ros2OptionError
-from policies.file import PolicyFile, PolicyFileError
-from policies.spec import PolicySpec
+from bridge.transports.connect import make_transport
+from bridge.transports.ros2.options import Ros2OptionError
+from policies.contract.file import PolicyFile, PolicyFileError
+from policies.contract.spec import PolicySpec
 
 LOGS = Path("runs/logs")
 SIGNALS = (*ENDING, signal.SIGTSTP)

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge.gantry import MODES as GANTRY_MODES
-from bridge.safety import SafetyLimitError, SafetyLimits
-from bridge.transports.ros2_options import INTERFACES, OWN_GAINS, wire_names
-from policies.file import PolicyFile
-from policies.spec import PolicySpec
+from bridge.control.safety import SafetyLimitError, SafetyLimits
+from bridge.simulated.gantry import MODES as GANTRY_MODES
+from bridge.transports.ros2.options import INTERFACES, OWN_GAINS, wire_names
+from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
 
 TRANSPORTS = ("ros2", "unitree", "sim")
 SIMULATED = ("sim", "ros2 --simulate", "unitree --simulate")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from policies.spec import PolicySpec
+from policies.contract.spec import PolicySpec
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The batched environment: what all tasks share, from action to observation.
 
-One control step: action -> joint targets (`policies.observation.joint_targets`, the same arithmetic as on the robot) -> delay and
+One control step: action -> joint targets (`policies.contract.observation.joint_targets`, the same arithmetic as on the robot) -> delay and
 encoder offset -> D physics steps -> terminations and rewards of the task -> reset of the worlds that ended -> observation.
 
 A world that ends is reset within the same step (Gymnasium's SAME_STEP autoreset). `Step.final_privileged` and `Step.final_policy` are
@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 from envs import screening
-from envs.disturbance import BALL, Disturbances, add_ball
-from envs.engines import make_engine
-from envs.physics import Engine
-from envs.randomization import FieldRandomizer, RandomizationCfg, Range
+from envs.engines.face import Engine
+from envs.engines.registry import make_engine
 from envs.robots.robot import Robot
 from envs.screening import Step
-from envs.symmetry import Mirror
-from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
-from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
+from envs.terms.disturbance import BALL, Disturbances, add_ball
+from envs.terms.randomization import FieldRandomizer, RandomizationCfg, Range
+from envs.terms.symmetry import Mirror
+from policies.contract.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
+from policies.contract.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class EnvCfg:
         control_dt: time between actions [s].
         decimation: physics steps a control step.
         episode_s: length after which an episode is truncated [s].
-        randomization: see `envs.randomization`.
+        randomization: see `envs.terms.randomization`.
     """
 
     num_worlds: int = 1024

@@ -28,7 +28,7 @@ def bundled_mjcf(robot: str) -> Path:
 
 def robot_of(policy: Path) -> str:
     """The name of the robot that a policy file is for."""
-    from policies.file import PolicyFile
+    from policies.contract.file import PolicyFile
 
     return PolicyFile(policy).spec.robot.name
 
@@ -41,7 +41,7 @@ def start(context):
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
     mjcf = value["mjcf"] or str(bundled_mjcf(value["robot"] or robot_of(policy)))
     shared = ["--command-interface", value["command_interface"]]
-    robot = [PYTHON, "-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
+    robot = [PYTHON, "-m", "bridge.simulated.robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
     node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
     node += [f"--{flag.replace('_', '-')}" for flag in FLAGS if value[flag] == "true"]
     if value["clock"] == "true":

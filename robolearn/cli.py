@@ -52,11 +52,11 @@ _OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "n
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 _ERRORS_BELOW = (
-    ("policies.file", "PolicyFileError"),
-    ("policies.spec", "SpecError"),
+    ("policies.contract.file", "PolicyFileError"),
+    ("policies.contract.spec", "SpecError"),
     ("envs.robots.registry", "UnknownRobotError"),
-    ("envs.registry", "UnknownTaskError"),
-    ("envs.physics", "EngineError"),
+    ("envs.tasks.registry", "UnknownTaskError"),
+    ("envs.engines.face", "EngineError"),
 )
 _EPILOG = """\
 Any setting of the configuration can be changed with --section.key=value (the value in YAML), for example --seed=3.

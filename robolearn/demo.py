@@ -11,19 +11,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from policies.export import exportable
-from policies.file import PolicyFile
+from policies.contract.file import PolicyFile
+from policies.export.onnx_graph import exportable
 from policies.files import reason, write_text
 from policies.install import install_command
-from robolearn import demo_report, export, ros_walk, schema, settings
-from robolearn import evaluate as evaluation
-from robolearn.demo_report import DemoResult, Learned
-from robolearn.evaluate import TeacherActor
-from robolearn.run import CHECKPOINT, Run, load_checkpoint
-from robolearn.schema import TrainCfg
-from robolearn.student import StudentTrainer, load_student
-from robolearn.teacher import TeacherTrainer, load_teacher
-from robolearn.trainer import resume, train
+from robolearn import ros_walk
+from robolearn.config import schema, settings
+from robolearn.config.schema import TrainCfg
+from robolearn.evaluation import evaluate as evaluation
+from robolearn.evaluation.evaluate import TeacherActor
+from robolearn.learning import export
+from robolearn.learning.run import CHECKPOINT, Run, load_checkpoint
+from robolearn.learning.student import StudentTrainer, load_student
+from robolearn.learning.teacher import TeacherTrainer, load_teacher
+from robolearn.learning.trainer import resume, train
+from robolearn.report import demo as demo_report
+from robolearn.report.demo import DemoResult, Learned
 
 
 class Stages:
@@ -54,7 +57,7 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
         stages: tells the stages and times them.
 
     Raises:
-        robolearn.trainer.Interrupted: Ctrl-C or another signal asked for an end; the checkpoint is written.
+        robolearn.learning.trainer.Interrupted: Ctrl-C or another signal asked for an end; the checkpoint is written.
     """
     with stages.stage("teacher", f"teacher: PPO on privileged state, {cfg.env.num_worlds} worlds, full randomization"):
         teacher_state = _train(lambda: TeacherTrainer(cfg), cfg, folder / "teacher")
@@ -84,7 +87,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         seeds: episodes a command in evaluations.
 
     Raises:
-        robolearn.trainer.Interrupted: Ctrl-C; the checkpoint is written.
+        robolearn.learning.trainer.Interrupted: Ctrl-C; the checkpoint is written.
     """
     stages = Stages(5)
     found = learn(cfg, folder, seeds, stages)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import policies
 from robolearn.errors import UserError, suggestion
-from robolearn.run_folders import newest_last
+from robolearn.learning.run_folders import newest_last
 
 POLICY_FILE = "policy.onnx"
 

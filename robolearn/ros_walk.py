@@ -116,10 +116,10 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
     environment.pop("ROS_STATIC_PEERS", None)  # another computer's robot
     with tempfile.TemporaryDirectory() as folder:
         events, tracking = Path(folder) / "events.jsonl", Path(folder) / "tracking.json"
-        simulated = ["-m", "bridge.simulated_robot", "--policy", str(policy), "--mjcf", str(mjcf), "--permute-joints", "1"]
+        simulated = ["-m", "bridge.simulated.robot", "--policy", str(policy), "--mjcf", str(mjcf), "--permute-joints", "1"]
         node = ["-m", "bridge.deploy", str(policy), "--transport", "ros2", "--ungated", "--auto-start", "--events", str(events)]
         numbers = [str(number) for command in schedule for number in command]
-        operator = ["-m", "bridge.operator", "--schedule", *numbers, "--out", str(tracking)]
+        operator = ["-m", "bridge.operator.scheduled", "--schedule", *numbers, "--out", str(tracking)]
         logs = {
             name: (Path(folder) / name).open("w+", encoding="utf-8", errors="backslashreplace") for name in ("robot", "policy", "operator")
         }

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge.command import JointCommand
-from bridge.controller import Controller
-from bridge.joints import FloatArray
-from bridge.reading import Inputs, Reading
-from bridge.safety import ACTIVE, Event
+from bridge.control.command import JointCommand
+from bridge.control.controller import Controller
+from bridge.control.joints import FloatArray
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import ACTIVE, Event
 from tests.bridge_helpers import MS
 
 OPERATOR = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)

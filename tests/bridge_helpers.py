@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from bridge.command import JointCommand
-from bridge.controller import Controller
-from bridge.reading import Inputs, Reading
-from bridge.safety import Event, Mode, SafetyLimits
-from policies.file import PolicyFile
-from policies.spec import PolicySpec
+from bridge.control.command import JointCommand
+from bridge.control.controller import Controller
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import Event, Mode, SafetyLimits
+from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
 
 MS = 1_000_000
 REPOSITORY = Path(__file__).parent.parent

@@ -10,18 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from bridge.command import JointCommand
-from bridge.controller import Controller
-from bridge.loop import ControlLoop
-from bridge.priority import raise_priority
-from bridge.safety import Mode
-from bridge.simulated_unitree import REMOTE, TRUTH, LowCmdDecoder, LowStateEncoder
-from bridge.transports.unitree import UnitreeOptions, UnitreeTransport
-from bridge.transports.unitree_dds import LOW_COMMAND, LOW_STATE, Wire
-from bridge.transports.unitree_remote import KEYS
-from bridge.transports.unitree_robots import robot_of
-from policies.file import PolicyFile
-from policies.spec import PolicySpec
+from bridge.control.command import JointCommand
+from bridge.control.controller import Controller
+from bridge.control.loop import ControlLoop
+from bridge.control.priority import raise_priority
+from bridge.control.safety import Mode
+from bridge.simulated.unitree import REMOTE, TRUTH, LowCmdDecoder, LowStateEncoder
+from bridge.transports.unitree.dds import LOW_COMMAND, LOW_STATE, Wire
+from bridge.transports.unitree.remote import KEYS
+from bridge.transports.unitree.robots import robot_of
+from bridge.transports.unitree.transport import UnitreeOptions, UnitreeTransport
+from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
 from tests.bridge_helpers import wait_for
 
 MS = 1_000_000

@@ -14,17 +14,17 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from envs.registry import get_task, make_env
-from policies.export import export_student
-from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile
-from policies.networks import TeacherPolicy
-from policies.observation import observe
-from policies.transformer import Transformer, TransformerCfg
-from robolearn import schema
-from robolearn.export import record_sensors
-from robolearn.schema import TrainCfg
-from robolearn.student import StudentTrainer
-from robolearn.teacher import TeacherTrainer
+from envs.tasks.registry import get_task, make_env
+from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile
+from policies.contract.observation import observe
+from policies.export.onnx_graph import export_student
+from policies.networks.mlp import TeacherPolicy
+from policies.networks.transformer import Transformer, TransformerCfg
+from robolearn.config import schema
+from robolearn.config.schema import TrainCfg
+from robolearn.learning.export import record_sensors
+from robolearn.learning.student import StudentTrainer
+from robolearn.learning.teacher import TeacherTrainer
 
 TINY = (
     "--threads=1",

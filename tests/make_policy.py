@@ -14,9 +14,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.robots.go1 import GO1
-from policies.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden
-from policies.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
-from policies.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec, RobotSpec
+from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden
+from policies.contract.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
+from policies.contract.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec, RobotSpec
 
 STATE = 4
 

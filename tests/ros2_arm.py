@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from bridge.command import JointCommand
+from bridge.control.command import JointCommand
 from bridge.isolation import isolate
-from bridge.physics_robot import PhysicsRobot, Sample
-from bridge.transports.ros2_clock import ClockPublisher
-from bridge.transports.ros2_options import COMMAND_TOPICS, wire_names
-from policies.file import PolicyFile
+from bridge.simulated.physics import PhysicsRobot, Sample
+from bridge.transports.ros2.clock import ClockPublisher
+from bridge.transports.ros2.options import COMMAND_TOPICS, wire_names
+from policies.contract.file import PolicyFile
 
 FINGERS = ("finger_joint1", "finger_joint2")
 RATE_HZ = 500.0
@@ -90,7 +90,7 @@ def serve(options: argparse.Namespace) -> None:
     from rclpy.signals import SignalHandlerOptions
     from sensor_msgs.msg import JointState
 
-    from bridge.transports.ros2_messages import MESSAGE_TYPES, encode_sensors
+    from bridge.transports.ros2.messages import MESSAGE_TYPES, encode_sensors
 
     spec = PolicyFile(options.policy).spec
     robot = PhysicsRobot(spec.robot, options.mjcf, 1 / RATE_HZ)

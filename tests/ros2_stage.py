@@ -21,13 +21,13 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Imu, JointState
 from std_srvs.srv import Trigger
 
-from bridge.controller import Controller
-from bridge.loop import ControlLoop
-from bridge.physics_robot import Sample
-from bridge.safety import Mode, SafetyLimits
-from bridge.transports.ros2 import Ros2Options, Ros2Transport
-from bridge.transports.ros2_messages import MESSAGE_TYPES, encode_sensors
-from policies.file import PolicyFile
+from bridge.control.controller import Controller
+from bridge.control.loop import ControlLoop
+from bridge.control.safety import Mode, SafetyLimits
+from bridge.simulated.physics import Sample
+from bridge.transports.ros2.messages import MESSAGE_TYPES, encode_sensors
+from bridge.transports.ros2.transport import Ros2Options, Ros2Transport
+from policies.contract.file import PolicyFile
 
 QUICK = {"stand_s": 0.1, "gain_ramp_s": 0.05, "sensor_timeout_s": 0.5, "frozen_s": 0.5, "max_lateness_s": 0.9, "max_overruns": 50.0}
 RELIABLE = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
@@ -156,7 +156,7 @@ class Stage:
 
     def ready(self) -> None:
         """Wait until nothing speaks against standing up."""
-        from bridge.safety import Event
+        from bridge.control.safety import Event
 
         self.tick(2)
         self.until(lambda: self.controller.refusal(Event.STAND) is None)

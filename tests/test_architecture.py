@@ -19,16 +19,15 @@ BELOW = {
     "policies": {"policies"},
 }
 """Each package and the packages it may import."""
-ROBOT_SIDE = {"policies": {"__init__", "environment", "spec", "observation", "file", "files", "install"}}
+ROBOT_SIDE = ("__init__", "environment", "files", "install", "contract/__init__", "contract/spec", "contract/observation", "contract/file")
 """What of `policies` runs on the robot; of `bridge`, everything does."""
 HEAVY = {"torch", "mujoco", "gymnasium", "mujoco_warp", "warp", "cv2", "matplotlib", "onnx", "stable_baselines3", "tensorboard"}
 LAZY = {
-    "policies/observation.py": {"torch"},  # only reached with torch tensors in hand
-    "bridge/physics_robot.py": {"mujoco"},  # the simulated robot
-    "bridge/simulated_robot.py": {"mujoco"},
+    "policies/contract/observation.py": {"torch"},  # only reached with torch tensors in hand
+    "bridge/simulated/physics.py": {"mujoco"},  # the simulated robot
+    "bridge/simulated/robot.py": {"mujoco"},
 }
 """Heavy modules that a file of the robot's side may import inside a function."""
-CONTRACT = {"policies.environment", "policies.spec", "policies.observation", "policies.file", "policies.files", "policies.install"}
 MAX_LINES = 500
 
 
@@ -71,7 +70,7 @@ def imports(path: Path) -> Iterator[Import]:
 
 
 def robot_side() -> list[Path]:
-    contract = [ROOT / "policies" / f"{name}.py" for name in sorted(ROBOT_SIDE["policies"])]
+    contract = [ROOT / "policies" / f"{name}.py" for name in ROBOT_SIDE]
     return files("bridge") + contract
 
 
@@ -102,15 +101,9 @@ def test_the_robots_side_imports_nothing_heavy() -> None:
 
 
 def test_the_robots_side_uses_of_policies_the_contract_alone() -> None:
-    known = {module.stem for module in files("policies")}
-    breaches = [
-        item
-        for path in robot_side()
-        for item in imports(path)
-        if item.module.startswith("policies.")
-        and item.module.split(".")[1] in known
-        and ".".join(item.module.split(".")[:2]) not in CONTRACT
-    ]
+    allowed = {f"policies.{name}".replace("/", ".").removesuffix(".__init__") for name in ROBOT_SIDE}
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files("policies")}
+    breaches = [item for path in robot_side() for item in imports(path) if item.module in modules - allowed]
     assert not breaches, named(breaches)
 
 
@@ -134,7 +127,7 @@ def test_the_robots_side_runs_without_torch_and_mujoco() -> None:
         needs_ros = any(item.module.partition(".")[0] in optional and not item.lazy for item in imports(path))
         if not needs_ros:
             modules.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
-    assert {"bridge", "policies.file", "policies.spec", "policies.observation"} <= set(modules)
+    assert {"bridge", "policies.contract.file", "policies.contract.spec", "policies.contract.observation"} <= set(modules)
     code = f"""
 import importlib, sys
 class Forbid:
@@ -150,7 +143,7 @@ for name in {modules!r}:
 
 
 def test_importing_the_policy_file_reader_leaves_torch_and_mujoco_alone() -> None:
-    code = f"import sys, bridge, policies.file; print(sorted({HEAVY!r} & set(sys.modules)))"
+    code = f"import sys, bridge, policies.contract.file; print(sorted({HEAVY!r} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=True)
     assert result.stdout.strip() == "[]"
 

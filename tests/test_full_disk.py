@@ -16,10 +16,10 @@ import torch
 
 from policies.files import WriteError, whole, write_text
 from robolearn import cli
-from robolearn import trainer as loop
 from robolearn.errors import UserError
-from robolearn.growing import GrowingFile
-from robolearn.run import Run, load_checkpoint
+from robolearn.learning import trainer as loop
+from robolearn.learning.growing import GrowingFile
+from robolearn.learning.run import Run, load_checkpoint
 from tests.disks import fill, names, read_only, small_disk
 from tests.learning_helpers import TINY, make_trainer, tiny_cfg
 

@@ -15,22 +15,25 @@ MESSAGES = (
     ("robolearn needs Python 3.11 or newer; give one with make PYTHON=...", "Makefile"),
     ("Rendering without a screen needs EGL, which this computer lacks.", "Makefile"),
     ("apt-get install libegl1 libopengl0 libgl1-mesa-dri", "Makefile"),
-    ("cannot draw without a screen, OpenGL does not start", "robolearn/render.py"),
-    ("--no-video", "robolearn/render.py"),
+    ("cannot draw without a screen, OpenGL does not start", "robolearn/viewer/render.py"),
+    ("--no-video", "robolearn/viewer/render.py"),
     ("which is not installed; run: ", "robolearn/errors.py"),
     ("the log needs", "bridge/deploy.py"),
     ("the screen needs rich; run: ", "bridge/deploy.py"),
     ("the rclpy found is not for Python", "bridge/deploy.py"),
     ("is another ROS 2 sourced in this terminal?", "bridge/deploy.py"),
     ("the environment's ROS_DOMAIN_ID must be a number from 0 to 232", "bridge/options.py"),
-    ("normal scheduling: ticks may come late on a busy computer; no right to better (ulimit -r, or CAP_SYS_NICE)", "bridge/priority.py"),
-    ("no right to real-time scheduling", "bridge/priority.py"),
-    ("memory not locked: ", "bridge/priority.py"),
+    (
+        "normal scheduling: ticks may come late on a busy computer; no right to better (ulimit -r, or CAP_SYS_NICE)",
+        "bridge/control/priority.py",
+    ),
+    ("no right to real-time scheduling", "bridge/control/priority.py"),
+    ("memory not locked: ", "bridge/control/priority.py"),
     ("--gamepad: cannot open ", "bridge/deploy.py"),
     ("usermod -aG input USER", "bridge/deploy.py"),
     ("--dashboard needs a terminal", "bridge/deploy.py"),
     ("nobody can ask for stand and start", "bridge/options.py"),
-    ("no network interface ", "bridge/transports/unitree_dds.py"),
+    ("no network interface ", "bridge/transports/unitree/dds.py"),
 )
 
 
@@ -41,7 +44,7 @@ def test_a_message_stands_in_the_docs_as_it_is_printed(message: str, source: str
 
 
 def test_the_priority_in_the_docs_is_the_one_that_is_asked_for() -> None:
-    from bridge.priority import FIFO_PRIORITY, NICENESS
+    from bridge.control.priority import FIFO_PRIORITY, NICENESS
 
     assert set(re.findall(r"(?:SCHED_FIFO |rtprio[ =]|RTPRIO=)(\d+)", SECTION)) == {str(FIFO_PRIORITY)}
     assert f"niceness {NICENESS}; " in SECTION

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from bridge import options, simulated_robot
-from bridge.transports.ros2_options import COMMAND_TOPICS, INTERFACES
+from bridge import options
+from bridge.simulated import robot as simulated_robot
+from bridge.transports.ros2.options import COMMAND_TOPICS, INTERFACES
 from tests.bridge_helpers import REPOSITORY, ros_environment, wait_for
 
 FOLDER = REPOSITORY / "launch"

@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from policies.export import IR_VERSION, OPSET
+from policies.export.onnx_graph import IR_VERSION, OPSET
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -51,7 +51,7 @@ def test_every_dependency_has_a_lower_bound_that_is_not_above_what_is_tested() -
 SCRIPT = """
 import sys, numpy, onnxruntime
 from pathlib import Path
-import bridge.deploy, bridge.log_repair, policies
+import bridge.deploy, bridge.logs.repair, policies
 from bridge.log_reader import read_log
 from bridge.replay import replay
 from policies.file import PolicyFile
@@ -67,7 +67,7 @@ assert bridge.deploy.main([str(path.parent / "go1-velocity.onnx"), *options]) ==
 log = read_log(Path("run.mcap"))
 result = replay(log)
 assert result.same(0.0) and result.whole and result.inferred.sum() > 40
-bridge.log_repair.repair(Path("run.mcap"), Path("whole.mcap"))
+bridge.logs.repair.repair(Path("run.mcap"), Path("whole.mcap"))
 assert replay(read_log(Path("whole.mcap"))).same(0.0)
 
 import io
@@ -124,7 +124,7 @@ def test_the_robots_side_runs_at_the_lower_bounds(tmp_path: Path) -> None:
 
 def test_a_runtime_that_is_too_old_is_told_so(tmp_path: Path) -> None:
     """As ONNX Runtime 1.17 was for the shipped files, which had been declared enough."""
-    from policies.file import PolicyFile, PolicyFileError
+    from policies.contract.file import PolicyFile, PolicyFileError
 
     model = onnx.load(ROOT / "policies" / "zoo" / "panda-reach.onnx")
     model.ir_version = 99

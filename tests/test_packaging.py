@@ -112,10 +112,10 @@ def test_the_installed_wheel_finds_its_presets_and_is_executable_for_ros(wheel: 
     command = [sys.executable, "-m", "pip", "install", *options, str(wheel)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     site = next(tmp_path.rglob("site-packages"))
-    code = "import robolearn.config as c; print(c.__file__); print(c.preset_path('packaging-probe'))"
+    code = "import robolearn.config.loading as c; print(c.__file__); print(c.preset_path('packaging-probe'))"
     environment = {"PYTHONPATH": str(site), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == [str(site / "robolearn/config.py"), str(site / "robolearn/configs/packaging-probe.yaml")]
+    assert run.stdout.splitlines() == [str(site / "robolearn/config/loading.py"), str(site / "robolearn/configs/packaging-probe.yaml")]
     executable = tmp_path / "lib" / "robolearn" / "robolearn"
     run = subprocess.run([executable, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == f"robolearn {robolearn.__version__}"

@@ -89,7 +89,7 @@ for name in ("policies", "bridge", "envs", "robolearn"):
             print("not here:", module.name, error, file=sys.stderr)
 import time; time.sleep(1.5)  # what starts a thread has time to do its work
 """
-USER = "import policies.file; import time; time.sleep(1.5)"
+USER = "import policies.contract.file; import time; time.sleep(1.5)"
 SIM = ("--transport", "sim")
 WALK = ("--auto-start", "--command", "0.5", "0", "0", "--duration", "3")
 SHORT = ("--seeds", "1", "--seconds", "2")
@@ -109,7 +109,7 @@ ENTRIES: dict[str, list[str]] = {
     "ros2 run": [sys.executable, str(ROOT / "resource" / "bin" / "robolearn"), "list"],
 }  # fmt: skip
 ROS_ENTRIES: dict[str, list[str]] = {
-    "simulated_robot": [sys.executable, "-m", "bridge.simulated_robot", "--policy", str(ZOO / "go1-velocity.onnx"), "--mjcf", str(MJCF),
+    "simulated_robot": [sys.executable, "-m", "bridge.simulated.robot", "--policy", str(ZOO / "go1-velocity.onnx"), "--mjcf", str(MJCF),
                         "--duration", "2"],
     "deploy over ROS 2": robolearn("deploy", "go1-velocity", "--simulate", *WALK),
 }  # fmt: skip
@@ -218,7 +218,7 @@ def test_what_starts_python_by_itself_says_it_too(path: str) -> None:
 
 def test_servers_listen_on_this_computer_alone() -> None:
     pytest.importorskip("viser")
-    from robolearn.live import HOST
+    from robolearn.viewer.live import HOST
 
     assert HOST == "127.0.0.1"
     text = "\n".join(path.read_text(encoding="utf-8") for package in BELOW for path in files(package))

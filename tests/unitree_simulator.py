@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from bridge.command import JointCommand
-from bridge.joints import JointMap
-from bridge.physics_robot import PhysicsRobot
-from bridge.priority import raise_priority
-from bridge.safety import Mode
-from bridge.simulated_unitree import MODE_MACHINE
-from bridge.transports.unitree_robots import HG, robot_of
-from policies.file import PolicyFile
+from bridge.control.command import JointCommand
+from bridge.control.joints import JointMap
+from bridge.control.priority import raise_priority
+from bridge.control.safety import Mode
+from bridge.simulated.physics import PhysicsRobot
+from bridge.simulated.unitree import MODE_MACHINE
+from bridge.transports.unitree.robots import HG, robot_of
+from policies.contract.file import PolicyFile
 
 STEP_S, SUBSTEPS = 0.0025, 2  # a message each 5 ms of simulated time
 LETS_GO_S = 3.0  # after the first command that drives

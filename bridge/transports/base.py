@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from bridge.command import JointCommand
-from bridge.reading import Inputs, Reading
-from bridge.safety import Event
+from bridge.control.command import JointCommand
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import Event
 
 
 class Transport(Protocol):

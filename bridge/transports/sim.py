@@ -11,17 +11,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bridge.command import JointCommand
-from bridge.joints import FloatArray, JointMap
-from bridge.physics_robot import Sample
-from bridge.reading import Inputs, Reading
-from bridge.safety import Event
+from bridge.control.command import JointCommand
+from bridge.control.joints import FloatArray, JointMap
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import Event
+from bridge.simulated.physics import Sample
 
 HELD = "a gantry holds the simulated robot (--gantry says how long)"
 
 
 class Robot(Protocol):
-    """What the transport needs of a simulated robot, for example `bridge.physics_robot.PhysicsRobot`."""
+    """What the transport needs of a simulated robot, for example `bridge.simulated.physics.PhysicsRobot`."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from policies.spec import RobotSpec
+from policies.contract.spec import RobotSpec
 
 
 class RobotError(ValueError):

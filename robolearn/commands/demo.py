@@ -23,13 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run the demo; 1 if a training missed its targets, or the policy is not deployable or did not come through ROS 2."""
-    from robolearn import schema, settings
     from robolearn.commands.evaluate import MOST
     from robolearn.commands.train import quoted
+    from robolearn.config import schema, settings
     from robolearn.demo import check_resume, run_demo
     from robolearn.errors import UsageError, UserError
-    from robolearn.run import Run
-    from robolearn.trainer import Interrupted
+    from robolearn.learning.run import Run
+    from robolearn.learning.trainer import Interrupted
 
     if not 1 <= args.seeds <= MOST:
         raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bridge import deploy, options
-from policies.file import PolicyFile
+from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError
 from robolearn.policy_path import find_policy
 
@@ -70,7 +70,7 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     Raises:
         UsageError: it is not for this robot, or nobody said that the base is held.
     """
-    from bridge.motion import Motion
+    from bridge.control.motion import Motion
     from robolearn.identify.excitation import sines, squats
 
     robot, simulated = policy.spec.robot, args.simulate or args.transport == "sim"
@@ -116,7 +116,7 @@ def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
     Raises:
         UsageError: says what the model has and lacks.
     """
-    from bridge.physics_robot import ModelError, PhysicsRobot
+    from bridge.simulated.physics import ModelError, PhysicsRobot
 
     try:
         PhysicsRobot(policy.spec.robot, args.mjcf)
@@ -130,7 +130,7 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     from bridge.isolation import isolate
 
     isolate(args.discovery)
-    module = "bridge.simulated_unitree" if args.transport == "unitree" else "bridge.simulated_robot"
+    module = "bridge.simulated.unitree" if args.transport == "unitree" else "bridge.simulated.robot"
     command = [sys.executable, "-m", module, "--policy", str(args.policy), "--mjcf", str(args.mjcf)]
     command += ["--gantry", args.gantry]
     if args.transport == "ros2":

@@ -26,13 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
-    from robolearn import schema, settings
     from robolearn.commands.train import go, prepare, quoted
+    from robolearn.config import schema, settings
     from robolearn.errors import UsageError, UserError
-    from robolearn.goal import check_attainable
-    from robolearn.run import Run, find_checkpoint, load_checkpoint, readable
-    from robolearn.student import StudentTrainer
-    from robolearn.teacher import load_teacher
+    from robolearn.learning.goal import check_attainable
+    from robolearn.learning.run import Run, find_checkpoint, load_checkpoint, readable
+    from robolearn.learning.student import StudentTrainer
+    from robolearn.learning.teacher import load_teacher
 
     if args.resume:
         if args.teacher:

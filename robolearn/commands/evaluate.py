@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from policies.file import PolicyFile
-    from robolearn.evaluate import Evaluation
-    from robolearn.schema import TrainCfg
+    from policies.contract.file import PolicyFile
+    from robolearn.config.schema import TrainCfg
+    from robolearn.evaluation.evaluate import Evaluation
 
 
 SUITES = ("locomotion",)
@@ -42,12 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
-    from policies.file import PolicyFile
+    from policies.contract.file import PolicyFile
     from policies.files import check_writable
-    from robolearn import settings
     from robolearn.commands import write_json
+    from robolearn.config import settings
     from robolearn.errors import UsageError
-    from robolearn.evaluate import evaluate_file
+    from robolearn.evaluation.evaluate import evaluate_file
     from robolearn.policy_path import find_policy
 
     _check(args)
@@ -78,7 +78,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def _config(preset: str | None, task: str, overrides: list[str]) -> TrainCfg:
     """The config whose task settings count: of a preset, or the task's own."""
-    from robolearn import config, schema
+    from robolearn.config import loading as config
+    from robolearn.config import schema
 
     if preset:
         return schema.load(preset, overrides)
@@ -113,9 +114,9 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     """Run the suite and say where its report is."""
     from policies.files import check_writable
     from robolearn.commands import write_json
-    from robolearn.suite.report import PAGE
-    from robolearn.suite.run import chosen, run
-    from robolearn.suite.setup import make_setup
+    from robolearn.evaluation.locomotion.report import PAGE
+    from robolearn.evaluation.locomotion.run import chosen, run
+    from robolearn.evaluation.locomotion.setup import make_setup
 
     names = chosen(args.only)
     seeds = args.seeds or (2 if args.quick else 8)

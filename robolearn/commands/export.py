@@ -17,15 +17,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
-    from policies.export import exportable
+    from policies.export.onnx_graph import exportable
     from policies.files import check_writable
-    from robolearn import schema
     from robolearn.commands.evaluate import MOST, show
+    from robolearn.config import schema
     from robolearn.errors import UsageError, UserError
-    from robolearn.evaluate import shortcomings
-    from robolearn.export import export, gate
-    from robolearn.run import find_checkpoint, load_checkpoint, readable
-    from robolearn.student import load_student
+    from robolearn.evaluation.evaluate import shortcomings
+    from robolearn.learning.export import export, gate
+    from robolearn.learning.run import find_checkpoint, load_checkpoint, readable
+    from robolearn.learning.student import load_student
 
     if args.no_gate and args.seeds is not None:
         raise UsageError("--seeds is for the gate, which --no-gate leaves out")

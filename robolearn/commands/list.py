@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from policies.install import install_command
-from robolearn import config
 from robolearn.commands import write_json
+from robolearn.config import loading as config
 from robolearn.errors import missing_extra
 from robolearn.policy_path import zoo
 
@@ -63,7 +63,7 @@ def first_comment(path: Path) -> str:
 
 def tasks() -> list[dict[str, str]]:
     """Each registered task with its description."""
-    from envs.registry import TASKS
+    from envs.tasks.registry import TASKS
 
     return [{"name": name, "description": task.description} for name, task in sorted(TASKS.items())]
 

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Play."""
-    from policies.file import PolicyFile
+    from policies.contract.file import PolicyFile
     from policies.files import check_writable
     from robolearn.commands import check_seed, write_json
     from robolearn.errors import UsageError
@@ -62,14 +62,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError(f"--command of {file.spec.task} takes {len(labels)} numbers ({' '.join(labels)}), not {len(args.command)}")
     file.verify()
     if args.live:
-        from robolearn.live import serve
+        from robolearn.viewer.live import serve
 
         serve(file, args.engine, args.randomize, port, args.command, args.seed)
         return 0
     from envs.robots.registry import get_robot
-    from envs.terrain import single_terrain
-    from robolearn.render import record_policy
-    from robolearn.visuals import find_visuals
+    from envs.scene.terrain import single_terrain
+    from robolearn.viewer.render import record_policy
+    from robolearn.viewer.visuals import find_visuals
 
     default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
     out = None if args.no_video else Path(args.out) if args.out else default

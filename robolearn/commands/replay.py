@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bridge.log_reader import Log, newest_run, read_log
-from bridge.log_repair import repair
-from bridge.log_writer import LogError
-from bridge.replay import TOLERANCE, Replay, replay
-from policies.file import PolicyFile, PolicyFileError
+from bridge.logs.reader import Log, newest_run, read_log
+from bridge.logs.repair import repair
+from bridge.logs.replay import TOLERANCE, Replay, replay
+from bridge.logs.writer import LogError
+from policies.contract.file import PolicyFile, PolicyFileError
 from policies.files import check_writable, whole
 from policies.install import install_command
 from robolearn.commands import write_json

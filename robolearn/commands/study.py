@@ -24,11 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train, evaluate, print the table."""
-    from robolearn import config
+    from robolearn.config import loading as config
     from robolearn.errors import UserError
-    from robolearn.run import find_checkpoint
-    from robolearn.study import load_study, run_study, table
-    from robolearn.trainer import Interrupted
+    from robolearn.evaluation.study import load_study, run_study, table
+    from robolearn.learning.run import find_checkpoint
+    from robolearn.learning.trainer import Interrupted
 
     path = Path(args.study)
     if not path.is_file():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robolearn.teacher import TeacherTrainer
+    from robolearn.learning.teacher import TeacherTrainer
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
@@ -35,11 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
-    from robolearn import settings
+    from robolearn.config import settings
     from robolearn.errors import UsageError
-    from robolearn.interruption import Interrupted
-    from robolearn.run import find_checkpoint
-    from robolearn.teacher import TeacherTrainer
+    from robolearn.learning.interruption import Interrupted
+    from robolearn.learning.run import find_checkpoint
+    from robolearn.learning.teacher import TeacherTrainer
 
     if args.init and args.resume:
         raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training begins from nothing")
     first = find_checkpoint(args.init) if args.init else None
     if cfg.algorithm == "sb3":
-        from robolearn.run import Run
-        from robolearn.sb3 import train_sb3
+        from robolearn.learning.run import Run
+        from robolearn.learning.sb3 import train_sb3
 
         job = Run(folder, cfg)
         try:
@@ -75,7 +75,7 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
     """
     from policies.files import reason
     from robolearn.errors import UserError
-    from robolearn.run import load_checkpoint
+    from robolearn.learning.run import load_checkpoint
 
     source = load_checkpoint(path)
     if source["kind"] != "teacher":
@@ -88,10 +88,11 @@ def start_from(trainer: TeacherTrainer, path: Path) -> None:
 
 def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[Any, Path, dict[str, Any] | None]:
     """The config, the run folder and, when resuming, the checkpoint."""
-    from robolearn import config, schema, settings
+    from robolearn.config import loading as config
+    from robolearn.config import schema, settings
     from robolearn.errors import UsageError, UserError
-    from robolearn.goal import check_attainable
-    from robolearn.run import Run, find_checkpoint, load_checkpoint
+    from robolearn.learning.goal import check_attainable
+    from robolearn.learning.run import Run, find_checkpoint, load_checkpoint
 
     overrides = [*overrides]
     for name in ("engine", "device"):
@@ -123,9 +124,9 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
 
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, given: Sequence[str] = ()) -> int:
     """Run a trainer in a folder; after Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets."""
-    from robolearn import distributed
-    from robolearn.run import Run, check_ours
-    from robolearn.trainer import Interrupted, resume, train
+    from robolearn.learning import distributed
+    from robolearn.learning.run import Run, check_ours
+    from robolearn.learning.trainer import Interrupted, resume, train
 
     if state is not None:
         check_ours(folder)

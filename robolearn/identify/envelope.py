@@ -1,14 +1,14 @@
 """Where the joints may move without one limb meeting another: what the joints' ranges don't tell, and a robot in the air finds out.
 
 The ranges below are chosen so that simulated robots keep 3 cm or more between any two limbs while `robolearn.identify.excitation.sines`
-plays (held by `tests/test_identify_motion.py`).
+plays (held by `tests/robolearn/test_identify_motion.py`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from policies.spec import RobotSpec
+from policies.contract.spec import RobotSpec
 from robolearn.identify.recording import FloatArray
 
 Ranges = dict[str, tuple[float, float]]

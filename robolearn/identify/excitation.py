@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from policies.spec import RobotSpec
+from policies.contract.spec import RobotSpec
 from robolearn.identify.envelope import envelope, slowest_hz
 from robolearn.identify.recording import FloatArray
 

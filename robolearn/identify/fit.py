@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from envs.robots.robot import Robot
+from robolearn.evaluation.statistics import Z95
 from robolearn.identify.least_squares import CORRELATION_S, LeastSquares, Solution
 from robolearn.identify.model import check_robot, nominal_of
 from robolearn.identify.parameters import Grouping, Kind, Nominal, Parameter, Physical, make_parameters, physical
@@ -18,7 +19,6 @@ from robolearn.identify.simulation import Simulation
 from robolearn.identify.standing import StandingBalance, weigh
 from robolearn.identify.start import starting_values
 from robolearn.identify.uncertainty import long_run
-from robolearn.statistics import Z95
 
 OF_JOINTS: tuple[Kind, ...] = ("kp", "kd", "damping", "friction", "armature", "delay")
 """What is found by default where a base was held; motor strength cannot be told from the gains unless torques are fed forward."""

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.guards import OFF_RATE, RATE_WINDOW_NS
-from bridge.log_reader import Log, read_log
-from bridge.log_rows import SAMPLES_IMU
-from bridge.log_writer import LogError
-from bridge.motion import APPROACH_S
-from bridge.physics_robot import physics_dt
-from bridge.safety import Mode
-from bridge.ticks import HAS_IMU, HAS_READING, MODES, Rows
-from bridge.transports.ros2_options import OWN_GAINS
+from bridge.control.guards import OFF_RATE, RATE_WINDOW_NS
+from bridge.control.motion import APPROACH_S
+from bridge.control.safety import Mode
+from bridge.control.ticks import HAS_IMU, HAS_READING, MODES, Rows
+from bridge.logs.reader import Log, read_log
+from bridge.logs.rows import SAMPLES_IMU
+from bridge.logs.writer import LogError
+from bridge.simulated.physics import physics_dt
+from bridge.transports.ros2.options import OWN_GAINS
 from robolearn.identify.excitation import LOWERING_S, squatting_s
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 

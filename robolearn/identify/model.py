@@ -91,7 +91,7 @@ def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[
     """Model fields that differ from the nominal ones, complete arrays by name.
 
     A payload scales the base body's inertia with its mass, and an arm's controller goes on compensating the nominal weight, both as
-    in `envs.randomization`. Tilt turns a base that is held.
+    in `envs.terms.randomization`. Tilt turns a base that is held.
     """
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
     actuators = actuator_ids(model, robot)

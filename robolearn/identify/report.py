@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from envs.randomization import OPERATION
-from envs.registry import TASKS
-from robolearn import config, schema
+from envs.tasks.registry import TASKS
+from envs.terms.randomization import OPERATION
+from robolearn.config import loading as config
+from robolearn.config import schema
+from robolearn.config.yaml_tree import write
 from robolearn.errors import UserError
 from robolearn.identify.result import UNEXPLAINED, Estimate, Fit
-from robolearn.yaml_tree import write
 
 ADVICE = {
     "kp": "let the joint follow sines of 0.3 to 8 Hz with a base that is held",
@@ -26,7 +27,7 @@ ADVICE = {
 }
 ENTRY = {"kp": "kp", "kd": "kd", "motor_strength": "motor_strength", "damping": "joint_damping", "friction": "joint_friction",
          "armature": "joint_armature", "delay": "action_delay_s", "mass": "payload"}  # fmt: skip
-"""Kind of parameter -> entry of `envs.randomization.RandomizationCfg`. A tilt is the sensor's, and of this mounting."""
+"""Kind of parameter -> entry of `envs.terms.randomization.RandomizationCfg`. A tilt is the sensor's, and of this mounting."""
 SLOW_HZ = 150.0  # below it: a log of the control steps alone
 MARGIN = 0.05  # of the value, on each side: for what the robot does on another day
 

@@ -1,0 +1,1 @@
+"""The control loop: from readings to one safe joint command."""

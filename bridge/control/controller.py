@@ -1,0 +1,431 @@
+"""The core of the bridge: from one tick's inputs to one safe joint command, without clock, wire or middleware.
+
+check -> react -> requests -> (stand ramp | observe -> infer -> check) -> limit. The same object runs in tests, in the lock-step
+simulation and on a robot; the loop around it adds time, the transport adds the wire.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.control.command import JointCommand, Limiter, damping
+from bridge.control.consistency import Consistency
+from bridge.control.entry import eased, not_ready, stand_command
+from bridge.control.guards import (
+    ACTION_GUARDS,
+    EXCEPTION,
+    INPUT_GUARDS,
+    OFF_RATE,
+    RATE_WINDOW_NS,
+    Problem,
+    Snapshot,
+    StampWatch,
+    run_guards,
+)
+from bridge.control.joints import FloatArray
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
+from bridge.operator.notices import Notice
+from policies.contract.file import PolicyFile
+from policies.contract.observation import Sensors
+
+RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
+HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
+SAID_AGAIN = 0.1  # change of the sensors' clock rate that is worth another line
+NEXT = {Mode.DAMPING: Event.STAND, Mode.STAND: Event.START}
+CAUTION = {Event.RESET: 1, Event.STAND: 2, Event.START: 3}
+OnEvent = Callable[[Mapping[str, Any]], None]
+
+
+class Controller:
+    """One policy, one robot, one state machine.
+
+    Attributes:
+        mode: the safety state; only `_fire` changes it, and only along `TRANSITIONS`, or `UNARMED` before `arm`.
+        problems: what the guards said at the newest tick, whether or not they reacted.
+        action: newest raw action, (J,); the observation's `last_action`.
+        shadow_command: in a dry run, what would have been sent; None before the first.
+        clock: steady clock that times inference; None to leave it untimed.
+        inference_ns: duration of the newest tick's inference [ns]; 0 if there was none.
+        inferred: whether the newest tick ran the policy.
+        observation: what it ran on, (O,).
+        asked: the newest tick's command before the limits.
+        cause: of the newest transition.
+        ran: whether the policy ever ran.
+        tripped: what a guard said when it last damped or latched; empty if none did.
+    """
+
+    def __init__(
+        self, policy: PolicyFile, limits: SafetyLimits | None = None, *, shadow: bool = False, on_event: OnEvent | None = None
+    ) -> None:
+        """Make a controller in `zero_torque`.
+
+        Args:
+            policy: the file to run.
+            limits: thresholds; None for the policy's own.
+            shadow: dry run: infer on every good reading without ever leaving damping.
+            on_event: called with each transition, refusal and exception.
+        """
+        self.policy, self.spec = policy, policy.spec
+        self.limits = limits or SafetyLimits.of(self.spec)
+        self.joints = JointVectors.of(self.spec)
+        self.limiter = Limiter(self.joints, self.limits, self.spec.control_dt)
+        self.mode = Mode.ZERO_TORQUE
+        self._transitions = UNARMED
+        self.problems: list[Problem] = []
+        self.shadow_command: JointCommand | None = None
+        self.shadow = shadow
+        self.on_event: OnEvent = on_event or (lambda event: None)
+        self.clock: Callable[[], int] | None = None
+        self.inference_ns = 0
+        self.inferred = False
+        self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
+        self._plan: list[Event] = []
+        self._untold: Exception | None = None
+        self._waited: str | None = None
+        self.cause, self.tripped, self.ran = "", "", False
+        self._remarks: tuple[str, ...] = ()
+        self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
+        self._watch, self._consistency, self._wait = StampWatch(), Consistency(self.joints), Notice()
+        self._damping = damping(self.limits.damping_factor * self.joints.kd)
+        self.asked = self._damping
+        self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
+        self._entered_ns = 0
+        self._start_pose = self.joints.default_pose
+        self._command_lower = np.array(self.spec.command.lower)
+        self._command_upper = np.array(self.spec.command.upper)
+        self.reset_memory(self.joints.default_pose)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What came in at the newest tick."""
+        return self._snapshot.inputs
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the newest tick [ns]."""
+        return self._snapshot.now_ns
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a person should know of the robot's end of the wire although nothing is refused for it."""
+        return [*self._remarks, *([self._rate_remark] if self._rate_remark else [])]
+
+    @property
+    def _in_mode_s(self) -> float:
+        """How long this mode has lasted at the newest tick [s]."""
+        return (self._snapshot.now_ns - self._entered_ns) * 1e-9
+
+    def reset_memory(self, pose: FloatArray) -> None:
+        """Forget the policy's past, as after a reset in training with the robot in `pose` [rad] (J,)."""
+        self.policy.reset()
+        self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
+        self.target = pose.astype(np.float32)
+        self._told = np.clip(0.0, self._command_lower, self._command_upper)
+        self._steps = 0
+
+    def arm(self) -> float:
+        """Verify the policy against its golden run, warm it, and leave `zero_torque`. Returns the largest difference found.
+
+        Raises:
+            GoldenMismatchError: the file does not give the actions that it recorded; nothing is armed.
+        """
+        worst = self.policy.verify()
+        if not self.armed:
+            self._tell({"event": "armed", "t_ns": self._snapshot.now_ns})
+        for _ in range(10):
+            self.policy.act(np.zeros(self.spec.observation_dim, np.float32))
+        self.policy.reset()
+        self._transitions = TRANSITIONS
+        self._fire(Event.ARM, "golden run reproduced, model warm")
+        return worst
+
+    @property
+    def armed(self) -> bool:
+        """Whether the policy has reproduced its golden run."""
+        return self._transitions is TRANSITIONS
+
+    def set_limits(self, limits: SafetyLimits) -> None:
+        """Take other thresholds, between two ticks; not while the robot is driven.
+
+        Raises:
+            ValueError: in `stand` or `policy`.
+        """
+        if self.mode in ACTIVE:
+            raise ValueError(f"thresholds do not change in {self.mode}")
+        self.use_limits(limits)
+
+    def use_limits(self, limits: SafetyLimits) -> None:
+        """Take other thresholds in any state: for a replay, whose policy may be driving where the logged one was not."""
+        self.limits = limits
+        self.limiter = Limiter(self.joints, limits, self.spec.control_dt)
+        self._damping = damping(limits.damping_factor * self.joints.kd)
+        self.on_event({"event": "limits", "t_ns": self._snapshot.now_ns, "values": dataclasses.asdict(limits)})
+
+    def auto_start(self) -> None:
+        """Stand and then start the policy, once, each as soon as nothing speaks against it; call after `arm`. Any stop cancels the rest."""
+        self._plan = [Event.STAND, Event.START]
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why an automatic start does not go on; None if none is pending."""
+        return f"{self._plan[0]}: {self.refusal(self._plan[0])}" if self._plan else None
+
+    @property
+    def waiting(self) -> str | None:
+        """What keeps the robot from its next step towards the policy, whoever is to ask for it; None if nothing does but the ramp."""
+        return None if self._standing_up and not self.problems else self._lacks
+
+    @property
+    def _standing_up(self) -> bool:
+        return self.mode is Mode.STAND and self._in_mode_s < self.limits.stand_s
+
+    @property
+    def _lacks(self) -> str | None:
+        if self.shadow:
+            said = [f"{p.guard.name}: {p.text}" for p in self.problems if Mode.POLICY in p.guard.modes]
+            return f"infer: {said[0]}" if said else None
+        step = self._plan[0] if self._plan else NEXT.get(self.mode)
+        reason = None if step is None else self.refusal(step)
+        return None if reason is None else f"{step}: {reason}"
+
+    @property
+    def waited(self) -> str | None:
+        """What was missing for the next step at the newest tick: after the end, what the robot still waited for."""
+        return self._waited
+
+    def refusal(self, event: Event) -> str | None:
+        """Why the operator's `event` would be refused now; None if it would be accepted."""
+        if event is Event.STOP and self._plan:
+            return None  # it cancels the automatic start
+        if (self.mode, event) not in self._transitions:
+            hint = HINTS.get((self.mode, event), "")
+            return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}{hint}"
+        if event not in (Event.STAND, Event.START):
+            return None
+        if self.shadow:
+            return "dry run"
+        entered = Mode.STAND if event is Event.STAND else Mode.POLICY
+        for problem in self.problems:
+            if entered in problem.guard.modes:
+                return f"{problem.guard.name}: {problem.text}"
+        if event is Event.STAND:
+            return None
+        reading = self._snapshot.inputs.reading
+        assert reading is not None  # the stale_sensor guard has passed
+        return not_ready(reading, self._in_mode_s, self.joints, self.limits)
+
+    def tick(self, now_ns: int, inputs: Inputs, late_s: float = 0.0, overruns: int = 0) -> JointCommand:
+        """Advance one control step.
+
+        Args:
+            now_ns: time [ns] on the clock that stamps `received_ns`.
+            inputs: what came in.
+            late_s: how late this tick started [s].
+            overruns: ticks in a row that ended after the next deadline.
+
+        Returns:
+            The command to send, inside all limits.
+        """
+        frozen_s, backward = self._watch.update(inputs.reading, now_ns)
+        self._notice(inputs, now_ns)
+        age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
+        self.inference_ns, self.inferred = 0, False
+        watch = self._watch
+        self._consistency.update(inputs.reading, self.limits)
+        self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
+        snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
+        self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
+        waiting, self._waited = self.waiting, self._lacks
+        if self._wait.update(waiting, now_ns) and waiting is not None:
+            step, _, cause = waiting.partition(": ")
+            self._tell({"event": "waiting", "t_ns": now_ns, "request": step, "cause": cause})
+        self._take(inputs.requests)
+        if self._plan and self.refusal(self._plan[0]) is None:
+            self._fire(self._plan.pop(0), "automatic start")
+        self.asked = self._command(snapshot)
+        command = self.limiter(self.asked, inputs.reading)
+        self.raise_untold()  # the loop sends damping instead, and tells in the end
+        return command
+
+    def _notice(self, inputs: Inputs, now_ns: int) -> None:
+        """Tell what is unusual of the robot's end of the wire: what the transport remarks, and a simulator's clock of another rate."""
+        for text in inputs.remarks:
+            if text not in self._remarks:
+                self._tell({"event": "remark", "t_ns": now_ns, "text": text})
+        self._remarks = inputs.remarks
+        rate = self._watch.rate
+        if rate is None or inputs.reading is None or not inputs.reading.free_clock:
+            return
+        seen = rate if abs(rate - 1.0) > OFF_RATE else 1.0
+        hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
+        said = f"the robot's clock runs at {rate:.2f} of this computer's, so in its time the policy acts at {hz:.0f} Hz"
+        said += "; lateness of messages cannot be told from that, and is not checked"
+        if seen == self._rate_told or (seen != 1.0 != self._rate_told and abs(seen - self._rate_told) <= SAID_AGAIN):
+            self._rate_told_ns = now_ns
+        elif now_ns - self._rate_told_ns >= RATE_WINDOW_NS:  # it has come to rest
+            self._rate_told, self._rate_told_ns = seen, now_ns
+            if seen != 1.0:
+                self._tell({"event": "remark", "t_ns": now_ns, "text": said})
+        self._rate_remark = said if self._rate_told != 1.0 else ""
+
+    def _take(self, requests: tuple[Event, ...]) -> None:
+        """Do what was asked for and what the guards say, the safest first: requests of one step have no order that could be relied on."""
+        stopped = next((event for event in (Event.ESTOP, Event.STOP) if event in requests), None)
+        if stopped is Event.STOP and self.mode is Mode.FAULT:
+            self._refused(Event.STOP, "nothing is driven in fault")
+        if stopped is not None:
+            self._plan.clear()
+        if stopped is Event.ESTOP:
+            self._fire(Event.ESTOP, "emergency stop")
+        self._react(self.problems)
+        if stopped is Event.STOP:
+            self._fire(Event.STOP, "operator")
+        done = stopped or min(requests, key=lambda event: CAUTION.get(event, 0), default=None)
+        if stopped is None and done is not None:
+            self._request(done)
+        for event in dict.fromkeys(requests):
+            if event is not done:
+                self._refused(event, f"{done} in the same step")
+
+    def raise_untold(self) -> None:
+        """Raise what a listener raised, once, now that the command is decided."""
+        if self._untold is not None:
+            error, self._untold = self._untold, None
+            raise error
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        """Hand an event to the listener. What that raises (a full disk, a lost terminal) must not come before the command is out."""
+        try:
+            self.on_event(event)
+        except Exception as error:
+            self._untold = error
+
+    def fail(self, error: BaseException, phase: str = "tick") -> JointCommand:
+        """Latch the fault of an exception and return the damping command; `phase` says where it came from: `wait`, `tick` or `write`."""
+        self.problems = [Problem(EXCEPTION, f"{type(error).__name__}: {error}")]
+        self._tell({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text, "phase": phase})
+        self._react(self.problems)
+        return self.limiter(self._damping, None)
+
+    def stop(self, cause: str = "the loop ends") -> JointCommand:
+        """Leave `stand` and `policy`, cancel an automatic start, and return the damping command; for whoever acts between the ticks."""
+        moved = bool(self._plan) or self.mode in ACTIVE
+        self._plan.clear()
+        self._fire(Event.STOP, cause)
+        if moved:
+            self._tell({"event": "halt", "t_ns": self._snapshot.now_ns, "text": cause})
+        return self.limiter(self._damping, self._snapshot.inputs.reading)
+
+    def _command(self, snapshot: Snapshot) -> JointCommand:
+        if self.mode is Mode.POLICY:
+            return self._infer(snapshot)
+        if self.mode is Mode.STAND:
+            return stand_command(self._start_pose, self._in_mode_s, self.joints, self.limits)
+        if self.shadow and not [problem for problem in self.problems if Mode.POLICY in problem.guard.modes]:
+            if self.shadow_command is None and snapshot.inputs.reading is not None:
+                self.reset_memory(snapshot.inputs.reading.position)
+            self.shadow_command = self._infer(snapshot)
+        return damping(np.zeros_like(self.joints.kd)) if self.mode is Mode.ZERO_TORQUE else self._damping
+
+    def _infer(self, snapshot: Snapshot) -> JointCommand:
+        reading = snapshot.inputs.reading
+        assert reading is not None  # the stale_sensor guard has passed
+        self.observation, self.inferred = self.policy.observe(self._sensors(reading, snapshot)), True
+        self._steps += 1
+        begin_ns = self.clock() if self.clock else 0
+        before, self.action = self.action, self.policy.act(self.observation).copy()
+        self.inference_ns = self.clock() - begin_ns if self.clock else 0
+        target = self.policy.targets(self.action, self.target)
+        snapshot.action, snapshot.target_step = self.action, self._target_step(before)
+        said = run_guards(ACTION_GUARDS, snapshot, self.limits, self.joints)
+        self.problems += said
+        self._react(said)
+        if said:
+            return self._damping
+        self.target = target
+        asked, zero = np.asarray(target, np.float64), np.zeros_like(self.joints.kp)
+        if self.mode is Mode.POLICY:  # a dry run takes over from nothing
+            asked = eased(asked, self._start_pose, self._in_mode_s, self.limits)
+        return JointCommand(asked, zero, zero, self.joints.kp, self.joints.kd)
+
+    def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
+        """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
+        law = self.spec.action  # unclipped: a clip smaller than the joint's range would hide every jump
+        step = self.action - before if law.mode == "position_offset" else self.action
+        return np.asarray(step, np.float64) * np.array(law.scale)
+
+    def _sensors(self, reading: Reading, snapshot: Snapshot) -> Sensors:
+        command = snapshot.inputs.command
+        if command is None or snapshot.command_age_s > self.limits.command_timeout_s:
+            command = np.zeros_like(self._command_lower)
+        quat, gyro = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
+        return Sensors(
+            joint_position=reading.position.astype(np.float32),
+            joint_velocity=reading.velocity.astype(np.float32),
+            command=self._follow(np.clip(command, self._command_lower, self._command_upper)),
+            last_action=self.action,
+            imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
+            imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),
+            joint_target=self.target,
+            clock=self.policy.clock(self._steps),
+        )
+
+    def _follow(self, command: FloatArray) -> NDArray[np.float32]:
+        """What the policy is told of a command (C,): a goal as it is, a velocity no faster than over its range in `command_ramp_s`."""
+        if self.spec.command.name == "velocity":
+            step = (self._command_upper - self._command_lower) * self.spec.control_dt / self.limits.command_ramp_s
+            command = np.clip(command, self._told - step, self._told + step)
+        self._told = command
+        return command.astype(np.float32)
+
+    def _react(self, problems: list[Problem]) -> None:
+        reacting = [problem for problem in problems if self.mode in problem.guard.modes]
+        if reacting:
+            latched = any(problem.guard.latched for problem in reacting)
+            self._fire(Event.LATCH if latched else Event.TRIP, "; ".join(f"{p.guard.name}: {p.text}" for p in reacting))
+
+    def _request(self, event: Event) -> None:
+        reason = self.refusal(event)
+        if reason is None:
+            self._fire(event, "operator")
+        else:
+            self._refused(event, reason)
+
+    def _refused(self, event: Event, reason: str) -> None:
+        self._tell({"event": "refused", "t_ns": self._snapshot.now_ns, "request": str(event), "cause": reason})
+
+    def _fire(self, event: Event, cause: str) -> None:
+        before, after = self.mode, self._transitions.get((self.mode, event))
+        if after is None:
+            return
+        if event is Event.RESET:
+            self._watch.restart()
+            self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, self._snapshot.now_ns, ""
+            if before is after:
+                text = "reset: the measure of the sensors' delay starts again"
+                self._tell({"event": "remark", "t_ns": self._snapshot.now_ns, "text": text})
+                return
+        if after not in ACTIVE:
+            self._plan.clear()
+        self.mode = after
+        self._entered_ns = self._snapshot.now_ns
+        reading = self._snapshot.inputs.reading
+        if after is Mode.STAND and reading is not None:
+            self.limiter.reset()
+            self._start_pose = reading.position.copy()
+        if after is Mode.POLICY and reading is not None:
+            held = self.limiter.newest_target  # not the measured pose, which sags under load: the robot would dip
+            self._start_pose = (reading.position if held is None else held).copy()
+            self.reset_memory(reading.position)
+        if before is not after:
+            self.cause, self.ran = cause, self.ran or after is Mode.POLICY
+            self.tripped = cause if event in (Event.TRIP, Event.LATCH) else self.tripped
+            received_ns = None if reading is None else reading.received_ns
+            record = {"event": "transition", "t_ns": self._snapshot.now_ns, "from": str(before), "to": str(after)}
+            self._tell({**record, "cause": cause, "sensor_ns": received_ns})

@@ -1,0 +1,342 @@
+"""The table of guards: named checks that stop a robot whose sensors, timing, operator or policy are not what they must be.
+
+A guard returns what is wrong, or None. In `stand` and `policy` a guard that speaks up ends in damping in the same tick, latched as
+`fault` where going on needs a person's judgement; in `damping` it keeps the robot from leaving. Two guards of the design act before
+there is a loop at all: a bad policy file and a golden-vector mismatch make `PolicyFile` raise, and nothing is ever armed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.control.joints import FloatArray
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import ACTIVE, JointVectors, Mode, SafetyLimits
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What the guards see at one tick.
+
+    Attributes:
+        now_ns: time of the tick [ns].
+        inputs: what came in.
+        frozen_s: how long the robot's stamps have not advanced [s].
+        backward: whether a stamp went back since the tick before.
+        command_age_s: age of the operator's command [s]; infinite before the first.
+        late_s: how late the tick started [s].
+        overruns: ticks in a row that ended after the next deadline.
+        lag_s: how much longer after its stamp than at best the newest sensor message came [s].
+        clock_rate: of the sensors' clock to the loop's; None while it is not known.
+        jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
+        action: newest raw action, (J,); None before inference.
+        target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
+    """
+
+    now_ns: int
+    inputs: Inputs
+    frozen_s: float = 0.0
+    backward: bool = False
+    command_age_s: float = math.inf
+    late_s: float = 0.0
+    overruns: int = 0
+    lag_s: float = 0.0
+    clock_rate: float | None = None
+    jump: str | None = None
+    contradiction: str | None = None
+    action: NDArray[np.float32] | None = None
+    target_step: FloatArray | None = None
+
+
+Check = Callable[[Snapshot, SafetyLimits, JointVectors], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One named check.
+
+    Attributes:
+        name: what it is called in logs, diagnostics and documents.
+        check: returns what is wrong, or None.
+        latched: whether it leads to `fault` instead of `damping`.
+        modes: where it reacts.
+    """
+
+    name: str
+    check: Check
+    latched: bool = False
+    modes: frozenset[Mode] = ACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A guard that spoke up, and what it said."""
+
+    guard: Guard
+    text: str
+
+
+UNIT_TOLERANCE = 0.02  # of a quaternion's length: the gravity that the policy sees is off by twice as much
+DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
+RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
+STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
+OFF_RATE = 0.02  # clocks that tell the same time differ by far less
+
+
+class StampWatch:
+    """Remembers when each of the robot's stamps last advanced, how soon after its stamp a message can come, and how fast its clock runs.
+
+    A clock that runs at 0.9 of the loop's and a wire whose delay grows by 0.1 s a second look the same. From a robot it is taken for the
+    delay, which `lag_s` tells; from a simulator (`Reading.free_clock`) for the clock, and `lag_s` stays zero.
+
+    Attributes:
+        lag_s: how much later than at best the newest message came [s].
+        rate: of the sensors' clock to the loop's over the last `RATE_WINDOW_NS`; None while it is not known.
+    """
+
+    def __init__(self) -> None:
+        self._stamps: tuple[int, ...] | None = None
+        self._advanced_ns: list[int] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Measure delay and rate anew: the robot's clock was set, or stood still. Whether it stands still now is not forgotten."""
+        self._least_ns: float | None = None
+        self._updated_ns = 0
+        self._marks: deque[tuple[int, int]] = deque()
+        self.lag_s, self.rate = 0.0, None
+
+    def _transit(self, reading: Reading, now_ns: int) -> None:
+        """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
+        transit_ns = reading.received_ns - min(reading.stamps_ns)
+        grown_ns = DRIFT * (now_ns - self._updated_ns)
+        self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
+        self._updated_ns = now_ns
+        self.lag_s = 0.0 if reading.free_clock else (transit_ns - self._least_ns) * 1e-9
+
+    def _measure(self, reading: Reading) -> None:
+        """The rate between the newest message and one that came `RATE_WINDOW_NS` before."""
+        marks, mark = self._marks, (reading.received_ns, min(reading.stamps_ns))
+        if marks and mark[0] <= marks[-1][0]:
+            return
+        if marks and mark[1] - marks[-1][1] > mark[0] - marks[-1][0] + RATE_WINDOW_NS:
+            marks.clear()  # a clock that was set
+        marks.append(mark)
+        while len(marks) > 1 and mark[0] - marks[1][0] >= RATE_WINDOW_NS:
+            marks.popleft()
+        span_ns = mark[0] - marks[0][0]
+        self.rate = (mark[1] - marks[0][1]) / span_ns if span_ns >= RATE_WINDOW_NS else None
+
+    def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
+        """Return (seconds since the stamp that is longest overdue last advanced, whether one went back)."""
+        if reading is None:
+            return 0.0, False
+        before, self._stamps = self._stamps, reading.stamps_ns
+        if before is None or len(before) != len(reading.stamps_ns):
+            self._advanced_ns = [now_ns] * len(reading.stamps_ns)
+            self.restart()
+            self._transit(reading, now_ns)
+            return 0.0, False
+        backward = False
+        for index, (new, old) in enumerate(zip(reading.stamps_ns, before, strict=True)):
+            if new != old:
+                self._advanced_ns[index] = now_ns
+            backward |= new < old
+        if backward:
+            self.restart()  # another clock, or one that was wrong before: nothing is known of it
+        self._transit(reading, now_ns)
+        frozen_s = (now_ns - min(self._advanced_ns)) * 1e-9
+        if frozen_s > STILL_S:
+            self._marks.clear()
+        self._measure(reading)
+        return frozen_s, backward
+
+
+def tilt(quat_wxyz: FloatArray) -> float:
+    """Angle between the base's z axis and the vertical [rad] of a quaternion (4,) of about unit length."""
+    with np.errstate(invalid="ignore"):  # a broken quaternion gives NaN, and NaN passes no comparison
+        _, x, y, _ = quat_wxyz / np.linalg.norm(quat_wxyz)
+    return math.acos(float(np.clip(1.0 - 2.0 * (x * x + y * y), -1.0, 1.0)))
+
+
+def _joint_set(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.inputs.wire_fault
+
+
+def _with_hint(said: str, hint: str) -> str:
+    return f"{said}: {hint}" if hint else said
+
+
+def _stale_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return _with_hint("no sensor message yet", s.inputs.sensor_hint)
+    age_s = (s.now_ns - s.inputs.reading.received_ns) * 1e-9
+    return None if age_s <= limits.sensor_timeout_s else _with_hint(f"no sensor message for {age_s * 1e3:.0f} ms", s.inputs.sensor_hint)
+
+
+def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.backward:
+        return "the robot's time stamp went back"
+    return None if s.frozen_s <= limits.frozen_s else f"the robot's time stamp stands still for {s.frozen_s * 1e3:.0f} ms"
+
+
+def _late(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.lag_s <= limits.sensor_timeout_s:
+        return None
+    said = f"sensor messages are {s.lag_s * 1e3:.0f} ms late by their stamps"
+    if s.clock_rate is not None and abs(s.clock_rate - 1.0) > OFF_RATE:
+        said += f", whose clock runs at {s.clock_rate:.2f} of this computer's (a simulator's, over ROS 2, needs use_sim_time)"
+    return f"{said}; if the robot's clock was set or stood still, reset starts the measure again"
+
+
+def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    reading = s.inputs.reading
+    if reading is None:
+        return None
+    sources = (
+        ("joint position", reading.position),
+        ("joint velocity", reading.velocity),
+        ("IMU attitude", reading.imu_quat_wxyz),
+        ("IMU angular velocity", reading.imu_angular_velocity_b),
+    )
+    for name, values in sources:
+        if values is not None and not np.isfinite(values).all():
+            none = "; NaN is how drivers say that they have none" if np.isnan(values).any() else ""
+            return f"{name} is not finite: {values.tolist()}{none}"
+    if reading.imu_quat_wxyz is None:
+        return None
+    norm = float(np.linalg.norm(reading.imu_quat_wxyz))
+    if norm == 0.0:
+        return "IMU attitude is the zero quaternion: the driver fills in no orientation"
+    if abs(norm - 1.0) > UNIT_TOLERANCE:
+        return f"IMU attitude is no unit quaternion, its length is {norm:.3g}: {reading.imu_quat_wxyz.tolist()}"
+    return None
+
+
+def _tilt(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None or s.inputs.reading.imu_quat_wxyz is None:
+        return None
+    angle = tilt(s.inputs.reading.imu_quat_wxyz)
+    return None if angle <= limits.max_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.max_tilt:.2f}"
+
+
+def _worst(value: FloatArray, lower: FloatArray, upper: FloatArray, joints: JointVectors, what: str) -> str | None:
+    """Name the joint whose value is furthest beyond its limits; entries that are NaN do not count."""
+    excess = np.maximum(lower - value, value - upper)
+    if not (excess > 0).any():
+        return None
+    joint = int(np.nanargmax(excess))
+    limit = upper[joint] if value[joint] > upper[joint] else lower[joint]
+    return f"{what} of {joints.names[joint]} is {value[joint]:.3g}, allowed {limit:.3g}"
+
+
+def _joint_position(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return None
+    margin = limits.position_excess
+    return _worst(s.inputs.reading.position, joints.lower - margin, joints.upper + margin, joints, "position [rad]")
+
+
+def _joint_velocity(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return None
+    most = limits.velocity_factor * joints.velocity
+    return _worst(s.inputs.reading.velocity, -most, most, joints, "velocity [rad/s]")
+
+
+def _joint_effort(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.reading is None:
+        return None
+    most = limits.effort_factor * joints.effort
+    return _worst(s.inputs.reading.effort, -most, most, joints, "torque [N m]")
+
+
+def _jump(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.jump
+
+
+def _contradiction(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.contradiction
+
+
+def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.late_s > limits.max_lateness_s:
+        return f"the tick started {s.late_s * 1e3:.1f} ms late"
+    return None if s.overruns <= limits.max_overruns else f"{s.overruns} ticks in a row took longer than their period"
+
+
+def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.command is None:
+        said = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        return _with_hint(said, s.inputs.command_hint)
+    if s.command_age_s <= limits.heartbeat_timeout_s:
+        return None
+    return _with_hint(f"no operator command for {s.command_age_s:.1f} s", s.inputs.command_hint)
+
+
+def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    command = s.inputs.command
+    return None if command is None or np.isfinite(command).all() else f"operator command is not finite: {command.tolist()}"
+
+
+def _rival(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.inputs.rivals is None:
+        return "still listening for other publishers on the robot's topics"
+    if s.inputs.rivals == 0:
+        return None
+    return "; ".join(s.inputs.rival_names) or f"{s.inputs.rivals} other publishers on the robot's command topic"
+
+
+def _finite_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return None if s.action is None or np.isfinite(s.action).all() else "the policy's action is not finite"
+
+
+def _jumping_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    if s.target_step is None:
+        return None
+    room = joints.upper - joints.lower
+    most = limits.jump_factor * np.where(np.isfinite(room), room, 2 * math.pi)  # a joint without ends: a turn
+    return _worst(s.target_step, -most, most, joints, "change of target [rad]")
+
+
+POLICY_ONLY = frozenset({Mode.POLICY})
+
+INPUT_GUARDS: tuple[Guard, ...] = (
+    Guard("joint_set", _joint_set, latched=True),
+    Guard("stale_sensor", _stale_sensor),
+    Guard("sensor_stamps", _stamps),
+    Guard("late_sensor", _late),
+    Guard("finite_sensor", _finite_sensor, latched=True),
+    Guard("tilt", _tilt, latched=True),
+    Guard("joint_position", _joint_position, latched=True),
+    Guard("joint_velocity", _joint_velocity, latched=True),
+    Guard("joint_effort", _joint_effort, latched=True),
+    Guard("sensor_jump", _jump),
+    Guard("sensor_contradiction", _contradiction),
+    Guard("deadline_overrun", _overrun),
+    Guard("second_publisher", _rival),
+    Guard("operator_heartbeat", _heartbeat, modes=POLICY_ONLY),
+    Guard("finite_command", _finite_command, modes=POLICY_ONLY),
+)
+"""Checked at every tick, before anything else."""
+
+ACTION_GUARDS: tuple[Guard, ...] = (
+    Guard("finite_action", _finite_action, latched=True, modes=POLICY_ONLY),
+    Guard("jumping_action", _jumping_action, latched=True, modes=POLICY_ONLY),
+)
+"""Checked after inference, before anything is sent."""
+
+EXCEPTION = Guard("exception", lambda s, limits, joints: None, latched=True, modes=frozenset(Mode))
+"""Stands for any exception inside a tick."""
+
+
+def run_guards(guards: tuple[Guard, ...], snapshot: Snapshot, limits: SafetyLimits, joints: JointVectors) -> list[Problem]:
+    """All guards that speak up, in the table's order."""
+    said = ((guard, guard.check(snapshot, limits, joints)) for guard in guards)
+    return [Problem(guard, text) for guard, text in said if text is not None]

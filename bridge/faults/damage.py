@@ -1,0 +1,72 @@
+"""What a fault does to one sensor reading: from the reading as it came to the fields that are wrong in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bridge.control.joints import FloatArray
+from bridge.control.reading import Reading
+from bridge.faults.kinds import Fault, FaultKind
+from policies.contract.spec import PolicySpec
+
+Changed = dict[str, Any]
+Damage = Callable[[Reading, Fault, PolicySpec, Reading | None], Changed]
+
+
+def altered(values: FloatArray | None, index: int, value: float) -> FloatArray | None:
+    """A copy with one entry changed; None stays None."""
+    if values is None:
+        return None
+    changed = values.copy()
+    changed[index % len(changed)] = value
+    return changed
+
+
+def _position(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    joint = fault.index % spec.robot.num_joints
+    end = spec.robot.position_upper[joint] if fault.size > 0 else spec.robot.position_lower[joint]
+    if not math.isfinite(end):  # no position is wrong for a joint without an end
+        return {}
+    return {"position": altered(reading.position, joint, end + fault.size)}
+
+
+def _tilt(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    if reading.imu_quat_wxyz is None:
+        return {}
+    half, way = fault.size / 2, 0.7 * fault.index
+    sine = math.sin(half)
+    return {"imu_quat_wxyz": np.array([math.cos(half), sine * math.cos(way), sine * math.sin(way), 0.0])}
+
+
+def _jump(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    joint = fault.index % spec.robot.num_joints
+    return {"position": altered(reading.position, joint, reading.position[joint] + fault.size)}
+
+
+def _stuck_encoder(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    joint = fault.index % spec.robot.num_joints
+    return {} if good is None else {"position": altered(reading.position, joint, good.position[joint])}
+
+
+def _gyro_scale(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    turn = reading.imu_angular_velocity_b
+    return {} if turn is None else {"imu_angular_velocity_b": fault.size * turn}
+
+
+DAMAGES: Mapping[FaultKind, Damage] = {
+    FaultKind.NOT_FINITE: lambda r, fault, spec, good: {fault.field: altered(getattr(r, fault.field), fault.index, fault.size)},
+    FaultKind.POSITION: _position,
+    FaultKind.VELOCITY: lambda r, fault, spec, good: {"velocity": altered(r.velocity, fault.index, fault.size)},
+    FaultKind.EFFORT: lambda r, fault, spec, good: {"effort": altered(r.effort, fault.index, fault.size)},
+    FaultKind.TILT: _tilt,
+    FaultKind.JUMP: _jump,
+    FaultKind.STUCK_ENCODER: _stuck_encoder,
+    FaultKind.VELOCITY_SCALE: lambda r, fault, spec, good: {"velocity": fault.size * r.velocity},
+    FaultKind.STUCK_ATTITUDE: lambda r, fault, spec, good: {} if good is None else {"imu_quat_wxyz": good.imu_quat_wxyz},
+    FaultKind.GYRO_SCALE: _gyro_scale,
+}
+"""By kind: the fields of a reading that are wrong then, given the fault, the contract, and the last reading that nothing was wrong with."""

@@ -1,0 +1,1 @@
+"""The flight recorder's logs: written, read, mended, run again."""

@@ -1,0 +1,187 @@
+"""A log's messages back into rows, whatever another tool did to their order, names, number and completeness.
+
+The messages of a tick carry the same time of logging to the nanosecond, and no other tick has it: that, and not their order in the file,
+says what belongs together. So a sorted, merged, re-compressed or renumbered copy gives the same rows, a reading that was filtered out is
+missed, and two runs in one file are told apart. Nothing that is missing is read as zeros.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bridge.control.ticks import HAS_IMU, HAS_READING, SENT, Rows, sample_dtype, tick_dtype
+from bridge.logs.topics import EVENT, LIMITS, STATE, TICK, Topics
+from bridge.logs.writer import LogError
+
+SAMPLES, SAMPLES_IMU = "/sensors/joint_states", "/sensors/imu"
+CLOCKS_APART_NS = 2_000_000  # of logging and of the loop: none within one run, but a tool may have rounded times to milliseconds
+
+
+class Message(NamedTuple):
+    """One message of a log; times in [ns], `sequence` counts the messages as they were written."""
+
+    topic: str
+    data: bytes
+    log_ns: int
+    publish_ns: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Rows, and what is missing.
+
+    Attributes:
+        ticks, samples, events: as in `bridge.logs.reader.Log`; ticks that lack a message of their own are left out.
+        lacks: topics that are nowhere although the ticks tell of them; their columns hold NaN.
+        notes: what else is missing, for people.
+    """
+
+    ticks: Rows
+    samples: Rows
+    events: list[dict[str, Any]]
+    lacks: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def assemble(topics: Topics, channels: Iterable[str], messages: list[Message]) -> Assembled:
+    """Put messages together.
+
+    Args:
+        topics: of the policy that ran.
+        channels: all topics that the file names, also those without a message.
+        messages: in any order.
+
+    Raises:
+        LogError: no ticks among the messages, or more than one run.
+    """
+    own = _own_names(topics, channels, messages)
+    groups = _by_time(own)
+    found = sorted((time, group) for time, group in groups.items() if TICK in group)
+    if own and not found and any(message.topic != EVENT for message in own):
+        raise LogError(f"it lacks the topic {TICK}, which says what belongs together; copy the log with all its topics")
+    rows, times, missing = _ticks(topics, found)
+    _one_run(rows, times)
+    lacks = frozenset(topic for topic, count in Counter(t for m in missing for t in m).items() if count == _told(topics, rows, topic))
+    torn = np.array([bool(lack - lacks) for lack in missing], bool)
+    notes: tuple[str, ...] = ()
+    if torn.any():
+        first = int(np.flatnonzero(torn)[0])
+        what = ", ".join(sorted(missing[first] - lacks))
+        notes = (f"{int(torn.sum())} ticks lack a message of theirs, first tick {int(rows['index'][first])} that of {what}",)
+    samples = _samples(topics, own, (times[0] - int(rows["now_ns"][0])) if times else 0)
+    if len(samples) and (rows["flags"] & HAS_IMU).any() and not (samples["flags"] & HAS_IMU).any():
+        lacks |= {SAMPLES_IMU}
+    return Assembled(rows[~torn], samples, _events(topics, own), lacks, notes)
+
+
+def _own_names(topics: Topics, channels: Iterable[str], messages: list[Message]) -> list[Message]:
+    """The messages of the log's own topics, each once, under their own names: without a namespace that was put before them."""
+    prefixes = {name.removesuffix(TICK) for name in channels if name.endswith(TICK)}
+    if len(prefixes) > 1:
+        raise _two_runs(f"its ticks have the names {', '.join(sorted(prefix + TICK for prefix in prefixes))}")
+    prefix = next(iter(prefixes), "")
+    known = {prefix + name: name for name in topics.types}
+    return list(dict.fromkeys(m._replace(topic=known[m.topic]) for m in messages if m.topic in known))
+
+
+def _by_time(own: list[Message]) -> dict[int, dict[str, list[bytes]]]:
+    """Time -> topic -> messages, of the ticks' topics; by the time of publishing where the time of logging was changed."""
+    of_ticks = [m for m in own if m.topic not in (EVENT, STATE) and not m.topic.startswith("/sensors/")]
+    wholly = [m for m in of_ticks if m.topic.startswith("/policy/")]  # no other recording that was merged in has these
+
+    by_log = {m.log_ns for m in wholly} == {m.log_ns for m in wholly if m.topic == TICK}
+    by_publish = {m.publish_ns for m in wholly} == {m.publish_ns for m in wholly if m.topic == TICK}
+    groups: dict[int, dict[str, list[bytes]]] = {}
+    for message in of_ticks:
+        time_ns = message.publish_ns if by_publish and not by_log else message.log_ns
+        groups.setdefault(time_ns, {}).setdefault(message.topic, []).append(message.data)
+    return groups
+
+
+def _told(topics: Topics, rows: Rows, topic: str) -> int:
+    """How many ticks tell of a topic."""
+    return sum(topic in topics.of_tick(int(flags)) for flags in rows["flags"])
+
+
+def _ticks(topics: Topics, groups: list[tuple[int, dict[str, list[bytes]]]]) -> tuple[Rows, list[int], list[set[str]]]:
+    """The rows, the time of each, and of each the topics whose message is missing."""
+    count = sum(len(group[TICK]) for _, group in groups)
+    rows, times, missing = np.zeros(count, tick_dtype(topics.spec)), [], []
+    for time_ns, group in groups:
+        together = rows[len(times) : len(times) + len(group[TICK])]  # more than one only where a simulated clock stood still
+        for row, data in zip(together, group[TICK], strict=True):
+            topics.fill(row, TICK, data)
+        together.sort(order="index")
+        for nth, row in enumerate(together):
+            expected = topics.of_tick(int(row["flags"]))
+            for topic in (expected | {LIMITS}) & group.keys():
+                topics.fill(row, topic, group[topic][min(nth, len(group[topic]) - 1)])
+            lack = expected - group.keys()
+            for column in (column for topic in lack for column in _columns(topic, topics)):
+                row[column] = np.nan
+            times.append(time_ns)
+            missing.append(lack)
+    return rows, times, missing
+
+
+def _columns(topic: str, topics: Topics) -> tuple[str, ...]:
+    if topic.startswith("/policy/observation/"):
+        return ("observation",)
+    columns = {
+        "/joint_states": ("measured_position", "measured_velocity", "measured_effort"),
+        "/imu": ("imu_quat_wxyz", "imu_angular_velocity_b"),
+        topics.command_topic: ("command",),
+        "/policy/action": ("action",),
+        "/policy/asked": ("asked",),
+        "/impedance_command": tuple(f"sent_{name}" for name in SENT),
+    }
+    return columns[topic]
+
+
+def _one_run(rows: Rows, times: list[int]) -> None:
+    back = np.flatnonzero((np.diff(rows["index"]) <= 0) | (np.diff(rows["now_ns"]) < 0))
+    if len(back):
+        raise _two_runs(f"after tick {int(rows['index'][back[0]])} comes tick {int(rows['index'][back[0] + 1])}")
+    apart = np.array(times, np.int64) - rows["now_ns"]
+    if len(apart) and int(np.ptp(apart)) > CLOCKS_APART_NS:
+        at = int(np.argmax(np.abs(np.diff(apart))))
+        raise _two_runs(f"after tick {int(rows['index'][at])} its clock jumps")
+
+
+def _two_runs(why: str) -> LogError:
+    return LogError(f"it holds more than one run, or parts whose times were moved ({why}); give the log of each run by itself")
+
+
+def _samples(topics: Topics, own: list[Message], epoch_ns: int) -> Rows:
+    """Readings between the ticks: joints and IMU of one reading have the same time."""
+    joints: dict[int, list[bytes]] = {}
+    imus: dict[int, list[bytes]] = {}
+    for message in own:
+        if message.topic in (SAMPLES, SAMPLES_IMU):
+            (joints if message.topic == SAMPLES else imus).setdefault(message.log_ns, []).append(message.data)
+    rows = np.zeros(sum(map(len, joints.values())), sample_dtype(topics.spec))
+    at = 0
+    for time_ns in sorted(joints):
+        attitudes = imus.get(time_ns, [])
+        for index, data in enumerate(joints[time_ns]):
+            row = rows[at]
+            topics.fill(row, SAMPLES, data)
+            row["received_ns"], row["flags"] = time_ns - epoch_ns, HAS_READING
+            if index < len(attitudes):
+                topics.fill(row, SAMPLES_IMU, attitudes[index])
+                row["flags"] |= HAS_IMU
+            at += 1
+    return rows
+
+
+def _events(topics: Topics, own: list[Message]) -> list[dict[str, Any]]:
+    in_order = sorted(own, key=lambda m: (m.log_ns, m.sequence))
+    found = [json.loads(topics.decode(EVENT, m.data).data) for m in in_order if m.topic == EVENT]
+    return sorted(found, key=lambda event: int(event["tick"]))

@@ -1,0 +1,242 @@
+"""The flight recorder: every run writes an MCAP file of standard ROS 2 messages, from a thread of its own.
+
+The loop copies a row into a ring and goes on. The thread encodes it at once, in the slack after the tick, since Python lets only one of
+the two run; it closes a chunk every eighth of a second and hands it to the operating system, so that a killed process loses no more than
+that. A recorder that fails (a full disk) stops and says so; the robot goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from bridge.control.command import JointCommand
+from bridge.control.controller import Controller
+from bridge.control.priority import lower_priority
+from bridge.control.reading import Inputs, Reading
+from bridge.control.ticks import Ring, put_inputs, put_outcome, put_reading, sample_dtype, tick_dtype
+from bridge.logs.topics import EVENT, STATE, Topics, state_text
+from policies.files import make_folder, reason, remove_empty
+
+FLUSH_S = 0.125
+WAKE_S = 0.02
+RING_S = 4.0
+SAMPLE_RING = 4096
+WAIT_S = 1e-3
+POLICY_ATTACHMENT = "policy.onnx"
+METADATA, COUNTS = "robolearn", "counts"
+
+
+class LogError(ValueError):
+    """A log that cannot be written or read."""
+
+
+class LogWriter:
+    """Records one run of a controller.
+
+    Attributes:
+        path: the file.
+        failure: why recording has stopped; None while it goes on.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        controller: Controller,
+        *,
+        transport: str,
+        auto_start: bool = False,
+        sensors: Literal["tick", "all"] = "tick",
+        motion: str = "",
+        interface: str = "impedance",
+    ) -> None:
+        """Create the file and begin to record.
+
+        Args:
+            path: of the file; its folder is made.
+            controller: whose run it is; its policy file goes into the log, so that the log explains itself.
+            transport: name, for the reader; `sim`, a robot in this process, waits for a recorder that cannot keep up.
+            auto_start: whether the controller starts by itself.
+            motion: name of the motion that runs in place of the policy; empty for none.
+            interface: what the robot listens to, as in `bridge.transports.ros2.options.INTERFACES`.
+            sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
+
+        Raises:
+            LogError: it exists already or cannot be written.
+        """
+        from mcap.writer import CompressionType, Writer
+
+        self.path, self.failure = path, None
+        spec = controller.spec
+        self._patient = transport == "sim"
+        self._topics = Topics(spec)
+        self._ticks = Ring.of(tick_dtype(spec), max(64, round(RING_S / spec.control_dt)))
+        self._samples = Ring.of(sample_dtype(spec), SAMPLE_RING) if sensors == "all" else None
+        self._events: deque[tuple[int, str]] = deque()
+        self._epoch_ns: int | None = None
+        self._first_ns, self._last_ns, self._state = 0, 0, ""
+        try:
+            made = make_folder(path.parent)
+            self._file = path.open("xb")
+        except FileExistsError as error:
+            raise LogError(f"there is a log at {path} already; logs are never written over") from error
+        except OSError as error:
+            raise LogError(f"cannot write the log {path}: {reason(error)}") from error
+        self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
+        try:
+            self._writer.start(profile="ros2", library="robolearn")
+            self._writer.add_metadata(
+                METADATA, _metadata(controller, transport, auto_start) | {"motion": motion, "command_interface": interface}
+            )
+            self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.data)
+            self._channels = self._register()
+            self._writer.flush()
+            self._file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # it tries once more to write
+                self._file.close()
+            path.unlink()
+            remove_empty(made)
+            raise LogError(f"cannot write the log {path}: {reason(error)}") from error
+        self._sequence = 0
+        self._stopping = False
+        self._wake, self._wake_every = threading.Event(), max(1, round(WAKE_S / spec.control_dt))
+        self._thread = threading.Thread(target=self._run, name="flight recorder")
+        self._thread.start()
+
+    def _register(self) -> dict[str, int]:
+        from mcap.well_known import MessageEncoding, SchemaEncoding
+
+        schemas: dict[str, int] = {}
+        channels: dict[str, int] = {}
+        for topic, name in self._topics.types.items():
+            if name not in schemas:
+                definition, _ = self._topics.store.generate_msgdef(name, ros_version=2)
+                schemas[name] = self._writer.register_schema(name, SchemaEncoding.ROS2, definition.encode())
+            channels[topic] = self._writer.register_channel(topic, MessageEncoding.CDR, schemas[name])
+        return channels
+
+    def tick(
+        self, now_ns: int, inputs: Inputs, controller: Controller, sent: JointCommand, late_ns: int, overruns: int, busy_ns: int
+    ) -> None:
+        """Record one tick; called by the loop. A ring that is full drops it, and the log says how many."""
+        for event in inputs.requests:
+            self.event({"event": "request", "t_ns": now_ns, "text": str(event)})
+        if inputs.wire_fault is not None:
+            self.event({"event": "wire_fault", "t_ns": now_ns, "text": inputs.wire_fault})
+        row = self._room(self._ticks)
+        if row is None:
+            return
+        row["index"] = self._ticks.written + self._ticks.dropped
+        put_inputs(row, inputs)
+        row["now_ns"], row["late_ns"], row["overruns"], row["busy_ns"] = now_ns, late_ns, overruns, busy_ns
+        put_outcome(row, controller, sent)
+        self._ticks.done()
+        if self._ticks.written % self._wake_every == 0:
+            self._wake.set()
+
+    def _room(self, ring: Ring) -> Any:
+        """The next row; None where there is none. A robot that is simulated in this process stands still until there is."""
+        while self._patient and ring.full and self.failure is None:
+            self._wake.set()
+            time.sleep(WAIT_S)
+        return ring.next()
+
+    def reading(self, reading: Reading) -> None:
+        """Record a reading between the ticks, where `sensors` is `all`."""
+        row = None if self._samples is None else self._room(self._samples)
+        if row is not None and self._samples is not None:
+            row["flags"] = put_reading(row, reading)
+            self._samples.done()
+
+    def event(self, event: Mapping[str, Any]) -> None:
+        """Record a transition, a refusal or another text, as JSON with the number of the tick that it belongs to."""
+        if self.failure is not None:
+            return
+        self._events.append((int(event.get("t_ns", self._last_ns)), json.dumps({**event, "tick": self._ticks.written}, default=str)))
+
+    @property
+    def lost(self) -> int:
+        """Ticks that are not in the log, since the recorder could not keep up."""
+        return self._ticks.dropped
+
+    def close(self) -> None:
+        """Write what is left and the index; safe to call twice."""
+        if not self._stopping:
+            self._stopping = True
+            self._wake.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        lower_priority()
+        try:
+            flushed_s = time.monotonic()
+            while not self._stopping:
+                self._wake.wait(FLUSH_S)
+                self._wake.clear()
+                self._drain()
+                if time.monotonic() - flushed_s >= FLUSH_S:
+                    flushed_s = time.monotonic()
+                    self._writer.flush()
+            self._drain()
+            self._writer.add_metadata(COUNTS, {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
+            self._writer.finish()
+        except Exception as error:  # whatever it is: the log ends, the robot goes on, and the end is told
+            self.failure = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        finally:
+            try:
+                self._file.close()
+            except OSError as error:
+                self.failure = self.failure or reason(error)
+
+    def _drain(self) -> None:
+        if self._samples is not None:
+            while (row := self._samples.take()) is not None:
+                time_ns = self._log_time(int(row["received_ns"]))
+                for topic, data in self._topics.sensors(row, "/sensors"):
+                    self._write(topic, data, time_ns)
+                self._samples.release()
+        while (row := self._ticks.take()) is not None:
+            now_ns = int(row["now_ns"])
+            time_ns = self._log_time(now_ns)
+            state = state_text(row)
+            for topic, data in self._topics.tick(row, time_ns):
+                self._write(topic, data, time_ns)
+            if state != self._state:
+                self._state = state
+                self._write(*self._topics.text(STATE, state), time_ns)
+            self._last_ns = now_ns
+            self._ticks.release()
+        while self._events and (self._epoch_ns is not None or self._stopping):
+            now_ns, text = self._events.popleft()
+            self._write(*self._topics.text(EVENT, text), self._log_time(max(now_ns, self._first_ns)))
+
+    def _log_time(self, now_ns: int) -> int:
+        """Wall-clock time [ns] of a time on the loop's clock."""
+        if self._epoch_ns is None:
+            self._epoch_ns, self._first_ns = time.time_ns() - now_ns, now_ns
+        return max(0, self._epoch_ns + now_ns)
+
+    def _write(self, topic: str, data: bytes, time_ns: int) -> None:
+        self._writer.add_message(self._channels[topic], time_ns, data, time_ns, self._sequence)
+        self._sequence = (self._sequence + 1) % (1 << 32)
+
+
+def _metadata(controller: Controller, transport: str, auto_start: bool) -> dict[str, str]:
+    return {
+        "policy_sha256": controller.policy.sha256,
+        "task": controller.spec.task,
+        "robot": controller.spec.robot.name,
+        "transport": transport,
+        "limits": json.dumps(dataclasses.asdict(controller.limits)),
+        "shadow": json.dumps(controller.shadow),
+        "auto_start": json.dumps(auto_start),
+        "armed": json.dumps(controller.armed),
+    }

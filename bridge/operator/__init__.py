@@ -1,0 +1,1 @@
+"""Whoever drives: keys and sticks, the screen, events."""

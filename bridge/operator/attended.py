@@ -1,0 +1,144 @@
+"""The transport as an operator sees it: their keys and sticks join the inputs, the screen shows the status, a dry run sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bridge.control.command import JointCommand
+from bridge.control.joints import FloatArray
+from bridge.control.loop import ControlLoop
+from bridge.control.reading import Inputs, Reading
+from bridge.control.safety import Event
+from bridge.operator.controls import Device
+from bridge.operator.dashboard import Screen, snapshot
+from bridge.operator.notices import HOT_C, Notice
+from bridge.transports.base import Transport
+
+DRY_RUN_PERIOD_NS, FURTHEST = 1_000_000_000, 4
+
+
+class Attended:
+    """Implements `bridge.transports.base.Transport` around another one.
+
+    Attributes:
+        loop: the loop that runs on it; set it before the first tick.
+        says: lines for the screen's list of events.
+        tell: prints a line.
+        recent: the newest lines that a person should know, for the wire's status.
+        shown: facts for the screen; see `bridge.operator.dashboard.snapshot`.
+    """
+
+    def __init__(self, wire: Transport, devices: Sequence[Device], screen: Screen | None, dry_run: bool) -> None:
+        """Wrap `wire`; `dry_run` keeps everything from the robot and prints once a second what would have been sent."""
+        self._wire, self._devices, self._screen, self._dry_run = wire, tuple(devices), screen, dry_run
+        self.loop: ControlLoop | None = None
+        self.says: list[str] = []
+        self.tell: Callable[[str], None] = print
+        self.recent: Sequence[str] = ()
+        self._hot = Notice()
+        self.shown: dict[str, Any] = {"dry_run": dry_run}
+        self._said_ns = 0
+        self._heard: FloatArray | None = None
+        self._begin_ns = 0
+        self.on_reading: Callable[[Reading], None] | None = None  # of these three, the wire's own are the ones to set
+        self.on_shutdown: Callable[[], None] | None = None
+        self.on_line: Callable[[str], None] | None = None
+        self.now_ns, self.wait_until, self.rehearse = wire.now_ns, wire.wait_until, wire.rehearse
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether events are shown on a screen."""
+        return self._screen is not None
+
+    def open(self, refusal: Callable[[Event], str | None]) -> None:
+        self._wire.open(refusal)
+        self._begin_ns = self.now_ns()
+
+    def read(self) -> Inputs:
+        """The wire's inputs and what the operator's devices say. Who steered last has the command; a wire without one leaves it to them."""
+        inputs = self._wire.read()
+        self._listen(inputs.command)
+        wired = inputs.command is not None
+        said = [(device, device.poll()) for device in self._devices]
+        for device, one in said:
+            inputs.requests += one.requests
+            if one.steered:
+                for other in self._devices:
+                    other.holds = other is device
+            device.holds &= one.command is not None
+            if one.quit and self.loop is not None:
+                self.loop.stop()
+        held = any(device.holds for device in self._devices)
+        for device, one in said:
+            if one.command is not None and (device.holds or not (held or wired)):
+                inputs.command, inputs.command_ns = one.command, self.now_ns()
+        return inputs
+
+    def _listen(self, command: FloatArray | None) -> None:
+        """A wire whose command changes takes it back from the devices."""
+        if command is None:
+            return
+        if self._heard is not None and not np.array_equal(command, self._heard):
+            for device in self._devices:
+                device.holds = False
+        self._heard = command.copy()
+
+    def write(self, command: JointCommand) -> None:
+        if not self._dry_run:
+            self._wire.write(command)
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        """Publish, show and, in a dry run without a screen, say what would have been sent.
+
+        The status gets `dry_run` and `recent`, see above, and where the wire knows temperatures `temperature_c`, the hottest sensor [C] of
+        each joint's motor by its name.
+        """
+        now_ns, loop = self.now_ns(), self.loop
+        temperature = getattr(self._wire, "temperature", None)  # None before the first message
+        warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
+        if warm and loop is not None:
+            status = {**status, "temperature_c": dict(zip(loop.controller.joints.names, warm["temperature"], strict=True))}
+            self._warn_of_heat(status["temperature_c"], now_ns)
+        status = {**status, "dry_run": self._dry_run, "recent": tuple(self.recent)}
+        self._wire.report(status)
+        if loop is None:
+            return
+        if self._screen is not None:
+            if self._screen.due(now_ns):
+                seconds = {"time_s": (now_ns - self._begin_ns) * 1e-9}
+                self._screen.show(now_ns, snapshot(loop, {**self.shown, **warm, **seconds, "events": self.says}))
+                self.says.clear()
+        elif self._dry_run and now_ns - self._said_ns >= DRY_RUN_PERIOD_NS:
+            self._said_ns = now_ns
+            shadow = loop.controller.shadow_command
+            said = "; ".join([*status["problems"], *status.get("remarks", ())]) or "no guard speaks up"
+            if (celsius := status.get("temperature_c")) is not None:
+                hottest = max(celsius, key=lambda joint: celsius[joint])
+                said += f"; hottest motor {hottest}, {celsius[hottest]:.0f} C"
+            reading = loop.controller.inputs.reading
+            if shadow is None or reading is None:
+                self.tell(f"dry run: {said}; would send nothing yet")
+                return
+            far = np.argsort(-np.abs(shadow.position - reading.position))[:FURTHEST]
+            names = loop.controller.joints.names
+            targets = ", ".join(f"{names[joint]} {reading.position[joint]:+.2f} -> {shadow.position[joint]:+.2f}" for joint in far)
+            self.tell(f"dry run: {said}; would send, furthest first [rad]: {targets}, ...")
+
+    def _warn_of_heat(self, celsius: Mapping[str, float], now_ns: int) -> None:
+        hottest = max(celsius, key=lambda joint: celsius[joint])
+        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= HOT_C else None
+        if self._hot.update(hot, now_ns) and hot is not None and self.on_line is not None:
+            self.on_line(hot)
+
+    def close(self) -> None:
+        """Disconnect and give terminal and devices back."""
+        try:
+            self._wire.close()
+        finally:
+            if self._screen is not None:  # who draws on the terminal goes first
+                self._screen.close()
+            for device in self._devices:
+                device.close()

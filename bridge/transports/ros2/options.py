@@ -1,0 +1,118 @@
+"""How a policy node looks on the ROS graph: its command interfaces, its options, and the joint names of the wire. Needs no ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bridge.control.joints import JointError
+
+
+class Ros2OptionError(ValueError):
+    """An option or parameter of the ROS 2 transport that contradicts the policy file, or another one."""
+
+
+COMMAND_TOPICS = {
+    "impedance": "impedance_command",
+    "trajectory": "joint_trajectory_controller/joint_trajectory",
+    "forward": "forward_position_controller/commands",
+    "forward_velocity": "forward_velocity_controller/commands",
+    "forward_effort": "forward_effort_controller/commands",
+}
+"""Each command interface and its default topic."""
+INTERFACES = tuple(COMMAND_TOPICS)
+UNNAMED = frozenset({"forward", "forward_velocity", "forward_effort"})
+"""Interfaces whose messages carry no joint names, so that the controller's order has to be told."""
+OWN_GAINS = frozenset({"trajectory", "forward", "forward_velocity"})
+"""Interfaces on which a controller of the robot's closes the loop, with gains that no command tells."""
+WARNINGS = {
+    "forward_velocity": "the controller holds the last velocity when commands stop: if this program dies while a joint moves, it keeps "
+    "moving. Use it only where the driver stops the robot when commands stop",
+    "forward_effort": "torques are computed here, at the rate of joint_states and never faster. Stiff gains need 500 Hz or more (arms take "
+    "1 kHz) or they oscillate, and the controller holds the last torque when this program dies. Prefer impedance or trajectory",
+}
+"""What a person should know before choosing an interface."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ros2Options:
+    """How a policy node looks on the graph.
+
+    Attributes:
+        interface: command interface, one of `INTERFACES`.
+        command_topic: where commands go; None for the interface's default in `COMMAND_TOPICS`.
+        joint_order: the controller's joint order in the wire's names, for the interfaces in `UNNAMED`.
+        joint_names: `policy=wire` pairs, for joints that the robot calls otherwise.
+        joint_prefix: `[policy's prefix=]wire's prefix`, for all joints at once; None to keep the names.
+        extra_joints: joints on the wire that are not the policy's, for example a gripper.
+        base_frame: frame of goal positions; others are refused.
+        managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
+        silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
+            stands by.
+        clock_timeout_s: how long `/clock` may stand still before simulated time counts as dead [s of wall time].
+        ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
+    """
+
+    interface: str = "impedance"
+    command_topic: str | None = None
+    joint_order: tuple[str, ...] | None = None
+    joint_names: tuple[str, ...] = ()
+    joint_prefix: str | None = None
+    extra_joints: tuple[str, ...] = ()
+    base_frame: str = "base"
+    managed: bool = False
+    silent_nodes: tuple[str, ...] = ()
+    clock_timeout_s: float = 0.5
+    ros_args: tuple[str, ...] = ()
+
+    @property
+    def topic(self) -> str:
+        """Where commands go."""
+        return self.command_topic or COMMAND_TOPICS[self.interface]
+
+
+def wire_names(policy_names: Sequence[str], pairs: Sequence[str] = (), prefix: str | None = None) -> tuple[str, ...]:
+    """The name on the wire of each policy joint.
+
+    Args:
+        policy_names: J names in policy order.
+        pairs: `policy=wire`, one a joint that is called otherwise; the rest keep their names.
+        prefix: `wire's` to put a prefix before every name, `policy's=wire's` to replace one that every name has. `panda_=fr3_` makes
+            `panda_joint1` `fr3_joint1`, `panda_=` makes it `joint1`.
+
+    Returns:
+        J names in policy order.
+
+    Raises:
+        JointError: both ways at once, an unknown or repeated policy joint, a name that lacks the prefix, or two joints of one name.
+    """
+    if pairs and prefix is not None:
+        raise JointError("give the joints' names by --joint-names or by --joint-prefix, not by both")
+    if prefix is not None:
+        before, replaces, after = prefix.rpartition("=")
+        without = [name for name in policy_names if not name.startswith(before)]
+        if without:
+            raise JointError(f"--joint-prefix {prefix}: {without} do not begin with {before!r}; the policy's joints: {list(policy_names)}")
+        names = tuple(after + name[len(before) if replaces else 0 :] for name in policy_names)
+    else:
+        names = _renamed(policy_names, pairs)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or "" in names:
+        raise JointError(
+            f"two of the policy's joints would be {twice or ['nothing']} on the wire: {list(names)}; each needs a name of its own"
+        )
+    return names
+
+
+def _renamed(policy_names: Sequence[str], pairs: Sequence[str]) -> tuple[str, ...]:
+    table: dict[str, str] = {}
+    for pair in pairs:
+        policy, _, wire = pair.partition("=")
+        if not policy or not wire or "=" in wire:
+            raise JointError(f"--joint-names needs POLICY=WIRE, not {pair!r}")
+        if policy not in policy_names:
+            raise JointError(f"--joint-names: {policy!r} is no joint of the policy; they are {list(policy_names)}")
+        if policy in table:
+            raise JointError(f"--joint-names: {policy!r} is given twice, as {table[policy]!r} and as {wire!r}")
+        table[policy] = wire
+    return tuple(table.get(name, name) for name in policy_names)

@@ -1,0 +1,1 @@
+"""Unitree's DDS by Cyclone DDS."""

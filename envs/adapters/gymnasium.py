@@ -1,0 +1,268 @@
+"""The tasks as Gymnasium environments: `gymnasium.make("envs.adapters.gymnasium:robolearn/Go1VelocityFlat-v0")` and `gymnasium.make_vec`.
+
+Both wrap the batched `VecEnv`, one world or many, so a policy trained through Gymnasium sees exactly what robolearn's own trainers see.
+Importing this module registers all tasks; Gymnasium does it by itself for a name that begins with `envs.adapters.gymnasium:`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import gymnasium
+import mujoco
+import numpy as np
+import torch
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from envs.tasks.registry import TASKS, make_env
+from envs.vec_env import VecEnv
+
+Observation = Literal["policy", "privileged"]
+FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def gym_id(task: str) -> str:
+    """Gymnasium's name of a task: `go1-velocity-flat` -> `robolearn/Go1VelocityFlat-v0`."""
+    return "robolearn/" + "".join(part.capitalize() for part in task.split("-")) + "-v0"
+
+
+def register_all() -> None:
+    """Register every task; harmless when called again."""
+    for task in TASKS:
+        if gym_id(task) not in gymnasium.registry:
+            gymnasium.register(
+                gym_id(task),
+                entry_point="envs.adapters.gymnasium:TaskEnv",
+                vector_entry_point="envs.adapters.gymnasium:TaskVectorEnv",
+                kwargs={"task": task},
+                disable_env_checker=True,  # a check of every step, for which the tests stand
+            )
+
+
+def observation_space(env: VecEnv, observation: Observation) -> spaces.Box:
+    """Bounds of one world's observation.
+
+    Those of the policy's are where its terms are clipped, plus the noise. The privileged one begins with the clean policy observation;
+    what follows has no bounds.
+    """
+    terms, noise = env.spec.observation, env.cfg.randomization.noise * (observation == "policy")
+    high = np.concatenate([np.full(term.dim, (term.clip + noise * term.noise) * abs(term.scale)) for term in terms])
+    if observation == "privileged":
+        high = np.concatenate([high, np.full(env.privileged_extras().shape[1], np.inf)])
+    rounded = np.nextafter(high.astype(np.float32), np.float32(np.inf))
+    return spaces.Box(-rounded, rounded, dtype=np.float32)
+
+
+def action_space(env: VecEnv) -> spaces.Box:
+    """Raw actions up to the contract's clip; beyond it they would have no more effect."""
+    clip = env.spec.action.clip
+    return spaces.Box(-clip, clip, (env.spec.action_dim,), np.float32)
+
+
+def which(observation: str) -> int:
+    """Where an observation stands in the pairs that `VecEnv` gives.
+
+    Raises:
+        ValueError: neither `policy` nor `privileged`.
+    """
+    valid = get_args(Observation)
+    if observation not in valid:
+        raise ValueError(f"observation must be one of {', '.join(valid)}, not {observation!r}")
+    return valid.index(observation)
+
+
+def batch_of(task: str, num_worlds: int, changes: dict[str, Any], **defaults: Any) -> VecEnv:
+    """The batched environment of an adapter.
+
+    Args:
+        task: its name.
+        num_worlds: how many worlds the adapter has.
+        changes: fields of the task's config.
+        **defaults: for fields that `changes` does not name.
+
+    Raises:
+        ValueError: `changes` names the number of worlds, which the adapter decides.
+    """
+    if "num_worlds" in changes:
+        raise ValueError(f"the number of worlds is the number of environments, here {num_worlds}; leave num_worlds out")
+    return make_env(task, **{"seed": random_seed(), **defaults, **changes}, num_worlds=num_worlds)
+
+
+def random_seed() -> int:
+    """A seed for who gave none, as Gymnasium wants it."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
+    """Apply `options={"command": ...}`: every world keeps that command until `reset` is called again. Without it, the task draws.
+
+    Raises:
+        ValueError: another option, or a command that does not fit the task.
+    """
+    if "resample_commands" in vars(env):
+        del env.resample_commands  # what an earlier reset put before the task's own
+    if not options:
+        return
+    if unknown := set(options) - {"command"}:
+        raise ValueError(f"unknown reset option {', '.join(sorted(unknown))}; valid: command")
+    given = np.asarray(options["command"], np.float32)
+    labels = env.spec.command.labels
+    if given.shape not in ((len(labels),), (env.num_worlds, len(labels))) or not np.isfinite(given).all():
+        raise ValueError(f"a command of {env.task_name} is {len(labels)} finite numbers ({', '.join(labels)}), not {given.tolist()}")
+    held = torch.as_tensor(given, device=env.device).expand(env.num_worlds, -1)
+    draw = env.resample_commands
+
+    def resample(ids: torch.Tensor) -> None:
+        draw(ids)
+        env.command[ids] = held[ids]
+
+    env.resample_commands = resample  # pyright: ignore
+
+
+class TaskEnv(gymnasium.Env[Any, Any]):
+    """One world of a task.
+
+    `info["reward_terms"]` has the weighted terms of the reward, a second.
+
+    Args:
+        task: its name.
+        observation: `policy` (what the robot senses) or `privileged`.
+        render_mode: `rgb_array` or None.
+        **changes: fields of the task's config, e.g. `engine="precise"`.
+
+    Attributes:
+        worlds: the batched environment behind it, of one world.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(self, task: str, observation: Observation = "policy", render_mode: str | None = None, **changes: Any) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be rgb_array or None, not {render_mode!r}")
+        self.render_mode = render_mode
+        self._which = which(observation)
+        self.worlds = batch_of(task, 1, changes, num_threads=1)
+        self.worlds.reset()
+        self.metadata = {**self.metadata, "render_fps": round(1 / self.worlds.cfg.control_dt)}
+        self.observation_space, self.action_space = observation_space(self.worlds, observation), action_space(self.worlds)
+        self._renderer: mujoco.Renderer | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[FloatArray, dict[str, Any]]:
+        """Start an episode. `options={"command": ...}` keeps one command for its whole length."""
+        super().reset(seed=seed)
+        if seed is not None:
+            self.worlds.reseed(seed)
+        hold_command(self.worlds, options)
+        return _array(self.worlds.reset()[self._which][0]), {}
+
+    def step(self, action: FloatArray) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
+        """Advance one control step with a raw action (J,)."""
+        step = self.worlds.step(torch.from_numpy(np.array(action, np.float32)).to(self.worlds.device)[None])
+        observation = (step.final_policy, step.final_privileged)[self._which]
+        terms = self.worlds._reward_terms
+        values = torch.cat([value.reshape(1) for value in terms.values()]).tolist()
+        info = {"reward_terms": dict(zip(terms, values, strict=True))}
+        return _array(observation[0]), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
+
+    def render(self) -> Any:
+        """The scene, (480, 640, 3) uint8; after the end of an episode, the start of the next."""
+        if self.render_mode is None:
+            return None
+        model = self.worlds.engine.model
+        renderer = self._renderer = self._renderer or mujoco.Renderer(model, 480, 640)
+        data = mujoco.MjData(model)
+        data.qpos[:] = self.worlds.engine.qpos[0].cpu().numpy()
+        mujoco.mj_forward(model, data)
+        options, camera = mujoco.MjvOption(), mujoco.MjvCamera()
+        options.geomgroup[3] = 1
+        camera.distance, camera.azimuth, camera.elevation = 1.8, 120.0, -20.0
+        camera.lookat[:] = data.xpos[model.body(self.worlds.robot.base_body).id]
+        renderer.update_scene(data, camera, options)
+        return renderer.render()
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+
+class TaskVectorEnv(VectorEnv[Any, Any, Any]):
+    """Many worlds of a task, stepped together; ended worlds are reset within the step (SAME_STEP), as Gymnasium defines it.
+
+    `infos` are those that Gymnasium's `SyncVectorEnv` would give: `final_obs` and `final_info` of ended worlds, `reward_terms`, and
+    with each a mask of the worlds that it is about.
+
+    Args:
+        task: its name.
+        num_envs: worlds.
+        observation: `policy` or `privileged`.
+        render_mode: None; only single worlds render.
+        **changes: fields of the task's config.
+
+    Attributes:
+        worlds: the batched environment behind it.
+    """
+
+    def __init__(self, task: str, num_envs: int = 1, observation: Observation = "policy", render_mode: None = None, **changes: Any) -> None:
+        if render_mode is not None:
+            raise ValueError("many worlds do not render; make one with gymnasium.make")
+        self._which = which(observation)
+        self.num_envs = num_envs
+        self.worlds = batch_of(task, num_envs, changes)
+        self.worlds.reset()
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": round(1 / self.worlds.cfg.control_dt)}
+        self.single_observation_space, self.single_action_space = observation_space(self.worlds, observation), action_space(self.worlds)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        """Start all worlds anew. `options={"command": ...}`, one for all (C,) or one for each (N, C), is kept until the next reset."""
+        if isinstance(seed, Sequence):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"{len(seed)} seeds for {self.num_envs} worlds")
+            known = [value for value in seed if value is not None]
+            # one generator serves all worlds, so all seeds enter its one seed
+            seed = int(np.random.SeedSequence(known).generate_state(1, np.uint64)[0] >> np.uint64(1)) if known else None
+        if seed is not None:
+            self._np_random_seed = int(seed)
+            self.worlds.reseed(int(seed))
+        hold_command(self.worlds, options)
+        return _array(self.worlds.reset()[self._which]), {}
+
+    def step(self, actions: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
+        """Advance all worlds one control step with raw actions (N, J)."""
+        step = self.worlds.step(torch.from_numpy(np.array(actions, np.float32)).to(self.worlds.device))
+        terminated, truncated = _array(step.terminated), _array(step.truncated)
+        ended = terminated | truncated
+        infos = self._info(~ended)
+        if ended.any():
+            final = _array((step.final_policy, step.final_privileged)[self._which])
+            final_obs = np.full(self.num_envs, None, dtype=object)
+            for index in np.flatnonzero(ended):
+                final_obs[index] = final[index]
+            infos |= {"final_obs": final_obs, "_final_obs": ended, "final_info": self._info(ended), "_final_info": ended.copy()}
+        return _array((step.policy, step.privileged)[self._which]), _array(step.reward), terminated, truncated, infos
+
+    def _info(self, mask: BoolArray) -> dict[str, Any]:
+        """The reward terms of the worlds of a mask, in Gymnasium's form."""
+        if not mask.any():
+            return {}
+        terms: dict[str, Any] = {}
+        for name, value in self.worlds._reward_terms.items():
+            terms[name], terms[f"_{name}"] = np.where(mask, value.cpu().numpy(), 0.0).astype(np.float64), mask.copy()
+        return {"reward_terms": terms, "_reward_terms": mask.copy()}
+
+
+def _array(tensor: torch.Tensor) -> Any:
+    """A numpy copy that later steps do not change."""
+    return np.array(tensor.cpu().numpy())
+
+
+register_all()

@@ -1,0 +1,1 @@
+"""Physics: what an engine is, and the engines there are."""

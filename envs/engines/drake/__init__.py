@@ -1,0 +1,1 @@
+"""Drake as a second opinion on the physics."""

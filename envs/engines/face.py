@@ -1,0 +1,94 @@
+"""What a physics engine is: N worlds of one model that are stepped together, behind one face.
+
+Tasks talk to `Engine` and to nothing else, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`),
+the precise single-world gate (`precise_engine`) or Drake (`drake_engine`). All tensors are torch float32 on `device`; they are
+persistent, refreshed in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import mujoco
+import torch
+
+
+class Engine(Protocol):
+    """N worlds of one model.
+
+    Attributes:
+        name: one of `envs.engines.registry.ENGINES`.
+        switches_controls: whether a late target takes over at the nearest physics step; elsewhere old and new are mixed by their shares
+            of the control step, which is one call of the engine.
+        model: the nominal model on the host.
+        num_worlds: N.
+        device: where the tensors live.
+        qpos: (N, nq).
+        qvel: (N, nv).
+        sensordata: (N, nsensordata). As with `mj_step` it belongs to the start of the last physics step, qpos and qvel to its end.
+        failure_count: worlds that failed since the engine was made.
+    """
+
+    name: str
+    switches_controls: bool
+    model: mujoco.MjModel
+    num_worlds: int
+    device: torch.device
+    qpos: torch.Tensor
+    qvel: torch.Tensor
+    sensordata: torch.Tensor
+    failure_count: int
+
+    def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
+        """Advance K x `substeps` physics steps; ctrl (N, K, nu), each control held for `substeps` of them."""
+        ...
+
+    def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Put worlds `ids` (n,) into a state (n, nq), (n, nv), forget their past and failure, and make sensordata current."""
+        ...
+
+    def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
+        """Overwrite the positions (n, nq) of worlds `ids` in the middle of their lives, e.g. to place an object."""
+        ...
+
+    def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        """Overwrite the velocity (n, nv) of worlds `ids`: a kick."""
+        ...
+
+    def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
+        """Give worlds `ids` their own values (n, ...) of a model field, e.g. `geom_friction` or `opt.gravity`."""
+        ...
+
+    def field(self, name: str) -> torch.Tensor:
+        """A copy of a model field of all worlds, (N, ...)."""
+        ...
+
+    def set_const(self, ids: torch.Tensor) -> None:
+        """Recompute the constants of worlds `ids` that depend on masses, inertias and positions."""
+        ...
+
+    def set_external_force(self, force: torch.Tensor | None) -> None:
+        """Force and torque [N, N m] on each body in the world frame, (N, nbody, 6), held until changed; None for none."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the engine's future depends on, as tensors and plain values on the CPU."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to what `state_dict` gave."""
+        ...
+
+    def failures(self) -> torch.Tensor:
+        """Worlds (N,) bool whose last step raised a MuJoCo error or warning or left a number that is not finite."""
+        ...
+
+
+class EngineError(RuntimeError):
+    """A physics engine that is unknown, not installed or asked for what it cannot do."""
+
+
+def sensor_slice(model: mujoco.MjModel, name: str) -> slice:
+    """Where a named sensor's values stand in `sensordata`."""
+    sensor = model.sensor(name)
+    return slice(int(sensor.adr[0]), int(sensor.adr[0] + sensor.dim[0]))

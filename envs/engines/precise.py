@@ -1,0 +1,196 @@
+"""The gate before hardware: plain C MuJoCo, a model and a data a world, a 1 ms step, nothing traded for speed.
+
+A policy that was trained on the batch engine's 5 ms steps and pyramidal cones must also walk here, where the contact model is the exact
+elliptic cone and the solver runs until it has converged. Nothing is shared with the batch engine but MuJoCo's `mj_step`, so this is
+also the independent reference that the others are tested against. `impratio` stays 1: high values made light feet chatter.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import mujoco
+import numpy as np
+import torch
+
+from envs.engines.cores import available_cores
+from envs.engines.face import EngineError
+
+log = logging.getLogger(__name__)
+
+MAX_TIMESTEP = 0.001  # s
+
+
+def fine_timestep(timestep: float) -> tuple[int, float]:
+    """How many steps of at most 1 ms make one step of the nominal model, and how long they are [s]."""
+    substeps = max(1, math.ceil(timestep / MAX_TIMESTEP - 1e-9))
+    return substeps, timestep / substeps
+
+
+def make_precise(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy of a model with the options of this engine."""
+    precise = copy.copy(model)
+    option = precise.opt
+    option.timestep = fine_timestep(model.opt.timestep)[1]
+    option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
+    option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    option.iterations, option.ls_iterations, option.noslip_iterations = 100, 50, 0
+    option.tolerance, option.ls_tolerance = 1e-8, 0.01
+    option.impratio = 1.0
+    option.disableflags &= ~int(mujoco.mjtDisableBit.mjDSBL_ISLAND)
+    return precise
+
+
+class PreciseEngine:
+    """C MuJoCo, one world at a time on a thread pool, behind the `Engine` face; see `envs.engines.face.Engine`.
+
+    Attributes:
+        substeps: steps of this engine in one step of the nominal model; a control is held over them.
+        models: the model of each world; per-world fields are simply its attributes.
+        data: the state of each world.
+    """
+
+    name = "precise"
+    switches_controls = True
+    _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
+    _TENSORS = ("qpos", "qvel", "sensordata")
+
+    def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
+        self.model = model
+        self.num_worlds = num_worlds
+        self.device = torch.device("cpu")
+        self.failure_count = 0
+        self.substeps = fine_timestep(model.opt.timestep)[0]
+        nominal = make_precise(model)
+        self.models = [copy.copy(nominal) for _ in range(num_worlds)]
+        self.data = [mujoco.MjData(one) for one in self.models]
+        self.qpos = torch.zeros(num_worlds, model.nq)
+        self.qvel = torch.zeros(num_worlds, model.nv)
+        self.sensordata = torch.zeros(num_worlds, model.nsensordata)
+        self._failed = np.zeros(num_worlds, bool)
+        self._fields: set[str] = set()
+        threads = max(1, min(num_threads or available_cores(), num_worlds))
+        self._chunks = np.array_split(np.arange(num_worlds), threads)
+        self._pool = ThreadPoolExecutor(threads, "precise") if threads > 1 else None
+        self._read(range(num_worlds))
+
+    def _read(self, worlds: Any) -> None:
+        for name in self._TENSORS:
+            rows = getattr(self, name).numpy()
+            for world in worlds:
+                rows[world] = getattr(self.data[world], name)
+
+    def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
+        controls = ctrl.numpy()
+
+        def run(worlds: np.ndarray) -> list[int]:
+            return [int(world) for world in worlds if not self._step_world(int(world), controls[world], substeps)]
+
+        results = map(run, self._chunks) if self._pool is None else self._pool.map(run, self._chunks)
+        bad = [world for chunk in results for world in chunk]
+        self._read(range(self.num_worlds))
+        self._note_failures(bad)
+
+    def _step_world(self, world: int, controls: np.ndarray, substeps: int) -> bool:
+        """Hold each control (K, nu) for its substeps. Returns whether all went well."""
+        model, data = self.models[world], self.data[world]
+        for warning in data.warning:
+            warning.number = 0
+        try:
+            for control in controls:
+                data.ctrl[:] = control
+                mujoco.mj_step(model, data, self.substeps * substeps)
+        except mujoco.FatalError as error:
+            log.warning("physics raised in world %d: %s", world, error)
+            return False
+        fine = not any(warning.number for warning in data.warning)
+        return fine and bool(np.isfinite(data.qpos.sum() + data.qvel.sum() + data.sensordata.sum()))
+
+    def _note_failures(self, bad: list[int]) -> None:
+        fresh = [world for world in bad if not self._failed[world]]
+        self._failed[bad] = True
+        if fresh:
+            self.failure_count += len(fresh)
+            log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, fresh[0])
+        for name in self._TENSORS if bad else ():
+            # what a failed world shows until it is reset is finite, so that no reduction over worlds is poisoned
+            rows = getattr(self, name)
+            rows[bad] = torch.nan_to_num(rows[bad], nan=0.0, posinf=0.0, neginf=0.0)
+
+    def failures(self) -> torch.Tensor:
+        return torch.from_numpy(self._failed.copy())
+
+    def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
+        worlds = ids.tolist()
+        for world, position, velocity in zip(worlds, qpos.numpy(), qvel.numpy(), strict=True):
+            model, data = self.models[world], self.data[world]
+            force = data.xfrc_applied.copy()  # held until changed
+            mujoco.mj_resetData(model, data)
+            data.xfrc_applied[:] = force
+            data.qpos[:], data.qvel[:] = position, velocity
+            mujoco.mj_forward(model, data)
+            data.qacc_warmstart[:] = 0.0
+        self._failed[worlds] = False
+        self._read(worlds)
+
+    def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
+        for world, position in zip(ids.tolist(), qpos.numpy(), strict=True):
+            self.data[world].qpos[:] = position
+        self.qpos[ids] = qpos
+
+    def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
+        for world, velocity in zip(ids.tolist(), qvel.numpy(), strict=True):
+            self.data[world].qvel[:] = velocity
+        self.qvel[ids] = qvel
+
+    def _array(self, world: int, name: str) -> np.ndarray:
+        holder, _, attribute = name.rpartition(".")
+        array = getattr(self.models[world].opt if holder == "opt" else self.models[world], attribute, None)
+        if holder not in ("", "opt") or not isinstance(array, np.ndarray):
+            raise EngineError(f"engine 'precise' has no per-world field {name!r}; valid: arrays of mjModel, of mjOption as 'opt.gravity'")
+        return array
+
+    def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
+        for world, value in zip(ids.tolist(), values.numpy(), strict=True):
+            array = self._array(world, name)
+            array[...] = value.reshape(array.shape)
+        self._fields.add(name)
+
+    def field(self, name: str) -> torch.Tensor:
+        return torch.from_numpy(self._stacked(name).astype(np.float32))
+
+    def _stacked(self, name: str) -> np.ndarray:
+        return np.stack([self._array(world, name) for world in range(self.num_worlds)])
+
+    def set_const(self, ids: torch.Tensor) -> None:
+        for world in ids.tolist():
+            mujoco.mj_setConst(self.models[world], mujoco.MjData(self.models[world]))
+
+    def set_external_force(self, force: torch.Tensor | None) -> None:
+        for world, data in enumerate(self.data):
+            data.xfrc_applied[:] = 0.0 if force is None else force[world].numpy()
+
+    def state_dict(self) -> dict[str, Any]:
+        size = mujoco.mj_stateSize(self.model, self._STATE)
+        state = np.zeros((self.num_worlds, size))
+        for row, model, data in zip(state, self.models, self.data, strict=True):
+            mujoco.mj_getState(model, data, row, self._STATE)
+        fields = {name: torch.from_numpy(self._stacked(name)) for name in sorted(self._fields)}
+        read = {name: getattr(self, name).clone() for name in self._TENSORS}
+        return {"state": torch.from_numpy(state), "fields": fields, "read": read, "failure_count": self.failure_count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        everywhere = torch.arange(self.num_worlds)
+        for name, values in state["fields"].items():
+            self.set_field(name, everywhere, values)
+        self.set_const(everywhere)
+        for row, model, data in zip(state["state"].numpy(), self.models, self.data, strict=True):
+            mujoco.mj_setState(model, data, row, self._STATE)
+        for name, values in state["read"].items():
+            getattr(self, name).copy_(values)
+        self.failure_count = state["failure_count"]
+        self._failed[:] = False

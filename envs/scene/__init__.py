@@ -1,0 +1,1 @@
+"""What a robot stands on and meets."""

@@ -1,0 +1,164 @@
+"""What happens to a robot from outside while it works: pushes, forces that last, thrown objects.
+
+A push is a jump of the base's planar velocity. A force acts on the base until it is drawn anew. A thrown object is a real body, a ball
+without weight that waits high above the robot and is sent at it from a random side; it flies straight, hits, and drifts away.
+
+With `disturbance_ramp` a world begins without them, and they grow by a quarter of their strength with every episode that went well: what
+standing still survives best hides the first steps.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mujoco
+import torch
+
+from envs.terms.randomization import Range
+
+if TYPE_CHECKING:
+    from envs.vec_env import VecEnv
+
+BALL = "thrown_object"
+BALL_RADIUS = 0.1  # m
+BALL_MASS = 5.0  # kg, where the table does not say
+PARKED_HEIGHT = 50.0  # m above the robot's world
+DISTANCE = 1.0  # m from the base, where a throw begins
+RAMP_STEP = 0.25  # share of the full strength by which a world moves after an episode
+AIM = 0.3  # share of the standing height by which a throw may pass above or below the base's origin
+
+
+def add_ball(spec: mujoco.MjSpec) -> None:
+    """Add the thrown object to a scene: it touches robots and nothing else. The robot's bodies and joints stay in front of it."""
+    body = spec.worldbody.add_body(name=BALL, pos=[0, 0, PARKED_HEIGHT], gravcomp=1.0)
+    body.add_freejoint(name=BALL)
+    size, kind = [BALL_RADIUS, 0, 0], mujoco.mjtGeom.mjGEOM_SPHERE
+    body.add_geom(name=BALL, type=kind, size=size, mass=BALL_MASS, contype=1, conaffinity=0, condim=1, rgba=[0.9, 0.45, 0.1, 1])
+    for key in spec.keys:
+        key.qpos = [*key.qpos, 0, 0, PARKED_HEIGHT, 1, 0, 0, 0]
+
+
+class Disturbances:
+    """Draws and applies them for all worlds of an environment.
+
+    Attributes:
+        push_in_s, force_in_s, throw_in_s: time until the next one [s], (N,); infinite where there is none.
+        force: on the base, world frame [N], (N, 3).
+        strength: share of the table's pushes, forces and speeds of throws, (N,).
+        aim: how far above or below the base's origin a throw passes at most [m].
+    """
+
+    def __init__(self, env: VecEnv) -> None:
+        self._env, self._table = env, env.cfg.randomization
+        n, device, model = env.num_worlds, env.device, env.engine.model
+        self.push_in_s, self.force_in_s, self.throw_in_s = (torch.full((n,), float("inf"), device=device) for _ in range(3))
+        self.force = torch.zeros(n, 3, device=device)
+        self.strength = torch.zeros(n, device=device)
+        self.restart()
+        self._base = model.body(env.robot.base_body).id
+        self._wrench = torch.zeros(n, model.nbody, 6, device=device)
+        self._on = env.robot.floating_base
+        self.aim = AIM * (env.robot.stand_height or 0.0)
+        if self._table.thrown_mass is not None:
+            ball = model.joint(BALL)
+            self._ball_qpos, self._ball_dof = int(ball.qposadr[0]), int(ball.dofadr[0])
+
+    def restart(self) -> None:
+        """Begin anew, see `envs.vec_env.Stateful`."""
+        self.strength[:] = 0.0 if self._table.disturbance_ramp else 1.0
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Draw the waiting times of worlds `ids` anew and take their forces away."""
+        table, generator = self._table, self._env.generator
+        for entry, left in (
+            (table.push_interval_s, self.push_in_s),
+            (table.external_force_interval_s, self.force_in_s),
+            (table.throw_interval_s, self.throw_in_s),
+        ):
+            if entry is not None:
+                left[ids] = entry.sample((len(ids),), generator)
+        if table.external_force is not None:
+            self._set_force(ids, torch.zeros(len(ids), 3, device=self.force.device))
+
+    def ramp(self, ids: torch.Tensor, succeeded: torch.Tensor) -> None:
+        """Make life harder in worlds `ids` (n,) whose episode `succeeded` (n,) bool, and easier in the others."""
+        if self._table.disturbance_ramp:
+            step = torch.where(succeeded, RAMP_STEP, -RAMP_STEP)
+            self.strength[ids] = (self.strength[ids] + step).clamp(0.0, 1.0)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; what is due happens now."""
+        if not self._on:
+            return
+        table = self._table
+        if table.push_velocity is not None:
+            self._each_due(self.push_in_s, table.push_interval_s, seconds, self._push)
+        if table.external_force is not None:
+            self._each_due(self.force_in_s, table.external_force_interval_s, seconds, self._change_force)
+        if table.thrown_mass is not None:
+            self._each_due(self.throw_in_s, table.throw_interval_s, seconds, self._throw)
+
+    def _each_due(self, left: torch.Tensor, interval: Range | None, seconds: float, happen) -> None:
+        left -= seconds
+        ids = (left <= 0).nonzero()[:, 0]
+        if len(ids) and interval is not None:
+            happen(ids)
+            left[ids] = interval.sample((len(ids),), self._env.generator)
+
+    def _push(self, ids: torch.Tensor) -> None:
+        velocity = self._env.engine.qvel[ids].clone()
+        push = self._table.push_velocity.sample((len(ids), 2), self._env.generator)  # pyright: ignore
+        velocity[:, :2] += self.strength[ids, None] * push
+        self._env.engine.set_velocity(ids, velocity)
+
+    def _change_force(self, ids: torch.Tensor) -> None:
+        force = self._table.external_force.sample((len(ids), 3), self._env.generator)  # pyright: ignore
+        self._set_force(ids, self.strength[ids, None] * force)
+
+    def _set_force(self, ids: torch.Tensor, force: torch.Tensor) -> None:
+        self.force[ids] = force
+        self._wrench[:, self._base, :3] = self.force
+        self._env.engine.set_external_force(self._wrench)
+
+    def _throw(self, ids: torch.Tensor) -> None:
+        speed = self._table.thrown_speed.sample((len(ids),), self._env.generator)  # pyright: ignore
+        angle, lift = (torch.rand(len(ids), generator=self._env.generator, device=self.force.device) for _ in range(2))
+        speed, angle, height = speed * self.strength[ids], angle * 2 * torch.pi, (2 * lift - 1) * self.aim
+        thrown = speed > 0
+        if thrown.any():
+            self.throw(ids[thrown], angle[thrown], speed[thrown], height[thrown])
+
+    def throw(self, ids: torch.Tensor, angle: torch.Tensor, speed: torch.Tensor, height: torch.Tensor | float = 0.0) -> None:
+        """Send the ball at the bases of worlds `ids`.
+
+        Args:
+            ids: (n,).
+            angle: where it comes from, seen from the base, in the world [rad], (n,).
+            speed: relative to the base [m/s], (n,).
+            height: of its path above the base [m], (n,).
+        """
+        engine = self._env.engine
+        qpos, qvel = engine.qpos[ids].clone(), engine.qvel[ids].clone()
+        side = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
+        at, dof = self._ball_qpos, self._ball_dof
+        qpos[:, at : at + 2] = qpos[:, :2] + DISTANCE * side
+        qpos[:, at + 2] = qpos[:, 2] + height
+        qvel[:, dof : dof + 6] = 0.0
+        qvel[:, dof : dof + 3] = qvel[:, :3]
+        qvel[:, dof : dof + 2] -= speed[:, None] * side
+        engine.set_position(ids, qpos)
+        engine.set_velocity(ids, qvel)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the future depends on, beside the engine's own state."""
+        return {name: getattr(self, name).cpu().clone() for name in ("push_in_s", "force_in_s", "throw_in_s", "force", "strength")}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go back to what `state` gave."""
+        for name, value in state.items():
+            getattr(self, name).copy_(value)
+        if not self._table.disturbance_ramp:
+            self.strength[:] = 1.0
+        if self._table.external_force is None:
+            self.force[:] = 0.0
+        self._wrench[:, self._base, :3] = self.force

@@ -1,0 +1,150 @@
+"""Settings that a command could only record: they are refused by name, so that what a config says is what happened.
+
+What a table does not name has its effect, or changes a network's sizes, which a checkpoint refuses when it is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from robolearn.config import loading as config
+from robolearn.config.schema import TrainCfg
+from robolearn.errors import ConfigError
+
+_ENV_SEED = "worlds are seeded from `seed`"
+_ALWAYS = {
+    "env.seed": _ENV_SEED,
+    "student.ppo.target_kl": "a student's learning rate follows a cosine",
+    "student.ppo.symmetry": "a student learns from its own side alone",
+}
+_BEGUN = {
+    "task": "a training goes on with its own task",
+    "algorithm": "a training goes on with its own algorithm",
+    "seed": "a training goes on with its own random numbers",
+    "sb3.*": "this training is not by Stable-Baselines3",
+}
+_TRAINED = {"teacher.*": "the teacher is trained already; begin anew with: robolearn train"}
+
+OFF = {"student.ppo.target_kl": 0.0, "student.ppo.symmetry": "none"}
+"""Values of settings without effect that say so themselves."""
+
+OWN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
+"""Never read by robolearn's own algorithm, wherever they stand."""
+TRAIN = OWN
+TRAIN_INIT = TRAIN | {"teacher.initial_std": "the teacher of --init brings its own"}
+TRAIN_SB3 = {
+    "env.seed": _ENV_SEED,
+    "checkpoint_every": "Stable-Baselines3's model is saved at the end",
+    **{f"teacher.{name}": "Stable-Baselines3 does not read it" for name in ("iterations", "until*", "hidden")},
+    **{
+        f"teacher.ppo.{name}": "Stable-Baselines3 does not read it; see the settings under sb3"
+        for name in ("rollout_steps", "epochs", "minibatches", "learning_rate", "target_kl", "symmetry")
+    },
+    "student.*": "a policy of Stable-Baselines3 is not distilled",
+}
+RESUME_TEACHER = _ALWAYS | _BEGUN | {"teacher.initial_std": "the checkpoint has the standard deviation as it is by now"}
+DISTILL = (
+    _ALWAYS
+    | _TRAINED
+    | {
+        "task": "a student learns its teacher's task",
+        "algorithm": "students are distilled by robolearn's own algorithm",
+        "sb3.*": _BEGUN["sb3.*"],
+        "env.randomization.disturbance_ramp": "a student meets all disturbances from the start",
+    }
+)
+RESUME_STUDENT = (
+    _ALWAYS
+    | _BEGUN
+    | _TRAINED
+    | {
+        "student.initial_std": RESUME_TEACHER["teacher.initial_std"],
+        "env.randomization.disturbance_ramp": DISTILL["env.randomization.disturbance_ramp"],
+    }
+)
+RESUME = {"teacher": RESUME_TEACHER, "student": RESUME_STUDENT}
+"""By kind of checkpoint."""
+_OF_FILE = "the policy file decides it"
+STUDY = DISTILL | {
+    "seed": "see the study's seeds",
+    "student.until*": "all variants of a study train for as many iterations",
+}
+SUITE = {
+    f"env.randomization.{name}*": "the suite disturbs by itself, or not at all" for name in ("push_", "external_force", "thrown_", "throw_")
+}
+EVALUATE = {
+    **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action_scale")},
+    "env.num_worlds": "there is one world for each episode; see --seeds",
+    "env.engine": "see --engine",
+    "env.device": "evaluations run on the CPU",
+    "env.seed": "see --seed",
+    "env.episode_s": "see --seconds",
+    "env.command.hold_s": "a command is held for the whole episode",
+    "env.curriculum": "evaluations have none",
+    "env.randomization.disturbance_ramp": "a policy is judged under all disturbances",
+    "env.reward.*": "a policy is not judged by its reward",
+    "teacher.*": _OF_FILE,
+    "student.*": _OF_FILE,
+    "sb3.*": _OF_FILE,
+    "algorithm": _OF_FILE,
+    "seed": "see --seed",
+    "threads": "evaluations do not learn",
+    "checkpoint_every": "evaluations do not learn",
+}
+
+
+def changed(before: TrainCfg, after: TrainCfg) -> list[str]:
+    """Dotted names of the settings in which two configs differ."""
+    return _differences(config.to_dict(before), config.to_dict(after), "")
+
+
+def leaves(values: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Dotted name -> value of every setting of a config as plain data."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = f"{name}.{key}" if name else key
+        found |= leaves(value, inner) if isinstance(value, dict) else {inner: value}
+    return found
+
+
+def named(overrides: Sequence[str]) -> list[str]:
+    """Dotted names of overrides `--section.key=value`."""
+    return [override.removeprefix("--").partition("=")[0] for override in overrides]
+
+
+def _differences(before: Any, after: Any, name: str) -> list[str]:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [] if before == after and type(before) is type(after) else [name]
+    names = [*before, *(key for key in after if key not in before)]
+    return [found for key in names for found in _differences(before.get(key), after.get(key), f"{name}.{key}" if name else key)]
+
+
+def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str], where: str) -> list[str]:
+    """Check the settings that were changed. Returns their names.
+
+    Args:
+        before: the config without what a person gave.
+        after: with it.
+        without_effect: pattern of a setting -> why it would have no effect.
+        where: what was asked for, for the message, e.g. `train --resume`.
+
+    Raises:
+        ConfigError: one of them would have no effect; names all that do.
+    """
+    names = changed(before, after)
+    if getattr(after.env, "terrain", None) is None:
+        without_effect = {**without_effect, "env.curriculum": "there is no terrain"}
+    given = leaves(config.to_dict(after))
+    acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
+    idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
+    if idle:
+        told = "; ".join(f"{name} ({why})" for name, why in dict(idle).items())
+        raise ConfigError(f"no effect in {where}: {told}; leave it out")
+    return names
+
+
+def changes_worlds(names: Collection[str]) -> bool:
+    """Whether changes of these settings make other worlds, which cannot go on from the state of the old ones."""
+    return any(name.startswith("env.") and name not in ("env.num_threads", "env.device") for name in names)

@@ -1,0 +1,121 @@
+"""Item `arms`: do the arms swing against the legs, and does it pay? No reward names an arm; here they are found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from envs.tasks.velocity import VelocityEnv
+from envs.terms.symmetry import opposite
+from robolearn.evaluation.locomotion import charts
+from robolearn.evaluation.locomotion.clips import film
+from robolearn.evaluation.locomotion.gait import gait, slice_of
+from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
+from robolearn.evaluation.locomotion.rollout import Record, rollout
+from robolearn.evaluation.locomotion.setup import Setup
+from robolearn.evaluation.locomotion.spectrum import cross_spectrum, mean_phase
+
+ARM_PARTS = ("shoulder", "elbow", "wrist")
+SECONDS = 10.0
+SPEEDS = (0.5, 1.0)  # of the highest forward command
+EPISODES = 4  # a seed and speed
+FREE, LOCKED, INVERTED = "free", "locked", "inverted"
+
+
+def run(setup: Setup) -> ItemResult:
+    """See `items.Item`."""
+    joints = setup.file.spec.robot.joint_names
+    pairs = shoulder_and_opposite_hip(joints)
+    if not pairs:
+        return ItemResult(status="does not apply", reason=f"{setup.file.spec.robot.name} has no shoulders")
+    worlds = len(SPEEDS) * EPISODES * setup.seeds
+    speed = np.tile(np.array(SPEEDS) * setup.cfg.command.vx[1], worlds // len(SPEEDS))
+    command = torch.zeros(worlds, 3)
+    command[:, 0] = torch.from_numpy(speed)
+    costs: dict[str, np.ndarray] = {}
+    rows, swings, plots, clips = [], [], [], []
+    for condition in (FREE, LOCKED, INVERTED):
+        env = setup.env(worlds)
+        record = rollout(env, setup.file, command, SECONDS, f"arms {condition}", alter=alteration(condition, env))
+        planar, _ = record.errors()
+        costs[condition] = np.where(record.survived, record.cost_of_transport(), np.nan)
+        for value in np.unique(speed):
+            at = speed == value
+            figures = {"survival": share(record.survived[at]), "velocity_error_xy": mean(planar[at])}
+            figures |= {"cost_of_transport": mean(costs[condition][at]), "more_than_free": mean((costs[condition] - costs[FREE])[at])}
+            rows.append({"arms": condition, "speed": value, **figures})
+        if condition == FREE:
+            swings, phases = swing_rows(record, speed, pairs, _angles(env, record))
+            world = int(np.flatnonzero(record.survived)[-1]) if record.survived.any() else 0
+            if record.alive[:, world].sum() * record.dt > 3.0:
+                plots.append(charts.arm_swing(_angles(env, record)[:, world], record.dt, pairs, joints))
+            clips.append(film(setup, env, record, world, 2.0, 6.0, "arms free"))
+    fast = speed == speed.max()
+    return ItemResult(
+        text="Each shoulder's pitch against the opposite hip's at the stride frequency; phase 0° is what people do, the arm going with the "
+        "opposite leg, and a coherence near 1 says that they keep step. Then the same episodes with the arms held in the default pose, and "
+        "with every arm doing what the other one's mirror image should.",
+        headline={"phase": phases, "shoulder_amplitude": swings[-1]["shoulder_amplitude"], "coherence": swings[-1]["coherence"]}
+        | {f"more cost of transport ({condition})": mean((costs[condition] - costs[FREE])[fast]) for condition in (LOCKED, INVERTED)},
+        tables=[Table(title="Swing, arms free", rows=swings), Table(title="What the arms are worth", rows=rows)],
+        plots=plots,
+        clips=clips,
+    )
+
+
+def shoulder_and_opposite_hip(joints: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Indices of each shoulder's pitch and of the hip's pitch on the other side."""
+    index = {name: i for i, name in enumerate(joints)}
+    pairs = [(i, index.get(opposite(name).replace("shoulder", "hip"))) for name, i in index.items() if "shoulder_pitch" in name]
+    return [(shoulder, hip) for shoulder, hip in pairs if hip is not None]
+
+
+def alteration(condition: str, env: VelocityEnv) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What a condition makes of the actions (N, J); None where it leaves them."""
+    arms = torch.tensor([i for i, name in enumerate(env.robot.joints) if any(part in name for part in ARM_PARTS)])
+    if condition == FREE:
+        return None
+
+    def lock(action: torch.Tensor) -> torch.Tensor:
+        action = action.clone()
+        action[:, arms] = 0.0  # the default pose
+        return action
+
+    permutation, sign = env.mirror()["action"]
+
+    def invert(action: torch.Tensor) -> torch.Tensor:
+        altered = action.clone()
+        altered[:, arms] = (action[:, permutation] * sign)[:, arms]
+        return altered
+
+    return lock if condition == LOCKED else invert
+
+
+def _angles(env: VelocityEnv, record: Record) -> np.ndarray:
+    """Joint positions [rad], (T, N, J)."""
+    return record.qpos[..., env.qpos_ids.cpu().numpy()]
+
+
+def swing_rows(record: Record, speed: np.ndarray, pairs: list[tuple[int, int]], angles: np.ndarray) -> tuple[list[dict], Figure]:
+    """Phase, amplitudes and coherence at each speed, over worlds; and the phase at the highest speed."""
+    stride = gait(record)["step_frequency"] / 2
+    counted = record.counted()
+    found = np.full((len(speed), 3), np.nan)
+    cross = np.full(len(speed), complex("nan"))
+    for world in np.flatnonzero(record.survived & (stride > 0.2)):
+        span = slice_of(counted[:, world])
+        mine = angles[span, world]
+        each = [cross_spectrum(mine[:, hip], mine[:, shoulder], stride[world], record.dt) for shoulder, hip in pairs]
+        hip, shoulder, crossed, coherence = zip(*each, strict=True)
+        found[world] = np.mean(hip), np.mean(shoulder), np.mean(coherence)
+        cross[world] = np.mean(crossed)
+    rows, phase = [], Figure(None, None, None, 0)
+    for value in np.unique(speed):
+        at = speed == value
+        phase = mean_phase(cross[at])
+        hip, shoulder, coherence = (mean(column[at]) for column in found.T)
+        row = {"speed": value, "stride_frequency": mean(stride[at]), "phase": phase, "shoulder_amplitude": shoulder}
+        rows.append(row | {"hip_amplitude": hip, "coherence": coherence})
+    return rows, phase

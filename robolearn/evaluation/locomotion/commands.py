@@ -1,0 +1,96 @@
+"""Item `commands`: the task's whole command range, how well each cell is followed, and whether it looks like walking."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from robolearn.evaluation.locomotion import charts
+from robolearn.evaluation.locomotion.clips import film
+from robolearn.evaluation.locomotion.gait import FIGURES, gait
+from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
+from robolearn.evaluation.locomotion.rollout import Record, rollout
+from robolearn.evaluation.locomotion.setup import Setup
+
+SECONDS = 8.0
+DIGITS = 4  # of a command, so that cells are found by their values
+Cell = tuple[float, float, float]
+
+
+def grid(setup: Setup) -> list[Cell]:
+    """Commands from end to end of the task's range, zero included: 5 x 3 x 3, or the ends and the middle alone."""
+    command = setup.cfg.command
+
+    def through_zero(low: float, high: float, halves: bool) -> list[float]:
+        values = {low, 0.0, high} | ({low / 2, high / 2} if halves else set())
+        return sorted(round(value, DIGITS) for value in values)
+
+    vx = through_zero(*command.vx, halves=not setup.quick)
+    return list(itertools.product(vx, through_zero(*command.vy, False), through_zero(*command.yaw_rate, False)))
+
+
+def named(setup: Setup) -> dict[str, Cell]:
+    """The cells that have a name."""
+    (back, ahead), (right, left), (_, turn) = setup.cfg.command.vx, setup.cfg.command.vy, setup.cfg.command.yaw_rate
+    cells = {"stand": (0.0, 0.0, 0.0), "ahead, full": (ahead, 0.0, 0.0), "backward": (back, 0.0, 0.0), "left": (0.0, left, 0.0)}
+    cells |= {"right": (0.0, right, 0.0), "turn left": (0.0, 0.0, turn), "ahead and turn": (ahead, 0.0, turn)}
+    halves = {} if setup.quick else {"ahead, half": (ahead / 2, 0.0, 0.0)}
+    all_cells = {"stand": cells["stand"], **halves, **cells}
+    return {name: (round(vx, DIGITS), round(vy, DIGITS), round(yaw, DIGITS)) for name, (vx, vy, yaw) in all_cells.items()}
+
+
+def run(setup: Setup) -> ItemResult:
+    """See `items.Item`."""
+    cells = grid(setup)
+    env = setup.env(len(cells) * setup.seeds)
+    command = torch.tensor(cells, dtype=torch.float32).repeat(setup.seeds, 1)
+    record = rollout(env, setup.file, command, SECONDS / 2 if setup.quick else SECONDS, "commands")
+    seeds_of = {cell: np.arange(setup.seeds) * len(cells) + index for index, cell in enumerate(cells)}
+    figures = measure(record)
+    everything = [_row(cell, figures, seeds_of[cell]) for cell in cells]
+    by_name = {name: _row(cell, figures, seeds_of[cell]) for name, cell in named(setup).items()}
+    tracking = ("survival", "velocity_error_xy", "velocity_error_yaw", "cost_of_transport")
+    walking = seeds_of[named(setup)["ahead, full"]]
+    ahead = _summary(figures, walking)
+    planar, yaw = figures["velocity_error_xy"], figures["velocity_error_yaw"]
+    headline = {"survival": share(record.survived), "velocity_error_xy": mean(planar), "velocity_error_yaw": mean(yaw)}
+    headline |= {"cost_of_transport": mean(figures["cost_of_transport"])}
+    headline |= {f"{name} (ahead, full)": ahead[name] for name in ("foot_slip", "flight", "double_support", "step_length")}
+    world = int(next((w for w in walking if record.survived[w]), walking[0]))
+    return ItemResult(
+        text=f"{len(cells)} commands over the task's range, {setup.seeds} episodes of {len(record.alive) * record.dt:g} s each, bodies and "
+        "sensors randomized as in training, no pushes. Figures leave out the first second.",
+        headline=headline,
+        tables=[
+            Table(title="Following commands", rows=[_only(name, row, tracking) for name, row in by_name.items()]),
+            Table(title="Feet", rows=[_only(name, row, FIGURES) for name, row in by_name.items()]),
+            Table(title=f"All {len(cells)} commands", rows=everything, folded=True),
+        ],
+        plots=[
+            charts.command_maps(cells, everything),
+            charts.footfalls(record, world, env.robot.feet, "footfalls, full speed ahead"),
+        ],
+        clips=[film(setup, env, record, world, 1.0, 5.0, "full speed ahead")],
+    )
+
+
+def measure(record: Record) -> dict[str, np.ndarray]:
+    """All figures of each world (N,)."""
+    planar, yaw = record.errors()
+    figures = {"survival": record.survived, "velocity_error_xy": planar, "velocity_error_yaw": yaw}
+    return figures | {"cost_of_transport": record.cost_of_transport()} | gait(record)
+
+
+def _row(cell: Cell, figures: dict[str, np.ndarray], worlds: np.ndarray) -> dict[str, float | Figure]:
+    return {"vx": cell[0], "vy": cell[1], "yaw_rate": cell[2], **_summary(figures, worlds)}
+
+
+def _summary(figures: dict[str, np.ndarray], worlds: np.ndarray) -> dict[str, Figure]:
+    return {name: share(values[worlds]) if name == "survival" else mean(values[worlds]) for name, values in figures.items()}
+
+
+def _only(name: str, row: dict[str, float | Figure], figures: Sequence[str]) -> dict[str, str | float | Figure]:
+    return {"command": name} | {figure: row[figure] for figure in figures}

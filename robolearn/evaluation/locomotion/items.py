@@ -1,0 +1,30 @@
+"""The items of the suite by name, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from robolearn.evaluation.locomotion import arms, commands, course, impacts, loads, terrain
+from robolearn.evaluation.locomotion.result import ItemResult
+from robolearn.evaluation.locomotion.setup import Setup
+
+
+@dataclass(frozen=True)
+class Item:
+    """What is tested: a title and the function that does it."""
+
+    title: str
+    run: Callable[[Setup], ItemResult]
+
+
+ITEMS = {
+    "commands": Item("Commands and gait", commands.run),
+    "terrain": Item("Terrain", terrain.run),
+    "pushes": Item("Pushes", impacts.pushes),
+    "throws": Item("Thrown ball", impacts.throws),
+    "payload": Item("Payload", loads.payload),
+    "friction": Item("Friction", loads.friction),
+    "course": Item("A course with a slope, and what the memory knows", course.run),
+    "arms": Item("Arm swing", arms.run),
+}

@@ -1,0 +1,97 @@
+"""Items `payload` and `friction`: one property of the world set to values within and beyond the trained range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+import torch
+
+from envs.robots.registry import get_robot
+from envs.terms.randomization import Range
+from robolearn.evaluation.locomotion import charts
+from robolearn.evaluation.locomotion.logistic import fit
+from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
+from robolearn.evaluation.locomotion.rollout import rollout
+from robolearn.evaluation.locomotion.setup import Setup
+
+SECONDS = 6.0
+PAYLOAD_SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)  # of the robot's mass
+FRICTIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 2.0)
+EPISODES = 4  # a seed, at each value: these items have few cells
+
+
+def payload(setup: Setup) -> ItemResult:
+    """See `items.Item`: mass on the base."""
+    nominal = nominal_mass(setup)
+    levels = tuple(round(2 * nominal * part) / 2 for part in PAYLOAD_SHARES)
+    rows, level, survived = _sweep(setup, "payload", levels[:: 2 if setup.quick else 1], "add", "startup")
+    curve = fit(level + 1e-3, survived)
+    trained = setup.trained.randomization.payload
+    within = "none" if trained is None else f"{trained.low:g} to {trained.high:g} kg"
+    return ItemResult(
+        text=f"A mass fixed to the base, at its centre of mass; the robot weighs {nominal:.1f} kg and was trained with {within}. It walks "
+        f"ahead at {setup.cruise:g} m/s for {SECONDS:g} s.",
+        headline={"half_payload": curve.half},
+        tables=[Table(title="By payload", rows=rows)],
+        plots=[charts.sweep(rows, "payload", None if trained is None else (trained.low, trained.high))],
+    )
+
+
+def friction(setup: Setup) -> ItemResult:
+    """See `items.Item`: sliding friction between foot and ground."""
+    rows, _, _ = _sweep(setup, "friction", FRICTIONS[:: 3 if setup.quick else 1], "set", "reset")
+    trained = trained_friction(setup)
+    within = "one value" if trained is None else f"{trained[0]:g} to {trained[1]:g}"
+    inside = [row for row in rows if trained is None or trained[0] <= row["friction"] <= trained[1]]
+    least = rows[0]
+    return ItemResult(
+        text=f"The coefficient of sliding friction of the feet, trained with {within}. The robot walks ahead at {setup.cruise:g} m/s for "
+        f"{SECONDS:g} s.",
+        headline={f"survival (friction {least['friction']:g})": least["survival"]}
+        | ({f"survival (friction {inside[0]['friction']:g})": inside[0]["survival"]} if inside else {}),
+        tables=[Table(title="By friction", rows=rows)],
+        plots=[charts.sweep(rows, "friction", trained)],
+    )
+
+
+def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, when: Any) -> tuple[list[dict], np.ndarray, np.ndarray]:
+    """Walk ahead at each level. Returns a row a level, and level and survival of each episode."""
+    worlds = EPISODES * setup.seeds
+    rows: list[dict[str, float | Figure]] = []
+    survived = []
+    for value in levels:
+        env = setup.env(worlds, None, **{entry: Range(low=value, high=value, operation=operation, when=when)})
+        command = torch.tensor([[setup.cruise, 0.0, 0.0]]).repeat(worlds, 1)
+        record = rollout(env, setup.file, command, SECONDS, f"{entry} {value:g}")
+        planar, yaw = record.errors()
+        figures = {
+            "velocity_error_xy": mean(planar),
+            "velocity_error_yaw": mean(yaw),
+            "cost_of_transport": mean(record.cost_of_transport()),
+        }
+        rows.append({entry: value, "survival": share(record.survived)} | figures)
+        survived.append(record.survived)
+    return rows, np.repeat(np.array(levels), worlds), np.concatenate(survived)
+
+
+def nominal_mass(setup: Setup) -> float:
+    """Of the robot [kg]."""
+    return float(_model(setup).body_mass.sum())
+
+
+def trained_friction(setup: Setup) -> tuple[float, float] | None:
+    """The coefficients that training drew; None where it drew none."""
+    entry = setup.trained.randomization.friction
+    if entry is None:
+        return None
+    model = _model(setup)
+    foot = get_robot(setup.file.spec.robot.name).feet[0]
+    nominal = torch.tensor(float(model.geom(f"{foot}_foot").friction[0]))
+    low, high = (float(entry.apply(nominal, torch.tensor(value))) for value in (entry.low, entry.high))
+    return round(low, 4), round(high, 4)
+
+
+def _model(setup: Setup) -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_path(str(get_robot(setup.file.spec.robot.name).mjcf))

@@ -1,0 +1,60 @@
+"""The suite's report: one page that needs nothing else, and the same figures as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from robolearn.commands import write_json
+from robolearn.evaluation.locomotion.charts import label
+from robolearn.evaluation.locomotion.items import ITEMS
+from robolearn.evaluation.locomotion.result import UNITS, Figure, ItemResult, Table
+from robolearn.evaluation.locomotion.setup import Setup
+from robolearn.report.page import embed_video, template, write_page
+
+PAGE, DATA = "report.html", "suite.json"
+
+
+def to_dict(setup: Setup, results: Mapping[str, ItemResult], minutes: Mapping[str, float]) -> dict[str, Any]:
+    """The whole suite as plain JSON values."""
+    spec = setup.file.spec
+    items = [{"name": name, "title": ITEMS[name].title, "minutes": minutes[name], **result.to_dict()} for name, result in results.items()]
+    told = {"policy": str(setup.file.path), "policy_sha256": setup.file.sha256, "robot": spec.robot.name, "task": spec.task}
+    run = {"engine": setup.engine, "seeds": setup.seeds, "seed": setup.seed, "quick": setup.quick}
+    return {"suite": "locomotion", **told, **run, "items": items}
+
+
+def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes: Mapping[str, float]) -> tuple[Path, dict[str, Any]]:
+    """Write page and JSON; each appears whole or not at all. Returns the page's path and what the JSON holds."""
+    data = to_dict(setup, results, minutes)
+    shown = [
+        {
+            "name": name,
+            "title": ITEMS[name].title,
+            "result": result,
+            "tables": [_rows(table) for table in result.tables],
+            "clips": [(clip, embed_video(clip.path, folder)) for clip in result.clips],
+            "headline": [(label(figure), _text(figure, value)) for figure, value in result.headline.items()],
+        }
+        for name, result in results.items()
+    ]
+    write_page(
+        folder / PAGE,
+        template("suite.html.j2").render(data=data, name=setup.name, items=shown, minutes=minutes, total_minutes=sum(minutes.values())),
+    )
+    write_json(folder / DATA, data)
+    return folder / PAGE, data
+
+
+def _rows(table: Table) -> dict[str, Any]:
+    """A table as text: header, and a (value, interval) of every cell."""
+    names = list(table.rows[0]) if table.rows else []
+    rows = [[_text(name, row[name]) for name in names] for row in table.rows]
+    return {"title": table.title, "folded": table.folded, "header": [label(name) for name in names], "rows": rows}
+
+
+def _text(name: str, value: Any) -> tuple[str, str]:
+    if isinstance(value, Figure):
+        return value.text(UNITS.get(name.partition(" (")[0], ""))
+    return (f"{value:g}" if isinstance(value, float | int) else str(value)), ""

@@ -1,0 +1,137 @@
+"""What an item of the suite hands back: figures with 95 % intervals, tables of them, plots and clips."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from robolearn.evaluation.statistics import bootstrap_mean, wilson
+
+UNITS = {
+    "survival": "%", "finished": "%", "recovered": "%", "fell_before": "%", "flight": "%", "double_support": "%", "accuracy": "%",
+    "uphill_from_flat": "%", "downhill_from_flat": "%", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s", "foot_slip": "m/s",
+    "air_time": "s", "step_frequency": "Hz", "step_length": "m", "foot_clearance": "m", "recovery_time": "s", "half_impulse": "N s",
+    "half_speed": "m/s", "half_payload": "kg", "impulse": "N s", "ball_speed": "m/s", "payload": "kg", "vx": "m/s", "vy": "m/s",
+    "yaw_rate": "rad/s", "phase": "deg", "shoulder_amplitude": "rad", "hip_amplitude": "rad", "stride_frequency": "Hz", "speed": "m/s",
+}  # fmt: skip
+"""Unit of a figure by its name; shares are kept as 0 to 1 and shown in percent. Names not in here have no unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number, its 95 % interval and how many episodes it stands on.
+
+    Attributes:
+        value: None where nothing was measured or where it lies beyond what was tried; the interval then says on which side.
+        low, high: None where open.
+        count: episodes.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+
+    def text(self, unit: str = "") -> tuple[str, str]:
+        """Value and interval for people."""
+        if self.value is None:
+            if self.low is not None and self.high is None:
+                return f"> {_show(self.low, unit)}", "beyond what was tried"
+            if self.high is not None and self.low is None:
+                return f"< {_show(self.high, unit)}", "below what was tried"
+            return "–", ""
+        if self.low is None and self.high is None:
+            return _show(self.value, unit), ""
+        ends = ("…" if end is None else _show(end, unit) for end in (self.low, self.high))
+        return _show(self.value, unit), " to ".join(ends)
+
+
+def _show(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{100 * value:.1f}"
+    if unit == "deg":
+        return f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def share(hits: np.ndarray) -> Figure:
+    """Share of true entries (n,), with Wilson's interval."""
+    if len(hits) == 0:
+        return Figure(None, None, None, 0)
+    return Figure(float(hits.mean()), *wilson(int(hits.sum()), len(hits)), len(hits))
+
+
+def mean(values: np.ndarray) -> Figure:
+    """Mean of (n,) values, with the bootstrap's interval; NaN are episodes that have no value."""
+    values = values[np.isfinite(values)].astype(float)
+    if len(values) == 0:
+        return Figure(None, None, None, 0)
+    interval = bootstrap_mean(values) if len(values) > 1 else (None, None)
+    return Figure(float(values.mean()), *interval, len(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows by column name; a cell is a `Figure`, a number or text. `folded` tables are shown when asked for."""
+
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    folded: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A short video, or why there is none."""
+
+    title: str
+    path: Path | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemResult:
+    """One item of the suite.
+
+    Attributes:
+        status: `not available` needs something that is not there yet, `does not apply` has no meaning for this robot or policy.
+        reason: why, where it is not done.
+        text: what was done, a paragraph.
+        headline: the figures of the summary, by name.
+        tables, plots, clips: as they are shown; plots are SVG.
+    """
+
+    status: Literal["done", "not available", "does not apply", "failed"] = "done"
+    reason: str = ""
+    text: str = ""
+    headline: Mapping[str, Figure] = field(default_factory=dict)
+    tables: Sequence[Table] = ()
+    plots: Sequence[str] = ()
+    clips: Sequence[Clip] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, without plots."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "figures": plain(self.headline),
+            "tables": [{"title": table.title, "rows": plain(table.rows)} for table in self.tables],
+            "clips": [{"title": clip.title, "file": clip.path and clip.path.name, "failure": clip.failure} for clip in self.clips],
+        }
+
+
+def plain(value: Any) -> Any:
+    """Nested figures, tuples and NumPy numbers as JSON has them; what is not finite is null."""
+    if isinstance(value, Figure):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {name: plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,230 @@
+"""Studies: students that differ in one thing, trained from one teacher with several seeds, measured on the same commands and physics.
+
+A study is a YAML: the settings that all share, the variants and the conditions under which all are evaluated, each a set of overrides.
+Everything that is done already (a finished training, an evaluation) is taken as it is when the study is started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from policies.files import check_writable, make_folder, reason, write_text
+from robolearn.config import loading as config
+from robolearn.config import schema, settings
+from robolearn.errors import UserError
+from robolearn.evaluation.evaluate import StudentActor, evaluate
+from robolearn.evaluation.statistics import wilson
+from robolearn.learning.run import CHECKPOINT, Run, load_checkpoint
+from robolearn.learning.student import StudentTrainer, load_student
+from robolearn.learning.teacher import load_teacher
+from robolearn.learning.trainer import resume, train
+
+FIRST_SEED = 3000  # of the evaluations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """What a study's YAML holds. An override is written as on the command line without the dashes, `student.network.window=8`.
+
+    Attributes:
+        question: one line.
+        task: of the teacher that it is run on.
+        seeds: of the trainings.
+        common: overrides of all variants.
+        variants: name -> overrides.
+        conditions: name -> overrides of the world in which all variants are evaluated.
+        episodes: per command of the evaluation's grid, for each seed and condition.
+        seconds: length of an evaluation's episode [s].
+    """
+
+    question: str
+    task: str
+    seeds: tuple[int, ...] = (0, 1)
+    common: tuple[str, ...] = ()
+    variants: dict[str, tuple[str, ...]]
+    conditions: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"as trained": ()}, metadata={"open": True})
+    episodes: int = 2
+    seconds: float = 10.0
+
+
+def load_study(path: Path) -> Study:
+    """Read a study.
+
+    Raises:
+        UserError: no such file, or not a study.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: {reason(error)}") from error
+    study = config.loads(Study, text, str(path))
+    for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
+        if not sets:
+            raise UserError(f"{path}: {kind} must name at least one")
+    if not study.seeds:
+        raise UserError(f"{path}: seeds must name at least one")
+    return study
+
+
+def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) -> dict[str, Any]:
+    """Train and evaluate what is not there yet; returns the results, which are also in `folder`/results.json.
+
+    Args:
+        study: what to compare.
+        teacher: checkpoint or run of the teacher.
+        folder: of the results; the trainings stand beside it, by the hash of teacher and settings, where other studies find them too.
+        quick: two iterations and a second of evaluation each, to see that a study runs.
+
+    Raises:
+        UserError: the teacher is of another task or no teacher.
+    """
+    source = load_checkpoint(teacher)
+    task = schema.loads(source["config"], str(teacher)).task
+    if source["kind"] != "teacher" or task != study.task:
+        raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
+    check_writable(folder / "results.json")
+    check_settings(study, source)
+    runs: list[dict[str, Any]] = []
+    for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
+        for name, overrides in study.variants.items():
+            changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
+            runs.append(_one(study, source, name, changes, folder, quick))
+            results = _summary(study, runs)
+            _write(folder / "results.json", results)
+    return results
+
+
+def check_settings(study: Study, source: dict[str, Any]) -> None:
+    """Look at all that a study changes, before anything is trained.
+
+    Raises:
+        ConfigError: a setting of a variant or a condition that would have no effect; names both.
+    """
+
+    def config_of(*sets: tuple[str, ...]) -> Any:
+        everything = ("student.until=null", *(item for overrides in sets for item in overrides))
+        return schema.loads(source["config"], "the teacher's config", _arguments(everything))
+
+    for name, overrides in {"common": (), **study.variants}.items():
+        settings.refuse(config_of(), config_of(study.common, overrides), settings.STUDY, f"a study's variant ({name})")
+    for name, overrides in study.conditions.items():
+        settings.refuse(config_of(study.common), config_of(study.common, overrides), settings.EVALUATE, f"a study's condition ({name})")
+
+
+def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool) -> dict[str, Any]:
+    """One variant with one seed: trained to its end and evaluated under all conditions."""
+    cfg = schema.loads(source["config"], "the teacher's config", _arguments(("student.until=null", *changes)))
+    run_folder = folder.parent / "trainings" / _digest(config.dump(cfg), _weights(source["policy"]))
+    with _alone(run_folder):
+        return _trained_and_evaluated(study, source, name, cfg, run_folder, quick)
+
+
+def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool) -> dict[str, Any]:
+    state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
+    if state is None or state["iteration"] < cfg.student.iterations:
+        trainer = StudentTrainer(cfg, load_teacher(source, cfg))
+        if state is not None:
+            resume(trainer, state)
+        job = Run(run_folder, cfg)
+        if state is not None:
+            job.truncate_metrics(trainer.iteration)
+        print(f"{name}, seed {cfg.seed}: {run_folder}", flush=True)
+        try:
+            train(trainer, job)
+        finally:
+            job.close()
+        state = load_checkpoint(run_folder)
+    student = load_student(state, cfg)
+    found: dict[str, Any] = {}
+    for condition, overrides in study.conditions.items():
+        world = schema.loads(source["config"], "the teacher's config", _arguments((*study.common, *overrides))).env
+        episodes, seconds = (1, 1.2) if quick else (study.episodes, study.seconds)
+        done = run_folder / f"evaluation-{_digest(config.dump(world), str((episodes, seconds)))}.json"
+        if done.is_file():
+            found[condition] = json.loads(done.read_text(encoding="utf-8"))
+            continue
+        seed = FIRST_SEED + cfg.seed
+        result = evaluate(lambda n: StudentActor(student, n), study.task, seeds=episodes, seconds=seconds, seed=seed, env=world)
+        found[condition] = dataclasses.asdict(result)
+        _write(done, found[condition])
+    size = sum(value.numel() for value in student.parameters())
+    return {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size, "conditions": found}
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    """JSON that appears whole or not at all."""
+    write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time trains and evaluates what is kept in a folder; another waits."""
+    make_folder(folder)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+
+
+def _weights(policy: dict[str, torch.Tensor]) -> str:
+    """A hash of a teacher's weights."""
+    total = hashlib.sha256()
+    for name, value in sorted(policy.items()):
+        total.update(name.encode() + value.contiguous().numpy().tobytes())
+    return total.hexdigest()
+
+
+def _arguments(overrides: tuple[str, ...]) -> list[str]:
+    return [f"--{override}" for override in overrides]
+
+
+def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over seeds: pooled survival with Wilson's interval; errors as the mean of the seeds and each seed's own."""
+    rows: list[dict[str, Any]] = []
+    for name in study.variants:
+        mine = [run for run in runs if run["variant"] == name]
+        for condition in study.conditions:
+            seen = [run["conditions"][condition] for run in mine]
+            if not seen:
+                continue
+            episodes = sum(result["episodes"] for result in seen)
+            row: dict[str, Any] = {"variant": name, "condition": condition, "seeds": len(seen), "episodes": episodes}
+            for share in ("survival", "success"):
+                if all(result[share] is not None for result in seen):
+                    good = sum(round(result[share] * result["episodes"]) for result in seen)
+                    row[share], row[f"{share}_interval"] = good / episodes, wilson(good, episodes)
+            for figure in ("velocity_error_xy", "velocity_error_yaw", "cost_of_transport"):
+                values = np.array([result[figure] for result in seen if result[figure] is not None])
+                if len(values):
+                    row[figure], row[f"{figure}_seeds"] = float(values.mean()), [float(value) for value in values]
+            rows.append(row)
+    return {"study": dataclasses.asdict(study), "rows": rows, "runs": runs}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results as a Markdown table: survival over all episodes with its 95 % interval, errors with each seed's in brackets."""
+    lines = ["| variant | condition | survival | planar error, m/s | yaw rate error, rad/s | seeds |", "|---|---|---|---|---|---|"]
+    for row in results["rows"]:
+        cells = [row["variant"], row["condition"]]
+        score = row.get("survival", row.get("success"))
+        low, high = row.get("survival_interval", row.get("success_interval", (0.0, 0.0)))
+        cells.append("-" if score is None else f"{100 * score:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
+        for figure in ("velocity_error_xy", "velocity_error_yaw"):
+            seeds = ", ".join(f"{value:.3f}" for value in row.get(f"{figure}_seeds", ()))
+            cells.append(f"{row[figure]:.3f} ({seeds})" if figure in row else "-")
+        lines.append("| " + " | ".join([*cells, str(row["seeds"])]) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""How it learns: teacher, student, and the loop around both."""

@@ -1,0 +1,106 @@
+"""From a student's checkpoint to a checked policy file: golden run, export, evaluation on two engines, provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import torch
+
+from envs.tasks.registry import make_env
+from policies.contract.file import ONNX_RUNTIME, PolicyFile
+from policies.contract.observation import Sensors
+from policies.export.onnx_graph import annotate, export_student
+from policies.networks.transformer import Transformer
+from robolearn import __version__
+from robolearn.config import loading as config
+from robolearn.config.schema import TrainCfg
+from robolearn.evaluation.evaluate import Evaluation, deployable, evaluate_file
+
+GOLDEN_STEPS = 100
+
+
+def export(
+    student: Transformer, cfg: TrainCfg, path: Path, iteration: int, command: str, history: list[dict[str, Any]] | None = None
+) -> PolicyFile:
+    """Write a policy file from a trained student.
+
+    Args:
+        student: the network.
+        cfg: the config of its training, which goes into the provenance.
+        path: where to.
+        iteration: of the training.
+        command: what a person would type to make it again.
+        history: the trainings before the student's, oldest first: config, iterations, minutes.
+    """
+    env = make_env(cfg.task, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
+    sensors = record_sensors(env, student, GOLDEN_STEPS)
+    provenance = {
+        "robolearn": __version__,
+        "commit": _commit(),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": command,
+        "config": config.dump(cfg),
+        "seed": cfg.seed,
+        "iteration": iteration,
+        "history": history or [],
+        "engine": {"name": cfg.env.engine, "mujoco": mujoco.__version__},
+        "torch": torch.__version__,
+        "onnxruntime": ONNX_RUNTIME,
+        "python": platform.python_version(),
+        "datasets": [],
+    }
+    return export_student(student, env.spec, sensors, provenance, path)
+
+
+def record_sensors(env: Any, student: Transformer, steps: int) -> dict[str, np.ndarray]:
+    """What one robot senses while the student acts, `Sensors` field -> (T, n) float32."""
+    env.reset()
+    memory = student.start(1)
+    record: dict[str, list[np.ndarray]] = {}
+    for _ in range(steps):
+        now = env.sensors()
+        for field in dataclasses.fields(Sensors):
+            value = getattr(now, field.name)
+            if value is not None:
+                record.setdefault(field.name, []).append(value[0].numpy().astype(np.float32).copy())
+        from policies.contract.observation import observe
+
+        observation = observe(now, env.spec, env.default_pose)
+        with torch.no_grad():
+            action, memory = student(observation[:, None], memory)
+        step = env.step(action[:, 0])
+        if bool(step.terminated.any() | step.truncated.any()):  # one unbroken episode: end it here
+            break
+    return {name: np.stack(values) for name, values in record.items()}
+
+
+def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, Evaluation, Evaluation, bool]:
+    """Evaluate a policy file on the training and the precise engine and write the results into its provenance.
+
+    Returns:
+        The file, both evaluations and whether it may go to a robot.
+    """
+    file = PolicyFile(path)
+    training = evaluate_file(file, "mujoco", seeds, seconds)
+    precise = evaluate_file(file, "precise", seeds, seconds)
+    passed = deployable(training, precise)
+    results = [training.to_dict() | {"policy": path.name}, precise.to_dict() | {"policy": path.name}]
+    return annotate(path, evaluation=results, deployable=passed), training, precise, passed
+
+
+def _commit() -> str:
+    """The commit of the source, with a mark where files have changed since; `unknown` outside a checkout."""
+    root = Path(__file__).resolve().parent.parent.parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+        dirty = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("-dirty" if dirty.strip() else "")

@@ -1,0 +1,244 @@
+"""Training of the student: a causal transformer that sees what the robot senses, by imitation and reinforcement together.
+
+loss = rl_weight * L_RL + lambda(t) * KL(student || teacher), both on the student's own rollouts, lambda annealed (Radosavovic et al.
+2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance one token a step with a
+key-value cache; an update runs one banded pass over the chunk, given the cache from before it.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import nn
+
+from envs.snapshot import restore, restore_progress, snapshot
+from envs.tasks.registry import make_env
+from policies.networks.baselines import Baseline, make_network
+from policies.networks.mlp import Gaussian, TeacherPolicy
+from policies.networks.transformer import Memory, Transformer
+from robolearn.config.schema import ImitationCfg, TrainCfg
+from robolearn.config.settings import changes_worlds
+from robolearn.learning import distributed
+from robolearn.learning.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
+from robolearn.learning.threads import Threads
+
+PROLONGED_RATE = 0.3
+"""Share of the learning rate after the schedule's end, while targets are missed."""
+
+
+class StudentPolicy(nn.Module):
+    """Transformer actor; critic on privileged state.
+
+    Attributes:
+        actor: observation sequence -> action means.
+        distribution: over actions.
+        critic: the teacher's critic with its normaliser, trained on.
+    """
+
+    def __init__(self, actor: Transformer | Baseline, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
+        super().__init__()
+        self.actor = actor
+        self.distribution = Gaussian(action_dim, initial_std)
+        self.critic = copy.deepcopy(teacher.critic).requires_grad_(True)
+        self.critic_normalizer = copy.deepcopy(teacher.normalizer)
+        self.critic_fold = copy.deepcopy(teacher.fold)
+
+    def value(self, privileged: torch.Tensor) -> torch.Tensor:
+        """Value (...) of privileged observations (..., P)."""
+        folded = privileged if self.critic_fold is None else self.critic_fold(privileged)[0]
+        return self.critic(self.critic_normalizer(folded)).squeeze(-1)
+
+
+def imitation_weight(cfg: ImitationCfg, progress: float) -> float:
+    """lambda at a share `progress` in [0, 1) of the training."""
+    if cfg.annealed_at <= 0:
+        return cfg.weight
+    done = min(1.0, progress / cfg.annealed_at)
+    return cfg.weight + (cfg.final_weight - cfg.weight) * done
+
+
+class StudentTrainer:
+    """One rollout and one update at a time; same face as `TeacherTrainer`."""
+
+    kind = "student"
+
+    def __init__(self, cfg: TrainCfg, teacher: TeacherPolicy) -> None:
+        torch.manual_seed(cfg.seed)
+        self.cfg = cfg
+        student = cfg.student
+        where = distributed.start(cfg.env.device)
+        rank = distributed.rank()
+        env = dataclasses.replace(cfg.env.at_full_strength(), seed=cfg.seed + 1 + distributed.SEEDS_APART * rank, device=where)
+        self.env = make_env(cfg.task, env)
+        device = self.env.device
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(cfg.seed + distributed.SEEDS_APART * rank)
+        self.teacher = teacher.to(device)
+        first = self._policy_obs, self._privileged = self.env.start_spread()
+        spec = self.env.spec
+        actor = make_network(spec.observation_dim, spec.action_dim, student.network)
+        # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
+        # cached keys and values stay what they were
+        actor.normalizer.copy_head(teacher.world_statistics())
+        self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
+        self._parameters = list(self.policy.parameters())
+        self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
+        steps, worlds = student.ppo.rollout_steps, self.env.num_worlds
+        self._rollout = Rollout(steps, worlds, spec.observation_dim, spec.action_dim, device)
+        self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
+        self._teacher_mean = torch.zeros_like(self._rollout.mean)
+        self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
+        self._begin(*first)
+        self._threads = Threads(cfg.threads)
+        self.iteration, self.iterations = 0, student.iterations
+        self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
+        self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Control steps of one iteration, over all worlds."""
+        return self.cfg.student.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
+
+    def iterate(self) -> dict[str, float]:
+        """Collect a rollout and learn from it. Returns metrics."""
+        start = self._memory
+        metrics = self._collect()
+        metrics |= self._update(start)
+        self.iteration += 1
+        return metrics
+
+    @torch.no_grad()
+    def _collect(self) -> dict[str, float]:
+        env, policy, rollout = self.env, self.policy, self._rollout
+        falls = 0
+        self._threads.simulating()
+        stream = policy.actor.stream(self._memory)
+        for t in range(len(rollout.reward)):
+            rollout.observation[t], self._privileged_steps[t], self._first[t] = self._policy_obs, self._privileged, self._is_first
+            mean = stream.step(self._policy_obs, self._is_first)
+            action = policy.distribution.sample(mean, self.generator)
+            rollout.mean[t], rollout.action[t] = mean, action
+            step = env.screened(env.step(action))
+            self._policy_obs, self._privileged = step.policy, step.privileged
+            self._is_first = step.terminated | step.truncated
+            rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            rollout.failed[t] = step.failed
+            ids = step.truncated.nonzero()[:, 0]
+            if len(ids):
+                rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
+            falls += int(step.terminated.sum())
+        self._memory = stream.memory()
+        self._threads.learning()
+        self._teacher_mean = self.teacher.act(self._privileged_steps)
+        rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
+        rollout.value = policy.value(self._privileged_steps)
+        rollout.finish(policy.value(self._privileged), self.cfg.student.ppo)
+        seconds = rollout.reward.numel() * env.cfg.control_dt
+        return {
+            "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
+            "falls_a_minute": 60 * falls / seconds,
+            "teacher_distance": float((rollout.mean - self._teacher_mean).square().mean().sqrt()),
+            "failed_worlds": float(rollout.failed.sum()),
+            **env.task_metrics(),
+        }
+
+    def _update(self, start: Memory) -> dict[str, float]:
+        cfg, imitation, policy, rollout = self.cfg.student.ppo, self.cfg.student.imitation, self.policy, self._rollout
+        progress = min(1.0, self.iteration / self.iterations)
+        weight = imitation_weight(imitation, progress)
+        rl_weight = imitation.rl_weight if progress >= imitation.rl_from else 0.0
+        teacher_log_std = self.teacher.distribution.log_std
+        # learning rate falls with a cosine, as in the paper; who goes on past the schedule needs some of it back
+        share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)) if progress < 1 else PROLONGED_RATE
+        rate = cfg.learning_rate * share
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
+        updates = Updates(self.optimizer, self._parameters, cfg.max_grad_norm)
+        for _ in range(cfg.epochs):
+            order = torch.randperm(self.env.num_worlds, generator=self.generator, device=self.env.device)
+            for ids in minibatches(order, cfg.minibatches):
+                kept = None if rollout.kept is None else rollout.kept[:, ids]
+                observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
+                mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
+                mean = mean.transpose(0, 1)  # (T, n, A)
+                kl = _mean(gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std), kept)
+                value = policy.value(self._privileged_steps[:, ids])
+                value_loss = _mean((value - rollout.target[:, ids]).square(), kept)
+                losses = {"imitation_kl": kl, "value_loss": value_loss}
+                loss = weight * kl + cfg.value_weight * value_loss
+                if rl_weight > 0:
+                    log_ratio = policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids]
+                    policy_loss = -_mean(clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip), kept)
+                    loss = loss + rl_weight * (policy_loss - cfg.entropy * policy.distribution.entropy())
+                    losses["policy_loss"] = policy_loss
+                updates.differentiate(loss)
+                if updates.step():
+                    for name, term in losses.items():
+                        sums[name] += float(term.detach())
+        return updates.means(sums) | {
+            "imitation_weight": weight,
+            "learning_rate": rate,
+            "action_std": float(policy.distribution.log_std.detach().exp().mean()),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, the teacher included."""
+        return {
+            "kind": self.kind,
+            "iteration": self.iteration,
+            "history": self.history,
+            "policy": self.policy.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "observation": (self._policy_obs, self._privileged, self._is_first),
+            "memory": (self._memory.cache, self._memory.age),
+            "env": snapshot(self.env),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
+        """As of `TeacherTrainer`."""
+        device = self.env.device
+        self.iteration, self.history = state["iteration"], state.get("history", [])
+        self.policy.load_state_dict(state["policy"])
+        self.teacher.load_state_dict(state["teacher"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        if changes_worlds(changed):
+            restore_progress(self.env, state["env"])
+            self._begin(*self.env.start_spread())
+        else:
+            self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
+            self._memory = Memory(*(x.to(device) for x in state["memory"]))
+            restore(self.env, state["env"])
+        if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
+            distributed.part(self.env, self.generator, self.iteration)
+            self._begin(*self.env.reset())
+
+    def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
+        """Stand at the start of an episode in every world."""
+        self._policy_obs, self._privileged = policy_obs, privileged
+        self._memory = self.policy.actor.start(self.env.num_worlds)
+        self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=self.env.device)
+
+
+def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+    """Mean over the steps (T, n) that are kept; all of them where None."""
+    if kept is None:
+        return x.mean()
+    return (x * kept).sum() / kept.sum().clamp(min=1)
+
+
+def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer | Baseline:
+    """The student of a checkpoint, ready to act."""
+    weights = {name.removeprefix("actor."): value for name, value in state["policy"].items() if name.startswith("actor.")}
+    joints = len(state["policy"]["distribution.log_std"])
+    actor = make_network(len(weights["normalizer.mean"]), joints, cfg.student.network)
+    actor.load_state_dict(weights)
+    return actor.requires_grad_(False)

@@ -1,0 +1,198 @@
+"""Training of the teacher: PPO on privileged state."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+
+from envs.snapshot import restore, restore_progress, snapshot
+from envs.tasks.registry import make_env
+from envs.terms.symmetry import Mirror
+from envs.vec_env import VecEnv
+from policies.networks.mlp import Fold, TeacherPolicy
+from robolearn.config.schema import TrainCfg
+from robolearn.config.settings import changes_worlds
+from robolearn.errors import UserError
+from robolearn.learning import distributed
+from robolearn.learning.ppo import Ppo, Rollout
+from robolearn.learning.threads import Threads
+
+INHERITED_SAMPLES = 1e6
+UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
+
+
+class TeacherTrainer:
+    """One rollout and one update at a time.
+
+    Attributes:
+        env: the environment.
+        policy: actor and critic.
+        iteration: iterations done.
+        iterations: iterations in all.
+        history: trainings that this one started from, oldest first: config, iterations, minutes.
+    """
+
+    kind = "teacher"
+
+    def __init__(self, cfg: TrainCfg) -> None:
+        import dataclasses
+
+        torch.manual_seed(cfg.seed)
+        self.cfg = cfg
+        where = distributed.start(cfg.env.device)
+        apart = distributed.SEEDS_APART * distributed.rank()
+        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + apart, device=where))
+        teacher = cfg.teacher
+        device = self.env.device
+        self.generator = torch.Generator(device=device)
+        self.generator.manual_seed(cfg.seed + apart)
+        _, self._privileged = self.env.start_spread()
+        size, joints = self._privileged.shape[1], self.env.spec.action_dim
+        mirror = self.env.mirror() if teacher.ppo.symmetry != "none" else None
+        fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
+        self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
+        self._mirror = None if mirror is None or fold is not None else mirror["privileged"]
+        self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror)
+        self._rollout = Rollout(teacher.ppo.rollout_steps, self.env.num_worlds, size, joints, device)
+        self._raw = torch.zeros_like(self._rollout.observation)
+        self._threads = Threads(cfg.threads)
+        self.iteration, self.iterations = 0, teacher.iterations
+        self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
+        self.history: list[dict[str, Any]] = []
+
+    def start_from(self, source: dict[str, Any]) -> None:
+        """Take over the teacher of another training's checkpoint, which may have seen less.
+
+        What is new in the privileged observation must stand at its end (the height scan does): its weights begin at zero, so that the
+        teacher acts as it did. Statistics of the old part are kept as if from `INHERITED_SAMPLES`, so that they move with the new task.
+
+        Raises:
+            ValueError: the teacher saw more than there is here, or only one of the two is behind a fold.
+            RuntimeError: layers of other sizes.
+        """
+        weights = {name: value.clone() for name, value in source["policy"].items()}
+        known, here = len(weights["normalizer.mean"]), self._privileged.shape[1]
+        if known > here:
+            raise ValueError(f"it saw {known} numbers, here are {here}")
+        for name in ("actor.0.weight", "critic.0.weight"):
+            weights[name] = torch.nn.functional.pad(weights[name], (0, here - known))
+        weights["normalizer.mean"] = torch.nn.functional.pad(weights["normalizer.mean"], (0, here - known))
+        weights["normalizer.var"] = torch.nn.functional.pad(weights["normalizer.var"], (0, here - known), value=UNSEEN_VARIANCE)
+        weights["normalizer.count"] = weights["normalizer.count"].clamp(max=INHERITED_SAMPLES)
+        if ("fold.permutation" in weights) != (self.policy.fold is not None):
+            raise ValueError("one of them is behind a fold (teacher.ppo.symmetry) and the other is not")
+        fresh = self.policy.state_dict()
+        weights = {name: value for name, value in weights.items() if not name.startswith("fold.")}
+        self.policy.load_state_dict(weights | {name: value for name, value in fresh.items() if name.startswith("fold.")})
+        stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
+        self.history = [*source.get("history", []), stage]
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Control steps of one iteration, over all worlds."""
+        return self.cfg.teacher.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
+
+    def iterate(self) -> dict[str, float]:
+        """Collect a rollout and learn from it. Returns metrics."""
+        metrics = self._collect()
+        metrics |= self.ppo.update(self._rollout)
+        raw = self._raw.flatten(0, 1) if self._rollout.kept is None else self._raw[self._rollout.kept]
+        if self._mirror is not None:
+            raw = torch.cat([raw, raw[:, self._mirror[0]] * self._mirror[1]])
+        self.policy.normalizer.update(distributed.gather(raw))
+        self.iteration += 1
+        return metrics
+
+    @torch.no_grad()
+    def _collect(self) -> dict[str, float]:
+        env, policy, rollout = self.env, self.policy, self._rollout
+        falls = 0
+        self._threads.simulating()
+        for t in range(len(rollout.reward)):
+            seen, mirrored = (self._privileged, None) if policy.fold is None else policy.fold(self._privileged)
+            self._raw[t] = seen
+            x = policy.normalizer(seen)
+            mean = policy.actor(x)
+            action = policy.distribution.sample(mean, self.generator)
+            rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
+            step = env.screened(env.step(action if mirrored is None else policy.fold.unfold(action, mirrored)))  # pyright: ignore
+            self._privileged = step.privileged
+            rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
+            rollout.failed[t] = step.failed
+            ids = step.truncated.nonzero()[:, 0]
+            if len(ids):
+                rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
+            falls += int(step.terminated.sum())
+        self._threads.learning()
+        rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
+        rollout.value = policy.critic(rollout.observation).squeeze(-1)
+        rollout.finish(policy.value(self._privileged), self.cfg.teacher.ppo)
+        seconds = rollout.reward.numel() * env.cfg.control_dt
+        return {
+            "reward": float(rollout.reward.mean()) / env.cfg.control_dt,
+            "falls_a_minute": 60 * falls / seconds,
+            "failed_worlds": float(rollout.failed.sum()),
+            **env.task_metrics(),
+            **{f"reward/{name}": value for name, value in env.reward_means().items()},
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly."""
+        return {
+            "kind": self.kind,
+            "iteration": self.iteration,
+            "history": self.history,
+            "policy": self.policy.state_dict(),
+            "optimizer": self.ppo.optimizer.state_dict(),
+            "learning_rate": self.ppo.learning_rate,
+            "generator": self.generator.get_state(),
+            "privileged": self._privileged,
+            "env": snapshot(self.env),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
+        """Go on from a checkpoint: exactly, but for the settings that were `changed` since. New ones of `env` start its worlds anew."""
+        self.iteration, self.history = state["iteration"], state.get("history", [])
+        self.policy.load_state_dict(state["policy"])
+        self.ppo.optimizer.load_state_dict(state["optimizer"])
+        rate = self.cfg.teacher.ppo.learning_rate if "teacher.ppo.learning_rate" in changed else state["learning_rate"]
+        self.ppo.use_learning_rate(rate)
+        self.generator.set_state(state["generator"])
+        if changes_worlds(changed):
+            restore_progress(self.env, state["env"])
+            self._privileged = self.env.start_spread()[1]
+        else:
+            self._privileged = state["privileged"].to(self.env.device)
+            restore(self.env, state["env"])
+        if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
+            distributed.part(self.env, self.generator, self.iteration)
+            self._privileged = self.env.reset()[1]
+
+
+def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:
+    """The fold of a task.
+
+    Raises:
+        UserError: the task's policy sees no clock.
+    """
+    at = 0
+    for term in env.spec.observation:
+        if term.name == "clock":
+            return Fold(mirror["privileged"], mirror["action"], at)
+        at += term.dim
+    raise UserError(f"task {env.task_name} has no gait clock: teacher.ppo.symmetry can be 'samples' or 'none', not 'fold'")
+
+
+def load_teacher(state: dict[str, Any], cfg: TrainCfg) -> TeacherPolicy:
+    """The teacher of a checkpoint, ready to act."""
+    weights = state["policy"]
+    size, joints = len(weights["normalizer.mean"]), len(weights["distribution.log_std"])
+    fold = Fold.placeholder(size, joints) if "fold.permutation" in weights else None
+    policy = TeacherPolicy(size, joints, cfg.teacher.hidden, cfg.teacher.initial_std, fold)
+    try:
+        policy.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"the checkpoint's teacher is of another size than the config's, hidden {list(cfg.teacher.hidden)}") from error
+    return policy.requires_grad_(False)

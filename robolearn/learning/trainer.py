@@ -1,0 +1,224 @@
+"""The loop around a trainer: progress bar, log, checkpoints, an end at any time without loss, exact resume."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from policies.files import WriteError, reason
+from robolearn.config import loading as config
+from robolearn.config import schema, settings
+from robolearn.errors import UserError
+from robolearn.learning import distributed
+from robolearn.learning.finite import listed, not_finite, not_finite_in
+from robolearn.learning.goal import Goal
+from robolearn.learning.interruption import Interrupted, noted
+from robolearn.learning.ppo import DivergedError, FailedWorldsError
+from robolearn.learning.run import Run, warn
+
+__all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
+
+
+class Trainer(Protocol):
+    """What the loop needs of `TeacherTrainer` and `StudentTrainer`."""
+
+    kind: str
+    cfg: Any
+    policy: Any  # an nn.Module
+    missed: list[str] | None
+    iteration: int
+    iterations: int
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Control steps of one iteration."""
+        ...
+
+    def iterate(self) -> dict[str, float]:
+        """One rollout and one update."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on exactly."""
+        ...
+
+
+def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
+    """Iterate to the end, or until Ctrl-C or another signal that asks for an end, or until `on_iteration` returns True.
+
+    A checkpoint that cannot be written on the way costs a warning, and is tried again after each iteration.
+
+    The end is after `trainer.iterations`, or, where the config has targets (`until`), when they are met, or after the most iterations
+    that it allows; `trainer.missed` then tells what was missed.
+
+    Args:
+        trainer: fresh, or loaded from a checkpoint.
+        run: where to write.
+        on_iteration: called with the metrics after each iteration; True stops the training.
+
+    Returns:
+        The last metrics.
+
+    Raises:
+        Interrupted: an end was asked for; the checkpoint is written.
+        UserError: the last checkpoint could not be written; the one before stays.
+    """
+    metrics: dict[str, float] = {}
+    owed = False  # a checkpoint that could not be written
+    saved = trainer.iteration if run.checkpoint.is_file() else None
+
+    def try_to_save() -> None:
+        nonlocal owed, saved
+        try:
+            save(trainer, run)
+            saved, owed = trainer.iteration, False
+        except WriteError as error:
+            if not owed:
+                warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training goes on, and tries again")
+            owed = True
+
+    minutes_before = getattr(trainer, "minutes", 0.0)
+    started = time.monotonic()
+    done, quiet = trainer.iteration, distributed.rank() > 0
+    bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
+    goal = Goal.of(trainer)
+    if goal is None:
+        trainer.missed = None
+    # torchrun passes a Ctrl-C on that the terminal has sent us already, so the second one is nobody's insisting
+    with noted("iteration", insist=distributed.processes() == 1) as request, bar:
+        asked = 0  # the signal, of whichever process
+        ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
+        while not ended and not asked:
+            begin = time.monotonic()
+            metrics = _iterate(trainer, run)
+            seconds = time.monotonic() - begin
+            minutes = minutes_before + (time.monotonic() - started) / 60
+            trainer.minutes = minutes  # type: ignore[attr-defined]
+            steps = trainer.iteration * trainer.steps_per_iteration
+            metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
+            if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0 or (goal is not None and goal.due()):
+                try_to_save()  # before a check, which takes longer than some who ask for an end will wait
+            asked = distributed.largest(request.number or 0)
+            if not asked and trainer.iteration >= trainer.iterations:
+                ended = goal is None or _reached(trainer, goal, metrics, bar)
+            if distributed.rank() == 0:
+                run.log(trainer.iteration, metrics)
+            bar.update(1)
+            bar.set_postfix_str(_postfix(metrics), refresh=False)
+            if on_iteration is not None and on_iteration(metrics):
+                break
+        try:
+            save(trainer, run)
+        except WriteError as error:
+            kept = "there is no checkpoint" if saved is None else f"the checkpoint there is of iteration {saved}"
+            raise UserError(f"the training ended at iteration {trainer.iteration}, which is not saved: {error}; {kept}") from error
+    if number := asked or request.number:
+        raise Interrupted(str(run.folder), number)
+    return metrics
+
+
+def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) -> bool:
+    """Whether a training that has done its iterations may end; what was checked goes into `metrics`."""
+    if not goal.due():
+        return False
+    if distributed.rank() == 0:
+        metrics |= goal.check()
+        if goal.missed:
+            bar.write(f"targets after {trainer.iteration} iterations: {'; '.join(goal.missed)}")
+    met = distributed.largest(int(distributed.rank() == 0 and not goal.missed))
+    trainer.missed = (goal.missed or ["told by the first process"]) if not met else []
+    ended = bool(met) or trainer.iteration >= goal.last
+    bar.total = max(trainer.iteration, trainer.iterations) if ended else min(trainer.iteration + goal.every, goal.last)
+    return ended
+
+
+def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
+    """One iteration of a training that is still one.
+
+    Raises:
+        UserError: a metric, a weight or a statistic is not finite, or nothing could be learned; the checkpoint is from before.
+    """
+    number = trainer.iteration + 1
+    try:
+        metrics = trainer.iterate()
+    except FailedWorldsError as error:
+        raise _diverged(trainer, number, str(error), run, "look at what those worlds meet (the warnings above name the numbers)") from error
+    except DivergedError as error:
+        raise _diverged(trainer, number, str(error), run) from error
+    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value)) or not_finite(trainer.policy.state_dict(), "policy")
+    if distributed.largest(len(bad)):  # of any process: all of them end
+        raise _diverged(trainer, number, f"{listed(bad) or 'something in another process'} not finite", run)
+    return metrics
+
+
+def _diverged(trainer: Trainer, iteration: int, what: str, run: Run, advice: str = "try a smaller learning rate") -> UserError:
+    kept = f"{run.checkpoint} holds the last checkpoint before it" if run.checkpoint.is_file() else "no checkpoint was written before it"
+    return UserError(f"the {trainer.kind}'s training diverged in iteration {iteration}: {what}; {kept}; {advice}")
+
+
+def save(trainer: Trainer, run: Run) -> None:
+    """Write a checkpoint that `resume` goes on from.
+
+    Raises:
+        UserError: what was learned is not finite; the checkpoint that is there stays.
+    """
+    if distributed.rank():
+        return
+    state = trainer.state_dict()
+    if bad := not_finite_in(state):
+        raise _diverged(trainer, trainer.iteration, f"{listed(bad)} not finite", run)
+    state |= {"config": config.dump(trainer.cfg), "minutes": getattr(trainer, "minutes", 0.0), "missed": trainer.missed}
+    run.save(state)
+
+
+def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> list[str]:
+    """Bring a fresh trainer to a checkpoint's state.
+
+    Args:
+        trainer: of the checkpoint's config, but for what was changed.
+        state: the checkpoint's.
+        given: names of settings that were given anew. A learning rate is: it may have adapted away from the one in the config.
+
+    Returns:
+        The settings that are not the checkpoint's.
+
+    Raises:
+        UserError: a setting that differs would have no effect, or makes other shapes than the checkpoint has.
+    """
+    before = schema.loads(state["config"], "the checkpoint's config")
+    names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
+    names += [name for name in given if name == "teacher.ppo.learning_rate" and name not in names]
+    _check_length(trainer, int(state["iteration"]), names)
+    try:
+        trainer.load_state_dict(state, names)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {reason(error)}") from error
+    trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
+    return names
+
+
+def _check_length(trainer: Any, done: int, names: list[str]) -> None:
+    """Refuse settings that no iteration would be left for.
+
+    Raises:
+        UserError: names them, or the number of iterations that is below what is done.
+    """
+    kind, planned = trainer.kind, trainer.iterations
+    if f"{kind}.iterations" in names and planned < done:
+        raise UserError(f"the checkpoint is of iteration {done} already: {kind}.iterations={planned} cannot be; give more, or leave it out")
+    if done < planned or getattr(trainer.cfg, kind).until is not None:
+        return
+    others = (f"{kind}.until", f"{kind}.iterations", *(("student.",) if kind == "teacher" else ()))
+    if idle := [name for name in names if not name.startswith(others)]:
+        why = f"all of the training's {done} iterations are done; give more with --{kind}.iterations=..."
+        raise UserError(f"no effect in --resume: {', '.join(idle)}: {why}")
+
+
+def _postfix(metrics: dict[str, float]) -> str:
+    shown = ("reward", "velocity_error_xy", "distance", "at_goal", "falls_a_minute", "steps_per_s")
+    wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
+    return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)

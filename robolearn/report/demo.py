@@ -1,0 +1,142 @@
+"""What the demo made, and the report that shows it: targets against figures, curves, tracking, the gate, ROS 2, timing and the video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from policies.contract.file import PolicyFile
+from policies.files import reason
+from robolearn import ros_walk
+from robolearn.evaluation.evaluate import Evaluation
+from robolearn.report.page import ReportData, Target, write_report
+from robolearn.viewer.render import record_policy
+
+LABELS = ("vx", "vy", "yaw_rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What teacher and student came to.
+
+    Attributes:
+        policy: the policy file.
+        teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
+        deployable: verdict of the gate.
+        missed: targets of the trainings that were missed at their caps, each in some words.
+    """
+
+    policy: Path
+    teacher: Evaluation
+    training: Evaluation
+    precise: Evaluation
+    deployable: bool
+    missed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult(Learned):
+    """What the demo made.
+
+    Attributes:
+        folder: of the run: teacher, student, policy file, report.
+        ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
+        ros_error: why it failed, None where the robot stayed up.
+        minutes: wall-clock of each stage.
+    """
+
+    folder: Path
+    ros: ros_walk.RosWalk | None
+    ros_error: str | None
+    minutes: dict[str, float]
+
+
+def write(result: DemoResult) -> Path:
+    """Record the video and write report.html into the demo's folder. Returns the report's path."""
+    file = PolicyFile(result.policy)
+    video, no_video = result.folder / "video.mp4", None
+    try:
+        recorded = record_policy(file, video, seconds=16.0, width=640, height=360)
+    except Exception as error:  # whatever graphics and codecs raise: the report is worth having without
+        no_video = reason(error)
+        print(f"      no video: {no_video}")
+        recorded = record_policy(file, None, seconds=16.0)
+    ros = result.ros
+    timing = ros.timing if ros else {}
+    unit = {"ms": "ms"}
+    loop = [
+        {"name": f"control loop over ROS 2: {name}", "value": value, "unit": unit.get(name[-2:], ""), "against": None, "ratio": None}
+        for name, value in timing.items()
+    ]
+    data = ReportData(
+        title=f"{file.spec.task}: from physics to ROS 2",
+        summary=f"Teacher, transformer student, policy file, precise-engine gate and ROS 2 in {sum(result.minutes.values()):.1f} minutes.",
+        targets=targets(result, no_video),
+        curves={name: result.folder / name / "metrics.jsonl" for name in ("teacher", "student")},
+        tracking=recorded,
+        evaluations={
+            "teacher": result.teacher.to_dict(),
+            "policy file, training engine": result.training.to_dict(),
+            "policy file, precise engine": result.precise.to_dict(),
+        },
+        deployable=result.deployable,
+        loop=loop,
+        jitter_us=ros.late_us if ros else [],
+        ros=None
+        if ros is None
+        else {
+            "planar velocity error [m/s]": ros.velocity_error_xy,
+            "yaw rate error [rad/s]": ros.velocity_error_yaw,
+            "stayed up": ros.stayed_up,
+        },
+        ros_tracking=None
+        if ros is None
+        else {
+            "time_s": ros.time_s[::5].tolist(),
+            "labels": list(LABELS),
+            "command": ros.command[::5].tolist(),
+            "measured": ros.measured[::5].tolist(),
+        },
+        minutes=result.minutes,
+        provenance={name: value for name, value in file.provenance.items() if name != "evaluation"},
+        video=Path(recorded["video"]) if recorded.get("video") else None,
+    )
+    return write_report(result.folder, data)
+
+
+def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
+    """What should be reached and what was; `no_video` is why there is no video."""
+    rows: list[Any] = [("target of the training", "met", f"missed by the {what}", False) for what in result.missed]
+    if result.ros_error is not None:
+        rows.append(("20 s over ROS 2", "stays up", f"failed: {result.ros_error}", False))
+    elif result.ros is not None:
+        rows.append(("20 s over ROS 2", "stays up", "stayed up", True))
+    if no_video is not None:
+        rows.append(("video", "recorded", f"failed: {no_video}", False))
+    return [*learned(result.teacher, result.training, result.precise), *_targets(rows)]
+
+
+def learned(teacher: Evaluation, training: Evaluation, precise: Evaluation) -> list[Target]:
+    """What teacher and policy file should reach and what they did, by their evaluations."""
+    rows: list[Any] = []
+    if training.survival is not None:
+        errors = [e.velocity_error_xy if e.velocity_error_xy is not None else float("inf") for e in (teacher, training)]
+        rows += [
+            ("teacher's survival", ">= 95 %", f"{100 * teacher.score:.1f} %", teacher.score >= 0.95),
+            ("teacher's planar velocity error", "<= 0.2 m/s", f"{errors[0]:.3f} m/s", errors[0] <= 0.2),
+            ("student's planar velocity error", "<= 1.3x the teacher's", f"{errors[1] / errors[0]:.2f}x", errors[1] <= 1.3 * errors[0]),
+        ]
+    else:
+        rows.append(("teacher's goals within 2 cm", ">= 95 %", f"{100 * teacher.score:.1f} %", teacher.score >= 0.95))
+    kept = training.score / max(teacher.score, 1e-9)
+    borne = precise.score / max(training.score, 1e-9)
+    rows += [
+        ("student's score", ">= 95 % of the teacher's", f"{100 * kept:.1f} %", kept >= 0.95),
+        ("precise engine's score", ">= 95 % of the training engine's", f"{100 * borne:.1f} %", borne >= 0.95),
+    ]
+    return _targets(rows)
+
+
+def _targets(rows: list[Any]) -> list[Target]:
+    return [Target(name=name, target=target, reached=reached, passed=passed) for name, target, reached, passed in rows]

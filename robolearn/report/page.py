@@ -1,0 +1,192 @@
+"""The report: one HTML file that needs nothing else, from whatever parts there are; a part that is missing says that it was not run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from policies.files import whole, write_text
+from robolearn.report import plots
+
+EMBEDDED_VIDEO_BYTES = 10_000_000
+MIME = {".mp4": "video/mp4", ".webm": "video/webm"}
+FIGURES = (
+    ("survival", "survival", "%"),
+    ("success", "goals reached", "%"),
+    ("velocity_error_xy", "planar velocity error", "m/s"),
+    ("velocity_error_yaw", "yaw rate error", "rad/s"),
+    ("cost_of_transport", "cost of transport", ""),
+)
+"""Figures of an evaluation: key, name, unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A line of the summary.
+
+    Attributes:
+        name: what.
+        target: what it should be, in words.
+        reached: what it is, in words.
+        passed: whether that is enough; None where there is nothing to pass.
+    """
+
+    name: str
+    target: str
+    reached: str
+    passed: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportData:
+    """What a report shows; every part but the title may be missing.
+
+    Attributes:
+        title: of the page.
+        summary: a paragraph under it.
+        targets: lines of the summary table.
+        curves: name of a run (`teacher`, `student`) -> its metrics.jsonl.
+        tracking: what `render.record_policy` gave, or another object with `time_s`, `labels`, `command`, `measured`.
+        evaluations: label -> object that `evaluate --json` writes, e.g. of the teacher, the training engine and the precise one.
+        deployable: verdict of the gate.
+        loop: objects that `bench loop --json` writes.
+        jitter_us: how late each control step began [us].
+        ros: figures of the run over ROS 2, in reading order.
+        ros_tracking: its series, as in `tracking`.
+        minutes: stage -> wall-clock [min].
+        provenance: where the policy comes from, as in the policy file.
+        video: file.
+    """
+
+    title: str
+    summary: str = ""
+    targets: Sequence[Target] = ()
+    curves: Mapping[str, Path] = field(default_factory=dict)
+    tracking: Mapping[str, Any] | None = None
+    evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    deployable: bool | None = None
+    loop: Sequence[Mapping[str, Any]] = ()
+    jitter_us: Sequence[float] = ()
+    ros: Mapping[str, Any] | None = None
+    ros_tracking: Mapping[str, Any] | None = None
+    minutes: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, Any] | None = None
+    video: Path | None = None
+
+
+def write_report(folder: Path, data: ReportData) -> Path:
+    """Write `report.html` into a folder.
+
+    Args:
+        folder: of the run; made if it is not there. A video too large to embed is linked, and copied here if it lies elsewhere.
+        data: what to show.
+
+    Returns:
+        Path of the page; it appears whole or not at all.
+    """
+    runs = {name: plots.read_metrics(path) for name, path in data.curves.items() if path.is_file()}
+    page = template("report.html.j2").render(
+        data=data,
+        curves=plots.learning_curves(runs) if runs else "",
+        tracking=_tracking(data.tracking, "command and measurement over time"),
+        ros_tracking=_tracking(data.ros_tracking, "command and measurement over time, over ROS 2"),
+        jitter=plots.jitter_histogram(data.jitter_us) if len(data.jitter_us) else "",
+        evaluations=_evaluation_rows(data.evaluations),
+        video=embed_video(data.video, folder),
+        provenance=_flatten(data.provenance or {}),
+        ros=_flatten(data.ros or {}),
+        total_minutes=sum(data.minutes.values()),
+    )
+    return write_page(folder / "report.html", page)
+
+
+def write_page(path: Path, page: str) -> Path:
+    """Write a page; it appears whole or not at all."""
+    write_text(path, page)
+    return path
+
+
+def template(name: str) -> jinja2.Template:
+    """One of `robolearn/report/templates`."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("robolearn.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template(name)
+
+
+def number(value: Any) -> str:
+    """A number for people: three significant digits, thousands apart; anything else as it is."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:.3g}"
+
+
+def _tracking(series: Mapping[str, Any] | None, label: str) -> str:
+    return plots.tracking(series, label) if series is not None and len(series["time_s"]) else ""
+
+
+def _evaluation_rows(evaluations: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """One row a figure that any evaluation has: name, and (value, interval) of each evaluation."""
+    rows = []
+    for key, name, unit in FIGURES:
+        if all(result.get(key) is None for result in evaluations.values()):
+            continue
+        cells = []
+        for result in evaluations.values():
+            value, interval = result.get(key), (result.get("intervals") or {}).get(key)
+            if value is None:
+                cells.append(("–", ""))
+            else:
+                cells.append((_figure(value, unit), "" if interval is None else " to ".join(_figure(v, unit) for v in interval)))
+        rows.append((f"{name} [{unit}]" if unit else name, cells))
+    if evaluations:
+        rows.append(("episodes", [(number(result.get("episodes")), "") for result in evaluations.values()]))
+    return rows
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{100 * value:.1f}" if unit == "%" else f"{value:.3f}"
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested mappings as dotted names and text; long texts, such as a whole config, keep their lines."""
+    rows: list[tuple[str, str]] = []
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            rows += _flatten(value, f"{name}.")
+        else:
+            rows.append((name, json.dumps(value) if isinstance(value, list | tuple) else number(value)))
+    return rows
+
+
+def embed_video(video: Path | None, folder: Path) -> dict[str, str] | None:
+    """Address and type of the video: inside the page if it is small, else a file beside it."""
+    if video is None or not video.is_file():
+        return None
+    mime = MIME.get(video.suffix, "video/mp4")
+    if video.stat().st_size <= EMBEDDED_VIDEO_BYTES:
+        return {"source": f"data:{mime};base64,{base64.b64encode(video.read_bytes()).decode('ascii')}", "type": mime}
+    if not video.resolve().is_relative_to(folder.resolve()):
+        with whole(folder / video.name) as copy:
+            shutil.copy2(video, copy)
+        video = folder / video.name
+    return {"source": video.resolve().relative_to(folder.resolve()).as_posix(), "type": mime}

@@ -1,0 +1,198 @@
+"""Watch a policy file in the browser and steer it: MuJoCo's scene through viser, on this computer only, in real time until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import mujoco
+import numpy as np
+import viser
+from mjviser import ViserMujocoScene
+
+from policies.contract.file import PolicyFile
+from policies.files import reason
+from robolearn.errors import UserError
+from robolearn.viewer.playback import Playback, Sample, default_commands
+
+HOST = "127.0.0.1"
+PICTURE_HZ = 50.0
+MAX_LAG_S = 0.25  # further behind than this, simulated time is given up instead of being run after
+GREEN, BLUE, ORANGE = (38, 173, 97), (41, 115, 230), (242, 140, 26)
+
+
+class LiveViewer:
+    """A server with one robot, sliders for its command, and buttons.
+
+    Attributes:
+        url: where to point the browser.
+        playback: the world that is shown.
+    """
+
+    def __init__(self, playback: Playback, port: int = 8080, command: Sequence[float] | None = None) -> None:
+        """Start the server; `run` makes the robot move.
+
+        Args:
+            playback: the world.
+            port: first port tried; the next free one is taken if it is not free.
+            command: what is asked at first, (C,).
+
+        Raises:
+            UserError: no port can be had.
+        """
+        self.playback = playback
+        spec = playback.file.spec
+        try:
+            self._server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {spec.task}", verbose=False)
+        except (OSError, OverflowError, RuntimeError) as error:
+            raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
+        self.url = f"http://localhost:{self._server.get_port()}"
+        robot = playback.env.robot
+        self._model = playback.env.scene().compile()
+        self._data = mujoco.MjData(self._model)
+        self._base = self._model.body(robot.base_body).id
+        self._lock = threading.Lock()  # buttons are pressed in the server's threads
+        self._requests: list[Callable[[], None]] = []
+        self._paused = False
+        first = command if command is not None else default_commands(playback.file)[0 if playback.reaching else 1]
+        self._command = np.clip(np.asarray(first, float), spec.command.lower, spec.command.upper)
+        self._build(spec.task, spec.command.labels)
+
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Simulate in real time until `stop` is set or Ctrl-C; then close the server."""
+        dt = self.playback.control_dt
+        due = time.monotonic()
+        shown = 0.0
+        try:
+            while stop is None or not stop.is_set():
+                if self._paused:
+                    time.sleep(0.05)
+                    due = time.monotonic()
+                    continue
+                with self._lock:
+                    requests, self._requests = self._requests, []
+                    command = tuple(self._command.tolist())
+                for request in requests:
+                    request()
+                sample = self.playback.step(command)
+                due += dt
+                now = time.monotonic()
+                if now - shown >= 1 / PICTURE_HZ:
+                    self._show(sample)
+                    shown = now
+                lag = time.monotonic() - due
+                if lag < 0:
+                    time.sleep(-lag)
+                elif lag > MAX_LAG_S:
+                    due = time.monotonic()
+        finally:
+            self._server.stop()
+
+    def _build(self, task: str, labels: Sequence[str]) -> None:
+        server, spec = self._server, self.playback.file.spec.command
+        server.gui.configure_theme(control_layout="collapsible", dark_mode=False, show_logo=False, show_share_button=False)
+        server.scene.set_up_direction("+z")
+        self._scene = ViserMujocoScene(server, self._model, num_envs=1)
+        self._scene.geom_groups_visible = [True] * 6
+        self._scene.site_groups_visible = [False] * 6
+        self._scene.camera_tracking_enabled = self.playback.env.robot.floating_base
+        self._scene._sync_visibilities()
+        server.initial_camera.position = (1.2, -1.4, 0.7) if not self.playback.reaching else (1.5, -1.3, 1.0)
+        server.initial_camera.look_at = (0.0, 0.0, 0.0) if not self.playback.reaching else (0.25, 0.0, 0.35)
+        server.gui.add_markdown(f"**{task}**  \n{self.playback.env.cfg.engine} engine")
+        with server.gui.add_folder("Command"):
+            self._sliders = []
+            for index, label in enumerate(labels):
+                low, high = spec.lower[index], spec.upper[index]
+                slider = server.gui.add_slider(
+                    label.replace("_", " "), min=low, max=high, step=0.01, initial_value=float(np.clip(self._command[index], low, high))
+                )
+                slider.on_update(lambda _, index=index, slider=slider: self._set(index, slider.value))
+                self._sliders.append(slider)
+            button = server.gui.add_button("Random goal" if self.playback.reaching else "Stand")
+            button.on_click(lambda _: self._ask_for(self._random_goal() if self.playback.reaching else np.zeros(len(labels))))
+        with server.gui.add_folder("Robot"):
+            server.gui.add_button("Push").on_click(lambda _: self._request(self.playback.push))
+            server.gui.add_button("Reset").on_click(lambda _: self._request(self.playback.reset))
+            pause = server.gui.add_checkbox("Pause", initial_value=False)
+            pause.on_update(lambda _: setattr(self, "_paused", bool(pause.value)))
+        self._text = server.gui.add_markdown("")
+        self._falls = 0
+        points, colors = np.zeros((2, 2, 3)), np.array([GREEN, BLUE], np.uint8)
+        self._arrows = server.scene.add_arrows("/arrows", points, colors, shaft_radius=0.012, head_radius=0.03, head_length=0.06)
+        self._goal = server.scene.add_icosphere("/goal", radius=0.03, color=ORANGE, opacity=0.7, visible=self.playback.reaching)
+        self._arrows.visible = not self.playback.reaching
+        self._next_text = 0.0
+
+    def _set(self, index: int, value: float) -> None:
+        with self._lock:
+            self._command[index] = value
+
+    def _ask_for(self, command: np.ndarray) -> None:
+        for slider, value in zip(self._sliders, command, strict=True):
+            slider.value = round(float(value), 2)
+        with self._lock:
+            self._command[:] = command
+
+    def _random_goal(self) -> np.ndarray:
+        spec = self.playback.file.spec.command
+        return np.random.default_rng().uniform(spec.lower, spec.upper)
+
+    def _request(self, action: Callable[[], None]) -> None:
+        """The world is changed by the thread that steps it."""
+        with self._lock:
+            self._requests.append(action)
+
+    def _show(self, sample: Sample) -> None:
+        self._data.qpos[:] = sample.qpos
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+        with self._server.atomic():
+            self._scene.update_from_mjdata(self._data)
+            if self.playback.reaching:
+                self._goal.position = np.array(sample.command)
+                self._goal.color = GREEN if sample.error < 0.02 else ORANGE
+            else:
+                self._arrows.points = self._velocity_arrows(sample)
+        self._falls += sample.fell
+        if sample.time_s >= self._next_text:
+            self._next_text = sample.time_s + 0.2
+            rows = "".join(
+                f"| {label.replace('_', ' ')} | {asked:+.2f} | {is_:+.2f} |\n"
+                for label, asked, is_ in zip(self.playback.file.spec.command.labels, sample.command, sample.measured, strict=True)
+            )
+            error = f"distance {1000 * sample.error:.0f} mm" if self.playback.reaching else f"falls {self._falls}"
+            self._text.content = f"| | command | measured |\n|---|---|---|\n{rows}\n{sample.time_s:.1f} s, {error}"
+
+    def _velocity_arrows(self, sample: Sample) -> np.ndarray:
+        """Start and end (2, 2, 3) of the arrows over the back; the camera follows the base, so it stands at the origin."""
+        rotation = self._data.xmat[self._base].reshape(3, 3)
+        yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+        arrows = np.zeros((2, 2, 3), np.float32)
+        for row, ((vx, vy, _), height) in enumerate(((sample.command, 0.26), (sample.measured, 0.22))):
+            start = np.array([0.0, 0.0, height])
+            tip = 0.5 * np.array([np.cos(yaw) * vx - np.sin(yaw) * vy, np.sin(yaw) * vx + np.cos(yaw) * vy, 0.0])
+            arrows[row] = start, start + (tip if np.linalg.norm(tip) > 0.01 else np.array([0.0, 0.0, 0.001]))
+        return arrows
+
+
+def serve(
+    file: PolicyFile,
+    engine: str = "mujoco",
+    randomize: bool = False,
+    port: int = 8080,
+    command: Sequence[float] | None = None,
+    seed: int = 0,
+    stop: threading.Event | None = None,
+) -> None:
+    """Show a policy file until Ctrl-C; arguments as in `Playback` and `LiveViewer`."""
+    viewer = LiveViewer(Playback(file, engine, randomize, seed), port, command)
+    if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    print(f"open {viewer.url} in a browser on this computer; Ctrl-C ends", flush=True)
+    try:
+        viewer.run(stop)
+    except KeyboardInterrupt:
+        print()

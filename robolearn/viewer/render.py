@@ -1,0 +1,319 @@
+"""Pictures of a policy at work: a scene with floor, sky, light and shadow, arrows and goals in it, and figures over it.
+
+`Recorder` draws one robot offscreen with MuJoCo's renderer; `record_policy` runs a policy file under a schedule of commands and writes
+the video. What is added to the robot's scene is for looks only: the physics runs in the environment, on its own model.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from tqdm import tqdm
+
+from envs.robots.robot import Robot
+from envs.scene.terrain import TerrainCfg
+from policies.contract.file import PolicyFile
+from policies.files import reason
+from robolearn.errors import UserError
+from robolearn.viewer.overlay import draw_overlay
+from robolearn.viewer.playback import Playback, Sample, default_commands, errors
+from robolearn.viewer.video import VideoWriter
+from robolearn.viewer.visuals import hang_meshes
+
+GREEN, BLUE, ORANGE = (0.15, 0.68, 0.38, 1.0), (0.16, 0.45, 0.90, 1.0), (0.95, 0.55, 0.10, 0.75)
+ARROW_SCALE = 0.5  # m of arrow per m/s
+YAW_RADIUS = 0.22  # m
+SUN_HEIGHT = 2.0  # m; straight above, since MuJoCo's shadows of a slanted sun speckle the floor
+ARM_VIEW = np.array([0.1, -0.1, 0.36])  # m, beside the arm: the figures stand on the left
+VIEW_DEG = 125.0  # where the camera looks, against the robot's heading at the start
+MAX_GEOMS = 2000
+FOLLOW = np.array([0.25, 0.25, 0.03])  # share of the way to the base that the camera moves at each picture
+
+
+def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | None = None, visuals: Path | None = None) -> mujoco.MjModel:
+    """The robot's scene, or another with it, with a checkered floor, a sky and a sun that casts shadows; meshes of `visuals` if given."""
+    spec = scene or robot.scene()
+    if visuals is not None:
+        hang_meshes(spec, robot, visuals)
+    spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
+    spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 1024, 4
+    spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 8  # without a GPU a picture takes a quarter less
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.35] * 3, [0.35] * 3, [0.1] * 3
+    spec.stat.extent, spec.visual.map.shadowclip = 1.2, 1.0
+    spec.visual.map.znear = 0.02
+    spec.visual.map.zfar, spec.visual.map.fogstart, spec.visual.map.fogend = 40.0, 4.0, 12.0
+    spec.visual.rgba.fog, spec.visual.rgba.haze = [0.86, 0.90, 0.94, 1.0], [0.86, 0.90, 0.94, 1.0]
+    sky, flat = mujoco.mjtTexture.mjTEXTURE_SKYBOX, mujoco.mjtTexture.mjTEXTURE_2D
+    gradient, checker = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, mujoco.mjtBuiltin.mjBUILTIN_CHECKER
+    spec.add_texture(name="looks_sky", type=sky, builtin=gradient, rgb1=[0.45, 0.60, 0.80], rgb2=[0.90, 0.94, 0.97], width=128, height=768)
+    spec.add_texture(
+        name="looks_floor", type=flat, builtin=checker, rgb1=[0.78, 0.80, 0.83], rgb2=[0.66, 0.69, 0.73], width=256, height=256
+    )
+    material = spec.add_material(name="looks_floor", texuniform=True, texrepeat=[1.0, 1.0], specular=0.1, shininess=0.1)
+    textures = list(material.textures)
+    textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "looks_floor"
+    material.textures = textures
+    floor = spec.geom("floor")
+    if floor is not None:
+        floor.material, floor.rgba = "looks_floor", [1.0, 1.0, 1.0, 1.0]
+    sun = (spec.body(robot.base_body) if robot.floating_base else spec.worldbody).add_light(name="looks_sun", castshadow=True)
+    sun.mode = mujoco.mjtCamLight.mjCAMLIGHT_TRACK if robot.floating_base else mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+    sun.type, sun.pos, sun.dir, sun.diffuse = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, [0, 0, SUN_HEIGHT], [0, 0, -1], [0.55] * 3
+    return spec.compile()
+
+
+class Recorder:
+    """Draws one robot offscreen.
+
+    Attributes:
+        model: what is drawn.
+        width, height: of a picture [pixels].
+    """
+
+    def __init__(self, robot: Robot, width: int = 960, height: int = 540, scene: mujoco.MjSpec | None = None,
+                 visuals: Path | None = None) -> None:  # fmt: skip
+        """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise).
+
+        Args:
+            robot: who is drawn.
+            width, height: of a picture [pixels], even.
+            scene: where the robot is not alone on its floor.
+            visuals: MJCF whose meshes are shown in place of our primitive shapes.
+
+        Raises:
+            UserError: a size that is odd, or no OpenGL here.
+        """
+        if width < 2 or height < 2 or width % 2 or height % 2:
+            raise UserError(f"a video is an even number of pixels wide and high, not {width} x {height}")
+        self.model, self.width, self.height = dressed_scene(robot, width, height, scene, visuals), width, height
+        self._data = mujoco.MjData(self.model)
+        self._base = self.model.body(robot.base_body).id
+        self._floating = robot.floating_base
+        self._gl = _open_context(width, height)
+        self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
+        try:
+            self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except mujoco.FatalError as error:
+            self._gl.free()
+            raise _no_opengl(error) from error
+        self._open = True
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[:] = 1  # bundled robots are primitives, whose group other viewers hide
+        self._option.sitegroup[:] = 0
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = 1
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = 1
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+        self._size = (robot.stand_height or 0.28) / 0.28  # against a quadruped's
+        self._camera.distance, self._camera.elevation = 1.7 * max(1.0, 0.6 * self._size), -18.0 if self._size < 2 else -10.0
+        self._look_at: np.ndarray | None = None
+
+    def draw(self, qpos: np.ndarray, sample: Sample | None = None) -> np.ndarray:
+        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `sample` asks and measures drawn into the scene."""
+        self._data.qpos[:] = qpos
+        mujoco.mj_kinematics(self.model, self._data)
+        mujoco.mj_comPos(self.model, self._data)
+        mujoco.mj_camlight(self.model, self._data)
+        self._aim(restart=sample is not None and sample.fell)
+        every = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self.model, self._data, self._option, None, self._camera, every, self._scene)
+        if sample is not None:
+            (self._draw_velocity if self._floating else self._draw_goal)(sample)
+        self._gl.make_current()
+        viewport = mujoco.MjrRect(0, 0, self.width, self.height)
+        mujoco.mjr_render(viewport, self._scene, self._context)
+        picture = np.empty((self.height, self.width, 3), np.uint8)
+        mujoco.mjr_readPixels(picture, None, viewport, self._context)
+        return np.flipud(picture)
+
+    def close(self) -> None:
+        """Give the OpenGL context back."""
+        if self._open:
+            self._open = False
+            self._gl.make_current()  # what the context names is freed in the OpenGL context that is current
+            self._context.free()
+            self._gl.free()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            self.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _aim(self, restart: bool) -> None:
+        """Follow the base smoothly, slowest up and down, so that its bobbing is seen; an arm is looked at."""
+        target = self._data.xpos[self._base] - [0, 0, 0.04 * self._size] if self._floating else ARM_VIEW
+        if self._look_at is None or restart:
+            self._look_at = target
+            self._camera.azimuth = VIEW_DEG + (np.degrees(self._yaw()) if self._floating else 0.0)  # what walks ahead is seen from the side
+        self._look_at = self._look_at + FOLLOW * (target - self._look_at)
+        self._camera.lookat[:] = self._look_at
+
+    def _yaw(self) -> float:
+        rotation = self._data.xmat[self._base].reshape(3, 3)
+        return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+
+    def _draw_velocity(self, sample: Sample) -> None:
+        """Arrows over the back, green for the command and blue for what is; arcs for the yaw rate."""
+        yaw = self._yaw()
+        above = self._data.xpos[self._base]
+        for (vx, vy, rate), color, height in ((sample.command, GREEN, 0.30), (sample.measured, BLUE, 0.24)):
+            start = np.array([above[0], above[1], above[2] + height])
+            direction = np.array([np.cos(yaw) * vx - np.sin(yaw) * vy, np.sin(yaw) * vx + np.cos(yaw) * vy, 0.0])
+            if np.linalg.norm(direction) > 0.05:
+                self._connect(mujoco.mjtGeom.mjGEOM_ARROW, 0.014, start, start + ARROW_SCALE * direction, color)
+            if abs(rate) > 0.05:
+                angles = yaw + np.linspace(0.0, np.clip(rate, -2.5, 2.5), 10)
+                points = [start + YAW_RADIUS * np.array([np.cos(a), np.sin(a), 0.0]) for a in angles]
+                for a, b in itertools.pairwise(points[:-1]):
+                    self._connect(mujoco.mjtGeom.mjGEOM_CAPSULE, 0.006, a, b, color)
+                self._connect(mujoco.mjtGeom.mjGEOM_ARROW, 0.012, points[-2], points[-1] + 1.2 * (points[-1] - points[-2]), color)
+
+    def _draw_goal(self, sample: Sample) -> None:
+        """A sphere at the goal, green once the tool is within 2 cm, a dot at the tool and a line between them."""
+        goal, tool = np.array(sample.command), np.array(sample.measured)
+        geom = self._new_geom()
+        if geom is not None:
+            color = (*GREEN[:3], 0.75) if sample.error < 0.02 else ORANGE
+            _fill(geom, mujoco.mjtGeom.mjGEOM_SPHERE, [0.03, 0.0, 0.0], goal, color)
+        geom = self._new_geom()
+        if geom is not None:
+            _fill(geom, mujoco.mjtGeom.mjGEOM_SPHERE, [0.012, 0.0, 0.0], tool, BLUE)
+        if sample.error > 0.03:
+            self._connect(mujoco.mjtGeom.mjGEOM_CAPSULE, 0.004, tool, goal, BLUE)
+
+    def _new_geom(self) -> Any:
+        if self._scene.ngeom >= self._scene.maxgeom:
+            return None
+        self._scene.ngeom += 1
+        return self._scene.geoms[self._scene.ngeom - 1]
+
+    def _connect(self, kind: mujoco.mjtGeom, radius: float, start: np.ndarray, end: np.ndarray, color: tuple[float, ...]) -> None:
+        geom = self._new_geom()
+        if geom is not None:
+            _fill(geom, kind, [radius] * 3, start, color)
+            mujoco.mjv_connector(geom, kind, radius, start, end)
+
+
+def record_policy(
+    file: PolicyFile,
+    path: Path | None,
+    seconds: float = 16.0,
+    commands: Sequence[Sequence[float]] | None = None,
+    engine: str = "mujoco",
+    randomize: bool = False,
+    seed: int = 0,
+    width: int = 960,
+    height: int = 540,
+    fps: int = 25,
+    visuals: Path | None = None,
+    terrain: TerrainCfg | None = None,
+) -> dict[str, Any]:
+    """Run one world of a policy's task under a schedule of commands and write a video of it.
+
+    Args:
+        file: the frozen policy.
+        path: of the video, `.mp4` or `.webm`; None for the figures alone.
+        seconds: simulated time [s].
+        commands: each held for an equal share of the time, (K, C); a schedule over the trained range where None.
+        engine: physics engine.
+        randomize: with the task's randomization, noise, delays and pushes.
+        seed: of everything random.
+        width, height: [pixels].
+        fps: pictures a second, at most one a control step.
+        visuals: MJCF whose meshes are shown in place of our shapes.
+        terrain: what a walking robot walks on; the floor where None.
+
+    Returns:
+        Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the errors of
+        `playback.errors`, and the series `time_s` (T,), `labels` (C,), `command`, `measured` (T, C).
+
+    Raises:
+        UserError: the video cannot be written, or the command does not fit the task.
+    """
+    spec = file.spec
+    schedule = tuple(tuple(float(v) for v in command) for command in commands) if commands else default_commands(file)
+    for command in schedule:
+        if len(command) != len(spec.command.labels):
+            raise UserError(f"{spec.task} takes {len(spec.command.labels)} numbers as its command ({', '.join(spec.command.labels)})")
+    play = Playback(file, engine, randomize, seed, terrain)
+    count = max(1, round(seconds / play.control_dt))
+    every = max(1, round(1 / (fps * play.control_dt)))
+    rate = 1 / (every * play.control_dt)
+    samples: list[Sample] = []
+    result: dict[str, Any] = {"video": None, "codec": None, "frames": 0, "fps": rate}
+
+    def run(draw: Any = None) -> None:
+        for index in tqdm(range(count), desc="play", unit="step", dynamic_ncols=True, mininterval=0.5):
+            sample = play.step(schedule[index * len(schedule) // count])
+            samples.append(sample)
+            if draw is not None and index % every == 0:
+                draw(sample)
+
+    if path is None:
+        run()
+    else:
+        with (
+            VideoWriter(path, width, height, rate) as video,
+            Recorder(play.env.robot, width, height, play.env.scene(), visuals) as recorder,
+        ):
+
+            def draw(sample: Sample) -> None:
+                picture = recorder.draw(sample.qpos, sample)
+                video.write(draw_overlay(picture, sample, spec.command, f"{spec.task}   {engine}"))
+                result["frames"] += 1
+
+            run(draw)
+            result |= {"video": str(path), "codec": video.codec}
+    return result | {
+        "policy": str(file.path),
+        "task": spec.task,
+        "engine": engine,
+        "seconds": count * play.control_dt,
+        "falls": sum(sample.fell for sample in samples),
+        **errors(samples, play.reaching),
+        "labels": list(spec.command.labels),
+        "time_s": [sample.time_s for sample in samples],
+        "command": [list(sample.command) for sample in samples],
+        "measured": [list(sample.measured) for sample in samples],
+    }
+
+
+def _open_context(width: int, height: int) -> Any:
+    """An OpenGL context; chosen here, since MuJoCo reads MUJOCO_GL once, when it is first imported."""
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    try:
+        if platform.system() == "Linux" and chosen in ("", "egl"):
+            from mujoco.egl import GLContext
+        else:
+            from mujoco.gl_context import GLContext
+        with warnings.catch_warnings(action="ignore"):  # GLFW's, before the error that tells
+            context = GLContext(width, height)
+            context.make_current()
+    except (ImportError, OSError, RuntimeError, AttributeError, mujoco.FatalError) as error:
+        raise _no_opengl(error) from error
+    return context
+
+
+def _no_opengl(error: Exception) -> UserError:
+    """Whatever MuJoCo and the libraries below it raise where nothing can be drawn."""
+    advice = "on Debian and Ubuntu: apt-get install libegl1 libopengl0 libgl1-mesa-dri; or leave the video out with --no-video"
+    return UserError(f"cannot draw without a screen, OpenGL does not start ({reason(error)}); {advice}")
+
+
+def _fill(geom: Any, kind: mujoco.mjtGeom, size: list[float], position: np.ndarray, color: tuple[float, ...]) -> None:
+    mujoco.mjv_initGeom(geom, kind, np.array(size), np.asarray(position, np.float64), np.eye(3).flatten(), np.array(color, np.float32))
+    geom.category = mujoco.mjtCatBit.mjCAT_DECOR
