@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from robolearn.config.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
+from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from robolearn.errors import ConfigError, nearest, suggestion
 
 __all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]

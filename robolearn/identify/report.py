@@ -10,7 +10,7 @@ from envs.tasks.registry import TASKS
 from envs.terms.randomization import OPERATION
 from robolearn.config import loading as config
 from robolearn.config import schema
-from robolearn.config.yaml_tree import write
+from policies.yaml_tree import write
 from robolearn.errors import UserError
 from robolearn.identify.result import UNEXPLAINED, Estimate, Fit
 

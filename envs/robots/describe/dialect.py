@@ -12,7 +12,7 @@ import mujoco
 from envs.robots.describe.classes import Classes
 from envs.robots.describe.markup import numbers, unique, written
 from envs.robots.describe.notes import Log, listed
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 ACTUATORS = (
     "motor position velocity intvelocity damper cylinder muscle adhesion general plugin dcmotor pid orientation".split()

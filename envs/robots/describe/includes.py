@@ -9,7 +9,7 @@ from envs.robots.describe import packages
 from envs.robots.describe.draft import MeshFile
 from envs.robots.describe.markup import parse, unique
 from envs.robots.describe.notes import Log
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 FROM = "_from"
 """Attribute of an asset: the folder of the file that it stands in, while the files are looked for."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.robots.describe.notes import Log
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 
 def parse(path: Path, log: Log) -> ET.Element:

@@ -54,7 +54,7 @@ def sphere(mass: float, density: float = 1000.0) -> np.ndarray:
 
 
 def physical(inertial: Inertial, smallest_mass: float) -> tuple[Inertial, list[str]]:
-    """An inertia that a body can have, and what had to be changed in words.
+    """An inertia that a body can have, and what had to be changed: ends of a sentence that begins with names of links.
 
     Raises the two smaller principal moments where A + B < C; a moment that is not positive gets a hundredth of the largest.
 
@@ -63,22 +63,21 @@ def physical(inertial: Inertial, smallest_mass: float) -> tuple[Inertial, list[s
         smallest_mass: what a moving body without mass gets [kg].
     """
     if inertial.mass < SMALLEST_MASS:
-        said = "has no mass" if inertial.mass == 0 else f"has a mass of {inertial.mass:g} kg"
         light = Inertial(mass=smallest_mass, position=inertial.position, matrix=sphere(smallest_mass))
-        return light, [f"{said}: given {smallest_mass:.3g} kg, as a ball of water"]
+        return light, [f"without a mass of their own: given {smallest_mass:.3g} kg, as a ball of water"]
     matrix = (inertial.matrix + inertial.matrix.T) / 2
     values, axes = np.linalg.eigh(matrix)
     if values[2] < SMALLEST_INERTIA:
         ball = Inertial(mass=inertial.mass, position=inertial.position, matrix=sphere(inertial.mass))
-        return ball, ["has no rotational inertia: given that of a ball of water of its mass"]
+        return ball, ["without rotational inertia: given that of a ball of water of their mass"]
     changes = []
     if values[0] <= max(SMALLEST_INERTIA, TOLERANCE * values[2]):
-        changes.append(f"has the principal moment {values[0]:.3g} kg m^2 (largest {values[2]:.3g}): raised to a hundredth of the largest")
+        changes.append("with a principal moment of inertia that is not positive: raised to a hundredth of the largest")
         values = np.maximum(values, 0.01 * values[2])
     lack = values[2] - values[0] - values[1]
     if lack > 0:
         if lack > 1e-3 * values[2]:  # less is rounding in the file, and nothing to speak of
-            changes.append(f"has principal moments {values[0]:.3g} + {values[1]:.3g} < {values[2]:.3g} kg m^2, which no body has: raised the smaller two")
+            changes.append("with principal moments A + B < C, which no body has: A and B raised")
         values = values + np.array([0.5, 0.5, 0]) * lack * (1 + 1e-6)
     elif not changes:
         return inertial, []

@@ -35,11 +35,12 @@ def settle(draft: Draft, log: Log) -> None:
         replace(draft, bad, log)
 
 
-def find_broken(draft: Draft) -> dict[str, str]:
-    """Mesh assets that MuJoCo cannot compile as they are used, each alone; name -> reason."""
+def find_broken(draft: Draft, log: Log) -> tuple[dict[str, str], bool]:
+    """Mesh assets that MuJoCo cannot compile as they are used, each alone: name -> reason; and whether others were mended."""
     classes = Classes(draft.tree)
     colliding = {geom.get("mesh", "") for geom in draft.tree.iter("geom") if geom.get("mesh") and classes.collides(geom)}
-    broken = {}
+    broken: dict[str, str] = {}
+    mended = False
     for mesh in draft.tree.findall("asset/mesh"):
         tree = ET.Element("mujoco")
         tree.extend(draft.tree.findall("compiler") + draft.tree.findall("default"))
@@ -51,11 +52,28 @@ def find_broken(draft: Draft) -> dict[str, str]:
         body = ET.SubElement(ET.SubElement(tree, "worldbody"), "body")
         contype = "1" if mesh.get("name") in colliding else "0"
         ET.SubElement(body, "geom", type="mesh", mesh=mesh.get("name", ""), contype=contype, conaffinity=contype, mass="1")
-        try:
-            mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode")).compile()
-        except ValueError as error:
-            broken[mesh.get("name", "")] = " ".join(str(error).splitlines()[:1]).removeprefix("Error: ")
-    return broken
+        fault = _compile_fault(tree)
+        if "inertia" in fault:  # a surface that encloses nothing: weigh it as a shell
+            before = mesh.get("inertia")
+            mesh.set("inertia", "shell")
+            if not (shell_fault := _compile_fault(tree)):
+                log.each("remark", "meshes that enclose no volume are weighed as shells where they have a mass: {}", mesh.get("name", ""))
+                mended = True
+                continue
+            fault = shell_fault
+            mesh.attrib.pop("inertia") if before is None else mesh.set("inertia", before)
+        if fault:
+            broken[mesh.get("name", "")] = fault
+    return broken, mended
+
+
+def _compile_fault(tree: ET.Element) -> str:
+    """Why MuJoCo does not compile a tree; empty if it does."""
+    try:
+        mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode")).compile()
+    except ValueError as error:
+        return " ".join(str(error).splitlines()[:1]).removeprefix("Error: ")
+    return ""
 
 
 def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
@@ -99,8 +117,12 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                     continue
                 if classes.collides(geom):
                     how = _primitive(draft, body, geom, name, classes)
-                    what = f"colliding mesh {name} of {body.get('name')} is replaced by {how}: {bad[name]}"
-                    log.mended(what, f"put the mesh where the model says, as {' or '.join(LOADED)}")
+                    log.each(
+                        "mended",
+                        f"colliding meshes replaced by {how}: {{}}",
+                        f"{body.get('name')} ({bad[name]})",
+                        f"put the meshes where the model says, as {' or '.join(LOADED)}",
+                    )
                 else:
                     holder.remove(geom)
                     dropped[name] = bad[name]
@@ -138,7 +160,7 @@ def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, clas
                 if other.get(key) is not None:
                     geom.set(key, other.get(key, ""))
             _become_box(geom, *box, classes)
-            return f"the bounding box of visual mesh {seen}"
+            return "the bounding box of the visual mesh"
     for key in ("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis", "fromto"):
         geom.attrib.pop(key, None)
     inertial = body.find("inertial")

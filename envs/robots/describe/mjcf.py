@@ -14,7 +14,7 @@ from envs.robots.describe.includes import expanded, locate
 from envs.robots.describe.markup import number, numbers, written
 from envs.robots.describe.mending import Inertial, physical
 from envs.robots.describe.notes import Log, listed
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 GONE = ("sensor", "keyframe", "actuator", "custom", "size", "visual", "statistic", "extension", "deformable", "option")
 """Sections that the robot alone does not need."""
@@ -218,7 +218,7 @@ def _mend_inertials(tree: ET.Element, log: Log) -> None:
         else:
             inertial.set("diaginertia", written(np.diag(result.matrix)))
         for change in changes:
-            log.mended(f"body {body.get('name')} {change}", f"write the true <inertial> of {body.get('name')}")
+            log.each("mended", f"bodies {change}: {{}}", body.get("name", ""), "write their true <inertial>")
 
 
 def _tidy_compiler(tree: ET.Element) -> None:

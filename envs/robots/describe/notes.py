@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 Kind = Literal["mended", "dropped", "refused", "remark"]
 
@@ -34,6 +34,7 @@ class Log:
 
     notes: list[Note] = field(default_factory=list)
     faults: list[tuple[str, str]] = field(default_factory=list)
+    groups: dict[tuple[Kind, str, str], list[str]] = field(default_factory=dict)
 
     def mended(self, what: str, mend: str = "") -> None:
         self.notes.append(Note(kind="mended", what=what, mend=mend))
@@ -46,6 +47,18 @@ class Log:
 
     def remark(self, what: str, mend: str = "") -> None:
         self.notes.append(Note(kind="remark", what=what, mend=mend))
+
+    def each(self, kind: Kind, what: str, name: str, mend: str = "") -> None:
+        """A note that may hold for several things: `{}` in `what` and `mend` becomes the list of their names."""
+        self.groups.setdefault((kind, what, mend), []).append(name)
+
+    def finished(self) -> tuple[Note, ...]:
+        """All notes."""
+        grouped = [
+            Note(kind=kind, what=what.replace("{}", listed(names)), mend=mend.replace("{}", listed(names, most=2)))
+            for (kind, what, mend), names in self.groups.items()
+        ]
+        return (*self.notes, *grouped)
 
     def fault(self, what: str, mend: str) -> None:
         """Something that ends the reading; `raise_faults` raises all of them together."""

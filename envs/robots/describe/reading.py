@@ -16,7 +16,7 @@ from envs.robots.describe.markup import parse
 from envs.robots.describe.mjcf import draft_mjcf
 from envs.robots.describe.notes import Log, Note
 from envs.robots.describe.urdf_bodies import draft_urdf
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 __all__ = ["Motor", "Note", "Reading", "read"]
 
@@ -89,7 +89,7 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
         format="URDF" if tag == "robot" else "MJCF",
         spec=spec,
         xml=xml,
-        notes=tuple(log.notes),
+        notes=log.finished(),
         root=draft.root,
         free=draft.free,
         efforts=draft.efforts,
@@ -131,8 +131,8 @@ def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
             return mujoco.MjSpec.from_string(xml), xml
         except ValueError as error:
             message = one_line(error)
-            broken = meshes.find_broken(draft) if attempt == 0 else {}
-            if not broken:
+            broken, mended = meshes.find_broken(draft, log) if attempt == 0 else ({}, False)
+            if not broken and not mended:
                 raise RobotError(f"{path}: MuJoCo does not compile it: {message}") from None
             meshes.replace(draft, broken, log)
     raise AssertionError("unreachable")

@@ -12,7 +12,7 @@ import numpy as np
 from envs.robots.describe.markup import number, numbers, unique, xacro_message
 from envs.robots.describe.mending import Inertial
 from envs.robots.describe.notes import Log, listed
-from envs.robots.robot import RobotError
+from envs.robots.errors import RobotError
 
 MOVING = ("revolute", "continuous", "prismatic")
 KNOWN = (*MOVING, "fixed", "floating", "planar")
@@ -101,6 +101,8 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
     if not links:
         log.fault("it has no links", "a URDF robot is made of <link> and <joint> elements")
     root = _root(links, joints, log)
+    if joints and not any(joint.kind in MOVING for joint in joints.values()) or (links and not joints):
+        log.fault("it has no joints that move", "give the file that describes the robot")
     log.raise_faults(path)
     return Urdf(name=(robot.get("name") or path.stem).strip() or "robot", links=links, joints=joints, root=root)
 
@@ -253,9 +255,9 @@ def _joint(element: ET.Element, joint: UrdfJoint, log: Log) -> UrdfJoint:
                 joint.range = (low, high)
             elif limit.get("lower") is not None or limit.get("upper") is not None:
                 said = f"lower {limit.get('lower', '0')}, upper {limit.get('upper', '0')}"
-                log.mended(f"the limits of joint {joint.name} ({said}) are no range: taken for none", "write lower < upper")
+                log.each("mended", "joints whose limits are no range: taken for none: {}", f"{joint.name} ({said})", "write lower < upper")
     if joint.kind != "continuous" and joint.range is None:
-        log.remark(f"joint {joint.name} has no limits of motion", f"write <limit lower=... upper=.../> into {joint.name}")
+        log.each("remark", "joints without limits of motion: {}", joint.name, "write <limit lower=... upper=.../> into them")
     dynamics = element.find("dynamics")
     if dynamics is not None:
         joint.damping = max(number(dynamics.get("damping", "0")) or 0.0, 0.0)

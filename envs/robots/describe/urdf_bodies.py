@@ -21,7 +21,7 @@ def draft_urdf(robot: ET.Element, path: Path, packages: Sequence[Path], log: Log
     """The robot of a `robot` element as MJCF.
 
     Links on fixed joints that do not collide are fused into their parents, where a site keeps the name of their frame; those that collide
-    stay bodies, welded to their parents.
+    stay bodies, welded to their parents, but for a trunk that hangs on a root next to which it weighs everything.
 
     Raises:
         RobotError: the links are not one tree, or have joints that cannot be carried.
@@ -49,9 +49,11 @@ def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
     while True:
         link = urdf.links[urdf.root]
         below = [joint for joint in urdf.joints.values() if joint.parent == link.name]
-        if len(below) != 1 or link.mass or link.shapes or below[0].kind not in ("fixed", "floating"):
+        if len(below) != 1 or link.mass or below[0].kind not in ("fixed", "floating"):
             break
         joint = below[0]
+        if link.shapes if joint.kind == "fixed" else link.collides:
+            break
         free |= joint.kind == "floating"
         turned = joint.rotation.T
         frames = {name: (turned @ (p - joint.position), turned @ r) for name, (p, r) in frames.items()}
@@ -64,15 +66,19 @@ def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
         urdf.links[urdf.root].sites.update(frames)
         log.remark(f"the base is {urdf.root}: {listed(dropped)} above it {'is an empty frame' if len(dropped) == 1 else 'are empty frames'}")
     if not free and (np.abs(position).max() > 1e-9 or np.abs(rotation - np.eye(3)).max() > 1e-9):
-        log.remark(f"the base {urdf.root} is mounted at {written(np.round(position, 4))} m in the file; a fixed base stays there")
+        turned = "" if np.abs(rotation - np.eye(3)).max() < 1e-9 else f", turned by {written(np.round(quaternion(rotation), 4))} (w x y z),"
+        log.remark(f"the base {urdf.root} stands at {written(np.round(position, 4))} m{turned} in the file; a fixed base stays there")
     return (position, rotation), free
 
 
 def _fuse(urdf: Urdf) -> None:
     """Fuses links on fixed joints that do not collide into their parents, from the leaves up."""
+    welded = [urdf.links[joint.child] for joint in urdf.joints.values() if joint.parent == urdf.root and joint.kind == "fixed"]
+    heaviest = max(welded, key=lambda link: link.mass, default=None)
     for joint in reversed(_downward(urdf)):
         link = urdf.links[joint.child]
-        if joint.kind != "fixed" or link.collides:
+        is_trunk = link is heaviest and urdf.links[urdf.root].mass < 0.01 * link.mass
+        if joint.kind != "fixed" or (link.collides and not is_trunk):
             continue
         parent, rotation, position = urdf.links[joint.parent], joint.rotation, joint.position
         if link.inertial is not None and link.mass > 0:
@@ -117,8 +123,9 @@ def _mend(urdf: Urdf, log: Log) -> None:
             continue
         given = link.inertial or Inertial(mass=0.0, position=np.zeros(3), matrix=np.zeros((3, 3)))
         link.inertial, changes = physical(given, smallest)
-        for change in changes:
-            log.mended(f"link {link.name} {change}", f"write the true <inertial> of {link.name}")
+        if link.name in moving or link.mass > 0.01 * total:  # of what is welded, rounding is nothing to speak of
+            for change in changes:
+                log.each("mended", f"links {change}: {{}}", link.name, "write their true <inertial>")
 
 
 def _extension(robot: ET.Element) -> dict[str, str]:

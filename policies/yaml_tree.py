@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import yaml
 
 from policies.files import reason
-from robolearn.errors import ConfigError
+from policies.errors import ConfigError
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
