@@ -97,7 +97,7 @@ class Recorder:
         self._data = mujoco.MjData(self.model)
         self._base = self.model.body(robot.base).id
         self._floating = robot.floating_base
-        self._gl = _open_context(width, height)
+        self._gl = open_context(width, height)
         self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         try:
             self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -292,7 +292,7 @@ def record_policy(
     }
 
 
-def _open_context(width: int, height: int) -> Any:
+def open_context(width: int, height: int) -> Any:
     """An OpenGL context; chosen here, since MuJoCo reads MUJOCO_GL once, when it is first imported."""
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     try:
