@@ -21,9 +21,9 @@ from envs.adapters.gymnasium import action_space
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot
+from envs.robots.symmetry import robot_image
 from envs.tasks.registry import get_task
 from envs.terms.joint_range import soft_range
-from envs.terms.symmetry import joint_mirror
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.contract.spec import PolicySpec, SpecError
 from robolearn.identify.envelope import envelope
@@ -158,7 +158,8 @@ def test_what_identification_plays_on_it_is_finite(spec: PolicySpec) -> None:
 
 
 def test_its_mirror_is_that_of_any_joint(tmp_path: Path) -> None:
-    assert joint_mirror(with_wheel(GO1, tmp_path)) == joint_mirror(GO1)
+    wheeled = with_wheel(GO1, tmp_path)
+    assert robot_image(wheeled, wheeled.compiled) == robot_image(GO1, GO1.compiled)
 
 
 @pytest.mark.parametrize("size", [-1, "steps"])
