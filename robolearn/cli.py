@@ -78,7 +78,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             signals and streams.
     """
     if argv is None:
-        return run_program("robolearn", lambda: _answer(sys.argv[1:]))
+        code = run_program("robolearn", lambda: _answer(sys.argv[1:]))
+        group: Any = sys.modules.get("robolearn.learning.distributed")
+        if group is not None:
+            group.end(code)  # does not come back where torchrun has started this process
+        return code
     return _answer(list(argv), to_program=False)
 
 
