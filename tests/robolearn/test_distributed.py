@@ -76,12 +76,13 @@ distributed.end(0)
 """
 
 PROGRAM = """
-import atexit, os, sys
+import atexit, os, sys, torch
 from robolearn import cli
 from robolearn.learning import distributed
 atexit.register(os.abort)
 def answer(arguments):
     distributed.start("cpu")
+    torch.distributed.barrier()  # both are there
     print("answered", flush=False)
     return int(arguments[int(os.environ["RANK"])])
 cli._dispatch = answer
