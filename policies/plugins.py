@@ -156,24 +156,13 @@ def locate(target: str) -> Any:
     return thing
 
 
-def _load(plugin: Plugin) -> None:
-    module, _, name = plugin.value.partition(":")
-    what = f"{plugin.origin} ({plugin.value})" if plugin.value not in plugin.origin else plugin.origin
-    if not name:
-        _guarded(lambda: importlib.import_module(module), what, plugin.mend)
-        return
-    register = _guarded(lambda: locate(plugin.value), what, plugin.mend)
-    if not callable(register):
-        raise PluginError(f"{what} is no function; an entry point is a module, or a function that registers things")
-    _guarded(register, what, plugin.mend)
+def guarded(act: Callable[[], Any], what: str, mend: str = "") -> Any:
+    """Do something of a plugin's.
 
-
-def _import(module: str, what: str) -> Any:
-    return _guarded(lambda: importlib.import_module(module), what, "")
-
-
-def _guarded(act: Callable[[], Any], what: str, mend: str) -> Any:
-    """Do something of the plugin's.
+    Args:
+        act: what is done.
+        what: what fails where it fails, for the message.
+        mend: what to do then.
 
     Raises:
         PluginError: it failed; with reason, place and mend.
@@ -191,6 +180,22 @@ def _guarded(act: Callable[[], Any], what: str, mend: str) -> Any:
         raise PluginError("; ".join(part for part in parts if part)) from error
 
 
+def _load(plugin: Plugin) -> None:
+    module, _, name = plugin.value.partition(":")
+    what = f"{plugin.origin} ({plugin.value})" if plugin.value not in plugin.origin else plugin.origin
+    if not name:
+        guarded(lambda: importlib.import_module(module), what, plugin.mend)
+        return
+    register = guarded(lambda: locate(plugin.value), what, plugin.mend)
+    if not callable(register):
+        raise PluginError(f"{what} is no function; an entry point is a module, or a function that registers things")
+    guarded(register, what, plugin.mend)
+
+
+def _import(module: str, what: str) -> Any:
+    return guarded(lambda: importlib.import_module(module), what)
+
+
 def _place(error: BaseException) -> str:
     """File and line of the plugin's own code where it failed."""
     if isinstance(error, SyntaxError) and error.filename:
@@ -204,8 +209,8 @@ def _place(error: BaseException) -> str:
 def _hint(error: BaseException) -> str:
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return ""
-    top = error.name.partition(".")[0]
-    if top in OF_TRAINING:
+    top, dot, _ = error.name.partition(".")
+    if top in OF_TRAINING and not (dot and top in ROOMS):
         return "where only policies run, a plugin registers by name, 'package.module:name', and imports nothing of training itself"
     if top in ROOMS:
         return f"robolearn's own package is called {top} too: a package of yours needs another name"

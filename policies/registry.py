@@ -105,8 +105,8 @@ class Registry(Generic[T]):
         if name not in self._things:
             near = difflib.get_close_matches(name, list(self), 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            mend = f"one of yours needs its package installed, or --import PACKAGE (docs/bring-your-{self._page}.md)"
-            raise self._error(f"unknown {self.kind} {name!r}{hint}; valid: {', '.join(self)}; {mend}")
+            mend = "" if near else f"; one of yours: install its package, or --import PACKAGE (docs/bring-your-{self._page}.md)"
+            raise self._error(f"unknown {self.kind} {name!r}{hint}; valid: {', '.join(self)}{mend}")
         return self._things[name]
 
     def source(self, name: str) -> str:
@@ -122,7 +122,7 @@ class Registry(Generic[T]):
         yield from (name for name in self._declared if name not in self._things)
 
     def __len__(self) -> int:
-        return len([*self])
+        return sum(1 for _ in self)
 
     @property
     def _declared(self) -> dict[str, _Declared]:
@@ -140,10 +140,8 @@ class Registry(Generic[T]):
         """A declared thing, made once."""
         if name not in self._things:
             declared = self._declared[name]
-            thing = plugins.locate(declared.target) if isinstance(declared.target, str) else declared.target
-            if inspect.isfunction(thing) or inspect.ismethod(thing):
-                thing = thing()
-            said = f"{self.kind} {name!r}, declared by {declared.source}"
+            said = f"the {self.kind} {name!r}, declared by {declared.source}"
+            thing = plugins.guarded(lambda: _made(declared.target), said)
             if self._of is not None and not isinstance(thing, self._of):
                 raise plugins.PluginError(f"{said}, is of type {type(thing).__name__}, not {self._of.__name__}")
             own = getattr(thing, "name", name)
@@ -153,13 +151,22 @@ class Registry(Generic[T]):
         return self._things[name]
 
 
+def _made(target: str | Callable[[], Any]) -> Any:
+    thing = plugins.locate(target) if isinstance(target, str) else target
+    return thing() if inspect.isfunction(thing) else thing
+
+
 def _check_name(kind: str, name: str) -> None:
     if not name or name != name.strip():
-        raise plugins.PluginError(f"{name!r} is no name for a {kind}")
+        raise plugins.PluginError(f"{name!r} is no name for {_a(kind)}")
 
 
 def _taken(kind: str, name: str, first: str, second: str) -> plugins.PluginError:
-    return plugins.PluginError(f"{second} registers a {kind} {name!r}, which {first} has already; register it under another name")
+    return plugins.PluginError(f"{second} registers {_a(kind)} {name!r}, which {first} has already; register it under another name")
+
+
+def _a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def _source() -> str:
