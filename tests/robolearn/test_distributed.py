@@ -64,7 +64,7 @@ def two_processes(arguments: list[str]) -> list[str]:
 HALF = """
 import sys, torch
 from test_distributed import WORLDS, update
-from robolearn import distributed
+from robolearn.learning import distributed
 distributed.start("cpu")
 half = WORLDS // 2
 policy, ppo = update(slice(0, half) if distributed.rank() == 0 else slice(half, WORLDS))
