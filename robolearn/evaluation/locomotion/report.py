@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from robolearn.commands import write_json
+from robolearn.writing import write_json
 from robolearn.evaluation.locomotion.charts import label
 from robolearn.evaluation.locomotion.items import ITEMS
 from robolearn.evaluation.locomotion.result import UNITS, Figure, ItemResult, Table
