@@ -33,8 +33,8 @@ LAZY = {
 """Heavy modules that a file of the robot's side may import inside a function."""
 LAYERS = (
     ("__main__", "cli"),
-    ("commands",),
-    ("demo", "ros_walk", "report", "viewer", "identify", "evaluation", "learning", "config", "policy_path"),
+    ("commands", "demo"),
+    ("ros_walk", "report", "viewer", "identify", "evaluation", "learning", "config", "policy_path"),
     ("plugins", "writing", "errors", "quiet"),
 )
 """The parts of `robolearn` from top to bottom; each imports what stands with it or below."""

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from bridge import deploy, options
 from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError
-from robolearn.policy_path import find_policy
+from robolearn.policy_path import bundled_mjcf, find_policy
 
 ACCEPTS_OVERRIDES = False
 KEEPS_ITS_WORK = True
@@ -97,21 +95,6 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     args.log_sensors = "all"
     if args.command is None:
         args.command = [0.0] * len(policy.spec.command.labels)  # nobody steers a motion
-
-
-def bundled_mjcf(robot: str) -> Path:
-    """Path of a bundled robot's MJCF, found without importing the robot.
-
-    Raises:
-        UsageError: no such robot.
-    """
-    found = importlib.util.find_spec("envs.robots")
-    folders = [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
-    for folder in folders:
-        if (folder / robot / f"{robot}.xml").is_file():
-            return folder / robot / f"{robot}.xml"
-    known = sorted(path.parent.name for folder in folders for path in folder.glob("*/*.xml"))
-    raise UsageError(f"no bundled model of robot {robot!r}; bundled: {', '.join(known)}; give one with --mjcf")
 
 
 def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
