@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from bridge.isolation import LOOPBACK_CYCLONE
-from robolearn.commands.deploy import bundled_mjcf
 from robolearn.errors import UserError
+from robolearn.policy_path import bundled_mjcf
 
 SCHEDULE = ((0.6, 0.0, 0.0, 4.0), (0.4, 0.3, 0.0, 4.0), (0.5, 0.0, 0.6, 4.0), (-0.4, 0.0, 0.0, 4.0), (0.0, 0.0, 0.0, 4.0))
 """vx [m/s], vy [m/s], yaw rate [rad/s], duration [s]."""

@@ -7,27 +7,10 @@ holds what followed `--ros-args`.
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Any
+from robolearn.errors import UsageError
+from robolearn.writing import write_json, write_text
 
-from policies import files
-from robolearn.errors import UsageError, UserError
-
-
-def write_json(target: str | Path, data: Any) -> None:
-    """Write JSON to a file, or to standard output where the target is `-`. The file appears whole or not at all.
-
-    Raises:
-        UserError: the file cannot be written.
-        ValueError: a number is not finite; machine-readable results use null.
-    """
-    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
-    if str(target) == "-":
-        sys.stdout.write(text)
-        return
-    write_text(Path(target), text)
+__all__ = ["check_seed", "write_json", "write_text"]
 
 
 def check_seed(seed: int) -> None:
@@ -38,15 +21,3 @@ def check_seed(seed: int) -> None:
     """
     if seed < 0:
         raise UsageError(f"--seed must not be negative, is {seed}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and its folder where there is none.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        files.write_text(path, text)
-    except files.WriteError as error:
-        raise UserError(str(error)) from error

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from bridge import deploy, options
+from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError
-from robolearn.policy_path import find_policy
+from robolearn.policy_path import bundled_mjcf, find_policy
 
 ACCEPTS_OVERRIDES = False
 KEEPS_ITS_WORK = True
@@ -42,12 +41,15 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
     if args.base_held and args.motion != "sines":
         raise UsageError("--base-held belongs to --motion sines; without it, it would do nothing")
-    if args.simulate and args.transport == "sim":
-        raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
+    kind = get_transport(args.transport)
+    if args.simulate and kind.in_process:
+        raise UsageError(f"--simulate starts a robot on a wire; with --transport {args.transport} the robot is already simulated")
+    if args.simulate and kind.simulator is None:
+        raise UsageError(f"--transport {args.transport} brings no simulated robot for --simulate (docs/bring-your-robot.md)")
     try:
         policy = PolicyFile(args.policy)
         own_model = args.mjcf is not None
-        if not own_model and (args.simulate or args.transport == "sim"):
+        if not own_model and (args.simulate or kind.in_process):
             args.mjcf = bundled_mjcf(policy.spec.robot.name)
         if args.simulate:  # before a robot is started in vain
             options.check_options(policy.spec, args)
@@ -73,7 +75,7 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     from bridge.control.motion import Motion
     from robolearn.identify.excitation import sines, squats
 
-    robot, simulated = policy.spec.robot, args.simulate or args.transport == "sim"
+    robot, simulated = policy.spec.robot, args.simulate or options.in_process(args)
     hangs = args.gantry == "always" if simulated else args.base_held
     if args.motion == "sines" and robot.floating_base and not hangs:
         how = "give --gantry always" if simulated else "hang the robot up with its feet free, and say so with --base-held"
@@ -93,21 +95,6 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     args.log_sensors = "all"
     if args.command is None:
         args.command = [0.0] * len(policy.spec.command.labels)  # nobody steers a motion
-
-
-def bundled_mjcf(robot: str) -> Path:
-    """Path of a bundled robot's MJCF, found without importing the robot.
-
-    Raises:
-        UsageError: no such robot.
-    """
-    found = importlib.util.find_spec("envs.robots")
-    folders = [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
-    for folder in folders:
-        if (folder / robot / f"{robot}.xml").is_file():
-            return folder / robot / f"{robot}.xml"
-    known = sorted(path.parent.name for folder in folders for path in folder.glob("*/*.xml"))
-    raise UsageError(f"no bundled model of robot {robot!r}; bundled: {', '.join(known)}; give one with --mjcf")
 
 
 def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
@@ -130,15 +117,9 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     from bridge.isolation import isolate
 
     isolate(args.discovery)
-    module = "bridge.simulated.unitree" if args.transport == "unitree" else "bridge.simulated.robot"
-    command = [sys.executable, "-m", module, "--policy", str(args.policy), "--mjcf", str(args.mjcf)]
-    command += ["--gantry", args.gantry]
-    if args.transport == "ros2":
-        command += ["--command-interface", args.command_interface]
-        if args.command_topic is not None:
-            command += ["--command-topic", args.command_topic]
-        if args.permute_joints is not None:
-            command += ["--permute-joints", str(args.permute_joints)]
+    simulator = get_transport(args.transport).simulator
+    assert simulator is not None
+    command = [sys.executable, *simulator(args), "--policy", str(args.policy), "--mjcf", str(args.mjcf), "--gantry", args.gantry]
     process = subprocess.Popen([*command, *getattr(args, "ros_args", [])], start_new_session=True)  # Ctrl-C is for the policy first
     try:
         yield
