@@ -154,10 +154,13 @@ def _give_mass(tree: ET.Element, message: str, log: Log) -> bool:
         moves = body.find("joint") is not None or body.find("freejoint") is not None
         empty = moves and body.find("inertial") is None and body.find(".//geom") is None
         if body.get("name") == named[1] or empty:
-            for old in body.findall("inertial"):
+            light = ET.Element("inertial", pos="0 0 0", mass=written([LIGHT_MASS]), diaginertia=written([LIGHT_INERTIA] * 3))
+            old = body.find("inertial")
+            if old is not None and old.attrib == light.attrib:
+                return False  # the compiler's settings overrule it
+            if old is not None:
                 body.remove(old)
-            inertia = written([LIGHT_INERTIA] * 3)
-            body.insert(0, ET.Element("inertial", pos="0 0 0", mass=written([LIGHT_MASS]), diaginertia=inertia))
+            body.insert(0, light)
             what = f"bodies without a mass of their own: given {LIGHT_MASS} kg: {{}}"
             log.each("mended", what, body.get("name", ""), "write their true <inertial>")
             given = True
