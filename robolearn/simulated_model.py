@@ -75,4 +75,3 @@ def _is_urdf(model: Path) -> bool:
         return next(ET.iterparse(model, events=("start",)))[1].tag == "robot"
     except (ET.ParseError, StopIteration):
         return False  # whoever reads it as MJCF says what is wrong
-

@@ -25,7 +25,7 @@ FILES = ("robot.yaml", "model.xml", "assets", "robot.png")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="check|new", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="check|new|mjcf", required=True)
     check = actions.add_parser("check", help="say what a model is and what will not work with it", allow_abbrev=False)
     check.add_argument("model", metavar="MODEL", help="MJCF, URDF or robot.yaml")
     new = actions.add_parser("new", help="describe a model: robot.yaml, the model and a picture", allow_abbrev=False)
@@ -33,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the description is written")
     new.add_argument("--force", action="store_true", help="write over what is there")
     new.add_argument("--no-picture", action="store_true", help="without the picture")
+    mjcf = actions.add_parser("mjcf", help="write the scene that tasks train in as one MJCF file", allow_abbrev=False)
+    mjcf.add_argument("robot", metavar="ROBOT", help="a robot's name, its robot.yaml, or a policy file (its own robot)")
+    mjcf.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file, .xml")
     for action in (check, new):
         action.add_argument("--name", help="of the robot; the model's own otherwise")
         base = action.add_mutually_exclusive_group()
@@ -44,7 +47,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Check or describe."""
-    return _check(args) if args.action == "check" else _new(args)
+    return {"check": _check, "new": _new, "mjcf": _mjcf}[args.action](args)
+
+
+def _mjcf(args: argparse.Namespace) -> int:
+    from envs.robots.registry import get_robot
+    from policies.contract.file import PolicyFile
+    from robolearn.policy_robot import robot_of
+    from robolearn.simulated_model import write_scene
+
+    if args.out.suffix != ".xml":
+        raise UsageError(f"--out writes MJCF: its name must end in .xml, not {args.out.name!r}")
+    robot = robot_of(PolicyFile(args.robot)) if args.robot.endswith(".onnx") else get_robot(args.robot)
+    print(f"written: {write_scene(robot, args.out)}")
+    return 0
 
 
 def _check(args: argparse.Namespace) -> int:
