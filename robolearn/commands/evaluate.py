@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from policies.contract.file import PolicyFile
     from robolearn.config.schema import TrainCfg
-    from robolearn.evaluation.evaluate import Evaluation
 
 
 SUITES = ("locomotion",)
@@ -30,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     engines = ("mujoco", "precise", "drake", "warp", "all")
     parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco, precise, and drake if there")
     parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
-    parser.add_argument("--seconds", type=float, help="length of an episode; of reaching, of all goals together (default: 10)")
+    parser.add_argument("--seconds", type=float, help="length of an episode; of goals that follow each other, of all together (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: the task's own)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
@@ -48,6 +47,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.config import settings
     from robolearn.errors import UsageError
     from robolearn.evaluation.evaluate import evaluate_file
+    from robolearn.evaluation.table import show
     from robolearn.policy_path import find_policy
 
     _check(args)
@@ -130,21 +130,3 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     if args.json != "-":
         print(f"report: {folder / PAGE}")
     return 0 if any(item["status"] != "failed" for item in data["items"]) else 1
-
-
-def show(results: list[Evaluation]) -> None:
-    """Print evaluations as a table, an interval under each figure."""
-    units = {"survival": "", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s", "success": "", "cost_of_transport": ""}
-    print(f"{'':22}" + "".join(f"{result.engine:>26}" for result in results))
-    for name, unit in units.items():
-        values = [getattr(result, name) for result in results]
-        if all(value is None for value in values):
-            continue
-        cells = []
-        for result, value in zip(results, values, strict=True):
-            low, high = result.intervals.get(name, (0.0, 0.0))
-            cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]" if value is not None else "-")
-        print(f"{(name + ' ' + unit).strip():22}" + "".join(f"{cell:>26}" for cell in cells))
-    if results[0].ground is not None:
-        print(f"{'ground':22}" + "".join(f"{result.ground:>26}" for result in results))
-    print(f"{'episodes':22}" + "".join(f"{result.episodes:>26}" for result in results))

@@ -19,10 +19,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
     from policies.export.onnx_graph import exportable
     from policies.files import check_writable
-    from robolearn.commands.evaluate import MOST, show
+    from robolearn.commands.evaluate import MOST
     from robolearn.config import schema
     from robolearn.errors import UsageError, UserError
-    from robolearn.evaluation.evaluate import shortcomings
+    from robolearn.evaluation.gate import shortcomings
+    from robolearn.evaluation.table import show
     from robolearn.learning.export import export, gate
     from robolearn.learning.run import find_checkpoint, load_checkpoint, readable
     from robolearn.learning.student import load_student
