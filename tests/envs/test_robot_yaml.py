@@ -346,5 +346,5 @@ def test_robots_are_found_by_name_path_or_folder(robot: Robot, folder: Path) -> 
         get_robot(folder / "table.xml")
     with pytest.raises(UnknownRobotError, match=r"there is no robot at .*nowhere.yaml"):
         get_robot(folder / "nowhere.yaml")
-    with pytest.raises(ValueError, match="there is a robot 'go1' already"):
+    with pytest.raises(ValueError, match="a robot 'go1', which robolearn has already"):
         register_robot(dataclasses.replace(robot, name="go1"))
