@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=16.0, help="length (default: 16)")
     parser.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]")
     parser.add_argument("--engine", choices=CHOICES, default="mujoco", help="physics (default: mujoco)")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that FILE was trained with)")
     parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
@@ -64,23 +65,23 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.live:
         from robolearn.viewer.live import serve
 
-        serve(file, args.engine, args.randomize, port, args.command, args.seed)
+        serve(file, args.engine, args.randomize, port, args.command, args.seed, robot=args.robot)
         return 0
-    from envs.robots.registry import get_robot
     from envs.scene.terrain import single_terrain
+    from robolearn.policy_robot import robot_of
     from robolearn.viewer.film import record_policy
     from robolearn.viewer.visuals import find_visuals
 
     default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
     out = None if args.no_video else Path(args.out) if args.out else default
     commands = [args.command] if args.command else None
-    visuals = find_visuals(args.visuals, get_robot(file.spec.robot.name)) if args.visuals else None
+    visuals = find_visuals(args.visuals, robot_of(file, args.robot)) if args.visuals else None
     try:
         terrain = single_terrain(args.terrain) if args.terrain else None
     except ValueError as error:
         raise UsageError(str(error)) from error
     result = record_policy(
-        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain
+        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=args.robot
     )
     if args.json:
         write_json(args.json, result)

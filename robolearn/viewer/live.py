@@ -190,9 +190,10 @@ def serve(
     command: Sequence[float] | None = None,
     seed: int = 0,
     stop: threading.Event | None = None,
+    robot: str | None = None,
 ) -> None:
     """Show a policy file until Ctrl-C; arguments as in `Playback` and `LiveViewer`."""
-    viewer = LiveViewer(Playback(file, engine, randomize, seed), port, command)
+    viewer = LiveViewer(Playback(file, engine, randomize, seed, robot=robot), port, command)
     if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"open {viewer.url} in a browser on this computer; Ctrl-C ends", flush=True)
