@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     else:
         preset = args.preset or DEFAULT
         cfg, folder = schema.load(preset, overrides), Run.new_folder("demo", Path(args.runs or "runs"))
-        settings.refuse(schema.load(preset), cfg, settings.TRAIN, "this training")
+        settings.refuse(schema.load(preset, with_robot(args, [])), cfg, settings.TRAIN, "this training")
     if cfg.algorithm != "ppo":
         raise UsageError(f"the demo is of robolearn's own algorithm, not of {cfg.algorithm}; give another preset (see robolearn list)")
     try:

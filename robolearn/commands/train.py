@@ -118,7 +118,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
     cfg = schema.load(args.preset, overrides)
     idle = settings.TRAIN_SB3 if cfg.algorithm == "sb3" else settings.TRAIN_INIT if getattr(args, "init", None) else settings.TRAIN
-    settings.refuse(schema.load(args.preset), cfg, idle, "this training")
+    settings.refuse(schema.load(args.preset, with_robot(args, [])), cfg, idle, "this training")
     if cfg.algorithm != "sb3":
         check_attainable(cfg, kind)
         settings.refuse(schema.defaults(cfg.task), cfg, settings.OWN, f"this training (they stand in {args.preset})")
