@@ -121,7 +121,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     settings.refuse(schema.load(args.preset, with_robot(args, [])), cfg, idle, "this training")
     if cfg.algorithm != "sb3":
         check_attainable(cfg, kind)
-        settings.refuse(schema.defaults(cfg.task), cfg, settings.OWN, f"this training (they stand in {args.preset})")
+        settings.refuse(schema.defaults(cfg.task, cfg.robot), cfg, settings.OWN, f"this training (they stand in {args.preset})")
     return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs or "runs")), None
 
 
