@@ -100,7 +100,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
             print("      not run: the schedule of commands is for walking robots")
         else:
             try:
-                ros = ros_walk.walk(path, spec.robot.name)
+                ros = ros_walk.walk(path)
                 ros_error = ros.failure
                 print(f"      20 s under a changing command: planar velocity error {ros.velocity_error_xy:.3f} m/s")
             except Exception as error:  # whatever it is: what was trained is kept, and the report says so

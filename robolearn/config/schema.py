@@ -346,7 +346,8 @@ def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:
     for key in ("task", "robot"):
         if key not in told:
             raise ConfigError(f"{source}: {key} is missing; it was written by an earlier version, or by another program")
-    return config.loads(schema_of(_task(str(told["task"]), str(told["robot"])), str(told["robot"])), text, source, given)
+    robot = _value_of(given, "robot") or str(told["robot"])
+    return config.loads(schema_of(_task(str(told["task"]), robot), robot), text, source, given)
 
 
 def _task(task: str, robot: str) -> str:

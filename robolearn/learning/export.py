@@ -41,7 +41,7 @@ def export(
         command: what a person would type to make it again.
         history: the trainings before the student's, oldest first: config, iterations, minutes.
     """
-    env = make_env(cfg.task, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
+    env = make_env(cfg.task, cfg.robot, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
     sensors = record_sensors(env, student, GOLDEN_STEPS)
     provenance = {
         "robolearn": __version__,

@@ -99,7 +99,7 @@ class Recorder:
             "goal_position": self._draw_goal,
             "goal_pose": self._draw_goal,
         }.get(kind)
-        self._gl = _open_context(width, height)
+        self._gl = open_context(width, height)
         self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         try:
             self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -210,7 +210,7 @@ class Recorder:
             mujoco.mjv_connector(geom, kind, radius, start, end)
 
 
-def _open_context(width: int, height: int) -> Any:
+def open_context(width: int, height: int) -> Any:
     """An OpenGL context; chosen here, since MuJoCo reads MUJOCO_GL once, when it is first imported."""
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     try:

@@ -13,6 +13,7 @@ from robolearn.evaluation.locomotion.result import UNITS, ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.writing import write_json
 from robolearn.report.page import embed_video, template, write_page
+from robolearn.writing import write_json
 
 PAGE, DATA = "report.html", "suite.json"
 
