@@ -18,7 +18,7 @@ from envs.robots.describe.links import Link, root_body
 from envs.robots.describe.symmetry import Mirror
 
 BIPED_RATIO, RATIO = 0.93, 0.72  # of the straight leg that the standing one has, of hip to ankle or foot
-STARTS = 10
+STARTS, ARM_STARTS = 10, 8
 MARGIN = 0.08  # of a range that is left at its ends, at most 0.15 rad
 SPRAWL_OUT, SPRAWL_UP = 0.55, 0.4  # of the straight leg, where its first axis is vertical, as an insect's
 HANGING = np.array([0.25, 0.2, -0.94])  # from shoulder to hand, forward, outward and up
@@ -131,9 +131,7 @@ class Stance:
     def _leg(self, chain: Chain) -> Leg:
         own = chain.own
         down = -self.tip(chain)[2, :3]
-        shape = chain.cloud.points if len(chain.cloud) else chain.tip.com[None]
-        ankle = own[-1].anchor
-        tip = float(np.linalg.norm(shape - ankle, axis=1).max())
+        tip = float(np.linalg.norm(chain.cloud.points - own[-1].anchor, axis=1).max())
         anchors = [self.anchor(link) for link in own]
         steps = [float(np.linalg.norm(b - a)) for a, b in zip(anchors, anchors[1:], strict=False)]
         sole = find_sole(self.model, chain, down, sum(steps) + tip)
@@ -280,9 +278,10 @@ def _place_legs(stance: Stance, qpos: np.ndarray) -> np.ndarray:
                 up = stance.up(leg)
                 terms += [5 * up[0], 5 * up[1]]
             knee = _knee(stance, leg)
-            if knee is not None:  # a person's knees point forward, a dog's hind legs' too, but robots' mostly backward
+            if knee is not None:  # a person's knees point forward; a quadruped's front ones backward, its hind ones as may be
                 bend = (knee[0] - (hip[0] + foot[0]) / 2) / size
-                terms.append(0.3 * min(0.0, bend - 0.1) if biped else 0.1 * max(0.0, bend + 0.1))
+                front = hip[0] > stance.com()[0]
+                terms.append(0.3 * min(0.0, bend - 0.1) if biped else (0.4 if front else 0.1) * max(0.0, bend + 0.1))
         terms.append((10.0 if biped else 1.5) * (stance.com()[0] - feet[:, 0].mean()) / size)
         return np.concatenate([terms, np.where(yaw, 0.3, 0.03) * (angles - search.neutral)])
 
@@ -351,8 +350,7 @@ def _place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
         ) -> np.ndarray:
             shoulder = stance.anchor(chain.own[0])
             tip = stance.tip(chain)
-            shape = chain.cloud.points if len(chain.cloud) else chain.tip.com[None]
-            hand = tip[:3, :3] @ shape.mean(axis=0) + tip[:3, 3]
+            hand = tip[:3, :3] @ chain.cloud.points.mean(axis=0) + tip[:3, 3]
             terms = [(hand - shoulder) / chain.reach - direction]
             upper = stance.anchor(elbow) - shoulder
             if not alone and np.linalg.norm(upper) > 0.2 * chain.reach:
@@ -361,7 +359,7 @@ def _place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
 
         best, least = search.neutral, np.inf
         random = np.random.default_rng(0)
-        for start in (search.neutral, *(random.uniform(search.low, search.high) for _ in range(4))):
+        for start in (search.neutral, *(random.uniform(search.low, search.high) for _ in range(ARM_STARTS))):
             answer, cost = search.solve(start, residual)
             if cost < least - 1e-3:
                 best, least = answer, cost
