@@ -87,7 +87,7 @@ def _view(
     option.geomgroup[:] = [1, 0, 0, 0, 0, 0]
     option.sitegroup[:] = 0
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.azimuth, camera.elevation, camera.distance = azimuth, elevation, 1.4 * size
+    camera.azimuth, camera.elevation, camera.distance = azimuth, elevation, 1.6 * size
     camera.lookat[:] = middle
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     mujoco.mjv_updateScene(model, data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)

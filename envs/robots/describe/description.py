@@ -226,7 +226,9 @@ def _legged(found: Description) -> Description:
     without_self_collision(staged, free=True)
     trial = stand(staged, qpos, standing.height, list(drives))
     notes = [Note(kind="remark", what=remark) for remark in (*limbs.remarks, *found.mirror.remarks)]
-    notes += [Note(kind="remark", what=f"symmetry: {fault}", mend="give `mirror: {}` to learn without") for fault in found.mirror.faults]
+    lost = [name for name in drives if name not in found.mirror.joints]
+    if lost:
+        notes.append(Note(kind="remark", what=f"no mirror image was found for {_few(lost)}: it learns without symmetry", mend="give `mirror` in robot.yaml"))
     notes += [Note(kind="refused", what=f"no pose to stand in: {fault}", mend=_pose_mend(found)) for fault in standing.faults]
     notes += _limit_notes(found, drives, standing)
     notes += _trial_notes(found, trial, standing)

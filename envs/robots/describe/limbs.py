@@ -270,8 +270,8 @@ def _measure(limbs: Limbs, model: mujoco.MjModel) -> None:
 
 def _choose_legs(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
     def paired(chain: Chain) -> bool:
-        image, _ = mirror.joints.get(chain.tip.name, (chain.tip.name, 1.0))
-        return image != chain.tip.name
+        first = chain.own[0].name if chain.own else chain.tip.name
+        return mirror.joints.get(first, (first, 1.0))[0] != first
 
     def armlike(chain: Chain) -> bool:
         return 2 * sum(bool(ARM_WORDS.search(link.name)) for link in chain.own) > len(chain.own)

@@ -189,9 +189,20 @@ class _Search:
                 self.free.append(link)
                 chosen |= {link.name, images.get(link.name, (link.name, 1.0))[0]}
         self.addresses = [self.model.jnt_qposadr[link.joint] for link in self.free]
-        bounds = [_bounds(self.model, link.joint) for link in self.free]
+        bounds = [self._bounds(link) for link in self.free]
         self.low, self.high = (np.array([bound[i] for bound in bounds]) for i in (0, 1))
         self.neutral = np.clip(self.base_qpos[self.addresses], self.low, self.high)
+
+    def _bounds(self, link: Link) -> tuple[float, float]:
+        """Where a joint and its mirror image may both be."""
+        low, high = _bounds(self.model, link.joint)
+        image, sign = self.stance.mirror.joints.get(link.name, (link.name, 1.0))
+        if image != link.name:
+            ends = sorted(sign * (end - self.stance.mirror.offsets[link.name]) for end in _bounds(self.model, self.model.joint(image).id))
+            both = max(low, ends[0]), min(high, ends[1])
+            if both[0] < both[1]:
+                return both
+        return low, high
 
     def full(self, angles: np.ndarray) -> np.ndarray:
         qpos = self.base_qpos.copy()
@@ -201,7 +212,8 @@ class _Search:
                 image, sign = self.stance.mirror.joints[link.name]
                 if image != link.name:
                     address = self.model.jnt_qposadr[self.model.joint(image).id]
-                    qpos[address] = sign * angle + self.stance.mirror.offsets[link.name]
+                    low, high = limited(self.model, self.model.joint(image).id, np.inf)
+                    qpos[address] = np.clip(sign * angle + self.stance.mirror.offsets[link.name], low, high)
         return qpos
 
     def solve(self, start: np.ndarray, residual) -> tuple[np.ndarray, float]:
@@ -330,9 +342,10 @@ def _place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
     """Arms of a pair hang at the sides, slightly bent; one in the middle of a back is drawn in over it."""
     for chain in stance.limbs.arms:
         search = _Search(stance, qpos, chain.own)
-        image = stance.mirror.joints.get(chain.tip.name, (chain.tip.name, 1.0))[0]
-        alone = image == chain.tip.name
-        if not alone and image < chain.tip.name and any(other.tip.name == image for other in stance.limbs.arms):
+        shoulder = chain.own[0].name
+        image = stance.mirror.joints.get(shoulder, (shoulder, 1.0))[0]
+        alone = image == shoulder
+        if not alone and image < shoulder and any(other.own[0].name == image for other in stance.limbs.arms):
             continue  # it follows the other
         stance.place(qpos)
         side = np.sign(stance.anchor(chain.own[0])[1]) or 1.0

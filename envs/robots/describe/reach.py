@@ -229,8 +229,9 @@ class Arm:
         nimble = float(np.linalg.svd(self.jacobian(), compute_uv=False)[-1]) / self.length
         away = float(np.linalg.norm((self.point() - self.shoulder * [1, 1, 0] - self.target())) / self.length)
         room = float(np.minimum((angles - self.low) / (self.high - self.low), (self.high - angles) / (self.high - self.low)).min())
+        low = (self.lowest() - self.table) / self.length  # an elbow on the table has nowhere to go
         twisted = float(np.square(angles - self.middle).mean())
-        return min(nimble, 0.35) - 3 * away + 0.5 * min(room, 0.15) + 0.15 * self.pointing() - 0.12 * twisted
+        return min(nimble, 0.35) - 3 * away + 0.5 * min(room, 0.15) + 0.15 * self.pointing() - 0.12 * twisted + 2 * min(low, 0.15)
 
     def target(self) -> np.ndarray:
         return AHEAD * self.length + [0.0, 0.0, self.table]
