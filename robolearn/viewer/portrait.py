@@ -14,6 +14,7 @@ from robolearn.viewer.render import open_context
 
 SIZE = 640  # pixels, of each side
 VIEWS = ((145.0, -18.0), (90.0, -6.0))  # azimuth and elevation [degrees]: from the front left, from the right
+HIDES = 0.5  # of the size of what a body collides with: what is visible of it is all of it
 SEEN_GROUP = 2  # geoms of groups beyond it are for contact; shown where a body has no others
 
 
@@ -41,7 +42,7 @@ def draw(robot: Robot) -> np.ndarray:
     scene = mujoco.MjvScene(model, 2000)
     context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     try:
-        return np.concatenate([_view(model, data, scene, context, (low + high) / 2, float(np.linalg.norm(high - low)), *view) for view in VIEWS], 1)
+        return np.concatenate([_view(model, data, scene, context, (low + high) / 2, float((high - low).max()), *view) for view in VIEWS], 1)
     finally:
         gl.make_current()
         context.free()
@@ -59,16 +60,22 @@ def _dress(spec: mujoco.MjSpec) -> None:
     material.textures = textures
     floor = spec.geom("floor")
     floor.material, floor.rgba = "portrait_floor", [1.0, 1.0, 1.0, 1.0]
-    spec.worldbody.add_light(pos=[0, 0, 6], dir=[0.1, 0.1, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True, diffuse=[0.4] * 3)
+    spec.worldbody.add_light(pos=[0, 0, 6], dir=[0, 0, -1],  # straight down: MuJoCo's shadows of a slanted light speckle the floor
+                             type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True, diffuse=[0.4] * 3)
 
 
 def _show(model: mujoco.MjModel) -> None:
     """Bodies with visible geoms are shown by those, the others by what they collide with."""
-    seen = {int(body) for body in model.geom_bodyid[model.geom_group <= SEEN_GROUP]}
+    def size(body: int, visible: bool) -> float:
+        geoms = (model.geom_bodyid == body) & ((model.geom_group <= SEEN_GROUP) == visible)
+        return float(model.geom_rbound[geoms].max(initial=0.0))
+
+    bodies = {int(body) for body in model.geom_bodyid}
+    seen = {body for body in bodies if size(body, True) > HIDES * size(body, False)}
     for geom in range(model.ngeom):
         body = int(model.geom_bodyid[geom])
         model.geom_group[geom] = 0 if model.geom_group[geom] <= SEEN_GROUP or body not in seen else 5
-        if body not in seen and model.geom_rgba[geom, 3] < 0.3:
+        if body not in seen and body > 0 and model.geom_rgba[geom, 3] < 0.3:
             model.geom_rgba[geom] = [0.5, 0.55, 0.6, 1.0]
 
 
@@ -80,7 +87,7 @@ def _view(
     option.geomgroup[:] = [1, 0, 0, 0, 0, 0]
     option.sitegroup[:] = 0
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.azimuth, camera.elevation, camera.distance = azimuth, elevation, 1.15 * size
+    camera.azimuth, camera.elevation, camera.distance = azimuth, elevation, 1.6 * size
     camera.lookat[:] = middle
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     mujoco.mjv_updateScene(model, data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)

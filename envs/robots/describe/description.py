@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -211,9 +212,8 @@ def _neat(drive: Drive) -> Drive:
 
 
 def _legged(found: Description) -> Description:
-    model, limbs = found.model, found.limbs
     found = _add_soles(found)
-    model = found.model
+    model, limbs = found.model, found.limbs
     standing = find_standing(model, limbs, found.mirror, found.reading.keys)
     qpos = standing.qpos.copy()
     for link in limbs.joints:
@@ -226,7 +226,9 @@ def _legged(found: Description) -> Description:
     without_self_collision(staged, free=True)
     trial = stand(staged, qpos, standing.height, list(drives))
     notes = [Note(kind="remark", what=remark) for remark in (*limbs.remarks, *found.mirror.remarks)]
-    notes += [Note(kind="remark", what=f"symmetry: {fault}", mend="give `mirror: {}` to learn without") for fault in found.mirror.faults]
+    lost = [name for name in drives if name not in found.mirror.joints]
+    if lost:
+        notes.append(Note(kind="remark", what=f"no mirror image was found for {_few(lost)}: it learns without symmetry", mend="give `mirror` in robot.yaml"))
     notes += [Note(kind="refused", what=f"no pose to stand in: {fault}", mend=_pose_mend(found)) for fault in standing.faults]
     notes += _limit_notes(found, drives, standing)
     notes += _trial_notes(found, trial, standing)
@@ -250,8 +252,9 @@ def _legged(found: Description) -> Description:
 def _add_soles(found: Description) -> Description:
     """Give feet that nothing collides with a sphere each to stand on, in the place of what is seen of them."""
     notes: list[Note] = []
+    tree = ET.fromstring(found.reading.xml)
     for chain in found.limbs.legs:
-        if chain.collides or not len(chain.cloud):
+        if chain.collides:
             continue
         body, home = next(iter(chain.tip.bodies.items()))
         off = chain.cloud.points - chain.tip.anchor
@@ -261,16 +264,20 @@ def _add_soles(found: Description) -> Description:
         centre = tip - (tip - chain.tip.anchor) / reach * radius
         to_body = np.linalg.inv(home)
         name = found.model.body(body).name
-        found.reading.spec.body(name).add_geom(
-            name=f"{name}_sole", type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[radius, 0, 0], pos=to_body[:3, :3] @ centre + to_body[:3, 3],
-            mass=0.0, contype=1, conaffinity=1, group=3,
-        )  # fmt: skip
+        place = to_body[:3, :3] @ centre + to_body[:3, 3]
+        element = next(element for element in tree.iter("body") if element.get("name") == name)
+        shape = {"type": "sphere", "size": f"{radius:.6g}", "pos": " ".join(f"{value:.6g}" for value in place)}
+        ET.SubElement(element, "geom", name=f"{name}_sole", **shape, mass="0", contype="1", conaffinity="1", group="3")
         notes.append(Note(kind="mended", what=f"nothing of {name} collides: a sphere of {radius:.3f} m is added to it as a foot", mend="give the link a <collision> (URDF) or a colliding geom (MJCF)"))
     if not notes:
         return found
-    model = found.reading.spec.compile()
-    limbs = find_limbs(model, found.mirror, _followers(found.reading, model))
-    return _with(replace(found, model=model, limbs=limbs), *notes)
+    text = ET.tostring(tree, encoding="unicode")
+    spec = mujoco.MjSpec.from_string(text)
+    if not found.reading.free:
+        spec.body(found.reading.root).add_freejoint(name=_unused(found.model, "base_free"))
+    reading, model = replace(found.reading, xml=text, spec=spec), spec.compile()
+    limbs = find_limbs(model, found.mirror, _followers(reading, model))
+    return _with(replace(found, reading=reading, model=model, limbs=limbs), *notes)
 
 
 def _pose_mend(found: Description) -> str:
@@ -333,17 +340,13 @@ def _limit_notes(found: Description, drives: dict[str, Drive], standing: Standin
     notes: list[Note] = []
     guessed = [name for name, drive in drives.items() if "guess" in drive.effort_from]
     if guessed:
-        notes.append(Note(kind="remark", what=f"no torque limit in the file for {_few(guessed)}: guessed", mend="set `effort` in robot.yaml to your motors'"))
+        notes.append(Note(kind="remark", what=f"no usable torque limit in the file for {_few(guessed)}: guessed", mend="set `effort` in robot.yaml to your motors'"))
     guessed = [name for name, drive in drives.items() if "guess" in drive.velocity_from]
     if guessed:
-        notes.append(Note(kind="remark", what=f"no speed limit in the file for {_few(guessed)}: guessed", mend="set `velocity` in robot.yaml to your motors'"))
+        notes.append(Note(kind="remark", what=f"no usable speed limit in the file for {_few(guessed)}: guessed", mend="set `velocity` in robot.yaml to your motors'"))
     weak = [name for name, drive in drives.items() if drive.share > 0.6]
     if weak:
         notes.append(Note(kind="remark", what=f"{_few(weak)} need more than 60 % of their torque limit to stand", mend="check the limits and the masses"))
-    if standing is not None:
-        huge = [name for name, drive in drives.items() if drive.effort > 3 * found.mass * GRAVITY * standing.leg_length]
-        if huge:
-            notes.append(Note(kind="remark", what=f"the torque limits of {_few(huge)} are beyond three times m g l: no motor's", mend="set `effort` in robot.yaml to your motors'"))
     free = [name for name in drives if found.range(name) is None]
     if free:
         notes.append(Note(kind="remark", what=f"no range in the file for {_few(free)}: they turn without end", mend="set `range` in robot.yaml"))

@@ -18,7 +18,7 @@ from envs.robots.describe.links import Link, root_body
 from envs.robots.describe.symmetry import Mirror
 
 BIPED_RATIO, RATIO = 0.93, 0.72  # of the straight leg that the standing one has, of hip to ankle or foot
-STARTS = 10
+STARTS, ARM_STARTS = 10, 8
 MARGIN = 0.08  # of a range that is left at its ends, at most 0.15 rad
 SPRAWL_OUT, SPRAWL_UP = 0.55, 0.4  # of the straight leg, where its first axis is vertical, as an insect's
 HANGING = np.array([0.25, 0.2, -0.94])  # from shoulder to hand, forward, outward and up
@@ -131,9 +131,7 @@ class Stance:
     def _leg(self, chain: Chain) -> Leg:
         own = chain.own
         down = -self.tip(chain)[2, :3]
-        shape = chain.cloud.points if len(chain.cloud) else chain.tip.com[None]
-        ankle = own[-1].anchor
-        tip = float(np.linalg.norm(shape - ankle, axis=1).max())
+        tip = float(np.linalg.norm(chain.cloud.points - own[-1].anchor, axis=1).max())
         anchors = [self.anchor(link) for link in own]
         steps = [float(np.linalg.norm(b - a)) for a, b in zip(anchors, anchors[1:], strict=False)]
         sole = find_sole(self.model, chain, down, sum(steps) + tip)
@@ -191,9 +189,20 @@ class _Search:
                 self.free.append(link)
                 chosen |= {link.name, images.get(link.name, (link.name, 1.0))[0]}
         self.addresses = [self.model.jnt_qposadr[link.joint] for link in self.free]
-        bounds = [_bounds(self.model, link.joint) for link in self.free]
+        bounds = [self._bounds(link) for link in self.free]
         self.low, self.high = (np.array([bound[i] for bound in bounds]) for i in (0, 1))
         self.neutral = np.clip(self.base_qpos[self.addresses], self.low, self.high)
+
+    def _bounds(self, link: Link) -> tuple[float, float]:
+        """Where a joint and its mirror image may both be."""
+        low, high = _bounds(self.model, link.joint)
+        image, sign = self.stance.mirror.joints.get(link.name, (link.name, 1.0))
+        if image != link.name:
+            ends = sorted(sign * (end - self.stance.mirror.offsets[link.name]) for end in _bounds(self.model, self.model.joint(image).id))
+            both = max(low, ends[0]), min(high, ends[1])
+            if both[0] < both[1]:
+                return both
+        return low, high
 
     def full(self, angles: np.ndarray) -> np.ndarray:
         qpos = self.base_qpos.copy()
@@ -203,7 +212,8 @@ class _Search:
                 image, sign = self.stance.mirror.joints[link.name]
                 if image != link.name:
                     address = self.model.jnt_qposadr[self.model.joint(image).id]
-                    qpos[address] = sign * angle + self.stance.mirror.offsets[link.name]
+                    low, high = limited(self.model, self.model.joint(image).id, np.inf)
+                    qpos[address] = np.clip(sign * angle + self.stance.mirror.offsets[link.name], low, high)
         return qpos
 
     def solve(self, start: np.ndarray, residual) -> tuple[np.ndarray, float]:
@@ -280,9 +290,10 @@ def _place_legs(stance: Stance, qpos: np.ndarray) -> np.ndarray:
                 up = stance.up(leg)
                 terms += [5 * up[0], 5 * up[1]]
             knee = _knee(stance, leg)
-            if knee is not None:  # a person's knees point forward, a dog's hind legs' too, but robots' mostly backward
+            if knee is not None:  # a person's knees point forward; a quadruped's front ones backward, its hind ones as may be
                 bend = (knee[0] - (hip[0] + foot[0]) / 2) / size
-                terms.append(0.3 * min(0.0, bend - 0.1) if biped else 0.1 * max(0.0, bend + 0.1))
+                front = hip[0] > stance.com()[0]
+                terms.append(0.3 * min(0.0, bend - 0.1) if biped else (0.4 if front else 0.1) * max(0.0, bend + 0.1))
         terms.append((10.0 if biped else 1.5) * (stance.com()[0] - feet[:, 0].mean()) / size)
         return np.concatenate([terms, np.where(yaw, 0.3, 0.03) * (angles - search.neutral)])
 
@@ -331,9 +342,10 @@ def _place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
     """Arms of a pair hang at the sides, slightly bent; one in the middle of a back is drawn in over it."""
     for chain in stance.limbs.arms:
         search = _Search(stance, qpos, chain.own)
-        image = stance.mirror.joints.get(chain.tip.name, (chain.tip.name, 1.0))[0]
-        alone = image == chain.tip.name
-        if not alone and image < chain.tip.name and any(other.tip.name == image for other in stance.limbs.arms):
+        shoulder = chain.own[0].name
+        image = stance.mirror.joints.get(shoulder, (shoulder, 1.0))[0]
+        alone = image == shoulder
+        if not alone and image < shoulder and any(other.own[0].name == image for other in stance.limbs.arms):
             continue  # it follows the other
         stance.place(qpos)
         side = np.sign(stance.anchor(chain.own[0])[1]) or 1.0
@@ -351,8 +363,7 @@ def _place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
         ) -> np.ndarray:
             shoulder = stance.anchor(chain.own[0])
             tip = stance.tip(chain)
-            shape = chain.cloud.points if len(chain.cloud) else chain.tip.com[None]
-            hand = tip[:3, :3] @ shape.mean(axis=0) + tip[:3, 3]
+            hand = tip[:3, :3] @ chain.cloud.points.mean(axis=0) + tip[:3, 3]
             terms = [(hand - shoulder) / chain.reach - direction]
             upper = stance.anchor(elbow) - shoulder
             if not alone and np.linalg.norm(upper) > 0.2 * chain.reach:
@@ -361,7 +372,7 @@ def _place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
 
         best, least = search.neutral, np.inf
         random = np.random.default_rng(0)
-        for start in (search.neutral, *(random.uniform(search.low, search.high) for _ in range(4))):
+        for start in (search.neutral, *(random.uniform(search.low, search.high) for _ in range(ARM_STARTS))):
             answer, cost = search.solve(start, residual)
             if cost < least - 1e-3:
                 best, least = answer, cost
