@@ -43,10 +43,36 @@ class Attended:
         self._said_ns = 0
         self._heard: FloatArray | None = None
         self._begin_ns = 0
-        self.on_reading: Callable[[Reading], None] | None = None  # of these three, the wire's own are the ones to set
-        self.on_shutdown: Callable[[], None] | None = None
-        self.on_line: Callable[[str], None] | None = None
         self.now_ns, self.wait_until, self.rehearse = wire.now_ns, wire.wait_until, wire.rehearse
+
+    @property
+    def on_reading(self) -> Callable[[Reading], None] | None:
+        """The wire's; likewise `on_shutdown`, `on_line` and `temperature`."""
+        return self._wire.on_reading
+
+    @on_reading.setter
+    def on_reading(self, call: Callable[[Reading], None] | None) -> None:
+        self._wire.on_reading = call
+
+    @property
+    def on_shutdown(self) -> Callable[[], None] | None:
+        return self._wire.on_shutdown
+
+    @on_shutdown.setter
+    def on_shutdown(self, call: Callable[[], None] | None) -> None:
+        self._wire.on_shutdown = call
+
+    @property
+    def on_line(self) -> Callable[[str], None] | None:
+        return self._wire.on_line
+
+    @on_line.setter
+    def on_line(self, call: Callable[[str], None] | None) -> None:
+        self._wire.on_line = call
+
+    @property
+    def temperature(self) -> FloatArray | None:
+        return self._wire.temperature
 
     @property
     def has_screen(self) -> bool:
@@ -97,7 +123,7 @@ class Attended:
         each joint's motor by its name.
         """
         now_ns, loop = self.now_ns(), self.loop
-        temperature = getattr(self._wire, "temperature", None)  # None before the first message
+        temperature = self.temperature
         warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
         if warm and loop is not None:
             status = {**status, "temperature_c": dict(zip(loop.controller.joints.names, warm["temperature"], strict=True))}
