@@ -43,32 +43,10 @@ class Attended:
         self._said_ns = 0
         self._heard: FloatArray | None = None
         self._begin_ns = 0
+        self.on_reading: Callable[[Reading], None] | None = wire.on_reading
+        self.on_shutdown: Callable[[], None] | None = wire.on_shutdown
+        self.on_line: Callable[[str], None] | None = wire.on_line
         self.now_ns, self.wait_until, self.rehearse = wire.now_ns, wire.wait_until, wire.rehearse
-
-    @property
-    def on_reading(self) -> Callable[[Reading], None] | None:
-        """The wire's; likewise `on_shutdown`, `on_line` and `temperature`."""
-        return self._wire.on_reading
-
-    @on_reading.setter
-    def on_reading(self, call: Callable[[Reading], None] | None) -> None:
-        self._wire.on_reading = call
-
-    @property
-    def on_shutdown(self) -> Callable[[], None] | None:
-        return self._wire.on_shutdown
-
-    @on_shutdown.setter
-    def on_shutdown(self, call: Callable[[], None] | None) -> None:
-        self._wire.on_shutdown = call
-
-    @property
-    def on_line(self) -> Callable[[str], None] | None:
-        return self._wire.on_line
-
-    @on_line.setter
-    def on_line(self, call: Callable[[str], None] | None) -> None:
-        self._wire.on_line = call
 
     @property
     def temperature(self) -> FloatArray | None:
@@ -80,7 +58,9 @@ class Attended:
         return self._screen is not None
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        self._wire.open(refusal)
+        wire = self._wire
+        wire.on_reading, wire.on_shutdown, wire.on_line = self.on_reading, self.on_shutdown, self.on_line
+        wire.open(refusal)
         self._begin_ns = self.now_ns()
 
     def read(self) -> Inputs:
