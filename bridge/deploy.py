@@ -111,7 +111,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         stack.callback(attended.close)  # the robot and the terminal first: printing may block
         events.screen = attended.says if attended.has_screen else None
         attended.recent, events.clock = events.recent, wire.now_ns
-        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.tell, events.tell
+        attended.on_shutdown, attended.on_line = loop.stop, events.tell
         if isinstance(controller, MotionController):
             controller.on_end = loop.end
 
@@ -319,7 +319,7 @@ def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, 
     attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": in_process(options)}
     attended.shown |= {"keys": keys[0]} if keys else {}
     if options.log_sensors == "all" and recorder is not None:
-        wire.on_reading = recorder.reading
+        attended.on_reading = recorder.reading
     return attended
 
 

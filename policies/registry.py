@@ -56,7 +56,7 @@ def declare(kind: str, name: str, target: str | Callable[[], Any]) -> None:
 
 
 class Registry(Generic[T]):
-    """What there is of one kind, by name.
+    """What there is of one kind, by name. Who asks for a name that is not there, or for all, has all plugins loaded.
 
     Attributes:
         kind: what its things are, in the singular, as messages say it.
@@ -92,22 +92,18 @@ class Registry(Generic[T]):
         return thing
 
     def get(self, name: str) -> T:
-        """The thing of that name, also of a plugin that nobody has loaded yet.
+        """The thing of that name.
 
         Raises:
             UnknownNameError: lists the names and the nearest.
             plugins.PluginError: a plugin fails, or what it has declared is not what it should be.
         """
-        if name not in self._things and name not in self._declared:
-            plugins.load()
-        if name in self._declared:
-            return self._make(name)
-        if name not in self._things:
+        if name not in self:
             near = difflib.get_close_matches(name, list(self), 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             mend = "" if near else f"; one of yours: install its package, or --import PACKAGE (docs/bring-your-{self._page}.md)"
             raise self._error(f"unknown {self.kind} {name!r}{hint}; valid: {', '.join(self)}{mend}")
-        return self._things[name]
+        return self._make(name) if name in self._declared else self._things[name]
 
     def source(self, name: str) -> str:
         """The module that has registered a thing; `robolearn` for our own."""
@@ -115,9 +111,13 @@ class Registry(Generic[T]):
         return declared.source if declared is not None else self._sources[name]
 
     def __contains__(self, name: object) -> bool:
+        if name in self._things:
+            return True
+        plugins.load()
         return name in self._things or name in self._declared
 
     def __iter__(self) -> Iterator[str]:
+        plugins.load()
         yield from self._things
         yield from (name for name in self._declared if name not in self._things)
 

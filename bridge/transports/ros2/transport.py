@@ -82,6 +82,7 @@ class Ros2Transport:
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
         self.on_line: Callable[[str], None] | None = None
+        self.temperature: FloatArray | None = None  # no standard message tells it
         self._context: Any = None
         self._node: Any = None
         self._executor: Any = None
