@@ -304,7 +304,7 @@ class VecEnv:
     def reset(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Start all worlds anew. Returns the policy's observation (N, O) and the privileged one (N, P)."""
         self._reset_worlds(self._everywhere)
-        self._moved()
+        self.moved()
         self._previous = None
         policy, privileged, clean = self._observe(self.sensors(), slice(None))
         policy, privileged = self._usable(self._everywhere, policy, privileged)
@@ -334,7 +334,7 @@ class VecEnv:
         self.previous_action, self.action = self.action, action.clone()  # whose tensor may be overwritten
         self._act()
         self.episode_steps += 1
-        self._moved()
+        self.moved()
         failed = self.engine.failures()
         some_failed = bool(failed.any())
         if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
@@ -413,8 +413,8 @@ class VecEnv:
         """Figures of the present step that people read, means over worlds."""
         return {name: float(compute().mean()) for name, compute in self._tables.metrics.items()}
 
-    def _moved(self) -> None:
-        """The physics or the episodes have moved on: what was derived from them holds no longer."""
+    def moved(self) -> None:
+        """The physics or the episodes have moved on, so what was derived from them holds no longer; call it after changing them by hand."""
         self._once.clear()
         for part in self._state:
             part.forget()
@@ -427,7 +427,7 @@ class VecEnv:
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Reset worlds `ids`. Returns their first observations as `_observe` does, which have no past."""
         self._reset_worlds(ids)
-        self._moved()
+        self.moved()
         sensors = self.sensors()
         readings = {f.name: getattr(sensors, f.name) for f in dataclasses.fields(Sensors)}
         self._previous = None
@@ -517,4 +517,4 @@ class VecEnv:
         for name in TENSORS:
             setattr(self, name, state[name].to(self.device).clone())
         self._previous = state["_previous"].to(self.device).clone() if "_previous" in state else None
-        self._moved()
+        self.moved()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from envs.screening import Step
-from envs.tasks.registry import make_env
+from tests.pairs import make_env
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.evaluation.evaluate import StudentActor, TeacherActor, evaluate

@@ -7,7 +7,7 @@ import torch
 
 from envs.scene.terrain import TerrainCfg
 from envs.snapshot import restore, snapshot
-from envs.tasks.registry import TASKS, make_env
+from tests.pairs import TASKS, cfg_of, make_env
 from envs.tasks.velocity import VelocityCfg, VelocityEnv
 from robolearn.config import loading as config
 from robolearn.config import schema
@@ -38,9 +38,9 @@ def test_no_reward_names_an_arm(preset):
 
 
 def test_commands_reach_as_far_as_promised():
-    command = TASKS["g1-velocity-flat"].cfg.command
+    command = cfg_of("g1-velocity-flat").command
     assert (command.vx[1], command.vx[0], command.vy, command.yaw_rate) == (1.2, -0.6, (-0.6, 0.6), (-1.0, 1.0))
-    grid = command_grid(TASKS["g1-velocity-flat"].cfg)
+    grid = command_grid(cfg_of("g1-velocity-flat"))
     assert len(grid) == 45
     assert min(vx for vx, _, _ in grid) == pytest.approx(-0.48)
     assert max(vx for vx, _, _ in grid) == pytest.approx(0.96)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from envs.robots import panda
-from envs.tasks.registry import make_env
+from tests.pairs import make_env
 from envs.tasks.velocity import rotate_inverse
 from envs.terms.randomization import RandomizationCfg, Range
 from envs.vec_env import VecEnv

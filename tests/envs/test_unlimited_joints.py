@@ -21,7 +21,7 @@ from envs.adapters.gymnasium import action_space
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot
-from envs.tasks.registry import get_task
+from tests.pairs import cfg_of
 from envs.terms.joint_range import soft_range
 from envs.terms.symmetry import joint_mirror
 from policies.contract.file import PolicyFile, PolicyFileError

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.tasks.registry import TASKS, make_env
+from tests.pairs import TASKS, cfg_of, make_env
 from tests.envs.test_engines import needs_warp
 
 

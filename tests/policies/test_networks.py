@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
-from envs.tasks.registry import make_env
+from tests.pairs import make_env
 from policies.networks.mlp import Gaussian, Normalizer, TeacherPolicy, mlp
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.teacher import make_fold

@@ -17,7 +17,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from envs.tasks.registry import TASKS, make_env
+from tests.pairs import TASKS, cfg_of, make_env
 from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, GoldenMismatchError, PolicyFile, PolicyFileError
 from policies.contract.golden import Golden, memory_from_text, memory_to_text
 from policies.contract.observation import Sensors, observe

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.tasks.registry import TASKS, make_env
+from tests.pairs import TASKS, cfg_of, make_env
 from policies.contract.spec import (
     COMMAND_SIZES,
     ActionSpec,
