@@ -29,8 +29,8 @@ from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
 from envs.tables import Tables
-from envs.terms.command import Command
 from envs.terms.about import About
+from envs.terms.command import Command
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.ids import actuator_ids
@@ -389,8 +389,9 @@ class VecEnv:
         fresh = bad & ~step.failed
         before, count = self._unsound, int(fresh.sum())
         self._unsound += count
+        extras = [(term.name, term.dim) for term in self._tables.privileged]
         if count and (not before or len(str(before)) < len(str(self._unsound))):  # the more there were, the less often it is said
-            log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self.reward_terms))
+            log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self.reward_terms, extras))
         bad |= self._lost
         self.failure_counts += bad & ~step.failed
         ids = bad.nonzero()[:, 0]

@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from tests.pairs import cfg_of, make_env
+from envs.tasks import registry
 from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
 from policies.contract.golden import Golden, pack, unpack
 from policies.contract.observation import observe
@@ -26,6 +26,7 @@ from robolearn.config.schema import TrainCfg
 from robolearn.learning.export import record_sensors
 from robolearn.learning.student import StudentTrainer
 from robolearn.learning.teacher import TeacherTrainer
+from tests.pairs import cfg_of, make_env
 
 TINY = (
     "--threads=1",

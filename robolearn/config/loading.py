@@ -22,8 +22,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from envs.terms.term import Term, reference
+from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from robolearn.config import terms
 from robolearn.errors import ConfigError, nearest, suggestion
 
@@ -387,7 +387,9 @@ def _dotted_keys(cls: Any, prefix: str, default: Any) -> list[str]:
         if isinstance(value, Mapping) or isinstance(value, Term):
             keys += _leaves(value, key)
             continue
-        nested = [kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind) and not terms.is_term(kind)]
+        nested = [
+            kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind) and not terms.is_term(kind)
+        ]
         if not nested:
             keys.append(key)
         for kind in nested:

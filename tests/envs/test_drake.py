@@ -19,10 +19,10 @@ from envs.engines.drake.world import FIELDS
 from envs.engines.face import EngineError, sensor_slice
 from envs.engines.registry import make_engine
 from envs.robots.registry import get_robot
-from tests.pairs import cfg_of, make_env
 from envs.terms.randomization import Range
 from policies.install import install_command
 from robolearn import cli
+from tests.pairs import cfg_of, make_env
 
 ROBOTS = ("go1", "g1", "panda")
 GRAVITY = 9.81

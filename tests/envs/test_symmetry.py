@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pairs import TASKS, cfg_of, make_env
+from envs.robots.symmetry import opposite, robot_image
 from envs.scene.terrain import TerrainCfg
 from envs.terms.randomization import without_randomization
-from envs.robots.symmetry import opposite, robot_image
 from envs.vec_env import VecEnv
+from tests.pairs import TASKS, cfg_of, make_env
 
 WORLDS = 8  # the first half, and their reflections
 HALF = WORLDS // 2

@@ -21,15 +21,15 @@ from envs.adapters.gymnasium import action_space
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot
-from tests.pairs import cfg_of
+from envs.tasks.registry import make_env
 from envs.terms.joint_range import soft_range
-from envs.terms.symmetry import joint_mirror
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.contract.spec import PolicySpec, SpecError
 from robolearn.identify.envelope import envelope
 from robolearn.identify.excitation import sines
 from tests.bridge_helpers import Driver
 from tests.make_policy import go1_spec, make_policy
+from tests.pairs import PAIRS
 
 WHEEL = 0  # the joint that has no limits here
 
@@ -78,9 +78,7 @@ def test_a_range_of_nothing_is_no_range() -> None:
 
 @pytest.mark.parametrize(("task", "robot"), [("go1-velocity-flat", GO1), ("panda-reach", PANDA)])
 def test_it_turns_in_training(task: str, robot: Robot, tmp_path: Path) -> None:
-    entry = get_task(task)
-    cfg = dataclasses.replace(entry.cfg, num_worlds=2, num_threads=1)
-    env = entry.env(cfg, with_wheel(robot, tmp_path), task)
+    env = make_env(PAIRS[task][0], with_wheel(robot, tmp_path), num_worlds=2, num_threads=1)
     env.reset()
     action = torch.zeros(2, len(robot.joints))
     action[:, WHEEL] = env.spec.action.clip
@@ -158,7 +156,8 @@ def test_what_identification_plays_on_it_is_finite(spec: PolicySpec) -> None:
 
 
 def test_its_mirror_is_that_of_any_joint(tmp_path: Path) -> None:
-    assert joint_mirror(with_wheel(GO1, tmp_path)) == joint_mirror(GO1)
+    wheeled = with_wheel(GO1, tmp_path)
+    assert robot_image(wheeled, wheeled.compiled) == robot_image(GO1, GO1.compiled)
 
 
 @pytest.mark.parametrize("size", [-1, "steps"])

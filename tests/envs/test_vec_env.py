@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from envs.snapshot import restore, snapshot
-from tests.pairs import TASKS, cfg_of, make_env
 from envs.terms.randomization import Range, without_randomization
 from envs.vec_env import Step, VecEnv
 from policies.contract.observation import Sensors, observe
+from tests.pairs import TASKS, cfg_of, make_env
 
 EACH = pytest.mark.parametrize("task", TASKS)
 WORLDS = 6

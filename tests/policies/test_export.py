@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 
-from tests.pairs import TASKS, cfg_of, make_env
+from envs.tasks import registry
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.export import onnx_graph as exporting
 from policies.export.onnx_graph import annotate, export_student
@@ -19,6 +19,7 @@ from policies.networks.transformer import Stream, Transformer
 from robolearn.config import schema
 from robolearn.learning.export import export, record_sensors
 from tests.learning_helpers import random_transformer, tiny_cfg, transformer_file
+from tests.pairs import TASKS, make_env
 
 
 def exported(folder: Path, task: str = "panda-reach", **sizes: Any) -> tuple[Transformer, PolicyFile]:
