@@ -19,7 +19,7 @@ BELOW = {
     "policies": {"policies"},
 }
 """Each package and the packages it may import."""
-ROBOT_SIDE = ("__init__", "environment", "files", "install", "registry", "contract/*")
+ROBOT_SIDE = ("__init__", "environment", "files", "install", "plugins", "registry", "contract/*")
 """What of `policies` runs on the robot, as patterns of file names; of `bridge`, everything does."""
 HEAVY = {"torch", "mujoco", "gymnasium", "mujoco_warp", "warp", "cv2", "matplotlib", "onnx", "stable_baselines3", "tensorboard"}
 LAZY = {
@@ -28,6 +28,13 @@ LAZY = {
     "bridge/simulated/robot.py": {"mujoco"},
 }
 """Heavy modules that a file of the robot's side may import inside a function."""
+LAYERS = (
+    ("__main__", "cli"),
+    ("commands", "demo"),
+    ("ros_walk", "report", "viewer", "identify", "evaluation", "learning", "config", "policy_path", "policy_robot", "simulated_model"),
+    ("plugins", "writing", "errors", "quiet"),
+)
+"""The parts of `robolearn` from top to bottom; each imports what stands with it or below."""
 MAX_LINES = 500
 
 
@@ -74,6 +81,49 @@ def contract() -> list[Path]:
     return [path for name in ROBOT_SIDE for path in sorted((ROOT / "policies").glob(f"{name}.py"))]
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def graph() -> dict[str, set[str]]:
+    """Each of our modules and those of ours that it imports, also inside functions. What importing a package runs is left out."""
+    paths = {module_of(path): path for package in BELOW for path in files(package)}
+    edges: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        found = {item.module for item in imports(path) if item.module in paths}
+        packages = {module for module in found if paths[module].name == "__init__.py"}
+        through = {module for module in packages if any(other.startswith(f"{module}.") for other in found)}
+        edges[name] = found - through - {name}
+    return edges
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that reach each other, after Tarjan (1972)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    open_: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        order[node] = low[node] = len(order)
+        open_.append(node)
+        for other in sorted(edges[node]):
+            if other not in order:
+                visit(other)
+            if other in open_:
+                low[node] = min(low[node], low[other])
+        if low[node] == order[node]:
+            group = open_[open_.index(node) :]
+            del open_[open_.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(edges):
+        if node not in order:
+            visit(node)
+    return found
+
+
 def robot_side() -> list[Path]:
     return files("bridge") + contract()
 
@@ -111,6 +161,46 @@ def test_the_robots_side_uses_of_policies_the_contract_alone() -> None:
     allowed, modules = named_as_modules(contract()), named_as_modules(files("policies"))
     breaches = [item for path in robot_side() for item in imports(path) if item.module in modules - allowed]
     assert not breaches, named(breaches)
+
+
+def test_the_envs_use_of_policies_the_contract_alone() -> None:
+    allowed = {"policies", "policies.contract"}
+    allowed |= {f"policies.{name}" for name in ("registry", "plugins", "files", "install", "errors", "yaml_tree")}
+    modules = {module_of(path) for path in files("policies")}
+    breaches = [
+        item
+        for path in files("envs")
+        for item in imports(path)
+        if item.module in modules - allowed and not item.module.startswith("policies.contract.")
+    ]
+    assert not breaches, named(breaches)
+
+
+def test_no_module_reaches_itself() -> None:
+    assert not circles(graph()), "\n".join(" <-> ".join(group) for group in circles(graph()))
+
+
+@pytest.mark.parametrize("lower", range(1, len(LAYERS)))
+def test_inside_robolearn_imports_run_downward(lower: int) -> None:
+    above = {f"robolearn.{name}" for layer in LAYERS[:lower] for name in layer}
+    breaches = [
+        item
+        for path in files("robolearn")
+        if path.relative_to(ROOT / "robolearn").parts[0].removesuffix(".py") in LAYERS[lower]
+        for item in imports(path)
+        if ".".join(item.module.split(".")[:2]) in above
+    ]
+    assert not breaches, named(breaches)
+
+
+def test_every_part_of_robolearn_has_its_layer() -> None:
+    parts = {path.relative_to(ROOT / "robolearn").parts[0].removesuffix(".py") for path in files("robolearn")}
+    assert parts == {name for layer in LAYERS for name in layer} | {"__init__"}
+
+
+def test_circles_are_found() -> None:
+    edges = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": set(), "f": {"f", "g"}, "g": {"f"}}
+    assert circles(edges) == [["a", "b", "c"], ["f", "g"]]
 
 
 def test_tests_and_benchmarks_are_not_imported() -> None:

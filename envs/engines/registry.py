@@ -1,13 +1,46 @@
-"""The physics engines by name; each is imported only when it is made."""
+"""The physics engines by name, ours and those that plugins register; each is imported only when it is made."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import mujoco
 
 from envs.engines.cores import available_cores
 from envs.engines.face import Engine, EngineError
+from policies.registry import Registry, UnknownNameError
 
-ENGINES = ("mujoco", "warp", "precise", "drake")
+
+class UnknownEngineError(EngineError, UnknownNameError):
+    """No engine of that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineKind:
+    """A physics engine.
+
+    Attributes:
+        make: makes one from the nominal model, the number of worlds, the device and the number of threads (0 never comes; an engine that
+            has none of its own leaves it aside). It imports what only it needs, when it is called, and raises `EngineError` where that is
+            not installed.
+        devices: where it runs.
+    """
+
+    make: Callable[[mujoco.MjModel, int, str, int], Engine]
+    devices: tuple[str, ...] = ("cpu",)
+
+
+ENGINES = Registry("engine", UnknownEngineError, of=EngineKind)
+
+
+def register_engine(name: str, kind: EngineKind) -> EngineKind:
+    """Add an engine for `--engine=NAME`.
+
+    Raises:
+        policies.plugins.PluginError: the name is taken.
+    """
+    return ENGINES.register(name, kind)
 
 
 def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str = "cpu", num_threads: int = 0) -> Engine:
@@ -23,23 +56,39 @@ def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str =
     Raises:
         EngineError: unknown name, a device that the engine does not have, or an engine that is not installed.
     """
-    if name in ("mujoco", "precise", "drake") and device != "cpu":
-        raise EngineError(f"engine {name!r} runs on the cpu, not on {device!r}; valid there: --engine=warp")
-    num_threads = num_threads or available_cores()
-    if name == "mujoco":
-        from envs.engines.mujoco import MujocoEngine
+    kind = ENGINES.get(name)
+    if device.partition(":")[0] not in kind.devices:
+        there = [other for other in ENGINES if device.partition(":")[0] in ENGINES.get(other).devices]
+        valid = f"; valid there: {', '.join(f'--engine={other}' for other in there)}" if there else ""
+        raise EngineError(f"engine {name!r} runs on the {' or '.join(kind.devices)}, not on {device!r}{valid}")
+    return kind.make(model, num_worlds, device, num_threads or available_cores())
 
-        return MujocoEngine(model, num_worlds, num_threads)
-    if name == "precise":
-        from envs.engines.precise import PreciseEngine
 
-        return PreciseEngine(model, num_worlds, num_threads)
-    if name == "drake":
-        from envs.engines.drake.engine import DrakeEngine
+def _mujoco(model: mujoco.MjModel, num_worlds: int, device: str, num_threads: int) -> Engine:
+    from envs.engines.mujoco import MujocoEngine
 
-        return DrakeEngine(model, num_worlds, num_threads)
-    if name == "warp":
-        from envs.engines.warp import WarpEngine
+    return MujocoEngine(model, num_worlds, num_threads)
 
-        return WarpEngine(model, num_worlds, device)
-    raise EngineError(f"unknown engine {name!r}; valid: {', '.join(ENGINES)}")
+
+def _warp(model: mujoco.MjModel, num_worlds: int, device: str, num_threads: int) -> Engine:
+    from envs.engines.warp import WarpEngine
+
+    return WarpEngine(model, num_worlds, device)
+
+
+def _precise(model: mujoco.MjModel, num_worlds: int, device: str, num_threads: int) -> Engine:
+    from envs.engines.precise import PreciseEngine
+
+    return PreciseEngine(model, num_worlds, num_threads)
+
+
+def _drake(model: mujoco.MjModel, num_worlds: int, device: str, num_threads: int) -> Engine:
+    from envs.engines.drake.engine import DrakeEngine
+
+    return DrakeEngine(model, num_worlds, num_threads)
+
+
+register_engine("mujoco", EngineKind(make=_mujoco))
+register_engine("warp", EngineKind(make=_warp, devices=("cpu", "cuda")))
+register_engine("precise", EngineKind(make=_precise))
+register_engine("drake", EngineKind(make=_drake))

@@ -1,7 +1,7 @@
 """`robot.yaml`: a `Robot` as text, by the same schema. Everything that is wrong with a file is said at once, with the line and the key.
 
-The file has the fields of `Robot` as keys, `joints` and `feet` as tables by name; `model` is a path relative to the file. Defaults are those
-of the dataclasses. What several joints have in common may stand in `defaults`, a table of a joint's keys:
+The file has the fields of `Robot` as keys, `joints` and `feet` as tables by name; `model` is a path relative to the file. Defaults are
+those of the dataclasses. What several joints have in common may stand in `defaults`, a table of a joint's keys:
 
     model: spot.urdf
     defaults: {kp: 60.0, kd: 1.5, effort: 45.0, velocity: 20.0, scale: 0.3}

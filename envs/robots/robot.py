@@ -296,6 +296,8 @@ class Robot:
             floating_base=self.floating_base,
             imu_frame=spots.IMU if self.imu is not None else None,
             max_tilt=self.max_tilt,
+            model_sha256=self.fingerprint,
+            source=str(self.source or self.name),
         )
 
 

@@ -22,7 +22,7 @@ def reach(robot: Robot) -> EnvCfg:
     """
     if robot.floating_base:
         raise ValueError(
-            f"the task reach is for arms on a fixed base; {robot.name} walks: it has the tasks velocity-flat and velocity-rough"
+            f"reaching is for arms on a fixed base; {robot.name} walks: it has the tasks velocity-flat and velocity-rough"
         )
     s = scale_of(robot)
     x, y, z = workspace(robot) or WORKSPACE

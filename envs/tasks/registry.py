@@ -10,8 +10,11 @@ from typing import Any
 from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
+from envs.tasks.evaluation import Evaluation
 from envs.tasks.reach import reach
+from envs.tasks.reach_evaluation import REACH_EVALUATION
 from envs.tasks.velocity import is_biped, velocity_flat, velocity_rough
+from envs.tasks.velocity_evaluation import VELOCITY_EVALUATION
 from envs.vec_env import VecEnv
 from policies.registry import Registry, UnknownNameError
 
@@ -34,6 +37,7 @@ class Task:
         name: e.g. `velocity-flat`.
         description: one line.
         make: its config for a robot; raises ValueError for a robot that cannot do it.
+        evaluation: how policies of it are judged and played.
         variant: what kind of robot it is to this task, where kinds learn with other settings: the preset `NAME-VARIANT` is read in place of
             `NAME`. Empty for the preset of the task's own name.
     """
@@ -41,6 +45,7 @@ class Task:
     name: str
     description: str
     make: Callable[[Robot], EnvCfg]
+    evaluation: Evaluation
     variant: Callable[[Robot], str] = _one_kind
 
 
@@ -91,6 +96,7 @@ register_task(
         name="velocity-flat",
         description="follow planar velocity and yaw rate commands on flat ground",
         make=velocity_flat,
+        evaluation=VELOCITY_EVALUATION,
         variant=_kind,
     )
 )
@@ -99,7 +105,10 @@ register_task(
         name="velocity-rough",
         description="follow velocity commands on rough ground, slopes, steps and planks",
         make=velocity_rough,
+        evaluation=VELOCITY_EVALUATION,
         variant=_kind,
     )
 )
-register_task(Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach))
+register_task(
+    Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION)
+)

@@ -7,27 +7,22 @@ holds what followed `--ros-args`.
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Any
+import argparse
 
-from policies import files
-from robolearn.errors import UsageError, UserError
+from robolearn.errors import UsageError
+from robolearn.writing import write_json, write_text
+
+__all__ = ["add_robot", "check_seed", "with_robot", "write_json", "write_text"]
 
 
-def write_json(target: str | Path, data: Any) -> None:
-    """Write JSON to a file, or to standard output where the target is `-`. The file appears whole or not at all.
+def add_robot(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--robot`; `default` says which robot it is without the option."""
+    parser.add_argument("--robot", metavar="NAME", help=f"a robot's name, or the path of its robot.yaml (default: {default})")
 
-    Raises:
-        UserError: the file cannot be written.
-        ValueError: a number is not finite; machine-readable results use null.
-    """
-    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
-    if str(target) == "-":
-        sys.stdout.write(text)
-        return
-    write_text(Path(target), text)
+
+def with_robot(args: argparse.Namespace, overrides: list[str]) -> list[str]:
+    """The overrides of a config, and the robot that `--robot` names."""
+    return [*overrides, f"--robot={args.robot}"] if getattr(args, "robot", None) else [*overrides]
 
 
 def check_seed(seed: int) -> None:
@@ -38,15 +33,3 @@ def check_seed(seed: int) -> None:
     """
     if seed < 0:
         raise UsageError(f"--seed must not be negative, is {seed}")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, and its folder where there is none.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        files.write_text(path, text)
-    except files.WriteError as error:
-        raise UserError(str(error)) from error

@@ -384,7 +384,7 @@ def _dotted_keys(cls: Any, prefix: str, default: Any) -> list[str]:
     hints = typing.get_type_hints(cls)
     for name, field in _fields(cls).items():
         key, value = join(prefix, name), _default(field, default if isinstance(default, cls) else _MISSING)
-        if isinstance(value, Mapping) or isinstance(value, Term):
+        if isinstance(value, Mapping | Term):
             keys += _leaves(value, key)
             continue
         nested = [

@@ -47,46 +47,49 @@ class UntilCfg:
             raise ValueError(f"seeds must be at least 1, not {self.seeds}")
 
 
-def _check_target(until: UntilCfg, share: str, error: str) -> None:
-    """Raises `ValueError` where a share lies outside 0 to 1, or an error is not positive."""
-    if not 0 <= getattr(until, share) <= 1:
-        raise ValueError(f"{share} must lie between 0 and 1, not {getattr(until, share):g}")
-    if getattr(until, error) is not None and not getattr(until, error) > 0:
-        raise ValueError(f"{error} must be positive, not {getattr(until, error):g}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class TeacherUntilCfg(UntilCfg):
     """Targets of a teacher.
 
     Attributes:
-        score: share of episodes without a fall, or of goals reached.
-        velocity_error_xy: planar velocity error [m/s]; null for no target.
+        score: of the task's score: share of episodes without a fall, or of goals reached.
+        figures: of other figures of the task's evaluation, by their names, in their units.
+        goals: also every goal that the task's evaluation names itself, which grows with the robot.
     """
 
     score: float = 0.95
-    velocity_error_xy: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    goals: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_target(self, "score", "velocity_error_xy")
+        _check_share("score", self.score)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentUntilCfg(UntilCfg):
-    """Targets of a student, against its own teacher on the same grid.
+    """Targets of a student, against its own teacher on the same commands.
 
     Attributes:
-        score_ratio: of its share of episodes without a fall, or of goals reached, to the teacher's.
-        error_ratio: of its planar velocity error to the teacher's; null for no target.
+        score_ratio: of its score to the teacher's.
+        ratios: of other figures of the task's evaluation to the teacher's, by their names.
     """
 
     score_ratio: float = 0.95
-    error_ratio: float | None = None
+    ratios: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_target(self, "score_ratio", "error_ratio")
+        _check_share("score_ratio", self.score_ratio)
+        for name, ratio in self.ratios.items():
+            if not ratio > 0:
+                raise ValueError(f"ratios.{name} must be positive, not {ratio:g}")
+
+
+def _check_share(name: str, value: float) -> None:
+    """Raises `ValueError` where a share lies outside 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie between 0 and 1, not {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +204,8 @@ def _renamed() -> dict[str, str]:
         "env.reward.near_sigma": "env.rewards.near.sigma",
         "env.reward.at_sigma": "env.rewards.at.sigma",
         "env.reward.*": "env.rewards.*.weight",
+        "teacher.until.velocity_error_xy": "teacher.until.figures.velocity_error_xy",
+        "student.until.error_ratio": "student.until.ratios.velocity_error_xy",
         "env.max_tilt": "env.terminations.tilt.max_tilt",
         "env.min_height": "env.terminations.height.minimum",
         "env.action_scale": "env.action.scale",
@@ -341,7 +346,8 @@ def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:
     for key in ("task", "robot"):
         if key not in told:
             raise ConfigError(f"{source}: {key} is missing; it was written by an earlier version, or by another program")
-    return config.loads(schema_of(_task(str(told["task"]), str(told["robot"])), str(told["robot"])), text, source, given)
+    robot = _value_of(given, "robot") or str(told["robot"])
+    return config.loads(schema_of(_task(str(told["task"]), robot), robot), text, source, given)
 
 
 def _task(task: str, robot: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 
 from envs.robots.robot import Robot
-from robolearn.identify.commands import CommandMeans
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.model import actuator_ids, make_model, model_fields
 from robolearn.identify.parameters import Physical
 from robolearn.identify.recording import FloatArray, Recording

@@ -21,7 +21,9 @@ from policies.networks.transformer import Transformer
 from robolearn import __version__
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
-from robolearn.evaluation.evaluate import Evaluation, deployable, evaluate_file
+from robolearn.evaluation.evaluate import evaluate_file
+from robolearn.evaluation.gate import deployable
+from robolearn.evaluation.result import EvaluationResult
 
 GOLDEN_STEPS = 100
 
@@ -81,7 +83,7 @@ def record_sensors(env: Any, student: Transformer, steps: int) -> dict[str, np.n
     return {name: np.stack(values) for name, values in record.items()}
 
 
-def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, Evaluation, Evaluation, bool]:
+def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, EvaluationResult, EvaluationResult, bool]:
     """Evaluate a policy file on the training and the precise engine and write the results into its provenance.
 
     Returns:

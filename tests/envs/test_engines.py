@@ -311,7 +311,7 @@ def test_a_poisoned_world_fails_alone(name, poison: Callable[[Engine, torch.Tens
 
 
 def test_unknown_engines_and_devices_are_named():
-    assert ENGINES == ("mujoco", "warp", "precise", "drake")
+    assert tuple(ENGINES) == ("mujoco", "warp", "precise", "drake")
     with pytest.raises(EngineError, match=r"unknown engine 'bullet'; valid: mujoco, warp, precise, drake"):
         make_engine("bullet", scene(), 1)
     with pytest.raises(EngineError, match=r"engine 'precise' runs on the cpu, not on 'cuda'"):

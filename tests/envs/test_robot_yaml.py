@@ -1,6 +1,7 @@
 """A robot from outside: a model in another dialect and a `robot.yaml` beside it become the scene that tasks need."""
 
 import dataclasses
+import itertools
 import re
 from pathlib import Path
 
@@ -38,9 +39,7 @@ def _leg(name: str, x: float, y: float) -> str:
       </body>"""
 
 
-MOTORS = "".join(
-    f'<motor name="m{i}" joint="{name} {part}"/>' for i, (name, part) in enumerate((n, p) for p in ("knee", "hip") for n in LEGS)
-)
+MOTORS = "".join(f'<motor name="m{i}" joint="{leg} {part}"/>' for i, (part, leg) in enumerate(itertools.product(("knee", "hip"), LEGS)))
 MODEL = f"""
 <mujoco model="table">
   <compiler angle="degree"/>
@@ -347,5 +346,5 @@ def test_robots_are_found_by_name_path_or_folder(robot: Robot, folder: Path) -> 
         get_robot(folder / "table.xml")
     with pytest.raises(UnknownRobotError, match=r"there is no robot at .*nowhere.yaml"):
         get_robot(folder / "nowhere.yaml")
-    with pytest.raises(ValueError, match="there is a robot 'go1' already"):
+    with pytest.raises(ValueError, match="a robot 'go1', which robolearn has already"):
         register_robot(dataclasses.replace(robot, name="go1"))

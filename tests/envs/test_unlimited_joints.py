@@ -21,6 +21,7 @@ from envs.adapters.gymnasium import action_space
 from envs.robots.go1 import GO1
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot
+from envs.robots.symmetry import robot_image
 from envs.tasks.registry import make_env
 from envs.terms.joint_range import soft_range
 from policies.contract.file import PolicyFile, PolicyFileError
@@ -29,7 +30,6 @@ from robolearn.identify.envelope import envelope
 from robolearn.identify.excitation import sines
 from tests.bridge_helpers import Driver
 from tests.make_policy import go1_spec, make_policy
-from tests.pairs import PAIRS
 
 WHEEL = 0  # the joint that has no limits here
 
@@ -76,9 +76,9 @@ def test_a_range_of_nothing_is_no_range() -> None:
         dataclasses.replace(go1_spec(), robot=robot)
 
 
-@pytest.mark.parametrize(("task", "robot"), [("go1-velocity-flat", GO1), ("panda-reach", PANDA)])
+@pytest.mark.parametrize(("task", "robot"), [("velocity-flat", GO1), ("reach", PANDA)])
 def test_it_turns_in_training(task: str, robot: Robot, tmp_path: Path) -> None:
-    env = make_env(PAIRS[task][0], with_wheel(robot, tmp_path), num_worlds=2, num_threads=1)
+    env = make_env(task, with_wheel(robot, tmp_path), num_worlds=2, num_threads=1)
     env.reset()
     action = torch.zeros(2, len(robot.joints))
     action[:, WHEEL] = env.spec.action.clip

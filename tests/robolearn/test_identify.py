@@ -17,7 +17,7 @@ from bridge.simulated.physics import PhysicsRobot
 from envs.robots.registry import get_robot
 from robolearn import cli
 from robolearn.config import schema
-from robolearn.identify.commands import CommandMeans
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.demo import Demonstration, demonstrate
 from robolearn.identify.excitation import LEG_GAINS, sines, squats
 from robolearn.identify.fit import FitCfg, identify

@@ -14,7 +14,7 @@ from envs.robots.describe.draft import Draft, MeshFile
 from envs.robots.describe.markup import number, numbers, written
 from envs.robots.describe.mending import Inertial, equal_box
 from envs.robots.describe.mesh_files import MOST_FACES, MeshError
-from envs.robots.describe.notes import Log, listed
+from envs.robots.describe.notes import Log
 
 LOADED = (".obj", ".stl", ".msh")
 INLINE_FACES = 20_000
@@ -79,10 +79,10 @@ def _compile_fault(tree: ET.Element) -> str:
 def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
     """Writes the file or the triangles into a mesh element; says why that cannot be, if so."""
     if source.path is None:
-        return f"file {source.uri} is not found"
+        return "not found"
     suffix = source.path.suffix.lower()
     if suffix not in LOADED:
-        return f"{source.path.name} is not of a kind that MuJoCo loads ({', '.join(LOADED)})"
+        return f"of a kind that MuJoCo does not load ({', '.join(LOADED)})"
     try:
         if suffix == ".stl":
             ascii_file = mesh_files.is_ascii_stl(source.path)
@@ -96,11 +96,11 @@ def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
                 log.mended(f"mesh {source.path.name} ({kind} of {len(corners)} faces): its triangles are in the model itself{thin}")
                 return ""
         elif not source.path.stat().st_size:
-            return f"{source.path.name} is empty"
+            return "an empty file"
     except MeshError as error:
-        return f"{source.path.name} is {error}"
+        return str(error)
     except OSError as error:
-        return f"{source.path} cannot be read ({error.strerror or error})"
+        return f"unreadable ({error.strerror or error})"
     mesh.set("file", str(source.path.resolve()))
     return ""
 
@@ -108,7 +108,6 @@ def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
 def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
     """Drops the visual geoms of meshes that cannot be had and puts primitives in the place of the colliding ones."""
     classes = Classes(draft.tree)
-    dropped: dict[str, str] = {}
     for body in [*draft.tree.iter("body")]:
         for holder in _holders(body):
             for geom in [*holder.findall("geom")]:
@@ -117,24 +116,25 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                     continue
                 if classes.collides(geom):
                     how = _primitive(draft, body, geom, name, classes)
-                    log.each(
-                        "mended",
-                        f"colliding meshes replaced by {how}: {{}}",
-                        f"{body.get('name')} ({bad[name]})",
-                        f"put the meshes where the model says, as {' or '.join(LOADED)}",
-                    )
+                    what = f"colliding meshes, {bad[name]}, are replaced by {how}: {{}}"
+                    file = _file_name(draft, name)
+                    mend = f"put the meshes where the model says, as {' or '.join(LOADED)}"
+                    log.each("mended", what, f"{body.get('name')} ({file})", mend)
                 else:
                     holder.remove(geom)
-                    dropped[name] = bad[name]
-    if dropped:
-        reasons = listed(list(dropped.values()), most=3)
-        log.dropped(f"{len(dropped)} visual meshes are not shown: {reasons}" if len(dropped) > 1 else f"a visual mesh is not shown: {reasons}")
+                    log.each("dropped", f"visual meshes, {bad[name]}, are not shown: {{}}", _file_name(draft, name))
     for asset in draft.tree.findall("asset"):
         for mesh in [*asset.findall("mesh")]:
             if mesh.get("name") in bad:
                 asset.remove(mesh)
     for name in bad:
         draft.meshes.pop(name, None)
+
+
+def _file_name(draft: Draft, mesh: str) -> str:
+    """What a note calls a mesh: its file's name, or all that the model says of a file that is not found."""
+    source = draft.meshes.get(mesh)
+    return mesh if source is None else source.uri if source.path is None else source.path.name
 
 
 def _holders(body: ET.Element) -> list[ET.Element]:
@@ -150,7 +150,7 @@ def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, clas
     own = _box(draft, name)
     if own is not None:
         _become_box(geom, *own, classes)
-        return "its bounding box"
+        return "their bounding boxes"
     for other in body.findall("geom"):
         seen = classes.get(other, "mesh")
         box = _box(draft, seen) if other is not geom and seen and not classes.collides(other) else None
@@ -160,17 +160,17 @@ def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, clas
                 if other.get(key) is not None:
                     geom.set(key, other.get(key, ""))
             _become_box(geom, *box, classes)
-            return "the bounding box of the visual mesh"
+            return "the bounding boxes of the visual meshes"
     for key in ("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis", "fromto"):
         geom.attrib.pop(key, None)
     inertial = body.find("inertial")
     half = np.full(3, FALLBACK_HALF)
     if inertial is None:
         _become_box(geom, half, np.zeros(3), classes)
-        return f"a cube of {2 * FALLBACK_HALF:g} m, for want of an inertia"
+        return f"cubes of {2 * FALLBACK_HALF:g} m, for want of an inertia"
     half = _inertia_box(inertial, geom)
     _become_box(geom, half, np.zeros(3), classes)
-    return "the box of its body's inertia"
+    return "boxes of their bodies' inertia"
 
 
 def _inertia_box(inertial: ET.Element, geom: ET.Element) -> np.ndarray:

@@ -36,9 +36,9 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     _refuse_soft(tree, log)
     log.raise_faults(path)
     _drop_plugins(tree, log)
+    dialect.name_all(tree, log)
     dialect.scrub(tree, path, log)
     dialect.to_radians(tree)
-    dialect.name_all(tree, log)
     chosen = scene.choose(tree, log)
     log.raise_faults(path)
     assert chosen is not None

@@ -113,7 +113,7 @@ def strip_tendons(tree: ET.Element, log: Log) -> None:
                 if (name := part.get(attribute)) is not None
             )
             if whole and (acting & set(tendon.attrib) or tendon.get("name") in used):
-                kept.append(tendon.get("name", "unnamed"))
+                kept.append(tendon.get("name") or "-".join(part.get("joint") or part.get("site") or "" for part in tendon))
                 continue
             section.remove(tendon)
             if not whole:
@@ -123,7 +123,7 @@ def strip_tendons(tree: ET.Element, log: Log) -> None:
     if gone:
         log.dropped(f"tendons that reach outside the robot: {listed(gone)}")
     if kept:
-        log.remark(f"tendons stay as passive parts: {listed(kept)}")
+        log.remark(f"{len(kept)} tendons stay as passive parts: {listed(kept)}")
 
 
 def strip_equalities(tree: ET.Element, driven: set[str], log: Log) -> tuple[dict[str, tuple[str, float, float]], set[str]]:

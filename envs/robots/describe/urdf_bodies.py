@@ -20,8 +20,8 @@ from envs.robots.describe.urdf import MOVING, Link, Shape, Urdf, UrdfJoint, pars
 def draft_urdf(robot: ET.Element, path: Path, packages: Sequence[Path], log: Log) -> Draft:
     """The robot of a `robot` element as MJCF.
 
-    Links on fixed joints that do not collide are fused into their parents, where a site keeps the name of their frame; those that collide
-    stay bodies, welded to their parents, but for a trunk that hangs on a root next to which it weighs everything.
+    Links on fixed joints are fused into their parents, where a site keeps the name of their frame. Those that collide at the end of a limb
+    (a foot, a hand) stay bodies, welded to their parents, so that what touches them can be told from what touches the limb.
 
     Raises:
         RobotError: the links are not one tree, or have joints that cannot be carried.
@@ -72,13 +72,15 @@ def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
 
 
 def _fuse(urdf: Urdf) -> None:
-    """Fuses links on fixed joints that do not collide into their parents, from the leaves up."""
-    welded = [urdf.links[joint.child] for joint in urdf.joints.values() if joint.parent == urdf.root and joint.kind == "fixed"]
-    heaviest = max(welded, key=lambda link: link.mass, default=None)
-    for joint in reversed(_downward(urdf)):
+    """Fuses links on fixed joints into their parents, from the leaves up; what collides at the end of a limb stays a body."""
+    order = _downward(urdf)
+    group = {urdf.root: urdf.root}  # links that move as one, by the uppermost of them
+    for joint in order:
+        group[joint.child] = group[joint.parent] if joint.kind == "fixed" else joint.child
+    onward = {group[joint.parent] for joint in order if joint.kind != "fixed"}
+    for joint in reversed(order):
         link = urdf.links[joint.child]
-        is_trunk = link is heaviest and urdf.links[urdf.root].mass < 0.01 * link.mass
-        if joint.kind != "fixed" or (link.collides and not is_trunk):
+        if joint.kind != "fixed" or (link.collides and group[joint.child] not in onward):
             continue
         parent, rotation, position = urdf.links[joint.parent], joint.rotation, joint.position
         if link.inertial is not None and link.mass > 0:
@@ -192,7 +194,7 @@ class _Writer:
         if joint is not None and joint.kind in MOVING:
             body.append(_joint_element(joint))
         for shape in link.shapes:
-            self._geom(body, link, shape)
+            self._geom(body, shape)
         for name, (p, r) in link.sites.items():
             site = ET.SubElement(body, "site", name=unique(name, self.taken["site"]), group="5", size="0.005")
             _pose(site, p, r)
@@ -201,9 +203,9 @@ class _Writer:
                 self._body(body, self.urdf.links[below.child], below.position, below.rotation, below)
         return body
 
-    def _geom(self, body: ET.Element, link: Link, shape: Shape) -> None:
+    def _geom(self, body: ET.Element, shape: Shape) -> None:
         role = "collision" if shape.collides else "visual"
-        geom = ET.SubElement(body, "geom", {"name": unique(f"{link.name}_{role}", self.taken["geom"]), "class": role, "type": shape.kind})
+        geom = ET.SubElement(body, "geom", {"name": unique(f"{shape.owner}_{role}", self.taken["geom"]), "class": role, "type": shape.kind})
         if shape.kind == "mesh":
             geom.set("mesh", self._mesh(shape))
         else:

@@ -18,10 +18,11 @@ import yaml
 from policies.contract.file import PolicyFile
 from policies.networks.mlp import Normalizer
 from policies.networks.transformer import Transformer, TransformerCfg
+from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.probes import Reduction, balanced_accuracy, logistic, r_squared, ridge, scores
-from robolearn.evaluation.locomotion.result import Figure, Table
-from robolearn.evaluation.locomotion.rollout import Robots
+from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.locomotion.result import Table
 
 EVERY_S = 0.2  # between samples
 POLICY, ALONE, RANDOM, RAW = "hidden states", "context of one", "untrained network", "raw observation"
@@ -53,7 +54,7 @@ class HiddenStates:
         self._x: list[np.ndarray] = []
         self._recurrent = bool(features(file.memory).size)
 
-    def look(self, index: int, observation: torch.Tensor, counted: np.ndarray, robots: Robots, x: np.ndarray) -> None:
+    def look(self, index: int, observation: torch.Tensor, counted: np.ndarray, actor: FileActor, x: np.ndarray) -> None:
         """Take a step in: `observation` (N, O) that the policy just acted on, of the worlds `counted` (N,), at `x` (N,) on the course."""
         if not self._recurrent:
             return
@@ -64,7 +65,7 @@ class HiddenStates:
             return
         raw = observation.cpu().numpy()[ids]
         self._samples[RAW].append(raw.copy())
-        self._samples[POLICY].append(np.stack([features(robots.memories[i].memory) for i in ids]))
+        self._samples[POLICY].append(np.stack([features(actor.memories[i].memory) for i in ids]))
         self._samples[ALONE].append(np.stack([self._features_alone(row) for row in raw]))
         if self._stream is not None:
             last = self._stream.memory().cache[:, :, torch.from_numpy(ids), -1]  # (L, 2, n, D)

@@ -1,0 +1,75 @@
+"""What a package of a user's calls to bring robots, tasks, networks, transports and engines of its own (docs/bring-your-task.md).
+
+    # my_robot_package/plugin.py, named by an entry point in the group `robolearn.plugins` or by --import
+    from robolearn.plugins import register_robot, register_task, register_transport
+
+    register_robot("kitten", Path(__file__).parent / "robot.yaml")
+    register_task("hop", "my_robot_package.hop:HOP")
+    register_transport("udp", "my_robot_package.udp:UDP")
+
+A thing is given as itself, or as the text `package.module:name` of it or of a function that makes it, which is imported when somebody asks
+for it: a robot's computer, which has no torch, then loads the same plugin for its transport. Importing this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policies.plugins import PluginError, load
+from policies.registry import declare
+
+if TYPE_CHECKING:
+    from bridge.transports.registry import TransportKind
+    from envs.engines.registry import EngineKind
+    from envs.robots.robot import Robot
+    from envs.tasks.registry import Task
+
+__all__ = ["PluginError", "load", "register_engine", "register_network", "register_robot", "register_task", "register_transport"]
+
+
+def register_robot(name: str, robot: Robot | Path | str) -> None:
+    """Add a robot for `--robot NAME`.
+
+    Args:
+        name: the robot's own.
+        robot: it, its `robot.yaml`, or `package.module:name`.
+
+    Raises:
+        PluginError: the name is taken.
+    """
+    declare("robot", name, _robot_of(robot) if isinstance(robot, Path) else _given(robot))
+
+
+def register_task(name: str, task: Task | str) -> None:
+    """Add a task for presets and `robolearn train NAME`; see `register_robot`."""
+    declare("task", name, _given(task))
+
+
+def register_network(name: str, kind: Any) -> None:
+    """Add a kind of network for students, `--student.network.kind=NAME`: a network kind of `policies.networks.registry`, or its text."""
+    declare("network", name, _given(kind))
+
+
+def register_transport(name: str, kind: TransportKind | str) -> None:
+    """Add a way to a robot, `robolearn deploy --transport NAME`; see `bridge.transports.registry.TransportKind`."""
+    declare("transport", name, _given(kind))
+
+
+def register_engine(name: str, kind: EngineKind | str) -> None:
+    """Add a physics engine, `--engine=NAME`; see `envs.engines.registry.EngineKind`."""
+    declare("engine", name, _given(kind))
+
+
+def _given(thing: Any) -> Any:
+    """A thing as `declare` takes it."""
+    return thing if isinstance(thing, str) else lambda: thing
+
+
+def _robot_of(path: Path) -> Any:
+    def read() -> Robot:
+        from envs.robots.registry import get_robot
+
+        return get_robot(str(path))
+
+    return read
