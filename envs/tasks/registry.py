@@ -109,6 +109,4 @@ register_task(
         variant=_kind,
     )
 )
-register_task(
-    Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION)
-)
+register_task(Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION))
