@@ -80,7 +80,6 @@ EVALUATE = {
     **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action.*")},
     "env.num_worlds": "there is one world for each episode; see --seeds",
     "env.engine": "see --engine",
-    "env.device": "evaluations run on the CPU",
     "env.seed": "see --seed",
     "env.episode_s": "see --seconds",
     "env.command.hold_s": "a command is held for the whole episode",

@@ -91,7 +91,8 @@ def alteration(condition: str, env: VecEnv, joints: tuple[int, ...]) -> Alter | 
 
 def _angles(env: VecEnv, record: Record) -> np.ndarray:
     """Joint positions [rad], (T, N, J)."""
-    return record.qpos[..., env.joints.in_qpos.cpu().numpy()]
+    model = env.engine.model
+    return record.qpos[..., [int(model.joint(name).qposadr[0]) for name in env.robot.joint_names]]
 
 
 def swing_rows(record: Record, speed: np.ndarray, pairs: Sequence[tuple[int, int]], angles: np.ndarray) -> tuple[list[dict], Figure]:

@@ -33,6 +33,13 @@ def run(setup: Setup) -> ItemResult:
 
     pull, lowest, highest = 0.7 / course.size, *setup.ranges[2]
 
+    def begin(index: int) -> None:
+        """All worlds start at the beginning of the course and look along it."""
+        if index == 0:
+            qpos, qvel = env.engine.qpos.clone(), env.engine.qvel.clone()
+            qpos[:, :2], qpos[:, 3:7] = 0.0, env.tensor([1.0, 0.0, 0.0, 0.0])
+            env.engine.write_state(torch.arange(worlds, device=env.device), qpos, qvel)
+
     def steer(world: VecEnv) -> torch.Tensor:
         """Ahead, turning back to the course's line as an operator would."""
         y = world.base.position_w[:, 1]
@@ -48,7 +55,7 @@ def run(setup: Setup) -> ItemResult:
         return bool((finished | ~alive).all())
 
     seconds = 1.6 * course.length / setup.cruise
-    record = walk(env, setup.file, steer, seconds, "course", watch=watch)
+    record = walk(env, setup.file, steer, seconds, "course", before=begin, watch=watch)
     steps = step_rows(record)
     by_segment = [_segment_row(course, index, steps, worlds) for index in range(len(SEGMENTS))]
     done = np.flatnonzero(finished)

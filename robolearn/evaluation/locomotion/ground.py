@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from envs.env_cfg import EnvCfg
-from envs.terms import resets
 from envs.terms.face import Env
-from envs.terms.term import ResetTerm, SceneTerm, TerminationTerm
+from envs.terms.term import SceneTerm, TerminationTerm
 
 GRADE = 0.1
 SEGMENTS = (("flat", 1.5, 0.0), ("uphill", 2.5, GRADE), ("top", 1.5, 0.0), ("downhill", 2.5, -GRADE), ("flat again", 1.5, 0.0))
@@ -52,15 +51,8 @@ def too_low_on_the_course(env: Env, minimum: float, size: float = 1.0) -> torch.
     return position[:, 2] - torch.from_numpy(below).to(position) < minimum
 
 
-def at_the_start(env: Env, ids: torch.Tensor, **standing: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """A robot that stands at the beginning of the course and looks along it; parameters as of `envs.terms.resets.standing`."""
-    qpos, qvel = resets.standing(env, ids, **standing)
-    qpos[:, :2], qpos[:, 3:7] = 0.0, env.tensor([1.0, 0.0, 0.0, 0.0])
-    return qpos, qvel
-
-
 def on_the_course(cfg: EnvCfg, size: float) -> EnvCfg:
-    """The config of a task with the course in its scene: worlds start on it, and heights that end an episode count from it."""
+    """The config of a task with the course in its scene; the height that ends an episode counts from it."""
     lowest = cfg.terminations.get("height")
     ends = dict(cfg.terminations)
     if lowest is not None:
@@ -68,7 +60,6 @@ def on_the_course(cfg: EnvCfg, size: float) -> EnvCfg:
     return dataclasses.replace(
         cfg,
         scene={**cfg.scene, "course": SceneTerm(add_course, size=size)},
-        reset=ResetTerm(at_the_start, **cfg.reset.params),
         terminations=ends,
     )
 

@@ -32,7 +32,7 @@ class Limbs:
 
 def limbs(env: VecEnv) -> Limbs:
     """The limbs of an environment's robot; no arms where it has none, or no left-right image."""
-    model, names = env.engine.model, list(env.robot.joints)
+    model, names = env.engine.model, list(env.robot.joint_names)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
     mujoco.mj_kinematics(model, data)
