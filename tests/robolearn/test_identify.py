@@ -264,7 +264,7 @@ def test_the_proposed_table_is_a_preset(tmp_path: Path) -> None:
     kinds = parse_kinds("kp,kd,motor_strength,damping,friction,armature,delay,mass")
     fit = made_up(kinds, {"kp": 0.9, "friction": 0.3, "delay": 0.008, "mass": 1.5, "damping": 2.0})
     path = tmp_path / "identified.yaml"
-    path.write_text(preset_text(fit, "go1-velocity-flat"))
+    path.write_text(preset_text(fit, "go1-velocity-flat", GO1))
     cfg = schema.load(path)
     drawn = cfg.env.randomization
     assert drawn.kp.low < 0.9 < drawn.kp.high
@@ -295,7 +295,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "kp.all" in printed
     assert "residual / noise" in printed
     assert set(json.loads(data.read_text())["hidden"]) == {e.parameter.name for e in arm.fit.estimates}
-    assert schema.load(out).task == "panda-reach"
+    assert schema.load(out).task == "reach"
 
 
 @pytest.mark.parametrize(
