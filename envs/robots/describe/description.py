@@ -1,4 +1,4 @@
-"""Everything that robolearn finds out about a model, in one place: what the robot is, how it is driven, how it stands, what will not work."""
+"""Everything that robolearn finds out about a model, : what the robot is, how it is driven and stands, and what will not work."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from envs.robots.describe.gains import GRAVITY, Drive, find_drives
-from envs.robots.describe.limbs import Limbs, find_limbs, gait, leg_names
+from envs.robots.describe.basing import held, looks_back, turned, walks_sideways
+from envs.robots.describe.gains import Drive, find_drives
+from envs.robots.describe.limbs import ANKLE_JOINTS, Chain, Limbs, find_limbs, gait, leg_names
 from envs.robots.describe.notes import Note
 from envs.robots.describe.pose import Standing, find_standing
 from envs.robots.describe.reach import Reach, find_reach
@@ -22,7 +23,7 @@ from envs.robots.describe.shapes import collides
 from envs.robots.describe.standing import Trial, stage, stand, without_self_collision
 from envs.robots.describe.symmetry import Mirror, mirror
 
-FEW_WORLDS_KG = 400.0  # heavier than any robot that was tried
+HEAVY_KG, LIGHT_KG = 400.0, 0.2  # beyond any robot that was tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,12 @@ class Description:
     @property
     def base(self) -> str:
         """The body that carries payloads and takes pushes."""
-        return self.reading.root if self.reach is None else self.model.body(self.reach.load_body).name
+        if self.reach is not None:
+            return self.model.body(self.reach.load_body).name
+        bodies = self.limbs.base.bodies
+        heaviest = max(bodies, key=lambda body: float(self.model.body_mass[body]))
+        first = next(iter(bodies))
+        return self.model.body(first if self.model.body_mass[first] > 0 else heaviest).name
 
     def range(self, joint: str) -> tuple[float, float] | None:
         """The range of a joint [rad or m]; None where the file sets none."""
@@ -112,39 +118,83 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
     """
     reading = read(path, packages)
     notes = list(reading.notes)
-    model = reading.spec.compile()
-    symmetry = mirror(model)
-    limbs = find_limbs(model, symmetry, _followers(reading, model))
+    reading, model, symmetry, limbs, turn = _facing_forward(reading)
+    if turn:
+        where = "x backward" if abs(turn) > 2 else "y"
+        what = f"it looks along its base's {where}: a body {reading.root} above it, with x forward, is its base"
+        notes.append(Note(kind="mended", what=what, mend="turn the model's base by a quarter if that is wrong"))
     moves = bool(limbs.legs) if floating is None else floating
     if moves and not reading.free:
         reading.spec.body(reading.root).add_freejoint(name=_unused(model, "base_free"))
         if floating is None:
-            notes.append(Note(kind="mended", what="the base gets a free joint, since the robot has legs", mend="--fixed keeps it in its place"))
-    elif reading.free and not moves:
-        if floating is None:
             notes.append(
-                Note(kind="refused", what="its base is free and no legs were found", mend="--fixed holds its base, where it is an arm on something that drives or flies")
+                Note(kind="mended", what="the base gets a free joint, since the robot has legs", mend="--fixed keeps it in its place")
             )
-        for joint in list(reading.spec.joints):
-            if joint.type == mujoco.mjtJoint.mjJNT_FREE:
-                reading.spec.delete(joint)
-    if moves != reading.free:
+    elif reading.free and not moves and floating is None:
+        mend = "--fixed holds its base, where it is an arm on something that drives or flies"
+        notes.append(Note(kind="refused", what="its base is free and no legs were found", mend=mend))
+    if not moves:
+        reading = held(reading)
+    if moves != reading.free or not moves:
         model = reading.spec.compile()
         symmetry = mirror(model)
         limbs = find_limbs(model, symmetry, _followers(reading, model))
     found = Description(
-        name=name or default_name(reading), reading=reading, model=model, kind="", floating=moves, limbs=limbs, mirror=symmetry, notes=tuple(notes)
+        name=name or default_name(reading),
+        reading=reading,
+        model=model,
+        kind="",
+        floating=moves,
+        limbs=limbs,
+        mirror=symmetry,
+        notes=tuple(notes),
     )
     found = replace(found, kind=_kind(found))
     if not limbs.joints:
-        return _with(found, Note(kind="refused", what="it has no joint that a policy could move", mend="give a model with hinges or slides"))
+        return _with(
+            found, Note(kind="refused", what="it has no joint that a policy could move", mend="give a model with hinges or slides")
+        )
     if moves and limbs.legs:
         return _legged(found)
     if moves:
-        return _with(found, Note(kind="refused", what="no legs were found: chains of at least three joints in left-right pairs that reach the ground", mend="is the base's frame x forward and z up, and is the robot left-right symmetrical? --fixed takes it for an arm"))
+        return _with(
+            found,
+            Note(
+                kind="refused",
+                what="no legs were found: chains of at least three joints in left-right pairs that reach the ground",
+                mend="is the base's frame x forward and z up, and is the robot left-right symmetrical? --fixed takes it for an arm",
+            ),
+        )
     if not limbs.arms:
-        return _with(found, Note(kind="refused", what="no arm was found: a chain of at least three joints", mend="robolearn trains legged robots to walk and arms to reach"))
+        return _with(
+            found,
+            Note(
+                kind="refused",
+                what="no arm was found: a chain of at least three joints",
+                mend="robolearn trains legged robots to walk and arms to reach",
+            ),
+        )
     return _arm(found)
+
+
+def _facing_forward(reading: Reading) -> tuple[Reading, mujoco.MjModel, Mirror, Limbs, float]:
+    """The model with a base whose x is forward, what was found of it, and by how much it was turned [rad]."""
+
+    def found(reading: Reading) -> tuple[Reading, mujoco.MjModel, Mirror, Limbs]:
+        model = reading.spec.compile()
+        symmetry = mirror(model)
+        return reading, model, symmetry, find_limbs(model, symmetry, _followers(reading, model))
+
+    straight = found(reading)
+    turn = 0.0
+    if not straight[3].legs or walks_sideways(straight[1], straight[3]):
+        sideways = found(turned(reading, math.pi / 2))
+        if sideways[3].legs and not walks_sideways(sideways[1], sideways[3]):
+            straight, turn = sideways, math.pi / 2
+    if straight[3].legs and looks_back(straight[1], straight[3]):
+        turn = turn - math.pi
+        straight = found(turned(reading, turn))
+    return *straight, turn
 
 
 def default_name(reading: Reading) -> str:
@@ -168,7 +218,7 @@ def _unused(model: mujoco.MjModel, name: str) -> str:
 
 
 def _followers(reading: Reading, model: mujoco.MjModel) -> dict[str, str]:
-    followers = {name: "no motor moves it" for name in reading.passive}
+    followers = dict.fromkeys(reading.passive, "no motor moves it")
     followers |= {name: f"follows {leader}" for name, (leader, _, _) in reading.mimics.items()}
     for joint in range(model.njnt):
         if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_BALL:
@@ -228,7 +278,13 @@ def _legged(found: Description) -> Description:
     notes = [Note(kind="remark", what=remark) for remark in (*limbs.remarks, *found.mirror.remarks)]
     lost = [name for name in drives if name not in found.mirror.joints]
     if lost:
-        notes.append(Note(kind="remark", what=f"no mirror image was found for {_few(lost)}: it learns without symmetry", mend="give `mirror` in robot.yaml"))
+        notes.append(
+            Note(
+                kind="remark",
+                what=f"no mirror image was found for {_few(lost)}: it learns without symmetry",
+                mend="give `mirror` in robot.yaml",
+            )
+        )
     notes += [Note(kind="refused", what=f"no pose to stand in: {fault}", mend=_pose_mend(found)) for fault in standing.faults]
     notes += _limit_notes(found, drives, standing)
     notes += _trial_notes(found, trial, standing)
@@ -257,18 +313,17 @@ def _add_soles(found: Description) -> Description:
         if chain.collides:
             continue
         body, home = next(iter(chain.tip.bodies.items()))
-        off = chain.cloud.points - chain.tip.anchor
-        reach = float(np.linalg.norm(off, axis=1).max())
-        tip = chain.cloud.points[np.argmax(np.linalg.norm(off, axis=1))]
-        radius = 0.08 * reach
-        centre = tip - (tip - chain.tip.anchor) / reach * radius
-        to_body = np.linalg.inv(home)
         name = found.model.body(body).name
-        place = to_body[:3, :3] @ centre + to_body[:3, 3]
+        shape, said = _sole_shape(chain, np.linalg.inv(home))
         element = next(element for element in tree.iter("body") if element.get("name") == name)
-        shape = {"type": "sphere", "size": f"{radius:.6g}", "pos": " ".join(f"{value:.6g}" for value in place)}
         ET.SubElement(element, "geom", name=f"{name}_sole", **shape, mass="0", contype="1", conaffinity="1", group="3")
-        notes.append(Note(kind="mended", what=f"nothing of {name} collides: a sphere of {radius:.3f} m is added to it as a foot", mend="give the link a <collision> (URDF) or a colliding geom (MJCF)"))
+        notes.append(
+            Note(
+                kind="mended",
+                what=f"nothing of {name} collides: {said} is added to it as a foot",
+                mend="give the link a <collision> (URDF) or a colliding geom (MJCF)",
+            )
+        )
     if not notes:
         return found
     text = ET.tostring(tree, encoding="unicode")
@@ -278,6 +333,26 @@ def _add_soles(found: Description) -> Description:
     reading, model = replace(found.reading, xml=text, spec=spec), spec.compile()
     limbs = find_limbs(model, found.mirror, _followers(reading, model))
     return _with(replace(found, reading=reading, model=model, limbs=limbs), *notes)
+
+
+def _sole_shape(chain: Chain, to_body: np.ndarray) -> tuple[dict[str, str], str]:
+    """A geom for a foot of which only the looks are known: a box about a foot with an ankle, a ball at the end of any other."""
+
+    def text(values: np.ndarray) -> str:
+        return " ".join(f"{value:.6g}" for value in values)
+
+    points = chain.cloud.points @ to_body[:3, :3].T + to_body[:3, 3]
+    low, high = points.min(axis=0), points.max(axis=0)
+    if len(chain.own) >= ANKLE_JOINTS and (high - low).min() > 0:
+        size = "x".join(f"{1000 * side:.0f}" for side in high - low)
+        return {"type": "box", "size": text((high - low) / 2), "pos": text((low + high) / 2)}, f"a box of {size} mm, as large as it looks,"
+    off = chain.cloud.points - chain.tip.anchor
+    reach = float(np.linalg.norm(off, axis=1).max())
+    tip = chain.cloud.points[np.argmax(np.linalg.norm(off, axis=1))]
+    radius = 0.08 * reach
+    centre = tip - (tip - chain.tip.anchor) / reach * radius
+    place = to_body[:3, :3] @ centre + to_body[:3, 3]
+    return {"type": "sphere", "size": f"{radius:.6g}", "pos": text(place)}, f"a ball of {1000 * radius:.0f} mm"
 
 
 def _pose_mend(found: Description) -> str:
@@ -329,29 +404,55 @@ def _feet(found: Description, standing: Standing) -> tuple[FootFound, ...]:
                     geoms = (model.geom(lowest).name,)
         feet.append(
             FootFound(
-                name=name, body=model.body(body).name, position=tuple(round(float(v), 4) + 0.0 for v in position), turn=turn, sole=leg.sole.flat,
-                up=tuple(round(float(v), 4) + 0.0 for v in leg.sole.up) if leg.sole.flat else (0.0, 0.0, 1.0), geoms=geoms, shape=shape,
+                name=name, body=model.body(body).name, position=_rounded_all(position), turn=turn, sole=leg.sole.flat,
+                up=_rounded_all(leg.sole.up) if leg.sole.flat else (0.0, 0.0, 1.0), geoms=geoms, shape=shape,
             )
         )  # fmt: skip
     return tuple(feet)
+
+
+def _rounded_all(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) + 0.0 for value in values)
 
 
 def _limit_notes(found: Description, drives: dict[str, Drive], standing: Standing | None) -> list[Note]:
     notes: list[Note] = []
     guessed = [name for name, drive in drives.items() if "guess" in drive.effort_from]
     if guessed:
-        notes.append(Note(kind="remark", what=f"no usable torque limit in the file for {_few(guessed)}: guessed", mend="set `effort` in robot.yaml to your motors'"))
+        notes.append(
+            Note(
+                kind="remark",
+                what=f"no usable torque limit in the file for {_few(guessed)}: guessed",
+                mend="set `effort` in robot.yaml to your motors'",
+            )
+        )
     guessed = [name for name, drive in drives.items() if "guess" in drive.velocity_from]
     if guessed:
-        notes.append(Note(kind="remark", what=f"no usable speed limit in the file for {_few(guessed)}: guessed", mend="set `velocity` in robot.yaml to your motors'"))
+        notes.append(
+            Note(
+                kind="remark",
+                what=f"no usable speed limit in the file for {_few(guessed)}: guessed",
+                mend="set `velocity` in robot.yaml to your motors'",
+            )
+        )
     weak = [name for name, drive in drives.items() if drive.share > 0.6]
     if weak:
-        notes.append(Note(kind="remark", what=f"{_few(weak)} need more than 60 % of their torque limit to stand", mend="check the limits and the masses"))
+        notes.append(
+            Note(
+                kind="remark",
+                what=f"{_few(weak)} need more than 60 % of their torque limit to stand",
+                mend="check the limits and the masses",
+            )
+        )
     free = [name for name in drives if found.range(name) is None]
     if free:
-        notes.append(Note(kind="remark", what=f"no range in the file for {_few(free)}: they turn without end", mend="set `range` in robot.yaml"))
-    if found.mass > FEW_WORLDS_KG or found.mass < 0.2:
-        notes.append(Note(kind="remark", what=f"it weighs {found.mass:.3g} kg: are the units right?", mend="masses are in kg, lengths in m"))
+        notes.append(
+            Note(kind="remark", what=f"no range in the file for {_few(free)}: they turn without end", mend="set `range` in robot.yaml")
+        )
+    if not LIGHT_KG < found.mass < HEAVY_KG:
+        notes.append(
+            Note(kind="remark", what=f"it weighs {found.mass:.3g} kg: are the units right?", mend="masses are in kg, lengths in m")
+        )
     return notes
 
 
@@ -363,10 +464,18 @@ def _trial_notes(found: Description, trial: Trial, standing: Standing) -> list[N
     if not trial.stands:
         if len(found.limbs.legs) == 2:
             return [Note(kind="remark", what=f"it needs balance: under its gains alone it falls after {trial.seconds:.1f} s, as bipeds do")]
-        return [Note(kind="refused", what=f"it does not stand under its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))]
+        return [
+            Note(kind="refused", what=f"it does not stand under its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))
+        ]
     notes = []
     if trial.trembles:
-        notes.append(Note(kind="remark", what=f"it trembles while it stands ({trial.speed:.2f} rad/s)", mend="lower kp, or raise armature, in robot.yaml"))
+        notes.append(
+            Note(
+                kind="remark",
+                what=f"it trembles while it stands ({trial.speed:.2f} rad/s)",
+                mend="lower kp, or raise armature, in robot.yaml",
+            )
+        )
     if trial.sunk > 0.2 * standing.height:
         notes.append(Note(kind="remark", what=f"it sinks by {trial.sunk:.3f} m under its own weight", mend="raise kp in robot.yaml"))
     return notes
@@ -391,11 +500,15 @@ def _arm(found: Description) -> Description:
     staged = spec.compile()
     without_self_collision(staged, free=False)
     trial = stand(staged, qpos, None, list(drives), seconds=2.0)
-    notes = [Note(kind="refused", what=fault, mend="set `default`, `tool` and `workspace` in robot.yaml yourself") for fault in reach.faults]
+    notes = [
+        Note(kind="refused", what=fault, mend="set `default`, `tool` and `workspace` in robot.yaml yourself") for fault in reach.faults
+    ]
     notes += [Note(kind="remark", what=remark) for remark in limbs.remarks]
     notes += _limit_notes(found, drives, None)
     if not trial.stands or trial.trembles:
-        notes.append(Note(kind="refused", what="its gains do not hold it still in simulation", mend="raise `armature` or lower `kp` in robot.yaml"))
+        notes.append(
+            Note(kind="refused", what="its gains do not hold it still in simulation", mend="raise `armature` or lower `kp` in robot.yaml")
+        )
     if others:
         notes.append(Note(kind="remark", what=f"{_few(others)} are held: they are not of the arm that reaches"))
     return _with(

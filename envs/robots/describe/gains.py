@@ -217,4 +217,3 @@ def _scale(model: mujoco.MjModel, link: Link, kp: float, effort: float, arm: boo
     low, high = limited(model, link.joint)
     scale = float(np.clip(AUTHORITY * effort / kp, *SCALE))
     return min(scale, (high - low) / 2), f"{AUTHORITY:g} effort / kp, within {SCALE[0]:g} and {SCALE[1]:g} rad"
-

@@ -6,6 +6,7 @@ with the base level. A pose that the file names (a keyframe `home`, `stand`) is 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -133,7 +134,7 @@ class Stance:
         down = -self.tip(chain)[2, :3]
         tip = float(np.linalg.norm(chain.cloud.points - own[-1].anchor, axis=1).max())
         anchors = [self.anchor(link) for link in own]
-        steps = [float(np.linalg.norm(b - a)) for a, b in zip(anchors, anchors[1:], strict=False)]
+        steps = [float(np.linalg.norm(b - a)) for a, b in itertools.pairwise(anchors)]
         sole = find_sole(self.model, chain, down, sum(steps) + tip)
         if sole.flat:
             return Leg(chain, sole, self._farthest(own), float(np.sign(anchors[0][1]) or 1.0), 0)
