@@ -16,7 +16,7 @@ from robolearn.commands import write_json, write_text
 from robolearn.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from envs.robots.describe.description import Description
+    from envs.robots.describe.finding import Description
     from envs.robots.robot import Robot
 
 YAML = (".yaml", ".yml")

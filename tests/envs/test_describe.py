@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.robots.describe.description import Description, describe
+from envs.robots.describe.description import describe
+from envs.robots.describe.finding import Description
 from envs.robots.describe.limbs import gait, leg_names
 from envs.robots.describe.writing import number, robot_yaml, word
 from envs.robots.loading import load_robot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.robots.describe.description import Description, natural_frequency
+from envs.robots.describe.finding import Description, natural_frequency
 
 _ORDER = ("refused", "mended", "dropped", "remark")
 _TITLES = {"refused": "will not work", "mended": "mended", "dropped": "left out", "remark": "to know"}

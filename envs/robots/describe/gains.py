@@ -22,7 +22,8 @@ import numpy as np
 
 from envs.robots.describe.limbs import Limbs, limited
 from envs.robots.describe.links import Link, root_body
-from envs.robots.describe.pose import Leg, Standing
+from envs.robots.describe.pose import Standing
+from envs.robots.describe.stance import Leg
 
 GRAVITY = 9.81
 FREQUENCY = 4.0  # Hz, of a hanging leg of three or four joints

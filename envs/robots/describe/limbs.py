@@ -86,7 +86,7 @@ def limited(model: mujoco.MjModel, joint: int, free: float = np.pi) -> tuple[flo
 
 def neutral(model: mujoco.MjModel, qpos: np.ndarray | None = None) -> np.ndarray:
     """The angles nearest to zero that the ranges allow, or to `qpos`; (nq,)."""
-    qpos = model.qpos0.copy() if qpos is None else qpos.copy()
+    qpos = np.array(model.qpos0 if qpos is None else qpos)
     for joint in range(model.njnt):
         if model.jnt_limited[joint] and model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
             low, high = model.jnt_range[joint]

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from envs.robots.describe.description import Description, natural_frequency
+from envs.robots.describe.finding import Description, natural_frequency
 from envs.robots.robot import Robot  # noqa: F401 (the keys below are its fields)
 
 WIDTH = 28
