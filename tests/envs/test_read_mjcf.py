@@ -199,8 +199,8 @@ def hand(fingers: int, arm: int) -> str:
 
 
 def test_a_gripper_on_a_tendon_stays_passive_and_a_hand_of_tendons_is_refused(tmp_path: Path) -> None:
-    reading = read(mjcf(tmp_path, hand(fingers=1, arm=5)))
-    assert set(reading.passive) == {"f0", "g0"} and set(reading.motors) == {f"j{i}" for i in range(5)}
+    reading = read(mjcf(tmp_path, hand(fingers=1, arm=7)))
+    assert set(reading.passive) == {"f0", "g0"} and set(reading.motors) == {f"j{i}" for i in range(7)}
     assert "f0, g0" in said(reading, "refused") and bare(reading).ntendon == 0
     with pytest.raises(RobotError, match="6 of its 7 joints are moved by tendons.*f0"):
         read(mjcf(tmp_path, hand(fingers=3, arm=1)))

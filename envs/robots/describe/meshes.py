@@ -147,13 +147,13 @@ def _holders(body: ET.Element) -> list[ET.Element]:
 
 def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, classes: Classes) -> str:
     """Makes a primitive of a colliding mesh geom: the mesh's box, else the box of a visual mesh beside it, else that of the inertia."""
-    own = _box(draft, name)
+    own = _box(draft, name, classes)
     if own is not None:
         _become_box(geom, *own, classes)
         return "their bounding boxes"
     for other in body.findall("geom"):
         seen = classes.get(other, "mesh")
-        box = _box(draft, seen) if other is not geom and seen and not classes.collides(other) else None
+        box = _box(draft, seen, classes) if other is not geom and seen and not classes.collides(other) else None
         if box is not None:
             for key in ("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis"):
                 geom.attrib.pop(key, None)
@@ -196,7 +196,7 @@ def _inertia_box(inertial: ET.Element, geom: ET.Element) -> np.ndarray:
     return np.abs(axes) @ half  # diagonal: the axes are a permutation
 
 
-def _box(draft: Draft, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _box(draft: Draft, name: str, classes: Classes) -> tuple[np.ndarray, np.ndarray] | None:
     """Half sizes and centre of a mesh asset's bounding box [m], or None where its file cannot be read."""
     source = draft.meshes.get(name)
     if source is None or source.path is None:
@@ -206,7 +206,7 @@ def _box(draft: Draft, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     except (MeshError, OSError, ValueError):
         return None
     asset = next((mesh for mesh in draft.tree.findall("asset/mesh") if mesh.get("name") == name), None)
-    scale = numbers(asset.get("scale", "1 1 1"), 3) if asset is not None else None
+    scale = numbers(classes.get(asset, "scale", "1 1 1"), 3) if asset is not None else None
     points = points * (scale if scale is not None else 1.0)
     low, high = points.min(axis=0), points.max(axis=0)
     return np.maximum((high - low) / 2, 1e-3), (high + low) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import mujoco
 import numpy as np
 
 from envs.robots.describe import actuators, dialect, scene
+from envs.robots.describe.classes import Classes
 from envs.robots.describe.draft import Draft, MeshFile
 from envs.robots.describe.includes import expanded, locate
 from envs.robots.describe.markup import number, numbers, written
@@ -18,6 +20,8 @@ from envs.robots.errors import RobotError
 
 GONE = ("sensor", "keyframe", "actuator", "custom", "size", "visual", "statistic", "extension", "deformable", "option")
 """Sections that the robot alone does not need."""
+PULLED_MOST = 0.25
+"""A robot with this share of its joints on tendons is refused; a gripper at the end of an arm is less."""
 SOFT = ("flexcomp", "composite", "flex")
 DROPPED_COMPILER = ("discardvisual", "fusestatic", "saveinertial", "usethread")
 
@@ -69,6 +73,7 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     _tidy_compiler(tree)
     dialect.close_defaults(tree, list(tree.findall("worldbody/*")))
     free = any(kind == mujoco.mjtJoint.mjJNT_FREE for kind in kinds.values())
+    _say_planar(body, set(motors), log)
     _say_mount(body, frames, free, log)
     _tidy_assets(tree, files, log)
     return Draft(
@@ -135,9 +140,24 @@ def _keyframes(tree: ET.Element) -> dict[str, list[float]]:
 
 
 def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
-    """The whole file as a spec, but for what may not fit and is not asked."""
+    """The whole file as a spec, but for what may not fit and is not asked: meshes, which may be missing, among it."""
+    left_out = ("sensor", "keyframe", "custom", "visual", "statistic", "deformable", "contact")
     kept = ET.Element("mujoco")
-    kept.extend(section for section in tree if section.tag not in ("sensor", "keyframe", "custom", "visual", "statistic", "deformable"))
+    kept.extend(copy.deepcopy(section) for section in tree if section.tag not in left_out)
+    compiler = kept.find("compiler")
+    if compiler is not None:
+        compiler.attrib.update(boundmass="1e-6", boundinertia="1e-9", balanceinertia="true")
+        compiler.attrib.pop("settotalmass", None)
+    classes = Classes(kept)
+    meshed = [geom for geom in kept.iter("geom") if classes.get(geom, "mesh") or classes.get(geom, "hfield")]
+    for parent in [*kept.iter()]:
+        for child in [*parent]:
+            if child in meshed or (parent.tag == "asset" and child.tag in ("mesh", "hfield", "texture", "skin")):
+                parent.remove(child)
+    for material in kept.iter("material"):
+        material.attrib.pop("texture", None)
+        for layer in [*material]:
+            material.remove(layer)
     try:
         return mujoco.MjSpec.from_string(ET.tostring(kept, encoding="unicode"))
     except ValueError as error:
@@ -149,14 +169,18 @@ def _say_option(tree: ET.Element, log: Log) -> None:
     option = tree.find("option")
     if option is None:
         return
-    said = [f"{key} {value}" for key in ("wind", "density", "viscosity") if (value := option.get(key)) and any(numbers(value) or ())]
+    said = []
+    for key in ("wind", "density", "viscosity"):
+        values = numbers(option.get(key))
+        if values is not None and values.any():
+            said.append(f"{key} {option.get(key)}")
     gravity = numbers(option.get("gravity"), 3)
     if gravity is not None and not np.allclose(gravity, (0, 0, -9.81), atol=0.02):
         said.append(f"gravity {option.get('gravity')}")
     flag = option.find("flag")
     if flag is not None:
         said += [f"{key} {flag.get(key)}" for key in ("contact", "gravity", "limit", "constraint", "override") if flag.get(key)]
-    said += [f"{key} {option.get(key)}" for key in ("timestep", "integrator", "cone") if option.get(key)]
+    said += [f"{key} {option.get(key)}" for key in ("cone", "impratio") if option.get(key)]
     if said:
         log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
 
@@ -173,7 +197,7 @@ def _passive(
     single = [name for name, kind in kinds.items() if kind in actuators.SINGLE]
     balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
     pulled = [name for name in single if name in indirect and name not in mimics]
-    if len(pulled) * 2 >= len(single):
+    if pulled and len(pulled) >= PULLED_MOST * len(single):
         log.fault(
             f"{len(pulled)} of its {len(single)} joints are moved by tendons or cranks ({listed(pulled)}), and robolearn drives joints",
             "give these joints actuators of their own in the model, or use a model of the robot without tendons",
@@ -236,6 +260,17 @@ def _say_mount(body: ET.Element, frames: tuple[ET.Element, ...], free: bool, log
     turned = any(body.get(key) for key in ("quat", "euler", "axisangle", "xyaxes", "zaxis"))
     if frames or turned or (position is not None and position.any()):
         log.remark(f"the base {body.get('name')} is mounted at {body.get('pos', '0 0 0')} m in the file; a fixed base stays there")
+
+
+def _say_planar(body: ET.Element, driven: set[str], log: Log) -> None:
+    """Says that a base on slides is neither fixed nor floating."""
+    joints = [joint for joint in body.findall("joint") if joint.get("name") not in driven]
+    if any(joint.get("type") == "slide" for joint in joints):
+        names = listed([joint.get("name", "") for joint in joints])
+        log.refused(
+            f"the base {body.get('name')} moves on joints of its own ({names}), which stay passive; robolearn knows fixed and floating bases",
+            f"put <freejoint/> in the place of {names}, or take them out",
+        )
 
 
 def _tidy_assets(tree: ET.Element, files: dict[str, MeshFile], log: Log) -> None:

@@ -41,7 +41,7 @@ def choose(tree: ET.Element, log: Log) -> tuple[ET.Element, tuple[ET.Element, ..
     if articulated:
         log.dropped(
             f"the robot is {best[0].get('name')}, with {len(moving_joints(best[0]))} joints; left out with fewer: {listed(articulated)}",
-            "give a file with that one alone if you meant another",
+            "give a file with that one alone if you meant another; limbs of one robot must hang on one body",
         )
     if things:
         log.dropped(f"things of the scene that are no robot: {listed(things)}")
