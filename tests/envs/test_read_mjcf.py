@@ -198,10 +198,14 @@ def hand(fingers: int, arm: int) -> str:
     return f"<worldbody><body name='palm'><geom size='0.1'/>{inner}</body></worldbody><tendon>{tendons}</tendon><actuator>{motors}</actuator>"
 
 
-def test_a_gripper_on_a_tendon_stays_passive_and_a_hand_of_tendons_is_refused(tmp_path: Path) -> None:
+def test_a_gripper_on_a_tendon_is_fixed_and_a_hand_of_tendons_is_refused(tmp_path: Path) -> None:
     reading = read(mjcf(tmp_path, hand(fingers=1, arm=7)))
-    assert set(reading.passive) == {"f0", "g0"} and set(reading.motors) == {f"j{i}" for i in range(7)}
-    assert "f0, g0" in said(reading, "refused") and bare(reading).ntendon == 0
+    assert set(reading.motors) == set(reading.efforts) == {f"j{i}" for i in range(7)} and not reading.passive
+    assert "f0, g0" in said(reading, "refused")
+    model = bare(reading)
+    assert (model.ntendon, model.nq) == (0, 7)
+    coupled = hand(fingers=1, arm=7).replace("<tendon>", '<equality><joint joint1="g0" joint2="f0"/></equality><tendon>')
+    assert bare(read(mjcf(tmp_path, coupled))).neq == 0
     with pytest.raises(RobotError, match="6 of its 7 joints are moved by tendons.*f0"):
         read(mjcf(tmp_path, hand(fingers=3, arm=1)))
 

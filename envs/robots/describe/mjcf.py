@@ -64,10 +64,12 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     for joint in body.iter("joint"):
         for key in ("actuatorfrcrange", "actuatorfrclimited", "actuatorgravcomp"):
             joint.attrib.pop(key, None)
+    fixed = _fix_pulled(tree, kinds, indirect, log)
+    kinds = {name: kind for name, kind in kinds.items() if name not in fixed}
     scene.strip_contacts(tree, log)
     mimics, held = scene.strip_equalities(tree, set(motors), log)
     scene.strip_tendons(tree, log)
-    passive = _passive(kinds, motors, indirect, mimics, held, log)
+    passive = _passive(kinds, set(motors), mimics, held, log)
     log.raise_faults(path)
     _mend_inertials(tree, log)
     _tidy_compiler(tree)
@@ -81,10 +83,10 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
         root=body.get("name", ""),
         free=free,
         meshes=files,
-        efforts=efforts,
-        velocities=dict.fromkeys(efforts),
+        efforts={name: effort for name, effort in efforts.items() if name in kinds},
+        velocities={name: None for name in efforts if name in kinds},
         motors=motors,
-        keys=keys,
+        keys={key: {name: angle for name, angle in angles.items() if name in kinds} for key, angles in keys.items()},
         mimics=mimics,
         passive=passive,
     )
@@ -185,31 +187,39 @@ def _say_option(tree: ET.Element, log: Log) -> None:
         log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
 
 
-def _passive(
-    kinds: dict[str, mujoco.mjtJoint],
-    motors: dict[str, actuators.Motor],
-    indirect: set[str],
-    mimics: dict[str, tuple[str, float, float]],
-    held: set[str],
-    log: Log,
-) -> tuple[str, ...]:
-    """Joints that cannot be controlled; a fault where that is most of the robot."""
+def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set[str], log: Log) -> set[str]:
+    """Fixes the joints that only tendons or cranks move, and what follows them; a fault where that is much of the robot."""
     single = [name for name, kind in kinds.items() if kind in actuators.SINGLE]
-    balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
-    pulled = [name for name in single if name in indirect and name not in mimics]
-    if pulled and len(pulled) >= PULLED_MOST * len(single):
+    followers = scene.followers(tree, pulled)
+    leaders = [name for name in single if name in pulled and name not in followers]
+    if not leaders:
+        return set()
+    if len(leaders) >= PULLED_MOST * len(single):
         log.fault(
-            f"{len(pulled)} of its {len(single)} joints are moved by tendons or cranks ({listed(pulled)}), and robolearn drives joints",
+            f"{len(leaders)} of its {len(single)} joints are moved by tendons or cranks ({listed(leaders)}), and robolearn drives joints",
             "give these joints actuators of their own in the model, or use a model of the robot without tendons",
         )
-    elif pulled:
-        log.refused(f"joints that tendons or cranks move stay without control: {listed(pulled)}", "give them actuators of their own, or lock them")
+        return set()
+    fixed = {*leaders, *followers}
+    scene.fix(tree, fixed)
+    what = f"joints that tendons or cranks move are fixed where they stand: {listed([name for name in single if name in fixed])}"
+    log.refused(what, "give them actuators of their own in the model if they are to move")
+    return fixed
+
+
+def _passive(
+    kinds: dict[str, mujoco.mjtJoint], driven: set[str], mimics: dict[str, tuple[str, float, float]], held: set[str], log: Log
+) -> tuple[str, ...]:
+    """Joints that cannot be controlled, or that the file leaves without a motor while others have one."""
+    balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
     if balls:
         log.remark(f"ball joints stay passive: {listed(balls)}")
-    idle = [] if not motors else [n for n in single if n not in motors and n not in pulled and n not in mimics and n not in held]
+    idle = [n for n, kind in kinds.items() if kind in actuators.SINGLE and n not in driven and n not in mimics and n not in held]
+    if not driven:
+        idle = []
     if idle:
         log.remark(f"joints without an actuator in the file are passive: {listed(idle)}", "give them one if they have a motor")
-    wanted = {*pulled, *balls, *idle, *mimics, *held}
+    wanted = {*balls, *idle, *mimics, *held}
     return tuple(name for name in kinds if name in wanted)
 
 

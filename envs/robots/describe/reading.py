@@ -42,7 +42,7 @@ class Reading:
         motors: what the file's own actuators said, by joint.
         keys: the file's keyframes as angles of the joints with one degree of freedom [rad or m].
         mimics: joint -> (joint it follows, multiplier, offset), by an equality constraint of `spec`.
-        passive: joints that must not get an actuator: mimics, ball joints, joints moved by tendons, and, in a file that has actuators, those
+        passive: joints that must not get an actuator: mimics, ball joints, and, in a file that has actuators, those
             without one.
     """
 

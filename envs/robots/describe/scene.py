@@ -69,6 +69,31 @@ def names(tree: ET.Element, tag: str) -> set[str]:
     return found | {"world"} if tag == "body" else found
 
 
+def followers(tree: ET.Element, leaders: set[str]) -> set[str]:
+    """Joints that follow one of the leaders by equality constraints, directly or through others."""
+    pairs = [(e.get("joint1", ""), e.get("joint2", "")) for e in tree.findall("equality/joint") if e.get("active") != "false"]
+    found: set[str] = set()
+    while new := {follower for follower, leader in pairs if leader in leaders | found} - found:
+        found |= new
+    return found
+
+
+def fix(tree: ET.Element, joints: set[str]) -> None:
+    """Takes joints away, with the constraints and tendons that name them."""
+    for body in [*tree.iter("body"), *tree.iter("frame")]:
+        for joint in body.findall("joint"):
+            if joint.get("name") in joints:
+                body.remove(joint)
+    for section in tree.findall("equality"):
+        for element in section.findall("joint"):
+            if {element.get("joint1"), element.get("joint2")} & joints:
+                section.remove(element)
+    for section in tree.findall("tendon"):
+        for tendon in [*section]:
+            if any(part.get("joint") in joints for part in tendon):
+                section.remove(tendon)
+
+
 def strip_contacts(tree: ET.Element, log: Log) -> None:
     """Keeps the excludes between the robot's bodies; pairs go, but what they made collide collides from now on."""
     geoms, bodies = names(tree, "geom"), names(tree, "body") - {"world"}
