@@ -27,7 +27,11 @@ def bare(reading: Reading) -> mujoco.MjModel:
     """The compiled spec, after a look that it is the robot alone."""
     model = reading.spec.compile()
     assert (model.nu, model.nsensor, model.nkey, model.nlight, model.ncam, model.nmocap) == (0,) * 6
-    for count, kind in ((model.nbody, mujoco.mjtObj.mjOBJ_BODY), (model.njnt, mujoco.mjtObj.mjOBJ_JOINT), (model.ngeom, mujoco.mjtObj.mjOBJ_GEOM)):
+    for count, kind in (
+        (model.nbody, mujoco.mjtObj.mjOBJ_BODY),
+        (model.njnt, mujoco.mjtObj.mjOBJ_JOINT),
+        (model.ngeom, mujoco.mjtObj.mjOBJ_GEOM),
+    ):
         names = [mujoco.mj_id2name(model, kind, i) for i in range(count)]
         assert all(names) and len(set(names)) == count
     assert model.opt.timestep == 0.005 and model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -87,7 +91,9 @@ def test_included_files_are_found_beside_the_main_one_or_their_own(tmp_path: Pat
     mjcf(tmp_path / "robot", f'<compiler angle="radian"/><include file="parts/legs.xml"/><worldbody>{ROBOT}</worldbody>')
     (tmp_path / "robot" / "parts").mkdir()
     (tmp_path / "robot" / "parts" / "legs.xml").write_text("<mujocoinclude><default><joint damping='2'/></default></mujocoinclude>")
-    scene = mjcf(tmp_path / "scenes", '<include file="../robot/robot.xml"/><worldbody><geom type="plane" size="1 1 1"/></worldbody>', "scene.xml")
+    scene = mjcf(
+        tmp_path / "scenes", '<include file="../robot/robot.xml"/><worldbody><geom type="plane" size="1 1 1"/></worldbody>', "scene.xml"
+    )
     model = bare(read(scene))
     np.testing.assert_array_equal(model.dof_damping[6:], 2)
     np.testing.assert_allclose(model.joint("knee").range, (-150, -10))
@@ -177,7 +183,12 @@ def test_closed_loops_stay_and_what_moves_without_a_motor_is_passive(tmp_path: P
     assert reading.mimics == {"toe": ("knee", -0.5, 0.1)}
     assert set(reading.passive) == {"swing", "knee", "toe"}
     text = said(reading)
-    for part in ("closed loops stay as constraints: loop", "held", "ball joints stay passive: swing", "without an actuator in the file are passive: knee"):
+    for part in (
+        "closed loops stay as constraints: loop",
+        "held",
+        "ball joints stay passive: swing",
+        "without an actuator in the file are passive: knee",
+    ):
         assert part in text
 
 
@@ -193,9 +204,13 @@ def hand(fingers: int, arm: int) -> str:
     )
     for i in range(arm):
         inner = f'<body name="l{i}"><joint name="j{i}"/><geom size="0.1"/>{inner}</body>'
-    tendons = "".join(f'<fixed name="t{i}"><joint joint="f{i}" coef="0.5"/><joint joint="g{i}" coef="0.5"/></fixed>' for i in range(fingers))
+    tendons = "".join(
+        f'<fixed name="t{i}"><joint joint="f{i}" coef="0.5"/><joint joint="g{i}" coef="0.5"/></fixed>' for i in range(fingers)
+    )
     motors = "".join(f'<motor joint="j{i}"/>' for i in range(arm)) + "".join(f'<position tendon="t{i}" kp="5"/>' for i in range(fingers))
-    return f"<worldbody><body name='palm'><geom size='0.1'/>{inner}</body></worldbody><tendon>{tendons}</tendon><actuator>{motors}</actuator>"
+    return (
+        f"<worldbody><body name='palm'><geom size='0.1'/>{inner}</body></worldbody><tendon>{tendons}</tendon><actuator>{motors}</actuator>"
+    )
 
 
 def test_a_gripper_on_a_tendon_is_fixed_and_a_hand_of_tendons_is_refused(tmp_path: Path) -> None:
@@ -221,7 +236,9 @@ def test_tendons_that_pull_stay_and_tendons_to_the_world_go(tmp_path: Path) -> N
 
 
 def test_pairs_alone_make_geoms_collide(tmp_path: Path) -> None:
-    body = ROBOT.replace('name="shin" type', 'name="shin" contype="0" conaffinity="0" type').replace('name="thigh" type', 'name="thigh" contype="0" conaffinity="0" type')
+    body = ROBOT.replace('name="shin" type', 'name="shin" contype="0" conaffinity="0" type').replace(
+        'name="thigh" type', 'name="thigh" contype="0" conaffinity="0" type'
+    )
     text = f"""<worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody><contact><pair geom1="floor" geom2="shin"/></contact>"""
     model = bare(read(mjcf(tmp_path, text)))
     assert model.geom("shin").contype == 1 and model.geom("thigh").contype == 0
@@ -232,7 +249,10 @@ def test_pairs_alone_make_geoms_collide(tmp_path: Path) -> None:
     [
         ('<worldbody><geom type="plane" size="1 1 1"/></worldbody>', "no bodies"),
         ('<worldbody><body><freejoint/><geom size="1"/></body></worldbody>', "no joints that move"),
-        (f'<worldbody>{ROBOT.replace(LEG, LEG + "<flexcomp name=" + chr(34) + "rag" + chr(34) + " type=" + chr(34) + "grid" + chr(34) + "/>")}</worldbody>', "rag"),
+        (
+            f"<worldbody>{ROBOT.replace(LEG, LEG + '<flexcomp name=' + chr(34) + 'rag' + chr(34) + ' type=' + chr(34) + 'grid' + chr(34) + '/>')}</worldbody>",
+            "rag",
+        ),
         (f'<worldbody>{ROBOT}<body name="snake"><composite type="cable" count="3 1 1"/></body></worldbody>', "soft body"),
     ],
 )
@@ -253,7 +273,9 @@ def test_inertias_that_mujoco_refuses_are_mended(tmp_path: Path) -> None:
 
 
 def test_a_fixed_base_keeps_where_it_stands(tmp_path: Path) -> None:
-    text = f'<worldbody><frame pos="0 0 1"><body name="base" pos="0.5 0 0" euler="0 0 90"><geom size="0.1"/>{LEG}</body></frame></worldbody>'
+    text = (
+        f'<worldbody><frame pos="0 0 1"><body name="base" pos="0.5 0 0" euler="0 0 90"><geom size="0.1"/>{LEG}</body></frame></worldbody>'
+    )
     reading = read(mjcf(tmp_path, text))
     model = bare(reading)
     np.testing.assert_allclose(model.body("base").pos, (0.5, 0, 1))
@@ -268,3 +290,29 @@ def test_replicas_and_attached_models(tmp_path: Path) -> None:
     assert {model.joint(i).name for i in range(1, model.njnt)} == {"L_hip", "L_knee", "R_hip", "R_knee"}
     text = f"""<worldbody><body name="base"><freejoint/><geom size="0.1"/><replicate count="3" euler="0 0 120"><body name="leg">{LEG}</body></replicate></body></worldbody>"""
     assert bare(read(mjcf(tmp_path, text))).njnt == 7
+
+
+def test_a_base_that_is_not_upright_is_remarked(tmp_path: Path) -> None:
+    def four(pos: str, robot: str = "") -> str:
+        legs = "".join(
+            f'<body pos="{x} {y} {z}"><joint/><geom size="0.03"/><body pos="{pos}"><joint/><geom size="0.03"/><body pos="{pos}"><geom size="0.03"/></body></body></body>'
+            for x, y, z in ((0.2, 0.1, 0), (0.2, -0.1, 0), (-0.2, 0.1, 0), (-0.2, -0.1, 0))
+        )
+        return f'<worldbody><body name="base" {robot}><freejoint/><geom size="0.1"/>{legs}</body></worldbody>'
+
+    assert "z axis for up" not in said(read(mjcf(tmp_path, four("0 0 -0.2"))))
+    assert "reach along its y axis" in said(read(mjcf(tmp_path, four("0 -0.2 0"))), "remark")
+    assert "does not stand upright" in said(read(mjcf(tmp_path, four("0 -0.2 0", 'euler="90 0 0"'))), "remark")
+
+
+def test_a_base_on_slides_is_said_to_be_neither_fixed_nor_floating(tmp_path: Path) -> None:
+    text = f"""<worldbody><body name="base"><joint name="x" type="slide"/><joint name="turn"/><geom size="0.1"/>{LEG}</body></worldbody>{MOTORS}"""
+    reading = read(mjcf(tmp_path, text))
+    assert "x, turn" in said(reading, "refused") and {"x", "turn"} <= set(reading.passive)
+
+
+def test_a_total_mass_is_kept_without_the_setting(tmp_path: Path) -> None:
+    path = mjcf(tmp_path, f'<compiler settotalmass="12"/><worldbody>{ROBOT}</worldbody>')
+    model, whole = bare(read(path)), mujoco.MjModel.from_xml_path(str(path))
+    np.testing.assert_allclose(model.body_mass, whole.body_mass, rtol=1e-12)
+    np.testing.assert_allclose(model.body_inertia, whole.body_inertia, rtol=1e-12)

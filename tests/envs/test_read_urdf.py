@@ -81,7 +81,9 @@ def test_fixed_links_keep_their_names_and_a_foot_stays_a_body(tmp_path: Path) ->
     assert model.body("thigh").mass == pytest.approx(2)
 
 
-@pytest.mark.parametrize(("above", "kind", "free"), [("world", "fixed", False), ("base_footprint", "fixed", False), ("world", "floating", True)])
+@pytest.mark.parametrize(
+    ("above", "kind", "free"), [("world", "fixed", False), ("base_footprint", "fixed", False), ("world", "floating", True)]
+)
 def test_an_empty_frame_above_the_base_is_dropped(tmp_path: Path, above: str, kind: str, free: bool) -> None:
     reading = read(urdf(tmp_path, link(above, EMPTY), joint("mount", above, "base", kind, "", "0 0 0.5"), *leg()))
     model = reading.spec.compile()
@@ -161,7 +163,13 @@ def test_names_with_spaces_and_joints_alike(tmp_path: Path) -> None:
 def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     path = urdf(
         tmp_path,
-        *leg(link("thigh"), link("lost"), joint("odd", "base", "nowhere", "screw"), joint("again", "base", "shin"), joint("x", "base", "nothing")),
+        *leg(
+            link("thigh"),
+            link("lost"),
+            joint("odd", "base", "nowhere", "screw"),
+            joint("again", "base", "shin"),
+            joint("x", "base", "nothing"),
+        ),
     )
     with pytest.raises(RobotError) as caught:
         read(path)
@@ -216,9 +224,13 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_odd_encodings_line_ends_and_other_elements(tmp_path: Path) -> None:
-    text = urdf(tmp_path, *leg()).read_text().replace(
-        "</robot>",
-        '<transmission name="t"><type>x</type></transmission><gazebo reference="base"/><!-- Gr\xfc\xdfe -->\n<material name="m"/></robot>',
+    text = (
+        urdf(tmp_path, *leg())
+        .read_text()
+        .replace(
+            "</robot>",
+            '<transmission name="t"><type>x</type></transmission><gazebo reference="base"/><!-- Gr\xfc\xdfe -->\n<material name="m"/></robot>',
+        )
     )
     path = tmp_path / "latin.urdf"
     path.write_bytes(text.replace("1.0", '1.0" encoding="UTF-8').replace("\n", "\r\n").encode("latin-1"))
@@ -233,7 +245,9 @@ def test_odd_encodings_line_ends_and_other_elements(tmp_path: Path) -> None:
 
 
 def test_the_mass_of_what_has_none_beside_what_is_welded_to_it(tmp_path: Path) -> None:
-    path = urdf(tmp_path, link("base"), link("axle", EMPTY), joint("j", "base", "axle"), link("foot", FOOT), joint("w", "axle", "foot", "fixed", ""))
+    path = urdf(
+        tmp_path, link("base"), link("axle", EMPTY), joint("j", "base", "axle"), link("foot", FOOT), joint("w", "axle", "foot", "fixed", "")
+    )
     reading = read(path)
     assert reading.spec.compile().body_mass.sum() == pytest.approx(2)
     assert not said(reading, "mended")

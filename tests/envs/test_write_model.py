@@ -31,9 +31,26 @@ def foreign_urdf(folder: Path) -> Path:
     shutil.copy(folder / "left" / "hull.stl", folder / "twin.stl")
     write_text_stl(folder / "text.stl", box_triangles())
     odd = '<inertial><origin xyz="0.01 0.02 -0.1" rpy="0.3 -0.2 0.5"/><mass value="1.3"/><inertia ixx="0.011" iyy="0.012" izz="0.004" ixy="0.001"/></inertial>'
-    meshes = "".join(mesh(name, tag) for name, tag in (("left/hull.stl", "visual"), ("right/hull.stl", "collision"), ("twin.stl", "visual"), ("text.stl", "collision"), ("none.stl", "collision")))
+    meshes = "".join(
+        mesh(name, tag)
+        for name, tag in (
+            ("left/hull.stl", "visual"),
+            ("right/hull.stl", "collision"),
+            ("twin.stl", "visual"),
+            ("text.stl", "collision"),
+            ("none.stl", "collision"),
+        )
+    )
     inside = '<limit lower="-1" upper="1"/><mimic joint="hip" multiplier="0.3"/>'
-    return urdf(folder, *leg(link("tail", odd + meshes), joint("wag", "base", "tail", "revolute", inside, "0.1 0.3 0.7"), link("tip", INERTIAL + collision('<sphere radius="0.02"/>')), joint("weld", "tail", "tip", "fixed", "")))
+    return urdf(
+        folder,
+        *leg(
+            link("tail", odd + meshes),
+            joint("wag", "base", "tail", "revolute", inside, "0.1 0.3 0.7"),
+            link("tip", INERTIAL + collision('<sphere radius="0.02"/>')),
+            joint("weld", "tail", "tip", "fixed", ""),
+        ),
+    )
 
 
 def foreign_mjcf(folder: Path) -> Path:

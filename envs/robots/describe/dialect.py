@@ -14,9 +14,7 @@ from envs.robots.describe.markup import numbers, unique, written
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
-ACTUATORS = (
-    "motor position velocity intvelocity damper cylinder muscle adhesion general plugin dcmotor pid orientation".split()
-)
+ACTUATORS = ["motor", "position", "velocity", "intvelocity", "damper", "cylinder", "muscle", "adhesion", "general", "plugin", "dcmotor", "pid", "orientation"]
 KEPT_DEFAULTS = {"default", "joint", "geom", "site", "mesh", "material", "equality", "tendon"}
 OUTSIDE_BODIES = {"mesh", "material", "connect", "weld", "joint", "tendon", "spatial", "fixed"}
 

@@ -27,7 +27,7 @@ def expanded(root: ET.Element, path: Path, log: Log) -> ET.Element:
 
 def _mark(root: ET.Element, folder: Path) -> None:
     for element in root.iter():
-        if element.tag in ASSETS and element.get("file") is not None or element.tag == "texture":
+        if (element.tag in ASSETS and element.get("file") is not None) or element.tag == "texture":
             element.set(FROM, str(folder))
 
 

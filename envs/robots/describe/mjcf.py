@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
@@ -18,8 +19,8 @@ from envs.robots.describe.mending import Inertial, physical
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
-GONE = ("sensor", "keyframe", "actuator", "custom", "size", "visual", "statistic", "extension", "deformable", "option")
-"""Sections that the robot alone does not need."""
+UNASKED = ("sensor", "keyframe", "custom", "size", "visual", "statistic", "extension", "deformable")
+"""Sections of which nothing is asked, so that nothing in them can be in the way."""
 PULLED_MOST = 0.25
 """A robot with this share of its joints on tendons is refused; a gripper at the end of an arm is less."""
 SOFT = ("flexcomp", "composite", "flex")
@@ -40,6 +41,8 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     _refuse_soft(tree, log)
     log.raise_faults(path)
     _drop_plugins(tree, log)
+    given_keys = _keyframes(tree)
+    _drop(tree, UNASKED)
     dialect.name_all(tree, log)
     dialect.scrub(tree, path, log)
     dialect.to_radians(tree)
@@ -48,7 +51,6 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     assert chosen is not None
     body, frames = chosen
 
-    given_keys = _keyframes(tree)
     whole = _whole_spec(tree, path)
     robot = {joint.get("name", "") for tag in scene.JOINTS for joint in body.iter(tag)}
     motors, indirect = actuators.motors(whole, robot, log)
@@ -57,9 +59,7 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     kinds = {joint.name: joint.type for joint in whole.joints if joint.name in robot}
 
     _say_option(tree, log)
-    for tag in GONE:
-        for section in tree.findall(tag):
-            tree.remove(section)
+    _drop(tree, ("actuator", "option"))
     scene.isolate(tree, body, frames)
     for joint in body.iter("joint"):
         for key in ("actuatorfrcrange", "actuatorfrclimited", "actuatorgravcomp"):
@@ -90,6 +90,12 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
         mimics=mimics,
         passive=passive,
     )
+
+
+def _drop(tree: ET.Element, tags: Sequence[str]) -> None:
+    for tag in tags:
+        for section in tree.findall(tag):
+            tree.remove(section)
 
 
 def _flattened(tree: ET.Element, files: dict[str, MeshFile], path: Path) -> ET.Element:
@@ -143,9 +149,8 @@ def _keyframes(tree: ET.Element) -> dict[str, list[float]]:
 
 def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
     """The whole file as a spec, but for what may not fit and is not asked: meshes, which may be missing, among it."""
-    left_out = ("sensor", "keyframe", "custom", "visual", "statistic", "deformable", "contact")
     kept = ET.Element("mujoco")
-    kept.extend(copy.deepcopy(section) for section in tree if section.tag not in left_out)
+    kept.extend(copy.deepcopy(section) for section in tree if section.tag != "contact")
     compiler = kept.find("compiler")
     if compiler is not None:
         compiler.attrib.update(boundmass="1e-6", boundinertia="1e-9", balanceinertia="true")
@@ -232,7 +237,11 @@ def _mend_inertials(tree: ET.Element, log: Log) -> None:
         inertial = body.find("inertial")
         if inertial is None:
             continue
-        mass, full, diagonal = number(inertial.get("mass")), numbers(inertial.get("fullinertia"), 6), numbers(inertial.get("diaginertia"), 3)
+        mass, full, diagonal = (
+            number(inertial.get("mass")),
+            numbers(inertial.get("fullinertia"), 6),
+            numbers(inertial.get("diaginertia"), 3),
+        )
         if mass is None or (full is None and diagonal is None):
             continue
         matrix = np.diag(diagonal) if diagonal is not None else np.zeros((3, 3))
@@ -288,7 +297,10 @@ def _tidy_assets(tree: ET.Element, files: dict[str, MeshFile], log: Log) -> None
     asset = tree.find("asset")
     if asset is None:
         return
-    used = {key: {e.get(key) for top in ("worldbody", "default", "tendon") for s in tree.findall(top) for e in s.iter()} for key in ("mesh", "material")}
+    used = {
+        key: {e.get(key) for top in ("worldbody", "default", "tendon") for s in tree.findall(top) for e in s.iter()}
+        for key in ("mesh", "material")
+    }
     missing: list[str] = []
     for element in [*asset]:
         kept = element.tag in ("mesh", "material") and element.get("name") in used[element.tag]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import mujoco
 
 from envs.robots.describe import meshes, weights
 from envs.robots.describe.draft import Draft, Motor
+from envs.robots.describe.frames import say_frame
 from envs.robots.describe.markup import parse
 from envs.robots.describe.mjcf import draft_mjcf
 from envs.robots.describe.notes import Log, Note
@@ -20,7 +22,14 @@ from envs.robots.errors import RobotError
 
 __all__ = ["Motor", "Note", "Reading", "read"]
 
-OPTION = {"timestep": "0.005", "integrator": "implicitfast", "cone": "pyramidal", "iterations": "6", "ls_iterations": "10", "tolerance": "1e-6"}
+OPTION = {
+    "timestep": "0.005",
+    "integrator": "implicitfast",
+    "cone": "pyramidal",
+    "iterations": "6",
+    "ls_iterations": "10",
+    "tolerance": "1e-6",
+}
 """How robolearn steps every robot; what a file says of it is left out."""
 
 
@@ -83,7 +92,9 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
         raise RobotError(f"{path}: its root element is <{tag}>: {_OTHERS.get(tag, 'give an MJCF (<mujoco>) or URDF (<robot>) file')}")
     meshes.settle(draft, log)
     _set_option(draft.tree)
-    spec, xml = _compiled(draft, path, log)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler, on settings that are the file's
+        spec, xml = _compiled(draft, path, log)
     return Reading(
         path=path,
         format="URDF" if tag == "robot" else "MJCF",
@@ -130,6 +141,7 @@ def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
         try:
             model = mujoco.MjSpec.from_string(xml).compile()
             if total is None:
+                say_frame(model, draft.root, draft.free, log)
                 return mujoco.MjSpec.from_string(xml), xml
             weights.scale(draft.tree, total / float(model.body_mass.sum()))
             total = None

@@ -113,7 +113,9 @@ def strip_contacts(tree: ET.Element, log: Log) -> None:
     if gone:
         log.dropped(f"contact pairs with geoms that are not the robot's: {listed(gone)}")
     if own:
-        log.dropped(f"contact pairs inside the robot: {listed(own)}", "set self_collision in robot.yaml if its links should touch each other")
+        log.dropped(
+            f"contact pairs inside the robot: {listed(own)}", "set self_collision in robot.yaml if its links should touch each other"
+        )
     for name in dict.fromkeys(revived):
         if by_name[name].get("contype") != "1":
             by_name[name].set("contype", "1")
@@ -123,7 +125,9 @@ def strip_contacts(tree: ET.Element, log: Log) -> None:
 def strip_tendons(tree: ET.Element, log: Log) -> None:
     """Keeps tendons that pull, damp or limit within the robot."""
     known = {"joint": names(tree, "joint"), "site": names(tree, "site"), "geom": names(tree, "geom")}
-    used = {element.get(key) for section in tree.findall("equality") for element in section.findall("tendon") for key in ("tendon1", "tendon2")}
+    used = {
+        element.get(key) for section in tree.findall("equality") for element in section.findall("tendon") for key in ("tendon1", "tendon2")
+    }
     acting = {"stiffness", "damping", "range", "frictionloss", "limited", "armature", "class"}
     gone, kept = [], []
     for section in tree.findall("tendon"):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from collections.abc import Sequence
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -64,7 +64,9 @@ def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
         del urdf.links[link.name], urdf.joints[joint.name]
     if dropped:
         urdf.links[urdf.root].sites.update(frames)
-        log.remark(f"the base is {urdf.root}: {listed(dropped)} above it {'is an empty frame' if len(dropped) == 1 else 'are empty frames'}")
+        log.remark(
+            f"the base is {urdf.root}: {listed(dropped)} above it {'is an empty frame' if len(dropped) == 1 else 'are empty frames'}"
+        )
     if not free and (np.abs(position).max() > 1e-9 or np.abs(rotation - np.eye(3)).max() > 1e-9):
         turned = "" if np.abs(rotation - np.eye(3)).max() < 1e-9 else f", turned by {written(np.round(quaternion(rotation), 4))} (w x y z),"
         log.remark(f"the base {urdf.root} stands at {written(np.round(position, 4))} m{turned} in the file; a fixed base stays there")
@@ -120,7 +122,9 @@ def _mend(urdf: Urdf, log: Log) -> None:
         if link.name not in moving and link.mass <= 0:
             link.inertial = None
             continue
-        if link.mass <= 0 and any(j.parent == link.name and j.kind == "fixed" and urdf.links[j.child].mass > 0 for j in urdf.joints.values()):
+        if link.mass <= 0 and any(
+            j.parent == link.name and j.kind == "fixed" and urdf.links[j.child].mass > 0 for j in urdf.joints.values()
+        ):
             link.inertial = None  # what is welded to it has the mass
             continue
         given = link.inertial or Inertial(mass=0.0, position=np.zeros(3), matrix=np.zeros((3, 3)))
@@ -184,7 +188,9 @@ class _Writer:
             passive=tuple(mimics),
         )
 
-    def _body(self, above: ET.Element, link: Link, position: np.ndarray, rotation: np.ndarray, joint: UrdfJoint | None = None) -> ET.Element:
+    def _body(
+        self, above: ET.Element, link: Link, position: np.ndarray, rotation: np.ndarray, joint: UrdfJoint | None = None
+    ) -> ET.Element:
         body = ET.SubElement(above, "body", name=link.name)
         _pose(body, position, rotation)
         if link.inertial is not None:
