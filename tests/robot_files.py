@@ -112,7 +112,8 @@ def write_dae(
   <source id="p"><float_array id="pa" count="{triangles.size}">{points}</float_array></source>
   <vertices id="v"><input semantic="POSITION" source="#p"/></vertices>
  </mesh></geometry></library_geometries>
- <library_visual_scenes><visual_scene id="s"><node id="n"><matrix>{matrix}</matrix><instance_geometry url="#g"/></node></visual_scene></library_visual_scenes>
+ <library_visual_scenes><visual_scene id="s"><node id="n"><matrix>{matrix}</matrix><instance_geometry url="#g"/></node></visual_scene>
+ </library_visual_scenes>
 </COLLADA>""",
         encoding="utf-8",
     )

@@ -189,4 +189,6 @@ def test_mjcf_meshes_that_are_missing(tmp_path: Path) -> None:
     assert_box(reading)
     assert reading.spec.compile().ngeom == 2
     text = "\n".join(n.what for n in reading.notes)
-    assert "gone.obj" in text and "lost.stl" in text and "none.png" in text
+    assert "gone.obj" in text
+    assert "lost.stl" in text
+    assert "none.png" in text

@@ -14,7 +14,21 @@ from envs.robots.describe.markup import numbers, unique, written
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
-ACTUATORS = ["motor", "position", "velocity", "intvelocity", "damper", "cylinder", "muscle", "adhesion", "general", "plugin", "dcmotor", "pid", "orientation"]
+ACTUATORS = [
+    "motor",
+    "position",
+    "velocity",
+    "intvelocity",
+    "damper",
+    "cylinder",
+    "muscle",
+    "adhesion",
+    "general",
+    "plugin",
+    "dcmotor",
+    "pid",
+    "orientation",
+]
 KEPT_DEFAULTS = {"default", "joint", "geom", "site", "mesh", "material", "equality", "tendon"}
 OUTSIDE_BODIES = {"mesh", "material", "connect", "weld", "joint", "tendon", "spatial", "fixed"}
 
@@ -173,6 +187,6 @@ def close_defaults(tree: ET.Element, roots: list[ET.Element]) -> None:
         if element.get("childclass") is None:
             element.set("childclass", name)
     for section in ("asset", "equality", "tendon"):
-        for element in tree.find(section) if tree.find(section) is not None else ():
+        for element in tree.findall(f"{section}/*"):
             if element.tag in OUTSIDE_BODIES and element.get("class") is None:
                 element.set("class", name)

@@ -287,7 +287,7 @@ def _say_planar(body: ET.Element, driven: set[str], log: Log) -> None:
     if any(joint.get("type") == "slide" for joint in joints):
         names = listed([joint.get("name", "") for joint in joints])
         log.refused(
-            f"the base {body.get('name')} moves on joints of its own ({names}), which stay passive; robolearn knows fixed and floating bases",
+            f"the base {body.get('name')} moves on joints of its own ({names}), which stay passive: it is neither fixed nor floating",
             f"put <freejoint/> in the place of {names}, or take them out",
         )
 
