@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from envs.robots.describe.copying import write_model
 from envs.robots.describe.reading import Reading, read
 from envs.robots.errors import RobotError
 from tests.robot_files import INERTIAL, LIMIT, collision, joint, leg, link, urdf
@@ -173,6 +174,23 @@ def test_names_with_spaces_and_joints_alike(tmp_path: Path) -> None:
     assert "two joints are called 'my joint'" in said(reading)
 
 
+@pytest.mark.parametrize("name", ["ns/base", "größe", 'a"<&>b', "1", "free", "base.link-1"])
+def test_any_name_will_do(tmp_path: Path, name: str) -> None:
+    escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    path = urdf(tmp_path, link(escaped, FOOT), link("arm", FOOT), joint(f"{escaped} j", escaped, "arm"))
+    reading = read(path)
+    again = read(write_model(reading, tmp_path / "out"))
+    for model in (reading.spec.compile(), again.spec.compile()):
+        assert model.body(name).id == 1
+        assert model.joint(f"{name} j").id == 0
+
+
+def test_a_link_called_world_that_is_more_than_a_frame(tmp_path: Path) -> None:
+    reading = read(urdf(tmp_path, link("world", FOOT), link("arm"), joint("j", "world", "arm")))
+    assert reading.root == "world_link"
+    assert reading.spec.compile().nbody == 3
+
+
 def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     path = urdf(
         tmp_path,
@@ -215,6 +233,8 @@ def test_what_cannot_be_a_robot_is_refused_by_name(tmp_path: Path, parts: tuple[
         (b"\0\1\2\3 binary", "not a text file"),
         (b"<sdf version='1.7'/>", "SDF"),
         (b"<mujocoinclude/>", "includes it"),
+        (b"#usda 1.0", "not an XML file"),
+        (b'<robot name="r"><group name="g"/></robot>', "SRDF"),
         (b'<robot name="r"><xacro:include filename="x"/></robot>', "xacro .*robot.urdf"),
         (b'<robot xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:macro name="leg"/></robot>', "`xacro "),
         (b'<robot><link name="${prefix}base"/></robot>', "`xacro "),

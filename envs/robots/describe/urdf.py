@@ -100,7 +100,9 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
             links[name] = Link(name=name, inertial=_inertial(element, log), shapes=_shapes(element, materials, log))
     joints = _joints(robot, log)
     if not links:
-        log.fault("it has no links", "a URDF robot is made of <link> and <joint> elements")
+        srdf = robot.find("group") is not None or robot.find("disable_collisions") is not None
+        mend = "it is an SRDF: give the URDF that it belongs to" if srdf else "a URDF robot is made of <link> and <joint> elements"
+        log.fault("it has no links", mend)
     root = _root(links, joints, log)
     if (joints and not any(joint.kind in MOVING for joint in joints.values())) or (links and not joints):
         log.fault("it has no joints that move", "give the file that describes the robot")

@@ -36,6 +36,7 @@ def draft_urdf(robot: ET.Element, path: Path, packages: Sequence[Path], log: Log
             )
     log.raise_faults(path)
     _fuse(urdf)
+    _rename_world(urdf, log)
     _mend(urdf, log)
     writer = _Writer(urdf, path, packages, _extension(robot), log)
     return writer.draft(place, free)
@@ -99,6 +100,20 @@ def _fuse(urdf: Urdf) -> None:
                 below.parent = parent.name
                 below.position, below.rotation = rotation @ below.position + position, rotation @ below.rotation
         del urdf.links[link.name], urdf.joints[joint.name]
+
+
+def _rename_world(urdf: Urdf, log: Log) -> None:
+    """MuJoCo keeps the name `world` for what stands still."""
+    link = urdf.links.pop("world", None)
+    if link is None:
+        return
+    link.name = unique("world_link", set(urdf.links))
+    urdf.links = {link.name: link, **urdf.links}
+    for joint in urdf.joints.values():
+        joint.parent = link.name if joint.parent == "world" else joint.parent
+        joint.child = link.name if joint.child == "world" else joint.child
+    urdf.root = link.name if urdf.root == "world" else urdf.root
+    log.mended(f"link world is called {link.name}: MuJoCo keeps that name for itself")
 
 
 def _downward(urdf: Urdf) -> list[UrdfJoint]:
