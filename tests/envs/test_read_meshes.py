@@ -192,3 +192,14 @@ def test_mjcf_meshes_that_are_missing(tmp_path: Path) -> None:
     assert "gone.obj" in text
     assert "lost.stl" in text
     assert "none.png" in text
+
+
+def test_a_mass_that_came_from_a_missing_mesh_is_said(tmp_path: Path) -> None:
+    text = """<asset><mesh name="m" file="m.stl"/></asset><worldbody><body name="base"><freejoint/><geom size="0.1"/>
+    <body name="arm"><joint/><geom type="mesh" mesh="m" {}/></body></body></worldbody>"""
+    lost = [n.what for n in read(mjcf(tmp_path, text.format(""))).notes if "mass" in n.what]
+    assert len(lost) == 1
+    assert "arm" in lost[0]
+    reading = read(mjcf(tmp_path, text.format('mass="2"')))
+    assert reading.spec.compile().body("arm").mass == 2
+    assert not [n for n in reading.notes if "mass" in n.what]

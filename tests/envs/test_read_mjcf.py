@@ -247,6 +247,24 @@ def test_a_gripper_on_a_tendon_is_fixed_and_a_hand_of_tendons_is_refused(tmp_pat
         read(mjcf(tmp_path, hand(fingers=3, arm=1)))
 
 
+def test_the_linkage_of_a_gripper_whose_drivers_are_fixed_is_fixed_with_them(tmp_path: Path) -> None:
+    fingers = "".join(
+        f'<body name="{s}_outer"><joint name="{s}_driver"/><geom size="0.02"/><body name="{s}_tip"><joint name="{s}_tip"/>'
+        f'</body></body><body name="{s}_inner"><joint name="{s}_inner"/><geom size="0.02"/></body>'
+        for s in "lr"
+    )
+    arm = fingers
+    for i in range(7):
+        arm = f'<body name="l{i}"><joint name="j{i}"/><geom size="0.1"/>{arm}</body>'
+    text = f"""<worldbody><body name="base"><geom size="0.1"/>{arm}</body></worldbody>
+    <tendon><fixed name="split"><joint joint="l_driver" coef="0.5"/><joint joint="r_driver" coef="0.5"/></fixed></tendon>
+    <equality><connect body1="l_tip" body2="l_inner" anchor="0 0 0"/><connect body1="r_tip" body2="r_inner" anchor="0 0 0"/>
+    <joint joint1="l_driver" joint2="r_driver"/></equality>
+    <actuator><position tendon="split"/>{"".join(f'<motor joint="j{i}"/>' for i in range(7))}</actuator>"""
+    model = bare(read(mjcf(tmp_path, text)))
+    assert (model.nq, model.neq) == (7, 0)
+
+
 def test_tendons_that_pull_stay_and_tendons_to_the_world_go(tmp_path: Path) -> None:
     text = f"""<worldbody><site name="hook"/>{ROBOT.replace('<joint name="knee"', '<site name="s"/><joint name="knee"')}</worldbody>
     <tendon><fixed stiffness="3"><joint joint="hip" coef="1"/><joint joint="knee" coef="-1"/></fixed>
@@ -262,9 +280,10 @@ def test_pairs_alone_make_geoms_collide(tmp_path: Path) -> None:
     body = ROBOT.replace('name="shin" type', 'name="shin" contype="0" conaffinity="0" type').replace(
         'name="thigh" type', 'name="thigh" contype="0" conaffinity="0" type'
     )
-    text = f"""<worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody>
-    <contact><pair geom1="floor" geom2="shin"/></contact>"""
+    text = f"""<default><pair condim="1" friction="0.2"/></default><worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody>
+    <contact><pair geom1="floor" geom2="shin"/><pair geom1="trunk" geom2="shin"/></contact>"""
     model = bare(read(mjcf(tmp_path, text)))
+    assert (model.npair, model.pair_dim[0], model.pair_friction[0, 0]) == (1, 1, 0.2)
     assert model.geom("shin").contype == 1
     assert model.geom("thigh").contype == 0
 

@@ -114,6 +114,7 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                 name = classes.get(geom, "mesh")
                 if name not in bad:
                     continue
+                _say_lost_mass(body, geom, classes, draft.tree, log)
                 if classes.collides(geom):
                     how = _primitive(draft, body, geom, name, classes)
                     what = f"colliding meshes, {bad[name]}, are replaced by {how}: {{}}"
@@ -129,6 +130,17 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                 asset.remove(mesh)
     for name in bad:
         draft.meshes.pop(name, None)
+
+
+def _say_lost_mass(body: ET.Element, geom: ET.Element, classes: Classes, tree: ET.Element, log: Log) -> None:
+    """Says so where a body's mass came from the mesh of a geom that is replaced or dropped."""
+    compiler = tree.find("compiler")
+    infers = compiler.get("inertiafromgeom", "auto") if compiler is not None else "auto"
+    if infers == "false" or (infers == "auto" and body.find("inertial") is not None):
+        return
+    if not classes.get(geom, "mass") and number(classes.get(geom, "density", "1000")) != 0:
+        what = "bodies whose mass came from meshes that cannot be had, and is wrong now: {}"
+        log.each("mended", what, body.get("name", ""), "write their true <inertial>")
 
 
 def _file_name(draft: Draft, mesh: str) -> str:

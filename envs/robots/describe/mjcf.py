@@ -64,7 +64,7 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     for joint in body.iter("joint"):
         for key in ("actuatorfrcrange", "actuatorfrclimited", "actuatorgravcomp"):
             joint.attrib.pop(key, None)
-    fixed = _fix_pulled(tree, kinds, indirect, log)
+    fixed = _fix_pulled(tree, kinds, indirect, set(motors), log)
     kinds = {name: kind for name, kind in kinds.items() if name not in fixed}
     scene.strip_contacts(tree, log)
     mimics, held = scene.strip_equalities(tree, set(motors), log)
@@ -192,7 +192,7 @@ def _say_option(tree: ET.Element, log: Log) -> None:
         log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
 
 
-def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set[str], log: Log) -> set[str]:
+def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set[str], driven: set[str], log: Log) -> set[str]:
     """Fixes the joints that only tendons or cranks move, and what follows them; a fault where that is much of the robot."""
     single = [name for name, kind in kinds.items() if kind in actuators.SINGLE]
     followers = scene.followers(tree, pulled)
@@ -206,8 +206,11 @@ def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set
         )
         return set()
     fixed = {*leaders, *followers}
+    closed = [joints for _, joints in scene.loops(tree) if not joints & driven]
+    while linked := set().union(*(joints for joints in closed if joints & fixed)) - fixed:
+        fixed |= linked  # a linkage whose drivers stand still
     scene.fix(tree, fixed)
-    what = f"joints that tendons or cranks move are fixed where they stand: {listed([name for name in single if name in fixed])}"
+    what = f"joints that tendons or cranks move are fixed where they stand: {listed([name for name in kinds if name in fixed])}"
     log.refused(what, "give them actuators of their own in the model if they are to move")
     return fixed
 
