@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -66,15 +67,23 @@ def indexed(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def thinned(corners: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and faces after the vertices were moved to a grid, as fine as leaves at most `most` faces."""
-    low, high = corners.reshape(-1, 3).min(axis=0), corners.reshape(-1, 3).max(axis=0)
-    vertices, faces = indexed(corners)
-    cells = 512
-    while len(faces) > most:
+    if len(corners) <= most:
+        return indexed(corners)
+    points = corners.reshape(-1, 3)
+    low, high = points.min(axis=0), points.max(axis=0)
+    cells = int(math.sqrt(most))
+    while True:
         step = max(float((high - low).max()) / cells, 1e-9)
-        vertices, faces = indexed(low + np.round((corners - low) / step) * step)
-        faces = faces[np.unique(np.sort(faces, axis=1), axis=0, return_index=True)[1]]
+        cell = np.round((points - low) / step).astype(np.int64)
+        codes, inverse = np.unique((cell[:, 0] << 40) + (cell[:, 1] << 20) + cell[:, 2], return_inverse=True)
+        faces = inverse.reshape(-1, 3)
+        faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])]
+        ordered = np.sort(faces, axis=1).astype(np.int64)
+        faces = faces[np.unique((ordered[:, 0] << 40) + (ordered[:, 1] << 20) + ordered[:, 2], return_index=True)[1]]
+        if len(faces) <= most:
+            grid = np.stack([codes >> 40, (codes >> 20) & 0xFFFFF, codes & 0xFFFFF], axis=-1)
+            return low + grid * step, faces
         cells = int(cells / 1.4)
-    return vertices, faces
 
 
 def outline(path: Path) -> np.ndarray:

@@ -26,6 +26,9 @@ def _candidates(uri: str, folder: Path, packages: Sequence[Path]) -> Iterator[Pa
         rest = uri.replace("\\", "/")
         yield folder / rest
         yield from (above / rest for above in _above(folder))
+        if rest.startswith("/") or rest[1:2] == ":":  # absolute, on its maker's machine: its last folders may lie above the model
+            parts = rest.split("/")
+            yield from (above / "/".join(parts[start:]) for start in range(1, len(parts) - 1) for above in _above(folder))
         return
     rest = urllib.parse.unquote(rest)
     if scheme == "file":

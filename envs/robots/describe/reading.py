@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Literal
 
 import mujoco
 
-from envs.robots.describe import meshes
+from envs.robots.describe import meshes, weights
 from envs.robots.describe.draft import Draft, Motor
+from envs.robots.describe.frames import say_frame
 from envs.robots.describe.markup import parse
 from envs.robots.describe.mjcf import draft_mjcf
 from envs.robots.describe.notes import Log, Note
@@ -20,7 +22,14 @@ from envs.robots.errors import RobotError
 
 __all__ = ["Motor", "Note", "Reading", "read"]
 
-OPTION = {"timestep": "0.005", "integrator": "implicitfast", "cone": "pyramidal", "iterations": "6", "ls_iterations": "10", "tolerance": "1e-6"}
+OPTION = {
+    "timestep": "0.005",
+    "integrator": "implicitfast",
+    "cone": "pyramidal",
+    "iterations": "6",
+    "ls_iterations": "10",
+    "tolerance": "1e-6",
+}
 """How robolearn steps every robot; what a file says of it is left out."""
 
 
@@ -42,7 +51,7 @@ class Reading:
         motors: what the file's own actuators said, by joint.
         keys: the file's keyframes as angles of the joints with one degree of freedom [rad or m].
         mimics: joint -> (joint it follows, multiplier, offset), by an equality constraint of `spec`.
-        passive: joints that must not get an actuator: mimics, ball joints, joints moved by tendons, and, in a file that has actuators, those
+        passive: joints that must not get an actuator: mimics, ball joints, and, in a file that has actuators, those
             without one.
     """
 
@@ -83,7 +92,9 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
         raise RobotError(f"{path}: its root element is <{tag}>: {_OTHERS.get(tag, 'give an MJCF (<mujoco>) or URDF (<robot>) file')}")
     meshes.settle(draft, log)
     _set_option(draft.tree)
-    spec, xml = _compiled(draft, path, log)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler, on settings that are the file's
+        spec, xml = _compiled(draft, path, log)
     return Reading(
         path=path,
         format="URDF" if tag == "robot" else "MJCF",
@@ -122,20 +133,27 @@ def _set_option(tree: ET.Element) -> None:
 
 def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
     """The draft as a spec that compiles, and its text; meshes that do not compile are replaced first."""
-    for attempt in range(2):
+    total = weights.wanted_total(draft.tree)
+    meshes_tried = False
+    while True:
         ET.indent(draft.tree)
         xml = ET.tostring(draft.tree, encoding="unicode")
         try:
-            spec = mujoco.MjSpec.from_string(xml)
-            spec.compile()
-            return mujoco.MjSpec.from_string(xml), xml
+            model = mujoco.MjSpec.from_string(xml).compile()
+            if total is None:
+                say_frame(model, draft.root, draft.free, log)
+                return mujoco.MjSpec.from_string(xml), xml
+            weights.scale(draft.tree, total / float(model.body_mass.sum()))
+            total = None
         except ValueError as error:
             message = one_line(error)
-            broken, mended = meshes.find_broken(draft, log) if attempt == 0 else ({}, False)
+            if weights.give_mass(draft.tree, message, log):
+                continue
+            broken, mended = ({}, False) if meshes_tried else meshes.find_broken(draft, log)
+            meshes_tried = True
             if not broken and not mended:
                 raise RobotError(f"{path}: MuJoCo does not compile it: {message}") from None
             meshes.replace(draft, broken, log)
-    raise AssertionError("unreachable")
 
 
 def one_line(error: Exception) -> str:

@@ -20,8 +20,9 @@ KNOWN = (*MOVING, "fixed", "floating", "planar")
 
 @dataclass(kw_only=True)
 class Shape:
-    """A visual or colliding shape: MuJoCo's type and sizes, or a mesh; its pose in the link's frame."""
+    """A visual or colliding shape of link `owner`: MuJoCo's type and sizes, or a mesh; its pose in the link's frame."""
 
+    owner: str
     collides: bool
     kind: str
     size: tuple[float, ...] = ()
@@ -85,7 +86,7 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
     Raises:
         RobotError: it is a xacro file, or its links are not one tree; all faults in one message.
     """
-    if path.suffix == ".xacro" or any("xacro" in str(e.tag) or "${" in v or "$(" in v for e in robot.iter() for v in (*e.attrib.values(), "")):
+    if _is_xacro(robot, path):
         raise RobotError(xacro_message(path))
     materials = {m.get("name", ""): rgba for m in robot.findall("material") if (rgba := _colour(m)) is not None}
     links: dict[str, Link] = {}
@@ -99,12 +100,22 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
             links[name] = Link(name=name, inertial=_inertial(element, log), shapes=_shapes(element, materials, log))
     joints = _joints(robot, log)
     if not links:
-        log.fault("it has no links", "a URDF robot is made of <link> and <joint> elements")
+        srdf = robot.find("group") is not None or robot.find("disable_collisions") is not None
+        mend = "it is an SRDF: give the URDF that it belongs to" if srdf else "a URDF robot is made of <link> and <joint> elements"
+        log.fault("it has no links", mend)
     root = _root(links, joints, log)
-    if joints and not any(joint.kind in MOVING for joint in joints.values()) or (links and not joints):
+    if (joints and not any(joint.kind in MOVING for joint in joints.values())) or (links and not joints):
         log.fault("it has no joints that move", "give the file that describes the robot")
     log.raise_faults(path)
     return Urdf(name=(robot.get("name") or path.stem).strip() or "robot", links=links, joints=joints, root=root)
+
+
+def _is_xacro(robot: ET.Element, path: Path) -> bool:
+    """Whether macros or substitutions are left in what describes the robot."""
+    if path.suffix == ".xacro" or any("xacro" in str(child.tag) for child in robot.iter()):
+        return True
+    parts = [element for tag in ("link", "joint") for part in robot.findall(tag) for element in part.iter()]
+    return any("${" in value or value.startswith("$(") for element in parts for value in element.attrib.values())
 
 
 def _name(element: ET.Element, key: str = "name") -> str | None:
@@ -167,7 +178,7 @@ def _shapes(link: ET.Element, materials: dict[str, tuple[float, ...]], log: Log)
             continue
         where = f"a {element.tag} of link {link.get('name')}"
         position, rotation = _origin(element, where, log)
-        shape = Shape(collides=element.tag == "collision", kind="", position=position, rotation=rotation)
+        shape = Shape(owner=_name(link) or "", collides=element.tag == "collision", kind="", position=position, rotation=rotation)
         material = element.find("material")
         if material is not None:
             shape.rgba = _colour(material) or materials.get(material.get("name", ""))
@@ -229,9 +240,13 @@ def _joints(robot: ET.Element, log: Log) -> dict[str, UrdfJoint]:
         if kind not in KNOWN:
             log.fault(f"joint {name} is of type {kind!r}", f"valid types: {', '.join(KNOWN)}")
             continue
-        joints[name] = _joint(element, UrdfJoint(
-            name=name, kind=kind, parent=ends[0], child=ends[1], position=np.zeros(3), rotation=np.eye(3), axis=np.array([1.0, 0, 0])
-        ), log)
+        joints[name] = _joint(
+            element,
+            UrdfJoint(
+                name=name, kind=kind, parent=ends[0], child=ends[1], position=np.zeros(3), rotation=np.eye(3), axis=np.array([1.0, 0, 0])
+            ),
+            log,
+        )
     _resolve_mimics(joints, log)
     return joints
 
@@ -316,5 +331,3 @@ def _root(links: dict[str, Link], joints: dict[str, UrdfJoint], log: Log) -> str
     if not roots and links:
         log.fault(f"its links form a circle ({listed(list(links))})", "one link must be the child of no joint")
     return roots[0] if roots else ""
-
-
