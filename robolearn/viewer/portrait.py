@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
-from policies.files import whole
+from policies.errors import UserError
+from policies.files import reason, whole
 from robolearn.viewer.render import open_context
 
 SIZE = 640  # pixels, of each side
@@ -42,7 +43,11 @@ def draw(robot: Robot) -> np.ndarray:
     low, high = points.min(axis=0), points.max(axis=0)
     gl = open_context(SIZE, SIZE)
     scene = mujoco.MjvScene(model, 2000)
-    context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    try:
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    except mujoco.FatalError as error:
+        gl.free()
+        raise UserError(f"cannot draw: OpenGL does not start ({reason(error)})") from error
     try:
         return np.concatenate([_view(model, data, scene, context, (low + high) / 2, float((high - low).max()), *view) for view in VIEWS], 1)
     finally:

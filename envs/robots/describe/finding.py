@@ -85,6 +85,8 @@ class Description:
         if self.reach is not None:
             return self.model.body(self.reach.load_body).name
         bodies = self.limbs.base.bodies
+        if not bodies:
+            return self.reading.root
         heaviest = max(bodies, key=lambda body: float(self.model.body_mass[body]))
         first = next(iter(bodies))
         return self.model.body(first if self.model.body_mass[first] > 0 else heaviest).name
