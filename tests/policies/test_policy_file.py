@@ -44,8 +44,8 @@ class Refuse:
             raise ImportError(f"{name} is not on the robot")
 
 sys.meta_path.insert(0, Refuse())
-from policies.file import PolicyFile
-from policies.observation import Sensors
+from policies.contract.file import PolicyFile
+from policies.contract.observation import Sensors
 
 file = PolicyFile(sys.argv[1])
 worst = file.verify()
