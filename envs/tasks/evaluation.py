@@ -163,3 +163,6 @@ RESERVED = {
     "falls", "video", "codec", "frames", "fps", "labels", "time_s", "command", "measured", "variant", "condition", "seeds",
 }  # fmt: skip
 """Keys that results have beside the task's measures."""
+
+LASTING = Evaluation(measures={"lasted": Measure(label="lasted to the end", kind="share")}, score="lasted", worlds=50)
+"""For a task that says nothing else: the share of episodes that no termination ended, under commands that the task draws."""
