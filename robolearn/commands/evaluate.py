@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from policies.contract.file import PolicyFile
     from envs.robots.robot import Robot
+    from policies.contract.file import PolicyFile
     from robolearn.config.schema import TrainCfg
 
 
