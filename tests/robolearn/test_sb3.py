@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from envs.adapters import sb3 as adapter
 from envs.adapters.gymnasium import gym_id
 from envs.adapters.sb3 import Sb3VecEnv
-from envs.tasks.registry import TASKS
+from tests.pairs import TASKS
 from robolearn.cli import main
 from robolearn.config import schema
 from robolearn.learning.run import Run
