@@ -1,11 +1,12 @@
-"""Benchmarks: the arithmetic of their ratios in closed form, and figures of tiny runs that must agree with each other. No time is judged."""
+"""Benchmarks: the arithmetic of their ratios in closed form, and figures of tiny runs that must agree. No time is judged."""
 
 from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_things_that_are_compared_run_in_turns_and_the_first_turn_does_not_count
     assert calls == ["a", "b"] * 3
     assert prepared == list(range(6)), "before each run, outside its time"
     assert [len(values) for values in times.values()] == [2, 2]
-    assert all(late > early for values in times.values() for early, late in zip(values, values[1:], strict=False))
+    assert all(late > early for values in times.values() for early, late in pairwise(values))
 
 
 def test_the_bare_engine_does_what_the_environment_does(tmp_path: Path) -> None:
@@ -90,9 +91,20 @@ def test_bench_writes_figures_that_agree(name: str, tmp_path: Path) -> None:
         assert set(each) == KEYS
         assert each["name"].startswith(f"{name}: ")
         value, ratio = each["value"], each["ratio"]
-        assert value is not None and math.isfinite(value)
-        assert ratio is None or (math.isfinite(ratio) and ratio >= 0 and each["against"])
+        assert value is not None
+        assert math.isfinite(value)
+        if ratio is not None:
+            assert math.isfinite(ratio)
+            assert ratio >= 0
+            assert each["against"]
     CHECKS[name](by_name)
+
+
+def _number(entries: dict[str, Entry], name: str, key: Literal["value", "ratio"] = "value") -> float:
+    """A number that must be there."""
+    value = entries[name][key]
+    assert value is not None, name
+    return value
 
 
 def _values(entries: dict[str, Entry], part: str) -> list[float]:
@@ -101,44 +113,43 @@ def _values(entries: dict[str, Entry], part: str) -> list[float]:
     return [value for value in found if value is not None]
 
 
+def _agrees(entries: dict[str, Entry], ours: str, theirs: str) -> None:
+    """A ratio is of what stands beside it, but for what the computer did meanwhile."""
+    found = _number(entries, ours) / _number(entries, theirs) / _number(entries, ours, "ratio")
+    assert 1 / 5 < found < 5, ours
+
+
 def _sim(entries: dict[str, Entry]) -> None:
     for pair in PAIRS:
-        ours, bare = entries[f"sim: {pair}"], entries[f"sim: {pair}, {sim.BARE}"]
-        assert ours["against"] == sim.BARE
-        assert ours["value"] and bare["value"] and ours["ratio"]
-        assert 1 / 5 < ours["value"] / bare["value"] / ours["ratio"] < 5, "the ratio is of what stands beside it"
+        assert entries[f"sim: {pair}"]["against"] == sim.BARE
+        _agrees(entries, f"sim: {pair}", f"sim: {pair}, {sim.BARE}")
     assert all(0 < value < 50 for value in _values(entries, "memory a world")), "MiB"
 
 
 def _train(entries: dict[str, Entry]) -> None:
-    own, bare = entries["train: whole teacher iterations"], entries[f"train: {sim.BARE}"]
-    assert own["value"] and bare["value"] and own["ratio"]
-    assert own["value"] < bare["value"], "who also observes, rewards and learns is slower than the physics alone"
-    assert 1 / 5 < own["value"] / bare["value"] / own["ratio"] < 5
+    own, bare = "train: whole teacher iterations", f"train: {sim.BARE}"
+    assert _number(entries, own) < _number(entries, bare), "who also observes, rewards and learns is slower than the physics alone"
+    _agrees(entries, own, bare)
 
 
 def _policy(entries: dict[str, Entry]) -> None:
-    steps = {name: each for name, each in entries.items() if "ONNX Runtime step" in name}
-    for name, each in steps.items():
-        if name.endswith("median"):
-            p99 = entries[name.replace("median", "p99")]
-            assert each["value"] and p99["value"]
-            assert each["value"] <= p99["value"]
-    (training,) = [each for name, each in entries.items() if name.startswith("policy: training")]
-    assert training["ratio"] and 0 < training["ratio"] < 1.5, "no faster than its matrix products alone"
+    for name in entries:
+        if "ONNX Runtime step" in name and name.endswith("median"):
+            assert _number(entries, name) <= _number(entries, name.replace("median", "p99"))
+    (training,) = [name for name in entries if name.startswith("policy: training")]
+    assert 0 < _number(entries, training, "ratio") < 1.5, "no faster than its matrix products alone"
 
 
 def _loop(entries: dict[str, Entry]) -> None:
     for rate in (50, 500):
-        p50, p99, most = (entries[f"loop: {rate} Hz, start-time error, {what}"]["value"] for what in ("p50", "p99", "max"))
-        assert p50 is not None and p99 is not None and most is not None
+        p50, p99, most = (_number(entries, f"loop: {rate} Hz, start-time error, {what}") for what in ("p50", "p99", "max"))
         assert 0 <= p50 <= p99 <= most
         (overruns,) = [name for name in entries if name.startswith(f"loop: {rate} Hz, overruns of")]
         ticks = int(overruns.split(" of ")[1].split()[0])
-        assert 0 <= (entries[overruns]["value"] or 0) <= ticks
+        assert 0 <= _number(entries, overruns) <= ticks
         assert ticks <= round(0.2 * rate) + 1, "no more ticks than fit into the time"
-        work, inference = (entries[f"loop: {rate} Hz, {what}"]["value"] for what in ("a tick's work, median", "inference in it, median"))
-        assert work and inference and inference <= work
+        work, inference = (_number(entries, f"loop: {rate} Hz, {what}, median") for what in ("a tick's work", "inference in it"))
+        assert 0 < inference <= work
 
 
 def _latency(entries: dict[str, Entry]) -> None:
@@ -155,8 +166,9 @@ def _faults(entries: dict[str, Entry]) -> None:
 def _soak(entries: dict[str, Entry]) -> None:
     for part in ("ticks out of policy", "missed deadlines", "deadlines' drift"):
         assert all(value == 0 for value in _values(entries, part)), part
-    for name, each in entries.items():
-        assert "difference of an action" not in name or (each["ratio"] is not None and each["ratio"] <= 1), name
+    for name in entries:
+        if "difference of an action" in name:
+            assert _number(entries, name, "ratio") <= 1, name
 
 
 CHECKS: dict[str, Any] = {

@@ -213,7 +213,11 @@ def test_one_world_of_the_vector_is_the_single_environment(task: str, observatio
     options = {"observation": observation, "episode_s": 0.2}
     ours = make_vec(task, 1, **options)
     theirs = gymnasium.make_vec(
-        gym_id(*reversed(task.split("-", 1))), num_envs=1, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}, **options
+        gym_id(*reversed(task.split("-", 1))),
+        num_envs=1,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        **options,
     )
     assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     assert ours.observation_space == theirs.observation_space
