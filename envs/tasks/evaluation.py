@@ -158,35 +158,11 @@ class Evaluation:
         return self.play.shown or next((name for name, measure in self.measures.items() if measure.kind == "mean"), None)
 
 
-RESERVED = frozenset(
-    [
-        "policy",
-        "robot",
-        "task",
-        "engine",
-        "ground",
-        "episodes",
-        "intervals",
-        "figures",
-        "policy_sha256",
-        "score",
-        "physics_failures",
-        "seconds",
-        "seed",
-        "falls",
-        "video",
-        "codec",
-        "frames",
-        "fps",
-        "labels",
-        "time_s",
-        "command",
-        "measured",
-        "variant",
-        "condition",
-        "seeds",
-    ]
-)
+RESERVED = {
+    "policy", "robot", "task", "engine", "ground", "episodes", "intervals", "figures", "policy_sha256", "score", "physics_failures",
+    "seconds", "seed", "falls", "video", "codec", "frames", "fps", "labels", "time_s", "command",
+    "measured", "variant", "condition", "seeds",
+}  # fmt: skip
 """Keys that results have beside the task's measures."""
 
 LASTING = Evaluation(measures={"lasted": Measure(label="lasted to the end", kind="share")}, score="lasted", worlds=50)
