@@ -1,5 +1,7 @@
 """Legged robots and arms as MJCF text, in as many dialects as tests want: names, local frames, signs of axes, zeros of angles."""
 
+# ruff: noqa: E501 (MJCF is more easily read in long lines)
+
 from __future__ import annotations
 
 from dataclasses import dataclass

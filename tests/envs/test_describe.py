@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.robots.describe.description import Description, describe
+from envs.robots.describe.description import describe
+from envs.robots.describe.finding import Description
 from envs.robots.describe.limbs import gait, leg_names
 from envs.robots.describe.writing import number, robot_yaml, word
 from envs.robots.loading import load_robot
@@ -117,7 +118,9 @@ def test_an_arm_reaches_every_corner_of_its_goals(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
-    cart = '<mujoco><worldbody><body name="cart"><joint name="slide" type="slide" axis="1 0 0"/><geom size="0.1"/></body></worldbody></mujoco>'
+    cart = (
+        '<mujoco><worldbody><body name="cart"><joint name="slide" type="slide" axis="1 0 0"/><geom size="0.1"/></body></worldbody></mujoco>'
+    )
     robot = found(tmp_path, cart)
     assert not robot.usable
     assert any(note.kind == "refused" and "no arm" in note.what for note in robot.notes)
@@ -142,7 +145,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read.stand_height == pytest.approx(robot.standing.height, abs=1e-3)
     assert {name: (image, sign) for name, (image, sign) in read.mirror.items()} == robot.mirror.joints
     assert read.compiled.nu == 12
-    values = [line for line in path.read_text(encoding="utf-8").splitlines() if ": " in line and line.rstrip()[-1] != ":" and "# " not in line]
+    values = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if ": " in line and line.rstrip()[-1] != ":" and "# " not in line
+    ]
     assert all(line.startswith("  ") and "[" in line for line in values), "each value but the pairs says where it came from"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import pytest
 import torch
 
 from envs.screening import Step
-from envs.tasks.registry import make_env
+from envs.tasks import registry
 from robolearn import cli
 from robolearn.errors import UserError
-from robolearn.evaluation.evaluate import StudentActor, TeacherActor, evaluate
+from robolearn.evaluation.actors import StudentActor, TeacherActor
+from robolearn.evaluation.evaluate import evaluate
 from robolearn.learning import trainer as loop
 from robolearn.learning.finite import not_finite
 from robolearn.learning.ppo import DivergedError, gae
 from robolearn.learning.run import Run, load_checkpoint
 from tests.learning_helpers import make_trainer, tiny_cfg
+from tests.pairs import make_env
 
 NAN, INF = float("nan"), float("inf")
 KINDS = pytest.mark.parametrize("kind", ["teacher", "student"])
@@ -124,7 +127,7 @@ def test_a_failed_step_says_nothing_about_the_steps_before_it() -> None:
 def test_a_tasks_own_number_is_found_named_and_reset(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     env = make_env("go1-velocity-flat", num_worlds=4, num_threads=1)
     env.reset()
-    extras, rewards, calls = env.privileged_extras, env.rewards, []
+    extras, calls = env.privileged_extras, []
 
     def bad_extras() -> torch.Tensor:
         calls.append(1)
@@ -138,17 +141,14 @@ def test_a_tasks_own_number_is_found_named_and_reset(caplog: pytest.LogCaptureFi
         step = env.step(torch.zeros_like(env.action))
     assert step.failed.tolist() == step.terminated.tolist() == [False, False, True, False]
     assert not step.truncated[2]
-    entry = env.spec.observation_dim + 5
-    assert f"1 of 4 worlds have a number that is not finite, or beyond 1e+06 (the first: world 2, privileged entry {entry})" in caplog.text
+    assert "1 of 4 worlds have a number that is not finite, or beyond 1e+06 (the first: world 2, privileged 'foot_contact')" in caplog.text
     assert env.episode_steps.tolist() == [1, 1, 0, 1]
 
-    def bad_rewards(terminated: torch.Tensor) -> dict[str, torch.Tensor]:
-        terms = rewards(terminated)
-        terms["tilt"] = terms["tilt"].clone()
-        terms["tilt"][0] = INF
-        return terms
+    def bad_reward() -> torch.Tensor:
+        return torch.tensor([INF, 0.0, 0.0, 0.0])
 
-    monkeypatch.setattr(env, "rewards", bad_rewards)
+    rewards = [dataclasses.replace(term, compute=bad_reward) if term.name == "tilt" else term for term in env._tables.rewards]
+    monkeypatch.setattr(env._tables, "rewards", rewards)
     step = env.step(torch.zeros_like(env.action))
     assert step.failed.tolist() == [True, False, False, False]
     assert step.reward[0] == 0
@@ -267,7 +267,7 @@ def test_judging_counts_worlds_that_failed(monkeypatch: pytest.MonkeyPatch) -> N
     import robolearn.evaluation.evaluate as evaluation
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        env = make_env(*args, **kwargs)
+        env = registry.make_env(*args, **kwargs)
         extras = env.privileged_extras
 
         def bad() -> torch.Tensor:
@@ -281,9 +281,9 @@ def test_judging_counts_worlds_that_failed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(evaluation, "make_env", make)
     cfg = tiny_cfg("go1-velocity-flat")
     trainer = make_trainer("teacher", cfg)
-    found = evaluate(lambda worlds: TeacherActor(trainer.policy), cfg.task, seeds=1, seconds=1.2, env=cfg.env)
+    found = evaluate(lambda worlds: TeacherActor(trainer.policy), cfg.task, cfg.robot, seeds=1, seconds=1.2, env=cfg.env)
     assert found.physics_failures > 0
-    assert found.survival <= 44 / 45
+    assert found.figures["survival"].value <= 44 / 45
     student = make_trainer("student", cfg)
-    found = evaluate(lambda worlds: StudentActor(student.policy.actor, worlds), cfg.task, seeds=1, seconds=1.2, env=cfg.env)
-    assert found.survival <= 44 / 45
+    found = evaluate(lambda worlds: StudentActor(student.policy.actor, worlds), cfg.task, cfg.robot, seeds=1, seconds=1.2, env=cfg.env)
+    assert found.figures["survival"].value <= 44 / 45

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from envs.robots import panda
-from envs.tasks.registry import make_env
-from envs.tasks.velocity import rotate_inverse
 from envs.terms.randomization import RandomizationCfg, Range
+from envs.terms.state import rotate_inverse
 from envs.vec_env import VecEnv
+from tests.pairs import make_env
 
 GRAVITY = 9.81
 DT = 0.005  # s, a physics step
@@ -402,7 +402,7 @@ def pushes_jolt_the_base_at_the_interval():
     for _ in range(20):
         env.step(torch.zeros(1, 12))
         now_b = rotate_inverse(env.engine.qpos[:, 3:7], env.engine.qvel[:, :3])
-        jumps.append((now_b - env.velocity_b).norm().item())  # velocity_b is from before the push
+        jumps.append((now_b - env.base.velocity_b).norm().item())  # velocity_b is from before the push
     assert [step for step, jump in enumerate(jumps, 1) if jump > 1e-5] == [6, 12, 18]  # 0.11 s ends in the 6th step of 0.02 s
     assert jumps[5] == pytest.approx(0.4 * math.sqrt(2), rel=1e-4)
 

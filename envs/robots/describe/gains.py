@@ -22,7 +22,8 @@ import numpy as np
 
 from envs.robots.describe.limbs import Limbs, limited
 from envs.robots.describe.links import Link, root_body
-from envs.robots.describe.pose import Leg, Standing
+from envs.robots.describe.pose import Standing
+from envs.robots.describe.stance import Leg
 
 GRAVITY = 9.81
 FREQUENCY = 4.0  # Hz, of a hanging leg of three or four joints
@@ -217,4 +218,3 @@ def _scale(model: mujoco.MjModel, link: Link, kp: float, effort: float, arm: boo
     low, high = limited(model, link.joint)
     scale = float(np.clip(AUTHORITY * effort / kp, *SCALE))
     return min(scale, (high - low) / 2), f"{AUTHORITY:g} effort / kp, within {SCALE[0]:g} and {SCALE[1]:g} rad"
-

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from envs.robots.describe.links import Link, extent, frame, links, root_body, turn
+from envs.robots.describe.links import Link, extent, links, root_body, turn
 from envs.robots.describe.shapes import Cloud, cloud, extent_across
 from envs.robots.describe.symmetry import Mirror
 
 LEG_JOINTS = 3
+ANKLE_JOINTS = 5  # a leg of so many can lay its sole on the ground
 LEG_DEPTH = 0.7  # share of the deepest reach that makes a leg
 FINGER_LENGTH = 0.2  # of the robot's size
 SAMPLES = 300
@@ -85,7 +86,7 @@ def limited(model: mujoco.MjModel, joint: int, free: float = np.pi) -> tuple[flo
 
 def neutral(model: mujoco.MjModel, qpos: np.ndarray | None = None) -> np.ndarray:
     """The angles nearest to zero that the ranges allow, or to `qpos`; (nq,)."""
-    qpos = model.qpos0.copy() if qpos is None else qpos.copy()
+    qpos = np.array(model.qpos0 if qpos is None else qpos)
     for joint in range(model.njnt):
         if model.jnt_limited[joint] and model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
             low, high = model.jnt_range[joint]
@@ -115,7 +116,7 @@ def find_limbs(model: mujoco.MjModel, mirror: Mirror, followers: dict[str, str] 
     mujoco.mj_kinematics(model, data)
     limbs = Limbs(links(model))
     size = extent(model, data)
-    _lock(limbs, model, {name: why for name, why in (followers or {}).items()})
+    _lock(limbs, model, dict(followers or {}))
     _lock_fingers(limbs, model, size)
     _lock_wheels(limbs, model, mirror)
     limbs.chains = _chains(limbs.base, model)
@@ -339,7 +340,7 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
     """
     shape = leg.cloud
     best_down, best, area = down, shape.support(down, 0.01 * straight), 0.0
-    if len(leg.own) >= 5:  # with an ankle: the flattest face near that direction
+    if len(leg.own) >= ANKLE_JOINTS:  # with an ankle: the flattest face near that direction
         axes = [sign * axis for axis in np.eye(3) for sign in (1, -1) if sign * axis @ down > 0.5]
         for candidate in [down, *axes]:
             points = shape.support(candidate, 0.01 * straight)
@@ -347,14 +348,16 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
             if length * width > 1.05 * area:
                 best_down, best, area = candidate, points, length * width
     length, width = extent_across(best)
-    flat = len(leg.own) >= 5 and length > 0.08 * straight and width > 0.03 * straight
+    flat = len(leg.own) >= ANKLE_JOINTS and length > 0.08 * straight and width > 0.03 * straight
     middle = (best.min(axis=0) + best.max(axis=0)) / 2 if flat else shape.lowest(down)
     geom = int(shape.geoms[np.argmax(shape.points @ best_down + shape.radii)])
     body = int(model.geom_bodyid[geom]) if geom >= 0 else next(iter(leg.tip.bodies))
     to_body = np.linalg.inv(leg.tip.bodies[body])
     return Sole(
-        body=body, position=to_body[:3, :3] @ middle + to_body[:3, 3], flat=flat, up=-(to_body[:3, :3] @ best_down), length=length, width=width
+        body=body,
+        position=to_body[:3, :3] @ middle + to_body[:3, 3],
+        flat=flat,
+        up=-(to_body[:3, :3] @ best_down),
+        length=length,
+        width=width,
     )
-
-
-__all__ = ["Chain", "Limbs", "Sole", "find_limbs", "find_sole", "frame", "gait", "leg_names", "limited", "neutral", "world_frame"]

@@ -121,7 +121,7 @@ class Arm:
 
     def __init__(self, model: mujoco.MjModel, limbs: Limbs, chain: Chain, tool: Tool) -> None:
         self.model, self.tool, self.data = model, tool, mujoco.MjData(model)
-        self.links: list[Link] = [link for link in chain.links]
+        self.links: list[Link] = list(chain.links)
         self.addresses = [int(model.jnt_qposadr[link.joint]) for link in self.links]
         self.dofs = [int(model.jnt_dofadr[link.joint]) for link in self.links]
         ranges = np.array([limited(model, link.joint) for link in self.links])
@@ -186,9 +186,7 @@ class Arm:
     def _touching(self) -> set[tuple[int, int]]:
         mujoco.mj_collision(self.model, self.data)
         model, data = self.model, self.data
-        return {
-            tuple(sorted(int(model.body_weldid[model.geom_bodyid[geom]]) for geom in data.contact.geom[i])) for i in range(data.ncon)
-        }  # type: ignore[return-value]
+        return {tuple(sorted(int(model.body_weldid[model.geom_bodyid[geom]]) for geom in data.contact.geom[i])) for i in range(data.ncon)}  # type: ignore[return-value]
 
     def clear(self) -> bool:
         """Above the table, and no two links touch, but for neighbours that do in many poses."""
@@ -204,7 +202,9 @@ class Arm:
                 break
             jacobian = self.jacobian()
             damping = 1e-3 * self.length**2
-            pull = jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + damping * np.eye(3), np.clip(error, -0.1 * self.length, 0.1 * self.length))
+            pull = jacobian.T @ np.linalg.solve(
+                jacobian @ jacobian.T + damping * np.eye(3), np.clip(error, -0.1 * self.length, 0.1 * self.length)
+            )
             if rest:
                 null = np.eye(len(angles)) - np.linalg.pinv(jacobian, rcond=1e-2) @ jacobian
                 pull = pull + rest * null @ (self.middle - angles)
@@ -227,7 +227,7 @@ class Arm:
         if not self.clear():
             return -np.inf
         nimble = float(np.linalg.svd(self.jacobian(), compute_uv=False)[-1]) / self.length
-        away = float(np.linalg.norm((self.point() - self.shoulder * [1, 1, 0] - self.target())) / self.length)
+        away = float(np.linalg.norm(self.point() - self.shoulder * [1, 1, 0] - self.target()) / self.length)
         room = float(np.minimum((angles - self.low) / (self.high - self.low), (self.high - angles) / (self.high - self.low)).min())
         low = (self.lowest() - self.table) / self.length  # an elbow on the table has nowhere to go
         twisted = float(np.square(angles - self.middle).mean())
