@@ -12,7 +12,7 @@ import numpy as np
 from envs.robots.describe.links import frame
 
 ROUND = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-MANY_VERTICES = 400
+MANY_VERTICES, ROUND_ABOUT = 400, 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def _balls(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
         rim = [(size[0] * np.cos(a), size[0] * np.sin(a), end * size[1]) for a in ROUND for end in (-1, 1)]
         return np.array(rim), 0.0
     if kind == kinds.mjGEOM_ELLIPSOID:
-        return _sphere_points() * size, 0.0
+        return directions(ROUND_ABOUT) * size, 0.0
     if kind == kinds.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
@@ -86,10 +86,10 @@ def _balls(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
     return np.zeros((0, 3)), 0.0  # planes and height fields are no part of a robot
 
 
-def _sphere_points() -> np.ndarray:
-    """Directions all round, (M, 3)."""
-    index = np.arange(400) + 0.5
-    polar, azimuth = np.arccos(1 - 2 * index / 400), np.pi * (1 + 5**0.5) * index
+def directions(count: int) -> np.ndarray:
+    """Unit vectors all round, (count, 3)."""
+    index = np.arange(count) + 0.5
+    polar, azimuth = np.arccos(1 - 2 * index / count), np.pi * (1 + 5**0.5) * index
     return np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
 
 
@@ -97,7 +97,7 @@ def outermost(points: np.ndarray) -> np.ndarray:
     """Points of a hull: those that are farthest in some of many directions, where there are many; (K, 3) -> (L, 3)."""
     if len(points) <= MANY_VERTICES:
         return points
-    axes = np.concatenate([np.eye(3), -np.eye(3), _sphere_points()])
+    axes = np.concatenate([np.eye(3), -np.eye(3), directions(ROUND_ABOUT)])
     near = np.concatenate([axes, *(_tilted(axis) for axis in axes[:6])])  # the corners of flat faces
     return points[np.unique(np.argmax(points @ near.T, axis=0))]
 

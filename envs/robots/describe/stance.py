@@ -10,8 +10,9 @@ import mujoco
 import numpy as np
 from mujoco import minimize
 
-from envs.robots.describe.limbs import Chain, Limbs, Sole, find_sole, limited, neutral, world_frame
+from envs.robots.describe.limbs import Chain, Limbs, limited, neutral, world_frame
 from envs.robots.describe.links import Link, root_body
+from envs.robots.describe.soles import Sole, find_sole
 from envs.robots.describe.symmetry import Mirror
 
 MARGIN = 0.08  # of a range that is left at its ends, at most 0.15 rad
