@@ -103,6 +103,8 @@ def _place_legs(stance: Stance, qpos: np.ndarray) -> np.ndarray:
             if leg.sole.flat:
                 up = stance.up(leg)
                 terms += [5 * up[0], 5 * up[1]]
+                along = stance.along(leg)
+                terms.append(0.0 if along is None else 2 * along[1])  # toes forward
             knee = _knee(stance, leg)
             if knee is not None:  # a person's knees point forward; a quadruped's front ones backward, its hind ones as may be
                 bend = (knee[0] - (hip[0] + foot[0]) / 2) / size

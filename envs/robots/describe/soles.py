@@ -28,6 +28,7 @@ class Sole:
         position: middle of the sole, in the body's frame [m], (3,).
         flat: the sole is flat and the leg can lay it on the ground.
         up: its upward normal in the body's frame, (3,).
+        along: direction of its length in the body's frame (3,); None where it is as wide as it is long.
         length, width: of what touches the ground [m].
     """
 
@@ -35,6 +36,7 @@ class Sole:
     position: np.ndarray
     flat: bool
     up: np.ndarray
+    along: np.ndarray | None
     length: float
     width: float
 
@@ -62,6 +64,7 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
         position=to_body[:3, :3] @ middle + to_body[:3, 3],
         flat=face is not None,
         up=-(to_body[:3, :3] @ normal),
+        along=None if face is None or length < 1.3 * width else to_body[:3, :3] @ np.linalg.svd(touching - touching.mean(axis=0))[2][0],
         length=length,
         width=width,
     )

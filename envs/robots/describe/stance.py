@@ -89,6 +89,11 @@ class Stance:
         """The sole's upward normal in the base's frame (3,)."""
         return self.tip(leg.chain)[:3, :3] @ leg.chain.tip.bodies[leg.sole.body][:3, :3] @ leg.sole.up
 
+    def along(self, leg: Leg) -> np.ndarray | None:
+        """Direction of the sole's length in the base's frame (3,); None where it has none."""
+        along = leg.sole.along
+        return None if along is None else self.tip(leg.chain)[:3, :3] @ leg.chain.tip.bodies[leg.sole.body][:3, :3] @ along
+
     def lowest(self, leg: Leg) -> float:
         """Height of the lowest point of a leg's last link in the base's frame [m]."""
         tip = self.tip(leg.chain)
