@@ -112,10 +112,15 @@ def extent_across(points: np.ndarray) -> tuple[float, float]:
     """Length and width of a flat set of points: its spreads along its two main directions [m]."""
     if len(points) < 2:
         return 0.0, 0.0
+    _, axes = main_axes(points)
+    return float(np.ptp(points @ axes[0])), float(np.ptp(points @ axes[1]))
+
+
+def main_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations (3,) [m] of points along their main directions, the largest first, and these as rows (3, 3)."""
     centred = points - points.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=True)
-    spreads = sorted((float(np.ptp(centred @ axis)) for axis in axes), reverse=True)
-    return spreads[0], spreads[1]
+    squares, axes = np.linalg.eigh(centred.T @ centred / len(points))
+    return np.sqrt(np.maximum(squares[::-1], 0.0)), axes.T[::-1]
 
 
 def union(clouds: Iterable[Cloud]) -> Cloud:

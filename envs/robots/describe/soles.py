@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 
 from envs.robots.describe.limbs import Chain
-from envs.robots.describe.shapes import Cloud, directions, extent_across
+from envs.robots.describe.shapes import Cloud, directions, extent_across, main_axes
 
 ANKLE_JOINTS = 5  # a leg of so many can lay its sole on the ground
 FLAT = 0.01  # of the leg's length: how far the points of a sole may be from one plane
@@ -64,7 +64,7 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
         position=to_body[:3, :3] @ middle + to_body[:3, 3],
         flat=face is not None,
         up=-(to_body[:3, :3] @ normal),
-        along=None if face is None or length < 1.3 * width else to_body[:3, :3] @ np.linalg.svd(touching - touching.mean(axis=0))[2][0],
+        along=None if face is None or length < 1.3 * width else to_body[:3, :3] @ main_axes(touching)[1][0],
         length=length,
         width=width,
     )
@@ -91,8 +91,8 @@ def _settled(shape: Cloud, start: np.ndarray, straight: float) -> np.ndarray:
         points = shape.support(normal, tolerance * straight)
         if len(points) < 3:
             break
-        _, spreads, axes = np.linalg.svd(points - points.mean(axis=0))
-        if spreads[1] < 0.1 * straight * WIDE:
+        spreads, axes = main_axes(points)
+        if spreads[1] < 0.1 * WIDE * straight:
             break
         normal = axes[2] * np.sign(axes[2] @ normal or 1.0)
     return normal
