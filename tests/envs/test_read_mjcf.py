@@ -280,7 +280,8 @@ def test_pairs_alone_make_geoms_collide(tmp_path: Path) -> None:
     body = ROBOT.replace('name="shin" type', 'name="shin" contype="0" conaffinity="0" type').replace(
         'name="thigh" type', 'name="thigh" contype="0" conaffinity="0" type'
     )
-    text = f"""<default><pair condim="1" friction="0.2"/></default><worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody>
+    text = f"""<default><pair condim="1" friction="0.2"/></default>
+    <worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody>
     <contact><pair geom1="floor" geom2="shin"/><pair geom1="trunk" geom2="shin"/></contact>"""
     model = bare(read(mjcf(tmp_path, text)))
     assert (model.npair, model.pair_dim[0], model.pair_friction[0, 0]) == (1, 1, 0.2)

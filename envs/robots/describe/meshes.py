@@ -108,6 +108,7 @@ def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
 def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
     """Drops the visual geoms of meshes that cannot be had and puts primitives in the place of the colliding ones."""
     classes = Classes(draft.tree)
+    needed = {e.get(key) for top in ("contact", "tendon") for e in draft.tree.findall(f"{top}//*") for key in ("geom", "geom1", "geom2")}
     for body in [*draft.tree.iter("body")]:
         for holder in _holders(body):
             for geom in [*holder.findall("geom")]:
@@ -115,7 +116,7 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                 if name not in bad:
                     continue
                 _say_lost_mass(body, geom, classes, draft.tree, log)
-                if classes.collides(geom):
+                if classes.collides(geom) or geom.get("name") in needed:
                     how = _primitive(draft, body, geom, name, classes)
                     what = f"colliding meshes, {bad[name]}, are replaced by {how}: {{}}"
                     file = _file_name(draft, name)

@@ -187,7 +187,7 @@ def _say_option(tree: ET.Element, log: Log) -> None:
     flag = option.find("flag")
     if flag is not None:
         said += [f"{key} {flag.get(key)}" for key in ("contact", "gravity", "limit", "constraint", "override") if flag.get(key)]
-    said += [f"{key} {option.get(key)}" for key in ("cone", "impratio") if option.get(key)]
+    said += [f"{key} {option.get(key)}" for key in ("cone", "impratio") if option.get(key) not in (None, "pyramidal")]
     if said:
         log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
 
