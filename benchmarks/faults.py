@@ -109,7 +109,7 @@ class Stage:
         controller, watch = dict(vars(self.controller)), copy.copy(self.controller._watch)
         consistency = copy.deepcopy(self.controller._consistency)
         limiter = dict(vars(self.controller.limiter))
-        memory = {name: value.copy() for name, value in self._policy.state.items()}
+        memory = {name: value.copy() for name, value in self._policy.memory.items()}
 
         def restore() -> None:
             mujoco.mj_setState(model, data, state, kind)
@@ -122,7 +122,7 @@ class Stage:
             vars(self.controller.limiter).update(limiter)
             self._policy.reset()
             for name, value in memory.items():
-                self._policy.state[name][:] = value
+                self._policy.memory[name][:] = value
             self._wire.requests.clear()
             self.events.clear()
 

@@ -87,23 +87,22 @@ def coded_policy(path: Path, rate_hz: float, light: bool) -> None:
     import onnx
     from onnx import helper, numpy_helper
 
-    from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
+    from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
+    from policies.contract.golden import memory_to_text
 
     base = PolicyFile(POLICY)
     spec = dataclasses.replace(base.spec, control_dt=1 / rate_hz, clock_hz=base.spec.clock_hz if rate_hz == 50 else 1.0)
     model = onnx.load(str(POLICY))
     graph, steps = model.graph, min(40, len(base.golden.action))
     weights = np.zeros((spec.observation_dim, spec.action_dim), np.float32)
-    names = [term.name for term in spec.observation]
-    term = spec.observation[names.index("joint_position")]
-    start = sum(other.dim for other in spec.observation[: names.index("joint_position")])
+    names = [term.name for term in spec.terms]
+    term = spec.terms[names.index("joint_position")]
+    start = sum(other.dim for other in spec.terms[: names.index("joint_position")])
     weights[start, 0] = 1 / (term.scale * spec.action.scale[0])
     graph.initializer.append(numpy_helper.from_array(weights, "code_weights"))
-    handed = helper.make_node("MatMul", ["observation", "code_weights"], ["action" if light else "code"])
+    handed = helper.make_node("MatMul", ["state", "code_weights"], ["action" if light else "code"])
     if light:
-        seen, done = (
-            helper.make_tensor_value_info(*it) for it in (("observation", 1, [1, len(weights)]), ("action", 1, [1, spec.action_dim]))
-        )
+        seen, done = (helper.make_tensor_value_info(*it) for it in (("state", 1, [1, len(weights)]), ("action", 1, [1, spec.action_dim])))
         graph = helper.make_graph([handed], "policy", [seen], [done], [numpy_helper.from_array(weights, "code_weights")])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     else:
@@ -121,7 +120,9 @@ def coded_policy(path: Path, rate_hz: float, light: bool) -> None:
         action=base.golden.observation[:steps] @ weights,
     )
     del model.metadata_props[:]
-    helper.set_model_props(model, {SPEC_KEY: spec.to_json(), PROVENANCE_KEY: "{}", GOLDEN_KEY: golden.to_json()})
+    memory = "[]" if light else memory_to_text(base.memory)
+    meta = {SPEC_KEY: spec.to_json(), MEMORY_KEY: memory, PROVENANCE_KEY: "{}", GOLDEN_KEY: golden.to_text()}
+    helper.set_model_props(model, meta)
     onnx.save(model, str(path))
 
 

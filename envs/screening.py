@@ -80,7 +80,7 @@ def describe(step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[s
     found = [f"reward {name!r}" for name, value in rewards.items() if not sound(value[first])]
     observed = torch.stack([step.policy[first], step.final_policy[first], step.final_privileged[first, : step.policy.shape[1]]])
     at = 0
-    for term in spec.observation:
+    for term in spec.terms:
         if not sound(observed[:, at : at + term.dim]).all():
             found.append(f"observation {term.name!r}")
         at += term.dim

@@ -1,7 +1,10 @@
 """Start a simulated robot and the policy node that drives it: `ros2 launch robolearn sim.launch.py policy:=walk.onnx`."""
 
-import importlib.util
+import atexit
 import os
+import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable, Shutdown
@@ -15,22 +18,13 @@ FLAGS = ("auto_start", "ungated", "managed")
 OPTIONS = ("robot", "mjcf", "command_interface", "clock", *FLAGS)
 
 
-def bundled_mjcf(robot: str) -> Path:
-    """The model of a bundled robot."""
-    found = importlib.util.find_spec("envs")
-    if found is None or not found.submodule_search_locations:
-        raise RuntimeError("robolearn is not installed in this Python environment")
-    path = Path(found.submodule_search_locations[0]) / "robots" / robot / f"{robot}.xml"
-    if not path.is_file():
-        raise RuntimeError(f"no bundled model at {path}; give another robot:= or mjcf:=")
+def model_of(robot: str, folder: str) -> str:
+    """The MJCF of a robot (a name, a robot.yaml, or a policy file, whose own robot it is), written by robolearn into a folder."""
+    path = str(Path(folder) / "robot.xml")
+    made = subprocess.run([PYTHON, "-m", "robolearn", "robot", "mjcf", robot, "--out", path], capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise RuntimeError(made.stderr.strip() or f"robolearn robot mjcf {robot} failed with exit code {made.returncode}")
     return path
-
-
-def robot_of(policy: Path) -> str:
-    """The name of the robot that a policy file is for."""
-    from policies.contract.file import PolicyFile
-
-    return PolicyFile(policy).spec.robot.name
 
 
 def start(context):
@@ -39,7 +33,11 @@ def start(context):
     policy = Path(value["policy"]).expanduser()
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
-    mjcf = value["mjcf"] or str(bundled_mjcf(value["robot"] or robot_of(policy)))
+    mjcf = value["mjcf"]
+    if not mjcf:
+        folder = tempfile.mkdtemp(prefix="robolearn-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        mjcf = model_of(str(Path(value["robot"]).expanduser()) if value["robot"] else str(policy), folder)
     shared = ["--command-interface", value["command_interface"]]
     robot = [PYTHON, "-m", "bridge.simulated.robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
     node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
@@ -59,8 +57,8 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("policy", description="path of the policy file"),
-            DeclareLaunchArgument("robot", default_value="", description="bundled robot model; empty for the policy's own robot"),
-            DeclareLaunchArgument("mjcf", default_value="", description="model to simulate instead of the bundled one"),
+            DeclareLaunchArgument("robot", default_value="", description="a name or a robot.yaml; empty for the policy's own robot"),
+            DeclareLaunchArgument("mjcf", default_value="", description="another model of the robot, MJCF"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
             DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk at once"),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),

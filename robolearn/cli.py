@@ -26,6 +26,7 @@ from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
 COMMANDS = {
     "list": "show presets, studies, tasks, robots and trained policies",
+    "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
     "distill": "train a student, a causal transformer that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",

@@ -18,8 +18,9 @@ from policies.install import install_command
 from robolearn import ros_walk
 from robolearn.config import schema, settings
 from robolearn.config.schema import TrainCfg
-from robolearn.evaluation import evaluate as evaluation
-from robolearn.evaluation.evaluate import TeacherActor
+from robolearn.evaluation.actors import TeacherActor
+from robolearn.evaluation.evaluate import evaluate
+from robolearn.evaluation.table import show
 from robolearn.learning import export
 from robolearn.learning.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.learning.student import StudentTrainer, load_student
@@ -68,11 +69,9 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
     path = folder / "policy.onnx"
     with stages.stage("gate", "policy file: export, golden run, evaluation on the training engine and on the precise one"):
         export.export(exportable(student), cfg, path, student_state["iteration"], "make demo")
-        judged = evaluation.evaluate(lambda worlds: TeacherActor(teacher), cfg.task, seeds=seeds, env=cfg.env)
+        judged = evaluate(lambda worlds: TeacherActor(teacher), cfg.task, cfg.robot, cfg.env.engine, seeds=seeds, env=cfg.env)
         _, training, precise, passed = export.gate(path, seeds)
-        from robolearn.commands.evaluate import show
-
-        show([dataclasses.replace(judged, engine="teacher"), training, precise])
+        show([judged, training, precise], titles=["teacher", training.engine, precise.engine])
         print(f"      deployable: {'yes' if passed else 'no'}")
     missed = tuple(f"{state['kind']}: {what}" for state in (teacher_state, student_state) for what in state["missed"] or ())
     return Learned(policy=path, teacher=judged, training=training, precise=precise, deployable=passed, missed=missed)
@@ -97,11 +96,11 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
         spec = PolicyFile(path).spec
         if not ros_walk.available():
             print(f"      not run: rclpy is not installed ({install_command('ros')})")
-        elif not spec.robot.floating_base:
+        elif spec.command.kind != "velocity":
             print("      not run: the schedule of commands is for walking robots")
         else:
             try:
-                ros = ros_walk.walk(path, spec.robot.name)
+                ros = ros_walk.walk(path)
                 ros_error = ros.failure
                 print(f"      20 s under a changing command: planar velocity error {ros.velocity_error_xy:.3f} m/s")
             except Exception as error:  # whatever it is: what was trained is kept, and the report says so

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
+from policies.errors import ConfigError, UserError, nearest, suggestion
 from policies.install import install_command
 
-
-class UserError(Exception):
-    """Base of errors whose message alone tells the user what is wrong, where, and what is valid."""
-
-
-class ConfigError(UserError, ValueError):
-    """A preset, YAML file or override that does not fit its schema."""
+__all__ = ["EXTRA_OF_MODULE", "ConfigError", "MissingExtraError", "UsageError", "UserError", "missing_extra", "nearest", "suggestion"]
 
 
 class UsageError(UserError):
@@ -44,15 +36,3 @@ def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
     if extra is None:
         return None
     return MissingExtraError(f"this needs the package {module}, which is not installed; run: {install_command(extra)}")
-
-
-def nearest(given: str, valid: Iterable[str]) -> str | None:
-    """The valid name most like the given one, None where none is near."""
-    close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
-    return close[0] if close else None
-
-
-def suggestion(given: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest valid name, or an empty string where none is near."""
-    close = nearest(given, valid)
-    return "" if close is None else f"; did you mean {close!r}?"

@@ -1,8 +1,7 @@
-"""Which policy file a person means: a path, a run folder, or the name of one that ships with robolearn; and its robot's model."""
+"""Which policy file a person means: a path, a run folder, or the name of one that ships with robolearn."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import policies
@@ -44,18 +43,3 @@ def find_policy(text: str | Path) -> Path:
         return shipped[str(text)]
     names = ", ".join(shipped) if shipped else "none"
     raise UserError(f"no policy file at {path}{suggestion(str(text), shipped)}; give a file, a run folder, or a shipped policy: {names}")
-
-
-def bundled_mjcf(robot: str) -> Path:
-    """Path of a bundled robot's MJCF, found without importing the robot.
-
-    Raises:
-        UserError: no such robot.
-    """
-    found = importlib.util.find_spec("envs.robots")
-    folders = [Path(folder) for folder in (found.submodule_search_locations or [])] if found else []
-    for folder in folders:
-        if (folder / robot / f"{robot}.xml").is_file():
-            return folder / robot / f"{robot}.xml"
-    known = sorted(path.parent.name for folder in folders for path in folder.glob("*/*.xml"))
-    raise UserError(f"no bundled model of robot {robot!r}; bundled: {', '.join(known)}; give one with --mjcf")

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from bridge.isolation import LOOPBACK_CYCLONE
+from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
-from robolearn.policy_path import bundled_mjcf
+from robolearn.policy_robot import robot_of
+from robolearn.simulated_model import simulated_model
 
 SCHEDULE = ((0.6, 0.0, 0.0, 4.0), (0.4, 0.3, 0.0, 4.0), (0.5, 0.0, 0.6, 4.0), (-0.4, 0.0, 0.0, 4.0), (0.0, 0.0, 0.0, 4.0))
 """vx [m/s], vy [m/s], yaw rate [rad/s], duration [s]."""
@@ -73,19 +75,12 @@ class RosWalkError(UserError):
     """A run over ROS 2 that came to nothing."""
 
 
-def standing_height(mjcf: Path) -> float:
-    """Height of the base in the model's first keyframe [m]."""
-    import mujoco
-
-    return float(mujoco.MjModel.from_xml_path(str(mjcf)).key_qpos[0, 2])
-
-
 def available() -> bool:
     """Whether rclpy is installed."""
     return importlib.util.find_spec("rclpy") is not None
 
 
-def walk(policy: Path, robot: str, schedule: tuple[tuple[float, float, float, float], ...] = SCHEDULE, attempts: int = 3) -> RosWalk:
+def walk(policy: Path, schedule: tuple[tuple[float, float, float, float], ...] = SCHEDULE, attempts: int = 3) -> RosWalk:
     """Walk a schedule of commands; again where the robot did not stay up, since a busy computer trips the guards of time.
 
     Raises:
@@ -93,7 +88,7 @@ def walk(policy: Path, robot: str, schedule: tuple[tuple[float, float, float, fl
     """
     for left in reversed(range(attempts)):
         try:
-            result = _walk_once(policy, robot, schedule)
+            result = _walk_once(policy, schedule)
         except RosWalkError as error:
             if not left:
                 raise
@@ -105,8 +100,7 @@ def walk(policy: Path, robot: str, schedule: tuple[tuple[float, float, float, fl
     raise AssertionError("unreachable")
 
 
-def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, float, float], ...]) -> RosWalk:
-    mjcf = bundled_mjcf(robot)
+def _walk_once(policy: Path, schedule: tuple[tuple[float, float, float, float], ...]) -> RosWalk:
     environment = os.environ | {
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": str(random.randint(1, 100)),
@@ -116,6 +110,8 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
     environment.pop("ROS_STATIC_PEERS", None)  # another computer's robot
     with tempfile.TemporaryDirectory() as folder:
         events, tracking = Path(folder) / "events.jsonl", Path(folder) / "tracking.json"
+        file = PolicyFile(policy)
+        mjcf, stands = simulated_model(file, None, None, Path(folder)), robot_of(file).leg_length
         simulated = ["-m", "bridge.simulated.robot", "--policy", str(policy), "--mjcf", str(mjcf), "--permute-joints", "1"]
         node = ["-m", "bridge.deploy", str(policy), "--transport", "ros2", "--ungated", "--auto-start", "--events", str(events)]
         numbers = [str(number) for command in schedule for number in command]
@@ -162,6 +158,6 @@ def _walk_once(policy: Path, robot: str, schedule: tuple[tuple[float, float, flo
         measured=measured,
         velocity_error_xy=float(np.linalg.norm(error[:, :2], axis=1).mean()),
         velocity_error_yaw=float(np.abs(error[:, 2]).mean()),
-        stayed_up=bool(min(heights) > standing_height(mjcf) / 2 and data["states"][-1] == "policy"),
+        stayed_up=bool(min(heights) > stands / 2 and data["states"][-1] == "policy"),
         events=record,
     )

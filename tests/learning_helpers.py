@@ -15,7 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from envs.tasks.registry import get_task, make_env
-from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile
+from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
+from policies.contract.golden import Golden, pack, unpack
 from policies.contract.observation import observe
 from policies.export.onnx_graph import export_student
 from policies.networks.mlp import TeacherPolicy
@@ -140,8 +141,8 @@ def constant_policy(path: Path, action: float | list[float] = 0.0, task: str = "
     value = np.broadcast_to(np.asarray(action, np.float32), (1, spec.action_dim)).copy()
     weights = [numpy_helper.from_array(np.zeros((spec.observation_dim, spec.action_dim), np.float32), "zero")]
     weights.append(numpy_helper.from_array(value, "constant"))
-    nodes = [helper.make_node("MatMul", ["observation", "zero"], ["none"]), helper.make_node("Add", ["none", "constant"], ["action"])]
-    observation = helper.make_tensor_value_info("observation", TensorProto.FLOAT, [1, spec.observation_dim])
+    nodes = [helper.make_node("MatMul", ["state", "zero"], ["none"]), helper.make_node("Add", ["none", "constant"], ["action"])]
+    observation = helper.make_tensor_value_info("state", TensorProto.FLOAT, [1, spec.observation_dim])
     output = helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, spec.action_dim])
     graph = helper.make_graph(nodes, "policy", [observation], [output], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -150,7 +151,7 @@ def constant_policy(path: Path, action: float | list[float] = 0.0, task: str = "
     names = [name for name in now.__slots__ if getattr(now, name) is not None]
     golden = Golden({name: getattr(now, name).numpy() for name in names}, observe(now, spec, env.default_pose).numpy(), value)
     helper.set_model_props(
-        model, {SPEC_KEY: spec.to_json(), PROVENANCE_KEY: json.dumps({"test": "constant"}), GOLDEN_KEY: golden.to_json()}
+        model, {SPEC_KEY: spec.to_json(), PROVENANCE_KEY: json.dumps({"test": "constant"}), GOLDEN_KEY: golden.to_text()}
     )
     onnx.save(model, str(path))
     PolicyFile(path).verify()
@@ -158,11 +159,18 @@ def constant_policy(path: Path, action: float | list[float] = 0.0, task: str = "
 
 
 def edit_metadata(path: Path, key: str, change: Any) -> Path:
-    """Replace the JSON value of a metadata key by `change(value)`; the result may be a value or a raw string."""
+    """Replace the JSON value of a metadata key by `change(value)`; the result may be a value or a raw string.
+
+    Of the golden run it gets and gives the table of arrays, see `policies.contract.golden`, or gives a raw string.
+    """
     model = onnx.load(str(path))
     meta = {prop.key: prop.value for prop in model.metadata_props}
-    value = change(json.loads(meta[key]))
-    meta[key] = value if isinstance(value, str) else json.dumps(value)
+    if key == GOLDEN_KEY:
+        arrays = change(unpack(meta[key]))
+        meta[key] = arrays if isinstance(arrays, str) else pack(arrays)
+    else:
+        value = change(json.loads(meta.get(key, "[]")))
+        meta[key] = value if isinstance(value, str) else json.dumps(value)
     helper.set_model_props(model, meta)
     onnx.save(model, str(path))
     return path

@@ -1,6 +1,6 @@
 """Write small but real policy files for tests: a graph with a state, a contract, a golden run computed by numpy.
 
-`stand`: the action is zero whatever the observation. `linear`: action = W observation + V state, state' = 0.9 state + U observation.
+`stand`: the action is zero whatever the observation. `linear`: action = W state + V memory, memory' = 0.9 memory + U state.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.robots.go1 import GO1
-from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden
+from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY
+from policies.contract.golden import Golden, memory_to_text
 from policies.contract.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
-from policies.contract.spec import ActionSpec, CommandSpec, ObservationTerm, PolicySpec, RobotSpec
+from policies.contract.spec import ActionSpec, CommandSpec, ObservationGroup, ObservationTerm, PolicySpec, RobotSpec
 
 STATE = 4
 
@@ -33,10 +34,17 @@ def go1_spec(mode: str = "position_offset") -> PolicySpec:
         ObservationTerm(name="joint_target", dim=joints, unit="rad", frame="joint"),
         ObservationTerm(name="last_action", dim=joints, unit="1", frame="action"),
     )
-    command = CommandSpec(name="velocity", labels=("vx", "vy", "yaw_rate"), lower=(-1.0, -0.5, -1.0), upper=(1.0, 0.5, 1.0))
+    command = CommandSpec(kind="velocity", labels=("vx", "vy", "yaw_rate"), lower=(-1.0, -0.5, -1.0), upper=(1.0, 0.5, 1.0), ages=True)
     action = ActionSpec(mode=mode, scale=GO1.action_scale, clip=10.0)
     return PolicySpec(
-        task="go1-test", robot=GO1.spec(), observation=terms, action=action, command=command, control_dt=0.02, decimation=4, history_steps=8
+        task="go1-test",
+        robot=GO1.spec(),
+        observation=(ObservationGroup(name="state", terms=terms),),
+        action=action,
+        command=command,
+        control_dt=0.02,
+        decimation=4,
+        history_steps=8,
     )
 
 
@@ -59,9 +67,17 @@ def arm_spec() -> PolicySpec:
         ObservationTerm(name="joint_target", dim=2, unit="rad", frame="joint"),
         ObservationTerm(name="command", dim=3, unit="m", frame="command"),
     )
-    command = CommandSpec(name="goal_position", labels=("x", "y", "z"), lower=(-1.0, -1.0, 0.0), upper=(1.0, 1.0, 1.0))
+    command = CommandSpec(kind="goal_position", labels=("x", "y", "z"), lower=(-1.0, -1.0, 0.0), upper=(1.0, 1.0, 1.0), ages=False)
     action = ActionSpec(mode="position_delta", scale=(0.05, 0.05), clip=1.0)
-    return PolicySpec(task="arm-test", robot=robot, observation=terms, action=action, command=command, control_dt=0.02, decimation=4)
+    return PolicySpec(
+        task="arm-test",
+        robot=robot,
+        observation=(ObservationGroup(name="state", terms=terms),),
+        action=action,
+        command=command,
+        control_dt=0.02,
+        decimation=4,
+    )
 
 
 def make_policy(path: Path, spec: PolicySpec | None = None, kind: str = "linear", seed: int = 0, golden_steps: int = 40) -> Path:
@@ -77,7 +93,8 @@ def make_policy(path: Path, spec: PolicySpec | None = None, kind: str = "linear"
     }
     model = _graph(inputs, outputs, weights)
     golden = _golden(spec, weights, rng, golden_steps)
-    helper.set_model_props(model, {SPEC_KEY: spec.to_json(), PROVENANCE_KEY: json.dumps({"test": kind}), GOLDEN_KEY: golden.to_json()})
+    meta = {SPEC_KEY: spec.to_json(), PROVENANCE_KEY: json.dumps({"test": kind}), GOLDEN_KEY: golden.to_text()}
+    helper.set_model_props(model, meta | {MEMORY_KEY: memory_to_text({"memory": np.zeros((1, STATE), np.float32)})})
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(path))
     return path
@@ -87,16 +104,16 @@ def _graph(inputs: int, outputs: int, weights: dict[str, Any]) -> onnx.ModelProt
     decay = numpy_helper.from_array(np.array(0.9, np.float32), "decay")
     tensors = [decay, *(numpy_helper.from_array(value, name) for name, value in weights.items())]
     nodes = [
-        helper.make_node("MatMul", ["observation", "W"], ["now"]),
-        helper.make_node("MatMul", ["state", "V"], ["past"]),
+        helper.make_node("MatMul", ["state", "W"], ["now"]),
+        helper.make_node("MatMul", ["memory", "V"], ["past"]),
         helper.make_node("Add", ["now", "past"], ["action"]),
-        helper.make_node("MatMul", ["observation", "U"], ["push"]),
-        helper.make_node("Mul", ["state", "decay"], ["kept"]),
-        helper.make_node("Add", ["kept", "push"], ["state_out"]),
+        helper.make_node("MatMul", ["state", "U"], ["push"]),
+        helper.make_node("Mul", ["memory", "decay"], ["kept"]),
+        helper.make_node("Add", ["kept", "push"], ["memory_out"]),
     ]
-    sizes = {"observation": inputs, "state": STATE, "action": outputs, "state_out": STATE}
+    sizes = {"state": inputs, "memory": STATE, "action": outputs, "memory_out": STATE}
     info = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in sizes.items()}
-    graph = helper.make_graph(nodes, "policy", [info["observation"], info["state"]], [info["action"], info["state_out"]], tensors)
+    graph = helper.make_graph(nodes, "policy", [info["state"], info["memory"]], [info["action"], info["memory_out"]], tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 

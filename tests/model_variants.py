@@ -8,6 +8,7 @@ from typing import Any
 
 import mujoco
 
+from envs.robots.registry import get_robot
 from tests.bridge_helpers import REPOSITORY
 
 ROBOTS = REPOSITORY / "envs" / "robots"
@@ -147,7 +148,8 @@ SAME_MOTION: dict[str, Change] = {
 
 def write(change: Change, folder: Path, robot: str = "go1") -> Path:
     """A changed model of one of our robots, as a file."""
-    scene = mujoco.MjSpec.from_file(str(ROBOTS / robot / f"{robot}.xml"))
+    scene = get_robot(robot).scene()
+    scene.delete(next(geom for geom in scene.geoms if geom.name == "floor"))
     change(scene)
     scene.compile()  # what a test gives must be a model
     path = folder / f"{robot}.xml"

@@ -26,6 +26,7 @@ FOLDER = REPOSITORY / "launch"
 NAMES = sorted(path.name.removesuffix(".launch.py") for path in FOLDER.glob("*.launch.py"))
 POLICY = REPOSITORY / "policies" / "zoo" / "go1-velocity-flat.onnx"
 OF_ROSBAG = {"--output", "--storage", "--rate", "--clock", "--topics"}
+OF_ROBOLEARN = {"--out"}  # of `robolearn robot mjcf`
 
 
 def strings(name: str) -> set[str]:
@@ -44,7 +45,7 @@ def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
 def test_a_launch_file_compiles_and_passes_options_that_exist(name: str, tmp_path: Path) -> None:
     py_compile.compile(str(FOLDER / f"{name}.launch.py"), cfile=str(tmp_path / "compiled"), doraise=True)
     known = {option for parser in parsers() for action in parser._actions for option in action.option_strings}
-    assert {text for text in strings(name) if text.startswith("--")} - {"--", "--ros-args"} <= known | OF_ROSBAG
+    assert {text for text in strings(name) if text.startswith("--")} - {"--", "--ros-args"} <= known | OF_ROSBAG | OF_ROBOLEARN
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,11 +72,13 @@ def commands(name: str, **arguments: str) -> list[list[str]]:
     spec = importlib.util.spec_from_file_location(f"{name}_launch", FOLDER / f"{name}.launch.py")
     assert spec is not None
     assert spec.loader is not None
+    before = dict(os.environ)
+    os.environ["ROBOLEARN_PYTHON"] = sys.executable
+    os.environ["PYTHONPATH"] = f"{REPOSITORY}:{os.environ.get('PYTHONPATH', '')}"
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     context: Any = launch.LaunchContext()
     context.launch_configurations.update(arguments)
-    before = dict(os.environ)
     found: list[list[str]] = []
     try:
         for entity in module.generate_launch_description().entities:
@@ -137,7 +140,7 @@ def test_record_and_replay(tmp_path: Path) -> None:
         ("deploy", {"policy": "none.onnx"}, "no.* at none.onnx|there is none"),
         ("deploy", {"policy": str(POLICY), "command_interface": "wish"}, "wish"),
         ("deploy", {"policy": str(POLICY), "managed": "maybe"}, "maybe"),
-        ("sim", {"policy": str(POLICY), "robot": "spot"}, "no bundled model"),
+        ("sim", {"policy": str(POLICY), "robot": "spot"}, "unknown robot 'spot'"),
         ("record", {"output": str(FOLDER)}, "new folder"),
         ("record", {"output": "bag", "storage": "paper"}, "paper"),
         ("replay", {"bag": "none", "policy": str(POLICY)}, "there is none"),

@@ -378,7 +378,7 @@ class Controller:
 
     def _follow(self, command: FloatArray) -> NDArray[np.float32]:
         """What the policy is told of a command (C,): a goal as it is, a velocity no faster than over its range in `command_ramp_s`."""
-        if self.spec.command.name == "velocity":
+        if self.spec.command.kind == "velocity":
             step = (self._command_upper - self._command_lower) * self.spec.control_dt / self.limits.command_ramp_s
             command = np.clip(command, self._told - step, self._told + step)
         self._told = command

@@ -132,7 +132,7 @@ class SafetyLimits:
     def of(spec: PolicySpec, overrides: Mapping[str, float] | None = None) -> SafetyLimits:
         """The thresholds for a policy.
 
-        A goal is a set point that stays valid, so goal policies have no command time-outs unless they are asked for.
+        A command that does not age, such as a goal, stays valid, so its policies have no command time-outs unless they are asked for.
 
         Args:
             spec: the contract.
@@ -142,7 +142,7 @@ class SafetyLimits:
             SafetyLimitError: unknown name, or a value that is not above zero.
         """
         values: dict[str, float] = {"max_tilt": spec.robot.max_tilt, "max_lateness_s": max(2 * spec.control_dt, 0.01)}
-        if spec.command.name != "velocity":
+        if not spec.command.ages:
             values |= {"command_timeout_s": math.inf, "heartbeat_timeout_s": math.inf}
         known = [field.name for field in dataclasses.fields(SafetyLimits)]
         for name, value in (overrides or {}).items():

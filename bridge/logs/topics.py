@@ -43,7 +43,7 @@ class Topics:
         self.store: Any = get_typestore(Stores.ROS2_HUMBLE)
         self._t: Any = self.store.types
         self._names = list(spec.robot.joint_names)
-        self._walks = spec.command.name == "velocity"
+        self._walks = spec.command.kind == "velocity"
         self._frame = spec.robot.imu_frame or "base"
         floats = "std_msgs/msg/Float32MultiArray"
         self.types = {
@@ -52,7 +52,7 @@ class Topics:
             "/sensors/joint_states": "sensor_msgs/msg/JointState",
             "/sensors/imu": "sensor_msgs/msg/Imu",
             self.command_topic: "geometry_msgs/msg/TwistStamped" if self._walks else "geometry_msgs/msg/PointStamped",
-            **{f"/policy/observation/{term.name}": floats for term in spec.observation},
+            **{f"/policy/observation/{term.name}": floats for term in spec.terms},
             "/policy/action": floats,
             "/policy/asked": "std_msgs/msg/Float64MultiArray",
             LIMITS: "std_msgs/msg/UInt8MultiArray",
@@ -67,7 +67,7 @@ class Topics:
         self._command_layout = self._layout(joints, COLUMNS)
         self._observed: list[tuple[str, slice, Any]] = []
         begin = 0
-        for term in spec.observation:
+        for term in spec.terms:
             label = joints if term.dim == len(self._names) else term.name
             self._observed.append((f"/policy/observation/{term.name}", slice(begin, begin + term.dim), self._layout(label, size=term.dim)))
             begin += term.dim

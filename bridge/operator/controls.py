@@ -99,7 +99,7 @@ class Keyboard:
 
     def __init__(self, spec: PolicySpec, file: Any = None, steers: bool = True) -> None:
         """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies."""
-        self._walks = spec.command.name == "velocity"
+        self._walks = spec.command.kind == "velocity"
         self._steers = steers and self._walks
         self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
         self._file = sys.stdin if file is None else file
@@ -202,7 +202,7 @@ class Gamepad:
         Raises:
             OSError: there is none.
         """
-        self._steers = steers and spec.command.name == "velocity"
+        self._steers = steers and spec.command.kind == "velocity"
         self.holds = False
         self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -110,7 +110,7 @@ def movers(mujoco: Any, model: Any, joints: list[int]) -> list[int]:
 def notes_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], moving: list[int]) -> list[str]:
     """What is other than in a model of ours, in a line each."""
     notes: list[str] = []
-    if len(moving) != len(joints) or not all(_is_impedance(mujoco, model, i) for i in moving):
+    if moving and (len(moving) != len(joints) or not all(_is_impedance(mujoco, model, i) for i in moving)):
         there = f"the model's {len(moving)} actuators on {spec.name}'s {len(joints)} joints"
         notes.append(f"{there} give way to motors of the policy's contract")
     trees = {int(model.body_rootid[model.jnt_bodyid[joint]]) for joint in joints}

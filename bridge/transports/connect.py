@@ -31,7 +31,9 @@ class SimulatedOptions:
         realtime: whether time passes as on the wall; None for yes where a person watches.
     """
 
-    mjcf: Path | None = option(None, "model of the robot (default: the bundled one)", metavar="FILE")
+    mjcf: Path | None = option(
+        None, "another model of the robot, MJCF (robolearn deploy: or URDF; default: the robot's own)", metavar="FILE"
+    )
     gantry: str = option("auto", "hold the robot until its policy runs, or always (auto: bipeds)", choices=GANTRY_MODES)
     permute_joints: int | None = option(None, "joint order of its wire", metavar="SEED", at=("sim", "ros2 --simulate"))
     realtime: bool | None = option(None, "--transport sim: pace by the wall clock (default: with a dashboard)", at=("sim",))

@@ -6,6 +6,8 @@ Importing this module registers all tasks; Gymnasium does it by itself for a nam
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
@@ -17,7 +19,9 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.tasks.registry import TASKS, make_env
+from envs.robots.registry import ROBOTS, get_robot
+from envs.robots.robot import Robot
+from envs.tasks.registry import TASKS, get_task, make_env
 from envs.vec_env import VecEnv
 
 Observation = Literal["policy", "privileged"]
@@ -25,22 +29,32 @@ FloatArray = np.ndarray[Any, np.dtype[np.float32]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def gym_id(task: str) -> str:
-    """Gymnasium's name of a task: `go1-velocity-flat` -> `robolearn/Go1VelocityFlat-v0`."""
-    return "robolearn/" + "".join(part.capitalize() for part in task.split("-")) + "-v0"
+def gym_id(task: str, robot: str = "") -> str:
+    """Gymnasium's name of a task: `velocity-flat` of `go1` -> `robolearn/Go1VelocityFlat-v0`; without a robot `robolearn/VelocityFlat-v0`."""
+    words = re.split(r"[-_ .]+", f"{robot}-{task}")
+    return "robolearn/" + "".join(word[:1].upper() + word[1:] for word in words) + "-v0"
 
 
 def register_all() -> None:
-    """Register every task; harmless when called again."""
+    """Register every task, for a robot of one's own (`robot=`) and for each robot that can do it; harmless when called again."""
     for task in TASKS:
-        if gym_id(task) not in gymnasium.registry:
-            gymnasium.register(
-                gym_id(task),
-                entry_point="envs.adapters.gymnasium:TaskEnv",
-                vector_entry_point="envs.adapters.gymnasium:TaskVectorEnv",
-                kwargs={"task": task},
-                disable_env_checker=True,  # a check of every step, for which the tests stand
-            )
+        _register(gym_id(task), {"task": task})
+        for robot in ROBOTS:
+            if gym_id(task, robot) not in gymnasium.registry:
+                with contextlib.suppress(ValueError):  # it cannot do the task
+                    get_task(task).make(get_robot(robot))
+                    _register(gym_id(task, robot), {"task": task, "robot": robot})
+
+
+def _register(name: str, given: dict[str, str]) -> None:
+    if name not in gymnasium.registry:
+        gymnasium.register(
+            name,
+            entry_point="envs.adapters.gymnasium:TaskEnv",
+            vector_entry_point="envs.adapters.gymnasium:TaskVectorEnv",
+            kwargs=given,
+            disable_env_checker=True,  # a check of every step, for which the tests stand
+        )
 
 
 def observation_space(env: VecEnv, observation: Observation) -> spaces.Box:
@@ -49,7 +63,7 @@ def observation_space(env: VecEnv, observation: Observation) -> spaces.Box:
     Those of the policy's are where its terms are clipped, plus the noise. The privileged one begins with the clean policy observation;
     what follows has no bounds.
     """
-    terms, noise = env.spec.observation, env.cfg.randomization.noise * (observation == "policy")
+    terms, noise = env.spec.terms, env.cfg.randomization.noise * (observation == "policy")
     high = np.concatenate([np.full(term.dim, (term.clip + noise * term.noise) * abs(term.scale)) for term in terms])
     if observation == "privileged":
         high = np.concatenate([high, np.full(env.privileged_extras().shape[1], np.inf)])
@@ -75,11 +89,12 @@ def which(observation: str) -> int:
     return valid.index(observation)
 
 
-def batch_of(task: str, num_worlds: int, changes: dict[str, Any], **defaults: Any) -> VecEnv:
+def batch_of(task: str, robot: str | Robot, num_worlds: int, changes: dict[str, Any], **defaults: Any) -> VecEnv:
     """The batched environment of an adapter.
 
     Args:
         task: its name.
+        robot: the robot, its name, or the path of its `robot.yaml`.
         num_worlds: how many worlds the adapter has.
         changes: fields of the task's config.
         **defaults: for fields that `changes` does not name.
@@ -89,7 +104,7 @@ def batch_of(task: str, num_worlds: int, changes: dict[str, Any], **defaults: An
     """
     if "num_worlds" in changes:
         raise ValueError(f"the number of worlds is the number of environments, here {num_worlds}; leave num_worlds out")
-    return make_env(task, **{"seed": random_seed(), **defaults, **changes}, num_worlds=num_worlds)
+    return make_env(task, robot, **{"seed": random_seed(), **defaults, **changes}, num_worlds=num_worlds)
 
 
 def random_seed() -> int:
@@ -103,9 +118,9 @@ def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
     Raises:
         ValueError: another option, or a command that does not fit the task.
     """
-    if "resample_commands" in vars(env):
-        del env.resample_commands  # what an earlier reset put before the task's own
     if not options:
+        if bool(env.commands.left_s.isinf().any()):  # what an earlier reset held
+            env.release_command()
         return
     if unknown := set(options) - {"command"}:
         raise ValueError(f"unknown reset option {', '.join(sorted(unknown))}; valid: command")
@@ -113,14 +128,7 @@ def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
     labels = env.spec.command.labels
     if given.shape not in ((len(labels),), (env.num_worlds, len(labels))) or not np.isfinite(given).all():
         raise ValueError(f"a command of {env.task_name} is {len(labels)} finite numbers ({', '.join(labels)}), not {given.tolist()}")
-    held = torch.as_tensor(given, device=env.device).expand(env.num_worlds, -1)
-    draw = env.resample_commands
-
-    def resample(ids: torch.Tensor) -> None:
-        draw(ids)
-        env.command[ids] = held[ids]
-
-    env.resample_commands = resample  # pyright: ignore
+    env.hold_command(torch.as_tensor(given, device=env.device))
 
 
 class TaskEnv(gymnasium.Env[Any, Any]):
@@ -130,6 +138,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
 
     Args:
         task: its name.
+        robot: the robot, its name, or the path of its `robot.yaml`.
         observation: `policy` (what the robot senses) or `privileged`.
         render_mode: `rgb_array` or None.
         **changes: fields of the task's config, e.g. `engine="precise"`.
@@ -140,12 +149,14 @@ class TaskEnv(gymnasium.Env[Any, Any]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's own form)
 
-    def __init__(self, task: str, observation: Observation = "policy", render_mode: str | None = None, **changes: Any) -> None:
+    def __init__(
+        self, task: str, robot: str | Robot, observation: Observation = "policy", render_mode: str | None = None, **changes: Any
+    ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be rgb_array or None, not {render_mode!r}")
         self.render_mode = render_mode
         self._which = which(observation)
-        self.worlds = batch_of(task, 1, changes, num_threads=1)
+        self.worlds = batch_of(task, robot, 1, changes, num_threads=1)
         self.worlds.reset()
         self.metadata = {**self.metadata, "render_fps": round(1 / self.worlds.cfg.control_dt)}
         self.observation_space, self.action_space = observation_space(self.worlds, observation), action_space(self.worlds)
@@ -154,16 +165,16 @@ class TaskEnv(gymnasium.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[FloatArray, dict[str, Any]]:
         """Start an episode. `options={"command": ...}` keeps one command for its whole length."""
         super().reset(seed=seed)
+        hold_command(self.worlds, options)
         if seed is not None:
             self.worlds.reseed(seed)
-        hold_command(self.worlds, options)
         return _array(self.worlds.reset()[self._which][0]), {}
 
     def step(self, action: FloatArray) -> tuple[FloatArray, float, bool, bool, dict[str, Any]]:
         """Advance one control step with a raw action (J,)."""
         step = self.worlds.step(torch.from_numpy(np.array(action, np.float32)).to(self.worlds.device)[None])
         observation = (step.final_policy, step.final_privileged)[self._which]
-        terms = self.worlds._reward_terms
+        terms = self.worlds.reward_terms
         values = torch.cat([value.reshape(1) for value in terms.values()]).tolist()
         info = {"reward_terms": dict(zip(terms, values, strict=True))}
         return _array(observation[0]), float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), info
@@ -180,7 +191,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         options, camera = mujoco.MjvOption(), mujoco.MjvCamera()
         options.geomgroup[3] = 1
         camera.distance, camera.azimuth, camera.elevation = 1.8, 120.0, -20.0
-        camera.lookat[:] = data.xpos[model.body(self.worlds.robot.base_body).id]
+        camera.lookat[:] = data.xpos[model.body(self.worlds.robot.base).id]
         renderer.update_scene(data, camera, options)
         return renderer.render()
 
@@ -199,6 +210,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
 
     Args:
         task: its name.
+        robot: the robot, its name, or the path of its `robot.yaml`.
         num_envs: worlds.
         observation: `policy` or `privileged`.
         render_mode: None; only single worlds render.
@@ -208,12 +220,20 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         worlds: the batched environment behind it.
     """
 
-    def __init__(self, task: str, num_envs: int = 1, observation: Observation = "policy", render_mode: None = None, **changes: Any) -> None:
+    def __init__(
+        self,
+        task: str,
+        robot: str | Robot,
+        num_envs: int = 1,
+        observation: Observation = "policy",
+        render_mode: None = None,
+        **changes: Any,
+    ) -> None:
         if render_mode is not None:
             raise ValueError("many worlds do not render; make one with gymnasium.make")
         self._which = which(observation)
         self.num_envs = num_envs
-        self.worlds = batch_of(task, num_envs, changes)
+        self.worlds = batch_of(task, robot, num_envs, changes)
         self.worlds.reset()
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_fps": round(1 / self.worlds.cfg.control_dt)}
         self.single_observation_space, self.single_action_space = observation_space(self.worlds, observation), action_space(self.worlds)
@@ -230,10 +250,10 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
             known = [value for value in seed if value is not None]
             # one generator serves all worlds, so all seeds enter its one seed
             seed = int(np.random.SeedSequence(known).generate_state(1, np.uint64)[0] >> np.uint64(1)) if known else None
+        hold_command(self.worlds, options)
         if seed is not None:
             self._np_random_seed = int(seed)
             self.worlds.reseed(int(seed))
-        hold_command(self.worlds, options)
         return _array(self.worlds.reset()[self._which]), {}
 
     def step(self, actions: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, dict[str, Any]]:
@@ -255,7 +275,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         if not mask.any():
             return {}
         terms: dict[str, Any] = {}
-        for name, value in self.worlds._reward_terms.items():
+        for name, value in self.worlds.reward_terms.items():
             terms[name], terms[f"_{name}"] = np.where(mask, value.cpu().numpy(), 0.0).astype(np.float64), mask.copy()
         return {"reward_terms": terms, "_reward_terms": mask.copy()}
 

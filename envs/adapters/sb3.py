@@ -9,6 +9,7 @@ import torch
 from stable_baselines3.common.vec_env import VecEnv as Sb3Base
 
 from envs.adapters.gymnasium import Observation, action_space, batch_of, hold_command, observation_space, which
+from envs.robots.robot import Robot
 
 NO_INFO: dict[str, Any] = {}
 
@@ -21,6 +22,7 @@ class Sb3VecEnv(Sb3Base):
 
     Args:
         task: its name.
+        robot: the robot, its name, or the path of its `robot.yaml`.
         num_envs: worlds.
         observation: `policy` or `privileged`.
         **changes: fields of the task's config.
@@ -29,9 +31,11 @@ class Sb3VecEnv(Sb3Base):
         worlds: the batched environment behind it.
     """
 
-    def __init__(self, task: str, num_envs: int = 64, observation: Observation = "policy", **changes: Any) -> None:
+    def __init__(
+        self, task: str, robot: str | Robot, num_envs: int = 64, observation: Observation = "policy", **changes: Any
+    ) -> None:
         self._which = which(observation)
-        self.worlds = batch_of(task, num_envs, changes)
+        self.worlds = batch_of(task, robot, num_envs, changes)
         self.worlds.reset()
         self.render_mode = None
         super().__init__(num_envs, observation_space(self.worlds, observation), action_space(self.worlds))
@@ -39,9 +43,9 @@ class Sb3VecEnv(Sb3Base):
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, int)
 
     def reset(self) -> Any:
+        hold_command(self.worlds, self._shared_options())
         if self._seeds[0] is not None:  # one generator serves all worlds; `seed` derives the others' from the first
             self.worlds.reseed(int(self._seeds[0]))
-        hold_command(self.worlds, self._shared_options())
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0

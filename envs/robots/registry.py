@@ -1,32 +1,61 @@
-"""Every robot by name, so that configs, tasks and the command line name one the same way."""
+"""Every robot by name, ours and those of plugins, and every `robot.yaml` by its path: one way to name one, everywhere."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
+from pathlib import Path
 
+from envs.robots.errors import RobotError
 from envs.robots.g1 import G1
 from envs.robots.go1 import GO1
+from envs.robots.loading import ROBOT_FILE, load_robot
 from envs.robots.panda import PANDA
 from envs.robots.robot import Robot
-
-ROBOTS: dict[str, Robot] = {robot.name: robot for robot in (GO1, G1, PANDA)}
-
-
-class UnknownRobotError(KeyError):
-    """A robot's name that is not in `ROBOTS`."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+from policies.errors import suggestion
+from policies.registry import Registry, UnknownNameError
 
 
-def get_robot(name: str) -> Robot:
-    """The robot called `name`.
+class UnknownRobotError(RobotError, UnknownNameError):
+    """A robot's name that is not registered, or the path of a file that is not there."""
+
+
+ROBOTS: Registry[Robot] = Registry("robot", UnknownRobotError)
+
+
+def register_robot(robot: Robot) -> Robot:
+    """Add a robot under its own name.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return ROBOTS.register(robot.name, robot)
+
+
+def get_robot(name: str | Path) -> Robot:
+    """A registered robot by its name, or the one of a `robot.yaml`, given by the file's path or that of its folder.
 
     Raises:
         UnknownRobotError: there is none; the message lists the names.
+        RobotError: the file is no robot's; lists all that is wrong.
     """
-    if name not in ROBOTS:
-        near = get_close_matches(name, ROBOTS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownRobotError(f"unknown robot {name!r}: the robots are {', '.join(sorted(ROBOTS))}{hint}")
-    return ROBOTS[name]
+    text = str(name)
+    if text in ROBOTS:
+        return ROBOTS.get(text)
+    path = Path(text).expanduser()
+    if path.is_dir() and (path / ROBOT_FILE).is_file():
+        return load_robot(path / ROBOT_FILE)
+    if path.is_file() and path.suffix in (".yaml", ".yml"):
+        return load_robot(path)
+    names = ", ".join(sorted(ROBOTS))
+    if path.suffix.lower() in (".xml", ".urdf", ".mjcf") and path.is_file():
+        raise UnknownRobotError(
+            f"{text} is a model; make a robot of it: robolearn robot new {text} --out FOLDER, then give FOLDER/{ROBOT_FILE}"
+        )
+    if path.is_dir():
+        raise UnknownRobotError(f"there is no {ROBOT_FILE} in the folder {text}; robolearn robot new MODEL --out {text} writes one")
+    if path.suffix in (".yaml", ".yml") or "/" in text:
+        raise UnknownRobotError(f"there is no robot at {text}; give the path of a {ROBOT_FILE}, or one of {names}")
+    raise UnknownRobotError(f"unknown robot {text!r}{suggestion(text, ROBOTS)}; valid: {names}, or the path of a {ROBOT_FILE}")
+
+
+for _robot in (GO1, G1, PANDA):
+    register_robot(_robot)

@@ -1,88 +1,291 @@
-"""What a robot is: its MJCF and its named constants, and how it becomes a scene and a `RobotSpec`."""
+"""What a robot is: a model and named constants, in Python (ours) or in a `robot.yaml` beside the model (anyone's).
+
+The model, MJCF or URDF, says what the robot is made of. The constants say how it is driven and how it stands: whatever actuators, sensors
+and keyframes the file has, `Robot.scene()` gives it those of the constants, under the same names for every robot.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import mujoco
-import numpy as np
 
+from envs.robots import scene, spots
+from envs.robots.errors import RobotError, raise_faults
+from envs.robots.faults import shape_faults
+from envs.robots.fingerprint import model_sha256
 from policies.contract.spec import RobotSpec
 
+__all__ = ["Box", "Foot", "Imu", "Joint", "Robot", "RobotError", "Tool", "Vector"]
 
-class RobotError(ValueError):
-    """A robot whose model is not what its constants say."""
+Vector = tuple[float, float, float]
+Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joint:
+    """One controlled joint; for a slide joint read m for rad and N for N m.
+
+    Attributes:
+        default: angle in the default (standing) pose [rad].
+        kp: position gain [N m / rad].
+        kd: velocity gain [N m s / rad].
+        effort: largest torque [N m].
+        velocity: largest speed [rad/s].
+        scale: change of the target that a unit of action asks for [rad].
+        range: lowest and highest angle [rad]; None for the model's.
+        armature: rotor inertia as the joint feels it [kg m^2]; None for the model's.
+        damping: passive damping [N m s / rad]; None for the model's.
+        friction: dry friction [N m]; None for the model's.
+        posture: how much of the posture reward it takes.
+    """
+
+    default: float
+    kp: float
+    kd: float
+    effort: float
+    velocity: float
+    scale: float
+    range: tuple[float, float] | None = None
+    armature: float | None = None
+    damping: float | None = None
+    friction: float | None = None
+    posture: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foot:
+    """One foot.
+
+    Attributes:
+        body: the body that carries it.
+        position: middle of its sole, or of its ball, in that body's frame [m]: where its height and speed are measured.
+        turn: when in the gait's cycle it leaves the ground, in turns.
+        sole: whether it is flat and should lie on the ground, as a humanoid's.
+        up: the upward normal of its sole in that body's frame.
+        geoms: names of the geoms that it stands on; empty for all that collide, of that body and of bodies fixed to it.
+    """
+
+    body: str
+    position: Vector
+    turn: float = 0.0
+    sole: bool = False
+    up: Vector = (0.0, 0.0, 1.0)
+    geoms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imu:
+    """The inertial measurement unit: on the base, or on a body fixed to it, its axes parallel to the base's.
+
+    Attributes:
+        body: the body that carries it.
+        position: in that body's frame [m].
+        quat_wxyz: attitude in that body's frame.
+    """
+
+    body: str
+    position: Vector = (0.0, 0.0, 0.0)
+    quat_wxyz: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """The end effector of an arm: a point.
+
+    Attributes:
+        body: the body that carries it.
+        position: in that body's frame [m].
+    """
+
+    body: str
+    position: Vector = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Robot:
-    """A robot's constants; tuples over joints are in policy order.
+    """A robot. Attributes of its joints as tuples (`kp`, `default_pose`, ...) are in policy order, which is the order of `joints`.
 
     Attributes:
-        name: folder under `envs/robots`.
-        mjcf: path of the model; its position actuators carry the joints' names and the gains below.
-        joints: names of the controlled joints, in policy order (which is also the MJCF's order).
-        default_pose: [rad].
-        kp: [N m / rad].
-        kd: [N m s / rad].
-        effort_limit: [N m].
-        velocity_limit: [rad/s].
-        action_scale: [rad] a unit of action.
-        base_body: the body that carries payloads and pushes.
-        feet: names of the feet: geoms and sites `<foot>_foot`, sensors `<foot>_touch`, `<foot>_position`, `<foot>_velocity`, and
-            `<foot>_upright` (the z axis of the foot in the world) where a foot has a sole.
-        gait: when in the gait's cycle each foot leaves the ground, in turns.
-        posture: how much of the posture reward each joint takes; empty for all alike.
-        imu_site: site of the IMU, its axes parallel to the base's; None for a fixed base.
-        end_effector_site: site at the tool of an arm, with a `framepos` sensor `end_effector_position`.
-        stand_height: height of the base in the default pose [m]; None for a fixed base.
+        name: what commands, policies and logs call it.
+        model: path of its MJCF or URDF.
+        joints: the controlled joints by name, in policy order. What the model has beside them is passive where something else moves it (a
+            spring, a mimic or a tendon), and locked where nothing does.
+        base: the body that carries payloads and takes pushes; the root, or a body fixed to it, where the base is free. The root's frame has
+            x forward and z up.
+        feet: by name; sensors are called after them.
+        imu: None for a fixed base.
+        tool: the end effector of an arm.
+        stand_height: height of the root's frame above the ground in the default pose [m]; None for a fixed base.
         max_tilt: largest tilt of the base in operation [rad].
+        self_collision: whether its links meet each other (neighbours never do, nor what overlaps in the default pose). Pairs that the
+            model's `<contact>` names meet in any case.
+        gravity_compensated: whether the maker's controller carries the robot's own weight, as those of most arms do.
+        workspace: box of goals for the tool in the base's frame [m].
+        mirror: joint -> (its image in the x-z plane, 1 or -1); None to find them by geometry, empty where there is no symmetry.
+        source: the `robot.yaml` that it was read from; None for one written in Python.
     """
 
     name: str
-    mjcf: Path
-    joints: tuple[str, ...]
-    default_pose: tuple[float, ...]
-    kp: tuple[float, ...]
-    kd: tuple[float, ...]
-    effort_limit: tuple[float, ...]
-    velocity_limit: tuple[float, ...]
-    action_scale: tuple[float, ...]
-    base_body: str
-    feet: tuple[str, ...] = ()
-    gait: tuple[float, ...] = ()
-    posture: tuple[float, ...] = ()
-    imu_site: str | None = None
-    end_effector_site: str | None = None
+    model: Path
+    joints: Mapping[str, Joint]
+    base: str
+    feet: Mapping[str, Foot] = field(default_factory=dict[str, Foot])
+    imu: Imu | None = None
+    tool: Tool | None = None
     stand_height: float | None = None
     max_tilt: float = 1.0
+    self_collision: bool = False
+    gravity_compensated: bool = False
+    workspace: Box | None = None
+    mirror: Mapping[str, tuple[str, float]] | None = None
+    source: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "joints", dict(self.joints))  # nobody changes them afterwards
+        object.__setattr__(self, "feet", dict(self.feet))
+        raise_faults(self.where, shape_faults(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}  # what is cached can be made again
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.model))
+
+    @property
+    def where(self) -> str:
+        """How messages name it: its file, or its name."""
+        return f"robot {self.name}" if self.source is None else str(self.source)
+
+    # joints, in policy order -----------------------------------------------------------------------------------------
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        return tuple(self.joints)
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joints)
+
+    @property
+    def default_pose(self) -> tuple[float, ...]:
+        """[rad]."""
+        return tuple(joint.default for joint in self.joints.values())
+
+    @property
+    def kp(self) -> tuple[float, ...]:
+        """[N m / rad]."""
+        return tuple(joint.kp for joint in self.joints.values())
+
+    @property
+    def kd(self) -> tuple[float, ...]:
+        """[N m s / rad]."""
+        return tuple(joint.kd for joint in self.joints.values())
+
+    @property
+    def effort_limit(self) -> tuple[float, ...]:
+        """[N m]."""
+        return tuple(joint.effort for joint in self.joints.values())
+
+    @property
+    def velocity_limit(self) -> tuple[float, ...]:
+        """[rad/s]."""
+        return tuple(joint.velocity for joint in self.joints.values())
+
+    @property
+    def action_scale(self) -> tuple[float, ...]:
+        """[rad] a unit of action."""
+        return tuple(joint.scale for joint in self.joints.values())
+
+    @property
+    def posture(self) -> tuple[float, ...]:
+        """How much of the posture reward each joint takes."""
+        return tuple(joint.posture for joint in self.joints.values())
+
+    @property
+    def gait(self) -> tuple[float, ...]:
+        """When each foot leaves the ground, in turns of the gait's cycle."""
+        return tuple(foot.turn for foot in self.feet.values())
+
+    # the body --------------------------------------------------------------------------------------------------------
 
     @property
     def floating_base(self) -> bool:
         return self.stand_height is not None
 
-    def scene(self) -> mujoco.MjSpec:
-        """The robot above an infinite floor named `floor`."""
-        spec = mujoco.MjSpec.from_file(str(self.mjcf))
-        plane = mujoco.mjtGeom.mjGEOM_PLANE
-        spec.worldbody.add_geom(name="floor", type=plane, size=[0, 0, 1], contype=1, conaffinity=0, rgba=[0.82, 0.84, 0.86, 1])
-        return spec
-
-    def spec(self) -> RobotSpec:
-        """The robot as a policy knows it; ranges are read from the MJCF, where a joint without limits has [0, 0].
+    @property
+    def leg_length(self) -> float:
+        """What lengths of a legged robot's task are measured in: the height of the base in the default pose [m].
 
         Raises:
-            RobotError: the model has other joints or actuators than these constants say; names all of them.
+            RobotError: it has a fixed base.
         """
-        model = mujoco.MjModel.from_xml_path(str(self.mjcf))
-        if faults := _faults(self, model):
-            raise RobotError(f"{self.mjcf} is not what the constants of robot {self.name} say: {'; '.join(faults)}")
-        ranges = [_range(model, name) for name in self.joints]
+        if self.stand_height is None:
+            raise RobotError(f"{self.where}: a robot on a fixed base has no legs; this task is for robots that walk")
+        return self.stand_height
+
+    @cached_property
+    def compiled(self) -> mujoco.MjModel:
+        """`scene()`, compiled once; for reading only.
+
+        Raises:
+            RobotError: see `scene`.
+        """
+        return self.scene().compile()
+
+    @property
+    def mass(self) -> float:
+        """Of the whole robot [kg]."""
+        return float(self.compiled.body_mass.sum())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """`envs.robots.fingerprint.model_sha256` of its scene."""
+        return model_sha256(self.compiled)
+
+    @cached_property
+    def built(self) -> scene.Built:
+        """Its scene and what was done to the model for it.
+
+        Raises:
+            RobotError: the model cannot be read, or is not what the constants say; lists all that is missing or contradictory.
+        """
+        return scene.build(self)
+
+    def scene(self) -> mujoco.MjSpec:
+        """A fresh copy of the robot above an infinite floor, with all that tasks need.
+
+        In it are: one position actuator a joint, called as the joint, in policy order; a geom `floor`; a key `stand` (for arms too);
+        sites `imu`, `end_effector`, `<foot>_foot`; sensors `<joint>_torque`, `<foot>_touch`, `<foot>_position`, `<foot>_velocity`,
+        `<foot>_upright` (the sole's normal, for feet with a sole), `end_effector_position`, `end_effector_quat`,
+        `end_effector_velocity`, and `imu_quat`, `imu_gyro`, `imu_velocity`. Sensors of a kind follow each other in the order of `feet` and
+        `joints`.
+
+        Raises:
+            RobotError: see `built`.
+        """
+        return self.built.spec.copy()
+
+    def foot_geoms(self, model: mujoco.MjModel) -> tuple[tuple[int, ...], ...]:
+        """Ids of the geoms that each foot stands on, in a model made from `scene()`."""
+        return tuple(tuple(model.geom(name).id for name in names) for names in self.built.foot_geoms.values())
+
+    def spec(self) -> RobotSpec:
+        """The robot as a policy knows it; ranges are those of the scene, infinite where a joint has none.
+
+        Raises:
+            RobotError: see `built`.
+        """
+        ranges = [_range(self.compiled, name) for name in self.joints]
         return RobotSpec(
             name=self.name,
-            joint_names=self.joints,
+            joint_names=self.joint_names,
             default_pose=self.default_pose,
             kp=self.kp,
             kd=self.kd,
@@ -91,8 +294,10 @@ class Robot:
             position_lower=tuple(low for low, _ in ranges),
             position_upper=tuple(high for _, high in ranges),
             floating_base=self.floating_base,
-            imu_frame=self.imu_site,
+            imu_frame=spots.IMU if self.imu is not None else None,
             max_tilt=self.max_tilt,
+            model_sha256=self.fingerprint,
+            source=str(self.source or self.name),
         )
 
 
@@ -103,24 +308,3 @@ def _range(model: mujoco.MjModel, name: str) -> tuple[float, float]:
         return -math.inf, math.inf
     low, high = model.jnt_range[joint]
     return float(low), float(high)
-
-
-def _faults(robot: Robot, model: mujoco.MjModel) -> list[str]:
-    """What of a model training would take for what it is not: it writes targets to the actuators in policy order, and scales gains."""
-    ids = [mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_JOINT, name) for name in robot.joints]
-    if missing := [name for name, joint in zip(robot.joints, ids, strict=True) if joint < 0]:
-        return [f"it lacks the joints {', '.join(missing)}"]
-    on_joints = (model.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT).all()
-    if not on_joints or model.actuator_trnid[:, 0].tolist() != ids:
-        return [f"its {model.nu} actuators are not one on each joint, in the order of `joints`"]
-    law = (model.actuator_gaintype == mujoco.mjtGain.mjGAIN_FIXED) & (model.actuator_biastype == mujoco.mjtBias.mjBIAS_AFFINE)
-    law &= (model.actuator_dyntype == mujoco.mjtDyn.mjDYN_NONE) & (model.actuator_gear[:, 0] == 1)
-    kp, kd = -model.actuator_biasprm[:, 1], -model.actuator_biasprm[:, 2]
-    limits = np.where(model.actuator_forcelimited != 0, model.actuator_forcerange[:, 1], np.inf)  # without a limit the range is [0, 0]
-    checks = {
-        "position actuators of gear 1 (`<position>`)": law,
-        "the gains kp": np.isclose(kp, robot.kp, rtol=1e-3) & np.isclose(model.actuator_gainprm[:, 0], robot.kp, rtol=1e-3),
-        "the gains kd": np.isclose(kd, robot.kd, rtol=1e-3),
-        "the effort limits (`forcerange`)": np.isclose(limits, robot.effort_limit, rtol=1e-3),
-    }
-    return [f"{', '.join(np.array(robot.joints)[~good])} lack {what}" for what, good in checks.items() if not np.asarray(good).all()]

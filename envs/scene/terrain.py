@@ -18,9 +18,6 @@ import mujoco
 import numpy as np
 import torch
 
-SCAN_POINTS = tuple((0.15 * i, 0.15 * j) for i in range(-4, 7) for j in range(-3, 4))
-"""Where a height scan looks, forward and left of the base [m]; symmetric about the middle."""
-
 Kind = Literal["flat", "rough", "slope_up", "slope_down", "steps_up", "steps_down", "planks"]
 KINDS: tuple[Kind, ...] = ("flat", "rough", "slope_up", "slope_down", "steps_up", "steps_down", "planks")
 
@@ -43,6 +40,9 @@ class TerrainCfg:
         step_depth: [m].
         plank: height of planks [m].
         plank_gap: distance between planks [m].
+        plank_width: [m].
+        rim: strip along a tile's edges in which rough ground fades away [m].
+        start_spread: how far from the middle of a tile robots start at most, along each side [m].
         seed: of everything random.
     """
 
@@ -70,6 +70,9 @@ class TerrainCfg:
     step_depth: float = 0.4
     plank: float = 0.05
     plank_gap: float = 0.7
+    plank_width: float = 0.2
+    rim: float = 0.5
+    start_spread: float = 0.3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,7 +82,7 @@ class TerrainCfg:
             cells = getattr(self, name) / self.cell if self.cell > 0 else 0.0
             if abs(cells - round(cells)) > 1e-6:
                 raise ValueError(f"terrain.{name} ({getattr(self, name):g} m) must be a whole number of cells of {self.cell:g} m")
-        for name in ("tile", "cell", "step_depth", "plank_gap"):
+        for name in ("tile", "cell", "step_depth", "plank_gap", "plank_width", "rim"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"terrain.{name} must be positive, not {getattr(self, name):g}")
         if self.tile < 4 * self.platform or self.tile < 20 * self.cell:
@@ -118,7 +121,7 @@ def _rough(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.
     coarse = rng.uniform(-1, 1, ((len(x) + 1) // 2, (len(y) + 1) // 2))
     height = np.kron(coarse, np.ones((2, 2)))[: len(x), : len(y)]
     edge = cfg.tile / 2 - np.maximum(np.abs(x)[:, None], np.abs(y)[None])
-    return cfg.roughness * level * height * np.clip(edge / 0.5, 0, 1)
+    return cfg.roughness * level * height * np.clip(edge / cfg.rim, 0, 1)
 
 
 def _slope(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -133,12 +136,12 @@ def _steps(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.
 
 
 def _planks(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Concentric square frames, each 0.2 m wide, of heights between half the level's and the whole."""
+    """Concentric square frames of heights between half the level's and the whole."""
     radius = np.maximum(np.abs(x)[:, None], np.abs(y)[None])
     out = radius - cfg.platform
     index = np.floor(out / cfg.plank_gap).astype(int)
     heights = rng.uniform(0.5, 1.0, 64)[np.clip(index, 0, 63)]
-    inside = (out >= 0) & (out % cfg.plank_gap < 0.2) & (radius < cfg.tile / 2 - 0.3)
+    inside = (out >= 0) & (out % cfg.plank_gap < cfg.plank_width) & (radius < cfg.tile / 2 - 0.6 * cfg.rim)
     return cfg.plank * level * heights * inside
 
 
@@ -219,59 +222,10 @@ class Terrain:
         near, far = torch.maximum(u, v), torch.minimum(u, v)
         return here * (1 - near) + other * (near - far) + beyond * far
 
-    def inside(self, xy: torch.Tensor, margin: float = 1.0) -> torch.Tensor:
-        """Points (..., 2) that lie on the map, further than `margin` [m] from its end, (...) bool."""
-        return (xy.abs() < -self._low - margin).all(-1)
+    def inside(self, xy: torch.Tensor) -> torch.Tensor:
+        """Points (..., 2) that lie on the map, further than two rims from its end, (...) bool."""
+        return (xy.abs() < -self._low - 2 * self.cfg.rim).all(-1)
 
     def kind_columns(self, kind: Kind) -> list[int]:
         """Columns of a kind."""
         return [column for column, name in enumerate(self.cfg.kinds) if name == kind]
-
-
-class Curriculum:
-    """Which tile each world starts on: harder after a good episode, easier after a bad one (Rudin et al. 2021, arXiv 2109.11978).
-
-    Attributes:
-        level, column: (N,) long.
-    """
-
-    def __init__(self, terrain: Terrain, worlds: int, generator: torch.Generator, everywhere: bool = False) -> None:
-        """Spread `worlds` over the easy levels, or over all of them."""
-        device = terrain.heights.device
-        self.terrain, self._generator = terrain, generator
-        cfg = terrain.cfg
-        self._levels = cfg.levels if everywhere else max(1, min(cfg.start_levels, cfg.levels))
-        self.level = torch.zeros(worlds, dtype=torch.long, device=device)
-        self.restart()
-        self.column = torch.arange(worlds, device=device) % len(terrain.cfg.kinds)
-
-    def restart(self) -> None:
-        """Begin anew, see `envs.vec_env.Stateful`."""
-        self.level.random_(0, self._levels, generator=self._generator)
-
-    def origins(self, ids: torch.Tensor) -> torch.Tensor:
-        """Where worlds `ids` start [m], (n, 2)."""
-        return self.terrain.origins[self.level[ids], self.column[ids]]
-
-    def update(self, ids: torch.Tensor, walked: torch.Tensor, succeeded: torch.Tensor) -> None:
-        """Move worlds after an episode.
-
-        Args:
-            ids: (n,).
-            walked: straight distance from the start [m], (n,).
-            succeeded: whether the episode went well, as the task sees it, (n,) bool.
-        """
-        levels = self.terrain.cfg.levels
-        far = succeeded & (walked > 0.4 * self.terrain.cfg.tile)  # who was asked to stand or to turn stays where it is
-        level = self.level[ids] + far.long() - (~succeeded).long()
-        anywhere = torch.randint(0, levels, level.shape, generator=self._generator, device=level.device)
-        self.level[ids] = torch.where(level >= levels, anywhere, level.clamp(min=0))
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """What the future depends on."""
-        return {"level": self.level.cpu().clone(), "column": self.column.cpu().clone()}
-
-    def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave."""
-        self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
-        self.column.copy_(state["column"] % len(self.terrain.cfg.kinds))

@@ -1,84 +1,64 @@
-"""The tasks by name, with their default configs."""
+"""The tasks by name. A task names no robot: it makes its config for one."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
-from envs.scene.terrain import TerrainCfg
-from envs.tasks.humanoid import humanoid_cfg
-from envs.tasks.reach import ReachCfg, ReachEnv
-from envs.tasks.velocity import VelocityCfg, VelocityEnv, rough_randomization
-from envs.vec_env import EnvCfg, VecEnv
+from envs.robots.robot import Robot
+from envs.tasks.evaluation import Evaluation
+from envs.tasks.reach import reach
+from envs.tasks.reach_evaluation import REACH_EVALUATION
+from envs.tasks.velocity import is_biped, velocity_flat, velocity_rough
+from envs.tasks.velocity_evaluation import VELOCITY_EVALUATION
+from envs.vec_env import VecEnv
+from policies.registry import Registry, UnknownNameError
 
 
-class UnknownTaskError(ValueError):
+class UnknownTaskError(UnknownNameError):
     """No task of that name."""
+
+
+def _one_kind(robot: Robot) -> str:
+    """Robots that all learn alike."""
+    del robot
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task: what it is made of.
+    """A task.
 
     Attributes:
-        name: e.g. `go1-velocity-flat`.
+        name: e.g. `velocity-flat`.
         description: one line.
-        robot: name of the robot.
-        cfg: default config.
-        env: class of the environment.
+        make: its config for a robot; raises ValueError for a robot that cannot do it.
+        evaluation: how policies of it are judged and played.
+        variant: what kind of robot it is to this task, where kinds learn with other settings: the preset `NAME-VARIANT` is read in place of
+            `NAME`. Empty for the preset of the task's own name.
     """
 
     name: str
     description: str
-    robot: str
-    cfg: EnvCfg
-    env: Callable[..., VecEnv]
+    make: Callable[[Robot], EnvCfg]
+    evaluation: Evaluation
+    variant: Callable[[Robot], str] = _one_kind
 
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task(
-            name="go1-velocity-flat",
-            description="Unitree Go1 follows planar velocity and yaw rate commands on flat ground",
-            robot="go1",
-            cfg=VelocityCfg(),
-            env=VelocityEnv,
-        ),
-        Task(
-            name="g1-velocity-flat",
-            description="Unitree G1 follows planar velocity and yaw rate commands on flat ground, arms free",
-            robot="g1",
-            cfg=humanoid_cfg(),
-            env=VelocityEnv,
-        ),
-        Task(
-            name="go1-velocity-rough",
-            description="Unitree Go1 follows velocity commands on rough ground, slopes, steps and planks",
-            robot="go1",
-            cfg=VelocityCfg(terrain=TerrainCfg(), randomization=rough_randomization()),
-            env=VelocityEnv,
-        ),
-        Task(
-            name="g1-velocity-rough",
-            description="Unitree G1 follows velocity commands on rough ground, slopes, steps and planks, arms free",
-            robot="g1",
-            cfg=dataclasses.replace(humanoid_cfg(), terrain=TerrainCfg()),
-            env=VelocityEnv,
-        ),
-        Task(
-            name="panda-reach",
-            description="Franka Panda brings its hand to goal positions in the workspace",
-            robot="panda",
-            cfg=ReachCfg(),
-            env=ReachEnv,
-        ),
-    )
-}
+TASKS: Registry[Task] = Registry("task", UnknownTaskError)
+
+
+def register_task(task: Task) -> Task:
+    """Add a task under its name.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    return TASKS.register(task.name, task)
 
 
 def get_task(name: str) -> Task:
@@ -87,23 +67,48 @@ def get_task(name: str) -> Task:
     Raises:
         UnknownTaskError: lists the names and the nearest.
     """
-    if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise UnknownTaskError(f"unknown task {name!r}{hint}; valid: {', '.join(TASKS)}")
-    return TASKS[name]
+    return TASKS.get(name)
 
 
-def make_env(name: str, cfg: EnvCfg | None = None, **changes: Any) -> VecEnv:
+def make_env(task: str, robot: str | Robot, cfg: EnvCfg | None = None, **changes: Any) -> VecEnv:
     """Make a task's environment.
 
     Args:
-        name: of the task.
-        cfg: config of the task's class; its default where None.
+        task: name of the task.
+        robot: the robot, its name, or the path of its `robot.yaml`.
+        cfg: config; the task's own for that robot where None.
         changes: fields of the config to replace, e.g. `num_worlds=16`.
 
     Raises:
         UnknownTaskError: unknown name.
+        ValueError: the robot cannot do the task, or the config does not fit it.
     """
-    task = get_task(name)
-    return task.env(dataclasses.replace(cfg or task.cfg, **changes), get_robot(task.robot), task.name)
+    made = robot if isinstance(robot, Robot) else get_robot(robot)
+    return VecEnv(dataclasses.replace(cfg or get_task(task).make(made), **changes), made, task)
+
+
+def _kind(robot: Robot) -> str:
+    return "biped" if is_biped(robot) else ""
+
+
+register_task(
+    Task(
+        name="velocity-flat",
+        description="follow planar velocity and yaw rate commands on flat ground",
+        make=velocity_flat,
+        evaluation=VELOCITY_EVALUATION,
+        variant=_kind,
+    )
+)
+register_task(
+    Task(
+        name="velocity-rough",
+        description="follow velocity commands on rough ground, slopes, steps and planks",
+        make=velocity_rough,
+        evaluation=VELOCITY_EVALUATION,
+        variant=_kind,
+    )
+)
+register_task(
+    Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION)
+)

@@ -9,15 +9,12 @@ standing still survives best hides the first steps.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import mujoco
 import torch
 
-from envs.terms.randomization import Range
-
-if TYPE_CHECKING:
-    from envs.vec_env import VecEnv
+from envs.engines.face import Engine
+from envs.robots.robot import Robot
+from envs.terms.randomization import RandomizationCfg, Range
 
 BALL = "thrown_object"
 BALL_RADIUS = 0.1  # m
@@ -48,28 +45,28 @@ class Disturbances:
         aim: how far above or below the base's origin a throw passes at most [m].
     """
 
-    def __init__(self, env: VecEnv) -> None:
-        self._env, self._table = env, env.cfg.randomization
-        n, device, model = env.num_worlds, env.device, env.engine.model
+    def __init__(self, table: RandomizationCfg, robot: Robot, engine: Engine, generator: torch.Generator) -> None:
+        self._table, self._engine, self._generator = table, engine, generator
+        n, device, model = engine.num_worlds, engine.device, engine.model
         self.push_in_s, self.force_in_s, self.throw_in_s = (torch.full((n,), float("inf"), device=device) for _ in range(3))
         self.force = torch.zeros(n, 3, device=device)
         self.strength = torch.zeros(n, device=device)
         self.restart()
-        self._base = model.body(env.robot.base_body).id
+        self._base = model.body(robot.base).id
         self._wrench = torch.zeros(n, model.nbody, 6, device=device)
-        self._on = env.robot.floating_base
-        self.aim = AIM * (env.robot.stand_height or 0.0)
+        self._on = robot.floating_base
+        self.aim = AIM * (robot.stand_height or 0.0)
         if self._table.thrown_mass is not None:
             ball = model.joint(BALL)
             self._ball_qpos, self._ball_dof = int(ball.qposadr[0]), int(ball.dofadr[0])
 
     def restart(self) -> None:
-        """Begin anew, see `envs.vec_env.Stateful`."""
+        """Begin anew, see `envs.parts.Stateful`."""
         self.strength[:] = 0.0 if self._table.disturbance_ramp else 1.0
 
     def reset(self, ids: torch.Tensor) -> None:
         """Draw the waiting times of worlds `ids` anew and take their forces away."""
-        table, generator = self._table, self._env.generator
+        table, generator = self._table, self._generator
         for entry, left in (
             (table.push_interval_s, self.push_in_s),
             (table.external_force_interval_s, self.force_in_s),
@@ -103,26 +100,26 @@ class Disturbances:
         ids = (left <= 0).nonzero()[:, 0]
         if len(ids) and interval is not None:
             happen(ids)
-            left[ids] = interval.sample((len(ids),), self._env.generator)
+            left[ids] = interval.sample((len(ids),), self._generator)
 
     def _push(self, ids: torch.Tensor) -> None:
-        velocity = self._env.engine.qvel[ids].clone()
-        push = self._table.push_velocity.sample((len(ids), 2), self._env.generator)  # pyright: ignore
+        velocity = self._engine.qvel[ids].clone()
+        push = self._table.push_velocity.sample((len(ids), 2), self._generator)  # pyright: ignore
         velocity[:, :2] += self.strength[ids, None] * push
-        self._env.engine.set_velocity(ids, velocity)
+        self._engine.set_velocity(ids, velocity)
 
     def _change_force(self, ids: torch.Tensor) -> None:
-        force = self._table.external_force.sample((len(ids), 3), self._env.generator)  # pyright: ignore
+        force = self._table.external_force.sample((len(ids), 3), self._generator)  # pyright: ignore
         self._set_force(ids, self.strength[ids, None] * force)
 
     def _set_force(self, ids: torch.Tensor, force: torch.Tensor) -> None:
         self.force[ids] = force
         self._wrench[:, self._base, :3] = self.force
-        self._env.engine.set_external_force(self._wrench)
+        self._engine.set_external_force(self._wrench)
 
     def _throw(self, ids: torch.Tensor) -> None:
-        speed = self._table.thrown_speed.sample((len(ids),), self._env.generator)  # pyright: ignore
-        angle, lift = (torch.rand(len(ids), generator=self._env.generator, device=self.force.device) for _ in range(2))
+        speed = self._table.thrown_speed.sample((len(ids),), self._generator)  # pyright: ignore
+        angle, lift = (torch.rand(len(ids), generator=self._generator, device=self.force.device) for _ in range(2))
         speed, angle, height = speed * self.strength[ids], angle * 2 * torch.pi, (2 * lift - 1) * self.aim
         thrown = speed > 0
         if thrown.any():
@@ -137,7 +134,7 @@ class Disturbances:
             speed: relative to the base [m/s], (n,).
             height: of its path above the base [m], (n,).
         """
-        engine = self._env.engine
+        engine = self._engine
         qpos, qvel = engine.qpos[ids].clone(), engine.qvel[ids].clone()
         side = torch.stack([torch.cos(angle), torch.sin(angle)], dim=1)
         at, dof = self._ball_qpos, self._ball_dof

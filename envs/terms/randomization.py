@@ -167,7 +167,7 @@ class FieldRandomizer:
         self._cfg, self._engine, self._generator = cfg, engine, generator
         model, device = engine.model, engine.device
         joints = len(robot.joints)
-        self._base = model.body(robot.base_body).id
+        self._base = model.body(robot.base).id
         self._dofs = torch.tensor([int(model.joint(name).dofadr[0]) for name in robot.joints], device=device)
         ball = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "thrown_object")
         self._ball = ball if ball >= 0 else None

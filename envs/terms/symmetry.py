@@ -1,76 +1,119 @@
-"""Left-right symmetry of a legged robot: how observations and actions look in a mirror.
+"""Left-right symmetry of a task: how its observations and actions look in a mirror, put together from the images of its terms.
 
 A reflection in the x-z plane of the base keeps x and z of vectors and flips y; it flips the x and z of angular velocities and keeps
-y; it swaps left and right limbs. It is a signed permutation, so applying it twice changes nothing.
+y; it swaps left and right limbs. It is a signed permutation, so applying it twice changes nothing. A task whose terms do not all have an
+image has no such symmetry.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import mujoco
 import torch
 
-from envs.robots.robot import Robot
-from envs.scene.terrain import SCAN_POINTS
-
-if TYPE_CHECKING:
-    from envs.tasks.velocity import VelocityEnv
+from envs.robots.symmetry import RobotImage, robot_image
+from envs.terms.about import About, Image
+from envs.terms.face import Env
 
 Mirror = tuple[torch.Tensor, torch.Tensor]
 """Permutation (n,) and sign (n,): mirrored = x[..., permutation] * sign."""
+FIXED: dict[str, Image] = {
+    "keep": ([0], [1.0]),
+    "flip": ([0], [-1.0]),
+    "vector": ([0, 1, 2], [1.0, -1.0, 1.0]),
+    "spin": ([0, 1, 2], [-1.0, 1.0, -1.0]),
+}
+"""Images that depend on no robot."""
 
 
-def opposite(name: str) -> str:
-    """The name of the same part on the other side: `left_x` and `right_x`, `FL_x` and `FR_x`; parts of the middle keep theirs."""
-    for left, right in (("left", "right"), ("FL", "FR"), ("RL", "RR")):
-        for here, there in ((left, right), (right, left)):
-            if name == here or name.startswith(here + "_"):
-                return there + name[len(here) :]
-    return name
+@dataclass(frozen=True)
+class Block:
+    """A term of a vector.
+
+    Attributes:
+        name: of the term.
+        dim: entries.
+        about: its image.
+    """
+
+    name: str
+    dim: int
+    about: About
 
 
-def joint_mirror(robot: Robot) -> tuple[list[int], list[float]]:
-    """Which joint each joint is in the mirror, and its sign: a rotation about y stays, one about x or z turns round."""
-    index = {name: i for i, name in enumerate(robot.joints)}
-    model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
-    axes = [model.jnt_axis[model.joint(name).id] for name in robot.joints]
-    return [index[opposite(name)] for name in robot.joints], [1.0 if abs(axis[1]) > 0.9 else -1.0 for axis in axes]
+@dataclass(frozen=True)
+class Symmetry:
+    """What a mirror does to a task's vectors, or why it has no image.
+
+    Attributes:
+        mirrors: of `policy`, `privileged` and `action`; empty where there is none.
+        faults: what has no image, and why.
+    """
+
+    mirrors: Mapping[str, Mirror]
+    faults: tuple[str, ...]
 
 
-def velocity_mirror(env: VelocityEnv) -> dict[str, Mirror]:
-    """The reflections of `policy`, `privileged` and `action` vectors of a velocity task."""
-    joint_permutation, joint_sign = joint_mirror(env.robot)
-    feet = list(env.robot.feet)
-    foot_permutation = [feet.index(opposite(name)) for name in feet]
-    keep = ([0], [1.0])
-    vector = ([0, 1, 2], [1.0, -1.0, 1.0])
-    spin = ([0, 1, 2], [-1.0, 1.0, -1.0])
-    joint = (joint_permutation, joint_sign)
-    foot = (foot_permutation, [1.0] * len(feet))
-    blocks = {
-        "base_angular_velocity": spin,
-        "projected_gravity": vector,
-        "command": ([0, 1, 2], [1.0, -1.0, -1.0]),
-        "joint_position": joint,
-        "joint_velocity": joint,
-        "last_action": joint,
-        "clock": ([0, 1], [-1.0, -1.0]),  # half a turn later: the other feet swing
-    }
-    policy = [blocks[term.name] for term in env.spec.observation]
-    # order of VelocityEnv.privileged_extras and FieldRandomizer.privileged
-    extras = [vector, keep, foot, foot, foot, keep, keep, vector, vector, keep, keep, keep, keep, keep]
-    if env.terrain is not None:  # the height scan: left and right change places
-        points = [(round(x, 6), round(y, 6)) for x, y in SCAN_POINTS]
-        extras = [*extras, ([points.index((x, -y if y else y)) for x, y in points], [1.0] * len(points))]
-    parts = {"policy": policy, "privileged": policy + extras, "action": [joint]}
-    return {name: _join(blocks, env.device) for name, blocks in parts.items()}
+def symmetry(env: Env, policy: list[Block], extras: list[Block], command: tuple[float, ...] | None) -> Symmetry:
+    """The symmetry of a task.
+
+    Args:
+        env: the environment.
+        policy: terms of the policy's observation, in order.
+        extras: terms that the privileged observation has after those.
+        command: sign of each entry of the command in the mirror; None where it has no image.
+    """
+    if not env.robot.floating_base:
+        return Symmetry({}, (f"{env.robot.name} stands on a fixed base",))
+    robot = robot_image(env.robot, env.engine.model)
+    faults = list(robot.faults)
+    images: dict[str, list[Image]] = {"policy": [], "extras": []}
+    for part, blocks in (("policy", policy), ("extras", extras)):
+        for block in blocks:
+            image = _image(env, block, robot, command)
+            if isinstance(image, str):
+                faults.append(f"term {block.name!r} {image}")
+            else:
+                images[part].append(image)
+    if faults:
+        return Symmetry({}, tuple(faults))
+    parts = {"policy": images["policy"], "privileged": images["policy"] + images["extras"], "action": [robot.joints]}
+    return Symmetry({name: _join(found, env.device) for name, found in parts.items()}, ())
 
 
-def _join(blocks: list[tuple[list[int], list[float]]], device: torch.device) -> Mirror:
+def _image(env: Env, block: Block, robot: RobotImage, command: tuple[float, ...] | None) -> Image | str:
+    """The image of a term, or what is wrong with it."""
+    mirror = block.about.mirror
+    if mirror is None:
+        return "has no image in a mirror; give its function one with envs.terms.about.about(mirror=...)"
+    if callable(mirror):
+        image = mirror(env)
+    else:
+        kinds = (mirror,) if isinstance(mirror, str) else mirror
+        if "command" in kinds and command is None:
+            return "has no image in a mirror: the command's class says none"
+        signs = list(command or ())
+        known = FIXED | {"joint": robot.joints, "foot": robot.feet, "command": (list(range(len(signs))), signs)}
+        if len(kinds) == 1 and kinds[0] in ("keep", "flip"):
+            kinds = kinds * block.dim
+        image = _chain([known[kind] for kind in kinds])
+    if len(image[0]) != block.dim:
+        return f"has {block.dim} entries, but an image of {len(image[0])}"
+    return image
+
+
+def _chain(images: list[Image]) -> Image:
     permutation: list[int] = []
     sign: list[float] = []
-    for indices, signs in blocks:
+    for indices, signs in images:
         permutation += [len(sign) + index for index in indices]
         sign += signs
+    return permutation, sign
+
+
+def _join(images: list[Image], device: torch.device) -> Mirror:
+    permutation, sign = _chain(images)
     return torch.tensor(permutation, device=device), torch.tensor(sign, device=device)
+
+

@@ -1,11 +1,13 @@
 """The policy file: one ONNX file that holds the network, its normaliser, its contract, its origin and its own test.
 
-Reading and running it needs numpy and ONNX Runtime alone. The graph takes `observation` (1, O) and, for a network with memory, its
-state as explicit inputs; every state input `x` has an output `x_out`, and all states start at zero. Metadata keys hold JSON:
+Reading and running it needs numpy and ONNX Runtime alone. The graph takes one input (1, *shape) for each observation group, by the
+group's name (`state` is the flat vector that every policy has), and gives `action` (1, J). What the network remembers are named arrays:
+explicit inputs, each input `x` with an output `x_out`. Metadata keys:
 
-- `robolearn.spec`: the `PolicySpec`
-- `robolearn.provenance`: commit, resolved config, seeds, engine, evaluation results
-- `robolearn.golden`: a recorded sequence of sensor readings with the observations and actions that they must give
+- `robolearn.spec`: the `PolicySpec`, JSON
+- `robolearn.memory`: name, shape, dtype and value after a reset of each remembered array, JSON
+- `robolearn.provenance`: commit, resolved config, seeds, engine, evaluation results, JSON
+- `robolearn.golden`: a recorded sequence of sensor readings with the observations and actions that they must give, packed arrays
 """
 
 from __future__ import annotations
@@ -15,22 +17,26 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from policies.contract.golden import Array, FloatArray, Golden, memory_from_text
 from policies.contract.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
-from policies.contract.spec import PolicySpec, SpecError
+from policies.contract.spec import STATE, OldSpecError, PolicySpec, SpecError
 from policies.files import reason
 
 GOLDEN_TOLERANCE = 1e-4
 ONNX_RUNTIME: str = ort.__version__
-SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY = "robolearn.spec", "robolearn.provenance", "robolearn.golden"
+SPEC_KEY, MEMORY_KEY = "robolearn.spec", "robolearn.memory"
+PROVENANCE_KEY, GOLDEN_KEY = "robolearn.provenance", "robolearn.golden"
 
-FloatArray = np.ndarray[Any, np.dtype[np.float32]]
+
+ELEMENTS = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+"""What a graph's inputs and outputs may be, by ONNX Runtime's name."""
 
 
 class PolicyFileError(ValueError):
@@ -39,31 +45,6 @@ class PolicyFileError(ValueError):
 
 class GoldenMismatchError(PolicyFileError):
     """The file does not give the actions that it recorded: wrong runtime, wrong file or broken arithmetic."""
-
-
-@dataclass(frozen=True, slots=True)
-class Golden:
-    """A recorded run: T steps from a reset.
-
-    Attributes:
-        sensors: name of a `Sensors` field -> (T, n) readings, float32.
-        observation: (T, O).
-        action: (T, J).
-    """
-
-    sensors: dict[str, FloatArray]
-    observation: FloatArray
-    action: FloatArray
-
-    def to_json(self) -> str:
-        data = {"observation": self.observation.tolist(), "action": self.action.tolist()}
-        return json.dumps({"sensors": {name: value.tolist() for name, value in self.sensors.items()}, **data})
-
-    @staticmethod
-    def from_json(text: str) -> Golden:
-        raw = json.loads(text)
-        sensors = {name: np.asarray(value, dtype=np.float32) for name, value in raw["sensors"].items()}
-        return Golden(sensors, np.asarray(raw["observation"], np.float32), np.asarray(raw["action"], np.float32))
 
 
 class PolicyFile:
@@ -86,7 +67,7 @@ class PolicyFile:
             data: its bytes, where they come from elsewhere (from inside a log); `path` then only names their origin.
 
         Raises:
-            PolicyFileError: missing, unreadable, without metadata, or with a graph that contradicts its spec.
+            PolicyFileError: missing, unreadable, without metadata, of an older contract, or with a graph that contradicts its spec.
         """
         self.path = Path(path)
         if data is None:
@@ -108,8 +89,11 @@ class PolicyFile:
             raise PolicyFileError(f"{self.path} is an ONNX file but no policy file: it lacks the metadata {', '.join(missing)}")
         try:
             self.spec = PolicySpec.from_json(meta[SPEC_KEY])
+            self._initial = memory_from_text(meta.get(MEMORY_KEY, "[]"))
             self.provenance: dict[str, Any] = json.loads(meta[PROVENANCE_KEY])
-            self.golden = Golden.from_json(meta[GOLDEN_KEY])
+            self.golden = Golden.from_text(meta[GOLDEN_KEY])
+        except OldSpecError as error:
+            raise PolicyFileError(f"{self.path} {error}") from error
         except (SpecError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise PolicyFileError(f"{self.path} has broken metadata: {reason(error)}") from error
         self._check_graph()
@@ -119,20 +103,28 @@ class PolicyFile:
         self.reset()
 
     def _check_graph(self) -> None:
-        shapes = {node.name: node.shape for node in self._session.get_inputs()}
-        outputs = {node.name: node.shape for node in self._session.get_outputs()}
-        expected = {"observation": [1, self.spec.observation_dim]}
-        for name, shape in expected.items():
-            if shapes.get(name) != shape:
-                raise PolicyFileError(f"{self.path}: graph input {name} has shape {shapes.get(name)}, the spec says {shape}")
-        if outputs.get("action") != [1, self.spec.action_dim]:
-            raise PolicyFileError(f"{self.path}: graph output action has shape {outputs.get('action')}, not [1, {self.spec.action_dim}]")
-        for node in (*self._session.get_inputs(), *self._session.get_outputs()):
-            if node.type != "tensor(float)" or not all(isinstance(size, int) and size >= 0 for size in node.shape):
-                raise PolicyFileError(f"{self.path}: {node.name} is {node.type} of shape {node.shape}, not float32 of a fixed shape")
-        for name in shapes:
-            if name != "observation" and outputs.get(f"{name}_out") != shapes[name]:
-                raise PolicyFileError(f"{self.path}: state {name} has no output {name}_out of shape {shapes[name]}")
+        """The graph's inputs and outputs must be those that spec and memory name, of their shapes and types."""
+        inputs = {group.name: ([1, *group.shape], group.dtype) for group in self.spec.observation}
+        if both := [name for name in self._initial if name in inputs]:
+            raise PolicyFileError(f"{self.path}: {', '.join(both)} is an observation group and a remembered array at once")
+        inputs |= {name: (list(value.shape), "float32") for name, value in self._initial.items()}
+        outputs = {"action": ([1, self.spec.action_dim], "float32")}
+        outputs |= {f"{name}_out": (list(value.shape), "float32") for name, value in self._initial.items()}
+        self._agree("input", self._session.get_inputs(), inputs)
+        self._agree("output", self._session.get_outputs(), outputs)
+
+    def _agree(self, what: str, nodes: Sequence[Any], said: Mapping[str, tuple[list[int], str]]) -> None:
+        graph = {node.name: (node.shape, ELEMENTS.get(node.type, node.type)) for node in nodes}
+        for name, (shape, dtype) in said.items():
+            if name not in graph:
+                raise PolicyFileError(f"{self.path}: the graph has no {what} {name}; it has {', '.join(graph)}")
+            if graph[name] != (shape, dtype):
+                has = f"is {graph[name][1]} of shape {graph[name][0]}"
+                raise PolicyFileError(f"{self.path}: graph {what} {name} {has}, the metadata say {dtype} of shape {shape}")
+        if more := [name for name in graph if name not in said]:
+            raise PolicyFileError(
+                f"{self.path}: graph {what} {', '.join(more)} is neither the action, an observation group nor a remembered array"
+            )
 
     def _check_golden(self) -> None:
         """An empty golden run would prove nothing; one that does not fit the contract can't be replayed."""
@@ -141,26 +133,33 @@ class PolicyFile:
         if steps == 0 or shapes != ((steps, self.spec.observation_dim), (steps, self.spec.action_dim)):
             raise PolicyFileError(f"{self.path}: its golden run has observations and actions of shapes {shapes}")
         try:
+            for group in self._others:
+                want = (-(-steps // group.every), *group.shape), group.dtype
+                given = golden.groups[group.name]
+                if (given.shape, str(given.dtype)) != want:
+                    raise ValueError(f"group {group.name} is {given.dtype} of shape {given.shape}, not {want[1]} of shape {want[0]}")
             if any(len(value) != steps for value in golden.sensors.values()):
                 raise ValueError(f"sensors of other than {steps} steps")
             self.observe(Sensors(**{name: value[0] for name, value in golden.sensors.items()}))
-        except (TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise PolicyFileError(f"{self.path}: its golden run does not fit its contract: {reason(error)}") from error
 
     def _bind(self) -> None:
-        """Bind all inputs and outputs once, states twice: each step reads one set of state buffers and writes the other."""
-        self._observation = np.zeros((1, self.spec.observation_dim), np.float32)
+        """Bind all inputs and outputs once, memory twice: each step reads one set of its buffers and writes the other."""
+        self._others = [group for group in self.spec.observation if group.name != STATE]
+        self._inputs: dict[str, Array] = {group.name: np.zeros((1, *group.shape), np.dtype(group.dtype)) for group in self.spec.observation}
+        self._observation = self._inputs[STATE]
         self._action = np.zeros((1, self.spec.action_dim), np.float32)
-        states = [node for node in self._session.get_inputs() if node.name != "observation"]
-        self._states = [{node.name: np.zeros(node.shape, np.float32) for node in states} for _ in range(2)]
+        self._memory = [{name: value.copy() for name, value in self._initial.items()} for _ in range(2)]
         self._bindings: list[ort.IOBinding] = []
         for index in range(2):
             binding = self._session.io_binding()
-            _bind_array(binding.bind_input, "observation", self._observation)
+            for name, array in self._inputs.items():
+                _bind_array(binding.bind_input, name, array)
             _bind_array(binding.bind_output, "action", self._action)
-            for node in states:
-                _bind_array(binding.bind_input, node.name, self._states[index][node.name])
-                _bind_array(binding.bind_output, f"{node.name}_out", self._states[1 - index][node.name])
+            for name in self._initial:
+                _bind_array(binding.bind_input, name, self._memory[index][name])
+                _bind_array(binding.bind_output, f"{name}_out", self._memory[1 - index][name])
             self._bindings.append(binding)
 
     def fork(self) -> PolicyFile:
@@ -171,34 +170,50 @@ class PolicyFile:
         return twin
 
     def reset(self) -> None:
-        """Forget the past: all states to zero."""
+        """Forget the past: the memory is as it was before the first step."""
         self._turn = 0
-        for states in self._states:
-            for array in states.values():
-                array.fill(0.0)
+        for memory in self._memory:
+            for name, array in memory.items():
+                array[...] = self._initial[name]
+        for group in self._others:
+            self._inputs[group.name].fill(0)
 
     @property
-    def state(self) -> dict[str, FloatArray]:
+    def memory(self) -> dict[str, FloatArray]:
         """The memory that the last step left, by name: views that later steps overwrite; empty for a policy without one."""
-        return self._states[self._turn]
+        return self._memory[self._turn]
 
-    def act(self, observation: FloatArray) -> FloatArray:
+    def act(self, observation: FloatArray, groups: Mapping[str, Array] | None = None) -> FloatArray:
         """Advance one control step.
 
         Args:
-            observation: (O,).
+            observation: of the group `state`, (O,).
+            groups: readings of other groups by name, of their shape; one that is not given stays what it was.
 
         Returns:
             The action (J,), a view that the next call overwrites.
         """
         self._observation[0] = observation
+        if groups:
+            for name, value in groups.items():
+                self._inputs[name][0] = value
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
         return self._action[0]
 
     def observe(self, sensors: Sensors) -> FloatArray:
-        """The observation (O,) of one robot's sensors, float32."""
+        """The group `state` (O,) of one robot's sensors, float32."""
         return observe(sensors, self.spec, self._constants.default_pose)
+
+    def observe_others(self, sensors: Sensors, step: int) -> dict[str, FloatArray]:
+        """The other groups of terms that are due at a control step counted from the reset, by name; images are not among them."""
+        due = [group.name for group in self._others if group.image is None and step % group.every == 0]
+        return {name: observe(sensors, self.spec, self._constants.default_pose, name) for name in due}
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the groups that are images."""
+        return tuple(group.name for group in self._others if group.image is not None)
 
     def clock(self, step: int) -> FloatArray | None:
         """Sine and cosine of the gait's phase (2,) at a control step counted from the reset; None for a policy without a clock."""
@@ -220,16 +235,17 @@ class PolicyFile:
         Raises:
             GoldenMismatchError: an observation or action differs by more than `GOLDEN_TOLERANCE`.
         """
+        golden, worst = self.golden, 0.0
         self.reset()
-        worst = 0.0
-        for step in range(len(self.golden.action)):
-            sensors = Sensors(**{name: value[step] for name, value in self.golden.sensors.items()})
-            observation = self.observe(sensors)
-            action = self.act(observation)
-            for what, got, want in (
-                ("observation", observation, self.golden.observation[step]),
-                ("action", action, self.golden.action[step]),
-            ):
+        for step in range(len(golden.action)):
+            sensors = Sensors(**{name: value[step] for name, value in golden.sensors.items()})
+            observation, others = self.observe(sensors), self.observe_others(sensors, step)
+            due = [group for group in self._others if step % group.every == 0]
+            given: dict[str, Array] = {group.name: golden.groups[group.name][step // group.every] for group in due}
+            action = self.act(observation, given | others)
+            pairs = [("observation", observation, golden.observation[step]), ("action", action, golden.action[step])]
+            pairs += [(f"observation group {name}", value, given[name]) for name, value in others.items()]
+            for what, got, want in pairs:
                 error = float(np.max(np.abs(got - want)))
                 if not error <= GOLDEN_TOLERANCE:
                     raise GoldenMismatchError(
@@ -250,8 +266,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path} is not an ONNX file that ONNX Runtime can load: {said}"
 
 
-def _bind_array(bind: Any, name: str, array: FloatArray) -> None:
-    bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+def _bind_array(bind: Any, name: str, array: Array) -> None:
+    bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
 
 def _session_options() -> ort.SessionOptions:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from policies.contract.spec import PolicySpec
+from policies.contract.spec import STATE, PolicySpec
 
 Array = Any  # numpy.ndarray or torch.Tensor
 
@@ -83,13 +83,64 @@ TERMS: dict[str, Callable[[Sensors, Array], Array | None]] = {
 """Raw value of each term from the sensors and the default pose (J,)."""
 
 
-def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array) -> Array:
-    """Build the observation vector.
+@dataclass(frozen=True, slots=True)
+class TermAbout:
+    """What is known of a term beside its function.
+
+    Attributes:
+        unit: of the raw value.
+        frame: of the raw value, see `policies.contract.spec.ObservationTerm`.
+        mirror: how its entries look in a left-right mirror, see `envs.terms.about`; None where they have no image.
+    """
+
+    unit: str
+    frame: str
+    mirror: str | tuple[str, ...] | None = None
+
+
+ABOUT: dict[str, TermAbout] = {
+    "base_angular_velocity": TermAbout("rad/s", "base", "spin"),
+    "projected_gravity": TermAbout("1", "base", "vector"),
+    "command": TermAbout("", "command", "command"),
+    "joint_position": TermAbout("rad", "joint", "joint"),
+    "joint_velocity": TermAbout("rad/s", "joint", "joint"),
+    "joint_target": TermAbout("rad", "joint", "joint"),
+    "last_action": TermAbout("1", "action", "joint"),
+    "clock": TermAbout("1", "base", ("flip", "flip")),  # half a turn later: the other feet swing
+}
+"""Of each term; the command's unit is the command's."""
+
+
+def register_term(
+    name: str,
+    func: Callable[[Sensors, Array], Array | None],
+    unit: str = "",
+    frame: str = "",
+    mirror: str | tuple[str, ...] | None = None,
+) -> None:
+    """Add a term of one's own, in training and on the robot alike.
+
+    Args:
+        name: what tasks and policy files call it.
+        func: its raw value (..., k) from the sensors and the default pose (J,), of operators that numpy and torch share.
+        unit, frame, mirror: see `TermAbout`.
+
+    Raises:
+        ValueError: another term has that name.
+    """
+    if TERMS.get(name, func) is not func:
+        raise ValueError(f"there is an observation term {name!r} already; give yours another name")
+    TERMS[name], ABOUT[name] = func, TermAbout(unit, frame, mirror)
+
+
+def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str = STATE) -> Array:
+    """Build the vector of an observation group.
 
     Args:
         sensors: readings, (..., n) each.
         spec: the contract.
         default_pose: `spec.robot.default_pose` as an array of the sensors' kind and dtype, (J,).
+        group: name of a group of terms.
 
     Returns:
         (..., O), the terms in the spec's order.
@@ -98,7 +149,7 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array) -> Array:
         ObservationError: unknown term, or one whose sensor is missing or of the wrong size.
     """
     parts = []
-    for term in spec.observation:
+    for term in spec.group(group).terms:
         if term.name not in TERMS:
             raise ObservationError(f"unknown observation term {term.name!r}; known: {', '.join(TERMS)}")
         raw = TERMS[term.name](sensors, default_pose)

@@ -23,7 +23,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, Golden, PolicyFile, PolicyFileError
+from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile, PolicyFileError
+from policies.contract.golden import Golden, memory_to_text
 from policies.contract.observation import Sensors, observe
 from policies.contract.spec import NormalizerSpec, PolicySpec
 from policies.files import whole
@@ -133,8 +134,8 @@ def export_student(
     graph = StepGraph(net).eval()
     states = graph.states()
     example = (torch.zeros(1, spec.observation_dim), *states.values())
-    names = (["observation", *states], ["action", *(f"{name}_out" for name in states)])
-    return _write(graph, example, names, spec, golden, provenance, Path(path))
+    names = (["state", *states], ["action", *(f"{name}_out" for name in states)])
+    return _write(graph, example, names, spec, states, golden, provenance, Path(path))
 
 
 @contextlib.contextmanager
@@ -156,6 +157,7 @@ def _write(
     example: tuple[torch.Tensor, ...],
     names: tuple[list[str], list[str]],
     spec: PolicySpec,
+    states: dict[str, torch.Tensor],
     golden: Golden,
     provenance: dict[str, Any],
     path: Path,
@@ -174,7 +176,8 @@ def _write(
         meta = {
             SPEC_KEY: spec.to_json(),
             PROVENANCE_KEY: json.dumps(provenance | {"weights_sha256": weights.hexdigest()}, allow_nan=False),
-            GOLDEN_KEY: golden.to_json(),
+            MEMORY_KEY: memory_to_text({name: value.numpy() for name, value in states.items()}),
+            GOLDEN_KEY: golden.to_text(),
         }
         onnx.helper.set_model_props(model, meta)
         model.producer_name = "robolearn"

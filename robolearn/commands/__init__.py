@@ -7,10 +7,22 @@ holds what followed `--ros-args`.
 
 from __future__ import annotations
 
+import argparse
+
 from robolearn.errors import UsageError
 from robolearn.writing import write_json, write_text
 
-__all__ = ["check_seed", "write_json", "write_text"]
+__all__ = ["add_robot", "check_seed", "with_robot", "write_json", "write_text"]
+
+
+def add_robot(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--robot`; `default` says which robot it is without the option."""
+    parser.add_argument("--robot", metavar="NAME", help=f"a robot's name, or the path of its robot.yaml (default: {default})")
+
+
+def with_robot(args: argparse.Namespace, overrides: list[str]) -> list[str]:
+    """The overrides of a config, and the robot that `--robot` names."""
+    return [*overrides, f"--robot={args.robot}"] if getattr(args, "robot", None) else [*overrides]
 
 
 def check_seed(seed: int) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from robolearn.commands import add_robot, with_robot
+
 ACCEPTS_OVERRIDES = True
 DEFAULT = "go1-velocity-flat"
 KEEPS_ITS_WORK = True
@@ -16,6 +18,7 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help=f"preset to demonstrate (default: {DEFAULT})")
+    add_robot(parser, "the preset's")
     parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted demo's folder")
     parser.add_argument("--seeds", type=int, default=1, help="episodes a command in evaluations (default: 1)")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -33,6 +36,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     if not 1 <= args.seeds <= MOST:
         raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {args.seeds}")
+    overrides = with_robot(args, overrides)
     if args.resume:
         if args.preset or args.runs:
             raise UsageError("--resume takes preset and folder from the demo that it goes on with: leave out the preset and --runs")
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     else:
         preset = args.preset or DEFAULT
         cfg, folder = schema.load(preset, overrides), Run.new_folder("demo", Path(args.runs or "runs"))
-        settings.refuse(schema.load(preset), cfg, settings.TRAIN, "this training")
+        settings.refuse(schema.load(preset, with_robot(args, [])), cfg, settings.TRAIN, "this training")
     if cfg.algorithm != "ppo":
         raise UsageError(f"the demo is of robolearn's own algorithm, not of {cfg.algorithm}; give another preset (see robolearn list)")
     try:

@@ -10,13 +10,15 @@ import argparse
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bridge import deploy, options
 from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError
-from robolearn.policy_path import bundled_mjcf, find_policy
+from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = False
 KEEPS_ITS_WORK = True
@@ -25,7 +27,9 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bridge.deploy` and the simulated robot."""
     options.configure(parser)
-    parser.add_argument("--simulate", action="store_true", help="also start the bundled robot, simulated, on this computer's loopback")
+    parser.add_argument("--simulate", action="store_true", help="also start the robot, simulated, on this computer's loopback")
+    robot = "the simulated robot: a name, or the path of its robot.yaml (default: the one that the policy was trained with)"
+    parser.add_argument("--robot", metavar="NAME", help=robot)
 
     motion = "play a motion in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet"
     parser.add_argument("--motion", choices=("sines", "squats"), help=motion)
@@ -35,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
-    """Deploy; the robot's bundled model is found by its name. Returns the exit code."""
+    """Deploy; the model of a simulated robot is that of the policy's own robot. Returns the exit code."""
     args.policy = find_policy(args.policy)
     if not 4 <= args.motion_seconds <= 600:
         raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
@@ -46,24 +50,39 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise UsageError(f"--simulate starts a robot on a wire; with --transport {args.transport} the robot is already simulated")
     if args.simulate and kind.simulator is None:
         raise UsageError(f"--transport {args.transport} brings no simulated robot for --simulate (docs/bring-your-robot.md)")
+    if args.robot and not (args.simulate or kind.in_process):
+        raise UsageError("--robot is the model of a simulated robot: with --simulate, or --transport sim")
     try:
         policy = PolicyFile(args.policy)
-        own_model = args.mjcf is not None
-        if not own_model and (args.simulate or kind.in_process):
-            args.mjcf = bundled_mjcf(policy.spec.robot.name)
-        if args.simulate:  # before a robot is started in vain
-            options.check_options(policy.spec, args)
-            options.parse_limits(args.limit)
-            if own_model:
+        with contextlib.ExitStack() as stack:
+            if args.simulate or kind.in_process:
+                find_model(args, policy, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+            if args.simulate:  # before a robot is started in vain
+                options.check_options(policy.spec, args)
+                options.parse_limits(args.limit)
                 check_model(args, policy)
-            if not args.ungated:
-                options.check_gate(policy, args)
-        if args.motion is not None:
-            prepare_motion(args, policy)
-        with simulated_robot(args) if args.simulate else contextlib.nullcontext():
+                if not args.ungated:
+                    options.check_gate(policy, args)
+            if args.motion is not None:
+                prepare_motion(args, policy)
+            if args.simulate:
+                stack.enter_context(simulated_robot(args))
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
     except deploy.USER_ERRORS as error:
         raise UsageError(str(error)) from error
+
+
+def find_model(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> None:
+    """Put the path of the simulated robot's MJCF into the options; one that has to be made is written into `folder`.
+
+    Raises:
+        UserError: there is none, or it is not of the policy's robot.
+    """
+    if args.mjcf is not None and not args.mjcf.is_file():
+        return  # who reads it says so
+    from robolearn.simulated_model import simulated_model
+
+    args.mjcf = simulated_model(policy, args.robot, args.mjcf, folder)
 
 
 def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:

@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from robolearn.commands import add_robot, with_robot
+
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
 
@@ -19,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("teacher", nargs="?", help="the teacher: a run folder, a folder of runs (its newest) or a checkpoint")
     parser.add_argument("--resume", metavar="PATH", help="go on from a student's checkpoint or run folder")
+    add_robot(parser, "the teacher's, where it was")
     parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         source = load_checkpoint(path)
         if source["kind"] != "teacher":
             raise UserError(f"{path} is a checkpoint of a {source['kind']}, not of a teacher")
+        overrides = with_robot(args, overrides)
         for name in ("engine", "device"):
             if getattr(args, name):
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]

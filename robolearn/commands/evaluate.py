@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from policies.contract.file import PolicyFile
+    from envs.robots.robot import Robot
     from robolearn.config.schema import TrainCfg
-    from robolearn.evaluation.evaluate import Evaluation
 
 
 SUITES = ("locomotion",)
@@ -30,8 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     engines = ("mujoco", "precise", "drake", "warp", "all")
     parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco, precise, and drake if there")
     parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
-    parser.add_argument("--seconds", type=float, help="length of an episode; of reaching, of all goals together (default: 10)")
+    parser.add_argument("--seconds", type=float, help="length of an episode; of goals that follow each other, of all together (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)")
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: the task's own)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
     parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")
@@ -48,7 +49,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.config import settings
     from robolearn.errors import UsageError
     from robolearn.evaluation.evaluate import evaluate_file
+    from robolearn.evaluation.table import show
     from robolearn.policy_path import find_policy
+    from robolearn.policy_robot import robot_of
 
     _check(args)
     check_writable(args.json)
@@ -56,7 +59,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     file = PolicyFile(find_policy(args.file))
     file.verify()
     task = file.spec.task
-    before, cfg = (_config(args.config, task, given) for given in ([], overrides))
+    robot = robot_of(file, args.robot)
+    before, cfg = (_config(args.config, task, robot, given) for given in ([], overrides))
     settings.refuse(before, cfg, settings.EVALUATE | (settings.SUITE if args.suite else {}), "evaluate")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
@@ -67,7 +71,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("without a suite robots are evaluated on a plane, whatever their task walks on: add --suite locomotion")
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
-    results = [evaluate_file(file, engine, seeds, seconds, args.seed, env) for engine in engines]
+    results = [evaluate_file(file, engine, seeds, seconds, args.seed, env, args.robot) for engine in engines]
     if args.json:
         first, *others = (result.to_dict() for result in results)
         write_json(args.json, first | {"others": others} if others else first)
@@ -76,14 +80,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def _config(preset: str | None, task: str, overrides: list[str]) -> TrainCfg:
-    """The config whose task settings count: of a preset, or the task's own."""
+def _config(preset: str | None, task: str, robot: Robot, overrides: list[str]) -> TrainCfg:
+    """The config whose task settings count: of a preset, or the task's own, for the robot that is evaluated."""
     from robolearn.config import loading as config
     from robolearn.config import schema
 
     if preset:
-        return schema.load(preset, overrides)
-    return config.loads(schema.schema_of(task), "{}", "the task's defaults", overrides)
+        return schema.load(preset, [*overrides, f"--robot={robot.source or robot.name}"])
+    return config.loads(schema.schema_of(task, robot), "{}", "the task's defaults", overrides)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -120,7 +124,7 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
 
     names = chosen(args.only)
     seeds = args.seeds or (2 if args.quick else 8)
-    setup = make_setup(file, env, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
+    setup = make_setup(file, env, args.robot, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
     folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
     check_writable(folder / PAGE)
     setup = dataclasses.replace(setup, folder=folder)
@@ -130,21 +134,3 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
     if args.json != "-":
         print(f"report: {folder / PAGE}")
     return 0 if any(item["status"] != "failed" for item in data["items"]) else 1
-
-
-def show(results: list[Evaluation]) -> None:
-    """Print evaluations as a table, an interval under each figure."""
-    units = {"survival": "", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s", "success": "", "cost_of_transport": ""}
-    print(f"{'':22}" + "".join(f"{result.engine:>26}" for result in results))
-    for name, unit in units.items():
-        values = [getattr(result, name) for result in results]
-        if all(value is None for value in values):
-            continue
-        cells = []
-        for result, value in zip(results, values, strict=True):
-            low, high = result.intervals.get(name, (0.0, 0.0))
-            cells.append(f"{value:.3f} [{low:.3f}, {high:.3f}]" if value is not None else "-")
-        print(f"{(name + ' ' + unit).strip():22}" + "".join(f"{cell:>26}" for cell in cells))
-    if results[0].ground is not None:
-        print(f"{'ground':22}" + "".join(f"{result.ground:>26}" for result in results))
-    print(f"{'episodes':22}" + "".join(f"{result.episodes:>26}" for result in results))

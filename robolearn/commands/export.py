@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from robolearn.commands import add_robot, with_robot
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("student", help="the student: a run folder, a folder of runs (its newest) or a checkpoint")
     parser.add_argument("--out", metavar="FILE", help="where to (default: policy.onnx in the run folder)")
+    add_robot(parser, "the student's, where it was")
     parser.add_argument("--no-gate", action="store_true", help="skip the evaluation; the file says that it was not evaluated")
     parser.add_argument("--seeds", type=int, help="episodes a command in the gate (default: 2)")
 
@@ -19,10 +22,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
     from policies.export.onnx_graph import exportable
     from policies.files import check_writable
-    from robolearn.commands.evaluate import MOST, show
+    from robolearn.commands.evaluate import MOST
     from robolearn.config import schema
     from robolearn.errors import UsageError, UserError
-    from robolearn.evaluation.evaluate import shortcomings
+    from robolearn.evaluation.gate import shortcomings
+    from robolearn.evaluation.table import show
     from robolearn.learning.export import export, gate
     from robolearn.learning.run import find_checkpoint, load_checkpoint, readable
     from robolearn.learning.student import load_student
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     state = load_checkpoint(path)
     if state["kind"] != "student":
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
-    cfg = schema.loads(state["config"], str(path))
+    cfg = schema.loads(state["config"], str(path), with_robot(args, []))
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
     check_writable(out)
     history = state.get("history", [])

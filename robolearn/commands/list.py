@@ -63,16 +63,16 @@ def first_comment(path: Path) -> str:
 
 def tasks() -> list[dict[str, str]]:
     """Each registered task with its description."""
-    from envs.tasks.registry import TASKS
+    from envs.tasks.registry import TASKS, get_task
 
-    return [{"name": name, "description": task.description} for name, task in sorted(TASKS.items())]
+    return [{"name": name, "description": task.description} for name, task in sorted((name, get_task(name)) for name in TASKS)]
 
 
 def robots() -> list[dict[str, str]]:
     """Each registered robot with its number of joints."""
     from envs.robots.registry import ROBOTS
 
-    return [{"name": name, "description": f"{len(robot.joints)} joints"} for name, robot in sorted(ROBOTS.items())]
+    return [{"name": name, "description": f"{len(robot.joints)} joints"} for name, robot in sorted((name, ROBOTS.get(name)) for name in ROBOTS)]
 
 
 def policies() -> list[dict[str, str]]:

@@ -18,8 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="policy file, run folder or name of a shipped policy")
     parser.add_argument("--out", metavar="PATH", help="video, .mp4 or .webm (default: play.mp4 beside FILE, or here for a shipped policy)")
     parser.add_argument("--seconds", type=float, default=16.0, help="length (default: 16)")
-    parser.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]")
+    parser.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]")
     parser.add_argument("--engine", choices=CHOICES, default="mujoco", help="physics (default: mujoco)")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that FILE was trained with)")
     parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
@@ -64,23 +65,23 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.live:
         from robolearn.viewer.live import serve
 
-        serve(file, args.engine, args.randomize, port, args.command, args.seed)
+        serve(file, args.engine, args.randomize, port, args.command, args.seed, robot=args.robot)
         return 0
-    from envs.robots.registry import get_robot
     from envs.scene.terrain import single_terrain
-    from robolearn.viewer.render import record_policy
+    from robolearn.policy_robot import robot_of
+    from robolearn.viewer.film import record_policy
     from robolearn.viewer.visuals import find_visuals
 
     default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
     out = None if args.no_video else Path(args.out) if args.out else default
     commands = [args.command] if args.command else None
-    visuals = find_visuals(args.visuals, get_robot(file.spec.robot.name)) if args.visuals else None
+    visuals = find_visuals(args.visuals, robot_of(file, args.robot)) if args.visuals else None
     try:
         terrain = single_terrain(args.terrain) if args.terrain else None
     except ValueError as error:
         raise UsageError(str(error)) from error
     result = record_policy(
-        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain
+        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=args.robot
     )
     if args.json:
         write_json(args.json, result)
@@ -101,10 +102,11 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _show(result: dict) -> None:
+    from robolearn.evaluation.figures import written
+
     if result["video"]:
         print(f"video: {result['video']} ({result['frames']} pictures, {result['codec']})")
-    if result["distance"] is None:
-        print(f"mean velocity error: {result['velocity_error_xy']:.3f} m/s planar, {result['velocity_error_yaw']:.3f} rad/s yaw rate")
-        print(f"falls: {result['falls']}")
-    else:
-        print(f"mean distance at the goals: {1000 * result['distance']:.1f} mm; goals held within 2 cm: {100 * result['success']:.0f} %")
+    for figure in result["figures"].values():
+        if figure["value"] is not None:
+            print(f"{figure['label']}: {written(figure['value'], figure['unit'])} {figure['unit']}".rstrip())
+    print(f"falls: {result['falls']}")

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robolearn.commands import add_robot, with_robot
+
 if TYPE_CHECKING:
     from robolearn.learning.teacher import TeacherTrainer
 
@@ -28,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ"
     )
+    add_robot(parser, "the preset's; presets such as velocity-flat name none")
     parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -94,7 +97,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     from robolearn.learning.goal import check_attainable
     from robolearn.learning.run import Run, find_checkpoint, load_checkpoint
 
-    overrides = [*overrides]
+    overrides = with_robot(args, overrides)
     for name in ("engine", "device"):
         if getattr(args, name, None):
             overrides.append(f"--env.{name}={getattr(args, name)}")
@@ -115,10 +118,10 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
     cfg = schema.load(args.preset, overrides)
     idle = settings.TRAIN_SB3 if cfg.algorithm == "sb3" else settings.TRAIN_INIT if getattr(args, "init", None) else settings.TRAIN
-    settings.refuse(schema.load(args.preset), cfg, idle, "this training")
+    settings.refuse(schema.load(args.preset, with_robot(args, [])), cfg, idle, "this training")
     if cfg.algorithm != "sb3":
         check_attainable(cfg, kind)
-        settings.refuse(schema.defaults(cfg.task), cfg, settings.OWN, f"this training (they stand in {args.preset})")
+        settings.refuse(schema.defaults(cfg.task, cfg.robot), cfg, settings.OWN, f"this training (they stand in {args.preset})")
     return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs or "runs")), None
 
 

@@ -4,9 +4,10 @@ The value of a field is its default, then the preset's, then the override's. A p
 beside it, or a list of those, later ones winning) and is laid over what it extends, table by table.
 
 A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums, tuples, nested dataclasses and tables
-`dict[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
-one whose default is empty takes any. `null` removes an entry of a table. An infinite or undefined float is an error unless the field
-has `metadata={"allow_nonfinite": True}`.
+`Mapping[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
+one whose default is empty takes any. `null` removes an entry of a table. A table of terms (`envs.terms.term`) takes new entries that name
+their function; the parameters of a term stand beside its own values, see `robolearn.config.terms`. An infinite or undefined float is an
+error unless the field has `metadata={"allow_nonfinite": True}`. A schema may say in `RENAMED` how keys of earlier versions are called now.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from robolearn.config.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
+from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
+from envs.terms.term import Term, reference
+from robolearn.config import terms
 from robolearn.errors import ConfigError, nearest, suggestion
 
 __all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]
@@ -52,15 +56,17 @@ def loads(schema: type[T], text: str, source: str = "<text>", overrides: Sequenc
     return _fill(schema, parse(text, source), overrides)
 
 
-def peek(preset: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
-    """One top-level text value of a preset and its overrides, read before the schema is known: the task decides the schema.
+def peek(preset: str | Path, key: str, overrides: Sequence[str] = (), default: str | None = None) -> str:
+    """One top-level text value of a preset and its overrides, read before the schema is known: task and robot decide the schema.
 
     Raises:
-        ConfigError: no such preset, the preset lacks the key, or its value is no text.
+        ConfigError: no such preset, the preset lacks the key and there is no default, or its value is no text.
     """
     path = preset_path(preset)
     tree = _overridden(_read(path, ()), overrides)
     node = tree.value.get(key) if isinstance(tree.value, dict) else None
+    if node is None and default is not None:
+        return default
     if node is None:
         raise ConfigError(f"{shown(path)}: {key} is missing; it has no default")
     return _build_scalar(str, node, key, _NO_METADATA)
@@ -164,6 +170,8 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
         root: the whole schema, to find where a misplaced key belongs.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if terms.is_term(hint):
+        return terms.build(hint, node, key, default, root, _build)
     if dataclasses.is_dataclass(hint):
         return _build_dataclass(cast(type, hint), node, key, default, root)
     if origin in (typing.Union, types.UnionType):
@@ -173,36 +181,36 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
         for choice in args:
             if type(choice) is type(value) and choice == value:
                 return choice
-        raise _wrong(node, key, f"one of {', '.join(map(str, args))}", [str(choice) for choice in args])
+        raise wrong(node, key, f"one of {', '.join(map(str, args))}", [str(choice) for choice in args])
     if origin is tuple:
         return _build_tuple(args, node, key, metadata, root)
-    if origin is dict and args[0] is str:
+    if origin in (dict, Mapping) and args[0] is str:
         return _build_table(args[1], node, key, default, metadata, root)
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         for member in hint:
             if member.value in (node.value, node.text) and not isinstance(node.value, bool):
                 return member
-        raise _wrong(node, key, f"one of {', '.join(str(m.value) for m in hint)}", [str(m.value) for m in hint])
+        raise wrong(node, key, f"one of {', '.join(str(m.value) for m in hint)}", [str(m.value) for m in hint])
     return _build_scalar(hint, node, key, metadata)
 
 
 def _build_dataclass(cls: type, node: Node, key: str, default: Any, root: Any) -> Any:
     if not isinstance(node.value, dict):
-        raise _wrong(node, key, f"a table with keys from {', '.join(_fields(cls))}")
+        raise wrong(node, key, f"a table with keys from {', '.join(_fields(cls))}")
     fields = _fields(cls)
     hints = typing.get_type_hints(cls)
     for name, child in node.value.items():
         if name not in fields:
-            raise _unknown(child, _join(key, name), name, list(fields), root)
+            raise unknown(child, join(key, name), name, list(fields), root)
     values: dict[str, Any] = {}
     for name, field in fields.items():
         base = _default(field, default if isinstance(default, cls) else _MISSING)
         if name in node.value:
-            values[name] = _build(hints[name], node.value[name], _join(key, name), base, field.metadata, root)
+            values[name] = _build(hints[name], node.value[name], join(key, name), base, field.metadata, root)
         elif base is not _MISSING:
             values[name] = base
         else:
-            raise ConfigError(f"{node.source}: {_join(key, name)} is missing; it has no default")
+            raise ConfigError(f"{node.source}: {join(key, name)} is missing; it has no default")
     try:
         return cls(**values)
     except (ValueError, TypeError) as error:
@@ -220,12 +228,12 @@ def _build_union(args: tuple[Any, ...], node: Node, key: str, default: Any, meta
             return _build(member, node, key, default, metadata, root)
         except ConfigError:
             continue
-    raise _wrong(node, key, " or ".join(_name(arg) for arg in args))
+    raise wrong(node, key, " or ".join(_name(arg) for arg in args))
 
 
 def _build_tuple(args: tuple[Any, ...], node: Node, key: str, metadata: Mapping[Any, Any], root: Any) -> tuple[Any, ...]:
     if not isinstance(node.value, list):
-        raise _wrong(node, key, "a list [...]")
+        raise wrong(node, key, "a list [...]")
     items: list[Node] = node.value
     if len(args) == 2 and args[1] is Ellipsis:
         kinds = [args[0]] * len(items)
@@ -242,16 +250,20 @@ def _build_table(kind: Any, node: Node, key: str, default: Any, metadata: Mappin
     if type(None) in typing.get_args(kind):
         raise TypeError(f"schema error: {key} is a table with optional values, but null removes an entry")
     if not isinstance(node.value, dict):
-        raise _wrong(node, key, "a table (key: value)")
+        if hint := _renamed(root, key):
+            raise ConfigError(f"{node.source}: {hint}")
+        raise wrong(node, key, "a table (key: value)")
     base: dict[str, Any] = {} if default is _MISSING or default is None else dict(default)
-    known = None if metadata.get("open") or not base else list(base)
+    known = None if metadata.get("open") or (not base and not terms.is_entry(kind)) else list(base)
     for name, child in node.value.items():
-        if known is not None and name not in known:
-            raise _unknown(child, _join(key, name), name, known, root)
+        if known is not None and name not in known and not terms.may_be_new(kind, name, child):
+            raise unknown(child, join(key, name), name, known, root, terms.hint(kind))
         if child.value is None:
             base.pop(name, None)
         else:
-            base[name] = _build(kind, child, _join(key, name), base.get(name, _MISSING), metadata, root)
+            base[name] = _build(kind, child, join(key, name), base.get(name, _MISSING), metadata, root)
+    if set(base) <= set(node.value):  # a table that is told whole is told in its order
+        return {name: base[name] for name in node.value if name in base}
     return base
 
 
@@ -260,33 +272,35 @@ def _build_scalar(hint: Any, node: Node, key: str, metadata: Mapping[Any, Any]) 
     if hint is bool:
         if isinstance(value, bool):
             return value
-        raise _wrong(node, key, "true or false")
+        raise wrong(node, key, "true or false")
     if hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         whole = isinstance(value, float) and value.is_integer()
-        raise _wrong(node, key, f"a whole number, written {int(value)}" if whole else "a whole number")
+        raise wrong(node, key, f"a whole number, written {int(value)}" if whole else "a whole number")
     if hint is float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _wrong(node, key, "a number")
+            raise wrong(node, key, "a number")
         try:
             number = float(value)
         except OverflowError:
-            raise _wrong(node, key, "a number that a double can hold") from None
+            raise wrong(node, key, "a number that a double can hold") from None
         if not math.isfinite(number) and not metadata.get("allow_nonfinite"):
-            raise _wrong(node, key, "a finite number")
+            raise wrong(node, key, "a finite number")
         return number
     if hint in (str, Path):
         if node.text is not None and not (isinstance(value, str) and node.text[:1] in ("'", '"')):
             value = node.text
         if isinstance(value, str):
             return hint(value)
-        raise _wrong(node, key, "a path" if hint is Path else "text; put it in quotes")
+        raise wrong(node, key, "a path" if hint is Path else "text; put it in quotes")
     raise TypeError(f"schema error: {key} has the unsupported type {hint!r}")
 
 
 def _plain(value: Any, default: Any) -> Any:
     """Plain data of a config value; entries that a table lacks against its default are written as null."""
+    if isinstance(value, Term):
+        return {"func": reference(value.func)} | {name: _plain(item, _MISSING) for name, item in value.values().items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         base = default if isinstance(default, type(value)) else _MISSING
         return {name: _plain(getattr(value, name), _default(field, base)) for name, field in _fields(type(value)).items()}
@@ -294,8 +308,8 @@ def _plain(value: Any, default: Any) -> Any:
         return value.value
     if isinstance(value, tuple | list):
         return [_plain(item, _MISSING) for item in value]
-    if isinstance(value, dict):
-        base = default if isinstance(default, dict) else {}
+    if isinstance(value, Mapping):
+        base = default if isinstance(default, Mapping) else {}
         removed = dict.fromkeys((name for name in base if name not in value), None)
         return {**{name: _plain(item, base.get(name, _MISSING)) for name, item in value.items()}, **removed}
     return str(value) if isinstance(value, Path) else value
@@ -312,7 +326,8 @@ def _default(field: dataclasses.Field[Any], instance: Any) -> Any:
     return field.default_factory() if field.default_factory is not _MISSING else field.default
 
 
-def _join(key: str, name: str) -> str:
+def join(key: str, name: str) -> str:
+    """A dotted key and one inside it."""
     return f"{key}.{name}" if key else name
 
 
@@ -330,33 +345,63 @@ def _name(hint: Any) -> str:
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(hint) or getattr(hint, "__name__", str(hint))
 
 
-def _wrong(node: Node, key: str, valid: str, names: Sequence[str] = ()) -> ConfigError:
+def wrong(node: Node, key: str, valid: str, names: Sequence[str] = ()) -> ConfigError:
+    """The error about a value that is not what it must be."""
     near = suggestion(str(node.value), names)
     return ConfigError(f"{node.source}: {key or 'the configuration'} must be {valid}, not {_say(node)}{near}")
 
 
-def _unknown(node: Node, key: str, name: str, valid: list[str], root: Any) -> ConfigError:
+def unknown(node: Node, key: str, name: str, valid: list[str], root: Any, more: str = "") -> ConfigError:
+    """The error about a key that a table does not have, with the nearest that there is."""
+    if told := _renamed(root, f"{key}.{_first_key(node)}" if isinstance(node.value, dict) and node.value else key):
+        return ConfigError(f"{node.source}: {told}")
     close = nearest(name, valid)
     near = "" if close is None else f"; did you mean {key[: len(key) - len(name)] + close!r}?"
-    if not near:
-        everywhere = _dotted_keys(root, "")
-        same_leaf = [path for path in everywhere if path.rpartition(".")[2] == name]
+    if not near and not more:
+        everywhere = _dotted_keys(root, "", _MISSING)
+        same_leaf = [path for path in everywhere if name in path.split(".")[1:]]
         near = f"; did you mean {same_leaf[0]!r}?" if same_leaf else suggestion(key, everywhere)
-    return ConfigError(f"{node.source}: unknown key {key!r}{near}; valid: {', '.join(valid)}")
+    return ConfigError(f"{node.source}: unknown key {key!r}{near}; valid: {', '.join(valid) or 'none'}{more}")
 
 
-def _dotted_keys(cls: Any, prefix: str) -> list[str]:
-    """Every setting of a schema by its dotted key; tables only by what they hold."""
+def _first_key(node: Node) -> str:
+    """The dotted name of the first setting in a table."""
+    name, child = next(iter(node.value.items()))
+    return f"{name}.{_first_key(child)}" if isinstance(child.value, dict) and child.value else str(name)
+
+
+def _renamed(root: Any, key: str) -> str:
+    """What a key of an earlier version is called now, empty for one that never was."""
+    for pattern, now in getattr(root, "RENAMED", {}).items():
+        if fnmatchcase(key, pattern):
+            return f"{key} is {now.replace('*', key.rpartition('.')[2])} now"
+    return ""
+
+
+def _dotted_keys(cls: Any, prefix: str, default: Any) -> list[str]:
+    """Every setting of a schema by its dotted key; of tables what their default holds."""
     keys: list[str] = []
     hints = typing.get_type_hints(cls)
-    for name in _fields(cls):
-        key = _join(prefix, name)
-        nested = [kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind)]
+    for name, field in _fields(cls).items():
+        key, value = join(prefix, name), _default(field, default if isinstance(default, cls) else _MISSING)
+        if isinstance(value, Mapping) or isinstance(value, Term):
+            keys += _leaves(value, key)
+            continue
+        nested = [kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind) and not terms.is_term(kind)]
         if not nested:
             keys.append(key)
         for kind in nested:
-            keys += _dotted_keys(kind, key)
+            keys += _dotted_keys(kind, key, value)
     return keys
+
+
+def _leaves(value: Any, key: str) -> list[str]:
+    """Dotted keys of an entry of a table."""
+    if isinstance(value, Term):
+        return [join(key, name) for name in value.values()]
+    if isinstance(value, Mapping):
+        return [leaf for name, item in value.items() for leaf in _leaves(item, join(key, name))]
+    return [join(key, name) for name in _fields(type(value))] if dataclasses.is_dataclass(value) else [key]
 
 
 def loads_any(text: str, source: str = "<text>") -> dict[str, Any]:
@@ -367,5 +412,5 @@ def loads_any(text: str, source: str = "<text>") -> dict[str, Any]:
     """
     tree = parse(text, source)
     if not isinstance(tree.value, dict):
-        raise _wrong(tree, "", "a table (key: value)")
+        raise wrong(tree, "", "a table (key: value)")
     return {str(key): node.value for key, node in tree.value.items()}

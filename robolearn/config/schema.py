@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from envs.env_cfg import MOST_THREADS, EnvCfg
+from envs.robots.errors import RobotError
+from envs.robots.registry import get_robot
+from envs.robots.robot import Robot
 from envs.tasks.registry import TASKS, get_task
-from envs.vec_env import MOST_THREADS, EnvCfg
 from policies.networks.baselines import NetworkCfg
 from robolearn.config import loading as config
+from robolearn.errors import ConfigError
 from robolearn.learning.ppo import PpoCfg
 
 LARGEST_SEED = 2**62
@@ -43,46 +47,49 @@ class UntilCfg:
             raise ValueError(f"seeds must be at least 1, not {self.seeds}")
 
 
-def _check_target(until: UntilCfg, share: str, error: str) -> None:
-    """Raises `ValueError` where a share lies outside 0 to 1, or an error is not positive."""
-    if not 0 <= getattr(until, share) <= 1:
-        raise ValueError(f"{share} must lie between 0 and 1, not {getattr(until, share):g}")
-    if getattr(until, error) is not None and not getattr(until, error) > 0:
-        raise ValueError(f"{error} must be positive, not {getattr(until, error):g}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class TeacherUntilCfg(UntilCfg):
     """Targets of a teacher.
 
     Attributes:
-        score: share of episodes without a fall, or of goals reached.
-        velocity_error_xy: planar velocity error [m/s]; null for no target.
+        score: of the task's score: share of episodes without a fall, or of goals reached.
+        figures: of other figures of the task's evaluation, by their names, in their units.
+        goals: also every goal that the task's evaluation names itself, which grows with the robot.
     """
 
     score: float = 0.95
-    velocity_error_xy: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    goals: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_target(self, "score", "velocity_error_xy")
+        _check_share("score", self.score)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudentUntilCfg(UntilCfg):
-    """Targets of a student, against its own teacher on the same grid.
+    """Targets of a student, against its own teacher on the same commands.
 
     Attributes:
-        score_ratio: of its share of episodes without a fall, or of goals reached, to the teacher's.
-        error_ratio: of its planar velocity error to the teacher's; null for no target.
+        score_ratio: of its score to the teacher's.
+        ratios: of other figures of the task's evaluation to the teacher's, by their names.
     """
 
     score_ratio: float = 0.95
-    error_ratio: float | None = None
+    ratios: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_target(self, "score_ratio", "error_ratio")
+        _check_share("score_ratio", self.score_ratio)
+        for name, ratio in self.ratios.items():
+            if not ratio > 0:
+                raise ValueError(f"ratios.{name} must be positive, not {ratio:g}")
+
+
+def _check_share(name: str, value: float) -> None:
+    """Raises `ValueError` where a share lies outside 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie between 0 and 1, not {value:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,21 +193,48 @@ class Sb3Cfg:
         _check_layers(self.hidden)
 
 
+def _renamed() -> dict[str, str]:
+    """How settings of earlier versions are called now, by pattern; `*` stands for the last part of the name."""
+    both = "env.rewards.{0}.swing_share and env.rewards.{1}.swing_share"
+    return {
+        "env.reward.track_sigma": "env.rewards.track_velocity.sigma and env.rewards.track_yaw_rate.sigma",
+        "env.reward.gait_sigma": "env.rewards.gait.sigma",
+        "env.reward.swing_height": "env.rewards.gait.swing_height",
+        "env.reward.swing_share": both.format("gait", "gait_contact"),
+        "env.reward.near_sigma": "env.rewards.near.sigma",
+        "env.reward.at_sigma": "env.rewards.at.sigma",
+        "env.reward.*": "env.rewards.*.weight",
+        "teacher.until.velocity_error_xy": "teacher.until.figures.velocity_error_xy",
+        "student.until.error_ratio": "student.until.ratios.velocity_error_xy",
+        "env.max_tilt": "env.terminations.tilt.max_tilt",
+        "env.min_height": "env.terminations.height.minimum",
+        "env.action_scale": "env.action.scale",
+        "env.curriculum": "the table env.curriculum (env.curriculum.terrain=null for all levels from the start)",
+    }
+
+
+RENAMED = _renamed()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainCfg:
     """A whole training.
 
     Attributes:
         task: name of the task.
+        robot: name of the robot, or the path of its `robot.yaml`.
         algorithm: `ppo`, or `sb3` for Stable-Baselines3's PPO.
         seed: of networks, exploration and environment.
         threads: torch threads in updates, 0 for all cores.
         checkpoint_every: iterations between checkpoints.
-        env: the task's own config.
+        env: the task's own config for the robot.
         teacher, student, sb3: see their classes.
     """
 
+    RENAMED: ClassVar[dict[str, str]] = RENAMED
+
     task: str
+    robot: str
     algorithm: Literal["ppo", "sb3"] = "ppo"
     seed: int = 0
     threads: int = 0
@@ -244,40 +278,113 @@ def _check_layers(sizes: tuple[int, ...]) -> None:
         raise ValueError(f"hidden layers must have at least 1 unit each, not {list(sizes)}")
 
 
-def schema_of(task: str) -> type[TrainCfg]:
-    """`TrainCfg` with `env` of the task's own class and defaults.
+def schema_of(task: str, robot: str | Robot) -> type[TrainCfg]:
+    """`TrainCfg` with `env` as the task makes it for the robot.
 
     Raises:
         UnknownTaskError: names the tasks there are.
+        UnknownRobotError: names the robots there are.
+        ConfigError: the robot cannot do the task.
     """
-    env = get_task(task).cfg
-    fields: list[Any] = [("task", str, task), ("env", type(env), field(default_factory=lambda: env))]
-    made = dataclasses.make_dataclass("TrainCfg", fields, bases=(TrainCfg,), frozen=True, kw_only=True)
-    made.__doc__ = TrainCfg.__doc__
-    return made
+    made = robot if isinstance(robot, Robot) else get_robot(robot)
+    known = get_task(task)
+    try:
+        env = known.make(made)
+    except RobotError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"task {task}: {error}") from error
+    name = robot if isinstance(robot, str) else made.name
+    fields: list[Any] = [("task", str, task), ("robot", str, name), ("env", type(env), field(default_factory=lambda: env))]
+    schema = dataclasses.make_dataclass("TrainCfg", fields, bases=(TrainCfg,), frozen=True, kw_only=True)
+    schema.__doc__ = TrainCfg.__doc__
+    return schema
 
 
 def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
     """Read a preset: the name of a YAML in `configs/`, a path, or a task's bare name.
 
+    A preset that names no robot needs the override `robot=...` (on the command line `--robot`); for a robot of a kind that learns with
+    other settings the preset `NAME-KIND` is read in place of `NAME`, see `envs.tasks.registry.Task.variant`.
+
     Raises:
         ConfigError: unknown key, wrong type, missing file; the message names the place.
     """
-    is_task = str(preset) in TASKS and str(preset) not in config.preset_names()
-    if is_task:
-        return config.load(schema_of(str(preset)), None, _exactly(overrides))
-    return config.load(schema_of(config.peek(preset, "task", overrides)), preset, _exactly(overrides))
+    given = [_as_path(override) for override in _exactly(overrides)]
+    name = str(preset)
+    bare = name in TASKS and name not in config.preset_names()
+    task = name if bare else _task(config.peek(preset, "task", given), config.peek(preset, "robot", given, default=""))
+    robot = _value_of(given, "robot") if bare else config.peek(preset, "robot", given, default="")
+    if not robot:
+        raise ConfigError(f"{name} is for any robot: say which, with --robot NAME or --robot PATH of a robot.yaml")
+    if not bare and (found := _beside(config.preset_path(preset), robot)) is not None:
+        robot, given = str(found), [*given, f"--robot={found}"]
+    made = get_robot(robot)
+    variant = f"{name}-{get_task(task).variant(made)}"
+    return config.load(schema_of(task, robot), None if bare else variant if variant in config.preset_names() else preset, given)
 
 
-def defaults(task: str) -> TrainCfg:
-    """The config of a task of which nobody has said anything."""
-    return config.load(schema_of(task))
+def _beside(preset: Path, robot: str) -> Path | None:
+    """The absolute path of a `robot.yaml` that a preset names by a path from its own folder, None for another robot."""
+    path = preset.parent / robot
+    return path.resolve() if robot.endswith((".yaml", ".yml")) and path.is_file() else None
+
+
+def defaults(task: str, robot: str) -> TrainCfg:
+    """The config of a task with a robot of which nobody has said anything."""
+    return config.load(schema_of(task, robot))
 
 
 def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:
-    """Read the config that a checkpoint holds. Errors as in `load`."""
-    task = str(config.loads_any(text)["task"])
-    return config.loads(schema_of(task), text, source, _exactly(overrides))
+    """Read the config that a checkpoint holds. Errors as in `load`.
+
+    Raises:
+        ConfigError: the text names no task or robot, or does not fit them.
+    """
+    given = [_as_path(override) for override in _exactly(overrides)]
+    told = config.loads_any(text, source)
+    for key in ("task", "robot"):
+        if key not in told:
+            raise ConfigError(f"{source}: {key} is missing; it was written by an earlier version, or by another program")
+    robot = _value_of(given, "robot") or str(told["robot"])
+    return config.loads(schema_of(_task(str(told["task"]), robot), robot), text, source, given)
+
+
+def _task(task: str, robot: str) -> str:
+    """The name of a task, once it is known that there is one.
+
+    Raises:
+        ConfigError: it is a name of an earlier version, in which a task named its robot.
+    """
+    if task not in TASKS:
+        for name in TASKS:
+            for old in ROBOT_TASKS.get(name, ()):
+                if task == old:
+                    its = old.partition("-")[0]
+                    more = "" if robot else f" and `robot: {its}`"
+                    raise ConfigError(f"task {task} is now the task {name} of any robot: write `task: {name}`{more}")
+    return task
+
+
+ROBOT_TASKS = {
+    "velocity-flat": ("go1-velocity-flat", "g1-velocity-flat"),
+    "velocity-rough": ("go1-velocity-rough", "g1-velocity-rough"),
+    "reach": ("panda-reach",),
+}
+"""What tasks were called when each named its robot."""
+
+
+def _value_of(overrides: Sequence[str], key: str) -> str:
+    """What the last override of a key says, empty where there is none."""
+    found = [text.partition("=")[2] for text in (o.removeprefix("--") for o in overrides) if text.startswith(f"{key}=")]
+    return found[-1] if found else ""
+
+
+def _as_path(override: str) -> str:
+    """An override of the robot by a path, which is made absolute: a training may be gone on with from another folder."""
+    key, equals, value = override.removeprefix("--").partition("=")
+    is_path = key == "robot" and (value.endswith((".yaml", ".yml")) or "/" in value)
+    return f"--{key}{equals}{Path(value).expanduser().resolve()}" if is_path else override
 
 
 def _exactly(overrides: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ _ALWAYS = {
 }
 _BEGUN = {
     "task": "a training goes on with its own task",
+    "robot": "a training goes on with its own robot",
     "algorithm": "a training goes on with its own algorithm",
     "seed": "a training goes on with its own random numbers",
     "sb3.*": "this training is not by Stable-Baselines3",
@@ -50,6 +51,7 @@ DISTILL = (
     | _TRAINED
     | {
         "task": "a student learns its teacher's task",
+        "robot": "a student learns on its teacher's robot",
         "algorithm": "students are distilled by robolearn's own algorithm",
         "sb3.*": _BEGUN["sb3.*"],
         "env.randomization.disturbance_ramp": "a student meets all disturbances from the start",
@@ -75,16 +77,17 @@ SUITE = {
     f"env.randomization.{name}*": "the suite disturbs by itself, or not at all" for name in ("push_", "external_force", "thrown_", "throw_")
 }
 EVALUATE = {
-    **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action_scale")},
+    **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action.*")},
     "env.num_worlds": "there is one world for each episode; see --seeds",
     "env.engine": "see --engine",
-    "env.device": "evaluations run on the CPU",
     "env.seed": "see --seed",
     "env.episode_s": "see --seconds",
     "env.command.hold_s": "a command is held for the whole episode",
-    "env.curriculum": "evaluations have none",
+    "env.curriculum*": "evaluations have none",
+    "env.success*": "evaluations have no curriculum",
+    "env.metrics*": "evaluations measure what the task says",
     "env.randomization.disturbance_ramp": "a policy is judged under all disturbances",
-    "env.reward.*": "a policy is not judged by its reward",
+    "env.rewards.*": "a policy is not judged by its reward",
     "teacher.*": _OF_FILE,
     "student.*": _OF_FILE,
     "sb3.*": _OF_FILE,
@@ -134,8 +137,8 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
         ConfigError: one of them would have no effect; names all that do.
     """
     names = changed(before, after)
-    if getattr(after.env, "terrain", None) is None:
-        without_effect = {**without_effect, "env.curriculum": "there is no terrain"}
+    if after.env.terrain is None:
+        without_effect = {**without_effect, "env.curriculum*": "there is no terrain"}
     given = leaves(config.to_dict(after))
     acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
     idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]

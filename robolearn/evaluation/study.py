@@ -23,7 +23,9 @@ from policies.files import check_writable, make_folder, reason, write_text
 from robolearn.config import loading as config
 from robolearn.config import schema, settings
 from robolearn.errors import UserError
-from robolearn.evaluation.evaluate import StudentActor, evaluate
+from robolearn.evaluation.actors import StudentActor
+from robolearn.evaluation.evaluate import evaluate
+from robolearn.evaluation.figures import Figure, written
 from robolearn.evaluation.statistics import wilson
 from robolearn.learning.run import CHECKPOINT, Run, load_checkpoint
 from robolearn.learning.student import StudentTrainer, load_student
@@ -155,8 +157,8 @@ def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg:
             found[condition] = json.loads(done.read_text(encoding="utf-8"))
             continue
         seed = FIRST_SEED + cfg.seed
-        result = evaluate(lambda n: StudentActor(student, n), study.task, seeds=episodes, seconds=seconds, seed=seed, env=world)
-        found[condition] = dataclasses.asdict(result)
+        result = evaluate(lambda n: StudentActor(student, n), cfg.task, cfg.robot, world.engine, episodes, seconds, seed, world)
+        found[condition] = result.to_dict()
         _write(done, found[condition])
     size = sum(value.numel() for value in student.parameters())
     return {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size, "conditions": found}
@@ -193,38 +195,52 @@ def _arguments(overrides: tuple[str, ...]) -> list[str]:
 
 
 def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Over seeds: pooled survival with Wilson's interval; errors as the mean of the seeds and each seed's own."""
+    """Over seeds: shares pooled over all episodes with Wilson's interval; means as the mean of the seeds and each seed's own."""
     rows: list[dict[str, Any]] = []
     for name in study.variants:
         mine = [run for run in runs if run["variant"] == name]
         for condition in study.conditions:
             seen = [run["conditions"][condition] for run in mine]
-            if not seen:
-                continue
-            episodes = sum(result["episodes"] for result in seen)
-            row: dict[str, Any] = {"variant": name, "condition": condition, "seeds": len(seen), "episodes": episodes}
-            for share in ("survival", "success"):
-                if all(result[share] is not None for result in seen):
-                    good = sum(round(result[share] * result["episodes"]) for result in seen)
-                    row[share], row[f"{share}_interval"] = good / episodes, wilson(good, episodes)
-            for figure in ("velocity_error_xy", "velocity_error_yaw", "cost_of_transport"):
-                values = np.array([result[figure] for result in seen if result[figure] is not None])
-                if len(values):
-                    row[figure], row[f"{figure}_seeds"] = float(values.mean()), [float(value) for value in values]
-            rows.append(row)
+            if seen:
+                rows.append({"variant": name, "condition": condition, "seeds": len(seen), **_over_seeds(seen)})
     return {"study": dataclasses.asdict(study), "rows": rows, "runs": runs}
 
 
+def _over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row of evaluations (`EvaluationResult.to_dict`) that differ in their seeds."""
+    row: dict[str, Any] = {"episodes": sum(result["episodes"] for result in results)}
+    for name, told in results[0]["figures"].items():
+        known = [result["figures"][name] for result in results if result[name] is not None]
+        if not known:
+            continue
+        if told["kind"] == "share":
+            count = sum(figure["count"] for figure in known)
+            good = sum(round(figure["value"] * figure["count"]) for figure in known)
+            row[name], row[f"{name}_interval"] = good / count, wilson(good, count)
+        else:
+            row[name], row[f"{name}_seeds"] = float(np.mean([figure["value"] for figure in known])), [figure["value"] for figure in known]
+    return row
+
+
 def table(results: dict[str, Any]) -> str:
-    """The results as a Markdown table: survival over all episodes with its 95 % interval, errors with each seed's in brackets."""
-    lines = ["| variant | condition | survival | planar error, m/s | yaw rate error, rad/s | seeds |", "|---|---|---|---|---|---|"]
+    """The results as a Markdown table: shares over all episodes with their 95 % interval, means with each seed's in brackets."""
+    evaluations = [evaluation for run in results["runs"] for evaluation in run["conditions"].values()]
+    figures = evaluations[0]["figures"] if evaluations else {}
+    titles = [told["label"] + (f", {told['unit']}" if told["unit"] else "") for told in figures.values()]
+    columns = ["variant", "condition", *titles, "seeds"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in results["rows"]:
-        cells = [row["variant"], row["condition"]]
-        score = row.get("survival", row.get("success"))
-        low, high = row.get("survival_interval", row.get("success_interval", (0.0, 0.0)))
-        cells.append("-" if score is None else f"{100 * score:.1f} % [{100 * low:.1f}, {100 * high:.1f}]")
-        for figure in ("velocity_error_xy", "velocity_error_yaw"):
-            seeds = ", ".join(f"{value:.3f}" for value in row.get(f"{figure}_seeds", ()))
-            cells.append(f"{row[figure]:.3f} ({seeds})" if figure in row else "-")
-        lines.append("| " + " | ".join([*cells, str(row["seeds"])]) + " |")
+        cells = [_cell(row, name, told["unit"]) for name, told in figures.items()]
+        lines.append("| " + " | ".join([row["variant"], row["condition"], *cells, str(row["seeds"])]) + " |")
     return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any], name: str, unit: str) -> str:
+    """A figure of a row."""
+    if name not in row:
+        return "-"
+    if f"{name}_interval" in row:
+        value, ends = Figure(row[name], *row[f"{name}_interval"], row["episodes"]).text(unit)
+        return f"{value} [{ends}]"
+    seeds = ", ".join(written(value, unit) for value in row[f"{name}_seeds"])
+    return f"{written(row[name], unit)} ({seeds})"

@@ -84,7 +84,7 @@ def record(
         data.qpos[:] = standing_qpos(model, robot, np.array([1.0, 0, 0, 0]), commands.target[0])
     data.qpos[qpos] = commands.target[0]
     arrives = np.round((commands.time_s + hidden.delay_s) / step_s).astype(int)
-    every, root = round(1 / rate_hz / step_s), model.body_rootid[model.body(robot.base_body).id]
+    every, root = round(1 / rate_hz / step_s), model.body_rootid[model.body(robot.base).id]
     rows: list[tuple[float, FloatArray, FloatArray, FloatArray, FloatArray]] = []
     next_command = 0
     for step in range(round(commands.time_s[-1] / step_s)):

@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
+from envs.robots.spots import lowest_point
 from robolearn.identify.parameters import Nominal, Physical
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
@@ -14,15 +15,15 @@ MOVED = 0.3  # rad/s: what turns faster is not held
 
 def nominal_of(robot: Robot) -> Nominal:
     """What the robot's model says."""
-    model = mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    model = robot.compiled
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
     return Nominal(
-        joint_names=robot.joints,
+        joint_names=robot.joint_names,
         damping=model.dof_damping[dofs].copy(),
         friction=model.dof_frictionloss[dofs].copy(),
         armature=model.dof_armature[dofs].copy(),
         effort_limit=np.array(robot.effort_limit),
-        base_mass=float(model.body(robot.base_body).mass[0]),
+        base_mass=float(model.body(robot.base).mass[0]),
     )
 
 
@@ -31,7 +32,7 @@ def check_robot(recording: Recording, robot: Robot) -> None:
     where = recording.source
     if recording.num_joints != len(robot.joints):
         raise RecordingError(f"{where}: the recording has {recording.num_joints} joints, {robot.name} has {len(robot.joints)}")
-    for theirs, ours in zip(recording.joint_names or (), robot.joints, strict=False):
+    for theirs, ours in zip(recording.joint_names or (), robot.joint_names, strict=False):
         if theirs != ours:
             raise RecordingError(f"{where}: the recording has the joint {theirs} where {robot.name} has {ours}")
     if recording.mount == "held" and robot.floating_base and recording.imu_quat_wxyz is None:
@@ -55,11 +56,11 @@ def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = N
         mount: `held` welds the base to the world, `standing` puts the robot on a floor.
         base_quat_wxyz: attitude of a held base (4,): it decides what gravity does. None for upright.
     """
-    spec = robot.scene() if mount == "standing" else mujoco.MjSpec.from_file(str(robot.mjcf))
+    spec = robot.scene()
     if mount == "held" and robot.floating_base:
         for key in list(spec.keys):  # keyframes are of the free base's size
             spec.delete(key)
-        base = spec.body(robot.base_body)
+        base = spec.body(robot.base)
         while base.parent.name != "world":
             base = base.parent
         for joint in list(base.joints):
@@ -95,7 +96,7 @@ def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[
     """
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
     actuators = actuator_ids(model, robot)
-    base = model.body(robot.base_body).id
+    base = model.body(robot.base).id
     fields = {
         name: getattr(model, name).copy()
         for name in (
@@ -138,6 +139,5 @@ def standing_qpos(model: mujoco.MjModel, robot: Robot, quat_wxyz: FloatArray, jo
     data.qpos[3:7] = quat_wxyz / np.linalg.norm(quat_wxyz)
     data.qpos[[int(model.joint(name).qposadr[0]) for name in robot.joints]] = joints
     mujoco.mj_kinematics(model, data)
-    feet = [model.geom(f"{foot}_foot").id for foot in robot.feet]
-    data.qpos[2] -= float(np.mean(data.geom_xpos[feet, 2] - model.geom_size[feet, 0]))
+    data.qpos[2] -= float(np.mean([lowest_point(model, data, geoms)[2] for geoms in robot.foot_geoms(model)]))
     return data.qpos.copy()

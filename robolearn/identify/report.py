@@ -6,11 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from envs.tasks.registry import TASKS
 from envs.terms.randomization import OPERATION
+from policies.yaml_tree import write
 from robolearn.config import loading as config
 from robolearn.config import schema
-from robolearn.config.yaml_tree import write
 from robolearn.errors import UserError
 from robolearn.identify.result import UNEXPLAINED, Estimate, Fit
 
@@ -158,8 +157,7 @@ def preset_of(robot: str) -> str:
         UserError: there is none.
     """
     for name in config.preset_names():
-        task = config.peek(name, "task")
-        if task in TASKS and TASKS[task].robot == robot and not name.endswith("-sb3"):
+        if config.peek(name, "robot", default="") == robot and not name.endswith("-sb3"):
             return name
     raise UserError(f"no preset trains {robot}; name one with --preset")
 
@@ -171,9 +169,9 @@ def check_preset(preset: str, robot: str) -> None:
         ConfigError: no such preset.
         UserError: another robot's.
     """
-    task = schema.load(preset).task
-    if TASKS[task].robot != robot:
-        raise UserError(f"the preset {preset} trains {TASKS[task].robot}, the log is of {robot}")
+    trains = schema.load(preset).robot
+    if trains != robot:
+        raise UserError(f"the preset {preset} trains {trains}, the log is of {robot}")
 
 
 def preset_text(fit: Fit, preset: str) -> str:
@@ -195,7 +193,6 @@ def preset_text(fit: Fit, preset: str) -> str:
         f"# The delay is longer than the task's control step of {control_dt:g} s, the most that training delays an action." for _ in late
     ]
     text = "\n".join(lines) + "\n" + write({"extends": preset, "env": {"randomization": entries}})
-    task = config.peek(preset, "task")
-    plain = write({"task": task, "env": {"randomization": entries}})
-    config.loads(schema.schema_of(task), plain, "the proposed table")
+    plain = write({"env": {"randomization": entries}})
+    config.loads(schema.schema_of(config.peek(preset, "task"), config.peek(preset, "robot")), plain, "the proposed table")
     return text

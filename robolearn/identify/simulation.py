@@ -10,7 +10,7 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 
 from envs.robots.robot import Robot
-from robolearn.identify.commands import CommandMeans
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.model import actuator_ids, make_model, model_fields
 from robolearn.identify.parameters import Physical
 from robolearn.identify.recording import FloatArray, Recording
@@ -83,7 +83,7 @@ class Simulation:
         self.channel_joints = np.concatenate([np.arange(recording.num_joints)] * 2 + [self.effort_joints])
         self.limbs = self._model.dof_treeid[self._dofs]
         self.channels = tuple(f"{what} {joint}" for what in ("position", "velocity") for joint in robot.joints)
-        self.channels += tuple(f"effort {robot.joints[j]}" for j in self.effort_joints)
+        self.channels += tuple(f"effort {robot.joint_names[j]}" for j in self.effort_joints)
 
     def refined(self) -> Simulation:
         """The same with a finer step."""

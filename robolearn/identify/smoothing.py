@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robolearn.identify.commands import CommandMeans
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.recording import FloatArray, Recording
 from robolearn.identify.windows import LONGEST_GAP_S
 

@@ -20,6 +20,7 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
+from envs.robots.spots import lowest_point
 from robolearn.identify.model import make_model, model_fields, tilted
 from robolearn.identify.parameters import Nominal, Physical, physical
 from robolearn.identify.recording import FloatArray, Recording, RecordingError
@@ -54,7 +55,7 @@ class StandingBalance:
         self._model = make_model(robot, "standing")
         self._joints = [int(self._model.joint(name).dofadr[0]) for name in robot.joints]
         self._qpos = [int(self._model.joint(name).qposadr[0]) for name in robot.joints]
-        self._feet = [self._model.geom(f"{foot}_foot").id for foot in robot.feet]
+        self._feet = robot.foot_geoms(self._model)
         self.robot_mass = float(self._model.body_mass.sum())
         self._smoothing = smooth = Smoothing(recording, most=1000)
         self.period_s = smooth.period_s
@@ -85,7 +86,8 @@ class StandingBalance:
         lift, base_velocity, height = np.empty_like(self._position), np.empty((count, 6)), np.empty(count)
         of_foot = np.zeros((3, model.nv))
         floor = next(g for g in range(model.ngeom) if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE)
-        others = [g for g in range(model.ngeom) if model.geom_bodyid[g] and g not in self._feet and model.geom_conaffinity[g]]
+        standing = {geom for foot in self._feet for geom in foot}
+        others = [g for g in range(model.ngeom) if model.geom_bodyid[g] and g not in standing and model.geom_conaffinity[g]]
         for row in range(count):
             self._place(data, row)
             mujoco.mj_kinematics(model, data)
@@ -94,9 +96,9 @@ class StandingBalance:
             lowest = 0.0
             for i, foot in enumerate(self._feet):
                 # a round foot rolls: it is the point that touches the ground that rests
-                point = data.geom_xpos[foot] - [0, 0, model.geom_size[foot, 0]]
+                point = lowest_point(model, data, foot)
                 lowest += point[2] / len(self._feet)
-                mujoco.mj_jac(model, data, of_foot, None, point, model.geom_bodyid[foot])
+                mujoco.mj_jac(model, data, of_foot, None, point, model.geom_bodyid[foot[0]])
                 jacobian[3 * i : 3 * i + 3] = of_foot
             of_base, of_joints = jacobian[:, :6], jacobian[:, self._joints]
             lift[row] = -np.linalg.lstsq(of_joints, of_base[:, UP], rcond=None)[0]

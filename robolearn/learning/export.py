@@ -21,7 +21,9 @@ from policies.networks.transformer import Transformer
 from robolearn import __version__
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
-from robolearn.evaluation.evaluate import Evaluation, deployable, evaluate_file
+from robolearn.evaluation.evaluate import evaluate_file
+from robolearn.evaluation.gate import deployable
+from robolearn.evaluation.result import EvaluationResult
 
 GOLDEN_STEPS = 100
 
@@ -39,7 +41,7 @@ def export(
         command: what a person would type to make it again.
         history: the trainings before the student's, oldest first: config, iterations, minutes.
     """
-    env = make_env(cfg.task, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
+    env = make_env(cfg.task, cfg.robot, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
     sensors = record_sensors(env, student, GOLDEN_STEPS)
     provenance = {
         "robolearn": __version__,
@@ -81,7 +83,7 @@ def record_sensors(env: Any, student: Transformer, steps: int) -> dict[str, np.n
     return {name: np.stack(values) for name, values in record.items()}
 
 
-def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, Evaluation, Evaluation, bool]:
+def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, EvaluationResult, EvaluationResult, bool]:
     """Evaluate a policy file on the training and the precise engine and write the results into its provenance.
 
     Returns:

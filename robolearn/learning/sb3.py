@@ -76,7 +76,7 @@ def make_ppo(cfg: TrainCfg, env: Any = None) -> PPO:
     sb3, ppo = cfg.sb3, cfg.teacher.ppo
     if env is None:
         fields = {field.name: getattr(cfg.env, field.name) for field in dataclasses.fields(cfg.env)} | {"seed": cfg.seed}
-        env = Sb3VecEnv(cfg.task, fields.pop("num_worlds"), "privileged" if sb3.privileged else "policy", **fields)
+        env = Sb3VecEnv(cfg.task, cfg.robot, fields.pop("num_worlds"), "privileged" if sb3.privileged else "policy", **fields)
     return PPO(
         "MlpPolicy",
         env,
@@ -96,7 +96,7 @@ def make_ppo(cfg: TrainCfg, env: Any = None) -> PPO:
             "log_std_init": math.log(cfg.teacher.initial_std),
         },
         seed=cfg.seed % 2**32,  # NumPy's global generator, which it seeds too, takes no more
-        device="cpu",
+        device=cfg.env.device,
     )
 
 

@@ -74,7 +74,7 @@ class StudentTrainer:
         where = distributed.start(cfg.env.device)
         rank = distributed.rank()
         env = dataclasses.replace(cfg.env.at_full_strength(), seed=cfg.seed + 1 + distributed.SEEDS_APART * rank, device=where)
-        self.env = make_env(cfg.task, env)
+        self.env = make_env(cfg.task, cfg.robot, env)
         device = self.env.device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + distributed.SEEDS_APART * rank)

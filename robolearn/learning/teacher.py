@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -18,6 +19,8 @@ from robolearn.errors import UserError
 from robolearn.learning import distributed
 from robolearn.learning.ppo import Ppo, Rollout
 from robolearn.learning.threads import Threads
+
+log = logging.getLogger(__name__)
 
 INHERITED_SAMPLES = 1e6
 UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
@@ -43,14 +46,14 @@ class TeacherTrainer:
         self.cfg = cfg
         where = distributed.start(cfg.env.device)
         apart = distributed.SEEDS_APART * distributed.rank()
-        self.env = make_env(cfg.task, dataclasses.replace(cfg.env, seed=cfg.seed + apart, device=where))
+        self.env = make_env(cfg.task, cfg.robot, dataclasses.replace(cfg.env, seed=cfg.seed + apart, device=where))
         teacher = cfg.teacher
         device = self.env.device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + apart)
         _, self._privileged = self.env.start_spread()
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
-        mirror = self.env.mirror() if teacher.ppo.symmetry != "none" else None
+        mirror = mirror_of(self.env, teacher.ppo.symmetry)
         fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
         self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
         self._mirror = None if mirror is None or fold is not None else mirror["privileged"]
@@ -171,6 +174,24 @@ class TeacherTrainer:
             self._privileged = self.env.reset()[1]
 
 
+def mirror_of(env: VecEnv, symmetry: str) -> dict[str, Mirror] | None:
+    """The mirror that `teacher.ppo.symmetry` asks for; None where it asks for none, or `samples` of a task that has none.
+
+    Raises:
+        UserError: a fold of a task that has none; the message says what has no image.
+    """
+    if symmetry == "none":
+        return None
+    found = env.symmetry()
+    if not found.faults:
+        return dict(found.mirrors)
+    why = f"{env.task_name} with {env.robot.name} has no left-right symmetry: {'; '.join(found.faults)}"
+    if symmetry == "fold":
+        raise UserError(f"{why}; so teacher.ppo.symmetry must be none, not fold")
+    log.warning("%s; teacher.ppo.symmetry has no effect", why)
+    return None
+
+
 def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:
     """The fold of a task.
 
@@ -178,7 +199,7 @@ def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:
         UserError: the task's policy sees no clock.
     """
     at = 0
-    for term in env.spec.observation:
+    for term in env.spec.terms:
         if term.name == "clock":
             return Fold(mirror["privileged"], mirror["action"], at)
         at += term.dim

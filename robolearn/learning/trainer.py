@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from envs.tasks.registry import get_task
 from policies.files import WriteError, reason
 from robolearn.config import loading as config
 from robolearn.config import schema, settings
@@ -85,7 +86,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     started = time.monotonic()
     done, quiet = trainer.iteration, distributed.rank() > 0
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
-    goal = Goal.of(trainer)
+    goal, own = Goal.of(trainer), get_task(trainer.cfg.task).evaluation.curves
     if goal is None:
         trainer.missed = None
     # torchrun passes a Ctrl-C on that the terminal has sent us already, so the second one is nobody's insisting
@@ -108,7 +109,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             if distributed.rank() == 0:
                 run.log(trainer.iteration, metrics)
             bar.update(1)
-            bar.set_postfix_str(_postfix(metrics), refresh=False)
+            bar.set_postfix_str(_postfix(metrics, own), refresh=False)
             if on_iteration is not None and on_iteration(metrics):
                 break
         try:
@@ -218,7 +219,8 @@ def _check_length(trainer: Any, done: int, names: list[str]) -> None:
         raise UserError(f"no effect in --resume: {', '.join(idle)}: {why}")
 
 
-def _postfix(metrics: dict[str, float]) -> str:
-    shown = ("reward", "velocity_error_xy", "distance", "at_goal", "falls_a_minute", "steps_per_s")
+def _postfix(metrics: dict[str, float], own: Iterable[str]) -> str:
+    """The figures beside the bar; `own` are the task's metrics."""
+    shown = ("reward", *own, "falls_a_minute", "steps_per_s")
     wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
     return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envs.tasks.registry import get_task
 from policies.contract.file import PolicyFile
 from policies.files import reason
 from robolearn import ros_walk
-from robolearn.evaluation.evaluate import Evaluation
+from robolearn.evaluation.gate import KEPT
+from robolearn.evaluation.result import EvaluationResult
 from robolearn.report.page import ReportData, Target, write_report
-from robolearn.viewer.render import record_policy
+from robolearn.viewer.film import record_policy
 
-LABELS = ("vx", "vy", "yaw_rate")
+LABELS, UNITS = ("vx", "vy", "yaw_rate"), ("m/s", "m/s", "rad/s")
+WORSE = 1.3  # how many times as large as the teacher's an error of the student may be
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +31,9 @@ class Learned:
     """
 
     policy: Path
-    teacher: Evaluation
-    training: Evaluation
-    precise: Evaluation
+    teacher: EvaluationResult
+    training: EvaluationResult
+    precise: EvaluationResult
     deployable: bool
     missed: tuple[str, ...]
 
@@ -74,6 +77,7 @@ def write(result: DemoResult) -> Path:
         summary=f"Teacher, transformer student, policy file, precise-engine gate and ROS 2 in {sum(result.minutes.values()):.1f} minutes.",
         targets=targets(result, no_video),
         curves={name: result.folder / name / "metrics.jsonl" for name in ("teacher", "student")},
+        metrics=get_task(file.spec.task).evaluation.curves,
         tracking=recorded,
         evaluations={
             "teacher": result.teacher.to_dict(),
@@ -95,6 +99,7 @@ def write(result: DemoResult) -> Path:
         else {
             "time_s": ros.time_s[::5].tolist(),
             "labels": list(LABELS),
+            "units": list(UNITS),
             "command": ros.command[::5].tolist(),
             "measured": ros.measured[::5].tolist(),
         },
@@ -117,23 +122,28 @@ def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
     return [*learned(result.teacher, result.training, result.precise), *_targets(rows)]
 
 
-def learned(teacher: Evaluation, training: Evaluation, precise: Evaluation) -> list[Target]:
-    """What teacher and policy file should reach and what they did, by their evaluations."""
+def learned(teacher: EvaluationResult, training: EvaluationResult, precise: EvaluationResult) -> list[Target]:
+    """What teacher and policy file should reach and what they did, by their evaluations and their task's own goals."""
     rows: list[Any] = []
-    if training.survival is not None:
-        errors = [e.velocity_error_xy if e.velocity_error_xy is not None else float("inf") for e in (teacher, training)]
-        rows += [
-            ("teacher's survival", ">= 95 %", f"{100 * teacher.score:.1f} %", teacher.score >= 0.95),
-            ("teacher's planar velocity error", "<= 0.2 m/s", f"{errors[0]:.3f} m/s", errors[0] <= 0.2),
-            ("student's planar velocity error", "<= 1.3x the teacher's", f"{errors[1] / errors[0]:.2f}x", errors[1] <= 1.3 * errors[0]),
-        ]
-    else:
-        rows.append(("teacher's goals within 2 cm", ">= 95 %", f"{100 * teacher.score:.1f} %", teacher.score >= 0.95))
+    for name, of_teacher in teacher.figures.items():
+        if of_teacher.goal is None:
+            continue
+        of_student = training.figures[name]
+        more = of_teacher.better == "more"
+        sign, unit = (">=" if more else "<="), of_teacher.unit
+        met = of_teacher.value is not None and (of_teacher.value >= of_teacher.goal if more else of_teacher.value <= of_teacher.goal)
+        rows.append((f"teacher's {of_teacher.label}", f"{sign} {of_teacher.text_of(of_teacher.goal)}", of_teacher.text(), met))
+        if name != teacher.score_name and of_teacher.value and unit != "%":
+            ratio = of_student.value / of_teacher.value if of_student.value is not None else float("inf")
+            wanted = 1 / WORSE if more else WORSE
+            passed = ratio >= wanted if more else ratio <= wanted
+            rows.append((f"student's {of_teacher.label}", f"{sign} {wanted:.2g}x the teacher's", f"{ratio:.2f}x", passed))
     kept = training.score / max(teacher.score, 1e-9)
     borne = precise.score / max(training.score, 1e-9)
+    what = teacher.figures[teacher.score_name].label
     rows += [
-        ("student's score", ">= 95 % of the teacher's", f"{100 * kept:.1f} %", kept >= 0.95),
-        ("precise engine's score", ">= 95 % of the training engine's", f"{100 * borne:.1f} %", borne >= 0.95),
+        (f"student's {what}", ">= 95 % of the teacher's", f"{100 * kept:.1f} %", kept >= KEPT),
+        (f"precise engine's {what}", ">= 95 % of the training engine's", f"{100 * borne:.1f} %", borne >= KEPT),
     ]
     return _targets(rows)
 

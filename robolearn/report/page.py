@@ -13,18 +13,12 @@ from typing import Any
 import jinja2
 
 from policies.files import whole, write_text
+from robolearn.evaluation.figures import Figure, written
 from robolearn.report import plots
 
 EMBEDDED_VIDEO_BYTES = 10_000_000
+FIGURE = ("value", "low", "high", "count")
 MIME = {".mp4": "video/mp4", ".webm": "video/webm"}
-FIGURES = (
-    ("survival", "survival", "%"),
-    ("success", "goals reached", "%"),
-    ("velocity_error_xy", "planar velocity error", "m/s"),
-    ("velocity_error_yaw", "yaw rate error", "rad/s"),
-    ("cost_of_transport", "cost of transport", ""),
-)
-"""Figures of an evaluation: key, name, unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +47,9 @@ class ReportData:
         summary: a paragraph under it.
         targets: lines of the summary table.
         curves: name of a run (`teacher`, `student`) -> its metrics.jsonl.
-        tracking: what `render.record_policy` gave, or another object with `time_s`, `labels`, `command`, `measured`.
+        metrics: of the task, that curves are drawn of: column -> title.
+        tracking: what `render.record_policy` gave, or another object with `time_s`, `labels`, `command`, `measured`, and with `figures` and
+            `falls` where there are any.
         evaluations: label -> object that `evaluate --json` writes, e.g. of the teacher, the training engine and the precise one.
         deployable: verdict of the gate.
         loop: objects that `bench loop --json` writes.
@@ -69,6 +65,7 @@ class ReportData:
     summary: str = ""
     targets: Sequence[Target] = ()
     curves: Mapping[str, Path] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
     tracking: Mapping[str, Any] | None = None
     evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     deployable: bool | None = None
@@ -94,8 +91,9 @@ def write_report(folder: Path, data: ReportData) -> Path:
     runs = {name: plots.read_metrics(path) for name, path in data.curves.items() if path.is_file()}
     page = template("report.html.j2").render(
         data=data,
-        curves=plots.learning_curves(runs) if runs else "",
+        curves=plots.learning_curves(runs, data.metrics) if runs else "",
         tracking=_tracking(data.tracking, "command and measurement over time"),
+        tracked=_tracked(data.tracking or {}),
         ros_tracking=_tracking(data.ros_tracking, "command and measurement over time, over ROS 2"),
         jitter=plots.jitter_histogram(data.jitter_us) if len(data.jitter_us) else "",
         evaluations=_evaluation_rows(data.evaluations),
@@ -143,27 +141,26 @@ def _tracking(series: Mapping[str, Any] | None, label: str) -> str:
     return plots.tracking(series, label) if series is not None and len(series["time_s"]) else ""
 
 
+def _tracked(series: Mapping[str, Any]) -> list[str]:
+    """Each figure of a recorded run in some words."""
+    figures = [figure for figure in series.get("figures", {}).values() if figure["value"] is not None]
+    return [f"{figure['label']} {written(figure['value'], figure['unit'])} {figure['unit']}".rstrip() for figure in figures]
+
+
 def _evaluation_rows(evaluations: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
     """One row a figure that any evaluation has: name, and (value, interval) of each evaluation."""
+    told = {name: figure for result in evaluations.values() for name, figure in result["figures"].items()}
     rows = []
-    for key, name, unit in FIGURES:
-        if all(result.get(key) is None for result in evaluations.values()):
+    for key, about in told.items():
+        figures = [result["figures"].get(key) for result in evaluations.values()]
+        if all(figure is None or figure["value"] is None for figure in figures):
             continue
-        cells = []
-        for result in evaluations.values():
-            value, interval = result.get(key), (result.get("intervals") or {}).get(key)
-            if value is None:
-                cells.append(("–", ""))
-            else:
-                cells.append((_figure(value, unit), "" if interval is None else " to ".join(_figure(v, unit) for v in interval)))
-        rows.append((f"{name} [{unit}]" if unit else name, cells))
+        shown = [Figure(None, None, None, 0) if figure is None else Figure(*(figure[name] for name in FIGURE)) for figure in figures]
+        unit = about["unit"]
+        rows.append((f"{about['label']} [{unit}]" if unit else about["label"], [figure.text(unit) for figure in shown]))
     if evaluations:
         rows.append(("episodes", [(number(result.get("episodes")), "") for result in evaluations.values()]))
     return rows
-
-
-def _figure(value: float, unit: str) -> str:
-    return f"{100 * value:.1f}" if unit == "%" else f"{value:.3f}"
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -39,14 +39,8 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
-CURVES = (
-    ("reward", "reward a step"),
-    ("velocity_error_xy", "planar velocity error [m/s]"),
-    ("distance", "distance to the goal [m]"),
-    ("at_goal", "share of goals reached"),
-    ("falls_a_minute", "falls a minute"),
-)
-"""Metric in metrics.jsonl -> title; those that a run has are drawn."""
+CURVES = {"reward": "reward a step", "falls_a_minute": "falls a minute"}
+"""Metrics that every training has: column of metrics.jsonl -> title. The task's own stand between them."""
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
@@ -68,9 +62,15 @@ def smooth(values: np.ndarray, share: float = 0.02) -> np.ndarray:
     return np.convolve(padded, np.ones(width) / width, mode="valid")
 
 
-def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]]) -> str:
-    """Learning curves of several runs (name -> columns of `read_metrics`) against minutes and, below, control steps."""
-    shown = [(name, title) for name, title in CURVES if any(name in columns for columns in runs.values())]
+def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]], own: Mapping[str, str]) -> str:
+    """Learning curves against minutes and, below, control steps.
+
+    Args:
+        runs: name -> columns of `read_metrics`.
+        own: metrics of the task -> title. Those that a run has are drawn.
+    """
+    first, *rest = CURVES.items()
+    shown = [(name, title) for name, title in (first, *own.items(), *rest) if any(name in columns for columns in runs.values())]
     if not shown:
         return ""
     with matplotlib.rc_context(STYLE):
@@ -97,19 +97,19 @@ def tracking(series: Mapping[str, Any], label: str = "commanded and measured ove
     """Command and measurement over time, one row an entry of the command.
 
     Args:
-        series: `time_s` (T,), `labels` (C,), `command` and `measured` (T, C).
+        series: `time_s` (T,), `labels` (C,), `command` and `measured` (T, C), and `units` (C,) where known.
         label: see `to_svg`; one page holds each once.
     """
     time_s, command, measured = (np.asarray(series[name], float) for name in ("time_s", "command", "measured"))
     labels: Sequence[str] = series["labels"]
-    units = {"vx": "m/s", "vy": "m/s", "yaw_rate": "rad/s"}
+    units: Sequence[str] = series.get("units", ())
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 1.6 * len(labels) + 0.4), layout="constrained")
         rows = figure.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
         for index, (axes, entry) in enumerate(zip(rows, labels, strict=True)):
             axes.plot(time_s, measured[:, index], color=COLORS[0], linewidth=1.0, label="measured")
             axes.step(time_s, command[:, index], color=COLORS[2], linewidth=1.8, where="post", label="command")
-            axes.set_ylabel(f"{entry.replace('_', ' ')} [{units.get(entry, 'm')}]")
+            axes.set_ylabel(entry.replace("_", " ") + (f" [{units[index]}]" if units else ""))
         rows[0].legend(loc="upper right", ncols=2)
         rows[-1].set_xlabel("time [s]")
         return to_svg(figure, label)

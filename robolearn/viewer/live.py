@@ -15,7 +15,8 @@ from mjviser import ViserMujocoScene
 from policies.contract.file import PolicyFile
 from policies.files import reason
 from robolearn.errors import UserError
-from robolearn.viewer.playback import Playback, Sample, default_commands
+from robolearn.viewer.playback import Playback, default_commands
+from robolearn.viewer.moment import Moment
 
 HOST = "127.0.0.1"
 PICTURE_HZ = 50.0
@@ -44,6 +45,8 @@ class LiveViewer:
         """
         self.playback = playback
         spec = playback.file.spec
+        self._walks = spec.command.kind == "velocity"
+        self._has_goal = spec.command.kind.startswith("goal")
         try:
             self._server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {spec.task}", verbose=False)
         except (OSError, OverflowError, RuntimeError) as error:
@@ -52,11 +55,11 @@ class LiveViewer:
         robot = playback.env.robot
         self._model = playback.env.scene().compile()
         self._data = mujoco.MjData(self._model)
-        self._base = self._model.body(robot.base_body).id
+        self._base = self._model.body(robot.base).id
         self._lock = threading.Lock()  # buttons are pressed in the server's threads
         self._requests: list[Callable[[], None]] = []
         self._paused = False
-        first = command if command is not None else default_commands(playback.file)[0 if playback.reaching else 1]
+        first = command if command is not None else default_commands(playback.file)[min(1, len(default_commands(playback.file)) - 1)]
         self._command = np.clip(np.asarray(first, float), spec.command.lower, spec.command.upper)
         self._build(spec.task, spec.command.labels)
 
@@ -76,11 +79,11 @@ class LiveViewer:
                     command = tuple(self._command.tolist())
                 for request in requests:
                     request()
-                sample = self.playback.step(command)
+                moment = self.playback.step(command)
                 due += dt
                 now = time.monotonic()
                 if now - shown >= 1 / PICTURE_HZ:
-                    self._show(sample)
+                    self._show(moment)
                     shown = now
                 lag = time.monotonic() - due
                 if lag < 0:
@@ -99,8 +102,9 @@ class LiveViewer:
         self._scene.site_groups_visible = [False] * 6
         self._scene.camera_tracking_enabled = self.playback.env.robot.floating_base
         self._scene._sync_visibilities()
-        server.initial_camera.position = (1.2, -1.4, 0.7) if not self.playback.reaching else (1.5, -1.3, 1.0)
-        server.initial_camera.look_at = (0.0, 0.0, 0.0) if not self.playback.reaching else (0.25, 0.0, 0.35)
+        floating = self.playback.env.robot.floating_base
+        server.initial_camera.position = (1.2, -1.4, 0.7) if floating else (1.5, -1.3, 1.0)
+        server.initial_camera.look_at = (0.0, 0.0, 0.0) if floating else (0.25, 0.0, 0.35)
         server.gui.add_markdown(f"**{task}**  \n{self.playback.env.cfg.engine} engine")
         with server.gui.add_folder("Command"):
             self._sliders = []
@@ -111,8 +115,8 @@ class LiveViewer:
                 )
                 slider.on_update(lambda _, index=index, slider=slider: self._set(index, slider.value))
                 self._sliders.append(slider)
-            button = server.gui.add_button("Random goal" if self.playback.reaching else "Stand")
-            button.on_click(lambda _: self._ask_for(self._random_goal() if self.playback.reaching else np.zeros(len(labels))))
+            button = server.gui.add_button("Stand" if self._walks else "Random command")
+            button.on_click(lambda _: self._ask_for(np.zeros(len(labels)) if self._walks else self._random_command()))
         with server.gui.add_folder("Robot"):
             server.gui.add_button("Push").on_click(lambda _: self._request(self.playback.push))
             server.gui.add_button("Reset").on_click(lambda _: self._request(self.playback.reset))
@@ -122,8 +126,8 @@ class LiveViewer:
         self._falls = 0
         points, colors = np.zeros((2, 2, 3)), np.array([GREEN, BLUE], np.uint8)
         self._arrows = server.scene.add_arrows("/arrows", points, colors, shaft_radius=0.012, head_radius=0.03, head_length=0.06)
-        self._goal = server.scene.add_icosphere("/goal", radius=0.03, color=ORANGE, opacity=0.7, visible=self.playback.reaching)
-        self._arrows.visible = not self.playback.reaching
+        self._goal = server.scene.add_icosphere("/goal", radius=0.03, color=ORANGE, opacity=0.7, visible=self._has_goal)
+        self._arrows.visible = self._walks
         self._next_text = 0.0
 
     def _set(self, index: int, value: float) -> None:
@@ -136,7 +140,7 @@ class LiveViewer:
         with self._lock:
             self._command[:] = command
 
-    def _random_goal(self) -> np.ndarray:
+    def _random_command(self) -> np.ndarray:
         spec = self.playback.file.spec.command
         return np.random.default_rng().uniform(spec.lower, spec.upper)
 
@@ -145,33 +149,33 @@ class LiveViewer:
         with self._lock:
             self._requests.append(action)
 
-    def _show(self, sample: Sample) -> None:
-        self._data.qpos[:] = sample.qpos
+    def _show(self, moment: Moment) -> None:
+        self._data.qpos[:] = moment.qpos
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         with self._server.atomic():
             self._scene.update_from_mjdata(self._data)
-            if self.playback.reaching:
-                self._goal.position = np.array(sample.command)
-                self._goal.color = GREEN if sample.error < 0.02 else ORANGE
-            else:
-                self._arrows.points = self._velocity_arrows(sample)
-        self._falls += sample.fell
-        if sample.time_s >= self._next_text:
-            self._next_text = sample.time_s + 0.2
+            if self._has_goal:
+                self._goal.position = np.array(moment.command[:3])
+                self._goal.color = GREEN if moment.reached else ORANGE
+            if self._walks:
+                self._arrows.points = self._velocity_arrows(moment)
+        self._falls += moment.fell
+        if moment.time_s >= self._next_text:
+            self._next_text = moment.time_s + 0.2
             rows = "".join(
                 f"| {label.replace('_', ' ')} | {asked:+.2f} | {is_:+.2f} |\n"
-                for label, asked, is_ in zip(self.playback.file.spec.command.labels, sample.command, sample.measured, strict=True)
+                for label, asked, is_ in zip(self.playback.file.spec.command.labels, moment.command, moment.measured, strict=True)
             )
-            error = f"distance {1000 * sample.error:.0f} mm" if self.playback.reaching else f"falls {self._falls}"
-            self._text.content = f"| | command | measured |\n|---|---|---|\n{rows}\n{sample.time_s:.1f} s, {error}"
+            told = ", ".join(text for text in (f"{moment.time_s:.1f} s", moment.note, f"falls {self._falls}") if text)
+            self._text.content = f"| | command | measured |\n|---|---|---|\n{rows}\n{told}"
 
-    def _velocity_arrows(self, sample: Sample) -> np.ndarray:
+    def _velocity_arrows(self, moment: Moment) -> np.ndarray:
         """Start and end (2, 2, 3) of the arrows over the back; the camera follows the base, so it stands at the origin."""
         rotation = self._data.xmat[self._base].reshape(3, 3)
         yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
         arrows = np.zeros((2, 2, 3), np.float32)
-        for row, ((vx, vy, _), height) in enumerate(((sample.command, 0.26), (sample.measured, 0.22))):
+        for row, ((vx, vy, _), height) in enumerate(((moment.command, 0.26), (moment.measured, 0.22))):
             start = np.array([0.0, 0.0, height])
             tip = 0.5 * np.array([np.cos(yaw) * vx - np.sin(yaw) * vy, np.sin(yaw) * vx + np.cos(yaw) * vy, 0.0])
             arrows[row] = start, start + (tip if np.linalg.norm(tip) > 0.01 else np.array([0.0, 0.0, 0.001]))
@@ -186,9 +190,10 @@ def serve(
     command: Sequence[float] | None = None,
     seed: int = 0,
     stop: threading.Event | None = None,
+    robot: str | None = None,
 ) -> None:
     """Show a policy file until Ctrl-C; arguments as in `Playback` and `LiveViewer`."""
-    viewer = LiveViewer(Playback(file, engine, randomize, seed), port, command)
+    viewer = LiveViewer(Playback(file, engine, randomize, seed, robot=robot), port, command)
     if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"open {viewer.url} in a browser on this computer; Ctrl-C ends", flush=True)

@@ -1,7 +1,7 @@
-"""Pictures of a policy at work: a scene with floor, sky, light and shadow, arrows and goals in it, and figures over it.
+"""Pictures of a robot: a scene with floor, sky, light and shadow, and what is asked and measured drawn into it.
 
-`Recorder` draws one robot offscreen with MuJoCo's renderer; `record_policy` runs a policy file under a schedule of commands and writes
-the video. What is added to the robot's scene is for looks only: the physics runs in the environment, on its own model.
+`Recorder` draws one robot offscreen with MuJoCo's renderer. What is added to the robot's scene is for looks only: the physics runs in the
+environment, on its own model.
 """
 
 from __future__ import annotations
@@ -10,27 +10,23 @@ import itertools
 import os
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
-from tqdm import tqdm
 
 from envs.robots.robot import Robot
-from envs.scene.terrain import TerrainCfg
-from policies.contract.file import PolicyFile
 from policies.files import reason
 from robolearn.errors import UserError
-from robolearn.viewer.overlay import draw_overlay
-from robolearn.viewer.playback import Playback, Sample, default_commands, errors
-from robolearn.viewer.video import VideoWriter
+from robolearn.viewer.moment import Moment
 from robolearn.viewer.visuals import hang_meshes
 
 GREEN, BLUE, ORANGE = (0.15, 0.68, 0.38, 1.0), (0.16, 0.45, 0.90, 1.0), (0.95, 0.55, 0.10, 0.75)
 ARROW_SCALE = 0.5  # m of arrow per m/s
 YAW_RADIUS = 0.22  # m
+GOAL_RADIUS = 0.03  # m
 SUN_HEIGHT = 2.0  # m; straight above, since MuJoCo's shadows of a slanted sun speckle the floor
 ARM_VIEW = np.array([0.1, -0.1, 0.36])  # m, beside the arm: the figures stand on the left
 VIEW_DEG = 125.0  # where the camera looks, against the robot's heading at the start
@@ -64,7 +60,7 @@ def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | 
     floor = spec.geom("floor")
     if floor is not None:
         floor.material, floor.rgba = "looks_floor", [1.0, 1.0, 1.0, 1.0]
-    sun = (spec.body(robot.base_body) if robot.floating_base else spec.worldbody).add_light(name="looks_sun", castshadow=True)
+    sun = (spec.body(robot.base) if robot.floating_base else spec.worldbody).add_light(name="looks_sun", castshadow=True)
     sun.mode = mujoco.mjtCamLight.mjCAMLIGHT_TRACK if robot.floating_base else mujoco.mjtCamLight.mjCAMLIGHT_FIXED
     sun.type, sun.pos, sun.dir, sun.diffuse = mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, [0, 0, SUN_HEIGHT], [0, 0, -1], [0.55] * 3
     return spec.compile()
@@ -79,7 +75,7 @@ class Recorder:
     """
 
     def __init__(self, robot: Robot, width: int = 960, height: int = 540, scene: mujoco.MjSpec | None = None,
-                 visuals: Path | None = None) -> None:  # fmt: skip
+                 visuals: Path | None = None, kind: str = "") -> None:  # fmt: skip
         """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise).
 
         Args:
@@ -87,6 +83,7 @@ class Recorder:
             width, height: of a picture [pixels], even.
             scene: where the robot is not alone on its floor.
             visuals: MJCF whose meshes are shown in place of our primitive shapes.
+            kind: of the commands that are drawn into the scene, see `CommandSpec`; others are not drawn.
 
         Raises:
             UserError: a size that is odd, or no OpenGL here.
@@ -95,9 +92,14 @@ class Recorder:
             raise UserError(f"a video is an even number of pixels wide and high, not {width} x {height}")
         self.model, self.width, self.height = dressed_scene(robot, width, height, scene, visuals), width, height
         self._data = mujoco.MjData(self.model)
-        self._base = self.model.body(robot.base_body).id
+        self._base = self.model.body(robot.base).id
         self._floating = robot.floating_base
-        self._gl = _open_context(width, height)
+        self._draw_command: Callable[[Moment], None] | None = {
+            "velocity": self._draw_velocity,
+            "goal_position": self._draw_goal,
+            "goal_pose": self._draw_goal,
+        }.get(kind)
+        self._gl = open_context(width, height)
         self._scene = mujoco.MjvScene(self.model, MAX_GEOMS)
         try:
             self._context = mujoco.MjrContext(self.model, mujoco.mjtFontScale.mjFONTSCALE_100)
@@ -117,17 +119,17 @@ class Recorder:
         self._camera.distance, self._camera.elevation = 1.7 * max(1.0, 0.6 * self._size), -18.0 if self._size < 2 else -10.0
         self._look_at: np.ndarray | None = None
 
-    def draw(self, qpos: np.ndarray, sample: Sample | None = None) -> np.ndarray:
-        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `sample` asks and measures drawn into the scene."""
+    def draw(self, qpos: np.ndarray, moment: Moment | None = None) -> np.ndarray:
+        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `moment` asks and measures drawn into the scene."""
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)
         mujoco.mj_camlight(self.model, self._data)
-        self._aim(restart=sample is not None and sample.fell)
+        self._aim(restart=moment is not None and moment.fell)
         every = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self._data, self._option, None, self._camera, every, self._scene)
-        if sample is not None:
-            (self._draw_velocity if self._floating else self._draw_goal)(sample)
+        if moment is not None and self._draw_command is not None:
+            self._draw_command(moment)
         self._gl.make_current()
         viewport = mujoco.MjrRect(0, 0, self.width, self.height)
         mujoco.mjr_render(viewport, self._scene, self._context)
@@ -166,11 +168,11 @@ class Recorder:
         rotation = self._data.xmat[self._base].reshape(3, 3)
         return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
 
-    def _draw_velocity(self, sample: Sample) -> None:
+    def _draw_velocity(self, moment: Moment) -> None:
         """Arrows over the back, green for the command and blue for what is; arcs for the yaw rate."""
         yaw = self._yaw()
         above = self._data.xpos[self._base]
-        for (vx, vy, rate), color, height in ((sample.command, GREEN, 0.30), (sample.measured, BLUE, 0.24)):
+        for (vx, vy, rate), color, height in ((moment.command, GREEN, 0.30), (moment.measured, BLUE, 0.24)):
             start = np.array([above[0], above[1], above[2] + height])
             direction = np.array([np.cos(yaw) * vx - np.sin(yaw) * vy, np.sin(yaw) * vx + np.cos(yaw) * vy, 0.0])
             if np.linalg.norm(direction) > 0.05:
@@ -182,17 +184,17 @@ class Recorder:
                     self._connect(mujoco.mjtGeom.mjGEOM_CAPSULE, 0.006, a, b, color)
                 self._connect(mujoco.mjtGeom.mjGEOM_ARROW, 0.012, points[-2], points[-1] + 1.2 * (points[-1] - points[-2]), color)
 
-    def _draw_goal(self, sample: Sample) -> None:
-        """A sphere at the goal, green once the tool is within 2 cm, a dot at the tool and a line between them."""
-        goal, tool = np.array(sample.command), np.array(sample.measured)
+    def _draw_goal(self, moment: Moment) -> None:
+        """A sphere at the goal, green once it is reached, a dot at the tool and a line between them."""
+        goal, tool = np.array(moment.command[:3]), np.array(moment.measured[:3])
         geom = self._new_geom()
         if geom is not None:
-            color = (*GREEN[:3], 0.75) if sample.error < 0.02 else ORANGE
-            _fill(geom, mujoco.mjtGeom.mjGEOM_SPHERE, [0.03, 0.0, 0.0], goal, color)
+            color = (*GREEN[:3], 0.75) if moment.reached else ORANGE
+            _fill(geom, mujoco.mjtGeom.mjGEOM_SPHERE, [GOAL_RADIUS, 0.0, 0.0], goal, color)
         geom = self._new_geom()
         if geom is not None:
             _fill(geom, mujoco.mjtGeom.mjGEOM_SPHERE, [0.012, 0.0, 0.0], tool, BLUE)
-        if sample.error > 0.03:
+        if np.linalg.norm(goal - tool) > GOAL_RADIUS:
             self._connect(mujoco.mjtGeom.mjGEOM_CAPSULE, 0.004, tool, goal, BLUE)
 
     def _new_geom(self) -> Any:
@@ -208,91 +210,7 @@ class Recorder:
             mujoco.mjv_connector(geom, kind, radius, start, end)
 
 
-def record_policy(
-    file: PolicyFile,
-    path: Path | None,
-    seconds: float = 16.0,
-    commands: Sequence[Sequence[float]] | None = None,
-    engine: str = "mujoco",
-    randomize: bool = False,
-    seed: int = 0,
-    width: int = 960,
-    height: int = 540,
-    fps: int = 25,
-    visuals: Path | None = None,
-    terrain: TerrainCfg | None = None,
-) -> dict[str, Any]:
-    """Run one world of a policy's task under a schedule of commands and write a video of it.
-
-    Args:
-        file: the frozen policy.
-        path: of the video, `.mp4` or `.webm`; None for the figures alone.
-        seconds: simulated time [s].
-        commands: each held for an equal share of the time, (K, C); a schedule over the trained range where None.
-        engine: physics engine.
-        randomize: with the task's randomization, noise, delays and pushes.
-        seed: of everything random.
-        width, height: [pixels].
-        fps: pictures a second, at most one a control step.
-        visuals: MJCF whose meshes are shown in place of our shapes.
-        terrain: what a walking robot walks on; the floor where None.
-
-    Returns:
-        Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the errors of
-        `playback.errors`, and the series `time_s` (T,), `labels` (C,), `command`, `measured` (T, C).
-
-    Raises:
-        UserError: the video cannot be written, or the command does not fit the task.
-    """
-    spec = file.spec
-    schedule = tuple(tuple(float(v) for v in command) for command in commands) if commands else default_commands(file)
-    for command in schedule:
-        if len(command) != len(spec.command.labels):
-            raise UserError(f"{spec.task} takes {len(spec.command.labels)} numbers as its command ({', '.join(spec.command.labels)})")
-    play = Playback(file, engine, randomize, seed, terrain)
-    count = max(1, round(seconds / play.control_dt))
-    every = max(1, round(1 / (fps * play.control_dt)))
-    rate = 1 / (every * play.control_dt)
-    samples: list[Sample] = []
-    result: dict[str, Any] = {"video": None, "codec": None, "frames": 0, "fps": rate}
-
-    def run(draw: Any = None) -> None:
-        for index in tqdm(range(count), desc="play", unit="step", dynamic_ncols=True, mininterval=0.5):
-            sample = play.step(schedule[index * len(schedule) // count])
-            samples.append(sample)
-            if draw is not None and index % every == 0:
-                draw(sample)
-
-    if path is None:
-        run()
-    else:
-        with (
-            VideoWriter(path, width, height, rate) as video,
-            Recorder(play.env.robot, width, height, play.env.scene(), visuals) as recorder,
-        ):
-
-            def draw(sample: Sample) -> None:
-                picture = recorder.draw(sample.qpos, sample)
-                video.write(draw_overlay(picture, sample, spec.command, f"{spec.task}   {engine}"))
-                result["frames"] += 1
-
-            run(draw)
-            result |= {"video": str(path), "codec": video.codec}
-    return result | {
-        "policy": str(file.path),
-        "task": spec.task,
-        "engine": engine,
-        "seconds": count * play.control_dt,
-        "falls": sum(sample.fell for sample in samples),
-        **errors(samples, play.reaching),
-        "labels": list(spec.command.labels),
-        "time_s": [sample.time_s for sample in samples],
-        "command": [list(sample.command) for sample in samples],
-        "measured": [list(sample.measured) for sample in samples],
-    }
-
-
-def _open_context(width: int, height: int) -> Any:
+def open_context(width: int, height: int) -> Any:
     """An OpenGL context; chosen here, since MuJoCo reads MUJOCO_GL once, when it is first imported."""
     chosen = os.environ.get("MUJOCO_GL", "").lower()
     try:

@@ -105,7 +105,7 @@ def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, pa
         if found is None:
             raise UserError(f"{path} has no joint {name}: it is a model of another robot than {robot.name}")
         pairs[ours.body(ours.joint(name).bodyid[0]).name] = theirs.body(theirs.joint(found).bodyid[0]).name
-        if name == robot.joints[0]:
+        if name == robot.joint_names[0]:
             pairs[_parent(ours, name)] = _parent(theirs, found)
     pairs.pop("world", None)
     return pairs

@@ -336,7 +336,7 @@ def test_a_shipped_policy_that_is_pushed_and_falls_contradicts_nothing(policy: s
         loop.tick(deadline_ns)
     assert controller.ran
     assert "sensor" not in controller.cause
-    noise = {term.name: term.noise for term in spec.observation}
+    noise = {term.name: term.noise for term in spec.terms}
     for step, lost, late in ((20, 0.0, 0), (20, 0.3, 10), (5, 0.1, 5)):  # readings a control step or less apart; speeds are late [ms]
 
         def sensed(step: int = step, lost: float = lost, late: int = late) -> Iterator[Reading]:

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from robolearn import demo, ros_walk
-from robolearn.commands.deploy import bundled_mjcf
 from robolearn.config import loading as config
 from robolearn.errors import UserError
 from robolearn.evaluation.evaluate import Evaluation
@@ -68,35 +67,34 @@ def children(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
 def test_an_operator_that_hangs_is_a_failed_walk(children: type[Any]) -> None:
     children.hangs = True
     with pytest.raises(RosWalkError, match="the run over ROS 2 failed"):
-        ros_walk._walk_once(POLICY, "go1", SCHEDULE)
+        ros_walk._walk_once(POLICY, SCHEDULE)
 
 
 def test_no_heights_are_a_failed_walk(children: type[Any]) -> None:
     for heights in ((), (float("nan"),)):
         children.heights = heights
         with pytest.raises(RosWalkError, match="never heard of the robot"):
-            ros_walk._walk_once(POLICY, "go1", SCHEDULE)
+            ros_walk._walk_once(POLICY, SCHEDULE)
 
 
 def test_half_of_the_standing_height_is_up(children: type[Any]) -> None:
-    height = ros_walk.standing_height(bundled_mjcf("go1"))
-    assert height == pytest.approx(0.278)
+    height = 0.278  # m, a standing Go1's
     for lowest, up in ((0.51 * height, True), (0.49 * height, False)):
         children.heights = (float("nan"), height, lowest)
-        walked = ros_walk._walk_once(POLICY, "go1", SCHEDULE)
+        walked = ros_walk._walk_once(POLICY, SCHEDULE)
         assert walked.stayed_up is up
         assert walked.failure == (None if up else "the robot did not stay up (tilt: 1.2 rad)")
 
 
 def test_a_cut_event_log_is_read_to_its_last_whole_line(children: type[Any]) -> None:
     children.log += '{"event": "tra'
-    walked = ros_walk._walk_once(POLICY, "go1", SCHEDULE)
+    walked = ros_walk._walk_once(POLICY, SCHEDULE)
     assert walked.events == [TRIP, TIMING]
     assert (walked.timing, walked.late_us) == ({"ticks": 50}, [3.0])
     children.log = json.dumps(TIMING) + "\n" + json.dumps(TRIP) + "\n"  # the timing need not be last, nor be there
-    assert ros_walk._walk_once(POLICY, "go1", SCHEDULE).timing == {"ticks": 50}
+    assert ros_walk._walk_once(POLICY, SCHEDULE).timing == {"ticks": 50}
     children.log = ""
-    assert ros_walk._walk_once(POLICY, "go1", SCHEDULE).timing == {}
+    assert ros_walk._walk_once(POLICY, SCHEDULE).timing == {}
 
 
 def walked(up: bool) -> RosWalk:

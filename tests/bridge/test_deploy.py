@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import dataclasses
-import json
 import os
 import py_compile
 import subprocess
@@ -20,6 +19,7 @@ from bridge import deploy, options
 from bridge.isolation import LOOPBACK_CYCLONE, isolate
 from bridge.transports.registry import TRANSPORTS
 from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, PolicyFile
+from policies.contract.golden import Golden
 from robolearn import cli
 from tests.bridge_helpers import REPOSITORY, events
 from tests.learning_helpers import edit_metadata
@@ -216,9 +216,9 @@ def test_a_policy_that_does_not_reproduce_its_golden_run_is_refused(stand: Path,
     model = onnx.load(str(stand))
     for entry in model.metadata_props:
         if entry.key == GOLDEN_KEY:
-            golden = json.loads(entry.value)
-            golden["action"][3][2] += 0.01
-            entry.value = json.dumps(golden)
+            golden = Golden.from_text(entry.value)
+            golden.action[3, 2] += 0.01
+            entry.value = golden.to_text()
     onnx.save(model, str(stand))
     assert sim(stand, "--auto-start", "--duration", "1") == 2
     assert "differs by" in capsys.readouterr().err

@@ -263,7 +263,7 @@ def test_other_programs_can_read_it(log: Log) -> None:
     inferred = int((log.ticks["flags"] & INFERRED).astype(bool).sum())
     assert counts["/joint_states"] == counts["/imu"] == counts["/impedance_command"] == counts["/policy/tick"] == len(log.ticks)
     assert counts["/policy/action"] == counts["/policy/observation/joint_velocity"] == inferred
-    names = {term.name for term in log.policy.spec.observation}
+    names = {term.name for term in log.policy.spec.terms}
     assert {topic.rpartition("/")[2] for topic in counts if "/observation/" in topic} == names
     assert list(seen["/joint_states"].name) == list(log.policy.spec.robot.joint_names)
     np.testing.assert_array_equal(seen["/joint_states"].position, log.ticks["measured_position"][-1])

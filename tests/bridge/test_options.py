@@ -15,6 +15,7 @@ from bridge import deploy, options
 from bridge.control.joints import JointError
 from bridge.control.safety import SafetyLimitError, SafetyLimits
 from bridge.transports.ros2.options import wire_names
+from envs.robots.registry import get_robot
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 from robolearn import cli
@@ -38,7 +39,7 @@ def parse(*arguments: str) -> argparse.Namespace:
 def check(spec: PolicySpec, parsed: argparse.Namespace) -> None:
     """As `robolearn deploy` does, which finds a bundled robot's model itself."""
     if parsed.mjcf is None and (parsed.simulate or parsed.transport == "sim"):
-        parsed.mjcf = command.bundled_mjcf(spec.robot.name)
+        parsed.mjcf = get_robot(spec.robot.name).model
     options.check_options(spec, parsed)
     SafetyLimits.of(spec, options.parse_limits(parsed.limit))
 
@@ -98,7 +99,7 @@ def value_of(action: argparse.Action) -> list[str]:
         return []
     if action.choices is not None:
         return [next(choice for choice in action.choices if choice != action.default)]
-    return {int: ["3"], Path: [str(command.bundled_mjcf("go1"))]}.get(action.type, ["x"])  # type: ignore[call-overload]
+    return {int: ["3"], Path: [str(get_robot("go1").model)]}.get(action.type, ["x"])  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -120,7 +120,7 @@ def test_over_ros2(policy: PolicyFile, monkeypatch: pytest.MonkeyPatch) -> None:
     context = Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
     node: Any = rclpy.create_node("player", context=context, start_parameter_services=False)
-    velocity = policy.spec.command.name == "velocity"
+    velocity = policy.spec.command.kind == "velocity"
     joints, imu = node.create_publisher(JointState, "joint_states", 1), node.create_publisher(Imu, "imu", 1)
     operator: Any = node.create_publisher(Twist, "cmd_vel", 1) if velocity else node.create_publisher(PointStamped, "goal", 1)
 

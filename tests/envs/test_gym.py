@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import subprocess
 import sys
 import warnings
@@ -12,13 +11,17 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from envs.adapters.gymnasium import TaskEnv, TaskVectorEnv, gym_id, register_all
-from envs.tasks.registry import TASKS
+from envs.robots.registry import get_robot
+from envs.tasks.registry import get_task
 
+TASKS = ("go1-velocity-flat", "g1-velocity-flat", "go1-velocity-rough", "g1-velocity-rough", "panda-reach")
+"""Robot and task in one word, as in the ids."""
 EACH = pytest.mark.parametrize("task", TASKS)
 WORLDS = 4
 HARMLESS = ("symmetric and normalized", "render", "-infinity", "is infinity")
@@ -26,12 +29,12 @@ HARMLESS = ("symmetric and normalized", "render", "-infinity", "is infinity")
 
 
 def make(task: str, **options: Any) -> gymnasium.Env[Any, Any]:
-    return gymnasium.make(gym_id(task), **options)
+    return gymnasium.make(gym_id(*reversed(task.split("-", 1))), **options)
 
 
 def make_vec(task: str, worlds: int = WORLDS, **options: Any) -> Any:
     options = {"num_threads": 1, **options}
-    return gymnasium.make_vec(gym_id(task), num_envs=worlds, vectorization_mode="vector_entry_point", **options)
+    return gymnasium.make_vec(gym_id(*reversed(task.split("-", 1))), num_envs=worlds, vectorization_mode="vector_entry_point", **options)
 
 
 def actions(env: Any, steps: int, scale: float = 0.2) -> np.ndarray:
@@ -62,10 +65,21 @@ def assert_equal(one: Any, other: Any, where: str = "infos") -> None:
 
 
 def test_ids() -> None:
-    assert gym_id("go1-velocity-flat") == "robolearn/Go1VelocityFlat-v0"
-    assert gym_id("panda-reach") == "robolearn/PandaReach-v0"
+    assert gym_id("velocity-flat", "go1") == "robolearn/Go1VelocityFlat-v0"
+    assert gym_id("reach", "panda") == "robolearn/PandaReach-v0"
+    assert gym_id("velocity-flat") == "robolearn/VelocityFlat-v0"
     register_all()  # again: no complaint, nothing twice
-    assert {gym_id(task) for task in TASKS} == {name for name in gymnasium.registry if name.startswith("robolearn/")}
+    there = {name for name in gymnasium.registry if name.startswith("robolearn/")}
+    assert {gym_id(*reversed(task.split("-", 1))) for task in TASKS} <= there
+    assert not any("PandaVelocity" in name or "Go1Reach" in name for name in there)  # robots that cannot
+
+
+def test_a_task_takes_a_robot_of_ones_own() -> None:
+    env = gymnasium.make(gym_id("velocity-flat"), robot=get_robot("go1"))
+    same = gymnasium.make(gym_id("velocity-flat", "go1"))
+    np.testing.assert_array_equal(env.reset(seed=3)[0], same.reset(seed=3)[0])
+    with pytest.raises(TypeError, match="robot"):
+        gymnasium.make(gym_id("velocity-flat"))
 
 
 def test_gymnasium_imports_the_module_that_a_name_begins_with() -> None:
@@ -100,7 +114,7 @@ def test_the_policys_space_is_bounded_and_true(task: str) -> None:
     assert env.observation_space.contains(observation)
     for action in actions(env, 60, 1.0):
         assert env.observation_space.contains(env.step(action)[0])
-    env.worlds.command[:] = 1e6  # beyond every clip: the noise is on top of it
+    env.worlds.hold_command(torch.full_like(env.worlds.command, 1e6))  # beyond every clip: the noise is on top of it
     clipped = env.worlds.observe()[0].numpy()
     assert all(space.contains(row) for row in clipped)
     assert np.abs(clipped).max() > 99.0
@@ -147,7 +161,10 @@ def test_lists_of_seeds() -> None:
 @EACH
 def test_a_given_command_is_kept_until_the_next_reset(task: str) -> None:
     given = np.array([0.4, 0.1, 0.3], np.float32)
-    cfg = dataclasses.replace(TASKS[task].cfg.command, hold_s=(0.04, 0.06))
+    name, robot = reversed(task.split("-", 1))
+    cfg = get_task(name).make(get_robot(robot)).command
+    assert cfg is not None
+    cfg = cfg.changed(hold_s=(0.04, 0.06))
     env: Any = make(task, command=cfg).unwrapped
     env.reset(seed=0, options={"command": given})
     zero = np.zeros(env.action_space.shape, np.float32)
@@ -182,7 +199,7 @@ def test_wrong_options_say_what_is_valid(options: dict[str, Any], message: str) 
 
 def test_wrong_arguments_say_what_is_valid() -> None:
     with pytest.raises(ValueError, match="observation must be one of policy, privileged, not 'camera'"):
-        TaskEnv("panda-reach", observation="camera")  # type: ignore[arg-type]
+        TaskEnv("reach", "panda", observation="camera")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="render_mode must be rgb_array"):
         TaskEnv("panda-reach", render_mode="human")
     with pytest.raises(ValueError, match="do not render"):
@@ -196,7 +213,7 @@ def test_one_world_of_the_vector_is_the_single_environment(task: str, observatio
     options = {"observation": observation, "episode_s": 0.2}
     ours = make_vec(task, 1, **options)
     theirs = gymnasium.make_vec(
-        gym_id(task), num_envs=1, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}, **options
+        gym_id(*reversed(task.split("-", 1))), num_envs=1, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}, **options
     )
     assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     assert ours.observation_space == theirs.observation_space

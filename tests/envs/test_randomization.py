@@ -92,7 +92,7 @@ def center_of_mass_velocity(env: VecEnv) -> np.ndarray:
 def force_on_base(env: VecEnv, wrench: tuple[float, ...]) -> None:
     model = env.engine.model
     force = torch.zeros(env.num_worlds, model.nbody, 6)
-    force[:, model.body(env.robot.base_body).id] = torch.tensor(wrench)
+    force[:, model.body(env.robot.base).id] = torch.tensor(wrench)
     env.engine.set_external_force(force)
 
 
@@ -324,7 +324,7 @@ def noise_has_the_width_of_each_term():
         clean = privileged[:, : env.spec.observation_dim]
         error = env.observe()[0] - clean
         start = 0
-        for term in env.spec.observation:
+        for term in env.spec.terms:
             part = error[:, start : start + term.dim]
             width = 0.5 * term.noise * term.scale
             assert float(part.abs().max()) <= width * (1 + 1e-3) + 1e-6
@@ -357,7 +357,7 @@ def readings_are_late_by_the_delay():
         record = record_substeps(env, lambda env=env: float(env.joint_position[0, 0]))
         for _ in range(15):
             observation = env.step(0.5 * FIRST_JOINT).policy
-        start = env.spec.observation[0].dim  # the command comes first
+        start = env.spec.terms[0].dim  # the command comes first
         read = float(observation[0, start] + env.default_pose[0])
         speed = float(env.joint_velocity[0, 0])
         assert abs(speed) > 0.5

@@ -16,7 +16,7 @@ from envs.robots.registry import ROBOTS, UnknownRobotError, get_robot
 from envs.robots.robot import Robot
 from policies.contract.spec import RobotSpec, build
 
-EACH = pytest.mark.parametrize("robot", ROBOTS.values(), ids=ROBOTS.keys())
+EACH = pytest.mark.parametrize("robot", [get_robot(name) for name in ROBOTS], ids=list(ROBOTS))
 
 # go1_description, kg: without the IMU's 0.001 and the 4 hip rotors of 0.089 on the trunk, which common models leave out, as ours does.
 GO1_ROTOR, GO1_FOOT = 0.089, 0.06
@@ -67,7 +67,7 @@ JOINTS = {
 
 
 def load(robot: Robot) -> mujoco.MjModel:
-    return mujoco.MjModel.from_xml_path(str(robot.mjcf))
+    return robot.scene().compile()
 
 
 def joint_columns(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
@@ -88,9 +88,11 @@ def random_pose(model: mujoco.MjModel, robot: Robot, rng: np.random.Generator) -
 def test_registry():
     assert list(ROBOTS) == ["go1", "g1", "panda"]
     assert get_robot("panda") is PANDA
-    with pytest.raises(UnknownRobotError, match=r"^unknown robot 'go2': the robots are g1, go1, panda; did you mean 'go1'\?$"):
+    with pytest.raises(
+        UnknownRobotError, match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, or the path of a robot.yaml$"
+    ):
         get_robot("go2")
-    assert all(name == robot.name == robot.mjcf.parent.name for name, robot in ROBOTS.items())
+    assert all(name == get_robot(name).name == get_robot(name).model.parent.name for name in ROBOTS)
 
 
 @EACH
@@ -107,7 +109,7 @@ def test_total_mass_in_kilograms():
 def test_joint_order_is_actuator_order_is_policy_order(robot):
     model = load(robot)
     hinges = [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE]
-    assert hinges == list(robot.joints) == JOINTS[robot.name]
+    assert hinges == list(robot.joint_names) == JOINTS[robot.name]
     assert [model.actuator(i).name for i in range(model.nu)] == hinges
     assert [model.joint(j).name for j in model.actuator_trnid[:, 0]] == hinges
     assert (model.njnt - len(hinges)) == int(robot.floating_base)
@@ -162,7 +164,7 @@ def test_g1_gains_follow_from_reflected_inertia():
 def test_panda_damping_is_critical_in_the_default_pose():
     model = load(PANDA)
     data = mujoco.MjData(model)
-    mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
     mujoco.mj_forward(model, data)
     mass = np.zeros((model.nv, model.nv))
     mujoco.mj_fullM(model, data, mass)
@@ -175,7 +177,7 @@ def test_panda_damping_is_critical_in_the_default_pose():
 def test_key_pose_is_the_default_pose(robot):
     model = load(robot)
     assert model.nkey == 1
-    assert model.key(0).name == ("stand" if robot.floating_base else "home")
+    assert model.key(0).name == "stand"
     np.testing.assert_allclose(model.key(0).qpos[joint_columns(model, robot)], robot.default_pose, atol=1e-8)
     np.testing.assert_allclose(model.key(0).ctrl, robot.default_pose, atol=1e-8)
     if robot.floating_base:
@@ -185,20 +187,20 @@ def test_key_pose_is_the_default_pose(robot):
 @EACH
 def test_named_parts_exist(robot):
     model = load(robot)
-    assert model.body(robot.base_body).id > 0
+    assert model.body(robot.base).id > 0
     for foot in robot.feet:
         assert model.geom(f"{foot}_foot").bodyid[0] == model.site(f"{foot}_foot").bodyid[0]
         for kind, dim in (("touch", 1), ("position", 3), ("velocity", 3)):
             assert model.sensor(f"{foot}_{kind}").dim[0] == dim
-    if robot.imu_site is not None:
-        assert model.site(robot.imu_site).bodyid[0] == model.body(robot.base_body).id
-        np.testing.assert_array_equal(model.site(robot.imu_site).quat, [1, 0, 0, 0])
-    if robot.end_effector_site is not None:
+    if robot.imu is not None:
+        assert model.site("imu").bodyid[0] == model.body(robot.base).id
+        np.testing.assert_array_equal(model.site("imu").quat, [1, 0, 0, 0])
+    if robot.tool is not None:
         for kind, dim in (("position", 3), ("quat", 4), ("velocity", 3)):
             sensor = model.sensor(f"end_effector_{kind}")
-            assert (sensor.dim[0], sensor.objid[0]) == (dim, model.site(robot.end_effector_site).id)
+            assert (sensor.dim[0], sensor.objid[0]) == (dim, model.site("end_effector").id)
     for joint in robot.joints:
-        sensor = model.sensor(joint.removesuffix("_joint") + "_torque")
+        sensor = model.sensor(f"{joint}_torque")
         assert sensor.objid[0] == model.actuator(joint).id
 
 
@@ -207,12 +209,13 @@ def test_shapes_are_primitives_that_touch_the_floor_and_what_is_paired(robot):
     model = load(robot)
     assert model.nmesh == 0
     model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    floor = model.geom("floor").id
     paired = {frozenset(map(int, ids)) for ids in zip(model.pair_geom1, model.pair_geom2, strict=True)}
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
     for _ in range(50):
         data.qpos = random_pose(model, robot, rng)
         mujoco.mj_forward(model, data)
-        assert {frozenset(map(int, pair)) for pair in data.contact.geom} <= paired
+        assert {frozenset(map(int, pair)) for pair in data.contact.geom if floor not in pair} <= paired
     scene = robot.scene().compile()
     data = mujoco.MjData(scene)
     mujoco.mj_resetDataKeyframe(scene, data, 0)
@@ -258,17 +261,17 @@ def test_stands_for_five_seconds(robot, noslip_iterations, most_drop, most_error
     data.ctrl[:] = robot.default_pose
     joints = joint_columns(model, robot)
     mujoco.mj_forward(model, data)
-    tool = data.site(robot.end_effector_site).xpos.copy() if robot.end_effector_site else None
+    tool = data.site("end_effector").xpos.copy() if robot.tool else None
     drop = tilt = error = sag = 0.0
     for _ in range(round(5.0 / model.opt.timestep)):
         mujoco.mj_step(model, data)
         error = max(error, abs(data.qpos[joints] - robot.default_pose).max())
         if robot.floating_base:
-            base = data.body(robot.base_body)
+            base = data.body(robot.base)
             drop = max(drop, abs(base.xpos[2] - robot.stand_height))
             tilt = max(tilt, float(np.arccos(np.clip(base.xmat[8], -1, 1))))
         if tool is not None:
-            sag = max(sag, float(np.linalg.norm(data.site(robot.end_effector_site).xpos - tool)))
+            sag = max(sag, float(np.linalg.norm(data.site("end_effector").xpos - tool)))
     for name, value in (("drop_m", drop), ("tilt_rad", tilt), ("joint_error_rad", error), ("sag_m", sag)):
         record_property(name, float(value))
         print(f"{robot.name} {name} {value:.3g}")
@@ -301,7 +304,7 @@ def test_panda_sags_under_a_payload_as_its_stiffness_says():
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     mujoco.mj_forward(model, data)
-    hand, force_w = model.body(PANDA.base_body).id, np.array([0.0, 0.0, -9.81])
+    hand, force_w = model.body(PANDA.base).id, np.array([0.0, 0.0, -9.81])
     for _ in range(600):
         data.xfrc_applied[hand, :3] = force_w
         mujoco.mj_step(model, data)
@@ -323,8 +326,8 @@ def test_panda_steps_settle_without_ringing(timestep):
         for _ in range(round(0.8 / timestep)):
             mujoco.mj_step(model, data)
             path.append((data.qpos[joint] - PANDA.default_pose[joint]) / 0.05)
-        assert max(path) < 1.05, PANDA.joints[joint]
-        assert np.abs(np.array(path[round(0.5 / timestep) :]) - 1).max() < 0.05, PANDA.joints[joint]
+        assert max(path) < 1.05, PANDA.joint_names[joint]
+        assert np.abs(np.array(path[round(0.5 / timestep) :]) - 1).max() < 0.05, PANDA.joint_names[joint]
 
 
 def test_panda_survives_random_targets():
@@ -437,7 +440,7 @@ def test_robot_spec_survives_json_and_carries_the_limits(robot):
     again = build(RobotSpec, json.loads(json.dumps(dataclasses.asdict(spec), allow_nan=False)), "robot")
     assert again == spec
     assert list(zip(spec.position_lower, spec.position_upper, strict=True)) == PUBLISHED_RANGE[robot.name]
-    assert (spec.joint_names, spec.kp, spec.kd, spec.effort_limit) == (robot.joints, robot.kp, robot.kd, robot.effort_limit)
+    assert (spec.joint_names, spec.kp, spec.kd, spec.effort_limit) == (robot.joint_names, robot.kp, robot.kd, robot.effort_limit)
     assert spec.floating_base == (robot.name in ("go1", "g1"))
     assert (spec.imu_frame is None) == (not spec.floating_base)
     for values in (spec.kp, spec.kd, spec.effort_limit, spec.velocity_limit, robot.action_scale):

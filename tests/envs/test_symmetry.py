@@ -106,7 +106,7 @@ def simulate(env: VelocityEnv, steps: int) -> dict[str, float]:
     mirror = env.mirror()
     action_generator = torch.Generator().manual_seed(3)
     clock = env.spec.observation_dim - 2  # the clock is the same for both: its reflection is tested apart
-    assert env.spec.observation[-1].name == "clock"
+    assert env.spec.terms[-1].name == "clock"
     worst = {"policy": 0.0, "privileged": 0.0, "reward": 0.0}
     for _ in range(steps):
         action = 0.5 * torch.randn(HALF, len(env.robot.joints), generator=action_generator)

@@ -50,7 +50,7 @@ def tilt_over(env: VecEnv, world: int) -> None:
 def block(env: VecEnv, name: str) -> slice:
     """Where a term stands in the observation."""
     start = 0
-    for term in env.spec.observation:
+    for term in env.spec.terms:
         if term.name == name:
             return slice(start, start + term.dim)
         start += term.dim

@@ -18,7 +18,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from envs.tasks.registry import TASKS, make_env
-from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, GoldenMismatchError, PolicyFile, PolicyFileError
+from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, GoldenMismatchError, PolicyFile, PolicyFileError
+from policies.contract.golden import Golden, memory_from_text, memory_to_text
 from policies.contract.observation import Sensors, observe
 from tests.learning_helpers import constant_policy, edit_metadata, transformer_file
 
@@ -76,7 +77,7 @@ def test_what_stands_in_it(path: Path) -> None:
     assert len(file.golden.action) == 20
     assert file.verify() <= 1e-5
     meta = {prop.key for prop in onnx.load(str(path)).metadata_props}
-    assert {SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY} <= meta
+    assert {SPEC_KEY, MEMORY_KEY, PROVENANCE_KEY, GOLDEN_KEY} <= meta
 
 
 def replay(file: PolicyFile, steps: range) -> np.ndarray:
@@ -183,18 +184,39 @@ BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
     (SPEC_KEY, lambda v: "{", "broken metadata: policy spec is not JSON"),
     (SPEC_KEY, lambda v: v | {"surprise": 1}, "broken metadata: .*surprise"),
     (SPEC_KEY, lambda v: v | {"schema_version": 99}, "broken metadata: .*schema version 99"),
-    (SPEC_KEY, lambda v: v | {"observation": v["observation"][1:]}, "graph input observation has shape .* the spec says"),
+    (
+        SPEC_KEY,
+        lambda v: v | {"observation": [{"name": "state", "terms": v["observation"][0]["terms"][1:]}]},
+        r"graph input state is float32 of shape \[1, 31\], the metadata say float32 of shape \[1, 28\]",
+    ),
+    (SPEC_KEY, lambda v: v | {"schema_version": 1}, "is of contract version 1, which is read no longer .* robolearn export RUN$"),
+    (
+        MEMORY_KEY,
+        lambda v: [{"name": "past", "shape": [1], "dtype": "float32", "initial": 0.0}],
+        "the graph has no input past; it has state",
+    ),
+    (
+        MEMORY_KEY,
+        lambda v: [{"name": "state", "shape": [1], "dtype": "float32", "initial": 0.0}],
+        "state is an observation group and a remembered array",
+    ),
+    (MEMORY_KEY, lambda v: [{"name": "past", "shape": [1]}], "broken metadata: 'initial' is missing"),
+    (MEMORY_KEY, lambda v: "{", "broken metadata"),
     (PROVENANCE_KEY, lambda v: "nonsense", "broken metadata"),
-    (GOLDEN_KEY, lambda v: [], "broken metadata"),
-    (GOLDEN_KEY, lambda v: v | {"sensors": []}, "broken metadata"),
-    (GOLDEN_KEY, lambda v: {"sensors": v["sensors"], "action": v["action"]}, "broken metadata: 'observation'"),
-    (GOLDEN_KEY, lambda v: v | {"action": [[1.0], [1.0, 2.0]]}, "broken metadata"),
-    (GOLDEN_KEY, lambda v: v | {"action": [], "observation": []}, "its golden run has observations and actions of shapes"),
-    (GOLDEN_KEY, lambda v: v | {"action": [[0.0]]}, "its golden run has observations and actions of shapes"),
-    (GOLDEN_KEY, lambda v: v | {"sensors": v["sensors"] | {"sonar": [[1.0]]}}, "does not fit its contract: .*sonar"),
-    (GOLDEN_KEY, lambda v: v | {"sensors": v["sensors"] | {"joint_velocity": [[0.0] * 7] * 2}}, "sensors of other than 1 steps"),
-    (GOLDEN_KEY, lambda v: v | {"sensors": v["sensors"] | {"joint_velocity": [[0.0] * 3]}}, "joint_velocity' needs 7 values"),
-    (GOLDEN_KEY, lambda v: v | {"sensors": {k: x for k, x in v["sensors"].items() if k != "command"}}, "does not fit its contract"),
+    (GOLDEN_KEY, lambda v: "nonsense", "broken metadata: not a packed table of arrays"),
+    (GOLDEN_KEY, lambda v: "AAAA", "broken metadata: not a packed table of arrays"),
+    (GOLDEN_KEY, lambda v: {}, "broken metadata: 'observation' is missing"),
+    (GOLDEN_KEY, lambda v: {name: value for name, value in v.items() if name != "observation"}, "broken metadata: 'observation'"),
+    (
+        GOLDEN_KEY,
+        lambda v: v | {"action": np.zeros((0, 7)), "observation": np.zeros((0, 31))},
+        "its golden run has observations and actions of shapes",
+    ),
+    (GOLDEN_KEY, lambda v: v | {"action": np.zeros((1, 1))}, "its golden run has observations and actions of shapes"),
+    (GOLDEN_KEY, lambda v: v | {"sensor.sonar": np.ones((1, 1))}, "does not fit its contract: .*sonar"),
+    (GOLDEN_KEY, lambda v: v | {"sensor.joint_velocity": np.zeros((2, 7))}, "sensors of other than 1 steps"),
+    (GOLDEN_KEY, lambda v: v | {"sensor.joint_velocity": np.zeros((1, 3))}, "joint_velocity' needs 7 values"),
+    (GOLDEN_KEY, lambda v: {k: x for k, x in v.items() if k != "sensor.command"}, "does not fit its contract"),
 ]
 
 
@@ -204,9 +226,10 @@ def test_broken_metadata(small: Path, key: str, change: Callable[[Any], Any], ma
 
 
 def graph_file(path: Path, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]], kind: int = TensorProto.FLOAT) -> Path:
-    """Keep a policy file's metadata, replace its graph by one of these inputs and outputs."""
+    """Keep a policy file's metadata, replace its graph by one of these inputs and outputs; it remembers `memory` (1, 3) if it takes one."""
     model = onnx.load(str(path))
-    meta = {prop.key: prop.value for prop in model.metadata_props}
+    memory = {"memory": np.zeros((1, 3), np.float32)} if "memory" in inputs else {}
+    meta = {prop.key: prop.value for prop in model.metadata_props} | {MEMORY_KEY: memory_to_text(memory)}
     source = next(iter(inputs))
     nodes, constants = [], []
     for name, shape in outputs.items():
@@ -228,23 +251,26 @@ def graph_file(path: Path, inputs: dict[str, list[Any]], outputs: dict[str, list
 def test_graphs_that_contradict_the_contract(small: Path) -> None:
     spec = PolicyFile(small).spec
     o, a = [1, spec.observation_dim], [1, spec.action_dim]
-    ok = graph_file(small, {"observation": o, "memory": [1, 3]}, {"action": a, "memory_out": [1, 3]})
+    ok = graph_file(small, {"state": o, "memory": [1, 3]}, {"action": a, "memory_out": [1, 3]})
     PolicyFile(ok)
-    refused(graph_file(small, {"observation": [1, o[1] + 1]}, {"action": a}), "graph input observation has shape")
-    refused(graph_file(small, {"obs": o}, {"action": a}), "graph input observation has shape None")
-    refused(graph_file(small, {"observation": o}, {"action": [1, a[1] - 1]}), "graph output action has shape")
-    refused(graph_file(small, {"observation": o}, {"target": a}), "graph output action has shape None")
-    refused(graph_file(small, {"observation": o, "memory": [1, 3]}, {"action": a}), "state memory has no output memory_out")
-    refused(graph_file(small, {"observation": o, "memory": [1, 3]}, {"action": a, "memory_out": [1, 4]}), "state memory has no output")
+    refused(graph_file(small, {"state": [1, o[1] + 1]}, {"action": a}), "graph input state is float32 of shape .* the metadata say")
+    refused(graph_file(small, {"obs": o}, {"action": a}), "the graph has no input state; it has obs")
+    refused(graph_file(small, {"state": o}, {"action": [1, a[1] - 1]}), "graph output action is float32 of shape")
+    refused(graph_file(small, {"state": o}, {"target": a}), "the graph has no output action; it has target")
     refused(
-        graph_file(small, {"observation": o, "memory": ["n", 3]}, {"action": a, "memory_out": ["n", 3]}), "not float32 of a fixed shape"
+        graph_file(small, {"state": o, "past": [1, 3]}, {"action": a}), "graph input past is neither the action, an observation group nor"
     )
-    refused(graph_file(small, {"observation": o}, {"action": a}, TensorProto.DOUBLE), "not float32 of a fixed shape")
+    refused(graph_file(small, {"state": o, "memory": [1, 3]}, {"action": a}), "the graph has no output memory_out")
+    refused(graph_file(small, {"state": o, "memory": [1, 3]}, {"action": a, "memory_out": [1, 4]}), "graph output memory_out is float32 of")
+    refused(
+        graph_file(small, {"state": o, "memory": ["n", 3]}, {"action": a, "memory_out": ["n", 3]}), r"memory is float32 of shape \['n', 3\]"
+    )
+    refused(graph_file(small, {"state": o}, {"action": a}, TensorProto.DOUBLE), r"graph input state is tensor\(double\) of shape")
 
 
 def test_altered_golden_action_is_detected(path: Path) -> None:
     def change(golden: Any) -> Any:
-        golden["action"][13][2] += 0.5
+        golden["action"][13, 2] += 0.5
         return golden
 
     file = PolicyFile(edit_metadata(path, GOLDEN_KEY, change))
@@ -254,7 +280,7 @@ def test_altered_golden_action_is_detected(path: Path) -> None:
 
 def test_altered_golden_reading_is_detected(path: Path) -> None:
     def change(golden: Any) -> Any:
-        golden["sensors"]["joint_position"][4][0] += 1e-3
+        golden["sensor.joint_position"][4, 0] += 1e-3
         return golden
 
     with pytest.raises(GoldenMismatchError, match="observation at golden step 4"):
@@ -290,10 +316,28 @@ def test_verifying_leaves_a_fresh_policy(path: Path) -> None:
     assert np.array_equal(replay(file, range(5)), fresh)
 
 
-def test_golden_is_exact_json(path: Path) -> None:
+def test_the_packed_golden_run_is_exact_and_small(path: Path) -> None:
     golden = PolicyFile(path).golden
-    again = type(golden).from_json(golden.to_json())
-    assert np.array_equal(again.action, golden.action)
-    assert np.array_equal(again.observation, golden.observation)
-    assert all(np.array_equal(again.sensors[name], value) for name, value in golden.sensors.items())
-    assert json.loads(golden.to_json()).keys() == {"sensors", "observation", "action"}
+    golden.action[0, :3] = (-0.0, 1e-45, np.nextafter(np.float32(1), np.float32(2)))  # signed zero, smallest denormal, last bit
+    again = Golden.from_text(golden.to_text())
+    assert again.action.tobytes() == golden.action.tobytes()
+    assert again.observation.tobytes() == golden.observation.tobytes()
+    assert all(again.sensors[name].tobytes() == value.tobytes() for name, value in golden.sensors.items())
+    assert golden.to_text() == golden.to_text()  # the same run is the same file
+    numbers = sum(value.size for value in (*golden.sensors.values(), golden.observation, golden.action))
+    assert len(golden.to_text()) < 6 * numbers + 4000
+
+
+def test_memory_starts_as_the_file_says(tmp_path: Path) -> None:
+    memory = {
+        "none": np.zeros((1, 0), np.float32),
+        "age": np.full((1,), -1, np.float32),
+        "pose": np.arange(6, dtype=np.float32).reshape(1, 2, 3),
+    }
+    text = memory_to_text(memory)
+    assert [(entry["name"], entry["shape"], entry["dtype"]) for entry in json.loads(text)][1] == ("age", [1], "float32")
+    again = memory_from_text(text)
+    assert again.keys() == memory.keys()
+    for name, value in memory.items():
+        assert np.array_equal(again[name], value)
+        assert again[name].shape == value.shape

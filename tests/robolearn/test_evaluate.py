@@ -91,8 +91,8 @@ def test_the_precise_engine_says_the_same_of_standing(standing: Path, stands: Ev
 
 MISMATCHES: list[tuple[str, Callable[[Any], Any]]] = [
     ("joint names", lambda s: s["robot"]["joint_names"].reverse()),
-    ("observation terms", lambda s: s["observation"][0].update(scale=0.25)),
-    ("observation terms", lambda s: s["observation"][4].update(clip=3.0)),
+    ("observation terms", lambda s: s["observation"][0]["terms"][0].update(scale=0.25)),
+    ("observation terms", lambda s: s["observation"][0]["terms"][4].update(clip=3.0)),
     ("default pose", lambda s: s["robot"].update(default_pose=[p + 0.01 for p in s["robot"]["default_pose"]])),
     ("gains", lambda s: s["robot"]["kd"].__setitem__(0, 0.5)),
     ("joint range", lambda s: s["robot"]["position_upper"].__setitem__(2, 3.0)),
@@ -136,7 +136,7 @@ class InverseKinematics:
         self.robot = get_robot("panda")
         self.model = self.robot.scene().compile()
         self.data = mujoco.MjData(self.model)
-        self.site = self.model.site(self.robot.end_effector_site).id
+        self.site = self.model.site("end_effector").id
         self.qpos = [int(self.model.joint(name).qposadr[0]) for name in self.robot.joints]
         self.dofs = [int(self.model.joint(name).dofadr[0]) for name in self.robot.joints]
         self.resets = 0

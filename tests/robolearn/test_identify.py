@@ -17,7 +17,7 @@ from bridge.simulated.physics import PhysicsRobot
 from envs.robots.registry import get_robot
 from robolearn import cli
 from robolearn.config import schema
-from robolearn.identify.commands import CommandMeans
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.demo import Demonstration, demonstrate
 from robolearn.identify.excitation import LEG_GAINS, sines, squats
 from robolearn.identify.fit import FitCfg, identify
@@ -208,7 +208,7 @@ def test_a_model_that_cannot_explain_the_log_is_noticed() -> None:
 @pytest.mark.slow
 def test_the_robot_of_the_bridge_is_identified(tmp_path: Path) -> None:
     """`bridge.simulated.physics` with its base welded to the world and 0.8 of the gains that the log says."""
-    text = GO1.mjcf.read_text()
+    text = GO1.model.read_text()
     welded = re.sub(
         r"<keyframe>.*</keyframe>", "", text.replace('<freejoint name="base"/>', "").replace("0 0 0.278", "0 0 2"), flags=re.DOTALL
     )
@@ -328,7 +328,7 @@ def test_wrong_command_lines(
 def test_from_deploy_to_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A motion through the bridge's loop, guards and limits, its log, the fit, the proposal: by the commands that a user types."""
     monkeypatch.chdir(tmp_path)
-    hidden = mujoco.MjSpec.from_file(str(GO1.mjcf))
+    hidden = mujoco.MjSpec.from_file(str(GO1.model))
     for joint in hidden.joints:
         joint.armature *= 1.2
     Path("hidden.xml").write_text(hidden.to_xml())

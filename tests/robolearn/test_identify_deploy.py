@@ -26,13 +26,13 @@ pytestmark = pytest.mark.slow
 def hidden_mjcf(name: str, payload: float = 0.0, friction: float = 0.01) -> str:
     """The model with 1.3 of its armature, twice its damping, a load [kg] and dry friction (a share of the effort limit)."""
     robot = get_robot(name)
-    scene = mujoco.MjSpec.from_file(str(robot.mjcf))
+    scene = mujoco.MjSpec.from_file(str(robot.model))
     for joint in scene.joints:
         if joint.name in robot.joints:
             joint.armature *= 1.3
             joint.damping = np.array(joint.damping) * 2
             joint.frictionloss = friction * robot.effort_limit[robot.joints.index(joint.name)]
-    base = scene.body(robot.base_body)
+    base = scene.body(robot.base)
     factor = 1 + payload / base.mass
     base.mass, base.inertia = base.mass * factor, base.inertia * factor
     Path("hidden.xml").write_text(scene.to_xml())

@@ -111,8 +111,8 @@ def test_no_preset_is_written_of_what_is_not_believed(
 
 def test_joints_are_compared_by_name() -> None:
     recording = hanging(go1(), 4.0)
-    names = ("FL_hip_joint", *GO1.joints[1:])
-    with pytest.raises(RecordingError, match=f"the joint FL_hip_joint where go1 has {GO1.joints[0]}"):
+    names = ("FL_hip_joint", *GO1.joint_names[1:])
+    with pytest.raises(RecordingError, match=f"the joint FL_hip_joint where go1 has {GO1.joint_names[0]}"):
         identify([dataclasses.replace(recording, joint_names=names)], GO1)
     with pytest.raises(RecordingError, match="no IMU was read"):
         identify([dataclasses.replace(recording, imu_quat_wxyz=None)], GO1)

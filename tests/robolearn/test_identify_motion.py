@@ -107,8 +107,8 @@ def test_limbs_in_pairs_mirror_each_other_inside_the_envelope() -> None:
 def test_a_quadruped_squats_on_its_feet_alone_and_is_let_down(load: float, seconds: float) -> None:
     """With the contacts of training, in which feet creep, and with 3 kg on its back. It used to drop from 0.24 m with 1 m/s."""
     spec = GO1.spec()
-    robot = PhysicsRobot(spec, GO1.mjcf)
-    robot.model.body_mass[robot.model.body(GO1.base_body).id] += load
+    robot = PhysicsRobot(spec, GO1.model)
+    robot.model.body_mass[robot.model.body(GO1.base).id] += load
     commands = squats(spec, seconds, RATE_HZ)
     feet = {robot.model.geom(f"{foot}_foot").id for foot in GO1.feet}
     floor = robot.model.geom("floor").id

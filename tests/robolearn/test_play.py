@@ -145,7 +145,7 @@ def test_the_policy_is_told_the_command_at_once(task: str, policies: dict[str, P
     for command in [commands[0]] * 3 + [commands[1]] * 3:
         play.step(command)
     start = 0
-    for term in play.env.spec.observation:
+    for term in play.env.spec.terms:
         if term.name == "command":
             seen = np.array(asked)[:, start : start + term.dim] / term.scale
             np.testing.assert_allclose(seen, [commands[0]] * 3 + [commands[1]] * 3, rtol=1e-6)

@@ -103,8 +103,8 @@ def test_infos_tell_truncation_from_termination() -> None:
         final = infos[index]["terminal_observation"]
         assert final.shape == env.observation_space.shape
         assert not np.array_equal(final, observation[index])
-    up = env.worlds.spec.observation[0].dim + 2  # z of projected gravity: -1 upright, 1 on its back
-    assert env.worlds.spec.observation[1].name == "projected_gravity"
+    up = env.worlds.spec.terms[0].dim + 2  # z of projected gravity: -1 upright, 1 on its back
+    assert env.worlds.spec.terms[1].name == "projected_gravity"
     assert infos[0]["terminal_observation"][up] > 0.9
     assert observation[0][up] < -0.9
 

@@ -347,13 +347,13 @@ def test_hidden_states_are_the_last_tokens(tmp_path: Path) -> None:
     for row in rows:
         file.act(row)
     _, memory = net(torch.from_numpy(rows)[None], net.start(1))
-    np.testing.assert_allclose(hidden.features(file.state), memory.cache[:, :, 0, -1].flatten().numpy(), atol=1e-5)
-    full = hidden.features(file.state).copy()
+    np.testing.assert_allclose(hidden.features(file.memory), memory.cache[:, :, 0, -1].flatten().numpy(), atol=1e-5)
+    full = hidden.features(file.memory).copy()
     file.reset()
     file.act(rows[-1])
     layer = len(full) // net.cfg.layers
-    np.testing.assert_allclose(hidden.features(file.state)[:layer], full[:layer], atol=1e-5)  # the first layer has no past
-    assert np.abs(hidden.features(file.state)[layer:] - full[layer:]).max() > 1e-3
+    np.testing.assert_allclose(hidden.features(file.memory)[:layer], full[:layer], atol=1e-5)  # the first layer has no past
+    assert np.abs(hidden.features(file.memory)[layer:] - full[layer:]).max() > 1e-3
     assert hidden.features({"age": np.zeros((1, 1))}).size == 0
     assert hidden.features({"age": np.zeros((1, 1)), "h": np.ones((2, 3))}).size == 6
 
@@ -361,9 +361,9 @@ def test_hidden_states_are_the_last_tokens(tmp_path: Path) -> None:
 def test_the_untrained_network_has_the_files_shape(go1: Setup, tmp_path: Path) -> None:
     net = hidden.untrained(go1.file)
     assert isinstance(net, Transformer)
-    heads, past, size = go1.file.state["key_0"].shape
+    heads, past, size = go1.file.memory["key_0"].shape
     assert (net.cfg.heads, net.cfg.window, net.cfg.width) == (heads, past + 1, heads * size)
-    assert len(net.blocks) == sum(name.startswith("key_") for name in go1.file.state)
+    assert len(net.blocks) == sum(name.startswith("key_") for name in go1.file.memory)
     np.testing.assert_allclose(net.normalizer.mean, go1.file.spec.normalizer.mean)
     np.testing.assert_allclose(net.normalizer.std, go1.file.spec.normalizer.std, rtol=1e-6)
     assert hidden.untrained(PolicyFile(constant_policy(tmp_path / "stand.onnx"))) is None

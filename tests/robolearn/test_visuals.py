@@ -16,7 +16,7 @@ def other_model(tmp_path, robot_name: str, prefix: str = "") -> str:
     robot = get_robot(robot_name)
     (tmp_path / "meshes").mkdir()
     (tmp_path / "meshes" / "part.obj").write_text(TETRAHEDRON)
-    spec = mujoco.MjSpec.from_file(str(robot.mjcf))
+    spec = mujoco.MjSpec.from_file(str(robot.model))
     for element in [*spec.geoms, *spec.pairs, *spec.actuators, *spec.sensors, *spec.keys]:
         spec.delete(element)
     spec.meshdir = str(tmp_path / "meshes")
@@ -58,7 +58,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
     with pytest.raises(UserError, match="has no joint left_hip_pitch_joint: it is a model of another robot than g1"):
         hang_meshes(get_robot("g1").scene(), get_robot("g1"), path)
     with pytest.raises(UserError, match="has no meshes"):
-        hang_meshes(get_robot("go1").scene(), get_robot("go1"), get_robot("go1").mjcf)
+        hang_meshes(get_robot("go1").scene(), get_robot("go1"), get_robot("go1").model)
     broken = tmp_path / "broken.xml"
     broken.write_text("<mujoco>")
     with pytest.raises(UserError, match=r"cannot read .*broken\.xml"):

@@ -70,7 +70,7 @@ class Inbox:
         self._decode = JointStateDecoder(names, options.extra_joints)
         self.filters: dict[str, NewestFilter] = {}
         self._extra = frozenset(options.extra_joints)
-        self._needs_turn = any(term.name == "base_angular_velocity" for term in spec.observation)
+        self._needs_turn = any(term.name == "base_angular_velocity" for term in spec.terms)
         self._joints: tuple[FloatArray, FloatArray, FloatArray, int, int] | None = None
         self._imu: tuple[FloatArray, FloatArray | None, int, int] | None = None
         self._fault: tuple[str, int] | None = None

@@ -49,7 +49,7 @@ def watched_topics(
     }
     if spec.robot.floating_base:
         topics["imu"] = sensor("imu", Imu, apart=False)
-    if commanded and spec.command.name == "velocity":
+    if commanded and spec.command.kind == "velocity":
         topics["cmd_vel"] = Topic(resolve("cmd_vel"), VELOCITY_TYPES, SENSOR, needed=True, remap="cmd_vel")
     elif commanded:
         topics["goal"] = Topic(resolve("goal"), (PointStamped,), SENSOR, needed=True, remap="goal")

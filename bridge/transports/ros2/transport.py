@@ -188,7 +188,7 @@ class Ros2Transport:
         if self._fixed is None:
             self._operator = OperatorTopic(
                 self._watch,
-                spec.command.name == "velocity",
+                spec.command.kind == "velocity",
                 options.base_frame,
                 self.now_ns,
                 lambda: self._node.get_clock().now().nanoseconds,

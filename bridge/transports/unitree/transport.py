@@ -62,8 +62,8 @@ class UnitreeTransport:
         from bridge.transports.unitree.dds import choose_domain, choose_interface, types_of
 
         self._spec, self._options = spec, options or UnitreeOptions()
-        if fixed_command is None and spec.command.name != "velocity":
-            raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.name!r}: give it one (--command)")
+        if fixed_command is None and spec.command.kind != "velocity":
+            raise JointError(f"the remote's sticks give velocities, this policy takes {spec.command.kind!r}: give it one (--command)")
         self._robot, joints = robot_of(spec)
         self._domain = choose_domain(self._options.domain)
         self._loopback = choose_interface(self._options.interface, self._domain)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import pi
 from pathlib import Path
 
-from envs.robots.robot import Robot
+from envs.robots.robot import Foot, Imu, Joint, Robot
 
 NATURAL_FREQUENCY = 2 * pi * 10.0  # rad/s
 DAMPING_RATIO = 2.0
@@ -66,51 +66,50 @@ M7520_22 = Motor(rotor_inertias=(0.489e-4, 0.109e-4, 0.738e-4), ratios=(4.5, 5.0
 M4010 = Motor(rotor_inertias=(0.068e-4, 0.0, 0.0), ratios=(5.0, 5.0), effort=5.0, velocity=22.0)
 
 
-@dataclass(frozen=True)
-class _Joint:
+def _joint(motor: Motor, angle: float = 0.0, posture: float = 1.0) -> Joint:
     """One joint: its motor, its angle in the default pose [rad], and how much of the posture reward it takes."""
-
-    name: str
-    motor: Motor
-    angle: float = 0.0
-    posture: float = 1.0
-
-
-def _leg(side: str) -> tuple[_Joint, ...]:
-    return (
-        _Joint(f"{side}_hip_pitch_joint", M7520_14, -0.312, 0.1),
-        _Joint(f"{side}_hip_roll_joint", M7520_22),
-        _Joint(f"{side}_hip_yaw_joint", M7520_14),
-        _Joint(f"{side}_knee_joint", M7520_22, 0.669, 0.1),
-        _Joint(f"{side}_ankle_pitch_joint", TWO_M5020, -0.363, 0.1),
-        _Joint(f"{side}_ankle_roll_joint", TWO_M5020),
+    return Joint(
+        default=angle,
+        kp=motor.kp,
+        kd=motor.kd,
+        effort=motor.effort_limit,
+        velocity=motor.velocity,
+        scale=motor.action_scale,
+        posture=posture,
     )
 
 
-def _arm(side: str) -> tuple[_Joint, ...]:
+def _leg(side: str) -> dict[str, Joint]:
+    return {
+        f"{side}_hip_pitch_joint": _joint(M7520_14, -0.312, 0.1),
+        f"{side}_hip_roll_joint": _joint(M7520_22),
+        f"{side}_hip_yaw_joint": _joint(M7520_14),
+        f"{side}_knee_joint": _joint(M7520_22, 0.669, 0.1),
+        f"{side}_ankle_pitch_joint": _joint(TWO_M5020, -0.363, 0.1),
+        f"{side}_ankle_roll_joint": _joint(TWO_M5020),
+    }
+
+
+def _arm(side: str) -> dict[str, Joint]:
     out = 0.2 if side == "left" else -0.2
     angles = {"shoulder_pitch": 0.2, "shoulder_roll": out, "shoulder_yaw": 0.0, "elbow": 0.9, "wrist_roll": 0.0}
-    joints = [_Joint(f"{side}_{part}_joint", M5020, angle, 0.0) for part, angle in angles.items()]
-    return (*joints, *(_Joint(f"{side}_wrist_{axis}_joint", M4010, 0.0, 0.0) for axis in ("pitch", "yaw")))
+    joints = {f"{side}_{part}_joint": _joint(M5020, angle, 0.0) for part, angle in angles.items()}
+    return joints | {f"{side}_wrist_{axis}_joint": _joint(M4010, 0.0, 0.0) for axis in ("pitch", "yaw")}
 
 
-_WAIST = (_Joint("waist_yaw_joint", M7520_14), _Joint("waist_roll_joint", TWO_M5020), _Joint("waist_pitch_joint", TWO_M5020))
-_JOINTS = (*_leg("left"), *_leg("right"), *_WAIST, *_arm("left"), *_arm("right"))
+WAIST = {"waist_yaw_joint": _joint(M7520_14), "waist_roll_joint": _joint(TWO_M5020), "waist_pitch_joint": _joint(TWO_M5020)}
+
+
+def _foot(side: str, turn: float) -> Foot:
+    return Foot(body=f"{side}_ankle_roll_link", position=(0.0375, 0.0, -0.035), turn=turn, sole=True)
+
 
 G1 = Robot(
     name="g1",
-    mjcf=Path(__file__).parent / "g1.xml",
-    joints=tuple(joint.name for joint in _JOINTS),
-    default_pose=tuple(joint.angle for joint in _JOINTS),
-    kp=tuple(joint.motor.kp for joint in _JOINTS),
-    kd=tuple(joint.motor.kd for joint in _JOINTS),
-    effort_limit=tuple(joint.motor.effort_limit for joint in _JOINTS),
-    velocity_limit=tuple(joint.motor.velocity for joint in _JOINTS),
-    action_scale=tuple(joint.motor.action_scale for joint in _JOINTS),
-    base_body="pelvis",
-    feet=("left", "right"),
-    gait=(0.0, 0.5),
-    posture=tuple(joint.posture for joint in _JOINTS),
-    imu_site="imu",
+    model=Path(__file__).parent / "g1.xml",
+    joints=_leg("left") | _leg("right") | WAIST | _arm("left") | _arm("right"),
+    base="pelvis",
+    feet={"left": _foot("left", 0.0), "right": _foot("right", 0.5)},
+    imu=Imu(body="pelvis", position=(0.04525, 0.0, -0.08339)),
     stand_height=0.757,
 )

@@ -9,7 +9,7 @@ enforce the velocity limits, tasks and bridge do.
 from math import pi, sqrt
 from pathlib import Path
 
-from envs.robots.robot import Robot
+from envs.robots.robot import Joint, Robot, Tool
 
 DAMPING_RATIO = 1.0
 STIFFNESS_ARM, STIFFNESS_WRIST = 600.0, 200.0  # N m / rad
@@ -19,18 +19,19 @@ INERTIA = (1.813, 2.367, 1.611, 1.360, 0.509, 0.322, 0.200)  # kg m^2, diagonal 
 KP = (STIFFNESS_ARM,) * 4 + (STIFFNESS_WRIST,) * 3
 KD = tuple(2 * DAMPING_RATIO * sqrt(kp * inertia) for kp, inertia in zip(KP, INERTIA, strict=True))
 
+POSE = (0.0, -pi / 4, 0.0, -3 * pi / 4, 0.0, pi / 2, pi / 4)  # rad
+EFFORT = (87.0,) * 4 + (12.0,) * 3  # N m
+VELOCITY = (2.175,) * 4 + (2.61,) * 3  # rad/s
+ACTION_SCALE = 0.5  # rad
+
 PANDA = Robot(
     name="panda",
-    mjcf=Path(__file__).parent / "panda.xml",
-    joints=tuple(f"panda_joint{i}" for i in range(1, 8)),
-    default_pose=(0.0, -pi / 4, 0.0, -3 * pi / 4, 0.0, pi / 2, pi / 4),
-    kp=KP,
-    kd=KD,
-    effort_limit=(87.0,) * 4 + (12.0,) * 3,
-    velocity_limit=(2.175,) * 4 + (2.61,) * 3,
-    action_scale=(0.5,) * 7,
-    base_body="hand",
-    end_effector_site="end_effector",
-    imu_site=None,
-    stand_height=None,
+    model=Path(__file__).parent / "panda.xml",
+    joints={
+        f"panda_joint{i + 1}": Joint(default=POSE[i], kp=KP[i], kd=KD[i], effort=EFFORT[i], velocity=VELOCITY[i], scale=ACTION_SCALE)
+        for i in range(7)
+    },
+    base="hand",
+    tool=Tool(body="hand", position=(0.0, 0.0, 0.1034)),
+    workspace=((0.3, 0.65), (-0.4, 0.4), (0.15, 0.7)),
 )

@@ -1,23 +1,24 @@
-"""Item `arms`: do the arms swing against the legs, and does it pay? No reward names an arm; here they are found by name."""
+"""Item `arms`: do the arms swing against the legs, and does it pay? No reward names an arm; here they are found in the robot's tree."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from envs.tasks.velocity import VelocityEnv
-from envs.terms.symmetry import opposite
+from envs.vec_env import VecEnv
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.gait import gait, slice_of
-from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
-from robolearn.evaluation.locomotion.rollout import Record, rollout
+from robolearn.evaluation.figures import Figure, mean, share
+from robolearn.evaluation.locomotion.result import ItemResult, Table
+from robolearn.evaluation.locomotion.limbs import limbs
+from robolearn.evaluation.locomotion.record import Record, walk
 from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.evaluation.locomotion.spectrum import cross_spectrum, mean_phase
+from robolearn.evaluation.rollout import Alter
 
-ARM_PARTS = ("shoulder", "elbow", "wrist")
 SECONDS = 10.0
 SPEEDS = (0.5, 1.0)  # of the highest forward command
 EPISODES = 4  # a seed and speed
@@ -27,18 +28,18 @@ FREE, LOCKED, INVERTED = "free", "locked", "inverted"
 def run(setup: Setup) -> ItemResult:
     """See `items.Item`."""
     joints = setup.file.spec.robot.joint_names
-    pairs = shoulder_and_opposite_hip(joints)
-    if not pairs:
-        return ItemResult(status="does not apply", reason=f"{setup.file.spec.robot.name} has no shoulders")
+    found = limbs(setup.env(1))
+    if not found.pairs:
+        return ItemResult(status="does not apply", reason=f"{setup.file.spec.robot.name} has no arms")
     worlds = len(SPEEDS) * EPISODES * setup.seeds
-    speed = np.tile(np.array(SPEEDS) * setup.cfg.command.vx[1], worlds // len(SPEEDS))
+    speed = np.tile(np.array(SPEEDS) * setup.ranges[0][1], worlds // len(SPEEDS))
     command = torch.zeros(worlds, 3)
     command[:, 0] = torch.from_numpy(speed)
     costs: dict[str, np.ndarray] = {}
     rows, swings, plots, clips = [], [], [], []
     for condition in (FREE, LOCKED, INVERTED):
         env = setup.env(worlds)
-        record = rollout(env, setup.file, command, SECONDS, f"arms {condition}", alter=alteration(condition, env))
+        record = walk(env, setup.file, command, SECONDS, f"arms {condition}", alter=alteration(condition, env, found.arms))
         planar, _ = record.errors()
         costs[condition] = np.where(record.survived, record.cost_of_transport(), np.nan)
         for value in np.unique(speed):
@@ -47,10 +48,10 @@ def run(setup: Setup) -> ItemResult:
             figures |= {"cost_of_transport": mean(costs[condition][at]), "more_than_free": mean((costs[condition] - costs[FREE])[at])}
             rows.append({"arms": condition, "speed": value, **figures})
         if condition == FREE:
-            swings, phases = swing_rows(record, speed, pairs, _angles(env, record))
+            swings, phases = swing_rows(record, speed, found.pairs, _angles(env, record) * found.sign)
             world = int(np.flatnonzero(record.survived)[-1]) if record.survived.any() else 0
             if record.alive[:, world].sum() * record.dt > 3.0:
-                plots.append(charts.arm_swing(_angles(env, record)[:, world], record.dt, pairs, joints))
+                plots.append(charts.arm_swing((_angles(env, record) * found.sign)[:, world], record.dt, found.pairs, joints))
             clips.append(film(setup, env, record, world, 2.0, 6.0, "arms free"))
     fast = speed == speed.max()
     return ItemResult(
@@ -65,16 +66,9 @@ def run(setup: Setup) -> ItemResult:
     )
 
 
-def shoulder_and_opposite_hip(joints: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Indices of each shoulder's pitch and of the hip's pitch on the other side."""
-    index = {name: i for i, name in enumerate(joints)}
-    pairs = [(i, index.get(opposite(name).replace("shoulder", "hip"))) for name, i in index.items() if "shoulder_pitch" in name]
-    return [(shoulder, hip) for shoulder, hip in pairs if hip is not None]
-
-
-def alteration(condition: str, env: VelocityEnv) -> Callable[[torch.Tensor], torch.Tensor] | None:
-    """What a condition makes of the actions (N, J); None where it leaves them."""
-    arms = torch.tensor([i for i, name in enumerate(env.robot.joints) if any(part in name for part in ARM_PARTS)])
+def alteration(condition: str, env: VecEnv, joints: tuple[int, ...]) -> Alter | None:
+    """What a condition makes of the actions (N, J), of which `joints` are the arms'; None where it leaves them."""
+    arms = torch.tensor(joints, device=env.device)
     if condition == FREE:
         return None
 
@@ -83,7 +77,9 @@ def alteration(condition: str, env: VelocityEnv) -> Callable[[torch.Tensor], tor
         action[:, arms] = 0.0  # the default pose
         return action
 
-    permutation, sign = env.mirror()["action"]
+    mirror = env.mirror()
+    assert mirror is not None  # or there were no arms
+    permutation, sign = mirror["action"]
 
     def invert(action: torch.Tensor) -> torch.Tensor:
         altered = action.clone()
@@ -93,12 +89,13 @@ def alteration(condition: str, env: VelocityEnv) -> Callable[[torch.Tensor], tor
     return lock if condition == LOCKED else invert
 
 
-def _angles(env: VelocityEnv, record: Record) -> np.ndarray:
+def _angles(env: VecEnv, record: Record) -> np.ndarray:
     """Joint positions [rad], (T, N, J)."""
-    return record.qpos[..., env.qpos_ids.cpu().numpy()]
+    model = env.engine.model
+    return record.qpos[..., [int(model.joint(name).qposadr[0]) for name in env.robot.joint_names]]
 
 
-def swing_rows(record: Record, speed: np.ndarray, pairs: list[tuple[int, int]], angles: np.ndarray) -> tuple[list[dict], Figure]:
+def swing_rows(record: Record, speed: np.ndarray, pairs: Sequence[tuple[int, int]], angles: np.ndarray) -> tuple[list[dict], Figure]:
     """Phase, amplitudes and coherence at each speed, over worlds; and the phase at the highest speed."""
     stride = gait(record)["step_frequency"] / 2
     counted = record.counted()

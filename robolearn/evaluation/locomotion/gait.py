@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robolearn.evaluation.locomotion.rollout import Record, over_time
+from robolearn.evaluation.locomotion.record import Record, over_time
 
 FIGURES = ("foot_slip", "air_time", "flight", "double_support", "step_frequency", "step_length", "foot_clearance")
 

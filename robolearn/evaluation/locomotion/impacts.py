@@ -7,69 +7,74 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from envs.tasks.velocity import VelocityEnv
+from envs.vec_env import VecEnv
 from envs.terms.disturbance import BALL_MASS
 from envs.terms.randomization import Range
-from robolearn.evaluation.evaluate import FOREVER_S
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.logistic import fit
 from robolearn.evaluation.locomotion.recovery import recovery_times
-from robolearn.evaluation.locomotion.result import ItemResult, Table, mean, share
-from robolearn.evaluation.locomotion.rollout import rollout
+from robolearn.evaluation.figures import mean, share
+from robolearn.evaluation.locomotion.result import ItemResult, Table
+from robolearn.evaluation.locomotion.record import walk
 from robolearn.evaluation.locomotion.setup import Setup
+from robolearn.evaluation.worlds import FOREVER_S
 
 BEFORE_S, AFTER_S = 2.5, 4.0
 SIDES = ("front", "front left", "left", "rear left", "rear", "rear right", "right", "front right")
 """Where the blow comes from, turning left from the front."""
-VELOCITY_CHANGES = np.linspace(0.4, 3.2, 8)  # m/s, of the pushes
-BALL_SPEEDS = np.linspace(2.0, 16.0, 8)  # m/s
+VELOCITY_CHANGES = np.linspace(0.4, 3.2, 8)  # m/s, of the pushes; grow with the robot
+BALL_SPEEDS = np.linspace(2.0, 16.0, 8)  # m/s; grow with the robot, as the ball's mass does
 
 
 def pushes(setup: Setup) -> ItemResult:
     """See `items.Item`: an impulse on the whole robot."""
     env = setup.env(_worlds(setup))
     mass = env.robot_mass().cpu().numpy()
-    levels = np.round(VELOCITY_CHANGES * np.median(mass))
+    levels = to_two_digits(setup.scaled(VELOCITY_CHANGES, "speed") * np.median(mass))
 
     def strike(level: np.ndarray, side: np.ndarray) -> None:
         velocity = env.engine.qvel.clone()
-        away = torch.from_numpy(_heading(env) + side + np.pi)
-        change = torch.from_numpy(level / mass)
-        velocity[:, :2] += torch.stack([change * torch.cos(away), change * torch.sin(away)], dim=1).float()
-        env.engine.set_velocity(torch.arange(env.num_worlds), velocity)
+        away, change = _heading(env) + side + np.pi, level / mass
+        velocity[:, :2] += env.tensor(np.stack([change * np.cos(away), change * np.sin(away)], axis=1))
+        env.engine.set_velocity(torch.arange(env.num_worlds, device=env.device), velocity)
 
     text = "An impulse changes the velocity of the whole robot at once: impulse = mass times change of velocity."
     return _impacts(setup, env, levels, strike, "impulse", text)
 
 
 def throws(setup: Setup) -> ItemResult:
-    """See `items.Item`: a ball of 5 kg, a body of its own."""
-    ball = Range(low=BALL_MASS, high=BALL_MASS, operation="set")
+    """See `items.Item`: a ball, a body of its own."""
+    mass = float(setup.scaled(BALL_MASS, "mass"))
+    ball = Range(low=mass, high=mass, operation="set")
     never = Range(low=FOREVER_S, high=FOREVER_S, operation="set")
     speed = Range(low=1.0, high=1.0, operation="set")
     env = setup.env(_worlds(setup), thrown_mass=ball, thrown_speed=speed, throw_interval_s=never)
 
     def strike(level: np.ndarray, side: np.ndarray) -> None:
-        angle = torch.from_numpy(_heading(env) + side).float()
-        env.disturbances.throw(torch.arange(env.num_worlds), angle, torch.from_numpy(level).float())
+        everywhere = torch.arange(env.num_worlds, device=env.device)
+        env.disturbances.throw(everywhere, env.tensor(_heading(env) + side), env.tensor(level))
 
-    text = f"A ball of {BALL_MASS:g} kg, a body of its own, flies at the base from 1 m away at the speed relative to it that is named."
-    return _impacts(setup, env, BALL_SPEEDS, strike, "ball_speed", text)
+    text = f"A ball of {mass:.3g} kg, a body of its own, flies at the base from 1 m away at the speed relative to it that is named."
+    return _impacts(setup, env, setup.scaled(BALL_SPEEDS, "speed"), strike, "ball_speed", text)
 
 
 def _worlds(setup: Setup) -> int:
     return len(BALL_SPEEDS) * len(SIDES[:: 2 if setup.quick else 1]) * setup.seeds
 
 
-def _heading(env: VelocityEnv) -> np.ndarray:
+def to_two_digits(values: np.ndarray) -> np.ndarray:
+    """Values to whole numbers, or to two digits where they are small."""
+    return np.round(values) if values.min() >= 1 else np.array([float(f"{value:.2g}") for value in values])
+
+
+def _heading(env: VecEnv) -> np.ndarray:
     """Yaw of each base [rad], (N,)."""
-    w, x, y, z = env.engine.qpos[:, 3:7].cpu().numpy().astype(float).T
-    return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y**2 + z**2))
+    return env.base.yaw.cpu().numpy().astype(float)
 
 
 def _impacts(
-    setup: Setup, env: VelocityEnv, levels: np.ndarray, strike: Callable[[np.ndarray, np.ndarray], None], what: str, text: str
+    setup: Setup, env: VecEnv, levels: np.ndarray, strike: Callable[[np.ndarray, np.ndarray], None], what: str, text: str
 ) -> ItemResult:
     """Strike every world once, each combination of level and side in `setup.seeds` worlds."""
     sides = SIDES[:: 2 if setup.quick else 1]
@@ -83,7 +88,7 @@ def _impacts(
         if index == at:
             strike(level, side * 2 * np.pi / len(sides))
 
-    record = rollout(env, setup.file, command, BEFORE_S + AFTER_S, name, before=before)
+    record = walk(env, setup.file, command, BEFORE_S + AFTER_S, name, before=before)
     ready = record.alive[at - 1] if len(record.alive) > at else np.zeros(env.num_worlds, bool)
     off = (record.velocity - record.command)[..., :2]
     recovery = recovery_times(off, record.tilt, record.alive, at, record.dt)

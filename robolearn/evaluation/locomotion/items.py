@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from robolearn.evaluation.locomotion import arms, commands, course, impacts, loads, terrain
+from robolearn.evaluation.locomotion import arms, course, following, impacts, loads, terrain
 from robolearn.evaluation.locomotion.result import ItemResult
 from robolearn.evaluation.locomotion.setup import Setup
 
@@ -19,7 +19,7 @@ class Item:
 
 
 ITEMS = {
-    "commands": Item("Commands and gait", commands.run),
+    "commands": Item("Commands and gait", following.run),
     "terrain": Item("Terrain", terrain.run),
     "pushes": Item("Pushes", impacts.pushes),
     "throws": Item("Thrown ball", impacts.throws),

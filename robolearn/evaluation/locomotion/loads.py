@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import mujoco
 import numpy as np
 import torch
 
-from envs.robots.registry import get_robot
+from envs.robots.robot import Robot
 from envs.terms.randomization import Range
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.logistic import fit
-from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
-from robolearn.evaluation.locomotion.rollout import rollout
+from robolearn.evaluation.figures import Figure, mean, share
+from robolearn.evaluation.locomotion.result import ItemResult, Table
+from robolearn.evaluation.locomotion.record import walk
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS = 6.0
@@ -24,8 +24,9 @@ EPISODES = 4  # a seed, at each value: these items have few cells
 
 def payload(setup: Setup) -> ItemResult:
     """See `items.Item`: mass on the base."""
-    nominal = nominal_mass(setup)
-    levels = tuple(round(2 * nominal * part) / 2 for part in PAYLOAD_SHARES)
+    nominal = setup.robot.mass
+    grain = 2.0 if nominal >= 5 else 20.0  # half a kilogram, or 50 g
+    levels = tuple(round(grain * nominal * part) / grain for part in PAYLOAD_SHARES)
     rows, level, survived = _sweep(setup, "payload", levels[:: 2 if setup.quick else 1], "add", "startup")
     curve = fit(level + 1e-3, survived)
     trained = setup.trained.randomization.payload
@@ -62,9 +63,9 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
     rows: list[dict[str, float | Figure]] = []
     survived = []
     for value in levels:
-        env = setup.env(worlds, None, **{entry: Range(low=value, high=value, operation=operation, when=when)})
+        env = setup.env(worlds, **{entry: Range(low=value, high=value, operation=operation, when=when)})
         command = torch.tensor([[setup.cruise, 0.0, 0.0]]).repeat(worlds, 1)
-        record = rollout(env, setup.file, command, SECONDS, f"{entry} {value:g}")
+        record = walk(env, setup.file, command, SECONDS, f"{entry} {value:g}")
         planar, yaw = record.errors()
         figures = {
             "velocity_error_xy": mean(planar),
@@ -76,22 +77,17 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
     return rows, np.repeat(np.array(levels), worlds), np.concatenate(survived)
 
 
-def nominal_mass(setup: Setup) -> float:
-    """Of the robot [kg]."""
-    return float(_model(setup).body_mass.sum())
-
-
 def trained_friction(setup: Setup) -> tuple[float, float] | None:
     """The coefficients that training drew; None where it drew none."""
     entry = setup.trained.randomization.friction
     if entry is None:
         return None
-    model = _model(setup)
-    foot = get_robot(setup.file.spec.robot.name).feet[0]
-    nominal = torch.tensor(float(model.geom(f"{foot}_foot").friction[0]))
+    nominal = torch.tensor(foot_friction(setup.robot))
     low, high = (float(entry.apply(nominal, torch.tensor(value))) for value in (entry.low, entry.high))
     return round(low, 4), round(high, 4)
 
 
-def _model(setup: Setup) -> mujoco.MjModel:
-    return mujoco.MjModel.from_xml_path(str(get_robot(setup.file.spec.robot.name).mjcf))
+def foot_friction(robot: Robot) -> float:
+    """The nominal coefficient of sliding friction under the first foot."""
+    model = robot.compiled
+    return float(model.geom_friction[robot.foot_geoms(model)[0][0], 0])

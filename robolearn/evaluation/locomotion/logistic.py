@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robolearn.evaluation.locomotion.result import Figure
+from robolearn.evaluation.figures import Figure
 
 CHI2 = 3.841458820694124  # 95 % of one degree of freedom
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robolearn.evaluation.locomotion.result import Figure, mean
+from robolearn.evaluation.figures import Figure, mean
 
 COMPONENTS = 100
 PENALTIES = 10.0 ** np.arange(-3, 3)  # times the number of samples

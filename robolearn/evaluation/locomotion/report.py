@@ -8,8 +8,10 @@ from typing import Any
 
 from robolearn.evaluation.locomotion.charts import label
 from robolearn.evaluation.locomotion.items import ITEMS
-from robolearn.evaluation.locomotion.result import UNITS, Figure, ItemResult, Table
+from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.locomotion.result import UNITS, ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
+from robolearn.writing import write_json
 from robolearn.report.page import embed_video, template, write_page
 from robolearn.writing import write_json
 

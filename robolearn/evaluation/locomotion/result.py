@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from robolearn.evaluation.statistics import bootstrap_mean, wilson
+from robolearn.evaluation.figures import Figure
 
 UNITS = {
     "survival": "%", "finished": "%", "recovered": "%", "fell_before": "%", "flight": "%", "double_support": "%", "accuracy": "%",
@@ -20,59 +20,6 @@ UNITS = {
     "yaw_rate": "rad/s", "phase": "deg", "shoulder_amplitude": "rad", "hip_amplitude": "rad", "stride_frequency": "Hz", "speed": "m/s",
 }  # fmt: skip
 """Unit of a figure by its name; shares are kept as 0 to 1 and shown in percent. Names not in here have no unit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number, its 95 % interval and how many episodes it stands on.
-
-    Attributes:
-        value: None where nothing was measured or where it lies beyond what was tried; the interval then says on which side.
-        low, high: None where open.
-        count: episodes.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    count: int
-
-    def text(self, unit: str = "") -> tuple[str, str]:
-        """Value and interval for people."""
-        if self.value is None:
-            if self.low is not None and self.high is None:
-                return f"> {_show(self.low, unit)}", "beyond what was tried"
-            if self.high is not None and self.low is None:
-                return f"< {_show(self.high, unit)}", "below what was tried"
-            return "–", ""
-        if self.low is None and self.high is None:
-            return _show(self.value, unit), ""
-        ends = ("…" if end is None else _show(end, unit) for end in (self.low, self.high))
-        return _show(self.value, unit), " to ".join(ends)
-
-
-def _show(value: float, unit: str) -> str:
-    if unit == "%":
-        return f"{100 * value:.1f}"
-    if unit == "deg":
-        return f"{value:.0f}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def share(hits: np.ndarray) -> Figure:
-    """Share of true entries (n,), with Wilson's interval."""
-    if len(hits) == 0:
-        return Figure(None, None, None, 0)
-    return Figure(float(hits.mean()), *wilson(int(hits.sum()), len(hits)), len(hits))
-
-
-def mean(values: np.ndarray) -> Figure:
-    """Mean of (n,) values, with the bootstrap's interval; NaN are episodes that have no value."""
-    values = values[np.isfinite(values)].astype(float)
-    if len(values) == 0:
-        return Figure(None, None, None, 0)
-    interval = bootstrap_mean(values) if len(values) > 1 else (None, None)
-    return Figure(float(values.mean()), *interval, len(values))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from envs.robots.registry import get_robot
+from envs.env_cfg import EnvCfg
+from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
-from envs.tasks.registry import get_task
-from envs.tasks.velocity import VelocityCfg, VelocityEnv
-from envs.terms.randomization import RandomizationCfg
+from envs.tasks.registry import get_task, make_env
+from envs.tasks.scaling import Dimension, factor, scale_of
+from envs.tasks.velocity import terrain
+from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
-from robolearn.config import loading as config
-from robolearn.config.schema import schema_of
+from robolearn.config import schema
 from robolearn.errors import UserError
-from robolearn.evaluation.evaluate import FOREVER_S, check_contract
+from robolearn.evaluation.contract import check_contract
+from robolearn.evaluation.worlds import FOREVER_S, device_of
+from robolearn.policy_robot import robot_of
 
 DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
 DISTURBANCES += ("thrown_mass", "thrown_speed", "throw_interval_s")
@@ -30,6 +32,7 @@ class Setup:
 
     Attributes:
         file: the frozen policy.
+        robot: who walks.
         cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
         trained: the task as the file's training had it.
         terrain: the ground of training, or what the rough tasks have where it was a plane.
@@ -41,8 +44,9 @@ class Setup:
     """
 
     file: PolicyFile
-    cfg: VelocityCfg
-    trained: VelocityCfg
+    robot: Robot
+    cfg: EnvCfg
+    trained: EnvCfg
     terrain: TerrainCfg = field(default_factory=TerrainCfg)
     engine: str = "mujoco"
     seeds: int = 8
@@ -59,49 +63,68 @@ class Setup:
     @property
     def cruise(self) -> float:
         """Half the highest commanded forward velocity [m/s]: what the robot does while something else is tested."""
-        return 0.5 * self.cfg.command.vx[1]
+        return 0.5 * self.ranges[0][1]
 
-    def env(self, worlds: int, kind: Callable[..., VelocityEnv] | None = None, **randomization: Any) -> VelocityEnv:
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """Ends of what the policy may be asked: vx, vy [m/s], yaw rate [rad/s]."""
+        command = self.file.spec.command
+        return list(zip(command.lower, command.upper, strict=True))
+
+    def scaled(self, value: Any, dimension: Dimension) -> Any:
+        """A number of this suite, as large for this robot as it is for Go1 (G1, for robots on two legs)."""
+        return value * factor(self.robot, dimension)
+
+    def env(self, worlds: int, **randomization: Any) -> VecEnv:
         """Worlds of the policy's task.
 
         Args:
             worlds: N.
-            kind: class of the environment; the task's own where None.
             randomization: entries of the table to replace.
 
         Raises:
             UserError: the task's contract is not the file's.
         """
-        task = get_task(self.file.spec.task)
         table = dataclasses.replace(self.cfg.randomization, **randomization)
-        cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device="cpu", seed=self.seed, randomization=table)
-        env = (kind or task.env)(cfg, get_robot(task.robot), task.name)
-        assert isinstance(env, VelocityEnv)
+        device = device_of(self.cfg, self.engine)
+        cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device=device, seed=self.seed, randomization=table)
+        env = make_env(self.file.spec.task, self.robot, cfg)
         check_contract(self.file, env)
         return env
 
 
-def make_setup(file: PolicyFile, cfg: Any, **settings: Any) -> Setup:
-    """A setup for a file in a task's config; `settings` are fields of `Setup`.
+def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | None = None, **settings: Any) -> Setup:
+    """A setup for a file in a task's config.
+
+    Args:
+        file: the frozen policy.
+        cfg: of its task.
+        robot: name or `robot.yaml` of the robot; the file's own where None.
+        settings: fields of `Setup`.
 
     Raises:
-        UserError: the task is no velocity task, or its contract is not the file's.
+        UserError: the policy does not walk, or its contract is not the task's.
     """
-    if not isinstance(cfg, VelocityCfg):
-        raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {file.spec.task}: use evaluate without --suite")
-    told = file.provenance.get("config")
-    try:
-        trained = config.loads(schema_of(file.spec.task), str(told)).env if told else get_task(file.spec.task).cfg
-    except UserError:  # written by another version, with other settings
-        trained = get_task(file.spec.task).cfg
-    assert isinstance(trained, VelocityCfg)
-    setup = Setup(file=file, cfg=calm(cfg), trained=trained, terrain=cfg.terrain or TerrainCfg(), **settings)
+    spec = file.spec
+    if spec.command.kind != "velocity" or not spec.robot.floating_base:
+        raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {spec.task}: use evaluate without --suite")
+    who = robot_of(file, robot)
+    ground = cfg.terrain or terrain(scale_of(who))
+    setup = Setup(file=file, robot=who, cfg=calm(cfg), trained=trained(file, who), terrain=ground, **settings)
     setup.env(1)  # a file that does not fit is refused before anything runs
     return setup
 
 
-def calm(cfg: VelocityCfg) -> VelocityCfg:
-    """The config on a plane and without disturbances; commands are held and no episode times out."""
-    table: RandomizationCfg = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
-    command = dataclasses.replace(cfg.command, hold_s=(FOREVER_S, FOREVER_S))
-    return dataclasses.replace(cfg, randomization=table, command=command, episode_s=FOREVER_S, terrain=None)
+def trained(file: PolicyFile, robot: Robot) -> EnvCfg:
+    """The config of a file's training; the task's own where the file does not tell, or was written by another version."""
+    told = file.provenance.get("config")
+    try:
+        return schema.loads(str(told), str(file.path)).env if told else get_task(file.spec.task).make(robot)
+    except UserError:
+        return get_task(file.spec.task).make(robot)
+
+
+def calm(cfg: EnvCfg) -> EnvCfg:
+    """The config on a plane and without disturbances; no episode times out."""
+    table = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
+    return dataclasses.replace(cfg, randomization=table, episode_s=FOREVER_S, terrain=None, curriculum={})

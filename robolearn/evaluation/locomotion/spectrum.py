@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robolearn.evaluation.locomotion.result import Figure
+from robolearn.evaluation.figures import Figure
 
 CYCLES = 4  # of the oscillation in a segment
 RESAMPLES = 2000

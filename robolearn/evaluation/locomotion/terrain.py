@@ -8,30 +8,30 @@ import itertools
 import numpy as np
 import torch
 
-from envs.scene.terrain import KINDS, Curriculum
-from envs.tasks.velocity import VelocityEnv
+from envs.scene.terrain import KINDS
+from envs.vec_env import VecEnv
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
-from robolearn.evaluation.locomotion.result import ItemResult, Table, mean, share
-from robolearn.evaluation.locomotion.rollout import rollout
+from robolearn.evaluation.figures import mean, share
+from robolearn.evaluation.locomotion.result import ItemResult, Table
+from robolearn.evaluation.locomotion.record import walk
 from robolearn.evaluation.locomotion.setup import Setup
 
 DIFFICULTIES = (0.25, 0.5, 0.75, 1.0, 1.25)
 """Against the hardest ground of training, evenly spaced."""
-WAY = 3.6  # m, from the middle of a tile to near its edge
+WAY = 0.45  # tiles, from the middle of a tile to near its edge
 HEIGHTS = {"rough": "roughness", "slope_up": "grade", "slope_down": "grade", "steps_up": "step", "steps_down": "step", "planks": "plank"}
 """What grows with the difficulty of each kind, a field of `TerrainCfg`; flat has nothing."""
 
 
-def terrain_env(setup: Setup, kinds: np.ndarray, levels: np.ndarray) -> VelocityEnv:
+def terrain_env(setup: Setup, kinds: np.ndarray, levels: np.ndarray) -> VecEnv:
     """Worlds that start in the middle of a tile, each of a kind (N,), an index into `KINDS`, and a level (N,), one into `DIFFICULTIES`."""
     grown = {name: DIFFICULTIES[-1] * getattr(setup.terrain, name) for name in set(HEIGHTS.values())}
     ground = dataclasses.replace(setup.terrain, kinds=KINDS, levels=len(DIFFICULTIES), start_levels=1, **grown)
-    cfg = dataclasses.replace(setup.cfg, terrain=ground, curriculum=False)
+    cfg = dataclasses.replace(setup.cfg, terrain=ground, curriculum={})
     env = dataclasses.replace(setup, cfg=cfg).env(len(kinds))
-    place = env.parts()["curriculum"]
-    assert isinstance(place, Curriculum)
-    place.level, place.column = torch.from_numpy(levels), torch.from_numpy(kinds)
+    assert env.places is not None
+    env.places.level, env.places.column = (torch.from_numpy(values).to(env.device) for values in (levels, kinds))
     return env
 
 
@@ -41,8 +41,9 @@ def run(setup: Setup) -> ItemResult:
     cells = [(kind, level) for kind, level in itertools.product(range(1, len(KINDS)), tried)]
     kind, level = np.tile(np.array(cells), (setup.seeds, 1)).T.copy()
     env = terrain_env(setup, kind, level)
+    way = WAY * setup.terrain.tile
     command = torch.tensor([[setup.cruise, 0.0, 0.0]]).repeat(env.num_worlds, 1)
-    record = rollout(env, setup.file, command, WAY / setup.cruise, "terrain")
+    record = walk(env, setup.file, command, way / setup.cruise, "terrain")
     planar, yaw = record.errors()
     survived = record.survived
     rows = []
@@ -59,7 +60,7 @@ def run(setup: Setup) -> ItemResult:
     by_kind = {f"survival ({KINDS[index].replace('_', ' ')})": share(survived[trained & (kind == index)]) for index in range(1, len(KINDS))}
     used = "trained on such ground" if setup.trained.terrain is not None else "trained on a plane"
     return ItemResult(
-        text=f"Robots walk from the middle of a tile over its ground in any direction at {setup.cruise:g} m/s for {WAY:g} m; the policy "
+        text=f"Robots walk from the middle of a tile over its ground in any direction at {setup.cruise:g} m/s for {way:g} m; the policy "
         f"was {used}. Difficulty 1 is the hardest that the rough tasks train on. The summary counts difficulties up to 1.",
         headline={"survival": share(survived[trained]), "velocity_error_xy": mean(planar[trained])} | by_kind,
         tables=[Table(title="By ground and difficulty", rows=rows)],

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from policies.errors import ConfigError
 from policies.files import reason
-from robolearn.errors import ConfigError
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -110,7 +110,7 @@ def write(data: Any) -> str:
 class _Loader(yaml.SafeLoader):
     """Finds the node structure only; `_scalar` decides what a plain scalar is."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 def _convert(node: yaml.Node, where: Callable[[int], str], open_nodes: frozenset[int]) -> Node:

@@ -11,8 +11,9 @@ import torch
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.gait import FIGURES, gait
-from robolearn.evaluation.locomotion.result import Figure, ItemResult, Table, mean, share
-from robolearn.evaluation.locomotion.rollout import Record, rollout
+from robolearn.evaluation.figures import Figure, mean, share
+from robolearn.evaluation.locomotion.result import ItemResult, Table
+from robolearn.evaluation.locomotion.record import Record, walk
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS = 8.0
@@ -22,19 +23,18 @@ Cell = tuple[float, float, float]
 
 def grid(setup: Setup) -> list[Cell]:
     """Commands from end to end of the task's range, zero included: 5 x 3 x 3, or the ends and the middle alone."""
-    command = setup.cfg.command
+    vx, vy, yaw = setup.ranges
 
     def through_zero(low: float, high: float, halves: bool) -> list[float]:
         values = {low, 0.0, high} | ({low / 2, high / 2} if halves else set())
         return sorted(round(value, DIGITS) for value in values)
 
-    vx = through_zero(*command.vx, halves=not setup.quick)
-    return list(itertools.product(vx, through_zero(*command.vy, False), through_zero(*command.yaw_rate, False)))
+    return list(itertools.product(through_zero(*vx, halves=not setup.quick), through_zero(*vy, False), through_zero(*yaw, False)))
 
 
 def named(setup: Setup) -> dict[str, Cell]:
     """The cells that have a name."""
-    (back, ahead), (right, left), (_, turn) = setup.cfg.command.vx, setup.cfg.command.vy, setup.cfg.command.yaw_rate
+    (back, ahead), (right, left), (_, turn) = setup.ranges
     cells = {"stand": (0.0, 0.0, 0.0), "ahead, full": (ahead, 0.0, 0.0), "backward": (back, 0.0, 0.0), "left": (0.0, left, 0.0)}
     cells |= {"right": (0.0, right, 0.0), "turn left": (0.0, 0.0, turn), "ahead and turn": (ahead, 0.0, turn)}
     halves = {} if setup.quick else {"ahead, half": (ahead / 2, 0.0, 0.0)}
@@ -47,7 +47,7 @@ def run(setup: Setup) -> ItemResult:
     cells = grid(setup)
     env = setup.env(len(cells) * setup.seeds)
     command = torch.tensor(cells, dtype=torch.float32).repeat(setup.seeds, 1)
-    record = rollout(env, setup.file, command, SECONDS / 2 if setup.quick else SECONDS, "commands")
+    record = walk(env, setup.file, command, SECONDS / 2 if setup.quick else SECONDS, "commands")
     seeds_of = {cell: np.arange(setup.seeds) * len(cells) + index for index, cell in enumerate(cells)}
     figures = measure(record)
     everything = [_row(cell, figures, seeds_of[cell]) for cell in cells]
@@ -71,7 +71,7 @@ def run(setup: Setup) -> ItemResult:
         ],
         plots=[
             charts.command_maps(cells, everything),
-            charts.footfalls(record, world, env.robot.feet, "footfalls, full speed ahead"),
+            charts.footfalls(record, world, env.feet.names, "footfalls, full speed ahead"),
         ],
         clips=[film(setup, env, record, world, 1.0, 5.0, "full speed ahead")],
     )

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from envs.engines.face import sensor_slice
-from envs.tasks.velocity import VelocityEnv
+from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
+from robolearn.evaluation.actors import FileActor
+from robolearn.evaluation.rollout import Alter, Rollout
 
 SETTLE_S = 1.0  # of an episode that no figure counts
 GRAVITY = 9.81  # m/s2
 
-Command = torch.Tensor | Callable[[VelocityEnv], torch.Tensor]
+Command = torch.Tensor | Callable[[VecEnv], torch.Tensor]
 """(N, 3), held; or what gives it from the present state."""
 
 
@@ -82,32 +83,21 @@ def over_time(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     return np.where(steps > 0, (values * counted).sum(0) / np.maximum(steps, 1), np.nan)
 
 
-class Robots:
-    """The policy file in N worlds, one memory each."""
-
-    def __init__(self, file: PolicyFile, worlds: int) -> None:
-        self.memories = [file.fork() for _ in range(worlds)]
-
-    def act(self, observation: torch.Tensor, alive: np.ndarray) -> torch.Tensor:
-        """Actions (N, J) of the worlds that are alive; zeros elsewhere."""
-        rows = observation.cpu().numpy()
-        action = np.zeros((len(rows), self.memories[0].spec.action_dim), np.float32)
-        for index in np.flatnonzero(alive):
-            action[index] = self.memories[index].act(rows[index])
-        return torch.from_numpy(action)
+Before = Callable[[int], None]
+Watch = Callable[[int, torch.Tensor, np.ndarray, FileActor], bool]
 
 
-def rollout(
-    env: VelocityEnv,
+def walk(
+    env: VecEnv,
     file: PolicyFile,
     command: Command,
     seconds: float,
     label: str,
-    before: Callable[[int], None] | None = None,
-    alter: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    watch: Callable[[int, torch.Tensor, np.ndarray, Robots], bool] | None = None,
+    before: Before | None = None,
+    alter: Alter | None = None,
+    watch: Watch | None = None,
 ) -> Record:
-    """Run all worlds from a reset.
+    """Run all worlds from a reset and keep what happens.
 
     Args:
         env: worlds as `Setup.env` makes them.
@@ -117,49 +107,42 @@ def rollout(
         label: on the progress bar.
         before: called with the step's index before each step, to push.
         alter: what becomes of the actions (N, J) before they reach the robot.
-        watch: called after the policy acted with the step's index, what it saw (N, O), who is alive (N,) and the robots; True ends it.
+        watch: called after each step with its index, what the policy acted on (N, O), who is still alive (N,) and the files in the worlds,
+            as they were left by that; True ends it, without this step.
     """
     torch.set_num_threads(1)
-    dt, worlds, model = env.cfg.control_dt, env.num_worlds, env.engine.model
-    feet = [sensor_slice(model, f"{foot}_position") for foot in env.robot.feet]
-    robots, alive = Robots(file, worlds), np.ones(worlds, bool)
-    ask = command if callable(command) else lambda _env: command.clone()
-    env.reset()
-    env.command = ask(env)
-    observation, _ = env.observe()
-    series: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("command", "alive", "velocity", "tilt", "contact", "foot_position", "foot_speed", "power", "qpos")
-    }
-
-    def keep(**values: torch.Tensor) -> None:
-        for name, value in values.items():
-            series[name].append(value.cpu().numpy().copy())
-
-    for index in tqdm(
-        range(round(seconds / dt)), desc=f"{label}, {worlds} worlds", unit="step", dynamic_ncols=True, leave=False, disable=None
-    ):
+    dt, worlds = env.cfg.control_dt, env.num_worlds
+    actor = FileActor(file, worlds)
+    rollout = Rollout(env, actor)
+    series: dict[str, list[np.ndarray]] = {}
+    rollout.start(None if callable(command) else command)
+    steps = tqdm(range(round(seconds / dt)), desc=f"{label}, {worlds} worlds", unit="step", dynamic_ncols=True, leave=False, disable=None)
+    for index in steps:
         if before is not None:
             before(index)
-        action = robots.act(observation, alive)
-        if watch is not None and watch(index, observation, alive, robots):
+        if callable(command):
+            rollout.ask(command(env))
+        seen, asked = rollout.policy, env.command
+        rollout.step(alter)
+        if watch is not None and watch(index, seen, rollout.alive.cpu().numpy(), actor):
             break
-        asked = env.command.clone()
-        step = env.step(action if alter is None else alter(action))
-        alive = alive & ~(step.terminated | step.truncated).cpu().numpy()
-        data = env.engine.sensordata
-        keep(
-            command=asked,
-            alive=torch.from_numpy(alive),
-            velocity=torch.cat([env.velocity_b[:, :2], env.angular_velocity_b[:, 2:]], dim=1),
-            tilt=torch.arccos((-env.gravity_b[:, 2]).clamp(-1, 1)),
-            contact=env.foot_contact,
-            foot_position=torch.stack([data[:, foot] for foot in feet], dim=1),
-            foot_speed=env.foot_speed2.sqrt(),
-            power=(env.torque * env.joint_velocity).abs().sum(1),
-            qpos=env.engine.qpos,
-        )
-        env.command = ask(env)
-        observation = step.policy
-        if not alive.any():
+        for name, value in _state(env, asked, rollout.alive).items():
+            series.setdefault(name, []).append(value.cpu().numpy().copy())
+        if not bool(rollout.alive.any()):
             break
     return Record(dt=dt, mass=env.robot_mass().cpu().numpy(), **{name: np.stack(values) for name, values in series.items()})
+
+
+def _state(env: VecEnv, asked: torch.Tensor, alive: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What a record keeps of a step, by its fields."""
+    return {
+        "command": asked,
+        "alive": alive,
+        "velocity": torch.cat([env.base.velocity_b[:, :2], env.base.angular_velocity_b[:, 2:]], dim=1),
+        "tilt": torch.arccos((-env.base.gravity_b[:, 2]).clamp(-1, 1)),
+        "contact": env.feet.contact,
+        "foot_position": env.feet.position_w,
+        "foot_speed": env.feet.speed2.sqrt(),
+        "power": (env.joints.torque * env.joints.velocity).abs().sum(1),
+        "qpos": env.engine.qpos,
+    }

@@ -18,10 +18,11 @@ import yaml
 from policies.contract.file import PolicyFile
 from policies.networks.mlp import Normalizer
 from policies.networks.transformer import Transformer, TransformerCfg
+from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.probes import Reduction, balanced_accuracy, logistic, r_squared, ridge, scores
-from robolearn.evaluation.locomotion.result import Figure, Table
-from robolearn.evaluation.locomotion.rollout import Robots
+from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.locomotion.result import Table
 
 EVERY_S = 0.2  # between samples
 POLICY, ALONE, RANDOM, RAW = "hidden states", "context of one", "untrained network", "raw observation"
@@ -51,9 +52,9 @@ class HiddenStates:
         self._samples: dict[str, list[np.ndarray]] = {name: [] for name in (POLICY, ALONE, RANDOM, RAW)}
         self._world: list[np.ndarray] = []
         self._x: list[np.ndarray] = []
-        self._recurrent = bool(features(file.state).size)
+        self._recurrent = bool(features(file.memory).size)
 
-    def look(self, index: int, observation: torch.Tensor, counted: np.ndarray, robots: Robots, x: np.ndarray) -> None:
+    def look(self, index: int, observation: torch.Tensor, counted: np.ndarray, actor: FileActor, x: np.ndarray) -> None:
         """Take a step in: `observation` (N, O) that the policy just acted on, of the worlds `counted` (N,), at `x` (N,) on the course."""
         if not self._recurrent:
             return
@@ -64,7 +65,7 @@ class HiddenStates:
             return
         raw = observation.cpu().numpy()[ids]
         self._samples[RAW].append(raw.copy())
-        self._samples[POLICY].append(np.stack([features(robots.memories[i].state) for i in ids]))
+        self._samples[POLICY].append(np.stack([features(actor.memories[i].memory) for i in ids]))
         self._samples[ALONE].append(np.stack([self._features_alone(row) for row in raw]))
         if self._stream is not None:
             last = self._stream.memory().cache[:, :, torch.from_numpy(ids), -1]  # (L, 2, n, D)
@@ -75,7 +76,7 @@ class HiddenStates:
     def _features_alone(self, observation: np.ndarray) -> np.ndarray:
         self._alone.reset()
         self._alone.act(observation)
-        return features(self._alone.state)
+        return features(self._alone.memory)
 
     def probe(self, segment_of: Callable[[np.ndarray], np.ndarray], known: Mapping[str, np.ndarray]) -> Probes:
         """Fit on the even worlds, judge on the odd ones.
@@ -161,7 +162,7 @@ def features(state: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def untrained(file: PolicyFile, seed: int = 0) -> Transformer | None:
     """A transformer of the file's shape with its normaliser and the weights that a training starts from; None for another network."""
-    state, spec = file.state, file.spec
+    state, spec = file.memory, file.spec
     layers = sum(name.startswith("key_") for name in state)
     if not layers or spec.normalizer is None or not state["key_0"].shape[1]:
         return None

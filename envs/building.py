@@ -1,0 +1,119 @@
+"""What an environment is put together from, before it can step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mujoco
+import torch
+
+from envs.env_cfg import EnvCfg
+from envs.robots.robot import Robot
+from envs.scene.terrain import Terrain
+from envs.terms.command import Command
+from envs.terms.disturbance import add_ball
+from envs.terms.term import SensedTerm, resolve
+from policies.contract.observation import ABOUT, TERMS, Sensors, register_term
+from policies.contract.spec import ActionSpec, ObservationTerm, RobotSpec
+
+NEEDS_FREE_BASE = ("push_velocity", "external_force", "thrown_mass")
+
+
+def check_base(cfg: EnvCfg, robot: Robot) -> None:
+    """Raises `ValueError` where a robot on a fixed base is to be pushed about."""
+    if not robot.floating_base:
+        for name in NEEDS_FREE_BASE:
+            if getattr(cfg.randomization, name) is not None:
+                raise ValueError(f"randomization.{name} is for robots that walk; {robot.name} stands on a fixed base")
+
+
+def build_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
+    """A fresh copy of the robot, what it stands on, and what the task puts there."""
+    spec = robot.scene()
+    if terrain is not None:
+        terrain.add_to(spec)
+    for term in cfg.scene.values():
+        term.func(spec, **term.params)
+    return spec
+
+
+def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
+    """The same with a ball, if one is thrown."""
+    spec = build_scene(cfg, robot, terrain)
+    if cfg.randomization.thrown_mass is not None:
+        add_ball(spec)
+    return spec
+
+
+def rest_state(model: mujoco.MjModel, device: torch.device) -> torch.Tensor:
+    """The keyframe `stand`, or the model's own pose where there is none, (nq,)."""
+    key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "stand")
+    return torch.tensor(model.qpos0 if key < 0 else model.key_qpos[key], dtype=torch.float32, device=device)
+
+
+def action_spec(cfg: EnvCfg, robot: Robot) -> ActionSpec:
+    """The action law."""
+    delay = cfg.randomization.action_delay_s
+    scale = tuple(robot.action_scale) if cfg.action.scale is None else (cfg.action.scale,) * len(robot.joints)
+    return ActionSpec(mode=cfg.action.mode, scale=scale, clip=cfg.action.clip, delay_s=0.0 if delay is None else delay.high)
+
+
+def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[ObservationTerm, ...]:
+    """The terms of the policy's observation, in order.
+
+    Raises:
+        ValueError: the contract knows no term of that name, or the robot has no sensor for it.
+    """
+    delay = cfg.randomization.observation_delay_s
+    delay_s = 0.0 if delay is None else delay.high
+    readings, pose = _readings(cfg, robot, command), torch.tensor(robot.default_pose)
+    return tuple(
+        ObservationTerm(
+            name=name,
+            dim=_dim(name, readings, pose),
+            unit=command.units if name == "command" else ABOUT[name].unit,
+            frame=ABOUT[name].frame,
+            scale=term.scale,
+            clip=term.clip,
+            noise=term.noise,
+            delay_s=delay_s if term.delayed else 0.0,
+        )
+        for name, term in register_foreign(cfg.observations).items()
+    )
+
+
+def register_foreign(table: Mapping[str, SensedTerm]) -> Mapping[str, SensedTerm]:
+    """Tell the contract of the terms that bring a function of their own.
+
+    Raises:
+        ValueError: a term is unknown, and brings none.
+    """
+    for name, term in table.items():
+        if term.func and name not in TERMS:
+            register_term(name, resolve(term.func))
+        elif name not in TERMS:
+            raise ValueError(f"observations.{name}: there is no such term; valid: {', '.join(TERMS)}, or one with a func of its own")
+    return table
+
+
+def _readings(cfg: EnvCfg, robot: RobotSpec, command: Command) -> Sensors:
+    """Readings of one world, all zero, for the sizes of terms."""
+    joints = torch.zeros(1, robot.num_joints)
+    return Sensors(
+        joint_position=joints,
+        joint_velocity=joints,
+        command=torch.zeros(1, len(command.labels)),
+        last_action=joints,
+        imu_quat_wxyz=torch.tensor([[1.0, 0.0, 0.0, 0.0]]) if robot.floating_base else None,
+        imu_angular_velocity_b=torch.zeros(1, 3) if robot.floating_base else None,
+        joint_target=joints,
+        clock=torch.zeros(1, 2) if cfg.clock_hz else None,
+    )
+
+
+def _dim(name: str, readings: Sensors, pose: torch.Tensor) -> int:
+    value = TERMS[name](readings, pose)
+    if value is None:
+        why = "clock_hz is 0" if name == "clock" else "a robot on a fixed base has no IMU"
+        raise ValueError(f"observations.{name} cannot be sensed here: {why}")
+    return int(value.shape[-1])

@@ -1,0 +1,61 @@
+"""A model on its way from a file to a `Reading`: MJCF as an XML tree, and what the file said beside it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motor:
+    """What an actuator of the file said about its joint.
+
+    Attributes:
+        kp: position gain at the joint [N m / rad]; None for a motor without.
+        kd: velocity gain at the joint [N m s / rad]; None for a motor without.
+        effort: largest torque at the joint [N m]; None where the file has no limit.
+        gear: ratio that multiplies the actuator's force; `kp`, `kd` and `effort` have it in them.
+    """
+
+    kp: float | None
+    kd: float | None
+    effort: float | None
+    gear: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshFile:
+    """Where a mesh asset comes from: `path` is None where there is no file at `uri`."""
+
+    uri: str
+    path: Path | None
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """The robot as MJCF, before it is compiled.
+
+    Attributes:
+        tree: the `mujoco` element.
+        root: name of the robot's root body.
+        free: the file gave it a free joint.
+        meshes: files of the mesh assets, by the asset's name.
+        efforts: largest torque of each joint [N m]; None where the file has none.
+        velocities: largest speed of each joint [rad/s]; None where the file has none.
+        motors: what the file's actuators said, by joint.
+        keys: keyframes as joint angles [rad].
+        mimics: joint -> (joint it follows, multiplier, offset).
+        passive: joints that cannot be given an actuator.
+    """
+
+    tree: ET.Element
+    root: str
+    free: bool
+    meshes: dict[str, MeshFile] = field(default_factory=dict)
+    efforts: dict[str, float | None] = field(default_factory=dict)
+    velocities: dict[str, float | None] = field(default_factory=dict)
+    motors: dict[str, Motor] = field(default_factory=dict)
+    keys: dict[str, dict[str, float]] = field(default_factory=dict)
+    mimics: dict[str, tuple[str, float, float]] = field(default_factory=dict)
+    passive: tuple[str, ...] = ()

@@ -1,0 +1,357 @@
+"""Legs, feet and arms of a mechanism, found by what they can reach: names are the last hint alone.
+
+Legs are chains of at least three joints that come in left-right pairs and reach the lowest; so the arms of a humanoid and an arm on a
+quadruped's back are none. Fingers and wheels are told apart first: they are locked, and count as part of the link that carries them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import mujoco
+import numpy as np
+
+from envs.robots.describe.links import Link, extent, frame, links, root_body, turn
+from envs.robots.describe.shapes import Cloud, cloud, extent_across
+from envs.robots.describe.symmetry import Mirror
+
+LEG_JOINTS = 3
+LEG_DEPTH = 0.7  # share of the deepest reach that makes a leg
+FINGER_LENGTH = 0.2  # of the robot's size
+SAMPLES = 300
+FINGER_WORDS = re.compile(r"finger|thumb|grip|jaw|knuckle|claw|pinch", re.IGNORECASE)
+ARM_WORDS = re.compile(r"arm|shoulder|elbow|wrist|hand", re.IGNORECASE)
+
+
+@dataclass(eq=False)
+class Chain:
+    """Links one after another, from the base to a tip.
+
+    Attributes:
+        links: all of them, the base left out.
+        own: those that no other chain shares.
+        cloud: shape of the last link, in its frame; its colliding geoms, or the visible ones where none collides.
+        collides: the last link has colliding geoms.
+        depth: how far below the base's origin the tip can get [m].
+        reach: how far from the first own joint's axis the tip can get [m].
+    """
+
+    links: list[Link]
+    own: list[Link]
+    cloud: Cloud
+    collides: bool
+    depth: float = 0.0
+    reach: float = 0.0
+
+    @property
+    def tip(self) -> Link:
+        return self.links[-1]
+
+
+@dataclass(eq=False)
+class Limbs:
+    """What a robot has.
+
+    Attributes:
+        base: the mechanism, its locked joints taken out.
+        chains: all chains.
+        legs: the chains that it stands on, the foremost first, left before right.
+        arms: chains of at least three own joints that are no legs, the longest first.
+        locked: joint -> why it is none of the policy's.
+        remarks: what was noticed.
+    """
+
+    base: Link
+    chains: list[Chain] = field(default_factory=list)
+    legs: list[Chain] = field(default_factory=list)
+    arms: list[Chain] = field(default_factory=list)
+    locked: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def joints(self) -> list[Link]:
+        """The links with a joint of the policy, in the order of the file."""
+        return sorted(self.base.walk()[1:], key=lambda link: link.joint)
+
+
+def limited(model: mujoco.MjModel, joint: int, free: float = np.pi) -> tuple[float, float]:
+    """The range of a joint, `free` to both sides where the file sets none."""
+    if model.jnt_limited[joint]:
+        low, high = model.jnt_range[joint]
+        return float(low), float(high)
+    return -free, free
+
+
+def neutral(model: mujoco.MjModel, qpos: np.ndarray | None = None) -> np.ndarray:
+    """The angles nearest to zero that the ranges allow, or to `qpos`; (nq,)."""
+    qpos = model.qpos0.copy() if qpos is None else qpos.copy()
+    for joint in range(model.njnt):
+        if model.jnt_limited[joint] and model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
+            low, high = model.jnt_range[joint]
+            address = model.jnt_qposadr[joint]
+            qpos[address] = np.clip(qpos[address], low, high)
+    return qpos
+
+
+def world_frame(model: mujoco.MjModel, data: mujoco.MjData, link: Link) -> np.ndarray:
+    """The frame of a link in the world, (4, 4); after `mj_kinematics`."""
+    body, home = next(iter(link.bodies.items()))
+    where = np.eye(4)
+    where[:3, :3], where[:3, 3] = data.xmat[body].reshape(3, 3), data.xpos[body]
+    return where @ np.linalg.inv(home)
+
+
+def find_limbs(model: mujoco.MjModel, mirror: Mirror, followers: dict[str, str] | None = None) -> Limbs:
+    """Find the limbs of the model's robot.
+
+    Args:
+        model: the robot alone.
+        mirror: its left-right symmetry.
+        followers: joint -> why it is not the policy's to move (it mimics another, it has no motor).
+    """
+    data = mujoco.MjData(model)
+    data.qpos[:] = neutral(model)
+    mujoco.mj_kinematics(model, data)
+    limbs = Limbs(links(model))
+    size = extent(model, data)
+    _lock(limbs, model, {name: why for name, why in (followers or {}).items()})
+    _lock_fingers(limbs, model, size)
+    _lock_wheels(limbs, model)
+    limbs.chains = _chains(limbs.base, model)
+    _measure(limbs, model)
+    _choose_legs(limbs, model, mirror)
+    others = [chain for chain in limbs.chains if chain not in limbs.legs]
+    limbs.arms = sorted((chain for chain in others if len(chain.own) >= LEG_JOINTS), key=lambda chain: (-len(chain.own), -chain.reach))
+    return limbs
+
+
+def _lock(limbs: Limbs, model: mujoco.MjModel, locked: dict[str, str]) -> None:
+    """Take joints out of the mechanism: what they carry becomes part of the link before them, at their angle nearest to zero."""
+
+    def visit(link: Link) -> None:
+        for child in link.children:
+            visit(child)
+        kept: list[Link] = []
+        for child in link.children:
+            if child.name not in locked:
+                kept.append(child)
+                continue
+            limbs.locked[child.name] = locked[child.name]
+            low, high = limited(model, child.joint)
+            angle = float(np.clip(0.0, low, high)) - float(model.qpos0[model.jnt_qposadr[child.joint]])
+            home = child.home.copy()
+            if not child.slides:
+                rotation = np.eye(4)
+                rotation[:3, :3] = turn(child.axis, angle)
+                rotation[:3, 3] = child.anchor - rotation[:3, :3] @ child.anchor
+                home = home @ rotation
+            link.bodies |= {body: home @ where for body, where in child.bodies.items()}
+            if link.mass + child.mass > 0:
+                com = home[:3, :3] @ child.com + home[:3, 3]
+                link.com = (link.mass * link.com + child.mass * com) / (link.mass + child.mass)
+            link.mass += child.mass
+            for grandchild in child.children:
+                grandchild.home = home @ grandchild.home
+                kept.append(grandchild)
+        link.children = kept
+
+    visit(limbs.base)
+
+
+def _length(link: Link) -> float:
+    """From a joint to the farthest centre of mass or joint that it carries [m]."""
+    ends = [float(np.linalg.norm(link.com - link.anchor))] if link.mass > 0 else [0.0]
+    for child in link.children:
+        anchor = child.home[:3, :3] @ child.anchor + child.home[:3, 3]
+        ends.append(float(np.linalg.norm(anchor - link.anchor)) + _length(child))
+    return max(ends)
+
+
+def _lock_fingers(limbs: Limbs, model: mujoco.MjModel, size: float) -> None:
+    fingers: dict[str, str] = {}
+
+    def visit(link: Link, depth: int) -> None:
+        short = [child for child in link.children if _length(child) < FINGER_LENGTH * size]
+        alone = len(link.children) == 1 and len(short) == 1 and not short[0].children
+        named = alone and (FINGER_WORDS.search(short[0].name) or short[0].slides)
+        if depth >= LEG_JOINTS and ((len(short) >= 2 and len(short) == len(link.children)) or named):
+            fingers.update({one.name: "a finger of the gripper or hand" for child in short for one in child.walk()})
+            return
+        for child in link.children:
+            visit(child, depth + 1)
+
+    visit(limbs.base, 0)
+    _lock(limbs, model, fingers)
+
+
+def _lock_wheels(limbs: Limbs, model: mujoco.MjModel) -> None:
+    wheels: dict[str, str] = {}
+    for link in limbs.base.walk()[1:]:
+        turns = not model.jnt_limited[link.joint] or np.ptp(model.jnt_range[link.joint]) > 4 * np.pi
+        if link.children or link.slides or not turns:
+            continue
+        shape = cloud(model, link.bodies)
+        shape = shape if len(shape) else cloud(model, link.bodies, colliding=False)
+        if _round(shape, link):
+            wheels[link.name] = "a wheel"
+    if wheels:
+        _lock(limbs, model, wheels)
+        limbs.remarks.append(
+            f"{', '.join(wheels)}: wheels, which are locked here (it walks on them as on balls); driving is not a task of robolearn"
+        )
+
+
+def _round(shape: Cloud, link: Link) -> bool:
+    """Whether a shape is round about the axis of its joint, and not a ball or a rod that lies along it."""
+    if len(shape) < 12:
+        return False
+    off = shape.points - link.anchor
+    along = off @ link.axis
+    across = off - along[:, None] * link.axis
+    radius = np.linalg.norm(across, axis=1)
+    one = np.cross(link.axis, np.eye(3)[np.argmin(np.abs(link.axis))])
+    angle = np.arctan2(across @ np.cross(link.axis, one), across @ (one / np.linalg.norm(one)))
+    sectors = [radius[(angle >= start) & (angle < start + np.pi / 4)] for start in np.linspace(-np.pi, np.pi, 8, endpoint=False)]
+    if any(len(sector) == 0 for sector in sectors):
+        return False
+    rims = np.array([sector.max() for sector in sectors])
+    return bool(rims.min() > 0.9 * rims.max() and rims.max() > 0.7 * np.ptp(along))
+
+
+def _chains(base: Link, model: mujoco.MjModel) -> list[Chain]:
+    paths: list[list[Link]] = []
+
+    def visit(link: Link, path: list[Link]) -> None:
+        if not link.children and path:
+            paths.append(path)
+        for child in link.children:
+            visit(child, [*path, child])
+
+    visit(base, [])
+    chains = []
+    for path in paths:
+        shared = {id(link) for other in paths if other is not path for link in other}
+        colliding = cloud(model, path[-1].bodies)
+        shape = colliding if len(colliding) else cloud(model, path[-1].bodies, colliding=False)
+        chains.append(Chain(path, [link for link in path if id(link) not in shared], shape, bool(len(colliding))))
+    return chains
+
+
+def _measure(limbs: Limbs, model: mujoco.MjModel) -> None:
+    """How deep and how far each chain's tip gets, over configurations drawn from the ranges."""
+    data, random = mujoco.MjData(model), np.random.default_rng(0)
+    root = root_body(model)
+    addresses = [model.jnt_qposadr[link.joint] for link in limbs.joints]
+    ranges = np.array([limited(model, link.joint, np.pi / 2) for link in limbs.joints]).reshape(-1, 2)
+    ranges = np.clip(ranges, -np.pi, np.pi)
+    depths, reaches = np.zeros(len(limbs.chains)), np.zeros(len(limbs.chains))
+    for index in range(SAMPLES):
+        data.qpos[:] = neutral(model)
+        if index:
+            data.qpos[addresses] = random.uniform(ranges[:, 0], ranges[:, 1])
+        mujoco.mj_kinematics(model, data)
+        to_base = np.eye(4)
+        to_base[:3, :3], to_base[:3, 3] = data.xmat[root].reshape(3, 3), data.xpos[root]
+        to_base = np.linalg.inv(to_base)
+        for i, chain in enumerate(limbs.chains):
+            where = to_base @ world_frame(model, data, chain.tip)
+            local = chain.cloud.points if len(chain.cloud) else chain.tip.com[None]
+            points = local @ where[:3, :3].T + where[:3, 3]
+            start = (to_base @ np.append(data.xanchor[chain.own[0].joint], 1.0))[:3]
+            depths[i] = max(depths[i], -float(points[:, 2].min()))
+            reaches[i] = max(reaches[i], float(np.linalg.norm(points - start, axis=1).max()))
+    for chain, depth, reach in zip(limbs.chains, depths, reaches, strict=True):
+        chain.depth, chain.reach = float(depth), float(reach)
+
+
+def _choose_legs(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
+    def paired(chain: Chain) -> bool:
+        image, _ = mirror.joints.get(chain.tip.name, (chain.tip.name, 1.0))
+        return image != chain.tip.name
+
+    def armlike(chain: Chain) -> bool:
+        return 2 * sum(bool(ARM_WORDS.search(link.name)) for link in chain.own) > len(chain.own)
+
+    able = [chain for chain in limbs.chains if paired(chain) and len(chain.own) >= LEG_JOINTS and not armlike(chain)]
+    if not able and len([chain for chain in limbs.chains if paired(chain)]) >= 4:  # legs that only swing and bend
+        able = [chain for chain in limbs.chains if paired(chain) and len(chain.own) == 2 and not armlike(chain)]
+    below = cloud(model, limbs.base.bodies)
+    floor = -float((below.points[:, 2] - below.radii).min()) if len(below) else 0.0
+    deepest = max((chain.depth for chain in able), default=0.0)
+    legs = [chain for chain in able if chain.depth >= LEG_DEPTH * deepest and chain.depth > max(floor, 0.0)]
+    data = mujoco.MjData(model)
+    data.qpos[:] = neutral(model)
+    mujoco.mj_kinematics(model, data)
+    root = root_body(model)
+
+    def hip(chain: Chain) -> np.ndarray:
+        return data.xmat[root].reshape(3, 3).T @ (data.xanchor[chain.own[0].joint] - data.xpos[root])
+
+    rows = sorted(legs, key=lambda chain: -hip(chain)[0])
+    limbs.legs = [leg for start in range(0, len(rows), 2) for leg in sorted(rows[start : start + 2], key=lambda chain: -hip(chain)[1])]
+
+
+def leg_names(count: int) -> tuple[str, ...]:
+    """Names of feet by where they are, in the order of `Limbs.legs`."""
+    if count == 2:
+        return ("left", "right")
+    rows = {4: ("F", "R"), 6: ("F", "M", "R")}.get(count, tuple(str(i + 1) for i in range(count // 2)))
+    return tuple(row + side for row in rows for side in ("L", "R"))
+
+
+def gait(count: int) -> tuple[float, ...]:
+    """When in the cycle each foot leaves the ground, in turns: alternating, trotting on diagonals, tripods."""
+    return tuple(0.5 if (row + side) % 2 else 0.0 for row in range(count // 2) for side in range(2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sole:
+    """Where a leg touches the ground.
+
+    Attributes:
+        body: id of the body that carries the foot.
+        position: middle of the sole, in the body's frame [m], (3,).
+        flat: the sole is flat and the leg can lay it on the ground.
+        up: its upward normal in the body's frame, (3,).
+        length, width: of what touches the ground [m].
+    """
+
+    body: int
+    position: np.ndarray
+    flat: bool
+    up: np.ndarray
+    length: float
+    width: float
+
+
+def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: float) -> Sole:
+    """The sole of a leg whose last link has the ground in the direction `down` of its own frame.
+
+    Args:
+        model: the robot.
+        leg: the leg.
+        down: unit vector in the frame of the leg's last link, (3,).
+        straight: the leg's length [m].
+    """
+    shape = leg.cloud
+    best_down, best, area = down, shape.support(down, 0.01 * straight), 0.0
+    if len(leg.own) >= 5:  # with an ankle: the flattest face near that direction
+        axes = [sign * axis for axis in np.eye(3) for sign in (1, -1) if sign * axis @ down > 0.5]
+        for candidate in [down, *axes]:
+            points = shape.support(candidate, 0.01 * straight)
+            length, width = extent_across(points)
+            if length * width > 1.05 * area:
+                best_down, best, area = candidate, points, length * width
+    length, width = extent_across(best)
+    flat = len(leg.own) >= 5 and length > 0.08 * straight and width > 0.03 * straight
+    middle = (best.min(axis=0) + best.max(axis=0)) / 2 if flat else shape.lowest(down)
+    geom = int(shape.geoms[np.argmax(shape.points @ best_down + shape.radii)])
+    body = int(model.geom_bodyid[geom])
+    to_body = np.linalg.inv(leg.tip.bodies[body])
+    return Sole(
+        body=body, position=to_body[:3, :3] @ middle + to_body[:3, 3], flat=flat, up=-(to_body[:3, :3] @ best_down), length=length, width=width
+    )
+
+
+__all__ = ["Chain", "Limbs", "Sole", "find_limbs", "find_sole", "frame", "gait", "leg_names", "limited", "neutral", "world_frame"]

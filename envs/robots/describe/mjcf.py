@@ -1,0 +1,270 @@
+"""An MJCF file as it is in the wild: the robot in it as a draft."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from envs.robots.describe import actuators, dialect, scene
+from envs.robots.describe.draft import Draft, MeshFile
+from envs.robots.describe.includes import expanded, locate
+from envs.robots.describe.markup import number, numbers, written
+from envs.robots.describe.mending import Inertial, physical
+from envs.robots.describe.notes import Log, listed
+from envs.robots.errors import RobotError
+
+GONE = ("sensor", "keyframe", "actuator", "custom", "size", "visual", "statistic", "extension", "deformable", "option")
+"""Sections that the robot alone does not need."""
+SOFT = ("flexcomp", "composite", "flex")
+DROPPED_COMPILER = ("discardvisual", "fusestatic", "saveinertial", "usethread")
+
+
+def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
+    """The robot of a `mujoco` element, alone.
+
+    Raises:
+        RobotError: MuJoCo does not read it, it has no robot, or the robot has parts that cannot be carried.
+    """
+    tree = expanded(root, path, log)
+    files = locate(tree, path)
+    if tree.find(".//worldbody//attach") is not None or tree.find(".//worldbody//replicate") is not None:
+        tree = _flattened(tree, files, path)
+        files = locate(tree, path)
+    _refuse_soft(tree, log)
+    log.raise_faults(path)
+    _drop_plugins(tree, log)
+    dialect.name_all(tree, log)
+    dialect.scrub(tree, path, log)
+    dialect.to_radians(tree)
+    chosen = scene.choose(tree, log)
+    log.raise_faults(path)
+    assert chosen is not None
+    body, frames = chosen
+
+    given_keys = _keyframes(tree)
+    whole = _whole_spec(tree, path)
+    robot = {joint.get("name", "") for tag in scene.JOINTS for joint in body.iter(tag)}
+    motors, indirect = actuators.motors(whole, robot, log)
+    efforts = actuators.efforts(whole, robot)
+    keys = actuators.keys(whole, given_keys, robot, log)
+    kinds = {joint.name: joint.type for joint in whole.joints if joint.name in robot}
+
+    _say_option(tree, log)
+    for tag in GONE:
+        for section in tree.findall(tag):
+            tree.remove(section)
+    scene.isolate(tree, body, frames)
+    for joint in body.iter("joint"):
+        for key in ("actuatorfrcrange", "actuatorfrclimited", "actuatorgravcomp"):
+            joint.attrib.pop(key, None)
+    scene.strip_contacts(tree, log)
+    mimics, held = scene.strip_equalities(tree, set(motors), log)
+    scene.strip_tendons(tree, log)
+    passive = _passive(kinds, motors, indirect, mimics, held, log)
+    log.raise_faults(path)
+    _mend_inertials(tree, log)
+    _tidy_compiler(tree)
+    dialect.close_defaults(tree, list(tree.findall("worldbody/*")))
+    free = any(kind == mujoco.mjtJoint.mjJNT_FREE for kind in kinds.values())
+    _say_mount(body, frames, free, log)
+    _tidy_assets(tree, files, log)
+    return Draft(
+        tree=tree,
+        root=body.get("name", ""),
+        free=free,
+        meshes=files,
+        efforts=efforts,
+        velocities=dict.fromkeys(efforts),
+        motors=motors,
+        keys=keys,
+        mimics=mimics,
+        passive=passive,
+    )
+
+
+def _flattened(tree: ET.Element, files: dict[str, MeshFile], path: Path) -> ET.Element:
+    """The tree after MuJoCo has put attached models and replicas in their places."""
+    for mesh in tree.findall("asset/mesh"):
+        source = files.get(mesh.get("name", ""))
+        if source is not None:
+            mesh.set("file", str(source.path or source.uri))
+    try:
+        spec = mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode"))
+        spec.compile()
+        return ET.fromstring(spec.to_xml())
+    except (ValueError, ET.ParseError) as error:
+        reason = "; ".join(str(error).splitlines())
+        raise RobotError(f"{path}: it attaches or replicates parts, and MuJoCo does not compile it: {reason}") from None
+
+
+def _refuse_soft(tree: ET.Element, log: Log) -> None:
+    for tag in SOFT:
+        for element in tree.iter(tag):
+            log.fault(f"<{tag} {element.get('name', '')!r}> is a soft body", "robolearn trains rigid robots: take it out of the model")
+    for holder in ("body", "geom", "joint"):
+        for element in tree.iter(holder):
+            if element.find("plugin") is not None:
+                log.fault(f"{holder} {element.get('name', '')!r} needs a plugin", "take the <plugin> out of the model")
+
+
+def _drop_plugins(tree: ET.Element, log: Log) -> None:
+    """Plugins of actuators, sensors and meshes go; their elements with them."""
+    gone = []
+    for section in ("actuator", "sensor"):
+        for element in tree.findall(section):
+            for plugin in element.findall("plugin"):
+                gone.append(plugin.get("name") or plugin.get("joint") or section)
+                element.remove(plugin)
+    for extension in tree.findall("extension"):
+        tree.remove(extension)
+    if gone:
+        log.dropped(f"plugins: {listed(gone)}", "")
+
+
+def _keyframes(tree: ET.Element) -> dict[str, list[float]]:
+    """Positions of the keyframes by name."""
+    found = {}
+    for index, key in enumerate(tree.findall("keyframe/key")):
+        values = numbers(key.get("qpos"))
+        if values is not None:
+            found[key.get("name") or f"key_{index}"] = [float(v) for v in values]
+    return found
+
+
+def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
+    """The whole file as a spec, but for what may not fit and is not asked."""
+    kept = ET.Element("mujoco")
+    kept.extend(section for section in tree if section.tag not in ("sensor", "keyframe", "custom", "visual", "statistic", "deformable"))
+    try:
+        return mujoco.MjSpec.from_string(ET.tostring(kept, encoding="unicode"))
+    except ValueError as error:
+        raise RobotError(f"{path}: MuJoCo does not read it: {'; '.join(str(error).splitlines())}") from None
+
+
+def _say_option(tree: ET.Element, log: Log) -> None:
+    """Says which settings of the file matter to how a robot moves and are not carried."""
+    option = tree.find("option")
+    if option is None:
+        return
+    said = [f"{key} {value}" for key in ("wind", "density", "viscosity") if (value := option.get(key)) and any(numbers(value) or ())]
+    gravity = numbers(option.get("gravity"), 3)
+    if gravity is not None and not np.allclose(gravity, (0, 0, -9.81), atol=0.02):
+        said.append(f"gravity {option.get('gravity')}")
+    flag = option.find("flag")
+    if flag is not None:
+        said += [f"{key} {flag.get(key)}" for key in ("contact", "gravity", "limit", "constraint", "override") if flag.get(key)]
+    said += [f"{key} {option.get(key)}" for key in ("timestep", "integrator", "cone") if option.get(key)]
+    if said:
+        log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
+
+
+def _passive(
+    kinds: dict[str, mujoco.mjtJoint],
+    motors: dict[str, actuators.Motor],
+    indirect: set[str],
+    mimics: dict[str, tuple[str, float, float]],
+    held: set[str],
+    log: Log,
+) -> tuple[str, ...]:
+    """Joints that cannot be controlled; a fault where that is most of the robot."""
+    single = [name for name, kind in kinds.items() if kind in actuators.SINGLE]
+    balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
+    pulled = [name for name in single if name in indirect and name not in mimics]
+    if len(pulled) * 2 >= len(single):
+        log.fault(
+            f"{len(pulled)} of its {len(single)} joints are moved by tendons or cranks ({listed(pulled)}), and robolearn drives joints",
+            "give these joints actuators of their own in the model, or use a model of the robot without tendons",
+        )
+    elif pulled:
+        log.refused(f"joints that tendons or cranks move stay without control: {listed(pulled)}", "give them actuators of their own, or lock them")
+    if balls:
+        log.remark(f"ball joints stay passive: {listed(balls)}")
+    idle = [] if not motors else [n for n in single if n not in motors and n not in pulled and n not in mimics and n not in held]
+    if idle:
+        log.remark(f"joints without an actuator in the file are passive: {listed(idle)}", "give them one if they have a motor")
+    wanted = {*pulled, *balls, *idle, *mimics, *held}
+    return tuple(name for name in kinds if name in wanted)
+
+
+def _mend_inertials(tree: ET.Element, log: Log) -> None:
+    """Mends the inertias that the file states and MuJoCo would refuse."""
+    compiler = tree.find("compiler")
+    if compiler is not None and (compiler.get("balanceinertia") == "true" or compiler.get("inertiafromgeom") == "true"):
+        return
+    for body in tree.iter("body"):
+        inertial = body.find("inertial")
+        if inertial is None:
+            continue
+        mass, full, diagonal = number(inertial.get("mass")), numbers(inertial.get("fullinertia"), 6), numbers(inertial.get("diaginertia"), 3)
+        if mass is None or (full is None and diagonal is None):
+            continue
+        matrix = np.diag(diagonal) if diagonal is not None else np.zeros((3, 3))
+        if full is not None:
+            xx, yy, zz, xy, xz, yz = full
+            matrix = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+        moving = any(child.tag in scene.JOINTS for child in body)
+        if mass <= 0 and not moving:
+            continue
+        result, changes = physical(Inertial(mass=mass, position=np.zeros(3), matrix=matrix), 1e-3)
+        if result.matrix is matrix:
+            continue
+        inertial.set("mass", written([result.mass]))
+        if full is not None:
+            m = result.matrix
+            inertial.set("fullinertia", written((m[0, 0], m[1, 1], m[2, 2], m[0, 1], m[0, 2], m[1, 2])))
+        else:
+            inertial.set("diaginertia", written(np.diag(result.matrix)))
+        for change in changes:
+            log.each("mended", f"bodies {change}: {{}}", body.get("name", ""), "write their true <inertial>")
+
+
+def _tidy_compiler(tree: ET.Element) -> None:
+    for compiler in tree.findall("compiler"):
+        for key in DROPPED_COMPILER:
+            compiler.attrib.pop(key, None)
+        for child in [*compiler]:
+            compiler.remove(child)
+
+
+def _say_mount(body: ET.Element, frames: tuple[ET.Element, ...], free: bool, log: Log) -> None:
+    if free:
+        return
+    position = numbers(body.get("pos", "0 0 0"), 3)
+    turned = any(body.get(key) for key in ("quat", "euler", "axisangle", "xyaxes", "zaxis"))
+    if frames or turned or (position is not None and position.any()):
+        log.remark(f"the base {body.get('name')} is mounted at {body.get('pos', '0 0 0')} m in the file; a fixed base stays there")
+
+
+def _tidy_assets(tree: ET.Element, files: dict[str, MeshFile], log: Log) -> None:
+    """Leaves the assets that the robot uses and whose files are there."""
+    asset = tree.find("asset")
+    if asset is None:
+        return
+    used = {key: {e.get(key) for top in ("worldbody", "default", "tendon") for s in tree.findall(top) for e in s.iter()} for key in ("mesh", "material")}
+    missing: list[str] = []
+    for element in [*asset]:
+        kept = element.tag in ("mesh", "material") and element.get("name") in used[element.tag]
+        if element.tag == "texture":
+            absent = [value for value in element.attrib.values() if value.startswith("missing:")]
+            missing += [value.removeprefix("missing:") for value in absent]
+            kept = not absent
+        if element.tag == "mesh" and not kept:
+            files.pop(element.get("name", ""), None)
+        if not kept:
+            asset.remove(element)
+    textures = {texture.get("name") or Path(texture.get("file", "")).stem for texture in asset.findall("texture")}
+    for material in asset.findall("material"):
+        if material.get("texture") is not None and material.get("texture") not in textures:
+            del material.attrib["texture"]
+        for layer in [*material]:
+            if layer.get("texture") not in textures:
+                material.remove(layer)
+    used_textures = {e.get("texture") for m in asset.findall("material") for e in m.iter()} - {None}
+    for texture in [*asset.findall("texture")]:
+        if (texture.get("name") or Path(texture.get("file", "")).stem) not in used_textures:
+            asset.remove(texture)
+    if missing:
+        log.dropped(f"textures whose files are missing: {listed(missing)}")

@@ -1,0 +1,172 @@
+"""Reads a robot's model as it is in the wild (MJCF or URDF) into a clean `MjSpec` of the robot alone, with notes on what was changed."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import mujoco
+
+from envs.robots.describe import meshes
+from envs.robots.describe.draft import Draft, Motor
+from envs.robots.describe.markup import parse, written
+from envs.robots.describe.mjcf import draft_mjcf
+from envs.robots.describe.notes import Log, Note
+from envs.robots.describe.urdf_bodies import draft_urdf
+from envs.robots.errors import RobotError
+
+__all__ = ["Motor", "Note", "Reading", "read"]
+
+OPTION = {"timestep": "0.005", "integrator": "implicitfast", "cone": "pyramidal", "iterations": "6", "ls_iterations": "10", "tolerance": "1e-6"}
+"""How robolearn steps every robot; what a file says of it is left out."""
+LIGHT_MASS = 1e-3  # [kg] of a body that moves and has none
+LIGHT_INERTIA = 1e-7  # [kg m^2], as of a ball of a centimetre and a half
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A robot's model, read.
+
+    Attributes:
+        path: the file.
+        format: what it was.
+        spec: the robot alone: no actuators, sensors, keyframes, floor, lights or cameras. It compiles; its bodies, joints and geoms have
+            unique names; angles in radians; meshes by absolute path.
+        xml: the MJCF text of `spec`.
+        notes: what was changed or left out, and remarks.
+        root: name of the root body.
+        free: the file gave the root a free joint (which is in `spec`).
+        efforts: largest torque of each joint [N m]; None where the file has none.
+        velocities: largest speed of each joint [rad/s]; None where the file has none (MJCF has none at all).
+        motors: what the file's own actuators said, by joint.
+        keys: the file's keyframes as angles of the joints with one degree of freedom [rad or m].
+        mimics: joint -> (joint it follows, multiplier, offset), by an equality constraint of `spec`.
+        passive: joints that must not get an actuator: mimics, ball joints, joints moved by tendons, and, in a file that has actuators, those
+            without one.
+    """
+
+    path: Path
+    format: Literal["MJCF", "URDF"]
+    spec: mujoco.MjSpec
+    xml: str
+    notes: tuple[Note, ...]
+    root: str
+    free: bool
+    efforts: Mapping[str, float | None]
+    velocities: Mapping[str, float | None]
+    motors: Mapping[str, Motor]
+    keys: Mapping[str, Mapping[str, float]]
+    mimics: Mapping[str, tuple[str, float, float]]
+    passive: tuple[str, ...]
+
+
+def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
+    """Reads a robot's model.
+
+    Args:
+        path: a URDF or MJCF file; which one its root element says, not its suffix.
+        packages: folders of ROS packages, or folders that hold such, where `package://` is looked for first.
+
+    Raises:
+        RobotError: it cannot be read as a robot; lists every reason with its mend.
+    """
+    path = Path(path).expanduser()
+    log = Log()
+    root = parse(path, log)
+    tag = str(root.tag).rpartition("}")[2]
+    if tag == "robot":
+        draft = draft_urdf(root, path, packages, log)
+    elif tag == "mujoco":
+        draft = draft_mjcf(root, path, log)
+    else:
+        raise RobotError(f"{path}: its root element is <{tag}>: {_OTHERS.get(tag, 'give an MJCF (<mujoco>) or URDF (<robot>) file')}")
+    meshes.settle(draft, log)
+    _set_option(draft.tree)
+    spec, xml = _compiled(draft, path, log)
+    return Reading(
+        path=path,
+        format="URDF" if tag == "robot" else "MJCF",
+        spec=spec,
+        xml=xml,
+        notes=log.finished(),
+        root=draft.root,
+        free=draft.free,
+        efforts=draft.efforts,
+        velocities=draft.velocities,
+        motors=draft.motors,
+        keys=draft.keys,
+        mimics=draft.mimics,
+        passive=draft.passive,
+    )
+
+
+_OTHERS = {
+    "mujocoinclude": "a part that other MJCF files include; give the file that includes it",
+    "sdf": "an SDF model; convert it to URDF (`sdf2urdf` or `gz sdf`) and give that file",
+    "model": "it looks like a part of an SDF or of a configuration; give the MJCF or URDF file",
+    "package": "a ROS package's description; give the MJCF or URDF file in that package",
+    "COLLADA": "a mesh; give the MJCF or URDF file that uses it",
+}
+
+
+def _set_option(tree: ET.Element) -> None:
+    """Puts robolearn's stepping in the place of the file's."""
+    for option in tree.findall("option"):
+        tree.remove(option)
+    option = ET.Element("option", OPTION)
+    ET.SubElement(option, "flag", island="disable")
+    position = next((i + 1 for i, child in enumerate(tree) if child.tag == "compiler"), 0)
+    tree.insert(position, option)
+
+
+def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
+    """The draft as a spec that compiles, and its text; meshes that do not compile are replaced first."""
+    meshes_tried = False
+    while True:
+        ET.indent(draft.tree)
+        xml = ET.tostring(draft.tree, encoding="unicode")
+        try:
+            spec = mujoco.MjSpec.from_string(xml)
+            spec.compile()
+            return mujoco.MjSpec.from_string(xml), xml
+        except ValueError as error:
+            message = one_line(error)
+            if _give_mass(draft.tree, message, log):
+                continue
+            broken, mended = ({}, False) if meshes_tried else meshes.find_broken(draft, log)
+            meshes_tried = True
+            if not broken and not mended:
+                raise RobotError(f"{path}: MuJoCo does not compile it: {message}") from None
+            meshes.replace(draft, broken, log)
+
+
+def _give_mass(tree: ET.Element, message: str, log: Log) -> bool:
+    """Gives an inertia to the body that MuJoCo says moves without one, and to all that are as empty; False where it says something else."""
+    named = re.search(r"mass and inertia of moving bodies.*Element name '([^']*)'", message)
+    if named is None:
+        return False
+    given = False
+    for body in tree.iter("body"):
+        moves = body.find("joint") is not None or body.find("freejoint") is not None
+        empty = moves and body.find("inertial") is None and body.find(".//geom") is None
+        if body.get("name") == named[1] or empty:
+            light = ET.Element("inertial", pos="0 0 0", mass=written([LIGHT_MASS]), diaginertia=written([LIGHT_INERTIA] * 3))
+            old = body.find("inertial")
+            if old is not None and old.attrib == light.attrib:
+                return False  # the compiler's settings overrule it
+            if old is not None:
+                body.remove(old)
+            body.insert(0, light)
+            what = f"bodies without a mass of their own: given {LIGHT_MASS} kg: {{}}"
+            log.each("mended", what, body.get("name", ""), "write their true <inertial>")
+            given = True
+    return given
+
+
+def one_line(error: Exception) -> str:
+    """MuJoCo's message without its line breaks."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip()).removeprefix("Error: ").removeprefix("XML Error: ")

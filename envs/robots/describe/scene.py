@@ -1,0 +1,181 @@
+"""The robot in a scene: the largest articulated tree of an MJCF file, and what of the file belongs to it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
+from envs.robots.describe.notes import Log, listed
+
+JOINTS = ("joint", "freejoint")
+
+
+def top_bodies(world: ET.Element, above: tuple[ET.Element, ...] = ()) -> Iterator[tuple[ET.Element, tuple[ET.Element, ...]]]:
+    """Bodies directly in the world, each with the frames around it."""
+    for child in world:
+        if child.tag == "body":
+            yield child, above
+        elif child.tag == "frame":
+            yield from top_bodies(child, (*above, child))
+
+
+def moving_joints(body: ET.Element) -> list[str]:
+    """Names of the joints in a tree that are no free joints."""
+    return [joint.get("name", "") for joint in body.iter("joint") if joint.get("type") != "free"]
+
+
+def choose(tree: ET.Element, log: Log) -> tuple[ET.Element, tuple[ET.Element, ...]] | None:
+    """The robot's root body and the frames around it: the tree with the most joints. Says what else there was."""
+    found = [pair for world in tree.findall("worldbody") for pair in top_bodies(world)]
+    trees = [pair for pair in found if pair[0].get("mocap") != "true"]
+    if not trees:
+        log.fault("it has no bodies", "give the file that describes the robot, or includes it")
+        return None
+    best = max(trees, key=lambda pair: (len(moving_joints(pair[0])), sum(1 for _ in pair[0].iter("body"))))
+    if not moving_joints(best[0]):
+        log.fault("it has no joints that move", "give the file that describes the robot, or includes it")
+        return None
+    others = [body for body, _ in found if body is not best[0]]
+    articulated = [body.get("name", "") for body in others if moving_joints(body)]
+    things = [body.get("name", "") for body in others if not moving_joints(body)]
+    if articulated:
+        log.dropped(
+            f"the robot is {best[0].get('name')}, with {len(moving_joints(best[0]))} joints; left out with fewer: {listed(articulated)}",
+            "give a file with that one alone if you meant another",
+        )
+    if things:
+        log.dropped(f"things of the scene that are no robot: {listed(things)}")
+    return best
+
+
+def isolate(tree: ET.Element, body: ET.Element, frames: tuple[ET.Element, ...]) -> None:
+    """Leaves of the worldbody the robot alone, in the frames that stand around it; cameras, lights and planes go."""
+    for world in tree.findall("worldbody"):
+        tree.remove(world)
+    world = holder = ET.SubElement(tree, "worldbody")
+    for frame in frames:
+        holder = ET.SubElement(holder, "frame", frame.attrib)
+    holder.append(body)
+    for parent in [*world.iter()]:
+        for child in [*parent]:
+            kind = child.get("type") if child.tag == "geom" else None
+            if child.tag in ("camera", "light") or kind in ("plane", "hfield"):
+                parent.remove(child)
+
+
+def names(tree: ET.Element, tag: str) -> set[str]:
+    """Names of all elements of a kind in the worldbody; bodies with the world."""
+    found = {element.get("name", "") for world in tree.findall("worldbody") for element in world.iter(tag)}
+    return found | {"world"} if tag == "body" else found
+
+
+def strip_contacts(tree: ET.Element, log: Log) -> None:
+    """Keeps excludes and pairs inside the robot; pairs with other things go, but what they made collide collides from now on."""
+    geoms, bodies = names(tree, "geom"), names(tree, "body") - {"world"}
+    by_name = {geom.get("name"): geom for world in tree.findall("worldbody") for geom in world.iter("geom")}
+    own, gone, revived = [], [], []
+    for section in tree.findall("contact"):
+        for pair in [*section]:
+            if pair.tag == "pair":
+                ends = (pair.get("geom1", ""), pair.get("geom2", ""))
+                if set(ends) <= geoms:
+                    own.append("-".join(ends))
+                    continue
+                gone.append("-".join(ends))
+                revived += [name for name in ends if name in geoms]
+                section.remove(pair)
+            elif not {pair.get("body1"), pair.get("body2")} <= bodies:
+                section.remove(pair)
+        if not len(section):
+            tree.remove(section)
+    if gone:
+        log.dropped(f"contact pairs with geoms that are not the robot's: {listed(gone)}")
+    if own:
+        log.remark(f"contact pairs inside the robot stay: {listed(own)}")
+    for name in dict.fromkeys(revived):
+        if by_name[name].get("contype") != "1":
+            by_name[name].set("contype", "1")
+            by_name[name].set("conaffinity", "1")
+
+
+def strip_tendons(tree: ET.Element, log: Log) -> None:
+    """Keeps tendons that pull, damp or limit within the robot."""
+    known = {"joint": names(tree, "joint"), "site": names(tree, "site"), "geom": names(tree, "geom")}
+    used = {element.get(key) for section in tree.findall("equality") for element in section.findall("tendon") for key in ("tendon1", "tendon2")}
+    acting = {"stiffness", "damping", "range", "frictionloss", "limited", "armature", "class"}
+    gone, kept = [], []
+    for section in tree.findall("tendon"):
+        for tendon in [*section]:
+            whole = all(
+                name in known[key]
+                for part in tendon
+                for key, attribute in (("joint", "joint"), ("site", "site"), ("geom", "geom"), ("site", "sidesite"))
+                if (name := part.get(attribute)) is not None
+            )
+            if whole and (acting & set(tendon.attrib) or tendon.get("name") in used):
+                kept.append(tendon.get("name") or "-".join(part.get("joint") or part.get("site") or "" for part in tendon))
+                continue
+            section.remove(tendon)
+            if not whole:
+                gone.append(tendon.get("name", "unnamed"))
+        if not len(section):
+            tree.remove(section)
+    if gone:
+        log.dropped(f"tendons that reach outside the robot: {listed(gone)}")
+    if kept:
+        log.remark(f"{len(kept)} tendons stay as passive parts: {listed(kept)}")
+
+
+def strip_equalities(tree: ET.Element, driven: set[str], log: Log) -> tuple[dict[str, tuple[str, float, float]], set[str]]:
+    """Keeps constraints within the robot. Returns the joints that follow others, and those that a constraint holds otherwise.
+
+    Args:
+        tree: the robot.
+        driven: joints with an actuator of their own in the file, which lead where a constraint names both.
+        log: takes what is kept and dropped.
+    """
+    bodies, sites, joints = names(tree, "body"), names(tree, "site"), names(tree, "joint")
+    tendons = {tendon.get("name") for section in tree.findall("tendon") for tendon in section}
+    mimics: dict[str, tuple[str, float, float]] = {}
+    held: set[str] = set()
+    gone, kept = [], []
+    for section in tree.findall("equality"):
+        for element in [*section]:
+            ends = [v for key in ("body1", "body2", "site1", "site2", "joint1", "joint2", "tendon1", "tendon2") if (v := element.get(key))]
+            known = {"connect": bodies | sites, "weld": bodies | sites, "joint": joints, "tendon": tendons}.get(element.tag, set())
+            outside = "world" in ends or (element.tag in ("connect", "weld") and len(ends) == 1)
+            said = element.get("name") or f"{element.tag} {'-'.join(ends)}"
+            if element.get("active") == "false" or outside or not set(ends) <= known:
+                section.remove(element)
+                if element.get("active") != "false":
+                    gone.append(said)
+                continue
+            if element.tag == "joint":
+                _follow(element, driven, mimics, held, log)
+            else:
+                kept.append(said)
+        if not len(section):
+            tree.remove(section)
+    if gone:
+        log.dropped(f"constraints to what is not the robot: {listed(gone)}")
+    if kept:
+        log.remark(f"closed loops stay as constraints: {listed(kept)}")
+    if mimics:
+        log.remark(f"joints that follow others by equality constraints are not controlled: {listed(list(mimics))}")
+    return mimics, held
+
+
+def _follow(element: ET.Element, driven: set[str], mimics: dict[str, tuple[str, float, float]], held: set[str], log: Log) -> None:
+    follower, leader = element.get("joint1", ""), element.get("joint2", "")
+    coefficients = [*(float(v) for v in element.get("polycoef", "0 1 0 0 0").split()), 0, 0, 0, 0, 0][:5]
+    offset, factor = coefficients[:2]
+    if not leader:
+        held.add(follower)
+        log.remark(f"joint {follower} is held by an equality constraint and is not controlled")
+    elif any(coefficients[2:]):
+        held.add(follower)
+        log.remark(f"joint {follower} follows {leader} by a polynomial and is not controlled")
+    elif follower in driven and leader not in driven and factor:
+        mimics[leader] = (follower, 1 / factor, -offset / factor)
+    else:
+        mimics[follower] = (leader, factor, offset)

@@ -1,0 +1,186 @@
+"""What is wrong with a robot's constants, alone and against its model: every check lists all that it finds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+from policies.errors import suggestion
+
+if TYPE_CHECKING:
+    from envs.robots.robot import Foot, Joint, Robot
+
+MOST_NAMES = 12
+PARALLEL = 0.02  # rad
+
+
+def shape_faults(robot: Robot) -> list[str]:
+    """What can be seen without the model, each with its key."""
+    found: list[str] = []
+    if not robot.name or robot.name != robot.name.strip() or "/" in robot.name:
+        found.append(f"name: {robot.name!r} is no name: give a word without slashes")
+    if not robot.joints:
+        found.append("joints: there is none; list the joints that the policy moves")
+    for name, joint in robot.joints.items():
+        found += [f"joints.{name}.{fault}" for fault in _joint_faults(joint)]
+    for name, foot in robot.feet.items():
+        found += [f"feet.{name}.{fault}" for fault in _foot_faults(foot)]
+    if robot.stand_height is not None and not 0 < robot.stand_height < math.inf:
+        found.append(f"stand_height: {robot.stand_height:g} m; it must be above zero, or null for a robot on a fixed base")
+    if robot.stand_height is not None and robot.imu is None:
+        found.append("imu: a robot whose base moves needs one; say which body carries it")
+    if robot.feet and robot.stand_height is None:
+        found.append("stand_height: a robot with feet needs one: the height of its base above the ground in the default pose [m]")
+    if not 0 < robot.max_tilt <= math.pi:
+        found.append(f"max_tilt: {robot.max_tilt:g} rad; it must lie between 0 and pi")
+    if robot.imu is not None and abs(math.hypot(*robot.imu.quat_wxyz) - 1) > 1e-3:
+        found.append(f"imu.quat_wxyz: {list(robot.imu.quat_wxyz)} is no unit quaternion")
+    if robot.workspace is not None and robot.tool is None:
+        found.append("workspace: goals are for the tool of an arm; give `tool`, or leave the workspace out")
+    for axis, (low, high) in zip("xyz", robot.workspace or (), strict=False):
+        if not low < high:
+            found.append(f"workspace: its {axis} runs from {low:g} to {high:g} m; give the lower end first")
+    return found + list(_mirror_faults(robot))
+
+
+def _joint_faults(joint: Joint) -> Iterator[str]:
+    for key in ("kp", "effort", "velocity", "scale"):
+        if not 0 < getattr(joint, key) < math.inf:
+            yield f"{key}: {getattr(joint, key):g}; it must be above zero and finite"
+    for key in ("kd", "armature", "damping", "friction", "posture"):
+        value = getattr(joint, key)
+        if value is not None and not 0 <= value < math.inf:
+            yield f"{key}: {value:g}; it must be zero or above, and finite"
+    if not math.isfinite(joint.default):
+        yield f"default: {joint.default:g}; it must be an angle"
+    if joint.range is not None and not joint.range[0] < joint.range[1]:
+        yield f"range: from {joint.range[0]:g} to {joint.range[1]:g}; give the lower end first"
+
+
+def _foot_faults(foot: Foot) -> Iterator[str]:
+    if not all(math.isfinite(value) for value in foot.position):
+        yield f"position: {list(foot.position)}; it must be three lengths [m]"
+    if not 0.5 < math.hypot(*foot.up) < 2:
+        yield f"up: {list(foot.up)} is no direction"
+    if not 0 <= foot.turn < 1:
+        yield f"turn: {foot.turn:g}; it must lie between 0 and 1 (a whole turn is 0 again)"
+
+
+def _mirror_faults(robot: Robot) -> Iterator[str]:
+    for name, (image, sign) in (robot.mirror or {}).items():
+        if name not in robot.joints or image not in robot.joints:
+            missing = name if name not in robot.joints else image
+            yield f"mirror.{name}: {missing!r} is none of its joints{suggestion(missing, robot.joints)}"
+        elif abs(sign) != 1:
+            yield f"mirror.{name}: the sign is {sign:g}; it must be 1 or -1"
+        elif (robot.mirror or {}).get(image) != (name, sign):
+            yield f"mirror.{name}: its image is {image}, whose image must be {name} with the same sign"
+    if robot.mirror and (lacking := [name for name in robot.joints if name not in robot.mirror]):
+        yield f"mirror: without an image: {few(lacking)}; give one to every joint, or leave the table out to find them by geometry"
+
+
+def model_faults(robot: Robot, model: mujoco.MjModel) -> list[str]:
+    """What of the constants the model contradicts, or lacks. `model` is the robot alone, as it was read."""
+    found = _missing(robot, model)
+    joints = {name: model.joint(name) for name in robot.joints if _id(model, mujoco.mjtObj.mjOBJ_JOINT, name) >= 0}
+    for name, joint in joints.items():
+        kind = mujoco.mjtJoint(int(joint.type[0]))
+        if kind not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+            found.append(f"joints.{name}: a {kind.name.removeprefix('mjJNT_').lower()} joint; only hinges and slides can be controlled")
+            continue
+        constants = robot.joints[name]
+        low, high = constants.range or (joint.range if model.jnt_limited[joint.id] else (-math.inf, math.inf))
+        if not low - 1e-9 <= constants.default <= high + 1e-9:
+            found.append(f"joints.{name}.default: {constants.default:g} lies outside the joint's range, {low:g} to {high:g}")
+    if _id(model, mujoco.mjtObj.mjOBJ_BODY, robot.base) >= 0:
+        found += _base_faults(robot, model)
+    return found
+
+
+def _missing(robot: Robot, model: mujoco.MjModel) -> list[str]:
+    """What is named and not there."""
+    joints = [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE]
+    bodies = [model.body(i).name for i in range(1, model.nbody)]
+    geoms = [model.geom(i).name for i in range(model.ngeom) if model.geom(i).name]
+    found: list[str] = []
+    absent = [name for name in robot.joints if name not in joints]
+    found += [f"joints.{name}: the model has no such joint{suggestion(name, joints)}" for name in absent[:MOST_NAMES]]
+    if len(absent) > MOST_NAMES:
+        found.append(f"joints: {len(absent) - MOST_NAMES} more are not in the model")
+    if absent:
+        found.append(f"the model's joints are {few(joints) or 'none'}")
+    parts: dict[str, str] = {"base": robot.base} | {f"feet.{name}.body": foot.body for name, foot in robot.feet.items()}
+    parts |= {} if robot.imu is None else {"imu.body": robot.imu.body}
+    parts |= {} if robot.tool is None else {"tool.body": robot.tool.body}
+    lacking = {key: name for key, name in parts.items() if name not in bodies}
+    found += [f"{key}: the model has no body {name!r}{suggestion(name, bodies)}" for key, name in lacking.items()]
+    if lacking:
+        found.append(f"the model's bodies are {few(bodies)}")
+    for name, foot in robot.feet.items():
+        for geom in foot.geoms:
+            if geom not in geoms:
+                found.append(f"feet.{name}.geoms: the model has no geom {geom!r}{suggestion(geom, geoms)}")
+        if foot.body in bodies and not foot.geoms and not colliding(model, model.body(foot.body).id):
+            found.append(
+                f"feet.{name}.body: nothing of {foot.body!r} collides, so it cannot stand on it;"
+                f" bodies with shapes that do: {few(_bodies_that_collide(model))}"
+            )
+    return found
+
+
+def _base_faults(robot: Robot, model: mujoco.MjModel) -> Iterator[str]:
+    """Of a free base: everything that is measured on it must be fixed to the root."""
+    base = model.body(robot.base).id
+    root = int(model.body_rootid[base])
+    if not robot.floating_base:
+        return
+    for key, name in (("base", robot.base), ("imu.body", robot.imu.body if robot.imu else "")):
+        body = _id(model, mujoco.mjtObj.mjOBJ_BODY, name)
+        if body >= 0 and not fixed_to(model, body, root):
+            yield f"{key}: {name!r} moves against the root of the model, {model.body(root).name!r}; name a body that is fixed to that"
+            return
+    imu = _id(model, mujoco.mjtObj.mjOBJ_BODY, robot.imu.body) if robot.imu else -1
+    if imu >= 0 and robot.imu is not None:
+        data = mujoco.MjData(model)
+        mujoco.mj_kinematics(model, data)
+        attitude, turned = np.empty(4), np.empty(4)
+        mujoco.mju_mulQuat(attitude, data.xquat[imu], np.array(robot.imu.quat_wxyz, dtype=float))
+        mujoco.mju_negQuat(turned, data.xquat[root])
+        mujoco.mju_mulQuat(turned, turned.copy(), attitude)
+        if (angle := 2 * math.acos(min(1.0, abs(turned[0]) / float(np.linalg.norm(turned))))) > PARALLEL:
+            yield f"imu.quat_wxyz: its axes are turned by {angle:.2f} rad against those of {model.body(root).name!r}; they must be parallel"
+
+
+def fixed_to(model: mujoco.MjModel, body: int, other: int) -> bool:
+    """Whether no joint lies between two bodies, one of which carries the other."""
+    while body != other and body != 0 and model.body_jntnum[body] == 0:
+        body = int(model.body_parentid[body])
+    return body == other
+
+
+def colliding(model: mujoco.MjModel, body: int) -> list[int]:
+    """Geoms that collide, of a body and of the bodies fixed to it."""
+    return [
+        geom
+        for geom in range(model.ngeom)
+        if (model.geom_contype[geom] or model.geom_conaffinity[geom]) and fixed_to(model, int(model.geom_bodyid[geom]), body)
+    ]
+
+
+def _bodies_that_collide(model: mujoco.MjModel) -> list[str]:
+    solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    return list(dict.fromkeys(model.body(int(body)).name for body in model.geom_bodyid[solid] if body))
+
+
+def few(names: Iterable[str], most: int = MOST_NAMES) -> str:
+    """Names for a message, the first of them."""
+    listed: Sequence[str] = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def _id(model: mujoco.MjModel, kind: mujoco.mjtObj, name: str) -> int:
+    return mujoco.mj_name2id(model, kind, name)

@@ -1,0 +1,67 @@
+"""Who stands where on a map of terrain."""
+
+from __future__ import annotations
+
+import torch
+
+from envs.scene.terrain import Terrain
+from envs.seeds import uniform
+
+
+class Places:
+    """Which tile each world starts on: harder after a good episode, easier after a bad one (Rudin et al. 2021, arXiv 2109.11978).
+
+    Attributes:
+        level, column: (N,) long.
+        start: where each world's episode began [m], (N, 2).
+    """
+
+    def __init__(self, terrain: Terrain, worlds: int, generator: torch.Generator, everywhere: bool = False) -> None:
+        """Spread `worlds` over the easy levels, or over all of them."""
+        device = terrain.heights.device
+        self.terrain, self._generator = terrain, generator
+        cfg = terrain.cfg
+        self._levels = cfg.levels if everywhere else max(1, min(cfg.start_levels, cfg.levels))
+        self.level = torch.zeros(worlds, dtype=torch.long, device=device)
+        self.restart()
+        self.column = torch.arange(worlds, device=device) % len(terrain.cfg.kinds)
+        self.start = torch.zeros(worlds, 2, device=device)
+
+    def restart(self) -> None:
+        """Begin anew, see `envs.parts.Stateful`."""
+        self.level.random_(0, self._levels, generator=self._generator)
+
+    def origins(self, ids: torch.Tensor) -> torch.Tensor:
+        """Where worlds `ids` start [m], (n, 2)."""
+        return self.terrain.origins[self.level[ids], self.column[ids]]
+
+    def place(self, ids: torch.Tensor) -> torch.Tensor:
+        """Draw where worlds `ids` start, and take it down [m], (n, 3)."""
+        spread = self.terrain.cfg.start_spread
+        xy = self.origins(ids) + uniform(-spread, spread, (len(ids), 2), self._generator)
+        self.start[ids] = xy
+        return torch.cat([xy, self.terrain.height(xy)[:, None]], dim=1)
+
+    def update(self, ids: torch.Tensor, walked: torch.Tensor, succeeded: torch.Tensor) -> None:
+        """Move worlds after an episode.
+
+        Args:
+            ids: (n,).
+            walked: straight distance from the start [m], (n,).
+            succeeded: whether the episode went well, as the task sees it, (n,) bool.
+        """
+        levels = self.terrain.cfg.levels
+        far = succeeded & (walked > 0.4 * self.terrain.cfg.tile)  # who was asked to stand or to turn stays where it is
+        level = self.level[ids] + far.long() - (~succeeded).long()
+        anywhere = torch.randint(0, levels, level.shape, generator=self._generator, device=level.device)
+        self.level[ids] = torch.where(level >= levels, anywhere, level.clamp(min=0))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What the future depends on."""
+        return {name: getattr(self, name).cpu().clone() for name in ("level", "column", "start")}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go back to what `state` gave."""
+        self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
+        self.column.copy_(state["column"] % len(self.terrain.cfg.kinds))
+        self.start.copy_(state["start"])

@@ -1,0 +1,147 @@
+"""The tables of a config, bound to an environment: what is computed each step, in order.
+
+Every term is tried once when it is bound, so that one that gives another shape than its table wants is told by name, instead of being
+broadcast to nonsense.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from envs.terms.about import About, told
+from envs.terms.face import Env
+from envs.terms.term import Term, reference
+
+Compute = Callable[[], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A reward term, bound."""
+
+    name: str
+    weight: float
+    compute: Compute
+
+
+@dataclass(frozen=True)
+class Privileged:
+    """A term of the privileged observation, bound; `dim` entries."""
+
+    name: str
+    dim: int
+    compute: Compute
+    about: About
+
+
+class Tables:
+    """The tables of an environment.
+
+    Attributes:
+        rewards: those whose weight is not zero.
+        ends: what ends the task, by name.
+        cuts: what cuts an episode off, by name.
+        privileged: in order.
+        metrics: by name.
+        reset: ids (n,) -> qpos (n, nq), qvel (n, nv).
+        success: (N,) bool, see `envs.terms.term.SuccessTerm`.
+        curriculum: ids (n,), succeeded (n,) -> None, by name.
+    """
+
+    def __init__(self, env: Env) -> None:
+        """Bind the tables of `env.cfg`.
+
+        Raises:
+            ValueError: a term cannot be computed here, or gives another shape than (N,) or (N, k).
+        """
+        self._env, cfg = env, env.cfg
+        self._updating: list[Callable[[Env], None]] = []
+        self._resetting: list[Callable[[torch.Tensor], None]] = []
+        self.rewards = [
+            Reward(name, term.weight, compute)
+            for name, term in cfg.rewards.items()
+            if term.weight and (compute := self._bound("rewards", name, term)) is not None
+        ]
+        ends = {name: self._bound("terminations", name, term) for name, term in cfg.terminations.items()}
+        bound = {name: compute for name, compute in ends.items() if compute is not None}
+        self.ends = {name: compute for name, compute in bound.items() if not cfg.terminations[name].time_out}
+        self.cuts = {name: compute for name, compute in bound.items() if cfg.terminations[name].time_out}
+        extras = {name: self._bound("privileged", name, term) for name, term in cfg.privileged.items()}
+        self._privileged = {name: compute for name, compute in extras.items() if compute is not None}
+        self.metrics = {n: c for n, term in cfg.metrics.items() if (c := self._bound("metrics", n, term)) is not None}
+        self.reset = partial(self._made("reset", cfg.reset), env)
+        self.success = None if cfg.success is None else self._bound("success", "", cfg.success)
+        curriculum = {name: self._applies(term) and self._made(f"curriculum.{name}", term) for name, term in cfg.curriculum.items()}
+        self.curriculum = {name: partial(func, env) for name, func in curriculum.items() if func}
+        self.privileged: list[Privileged] = []
+
+    def try_all(self) -> None:
+        """Compute every term once, with the random numbers left as they were."""
+        env, n = self._env, self._env.num_worlds
+        before = env.generator.get_state()
+        for reward in self.rewards:
+            _check(f"rewards.{reward.name}", reward.compute(), (n,))
+        for kind in (self.ends, self.cuts):
+            for name, compute in kind.items():
+                _check(f"terminations.{name}", compute(), (n,), torch.bool)
+        for name, compute in self._privileged.items():
+            value = compute()
+            if value.dim() not in (1, 2) or len(value) != n:
+                raise ValueError(f"privileged.{name} gives {tuple(value.shape)}, and must give ({n},) or ({n}, k)")
+            self.privileged.append(Privileged(name, value[0].numel(), compute, told(self._env.cfg.privileged[name].func)))
+        for name, compute in self.metrics.items():
+            if compute().dim() > 1:
+                raise ValueError(f"metrics.{name} gives {tuple(compute().shape)}, and must give ({n},) or ()")
+        if self.success is not None:
+            _check("success", self.success(), (n,), torch.bool)
+        env.generator.set_state(before)
+
+    def update(self) -> None:
+        """Let terms that remember something take down the present step, before anything reads them."""
+        for update in self._updating:
+            update(self._env)
+
+    def forget(self, ids: torch.Tensor) -> None:
+        """Tell terms that remember something that the worlds `ids` begin anew."""
+        for reset in self._resetting:
+            reset(ids)
+
+    def _applies(self, term: Term) -> bool:
+        """Whether the environment has what the term needs."""
+        needs = told(term.func).needs
+        if needs == "terrain":
+            return self._env.terrain is not None
+        return self._env.cfg.randomization.disturbance_ramp if needs == "ramp" else True
+
+    def _bound(self, table: str, name: str, term: Term) -> Compute | None:
+        """The term as a function without parameters; None where the environment lacks what it needs."""
+        if not self._applies(term):
+            return None
+        return partial(self._made(f"{table}.{name}" if name else table, term), self._env)
+
+    def _made(self, where: str, term: Term) -> Callable[..., Any]:
+        """The term's function with its parameters; of a class, the object that is called."""
+        if not inspect.isclass(term.func):
+            return partial(term.func, **term.params)
+        made = term.func(self._env, **term.params)
+        if not callable(made):
+            raise ValueError(f"{where}: {reference(term.func)} must have a method __call__(self, env)")
+        for name, listed in (("update", self._updating), ("reset", self._resetting)):
+            if hasattr(made, name):
+                listed.append(getattr(made, name))
+        return made
+
+
+def _check(where: str, value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:
+    """Raises `ValueError` where a term gives something of another shape or kind."""
+    if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
+        given = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+        raise ValueError(f"{where} gives {given}, and must give one value a world, {shape}")
+    if dtype is not None and value.dtype != dtype:
+        raise ValueError(f"{where} gives {value.dtype}, and must give {dtype}")

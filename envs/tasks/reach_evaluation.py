@@ -1,0 +1,54 @@
+"""How reaching policies are judged: goals that the task draws follow each other, each held for its share of the time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from envs.tasks.evaluation import Evaluation, Measure, Play
+from policies.contract.spec import CommandSpec
+
+if TYPE_CHECKING:
+    from envs.vec_env import VecEnv
+
+SUCCESS_DISTANCE = 0.02  # m
+TAIL_S = 0.5  # of each goal, in which the tool must stay there
+CORNERS = ((0.5, 0.5, 0.6), (0.9, 0.1, 0.2), (0.9, 0.9, 0.3), (0.2, 0.8, 0.9), (0.3, 0.1, 0.8), (0.7, 0.5, 0.1), (0.1, 0.5, 0.4))
+"""Goals that are shown, as shares of the workspace."""
+
+
+def distance(env: VecEnv) -> torch.Tensor:
+    """From the tool to the goal [m], (N,)."""
+    return (env.command - env.tool.position).norm(dim=1)
+
+
+def at_goal(env: VecEnv) -> torch.Tensor:
+    """Worlds (N,) bool whose tool is within 2 cm of its goal."""
+    return distance(env) < SUCCESS_DISTANCE
+
+
+def tool_position(env: VecEnv) -> torch.Tensor:
+    """Of the tool in the base frame [m], (N, 3)."""
+    return env.tool.position
+
+
+def show_reaching(command: CommandSpec) -> list[tuple[float, ...]]:
+    """Goals all over the workspace."""
+    lower, upper = np.array(command.lower), np.array(command.upper)
+    return [tuple((lower + np.array(corner) * (upper - lower)).tolist()) for corner in CORNERS]
+
+
+REACH_EVALUATION = Evaluation(
+    measures={
+        "success": Measure(label="goals reached", kind="share", signal=at_goal, tail_s=TAIL_S, goal=0.95),
+        "distance": Measure(label="distance to the goal", kind="mean", signal=distance, unit="m", tail_s=TAIL_S, dimension="length"),
+    },
+    score="success",
+    worlds=50,
+    goals=4,
+    curves={"distance": "distance to the goal [m]", "at_goal": "share of goals reached"},
+    play=Play(measured=tool_position, commands=show_reaching, units=("m", "m", "m")),
+)
+"""A goal counts as reached if the tool stays within 2 cm of it during the last half second."""

@@ -1,0 +1,44 @@
+"""Figures of the present step that people read while a training runs: functions of the environment that give (N,) or ()."""
+
+from __future__ import annotations
+
+import torch
+
+from envs.terms.about import about
+from envs.terms.face import Env
+from envs.terms.rewards import to_goal
+
+
+def planar_error(env: Env) -> torch.Tensor:
+    """|v_xy - command| in the base frame [m/s]."""
+    return (env.base.velocity_b[:, :2] - env.command[:, :2]).norm(dim=1)
+
+
+def yaw_error(env: Env) -> torch.Tensor:
+    """|w_z - command| [rad/s]."""
+    return (env.base.angular_velocity_b[:, 2] - env.command[:, 2]).abs()
+
+
+@about(needs="ramp")
+def disturbance_strength(env: Env) -> torch.Tensor:
+    """Share of the pushes, forces and throws that each world has come to."""
+    return env.disturbances.strength
+
+
+@about(needs="terrain")
+def terrain_level(env: Env) -> torch.Tensor:
+    """Level of the ground that each world walks on."""
+    assert env.places is not None
+    return env.places.level.float()
+
+
+def goal_distance(env: Env) -> torch.Tensor:
+    """From the tool to the goal [m]."""
+    return to_goal(env)
+
+
+def at_goal(env: Env, distance: float = 0.02, settled_s: float = 1.0) -> torch.Tensor:
+    """Share of the worlds within `distance` of their goal [m], of those whose goal is held for less than `settled_s` [s] yet."""
+    settled = env.commands.left_s < settled_s  # the goal has been there for a while
+    close = (to_goal(env) < distance) & settled
+    return close.sum() / settled.sum().clamp(min=1)

@@ -1,0 +1,92 @@
+"""What only the simulator knows, for a teacher. What the robot senses is in `policies.contract.observation`.
+
+Each function takes the environment and gives (N, k) or (N,).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from envs.terms.about import Image, about
+from envs.terms.face import Env
+
+SCAN_POINTS = tuple((i, j) for i in range(-4, 7) for j in range(-3, 4))
+"""Where a height scan looks, forward and left of the base, in multiples of its spacing; symmetric about the middle."""
+
+
+@about(mirror="vector")
+def base_velocity(env: Env) -> torch.Tensor:
+    """Linear velocity in the base frame [m/s], (N, 3)."""
+    return env.base.velocity_b
+
+
+@about(mirror="keep")
+def base_height(env: Env) -> torch.Tensor:
+    """Height of the base above the ground [m], (N,)."""
+    return env.base.height
+
+
+@about(mirror="foot")
+def foot_contact(env: Env) -> torch.Tensor:
+    """Which feet are on the ground, (N, F)."""
+    return env.feet.contact.float()
+
+
+@about(mirror="foot")
+def foot_height(env: Env) -> torch.Tensor:
+    """Height of the feet above the ground [m], (N, F)."""
+    return env.feet.height
+
+
+@about(mirror="foot")
+def foot_air_time(env: Env) -> torch.Tensor:
+    """Time since each foot was on the ground [s], (N, F)."""
+    return env.feet.air_time_s
+
+
+@about(mirror=("keep", "keep", "vector", "vector", "keep", "keep", "keep", "keep", "keep"))
+def randomization(env: Env) -> torch.Tensor:
+    """What the world's physics was drawn to be, see `FieldRandomizer.privileged`, (N, k)."""
+    return env.randomizer.privileged()
+
+
+def _scan_image(env: Env) -> Image:
+    """Left and right of a height scan change places."""
+    points = list(SCAN_POINTS)
+    return [points.index((i, -j)) for i, j in points], [1.0] * len(points)
+
+
+@about(mirror=_scan_image, needs="terrain")
+class HeightScan:
+    """Height of the standing base above the ground at points around it, less what it is on a plane [m], (N, S)."""
+
+    def __init__(self, env: Env, spacing: float = 0.15, limit: float = 1.0) -> None:
+        """Look at points `spacing` [m] apart, and cut heights off at `limit` [m] up and down."""
+        self._points = env.tensor([[spacing * i, spacing * j] for i, j in SCAN_POINTS])
+        self._limit = limit
+
+    def __call__(self, env: Env) -> torch.Tensor:
+        terrain, base = env.terrain, env.base
+        assert terrain is not None
+        forward, left = self._points[:, 0], self._points[:, 1]
+        position, yaw = base.position_w, base.yaw
+        c, s = torch.cos(yaw)[:, None], torch.sin(yaw)[:, None]
+        points = torch.stack([c * forward - s * left, s * forward + c * left], dim=-1) + position[:, None, :2]
+        return (position[:, 2:3] - base.standing_height - terrain.height(points)).clamp(-self._limit, self._limit)
+
+
+def goal_error(env: Env) -> torch.Tensor:
+    """From the tool to the goal [m], (N, 3)."""
+    return env.command - env.tool.position
+
+
+def tool_position(env: Env) -> torch.Tensor:
+    """Of the tool in the base frame [m], (N, 3)."""
+    return env.tool.position
+
+
+def tool_velocity(env: Env) -> torch.Tensor:
+    """Of the tool in the base frame [m/s], (N, 3)."""
+    return env.tool.velocity
+
+

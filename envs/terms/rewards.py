@@ -1,0 +1,142 @@
+"""Reward terms: functions of the environment that give (N,), before their weight.
+
+Terms about legs read the gait: a foot swings from turn 0 to `swing_share` of its own cycle, which begins at its turn of the robot's.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from envs.terms.commands import VelocityCommand
+from envs.terms.face import Env
+from envs.terms.tracking import tracked
+
+STANCE = 0.1
+"""Of the reference height of a swing: below it the gait has the foot on the ground."""
+
+
+def track_velocity(env: Env, sigma: float = 0.5) -> torch.Tensor:
+    """exp(-|v_xy - command|^2 / sigma^2), sigma in [m/s]."""
+    return tracked(env, sigma)
+
+
+def track_yaw_rate(env: Env, sigma: float = 0.5) -> torch.Tensor:
+    """exp(-(w_z - command)^2 / sigma^2), sigma in [rad/s]."""
+    error2 = (env.base.angular_velocity_b[:, 2] - env.command[:, 2]).square()
+    return torch.exp(-error2 / sigma**2)
+
+
+def vertical_velocity(env: Env) -> torch.Tensor:
+    """v_z^2 [m2/s2]."""
+    return env.base.velocity_b[:, 2].square()
+
+
+def roll_pitch_rate(env: Env) -> torch.Tensor:
+    """|w_xy|^2 [rad2/s2]."""
+    return env.base.angular_velocity_b[:, :2].square().sum(1)
+
+
+def tilt(env: Env) -> torch.Tensor:
+    """|g_xy|^2 of projected gravity."""
+    return env.base.gravity_b[:, :2].square().sum(1)
+
+
+def base_height(env: Env) -> torch.Tensor:
+    """(base height - standing height)^2 [m2]."""
+    return (env.base.height - env.base.standing_height).square()
+
+
+def action_rate(env: Env) -> torch.Tensor:
+    """|a_t - a_{t-1}|^2."""
+    return (env.action - env.previous_action).square().sum(1)
+
+
+def torque(env: Env) -> torch.Tensor:
+    """Sum of squared torques [N2 m2]."""
+    return env.joints.torque.square().sum(1)
+
+
+def joint_velocity(env: Env) -> torch.Tensor:
+    """Sum of squared joint velocities [rad2/s2]."""
+    return env.joints.velocity.square().sum(1)
+
+
+def joint_limit(env: Env) -> torch.Tensor:
+    """How far joints are beyond 95 % of their range [rad], summed."""
+    return env.joints.beyond.sum(1)
+
+
+def pose(env: Env) -> torch.Tensor:
+    """Squared deviation of the joints from the default pose, weighed by the robot's `posture` [rad2]."""
+    return env.joints.deviation.square() @ env.joints.posture
+
+
+def stand_still(env: Env) -> torch.Tensor:
+    """Absolute deviation from the default pose while the command is to stand [rad]."""
+    return env.joints.deviation.abs().sum(1) * (1 - moving(env))
+
+
+def fall(env: Env) -> torch.Tensor:
+    """One, once, when the task ends: of a weight that is no rate."""
+    return env.terminated * (1.0 / env.cfg.control_dt)
+
+
+def moving(env: Env) -> torch.Tensor:
+    """One where the command is to move, zero where it is to stand, (N,)."""
+    commands = env.commands
+    if not isinstance(commands, VelocityCommand):
+        raise ValueError("this term is about a velocity command (envs.terms.commands:VelocityCommand), which the task does not have")
+    return env.once("moving", lambda: (env.command.square().sum(1) > commands.moving_above**2).float())
+
+
+def swing(env: Env, swing_share: float) -> torch.Tensor:
+    """The reference height of each foot, 1 at mid-swing, 0 on the ground, (N, F)."""
+
+    def compute() -> torch.Tensor:
+        turn = torch.remainder(env.phase[:, None] / (2 * torch.pi) + env.feet.turns, 1.0)  # a foot swings from 0 to swing_share
+        return torch.sin(torch.pi * (turn / swing_share).clamp(max=1.0)) * moving(env)[:, None]
+
+    return env.once(("swing", swing_share), compute)
+
+
+def gait(env: Env, sigma: float = 0.06, swing_height: float = 0.07, swing_share: float = 0.5) -> torch.Tensor:
+    """exp(-sum over feet of (foot height - reference)^2 / sigma^2), the reference being the robot's gait in time with the clock.
+
+    Args:
+        env: the environment.
+        sigma: scale of the error [m].
+        swing_height: height of the reference at mid-swing [m].
+        swing_share: share of the cycle that a foot swings.
+    """
+    error2 = (env.feet.height - swing_height * swing(env, swing_share)).square().sum(1)
+    return torch.exp(-error2 / sigma**2)
+
+
+def gait_contact(env: Env, swing_share: float = 0.5) -> torch.Tensor:
+    """Share of the feet that touch the ground when the gait says so, and only then."""
+    return (env.feet.contact == (swing(env, swing_share) <= STANCE)).float().mean(1)
+
+
+def foot_slip(env: Env) -> torch.Tensor:
+    """Squared planar speed of loaded feet [m2/s2], summed."""
+    return (env.feet.speed2 * env.feet.contact).sum(1)
+
+
+def foot_tilt(env: Env) -> torch.Tensor:
+    """Squared sine of the angle between sole and horizontal, over feet; for robots with soles."""
+    return env.feet.tilt2.sum(1)
+
+
+def goal_distance(env: Env) -> torch.Tensor:
+    """From the tool to the goal [m]."""
+    return to_goal(env)
+
+
+def near_goal(env: Env, sigma: float = 0.15) -> torch.Tensor:
+    """exp(-d^2 / sigma^2) of the distance d to the goal, sigma in [m]."""
+    return torch.exp(-to_goal(env).square() / sigma**2)
+
+
+def to_goal(env: Env) -> torch.Tensor:
+    """Distance from the tool to the goal [m], (N,)."""
+    return env.once("to_goal", lambda: (env.command - env.tool.position).norm(dim=1))

@@ -1,0 +1,238 @@
+"""What rewards, terminations, observations and curricula share, derived from the physics.
+
+Each quantity is computed at its first use in a step and kept until the physics moves on, so that a term costs nothing where nobody asks
+for it and two terms that ask for the same share it. `forget` is called after every change of the physics.
+
+A robot has `JointState`; with a free base `BaseState`; with feet `FeetState`; with a tool `ToolState`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import ClassVar
+
+import mujoco
+import torch
+
+from envs.engines.face import Engine
+from envs.robots.robot import Robot
+from envs.scene.terrain import Terrain
+from envs.terms.ids import dof_ids, qpos_ids, sensor_ids
+from envs.terms.joint_range import soft_range
+from policies.contract.observation import projected_gravity
+
+
+class Derived:
+    """Quantities that are computed once and kept until `forget`."""
+
+    _derived: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._derived = tuple(name for name, value in vars(cls).items() if isinstance(value, cached_property))
+
+    def forget(self) -> None:
+        """The physics has moved on."""
+        kept = self.__dict__
+        for name in self._derived:
+            kept.pop(name, None)
+
+
+class JointState(Derived):
+    """The controlled joints, in policy order.
+
+    Attributes:
+        in_qpos: where they stand in qpos.
+        default: pose that a zero action stands for [rad], (J,).
+        lower, upper: range [rad], infinite where a joint has no end, (J,).
+        soft_lower, soft_upper: the inner 95 % of the range [rad], (J,).
+        posture: how much of the posture reward each joint takes, (J,).
+    """
+
+    def __init__(self, robot: Robot, engine: Engine, default: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor) -> None:
+        self._engine = engine
+        model, device = engine.model, engine.device
+        names = tuple(robot.joints)
+        self.in_qpos, self._dofs = qpos_ids(model, names, device), dof_ids(model, names, device)
+        self._torque = sensor_ids(model, [f"{name}_torque" for name in names], device)
+        self.default, self.lower, self.upper = default, lower, upper
+        self.soft_lower, self.soft_upper = soft_range(lower, upper)
+        self.posture = torch.tensor(robot.posture, dtype=torch.float32, device=device)
+
+    @property
+    def position(self) -> torch.Tensor:
+        """[rad], (N, J)."""
+        return self._engine.qpos[:, self.in_qpos]
+
+    @property
+    def velocity(self) -> torch.Tensor:
+        """[rad/s], (N, J)."""
+        return self._engine.qvel[:, self._dofs]
+
+    @property
+    def torque(self) -> torch.Tensor:
+        """Of the motors [N m], (N, J)."""
+        return self._engine.sensordata[:, self._torque]
+
+    @cached_property
+    def deviation(self) -> torch.Tensor:
+        """From the default pose [rad], (N, J)."""
+        return self.position - self.default
+
+    @cached_property
+    def beyond(self) -> torch.Tensor:
+        """How far each joint is outside its soft range [rad], (N, J)."""
+        position = self.position
+        return (position - self.soft_upper).relu() + (self.soft_lower - position).relu()
+
+
+class BaseState(Derived):
+    """The base of a robot that moves freely.
+
+    Attributes:
+        standing_height: of the base where the robot stands on a plane [m].
+    """
+
+    def __init__(self, engine: Engine, terrain: Terrain | None, standing_height: torch.Tensor) -> None:
+        self._engine, self._terrain, self.standing_height = engine, terrain, standing_height
+
+    @property
+    def position_w(self) -> torch.Tensor:
+        """[m], (N, 3)."""
+        return self._engine.qpos[:, :3]
+
+    @property
+    def quat_wxyz(self) -> torch.Tensor:
+        """Attitude in the world, (N, 4)."""
+        return self._engine.qpos[:, 3:7]
+
+    @cached_property
+    def velocity_b(self) -> torch.Tensor:
+        """Linear velocity in the base frame [m/s], (N, 3)."""
+        return rotate_inverse(self._engine.qpos[:, 3:7], self._engine.qvel[:, :3])
+
+    @property
+    def angular_velocity_b(self) -> torch.Tensor:
+        """In the base frame [rad/s], (N, 3)."""
+        return self._engine.qvel[:, 3:6]
+
+    @cached_property
+    def gravity_b(self) -> torch.Tensor:
+        """Direction of gravity in the base frame, (N, 3)."""
+        return projected_gravity(self._engine.qpos[:, 3:7])
+
+    @cached_property
+    def height(self) -> torch.Tensor:
+        """Above the ground below it [m], (N,)."""
+        height = self._engine.qpos[:, 2]
+        return height if self._terrain is None else height - self._terrain.height(self._engine.qpos[:, :2])
+
+    @property
+    def yaw(self) -> torch.Tensor:
+        """Heading in the world [rad], (N,)."""
+        w, x, y, z = self._engine.qpos[:, 3:7].unbind(1)
+        return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+
+class FeetState(Derived):
+    """The feet, in the robot's order.
+
+    Attributes:
+        names: of the feet.
+        turns: when in the gait's cycle each foot leaves the ground, in turns, (F,).
+        air_time_s: time since each foot was on the ground [s], (N, F); counted by `count`.
+        has_soles: whether the feet have soles that can be tilted.
+    """
+
+    def __init__(self, robot: Robot, engine: Engine, terrain: Terrain | None, loaded: float, air_time_s: torch.Tensor) -> None:
+        """A foot that is loaded more than `loaded` [N] is on the ground."""
+        self._engine, self._terrain, self._loaded = engine, terrain, loaded
+        model, device = engine.model, engine.device
+        self._robot, self.names = robot.name, tuple(robot.feet)
+        self.turns = torch.tensor(robot.gait, dtype=torch.float32, device=device)
+        self._touch, self._position, self._velocity = (
+            sensor_ids(model, [f"{foot}_{kind}" for foot in self.names], device) for kind in ("touch", "position", "velocity")
+        )
+        soles = [f"{foot}_upright" for foot in self.names if mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, f"{foot}_upright") >= 0]
+        self.has_soles = len(soles) == len(self.names)
+        if self.has_soles:
+            self._upright = sensor_ids(model, soles, device)
+        self._grounded = grounded_height(model, self.names)
+        self._shape = (engine.num_worlds, len(self.names), 3)
+        self.air_time_s = air_time_s
+
+    @cached_property
+    def position_w(self) -> torch.Tensor:
+        """Of the soles [m], (N, F, 3)."""
+        return self._engine.sensordata[:, self._position].reshape(self._shape)
+
+    @cached_property
+    def height(self) -> torch.Tensor:
+        """Above the ground below each, less what it is while the robot stands [m], (N, F)."""
+        height = self.position_w[..., 2] - self._grounded
+        return height if self._terrain is None else height - self._terrain.height(self.position_w[..., :2])
+
+    @property
+    def force(self) -> torch.Tensor:
+        """On the ground [N], (N, F)."""
+        return self._engine.sensordata[:, self._touch]
+
+    @cached_property
+    def contact(self) -> torch.Tensor:
+        """Feet (N, F) bool that the ground carries."""
+        return self.force > self._loaded
+
+    @cached_property
+    def speed2(self) -> torch.Tensor:
+        """Squared planar speed [m2/s2], (N, F)."""
+        return self._engine.sensordata[:, self._velocity].reshape(self._shape)[..., :2].square().sum(-1)
+
+    @cached_property
+    def tilt2(self) -> torch.Tensor:
+        """Squared sine of the angle between sole and horizontal, (N, F).
+
+        Raises:
+            ValueError: the robot has no soles.
+        """
+        if not self.has_soles:
+            raise ValueError(f"the tilt of feet is for robots with soles; {self._robot} has none")
+        return self._engine.sensordata[:, self._upright].reshape(self._shape)[..., :2].square().sum(-1)
+
+    def count(self, seconds: float) -> None:
+        """Let time pass for `air_time_s`, once a step."""
+        self.air_time_s.add_(seconds).masked_fill_(self.contact, 0.0)
+
+
+class ToolState(Derived):
+    """The tool of an arm."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._position, self._velocity = (
+            sensor_ids(engine.model, [f"end_effector_{kind}"], engine.device) for kind in ("position", "velocity")
+        )
+
+    @property
+    def position(self) -> torch.Tensor:
+        """In the base frame [m], (N, 3)."""
+        return self._engine.sensordata[:, self._position]
+
+    @property
+    def velocity(self) -> torch.Tensor:
+        """In the base frame [m/s], (N, 3)."""
+        return self._engine.sensordata[:, self._velocity]
+
+
+def grounded_height(model: mujoco.MjModel, feet: tuple[str, ...]) -> float:
+    """Height of the feet's position sensors while the robot stands [m]."""
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
+    mujoco.mj_forward(model, data)
+    return sum(float(data.sensor(f"{foot}_position").data[2]) for foot in feet) / len(feet)
+
+
+def rotate_inverse(quat_wxyz: torch.Tensor, vector_w: torch.Tensor) -> torch.Tensor:
+    """R(q)^T v: a world vector (N, 3) in the frame of unit quaternion (N, 4)."""
+    w, u = quat_wxyz[:, :1], quat_wxyz[:, 1:]
+    t = 2 * torch.linalg.cross(u, vector_w)
+    return vector_w - w * t + torch.linalg.cross(u, t)

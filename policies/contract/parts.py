@@ -1,0 +1,205 @@
+"""The parts of a `PolicySpec`: robot, observation groups, action law, command, normaliser; each a frozen dataclass of plain values.
+
+This module needs the standard library alone. What values they may have stands in `policies.contract.validation`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+ACTION_MODES = ("position_offset", "position_delta")
+ENDS = {"position_lower": -math.inf, "position_upper": math.inf}
+"""Fields of `RobotSpec`, and their value for a joint without an end."""
+
+COMMAND_SIZES: dict[str, int | None] = {"velocity": 3, "goal_position": 3, "goal_pose": 7, "motion": None, "none": 0}
+"""Kinds of command, and how many numbers each has; None for any."""
+
+STATE = "state"
+"""Name of the group that every policy has: the flat vector of what the robot feels."""
+
+DTYPES = ("float32", "uint8")
+IMAGE_KINDS = {"rgb": 3, "depth": 1}
+"""Kinds of image, and their channels."""
+
+
+class SpecError(ValueError):
+    """A policy spec that is malformed, incomplete or inconsistent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotSpec:
+    """The robot as the policy knows it; every tuple is in policy joint order, J entries.
+
+    Attributes:
+        name: robot's name, as it is registered or as its `robot.yaml` says.
+        joint_names: names of the J controlled joints; wires are matched to them by name, never by position.
+        default_pose: joint positions that a zero action stands for [rad].
+        kp: position gain of the joint PD [N m / rad].
+        kd: velocity gain of the joint PD [N m s / rad].
+        effort_limit: largest torque [N m]; above zero, since there is no value that stands for "none".
+        velocity_limit: largest joint speed [rad/s]; likewise.
+        position_lower, position_upper: joint range [rad]; -inf and inf where a joint has no end there (a wheel). JSON has `null` for both.
+        floating_base: whether the base moves freely and an IMU is expected.
+        imu_frame: name of the frame that the IMU reports in; its axes are the base's. None for a fixed base.
+        max_tilt: largest angle between the base's z axis and the vertical that is still operation [rad].
+        model_sha256: fingerprint of the compiled model that it was trained on; "" where unknown.
+        source: where training found the robot: a registered name, or the absolute path of its `robot.yaml`; "" where unknown.
+    """
+
+    name: str
+    joint_names: tuple[str, ...]
+    default_pose: tuple[float, ...]
+    kp: tuple[float, ...]
+    kd: tuple[float, ...]
+    effort_limit: tuple[float, ...]
+    velocity_limit: tuple[float, ...]
+    position_lower: tuple[float, ...]
+    position_upper: tuple[float, ...]
+    floating_base: bool
+    imu_frame: str | None = None
+    max_tilt: float = 1.0
+    model_sha256: str = ""
+    source: str = ""
+
+    @property
+    def num_joints(self) -> int:
+        """J."""
+        return len(self.joint_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservationTerm:
+    """One block of an observation vector. value = clip(raw, -clip, clip) * scale, computed by `policies.contract.observation`.
+
+    Attributes:
+        name: key into `policies.contract.observation.TERMS`.
+        dim: number of entries.
+        unit: physical unit of the raw value.
+        frame: frame of the raw value: `base`, `joint`, `command` or `action`.
+        scale: factor after clipping.
+        clip: limit of the raw value's magnitude, in `unit`.
+        noise: half-width of the uniform noise that training added to the raw value, in `unit`.
+        delay_s: largest sensing delay that training simulated [s].
+    """
+
+    name: str
+    dim: int
+    unit: str
+    frame: str
+    scale: float = 1.0
+    clip: float = 100.0
+    noise: float = 0.0
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec:
+    """What a camera gives, as an array (height, width, channels), row 0 at the top.
+
+    A point at (x, y, z) [m] in the camera's optical frame (x right, y down, z forward) lies at column fx x / z + cx and row fy y / z + cy.
+
+    Attributes:
+        kind: `rgb` (3 channels) or `depth` (1 channel, z [m]).
+        width, height: [pixels].
+        frame: the camera's name, which is that of its frame.
+        fx, fy: focal lengths [pixels].
+        cx, cy: principal point [pixels].
+        near, far: depths that training covered [m]; both 0 where that says nothing.
+    """
+
+    kind: str
+    width: int
+    height: int
+    frame: str
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    near: float = 0.0
+    far: float = 0.0
+
+    @property
+    def channels(self) -> int:
+        """3 for `rgb`, 1 for `depth`."""
+        return IMAGE_KINDS[self.kind]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservationGroup:
+    """One input of the policy: a vector of terms, or an image.
+
+    Attributes:
+        name: of the input in the policy's graph.
+        terms: in order; the vector is their concatenation. Empty for an image.
+        image: None for a vector.
+        dtype: `float32` or, for images, `uint8`.
+        every: control steps from one reading to the next; in between the policy sees the last one again.
+    """
+
+    name: str
+    terms: tuple[ObservationTerm, ...] = ()
+    image: ImageSpec | None = None
+    dtype: str = "float32"
+    every: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(O,) of a vector, (height, width, channels) of an image."""
+        if self.image is not None:
+            return (self.image.height, self.image.width, self.image.channels)
+        return (sum(term.dim for term in self.terms),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionSpec:
+    """How an action becomes joint position targets.
+
+    `position_offset`: target = default_pose + scale * clip(action).
+    `position_delta`: target = previous target + scale * clip(action), kept inside the joint range; the first previous target is
+    the measured pose.
+
+    Attributes:
+        mode: one of `ACTION_MODES`.
+        scale: J factors [rad].
+        clip: limit of the raw action's magnitude.
+        delay_s: largest actuation delay that training simulated [s].
+    """
+
+    mode: str
+    scale: tuple[float, ...]
+    clip: float
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec:
+    """What a person or planner asks of the policy.
+
+    Attributes:
+        kind: `velocity` (vx [m/s], vy [m/s], yaw rate [rad/s], base frame), `goal_position` (x, y, z [m], base frame), `goal_pose`
+            (a position and a quaternion wxyz, base frame), `motion` (what the task says) or `none`.
+        labels: name of each entry.
+        lower, upper: range that training covered; the bridge clamps to it.
+        ages: whether it must be given again and again to stay valid. A velocity must, or a robot whose operator is gone walks on; a goal
+            is a set point that stays.
+    """
+
+    kind: str
+    labels: tuple[str, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    ages: bool
+
+    @property
+    def dimension(self) -> int:
+        """C, how many numbers it has."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalizerSpec:
+    """(observation - mean) / std of the group `state`, applied inside the policy's graph; recorded here for people. O entries, in order."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]

@@ -1,0 +1,124 @@
+"""Terms in YAML: a function by its name, its parameters, and the table's own values, side by side.
+
+    rewards:
+      torque: {weight: -1.0e-4}                                         # a value of a term that is there
+      spin: {func: "my_package.rewards:spin", weight: 0.5, sigma: 0.2}  # a new one
+      pose: null                                                        # and one the less
+
+A new function keeps of the term that was there what both have a word for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from envs.terms.term import SensedTerm, Term, TermError, parameters, reference, resolve
+from policies.contract.observation import TERMS
+from policies.yaml_tree import Node
+from robolearn.errors import ConfigError, nearest
+
+FUNC = "func"
+Build = Callable[[Any, Node, str, Any, Any, Any], Any]
+"""`robolearn.config.loading._build`."""
+
+
+def is_term(hint: Any) -> bool:
+    """Whether a type is that of a term with a function of its own."""
+    return isinstance(hint, type) and issubclass(hint, Term)
+
+
+def is_entry(hint: Any) -> bool:
+    """Whether a type is that of an entry of a task's tables."""
+    return is_term(hint) or hint is SensedTerm
+
+
+def may_be_new(kind: Any, name: str, node: Node) -> bool:
+    """Whether an entry that a table does not have yet says all that it needs."""
+    named = isinstance(node.value, dict) and FUNC in node.value
+    return (is_entry(kind) and named) or (kind is SensedTerm and name in TERMS and node.value is not None)
+
+
+def hint(kind: Any) -> str:
+    """What to write for a new entry of a table."""
+    if kind is SensedTerm:
+        return f"; new ones: {', '.join(TERMS)}, or one that says func: package.module:function"
+    return "; a new entry says func: package.module:function" if is_term(kind) else ""
+
+
+def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build_value: Build) -> Term:
+    """Make a term.
+
+    Args:
+        kind: its class.
+        node: what was written.
+        key: dotted, for messages.
+        default: the term that it is laid over, if there is one.
+        root: the whole schema.
+        build_value: makes a value of a type from a node.
+
+    Raises:
+        ConfigError: names the place and the key, and what is valid.
+    """
+    if not isinstance(node.value, dict):
+        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {node.value!r}")
+    over = default if isinstance(default, Term) else None
+    func = _function(node, key, over)
+    try:
+        wanted = parameters(func)
+    except TermError as error:
+        raise ConfigError(f"{node.source}: {key}: {error}") from error
+    own = {item.name: item for item in kind.own_fields()}
+    hints = {name: value for name, value in typing.get_type_hints(kind).items() if name in own}
+    hints |= {name: parameter.hint for name, parameter in wanted.items()}
+    kept = {} if over is None else {name: value for name, value in over.values().items() if name in hints}
+    if over is not None and over.func is not func:
+        kept = {name: value for name, value in kept.items() if name in own}
+    for name, child in node.value.items():
+        if name == FUNC:
+            continue
+        if name not in hints:
+            close = nearest(name, list(hints))
+            near = "" if close is None else f"; did you mean {key + '.' + close!r}?"
+            valid = ", ".join((*hints, FUNC))
+            raise ConfigError(f"{child.source}: unknown key {key + '.' + name!r}{near}; valid: {valid} ({reference(func)})")
+        kept[name] = _value(hints[name], child, f"{key}.{name}", root, build_value)
+    missing = [name for name, p in wanted.items() if name not in kept and p.default is inspect.Parameter.empty]
+    if missing:
+        raise ConfigError(f"{node.source}: {', '.join(f'{key}.{name}' for name in missing)} is missing; {reference(func)} needs it")
+    try:
+        return kind(func, **kept)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{node.source}: {key}: {error}") from error
+
+
+def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
+    """The function of a term: the one that is named, or that of the term that it is laid over."""
+    named: Node | None = node.value.get(FUNC)
+    if named is None:
+        if over is None:
+            raise ConfigError(f"{node.source}: {key} needs func: package.module:function")
+        return over.func
+    if not isinstance(named.value, str):
+        raise ConfigError(f"{named.source}: {key}.{FUNC} must be text, package.module:function, not {named.value!r}")
+    if over is not None and named.value == reference(over.func):
+        return over.func
+    try:
+        return resolve(named.value)
+    except TermError as error:
+        raise ConfigError(f"{named.source}: {key}.{FUNC}: {error}") from error
+
+
+def _value(kind: Any, node: Node, key: str, root: Any, build_value: Build) -> Any:
+    """A parameter's value; one whose function does not say its type is taken as it is written."""
+    return plain(node) if kind is Any else build_value(kind, node, key, dataclasses.MISSING, {}, root)
+
+
+def plain(node: Node) -> Any:
+    """A node as Python values; lists become tuples."""
+    if isinstance(node.value, dict):
+        return {name: plain(child) for name, child in node.value.items()}
+    return tuple(plain(item) for item in node.value) if isinstance(node.value, list) else node.value

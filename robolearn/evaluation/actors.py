@@ -1,0 +1,87 @@
+"""Who acts in the worlds of a rollout: a policy file, a teacher or a student, each for N worlds at once."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from policies.contract.file import PolicyFile
+from policies.networks.mlp import TeacherPolicy
+
+
+class Actor(Protocol):
+    """A policy for N worlds. It may run on another device than the worlds; what it returns lies where the observation did."""
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Forget the past of worlds `ids`."""
+        ...
+
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J) from the robot's observation (N, O) or the privileged one (N, P); of worlds that are not `alive` anything."""
+        ...
+
+
+class FileActor:
+    """A policy file, one memory a world, each stepped as on the robot. Worlds that are out are not computed.
+
+    Attributes:
+        memories: the file in each world.
+    """
+
+    def __init__(self, file: PolicyFile, worlds: int) -> None:
+        self.memories = [file.fork() for _ in range(worlds)]
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Forget the past of worlds `ids`."""
+        for index in ids.tolist():
+            self.memories[index].reset()
+
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J), zeros for worlds that are out."""
+        del privileged
+        rows = policy.cpu().numpy()
+        action = np.zeros((len(rows), self.memories[0].spec.action_dim), np.float32)
+        for index in alive.nonzero()[:, 0].tolist():
+            action[index] = self.memories[index].act(rows[index])
+        return torch.from_numpy(action).to(policy.device)
+
+
+class TeacherActor:
+    """The teacher's mean action."""
+
+    def __init__(self, teacher: TeacherPolicy) -> None:
+        self._teacher = teacher
+        self._device = next(teacher.parameters()).device
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Nothing is remembered."""
+        del ids
+
+    @torch.no_grad()
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J)."""
+        del policy, alive
+        return self._teacher.act(privileged.to(self._device)).to(privileged.device)
+
+
+class StudentActor:
+    """A student in torch, many worlds at once: in training, and for networks that have no policy file."""
+
+    def __init__(self, student: Any, worlds: int) -> None:
+        self._stream = student.stream(student.start(worlds))
+        self._device = next(student.parameters()).device
+        self._first = torch.ones(worlds, dtype=torch.bool, device=self._device)
+
+    def reset(self, ids: torch.Tensor) -> None:
+        """Forget the past of worlds `ids`."""
+        self._first[ids.to(self._device)] = True
+
+    @torch.no_grad()
+    def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
+        """Actions (N, J)."""
+        del privileged, alive
+        action = self._stream.step(policy.to(self._device), self._first)
+        self._first = torch.zeros_like(self._first)
+        return action.to(policy.device)

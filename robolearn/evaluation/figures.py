@@ -1,0 +1,65 @@
+"""A figure: a number, its 95 % interval, and how it is written for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robolearn.evaluation.statistics import bootstrap_mean, wilson
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number, its 95 % interval and how many episodes it stands on.
+
+    Attributes:
+        value: None where nothing was measured or where it lies beyond what was tried; the interval then says on which side.
+        low, high: None where open.
+        count: episodes.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+
+    def text(self, unit: str = "") -> tuple[str, str]:
+        """Value and interval for people."""
+        if self.value is None:
+            if self.low is not None and self.high is None:
+                return f"> {written(self.low, unit)}", "beyond what was tried"
+            if self.high is not None and self.low is None:
+                return f"< {written(self.high, unit)}", "below what was tried"
+            return "–", ""
+        if self.low is None and self.high is None:
+            return written(self.value, unit), ""
+        ends = ("…" if end is None else written(end, unit) for end in (self.low, self.high))
+        return written(self.value, unit), " to ".join(ends)
+
+
+def written(value: float, unit: str) -> str:
+    """A number for people, without its unit; one in percent is a share from 0 to 1."""
+    if unit == "%":
+        return f"{100 * value:.1f}"
+    if unit == "deg":
+        return f"{value:.0f}"
+    if unit == "m" and abs(value) < 0.1:
+        return f"{value:.4f}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def share(hits: np.ndarray) -> Figure:
+    """Share of true entries (n,), with Wilson's interval."""
+    if len(hits) == 0:
+        return Figure(None, None, None, 0)
+    return Figure(float(hits.mean()), *wilson(int(hits.sum()), len(hits)), len(hits))
+
+
+def mean(values: np.ndarray) -> Figure:
+    """Mean of (n,) values, with the bootstrap's interval; NaN are episodes that have no value."""
+    values = values[np.isfinite(values)].astype(float)
+    if len(values) == 0:
+        return Figure(None, None, None, 0)
+    interval = bootstrap_mean(values) if len(values) > 1 else (None, None)
+    return Figure(float(values.mean()), *interval, len(values))

@@ -1,0 +1,72 @@
+"""Which joints are arms, and which of them swing against which leg: read from the robot's tree, whatever its joints are called.
+
+A leg's joint moves a foot. An arm's joint moves none and has another joint as its image in the left-right mirror; a waist is its own image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+
+from envs.vec_env import VecEnv
+
+PITCHING = 0.8  # cosine of the angle between a joint's axis and the robot's lateral axis, from which on it swings fore and aft
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limbs:
+    """Joints by their place in policy order.
+
+    Attributes:
+        arms: all joints of arms.
+        pairs: the joint that swings each arm fore and aft, and the one that swings the leg of the other side.
+        sign: 1 or -1 for each joint, so that a positive angle times it turns the limb backward about the lateral axis alike, (J,).
+    """
+
+    arms: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+    sign: np.ndarray
+
+
+def limbs(env: VecEnv) -> Limbs:
+    """The limbs of an environment's robot; no arms where it has none, or no left-right image."""
+    model, names = env.engine.model, list(env.robot.joint_names)
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    ids = [model.joint(name).id for name in names]
+    lateral, side = data.xaxis[ids, 1], data.xanchor[ids, 1]
+    above = [_above(model, int(model.jnt_bodyid[joint])) for joint in ids]  # bodies that carry each joint, its own first
+    carried = [_above(model, int(model.site(f"{foot}_foot").bodyid[0])) for foot in env.robot.feet]
+    legs = [i for i, bodies in enumerate(above) if any(bodies[0] in chain for chain in carried)]
+    mirror = env.mirror()
+    if mirror is None:
+        return Limbs(arms=(), pairs=(), sign=np.ones(len(names)))
+    image = mirror["action"][0].tolist()
+    arms = [i for i in range(len(names)) if i not in legs and image[i] != i]
+
+    def swings(joints: list[int]) -> list[int]:
+        """Of each limb the joint nearest to the trunk that swings it fore and aft."""
+        pitching = [i for i in joints if abs(lateral[i]) > PITCHING]
+        own = {i: above[i][0] for i in pitching}
+        return [i for i in pitching if not any(own[j] in above[i][1:] for j in pitching if j != i)]
+
+    hips = swings(legs)
+    pairs = []
+    for shoulder in swings(arms):
+        other = [hip for hip in hips if side[hip] * side[shoulder] < 0]
+        if other:
+            pairs.append((shoulder, min(other, key=lambda hip: abs(data.xanchor[ids[hip], 0] - data.xanchor[ids[shoulder], 0]))))
+    return Limbs(arms=tuple(arms), pairs=tuple(pairs), sign=np.where(lateral < -PITCHING, -1.0, 1.0))
+
+
+def _above(model: mujoco.MjModel, body: int) -> list[int]:
+    """A body and those that carry it, without the world."""
+    chain = []
+    while body:
+        chain.append(body)
+        body = int(model.body_parentid[body])
+    return chain

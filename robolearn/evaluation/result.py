@@ -1,0 +1,131 @@
+"""What an evaluation found: the task's own figures with their intervals, as an object and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from envs.robots.robot import Robot
+from envs.tasks.evaluation import Evaluation, Measure
+from envs.tasks.scaling import factor
+from robolearn.evaluation.figures import Figure, written
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One figure, and all that a reader must know about it.
+
+    Attributes:
+        value, low, high: with its 95 % interval; None where nothing was measured.
+        count: episodes.
+        label: for people.
+        unit: `%` of a share, which is kept as 0 to 1.
+        kind, better: see `envs.tasks.evaluation.Measure`.
+        goal, limit: what a good policy reaches, and what it must not exceed on the precise engine, for this robot.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    count: int
+    label: str
+    unit: str
+    kind: Literal["share", "mean"]
+    better: Literal["more", "less"]
+    goal: float | None = None
+    limit: float | None = None
+
+    @staticmethod
+    def of(measure: Measure, figure: Figure, robot: Robot) -> Outcome:
+        """The outcome of a measure for a robot."""
+        return Outcome(
+            **{field.name: getattr(figure, field.name) for field in dataclasses.fields(Figure)},
+            label=measure.label,
+            unit="%" if measure.kind == "share" else measure.unit,
+            kind=measure.kind,
+            better="more" if measure.more_is_better else "less",
+            goal=scaled(measure.goal, measure, robot),
+            limit=scaled(measure.limit, measure, robot),
+        )
+
+    @property
+    def figure(self) -> Figure:
+        """The number alone."""
+        return Figure(self.value, self.low, self.high, self.count)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends; None where there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def reaches(self, wanted: float) -> bool:
+        """Whether all of the interval, or the value where there is none, is at `wanted` or better."""
+        worst = (self.low if self.better == "more" else self.high) if self.interval else self.value
+        return worst is not None and (worst >= wanted if self.better == "more" else worst <= wanted)
+
+    def text(self) -> str:
+        """The value with its unit for people."""
+        return "nothing measured" if self.value is None else self.text_of(self.value)
+
+    def text_of(self, value: float) -> str:
+        """Another value of this figure with its unit."""
+        return f"{written(value, self.unit)} {self.unit}".strip()
+
+
+def scaled(value: float | None, measure: Measure, robot: Robot) -> float | None:
+    """A goal or limit of a measure for a robot."""
+    return None if value is None else value * factor(robot, measure.dimension)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Figures of one policy on one engine.
+
+    Attributes:
+        policy: path or name.
+        robot, task, engine: what ran.
+        ground: `plane` for tasks whose robots are judged there, whatever they were trained on; None for others.
+        episodes: how many commands were held in all.
+        figures: the task's own, by name, in its order.
+        score_name: the figure that says how well the task is done.
+        policy_sha256: of the file that ran, to prove that it is frozen.
+        physics_failures: worlds that failed numerically.
+        seconds: length of an episode, of all goals that follow each other [s].
+        seed: first seed.
+    """
+
+    policy: str
+    robot: str
+    task: str
+    engine: str
+    ground: str | None = None
+    episodes: int
+    figures: dict[str, Outcome]
+    score_name: str
+    policy_sha256: str | None = None
+    physics_failures: int = 0
+    seconds: float
+    seed: int
+
+    @property
+    def score(self) -> float:
+        """How well the task is done, 0 to 1."""
+        return self.value(self.score_name) or 0.0
+
+    def value(self, name: str) -> float | None:
+        """A figure's value; None where nothing was measured, or the task has no such figure."""
+        outcome = self.figures.get(name)
+        return None if outcome is None else outcome.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: each figure by its name, the intervals of those that have one, and `figures` with all about each."""
+        told = dataclasses.asdict(self)
+        figures, score = told.pop("figures"), told.pop("score_name")
+        intervals = {name: list(outcome.interval) for name, outcome in self.figures.items() if outcome.interval is not None}
+        return told | {name: self.value(name) for name in figures} | {"score": score, "intervals": intervals, "figures": figures}
+
+
+def outcomes(evaluation: Evaluation, figures: dict[str, Figure], robot: Robot) -> dict[str, Outcome]:
+    """The outcomes of all measures, in the evaluation's order."""
+    return {name: Outcome.of(measure, figures[name], robot) for name, measure in evaluation.measures.items()}

@@ -1,0 +1,81 @@
+"""The one loop in which a policy acts: evaluations, the suite, targets of a training, playback and benchmarks step through it.
+
+    rollout = Rollout(env, FileActor(file, env.num_worlds))
+    rollout.start(command)
+    for _ in range(steps):
+        step = rollout.step()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from envs.screening import Step
+from envs.vec_env import VecEnv
+from robolearn.evaluation.actors import Actor
+
+Alter = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Rollout:
+    """An actor in all worlds of an environment.
+
+    Attributes:
+        env: the worlds.
+        actor: who acts.
+        alive: worlds that have not ended since `start` or `revive`, (N,) bool; always all where worlds go on.
+        policy, privileged: what is observed now, (N, O) and (N, P).
+    """
+
+    def __init__(self, env: VecEnv, actor: Actor, go_on: bool = False) -> None:
+        """Take the worlds over; `start` begins.
+
+        Args:
+            env: the worlds.
+            actor: who acts.
+            go_on: a world that ends goes on with a new episode; otherwise it is out.
+        """
+        self.env, self.actor, self._go_on = env, actor, go_on
+        self._everywhere = torch.arange(env.num_worlds, device=env.device)
+        self.alive = torch.ones(env.num_worlds, dtype=torch.bool, device=env.device)
+
+    def start(self, command: torch.Tensor | None = None) -> None:
+        """Reset all worlds and forget; they hold `command` (N, C) or (C,), or what the task draws."""
+        self.policy, self.privileged = self.env.reset()
+        self.actor.reset(self._everywhere)
+        self.revive()
+        if command is not None:
+            self.ask(command)
+
+    def revive(self) -> None:
+        """Let all worlds act again."""
+        self.alive = torch.ones_like(self.alive)
+
+    def ask(self, command: torch.Tensor) -> None:
+        """Hold another command, (N, C) or (C,), until the next one; it is told at once."""
+        self.env.hold_command(command)
+        self.policy, self.privileged = self.env.observe()
+
+    def draw(self) -> None:
+        """Have the task draw another command for all worlds; it is told at once."""
+        self.env.release_command()
+        self.env.hold_command(self.env.command)
+        self.policy, self.privileged = self.env.observe()
+
+    def step(self, alter: Alter | None = None) -> Step:
+        """Act once in all worlds.
+
+        Args:
+            alter: what becomes of the actions (N, J) before they reach the robot.
+        """
+        action = self.actor.act(self.policy, self.privileged, self.alive)
+        step = self.env.step(action if alter is None else alter(action))
+        self.policy, self.privileged = step.policy, step.privileged
+        ended = step.terminated | step.truncated
+        if bool(ended.any()):
+            self.actor.reset(ended.nonzero()[:, 0])
+            if not self._go_on:
+                self.alive = self.alive & ~ended
+        return step

@@ -1,0 +1,133 @@
+"""A video of a policy file, and the figures of what it shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from envs.scene.terrain import TerrainCfg
+from policies.contract.file import PolicyFile
+from robolearn.errors import UserError
+from robolearn.evaluation.result import Outcome, outcomes
+from robolearn.evaluation.tally import Tally
+from robolearn.viewer.overlay import draw_overlay
+from robolearn.viewer.playback import Playback, default_commands
+from robolearn.viewer.render import Recorder
+from robolearn.viewer.moment import Moment
+from robolearn.viewer.video import VideoWriter
+
+
+def record_policy(
+    file: PolicyFile,
+    path: Path | None,
+    seconds: float = 16.0,
+    commands: Sequence[Sequence[float]] | None = None,
+    engine: str = "mujoco",
+    randomize: bool = False,
+    seed: int = 0,
+    width: int = 960,
+    height: int = 540,
+    fps: int = 25,
+    visuals: Path | None = None,
+    terrain: TerrainCfg | None = None,
+    robot: str | None = None,
+) -> dict[str, Any]:
+    """Run one world of a policy's task under a schedule of commands and write a video of it.
+
+    Args:
+        file: the frozen policy.
+        path: of the video, `.mp4` or `.webm`; None for the figures alone.
+        seconds: simulated time [s].
+        commands: each held for an equal share of the time, (K, C); a schedule over the trained range where None.
+        engine: physics engine.
+        randomize: with the task's randomization, noise, delays and pushes.
+        seed: of everything random.
+        width, height: [pixels].
+        fps: pictures a second, at most one a control step.
+        visuals: MJCF whose meshes are shown in place of our shapes.
+        terrain: what a walking robot walks on; the floor where None.
+        robot: name or `robot.yaml` of the robot; the file's own where None.
+
+    Returns:
+        Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's figures
+        by their names and with all about them in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`,
+        `measured` (T, C).
+
+    Raises:
+        UserError: the video cannot be written, or the command does not fit the task.
+    """
+    spec = file.spec
+    schedule = tuple(tuple(float(v) for v in command) for command in commands) if commands else default_commands(file)
+    for command in schedule:
+        if len(command) != len(spec.command.labels):
+            raise UserError(f"{spec.task} takes {len(spec.command.labels)} numbers as its command ({', '.join(spec.command.labels)})")
+    play = Playback(file, engine, randomize, seed, terrain, robot)
+    count = max(1, round(seconds / play.control_dt))
+    every = max(1, round(1 / (fps * play.control_dt)))
+    rate = 1 / (every * play.control_dt)
+    moments: list[Moment] = []
+    result: dict[str, Any] = {"video": None, "codec": None, "frames": 0, "fps": rate}
+    units = play.evaluation.play.units
+
+    if path is None:
+        figures = _run(play, schedule, count, moments.append)
+    else:
+        with (
+            VideoWriter(path, width, height, rate) as video,
+            Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.command.kind) as recorder,
+        ):
+
+            def draw(moment: Moment) -> None:
+                if len(moments) % every == 0:
+                    picture = recorder.draw(moment.qpos, moment)
+                    video.write(draw_overlay(picture, moment, spec.command, f"{spec.task}   {engine}", units))
+                    result["frames"] += 1
+                moments.append(moment)
+
+            figures = _run(play, schedule, count, draw)
+            result |= {"video": str(path), "codec": video.codec}
+    return result | {
+        "policy": str(file.path),
+        "task": spec.task,
+        "engine": engine,
+        "seconds": count * play.control_dt,
+        "falls": sum(moment.fell for moment in moments),
+        **{name: figure.value for name, figure in figures.items()},
+        "figures": {name: dataclasses.asdict(figure) for name, figure in figures.items()},
+        "labels": list(spec.command.labels),
+        "units": list(units),
+        "time_s": [moment.time_s for moment in moments],
+        "command": [list(moment.command) for moment in moments],
+        "measured": [[value if math.isfinite(value) else None for value in moment.measured] for moment in moments],
+    }
+
+
+def _run(play: Playback, schedule: Sequence[Sequence[float]], count: int, show: Callable[[Moment], None]) -> dict[str, Outcome]:
+    """Play `count` steps, each command of the schedule for an equal share of them; `show` is called with every moment.
+
+    Returns:
+        The task's figures, each command an episode of which all counts; after a fall nothing, until the next command.
+    """
+    tally = Tally(play.evaluation, play.env, settle_s=0.0)
+    bar = tqdm(total=count, desc="play", unit="step", dynamic_ncols=True, mininterval=0.5)
+    with bar:
+        for command, steps in itertools.groupby(schedule[index * len(schedule) // count] for index in range(count)):
+            length = len(list(steps))
+            play.ask(command)
+            alive = torch.ones(1, dtype=torch.bool, device=play.env.device)
+            tally.begin(length)
+            for _ in range(length):
+                moment = play.step(command)
+                alive = alive & (not moment.fell)
+                tally.add(alive)
+                show(moment)
+                bar.update()
+            tally.end()
+    return outcomes(play.evaluation, tally.figures(), play.env.robot)
