@@ -15,11 +15,11 @@ from envs.terms.term import (
     CurriculumTerm,
     EventTerm,
     MetricTerm,
-    SensedTerm,
     PrivilegedTerm,
     ResetTerm,
     RewardTerm,
     SceneTerm,
+    SensedTerm,
     SuccessTerm,
     TerminationTerm,
 )
@@ -135,6 +135,4 @@ class EnvCfg:
     def at_rates_of(self, spec: PolicySpec) -> Self:
         """This config with what a training chooses freely and its policy depends on: rates, and the scale of actions."""
         action = self.action if self.action.scale is None else dataclasses.replace(self.action, scale=spec.action.scale[0])
-        return dataclasses.replace(
-            self, control_dt=spec.control_dt, decimation=spec.decimation, clock_hz=spec.clock_hz, action=action
-        )
+        return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation, clock_hz=spec.clock_hz, action=action)

@@ -41,6 +41,10 @@ class Buffers:
         self._tensors[name] = torch.zeros(self._worlds, *shape, dtype=dtype, device=self._device)
         return self._tensors[name]
 
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """The tensor itself, (N, ...)."""
+        return self._tensors[name]
+
     def state(self) -> dict[str, torch.Tensor]:
         """All of them, on the CPU."""
         return {name: value.cpu().clone() for name, value in self._tensors.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,8 +74,18 @@ def failed(step: Step, bad: torch.Tensor) -> Step:
     )
 
 
-def describe(step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[str, torch.Tensor]) -> str:
-    """How many worlds are `bad` (N,) bool, and which numbers of the first of them are unsound, by name where they have one."""
+def describe(
+    step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[str, torch.Tensor], extras: Sequence[tuple[str, int]]
+) -> str:
+    """How many worlds are `bad` (N,) bool, and which numbers of the first of them are unsound, by name.
+
+    Args:
+        step: the step.
+        bad: worlds, (N,) bool.
+        spec: the contract.
+        rewards: of the step, by name.
+        extras: name and size of each term that the privileged observation has after the policy's.
+    """
     first = int(bad.nonzero()[0])
     found = [f"reward {name!r}" for name, value in rewards.items() if not sound(value[first])]
     observed = torch.stack([step.policy[first], step.final_policy[first], step.final_privileged[first, : step.policy.shape[1]]])
@@ -84,8 +94,11 @@ def describe(step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[s
         if not sound(observed[:, at : at + term.dim]).all():
             found.append(f"observation {term.name!r}")
         at += term.dim
-    beyond = torch.stack([step.privileged[first, at:], step.final_privileged[first, at:]])
-    found += [f"privileged entry {at + index}" for index in (~sound(beyond).all(0)).nonzero()[:, 0].tolist()]
+    privileged = torch.stack([step.privileged[first], step.final_privileged[first]])
+    for name, dim in extras:
+        if not sound(privileged[:, at : at + dim]).all():
+            found.append(f"privileged {name!r}")
+        at += dim
     where = ", ".join(found) or "the reward"
     count = f"{int(bad.sum())} of {len(bad)} worlds"
     return f"{count} have a number that is not finite, or beyond {LARGEST:g} (the first: world {first}, {where})"

@@ -26,14 +26,15 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
     Raises:
         ValueError: the state is of an environment of another config.
     """
-    env.engine.load_state_dict(state["engine"])
     env.load_world_state(state["worlds"])
+    env.engine.load_state_dict(state["engine"])
     env.buffers.load_state(state["buffers"])
     env.commands.load_state(state["command"])
     env.randomizer.load_drawn(state["drawn"])
     for name, part in env.parts().items():
         part.load_state(state["parts"][name])
     env.generator.set_state(state["generator"])
+    env.moved()
 
 
 def restore_progress(env: VecEnv, state: dict[str, Any]) -> None:

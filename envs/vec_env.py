@@ -29,8 +29,8 @@ from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
 from envs.tables import Tables
-from envs.terms.command import Command
 from envs.terms.about import About
+from envs.terms.command import Command
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.ids import actuator_ids
@@ -304,7 +304,7 @@ class VecEnv:
     def reset(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Start all worlds anew. Returns the policy's observation (N, O) and the privileged one (N, P)."""
         self._reset_worlds(self._everywhere)
-        self._moved()
+        self.moved()
         self._previous = None
         policy, privileged, clean = self._observe(self.sensors(), slice(None))
         policy, privileged = self._usable(self._everywhere, policy, privileged)
@@ -334,7 +334,7 @@ class VecEnv:
         self.previous_action, self.action = self.action, action.clone()  # whose tensor may be overwritten
         self._act()
         self.episode_steps += 1
-        self._moved()
+        self.moved()
         failed = self.engine.failures()
         some_failed = bool(failed.any())
         if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
@@ -389,8 +389,9 @@ class VecEnv:
         fresh = bad & ~step.failed
         before, count = self._unsound, int(fresh.sum())
         self._unsound += count
+        extras = [(term.name, term.dim) for term in self._tables.privileged]
         if count and (not before or len(str(before)) < len(str(self._unsound))):  # the more there were, the less often it is said
-            log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self.reward_terms))
+            log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self.reward_terms, extras))
         bad |= self._lost
         self.failure_counts += bad & ~step.failed
         ids = bad.nonzero()[:, 0]
@@ -413,8 +414,8 @@ class VecEnv:
         """Figures of the present step that people read, means over worlds."""
         return {name: float(compute().mean()) for name, compute in self._tables.metrics.items()}
 
-    def _moved(self) -> None:
-        """The physics or the episodes have moved on: what was derived from them holds no longer."""
+    def moved(self) -> None:
+        """The physics or the episodes have moved on, so what was derived from them holds no longer; call it after changing them by hand."""
         self._once.clear()
         for part in self._state:
             part.forget()
@@ -427,7 +428,7 @@ class VecEnv:
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Reset worlds `ids`. Returns their first observations as `_observe` does, which have no past."""
         self._reset_worlds(ids)
-        self._moved()
+        self.moved()
         sensors = self.sensors()
         readings = {f.name: getattr(sensors, f.name) for f in dataclasses.fields(Sensors)}
         self._previous = None
@@ -517,4 +518,4 @@ class VecEnv:
         for name in TENSORS:
             setattr(self, name, state[name].to(self.device).clone())
         self._previous = state["_previous"].to(self.device).clone() if "_previous" in state else None
-        self._moved()
+        self.moved()

@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from envs.tasks.registry import get_task, make_env
+from envs.tasks import registry
 from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile
 from policies.contract.golden import Golden, pack, unpack
 from policies.contract.observation import observe
@@ -26,6 +26,7 @@ from robolearn.config.schema import TrainCfg
 from robolearn.learning.export import record_sensors
 from robolearn.learning.student import StudentTrainer
 from robolearn.learning.teacher import TeacherTrainer
+from tests.pairs import cfg_of, make_env
 
 TINY = (
     "--threads=1",
@@ -56,7 +57,7 @@ def tiny_cfg(task: str, *overrides: str) -> TrainCfg:
 
 def tiny_teacher(cfg: TrainCfg, seed: int = 0) -> TeacherPolicy:
     """A teacher that was not trained but acts decidedly: its actions depend on all that it sees."""
-    env = make_env(cfg.task, cfg.env, num_worlds=1)
+    env = registry.make_env(cfg.task, cfg.robot, cfg.env, num_worlds=1)
     torch.manual_seed(seed)
     policy = TeacherPolicy(env.reset()[1].shape[1], env.spec.action_dim, cfg.teacher.hidden, cfg.teacher.initial_std)
     with torch.no_grad():
@@ -121,7 +122,7 @@ def untimed(metrics: dict[str, float]) -> dict[str, float]:
 
 @functools.cache
 def _exported_bytes(task: str) -> bytes:
-    env = make_env(task, get_task(task).cfg, num_worlds=1, num_threads=1, seed=3)
+    env = make_env(task, cfg_of(task), num_worlds=1, num_threads=1, seed=3)
     net = random_transformer(env.spec.observation_dim, env.spec.action_dim, seed=5)
     sensors = record_sensors(env, net, 20)
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +137,7 @@ def transformer_file(path: Path, task: str = "go1-velocity-flat") -> Path:
 
 def constant_policy(path: Path, action: float | list[float] = 0.0, task: str = "go1-velocity-flat") -> Path:
     """A policy file that gives the same action always, written without torch."""
-    env = make_env(task, get_task(task).cfg, num_worlds=1, num_threads=1)
+    env = make_env(task, cfg_of(task), num_worlds=1, num_threads=1)
     spec = env.spec
     value = np.broadcast_to(np.asarray(action, np.float32), (1, spec.action_dim)).copy()
     weights = [numpy_helper.from_array(np.zeros((spec.observation_dim, spec.action_dim), np.float32), "zero")]

@@ -92,8 +92,12 @@ class TerrainCfg:
 Shape = Callable[[TerrainCfg, float, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
-def single_terrain(text: str) -> TerrainCfg:
+def single_terrain(text: str, of: TerrainCfg | None = None) -> TerrainCfg:
     """A map of one kind at one difficulty, from `KIND[:LEVEL]`, e.g. `slope_up:0.4` for a grade of 10 %.
+
+    Args:
+        text: kind, and level from 0 to 1.
+        of: the figures of level 1, for a robot of another size than those of our own tasks.
 
     Raises:
         ValueError: an unknown kind or a level that is not between 0 and 1; the message lists the kinds.
@@ -105,9 +109,9 @@ def single_terrain(text: str) -> TerrainCfg:
         share = -1.0
     if kind not in KINDS or not 0 <= share <= 1:
         raise ValueError(f"a terrain is KIND[:LEVEL] with a level from 0 to 1, not {text!r}; kinds: {', '.join(KINDS)}")
-    full = TerrainCfg(kinds=(kind,) * 3, levels=1)
+    full = dataclasses.replace(of or TerrainCfg(), kinds=(kind,) * 3, levels=1)
     scaled = {name: share * getattr(full, name) for name in ("roughness", "grade", "step", "plank")}
-    return dataclasses.replace(full, start_levels=1, border=20.0, **scaled)
+    return dataclasses.replace(full, start_levels=1, border=200 * full.cell, **scaled)
 
 
 def _hill(cfg: TerrainCfg, radius: np.ndarray) -> np.ndarray:

@@ -92,9 +92,7 @@ def biped(s: Scale) -> EnvCfg:
         track_velocity=RewardTerm(rewards.track_velocity, weight=4.0, sigma=s(0.5, "speed")),
         track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=2.0, sigma=s(0.5, "rate")),
         torque=RewardTerm(rewards.torque, weight=s(-1e-5, "torque", -2)),
-        gait=RewardTerm(
-            rewards.gait, weight=4.0, sigma=s(0.06, "length"), swing_height=s(0.1, "length"), swing_share=0.42
-        ),
+        gait=RewardTerm(rewards.gait, weight=4.0, sigma=s(0.06, "length"), swing_height=s(0.1, "length"), swing_share=0.42),
         gait_contact=RewardTerm(rewards.gait_contact, weight=2.0, swing_share=0.42),
         foot_slip=RewardTerm(rewards.foot_slip, weight=s(-0.8, "speed", -2)),
         foot_tilt=RewardTerm(rewards.foot_tilt, weight=-1.0),

@@ -88,5 +88,3 @@ def tool_position(env: Env) -> torch.Tensor:
 def tool_velocity(env: Env) -> torch.Tensor:
     """Of the tool in the base frame [m/s], (N, 3)."""
     return env.tool.velocity
-
-

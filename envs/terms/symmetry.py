@@ -115,5 +115,3 @@ def _chain(images: list[Image]) -> Image:
 def _join(images: list[Image], device: torch.device) -> Mirror:
     permutation, sign = _chain(images)
     return torch.tensor(permutation, device=device), torch.tensor(sign, device=device)
-
-

@@ -53,7 +53,9 @@ def resolve(text: str) -> Callable[..., Any]:
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        missing = f"there is no module {error.name!r}" + ("" if module_name.startswith(str(error.name)) else f" (imported by {module_name})")
+        missing = f"there is no module {error.name!r}" + (
+            "" if module_name.startswith(str(error.name)) else f" (imported by {module_name})"
+        )
         raise TermError(f"{text!r}: {missing}; install its package, or put its folder on PYTHONPATH") from error
     for part in name.split("."):
         if not hasattr(found, part):

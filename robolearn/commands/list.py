@@ -72,7 +72,7 @@ def robots() -> list[dict[str, str]]:
     """Each registered robot with its number of joints."""
     from envs.robots.registry import ROBOTS
 
-    return [{"name": name, "description": f"{len(robot.joints)} joints"} for name, robot in sorted((name, ROBOTS.get(name)) for name in ROBOTS)]
+    return [{"name": name, "description": f"{len(ROBOTS.get(name).joints)} joints"} for name in sorted(ROBOTS)]
 
 
 def policies() -> list[dict[str, str]]:

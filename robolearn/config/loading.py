@@ -22,8 +22,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from envs.terms.term import Term, reference
+from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from robolearn.config import terms
 from robolearn.errors import ConfigError, nearest, suggestion
 
@@ -384,10 +384,12 @@ def _dotted_keys(cls: Any, prefix: str, default: Any) -> list[str]:
     hints = typing.get_type_hints(cls)
     for name, field in _fields(cls).items():
         key, value = join(prefix, name), _default(field, default if isinstance(default, cls) else _MISSING)
-        if isinstance(value, Mapping) or isinstance(value, Term):
+        if isinstance(value, Mapping | Term):
             keys += _leaves(value, key)
             continue
-        nested = [kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind) and not terms.is_term(kind)]
+        nested = [
+            kind for kind in (hints[name], *typing.get_args(hints[name])) if dataclasses.is_dataclass(kind) and not terms.is_term(kind)
+        ]
         if not nested:
             keys.append(key)
         for kind in nested:

@@ -1,11 +1,13 @@
 """Disturbances that grow with a world's success, and who has none."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from envs.tasks.velocity import VelocityCfg
 from envs.terms.randomization import RandomizationCfg
 from tests.envs.test_randomization import exactly, world
+from tests.pairs import cfg_of
 
 
 def test_ramp_gives_each_world_the_disturbances_it_can_bear():
@@ -27,9 +29,9 @@ def test_ramp_rises_with_episodes_that_track_and_falls_with_falls():
     worlds = 8
     env = world("go1-velocity-flat", worlds=worlds, disturbance_ramp=True)
     env.disturbances.strength[:] = 0.5
-    env.episode_steps[:], env._seen_s[:] = 100, 2.0
-    env._tracked_s[:] = torch.where(torch.arange(worlds) % 2 == 0, 1.9, 0.5)  # of 2 s
-    env._fell = torch.arange(worlds) % 4 == 0
+    env.episode_steps[:], env.buffers["follows_velocity.seen_s"][:] = 100, 2.0
+    env.buffers["follows_velocity.tracked_s"][:] = torch.where(torch.arange(worlds) % 2 == 0, 1.9, 0.5)  # of 2 s
+    env.buffers["follows_velocity.fell"][:] = torch.arange(worlds) % 4 == 0
     env._reset_worlds(torch.arange(worlds))
     expected = torch.where(torch.arange(worlds) % 4 == 2, 0.75, 0.25)
     torch.testing.assert_close(env.disturbances.strength, expected)
@@ -37,7 +39,7 @@ def test_ramp_rises_with_episodes_that_track_and_falls_with_falls():
 
 def test_evaluation_and_students_meet_everything_at_once():
     table = RandomizationCfg(push_velocity=exactly(1.0, "add"), push_interval_s=exactly(1.0, "set"), disturbance_ramp=True)
-    assert not VelocityCfg(randomization=table).at_full_strength().randomization.disturbance_ramp
+    assert not dataclasses.replace(cfg_of("go1-velocity-flat"), randomization=table).at_full_strength().randomization.disturbance_ramp
 
 
 def test_what_happens_to_walkers_is_refused_on_a_fixed_base():

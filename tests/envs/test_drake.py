@@ -19,10 +19,10 @@ from envs.engines.drake.world import FIELDS
 from envs.engines.face import EngineError, sensor_slice
 from envs.engines.registry import make_engine
 from envs.robots.registry import get_robot
-from envs.tasks.registry import get_task, make_env
 from envs.terms.randomization import Range
 from policies.install import install_command
 from robolearn import cli
+from tests.pairs import cfg_of, make_env
 
 ROBOTS = ("go1", "g1", "panda")
 GRAVITY = 9.81
@@ -359,7 +359,7 @@ def test_shapes_may_differ_in_size():
 
 
 def test_a_task_with_everything_randomized_runs():
-    table = get_task("go1-velocity-flat").cfg.randomization
+    table = cfg_of("go1-velocity-flat").randomization
     changes = {
         "restitution": Range(low=0.0, high=0.3, operation="set"),
         "link_size": Range(low=0.95, high=1.05),

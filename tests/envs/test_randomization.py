@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from envs.robots import panda
-from envs.tasks.registry import make_env
-from envs.tasks.velocity import rotate_inverse
 from envs.terms.randomization import RandomizationCfg, Range
+from envs.terms.state import rotate_inverse
 from envs.vec_env import VecEnv
+from tests.pairs import make_env
 
 GRAVITY = 9.81
 DT = 0.005  # s, a physics step

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from envs.tasks.registry import TASKS, make_env
-from envs.tasks.velocity import VelocityEnv
+from envs.robots.symmetry import opposite, robot_image
+from envs.scene.terrain import TerrainCfg
 from envs.terms.randomization import without_randomization
-from envs.terms.symmetry import joint_mirror, opposite
-from robolearn.evaluation.evaluate import FLAT
+from envs.vec_env import VecEnv
+from tests.pairs import TASKS, cfg_of, make_env
 
 WORLDS = 8  # the first half, and their reflections
 HALF = WORLDS // 2
+FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)
 PLANE = torch.tensor([1.0, -1.0, 1.0])  # a vector in the mirror
 SPIN = torch.tensor([-1.0, 1.0, -1.0])  # an angular velocity in the mirror
 QUAT = torch.tensor([1.0, -1.0, 1.0, -1.0])  # an attitude (w, x, y, z) in the mirror
@@ -23,21 +24,19 @@ FIELDS = ("body_pos", "body_quat", "body_mass", "body_inertia", "body_ipos", "bo
 
 
 def legged_tasks() -> list[str]:
-    return [name for name, task in TASKS.items() if task.env is VelocityEnv]
+    return [name for name in TASKS if "velocity" in name]
 
 
 EACH = pytest.mark.parametrize("task", legged_tasks())
 
 
-def make(task: str, **changes) -> VelocityEnv:
-    env = make_env(task, **{"num_worlds": WORLDS, "num_threads": 1, **changes})
-    assert isinstance(env, VelocityEnv)
-    return env
+def make(task: str, **changes) -> VecEnv:
+    return make_env(task, **{"num_worlds": WORLDS, "num_threads": 1, **changes})
 
 
 def flat_map(task: str) -> dict:
     """A map of tiles is not its own mirror image; a flat one is."""
-    return {} if TASKS[task].cfg.terrain is None else {"terrain": FLAT}
+    return {} if cfg_of(task).terrain is None else {"terrain": FLAT}
 
 
 def reflect(vector: torch.Tensor, mirror: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -45,16 +44,16 @@ def reflect(vector: torch.Tensor, mirror: tuple[torch.Tensor, torch.Tensor]) -> 
     return vector[..., permutation] * sign
 
 
-def reflected_state(env: VelocityEnv, qpos: torch.Tensor, qvel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def reflected_state(env: VecEnv, qpos: torch.Tensor, qvel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mirror image of states (n, nq), (n, nv), worked out from the meaning of each number."""
-    permutation, sign = joint_mirror(env.robot)
+    permutation, sign = robot_image(env.robot, env.robot.compiled).joints
     joints = torch.tensor(sign)
     position = torch.cat([qpos[:, :3] * PLANE, qpos[:, 3:7] * QUAT, qpos[:, 7:][:, permutation] * joints], dim=1)
     velocity = torch.cat([qvel[:, :3] * PLANE, qvel[:, 3:6] * SPIN, qvel[:, 6:][:, permutation] * joints], dim=1)
     return position, velocity
 
 
-def reflect_bodies(env: VelocityEnv) -> None:
+def reflect_bodies(env: VecEnv) -> None:
     """Make the second half of the worlds mirror images of the first, mass by mass: the real robot is not quite symmetric."""
     engine, model = env.engine, env.engine.model
     here, there = torch.arange(HALF), torch.arange(HALF, WORLDS)
@@ -80,28 +79,27 @@ def reflect_bodies(env: VelocityEnv) -> None:
     engine.set_const(there)
 
 
-def start_in_the_mirror(env: VelocityEnv) -> None:
+def start_in_the_mirror(env: VecEnv) -> None:
     """Give the second half of the worlds the reflected state, command and knowledge of the first."""
     here, there = torch.arange(HALF), torch.arange(HALF, WORLDS)
     env.reset()
     qpos, qvel = env.engine.qpos[here].clone(), env.engine.qvel[here].clone()
     env.engine.write_state(here, qpos, qvel)
     env.engine.write_state(there, *reflected_state(env, qpos, qvel))
-    env.command[there] = env.command[here] * torch.tensor([1.0, -1.0, -1.0])
-    env._command_left_s[:] = 100.0
+    env.hold_command(torch.cat([env.command[here], env.command[here] * torch.tensor([1.0, -1.0, -1.0])]))
     for name, values in env.randomizer.drawn.items():
         signs = PLANE if name in ("center_of_mass", "gravity") else torch.ones(values.shape[1])
         if values.shape[1] == len(env.robot.joints):
-            values[there] = values[here][:, joint_mirror(env.robot)[0]]
+            values[there] = values[here][:, robot_image(env.robot, env.robot.compiled).joints[0]]
         else:
             values[there] = values[here] * signs
     env.randomizer.load_drawn(env.randomizer.drawn)
     env.target = env.joint_position.clone()
-    env.update_state()
+    env.moved()
     env._previous = env.observe()[1][:, : env.spec.observation_dim]
 
 
-def simulate(env: VelocityEnv, steps: int) -> dict[str, float]:
+def simulate(env: VecEnv, steps: int) -> dict[str, float]:
     """Largest difference between the reflection of what one robot sees and what its reflection sees."""
     mirror = env.mirror()
     action_generator = torch.Generator().manual_seed(3)
@@ -118,7 +116,7 @@ def simulate(env: VelocityEnv, steps: int) -> dict[str, float]:
             apart[:, clock : clock + 2] = 0.0
             worst[name] = max(worst[name], float(apart.max()))
         for name in ("track_velocity", "track_yaw_rate", "torque", "action_rate", "foot_slip", "pose", "tilt"):
-            reward = env._reward_terms[name]
+            reward = env.reward_terms[name]
             worst["reward"] = max(worst["reward"], float((reward[:HALF] - reward[HALF:]).abs().max()))
     return worst
 
@@ -161,7 +159,7 @@ def test_the_reflected_robot_sees_the_reflected_world(task):
 @EACH
 def test_reflection_holds_with_randomized_worlds(task):
     """What the teacher knows of its world is reflected too: centre of mass, gravity, friction, payload, gains."""
-    table = TASKS[task].cfg.randomization
+    table = cfg_of(task).randomization
     names = ("joint_offset", "observation_delay_s", "action_delay_s", "push_velocity", "push_interval_s", "external_force",
              "external_force_interval_s", "thrown_mass", "thrown_speed", "throw_interval_s")  # fmt: skip
     off = dict.fromkeys(names)
@@ -186,7 +184,7 @@ def test_a_wrong_sign_would_be_seen(task):
     permutation, sign = env.mirror()["action"]
     wrong = sign.clone()
     wrong[1] *= -1
-    env.mirror = lambda: {"policy": VelocityEnv.mirror(env)["policy"], "privileged": VelocityEnv.mirror(env)["privileged"],
+    env.mirror = lambda: {"policy": VecEnv.mirror(env)["policy"], "privileged": VecEnv.mirror(env)["privileged"],
                           "action": (permutation, wrong)}  # fmt: skip
     worst = simulate(env, 5)
     assert worst["policy"] > 0.5

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from envs.robots.registry import get_robot
-from envs.scene.terrain import KINDS, Curriculum, Terrain, TerrainCfg
+from envs.scene.places import Places
+from envs.scene.terrain import KINDS, Terrain, TerrainCfg
 
 SMALL = {"kinds": KINDS, "levels": 3, "tile": 6.0, "border": 1.0}
 
@@ -123,7 +124,7 @@ def test_the_default_map_is_built_fast_and_costs_no_memory_a_world():
 
 def test_curriculum_moves_up_down_and_around():
     terrain = small(start_levels=1)
-    curriculum = Curriculum(terrain, 70, torch.Generator().manual_seed(0))
+    curriculum = Places(terrain, 70, torch.Generator().manual_seed(0))
     ids = torch.arange(70)
     assert set(curriculum.column.tolist()) == set(range(7))
     bad, good = torch.zeros(70, dtype=torch.bool), torch.ones(70, dtype=torch.bool)

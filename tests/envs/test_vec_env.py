@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from envs.snapshot import restore, snapshot
-from envs.tasks.registry import TASKS, make_env
 from envs.terms.randomization import Range, without_randomization
 from envs.vec_env import Step, VecEnv
 from policies.contract.observation import Sensors, observe
+from tests.pairs import TASKS, cfg_of, make_env
 
 EACH = pytest.mark.parametrize("task", TASKS)
 WORLDS = 6
@@ -22,7 +22,7 @@ def make(task: str, **changes) -> VecEnv:
 
 def with_command(task: str, **changes):
     """The task's command config with some settings replaced."""
-    return dataclasses.replace(TASKS[task].cfg.command, **changes)
+    return cfg_of(task).command.changed(**changes)
 
 
 def actions(env: VecEnv, steps: int, seed: int = 0) -> torch.Tensor:
@@ -116,7 +116,7 @@ def test_final_observation_is_that_of_before_the_reset(task):
 
 @EACH
 def test_first_observation_is_that_of_the_new_episode(task):
-    env = make(task, episode_s=0.1, randomization=dataclasses.replace(TASKS[task].cfg.randomization, noise=0.0))
+    env = make(task, episode_s=0.1, randomization=dataclasses.replace(cfg_of(task).randomization, noise=0.0))
     env.reset()
     step = run(env, 5)[-1]
     assert (step.policy[:, block(env, "last_action")] == 0).all()
@@ -178,7 +178,7 @@ def test_commands_are_held_and_drawn_anew(task):
 
 def test_commands_cover_their_range_and_a_share_stands():
     env = make("go1-velocity-flat", num_worlds=4000, command=with_command("go1-velocity-flat", standing=0.2))
-    env.resample_commands(torch.arange(4000))
+    env.release_command()
     standing = (env.command == 0).all(dim=1)
     assert float(standing.float().mean()) == pytest.approx(0.2, abs=0.03)
     moving = env.command[~standing]
@@ -206,7 +206,7 @@ def test_the_number_of_threads_changes_nothing(task):
 
 @EACH
 def test_snapshot_continues_to_the_bit(task):
-    table = dataclasses.replace(TASKS[task].cfg.randomization, mass=Range(low=0.9, high=1.1, when="reset"))
+    table = dataclasses.replace(cfg_of(task).randomization, mass=Range(low=0.9, high=1.1, when="reset"))
     env = make(task, episode_s=0.24, randomization=table)  # resets fall before and after the snapshot
     env.reset()
     run(env, 20)
@@ -230,7 +230,7 @@ def test_snapshot_of_another_shape_is_refused():
 @EACH
 def test_numpy_observes_the_same(task):
     """The robot's side computes the observation in numpy; the environment in torch."""
-    env = make(task, randomization=dataclasses.replace(TASKS[task].cfg.randomization, noise=0.0))
+    env = make(task, randomization=dataclasses.replace(cfg_of(task).randomization, noise=0.0))
     env.reset()
     for action in actions(env, 20):
         given = env.step(action).final_privileged[:, : env.spec.observation_dim]

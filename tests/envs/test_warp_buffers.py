@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs.tasks.registry import TASKS, make_env
 from tests.envs.test_engines import needs_warp
+from tests.pairs import TASKS, make_env
 
 
 @needs_warp

@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 
-from envs.tasks.registry import TASKS, make_env
+from envs.tasks import registry
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.export import onnx_graph as exporting
 from policies.export.onnx_graph import annotate, export_student
@@ -19,6 +19,7 @@ from policies.networks.transformer import Stream, Transformer
 from robolearn.config import schema
 from robolearn.learning.export import export, record_sensors
 from tests.learning_helpers import random_transformer, tiny_cfg, transformer_file
+from tests.pairs import TASKS, make_env
 
 
 def exported(folder: Path, task: str = "panda-reach", **sizes: Any) -> tuple[Transformer, PolicyFile]:
@@ -209,7 +210,7 @@ def test_a_failing_annotation_keeps_the_old(old: Path) -> None:
 @pytest.mark.slow
 def test_provenance_tells_how_to_make_it_again(tmp_path: Path) -> None:
     cfg = tiny_cfg("panda-reach", "--seed=11")
-    env = make_env(cfg.task, cfg.env, num_worlds=1)
+    env = registry.make_env(cfg.task, cfg.robot, cfg.env, num_worlds=1)
     net = random_transformer(env.spec.observation_dim, env.spec.action_dim, window=1)
     net.normalizer.update(torch.randn(50, env.spec.observation_dim) * 3)
     file = export(net, cfg, tmp_path / "deep" / "policy.onnx", 42, "robolearn train panda-reach")

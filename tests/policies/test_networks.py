@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
-from envs.tasks.registry import make_env
 from policies.networks.mlp import Gaussian, Normalizer, TeacherPolicy, mlp
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.teacher import make_fold
+from tests.pairs import make_env
 
 
 def uneven_batches(size: int, seed: int) -> list[torch.Tensor]:

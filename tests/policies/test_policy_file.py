@@ -17,11 +17,11 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from envs.tasks.registry import TASKS, make_env
 from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, GoldenMismatchError, PolicyFile, PolicyFileError
 from policies.contract.golden import Golden, memory_from_text, memory_to_text
 from policies.contract.observation import Sensors, observe
 from tests.learning_helpers import constant_policy, edit_metadata, transformer_file
+from tests.pairs import TASKS, make_env
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.tasks.registry import TASKS, make_env
 from policies.contract.spec import (
     COMMAND_SIZES,
     ActionSpec,
@@ -24,6 +23,7 @@ from policies.contract.spec import (
     RobotSpec,
     SpecError,
 )
+from tests.pairs import TASKS, make_env
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 positive = st.floats(1e-12, 1e12)
