@@ -55,8 +55,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def presets() -> list[dict[str, str]]:
     """Each preset with the first comment line of its file."""
-    folder = config.presets_dir()
-    return [{"name": name, "description": first_comment(folder / f"{name}.yaml")} for name in config.preset_names()]
+    sources = {name: config.PRESETS.source(name) for name in config.PRESETS}
+    return [
+        {"name": name, "description": first_comment(config.preset_path(name)), "source": sources.get(name, OWN)}
+        for name in config.preset_names()
+    ]
 
 
 def studies() -> list[dict[str, str]]:
