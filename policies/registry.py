@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import sys
@@ -51,7 +52,7 @@ def declare(kind: str, name: str, target: str | Callable[[], Any]) -> None:
     source = _source()
     known = _DECLARED.setdefault(kind, {})
     if name in known and known[name] != _Declared(target, source):
-        raise _taken(kind, name, known[name].source, source)
+        raise taken(kind, name, known[name].source, source)
     known[name] = _Declared(target, source)
 
 
@@ -84,9 +85,9 @@ class Registry(Generic[T]):
         _check_name(self.kind, name)
         source = _source()
         if self._things.get(name, thing) is not thing:
-            raise _taken(self.kind, name, self._sources[name], source)
+            raise taken(self.kind, name, self._sources[name], source)
         if (declared := _DECLARED.get(self.kind, {}).get(name)) is not None:
-            raise _taken(self.kind, name, source, declared.source)
+            raise taken(self.kind, name, source, declared.source)
         self._things[name] = thing
         self._sources[name] = source
         return thing
@@ -129,7 +130,7 @@ class Registry(Generic[T]):
         known = _DECLARED.get(self.kind, {})
         both = next((name for name in known if self._sources.get(name, known[name].source) != known[name].source), None)
         if both is not None:
-            raise _taken(self.kind, both, self._sources[both], known[both].source)
+            raise taken(self.kind, both, self._sources[both], known[both].source)
         return known
 
     @property
@@ -144,7 +145,7 @@ class Registry(Generic[T]):
             thing = plugins.guarded(lambda: _made(declared.target), said)
             if self._of is not None and not isinstance(thing, self._of):
                 raise plugins.PluginError(f"{said}, is of type {type(thing).__name__}, not {self._of.__name__}")
-            own = getattr(thing, "name", name)
+            own = getattr(thing, "name", name) if dataclasses.is_dataclass(thing) else name
             if own != name:
                 raise plugins.PluginError(f"{said}, calls itself {own!r}; declare it under that name")
             self._things[name], self._sources[name] = cast(T, thing), declared.source
@@ -161,7 +162,8 @@ def _check_name(kind: str, name: str) -> None:
         raise plugins.PluginError(f"{name!r} is no name for {_a(kind)}")
 
 
-def _taken(kind: str, name: str, first: str, second: str) -> plugins.PluginError:
+def taken(kind: str, name: str, first: str, second: str) -> plugins.PluginError:
+    """The error of the module `second` that registers what `first` has."""
     return plugins.PluginError(f"{second} registers {_a(kind)} {name!r}, which {first} has already; register it under another name")
 
 
