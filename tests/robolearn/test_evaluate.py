@@ -175,9 +175,9 @@ def test_success_of_a_solver_and_of_an_idler(tmp_path: Path) -> None:
     assert solver.score == solver.value("success") >= 0.9
     assert idler.score <= 0.05
     assert solver.value("distance") < 0.02 < idler.value("distance")
-    for result in (solver, idler):
-        assert set(result.figures) == {"success", "distance"}
-        assert (result.robot, result.task, result.engine, result.ground) == ("panda", "reach", "mujoco", None)
+    for found in (solver, idler):
+        assert set(found.figures) == {"success", "distance"}
+        assert (found.robot, found.task, found.engine, found.ground) == ("panda", "reach", "mujoco", None)
 
 
 def test_file_and_network_act_alike(tmp_path: Path) -> None:
@@ -247,7 +247,12 @@ def test_json_on_standard_output_is_all_there_is(standing: Path, capsys: pytest.
 
 @pytest.mark.parametrize("drake", [False, True])
 def test_json_in_a_file_and_a_table_on_the_screen(
-    drake: bool, stands: EvaluationResult, standing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    drake: bool,
+    stands: EvaluationResult,
+    standing: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         "robolearn.evaluation.evaluate.evaluate_file", lambda file, engine, *rest: dataclasses.replace(stands, engine=engine)
