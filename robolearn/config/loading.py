@@ -6,7 +6,8 @@ beside it, or a list of those, later ones winning) and is laid over what it exte
 A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums, tuples, nested dataclasses and tables
 `dict[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
 one whose default is empty takes any. `null` removes an entry of a table. An infinite or undefined float is an error unless the field
-has `metadata={"allow_nonfinite": True}`.
+has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f() gives the dataclass of each
+value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left out.
 """
 
 from __future__ import annotations
@@ -165,6 +166,8 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
+        if "variants" in metadata:
+            hint, node = _variant(metadata["variants"](), node, key, default)
         return _build_dataclass(cast(type, hint), node, key, default, root)
     if origin in (typing.Union, types.UnionType):
         return _build_union(args, node, key, default, metadata, root)
@@ -184,6 +187,24 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
                 return member
         raise _wrong(node, key, f"one of {', '.join(str(m.value) for m in hint)}", [str(m.value) for m in hint])
     return _build_scalar(hint, node, key, metadata)
+
+
+def _variant(variants: Mapping[str, type], node: Node, key: str, default: Any) -> tuple[type, Node]:
+    """The dataclass that the key `kind` chooses, and the node without what was written for another kind beneath that choice."""
+    if not isinstance(node.value, dict) or "kind" not in node.value:
+        return type(default), node
+    chosen = node.value["kind"]
+    name = _build_scalar(str, chosen, _join(key, "kind"), _NO_METADATA)
+    if name not in variants:
+        raise _wrong(chosen, _join(key, "kind"), f"one of {', '.join(variants)}", list(variants))
+    fields = _fields(variants[name])
+
+    def beneath(child: Node) -> bool:
+        override = child.source.startswith("--")
+        return not override and (chosen.source.startswith("--") or child.source.rpartition(":")[0] != chosen.source.rpartition(":")[0])
+
+    kept = {entry: child for entry, child in node.value.items() if entry in fields or not beneath(child)}
+    return variants[name], Node(kept, node.source, node.text)
 
 
 def _build_dataclass(cls: type, node: Node, key: str, default: Any, root: Any) -> Any:

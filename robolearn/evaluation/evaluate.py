@@ -26,7 +26,7 @@ from envs.tasks.velocity import VelocityCfg, VelocityEnv
 from envs.vec_env import EnvCfg, VecEnv
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
-from policies.networks.mlp import TeacherPolicy
+from policies.networks.teacher import TeacherPolicy
 from robolearn.errors import UserError
 from robolearn.evaluation.statistics import bootstrap_mean, wilson
 
