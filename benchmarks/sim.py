@@ -20,9 +20,9 @@ import torch
 from mujoco.batch import Batch, SimulationError
 
 from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, resident_mib, say
-from envs.snapshot import restore, snapshot
 from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
+from envs.snapshot import restore, snapshot
 from envs.tasks.registry import get_task, make_env
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile

@@ -30,7 +30,9 @@ def changed(given: EvaluationResult, **figures: Given) -> EvaluationResult:
     return dataclasses.replace(
         given,
         figures={
-            name: dataclasses.replace(outcome, **{f: getattr(new[name], f) for f in ("value", "low", "high", "count")}) if name in new else outcome
+            name: dataclasses.replace(outcome, **{f: getattr(new[name], f) for f in ("value", "low", "high", "count")})
+            if name in new
+            else outcome
             for name, outcome in given.figures.items()
         },
     )

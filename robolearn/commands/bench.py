@@ -51,7 +51,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("--robot is for bench sim --task TASK")
     check_writable(args.json)
     module, options = load(args.name)
-    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, robot=args.robot, policy=policy))
+    entries = module.run(
+        options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, robot=args.robot, policy=policy)
+    )
     if args.json != "-":
         print(table(entries))
     if args.json:

@@ -24,7 +24,7 @@ FIELDS = ("body_pos", "body_quat", "body_mass", "body_inertia", "body_ipos", "bo
 
 
 def opposite(name: str) -> str:
-    """The same part on the other side, by the names that our robots have: what geometry finds is held against it."""
+    """The name of the same part of our robots on the other side; parts of the middle keep theirs."""
     for left, right in (("left", "right"), ("FL", "FR"), ("RL", "RR")):
         for here, there in ((left, right), (right, left)):
             if name == here or name.startswith(here + "_"):

@@ -18,7 +18,6 @@ import torch
 from envs.robots.registry import get_robot
 from envs.tasks.registry import get_task
 from policies.contract.file import SPEC_KEY, PolicyFile
-from policies.networks.transformer import Stream
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor, TeacherActor
@@ -175,16 +174,16 @@ def test_success_of_a_solver_and_of_an_idler(tmp_path: Path) -> None:
     assert solver.score == solver.value("success") >= 0.9
     assert idler.score <= 0.05
     assert solver.value("distance") < 0.02 < idler.value("distance")
-    for result in (solver, idler):
-        assert set(result.figures) == {"success", "distance"}
-        assert (result.robot, result.task, result.engine, result.ground) == ("panda", "reach", "mujoco", None)
+    for found in (solver, idler):
+        assert set(found.figures) == {"success", "distance"}
+        assert (found.robot, found.task, found.engine, found.ground) == ("panda", "reach", "mujoco", None)
 
 
 def test_file_and_network_act_alike(tmp_path: Path) -> None:
     """The policy file, one robot at a time, against its network on the batch, with worlds that start anew at different times."""
     file = PolicyFile(transformer_file(tmp_path / "policy.onnx"))
     net = random_transformer(file.spec.observation_dim, file.spec.action_dim, seed=5)
-    robots, stream, first = FileActor(file, 3), Stream(net, net.start(3)), torch.ones(3, dtype=torch.bool)
+    robots, stream, first = FileActor(file, 3), net.stream(net.start(3)), torch.ones(3, dtype=torch.bool)
     generator, everybody = torch.Generator().manual_seed(0), torch.ones(3, dtype=torch.bool)
     for step in range(15):
         policy = torch.randn(3, file.spec.observation_dim, generator=generator)
@@ -247,7 +246,12 @@ def test_json_on_standard_output_is_all_there_is(standing: Path, capsys: pytest.
 
 @pytest.mark.parametrize("drake", [False, True])
 def test_json_in_a_file_and_a_table_on_the_screen(
-    drake: bool, stands: EvaluationResult, standing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    drake: bool,
+    stands: EvaluationResult,
+    standing: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         "robolearn.evaluation.evaluate.evaluate_file", lambda file, engine, *rest: dataclasses.replace(stands, engine=engine)

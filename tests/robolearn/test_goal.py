@@ -79,7 +79,9 @@ def test_who_says_how_many_iterations_gets_that_many() -> None:
     assert (both.teacher.iterations, both.teacher.until.score) == (7, 0.5)
 
 
-@pytest.mark.parametrize("change", ["at_most: 0.5", "every: 0", "seeds: 0", "score: x", "score: 1.7", "figures: {distance: far}", "velocity_error_xy: 0.2"])
+@pytest.mark.parametrize(
+    "change", ["at_most: 0.5", "every: 0", "seeds: 0", "score: x", "score: 1.7", "figures: {distance: far}", "velocity_error_xy: 0.2"]
+)
 def test_targets_that_cannot_be(change: str) -> None:
     with pytest.raises(ConfigError):
         tiny_cfg("panda-reach", f"--teacher.until={{{change}}}")
@@ -88,7 +90,10 @@ def test_targets_that_cannot_be(change: str) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("--teacher.until.figures={distanse: 0.02}", "'distanse', which task reach does not measure; did you mean 'distance'?; valid: distance"),
+        (
+            "--teacher.until.figures={distanse: 0.02}",
+            "'distanse', which task reach does not measure; did you mean 'distance'?; valid: distance",
+        ),
         ("--teacher.until.figures={success: 0.9}", "is the score of task reach: give teacher.until.score"),
         ("--teacher.until={score: 0.999, seeds: 1}", "give teacher.until.seeds="),
     ],
@@ -99,7 +104,9 @@ def test_figures_that_a_task_does_not_have_and_scores_that_cannot_be_shown(overr
 
 
 def test_goals_of_the_task_count_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = trained([found(100, error=0.25), found(100)], tmp_path, monkeypatch, UNTIL.replace("figures: {velocity_error_xy: 0.2}", "goals: true"))
+    trainer = trained(
+        [found(100, error=0.25), found(100)], tmp_path, monkeypatch, UNTIL.replace("figures: {velocity_error_xy: 0.2}", "goals: true")
+    )
     assert trainer.iteration == 5  # 0.25 m/s is not good enough for Go1, 0.1 is
 
 

@@ -148,7 +148,9 @@ def test_commands_and_signals_that_do_not_fit_are_told(task: Task, monkeypatch: 
     with pytest.raises(UserError, match=r"must give 4 commands of 1 numbers \(height\), not 3"):
         evaluated(worlds=4)
     with pytest.raises(UserError, match=r"measure 'level' of task crouch: .*gives \(3, 3\), not one value a world, \(3,\)"):
-        evaluated(measures=dict(EVALUATION.measures) | {"level": Measure(label="l", kind="share", signal=lambda env: env.base.gravity_b > 0)})
+        evaluated(
+            measures=dict(EVALUATION.measures) | {"level": Measure(label="l", kind="share", signal=lambda env: env.base.gravity_b > 0)}
+        )
     with pytest.raises(ValueError, match="score names the measure 'standing'"):
         evaluated(score="standing")
     with pytest.raises(ValueError, match="no measure may be called episodes"):
@@ -166,7 +168,9 @@ def test_it_is_played_and_reported(standing: Path, tmp_path: Path, capsys: pytes
     assert cli.main(["evaluate", str(standing), "--seeds", "1", "--seconds", "1.2", "--json", str(tmp_path / "e.json")]) == 0
     assert "height_error m" in capsys.readouterr().out
     evaluation = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
-    page = write_report(tmp_path, ReportData(title="crouch", tracking=recorded, evaluations={"file": evaluation})).read_text(encoding="utf-8")
+    page = write_report(tmp_path, ReportData(title="crouch", tracking=recorded, evaluations={"file": evaluation})).read_text(
+        encoding="utf-8"
+    )
     for text in ("height error [m]", "trunk level [%]", "height while low"):
         assert text in page
 
@@ -199,7 +203,6 @@ def test_it_is_trained_to_its_own_targets_and_studied(tmp_path: Path) -> None:
 
 def test_its_student_is_measured_against_its_teacher() -> None:
     trainer = make_trainer("student", tiny("--student.until={score_ratio: 0, ratios: {lowest: 0.5}, seeds: 4}"))
-
 
     goal = Goal.of(trainer)
     assert goal is not None
