@@ -29,7 +29,8 @@ def quadruped(folder: Path, length: float = 1.0, mass: float = 1.0) -> Robot:
     """A four-legged robot about as large as Go1, in proportion."""
     legs = "".join(
         f"""<body name="{leg}_hip" pos="{0.2 * x * length} {0.1 * y * length} 0">
-        <joint name="{leg}_roll" axis="1 0 0" range="-1 1"/><geom type="sphere" size="{0.03 * length}" mass="{0.3 * mass}" contype="0" conaffinity="0"/>
+        <joint name="{leg}_roll" axis="1 0 0" range="-1 1"/>
+        <geom type="sphere" size="{0.03 * length}" mass="{0.3 * mass}" contype="0" conaffinity="0"/>
         <body name="{leg}_thigh"><joint name="{leg}_pitch" axis="0 1 0" range="-2 3"/>
           <geom type="capsule" fromto="0 0 0 0 0 {-0.2 * length}" size="{0.02 * length}" mass="{0.8 * mass}" contype="0" conaffinity="0"/>
           <body name="{leg}_shank" pos="0 0 {-0.2 * length}"><joint name="{leg}_knee" axis="0 1 0" range="-2.7 0"/>
@@ -65,7 +66,8 @@ def in_proportion(robot: Robot, task: str = "velocity-flat") -> EnvCfg:
     """The task's config for a robot, nominal, with time steps in proportion as well."""
     cfg = get_task(task).make(robot)
     root = math.sqrt(robot.leg_length)
-    return dataclasses.replace(cfg, num_worlds=5, num_threads=1, randomization=without_randomization(), control_dt=0.04 * root, decimation=8)
+    nominal = without_randomization()
+    return dataclasses.replace(cfg, num_worlds=5, num_threads=1, randomization=nominal, control_dt=0.04 * root, decimation=8)
 
 
 @pytest.mark.parametrize(("length", "mass"), [(0.5, 0.1), (2.0, 9.0)])
