@@ -1,7 +1,8 @@
 """Domain randomization: what may vary from world to world, declared as a table and applied to the physics.
 
-Every entry is a `Range`; `None` switches it off. Model fields go through `Engine.set_field`, so both engines take them. Effects that
-are no model field (sensing noise and delay, actuation delay, encoder offsets, pushes) are applied by `envs.vec_env`.
+Every entry is a `Range`; `None` switches it off. Model fields go through `Engine.set_field`, so all engines take them. What is no model
+field is applied elsewhere: sensing noise and delay, actuation delay and encoder offsets by `envs.vec_env`, pushes, forces and throws by
+`envs.terms.disturbance`. What a task needs beside the table is an event of its own, see `envs.terms.events`.
 Ranges start from Radosavovic et al. 2024 (arXiv 2303.03381, table of randomizations).
 """
 
