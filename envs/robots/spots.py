@@ -33,17 +33,19 @@ def gather_feet(spec: mujoco.MjSpec, robot: Robot) -> dict[str, tuple[str, ...]]
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    return {name: tuple(_own(spec, model, data, foot, geom) for geom in _of_foot(model, foot)) for name, foot in robot.feet.items()}
+    geoms = {item.id: item for item in spec.geoms}  # adding one makes MuJoCo forget the ids of all
+    return {
+        name: tuple(_own(spec, model, data, foot, geom, geoms[geom]) for geom in _of_foot(model, foot)) for name, foot in robot.feet.items()
+    }
 
 
 def _of_foot(model: mujoco.MjModel, foot: Foot) -> list[int]:
     return [model.geom(name).id for name in foot.geoms] or colliding(model, model.body(foot.body).id)
 
 
-def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: Foot, geom: int) -> str:
+def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: Foot, geom: int, given: mujoco.MjsGeom) -> str:
     """The name of a geom that is the foot's own body's; one of a body fixed to it collides no more, a weightless copy does in its place."""
     body = model.body(foot.body).id
-    given = next(item for item in spec.geoms if item.id == geom)
     taken = {item.name for item in spec.geoms}
     if int(model.geom_bodyid[geom]) == body:
         given.name = given.name or next(name for i in itertools.count() if (name := f"{foot.body}_shape_{i}") not in taken)
