@@ -17,6 +17,8 @@ from envs.robots.describe.reading import Reading
 from envs.robots.describe.standing import Trial
 from envs.robots.describe.symmetry import Mirror
 
+ASYMMETRIC = 0.02  # rad by which a default pose may differ from its mirror image
+
 
 @dataclass(frozen=True, kw_only=True)
 class FootFound:
@@ -90,6 +92,16 @@ class Description:
         heaviest = max(bodies, key=lambda body: float(self.model.body_mass[body]))
         first = next(iter(bodies))
         return self.model.body(first if self.model.body_mass[first] > 0 else heaviest).name
+
+    @property
+    def asymmetric(self) -> list[str]:
+        """Joints that have no mirror image among the policy's, or do not stand where the image of another has them."""
+        images, lost = self.mirror.joints, []
+        for name in self.drives:
+            image, sign = images.get(name, ("", 0.0))
+            if image not in self.drives or abs(self.default[image] - sign * self.default[name] - self.mirror.offsets[name]) > ASYMMETRIC:
+                lost.append(name)
+        return lost
 
     def range(self, joint: str) -> tuple[float, float] | None:
         """The range of a joint [rad or m]; None where the file sets none."""

@@ -36,22 +36,13 @@ def describe_legged(found: Description) -> Description:
     without_self_collision(staged, free=True)
     trial = stand(staged, qpos, standing.height, list(drives))
     notes = [Note(kind="remark", what=remark) for remark in (*limbs.remarks, *found.mirror.remarks)]
-    lost = [name for name in drives if name not in found.mirror.joints]
-    if lost:
-        notes.append(
-            Note(
-                kind="remark",
-                what=f"no mirror image was found for {few(lost)}: it learns without symmetry",
-                mend="give `mirror` in robot.yaml",
-            )
-        )
     notes += [Note(kind="refused", what=f"no pose to stand in: {fault}", mend=_pose_mend(found)) for fault in standing.faults]
     notes += limit_notes(found, drives)
     notes += _trial_notes(found, trial, standing)
     arm_links = {link.name for chain in limbs.arms for link in chain.own}
     biped = len(limbs.legs) == 2
     posture = {link.name: _posture(found, qpos, link.joint, link.name in arm_links, biped) for link in limbs.joints}
-    return with_notes(
+    found = with_notes(
         replace(
             found,
             standing=standing,
@@ -63,6 +54,10 @@ def describe_legged(found: Description) -> Description:
         ),
         *notes,
     )
+    if not found.asymmetric:
+        return found
+    what = f"{few(found.asymmetric)} have no mirror image, or are not at its mirrored angle: it learns without symmetry"
+    return with_notes(found, Note(kind="remark", what=what, mend="give `default` and `mirror` in robot.yaml"))
 
 
 def _add_soles(found: Description) -> Description:

@@ -165,6 +165,9 @@ class Search:
         """Where a joint and its mirror image may both be."""
         low, high = _bounds(self.model, link.joint)
         image, sign = self.stance.mirror.joints.get(link.name, (link.name, 1.0))
+        if image == link.name and sign < 0:  # in the middle: where the mirror leaves it
+            middle = float(np.clip(self.stance.mirror.offsets[link.name] / 2, low, high))
+            return middle, middle + 1e-6
         if image != link.name:
             ends = sorted(sign * (end - self.stance.mirror.offsets[link.name]) for end in _bounds(self.model, self.model.joint(image).id))
             both = max(low, ends[0]), min(high, ends[1])

@@ -122,8 +122,8 @@ def _tool(found: Description) -> list[str]:
 
 def _mirror(found: Description) -> list[str]:
     pairs = {name: entry for name, entry in found.mirror.joints.items() if name in found.drives and entry[0] in found.drives}
-    if not found.floating or len(pairs) < len(found.drives):
-        why = "no left and right" if not found.floating else "not every joint has an image: see robolearn robot check"
+    if not found.floating or found.asymmetric:
+        why = "no left and right" if not found.floating else f"none, since of {', '.join(found.asymmetric[:3])}: see robolearn robot check"
         return ["", _line(0, "mirror", "{}", why)]
     lines = ["", "mirror:  # each joint's image in the x-z plane of the base and the sign of its angle, found by geometry"]
     return lines + [
