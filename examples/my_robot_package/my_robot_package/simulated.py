@@ -49,11 +49,9 @@ def main() -> int:
         robot.step()
         if who is not None:
             sample = robot.sample()
-            imu = (sample.imu_quat_wxyz, sample.imu_angular_velocity_b)
-            assert imu[0] is not None and imu[1] is not None
-            wire.sendto(
-                np.concatenate([[time.monotonic_ns()], sample.position, sample.velocity, sample.effort, *imu]).astype("<f8").tobytes(), who
-            )
+            imu = np.asarray(sample.imu_quat_wxyz), np.asarray(sample.imu_angular_velocity_b)
+            parts = (np.array([time.monotonic_ns()]), sample.position, sample.velocity, sample.effort, *imu)
+            wire.sendto(np.concatenate(parts).astype("<f8").tobytes(), who)
 
 
 if __name__ == "__main__":
