@@ -34,7 +34,7 @@ def main() -> None:
     result = {key: float(f"{value:.4g}") for key, value in result.items()}
     print(json.dumps(result))
     if args.json:
-        from robolearn.commands import write_json
+        from robolearn.writing import write_json
 
         write_json(args.json, result)
 

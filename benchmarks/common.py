@@ -33,7 +33,8 @@ class Options:
     Attributes:
         quick: tiny sizes, to see that it runs; the figures mean nothing.
         worlds: of the simulation; None for the benchmark's own choice.
-        task: the only one to simulate; all where None.
+        task: the only one to simulate, or the preset of one; all with our own robots where None.
+        robot: for a task that names none: name, or path of its robot.yaml.
         seconds: roughly how long each measured thing runs in all; None for the benchmark's own choice.
         policy: path of a policy file that moves the simulated robots; None for random actions.
     """
@@ -42,6 +43,7 @@ class Options:
     worlds: int | None = None
     seconds: float | None = None
     task: str | None = None
+    robot: str | None = None
     policy: str | None = None
 
 

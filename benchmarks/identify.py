@@ -14,11 +14,11 @@ import time
 import numpy as np
 
 from envs.robots.registry import get_robot
-from robolearn.commands import write_json
 from robolearn.evaluation.statistics import wilson
 from robolearn.identify.demo import Demonstration, demonstrate
 from robolearn.identify.fit import FitCfg
 from robolearn.identify.parameters import parse_kinds
+from robolearn.writing import write_json
 
 
 def main() -> None:

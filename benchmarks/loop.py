@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Entry, Options, entry, say
-from benchmarks.policy import TASK, exported, make_net
+from benchmarks.policy import PAIR, TASK, exported, make_net
 from bridge.control.command import JointCommand
 from bridge.control.controller import Controller
 from bridge.control.loop import ControlLoop
@@ -77,7 +77,7 @@ def sleep_until(deadline_ns: int) -> None:
 def run(options: Options) -> list[Entry]:
     """All rates."""
     entries = []
-    env = make_env(TASK, num_worlds=1, num_threads=1)
+    env = make_env(*PAIR, num_worlds=1, num_threads=1)
     env.reset()
     network = TransformerCfg(width=16, layers=1, heads=2, window=4) if options.quick else schema.load(TASK).student.network
     with tempfile.TemporaryDirectory() as folder:

@@ -24,13 +24,14 @@ from robolearn.config import schema
 from robolearn.learning.export import record_sensors
 from robolearn.learning.threads import Threads
 
-TASK = "go1-velocity-flat"
+TASK = "go1-velocity-flat"  # preset
+PAIR = ("velocity-flat", "go1")  # its task and robot
 TOKENS = 16
 
 
 def run(options: Options) -> list[Entry]:
     """Steps of both sizes, and training of the large one."""
-    env = make_env(TASK, num_worlds=1, num_threads=1)
+    env = make_env(*PAIR, num_worlds=1, num_threads=1)
     env.reset()
     large = TransformerCfg(width=16, layers=2, heads=2, window=4) if options.quick else TransformerCfg(width=192, layers=4, window=TOKENS)
     demo = schema.load(TASK).student.network

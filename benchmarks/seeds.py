@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robolearn.commands import write_json
 from robolearn.config import schema
 from robolearn.demo import Stages, learn
 from robolearn.learning.run import load_checkpoint
 from robolearn.learning.trainer import Interrupted
 from robolearn.report.demo import learned
+from robolearn.writing import write_json
 
 
 def main() -> None:
@@ -53,7 +53,12 @@ def of_seed(preset: str, seed: int, episodes: int, runs: Path) -> dict[str, Any]
         row |= {f"{stage}_iterations": state["iteration"], f"{stage}_minutes": state["minutes"], f"{stage}_missed": state["missed"]}
     judged = {"teacher": found.teacher, "student": found.training, "precise": found.precise}
     for name, figures in judged.items():
-        row |= {f"{name}_score": figures.score, f"{name}_error": figures.velocity_error_xy}
+        aims = {
+            figure: outcome.value
+            for figure, outcome in figures.figures.items()
+            if outcome.goal is not None and figure != figures.score_name
+        }
+        row |= {f"{name}_score": figures.score} | {f"{name}_{figure}": value for figure, value in aims.items()}
     return row | {"missed": [f"{target.name}: {target.reached}" for target in learned(*judged.values()) if not target.passed]}
 
 

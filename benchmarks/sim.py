@@ -20,18 +20,31 @@ import torch
 from mujoco.batch import Batch, SimulationError
 
 from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, resident_mib, say
+from envs.env_cfg import EnvCfg
+from envs.robots.registry import get_robot
 from envs.snapshot import restore, snapshot
-from envs.tasks.registry import TASKS, get_task, make_env
-from envs.vec_env import EnvCfg, VecEnv
+from envs.tasks.registry import get_task, make_env
+from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from policies.contract.observation import joint_targets
 from robolearn.config import loading as config
 from robolearn.config import schema
-from robolearn.evaluation.evaluate import FileActor
+from robolearn.errors import UsageError
+from robolearn.evaluation.actors import FileActor
+from robolearn.evaluation.rollout import Rollout
 
 ACTION_STD = 0.5
 SETTLED = 100  # control steps until a policy walks
 BARE = "mujoco.batch raw stepping"
+PAIRS = {
+    "go1-velocity-flat": ("velocity-flat", "go1"),
+    "g1-velocity-flat": ("velocity-flat", "g1"),
+    "go1-velocity-rough": ("velocity-rough", "go1"),
+    "g1-velocity-rough": ("velocity-rough", "g1"),
+    "panda-reach": ("reach", "panda"),
+}
+"""The tasks with our robots: preset -> task and robot."""
+Pair = tuple[str, str]
 
 
 class BareBatch:
@@ -75,27 +88,45 @@ class BareBatch:
 def run(options: Options) -> list[Entry]:
     """All tasks, or the one that is asked for."""
     entries: list[Entry] = []
-    for task in TASKS if options.task is None else [get_task(options.task).name]:
-        default: EnvCfg = TASKS[task].cfg
-        cfgs = {task: default}
-        if task in config.preset_names():
-            preset = schema.load(task).env
+    for name, pair in chosen(options).items():
+        default = get_task(pair[0]).make(get_robot(pair[1]))
+        cfgs = {name: default}
+        if name in config.preset_names():
+            preset = schema.load(name).env
             if preset.decimation != default.decimation:
-                cfgs[f"{task}, {preset.decimation} substeps as in its preset"] = preset
-        for name, cfg in cfgs.items():
-            entries += measure(f"sim: {name}", task, cfg, options)
+                cfgs[f"{name}, {preset.decimation} substeps as in its preset"] = preset
+        for title, cfg in cfgs.items():
+            entries += measure(f"sim: {title}", pair, cfg, options)
         worlds = options.worlds or (64 if options.quick else 1024)
-        entries.append(entry(f"sim: {task}, memory a world of {worlds}", memory_mib(task, worlds), "MiB"))
+        entries.append(entry(f"sim: {name}, memory a world of {worlds}", memory_mib(pair, worlds), "MiB"))
     return entries
 
 
-def measure(name: str, task: str, cfg: EnvCfg, options: Options) -> list[Entry]:
+def chosen(options: Options) -> dict[str, Pair]:
+    """Name -> task and robot of what is to be simulated.
+
+    Raises:
+        UsageError: the task names no robot, and none is given; or the other way round.
+    """
+    if options.task is None:
+        return PAIRS
+    if options.task in PAIRS:
+        if options.robot is not None:
+            raise UsageError(f"{options.task} names its robot: leave --robot out, or give --task {PAIRS[options.task][0]}")
+        return {options.task: PAIRS[options.task]}
+    task = get_task(options.task).name
+    if options.robot is None:
+        raise UsageError(f"{task} is for any robot: add --robot NAME or --robot PATH of a robot.yaml")
+    return {f"{task}, {get_robot(options.robot).name}": (task, options.robot)}
+
+
+def measure(name: str, pair: Pair, cfg: EnvCfg, options: Options) -> list[Entry]:
     """One task with one config."""
     worlds = options.worlds or (16 if options.quick else 1024)
     steps = 3 if options.quick else 24
     say(f"{name}: {worlds} worlds, {cfg.decimation} substeps")
     torch.set_num_threads(1)  # as in training: no OpenMP pool spins beside the simulation's threads
-    env = make_env(task, cfg, num_worlds=worlds)
+    env = make_env(*pair, cfg, num_worlds=worlds)
     env.reset()
     generator = torch.Generator().manual_seed(0)
     actions = ACTION_STD * torch.randn(steps, worlds, env.spec.action_dim, generator=generator)
@@ -130,36 +161,35 @@ def measure(name: str, task: str, cfg: EnvCfg, options: Options) -> list[Entry]:
 
 def policy_actions(env: VecEnv, path: Path, steps: int) -> tuple[dict[str, Any], torch.Tensor]:
     """A state in which a policy file has taken over the robots, and its actions (T, N, J) from there."""
-    actor = FileActor(PolicyFile(path), env.num_worlds)
-    env.reset()
-    policy, privileged = env.observe()
+    rollout = Rollout(env, FileActor(PolicyFile(path), env.num_worlds), go_on=True)
+    rollout.start()
     state: dict[str, Any] = {}
-    actions = []
+    actions: list[torch.Tensor] = []
+
+    def keep(action: torch.Tensor) -> torch.Tensor:
+        actions.append(action)
+        return action
+
     for index in range(SETTLED + steps):
         if index == SETTLED:
             state = snapshot(env)
-        action = actor.act(policy, privileged)
-        if index >= SETTLED:
-            actions.append(action)
-        step = env.step(action)
-        policy, privileged = step.policy, step.privileged
-        actor.reset((step.terminated | step.truncated).nonzero()[:, 0])
+        rollout.step(keep if index >= SETTLED else None)
     return state, torch.stack(actions)
 
 
-def memory_mib(task: str, worlds: int) -> float:
+def memory_mib(pair: Pair, worlds: int) -> float:
     """What a world of a task adds to the memory of a fresh process that has two of them and has stepped [MiB]."""
-    code = f"from benchmarks.sim import grown; print(grown({task!r}, {worlds}))"
+    code = f"from benchmarks.sim import grown; print(grown({pair!r}, {worlds}))"
     root = Path(__file__).resolve().parent.parent
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     return float(result.stdout.splitlines()[-1])
 
 
-def grown(task: str, worlds: int) -> float:
+def grown(pair: Pair, worlds: int) -> float:
     """For `memory_mib`, in its process."""
     kept, memory = [], []
     for count in (2, worlds):
-        env = make_env(task, num_worlds=count)
+        env = make_env(*pair, num_worlds=count)
         env.reset()
         for _ in range(3):
             env.step(torch.zeros(count, env.spec.action_dim))

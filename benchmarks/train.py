@@ -94,7 +94,7 @@ def sb3_rivals(cfg: TrainCfg, options: Options) -> tuple[dict[str, tuple[Callabl
 
     fields = {field.name: getattr(cfg.env, field.name) for field in dataclasses.fields(cfg.env)}
     fields = {name: value for name, value in fields.items() if name not in ("num_worlds", "seed", "num_threads")}
-    dummy: Any = DummyVecEnv([lambda: TaskEnv(cfg.task, "privileged", **fields)] * DUMMY)
+    dummy: Any = DummyVecEnv([lambda: TaskEnv(cfg.task, cfg.robot, "privileged", **fields)] * DUMMY)
     rivals = {f"SB3 PPO, DummyVecEnv of {DUMMY} gymnasium environments": sb3_iteration(cfg, 16 if options.quick else 192, DUMMY, dummy)}
     for worlds in (4,) if options.quick else (DUMMY, 64, 256, 1024):
         rivals[f"SB3 PPO, batched adapter of {worlds} worlds"] = sb3_iteration(cfg, cfg.teacher.ppo.rollout_steps, worlds, None)

@@ -16,7 +16,7 @@ import torch
 
 from envs.terms.about import About, told
 from envs.terms.face import Env
-from envs.terms.term import Term, reference
+from envs.terms.term import Term
 
 Compute = Callable[[], torch.Tensor]
 
@@ -66,19 +66,18 @@ class Tables:
         self.rewards = [
             Reward(name, term.weight, compute)
             for name, term in cfg.rewards.items()
-            if term.weight and (compute := self._bound("rewards", name, term)) is not None
+            if term.weight and (compute := self._bound(term)) is not None
         ]
-        ends = {name: self._bound("terminations", name, term) for name, term in cfg.terminations.items()}
+        ends = {name: self._bound(term) for name, term in cfg.terminations.items()}
         bound = {name: compute for name, compute in ends.items() if compute is not None}
         self.ends = {name: compute for name, compute in bound.items() if not cfg.terminations[name].time_out}
         self.cuts = {name: compute for name, compute in bound.items() if cfg.terminations[name].time_out}
-        extras = {name: self._bound("privileged", name, term) for name, term in cfg.privileged.items()}
+        extras = {name: self._bound(term) for name, term in cfg.privileged.items()}
         self._privileged = {name: compute for name, compute in extras.items() if compute is not None}
-        self.metrics = {n: c for n, term in cfg.metrics.items() if (c := self._bound("metrics", n, term)) is not None}
-        self.reset = partial(self._made("reset", cfg.reset), env)
-        self.success = None if cfg.success is None else self._bound("success", "", cfg.success)
-        curriculum = {name: self._applies(term) and self._made(f"curriculum.{name}", term) for name, term in cfg.curriculum.items()}
-        self.curriculum = {name: partial(func, env) for name, func in curriculum.items() if func}
+        self.metrics = {n: c for n, term in cfg.metrics.items() if (c := self._bound(term)) is not None}
+        self.reset = partial(self._made(cfg.reset), env)
+        self.success = None if cfg.success is None else self._bound(cfg.success)
+        self.curriculum = {name: partial(self._made(term), env) for name, term in cfg.curriculum.items() if self._applies(term)}
         self.privileged: list[Privileged] = []
 
     def try_all(self) -> None:
@@ -86,20 +85,20 @@ class Tables:
         env, n = self._env, self._env.num_worlds
         before = env.generator.get_state()
         for reward in self.rewards:
-            _check(f"rewards.{reward.name}", reward.compute(), (n,))
+            _check(f"rewards.{reward.name}", _tried(f"rewards.{reward.name}", reward.compute), (n,))
         for kind in (self.ends, self.cuts):
             for name, compute in kind.items():
-                _check(f"terminations.{name}", compute(), (n,), torch.bool)
+                _check(f"terminations.{name}", _tried(f"terminations.{name}", compute), (n,), torch.bool)
         for name, compute in self._privileged.items():
-            value = compute()
+            value = _tried(f"privileged.{name}", compute)
             if value.dim() not in (1, 2) or len(value) != n:
                 raise ValueError(f"privileged.{name} gives {tuple(value.shape)}, and must give ({n},) or ({n}, k)")
             self.privileged.append(Privileged(name, value[0].numel(), compute, told(self._env.cfg.privileged[name].func)))
         for name, compute in self.metrics.items():
-            if compute().dim() > 1:
-                raise ValueError(f"metrics.{name} gives {tuple(compute().shape)}, and must give ({n},) or ()")
+            if (value := _tried(f"metrics.{name}", compute)).dim() > 1:
+                raise ValueError(f"metrics.{name} gives {tuple(value.shape)}, and must give ({n},) or ()")
         if self.success is not None:
-            _check("success", self.success(), (n,), torch.bool)
+            _check("success", _tried("success", self.success), (n,), torch.bool)
         env.generator.set_state(before)
 
     def update(self) -> None:
@@ -119,23 +118,27 @@ class Tables:
             return self._env.terrain is not None
         return self._env.cfg.randomization.disturbance_ramp if needs == "ramp" else True
 
-    def _bound(self, table: str, name: str, term: Term) -> Compute | None:
+    def _bound(self, term: Term) -> Compute | None:
         """The term as a function without parameters; None where the environment lacks what it needs."""
         if not self._applies(term):
             return None
-        return partial(self._made(f"{table}.{name}" if name else table, term), self._env)
+        return partial(self._made(term), self._env)
 
-    def _made(self, where: str, term: Term) -> Callable[..., Any]:
-        """The term's function with its parameters; of a class, the object that is called."""
-        if not inspect.isclass(term.func):
-            return partial(term.func, **term.params)
-        made = term.func(self._env, **term.params)
-        if not callable(made):
-            raise ValueError(f"{where}: {reference(term.func)} must have a method __call__(self, env)")
+    def _made(self, term: Term) -> Callable[..., Any]:
+        """The term's function; what remembers something is told of steps and resets."""
+        made = term.made(self._env)
         for name, listed in (("update", self._updating), ("reset", self._resetting)):
-            if hasattr(made, name):
+            if inspect.isclass(term.func) and hasattr(made, name):
                 listed.append(getattr(made, name))
         return made
+
+
+def _tried(where: str, compute: Compute) -> torch.Tensor:
+    """A term's value; what it asks for in vain is told with its name."""
+    try:
+        return compute()
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _check(where: str, value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:

@@ -29,13 +29,14 @@ from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
 from envs.tables import Tables
-from envs.terms.about import About
+from envs.terms.about import About, told
 from envs.terms.command import Command
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.ids import actuator_ids
 from envs.terms.randomization import FieldRandomizer
-from envs.terms.state import BaseState, Derived, FeetState, JointState, ToolState
+from envs.terms.state import BaseState, FeetState, JointState, ToolState
+from envs.terms.states import States
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.contract.spec import STATE, ObservationGroup, PolicySpec
@@ -63,7 +64,6 @@ class VecEnv:
         default_pose: pose that a zero action stands for [rad], (J,).
         terrain: ground that is not a plane, or None.
         places: which tile of it each world starts on, or None.
-        joints: state of the joints.
         commands: what draws the commands.
         failure_counts: how often each world failed since the environment was made, (N,).
         action, previous_action: raw network output of this step and the one before, (N, J).
@@ -101,7 +101,9 @@ class VecEnv:
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self.disturbances = Disturbances(cfg.randomization, robot, self.engine, self.generator)
         self._draw_startup()
-        self._make_state()
+        self._states = States(robot, self.engine, self.terrain, self._constants, self.rest, cfg.contact_force, self.buffers)
+        everywhere = not any(told(term.func).needs == "terrain" for term in cfg.curriculum.values())
+        self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
         self._tables = Tables(self)
@@ -139,55 +141,27 @@ class VecEnv:
         self._noise *= self.cfg.randomization.noise
         self._aging = torch.cat([torch.full((t.dim,), float(t.delay_s > 0), device=self.device) for t in terms])
 
-    def _make_state(self) -> None:
-        """What is derived from the physics, of the parts that the robot has."""
-        robot, engine, terrain, constants = self.robot, self.engine, self.terrain, self._constants
-        self.joints = JointState(robot, engine, self.default_pose, constants.lower, constants.upper)
-        self._base = BaseState(engine, terrain, self.rest[2]) if robot.floating_base else None
-        self._feet, self._tool = None, None
-        if robot.feet:
-            air_time = self.buffers.new("air_time_s", (len(robot.feet),))
-            self._feet = FeetState(robot, engine, terrain, self.cfg.contact_force, air_time)
-        if mujoco.mj_name2id(engine.model, mujoco.mjtObj.mjOBJ_SENSOR, "end_effector_position") >= 0:
-            self._tool = ToolState(engine)
-        self._state: tuple[Derived, ...] = tuple(part for part in (self.joints, self._base, self._feet, self._tool) if part is not None)
-        everywhere = not self.cfg.curriculum
-        self.places = None if terrain is None else Places(terrain, self.num_worlds, self.generator, everywhere=everywhere)
-
     # what terms read -------------------------------------------------------------------------------------------------
 
     @property
-    def base(self) -> BaseState:
-        """State of the base.
+    def joints(self) -> JointState:
+        """State of the joints."""
+        return self._states.joints
 
-        Raises:
-            ValueError: it is fixed.
-        """
-        if self._base is None:
-            raise ValueError(f"this asks for a base that moves; that of {self.robot.name} is fixed")
-        return self._base
+    @property
+    def base(self) -> BaseState:
+        """State of the base; ValueError for a robot whose base is fixed."""
+        return self._states.base
 
     @property
     def feet(self) -> FeetState:
-        """State of the feet.
-
-        Raises:
-            ValueError: there are none.
-        """
-        if self._feet is None:
-            raise ValueError(f"this asks for feet; {self.robot.name} has none")
-        return self._feet
+        """State of the feet; ValueError for a robot without."""
+        return self._states.feet
 
     @property
     def tool(self) -> ToolState:
-        """State of the tool.
-
-        Raises:
-            ValueError: there is none.
-        """
-        if self._tool is None:
-            raise ValueError(f"this asks for a tool; {self.robot.name} has none")
-        return self._tool
+        """State of the tool; ValueError for a robot without."""
+        return self._states.tool
 
     @property
     def joint_position(self) -> torch.Tensor:
@@ -341,8 +315,7 @@ class VecEnv:
             self.action, self.target = screening.zeroed(self.action), screening.zeroed(self.target)
         terminated, truncated = self._ended(failed)
         self.terminated = terminated.clone()
-        if self._feet is not None:
-            self._feet.count(self.cfg.control_dt)
+        self._states.count(self.cfg.control_dt)
         self._tables.update()
         reward = self._reward(failed if some_failed else None)
         if self.commands.advance(self.cfg.control_dt):
@@ -417,8 +390,7 @@ class VecEnv:
     def moved(self) -> None:
         """The physics or the episodes have moved on, so what was derived from them holds no longer; call it after changing them by hand."""
         self._once.clear()
-        for part in self._state:
-            part.forget()
+        self._states.forget()
 
     def _usable(self, ids: torch.Tensor, policy: torch.Tensor, privileged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """First observations of worlds `ids`. Where one is not finite there are zeros, and the world is lost until it starts anew."""
@@ -469,8 +441,7 @@ class VecEnv:
                 change(known, succeeded)
         if self.places is not None:
             qpos[:, :3] += self.places.place(ids)
-        if self._feet is not None:
-            self._feet.air_time_s[ids] = 0.0
+        self._states.reset(ids)
         self._tables.forget(ids)
         self.engine.write_state(ids, qpos, qvel)
         self.episode_steps[ids] = 0
@@ -497,7 +468,8 @@ class VecEnv:
 
     def parts(self) -> dict[str, Stateful]:
         """What has a history that outlasts an episode, for `envs.snapshot`."""
-        return {"disturbances": self.disturbances} | ({} if self.places is None else {"places": self.places})
+        parts: dict[str, Stateful] = {"disturbances": self.disturbances}
+        return parts if self.places is None else parts | {"places": self.places}
 
     def world_state(self) -> dict[str, torch.Tensor]:
         """What the environment itself keeps of each world, on the CPU."""

@@ -1,5 +1,7 @@
 """Legged robots and arms as MJCF text, in as many dialects as tests want: names, local frames, signs of axes, zeros of angles."""
 
+# ruff: noqa: E501 (MJCF is more easily read in long lines)
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -89,3 +91,49 @@ def quadruped(dialect: Dialect = Dialect(), knee: float = -1.0, legs: tuple[str,
 <body name="trunk" pos="0 0 {0.5 * s}">{free}<inertial pos="0 0 0" mass="{6 * s**3}" diaginertia="{vec(np.array((0.03, 0.1, 0.1)) * s**5)}"/>
 <geom type="box" size="{0.22 * s} {0.06 * s} {0.05 * s}"/>{"".join(leg(side, end) for end in legs for side in "LR")}</body>
 </worldbody></mujoco>"""
+
+
+def _box(size: str, mass: float, pos: str = "0 0 0") -> str:
+    return f'<geom type="box" size="{size}" pos="{pos}" mass="{mass}"/>'
+
+
+def biped() -> str:
+    """A humanoid of 1.2 m: legs of six joints with flat soles, arms of four, in zero pose with arms stretched sideways."""
+
+    def side(name: str, y: float) -> str:
+        return f"""
+<body name="{name}_hip" pos="0 {0.09 * y} -0.05"><joint name="{name}_hip_yaw" axis="0 0 1" range="-1 1"/>{_box("0.03 0.03 0.03", 1)}
+ <body name="{name}_hip2"><joint name="{name}_hip_roll" axis="1 0 0" range="-0.6 0.6"/>{_box("0.03 0.03 0.03", 1)}
+  <body name="{name}_thigh"><joint name="{name}_hip_pitch" axis="0 1 0" range="-2 1"/>{_box("0.04 0.04 0.12", 3, "0 0 -0.15")}
+   <body name="{name}_shank" pos="0 0 -0.3"><joint name="{name}_knee" axis="0 1 0" range="0 2.3"/>{_box("0.03 0.03 0.12", 2, "0 0 -0.15")}
+    <body name="{name}_ankle" pos="0 0 -0.3"><joint name="{name}_ankle_pitch" axis="0 1 0" range="-0.9 0.6"/>{_box("0.02 0.02 0.02", 0.2)}
+     <body name="{name}_foot"><joint name="{name}_ankle_roll" axis="1 0 0" range="-0.4 0.4"/>{_box("0.1 0.04 0.01", 0.5, "0.03 0 -0.04")}
+     </body></body></body></body></body></body>"""
+
+    def arm_of(name: str, y: float) -> str:
+        return f"""
+<body name="{name}_shoulder" pos="0 {0.18 * y} 0.4"><joint name="{name}_shoulder_pitch" axis="0 1 0" range="-3 3"/>{_box("0.03 0.03 0.03", 0.5)}
+ <body name="{name}_upper_arm"><joint name="{name}_shoulder_roll" axis="1 0 0" range="{"-1.7 1.7"}"/>{_box("0.03 0.1 0.03", 1, f"0 {0.12 * y} 0")}
+  <body name="{name}_elbow" pos="0 {0.25 * y} 0"><joint name="{name}_elbow_yaw" axis="0 1 0" range="-2 2"/>{_box("0.02 0.02 0.02", 0.3)}
+   <body name="{name}_hand"><joint name="{name}_elbow" axis="0 0 1" range="{"0 2.2" if y > 0 else "-2.2 0"}"/>{_box("0.02 0.1 0.02", 0.7, f"0 {0.1 * y} 0")}
+   </body></body></body></body>"""
+
+    return f"""<mujoco model="person"><compiler angle="radian" autolimits="true"/><worldbody><body name="pelvis" pos="0 0 0.8"><freejoint/>
+{_box("0.08 0.12 0.05", 5)}{side("left", 1)}{side("right", -1)}
+<body name="torso" pos="0 0 0.05"><joint name="waist" axis="0 0 1" range="-1 1"/>{_box("0.08 0.12 0.2", 9, "0 0 0.2")}{arm_of("left", 1)}{arm_of("right", -1)}</body>
+</body></worldbody></mujoco>"""
+
+
+def arm() -> str:
+    """An arm of six joints with a gripper of two fingers."""
+    rod = '<geom type="capsule" size="0.04" fromto="0 0 0.05 0 0 {length}" mass="{mass}"/>'
+    return f"""<mujoco model="arm"><compiler angle="radian" autolimits="true"/><worldbody><body name="base">{_box("0.06 0.06 0.04", 4, "0 0 0.04")}
+<body name="turret" pos="0 0 0.1"><joint name="j1" axis="0 0 1" range="-2.9 2.9"/>{_box("0.04 0.04 0.04", 2)}
+<body name="upper" pos="0 0 0.1"><joint name="j2" axis="0 1 0" range="-2 2"/>{rod.format(length=0.33, mass=2)}
+<body name="fore" pos="0 0 0.4"><joint name="j3" axis="0 1 0" range="-2.6 2.6"/>{rod.format(length=0.28, mass=1.5)}
+<body name="wrist1" pos="0 0 0.35"><joint name="j4" axis="0 0 1" range="-2.9 2.9"/>{_box("0.03 0.03 0.03", 0.5)}
+<body name="wrist2"><joint name="j5" axis="0 1 0" range="-2 2"/>{_box("0.03 0.03 0.03", 0.5)}
+<body name="hand" pos="0 0 0.05"><joint name="j6" axis="0 0 1" range="-2.9 2.9"/>{_box("0.03 0.05 0.02", 0.4, "0 0 0.03")}
+<body name="left_finger" pos="0 0.02 0.06"><joint name="finger_left" type="slide" axis="0 1 0" range="0 0.04"/>{_box("0.01 0.005 0.03", 0.05, "0 0 0.03")}</body>
+<body name="right_finger" pos="0 -0.02 0.06"><joint name="finger_right" type="slide" axis="0 -1 0" range="0 0.04"/>{_box("0.01 0.005 0.03", 0.05, "0 0 0.03")}</body>
+</body></body></body></body></body></body></body></worldbody></mujoco>"""

@@ -91,12 +91,16 @@ def write_text_stl(path: Path, triangles: np.ndarray) -> Path:
 def write_obj(path: Path, triangles: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     vertices = triangles.reshape(-1, 3)
-    lines = ["v {:.9g} {:.9g} {:.9g}".format(*v) for v in vertices] + [f"f {3 * i + 1} {3 * i + 2} {3 * i + 3}" for i in range(len(triangles))]
+    lines = ["v {:.9g} {:.9g} {:.9g}".format(*v) for v in vertices] + [
+        f"f {3 * i + 1} {3 * i + 2} {3 * i + 3}" for i in range(len(triangles))
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
     return path
 
 
-def write_dae(path: Path, triangles: np.ndarray, meter: float = 1.0, up: str = "Z_UP", matrix: str = "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1") -> Path:
+def write_dae(
+    path: Path, triangles: np.ndarray, meter: float = 1.0, up: str = "Z_UP", matrix: str = "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"
+) -> Path:
     """A COLLADA file with one geometry in one node."""
     path.parent.mkdir(parents=True, exist_ok=True)
     points = " ".join(f"{v:.9g}" for v in triangles.ravel())
@@ -108,7 +112,8 @@ def write_dae(path: Path, triangles: np.ndarray, meter: float = 1.0, up: str = "
   <source id="p"><float_array id="pa" count="{triangles.size}">{points}</float_array></source>
   <vertices id="v"><input semantic="POSITION" source="#p"/></vertices>
  </mesh></geometry></library_geometries>
- <library_visual_scenes><visual_scene id="s"><node id="n"><matrix>{matrix}</matrix><instance_geometry url="#g"/></node></visual_scene></library_visual_scenes>
+ <library_visual_scenes><visual_scene id="s"><node id="n"><matrix>{matrix}</matrix><instance_geometry url="#g"/></node></visual_scene>
+ </library_visual_scenes>
 </COLLADA>""",
         encoding="utf-8",
     )

@@ -30,7 +30,7 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def gym_id(task: str, robot: str = "") -> str:
-    """Gymnasium's name of a task: `velocity-flat` of `go1` -> `robolearn/Go1VelocityFlat-v0`; without a robot `robolearn/VelocityFlat-v0`."""
+    """Gymnasium's name: `velocity-flat` of `go1` -> `robolearn/Go1VelocityFlat-v0`, of any robot `robolearn/VelocityFlat-v0`."""
     words = re.split(r"[-_ .]+", f"{robot}-{task}")
     return "robolearn/" + "".join(word[:1].upper() + word[1:] for word in words) + "-v0"
 

@@ -31,9 +31,7 @@ class Sb3VecEnv(Sb3Base):
         worlds: the batched environment behind it.
     """
 
-    def __init__(
-        self, task: str, robot: str | Robot, num_envs: int = 64, observation: Observation = "policy", **changes: Any
-    ) -> None:
+    def __init__(self, task: str, robot: str | Robot, num_envs: int = 64, observation: Observation = "policy", **changes: Any) -> None:
         self._which = which(observation)
         self.worlds = batch_of(task, robot, num_envs, changes)
         self.worlds.reset()

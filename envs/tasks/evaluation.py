@@ -85,7 +85,7 @@ def middle_and_ends(command: CommandSpec) -> list[tuple[float, ...]]:
     middle = [(low + high) / 2 for low, high in zip(command.lower, command.upper, strict=True)]
     found = [tuple(middle)]
     for index, ends in enumerate(zip(command.lower, command.upper, strict=True)):
-        found += [tuple([*middle[:index], end, *middle[index + 1 :]]) for end in ends]
+        found += [(*middle[:index], end, *middle[index + 1 :]) for end in ends]
     return found
 
 
@@ -159,7 +159,11 @@ class Evaluation:
 
 
 RESERVED = {
-    "policy", "robot", "task", "engine", "ground", "episodes", "intervals", "figures", "policy_sha256", "score", "physics_failures", "seconds", "seed",
-    "falls", "video", "codec", "frames", "fps", "labels", "time_s", "command", "measured", "variant", "condition", "seeds",
+    "policy", "robot", "task", "engine", "ground", "episodes", "intervals", "figures", "policy_sha256", "score", "physics_failures",
+    "seconds", "seed", "falls", "video", "codec", "frames", "fps", "labels", "time_s", "command",
+    "measured", "variant", "condition", "seeds",
 }  # fmt: skip
 """Keys that results have beside the task's measures."""
+
+LASTING = Evaluation(measures={"lasted": Measure(label="lasted to the end", kind="share")}, score="lasted", worlds=50)
+"""For a task that says nothing else: the share of episodes that no termination ended, under commands that the task draws."""

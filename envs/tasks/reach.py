@@ -21,9 +21,7 @@ def reach(robot: Robot) -> EnvCfg:
         ValueError: the robot's base moves, or it has no tool.
     """
     if robot.floating_base:
-        raise ValueError(
-            f"reaching is for arms on a fixed base; {robot.name} walks: it has the tasks velocity-flat and velocity-rough"
-        )
+        raise ValueError(f"reaching is for arms on a fixed base; {robot.name} walks: it has the tasks velocity-flat and velocity-rough")
     s = scale_of(robot)
     x, y, z = workspace(robot) or WORKSPACE
     return EnvCfg(

@@ -10,7 +10,7 @@ from typing import Any
 from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
-from envs.tasks.evaluation import Evaluation
+from envs.tasks.evaluation import LASTING, Evaluation
 from envs.tasks.reach import reach
 from envs.tasks.reach_evaluation import REACH_EVALUATION
 from envs.tasks.velocity import is_biped, velocity_flat, velocity_rough
@@ -45,7 +45,7 @@ class Task:
     name: str
     description: str
     make: Callable[[Robot], EnvCfg]
-    evaluation: Evaluation
+    evaluation: Evaluation = LASTING
     variant: Callable[[Robot], str] = _one_kind
 
 
@@ -109,6 +109,4 @@ register_task(
         variant=_kind,
     )
 )
-register_task(
-    Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION)
-)
+register_task(Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +28,8 @@ class Events:
         self._events = [self._bound(name, term) for name, term in env.cfg.events.items()]
 
     def _bound(self, name: str, term: EventTerm) -> _Event:
-        func = term.func(self._env, **term.params) if inspect.isclass(term.func) else partial(term.func, **term.params)
         left = self._env.buffer(f"events.{name}.left_s") if term.when == "interval" else None
-        return _Event(term, partial(func, self._env), left)
+        return _Event(term, partial(term.made(self._env), self._env), left)
 
     def startup(self, ids: torch.Tensor) -> None:
         """The worlds `ids` are made."""

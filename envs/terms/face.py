@@ -56,7 +56,6 @@ class Env(Protocol):
         randomizer: what each world's physics is.
         disturbances: pushes, forces and throws.
         commands: what draws the commands, of the class that the config names.
-        joints: their state.
     """
 
     cfg: EnvCfg
@@ -78,13 +77,17 @@ class Env(Protocol):
     randomizer: FieldRandomizer
     disturbances: Disturbances
     commands: Command
-    joints: JointState
 
     @property
     def command(self) -> torch.Tensor: ...
 
     @property
     def phase(self) -> torch.Tensor: ...
+
+    @property
+    def joints(self) -> JointState:
+        """State of the joints."""
+        ...
 
     @property
     def base(self) -> BaseState:

@@ -22,7 +22,8 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from functools import partial
+from typing import Any, Literal, Self, cast
 
 
 class TermError(ValueError):
@@ -174,6 +175,19 @@ class Term:
     def changed(self, **values: Any) -> Self:
         """The same term with other values."""
         return type(self)(self.func, **(self.values() | values))
+
+    def made(self, env: Any) -> Callable[..., Any]:
+        """The function with its parameters, to be called with the environment; of a class, an object of it that is called alike.
+
+        Raises:
+            TermError: the class cannot be called.
+        """
+        if not inspect.isclass(self.func):
+            return partial(self.func, **self.params)
+        thing = cast("Callable[..., Any]", self.func)(env, **self.params)
+        if not callable(thing):
+            raise TermError(f"{reference(self.func)} must have a method __call__(self, env)")
+        return thing
 
 
 @dataclass(frozen=True, init=False)

@@ -24,7 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="PATH", help="also write the results as JSON; - is standard output, instead of the table")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; the figures mean nothing")
     parser.add_argument("--worlds", type=int, help="worlds of the simulation (default: the benchmark's own, 1024 for most)")
-    parser.add_argument("--task", help="the only task that `sim` simulates (default: all, several minutes)")
+    parser.add_argument("--task", help="the only task or preset that `sim` simulates (default: all with our robots, several minutes)")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml, for `sim --task TASK` with a task that names none")
     parser.add_argument("--policy", help="policy file or name that moves the robots of `sim --task` (default: random actions)")
     parser.add_argument("--seconds", type=float, help="roughly how long each thing is measured")
 
@@ -46,9 +47,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     policy = str(find_policy(args.policy)) if args.policy else None
     if args.task and args.name != "sim":
         raise UsageError("--task is for bench sim")
+    if args.robot and not args.task:
+        raise UsageError("--robot is for bench sim --task TASK")
     check_writable(args.json)
     module, options = load(args.name)
-    entries = module.run(options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, policy=policy))
+    entries = module.run(
+        options(quick=args.quick, worlds=args.worlds, seconds=args.seconds, task=args.task, robot=args.robot, policy=policy)
+    )
     if args.json != "-":
         print(table(entries))
     if args.json:

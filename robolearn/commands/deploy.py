@@ -22,6 +22,7 @@ from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = False
 KEEPS_ITS_WORK = True
+STABLE_FEET = 3  # feet, from which on nobody has to balance
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -93,16 +94,21 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     """
     from bridge.control.motion import Motion
     from robolearn.identify.excitation import sines, squats
+    from robolearn.policy_robot import robot_of
 
     robot, simulated = policy.spec.robot, args.simulate or options.in_process(args)
     hangs = args.gantry == "always" if simulated else args.base_held
     if args.motion == "sines" and robot.floating_base and not hangs:
         how = "give --gantry always" if simulated else "hang the robot up with its feet free, and say so with --base-held"
         raise UsageError(f"--motion sines needs the base held: {how}")
-    if args.motion == "squats" and (not any("calf" in name for name in robot.joint_names) or args.gantry == "always"):
-        raise UsageError("--motion squats is for quadrupeds that stand on their feet")
-    make = sines if args.motion == "sines" else squats
-    commands = make(policy.spec.robot, args.motion_seconds, 1 / policy.spec.control_dt)
+    rate_hz = 1 / policy.spec.control_dt
+    if args.motion == "sines":
+        commands = sines(robot, args.motion_seconds, rate_hz)
+    else:
+        who = robot_of(policy, args.robot)
+        if len(who.feet) < STABLE_FEET or args.gantry == "always":
+            raise UsageError("--motion squats is for robots that stand on three feet or more, by themselves")
+        commands = squats(who, args.motion_seconds, rate_hz)
     args.motion = Motion(
         name=args.motion,
         time_s=commands.time_s,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from policies.contract.file import PolicyFile
     from envs.robots.robot import Robot
+    from policies.contract.file import PolicyFile
     from robolearn.config.schema import TrainCfg
 
 
@@ -30,9 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     engines = ("mujoco", "precise", "drake", "warp", "all")
     parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco, precise, and drake if there")
     parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
-    parser.add_argument("--seconds", type=float, help="length of an episode; of goals that follow each other, of all together (default: 10)")
+    parser.add_argument(
+        "--seconds", type=float, help="length of an episode; of goals that follow each other, of all together (default: 10)"
+    )
     parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
-    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)")
+    parser.add_argument(
+        "--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)"
+    )
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: the task's own)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
     parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", nargs="*", metavar="LOG", help="log of a run with the base held")
     parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of a run on the feet, for the base's mass")
     parser.add_argument("--demo", metavar="ROBOT", help="simulate a robot with hidden parameters instead, and compare")
-    parser.add_argument("--robot", metavar="NAME", help="compare with another robot's model (default: the log's)")
+    parser.add_argument("--robot", metavar="NAME", help="name or robot.yaml of the robot to compare with (default: the log's)")
     parser.add_argument(
         "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: what fits)"
     )
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     del overrides
     _check(args)
     check_writable(args.json, args.out)
-    fit, hidden = _fit(args)
+    fit, hidden, robot = _fit(args)
     if args.json != "-":
         print(table(fit, hidden))
         print("\n".join(remarks(fit)))
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.out and not fit.believable:
         print(f"robolearn: {args.out} was not written: what was found is not to be believed", file=sys.stderr)
     elif args.out:
-        write_text(Path(args.out), preset_text(fit, args.preset))
+        write_text(Path(args.out), preset_text(fit, args.preset, robot))
         if args.json != "-":
             print(f"wrote {args.out}: robolearn train {args.out}")
     return 0 if fit.believable else 1
@@ -90,8 +90,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--simulated takes a physics step above 0 and at most 0.1 s, not {args.simulated:g}")
 
 
-def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
-    """The fit, and the hidden values of a demonstration or None."""
+def _fit(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """The fit, the hidden values of a demonstration or None, and the robot."""
     from tqdm import tqdm
 
     from envs.robots.registry import get_robot
@@ -102,8 +102,8 @@ def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
     logs, name = ([], args.demo) if args.demo else _recordings(args)
     robot = get_robot(name)
     if args.out:
-        args.preset = args.preset or preset_of(name)
-        check_preset(args.preset, name)
+        args.preset = args.preset or preset_of(robot)
+        check_preset(args.preset, robot)
     with tqdm(desc="identify", unit="it", dynamic_ncols=True, leave=False, disable=None) as bar:
 
         def progress(iteration: int, residual: float) -> None:
@@ -112,8 +112,8 @@ def _fit(args: argparse.Namespace) -> tuple[Any, Any]:
 
         if args.demo:
             shown = demonstrate(robot, args.seed, args.seconds, _cfg(args), progress=progress)
-            return shown.fit, shown.hidden
-        return identify(logs, robot, _cfg(args), progress), None
+            return shown.fit, shown.hidden, robot
+        return identify(logs, robot, _cfg(args), progress), None, robot
 
 
 def _cfg(args: argparse.Namespace) -> FitCfg:

@@ -18,7 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="policy file, run folder or name of a shipped policy")
     parser.add_argument("--out", metavar="PATH", help="video, .mp4 or .webm (default: play.mp4 beside FILE, or here for a shipped policy)")
     parser.add_argument("--seconds", type=float, default=16.0, help="length (default: 16)")
-    parser.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]")
+    parser.add_argument(
+        "--command",
+        type=float,
+        nargs="+",
+        metavar="X",
+        help="hold this, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]",
+    )
     parser.add_argument("--engine", choices=CHOICES, default="mujoco", help="physics (default: mujoco)")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that FILE was trained with)")
     parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")

@@ -16,7 +16,7 @@ from robolearn.commands import write_json, write_text
 from robolearn.errors import UsageError, UserError
 
 if TYPE_CHECKING:
-    from envs.robots.describe.description import Description
+    from envs.robots.describe.finding import Description
     from envs.robots.robot import Robot
 
 YAML = (".yaml", ".yml")
@@ -41,7 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         base = action.add_mutually_exclusive_group()
         base.add_argument("--floating", action="store_true", help="its base moves, whatever the file says")
         base.add_argument("--fixed", action="store_true", help="its base is fixed, whatever the file says")
-        action.add_argument("--packages", type=Path, action="append", default=[], metavar="FOLDER", help="where package:// is looked for first")
+        action.add_argument(
+            "--packages", type=Path, action="append", default=[], metavar="FOLDER", help="where package:// is looked for first"
+        )
         action.add_argument("--json", metavar="PATH", help="write what was found as JSON; - is standard output, without the table")
 
 

@@ -275,7 +275,7 @@ def _build_table(kind: Any, node: Node, key: str, default: Any, metadata: Mappin
             base.pop(name, None)
         else:
             base[name] = _build(kind, child, join(key, name), base.get(name, _MISSING), metadata, root)
-    if set(base) <= set(node.value):  # a table that is told whole is told in its order
+    if terms.is_entry(kind) and set(base) <= set(node.value):  # a table that is told whole is told in its order
         return {name: base[name] for name in node.value if name in base}
     return base
 

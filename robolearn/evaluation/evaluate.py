@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 import torch
 from tqdm import tqdm
 
-from envs.tasks.evaluation import Evaluation
 from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
+from envs.tasks.evaluation import Evaluation
 from envs.tasks.registry import get_task, make_env
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile

@@ -1,9 +1,9 @@
 """The one loop in which a policy acts: evaluations, the suite, targets of a training, playback and benchmarks step through it.
 
-    rollout = Rollout(env, FileActor(file, env.num_worlds))
-    rollout.start(command)
-    for _ in range(steps):
-        step = rollout.step()
+rollout = Rollout(env, FileActor(file, env.num_worlds))
+rollout.start(command)
+for _ in range(steps):
+    step = rollout.step()
 """
 
 from __future__ import annotations

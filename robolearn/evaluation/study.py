@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.tasks.registry import UnknownTaskError, get_task
 from policies.files import check_writable, make_folder, reason, write_text
 from robolearn.config import loading as config
 from robolearn.config import schema, settings
@@ -41,7 +42,7 @@ class Study:
 
     Attributes:
         question: one line.
-        task: of the teacher that it is run on.
+        task: of the teacher that it is run on, of whichever robot.
         seeds: of the trainings.
         common: overrides of all variants.
         variants: name -> overrides.
@@ -64,13 +65,17 @@ def load_study(path: Path) -> Study:
     """Read a study.
 
     Raises:
-        UserError: no such file, or not a study.
+        UserError: no such file, not a study, or of a task that there is not.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is no text in UTF-8: {reason(error)}") from error
     study = config.loads(Study, text, str(path))
+    try:
+        get_task(study.task)
+    except UnknownTaskError as error:
+        raise UserError(f"{path}: {error}") from error
     for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
         if not sets:
             raise UserError(f"{path}: {kind} must name at least one")

@@ -14,11 +14,11 @@ from robolearn.evaluation.figures import Figure, mean, share
 class Tally:
     """Counts the measures of an evaluation, episode by episode.
 
-        tally.begin(steps)
-        for _ in range(steps):
-            rollout.step()
-            tally.add(rollout.alive)
-        tally.end()
+    tally.begin(steps)
+    for _ in range(steps):
+        rollout.step()
+        tally.add(rollout.alive)
+    tally.end()
     """
 
     def __init__(self, evaluation: Evaluation, env: VecEnv, settle_s: float | None = None) -> None:

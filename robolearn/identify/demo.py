@@ -63,7 +63,7 @@ def demonstrate(
         progress: as in `robolearn.identify.fit.identify`.
     """
     cfg = cfg or FitCfg()
-    squatting = robot.floating_base and len(robot.feet) == 4
+    squatting = robot.floating_base and len(robot.feet) >= 3
     weighs = squatting or not robot.floating_base
     kinds = with_tilt(cfg.kinds or OF_JOINTS + (("mass",) if weighs else ()), robot)
     nominal = nominal_of(robot)
@@ -76,5 +76,5 @@ def demonstrate(
     if not squatting or set(kinds) != {"mass"}:
         recordings.append(record(robot, hidden, sines(spec, seconds, seed=seed, gains=gains, effort_share=feed), seed=seed, step_s=step_s))
     if squatting and "mass" in kinds:
-        recordings.append(record(robot, hidden, squats(spec, 6.0, seed=seed), mount="standing", seed=seed + 1, step_s=step_s))
+        recordings.append(record(robot, hidden, squats(robot, 6.0, seed=seed), mount="standing", seed=seed + 1, step_s=step_s))
     return Demonstration(hidden=values, fit=identify(recordings, robot, cfg, progress))

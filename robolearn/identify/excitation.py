@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from envs.robots.robot import Robot
 from policies.contract.spec import RobotSpec
+from robolearn.identify.crouch import crouch_of
 from robolearn.identify.envelope import envelope, slowest_hz
 from robolearn.identify.recording import FloatArray
 
@@ -142,25 +144,29 @@ def squatting_s(seconds: float) -> float:
     return seconds - min(LOWERING_S, seconds / 4)
 
 
-def squats(spec: RobotSpec, seconds: float = 8.0, rate_hz: float = 100.0, seed: int = 0, depth: float = 0.1) -> Commands:
-    """Squats of a quadruped whose joints are `<leg>_hip|thigh|calf_joint`, links of equal length: the feet stay where they are.
+def squats(robot: Robot, seconds: float = 8.0, rate_hz: float = 100.0, seed: int = 0, depth: float = 0.1) -> Commands:
+    """Squats of a legged robot: the feet stay where they are.
 
     In the end the legs fold, so that a robot whose motors then let go does not drop.
 
     Args:
-        spec: the robot, which stands on flat ground.
+        robot: the robot, which stands on flat ground.
         seconds: duration of the whole [s]; the last 2 s, at most a quarter, are the lowering.
         rate_hz: commands a second.
         seed: of the phases.
-        depth: largest change of the thigh's angle [rad].
+        depth: largest change of the angle of a leg's joint that turns least, as a quadruped's thigh [rad].
+
+    Raises:
+        UserError: its legs do not bend as squats want.
     """
+    spec, crouch = robot.spec(), crouch_of(robot)
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate_hz)) / rate_hz
     frequency = np.array([0.4, 0.9, 1.7])
     bend = np.sin(2 * np.pi * frequency * time[:, None] + rng.uniform(0, 2 * np.pi, 3)).mean(axis=1) * depth
     bend *= np.clip(time / 1.0 - 0.5, 0.0, 1.0)
-    weights = np.array([1.0 if "thigh" in name else -2.0 if "calf" in name else 0.0 for name in spec.joint_names])
-    stance = np.array(spec.default_pose) + CROUCH * weights + FORWARD * np.maximum(weights, 0.0)
+    weights = crouch.down
+    stance = np.array(spec.default_pose) + CROUCH * weights + FORWARD * crouch.forward
     to_end = np.where(weights > 0, np.array(spec.position_upper) - stance, stance - np.array(spec.position_lower)) - FOLD_MARGIN
     to_end = np.minimum(to_end, np.pi)  # a joint without an end
     folded = np.min(to_end[weights != 0] / np.abs(weights[weights != 0]))

@@ -20,7 +20,7 @@ from robolearn.identify.recording import FloatArray, Mount, Recording, Recording
 
 
 def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
-    """Read the recording in a log of `robolearn deploy`, and the name of its robot.
+    """Read the recording in a log of `robolearn deploy`, and its robot: its name, or the path of its `robot.yaml`.
 
     All readings count where they were logged (`--log-sensors all`), else those of the ticks; of a motion's log, those while it played:
     a robot that stands up before may lean on itself. Readings keep the robot's own stamps, shifted to the loop's clock by the fastest
@@ -86,7 +86,7 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
         source=str(path),
         notes=notes,
     )
-    return recording, log.metadata["robot"]
+    return recording, log.policy.spec.robot.source or log.metadata["robot"]
 
 
 def _rate(stamps_ns: FloatArray, received_ns: FloatArray) -> float:

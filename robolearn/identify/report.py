@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from envs.robots.registry import get_robot
+from envs.robots.robot import Robot
 from envs.terms.randomization import OPERATION
 from policies.yaml_tree import write
 from robolearn.config import loading as config
@@ -150,38 +152,40 @@ def _highest(estimate: Estimate) -> float:
     return estimate.high + MARGIN * max(abs(estimate.value), estimate.parameter.reference)
 
 
-def preset_of(robot: str) -> str:
-    """The first preset that trains a robot with our own algorithms.
-
-    Raises:
-        UserError: there is none.
-    """
+def preset_of(robot: Robot) -> str:
+    """The first preset that trains a robot with our own algorithms, or one for any robot of its kind."""
     for name in config.preset_names():
-        if config.peek(name, "robot", default="") == robot and not name.endswith("-sb3"):
+        if config.peek(name, "robot", default="") == called(robot) and not name.endswith("-sb3"):
             return name
-    raise UserError(f"no preset trains {robot}; name one with --preset")
+    return "velocity-flat" if robot.floating_base else "reach"
 
 
-def check_preset(preset: str, robot: str) -> None:
-    """Refuse a preset that trains another robot, or none.
+def called(robot: Robot) -> str:
+    """What configs call a robot: its name, or the path of its `robot.yaml`."""
+    return str(robot.source or robot.name)
+
+
+def check_preset(preset: str, robot: Robot) -> None:
+    """Refuse a preset that trains another robot.
 
     Raises:
         ConfigError: no such preset.
         UserError: another robot's.
     """
-    trains = schema.load(preset).robot
-    if trains != robot:
-        raise UserError(f"the preset {preset} trains {trains}, the log is of {robot}")
+    trains = config.peek(preset, "robot", default="")
+    if trains and get_robot(trains) != robot:
+        raise UserError(f"the preset {preset} trains {trains}, the log is of {robot.name}")
 
 
-def preset_text(fit: Fit, preset: str) -> str:
+def preset_text(fit: Fit, preset: str, robot: Robot) -> str:
     """A preset that extends another one with the proposed ranges, checked by reading it back.
 
     Raises:
         ConfigError: no such preset, or one that cannot take the ranges.
         UserError: nothing is identifiable, so there is nothing to propose.
     """
-    control_dt = schema.load(preset).env.control_dt
+    own = {} if config.peek(preset, "robot", default="") else {"robot": called(robot)}
+    control_dt = schema.load(preset, [f"--{key}={value}" for key, value in own.items()]).env.control_dt
     entries = proposal(fit, control_dt)
     if not entries:
         raise UserError("nothing was identifiable from this log, so there is no table to write")
@@ -192,7 +196,7 @@ def preset_text(fit: Fit, preset: str) -> str:
     lines += [
         f"# The delay is longer than the task's control step of {control_dt:g} s, the most that training delays an action." for _ in late
     ]
-    text = "\n".join(lines) + "\n" + write({"extends": preset, "env": {"randomization": entries}})
+    text = "\n".join(lines) + "\n" + write({"extends": preset, **own, "env": {"randomization": entries}})
     plain = write({"env": {"randomization": entries}})
-    config.loads(schema.schema_of(config.peek(preset, "task"), config.peek(preset, "robot")), plain, "the proposed table")
+    config.loads(schema.schema_of(config.peek(preset, "task"), called(robot)), plain, "the proposed table")
     return text

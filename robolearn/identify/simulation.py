@@ -10,10 +10,10 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 
 from envs.robots.robot import Robot
-from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.model import actuator_ids, make_model, model_fields
 from robolearn.identify.parameters import Physical
 from robolearn.identify.recording import FloatArray, Recording
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.windows import cut, start_states
 
 LARGEST_STEP_S, FINE_STEP_S = 0.002, 0.0005

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.recording import FloatArray, Recording
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.windows import LONGEST_GAP_S
 
 SMOOTHED_S = 0.012  # on each side

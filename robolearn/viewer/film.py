@@ -17,10 +17,10 @@ from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.evaluation.result import Outcome, outcomes
 from robolearn.evaluation.tally import Tally
+from robolearn.viewer.moment import Moment
 from robolearn.viewer.overlay import draw_overlay
 from robolearn.viewer.playback import Playback, default_commands
 from robolearn.viewer.render import Recorder
-from robolearn.viewer.moment import Moment
 from robolearn.viewer.video import VideoWriter
 
 

@@ -15,8 +15,8 @@ from mjviser import ViserMujocoScene
 from policies.contract.file import PolicyFile
 from policies.files import reason
 from robolearn.errors import UserError
-from robolearn.viewer.playback import Playback, default_commands
 from robolearn.viewer.moment import Moment
+from robolearn.viewer.playback import Playback, default_commands
 
 HOST = "127.0.0.1"
 PICTURE_HZ = 50.0

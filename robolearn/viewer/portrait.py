@@ -9,11 +9,13 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
-from policies.files import whole
+from policies.errors import UserError
+from policies.files import reason, whole
 from robolearn.viewer.render import open_context
 
 SIZE = 640  # pixels, of each side
 VIEWS = ((145.0, -18.0), (90.0, -6.0))  # azimuth and elevation [degrees]: from the front left, from the right
+HIDES = 0.5  # of the size of what a body collides with: what is visible of it is all of it
 SEEN_GROUP = 2  # geoms of groups beyond it are for contact; shown where a body has no others
 
 
@@ -35,13 +37,19 @@ def draw(robot: Robot) -> np.ndarray:
     mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
     mujoco.mj_forward(model, data)
     shapes = model.geom_bodyid > 0
-    points = np.concatenate([data.geom_xpos[shapes] + model.geom_rbound[shapes, None], data.geom_xpos[shapes] - model.geom_rbound[shapes, None]])
+    points = np.concatenate(
+        [data.geom_xpos[shapes] + model.geom_rbound[shapes, None], data.geom_xpos[shapes] - model.geom_rbound[shapes, None]]
+    )
     low, high = points.min(axis=0), points.max(axis=0)
     gl = open_context(SIZE, SIZE)
     scene = mujoco.MjvScene(model, 2000)
-    context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
     try:
-        return np.concatenate([_view(model, data, scene, context, (low + high) / 2, float(np.linalg.norm(high - low)), *view) for view in VIEWS], 1)
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+    except mujoco.FatalError as error:
+        gl.free()
+        raise UserError(f"cannot draw: OpenGL does not start ({reason(error)})") from error
+    try:
+        return np.concatenate([_view(model, data, scene, context, (low + high) / 2, float((high - low).max()), *view) for view in VIEWS], 1)
     finally:
         gl.make_current()
         context.free()
@@ -51,24 +59,39 @@ def draw(robot: Robot) -> np.ndarray:
 def _dress(spec: mujoco.MjSpec) -> None:
     flat, sky = mujoco.mjtTexture.mjTEXTURE_2D, mujoco.mjtTexture.mjTEXTURE_SKYBOX
     builtin = mujoco.mjtBuiltin
-    spec.add_texture(name="portrait_sky", type=sky, builtin=builtin.mjBUILTIN_FLAT, rgb1=[0.93, 0.95, 0.97], rgb2=[0.93, 0.95, 0.97], width=32, height=192)
-    spec.add_texture(name="portrait_floor", type=flat, builtin=builtin.mjBUILTIN_CHECKER, rgb1=[0.80, 0.82, 0.84], rgb2=[0.70, 0.73, 0.76], width=256, height=256)  # fmt: skip
+    for name, kind, pattern, one, other, height in (
+        ("portrait_sky", sky, builtin.mjBUILTIN_FLAT, [0.93, 0.95, 0.97], [0.93, 0.95, 0.97], 6 * 64),
+        ("portrait_floor", flat, builtin.mjBUILTIN_CHECKER, [0.80, 0.82, 0.84], [0.70, 0.73, 0.76], 64),
+    ):
+        spec.add_texture(name=name, type=kind, builtin=pattern, rgb1=one, rgb2=other, width=64, height=height)
     material = spec.add_material(name="portrait_floor", texuniform=True, texrepeat=[2.0, 2.0])
     textures = list(material.textures)
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "portrait_floor"
     material.textures = textures
     floor = spec.geom("floor")
     floor.material, floor.rgba = "portrait_floor", [1.0, 1.0, 1.0, 1.0]
-    spec.worldbody.add_light(pos=[0, 0, 6], dir=[0.1, 0.1, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True, diffuse=[0.4] * 3)
+    spec.worldbody.add_light(
+        pos=[0, 0, 6],
+        dir=[0, 0, -1],  # straight down: MuJoCo's shadows of a slanted light speckle the floor
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        castshadow=True,
+        diffuse=[0.4] * 3,
+    )
 
 
 def _show(model: mujoco.MjModel) -> None:
     """Bodies with visible geoms are shown by those, the others by what they collide with."""
-    seen = {int(body) for body in model.geom_bodyid[model.geom_group <= SEEN_GROUP]}
+
+    def size(body: int, visible: bool) -> float:
+        geoms = (model.geom_bodyid == body) & ((model.geom_group <= SEEN_GROUP) == visible)
+        return float(model.geom_rbound[geoms].max(initial=0.0))
+
+    bodies = {int(body) for body in model.geom_bodyid}
+    seen = {body for body in bodies if size(body, True) > HIDES * size(body, False)}
     for geom in range(model.ngeom):
         body = int(model.geom_bodyid[geom])
         model.geom_group[geom] = 0 if model.geom_group[geom] <= SEEN_GROUP or body not in seen else 5
-        if body not in seen and model.geom_rgba[geom, 3] < 0.3:
+        if body not in seen and body > 0 and model.geom_rgba[geom, 3] < 0.3:
             model.geom_rgba[geom] = [0.5, 0.55, 0.6, 1.0]
 
 
@@ -80,7 +103,7 @@ def _view(
     option.geomgroup[:] = [1, 0, 0, 0, 0, 0]
     option.sitegroup[:] = 0
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.azimuth, camera.elevation, camera.distance = azimuth, elevation, 1.15 * size
+    camera.azimuth, camera.elevation, camera.distance = azimuth, elevation, 1.6 * size
     camera.lookat[:] = middle
     mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
     mujoco.mjv_updateScene(model, data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)

@@ -15,13 +15,13 @@ import pytest
 from robolearn import demo, ros_walk
 from robolearn.config import loading as config
 from robolearn.errors import UserError
-from robolearn.evaluation.evaluate import Evaluation
 from robolearn.learning.run import CHECKPOINT, Run
 from robolearn.learning.teacher import TeacherTrainer
 from robolearn.policy_path import zoo
 from robolearn.report import demo as demo_report
 from robolearn.ros_walk import RosWalk, RosWalkError
 from tests.learning_helpers import tiny_cfg
+from tests.results import result as evaluated
 
 POLICY = zoo()["go1-velocity-flat"]
 SCHEDULE = ((0.5, 0.0, 0.0, 1.0),)
@@ -122,23 +122,7 @@ def test_a_walk_is_tried_three_times(monkeypatch: pytest.MonkeyPatch, outcomes: 
     assert not left
 
 
-EVALUATION = Evaluation(
-    policy="p",
-    robot="go1",
-    task="go1-velocity-flat",
-    engine="mujoco",
-    episodes=8,
-    survival=1.0,
-    velocity_error_xy=0.1,
-    velocity_error_yaw=0.1,
-    success=None,
-    cost_of_transport=0.5,
-    intervals={},
-    policy_sha256=None,
-    physics_failures=0,
-    seconds=10.0,
-    seed=0,
-)
+EVALUATION = evaluated(episodes=8, survival=1.0, velocity_error_xy=0.1, velocity_error_yaw=0.1, cost_of_transport=0.5)
 
 
 def result(folder: Path, ros: RosWalk | None, error: str | None) -> demo.DemoResult:

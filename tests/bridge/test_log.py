@@ -27,10 +27,9 @@ from bridge.logs.writer import LogError, LogWriter
 from bridge.simulated.physics import PhysicsRobot, physics_dt
 from bridge.transports.sim import SimTransport
 from policies.contract.file import PolicyFile
-from policies.contract.spec import CommandSpec, ObservationGroup
 from robolearn.cli import main
-from tests.bridge_helpers import REPOSITORY, FakeTransport, Process, good_reading, processes, wait_for
-from tests.make_policy import arm_spec, make_policy
+from tests.bridge_helpers import REPOSITORY, Process, good_reading, processes, wait_for
+from tests.make_policy import make_policy
 
 ZOO = REPOSITORY / "policies" / "zoo"
 ROBOTS = REPOSITORY / "envs" / "robots"
@@ -89,30 +88,6 @@ def test_every_shipped_policy_replays_bit_for_bit(name: str, tmp_path: Path) -> 
     assert result.command_difference.max() == 0.0
     assert result.same(0.0)
     assert not result.states
-
-
-@pytest.mark.parametrize("labels", [("height",), ("a", "b", "c", "d")])
-def test_a_command_of_ones_own_is_logged_and_replayed(labels: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a velocity nor a goal: as many numbers as the policy's contract says."""
-    arm, many = arm_spec(), len(labels)
-    terms = tuple(dataclasses.replace(term, dim=many) if term.name == "command" else term for term in arm.terms)
-    command = CommandSpec(kind="motion", labels=labels, lower=(-1.0,) * many, upper=(1.0,) * many, ages=False)
-    spec = dataclasses.replace(arm, command=command, observation=(ObservationGroup(name="state", terms=terms),))
-    controller = Controller(PolicyFile(make_policy(tmp_path / "arm.onnx", spec)))
-    controller.arm()
-    controller.auto_start()
-    wire, asked = FakeTransport(spec), np.linspace(0.1, 0.4, many)
-    read = wire.read
-    monkeypatch.setattr(wire, "read", lambda: dataclasses.replace(read(), command=asked))
-    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="test", auto_start=True)
-    controller.on_event = recorder.event
-    ControlLoop(controller, wire, recorder).run(4.0)  # type: ignore[arg-type]
-    recorder.close()
-    assert recorder.failure is None
-    log = read_log(tmp_path / "run.mcap")
-    assert replay(log).inferred.sum() > 20
-    assert replay(log).same(0.0)
-    np.testing.assert_array_equal(log.ticks["command"][-1], asked)
 
 
 def test_requests_refusals_and_faults_replay_too(tmp_path: Path) -> None:

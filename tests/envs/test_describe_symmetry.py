@@ -53,7 +53,7 @@ def test_a_mirrored_configuration_mirrors_all_bodies(name: str, legs: tuple[str,
 
 @pytest.mark.parametrize("robot", [GO1, G1], ids=lambda robot: robot.name)
 def test_our_robots(robot) -> None:
-    check_reflection(mujoco.MjModel.from_xml_path(str(robot.mjcf)), tolerance=2e-3)
+    check_reflection(mujoco.MjModel.from_xml_path(str(robot.model)), tolerance=2e-3)
 
 
 def test_ranges_that_are_no_mirror_images_are_said() -> None:

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from envs.screening import Step
+from envs.tasks import registry
 from robolearn import cli
 from robolearn.errors import UserError
-from robolearn.evaluation.evaluate import StudentActor, TeacherActor, evaluate
+from robolearn.evaluation.actors import StudentActor, TeacherActor
+from robolearn.evaluation.evaluate import evaluate
 from robolearn.learning import trainer as loop
 from robolearn.learning.finite import not_finite
 from robolearn.learning.ppo import DivergedError, gae
@@ -265,7 +267,7 @@ def test_judging_counts_worlds_that_failed(monkeypatch: pytest.MonkeyPatch) -> N
     import robolearn.evaluation.evaluate as evaluation
 
     def make(*args: Any, **kwargs: Any) -> Any:
-        env = make_env(*args, **kwargs)
+        env = registry.make_env(*args, **kwargs)
         extras = env.privileged_extras
 
         def bad() -> torch.Tensor:
@@ -279,9 +281,9 @@ def test_judging_counts_worlds_that_failed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(evaluation, "make_env", make)
     cfg = tiny_cfg("go1-velocity-flat")
     trainer = make_trainer("teacher", cfg)
-    found = evaluate(lambda worlds: TeacherActor(trainer.policy), cfg.task, seeds=1, seconds=1.2, env=cfg.env)
+    found = evaluate(lambda worlds: TeacherActor(trainer.policy), cfg.task, cfg.robot, seeds=1, seconds=1.2, env=cfg.env)
     assert found.physics_failures > 0
-    assert found.survival <= 44 / 45
+    assert found.figures["survival"].value <= 44 / 45
     student = make_trainer("student", cfg)
-    found = evaluate(lambda worlds: StudentActor(student.policy.actor, worlds), cfg.task, seeds=1, seconds=1.2, env=cfg.env)
-    assert found.survival <= 44 / 45
+    found = evaluate(lambda worlds: StudentActor(student.policy.actor, worlds), cfg.task, cfg.robot, seeds=1, seconds=1.2, env=cfg.env)
+    assert found.figures["survival"].value <= 44 / 45

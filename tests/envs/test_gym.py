@@ -18,10 +18,8 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from envs.adapters.gymnasium import TaskEnv, TaskVectorEnv, gym_id, register_all
 from envs.robots.registry import get_robot
-from envs.tasks.registry import get_task
+from tests.pairs import PAIRS, TASKS, cfg_of
 
-TASKS = ("go1-velocity-flat", "g1-velocity-flat", "go1-velocity-rough", "g1-velocity-rough", "panda-reach")
-"""Robot and task in one word, as in the ids."""
 EACH = pytest.mark.parametrize("task", TASKS)
 WORLDS = 4
 HARMLESS = ("symmetric and normalized", "render", "-infinity", "is infinity")
@@ -29,12 +27,12 @@ HARMLESS = ("symmetric and normalized", "render", "-infinity", "is infinity")
 
 
 def make(task: str, **options: Any) -> gymnasium.Env[Any, Any]:
-    return gymnasium.make(gym_id(*reversed(task.split("-", 1))), **options)
+    return gymnasium.make(gym_id(*PAIRS[task]), **options)
 
 
 def make_vec(task: str, worlds: int = WORLDS, **options: Any) -> Any:
     options = {"num_threads": 1, **options}
-    return gymnasium.make_vec(gym_id(*reversed(task.split("-", 1))), num_envs=worlds, vectorization_mode="vector_entry_point", **options)
+    return gymnasium.make_vec(gym_id(*PAIRS[task]), num_envs=worlds, vectorization_mode="vector_entry_point", **options)
 
 
 def actions(env: Any, steps: int, scale: float = 0.2) -> np.ndarray:
@@ -70,7 +68,7 @@ def test_ids() -> None:
     assert gym_id("velocity-flat") == "robolearn/VelocityFlat-v0"
     register_all()  # again: no complaint, nothing twice
     there = {name for name in gymnasium.registry if name.startswith("robolearn/")}
-    assert {gym_id(*reversed(task.split("-", 1))) for task in TASKS} <= there
+    assert {gym_id(*PAIRS[task]) for task in TASKS} <= there
     assert not any("PandaVelocity" in name or "Go1Reach" in name for name in there)  # robots that cannot
 
 
@@ -161,8 +159,7 @@ def test_lists_of_seeds() -> None:
 @EACH
 def test_a_given_command_is_kept_until_the_next_reset(task: str) -> None:
     given = np.array([0.4, 0.1, 0.3], np.float32)
-    name, robot = reversed(task.split("-", 1))
-    cfg = get_task(name).make(get_robot(robot)).command
+    cfg = cfg_of(task).command
     assert cfg is not None
     cfg = cfg.changed(hold_s=(0.04, 0.06))
     env: Any = make(task, command=cfg).unwrapped
@@ -213,7 +210,11 @@ def test_one_world_of_the_vector_is_the_single_environment(task: str, observatio
     options = {"observation": observation, "episode_s": 0.2}
     ours = make_vec(task, 1, **options)
     theirs = gymnasium.make_vec(
-        gym_id(*reversed(task.split("-", 1))), num_envs=1, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP}, **options
+        gym_id(*PAIRS[task]),
+        num_envs=1,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        **options,
     )
     assert ours.metadata["autoreset_mode"] == theirs.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
     assert ours.observation_space == theirs.observation_space

@@ -215,7 +215,7 @@ def free_fall_has_the_drawn_acceleration():
 
 def torques(env: VecEnv, error: float, speed: float = 0.0) -> np.ndarray:
     """Motor torques in the default pose, the targets off by `error` [rad] and the joints turning at `speed` [rad/s]."""
-    place(env, joint_velocity=dict.fromkeys(env.dof_ids.tolist(), speed))
+    place(env, joint_velocity=dict.fromkeys((int(env.engine.model.joint(name).dofadr[0]) for name in env.robot.joints), speed))
     hold(env, DT, error)
     return sensor(env, "_torque")
 
@@ -402,7 +402,7 @@ def pushes_jolt_the_base_at_the_interval():
     for _ in range(20):
         env.step(torch.zeros(1, 12))
         now_b = rotate_inverse(env.engine.qpos[:, 3:7], env.engine.qvel[:, :3])
-        jumps.append((now_b - env.velocity_b).norm().item())  # velocity_b is from before the push
+        jumps.append((now_b - env.base.velocity_b).norm().item())  # velocity_b is from before the push
     assert [step for step, jump in enumerate(jumps, 1) if jump > 1e-5] == [6, 12, 18]  # 0.11 s ends in the 6th step of 0.02 s
     assert jumps[5] == pytest.approx(0.4 * math.sqrt(2), rel=1e-4)
 

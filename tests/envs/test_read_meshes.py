@@ -123,7 +123,9 @@ def test_colliding_meshes_become_boxes_of_their_own_size(tmp_path: Path) -> None
 
 
 def test_collada_knows_units_axes_and_nodes(tmp_path: Path) -> None:
-    path = write_dae(tmp_path / "a.dae", box_triangles(HALF, CENTRE) * 1000, meter=0.001, up="Y_UP", matrix="1 0 0 500 0 1 0 0 0 0 1 0 0 0 0 1")
+    path = write_dae(
+        tmp_path / "a.dae", box_triangles(HALF, CENTRE) * 1000, meter=0.001, up="Y_UP", matrix="1 0 0 500 0 1 0 0 0 0 1 0 0 0 0 1"
+    )
     points = mesh_files.outline(path)
     half, centre = (points.max(0) - points.min(0)) / 2, (points.max(0) + points.min(0)) / 2
     np.testing.assert_allclose(half, (0.1, 0.3, 0.2), atol=1e-6)
@@ -138,7 +140,9 @@ def test_a_missing_colliding_mesh_takes_the_size_of_the_visual_one_or_of_the_ine
     assert any("inertia" in n.what and n.kind == "mended" for n in reading.notes)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a mesh", b"x" * 84, b"solid a\nfacet normal 0 0 0\nouter loop\nvertex a b c\nendloop\nendfacet\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a mesh", b"x" * 84, b"solid a\nfacet normal 0 0 0\nouter loop\nvertex a b c\nendloop\nendfacet\n"]
+)
 @pytest.mark.parametrize("suffix", ["stl", "obj", "msh"])
 def test_files_that_are_no_mesh_are_replaced(tmp_path: Path, content: bytes, suffix: str) -> None:
     (tmp_path / f"bad.{suffix}").write_bytes(content)
@@ -185,4 +189,17 @@ def test_mjcf_meshes_that_are_missing(tmp_path: Path) -> None:
     assert_box(reading)
     assert reading.spec.compile().ngeom == 2
     text = "\n".join(n.what for n in reading.notes)
-    assert "gone.obj" in text and "lost.stl" in text and "none.png" in text
+    assert "gone.obj" in text
+    assert "lost.stl" in text
+    assert "none.png" in text
+
+
+def test_a_mass_that_came_from_a_missing_mesh_is_said(tmp_path: Path) -> None:
+    text = """<asset><mesh name="m" file="m.stl"/></asset><worldbody><body name="base"><freejoint/><geom size="0.1"/>
+    <body name="arm"><joint/><geom type="mesh" mesh="m" {}/></body></body></worldbody>"""
+    lost = [n.what for n in read(mjcf(tmp_path, text.format(""))).notes if "mass" in n.what]
+    assert len(lost) == 1
+    assert "arm" in lost[0]
+    reading = read(mjcf(tmp_path, text.format('mass="2"')))
+    assert reading.spec.compile().body("arm").mass == 2
+    assert not [n for n in reading.notes if "mass" in n.what]

@@ -1,4 +1,4 @@
-"""An MJCF file of any dialect becomes the robot alone, with the physics that MuJoCo gives the file, or one error that names what cannot be."""
+"""An MJCF file of any dialect becomes the robot alone with the physics that MuJoCo gives it, or one error that names what cannot be."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from envs.robots.describe.reading import Reading, read
 from envs.robots.errors import RobotError
 from tests.robot_files import mjcf
 
-LEG = """<body name="thigh" pos="0 0 -0.1"><joint name="hip" axis="0 1 0" range="-60 60"/><geom name="thigh" type="capsule" size="0.03" fromto="0 0 0 0 0 -0.2"/>
-<body name="shin" pos="0 0 -0.2"><joint name="knee" axis="0 1 0" range="-150 -10"/><geom name="shin" type="capsule" size="0.02" fromto="0 0 0 0 0 -0.2"/></body></body>"""
+LEG = """<body name="thigh" pos="0 0 -0.1"><joint name="hip" axis="0 1 0" range="-60 60"/>
+<geom name="thigh" type="capsule" size="0.03" fromto="0 0 0 0 0 -0.2"/>
+<body name="shin" pos="0 0 -0.2"><joint name="knee" axis="0 1 0" range="-150 -10"/>
+<geom name="shin" type="capsule" size="0.02" fromto="0 0 0 0 0 -0.2"/></body></body>"""
 ROBOT = f'<body name="base" pos="0 0 0.5"><freejoint name="root"/><geom name="trunk" type="box" size="0.2 0.1 0.05"/>{LEG}</body>'
 MOTORS = '<actuator><motor joint="hip" gear="10" ctrlrange="-2 2"/><position joint="knee" kp="50" kv="2" forcerange="-30 30"/></actuator>'
 
@@ -27,10 +29,16 @@ def bare(reading: Reading) -> mujoco.MjModel:
     """The compiled spec, after a look that it is the robot alone."""
     model = reading.spec.compile()
     assert (model.nu, model.nsensor, model.nkey, model.nlight, model.ncam, model.nmocap) == (0,) * 6
-    for count, kind in ((model.nbody, mujoco.mjtObj.mjOBJ_BODY), (model.njnt, mujoco.mjtObj.mjOBJ_JOINT), (model.ngeom, mujoco.mjtObj.mjOBJ_GEOM)):
+    for count, kind in (
+        (model.nbody, mujoco.mjtObj.mjOBJ_BODY),
+        (model.njnt, mujoco.mjtObj.mjOBJ_JOINT),
+        (model.ngeom, mujoco.mjtObj.mjOBJ_GEOM),
+    ):
         names = [mujoco.mj_id2name(model, kind, i) for i in range(count)]
-        assert all(names) and len(set(names)) == count
-    assert model.opt.timestep == 0.005 and model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+        assert all(names)
+        assert len(set(names)) == count
+    assert model.opt.timestep == 0.005
+    assert model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     return model
 
 
@@ -39,11 +47,14 @@ def test_a_robot_in_a_scene_comes_out_alone_and_unchanged(tmp_path: Path) -> Non
     <visual><global azimuth="1"/></visual><statistic extent="1"/><size nuserdata="3"/><custom><numeric name="n" data="1"/></custom>
     <asset><texture name="grid" type="2d" builtin="checker" width="8" height="8"/><material name="grid" texture="grid"/>
     <hfield name="hills" nrow="2" ncol="2" size="1 1 1 1"/></asset>
-    <worldbody><light pos="0 0 3"/><camera name="c"/><geom name="floor" type="plane" size="0 0 1" material="grid"/><geom type="hfield" hfield="hills"/>
-    <site name="goal"/><body name="ball" pos="1 0 0"><freejoint/><geom size="0.1"/></body><body name="target" mocap="true"><geom size="0.1"/></body>
+    <worldbody><light pos="0 0 3"/><camera name="c"/><geom name="floor" type="plane" size="0 0 1" material="grid"/>
+    <geom type="hfield" hfield="hills"/>
+    <site name="goal"/><body name="ball" pos="1 0 0"><freejoint/><geom size="0.1"/></body><body name="target" mocap="true">
+    <geom size="0.1"/></body>
     {ROBOT}<body name="door"><joint name="hinge"/><geom size="0.1"/></body></worldbody>{MOTORS}
     <sensor><framepos objtype="body" objname="ball"/></sensor>
-    <keyframe><key name="all" qpos="1 2 3 1 0 0 0  4 5 6 1 0 0 0  0.1 -0.2  9"/><key name="alone" qpos="0 0 0.5 1 0 0 0 0.3 -0.4"/><key name="joints" qpos="0.5 -0.6"/>
+    <keyframe><key name="all" qpos="1 2 3 1 0 0 0  4 5 6 1 0 0 0  0.1 -0.2  9"/><key name="alone" qpos="0 0 0.5 1 0 0 0 0.3 -0.4"/>
+    <key name="joints" qpos="0.5 -0.6"/>
     <key name="odd" qpos="1 2 3"/></keyframe>
     <contact><pair geom1="floor" geom2="shin"/><exclude body1="base" body2="shin"/><exclude body1="ball" body2="shin"/></contact>"""
     path = mjcf(tmp_path, text.replace('<key name="alone"', '<key name="alone"'))
@@ -52,7 +63,8 @@ def test_a_robot_in_a_scene_comes_out_alone_and_unchanged(tmp_path: Path) -> Non
     assert (reading.root, reading.free, reading.format) == ("base", True, "MJCF")
     assert {model.body(i).name for i in range(model.nbody)} == {"world", "base", "thigh", "shin"}
     np.testing.assert_allclose(model.joint("knee").range, np.radians((-150, -10)))
-    assert model.nexclude == 1 and model.npair == 0
+    assert model.nexclude == 1
+    assert model.npair == 0
     assert reading.keys == {"all": {"hip": 0.1, "knee": -0.2}, "alone": {"hip": 0.3, "knee": -0.4}, "joints": {"hip": 0.5, "knee": -0.6}}
     text = said(reading)
     for part in ("door", "ball", "odd (3 numbers)", "floor-shin", "gravity 0 0 -1.62"):
@@ -63,14 +75,17 @@ def test_a_robot_in_a_scene_comes_out_alone_and_unchanged(tmp_path: Path) -> Non
 
 
 def test_what_actuators_say_of_their_joints(tmp_path: Path) -> None:
-    text = f"""<default><default class="strong"><general gaintype="fixed" biastype="affine" gainprm="100" biasprm="0 -100 -5" forcerange="-80 80"/></default></default>
-    <worldbody>{ROBOT.replace('name="hip"', 'name="hip" actuatorfrcrange="-15 15"')}<body name="other"><joint name="o"/><geom size="0.1"/></body></worldbody>
+    text = f"""<default><default class="strong">
+    <general gaintype="fixed" biastype="affine" gainprm="100" biasprm="0 -100 -5" forcerange="-80 80"/></default></default>
+    <worldbody>{ROBOT.replace('name="hip"', 'name="hip" actuatorfrcrange="-15 15"')}<body name="other"><joint name="o"/>
+    <geom size="0.1"/></body></worldbody>
     <actuator><motor joint="hip" gear="10" ctrlrange="-2 2"/><general class="strong" joint="knee" gear="2"/><motor joint="o"/></actuator>"""
     reading = read(mjcf(tmp_path, text))
     hip, knee = reading.motors["hip"], reading.motors["knee"]
     assert (hip.kp, hip.kd, hip.effort, hip.gear) == (None, None, 15, 10)
     assert (knee.kp, knee.kd, knee.effort, knee.gear) == (400, 20, 160, 2)
-    assert reading.efforts == {"hip": 15, "knee": None} and reading.velocities == {"hip": None, "knee": None}
+    assert reading.efforts == {"hip": 15, "knee": None}
+    assert reading.velocities == {"hip": None, "knee": None}
     assert not bare(reading).jnt_actfrclimited.any()
 
 
@@ -87,7 +102,9 @@ def test_included_files_are_found_beside_the_main_one_or_their_own(tmp_path: Pat
     mjcf(tmp_path / "robot", f'<compiler angle="radian"/><include file="parts/legs.xml"/><worldbody>{ROBOT}</worldbody>')
     (tmp_path / "robot" / "parts").mkdir()
     (tmp_path / "robot" / "parts" / "legs.xml").write_text("<mujocoinclude><default><joint damping='2'/></default></mujocoinclude>")
-    scene = mjcf(tmp_path / "scenes", '<include file="../robot/robot.xml"/><worldbody><geom type="plane" size="1 1 1"/></worldbody>', "scene.xml")
+    scene = mjcf(
+        tmp_path / "scenes", '<include file="../robot/robot.xml"/><worldbody><geom type="plane" size="1 1 1"/></worldbody>', "scene.xml"
+    )
     model = bare(read(scene))
     np.testing.assert_array_equal(model.dof_damping[6:], 2)
     np.testing.assert_allclose(model.joint("knee").range, (-150, -10))
@@ -98,9 +115,12 @@ def test_included_files_are_found_beside_the_main_one_or_their_own(tmp_path: Pat
 
 
 def test_defaults_hold_for_the_robot_and_for_nothing_else(tmp_path: Path) -> None:
-    text = f"""<default><geom contype="0" density="500" friction="0.3"/><joint damping="1" armature="0.02"/><position kp="7" ctrlrange="-1 1"/>
-    <default class="leg"><joint damping="3"/><geom rgba="1 0 0 1"/><default class="low"><joint frictionloss="0.4"/></default></default></default>
-    <worldbody>{ROBOT.replace('name="thigh" pos', 'name="thigh" childclass="leg" pos').replace('name="knee"', 'name="knee" class="low"')}</worldbody>
+    robot = ROBOT.replace('name="thigh" pos', 'name="thigh" childclass="leg" pos')
+    text = f"""<default><geom contype="0" density="500" friction="0.3"/><joint damping="1" armature="0.02"/>
+    <position kp="7" ctrlrange="-1 1"/>
+    <default class="leg"><joint damping="3"/><geom rgba="1 0 0 1"/><default class="low"><joint frictionloss="0.4"/></default></default>
+    </default>
+    <worldbody>{robot.replace('name="knee"', 'name="knee" class="low"')}</worldbody>
     <actuator><position joint="hip"/></actuator>"""
     path = mjcf(tmp_path, text)
     reading, whole = read(path), mujoco.MjModel.from_xml_path(str(path))
@@ -111,15 +131,20 @@ def test_defaults_hold_for_the_robot_and_for_nothing_else(tmp_path: Path) -> Non
     scene.worldbody.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 1])
     scene.add_actuator(name="a", trntype=mujoco.mjtTrn.mjTRN_JOINT, target="hip")
     model = scene.compile()
-    assert model.geom("floor").contype == 1 and model.geom("floor").friction[0] == 1
+    assert model.geom("floor").contype == 1
+    assert model.geom("floor").friction[0] == 1
     assert not model.actuator_ctrllimited[0]
 
 
-ANGLES = """<compiler angle="{angle}" eulerseq="zyx"/><default><joint range="{a} {b}"/><default class="s"><joint type="slide" range="-1 2"/></default></default>
-<worldbody><frame euler="{c} 0 0"><body name="b" euler="{a} {b} {c}"><inertial mass="1" pos="0 0 0" diaginertia="1 1 1" axisangle="1 0 0 {c}"/>
+ANGLES = """<compiler angle="{angle}" eulerseq="zyx"/><default><joint range="{a} {b}"/><default class="s">
+<joint type="slide" range="-1 2"/></default></default>
+<worldbody><frame euler="{c} 0 0"><body name="b" euler="{a} {b} {c}">
+<inertial mass="1" pos="0 0 0" diaginertia="1 1 1" axisangle="1 0 0 {c}"/>
 <geom size="0.1 0.2 0.3" type="box" axisangle="0 1 0 {a}"/>
-<body name="c"><joint name="h" ref="{c}" springref="{a}" stiffness="1"/><geom size="0.1"/><body name="d"><joint name="s" class="s"/><geom size="0.1"/>
-<body name="e"><joint name="ball" type="ball" range="0 {b}"/><geom size="0.1"/><site name="t" euler="{c} {a} 0"/></body></body></body></body></frame></worldbody>"""
+<body name="c"><joint name="h" ref="{c}" springref="{a}" stiffness="1"/><geom size="0.1"/><body name="d"><joint name="s" class="s"/>
+<geom size="0.1"/>
+<body name="e"><joint name="ball" type="ball" range="0 {b}"/><geom size="0.1"/><site name="t" euler="{c} {a} 0"/></body></body></body>
+</body></frame></worldbody>"""
 
 
 def test_degrees_and_radians_are_the_same_robot(tmp_path: Path) -> None:
@@ -134,7 +159,8 @@ def test_degrees_and_radians_are_the_same_robot(tmp_path: Path) -> None:
 
 
 def test_what_older_files_say_is_dropped_by_name(tmp_path: Path) -> None:
-    text = f"""<compiler inertiafromgeom="true" coordinate="local" angle="degree"/><option iterations="50" collision="all" mpr_iterations="3"/>
+    text = f"""<compiler inertiafromgeom="true" coordinate="local" angle="degree"/>
+    <option iterations="50" collision="all" mpr_iterations="3"/>
     <size njmax="500" nconmax="100"/><worldbody>{ROBOT}</worldbody>{MOTORS}"""
     reading = read(mjcf(tmp_path, text))
     assert bare(reading).nq == 9
@@ -162,7 +188,8 @@ def test_names_that_are_missing_or_given_twice(tmp_path: Path) -> None:
 
 
 CLOSED = """<worldbody><body name="base" pos="0 0 1"><freejoint/><geom size="0.1"/>
-<body name="crank"><joint name="drive" axis="0 1 0"/><geom size="0.05"/><body name="rod" pos="0.1 0 0"><joint name="swing" type="ball"/><geom size="0.05"/></body></body>
+<body name="crank"><joint name="drive" axis="0 1 0"/><geom size="0.05"/><body name="rod" pos="0.1 0 0"><joint name="swing" type="ball"/>
+<geom size="0.05"/></body></body>
 <body name="shin" pos="0 0 -0.2"><joint name="knee" axis="0 1 0" stiffness="5"/><geom name="shin" size="0.05"/><site name="pin"/>
 <body name="toe" pos="0 0 -0.2"><joint name="toe" axis="0 1 0"/><geom size="0.05"/></body></body></body></worldbody>
 <equality><connect name="loop" body1="rod" body2="shin" anchor="0 0 0.1"/><joint joint1="toe" joint2="knee" polycoef="0.1 -0.5 0 0 0"/>
@@ -177,7 +204,12 @@ def test_closed_loops_stay_and_what_moves_without_a_motor_is_passive(tmp_path: P
     assert reading.mimics == {"toe": ("knee", -0.5, 0.1)}
     assert set(reading.passive) == {"swing", "knee", "toe"}
     text = said(reading)
-    for part in ("closed loops stay as constraints: loop", "held", "ball joints stay passive: swing", "without an actuator in the file are passive: knee"):
+    for part in (
+        "closed loops stay as constraints: loop",
+        "held",
+        "ball joints stay passive: swing",
+        "without an actuator in the file are passive: knee",
+    ):
         assert part in text
 
 
@@ -193,17 +225,44 @@ def hand(fingers: int, arm: int) -> str:
     )
     for i in range(arm):
         inner = f'<body name="l{i}"><joint name="j{i}"/><geom size="0.1"/>{inner}</body>'
-    tendons = "".join(f'<fixed name="t{i}"><joint joint="f{i}" coef="0.5"/><joint joint="g{i}" coef="0.5"/></fixed>' for i in range(fingers))
+    tendons = "".join(
+        f'<fixed name="t{i}"><joint joint="f{i}" coef="0.5"/><joint joint="g{i}" coef="0.5"/></fixed>' for i in range(fingers)
+    )
     motors = "".join(f'<motor joint="j{i}"/>' for i in range(arm)) + "".join(f'<position tendon="t{i}" kp="5"/>' for i in range(fingers))
-    return f"<worldbody><body name='palm'><geom size='0.1'/>{inner}</body></worldbody><tendon>{tendons}</tendon><actuator>{motors}</actuator>"
+    return (
+        f"<worldbody><body name='palm'><geom size='0.1'/>{inner}</body></worldbody><tendon>{tendons}</tendon><actuator>{motors}</actuator>"
+    )
 
 
-def test_a_gripper_on_a_tendon_stays_passive_and_a_hand_of_tendons_is_refused(tmp_path: Path) -> None:
-    reading = read(mjcf(tmp_path, hand(fingers=1, arm=5)))
-    assert set(reading.passive) == {"f0", "g0"} and set(reading.motors) == {f"j{i}" for i in range(5)}
-    assert "f0, g0" in said(reading, "refused") and bare(reading).ntendon == 0
-    with pytest.raises(RobotError, match="6 of its 7 joints are moved by tendons.*f0"):
+def test_a_gripper_on_a_tendon_is_fixed_and_a_hand_of_tendons_is_refused(tmp_path: Path) -> None:
+    reading = read(mjcf(tmp_path, hand(fingers=1, arm=7)))
+    assert set(reading.motors) == set(reading.efforts) == {f"j{i}" for i in range(7)}
+    assert not reading.passive
+    assert "f0, g0" in said(reading, "refused")
+    model = bare(reading)
+    assert (model.ntendon, model.nq) == (0, 7)
+    coupled = hand(fingers=1, arm=7).replace("<tendon>", '<equality><joint joint1="g0" joint2="f0"/></equality><tendon>')
+    assert bare(read(mjcf(tmp_path, coupled))).neq == 0
+    with pytest.raises(RobotError, match=r"6 of its 7 joints are moved by tendons.*f0"):
         read(mjcf(tmp_path, hand(fingers=3, arm=1)))
+
+
+def test_the_linkage_of_a_gripper_whose_drivers_are_fixed_is_fixed_with_them(tmp_path: Path) -> None:
+    fingers = "".join(
+        f'<body name="{s}_outer"><joint name="{s}_driver"/><geom size="0.02"/><body name="{s}_tip"><joint name="{s}_tip"/>'
+        f'</body></body><body name="{s}_inner"><joint name="{s}_inner"/><geom size="0.02"/></body>'
+        for s in "lr"
+    )
+    arm = fingers
+    for i in range(7):
+        arm = f'<body name="l{i}"><joint name="j{i}"/><geom size="0.1"/>{arm}</body>'
+    text = f"""<worldbody><body name="base"><geom size="0.1"/>{arm}</body></worldbody>
+    <tendon><fixed name="split"><joint joint="l_driver" coef="0.5"/><joint joint="r_driver" coef="0.5"/></fixed></tendon>
+    <equality><connect body1="l_tip" body2="l_inner" anchor="0 0 0"/><connect body1="r_tip" body2="r_inner" anchor="0 0 0"/>
+    <joint joint1="l_driver" joint2="r_driver"/></equality>
+    <actuator><position tendon="split"/>{"".join(f'<motor joint="j{i}"/>' for i in range(7))}</actuator>"""
+    model = bare(read(mjcf(tmp_path, text)))
+    assert (model.nq, model.neq) == (7, 0)
 
 
 def test_tendons_that_pull_stay_and_tendons_to_the_world_go(tmp_path: Path) -> None:
@@ -213,14 +272,21 @@ def test_tendons_that_pull_stay_and_tendons_to_the_world_go(tmp_path: Path) -> N
     <spatial name="rope" stiffness="9"><site site="hook"/><site site="s"/></spatial></tendon>"""
     reading = read(mjcf(tmp_path, text))
     assert bare(reading).ntendon == 2
-    assert "rope" in said(reading, "dropped") and "2 tendons" in said(reading, "remark")
+    assert "rope" in said(reading, "dropped")
+    assert "2 tendons" in said(reading, "remark")
 
 
 def test_pairs_alone_make_geoms_collide(tmp_path: Path) -> None:
-    body = ROBOT.replace('name="shin" type', 'name="shin" contype="0" conaffinity="0" type').replace('name="thigh" type', 'name="thigh" contype="0" conaffinity="0" type')
-    text = f"""<worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody><contact><pair geom1="floor" geom2="shin"/></contact>"""
+    body = ROBOT.replace('name="shin" type', 'name="shin" contype="0" conaffinity="0" type').replace(
+        'name="thigh" type', 'name="thigh" contype="0" conaffinity="0" type'
+    )
+    text = f"""<default><pair condim="1" friction="0.2"/></default>
+    <worldbody><geom name="floor" type="plane" size="1 1 1"/>{body}</worldbody>
+    <contact><pair geom1="floor" geom2="shin"/><pair geom1="trunk" geom2="shin"/></contact>"""
     model = bare(read(mjcf(tmp_path, text)))
-    assert model.geom("shin").contype == 1 and model.geom("thigh").contype == 0
+    assert (model.npair, model.pair_dim[0], model.pair_friction[0, 0]) == (1, 1, 0.2)
+    assert model.geom("shin").contype == 1
+    assert model.geom("thigh").contype == 0
 
 
 @pytest.mark.parametrize(
@@ -228,7 +294,10 @@ def test_pairs_alone_make_geoms_collide(tmp_path: Path) -> None:
     [
         ('<worldbody><geom type="plane" size="1 1 1"/></worldbody>', "no bodies"),
         ('<worldbody><body><freejoint/><geom size="1"/></body></worldbody>', "no joints that move"),
-        (f'<worldbody>{ROBOT.replace(LEG, LEG + "<flexcomp name=" + chr(34) + "rag" + chr(34) + " type=" + chr(34) + "grid" + chr(34) + "/>")}</worldbody>', "rag"),
+        (
+            "<worldbody>" + ROBOT.replace(LEG, LEG + '<flexcomp name="rag" type="grid"/>') + "</worldbody>",
+            "rag",
+        ),
         (f'<worldbody>{ROBOT}<body name="snake"><composite type="cable" count="3 1 1"/></body></worldbody>', "soft body"),
     ],
 )
@@ -241,7 +310,8 @@ def test_inertias_that_mujoco_refuses_are_mended(tmp_path: Path) -> None:
     inertials = ('mass="1" diaginertia="0.1 0.1 1"', 'mass="1" fullinertia="1 1 -1 0 0 0"', 'mass="0" diaginertia="0 0 0"', None)
     inner = ""
     for i, inertial in enumerate(inertials):
-        inner = f'<body name="b{i}"><joint name="j{i}"/>{f"<inertial pos={chr(34)}0 0 0{chr(34)} {inertial}/>" if inertial else ""}{inner}</body>'
+        stated = f'<inertial pos="0 0 0" {inertial}/>' if inertial else ""
+        inner = f'<body name="b{i}"><joint name="j{i}"/>{stated}{inner}</body>'
     reading = read(mjcf(tmp_path, f"<worldbody><body name='base'><geom size='0.1'/>{inner}</body></worldbody>"))
     assert (bare(reading).body_mass[2:] > 0).all()
     text = said(reading, "mended")
@@ -249,18 +319,53 @@ def test_inertias_that_mujoco_refuses_are_mended(tmp_path: Path) -> None:
 
 
 def test_a_fixed_base_keeps_where_it_stands(tmp_path: Path) -> None:
-    text = f'<worldbody><frame pos="0 0 1"><body name="base" pos="0.5 0 0" euler="0 0 90"><geom size="0.1"/>{LEG}</body></frame></worldbody>'
+    text = (
+        f'<worldbody><frame pos="0 0 1"><body name="base" pos="0.5 0 0" euler="0 0 90"><geom size="0.1"/>{LEG}</body></frame></worldbody>'
+    )
     reading = read(mjcf(tmp_path, text))
     model = bare(reading)
     np.testing.assert_allclose(model.body("base").pos, (0.5, 0, 1))
-    assert not reading.free and "mounted" in said(reading)
+    assert not reading.free
+    assert "mounted" in said(reading)
 
 
 def test_replicas_and_attached_models(tmp_path: Path) -> None:
     mjcf(tmp_path, f'<worldbody><body name="leg">{LEG}</body></worldbody>', "leg.xml")
     text = """<asset><model name="leg" file="leg.xml"/></asset><worldbody><body name="base"><freejoint/><geom size="0.1"/>
-    <frame pos="0 0.1 0"><attach model="leg" body="leg" prefix="L_"/></frame><frame pos="0 -0.1 0"><attach model="leg" body="leg" prefix="R_"/></frame></body></worldbody>"""
+    <frame pos="0 0.1 0"><attach model="leg" body="leg" prefix="L_"/></frame><frame pos="0 -0.1 0">
+    <attach model="leg" body="leg" prefix="R_"/></frame></body></worldbody>"""
     model = bare(read(mjcf(tmp_path, text)))
     assert {model.joint(i).name for i in range(1, model.njnt)} == {"L_hip", "L_knee", "R_hip", "R_knee"}
-    text = f"""<worldbody><body name="base"><freejoint/><geom size="0.1"/><replicate count="3" euler="0 0 120"><body name="leg">{LEG}</body></replicate></body></worldbody>"""
+    text = f"""<worldbody><body name="base"><freejoint/><geom size="0.1"/>
+    <replicate count="3" euler="0 0 120"><body name="leg">{LEG}</body></replicate></body></worldbody>"""
     assert bare(read(mjcf(tmp_path, text))).njnt == 7
+
+
+def test_a_base_that_is_not_upright_is_remarked(tmp_path: Path) -> None:
+    ball = '<geom size="0.03"/>'
+
+    def four(pos: str, robot: str = "") -> str:
+        legs = "".join(
+            f'<body pos="{x} {y} {z}"><joint/>{ball}<body pos="{pos}"><joint/>{ball}<body pos="{pos}">{ball}</body></body></body>'
+            for x, y, z in ((0.2, 0.1, 0), (0.2, -0.1, 0), (-0.2, 0.1, 0), (-0.2, -0.1, 0))
+        )
+        return f'<worldbody><body name="base" {robot}><freejoint/><geom size="0.1"/>{legs}</body></worldbody>'
+
+    assert "z axis for up" not in said(read(mjcf(tmp_path, four("0 0 -0.2"))))
+    assert "reach along its y axis" in said(read(mjcf(tmp_path, four("0 -0.2 0"))), "remark")
+    assert "does not stand upright" in said(read(mjcf(tmp_path, four("0 -0.2 0", 'euler="90 0 0"'))), "remark")
+
+
+def test_a_base_on_slides_is_said_to_be_neither_fixed_nor_floating(tmp_path: Path) -> None:
+    base = '<joint name="x" type="slide"/><joint name="turn"/><geom size="0.1"/>'
+    text = f'<worldbody><body name="base">{base}{LEG}</body></worldbody>{MOTORS}'
+    reading = read(mjcf(tmp_path, text))
+    assert "x, turn" in said(reading, "refused")
+    assert {"x", "turn"} <= set(reading.passive)
+
+
+def test_a_total_mass_is_kept_without_the_setting(tmp_path: Path) -> None:
+    path = mjcf(tmp_path, f'<compiler settotalmass="12"/><worldbody>{ROBOT}</worldbody>')
+    model, whole = bare(read(path)), mujoco.MjModel.from_xml_path(str(path))
+    np.testing.assert_allclose(model.body_mass, whole.body_mass, rtol=1e-12)
+    np.testing.assert_allclose(model.body_inertia, whole.body_inertia, rtol=1e-12)

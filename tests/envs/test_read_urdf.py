@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from envs.robots.describe.copying import write_model
 from envs.robots.describe.reading import Reading, read
 from envs.robots.errors import RobotError
 from tests.robot_files import INERTIAL, LIMIT, collision, joint, leg, link, urdf
@@ -33,7 +34,10 @@ def mass_matrix(model: mujoco.MjModel, angles: dict[str, float]) -> np.ndarray:
 
 
 def test_the_dynamics_are_those_of_mujocos_own_reader(tmp_path: Path) -> None:
-    odd = '<inertial><origin xyz="0.01 0.02 -0.1" rpy="0.3 -0.2 0.5"/><mass value="1.3"/><inertia ixx="0.011" iyy="0.012" izz="0.004" ixy="0.001" ixz="-0.002" iyz="0.0005"/></inertial>'
+    odd = (
+        '<inertial><origin xyz="0.01 0.02 -0.1" rpy="0.3 -0.2 0.5"/><mass value="1.3"/>'
+        '<inertia ixx="0.011" iyy="0.012" izz="0.004" ixy="0.001" ixz="-0.002" iyz="0.0005"/></inertial>'
+    )
     path = urdf(
         tmp_path,
         link("base", odd),
@@ -43,7 +47,8 @@ def test_the_dynamics_are_those_of_mujocos_own_reader(tmp_path: Path) -> None:
         link("lamp", odd),
         link("slider", odd),
         link("foot", odd + collision('<sphere radius="0.02"/>')),
-        '<joint name="hip" type="revolute"><origin xyz="0.1 0.2 -0.1" rpy="0.2 0.3 -0.4"/><parent link="base"/><child link="thigh"/><axis xyz="0 3 4"/>'
+        '<joint name="hip" type="revolute"><origin xyz="0.1 0.2 -0.1" rpy="0.2 0.3 -0.4"/>'
+        '<parent link="base"/><child link="thigh"/><axis xyz="0 3 4"/>'
         '<limit lower="-1" upper="2" effort="20" velocity="10"/><dynamics damping="0.3" friction="0.2"/></joint>',
         joint("to_frame", "thigh", "frame", "fixed", "", "0 0.1 0"),
         '<joint name="to_lamp" type="fixed"><origin xyz="0.1 0 0" rpy="0.5 1.2 0.1"/><parent link="frame"/><child link="lamp"/></joint>',
@@ -60,8 +65,11 @@ def test_the_dynamics_are_those_of_mujocos_own_reader(tmp_path: Path) -> None:
     hip = ours.joint("hip")
     np.testing.assert_allclose(hip.range, (-1, 2))
     assert (ours.dof_damping[0], ours.dof_frictionloss[0]) == (0.3, 0.2)
-    assert reading.efforts == {"hip": 20, "knee": 20, "drawer": 20} and reading.velocities["knee"] == 10
-    assert reading.format == "URDF" and reading.root == "base" and not reading.free
+    assert reading.efforts == {"hip": 20, "knee": 20, "drawer": 20}
+    assert reading.velocities["knee"] == 10
+    assert reading.format == "URDF"
+    assert reading.root == "base"
+    assert not reading.free
 
 
 def test_fixed_links_keep_their_names_and_a_foot_stays_a_body(tmp_path: Path) -> None:
@@ -81,7 +89,9 @@ def test_fixed_links_keep_their_names_and_a_foot_stays_a_body(tmp_path: Path) ->
     assert model.body("thigh").mass == pytest.approx(2)
 
 
-@pytest.mark.parametrize(("above", "kind", "free"), [("world", "fixed", False), ("base_footprint", "fixed", False), ("world", "floating", True)])
+@pytest.mark.parametrize(
+    ("above", "kind", "free"), [("world", "fixed", False), ("base_footprint", "fixed", False), ("world", "floating", True)]
+)
 def test_an_empty_frame_above_the_base_is_dropped(tmp_path: Path, above: str, kind: str, free: bool) -> None:
     reading = read(urdf(tmp_path, link(above, EMPTY), joint("mount", above, "base", kind, "", "0 0 0.5"), *leg()))
     model = reading.spec.compile()
@@ -101,7 +111,8 @@ def test_mimics_follow_their_leader_and_are_said(tmp_path: Path) -> None:
     assert set(reading.passive) == {"a_joint", "b_joint"}
     model = reading.spec.compile()
     assert model.neq == 2
-    assert "a_joint, b_joint" in said(reading, "remark") and "c_joint mimics 'nobody'" in said(reading, "mended")
+    assert "a_joint, b_joint" in said(reading, "remark")
+    assert "c_joint mimics 'nobody'" in said(reading, "mended")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,8 @@ def test_limits_that_limit_nothing_are_none(
 
 def test_a_continuous_joint_has_no_range(tmp_path: Path) -> None:
     reading = read(urdf(tmp_path, link("base"), link("wheel"), joint("spin", "base", "wheel", "continuous")))
-    assert not reading.spec.compile().jnt_limited[0] and reading.efforts["spin"] == 20
+    assert not reading.spec.compile().jnt_limited[0]
+    assert reading.efforts["spin"] == 20
 
 
 @pytest.mark.parametrize(
@@ -144,9 +156,13 @@ def test_inertias_that_no_body_has_are_mended_and_said(tmp_path: Path, inertial:
     reading = read(urdf(tmp_path, link("base"), link("arm", inertial), joint("j", "base", "arm")))
     model = reading.spec.compile()
     arm = model.body("arm")
-    assert arm.mass > 0 and (arm.inertia > 0).all() and arm.inertia.sum() >= 2 * arm.inertia.max() * (1 - 1e-9)
+    assert arm.mass > 0
+    assert (arm.inertia > 0).all()
+    assert arm.inertia.sum() >= 2 * arm.inertia.max() * (1 - 1e-9)
     note = next(n for n in reading.notes if words in n.what)
-    assert note.kind == "mended" and "arm" in note.what and note.mend
+    assert note.kind == "mended"
+    assert "arm" in note.what
+    assert note.mend
 
 
 def test_names_with_spaces_and_joints_alike(tmp_path: Path) -> None:
@@ -158,10 +174,33 @@ def test_names_with_spaces_and_joints_alike(tmp_path: Path) -> None:
     assert "two joints are called 'my joint'" in said(reading)
 
 
+@pytest.mark.parametrize("name", ["ns/base", "größe", 'a"<&>b', "1", "free", "base.link-1"])
+def test_any_name_will_do(tmp_path: Path, name: str) -> None:
+    escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    path = urdf(tmp_path, link(escaped, FOOT), link("arm", FOOT), joint(f"{escaped} j", escaped, "arm"))
+    reading = read(path)
+    again = read(write_model(reading, tmp_path / "out"))
+    for model in (reading.spec.compile(), again.spec.compile()):
+        assert model.body(name).id == 1
+        assert model.joint(f"{name} j").id == 0
+
+
+def test_a_link_called_world_that_is_more_than_a_frame(tmp_path: Path) -> None:
+    reading = read(urdf(tmp_path, link("world", FOOT), link("arm"), joint("j", "world", "arm")))
+    assert reading.root == "world_link"
+    assert reading.spec.compile().nbody == 3
+
+
 def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     path = urdf(
         tmp_path,
-        *leg(link("thigh"), link("lost"), joint("odd", "base", "nowhere", "screw"), joint("again", "base", "shin"), joint("x", "base", "nothing")),
+        *leg(
+            link("thigh"),
+            link("lost"),
+            joint("odd", "base", "nowhere", "screw"),
+            joint("again", "base", "shin"),
+            joint("x", "base", "nothing"),
+        ),
     )
     with pytest.raises(RobotError) as caught:
         read(path)
@@ -194,6 +233,8 @@ def test_what_cannot_be_a_robot_is_refused_by_name(tmp_path: Path, parts: tuple[
         (b"\0\1\2\3 binary", "not a text file"),
         (b"<sdf version='1.7'/>", "SDF"),
         (b"<mujocoinclude/>", "includes it"),
+        (b"#usda 1.0", "not an XML file"),
+        (b'<robot name="r"><group name="g"/></robot>', "SRDF"),
         (b'<robot name="r"><xacro:include filename="x"/></robot>', "xacro .*robot.urdf"),
         (b'<robot xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:macro name="leg"/></robot>', "`xacro "),
         (b'<robot><link name="${prefix}base"/></robot>', "`xacro "),
@@ -204,7 +245,8 @@ def test_files_that_are_no_model_are_refused_in_one_line(tmp_path: Path, content
     path.write_bytes(content)
     with pytest.raises(RobotError, match=words) as caught:
         read(path)
-    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -216,14 +258,20 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_odd_encodings_line_ends_and_other_elements(tmp_path: Path) -> None:
-    text = urdf(tmp_path, *leg()).read_text().replace(
-        "</robot>",
-        '<transmission name="t"><type>x</type></transmission><gazebo reference="base"/><!-- Gr\xfc\xdfe -->\n<material name="m"/></robot>',
+    text = (
+        urdf(tmp_path, *leg())
+        .read_text()
+        .replace(
+            "</robot>",
+            '<transmission name="t"><type>x</type></transmission><gazebo reference="base"/>'
+            '<!-- Gr\xfc\xdfe -->\n<material name="m"/></robot>',
+        )
     )
     path = tmp_path / "latin.urdf"
     path.write_bytes(text.replace("1.0", '1.0" encoding="UTF-8').replace("\n", "\r\n").encode("latin-1"))
     reading = read(path)
-    assert reading.spec.compile().nq == 2 and "Latin-1" in said(reading, "mended")
+    assert reading.spec.compile().nq == 2
+    assert "Latin-1" in said(reading, "mended")
     wide = tmp_path / "wide.urdf"
     wide.write_bytes(text.encode("utf-16"))
     assert read(wide).spec.compile().nq == 2
@@ -233,7 +281,9 @@ def test_odd_encodings_line_ends_and_other_elements(tmp_path: Path) -> None:
 
 
 def test_the_mass_of_what_has_none_beside_what_is_welded_to_it(tmp_path: Path) -> None:
-    path = urdf(tmp_path, link("base"), link("axle", EMPTY), joint("j", "base", "axle"), link("foot", FOOT), joint("w", "axle", "foot", "fixed", ""))
+    path = urdf(
+        tmp_path, link("base"), link("axle", EMPTY), joint("j", "base", "axle"), link("foot", FOOT), joint("w", "axle", "foot", "fixed", "")
+    )
     reading = read(path)
     assert reading.spec.compile().body_mass.sum() == pytest.approx(2)
     assert not said(reading, "mended")

@@ -30,10 +30,30 @@ def foreign_urdf(folder: Path) -> Path:
         write_stl(folder / side / "hull.stl", box_triangles(half, (1 / 3, 0.1, 0)))
     shutil.copy(folder / "left" / "hull.stl", folder / "twin.stl")
     write_text_stl(folder / "text.stl", box_triangles())
-    odd = '<inertial><origin xyz="0.01 0.02 -0.1" rpy="0.3 -0.2 0.5"/><mass value="1.3"/><inertia ixx="0.011" iyy="0.012" izz="0.004" ixy="0.001"/></inertial>'
-    meshes = "".join(mesh(name, tag) for name, tag in (("left/hull.stl", "visual"), ("right/hull.stl", "collision"), ("twin.stl", "visual"), ("text.stl", "collision"), ("none.stl", "collision")))
+    odd = (
+        '<inertial><origin xyz="0.01 0.02 -0.1" rpy="0.3 -0.2 0.5"/><mass value="1.3"/>'
+        '<inertia ixx="0.011" iyy="0.012" izz="0.004" ixy="0.001"/></inertial>'
+    )
+    meshes = "".join(
+        mesh(name, tag)
+        for name, tag in (
+            ("left/hull.stl", "visual"),
+            ("right/hull.stl", "collision"),
+            ("twin.stl", "visual"),
+            ("text.stl", "collision"),
+            ("none.stl", "collision"),
+        )
+    )
     inside = '<limit lower="-1" upper="1"/><mimic joint="hip" multiplier="0.3"/>'
-    return urdf(folder, *leg(link("tail", odd + meshes), joint("wag", "base", "tail", "revolute", inside, "0.1 0.3 0.7"), link("tip", INERTIAL + collision('<sphere radius="0.02"/>')), joint("weld", "tail", "tip", "fixed", "")))
+    return urdf(
+        folder,
+        *leg(
+            link("tail", odd + meshes),
+            joint("wag", "base", "tail", "revolute", inside, "0.1 0.3 0.7"),
+            link("tip", INERTIAL + collision('<sphere radius="0.02"/>')),
+            joint("weld", "tail", "tip", "fixed", ""),
+        ),
+    )
 
 
 def foreign_mjcf(folder: Path) -> Path:
@@ -43,7 +63,8 @@ def foreign_mjcf(folder: Path) -> Path:
         """<compiler meshdir="meshes" autolimits="true"/><default><geom friction="0.7" density="321"/><joint damping="0.123456789012"/>
         <default class="leg"><joint armature="0.0123456789" range="-50 70"/></default></default>
         <asset><mesh name="hull" file="hull.stl" scale="0.5 -0.5 0.5"/></asset>
-        <worldbody><geom type="plane" size="1 1 1"/><body name="base" euler="10 20 30" pos="0 0 0.123456789"><freejoint/><geom type="mesh" mesh="hull"/>
+        <worldbody><geom type="plane" size="1 1 1"/><body name="base" euler="10 20 30" pos="0 0 0.123456789"><freejoint/>
+        <geom type="mesh" mesh="hull"/>
         <body childclass="leg" pos="0.3333333333 0 0"><joint name="a" axis="1 2 3"/><geom size="0.1"/><site name="s"/>
         <body><joint name="b" type="slide" stiffness="3" springref="0.1"/><geom size="0.07"/></body></body></body></worldbody>
         <equality><joint joint1="b" joint2="a"/></equality><tendon><fixed stiffness="2"><joint joint="a" coef="0.3"/></fixed></tendon>
@@ -58,7 +79,9 @@ def test_what_is_written_reads_back_to_the_same_physics(tmp_path: Path, make: ob
     shutil.rmtree(tmp_path / "theirs")
     (tmp_path / "ours").rename(tmp_path / "moved")
     again = read(tmp_path / "moved" / path.name)
-    assert again.root == reading.root and again.free == reading.free and again.mimics == reading.mimics
+    assert again.root == reading.root
+    assert again.free == reading.free
+    assert again.mimics == reading.mimics
     assert not [note for note in again.notes if note.kind in ("mended", "dropped", "refused")]
 
 

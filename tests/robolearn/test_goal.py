@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,31 +15,25 @@ from robolearn import cli
 from robolearn.config import schema
 from robolearn.config.loading import preset_names
 from robolearn.config.schema import TeacherUntilCfg
-from robolearn.errors import ConfigError
-from robolearn.evaluation.evaluate import Evaluation
+from robolearn.errors import ConfigError, UserError
+from robolearn.evaluation.result import EvaluationResult
 from robolearn.evaluation.statistics import wilson
 from robolearn.learning import goal
 from robolearn.learning import trainer as loop
 from robolearn.learning.run import Run, load_checkpoint
 from tests.learning_helpers import make_trainer, tiny_cfg
+from tests.results import result
 from tests.robolearn.test_resume import lines
 
-UNTIL = "--teacher.until={score: 0.9, velocity_error_xy: 0.2, at_most: 2.5, every: 0.25, seeds: 1}"
+UNTIL = "--teacher.until={score: 0.9, figures: {velocity_error_xy: 0.2}, at_most: 2.5, every: 0.25, seeds: 1}"
 
 
-def found(survived: int, episodes: int = 100, error: float = 0.1) -> Evaluation:
-    names = [field.name for field in dataclasses.fields(Evaluation)]
-    intervals = {"survival": wilson(survived, episodes), "velocity_error_xy": (error - 0.01, error + 0.01)}
-    values = dict.fromkeys(names) | {
-        "survival": survived / episodes,
-        "velocity_error_xy": error,
-        "intervals": intervals,
-        "episodes": episodes,
-    }
-    return Evaluation(**values)
+def found(survived: int, episodes: int = 100, error: float = 0.1) -> EvaluationResult:
+    survival = (survived / episodes, *wilson(survived, episodes))
+    return result(episodes=episodes, survival=survival, velocity_error_xy=(error, error - 0.01, error + 0.01))
 
 
-def trained(results: list[Evaluation], folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, kind: str = "teacher") -> Any:
+def trained(results: list[EvaluationResult], folder: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, kind: str = "teacher") -> Any:
     """A training whose evaluations give these results, the last one ever after."""
     left = list(results)
     monkeypatch.setattr(goal, "evaluate", lambda *args, **kwargs: left.pop(0) if len(left) > 1 else left[0])
@@ -68,7 +62,7 @@ def test_it_ends_at_the_cap_and_says_what_is_missing(
     low, high = wilson(93, 100)
     said = [
         f"survival 93.0 % [{100 * low:.1f}, {100 * high:.1f}], the interval must begin at 90.0 %",
-        "planar error 0.250 m/s [0.240, 0.260], the interval must end at 0.200 m/s",
+        "planar velocity error 0.250 m/s [0.240, 0.260], the interval must end at 0.200 m/s",
     ]
     assert trainer.missed == said
     assert load_checkpoint(tmp_path)["missed"] == said
@@ -78,17 +72,42 @@ def test_it_ends_at_the_cap_and_says_what_is_missing(
 
 
 def test_who_says_how_many_iterations_gets_that_many() -> None:
-    assert schema.load("go1-velocity-flat").teacher.until == TeacherUntilCfg(score=0.95, velocity_error_xy=0.2)
+    assert schema.load("go1-velocity-flat").teacher.until == TeacherUntilCfg(score=0.95, goals=True)
     assert schema.load("go1-velocity-flat", ["--teacher.iterations=7"]).teacher.until is None
     assert schema.load("go1-velocity-flat", ["--teacher.iterations=7"]).student.until is not None
     both = schema.load("go1-velocity-flat", ["--teacher.iterations=7", "--teacher.until.score=0.5"])
     assert (both.teacher.iterations, both.teacher.until.score) == (7, 0.5)
 
 
-@pytest.mark.parametrize("change", ["at_most: 0.5", "every: 0", "seeds: 0", "score: x", "score: 1.7", "velocity_error_xy: 0"])
+@pytest.mark.parametrize(
+    "change", ["at_most: 0.5", "every: 0", "seeds: 0", "score: x", "score: 1.7", "figures: {distance: far}", "velocity_error_xy: 0.2"]
+)
 def test_targets_that_cannot_be(change: str) -> None:
     with pytest.raises(ConfigError):
         tiny_cfg("panda-reach", f"--teacher.until={{{change}}}")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "--teacher.until.figures={distanse: 0.02}",
+            "'distanse', which task reach does not measure; did you mean 'distance'?; valid: distance",
+        ),
+        ("--teacher.until.figures={success: 0.9}", "is the score of task reach: give teacher.until.score"),
+        ("--teacher.until={score: 0.999, seeds: 1}", "give teacher.until.seeds="),
+    ],
+)
+def test_figures_that_a_task_does_not_have_and_scores_that_cannot_be_shown(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        goal.check_attainable(schema.load("panda-reach", [override]), "teacher")
+
+
+def test_goals_of_the_task_count_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trained(
+        [found(100, error=0.25), found(100)], tmp_path, monkeypatch, UNTIL.replace("figures: {velocity_error_xy: 0.2}", "goals: true")
+    )
+    assert trainer.iteration == 5  # 0.25 m/s is not good enough for Go1, 0.1 is
 
 
 def test_what_was_missed_before_is_forgotten_by_a_training_without_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +120,7 @@ def test_what_was_missed_before_is_forgotten_by_a_training_without_targets(tmp_p
 def test_the_checkpoint_is_written_before_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
 
-    def evaluate(*args: Any, **kwargs: Any) -> Evaluation:
+    def evaluate(*args: Any, **kwargs: Any) -> EvaluationResult:
         seen.append(load_checkpoint(tmp_path)["iteration"])
         return found(100)
 
@@ -132,7 +151,7 @@ def test_who_asks_for_an_end_waits_for_no_check(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_student_is_measured_against_its_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    until = "--student.until={score_ratio: 0.9, error_ratio: 1.3, at_most: 2, every: 0.25, seeds: 1}"
+    until = "--student.until={score_ratio: 0.9, ratios: {velocity_error_xy: 1.3}, at_most: 2, every: 0.25, seeds: 1}"
     # the student's own evaluation comes first, then its teacher's, then the student's alone
     trainer = trained(
         [found(100, error=0.14), found(100, error=0.11), found(100, error=0.13)], tmp_path, monkeypatch, until, kind="student"
@@ -161,6 +180,8 @@ def test_checks_are_real_and_leave_the_training_as_it_is(kind: str, tmp_path: Pa
 
 @pytest.mark.parametrize("preset", [name for name in preset_names() if name != "go1-velocity-flat-sb3"])
 def test_every_preset_says_what_it_promises(preset: str) -> None:
-    cfg = schema.load(preset)
+    robots = {"reach": "panda", "velocity-flat": "go1", "velocity-rough": "go1"}  # for presets that name none
+    whose = "g1" if preset.endswith("-biped") else robots.get(preset)
+    cfg = schema.load(preset, [] if whose is None else [f"--robot={whose}"])
     assert cfg.teacher.until is not None
     assert cfg.student.until is not None

@@ -17,7 +17,6 @@ from bridge.simulated.physics import PhysicsRobot
 from envs.robots.registry import get_robot
 from robolearn import cli
 from robolearn.config import schema
-from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.demo import Demonstration, demonstrate
 from robolearn.identify.excitation import LEG_GAINS, sines, squats
 from robolearn.identify.fit import FitCfg, identify
@@ -27,6 +26,7 @@ from robolearn.identify.parameters import Parameter, groups, make_parameters, pa
 from robolearn.identify.recording import Recording, RecordingError
 from robolearn.identify.report import preset_text, proposal, remarks, table, to_dict
 from robolearn.identify.result import Channel, Estimate, Fit
+from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.uncertainty import long_run
 
 GO1, PANDA = get_robot("go1"), get_robot("panda")
@@ -244,7 +244,7 @@ def test_base_mass_of_a_standing_robot_with_known_joints() -> None:
     parameters = make_parameters(nominal_of(GO1), ("mass",))
     for payload in (0.8, 2.0):
         _, hidden = hidden_physical(GO1, parameters, np.array([payload]))
-        standing = record(GO1, hidden, squats(GO1.spec(), 4.0), mount="standing", noise=Noise(), step_s=COARSE_S)
+        standing = record(GO1, hidden, squats(GO1, 4.0), mount="standing", noise=Noise(), step_s=COARSE_S)
         found = identify([standing], GO1).of("mass")
         assert found.value == pytest.approx(payload, rel=0.05)
         assert found.low <= payload <= found.high
@@ -264,7 +264,7 @@ def test_the_proposed_table_is_a_preset(tmp_path: Path) -> None:
     kinds = parse_kinds("kp,kd,motor_strength,damping,friction,armature,delay,mass")
     fit = made_up(kinds, {"kp": 0.9, "friction": 0.3, "delay": 0.008, "mass": 1.5, "damping": 2.0})
     path = tmp_path / "identified.yaml"
-    path.write_text(preset_text(fit, "go1-velocity-flat"))
+    path.write_text(preset_text(fit, "go1-velocity-flat", GO1))
     cfg = schema.load(path)
     drawn = cfg.env.randomization
     assert drawn.kp.low < 0.9 < drawn.kp.high
@@ -295,7 +295,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "kp.all" in printed
     assert "residual / noise" in printed
     assert set(json.loads(data.read_text())["hidden"]) == {e.parameter.name for e in arm.fit.estimates}
-    assert schema.load(out).task == "panda-reach"
+    assert schema.load(out).task == "reach"
 
 
 @pytest.mark.parametrize(

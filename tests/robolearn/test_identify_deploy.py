@@ -31,7 +31,7 @@ def hidden_mjcf(name: str, payload: float = 0.0, friction: float = 0.01) -> str:
         if joint.name in robot.joints:
             joint.armature *= 1.3
             joint.damping = np.array(joint.damping) * 2
-            joint.frictionloss = friction * robot.effort_limit[robot.joints.index(joint.name)]
+            joint.frictionloss = friction * robot.effort_limit[robot.joint_names.index(joint.name)]
     base = scene.body(robot.base)
     factor = 1 + payload / base.mass
     base.mass, base.inertia = base.mass * factor, base.inertia * factor

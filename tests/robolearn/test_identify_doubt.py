@@ -37,7 +37,7 @@ def hanging(robot: Physical, seconds: float = 4.0) -> Recording:
 
 
 def squatting(robot: Physical) -> Recording:
-    return record(GO1, robot, squats(GO1.spec(), 6.0), mount="standing", seed=1, step_s=0.0005)
+    return record(GO1, robot, squats(GO1, 6.0), mount="standing", seed=1, step_s=0.0005)
 
 
 @pytest.mark.slow

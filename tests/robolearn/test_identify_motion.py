@@ -109,7 +109,7 @@ def test_a_quadruped_squats_on_its_feet_alone_and_is_let_down(load: float, secon
     spec = GO1.spec()
     robot = PhysicsRobot(spec, GO1.model)
     robot.model.body_mass[robot.model.body(GO1.base).id] += load
-    commands = squats(spec, seconds, RATE_HZ)
+    commands = squats(GO1, seconds, RATE_HZ)
     feet = {robot.model.geom(f"{foot}_foot").id for foot in GO1.feet}
     floor = robot.model.geom("floor").id
     zero, pose = np.zeros(12), np.array(spec.default_pose)
@@ -139,7 +139,7 @@ def test_a_quadruped_squats_on_its_feet_alone_and_is_let_down(load: float, secon
 @pytest.mark.parametrize("seconds", [4.0, 8.0, 600.0])
 def test_squats_stay_inside_the_joints_ranges_and_end_at_rest(seconds: float) -> None:
     spec = GO1.spec()
-    commands = squats(spec, seconds, RATE_HZ)
+    commands = squats(GO1, seconds, RATE_HZ)
     assert commands.time_s[-1] == pytest.approx(seconds, abs=1.5 / RATE_HZ)  # the lowering is inside
     assert (commands.target > np.array(spec.position_lower) + 0.05).all()
     assert (commands.target < np.array(spec.position_upper) - 0.05).all()

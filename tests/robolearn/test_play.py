@@ -16,18 +16,20 @@ import numpy as np
 import pytest
 import torch
 
-from envs.robots.registry import ROBOTS
-from envs.tasks.registry import make_env
+from envs.robots.registry import ROBOTS, get_robot
 from policies.contract.file import PolicyFile
 from robolearn import policy_path
 from robolearn.cli import main
 from robolearn.errors import UserError
 from robolearn.policy_path import find_policy
-from robolearn.viewer import playback, video
-from robolearn.viewer.playback import Playback, Sample, default_commands
-from robolearn.viewer.render import Recorder, record_policy
+from robolearn.viewer import video
+from robolearn.viewer.film import record_policy
+from robolearn.viewer.moment import Moment
+from robolearn.viewer.playback import Playback, default_commands
+from robolearn.viewer.render import Recorder
 from robolearn.viewer.video import VideoWriter, codec_of
 from tests.make_policy import arm_spec, make_policy
+from tests.pairs import make_env
 
 TASKS = ("go1-velocity-flat", "panda-reach")
 BROWSER_CODECS = {"avc1", "h264", "H264", "vp09", "VP90", "VP80"}
@@ -99,9 +101,9 @@ def test_a_video_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ROBOTS)
 def test_the_robot_is_in_the_picture(name: str) -> None:
-    robot = ROBOTS[name]
+    robot = get_robot(name)
     with Recorder(robot, 320, 180) as recorder:
-        pose = recorder.model.key("stand").qpos.copy() if robot.floating_base else np.array(robot.default_pose)
+        pose = recorder.model.key("stand").qpos.copy()
         seen = recorder.draw(pose)
         recorder.model.geom_rgba[recorder.model.geom_bodyid > 0, 3] = 0.0
         empty = recorder.draw(pose)
@@ -113,11 +115,11 @@ def test_the_robot_is_in_the_picture(name: str) -> None:
 
 
 def test_commands_are_drawn_into_the_scene() -> None:
-    robot = ROBOTS["go1"]
-    with Recorder(robot, 320, 180) as recorder:
+    robot = get_robot("go1")
+    with Recorder(robot, 320, 180, kind="velocity") as recorder:
         pose = recorder.model.key("stand").qpos.copy()
-        still = Sample(0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), pose, 0.0, 0.0, False)
-        asked = Sample(0.0, (0.8, 0.0, 0.0), (0.0, 0.0, 0.0), pose, 0.8, 0.0, False)
+        still = Moment(0.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), pose)
+        asked = Moment(0.0, (0.8, 0.0, 0.0), (0.0, 0.0, 0.0), pose)
         before, after = recorder.draw(pose, still), recorder.draw(pose, asked)
     new = np.abs(before.astype(int) - after).max(axis=2) > 20
     assert new.sum() > 40
@@ -126,10 +128,10 @@ def test_commands_are_drawn_into_the_scene() -> None:
 
 
 def test_two_recorders_do_not_spoil_each_other() -> None:
-    first = Recorder(ROBOTS["go1"], 160, 96)
+    first = Recorder(get_robot("go1"), 160, 96)
     pose = first.model.key("stand").qpos.copy()
     alone = first.draw(pose)
-    second = Recorder(ROBOTS["go1"], 160, 96)
+    second = Recorder(get_robot("go1"), 160, 96)
     second.close()
     np.testing.assert_array_equal(first.draw(pose), alone)
     first.close()
@@ -184,16 +186,16 @@ def test_default_commands_are_in_range_and_differ(task: str, policies: dict[str,
     assert len(np.unique(commands, axis=0)) >= 6
 
 
-def test_errors_of_an_arm_count_the_end_of_each_goal() -> None:
-    def sample(index: int, goal: float, error: float) -> Sample:
-        return Sample(0.02 * index, (goal,), (0.0,), np.zeros(1), error, 0.0, False)
-
-    first = [sample(i, 1.0, 0.5 if i < 80 else 0.01) for i in range(110)]
-    second = [sample(110 + i, 2.0, 0.5 if i < 100 else 0.03) for i in range(110)]
-    result = playback.errors(first + second, reaching=True)
-    tail = np.mean([0.5] * 15 + [0.03] * 10)
-    assert result["distance"] == pytest.approx((0.01 + tail) / 2)
+def test_figures_of_an_arm_count_the_end_of_each_goal(policies: dict[str, Path]) -> None:
+    """An arm that stands still: its first goal is where the tool is, its second is not."""
+    file = PolicyFile(policies["panda-reach"])
+    play = Playback(file)
+    here = play.step(default_commands(file)[0]).measured
+    there = tuple(value + 0.1 for value in here)
+    result = record_policy(file, None, seconds=4.0, commands=[here, there])
     assert result["success"] == 0.5
+    assert result["distance"] == pytest.approx(0.1 * 3**0.5 / 2, abs=0.01)
+    assert result["figures"]["distance"]["unit"] == "m"
 
 
 def test_find_policy_takes_files_folders_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,14 +223,14 @@ def test_play_writes_a_video_and_json(policies: dict[str, Path], tmp_path: Path,
     assert len(frames(tmp_path / "v.mp4")) == 10
     out = capsys.readouterr().out
     assert "v.mp4" in out
-    assert "mean velocity error" in out
+    assert "planar velocity error: " in out
     result = json.loads((tmp_path / "r.json").read_text())
     assert np.allclose(result["command"], [0.5, -0.2, 0.0])
 
 
 def test_play_without_video(policies: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play", str(policies[TASKS[1]]), "--no-video", "--seconds", "0.2", "--randomize"]) == 0
-    assert "mean distance" in capsys.readouterr().out
+    assert "distance to the goal: " in capsys.readouterr().out
     assert not list(policies[TASKS[1]].parent.glob("*.mp4"))
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.tasks.registry import TASKS, make_env
+from tests.pairs import TASKS, make_env
 from envs.vec_env import Step
 from policies.networks.mlp import Normalizer, TeacherPolicy
 from robolearn.learning.ppo import Ppo, PpoCfg, Rollout, clipped_surrogate, gae, gaussian_kl

@@ -13,6 +13,7 @@ import pytest
 from robolearn.report import page as report
 from robolearn.report import plots
 from robolearn.report.page import ReportData, Target, number, write_report
+from tests.results import result
 
 SECTIONS = ("summary", "video", "learning", "tracking", "evaluation", "loop", "ros", "provenance")
 VOID = {"meta", "link", "br", "hr", "img", "source", "input", "path", "use", "rect", "circle", "line", "image"}
@@ -59,19 +60,8 @@ class Page(HTMLParser):
 
 
 def evaluation(engine: str, survival: float) -> dict:
-    return {
-        "policy": "p.onnx",
-        "robot": "go1",
-        "task": "go1-velocity-flat",
-        "engine": engine,
-        "episodes": 90,
-        "survival": survival,
-        "velocity_error_xy": 0.123,
-        "velocity_error_yaw": 0.2,
-        "success": None,
-        "cost_of_transport": 0.5,
-        "intervals": {"survival": [survival - 0.05, survival], "velocity_error_xy": [0.1, 0.15], "velocity_error_yaw": [0.1, 0.3]},
-    }
+    figures = {"velocity_error_xy": (0.123, 0.1, 0.15), "velocity_error_yaw": (0.2, 0.1, 0.3), "cost_of_transport": 0.5}
+    return result(episodes=90, survival=(survival, survival - 0.05, survival), **figures).to_dict() | {"engine": engine}
 
 
 @pytest.fixture
@@ -86,6 +76,7 @@ def full(tmp_path: Path) -> ReportData:
     video = tmp_path / "play.mp4"
     video.write_bytes(b"0123456789")
     time_s = np.arange(100) * 0.02
+    tracked = result(velocity_error_xy=0.1234).to_dict()["figures"]
     series = {"time_s": time_s, "labels": ["vx", "vy", "yaw_rate"], "command": np.ones((100, 3)), "measured": np.zeros((100, 3))}
     return ReportData(
         title="A & B <walks>",
@@ -95,7 +86,8 @@ def full(tmp_path: Path) -> ReportData:
             Target(name="x", target="1", reached="2", passed=False),
         ],
         curves=curves,
-        tracking=series | {"velocity_error_xy": 0.1234, "falls": 2},
+        metrics={"velocity_error_xy": "planar velocity error [m/s]"},
+        tracking=series | {"units": ["m/s", "m/s", "rad/s"], "figures": tracked, "falls": 2},
         evaluations={"training": evaluation("mujoco", 0.98), "precise": evaluation("precise", 0.91)},
         deployable=False,
         loop=[{"name": "p99 jitter", "value": 87.5, "unit": "us", "against": "period", "ratio": 0.0044}],
@@ -122,7 +114,7 @@ def test_a_full_report_has_every_part(full: ReportData, tmp_path: Path) -> None:
     for section, wanted in {
         "summary": ("7 min", "✓ met", "✗ missed", "11.5 min"),
         "learning": ("teacher", "student", "planar velocity error [m/s]", "minutes", "million control steps"),
-        "tracking": ("vx [m/s]", "yaw rate [rad/s]", "0.123 m/s", "Falls: 2"),
+        "tracking": ("vx [m/s]", "yaw rate [rad/s]", "planar velocity error 0.123 m/s", "Falls: 2"),
         "evaluation": ("98.0", "91.0", "86.0 to 91.0", "0.123", "0.100 to 0.150", "✗ not deployable"),
         "loop": ("p99 jitter", "87.5", "0.0044", "median"),
         "ros": ("stayed up", "yes", "timing.overruns", "3"),

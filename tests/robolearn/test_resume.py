@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from envs.tasks.registry import TASKS
+from tests.pairs import TASKS
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.learning import trainer as loop

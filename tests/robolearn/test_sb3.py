@@ -20,11 +20,11 @@ from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from envs.adapters import sb3 as adapter
 from envs.adapters.gymnasium import gym_id
 from envs.adapters.sb3 import Sb3VecEnv
-from envs.tasks.registry import TASKS
 from robolearn.cli import main
 from robolearn.config import schema
 from robolearn.learning.run import Run
 from robolearn.learning.sb3 import MODEL, make_ppo, train_sb3
+from tests.pairs import PAIRS, TASKS
 
 EACH = pytest.mark.parametrize("task", TASKS)
 PRESET = "go1-velocity-flat-sb3"
@@ -33,7 +33,7 @@ TINY += ["--sb3.batch_size=24", "--sb3.hidden=[8,8]", "--threads=1"]
 
 
 def make(task: str, worlds: int = 4, **changes: Any) -> Sb3VecEnv:
-    return Sb3VecEnv(task, worlds, **{"num_threads": 1, **changes})
+    return Sb3VecEnv(*PAIRS[task], worlds, **{"num_threads": 1, **changes})
 
 
 def weights(model: PPO) -> torch.Tensor:
@@ -45,7 +45,7 @@ def test_their_checker_is_content_with_single_worlds(task: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*symmetric and normalized Box action space.*")
-        check_env(gymnasium.make(gym_id(task)).unwrapped)
+        check_env(gymnasium.make(gym_id(*PAIRS[task])).unwrapped)
 
 
 @EACH
@@ -65,7 +65,7 @@ def test_their_ppo_trains_unchanged_on_the_adapter(task: str, observation: Any) 
 
 
 def test_their_ppo_trains_unchanged_on_a_single_environment() -> None:
-    model = PPO("MlpPolicy", gymnasium.make(gym_id("panda-reach")), n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+    model = PPO("MlpPolicy", gymnasium.make(gym_id("reach", "panda")), n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
     before = weights(model)
     model.learn(32)
     assert not torch.equal(before, weights(model))
@@ -181,7 +181,7 @@ def test_robolearn_train_runs_the_preset(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_options_of_a_reset_act_or_are_refused() -> None:
-    env = Sb3VecEnv("panda-reach", num_envs=3, num_threads=1)
+    env = Sb3VecEnv("reach", "panda", num_envs=3, num_threads=1)
     goal = [0.45, 0.1, 0.4]
     env.set_options({"command": goal})
     env.reset()
@@ -202,7 +202,7 @@ def test_options_of_a_reset_act_or_are_refused() -> None:
 
 def test_the_number_of_worlds_is_said_once() -> None:
     with pytest.raises(ValueError, match="leave num_worlds out"):
-        Sb3VecEnv("panda-reach", num_envs=3, num_worlds=5)
+        Sb3VecEnv("reach", "panda", num_envs=3, num_worlds=5)
 
 
 def test_a_training_of_theirs_that_diverges_says_so_and_saves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

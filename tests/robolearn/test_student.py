@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envs.tasks.registry import TASKS
+from tests.pairs import TASKS
 from robolearn.config.schema import ImitationCfg
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.student import StudentTrainer, imitation_weight, load_student

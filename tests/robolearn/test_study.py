@@ -17,7 +17,7 @@ from tests.learning_helpers import make_trainer, tiny_cfg
 SHIPPED = sorted((config.presets_dir() / "studies").glob("*.yaml"))
 TINY = """
 question: Does it run?
-task: go1-velocity-flat
+task: velocity-flat
 seeds: [3]
 variants:
   one: []
@@ -39,7 +39,7 @@ def teacher_run(folder: Path, task: str) -> Path:
 def test_shipped_studies_name_settings_that_exist(path):
     study = load_study(path)
     for overrides in (*study.variants.values(), *study.conditions.values()):
-        cfg = schema.load(study.task, [f"--{override}" for override in (*study.common, *overrides)])
+        cfg = schema.load(study.task, ["--robot=go1", *(f"--{override}" for override in (*study.common, *overrides))])
         assert cfg.task == study.task
 
 
@@ -61,7 +61,15 @@ def test_a_study_trains_evaluates_and_goes_on_where_it_was(tmp_path: Path):
         (variant, condition) for variant in ("one", "other") for condition in ("as trained", "slippery")
     ]
     assert all(row["episodes"] == 45 and 0 <= row["survival"] <= 1 for row in results["rows"])
-    assert table(results).count("\n") == 5
+    text = table(results)
+    assert text.count("\n") == 5
+    titles = text.splitlines()[0]
+    assert all(title in titles for title in ("survival, %", "planar velocity error, m/s", "cost of transport", "seeds"))
+    for row in results["rows"]:  # one seed: its own figures
+        (seen,) = (run["conditions"][row["condition"]] for run in results["runs"] if run["variant"] == row["variant"])
+        assert row["survival"] == seen["survival"]
+        assert row["survival_interval"] == pytest.approx(tuple(seen["intervals"]["survival"]))
+        assert row["velocity_error_xy_seeds"] == [seen["velocity_error_xy"]]
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("trainings/*/checkpoint.pt")}
     assert len(written) == 2
     again = run_study(study, teacher, tmp_path / "out", quick=True)
@@ -77,7 +85,7 @@ def test_wrong_studies_are_one_line(tmp_path: Path, capsys):
     assert main(["study", "imitatoin", "--teacher", str(teacher)]) == 2
     assert "imitation" in capsys.readouterr().err
     assert main(["study", "imitation", "--teacher", str(teacher)]) == 2
-    assert "needs a teacher of go1-velocity-flat" in capsys.readouterr().err
-    (tmp_path / "empty.yaml").write_text("question: what?\ntask: go1-velocity-flat\nvariants: {}\n", encoding="utf-8")
+    assert "needs a teacher of velocity-flat" in capsys.readouterr().err
+    (tmp_path / "empty.yaml").write_text("question: what?\ntask: velocity-flat\nvariants: {}\n", encoding="utf-8")
     assert main(["study", str(tmp_path / "empty.yaml"), "--teacher", str(teacher)]) == 2
     assert "variants must name at least one" in capsys.readouterr().err

@@ -11,27 +11,31 @@ import numpy as np
 import pytest
 import torch
 
-from envs.tasks.registry import get_task
 from policies.contract.file import PolicyFile
 from policies.networks.transformer import Transformer
 from robolearn import cli
 from robolearn.errors import UserError
-from robolearn.evaluation.evaluate import check_contract
-from robolearn.evaluation.locomotion import charts, clips, course, hidden
-from robolearn.evaluation.locomotion.arms import FREE, INVERTED, LOCKED, alteration, shoulder_and_opposite_hip, swing_rows
-from robolearn.evaluation.locomotion.commands import grid, named
+from robolearn.evaluation.actors import FileActor
+from robolearn.evaluation.contract import check_contract
+from robolearn.evaluation.figures import Figure, mean, share
+from robolearn.evaluation.locomotion import charts, clips, memory
+from robolearn.evaluation.locomotion.arms import FREE, INVERTED, LOCKED, alteration, swing_rows
+from robolearn.evaluation.locomotion.following import grid, named
 from robolearn.evaluation.locomotion.gait import find_swings, gait
+from robolearn.evaluation.locomotion.ground import Course, on_the_course
 from robolearn.evaluation.locomotion.items import ITEMS
+from robolearn.evaluation.locomotion.limbs import limbs
 from robolearn.evaluation.locomotion.logistic import fit
 from robolearn.evaluation.locomotion.probes import Reduction, balanced_accuracy, logistic, r_squared, ridge, scores
+from robolearn.evaluation.locomotion.record import Record, walk
 from robolearn.evaluation.locomotion.recovery import recovery_times
-from robolearn.evaluation.locomotion.result import Figure, mean, plain, share
-from robolearn.evaluation.locomotion.rollout import Record, Robots, rollout
+from robolearn.evaluation.locomotion.result import plain
 from robolearn.evaluation.locomotion.run import chosen
 from robolearn.evaluation.locomotion.setup import Setup, make_setup
 from robolearn.evaluation.locomotion.spectrum import cross_spectrum, mean_phase
 from robolearn.policy_path import find_policy
 from tests.learning_helpers import constant_policy, random_transformer, transformer_file
+from tests.pairs import cfg_of
 
 GO1, G1 = "go1-velocity-flat", "g1-velocity-flat"
 DT = 0.02
@@ -234,36 +238,38 @@ def test_figures() -> None:
 
 @pytest.fixture(scope="module")
 def go1() -> Setup:
-    return make_setup(PolicyFile(find_policy(GO1)), get_task(GO1).cfg.at_rates_of(PolicyFile(find_policy(GO1)).spec), seeds=1, quick=True)
+    file = PolicyFile(find_policy(GO1))
+    return make_setup(file, cfg_of(GO1).at_rates_of(file.spec), seeds=1, quick=True)
 
 
 def test_the_grid_covers_the_range_and_its_names(go1: Setup) -> None:
-    command = go1.cfg.command
     for setup in (go1, dataclasses.replace(go1, quick=False)):
         cells = grid(setup)
-        for axis, (low, high) in enumerate((command.vx, command.vy, command.yaw_rate)):
+        for axis, (low, high) in enumerate(setup.ranges):
             assert {low, 0.0, high} <= {cell[axis] for cell in cells}
         assert set(named(setup).values()) <= set(cells)
     assert len(grid(dataclasses.replace(go1, quick=False))) == 45
-    thirds = dataclasses.replace(go1.cfg.command, vx=(-1 / 3, 2 / 3), vy=(-1 / 3, 1 / 3), yaw_rate=(-2 / 3, 2 / 3))
-    for quick in (True, False):
-        setup = dataclasses.replace(go1, cfg=dataclasses.replace(go1.cfg, command=thirds), quick=quick)
-        assert set(named(setup).values()) <= set(grid(setup))
+    thirds = [(-1 / 3, 2 / 3), (-1 / 3, 1 / 3), (-2 / 3, 2 / 3)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Setup, "ranges", thirds)
+        for quick in (True, False):
+            setup = dataclasses.replace(go1, quick=quick)
+            assert set(named(setup).values()) <= set(grid(setup))
 
 
 def test_the_suite_is_calm_and_says_what_it_is_for(go1: Setup, tmp_path: Path) -> None:
     table = go1.cfg.randomization
     assert table.push_velocity is table.thrown_mass is table.external_force is None
-    assert table.payload == get_task(GO1).cfg.randomization.payload
+    assert table.payload == cfg_of(GO1).randomization.payload
     arm = PolicyFile(constant_policy(tmp_path / "arm.onnx", 0.0, "panda-reach"))
     with pytest.raises(UserError, match="is for velocity policies"):
-        make_setup(arm, get_task("panda-reach").cfg)
+        make_setup(arm, cfg_of("panda-reach"))
 
 
 def test_a_rollout_keeps_what_happened(go1: Setup, tmp_path: Path) -> None:
     """A policy that stands: nobody moves, one is knocked over and counts no more; the same seed gives the same."""
     file = PolicyFile(constant_policy(tmp_path / "stand.onnx"))
-    setup = make_setup(file, get_task(GO1).cfg, seeds=1)
+    setup = make_setup(file, cfg_of(GO1), seeds=1)
     env = setup.env(3)
     seen = []
 
@@ -273,12 +279,12 @@ def test_a_rollout_keeps_what_happened(go1: Setup, tmp_path: Path) -> None:
             velocity[1, 3] = 40.0  # rolls over
             env.engine.set_velocity(torch.arange(3), velocity)
 
-    def watch(index: int, observation: torch.Tensor, alive: np.ndarray, robots: Robots) -> bool:
-        seen.append((index, observation.shape, alive.sum(), len(robots.memories)))
+    def watch(index: int, observation: torch.Tensor, alive: np.ndarray, actor: FileActor) -> bool:
+        seen.append((index, observation.shape, alive.sum(), len(actor.memories)))
         return index == 79
 
     command = torch.tensor([[0.5, 0.0, 0.0]]).repeat(3, 1)
-    record = rollout(env, file, command, 2.0, "test", before=before, watch=watch)
+    record = walk(env, file, command, 2.0, "test", before=before, watch=watch)
     assert record.alive.shape == (79, 3)
     assert record.survived.tolist() == [True, False, True]
     assert record.alive[8].all()
@@ -288,7 +294,7 @@ def test_a_rollout_keeps_what_happened(go1: Setup, tmp_path: Path) -> None:
     assert record.errors()[0][0] == pytest.approx(0.5, abs=0.1)
     assert np.isfinite(record.foot_position).all()
     np.testing.assert_allclose(record.mass, env.robot_mass().numpy())
-    again = rollout(setup.env(3), file, command, 0.2, "test")
+    again = walk(setup.env(3), file, command, 0.2, "test")
     np.testing.assert_array_equal(again.qpos, record.qpos[:10])
 
 
@@ -320,22 +326,28 @@ def test_a_push_is_an_impulse_and_the_ball_is_no_part_of_the_robot(go1: Setup) -
     np.testing.assert_allclose(recorded["left"], -12.0, rtol=1e-4)
 
 
-def test_the_course_is_where_its_profile_says(go1: Setup) -> None:
-    """A body dropped anywhere on the course rests on `ground`; the robot starts at its beginning, level and looking along it."""
+@pytest.mark.parametrize("size", [1.0, 2.0])
+def test_the_course_is_where_its_profile_says(size: float, go1: Setup) -> None:
+    """A ray from above meets the course at its height; the height that ends an episode counts from it."""
     import mujoco
 
-    env = go1.env(2, course.Course)
+    course = Course(size)
+    env = dataclasses.replace(go1, cfg=on_the_course(go1.cfg, size)).env(2)
     check_contract(go1.file, env)
-    env.reset()
-    np.testing.assert_allclose(env.engine.qpos[:, [0, 1, 4, 5, 6]].numpy(), 0.0, atol=1e-6)
     model, data = env.engine.model, mujoco.MjData(env.engine.model)
     mujoco.mj_forward(model, data)
-    for x in np.arange(-0.5, course.EDGES_X[-1] + 0.5, 0.21):
+    for x in np.arange(-0.5, course.length + 0.5, 0.21):
         hit = np.zeros(1, np.int32)
-        distance = mujoco.mj_ray(model, data, np.array([x, 1.0, 5.0]), np.array([0.0, 0.0, -1.0]), None, 1, -1, hit)
-        assert 5.0 - distance == pytest.approx(float(course.ground(np.array(x))), abs=2e-3), x
-    assert course.segment_of(np.array([0.1, 0.7, 1.5, 2.5, 4.7, 6.5, 9.0, 9.8])).tolist() == [-1, 0, -1, 1, 2, 3, 4, -1]
-    assert not env.terminations().any()
+        distance = mujoco.mj_ray(model, data, np.array([x, 1.5, 5.0]), np.array([0.0, 0.0, -1.0]), None, 1, -1, hit)
+        assert 5.0 - distance == pytest.approx(float(course.height(np.array(x))), abs=2e-3), x
+    assert course.segment_of(size * np.array([0.1, 0.7, 1.5, 2.5, 4.7, 6.5, 9.0, 9.8])).tolist() == [-1, 0, -1, 1, 2, 3, 4, -1]
+    env.reset()
+    top = env.engine.qpos.clone()
+    top[:, 0], top[:, 1] = 4.7 * size, 0.0
+    top[:, 2] = torch.tensor([0.35, 0.2]) + course.height(np.array(4.7 * size))  # one stands, one lies
+    top[1, 2] -= 0.1
+    env.engine.write_state(torch.arange(2), top, torch.zeros_like(env.engine.qvel))
+    assert env.step(torch.zeros(2, 12)).terminated.tolist() == [False, True]
 
 
 def test_hidden_states_are_the_last_tokens(tmp_path: Path) -> None:
@@ -346,46 +358,47 @@ def test_hidden_states_are_the_last_tokens(tmp_path: Path) -> None:
     rows = rng.standard_normal((6, file.spec.observation_dim)).astype(np.float32)
     for row in rows:
         file.act(row)
-    _, memory = net(torch.from_numpy(rows)[None], net.start(1))
-    np.testing.assert_allclose(hidden.features(file.memory), memory.cache[:, :, 0, -1].flatten().numpy(), atol=1e-5)
-    full = hidden.features(file.memory).copy()
+    _, kept = net(torch.from_numpy(rows)[None], net.start(1))
+    np.testing.assert_allclose(memory.features(file.memory), kept.cache[:, :, 0, -1].flatten().numpy(), atol=1e-5)
+    full = memory.features(file.memory).copy()
     file.reset()
     file.act(rows[-1])
     layer = len(full) // net.cfg.layers
-    np.testing.assert_allclose(hidden.features(file.memory)[:layer], full[:layer], atol=1e-5)  # the first layer has no past
-    assert np.abs(hidden.features(file.memory)[layer:] - full[layer:]).max() > 1e-3
-    assert hidden.features({"age": np.zeros((1, 1))}).size == 0
-    assert hidden.features({"age": np.zeros((1, 1)), "h": np.ones((2, 3))}).size == 6
+    np.testing.assert_allclose(memory.features(file.memory)[:layer], full[:layer], atol=1e-5)  # the first layer has no past
+    assert np.abs(memory.features(file.memory)[layer:] - full[layer:]).max() > 1e-3
+    assert memory.features({"age": np.zeros((1, 1))}).size == 0
+    assert memory.features({"age": np.zeros((1, 1)), "h": np.ones((2, 3))}).size == 6
 
 
 def test_the_untrained_network_has_the_files_shape(go1: Setup, tmp_path: Path) -> None:
-    net = hidden.untrained(go1.file)
+    net = memory.untrained(go1.file)
     assert isinstance(net, Transformer)
     heads, past, size = go1.file.memory["key_0"].shape
     assert (net.cfg.heads, net.cfg.window, net.cfg.width) == (heads, past + 1, heads * size)
     assert len(net.blocks) == sum(name.startswith("key_") for name in go1.file.memory)
     np.testing.assert_allclose(net.normalizer.mean, go1.file.spec.normalizer.mean)
     np.testing.assert_allclose(net.normalizer.std, go1.file.spec.normalizer.std, rtol=1e-6)
-    assert hidden.untrained(PolicyFile(constant_policy(tmp_path / "stand.onnx"))) is None
+    assert memory.untrained(PolicyFile(constant_policy(tmp_path / "stand.onnx"))) is None
 
 
-def test_arms_are_found_by_name_locked_and_inverted(tmp_path: Path) -> None:
+def test_arms_are_found_in_the_tree_locked_and_inverted(go1: Setup, tmp_path: Path) -> None:
     file = PolicyFile(constant_policy(tmp_path / "g1.onnx", 0.0, G1))
-    setup = make_setup(file, get_task(G1).cfg, seeds=1)
-    env = setup.env(1)
-    joints = env.robot.joints
-    pairs = shoulder_and_opposite_hip(joints)
-    assert [(joints[a], joints[b]) for a, b in pairs] == [
+    env = make_setup(file, cfg_of(G1), seeds=1).env(1)
+    joints = env.robot.joint_names
+    found = limbs(env)
+    assert [(joints[a], joints[b]) for a, b in found.pairs] == [
         ("left_shoulder_pitch_joint", "right_hip_pitch_joint"),
         ("right_shoulder_pitch_joint", "left_hip_pitch_joint"),
     ]
-    assert shoulder_and_opposite_hip(get_task(GO1).cfg and PolicyFile(find_policy(GO1)).spec.robot.joint_names) == []
+    assert found.arms == tuple(i for i, name in enumerate(joints) if name.split("_")[1] in ("shoulder", "elbow", "wrist"))
+    assert len(found.arms) == 14
+    assert (found.sign[list(sum(found.pairs, ()))] == 1).all()  # G1's limbs all turn the same way about the lateral axis
+    assert limbs(go1.env(1)).arms == limbs(go1.env(1)).pairs == ()
     action = torch.arange(1.0, len(joints) + 1)[None]
-    arms = [i for i, name in enumerate(joints) if name.split("_")[1] in ("shoulder", "elbow", "wrist")]
-    assert len(arms) == 14
+    arms = list(found.arms)
     legs = [i for i in range(len(joints)) if i not in arms]
-    assert alteration(FREE, env) is None
-    locked, inverted = (alteration(condition, env)(action) for condition in (LOCKED, INVERTED))
+    assert alteration(FREE, env, found.arms) is None
+    locked, inverted = (alteration(condition, env, found.arms)(action) for condition in (LOCKED, INVERTED))
     assert (locked[0, arms] == 0).all()
     for altered in (locked, inverted):
         assert torch.equal(altered[0, legs], action[0, legs])
@@ -408,7 +421,7 @@ def test_arm_swing_of_a_record() -> None:
 
 
 def test_a_clip_that_cannot_be_drawn_is_told(go1: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise UserError("OpenGL does not start")
 
     monkeypatch.setattr(clips, "Recorder", refuse)
@@ -428,16 +441,16 @@ def test_charts_bear_missing_figures() -> None:
 
 
 def test_the_command_on_a_real_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from robolearn.evaluation.locomotion import arms, commands, impacts, loads
+    from robolearn.evaluation.locomotion import arms, following, impacts, loads
 
-    monkeypatch.setattr(commands, "SECONDS", 6.0)
-    monkeypatch.setattr(commands, "grid", lambda setup: list(named(setup).values()))
+    monkeypatch.setattr(following, "SECONDS", 6.0)
+    monkeypatch.setattr(following, "grid", lambda setup: list(named(setup).values()))
     monkeypatch.setattr(loads, "SECONDS", 1.2)
     monkeypatch.setattr(loads, "EPISODES", 1)
     monkeypatch.setattr(impacts, "BALL_SPEEDS", np.array([1.0, 60.0]))
     monkeypatch.setattr(impacts, "BEFORE_S", 1.2)
     monkeypatch.setattr(impacts, "AFTER_S", 1.2)
-    monkeypatch.setattr("robolearn.evaluation.locomotion.commands.film", lambda *_: clips.Clip(title="clip", failure="no graphics"))
+    monkeypatch.setattr("robolearn.evaluation.locomotion.following.film", lambda *_: clips.Clip(title="clip", failure="no graphics"))
     monkeypatch.setattr("robolearn.evaluation.locomotion.impacts.film", lambda *_: clips.Clip(title="clip", failure="no graphics"))
     assert arms.SECONDS > 0
     out, data = tmp_path / "suite", tmp_path / "data.json"
@@ -447,7 +460,7 @@ def test_the_command_on_a_real_policy(tmp_path: Path, capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     assert f"report: {out / 'report.html'}" in printed
     page = (out / "report.html").read_text(encoding="utf-8")
-    for text in ("does not apply", "go1 has no shoulders", "Thrown ball", "no graphics", "95 % interval", "<svg"):
+    for text in ("does not apply", "go1 has no arms", "Thrown ball", "no graphics", "95 % interval", "<svg"):
         assert text in page
     assert "http" not in page.replace("http://www.w3.org", "")
     result = json.loads(data.read_text(encoding="utf-8"))

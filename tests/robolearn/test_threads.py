@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from envs.engines.cores import available_cores
-from envs.tasks.registry import make_env
+from tests.pairs import make_env
 from robolearn.learning import threads
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -39,7 +39,7 @@ def motors(spec: mujoco.MjSpec, robot: set[str], log: Log) -> tuple[dict[str, Mo
         kind, target = actuator.trntype, actuator.target
         name = actuator.name or f"number {index}"
         if kind in (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT):
-            if target not in robot:
+            if target not in robot or target not in joints:
                 continue
             if joints[target].type not in SINGLE:
                 log.fault(
@@ -124,13 +124,13 @@ def _moved_by(tendon: mujoco.MjsTendon, spec: mujoco.MjSpec) -> set[str]:
 def efforts(spec: mujoco.MjSpec, robot: set[str]) -> dict[str, float | None]:
     """Largest torques that the joints themselves state (`actuatorfrcrange`)."""
     return {
-        joint.name: _largest(joint.actfrcrange, joint.actfrclimited) for joint in spec.joints if joint.name in robot and joint.type in SINGLE
+        joint.name: _largest(joint.actfrcrange, joint.actfrclimited)
+        for joint in spec.joints
+        if joint.name in robot and joint.type in SINGLE
     }
 
 
-def keys(
-    spec: mujoco.MjSpec, given: dict[str, list[float]], robot: set[str], log: Log
-) -> dict[str, dict[str, float]]:
+def keys(spec: mujoco.MjSpec, given: dict[str, list[float]], robot: set[str], log: Log) -> dict[str, dict[str, float]]:
     """Keyframes as joint angles, where their size is that of the whole file or of the robot alone."""
     everything = [*joints_in_order(spec.worldbody)]
     alone = [joint for joint in everything if joint.name in robot]

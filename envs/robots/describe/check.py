@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from envs.robots.describe.description import Description, natural_frequency
+from envs.robots.describe.finding import Description, natural_frequency
 
 _ORDER = ("refused", "mended", "dropped", "remark")
 _TITLES = {"refused": "will not work", "mended": "mended", "dropped": "left out", "remark": "to know"}
@@ -12,13 +12,15 @@ _TITLES = {"refused": "will not work", "mended": "mended", "dropped": "left out"
 
 def report(found: Description) -> str:
     """The table."""
-    lines = [f"{found.name}: {found.kind}, {found.mass:.3g} kg, {len(found.drives) or len(found.limbs.joints)} joints, {found.reading.format}"]
+    lines = [
+        f"{found.name}: {found.kind}, {found.mass:.3g} kg, {len(found.drives) or len(found.limbs.joints)} joints, {found.reading.format}"
+    ]
     lines += [f"  base       {found.base}{', which moves' if found.floating else ', fixed'}"]
     standing = found.standing
     if standing is not None:
         lines += [
-            f"  stands     {standing.height:.3f} m high, legs of {standing.leg_length:.3f} m at {100 * standing.bent:.0f} %,"
-            f" centre of mass {standing.margin:.3f} m inside its feet",
+            f"  stands     {standing.height:.3f} m high, legs of {standing.leg_length:.3f} m at {100 * standing.bent:.0f} %",
+            f"  balance    centre of mass {standing.margin:.3f} m inside its feet",
             f"  pose       {standing.source}",
         ]
         if found.trial is not None:
@@ -47,8 +49,12 @@ def report(found: Description) -> str:
 
 def _joint_table(found: Description) -> list[str]:
     width = max(len("joint"), *(len(name) for name in found.drives))
-    head = f"{'joint':{width}} {'range':>15} {'default':>8} {'effort':>8} {'speed':>7} {'inertia':>9} {'holds':>7} {'kp':>7} {'kd':>7} {'Hz':>5} {'scale':>6} {'image':>6}"
-    lines = [head, f"{'':{width}} {'rad':>15} {'rad':>8} {'N m':>8} {'rad/s':>7} {'kg m^2':>9} {'N m':>7} {'':7} {'':7} {'':5} {'rad':>6}"]
+    columns = (("range", 15, "rad"), ("default", 8, "rad"), ("effort", 8, "N m"), ("speed", 7, "rad/s"), ("inertia", 9, "kg m^2"),
+               ("holds", 7, "N m"), ("kp", 7, ""), ("kd", 7, ""), ("Hz", 5, ""), ("scale", 6, "rad"), ("image", 6, ""))  # fmt: skip
+    lines = [
+        f"{'joint':{width}} " + " ".join(f"{title:>{wide}}" for title, wide, _ in columns),
+        f"{'':{width}} " + " ".join(f"{unit:>{wide}}" for _, wide, unit in columns),
+    ]
     for name, drive in found.drives.items():
         limits = found.range(name)
         limits_text = f"{limits[0]:.2f} .. {limits[1]:.2f}" if limits else "none"

@@ -14,11 +14,23 @@ from envs.robots.describe.markup import numbers, unique, written
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
-ACTUATORS = (
-    "motor position velocity intvelocity damper cylinder muscle adhesion general plugin dcmotor pid orientation".split()
-)
-KEPT_DEFAULTS = {"default", "joint", "geom", "site", "mesh", "material", "equality", "tendon"}
-OUTSIDE_BODIES = {"mesh", "material", "connect", "weld", "joint", "tendon", "spatial", "fixed"}
+ACTUATORS = [
+    "motor",
+    "position",
+    "velocity",
+    "intvelocity",
+    "damper",
+    "cylinder",
+    "muscle",
+    "adhesion",
+    "general",
+    "plugin",
+    "dcmotor",
+    "pid",
+    "orientation",
+]
+KEPT_DEFAULTS = {"default", "joint", "geom", "site", "mesh", "material", "equality", "tendon", "pair"}
+OUTSIDE_BODIES = {"mesh", "material", "pair", "connect", "weld", "joint", "tendon", "spatial", "fixed"}
 
 
 def scrub(tree: ET.Element, path: Path, log: Log) -> None:
@@ -174,7 +186,7 @@ def close_defaults(tree: ET.Element, roots: list[ET.Element]) -> None:
     for element in roots:
         if element.get("childclass") is None:
             element.set("childclass", name)
-    for section in ("asset", "equality", "tendon"):
-        for element in tree.find(section) if tree.find(section) is not None else ():
+    for section in ("asset", "contact", "equality", "tendon"):
+        for element in tree.findall(f"{section}/*"):
             if element.tag in OUTSIDE_BODIES and element.get("class") is None:
                 element.set("class", name)

@@ -22,7 +22,8 @@ import numpy as np
 
 from envs.robots.describe.limbs import Limbs, limited
 from envs.robots.describe.links import Link, root_body
-from envs.robots.describe.pose import Leg, Standing
+from envs.robots.describe.pose import Standing
+from envs.robots.describe.stance import Leg
 
 GRAVITY = 9.81
 FREQUENCY = 4.0  # Hz, of a hanging leg of three or four joints
@@ -38,6 +39,7 @@ DT = 0.005  # s
 AUTHORITY = 0.4  # share of the torque limit that a unit of action asks for at rest
 SCALE = (0.25, 0.5)  # rad
 MOTOR_RANGE = 0.3  # rad of error for which a motor gives its whole torque, at least
+ABSURD_EFFORT, ABSURD_SPEED = 2.5, 100.0  # of m g l; rad/s: limits beyond these are fillers, not a motor's
 LEG_ARMATURE, ARM_ARMATURE = 1.5e-4, 1e-3  # kg m^2 of a rotor behind its gears for each N m of its limit
 
 
@@ -183,21 +185,24 @@ def _distance(data: mujoco.MjData, link: Link, point: np.ndarray) -> float:
 
 
 def _effort(given: float | None, mgl: float, load: float, leg: bool, standing: Standing | None) -> tuple[float, str]:
-    if given is not None and 0 < given < 1e5:
+    filler = given is not None and given > ABSURD_EFFORT * mgl
+    if given is not None and given > 0 and not filler:
         return given, "the file's"
+    why = f"the file has {given:g}, which no motor of it can" if filler else "the file has none"
     if standing is not None and leg:
         guess = max(1.6 * mgl / len(standing.legs) * (1.5 if len(standing.legs) > 2 else 1.0), 3 * load)
-        return guess, "a guess, from the weight and the legs' length: the file has none; set your motor's"
+        return guess, f"a guess, from the weight and the legs' length: {why}; set your motor's"
     guess = max(3 * load, 0.02 * mgl)
-    return guess, "a guess, three times what holds its own weight: the file has none; set your motor's"
+    return guess, f"a guess, three times what holds its own weight: {why}; set your motor's"
 
 
 def _velocity(given: float | None, length: float, arm: bool) -> tuple[float, str]:
-    if given is not None and 0 < given < 1e4:
+    if given is not None and 0 < given <= ABSURD_SPEED:
         return given, "the file's"
+    why = "the file has none" if not given else f"the file has {given:g}, which is no motor's"
     if arm:
-        return 2.5, "a guess: the file has none; set your motor's"
-    return 5 * math.sqrt(GRAVITY / length), "a guess, 5 sqrt(g/l): the file has none; set your motor's"
+        return 2.5, f"a guess: {why}; set your motor's"
+    return 5 * math.sqrt(GRAVITY / length), f"a guess, 5 sqrt(g/l): {why}; set your motor's"
 
 
 def _armature(given: float, effort: float, legged: bool) -> tuple[float, str]:
@@ -213,4 +218,3 @@ def _scale(model: mujoco.MjModel, link: Link, kp: float, effort: float, arm: boo
     low, high = limited(model, link.joint)
     scale = float(np.clip(AUTHORITY * effort / kp, *SCALE))
     return min(scale, (high - low) / 2), f"{AUTHORITY:g} effort / kp, within {SCALE[0]:g} and {SCALE[1]:g} rad"
-

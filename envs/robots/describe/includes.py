@@ -27,12 +27,12 @@ def expanded(root: ET.Element, path: Path, log: Log) -> ET.Element:
 
 def _mark(root: ET.Element, folder: Path) -> None:
     for element in root.iter():
-        if element.tag in ASSETS and element.get("file") is not None or element.tag == "texture":
+        if (element.tag in ASSETS and element.get("file") is not None) or element.tag == "texture":
             element.set(FROM, str(folder))
 
 
 def _splice(element: ET.Element, main: Path, here: Path, log: Log, above: tuple[Path, ...]) -> None:
-    """Puts the children of included files in the place of `include` elements. MuJoCo looks beside the main file; so do many models' parts."""
+    """Puts the children of included files in the place of `include` elements; they are looked for beside the main file, then their own."""
     for child in [*element]:
         if child.tag != "include":
             _splice(child, main, here, log, above)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from envs.robots.describe.links import Link, extent, frame, links, root_body, turn
+from envs.robots.describe.links import Link, extent, links, root_body, turn
 from envs.robots.describe.shapes import Cloud, cloud, extent_across
 from envs.robots.describe.symmetry import Mirror
 
 LEG_JOINTS = 3
+ANKLE_JOINTS = 5  # a leg of so many can lay its sole on the ground
 LEG_DEPTH = 0.7  # share of the deepest reach that makes a leg
 FINGER_LENGTH = 0.2  # of the robot's size
 SAMPLES = 300
@@ -85,7 +86,7 @@ def limited(model: mujoco.MjModel, joint: int, free: float = np.pi) -> tuple[flo
 
 def neutral(model: mujoco.MjModel, qpos: np.ndarray | None = None) -> np.ndarray:
     """The angles nearest to zero that the ranges allow, or to `qpos`; (nq,)."""
-    qpos = model.qpos0.copy() if qpos is None else qpos.copy()
+    qpos = np.array(model.qpos0 if qpos is None else qpos)
     for joint in range(model.njnt):
         if model.jnt_limited[joint] and model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_FREE:
             low, high = model.jnt_range[joint]
@@ -115,9 +116,9 @@ def find_limbs(model: mujoco.MjModel, mirror: Mirror, followers: dict[str, str] 
     mujoco.mj_kinematics(model, data)
     limbs = Limbs(links(model))
     size = extent(model, data)
-    _lock(limbs, model, {name: why for name, why in (followers or {}).items()})
+    _lock(limbs, model, dict(followers or {}))
     _lock_fingers(limbs, model, size)
-    _lock_wheels(limbs, model)
+    _lock_wheels(limbs, model, mirror)
     limbs.chains = _chains(limbs.base, model)
     _measure(limbs, model)
     _choose_legs(limbs, model, mirror)
@@ -185,11 +186,13 @@ def _lock_fingers(limbs: Limbs, model: mujoco.MjModel, size: float) -> None:
     _lock(limbs, model, fingers)
 
 
-def _lock_wheels(limbs: Limbs, model: mujoco.MjModel) -> None:
+def _lock_wheels(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
+    """Wheels come in left-right pairs; the last joint of a wrist is none, round as its flange may be."""
     wheels: dict[str, str] = {}
     for link in limbs.base.walk()[1:]:
         turns = not model.jnt_limited[link.joint] or np.ptp(model.jnt_range[link.joint]) > 4 * np.pi
-        if link.children or link.slides or not turns:
+        paired = mirror.joints.get(link.name, (link.name, 1.0))[0] != link.name
+        if link.children or link.slides or not turns or not paired:
             continue
         shape = cloud(model, link.bodies)
         shape = shape if len(shape) else cloud(model, link.bodies, colliding=False)
@@ -234,6 +237,8 @@ def _chains(base: Link, model: mujoco.MjModel) -> list[Chain]:
         shared = {id(link) for other in paths if other is not path for link in other}
         colliding = cloud(model, path[-1].bodies)
         shape = colliding if len(colliding) else cloud(model, path[-1].bodies, colliding=False)
+        if not len(shape):  # nothing is known of its shape but where its mass is: twice as far is its end
+            shape = Cloud(points=(2 * path[-1].com - path[-1].anchor)[None], radii=np.zeros(1), geoms=np.full(1, -1))
         chains.append(Chain(path, [link for link in path if id(link) not in shared], shape, bool(len(colliding))))
     return chains
 
@@ -256,8 +261,7 @@ def _measure(limbs: Limbs, model: mujoco.MjModel) -> None:
         to_base = np.linalg.inv(to_base)
         for i, chain in enumerate(limbs.chains):
             where = to_base @ world_frame(model, data, chain.tip)
-            local = chain.cloud.points if len(chain.cloud) else chain.tip.com[None]
-            points = local @ where[:3, :3].T + where[:3, 3]
+            points = chain.cloud.points @ where[:3, :3].T + where[:3, 3]
             start = (to_base @ np.append(data.xanchor[chain.own[0].joint], 1.0))[:3]
             depths[i] = max(depths[i], -float(points[:, 2].min()))
             reaches[i] = max(reaches[i], float(np.linalg.norm(points - start, axis=1).max()))
@@ -267,8 +271,8 @@ def _measure(limbs: Limbs, model: mujoco.MjModel) -> None:
 
 def _choose_legs(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
     def paired(chain: Chain) -> bool:
-        image, _ = mirror.joints.get(chain.tip.name, (chain.tip.name, 1.0))
-        return image != chain.tip.name
+        first = chain.own[0].name if chain.own else chain.tip.name
+        return mirror.joints.get(first, (first, 1.0))[0] != first
 
     def armlike(chain: Chain) -> bool:
         return 2 * sum(bool(ARM_WORDS.search(link.name)) for link in chain.own) > len(chain.own)
@@ -336,7 +340,7 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
     """
     shape = leg.cloud
     best_down, best, area = down, shape.support(down, 0.01 * straight), 0.0
-    if len(leg.own) >= 5:  # with an ankle: the flattest face near that direction
+    if len(leg.own) >= ANKLE_JOINTS:  # with an ankle: the flattest face near that direction
         axes = [sign * axis for axis in np.eye(3) for sign in (1, -1) if sign * axis @ down > 0.5]
         for candidate in [down, *axes]:
             points = shape.support(candidate, 0.01 * straight)
@@ -344,14 +348,16 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
             if length * width > 1.05 * area:
                 best_down, best, area = candidate, points, length * width
     length, width = extent_across(best)
-    flat = len(leg.own) >= 5 and length > 0.08 * straight and width > 0.03 * straight
+    flat = len(leg.own) >= ANKLE_JOINTS and length > 0.08 * straight and width > 0.03 * straight
     middle = (best.min(axis=0) + best.max(axis=0)) / 2 if flat else shape.lowest(down)
     geom = int(shape.geoms[np.argmax(shape.points @ best_down + shape.radii)])
-    body = int(model.geom_bodyid[geom])
+    body = int(model.geom_bodyid[geom]) if geom >= 0 else next(iter(leg.tip.bodies))
     to_body = np.linalg.inv(leg.tip.bodies[body])
     return Sole(
-        body=body, position=to_body[:3, :3] @ middle + to_body[:3, 3], flat=flat, up=-(to_body[:3, :3] @ best_down), length=length, width=width
+        body=body,
+        position=to_body[:3, :3] @ middle + to_body[:3, 3],
+        flat=flat,
+        up=-(to_body[:3, :3] @ best_down),
+        length=length,
+        width=width,
     )
-
-
-__all__ = ["Chain", "Limbs", "Sole", "find_limbs", "find_sole", "frame", "gait", "leg_names", "limited", "neutral", "world_frame"]

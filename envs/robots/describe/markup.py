@@ -20,6 +20,8 @@ def parse(path: Path, log: Log) -> ET.Element:
         RobotError: the file is missing, is no text or no XML; one line that names the place.
     """
     text = _text(path, log)
+    if text.strip() and not text.lstrip().startswith("<"):
+        raise RobotError(f"{path}: not an XML file; give an MJCF (<mujoco>) or URDF (<robot>) file")
     if re.search(r"<!ENTITY", text):
         raise RobotError(f"{path}: it defines XML entities, which are not read: write their text in their place")
     try:

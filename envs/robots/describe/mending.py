@@ -29,9 +29,7 @@ class Inertial:
 
 def moved(inertial: Inertial, rotation: np.ndarray, position: np.ndarray) -> Inertial:
     """The same body seen from a parent frame in which its own lies at `position` (3,) turned by `rotation` (3, 3)."""
-    return Inertial(
-        mass=inertial.mass, position=rotation @ inertial.position + position, matrix=rotation @ inertial.matrix @ rotation.T
-    )
+    return Inertial(mass=inertial.mass, position=rotation @ inertial.position + position, matrix=rotation @ inertial.matrix @ rotation.T)
 
 
 def joined(parts: list[Inertial]) -> Inertial:

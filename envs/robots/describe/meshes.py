@@ -108,13 +108,15 @@ def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
 def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
     """Drops the visual geoms of meshes that cannot be had and puts primitives in the place of the colliding ones."""
     classes = Classes(draft.tree)
+    needed = {e.get(key) for top in ("contact", "tendon") for e in draft.tree.findall(f"{top}//*") for key in ("geom", "geom1", "geom2")}
     for body in [*draft.tree.iter("body")]:
         for holder in _holders(body):
             for geom in [*holder.findall("geom")]:
                 name = classes.get(geom, "mesh")
                 if name not in bad:
                     continue
-                if classes.collides(geom):
+                _say_lost_mass(body, geom, classes, draft.tree, log)
+                if classes.collides(geom) or geom.get("name") in needed:
                     how = _primitive(draft, body, geom, name, classes)
                     what = f"colliding meshes, {bad[name]}, are replaced by {how}: {{}}"
                     file = _file_name(draft, name)
@@ -129,6 +131,17 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                 asset.remove(mesh)
     for name in bad:
         draft.meshes.pop(name, None)
+
+
+def _say_lost_mass(body: ET.Element, geom: ET.Element, classes: Classes, tree: ET.Element, log: Log) -> None:
+    """Says so where a body's mass came from the mesh of a geom that is replaced or dropped."""
+    compiler = tree.find("compiler")
+    infers = compiler.get("inertiafromgeom", "auto") if compiler is not None else "auto"
+    if infers == "false" or (infers == "auto" and body.find("inertial") is not None):
+        return
+    if not classes.get(geom, "mass") and number(classes.get(geom, "density", "1000")) != 0:
+        what = "bodies whose mass came from meshes that cannot be had, and is wrong now: {}"
+        log.each("mended", what, body.get("name", ""), "write their true <inertial>")
 
 
 def _file_name(draft: Draft, mesh: str) -> str:
@@ -147,13 +160,13 @@ def _holders(body: ET.Element) -> list[ET.Element]:
 
 def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, classes: Classes) -> str:
     """Makes a primitive of a colliding mesh geom: the mesh's box, else the box of a visual mesh beside it, else that of the inertia."""
-    own = _box(draft, name)
+    own = _box(draft, name, classes)
     if own is not None:
         _become_box(geom, *own, classes)
         return "their bounding boxes"
     for other in body.findall("geom"):
         seen = classes.get(other, "mesh")
-        box = _box(draft, seen) if other is not geom and seen and not classes.collides(other) else None
+        box = _box(draft, seen, classes) if other is not geom and seen and not classes.collides(other) else None
         if box is not None:
             for key in ("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis"):
                 geom.attrib.pop(key, None)
@@ -196,7 +209,7 @@ def _inertia_box(inertial: ET.Element, geom: ET.Element) -> np.ndarray:
     return np.abs(axes) @ half  # diagonal: the axes are a permutation
 
 
-def _box(draft: Draft, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _box(draft: Draft, name: str, classes: Classes) -> tuple[np.ndarray, np.ndarray] | None:
     """Half sizes and centre of a mesh asset's bounding box [m], or None where its file cannot be read."""
     source = draft.meshes.get(name)
     if source is None or source.path is None:
@@ -206,7 +219,7 @@ def _box(draft: Draft, name: str) -> tuple[np.ndarray, np.ndarray] | None:
     except (MeshError, OSError, ValueError):
         return None
     asset = next((mesh for mesh in draft.tree.findall("asset/mesh") if mesh.get("name") == name), None)
-    scale = numbers(asset.get("scale", "1 1 1"), 3) if asset is not None else None
+    scale = numbers(classes.get(asset, "scale", "1 1 1"), 3) if asset is not None else None
     points = points * (scale if scale is not None else 1.0)
     low, high = points.min(axis=0), points.max(axis=0)
     return np.maximum((high - low) / 2, 1e-3), (high + low) / 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
 import numpy as np
 
 from envs.robots.describe import actuators, dialect, scene
+from envs.robots.describe.classes import Classes
 from envs.robots.describe.draft import Draft, MeshFile
 from envs.robots.describe.includes import expanded, locate
 from envs.robots.describe.markup import number, numbers, written
@@ -16,8 +19,10 @@ from envs.robots.describe.mending import Inertial, physical
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
-GONE = ("sensor", "keyframe", "actuator", "custom", "size", "visual", "statistic", "extension", "deformable", "option")
-"""Sections that the robot alone does not need."""
+UNASKED = ("sensor", "keyframe", "custom", "size", "visual", "statistic", "extension", "deformable")
+"""Sections of which nothing is asked, so that nothing in them can be in the way."""
+PULLED_MOST = 0.25
+"""A robot with this share of its joints on tendons is refused; a gripper at the end of an arm is less."""
 SOFT = ("flexcomp", "composite", "flex")
 DROPPED_COMPILER = ("discardvisual", "fusestatic", "saveinertial", "usethread")
 
@@ -36,6 +41,8 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     _refuse_soft(tree, log)
     log.raise_faults(path)
     _drop_plugins(tree, log)
+    given_keys = _keyframes(tree)
+    _drop(tree, UNASKED)
     dialect.name_all(tree, log)
     dialect.scrub(tree, path, log)
     dialect.to_radians(tree)
@@ -44,7 +51,6 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     assert chosen is not None
     body, frames = chosen
 
-    given_keys = _keyframes(tree)
     whole = _whole_spec(tree, path)
     robot = {joint.get("name", "") for tag in scene.JOINTS for joint in body.iter(tag)}
     motors, indirect = actuators.motors(whole, robot, log)
@@ -53,22 +59,23 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     kinds = {joint.name: joint.type for joint in whole.joints if joint.name in robot}
 
     _say_option(tree, log)
-    for tag in GONE:
-        for section in tree.findall(tag):
-            tree.remove(section)
+    _drop(tree, ("actuator", "option"))
     scene.isolate(tree, body, frames)
     for joint in body.iter("joint"):
         for key in ("actuatorfrcrange", "actuatorfrclimited", "actuatorgravcomp"):
             joint.attrib.pop(key, None)
+    fixed = _fix_pulled(tree, kinds, indirect, set(motors), log)
+    kinds = {name: kind for name, kind in kinds.items() if name not in fixed}
     scene.strip_contacts(tree, log)
     mimics, held = scene.strip_equalities(tree, set(motors), log)
     scene.strip_tendons(tree, log)
-    passive = _passive(kinds, motors, indirect, mimics, held, log)
+    passive = _passive(kinds, set(motors), mimics, held, log)
     log.raise_faults(path)
     _mend_inertials(tree, log)
     _tidy_compiler(tree)
     dialect.close_defaults(tree, list(tree.findall("worldbody/*")))
     free = any(kind == mujoco.mjtJoint.mjJNT_FREE for kind in kinds.values())
+    _say_planar(body, set(motors), log)
     _say_mount(body, frames, free, log)
     _tidy_assets(tree, files, log)
     return Draft(
@@ -76,13 +83,19 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
         root=body.get("name", ""),
         free=free,
         meshes=files,
-        efforts=efforts,
-        velocities=dict.fromkeys(efforts),
+        efforts={name: effort for name, effort in efforts.items() if name in kinds},
+        velocities={name: None for name in efforts if name in kinds},
         motors=motors,
-        keys=keys,
+        keys={key: {name: angle for name, angle in angles.items() if name in kinds} for key, angles in keys.items()},
         mimics=mimics,
         passive=passive,
     )
+
+
+def _drop(tree: ET.Element, tags: Sequence[str]) -> None:
+    for tag in tags:
+        for section in tree.findall(tag):
+            tree.remove(section)
 
 
 def _flattened(tree: ET.Element, files: dict[str, MeshFile], path: Path) -> ET.Element:
@@ -135,9 +148,23 @@ def _keyframes(tree: ET.Element) -> dict[str, list[float]]:
 
 
 def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
-    """The whole file as a spec, but for what may not fit and is not asked."""
+    """The whole file as a spec, but for what may not fit and is not asked: meshes, which may be missing, among it."""
     kept = ET.Element("mujoco")
-    kept.extend(section for section in tree if section.tag not in ("sensor", "keyframe", "custom", "visual", "statistic", "deformable"))
+    kept.extend(copy.deepcopy(section) for section in tree if section.tag != "contact")
+    compiler = kept.find("compiler")
+    if compiler is not None:
+        compiler.attrib.update(boundmass="1e-6", boundinertia="1e-9", balanceinertia="true")
+        compiler.attrib.pop("settotalmass", None)
+    classes = Classes(kept)
+    meshed = [geom for geom in kept.iter("geom") if classes.get(geom, "mesh") or classes.get(geom, "hfield")]
+    for parent in [*kept.iter()]:
+        for child in [*parent]:
+            if child in meshed or (parent.tag == "asset" and child.tag in ("mesh", "hfield", "texture", "skin")):
+                parent.remove(child)
+    for material in kept.iter("material"):
+        material.attrib.pop("texture", None)
+        for layer in [*material]:
+            material.remove(layer)
     try:
         return mujoco.MjSpec.from_string(ET.tostring(kept, encoding="unicode"))
     except ValueError as error:
@@ -149,43 +176,58 @@ def _say_option(tree: ET.Element, log: Log) -> None:
     option = tree.find("option")
     if option is None:
         return
-    said = [f"{key} {value}" for key in ("wind", "density", "viscosity") if (value := option.get(key)) and any(numbers(value) or ())]
+    said = []
+    for key in ("wind", "density", "viscosity"):
+        values = numbers(option.get(key))
+        if values is not None and values.any():
+            said.append(f"{key} {option.get(key)}")
     gravity = numbers(option.get("gravity"), 3)
     if gravity is not None and not np.allclose(gravity, (0, 0, -9.81), atol=0.02):
         said.append(f"gravity {option.get('gravity')}")
     flag = option.find("flag")
     if flag is not None:
         said += [f"{key} {flag.get(key)}" for key in ("contact", "gravity", "limit", "constraint", "override") if flag.get(key)]
-    said += [f"{key} {option.get(key)}" for key in ("timestep", "integrator", "cone") if option.get(key)]
+    said += [f"{key} {option.get(key)}" for key in ("cone", "impratio") if option.get(key) not in (None, "pyramidal")]
     if said:
         log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
 
 
-def _passive(
-    kinds: dict[str, mujoco.mjtJoint],
-    motors: dict[str, actuators.Motor],
-    indirect: set[str],
-    mimics: dict[str, tuple[str, float, float]],
-    held: set[str],
-    log: Log,
-) -> tuple[str, ...]:
-    """Joints that cannot be controlled; a fault where that is most of the robot."""
+def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set[str], driven: set[str], log: Log) -> set[str]:
+    """Fixes the joints that only tendons or cranks move, and what follows them; a fault where that is much of the robot."""
     single = [name for name, kind in kinds.items() if kind in actuators.SINGLE]
-    balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
-    pulled = [name for name in single if name in indirect and name not in mimics]
-    if len(pulled) * 2 >= len(single):
+    followers = scene.followers(tree, pulled)
+    leaders = [name for name in single if name in pulled and name not in followers]
+    if not leaders:
+        return set()
+    if len(leaders) >= PULLED_MOST * len(single):
         log.fault(
-            f"{len(pulled)} of its {len(single)} joints are moved by tendons or cranks ({listed(pulled)}), and robolearn drives joints",
+            f"{len(leaders)} of its {len(single)} joints are moved by tendons or cranks ({listed(leaders)}), and robolearn drives joints",
             "give these joints actuators of their own in the model, or use a model of the robot without tendons",
         )
-    elif pulled:
-        log.refused(f"joints that tendons or cranks move stay without control: {listed(pulled)}", "give them actuators of their own, or lock them")
+        return set()
+    fixed = {*leaders, *followers}
+    closed = [joints for _, joints in scene.loops(tree) if not joints & driven]
+    while linked := set().union(*(joints for joints in closed if joints & fixed)) - fixed:
+        fixed |= linked  # a linkage whose drivers stand still
+    scene.fix(tree, fixed)
+    what = f"joints that tendons or cranks move are fixed where they stand: {listed([name for name in kinds if name in fixed])}"
+    log.refused(what, "give them actuators of their own in the model if they are to move")
+    return fixed
+
+
+def _passive(
+    kinds: dict[str, mujoco.mjtJoint], driven: set[str], mimics: dict[str, tuple[str, float, float]], held: set[str], log: Log
+) -> tuple[str, ...]:
+    """Joints that cannot be controlled, or that the file leaves without a motor while others have one."""
+    balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
     if balls:
         log.remark(f"ball joints stay passive: {listed(balls)}")
-    idle = [] if not motors else [n for n in single if n not in motors and n not in pulled and n not in mimics and n not in held]
+    idle = [n for n, kind in kinds.items() if kind in actuators.SINGLE and n not in driven and n not in mimics and n not in held]
+    if not driven:
+        idle = []
     if idle:
         log.remark(f"joints without an actuator in the file are passive: {listed(idle)}", "give them one if they have a motor")
-    wanted = {*pulled, *balls, *idle, *mimics, *held}
+    wanted = {*balls, *idle, *mimics, *held}
     return tuple(name for name in kinds if name in wanted)
 
 
@@ -198,7 +240,11 @@ def _mend_inertials(tree: ET.Element, log: Log) -> None:
         inertial = body.find("inertial")
         if inertial is None:
             continue
-        mass, full, diagonal = number(inertial.get("mass")), numbers(inertial.get("fullinertia"), 6), numbers(inertial.get("diaginertia"), 3)
+        mass, full, diagonal = (
+            number(inertial.get("mass")),
+            numbers(inertial.get("fullinertia"), 6),
+            numbers(inertial.get("diaginertia"), 3),
+        )
         if mass is None or (full is None and diagonal is None):
             continue
         matrix = np.diag(diagonal) if diagonal is not None else np.zeros((3, 3))
@@ -238,12 +284,26 @@ def _say_mount(body: ET.Element, frames: tuple[ET.Element, ...], free: bool, log
         log.remark(f"the base {body.get('name')} is mounted at {body.get('pos', '0 0 0')} m in the file; a fixed base stays there")
 
 
+def _say_planar(body: ET.Element, driven: set[str], log: Log) -> None:
+    """Says that a base on slides is neither fixed nor floating."""
+    joints = [joint for joint in body.findall("joint") if joint.get("name") not in driven]
+    if any(joint.get("type") == "slide" for joint in joints):
+        names = listed([joint.get("name", "") for joint in joints])
+        log.refused(
+            f"the base {body.get('name')} moves on joints of its own ({names}), which stay passive: it is neither fixed nor floating",
+            f"put <freejoint/> in the place of {names}, or take them out",
+        )
+
+
 def _tidy_assets(tree: ET.Element, files: dict[str, MeshFile], log: Log) -> None:
     """Leaves the assets that the robot uses and whose files are there."""
     asset = tree.find("asset")
     if asset is None:
         return
-    used = {key: {e.get(key) for top in ("worldbody", "default", "tendon") for s in tree.findall(top) for e in s.iter()} for key in ("mesh", "material")}
+    used = {
+        key: {e.get(key) for top in ("worldbody", "default", "tendon") for s in tree.findall(top) for e in s.iter()}
+        for key in ("mesh", "material")
+    }
     missing: list[str] = []
     for element in [*asset]:
         kept = element.tag in ("mesh", "material") and element.get("name") in used[element.tag]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from typing import Literal
 
 import mujoco
 
-from envs.robots.describe import meshes
+from envs.robots.describe import meshes, weights
 from envs.robots.describe.draft import Draft, Motor
-from envs.robots.describe.markup import parse, written
+from envs.robots.describe.frames import say_frame
+from envs.robots.describe.markup import parse
 from envs.robots.describe.mjcf import draft_mjcf
 from envs.robots.describe.notes import Log, Note
 from envs.robots.describe.urdf_bodies import draft_urdf
@@ -21,10 +22,15 @@ from envs.robots.errors import RobotError
 
 __all__ = ["Motor", "Note", "Reading", "read"]
 
-OPTION = {"timestep": "0.005", "integrator": "implicitfast", "cone": "pyramidal", "iterations": "6", "ls_iterations": "10", "tolerance": "1e-6"}
+OPTION = {
+    "timestep": "0.005",
+    "integrator": "implicitfast",
+    "cone": "pyramidal",
+    "iterations": "6",
+    "ls_iterations": "10",
+    "tolerance": "1e-6",
+}
 """How robolearn steps every robot; what a file says of it is left out."""
-LIGHT_MASS = 1e-3  # [kg] of a body that moves and has none
-LIGHT_INERTIA = 1e-7  # [kg m^2], as of a ball of a centimetre and a half
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +51,7 @@ class Reading:
         motors: what the file's own actuators said, by joint.
         keys: the file's keyframes as angles of the joints with one degree of freedom [rad or m].
         mimics: joint -> (joint it follows, multiplier, offset), by an equality constraint of `spec`.
-        passive: joints that must not get an actuator: mimics, ball joints, joints moved by tendons, and, in a file that has actuators, those
+        passive: joints that must not get an actuator: mimics, ball joints, and, in a file that has actuators, those
             without one.
     """
 
@@ -86,7 +92,9 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
         raise RobotError(f"{path}: its root element is <{tag}>: {_OTHERS.get(tag, 'give an MJCF (<mujoco>) or URDF (<robot>) file')}")
     meshes.settle(draft, log)
     _set_option(draft.tree)
-    spec, xml = _compiled(draft, path, log)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler, on settings that are the file's
+        spec, xml = _compiled(draft, path, log)
     return Reading(
         path=path,
         format="URDF" if tag == "robot" else "MJCF",
@@ -125,46 +133,27 @@ def _set_option(tree: ET.Element) -> None:
 
 def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
     """The draft as a spec that compiles, and its text; meshes that do not compile are replaced first."""
+    total = weights.wanted_total(draft.tree)
     meshes_tried = False
     while True:
         ET.indent(draft.tree)
         xml = ET.tostring(draft.tree, encoding="unicode")
         try:
-            spec = mujoco.MjSpec.from_string(xml)
-            spec.compile()
-            return mujoco.MjSpec.from_string(xml), xml
+            model = mujoco.MjSpec.from_string(xml).compile()
+            if total is None:
+                say_frame(model, draft.root, draft.free, log)
+                return mujoco.MjSpec.from_string(xml), xml
+            weights.scale(draft.tree, total / float(model.body_mass.sum()))
+            total = None
         except ValueError as error:
             message = one_line(error)
-            if _give_mass(draft.tree, message, log):
+            if weights.give_mass(draft.tree, message, log):
                 continue
             broken, mended = ({}, False) if meshes_tried else meshes.find_broken(draft, log)
             meshes_tried = True
             if not broken and not mended:
                 raise RobotError(f"{path}: MuJoCo does not compile it: {message}") from None
             meshes.replace(draft, broken, log)
-
-
-def _give_mass(tree: ET.Element, message: str, log: Log) -> bool:
-    """Gives an inertia to the body that MuJoCo says moves without one, and to all that are as empty; False where it says something else."""
-    named = re.search(r"mass and inertia of moving bodies.*Element name '([^']*)'", message)
-    if named is None:
-        return False
-    given = False
-    for body in tree.iter("body"):
-        moves = body.find("joint") is not None or body.find("freejoint") is not None
-        empty = moves and body.find("inertial") is None and body.find(".//geom") is None
-        if body.get("name") == named[1] or empty:
-            light = ET.Element("inertial", pos="0 0 0", mass=written([LIGHT_MASS]), diaginertia=written([LIGHT_INERTIA] * 3))
-            old = body.find("inertial")
-            if old is not None and old.attrib == light.attrib:
-                return False  # the compiler's settings overrule it
-            if old is not None:
-                body.remove(old)
-            body.insert(0, light)
-            what = f"bodies without a mass of their own: given {LIGHT_MASS} kg: {{}}"
-            log.each("mended", what, body.get("name", ""), "write their true <inertial>")
-            given = True
-    return given
 
 
 def one_line(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
+from envs.robots.describe.classes import Classes
 from envs.robots.describe.notes import Log, listed
 
 JOINTS = ("joint", "freejoint")
@@ -41,7 +42,7 @@ def choose(tree: ET.Element, log: Log) -> tuple[ET.Element, tuple[ET.Element, ..
     if articulated:
         log.dropped(
             f"the robot is {best[0].get('name')}, with {len(moving_joints(best[0]))} joints; left out with fewer: {listed(articulated)}",
-            "give a file with that one alone if you meant another",
+            "give a file with that one alone if you meant another; limbs of one robot must hang on one body",
         )
     if things:
         log.dropped(f"things of the scene that are no robot: {listed(things)}")
@@ -69,11 +70,61 @@ def names(tree: ET.Element, tag: str) -> set[str]:
     return found | {"world"} if tag == "body" else found
 
 
+def followers(tree: ET.Element, leaders: set[str]) -> set[str]:
+    """Joints that follow one of the leaders by equality constraints, directly or through others."""
+    pairs = [(e.get("joint1", ""), e.get("joint2", "")) for e in tree.findall("equality/joint") if e.get("active") != "false"]
+    found: set[str] = set()
+    while new := {follower for follower, leader in pairs if leader in leaders | found} - found:
+        found |= new
+    return found
+
+
+def loops(tree: ET.Element) -> Iterator[tuple[ET.Element, set[str]]]:
+    """Constraints that close loops, each with the joints on it: those between its two ends and the body that carries both."""
+    above = {child: parent for parent in tree.iter() for child in parent}
+    by_name = {(e.tag, e.get("name")): e for world in tree.findall("worldbody") for e in world.iter() if e.tag in ("body", "site")}
+
+    def chain(element: ET.Element | None) -> set[str]:
+        found = set()
+        while element is not None:
+            found |= {joint.get("name", "") for joint in element.findall("joint")}
+            element = above.get(element)
+        return found
+
+    for tag in ("connect", "weld"):
+        for loop in tree.findall(f"equality/{tag}"):
+            kind = "site" if loop.get("site1") else "body"
+            ends = [by_name.get((kind, loop.get(f"{kind}{i}"))) for i in (1, 2)]
+            if loop.get("active") != "false" and None not in ends:
+                yield loop, chain(ends[0]) ^ chain(ends[1])
+
+
+def fix(tree: ET.Element, joints: set[str]) -> None:
+    """Takes joints away, with the constraints and tendons that hold nothing but them."""
+    rigid = [loop for loop, on_it in loops(tree) if on_it <= joints]
+    for section in tree.findall("equality"):
+        for loop in rigid:
+            if loop in list(section):
+                section.remove(loop)
+    for body in [*tree.iter("body"), *tree.iter("frame")]:
+        for joint in body.findall("joint"):
+            if joint.get("name") in joints:
+                body.remove(joint)
+    for section in tree.findall("equality"):
+        for element in section.findall("joint"):
+            if {element.get("joint1"), element.get("joint2")} & joints:
+                section.remove(element)
+    for section in tree.findall("tendon"):
+        for tendon in [*section]:
+            if any(part.get("joint") in joints for part in tendon):
+                section.remove(tendon)
+
+
 def strip_contacts(tree: ET.Element, log: Log) -> None:
-    """Keeps excludes and pairs inside the robot; pairs with other things go, but what they made collide collides from now on."""
-    geoms, bodies = names(tree, "geom"), names(tree, "body") - {"world"}
+    """Keeps pairs and excludes within the robot. A geom that touched what is gone by a pair alone touches by itself from now on."""
+    geoms, bodies, classes = names(tree, "geom"), names(tree, "body") - {"world"}, Classes(tree)
     by_name = {geom.get("name"): geom for world in tree.findall("worldbody") for geom in world.iter("geom")}
-    own, gone, revived = [], [], []
+    own, gone = [], []
     for section in tree.findall("contact"):
         for pair in [*section]:
             if pair.tag == "pair":
@@ -82,7 +133,9 @@ def strip_contacts(tree: ET.Element, log: Log) -> None:
                     own.append("-".join(ends))
                     continue
                 gone.append("-".join(ends))
-                revived += [name for name in ends if name in geoms]
+                for geom in (by_name[name] for name in ends if name in geoms):
+                    if not classes.collides(geom):
+                        geom.attrib.update(contype="1", conaffinity="1")
                 section.remove(pair)
             elif not {pair.get("body1"), pair.get("body2")} <= bodies:
                 section.remove(pair)
@@ -92,16 +145,14 @@ def strip_contacts(tree: ET.Element, log: Log) -> None:
         log.dropped(f"contact pairs with geoms that are not the robot's: {listed(gone)}")
     if own:
         log.remark(f"contact pairs inside the robot stay: {listed(own)}")
-    for name in dict.fromkeys(revived):
-        if by_name[name].get("contype") != "1":
-            by_name[name].set("contype", "1")
-            by_name[name].set("conaffinity", "1")
 
 
 def strip_tendons(tree: ET.Element, log: Log) -> None:
     """Keeps tendons that pull, damp or limit within the robot."""
     known = {"joint": names(tree, "joint"), "site": names(tree, "site"), "geom": names(tree, "geom")}
-    used = {element.get(key) for section in tree.findall("equality") for element in section.findall("tendon") for key in ("tendon1", "tendon2")}
+    used = {
+        element.get(key) for section in tree.findall("equality") for element in section.findall("tendon") for key in ("tendon1", "tendon2")
+    }
     acting = {"stiffness", "damping", "range", "frictionloss", "limited", "armature", "class"}
     gone, kept = [], []
     for section in tree.findall("tendon"):

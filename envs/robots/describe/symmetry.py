@@ -26,6 +26,7 @@ ANCHOR_TOLERANCE = 0.015  # of the robot's size: how far a joint's axis may be f
 AXIS_TOLERANCE = 0.05  # rad
 COM_TOLERANCE = 0.06  # of the robot's size; links are often weighed with a cable or a motor on one side
 ALIKE = 0.003  # of the robot's size: errors below it are none
+LOST = 0.1  # of the robot's size: what a joint without an image counts
 MASS_REMARK, MASS_TOLERANCE = 0.1, 0.5  # share by which a subtree may be heavier than its image: said, no image
 RANGE_TOLERANCE = 0.02  # rad
 
@@ -242,12 +243,13 @@ def _carried_error(search: _Search, child: Link, image: Link, onto: np.ndarray) 
     for one in child.children:
         onto_other = {id(other): np.linalg.inv(other.home) @ onto @ one.home for other in free}
         fits = [other for other in free if _line_fits(search, one, other, onto_other[id(other)])]
-        if not fits:
-            return None
+        if not fits:  # what the links carry is not alike: hands, tools
+            error += LOST * search.size
+            continue
         nearest = min(fits, key=lambda other: _cost(search, one, other, onto_other[id(other)]))
         free.remove(nearest)
         error += search.size * _cost(search, one, nearest, onto_other[id(nearest)])
-    return None if free else error
+    return error + LOST * search.size * len(free)
 
 
 def _record(search: _Search, child: Link, image: Link, onto: np.ndarray, shift: float) -> None:

@@ -100,9 +100,11 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
             links[name] = Link(name=name, inertial=_inertial(element, log), shapes=_shapes(element, materials, log))
     joints = _joints(robot, log)
     if not links:
-        log.fault("it has no links", "a URDF robot is made of <link> and <joint> elements")
+        srdf = robot.find("group") is not None or robot.find("disable_collisions") is not None
+        mend = "it is an SRDF: give the URDF that it belongs to" if srdf else "a URDF robot is made of <link> and <joint> elements"
+        log.fault("it has no links", mend)
     root = _root(links, joints, log)
-    if joints and not any(joint.kind in MOVING for joint in joints.values()) or (links and not joints):
+    if (joints and not any(joint.kind in MOVING for joint in joints.values())) or (links and not joints):
         log.fault("it has no joints that move", "give the file that describes the robot")
     log.raise_faults(path)
     return Urdf(name=(robot.get("name") or path.stem).strip() or "robot", links=links, joints=joints, root=root)
@@ -238,9 +240,13 @@ def _joints(robot: ET.Element, log: Log) -> dict[str, UrdfJoint]:
         if kind not in KNOWN:
             log.fault(f"joint {name} is of type {kind!r}", f"valid types: {', '.join(KNOWN)}")
             continue
-        joints[name] = _joint(element, UrdfJoint(
-            name=name, kind=kind, parent=ends[0], child=ends[1], position=np.zeros(3), rotation=np.eye(3), axis=np.array([1.0, 0, 0])
-        ), log)
+        joints[name] = _joint(
+            element,
+            UrdfJoint(
+                name=name, kind=kind, parent=ends[0], child=ends[1], position=np.zeros(3), rotation=np.eye(3), axis=np.array([1.0, 0, 0])
+            ),
+            log,
+        )
     _resolve_mimics(joints, log)
     return joints
 
@@ -325,5 +331,3 @@ def _root(links: dict[str, Link], joints: dict[str, UrdfJoint], log: Log) -> str
     if not roots and links:
         log.fault(f"its links form a circle ({listed(list(links))})", "one link must be the child of no joint")
     return roots[0] if roots else ""
-
-

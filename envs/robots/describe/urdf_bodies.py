@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 from collections.abc import Sequence
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -36,6 +36,7 @@ def draft_urdf(robot: ET.Element, path: Path, packages: Sequence[Path], log: Log
             )
     log.raise_faults(path)
     _fuse(urdf)
+    _rename_world(urdf, log)
     _mend(urdf, log)
     writer = _Writer(urdf, path, packages, _extension(robot), log)
     return writer.draft(place, free)
@@ -64,7 +65,9 @@ def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
         del urdf.links[link.name], urdf.joints[joint.name]
     if dropped:
         urdf.links[urdf.root].sites.update(frames)
-        log.remark(f"the base is {urdf.root}: {listed(dropped)} above it {'is an empty frame' if len(dropped) == 1 else 'are empty frames'}")
+        log.remark(
+            f"the base is {urdf.root}: {listed(dropped)} above it {'is an empty frame' if len(dropped) == 1 else 'are empty frames'}"
+        )
     if not free and (np.abs(position).max() > 1e-9 or np.abs(rotation - np.eye(3)).max() > 1e-9):
         turned = "" if np.abs(rotation - np.eye(3)).max() < 1e-9 else f", turned by {written(np.round(quaternion(rotation), 4))} (w x y z),"
         log.remark(f"the base {urdf.root} stands at {written(np.round(position, 4))} m{turned} in the file; a fixed base stays there")
@@ -99,6 +102,20 @@ def _fuse(urdf: Urdf) -> None:
         del urdf.links[link.name], urdf.joints[joint.name]
 
 
+def _rename_world(urdf: Urdf, log: Log) -> None:
+    """MuJoCo keeps the name `world` for what stands still."""
+    link = urdf.links.pop("world", None)
+    if link is None:
+        return
+    link.name = unique("world_link", set(urdf.links))
+    urdf.links = {link.name: link, **urdf.links}
+    for joint in urdf.joints.values():
+        joint.parent = link.name if joint.parent == "world" else joint.parent
+        joint.child = link.name if joint.child == "world" else joint.child
+    urdf.root = link.name if urdf.root == "world" else urdf.root
+    log.mended(f"link world is called {link.name}: MuJoCo keeps that name for itself")
+
+
 def _downward(urdf: Urdf) -> list[UrdfJoint]:
     """Joints, each after the one above it."""
     order, waiting = [], [urdf.root]
@@ -120,7 +137,9 @@ def _mend(urdf: Urdf, log: Log) -> None:
         if link.name not in moving and link.mass <= 0:
             link.inertial = None
             continue
-        if link.mass <= 0 and any(j.parent == link.name and j.kind == "fixed" and urdf.links[j.child].mass > 0 for j in urdf.joints.values()):
+        if link.mass <= 0 and any(
+            j.parent == link.name and j.kind == "fixed" and urdf.links[j.child].mass > 0 for j in urdf.joints.values()
+        ):
             link.inertial = None  # what is welded to it has the mass
             continue
         given = link.inertial or Inertial(mass=0.0, position=np.zeros(3), matrix=np.zeros((3, 3)))
@@ -184,7 +203,9 @@ class _Writer:
             passive=tuple(mimics),
         )
 
-    def _body(self, above: ET.Element, link: Link, position: np.ndarray, rotation: np.ndarray, joint: UrdfJoint | None = None) -> ET.Element:
+    def _body(
+        self, above: ET.Element, link: Link, position: np.ndarray, rotation: np.ndarray, joint: UrdfJoint | None = None
+    ) -> ET.Element:
         body = ET.SubElement(above, "body", name=link.name)
         _pose(body, position, rotation)
         if link.inertial is not None:

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from envs.robots.describe.description import Description, natural_frequency
+from envs.robots.describe.finding import Description, natural_frequency
 from envs.robots.robot import Robot  # noqa: F401 (the keys below are its fields)
 
 WIDTH = 28
@@ -23,15 +23,17 @@ def robot_yaml(found: Description, model: str) -> str:
         model: path of the model, relative to the file.
     """
     lines = [
-        f"# {found.name}: {found.kind}, {found.mass:.3g} kg. Found by `robolearn robot new {found.reading.path.name}`; each comment says where",
-        "# its value came from. Change what you know better (torque and speed limits, gains), then: robolearn robot check robot.yaml",
+        f"# {found.name}: {found.kind}, {found.mass:.3g} kg. Found by `robolearn robot new {found.reading.path.name}`; each comment says",
+        "# where its value came from. Change what you know better (torque and speed limits, gains), then: robolearn robot check robot.yaml",
         _line(0, "name", word(found.name), "what commands, policies and logs call it"),
         _line(0, "model", word(model), f"the robot alone, from the {found.reading.format} {found.reading.path.name}"),
         _line(0, "base", word(found.base), "carries payloads and takes pushes" if found.floating else "the last link: carries payloads"),
     ]
     if found.standing is not None:
         lines += [
-            _line(0, "stand_height", number(round(found.standing.height, 4)), "of the base's frame above the ground in the default pose [m]"),
+            _line(
+                0, "stand_height", number(round(found.standing.height, 4)), "of the base's frame above the ground in the default pose [m]"
+            ),
             _line(0, "imu", f"{{body: {word(found.reading.root)}}}", "at the base's origin; a guess, give the place of yours"),
             _line(0, "max_tilt", "1.0", "of the base in operation [rad]; as all our walking robots"),
         ]
@@ -57,7 +59,12 @@ def _joints(found: Description) -> list[str]:
             f"  {word(name)}:",
             _line(4, "default", number(found.default[name]), source),
             _line(4, "kp", number(drive.kp), drive.gains_from),
-            _line(4, "kd", number(drive.kd), f"with kp {natural_frequency(drive):.3g} Hz against the {drive.inertia:.3g} kg m^2 that the motor sees"),
+            _line(
+                4,
+                "kd",
+                number(drive.kd),
+                f"with kp {natural_frequency(drive):.3g} Hz against the {drive.inertia:.3g} kg m^2 that the motor sees",
+            ),
             _line(4, "effort", number(drive.effort), drive.effort_from),
             _line(4, "velocity", number(drive.velocity), drive.velocity_from),
             _line(4, "scale", number(drive.scale), drive.scale_from),
@@ -106,7 +113,10 @@ def _tool(found: Description) -> list[str]:
     lines.append(_line(2, "position", _list(tuple(round(float(v), 4) + 0.0 for v in tool.position)), "in that body's frame [m]"))
     if found.reach.workspace is not None:
         box = ", ".join(_list(tuple(round(float(v), 3) + 0.0 for v in axis)) for axis in found.reach.workspace)
-        lines += ["", _line(0, "workspace", f"[{box}]", "goals: x, y, z in the base's frame [m]; every corner was reached by inverse kinematics")]
+        lines += [
+            "",
+            _line(0, "workspace", f"[{box}]", "goals: x, y, z in the base's frame [m]; every corner was reached by inverse kinematics"),
+        ]
     return lines
 
 
@@ -116,7 +126,9 @@ def _mirror(found: Description) -> list[str]:
         why = "no left and right" if not found.floating else "not every joint has an image: see robolearn robot check"
         return ["", _line(0, "mirror", "{}", why)]
     lines = ["", "mirror:  # each joint's image in the x-z plane of the base and the sign of its angle, found by geometry"]
-    return lines + [f"  {word(name)}: [{word(image)}, {int(sign)}]" for name, (image, sign) in ((name, pairs[name]) for name in found.drives)]
+    return lines + [
+        f"  {word(name)}: [{word(image)}, {int(sign)}]" for name, (image, sign) in ((name, pairs[name]) for name in found.drives)
+    ]
 
 
 def _line(indent: int, key: str, value: str, comment: str) -> str:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from envs.vec_env import VecEnv
+from robolearn.evaluation.figures import Figure, mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.gait import gait, slice_of
-from robolearn.evaluation.figures import Figure, mean, share
-from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.limbs import limbs
 from robolearn.evaluation.locomotion.record import Record, walk
+from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.evaluation.locomotion.spectrum import cross_spectrum, mean_phase
 from robolearn.evaluation.rollout import Alter

@@ -12,8 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from robolearn.evaluation.locomotion.logistic import Curve
 from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.locomotion.logistic import Curve
 from robolearn.evaluation.locomotion.result import UNITS
 from robolearn.report.plots import COLORS, INK, STYLE, to_svg
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from envs.vec_env import VecEnv
 from policies.files import reason
-from robolearn.evaluation.locomotion.result import Clip
 from robolearn.evaluation.locomotion.record import Record
+from robolearn.evaluation.locomotion.result import Clip
 from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.overlay import draw_overlay

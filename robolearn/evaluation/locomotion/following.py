@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from robolearn.evaluation.figures import Figure, mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.gait import FIGURES, gait
-from robolearn.evaluation.figures import Figure, mean, share
-from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.record import Record, walk
+from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS = 8.0

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from envs.vec_env import VecEnv
 from envs.terms.disturbance import BALL_MASS
 from envs.terms.randomization import Range
+from envs.vec_env import VecEnv
+from robolearn.evaluation.figures import mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
 from robolearn.evaluation.locomotion.logistic import fit
-from robolearn.evaluation.locomotion.recovery import recovery_times
-from robolearn.evaluation.figures import mean, share
-from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.record import walk
+from robolearn.evaluation.locomotion.recovery import recovery_times
+from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.evaluation.worlds import FOREVER_S
 

@@ -9,11 +9,11 @@ import torch
 
 from envs.robots.robot import Robot
 from envs.terms.randomization import Range
+from robolearn.evaluation.figures import Figure, mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.logistic import fit
-from robolearn.evaluation.figures import Figure, mean, share
-from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.record import walk
+from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS = 6.0

@@ -19,9 +19,9 @@ from policies.contract.file import PolicyFile
 from policies.networks.mlp import Normalizer
 from policies.networks.transformer import Transformer, TransformerCfg
 from robolearn.evaluation.actors import FileActor
+from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.probes import Reduction, balanced_accuracy, logistic, r_squared, ridge, scores
-from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.result import Table
 
 EVERY_S = 0.2  # between samples

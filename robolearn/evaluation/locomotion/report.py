@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.charts import label
 from robolearn.evaluation.locomotion.items import ITEMS
-from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.result import UNITS, ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
-from robolearn.writing import write_json
 from robolearn.report.page import embed_video, template, write_page
 from robolearn.writing import write_json
 

@@ -10,11 +10,11 @@ import torch
 
 from envs.scene.terrain import KINDS
 from envs.vec_env import VecEnv
+from robolearn.evaluation.figures import mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
-from robolearn.evaluation.figures import mean, share
-from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.record import walk
+from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 DIFFICULTIES = (0.25, 0.5, 0.75, 1.0, 1.25)

@@ -1,0 +1,49 @@
+"""Whether a robot's base frame looks x forward, y left, z up, which robolearn takes it to be."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from envs.robots.describe.notes import Log
+
+LIMBS = 2
+SIDEWAYS = 3.0
+"""So many times farther to the side than below are the ends of limbs on the mean where z cannot be up."""
+
+
+def say_frame(model: mujoco.MjModel, root: str, free: bool, log: Log) -> None:
+    """Remarks on a base whose frame is turned in the file, or whose limbs reach along another axis than -z."""
+    body = model.body(root).id
+    up = np.zeros(9)
+    mujoco.mju_quat2Mat(up, model.body_quat[body])
+    mend = "turn the model so that the base's x axis points forward and its z axis up"
+    if free and up[8] < 0.7:
+        log.remark(f"the frame of {root} does not stand upright in the file, and robolearn takes its z axis for up", mend)
+        return
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    ends = _limb_ends(model, data, body)
+    if len(ends) < LIMBS:
+        return
+    local = (data.xpos[ends] - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
+    mean = local.mean(axis=0)
+    axis = int(np.abs(mean).argmax())
+    if axis != 2 and abs(mean[axis]) > SIDEWAYS * abs(mean[2]) and abs(mean[axis]) > 0.3 * float(np.linalg.norm(local, axis=1).mean()):
+        log.remark(f"the limbs of {root} reach along its {'xyz'[axis]} axis, and robolearn takes its z axis for up", mend)
+
+
+def _limb_ends(model: mujoco.MjModel, data: mujoco.MjData, root: int) -> list[int]:
+    """Of each limb that hangs on the root by a joint, the body farthest from the root, at least two joints down."""
+    farthest: dict[int, tuple[float, int]] = {}
+    for body in range(root + 1, model.nbody):
+        joints, limb = 0, body
+        while limb > root:
+            joints += int(model.body_jntnum[limb])
+            if model.body_parentid[limb] == root:
+                break
+            limb = int(model.body_parentid[limb])
+        if limb > root and model.body_jntnum[limb] and joints >= 2:
+            distance = float(np.linalg.norm(data.xpos[body] - data.xpos[root]))
+            farthest[limb] = max(farthest.get(limb, (-1.0, body)), (distance, body))
+    return [body for _, body in farthest.values()]

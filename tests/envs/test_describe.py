@@ -1,0 +1,165 @@
+"""A foreign robot is found out: what it is, its feet or tool, a pose to stand in, gains that hold it, and a robot.yaml that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from envs.robots.describe.description import describe
+from envs.robots.describe.finding import Description
+from envs.robots.describe.limbs import gait, leg_names
+from envs.robots.describe.writing import number, robot_yaml, word
+from envs.robots.loading import load_robot
+from tests.robot_builder import Dialect, arm, biped, quadruped
+
+
+def found(tmp_path: Path, text: str, **options) -> Description:
+    path = tmp_path / ("robot.urdf" if text.lstrip().startswith("<robot") else "robot.xml")
+    path.write_text(text, encoding="utf-8")
+    return describe(path, **options)
+
+
+QUADRUPEDS = {
+    "2.5 kg": Dialect(size=0.65),
+    "13 kg": Dialect(),
+    "100 kg": Dialect(size=2.0),
+    "fixed, turned frames": Dialect(turn_frames=True, free=False, names="serial"),
+    "flipped axes, shifted zeros": Dialect(flip_axes=True, shift_zeros=True),
+}
+
+
+@pytest.mark.parametrize("name", QUADRUPEDS)
+@pytest.mark.parametrize("knee", [-1.0, 1.0])
+def test_quadrupeds_stand(tmp_path: Path, name: str, knee: float) -> None:
+    dialect = QUADRUPEDS[name]
+    robot = found(tmp_path, quadruped(dialect, knee=knee))
+    assert robot.kind == "quadruped"
+    assert robot.floating
+    assert robot.usable, robot.notes
+    assert robot.trial is not None
+    assert robot.trial.stands
+    assert not robot.trial.trembles
+    assert robot.trial.sunk < 0.15 * robot.standing.height
+    assert 0.65 < robot.standing.bent < 0.8
+    assert robot.standing.leg_length == pytest.approx(0.42 * dialect.size, rel=0.05)
+    assert [foot.name for foot in robot.feet] == ["FL", "FR", "RL", "RR"]
+    assert [foot.turn for foot in robot.feet] == [0.0, 0.5, 0.5, 0.0]
+    for joint, (image, sign) in robot.mirror.joints.items():
+        expected = sign * robot.default[joint] + robot.mirror.offsets[joint]
+        assert robot.default[image] == pytest.approx(expected, abs=2e-3)
+        assert robot.drives[joint].kp == robot.drives[image].kp
+
+
+def test_gains_scale_with_the_robot(tmp_path: Path) -> None:
+    """A copy of twice the length and eight times the weight needs 16 times the stiffness (m g l), at 1 / sqrt 2 of the rate."""
+    small, large = (found(tmp_path, quadruped(Dialect(size=size))) for size in (1.0, 2.0))
+    for name in small.drives:
+        assert large.drives[name].kp == pytest.approx(16 * small.drives[name].kp, rel=0.5)
+        assert large.drives[name].effort == pytest.approx(16 * small.drives[name].effort, rel=0.1)
+
+
+def test_six_legs_walk_in_tripods(tmp_path: Path) -> None:
+    robot = found(tmp_path, quadruped(Dialect(), legs=("F", "M", "H")))
+    assert robot.kind == "hexapod"
+    assert {foot.name: foot.turn for foot in robot.feet} == {"FL": 0.0, "FR": 0.5, "ML": 0.5, "MR": 0.0, "RL": 0.0, "RR": 0.5}
+    assert robot.usable, robot.notes
+
+
+def test_a_biped_has_soles_and_no_arms_for_legs(tmp_path: Path) -> None:
+    robot = found(tmp_path, biped())
+    assert robot.kind == "humanoid"
+    assert [foot.name for foot in robot.feet] == ["left", "right"]
+    assert all(foot.sole and foot.body.endswith("foot") for foot in robot.feet)
+    assert robot.usable, robot.notes
+    standing = robot.standing
+    assert standing is not None
+    assert standing.margin > 0.02
+    assert 0.88 < standing.bent < 0.97
+    data = mujoco.MjData(robot.model)
+    data.qpos[:] = standing.qpos
+    data.qpos[2] = standing.height
+    mujoco.mj_kinematics(robot.model, data)
+    for side in ("left", "right"):
+        sole = data.body(f"{side}_foot")
+        assert sole.xmat.reshape(3, 3)[2, 2] > 0.999, "the sole is flat"
+        assert data.xpos[robot.model.body(f"{side}_shank").id][0] > data.body(f"{side}_foot").xpos[0], "knees point forward"
+        assert data.body(f"{side}_hand").xpos[2] < data.body(f"{side}_upper_arm").xpos[2] - 0.2, "arms hang"
+
+
+def test_a_good_keyframe_is_taken_and_a_bad_one_is_not(tmp_path: Path) -> None:
+    text = quadruped(Dialect())
+    angles = "0 0.7 -1.4 " * 4
+    good = text.replace("</mujoco>", f'<keyframe><key name="home" qpos="0 0 0.5 1 0 0 0 {angles}"/></keyframe></mujoco>')
+    robot = found(tmp_path, good)
+    assert robot.standing.source == "keyframe home of the file"
+    assert robot.default["LF_HFE"] == pytest.approx(0.7)
+    bad = good.replace(angles, "0 -0.5 -2.5 " + "0 0.7 -1.4 " * 3)
+    assert found(tmp_path, bad).standing.source.startswith("found")
+
+
+def test_an_arm_reaches_every_corner_of_its_goals(tmp_path: Path) -> None:
+    robot = found(tmp_path, arm())
+    assert robot.kind == "arm of 6 joints"
+    assert robot.usable, robot.notes
+    reach = robot.reach
+    assert reach is not None
+    assert robot.limbs.locked == {"finger_left": "a finger of the gripper or hand", "finger_right": "a finger of the gripper or hand"}
+    assert robot.model.body(reach.tool.body).name == "hand"
+    np.testing.assert_allclose(reach.tool.position, [0, 0, 0.12], atol=0.02)
+    box = reach.workspace
+    assert box is not None
+    assert (np.ptp(box, axis=1) > 0.15).all()
+    assert box[0, 0] > 0
+    assert box[2, 0] > 0
+    assert "finger_left" not in robot.drives
+
+
+def test_what_is_neither_is_refused(tmp_path: Path) -> None:
+    cart = (
+        '<mujoco><worldbody><body name="cart"><joint name="slide" type="slide" axis="1 0 0"/><geom size="0.1"/></body></worldbody></mujoco>'
+    )
+    robot = found(tmp_path, cart)
+    assert not robot.usable
+    assert any(note.kind == "refused" and "no arm" in note.what for note in robot.notes)
+
+
+def test_floating_and_fixed_can_be_said(tmp_path: Path) -> None:
+    assert not found(tmp_path, quadruped(Dialect()), floating=False).floating
+    assert found(tmp_path, quadruped(Dialect(free=False)), floating=True).floating
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    from envs.robots.describe.copying import write_model
+
+    robot = found(tmp_path, quadruped(Dialect(names="{side} {end}: {part}")))
+    model = write_model(robot.reading, tmp_path / "out")
+    path = tmp_path / "out" / "robot.yaml"
+    path.write_text(robot_yaml(robot, model.name), encoding="utf-8")
+    read = load_robot(path)
+    assert list(read.joints) == list(robot.drives)
+    assert read.default_pose == pytest.approx(tuple(robot.default.values()))
+    assert read.kp == pytest.approx(tuple(drive.kp for drive in robot.drives.values()))
+    assert read.stand_height == pytest.approx(robot.standing.height, abs=1e-3)
+    assert {name: (image, sign) for name, (image, sign) in read.mirror.items()} == robot.mirror.joints
+    assert read.compiled.nu == 12
+    values = [
+        line for line in path.read_text(encoding="utf-8").splitlines() if ": " in line and line.rstrip()[-1] != ":" and "# " not in line
+    ]
+    assert all(line.startswith("  ") and "[" in line for line in values), "each value but the pairs says where it came from"
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.00001, "0.00001"), (-0.0, "0.0"), (3.0, "3.0"), (1234567.0, "1234570.0")])
+def test_numbers_are_numbers_to_yaml(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_names_that_yaml_would_misread_are_quoted() -> None:
+    assert [word(name) for name in ("a_joint", "yes", "left knee", "1", "a: b")] == ["a_joint", '"yes"', '"left knee"', '"1"', '"a: b"']
+
+
+def test_gaits_and_names() -> None:
+    assert gait(2) == (0.0, 0.5)
+    assert leg_names(6) == ("FL", "FR", "ML", "MR", "RL", "RR")
