@@ -159,7 +159,8 @@ def make_wire(controller: Controller, options: argparse.Namespace, ros_args: lis
         JointError: joints that do not match.
     """
     try:
-        fixed = None if options.command is None else tuple(options.command)
+        asked = options.command if controller.spec.command.labels else ()  # where nothing is asked, that is known
+        fixed = None if asked is None else tuple(asked)
         run = Deployment(command=fixed, controller=controller, ros_args=tuple(ros_args), screen=wants_screen(options))
         return make_transport(options.transport, controller.spec, options, run)
     except ImportError as error:  # a package that is there and does not load

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from envs.robots.robot import Robot
     from envs.tasks.registry import Task
     from policies.contract.observation import Sensors
+    from policies.networks.registry import NetworkKind
 
 __all__ = [
     "PluginError",
@@ -78,8 +79,8 @@ def register_observation(
     register_term(name, func, unit, frame, mirror)
 
 
-def register_network(name: str, kind: Any) -> None:
-    """Add a kind of network for students, `--student.network.kind=NAME`: a network kind of `policies.networks.registry`, or its text."""
+def register_network(name: str, kind: NetworkKind | str) -> None:
+    """Add a kind of network for students, `--student.network.kind=NAME`; see `policies.networks.registry.NetworkKind`."""
     declare("network", name, _given(kind))
 
 

@@ -7,6 +7,7 @@ module. What only training uses is shown where the extra `train` is installed.
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         "studies": studies(),
         "tasks": _optional(tasks),
         "robots": _optional(robots),
+        "networks": _optional(networks),
         "engines": _optional(engines),
         "transports": transports(),
         "policies": policies(),
@@ -88,6 +90,13 @@ def robots() -> list[dict[str, str]]:
     from envs.robots.registry import ROBOTS
 
     return _registered(ROBOTS, lambda robot: f"{len(robot.joints)} joints")
+
+
+def networks() -> list[dict[str, str]]:
+    """Each registered kind of network with what its config says."""
+    from policies.networks.registry import NETWORKS
+
+    return _registered(NETWORKS, lambda kind: (inspect.getdoc(kind.cfg) or "").partition("\n")[0])
 
 
 def engines() -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bridge import ending
 from bridge.control.command import JointCommand
+from bridge.control.priority import raise_priority
 from bridge.simulated.gantry import MODES
 from bridge.simulated.physics import PhysicsRobot
 from policies.contract.file import PolicyFile
@@ -31,6 +32,7 @@ def main() -> int:
     wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     wire.bind(("127.0.0.1", args.port))
     wire.setblocking(False)
+    raise_priority()
     due, who = time.monotonic(), None
     while True:
         due += robot.dt
@@ -47,9 +49,9 @@ def main() -> int:
         robot.step()
         if who is not None:
             sample = robot.sample()
-            imu = (sample.imu_quat_wxyz, sample.imu_angular_velocity_b)
-            assert imu[0] is not None and imu[1] is not None
-            wire.sendto(np.concatenate([[time.monotonic_ns()], sample.position, sample.velocity, sample.effort, *imu]).astype("<f8").tobytes(), who)
+            imu = np.asarray(sample.imu_quat_wxyz), np.asarray(sample.imu_angular_velocity_b)
+            parts = (np.array([time.monotonic_ns()]), sample.position, sample.velocity, sample.effort, *imu)
+            wire.sendto(np.concatenate(parts).astype("<f8").tobytes(), who)
 
 
 if __name__ == "__main__":
