@@ -39,6 +39,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["robolearn*", "bridge*", "envs*", "policies*"]),
+    py_modules=["robolearn_rooms"],  # looks after the four
     package_dir={"": "."},  # an editable install is then one path entry, which type checkers follow too
     package_data={
         "": ["*.xml", "*.j2", "*.html", "py.typed"],

@@ -35,11 +35,13 @@ from bridge.operator.attended import Attended
 from bridge.operator.controls import Device, Gamepad, Keyboard
 from bridge.operator.dashboard import Screen
 from bridge.operator.events import Events, EventsError
-from bridge.options import DeployError, check_gate, check_options, configure, on_terminal, parse_limits, said_of, wants_screen
+from bridge.options import check_gate, check_options, configure, in_process, on_terminal, parse_limits, said_of, wants_screen
 from bridge.program import ENDING
 from bridge.transports.base import Transport
 from bridge.transports.connect import make_transport
+from bridge.transports.registry import DeployError, Deployment
 from bridge.transports.ros2.options import Ros2OptionError
+from policies import plugins
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.contract.spec import PolicySpec
 
@@ -47,7 +49,7 @@ LOGS = Path("runs/logs")
 SIGNALS = (*ENDING, signal.SIGTSTP)
 """All end in damping: what asks a program to end, and Ctrl-Z, since who is suspended damps nobody."""
 
-USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError)
+USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError, plugins.PluginError)
 """What the person at the keyboard can put right: one line, exit code 2."""
 MIDDLEWARE = frozenset({"rclpy", "cyclonedds"})
 """Whose errors on connecting are about names, domains and interfaces, which a person gave."""
@@ -88,7 +90,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             events.say(f"golden run reproduced to {controller.arm():.1e}")
         if options.auto_start:
             controller.auto_start()
-        if options.transport != "sim":
+        if not in_process(options):
             events.tell(raise_priority(), "priority")
             events.hurry()
             quick_switches()
@@ -157,7 +159,9 @@ def make_wire(controller: Controller, options: argparse.Namespace, ros_args: lis
         JointError: joints that do not match.
     """
     try:
-        return make_transport(controller.spec, options, ros_args, controller)
+        fixed = None if options.command is None else tuple(options.command)
+        run = Deployment(command=fixed, controller=controller, ros_args=tuple(ros_args), screen=wants_screen(options))
+        return make_transport(options.transport, controller.spec, options, run)
     except ImportError as error:  # a package that is there and does not load
         said = str(error).partition("\n")[0]
         raise DeployError(f"--transport {options.transport}: {said}; {TWO_ROS}") from error
@@ -209,7 +213,7 @@ def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> 
     if (end := why_it_ended(controller, options)) is not None:
         events.tell(end, "end")
     events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
-    if options.transport != "sim":
+    if not in_process(options):
         events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
     else:
         events.say(f"timing: {timing['ticks']:.0f} ticks of simulated time")
@@ -266,6 +270,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
             sensors=options.log_sensors,
             motion=motion_of(controller),
             interface=options.command_interface,
+            patient=in_process(options),
         )
     except ModuleNotFoundError as error:
         raise DeployError(f"the log needs {error.name}; run: pip install mcap rosbags, or give --no-log") from error
@@ -311,7 +316,7 @@ def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, 
     screen = Screen() if wants_screen(options) else None
     attended = Attended(wire, devices, screen, options.dry_run)
     log = "off" if recorder is None else str(recorder.path)
-    attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": options.transport == "sim"}
+    attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": in_process(options)}
     attended.shown |= {"keys": keys[0]} if keys else {}
     if options.log_sensors == "all" and recorder is not None:
         wire.on_reading = recorder.reading
@@ -320,12 +325,14 @@ def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line of `python -m bridge.deploy`. Returns the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    cut = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-    parser = argparse.ArgumentParser(prog="python -m bridge.deploy", description=__doc__)
-    configure(parser)
-    options = parser.parse_args(arguments[:cut])
     try:
+        arguments, imports = plugins.take(sys.argv[1:] if argv is None else argv)
+        plugins.use(imports)  # transports of others have options of their own
+        cut = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
+        parser = argparse.ArgumentParser(prog="python -m bridge.deploy", description=__doc__)
+        plugins.add_option(parser)
+        configure(parser)
+        options = parser.parse_args(arguments[:cut])
         return run_deploy(options, arguments[cut:])
     except USER_ERRORS as error:
         print(f"deploy: {error}", file=sys.stderr)

@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import inspect
 import os
-import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from bridge.control.safety import SafetyLimitError, SafetyLimits
-from bridge.simulated.gantry import MODES as GANTRY_MODES
-from bridge.transports.ros2.options import INTERFACES, OWN_GAINS, wire_names
+from bridge.fields import Bound, add_options, option, options_of
+from bridge.transports.connect import SimulatedOptions
+from bridge.transports.registry import TRANSPORTS, DeployError, get_transport
+from bridge.transports.ros2.options import OWN_GAINS, wire_names
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
-TRANSPORTS = ("ros2", "unitree", "sim")
-SIMULATED = ("sim", "ros2 --simulate", "unitree --simulate")
+GAMEPAD = Path("/dev/input/js0")
 
 INTRODUCTION = """\
 Nothing moves before somebody asks: `stand`, then `start`. In this terminal these are the keys 1 and 2,
@@ -53,25 +52,42 @@ max_tilt is the robot's own and max_lateness_s two control periods, at least 10 
 the command hold for velocities; a goal stays valid until the next one."""
 
 
-class DeployError(ValueError):
-    """Options that contradict the policy file or each other, or what the computer has not."""
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What is to happen."""
+
+    dry_run: bool = option(False, "read sensors and infer, send nothing")
+    auto_start: bool = option(False, "stand and start the policy as soon as the guards allow, once")
+    command: tuple[float, ...] | None = option(None, "fixed command instead of the operator's, e.g. vx vy yaw_rate", metavar="V")
+    duration: float | None = option(None, "end after so many seconds", metavar="S")
+    ungated: bool = option(False, "run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
+    limit: tuple[str, ...] = option((), "override a safety limit; all of them stand at the end", metavar="NAME=VALUE", repeated=True)
+    rate: float | None = option(
+        None, "refused unless it is the policy's own rate: a policy runs at the rate it was trained at", metavar="HZ"
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """An option that only some transports know.
+@dataclass(frozen=True, kw_only=True)
+class OperatorOptions:
+    """What a person sees and holds, and what is written."""
 
-    Attributes:
-        name: as it is typed, for example `--mjcf`.
-        dest: its field of the namespace.
-        default: its value where it is not given.
-        places: what may follow `--transport` where it means something; `ros2` includes `ros2 --simulate`, not the other way round.
-    """
+    dashboard: bool | None = option(None, "screen and keys in this terminal (default: if it is one)")
+    gamepad: Path | None = option(None, f"steer with a gamepad ({GAMEPAD})", metavar="DEVICE", alone=GAMEPAD)
+    log: Path | None = option(None, "the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay", metavar="PATH")
+    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all, as robolearn identify wants")
+    no_log: bool = option(False, "write no log")
+    events: Path | None = option(
+        None, "write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl", metavar="PATH"
+    )
 
-    name: str
-    dest: str
-    default: Any
-    places: tuple[str, ...]
+
+@dataclass(frozen=True, kw_only=True)
+class ComputerOptions:
+    """How the loop runs on this computer."""
+
+    cpu: int | None = option(None, "keep the control loop on this processor core", metavar="CORE")
+    align_hz: float | None = option(None, "let the ticks fall on the sensor messages, which come at this rate", metavar="HZ")
+    lock_memory: bool = option(False, "keep the process's memory in RAM, so that no tick waits for the disk")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,101 +101,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
     """Add the options. Returns those that only some transports know."""
-    bound: list[Bound] = []
-
-    def only(title: str, *places: str) -> Callable[..., None]:
-        group = parser.add_argument_group(title)
-
-        def add(name: str, *others: str, at: tuple[str, ...] = places, **settings: Any) -> None:
-            action = group.add_argument(name, *others, **settings)
-            bound.append(Bound(name, action.dest, action.default, at))
-
-        return add
-
-    switch = argparse.BooleanOptionalAction
-    add = parser.add_argument
-    add("policy", type=Path, metavar="FILE", help="policy file")
-    add("--transport", choices=TRANSPORTS, default="ros2", help="where the robot is: ROS 2 (default), Unitree's DDS, or in this process")
-    add("--dry-run", action="store_true", help="read sensors and infer, send nothing")
-    add("--auto-start", action="store_true", help="stand and start the policy as soon as the guards allow, once")
-    add(
-        "--command",
-        type=float,
-        nargs="+",
-        metavar="V",
-        help="fixed command instead of the operator's, e.g. vx vy yaw_rate",
-    )
-    add("--duration", type=float, metavar="S", help="end after so many seconds")
-    add("--ungated", action="store_true", help="run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
-    add("--limit", action="append", default=[], metavar="NAME=VALUE", help="override a safety limit; all of them stand at the end")
-    add("--rate", type=float, metavar="HZ", help="refused unless it is the policy's own rate: a policy runs at the rate it was trained at")
-
-    add = parser.add_argument_group("operator and logs").add_argument
-    add("--dashboard", action=switch, help="screen and keys in this terminal (default: if it is one)")
-    add("--gamepad", type=Path, metavar="DEVICE", nargs="?", const=Path("/dev/input/js0"), help="steer with a gamepad (/dev/input/js0)")
-    add("--log", type=Path, metavar="PATH", help="the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay")
-    add("--log-sensors", choices=("tick", "all"), default="tick", help="log the readings at the ticks, or all, as robolearn identify wants")
-    add("--no-log", action="store_true", help="write no log")
-    add(
-        "--events",
-        type=Path,
-        metavar="PATH",
-        help="write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl",
-    )
-
-    add = parser.add_argument_group("this computer").add_argument
-    add("--cpu", type=int, metavar="CORE", help="keep the control loop on this processor core")
-    add(
-        "--align-hz",
-        type=float,
-        metavar="HZ",
-        help="let the ticks fall on the sensor messages, which come at this rate",
-    )
-    add("--lock-memory", action="store_true", help="keep the process's memory in RAM, so that no tick waits for the disk")
-
-    add = only("a simulated robot: --transport sim, or --simulate", *SIMULATED)
-    add("--mjcf", type=Path, metavar="FILE", help="model of the robot (default: the bundled one)")
-    add("--gantry", choices=GANTRY_MODES, default="auto", help="hold the robot until its policy runs, or always (auto: bipeds)")
-    add("--permute-joints", type=int, metavar="SEED", at=("sim", "ros2 --simulate"), help="joint order of its wire")
-    add("--realtime", action=switch, at=("sim",), help="--transport sim: pace by the wall clock (default: with a dashboard)")
-
-    add = only("--transport ros2", "ros2")
-    add("--command-interface", choices=INTERFACES, default="impedance", help="what the robot listens to (docs/ros2.md)")
-    add("--command-topic", metavar="TOPIC", help="where commands go (default: the interface's own topic)")
-    add("--joint-order", nargs="+", metavar="JOINT", help="the controller's joint order, for the forward interfaces")
-    add("--joint-names", nargs="+", default=[], metavar="POLICY=WIRE", help="joints that the robot calls otherwise than the policy file")
-    add("--joint-prefix", metavar="[OLD=]NEW", help="put NEW before every joint's name, or in place of OLD: panda_=fr3_")
-    add("--managed", action="store_true", help="wait for a ROS 2 lifecycle manager to configure and activate the node")
-    add("--extra-joints", nargs="+", default=[], metavar="JOINT", help="joints on the wire that are not the policy's, e.g. a gripper")
-    add("--base-frame", default="base", metavar="FRAME", help="frame of goal positions (default base)")
-    add("--silent-nodes", nargs="+", default=[], metavar="NODE", help="nodes that advertise sensors, stand by in silence and are no rivals")
-    add("--discovery", choices=("LOCALHOST", "SUBNET"), help="ROS 2 discovery range (default LOCALHOST, or what the environment says)")
-
-    add = only("--transport unitree", "unitree")
-    add("--network-interface", metavar="NAME", help="interface of the cable to the robot (default: loopback)")
-    add("--dds-domain", type=int, metavar="N", help="DDS domain (default: ROS_DOMAIN_ID, or 0; Unitree's simulators: 1)")
-    add("--known-publishers", type=int, default=0, metavar="N", help="silent publishers of rt/lowcmd that are no rivals")
-    add("--known-senders", type=int, default=0, metavar="N", help="silent second publishers of rt/lowstate that are no rivals")
-    add("--no-crc", action="store_true", help="take LowStates whatever their check sum; on loopback, none at all is taken anyway")
+    kinds = {name: get_transport(name) for name in TRANSPORTS}
+    parser.add_argument("policy", type=Path, metavar="FILE", help="policy file")
+    where = ", ".join(f"{name} ({kind.description})" for name, kind in kinds.items())
+    parser.add_argument("--transport", choices=list(kinds), default="ros2", help=f"where the robot is: {where}; default ros2")
+    add_options(parser, RunOptions)
+    add_options(parser.add_argument_group("operator and logs"), OperatorOptions)
+    add_options(parser.add_argument_group("this computer"), ComputerOptions)
+    simulated = parser.add_argument_group("a simulated robot: --transport sim, or --simulate")
+    bound = add_options(simulated, SimulatedOptions, simulated_places())
+    for name, kind in kinds.items():
+        if options_of(kind.options) and kind.options is not SimulatedOptions:
+            bound += add_options(parser.add_argument_group(f"--transport {name}"), kind.options, (name,))
     return bound
 
 
+def simulated_places() -> tuple[str, ...]:
+    """What follows `--transport` where the robot is simulated."""
+    kinds = {name: get_transport(name) for name in TRANSPORTS}
+    return ("sim", *(f"{name} --simulate" for name, kind in kinds.items() if kind.simulator is not None))
+
+
+def in_process(options: argparse.Namespace) -> bool:
+    """Whether the robot is simulated in this process."""
+    return get_transport(options.transport).in_process
+
+
 def limits_help() -> str:
-    """The safety limits with default, unit and meaning, one a line, as `SafetyLimits` and its docstring have them."""
-    meaning: dict[str, str] = {}
-    names: list[str] = []
-    for line in inspect.cleandoc(SafetyLimits.__doc__ or "").partition("Attributes:\n")[2].splitlines():
-        if re.match(r" {4}\S", line):  # a name or more; what is further in goes on with the text
-            names, line = line.partition(": ")[0].split(","), line.partition(": ")[2]
-        meaning |= {name.strip(): f"{meaning.get(name.strip(), '')} {line.strip()}".strip() for name in names}
+    """The safety limits with default, unit and meaning, one a line."""
     lines: list[str] = []
     for field in dataclasses.fields(SafetyLimits):
-        text, _, rest = meaning.get(field.name, "").partition(" [")  # what comes after the unit is the reader's of the source
-        unit = rest.partition("]")[0]
-        value = f"{field.default:g} {unit}".rstrip()
+        value = f"{field.default:g} {field.metadata['unit']}".rstrip()
         head = f"  {field.name:<20}{value:<11}"
         width = max(60, min(140, shutil.get_terminal_size().columns - 2))
-        said = textwrap.wrap(text.partition(";")[0].rstrip("."), width - len(head)) or [""]
+        said = textwrap.wrap(field.metadata["help"], width - len(head))
         lines += [head + said[0], *(" " * len(head) + more for more in said[1:])]
     return "\n".join(lines)
 
@@ -194,7 +149,7 @@ def check_gate(policy: PolicyFile, options: argparse.Namespace) -> None:
     if verdict is True:
         return
     found = "failed its gate" if verdict is False else "never saw the gate"
-    if options.transport != "sim" and not options.ungated:
+    if not in_process(options) and not options.ungated:
         raise DeployError(f"{options.policy} {found} (robolearn export evaluates on the precise engine); --ungated runs it all the same")
     print(f"warning: {options.policy} {found}", flush=True)
 
@@ -278,12 +233,13 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
 def _check_transport(options: argparse.Namespace) -> None:
     """Refuse options of another transport, which would do nothing."""
     here = options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
-    for option in _add_options(argparse.ArgumentParser()):
-        value = getattr(options, option.dest)
-        if value != option.default and not any(f"{here} ".startswith(f"{place} ") for place in option.places):
-            name = f"--no-{option.name[2:]}" if value is False else option.name
-            places = " or ".join(f"--transport {place}" for place in option.places)
-            belongs = "--transport sim, or to --simulate" if option.places == SIMULATED else places
+    for bound in _add_options(argparse.ArgumentParser()):
+        value = getattr(options, bound.dest)
+        if value != bound.default and not any(f"{here} ".startswith(f"{place} ") for place in bound.places):
+            off = value is False and not bound.name.startswith("--no-")
+            name = f"--no-{bound.name[2:]}" if off else bound.name
+            places = " or ".join(f"--transport {place}" for place in bound.places)
+            belongs = "--transport sim, or to --simulate" if bound.places == simulated_places() else places
             raise DeployError(f"{name} belongs to {belongs}; with --transport {here} it would do nothing")
 
 
@@ -318,7 +274,7 @@ def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
         if ((command < lower) | (command > upper)).any():
             inside = np.clip(command, lower, upper)
             said.append(f"command {command.tolist()} is outside the trained range; the policy sees {inside.tolist()}")
-    if options.transport == "sim" and not options.dry_run:
+    if in_process(options) and not options.dry_run:
         attended = on_terminal() or options.gamepad is not None
         if not attended and not options.auto_start:
             said.append("nobody can ask for stand and start: this is no terminal, and there is neither --gamepad nor --auto-start")

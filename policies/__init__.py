@@ -3,6 +3,10 @@
 Imported before anything else of ours, and before the libraries that are told here what they are to do.
 """
 
-from policies.environment import prepare
+import robolearn_rooms
+
+robolearn_rooms.check()  # before anything of ours is imported by its plain name
+
+from policies.environment import prepare  # noqa: E402
 
 prepare()

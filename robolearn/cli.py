@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
+from policies import plugins
 from policies.files import WriteError, reason
 from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
@@ -52,6 +53,7 @@ _OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "n
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 _ERRORS_BELOW = (
+    ("policies.plugins", "PluginError"),
     ("policies.contract.file", "PolicyFileError"),
     ("policies.contract.spec", "SpecError"),
     ("envs.robots.registry", "UnknownRobotError"),
@@ -78,7 +80,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             signals and streams.
     """
     if argv is None:
-        return run_program("robolearn", lambda: _answer(sys.argv[1:]))
+        code = run_program("robolearn", lambda: _answer(sys.argv[1:]))
+        group: Any = sys.modules.get("robolearn.learning.distributed")
+        if group is not None:
+            group.end(code)  # does not come back where torchrun has started this process
+        return code
     return _answer(list(argv), to_program=False)
 
 
@@ -171,6 +177,9 @@ def _overview() -> str:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    arguments, imports = plugins.take(arguments)
+    if not {"-h", "--help"} & {*arguments} or name == "deploy":  # whose help shows the transports' options
+        plugins.use(imports)
     module: Any = importlib.import_module(f"robolearn.commands.{name}")
     takes_overrides = bool(getattr(module, "ACCEPTS_OVERRIDES", False))
     parser = _Parser(
@@ -180,6 +189,7 @@ def _run(name: str, arguments: list[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    plugins.add_option(parser)
     module.configure(parser)
     arguments, ros_arguments = split_ros_arguments(arguments)
     options = _option_names(parser)

@@ -52,8 +52,8 @@ SCRIPT = """
 import sys, numpy, onnxruntime
 from pathlib import Path
 import bridge.deploy, bridge.logs.repair, policies
-from bridge.log_reader import read_log
-from bridge.replay import replay
+from bridge.logs.reader import read_log
+from bridge.logs.replay import replay
 from policies.contract.file import PolicyFile
 
 print("numpy", numpy.__version__, "onnxruntime", onnxruntime.__version__)
@@ -73,10 +73,10 @@ assert replay(read_log(Path("whole.mcap"))).same(0.0)
 import io
 from rich.console import Console
 import numpy as np
-from bridge.controller import Controller
-from bridge.dashboard import render, snapshot
-from bridge.loop import ControlLoop
-from bridge.physics_robot import PhysicsRobot, physics_dt
+from bridge.control.controller import Controller
+from bridge.operator.dashboard import render, snapshot
+from bridge.control.loop import ControlLoop
+from bridge.simulated.physics import PhysicsRobot, physics_dt
 from bridge.transports.sim import SimTransport
 policy, spec = log.policy, log.policy.spec
 controller = Controller(policy)

@@ -131,12 +131,12 @@ print("import_all", time.perf_counter() - begin)
 import numpy as np
 from pathlib import Path
 import policies
-from bridge.controller import Controller
-from bridge.log_reader import read_log
-from bridge.log_writer import LogWriter
-from bridge.reading import Inputs, Reading
-from bridge.replay import replay
-from bridge.safety import Event
+from bridge.control.controller import Controller
+from bridge.logs.reader import read_log
+from bridge.logs.writer import LogWriter
+from bridge.control.reading import Inputs, Reading
+from bridge.logs.replay import replay
+from bridge.control.safety import Event
 from policies.contract.file import PolicyFile
 
 policy = PolicyFile(Path(policies.__file__).parent / "zoo" / "go1-velocity.onnx")

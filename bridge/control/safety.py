@@ -16,6 +16,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -82,58 +83,50 @@ MOST = {
 """Largest values of thresholds that must not be switched off; a million for the others, which nothing real exceeds."""
 
 
+def limit(default: float, unit: str, help: str) -> Any:  # noqa: A002
+    """A threshold's field.
+
+    Args:
+        default: its value where neither the policy's robot nor the user says another.
+        unit: of the value; empty for a number without one.
+        help: one line.
+    """
+    return dataclasses.field(default=default, metadata={"unit": unit, "help": help})
+
+
 @dataclass(frozen=True, kw_only=True)
 class SafetyLimits:
-    """Thresholds of guards, entry conditions and ramps.
+    """Thresholds of guards, entry conditions and ramps. Each field says what it is: `robolearn deploy --help` lists them."""
 
-    Attributes:
-        sensor_timeout_s: oldest sensor message that is still acted on [s].
-        frozen_s: longest time without the robot's stamps advancing [s].
-        max_tilt: largest angle of the base to the vertical [rad].
-        position_excess: how far a measured joint may be outside its range [rad].
-        velocity_factor, effort_factor: largest measured speed and torque, as a multiple of the robot's limits.
-        contradiction: how far a joint's position and the integral of its reported velocity may part within a second, beside a share of
-            what moved; likewise attitude and gyro, see `bridge.control.consistency` [rad].
-        max_lateness_s: how late a tick may start [s].
-        max_overruns: ticks in a row that may end after the next deadline.
-        command_timeout_s: age of the operator's command after which it counts as zero (velocity commands) [s].
-        heartbeat_timeout_s: age of the operator's command at which the policy is stopped [s].
-        jump_factor: largest change of an action's joint target in one tick, before any clip, as a multiple of the joint's range; a G1
-            that walks asks for 1.1 of its waist's at times, a broken network for hundreds.
-        position_margin: distance that commanded targets keep from the joint range's ends [rad].
-        slew_factor: largest speed of commanded targets, as a multiple of the robot's velocity limit.
-        damping_factor: kd in damping, as a multiple of the robot's kd.
-        stand_s: duration of the ramp to the default pose [s].
-        gain_ramp_s: duration of the gains' ramp from zero when entering stand [s].
-        entry_ramp_s: time over which the targets go over from the pose held in stand to the policy's [s].
-        command_ramp_s: time that the operator's velocity command takes over its whole trained range [s]: no robot turns about in a step.
-        entry_pose: largest distance of a joint from the default pose when the policy starts [rad].
-        entry_tilt: largest tilt when the policy starts [rad].
-        entry_speed: largest joint speed when the policy starts [rad/s].
-    """
-
-    sensor_timeout_s: float = 0.06
-    frozen_s: float = 0.06
-    max_tilt: float = 1.0
-    position_excess: float = 0.1
-    velocity_factor: float = 1.5
-    effort_factor: float = 1.1
-    contradiction: float = 0.4
-    max_lateness_s: float = 0.04
-    max_overruns: float = 3
-    command_timeout_s: float = 0.5
-    heartbeat_timeout_s: float = 2.0
-    jump_factor: float = 2.0
-    position_margin: float = 0.01
-    slew_factor: float = 2.0
-    damping_factor: float = 1.0
-    stand_s: float = 2.0
-    gain_ramp_s: float = 0.5
-    entry_ramp_s: float = 0.2
-    command_ramp_s: float = 1.0
-    entry_pose: float = 0.35
-    entry_tilt: float = 0.3
-    entry_speed: float = 1.0
+    sensor_timeout_s: float = limit(0.06, "s", "oldest sensor message that is still acted on")
+    frozen_s: float = limit(0.06, "s", "longest time without the robot's stamps advancing")
+    max_tilt: float = limit(1.0, "rad", "largest angle of the base to the vertical")
+    position_excess: float = limit(0.1, "rad", "how far a measured joint may be outside its range")
+    velocity_factor: float = limit(1.5, "", "largest measured joint speed, as a multiple of the robot's limit")
+    effort_factor: float = limit(1.1, "", "largest measured joint torque, as a multiple of the robot's limit")
+    contradiction: float = limit(  # likewise attitude and gyro, see `bridge.control.consistency`
+        0.4,
+        "rad",
+        "how far a joint's position and the integral of its reported velocity may part within a second, beside a share of what moved",
+    )
+    max_lateness_s: float = limit(0.04, "s", "how late a tick may start")
+    max_overruns: float = limit(3, "", "ticks in a row that may end after the next deadline")
+    command_timeout_s: float = limit(0.5, "s", "age of the operator's command after which it counts as zero (velocity commands)")
+    heartbeat_timeout_s: float = limit(2.0, "s", "age of the operator's command at which the policy is stopped")
+    jump_factor: float = limit(  # a G1 that walks asks for 1.1 of its waist's at times, a broken network for hundreds
+        2.0, "", "largest change of an action's joint target in one tick, before any clip, as a multiple of the joint's range"
+    )
+    position_margin: float = limit(0.01, "rad", "distance that commanded targets keep from the joint range's ends")
+    slew_factor: float = limit(2.0, "", "largest speed of commanded targets, as a multiple of the robot's velocity limit")
+    damping_factor: float = limit(1.0, "", "kd in damping, as a multiple of the robot's kd")
+    stand_s: float = limit(2.0, "s", "duration of the ramp to the default pose")
+    gain_ramp_s: float = limit(0.5, "s", "duration of the gains' ramp from zero when entering stand")
+    entry_ramp_s: float = limit(0.2, "s", "time over which the targets go over from the pose held in stand to the policy's")
+    # no robot turns about in a step
+    command_ramp_s: float = limit(1.0, "s", "time that the operator's velocity command takes over its whole trained range")
+    entry_pose: float = limit(0.35, "rad", "largest distance of a joint from the default pose when the policy starts")
+    entry_tilt: float = limit(0.3, "rad", "largest tilt when the policy starts")
+    entry_speed: float = limit(1.0, "rad/s", "largest joint speed when the policy starts")
 
     @staticmethod
     def of(spec: PolicySpec, overrides: Mapping[str, float] | None = None) -> SafetyLimits:

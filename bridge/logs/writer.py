@@ -56,16 +56,18 @@ class LogWriter:
         sensors: Literal["tick", "all"] = "tick",
         motion: str = "",
         interface: str = "impedance",
+        patient: bool = False,
     ) -> None:
         """Create the file and begin to record.
 
         Args:
             path: of the file; its folder is made.
             controller: whose run it is; its policy file goes into the log, so that the log explains itself.
-            transport: name, for the reader; `sim`, a robot in this process, waits for a recorder that cannot keep up.
+            transport: name, for the reader.
             auto_start: whether the controller starts by itself.
             motion: name of the motion that runs in place of the policy; empty for none.
             interface: what the robot listens to, as in `bridge.transports.ros2.options.INTERFACES`.
+            patient: whether the robot waits for a recorder that cannot keep up, as one that is simulated in this process does.
             sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
 
         Raises:
@@ -75,7 +77,7 @@ class LogWriter:
 
         self.path, self.failure = path, None
         spec = controller.spec
-        self._patient = transport == "sim"
+        self._patient = patient
         self._topics = Topics(spec)
         self._ticks = Ring.of(tick_dtype(spec), max(64, round(RING_S / spec.control_dt)))
         self._samples = Ring.of(sample_dtype(spec), SAMPLE_RING) if sensors == "all" else None

@@ -1,80 +1,104 @@
-"""Make the transport that the options ask for."""
+"""Our transports, and how the one that the options ask for is made."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+from pathlib import Path
 
 import numpy as np
 
-from bridge.control.controller import Controller
 from bridge.control.joints import JointError
+from bridge.fields import option, values
 from bridge.isolation import isolate
-from bridge.options import DeployError, wants_screen
+from bridge.simulated.gantry import MODES as GANTRY_MODES
 from bridge.transports.base import Transport
+from bridge.transports.registry import DeployError, Deployment, TransportKind, get_transport, register_transport
+from bridge.transports.ros2.options import Ros2Options
+from bridge.transports.unitree.options import UnitreeOptions
 from policies.contract.spec import PolicySpec
 from policies.install import install_command
 
-EXTRAS = {"ros2": "ros", "unitree": "unitree", "sim": "train"}
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimulatedOptions:
+    """A robot that is simulated, in this process or, with `--simulate`, in one of its own.
+
+    Attributes:
+        mjcf: model; the policy's robot's own where None.
+        gantry: whether the robot hangs; see `bridge.simulated.gantry`.
+        permute_joints: seed of a joint order of the wire; None for the model's.
+        realtime: whether time passes as on the wall; None for yes where a person watches.
+    """
+
+    mjcf: Path | None = option(None, "model of the robot (default: the bundled one)", metavar="FILE")
+    gantry: str = option("auto", "hold the robot until its policy runs, or always (auto: bipeds)", choices=GANTRY_MODES)
+    permute_joints: int | None = option(None, "joint order of its wire", metavar="SEED", at=("sim", "ros2 --simulate"))
+    realtime: bool | None = option(None, "--transport sim: pace by the wall clock (default: with a dashboard)", at=("sim",))
 
 
-def make_transport(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None = None) -> Transport:
-    """The transport of `options.transport`, not yet open.
+def make_transport(name: str, spec: PolicySpec, options: argparse.Namespace, deployment: Deployment) -> Transport:
+    """The transport of that name, not yet open.
 
     Raises:
         DeployError: a package, a model or a network interface is missing.
         JointError: joints that do not match.
     """
-    make = {"sim": _sim, "unitree": _unitree, "ros2": _ros2}[options.transport]
+    kind = get_transport(name)
     try:
-        return make(spec, options, ros_args, controller)
+        return kind.make(spec, values(options, kind.options), deployment)
     except ModuleNotFoundError as error:
-        wanted = EXTRAS[options.transport]
-        raise DeployError(f"--transport {options.transport} needs {error.name}; run: {install_command(wanted)}") from error
+        mend = f"; run: {install_command(kind.extra)}" if kind.extra else ", which is not installed"
+        raise DeployError(f"--transport {name} needs {error.name}{mend}") from error
     except JointError:
         raise
     except (FileNotFoundError, ValueError) as error:
         raise DeployError(str(error)) from error
 
 
-def _sim(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None) -> Transport:
+def _sim(spec: PolicySpec, options: SimulatedOptions, deployment: Deployment) -> Transport:
     from bridge.simulated.physics import PhysicsRobot, physics_dt
     from bridge.transports.sim import SimTransport
 
+    if options.mjcf is None:
+        raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
     robot = PhysicsRobot(spec.robot, options.mjcf, physics_dt(spec, 500.0), options.permute_joints, gantry=options.gantry)
-    command = None if options.command is None else np.array(options.command)
-    realtime = wants_screen(options) if options.realtime is None else options.realtime
+    command = None if deployment.command is None else np.array(deployment.command)
+    realtime = deployment.screen if options.realtime is None else options.realtime
     return SimTransport(robot, spec.robot.joint_names, command, realtime)
 
 
-def _ros2(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None) -> Transport:
+def _ros2(spec: PolicySpec, options: Ros2Options, deployment: Deployment) -> Transport:
     isolate(options.discovery)
-    from bridge.transports.ros2.transport import Ros2Options, Ros2Transport
+    from bridge.transports.ros2.transport import Ros2Transport
 
-    order = None if options.joint_order is None else tuple(options.joint_order)
-    ros2 = Ros2Options(
-        interface=options.command_interface,
-        command_topic=options.command_topic,
-        joint_order=order,
-        joint_names=tuple(options.joint_names),
-        joint_prefix=options.joint_prefix,
-        extra_joints=tuple(options.extra_joints),
-        base_frame=options.base_frame,
-        managed=options.managed,
-        silent_nodes=tuple(options.silent_nodes),
-        ros_args=tuple(ros_args),
-    )
-    return Ros2Transport(spec, ros2, options.command, controller)
+    return Ros2Transport(spec, dataclasses.replace(options, ros_args=deployment.ros_args), deployment.command, deployment.controller)
 
 
-def _unitree(spec: PolicySpec, options: argparse.Namespace, ros_args: list[str], controller: Controller | None) -> Transport:
-    from bridge.transports.unitree.transport import UnitreeOptions, UnitreeTransport
+def _unitree(spec: PolicySpec, options: UnitreeOptions, deployment: Deployment) -> Transport:
+    from bridge.transports.unitree.transport import UnitreeTransport
 
-    unitree = UnitreeOptions(
-        interface=options.network_interface,
-        domain=options.dds_domain,
-        check_crc=not options.no_crc,
-        known_publishers=options.known_publishers,
-        known_senders=options.known_senders,
-        damping_factor=1.0 if controller is None else controller.limits.damping_factor,
-    )
-    return UnitreeTransport(spec, unitree, options.command)
+    if deployment.controller is not None:
+        options = dataclasses.replace(options, damping_factor=deployment.controller.limits.damping_factor)
+    return UnitreeTransport(spec, options, deployment.command)
+
+
+def _ros2_robot(options: argparse.Namespace) -> list[str]:
+    command = ["-m", "bridge.simulated.robot", "--command-interface", options.command_interface]
+    if options.command_topic is not None:
+        command += ["--command-topic", options.command_topic]
+    if options.permute_joints is not None:
+        command += ["--permute-joints", str(options.permute_joints)]
+    return command
+
+
+def _unitree_robot(options: argparse.Namespace) -> list[str]:
+    return ["-m", "bridge.simulated.unitree"]
+
+
+register_transport("ros2", TransportKind(description="ROS 2", make=_ros2, options=Ros2Options, simulator=_ros2_robot, extra="ros"))
+register_transport(
+    "unitree",
+    TransportKind(description="Unitree's DDS", make=_unitree, options=UnitreeOptions, simulator=_unitree_robot, extra="unitree"),
+)
+register_transport("sim", TransportKind(description="in this process", make=_sim, options=SimulatedOptions, in_process=True, extra="train"))

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bridge import deploy, options
+from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError
 from robolearn.policy_path import find_policy
@@ -42,12 +43,15 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
     if args.base_held and args.motion != "sines":
         raise UsageError("--base-held belongs to --motion sines; without it, it would do nothing")
-    if args.simulate and args.transport == "sim":
-        raise UsageError("--simulate starts a robot on a wire; with --transport sim the robot is already simulated")
+    kind = get_transport(args.transport)
+    if args.simulate and kind.in_process:
+        raise UsageError(f"--simulate starts a robot on a wire; with --transport {args.transport} the robot is already simulated")
+    if args.simulate and kind.simulator is None:
+        raise UsageError(f"--transport {args.transport} brings no simulated robot for --simulate (docs/bring-your-robot.md)")
     try:
         policy = PolicyFile(args.policy)
         own_model = args.mjcf is not None
-        if not own_model and (args.simulate or args.transport == "sim"):
+        if not own_model and (args.simulate or kind.in_process):
             args.mjcf = bundled_mjcf(policy.spec.robot.name)
         if args.simulate:  # before a robot is started in vain
             options.check_options(policy.spec, args)
@@ -73,7 +77,7 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     from bridge.control.motion import Motion
     from robolearn.identify.excitation import sines, squats
 
-    robot, simulated = policy.spec.robot, args.simulate or args.transport == "sim"
+    robot, simulated = policy.spec.robot, args.simulate or options.in_process(args)
     hangs = args.gantry == "always" if simulated else args.base_held
     if args.motion == "sines" and robot.floating_base and not hangs:
         how = "give --gantry always" if simulated else "hang the robot up with its feet free, and say so with --base-held"
@@ -130,15 +134,9 @@ def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
     from bridge.isolation import isolate
 
     isolate(args.discovery)
-    module = "bridge.simulated.unitree" if args.transport == "unitree" else "bridge.simulated.robot"
-    command = [sys.executable, "-m", module, "--policy", str(args.policy), "--mjcf", str(args.mjcf)]
-    command += ["--gantry", args.gantry]
-    if args.transport == "ros2":
-        command += ["--command-interface", args.command_interface]
-        if args.command_topic is not None:
-            command += ["--command-topic", args.command_topic]
-        if args.permute_joints is not None:
-            command += ["--permute-joints", str(args.permute_joints)]
+    simulator = get_transport(args.transport).simulator
+    assert simulator is not None
+    command = [sys.executable, *simulator(args), "--policy", str(args.policy), "--mjcf", str(args.mjcf), "--gantry", args.gantry]
     process = subprocess.Popen([*command, *getattr(args, "ros_args", [])], start_new_session=True)  # Ctrl-C is for the policy first
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from envs.tasks.registry import TASKS, get_task
 from envs.vec_env import MOST_THREADS, EnvCfg
 from policies.networks.protocol import NetworkCfg
-from policies.networks.registry import network_cfgs
+from policies.networks.registry import network_cfg
 from policies.networks.transformer import TransformerCfg
 from robolearn.config import loading as config
 from robolearn.learning.ppo import PpoCfg
@@ -146,7 +146,7 @@ class StudentCfg:
 
     iterations: int = 120
     until: StudentUntilCfg | None = None
-    network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfgs})
+    network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
 import os
 import py_compile
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from bridge import deploy, options
 from bridge.isolation import LOOPBACK_CYCLONE, isolate
+from bridge.transports.registry import TRANSPORTS
 from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, PolicyFile
 from policies.contract.golden import Golden
 from robolearn import cli
@@ -181,7 +183,7 @@ def test_two_installations_of_ros_are_told_from_none(
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("bridge.transports.connect._ros2", fails)
+    monkeypatch.setitem(TRANSPORTS._things, "ros2", dataclasses.replace(TRANSPORTS.get("ros2"), make=fails))
     assert deploy.main([str(stand), "--ungated", "--duration", "0.1"]) == 2
     line = capsys.readouterr().err
     assert said in line

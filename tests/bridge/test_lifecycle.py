@@ -291,7 +291,7 @@ def test_a_managed_node_without_a_controller_is_refused() -> None:
 
 
 def test_the_options_the_clock_and_the_filter_need_no_ros() -> None:
-    modules = [f"bridge.transports.{name}" for name in ("ros2", "ros2_options", "ros2_clock", "ros2_newest", "ros2_compat")]
+    modules = [f"bridge.transports.ros2.{name}" for name in ("transport", "options", "clock", "newest", "compat")]
     code = f"import importlib, sys; [importlib.import_module(name) for name in {modules!r}]; print('rclpy' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60, check=True)
     assert result.stdout.strip() == "False"

@@ -48,7 +48,7 @@ def run_logged(
         controller.auto_start()
     robot = PhysicsRobot(spec.robot, ROBOTS / spec.robot.name / f"{spec.robot.name}.xml", physics_dt(spec, 500.0), 3)
     wire = SimTransport(robot, spec.robot.joint_names, np.array(spec.command.lower) * 0.2)
-    recorder = LogWriter(path, controller, transport="sim", auto_start=requests is None, sensors=sensors)  # type: ignore[arg-type]
+    recorder = LogWriter(path, controller, transport="sim", patient=True, auto_start=requests is None, sensors=sensors)  # type: ignore[arg-type]
     controller.on_event = recorder.event
     wire.on_reading = recorder.reading if sensors == "all" else None
     ticks = 0
@@ -130,7 +130,7 @@ def test_an_exception_of_the_wire_replays_where_it_came(phase: str, tmp_path: Pa
     controller.auto_start()
     robot = PhysicsRobot(spec.robot, ROBOTS / "go1" / "go1.xml", physics_dt(spec, 500.0))
     wire = SimTransport(robot, spec.robot.joint_names, np.zeros(3))
-    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="sim", auto_start=True)
+    recorder = LogWriter(tmp_path / "run.mcap", controller, transport="sim", patient=True, auto_start=True)
     controller.on_event = recorder.event
     calls, method = 0, getattr(wire, phase)
 

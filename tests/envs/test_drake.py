@@ -436,7 +436,7 @@ def test_fields_that_cannot_differ_are_refused():
 
 
 def test_a_missing_drake_is_one_line(monkeypatch, capsys):
-    for name in [name for name in sys.modules if name.startswith(("pydrake", "envs.drake"))]:
+    for name in [name for name in sys.modules if name.startswith(("pydrake", "envs.engines.drake"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "pydrake", None)
     message = f"engine 'drake' needs the package drake, which is not installed; run: {install_command('drake')}"

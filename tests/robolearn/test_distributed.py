@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from policies.networks.teacher import TeacherPolicy
+from robolearn.learning import distributed
 from robolearn.learning.ppo import Ppo, PpoCfg, Rollout
 
 STEPS, WORLDS, OBSERVATION, ACTION = 6, 8, 5, 3
@@ -45,8 +46,8 @@ def loopback(rank: int, port: int) -> dict[str, str]:
     return {**os.environ, **own, "PYTHONPATH": os.pathsep.join([root, str(Path(root).parent)])}
 
 
-def two_processes(arguments: list[str]) -> list[str]:
-    """Run a command twice as torchrun would; their outputs."""
+def two_processes(arguments: list[str], codes: tuple[int, int] = (0, 0)) -> list[str]:
+    """Run a command twice as torchrun would; their outputs. They must end with these exit codes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -57,23 +58,41 @@ def two_processes(arguments: list[str]) -> list[str]:
     finally:
         for job in jobs:
             job.kill()
-    assert [job.returncode for job in jobs] == [0, 0], outputs
+    assert tuple(job.returncode for job in jobs) == codes, outputs
     return outputs
 
 
 HALF = """
-import sys, torch
+import atexit, os, sys, torch
 from test_distributed import WORLDS, update
-from robolearn import distributed
+from robolearn.learning import distributed
+atexit.register(os.abort)  # the interpreter's own end, on which gloo's threads abort a process now and then
 distributed.start("cpu")
 half = WORLDS // 2
 policy, ppo = update(slice(0, half) if distributed.rank() == 0 else slice(half, WORLDS))
 torch.save((policy.state_dict(), ppo.learning_rate), f"{sys.argv[1]}/{distributed.rank()}.pt")
+print("done")
+distributed.end(0)
 """
+
+PROGRAM = """
+import atexit, os, sys, torch
+from robolearn import cli
+from robolearn.learning import distributed
+atexit.register(os.abort)
+def answer(arguments):
+    distributed.start("cpu")
+    torch.distributed.barrier()  # both are there
+    print("answered", flush=False)
+    return int(arguments[int(os.environ["RANK"])])
+cli._dispatch = answer
+sys.exit(cli.main())
+"""
+"""The command line around a training that ends with a code of its own in each process."""
 
 
 def test_two_processes_take_the_step_of_one(tmp_path):
-    two_processes(["-c", HALF, str(tmp_path)])
+    assert two_processes(["-c", HALF, str(tmp_path)]) == ["done\n", "done\n"]
     joint, ppo = update(slice(None))
     for rank in range(2):
         weights, rate = torch.load(tmp_path / f"{rank}.pt")
@@ -83,6 +102,16 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     alone, _ = update(slice(0, WORLDS // 2))  # the comparison has teeth: half of the worlds alone lead elsewhere
     moved = max(float((a - b).abs().max()) for a, b in zip(alone.state_dict().values(), joint.state_dict().values(), strict=True))
     assert moved > 1e-4
+
+
+@pytest.mark.parametrize("codes", [(0, 0), (1, 0), (2, 0)])
+def test_processes_of_a_group_end_without_the_interpreters_end(codes):
+    outputs = two_processes(["-c", PROGRAM, *map(str, codes)], codes)
+    assert all("answered" in output for output in outputs)  # what was printed has been let out
+
+
+def test_the_end_of_a_process_alone_is_left_to_it():
+    distributed.end(3)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bridge.control.joints import JointError
+from bridge.fields import option
 
 
 class Ros2OptionError(ValueError):
@@ -49,19 +50,23 @@ class Ros2Options:
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
         silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
             stands by.
+        discovery: ROS 2 discovery range; None for LOCALHOST, or what the environment says.
         clock_timeout_s: how long `/clock` may stand still before simulated time counts as dead [s of wall time].
         ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
     """
 
-    interface: str = "impedance"
-    command_topic: str | None = None
-    joint_order: tuple[str, ...] | None = None
-    joint_names: tuple[str, ...] = ()
-    joint_prefix: str | None = None
-    extra_joints: tuple[str, ...] = ()
-    base_frame: str = "base"
-    managed: bool = False
-    silent_nodes: tuple[str, ...] = ()
+    interface: str = option("impedance", "what the robot listens to (docs/ros2.md)", flag="--command-interface", choices=INTERFACES)
+    command_topic: str | None = option(None, "where commands go (default: the interface's own topic)", metavar="TOPIC")
+    joint_order: tuple[str, ...] | None = option(None, "the controller's joint order, for the forward interfaces", metavar="JOINT")
+    joint_names: tuple[str, ...] = option((), "joints that the robot calls otherwise than the policy file", metavar="POLICY=WIRE")
+    joint_prefix: str | None = option(None, "put NEW before every joint's name, or in place of OLD: panda_=fr3_", metavar="[OLD=]NEW")
+    extra_joints: tuple[str, ...] = option((), "joints on the wire that are not the policy's, e.g. a gripper", metavar="JOINT")
+    base_frame: str = option("base", "frame of goal positions (default base)", metavar="FRAME")
+    managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")
+    silent_nodes: tuple[str, ...] = option((), "nodes that advertise sensors, stand by in silence and are no rivals", metavar="NODE")
+    discovery: str | None = option(
+        None, "ROS 2 discovery range (default LOCALHOST, or what the environment says)", choices=("LOCALHOST", "SUBNET")
+    )
     clock_timeout_s: float = 0.5
     ros_args: tuple[str, ...] = ()
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import ACTIVE, Event, Mode
 from bridge.control.stream import CommandStream, quick_switches
 from bridge.transports.unitree.messages import LowCmdEncoder, LowState, LowStateDecoder, UnitreeMessageError
+from bridge.transports.unitree.options import UnitreeOptions
 from bridge.transports.unitree.remote import Keys, decode, velocity
 from bridge.transports.unitree.robots import robot_of
 from bridge.transports.unitree.sender import Sender
@@ -35,30 +35,6 @@ FAREWELL_S = 0.02
 
 class UnitreeWireError(RuntimeError):
     """The command stream has ended by itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnitreeOptions:
-    """How to reach the robot.
-
-    Attributes:
-        interface: network interface of the cable to the robot, for example `eth0`; None for loopback, or what `CYCLONEDDS_URI` says.
-        domain: DDS domain; None for `ROS_DOMAIN_ID`, or 0, where Unitree's robots are.
-        rate_hz: commands a second.
-        check_crc: whether a LowState with a wrong check sum is dropped; on loopback, one without any is taken in any case.
-        known_publishers: publishers of commands that are known to be silent and are not counted as rivals, for example a service of
-            the robot's own that was told to let go and keeps its place on the wire.
-        known_senders: likewise, second publishers of sensors.
-        damping_factor: kd of the damping that the stream fades to, as a multiple of the robot's.
-    """
-
-    interface: str | None = None
-    domain: int | None = None
-    rate_hz: float = 500.0
-    check_crc: bool = True
-    known_publishers: int = 0
-    known_senders: int = 0
-    damping_factor: float = 1.0
 
 
 class UnitreeTransport:

@@ -1,0 +1,84 @@
+"""The transports by name: ours, and those that plugins register."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.control.controller import Controller
+from bridge.transports.base import Transport
+from policies.contract.spec import PolicySpec
+from policies.registry import Registry
+
+
+class DeployError(ValueError):
+    """Options that contradict the policy file or each other, or what the computer has not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What a transport may want to know of the run that it serves.
+
+    Attributes:
+        command: operator's command (C,) that never ages, of `--command`; None for the operator's own.
+        controller: of the run; None where there is none, in tests.
+        ros_args: what followed `--ros-args`.
+        screen: whether a person watches in this terminal.
+    """
+
+    command: tuple[float, ...] | None = None
+    controller: Controller | None = None
+    ros_args: tuple[str, ...] = ()
+    screen: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """Of a transport that has none of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransportKind:
+    """A way to a robot.
+
+    Attributes:
+        description: one line.
+        make: makes the transport, not yet open, from the policy's contract, its options and the run. It imports what only it needs, when it
+            is called, and raises ValueError for what the user can mend.
+        options: dataclass of its own options, fields by `bridge.fields.option`.
+        simulator: the arguments of `python` that start a simulated robot on this wire, for `--simulate`, from the whole command line; None
+            where there is none.
+        in_process: the robot is simulated in this process, in its own time: nothing can be hurt, so that no gate is asked for.
+        extra: extra of robolearn that brings what it needs; None where it brings that itself.
+    """
+
+    description: str
+    make: Callable[[PolicySpec, Any, Deployment], Transport]
+    options: type = NoOptions
+    simulator: Callable[[argparse.Namespace], list[str]] | None = None
+    in_process: bool = False
+    extra: str | None = None
+
+
+TRANSPORTS = Registry("transport", of=TransportKind)
+
+
+def register_transport(name: str, kind: TransportKind) -> TransportKind:
+    """Add a transport for `--transport NAME`.
+
+    Raises:
+        policies.plugins.PluginError: the name is taken.
+    """
+    return TRANSPORTS.register(name, kind)
+
+
+def get_transport(name: str) -> TransportKind:
+    """A transport by name.
+
+    Raises:
+        policies.registry.UnknownNameError: lists the names.
+        policies.plugins.PluginError: one of a plugin's that cannot be imported.
+    """
+    return TRANSPORTS.get(name)
