@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.pairs import TASKS
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.learning import trainer as loop
 from robolearn.learning.run import Run, find_checkpoint, load_checkpoint
 from tests.learning_helpers import TINY, assert_identical, make_trainer, tiny_cfg, untimed
+from tests.pairs import TASKS
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 

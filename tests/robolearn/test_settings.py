@@ -73,7 +73,9 @@ def test_every_setting_of_a_resumed_run_acts_or_is_refused(kind: str, task: str,
     nothing = run_on(kind, tmp_path, [])
     assert run_on(kind, tmp_path, []) == nothing
     # a setting of the worlds starts them anew, which is an effect of its own: compare with worlds that start anew and are the same
-    anew = run_on(kind, tmp_path, ["--env.rewards.track_velocity.sigma=0.50000001" if "velocity" in task else "--env.rewards.at.sigma=0.300000001"])
+    anew = run_on(
+        kind, tmp_path, ["--env.rewards.track_velocity.sigma=0.50000001" if "velocity" in task else "--env.rewards.at.sigma=0.300000001"]
+    )
     idle, unnamed, refused = [], [], []
     for name, value in settings.leaves(config.to_dict(cfg)).items():
         changed = other(name, value)

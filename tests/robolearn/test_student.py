@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.networks.protocol import clone
-from tests.pairs import TASKS
 from robolearn.config.schema import ImitationCfg
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.student import StudentTrainer, imitation_weight, load_student
 from tests.learning_helpers import assert_identical, randomize, tiny_cfg, tiny_teacher
+from tests.pairs import TASKS
 
 EACH = pytest.mark.parametrize("task", TASKS)
 

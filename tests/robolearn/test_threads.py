@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from envs.engines.cores import available_cores
-from tests.pairs import make_env
 from robolearn.learning import threads
+from tests.pairs import make_env
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
