@@ -29,7 +29,8 @@ OTHER_STAGE = {"teacher": "student.", "student": "teacher."}
 EVENTFUL = {
     # pushes, new commands and falls in every episode
     "go1-velocity-flat": ("--env.randomization.push_interval_s={low: 0.02, high: 0.06, operation: set}", "--env.command.hold_s=[0.04, 0.1]",
-                          "--env.terminations.tilt.max_tilt=0.12", "--env.terminations.height.minimum=0.262", "--teacher.ppo.target_kl=0.001"),
+                          "--env.terminations.tilt.max_tilt=0.12", "--env.terminations.height.minimum=0.262",
+                          "--teacher.ppo.target_kl=0.001"),
     "panda-reach": ("--env.command.hold_s=[0.04, 0.1]", "--env.rewards.at.sigma=0.3", "--student.imitation.rl_weight=0.5",
                     "--student.imitation.annealed_at=0.5", "--student.ppo.entropy=0.01"),
 }  # fmt: skip
