@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.common import Entry, Options, alternate, entry, median, say, time_ratio
-from policies.networks.mlp import TeacherPolicy
+from policies.networks.teacher import TeacherPolicy
 from robolearn.learning.ppo import Ppo, PpoCfg, Rollout
 from robolearn.learning.threads import Threads
 

@@ -85,20 +85,20 @@ class Tables:
         env, n = self._env, self._env.num_worlds
         before = env.generator.get_state()
         for reward in self.rewards:
-            _check(f"rewards.{reward.name}", reward.compute(), (n,))
+            _check(f"rewards.{reward.name}", _tried(f"rewards.{reward.name}", reward.compute), (n,))
         for kind in (self.ends, self.cuts):
             for name, compute in kind.items():
-                _check(f"terminations.{name}", compute(), (n,), torch.bool)
+                _check(f"terminations.{name}", _tried(f"terminations.{name}", compute), (n,), torch.bool)
         for name, compute in self._privileged.items():
-            value = compute()
+            value = _tried(f"privileged.{name}", compute)
             if value.dim() not in (1, 2) or len(value) != n:
                 raise ValueError(f"privileged.{name} gives {tuple(value.shape)}, and must give ({n},) or ({n}, k)")
             self.privileged.append(Privileged(name, value[0].numel(), compute, told(self._env.cfg.privileged[name].func)))
         for name, compute in self.metrics.items():
-            if compute().dim() > 1:
-                raise ValueError(f"metrics.{name} gives {tuple(compute().shape)}, and must give ({n},) or ()")
+            if (value := _tried(f"metrics.{name}", compute)).dim() > 1:
+                raise ValueError(f"metrics.{name} gives {tuple(value.shape)}, and must give ({n},) or ()")
         if self.success is not None:
-            _check("success", self.success(), (n,), torch.bool)
+            _check("success", _tried("success", self.success), (n,), torch.bool)
         env.generator.set_state(before)
 
     def update(self) -> None:
@@ -131,6 +131,14 @@ class Tables:
             if inspect.isclass(term.func) and hasattr(made, name):
                 listed.append(getattr(made, name))
         return made
+
+
+def _tried(where: str, compute: Compute) -> torch.Tensor:
+    """A term's value; what it asks for in vain is told with its name."""
+    try:
+        return compute()
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _check(where: str, value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from policies.contract.file import PolicyFile
-from policies.export.onnx_graph import exportable
 from policies.files import reason, write_text
 from policies.install import install_command
 from robolearn import ros_walk
@@ -68,7 +67,7 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
         student = load_student(student_state, cfg)
     path = folder / "policy.onnx"
     with stages.stage("gate", "policy file: export, golden run, evaluation on the training engine and on the precise one"):
-        export.export(exportable(student), cfg, path, student_state["iteration"], "make demo")
+        export.export(student, cfg, path, student_state["iteration"], "make demo")
         judged = evaluate(lambda worlds: TeacherActor(teacher), cfg.task, cfg.robot, cfg.env.engine, seeds=seeds, env=cfg.env)
         _, training, precise, passed = export.gate(path, seeds)
         show([judged, training, precise], titles=["teacher", training.engine, precise.engine])

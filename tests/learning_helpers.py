@@ -19,7 +19,7 @@ from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyF
 from policies.contract.golden import Golden, pack, unpack
 from policies.contract.observation import observe
 from policies.export.onnx_graph import export_student
-from policies.networks.mlp import TeacherPolicy
+from policies.networks.teacher import TeacherPolicy
 from policies.networks.transformer import Transformer, TransformerCfg
 from robolearn.config import schema
 from robolearn.config.schema import TrainCfg

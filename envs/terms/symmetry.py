@@ -18,6 +18,7 @@ from envs.terms.face import Env
 
 Mirror = tuple[torch.Tensor, torch.Tensor]
 """Permutation (n,) and sign (n,): mirrored = x[..., permutation] * sign."""
+GAIT_TOLERANCE = 0.01  # turns
 FIXED: dict[str, Image] = {
     "keep": ([0], [1.0]),
     "flip": ([0], [-1.0]),
@@ -66,8 +67,8 @@ def symmetry(env: Env, policy: list[Block], extras: list[Block], command: tuple[
     """
     if not env.robot.floating_base:
         return Symmetry({}, (f"{env.robot.name} stands on a fixed base",))
-    robot = robot_image(env.robot, env.engine.model)
-    faults = list(robot.faults)
+    robot = robot_image(env.robot, env.robot.compiled)
+    faults = [*robot.faults, *_gait_faults(env, policy, robot)]
     images: dict[str, list[Image]] = {"policy": [], "extras": []}
     for part, blocks in (("policy", policy), ("extras", extras)):
         for block in blocks:
@@ -80,6 +81,15 @@ def symmetry(env: Env, policy: list[Block], extras: list[Block], command: tuple[
         return Symmetry({}, tuple(faults))
     parts = {"policy": images["policy"], "privileged": images["policy"] + images["extras"], "action": [robot.joints]}
     return Symmetry({name: _join(found, env.device) for name, found in parts.items()}, ())
+
+
+def _gait_faults(env: Env, policy: list[Block], robot: RobotImage) -> list[str]:
+    """Feet whose image does not swing half a turn of the clock later, which is what the clock looks like in the mirror."""
+    if robot.faults or all(block.name != "clock" for block in policy):
+        return []
+    turns, names = env.robot.gait, list(env.robot.feet)
+    pairs = [(foot, image) for foot, image in enumerate(robot.feet[0]) if abs((turns[foot] - turns[image]) % 1.0 - 0.5) > GAIT_TOLERANCE]
+    return [f"the foot {names[foot]} does not leave the ground half a turn after {names[image]}" for foot, image in pairs]
 
 
 def _image(env: Env, block: Block, robot: RobotImage, command: tuple[float, ...] | None) -> Image | str:

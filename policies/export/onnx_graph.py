@@ -1,13 +1,12 @@
 """From a trained network to a policy file: the graph, its contract, its origin and its golden run, in one ONNX file.
 
-Normaliser and key-value cache are inside the graph. The file is written to a temporary name, read back by ONNX Runtime, compared with
+Normaliser and memory are inside the graph. The file is written to a temporary name, read back by ONNX Runtime, compared with
 torch over the golden run, and only then renamed into place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import hashlib
 import json
@@ -21,14 +20,13 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile, PolicyFileError
 from policies.contract.golden import Golden, memory_to_text
 from policies.contract.observation import Sensors, observe
-from policies.contract.spec import NormalizerSpec, PolicySpec
+from policies.contract.spec import STATE, NormalizerSpec, PolicySpec
 from policies.files import whole
-from policies.networks.transformer import Transformer
+from policies.networks.protocol import Memory, Network
 
 EXPORT_TOLERANCE = 1e-5
 OPSET, IR_VERSION = 20, 10
@@ -37,79 +35,57 @@ Runtime reads since 1.18, older than the least that pyproject.toml asks for. A r
 
 
 class StepGraph(nn.Module):
-    """One token through the transformer with the memory as explicit tensors, shaped for a single robot.
+    """One step of a network with groups and memory as explicit tensors in a fixed order, shaped for a single robot."""
 
-    The same arithmetic as `Transformer.encode` with N = T = 1, written with few operations, since at this size an operation costs
-    ONNX Runtime about as much as its arithmetic: keys and values are kept by head, so that nothing is transposed, and the scale of the
-    scores is folded into the queries' weights. States, all zero at the start: `age`, the tokens seen; `key_l`, `value_l` of each layer,
-    (H, W - 1, K), oldest first.
-    """
-
-    distance: torch.Tensor
-
-    def __init__(self, net: Transformer) -> None:
+    def __init__(self, net: Network, memory: Memory) -> None:
         super().__init__()
-        net = copy.deepcopy(net)
-        width, window = net.cfg.width, net.cfg.window
-        for block in net.layers():
-            block.qkv.weight.data[:width] *= (width / block.heads) ** -0.5
-            block.qkv.bias.data[:width] *= (width / block.heads) ** -0.5
-        self.net = net
-        self.register_buffer("distance", torch.arange(window - 1, -1, -1, dtype=torch.float32))  # of each slot, oldest first
-        self.bias = [block.distance_bias.detach().flip(-1)[:, None] for block in net.layers()]  # by slot, (H, 1, W)
+        self._net = net.prepared()
+        self._groups, self._names = list(net.groups), list(memory)
 
-    def states(self) -> dict[str, torch.Tensor]:
-        """The states at the start of an episode, by name."""
-        cfg = self.net.cfg
-        shape = (cfg.heads, cfg.window - 1, cfg.width // cfg.heads)
-        names = [f"{kind}_{layer}" for layer in range(cfg.layers) for kind in ("key", "value")]
-        return {"age": torch.zeros(1, 1), **{name: torch.zeros(shape) for name in names}}
-
-    def forward(self, observation: torch.Tensor, age: torch.Tensor, *cache: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """observation (1, O), age (1, 1), keys and values (H, W - 1, K) of each layer -> action (1, A), age, keys and values."""
-        net = self.net
-        x = net.embed(net.normalizer(observation))  # (1, D)
-        reach = torch.where(self.distance <= age, 0.0, -1e9)  # (1, W)
-        after: list[torch.Tensor] = []
-        for layer, block in enumerate(net.layers()):
-            q, k, v = (part.reshape(block.heads, 1, -1) for part in block.qkv(block.norm1(x)).split(net.cfg.width, dim=-1))  # (H, 1, K)
-            keys = torch.cat([cache[2 * layer], k], dim=1)  # (H, W, K)
-            values = torch.cat([cache[2 * layer + 1], v], dim=1)
-            after += [keys[:, 1:], values[:, 1:]]
-            attended = torch.softmax(q @ keys.transpose(1, 2) + (self.bias[layer] + reach), dim=-1) @ values  # (H, 1, K)
-            x = x + block.project(attended.reshape(1, -1))
-            x = x + block.down(F.gelu(block.up(block.norm2(x)), approximate="tanh"))
-        action = net.head(net.norm(x))
-        return action, torch.clamp(age + 1.0, max=float(net.cfg.window)), *after
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The groups (1, *shape), then the memory (1, ...) -> action (1, A), then the memory."""
+        count = len(self._groups)
+        groups, memory = dict(zip(self._groups, inputs[:count], strict=True)), dict(zip(self._names, inputs[count:], strict=True))
+        action, after = self._net.step(groups, memory)
+        return action, *(after[name] for name in self._names)
 
 
-def record_golden(net: Transformer, spec: PolicySpec, sensors: dict[str, np.ndarray]) -> Golden:
-    """Run the network in torch over recorded sensor readings (T, n) from a reset."""
-    tensors = {name: torch.from_numpy(value) for name, value in sensors.items()}
-    default_pose = torch.tensor(spec.robot.default_pose, dtype=torch.float32)
-    observation = observe(Sensors(**tensors), spec, default_pose)  # (T, O)
-    memory = net.start(1)
-    actions = []
-    with torch.no_grad():
-        for row in observation:
-            action, memory = net(row[None, None], memory)
-            actions.append(action[0, 0])
-    return Golden(sensors, observation.numpy(), torch.stack(actions).numpy())
+def record_golden(net: Network, spec: PolicySpec, sensors: dict[str, np.ndarray], groups: dict[str, np.ndarray] | None = None) -> Golden:
+    """Run the network in torch over recorded readings from a reset.
 
-
-def exportable(net: nn.Module) -> Transformer:
-    """The network itself, if it is of the kind that becomes a policy file.
-
-    Raises:
-        PolicyFileError: it is not.
+    Args:
+        net: the network; one that sees `state` alone is run by its `forward`, which the exported step must then equal.
+        spec: its contract.
+        sensors: `Sensors` field -> (T, n).
+        groups: images by name, one each `every` steps.
     """
-    if not isinstance(net, Transformer):
-        raise PolicyFileError(f"only a transformer becomes a policy file, not a {type(net).__name__}: it is there for comparison")
-    return net
+    tensors = Sensors(**{name: torch.from_numpy(value) for name, value in sensors.items()})
+    default_pose = torch.tensor(spec.robot.default_pose, dtype=torch.float32)
+    others = {name: torch.from_numpy(value) for name, value in (groups or {}).items()}
+    for group in spec.observation:
+        if group.image is None and group.name != STATE:
+            others[group.name] = observe(tensors, spec, default_pose, group.name)[:: group.every]
+    state = observe(tensors, spec, default_pose)  # (T, O)
+    memory, actions = net.start(1), list[torch.Tensor]()
+    with torch.no_grad():
+        for step, row in enumerate(state):
+            if net.groups == (STATE,):
+                action, memory = net(row[None, None], memory)
+                actions.append(action[0, 0])
+            else:
+                now = {name: value[step // spec.group(name).every][None] for name, value in others.items()}
+                action, memory = net.step({STATE: row[None], **now}, memory)
+                actions.append(action[0])
+    return Golden(sensors, state.numpy(), torch.stack(actions).numpy(), {name: value.numpy() for name, value in others.items()})
 
 
 def export_student(
-    net: nn.Module, spec: PolicySpec, golden_sensors: dict[str, np.ndarray], provenance: dict[str, Any], path: str | Path
+    net: Network,
+    spec: PolicySpec,
+    golden_sensors: dict[str, np.ndarray],
+    provenance: dict[str, Any],
+    path: str | Path,
+    golden_images: dict[str, np.ndarray] | None = None,
 ) -> PolicyFile:
     """Write a policy file and read it back.
 
@@ -119,23 +95,56 @@ def export_student(
         golden_sensors: a recorded run, `Sensors` field -> (T, n) float32.
         provenance: plain JSON values; `weights_sha256` is added.
         path: where to; replaced only by a file that passed.
+        golden_images: what the cameras gave in that run, for each group that is an image: (ceil(T / every), height, width, channels).
 
     Returns:
         The file as ONNX Runtime reads it.
 
     Raises:
-        PolicyFileError: the network is no transformer, or ONNX Runtime and torch differ by more than `EXPORT_TOLERANCE` on the golden run.
+        PolicyFileError: network and contract do not fit, or ONNX Runtime and torch differ on the golden run by more than
+            `EXPORT_TOLERANCE`.
     """
-    net = exportable(net).cpu().eval()
-    mean, std = net.normalizer.mean.tolist(), net.normalizer.std.tolist()
-    history = net.cfg.layers * (net.cfg.window - 1) + 1
-    spec = dataclasses.replace(spec, normalizer=NormalizerSpec(mean=tuple(mean), std=tuple(std)), history_steps=history)
-    golden = record_golden(net, spec, golden_sensors)
-    graph = StepGraph(net).eval()
-    states = graph.states()
-    example = (torch.zeros(1, spec.observation_dim), *states.values())
-    names = (["state", *states], ["action", *(f"{name}_out" for name in states)])
-    return _write(graph, example, names, spec, states, golden, provenance, Path(path))
+    net = net.cpu().eval()
+    spec = dataclasses.replace(spec, normalizer=_statistics(net), history_steps=net.history_steps)
+    memory = net.start(1)
+    _check(net, spec, memory)
+    golden = record_golden(net, spec, golden_sensors, golden_images)
+    graph = StepGraph(net, memory).eval()
+    dtypes = {"float32": torch.float32, "uint8": torch.uint8}
+    groups = [spec.group(name) for name in net.groups]
+    example = (*(torch.zeros(1, *group.shape, dtype=dtypes[group.dtype]) for group in groups), *memory.values())
+    names = ([*net.groups, *memory], ["action", *(f"{name}_out" for name in memory)])
+    meta = {
+        SPEC_KEY: spec.to_json(),
+        MEMORY_KEY: memory_to_text({name: value.numpy() for name, value in memory.items()}),
+        GOLDEN_KEY: golden.to_text(),
+    }
+    return _write(graph, example, names, meta, provenance, Path(path))
+
+
+def _statistics(net: Network) -> NormalizerSpec | None:
+    if net.normalizer is None:
+        return None
+    return NormalizerSpec(mean=tuple(net.normalizer.mean.tolist()), std=tuple(net.normalizer.std.tolist()))
+
+
+def _check(net: Network, spec: PolicySpec, memory: Memory) -> None:
+    """A network of one's own may contradict its contract or itself; say so in its words, not in the exporter's."""
+    kind = type(net).__name__
+    given = [group.name for group in spec.observation]
+    if set(net.groups) != set(given):
+        raise PolicyFileError(f"{kind} takes the groups {', '.join(net.groups)}; its task gives {', '.join(given)}")
+    for name, value in memory.items():
+        if value.dtype != torch.float32 or value.shape[:1] != (1,):
+            raise PolicyFileError(f"{kind}.start(1): {name} is {value.dtype} of shape {tuple(value.shape)}, not float32 of shape (1, ...)")
+    zeros = {group.name: torch.zeros(1, *group.shape, dtype=getattr(torch, group.dtype)) for group in spec.observation}
+    with torch.no_grad():
+        action, after = net.step(zeros, memory)
+    if action.shape != (1, spec.action_dim):
+        raise PolicyFileError(f"{kind}.step gives actions of shape {tuple(action.shape)}, not (1, {spec.action_dim})")
+    shapes = [{name: tuple(value.shape) for name, value in part.items()} for part in (memory, after)]
+    if shapes[0] != shapes[1]:
+        raise PolicyFileError(f"{kind}.step leaves the memory {shapes[1]}, but start gives {shapes[0]}: they must have the same arrays")
 
 
 @contextlib.contextmanager
@@ -156,9 +165,7 @@ def _write(
     graph: nn.Module,
     example: tuple[torch.Tensor, ...],
     names: tuple[list[str], list[str]],
-    spec: PolicySpec,
-    states: dict[str, torch.Tensor],
-    golden: Golden,
+    meta: dict[str, str],
     provenance: dict[str, Any],
     path: Path,
 ) -> PolicyFile:
@@ -173,13 +180,8 @@ def _write(
         weights = hashlib.sha256()
         for tensor in model.graph.initializer:
             weights.update(tensor.name.encode() + tensor.raw_data)
-        meta = {
-            SPEC_KEY: spec.to_json(),
-            PROVENANCE_KEY: json.dumps(provenance | {"weights_sha256": weights.hexdigest()}, allow_nan=False),
-            MEMORY_KEY: memory_to_text({name: value.numpy() for name, value in states.items()}),
-            GOLDEN_KEY: golden.to_text(),
-        }
-        onnx.helper.set_model_props(model, meta)
+        origin = json.dumps(provenance | {"weights_sha256": weights.hexdigest()}, allow_nan=False)
+        onnx.helper.set_model_props(model, meta | {PROVENANCE_KEY: origin})
         model.producer_name = "robolearn"
         _settle_versions(model)
         onnx.save(model, temporary)

@@ -6,13 +6,16 @@ tokens before it, never across the start of an episode; positions enter only as 
 - one pass over a chunk of T tokens, given the keys and values of the W - 1 tokens before it, equals T single steps with a cache;
 - a step costs one token, however long the episode.
 
-Shapes: N worlds, T tokens, W window, D width, H heads, K = D / H, L layers.
+Shapes: N worlds, T tokens, W window, D width, H heads, K = D / H, L layers. Memory: `key_l` and `value_l` (N, H, W - 1, K) of each layer,
+oldest first, and `age` (N,), tokens since the start of the episode that the last token had, -1 before the first.
 After Radosavovic et al. 2024 (arXiv 2303.03381), with a band in place of a sliding context window (Beltagy et al. 2020, 2004.05150)
 and a bias by distance (Raffel et al. 2020, 1910.10683).
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,12 +23,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from policies.networks.mlp import Normalizer, mlp
+from policies.networks.layers import mlp
+from policies.networks.normalizer import Normalizer
+from policies.networks.protocol import STATE, Memory, Network, NetworkCfg, ages
+
+INITIAL_VARIANCE = 0.0768
+"""Of a weight from a normalised input of width D, times D."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransformerCfg:
-    """Size of the student.
+class TransformerCfg(NetworkCfg):
+    """Size of the transformer.
 
     Attributes:
         width: D.
@@ -37,6 +45,7 @@ class TransformerCfg:
         head_hidden: hidden layers between last block and action.
     """
 
+    kind: str = "transformer"
     width: int = 192
     layers: int = 4
     heads: int = 4
@@ -55,26 +64,21 @@ class TransformerCfg:
             raise ValueError(f"window must be at least 1, not {self.window}")
 
 
-class Memory:
-    """What a run of tokens leaves behind for the next: the keys and values of the last W - 1 tokens, and each world's age.
+def attend(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Attention of Q queries to S keys: softmax(q keys^T + bias) values.
 
-    Attributes:
-        cache: (L, 2, N, W - 1, D), oldest first.
-        age: tokens since the start of the episode that the last token had, -1 before the first, (N,) float.
+    Args:
+        q: queries, scaled, (N, H, Q, K).
+        keys, values: (N, H, S, K).
+        bias: of distance, very low where a key is out of reach, (N or 1, H or 1, Q, S).
+
+    Returns:
+        (N, H, Q, K).
     """
-
-    __slots__ = ("age", "cache")
-
-    def __init__(self, cache: torch.Tensor, age: torch.Tensor) -> None:
-        self.cache, self.age = cache, age
-
-    def clone(self) -> Memory:
-        """A copy that later steps do not change."""
-        return Memory(self.cache.clone(), self.age.clone())
-
-    def select(self, ids: torch.Tensor) -> Memory:
-        """Memory of some worlds."""
-        return Memory(self.cache[:, :, ids], self.age[ids])
+    if q.shape[2] == 1 and q.shape[0] > 1:  # products of whole arrays: batches of tiny matrix products are slower
+        weights = ((keys * q).sum(-1) + bias[:, :, 0]).softmax(-1)  # (N, H, S)
+        return (values * weights[..., None]).sum(2, keepdim=True)
+    return torch.matmul((torch.matmul(q, keys.transpose(-1, -2)) + bias).softmax(-1), values)
 
 
 class Block(nn.Module):
@@ -84,6 +88,7 @@ class Block(nn.Module):
         super().__init__()
         d = cfg.width
         self.heads = cfg.heads
+        self.scale: float | None = (d // cfg.heads) ** -0.5  # of queries; None where it is in their weights
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
         self.qkv = nn.Linear(d, 3 * d)
         self.project = nn.Linear(d, d)
@@ -92,39 +97,55 @@ class Block(nn.Module):
         for linear in (self.project, self.down):
             nn.init.normal_(linear.weight, std=0.02 / (2 * cfg.layers) ** 0.5)
         for linear in (self.qkv, self.up):
-            nn.init.normal_(linear.weight, std=0.02 * (192 / d) ** 0.5)
+            nn.init.normal_(linear.weight, std=(INITIAL_VARIANCE / d) ** 0.5)
 
-    def forward(self, x: torch.Tensor, cache: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One layer.
 
         Args:
-            x: (N, T, D).
-            cache: keys and values before the chunk, (2, N, W - 1, D).
-            mask: bias of distance, -inf where a key is out of reach, (N or 1, H, T, W - 1 + T).
+            x: (N, T, D), or (N, D) for T = 1.
+            keys, values: of the tokens before the chunk, (N, H, W - 1, K).
+            bias: see `attend`, S = W - 1 + T.
 
         Returns:
-            (N, T, D) and the keys and values of the last W - 1 tokens, (2, N, W - 1, D).
+            As x, and keys and values of the last W - 1 tokens.
         """
-        n, t, d = x.shape
-        q, k, v = self.qkv(self.norm1(x)).chunk(3, dim=-1)  # (N, T, D) each
-        keys, values = torch.cat([cache[0], k], dim=1), torch.cat([cache[1], v], dim=1)  # (N, W - 1 + T, D)
-        q, kh, vh = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (q, keys, values))  # (N, H, ., K)
-        scores = torch.matmul(q * q.shape[-1] ** -0.5, kh.transpose(-1, -2)) + mask  # each token sees itself: no row is empty
-        attended = torch.matmul(scores.softmax(-1), vh)  # (N, H, T, K)
-        return self.after_attention(x, attended.transpose(1, 2).reshape(n, t, d)), torch.stack([keys[:, t:], values[:, t:]])
+        q, k, v = self.project_in(x)
+        past, t = keys.shape[2], k.shape[2]
+        keys, values = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)  # (N, H, W - 1 + T, K)
+        x = self.project_out(x, attend(q, keys, values, bias))
+        return x, keys[:, :, t : t + past], values[:, :, t : t + past]
 
-    def after_attention(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """What follows attention in the layer, (..., D)."""
-        x = x + self.project(attended)
+    def project_in(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values of tokens (N, T, D) or (N, D), by head, (N, H, T, K)."""
+        parts = self.qkv(self.norm1(x)).chunk(3, dim=-1)
+        if x.ndim == 2:
+            q, k, v = (part.unflatten(-1, (self.heads, 1, -1)) for part in parts)
+        else:
+            q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return (q if self.scale is None else q * self.scale), k, v
+
+    def project_out(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+        """What follows attention (N, H, T, K) in the layer, as x."""
+        x = x + self.project(attended.reshape(x.shape) if x.ndim == 2 else attended.transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
+    def fold_scale(self) -> None:
+        """Put the queries' scale into their weights: an operation less in the exported graph."""
+        if self.scale is not None:
+            queries = slice(0, len(self.qkv.weight) // 3)
+            self.qkv.weight.data[queries] *= self.scale
+            self.qkv.bias.data[queries] *= self.scale
+            self.scale = None
 
-class Transformer(nn.Module):
-    """Observation sequence -> action means, with explicit memory.
 
-    Attributes:
-        normalizer: of the observation.
-    """
+class Transformer(Network):
+    """Observation sequence -> action means, with explicit memory."""
+
+    cfg: TransformerCfg
+    normalizer: Normalizer
 
     def __init__(self, observation_dim: int, action_dim: int, cfg: TransformerCfg) -> None:
         super().__init__()
@@ -135,46 +156,63 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(cfg.width)
         self.head = mlp((cfg.width, *cfg.head_hidden, action_dim), gain=0.01)
 
+    @property
+    def history_steps(self) -> int:
+        """See `Network`."""
+        return self.cfg.layers * (self.cfg.window - 1) + 1
+
     def layers(self) -> list[Block]:
         """The blocks, first to last."""
         return cast(list[Block], list(self.blocks))  # ModuleList does not tell what it holds
 
     def start(self, worlds: int) -> Memory:
-        """Memory before the first token of `worlds` episodes."""
-        cfg = self.cfg
-        weight = self.norm.weight
-        cache = torch.zeros(cfg.layers, 2, worlds, cfg.window - 1, cfg.width, device=weight.device, dtype=weight.dtype)
-        return Memory(cache, torch.full((worlds,), -1.0, device=weight.device))
+        """See `Network`."""
+        cfg, weight = self.cfg, self.norm.weight
+        shape = (worlds, cfg.heads, cfg.window - 1, cfg.width // cfg.heads)
+        memory = {f"{kind}_{layer}": weight.new_zeros(shape) for layer in range(cfg.layers) for kind in ("key", "value")}
+        return {"age": weight.new_full((worlds,), -1.0), **memory}
 
-    def stream(self, memory: Memory) -> Stream:
-        """Go on from a memory step by step, for rollouts."""
-        return Stream(self, memory)
+    def stream(self, memory: Memory) -> TransformerStream:
+        """See `Network`."""
+        return TransformerStream(self, memory)
 
     def forward(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
-        """Run a chunk.
-
-        Args:
-            observation: raw, (N, T, O).
-            memory: what the tokens before the chunk left.
-            first: tokens that begin an episode, (N, T) bool; None for none.
-
-        Returns:
-            Action means (N, T, A) and the memory after the chunk.
-        """
+        """See `Network`."""
         hidden, memory = self.encode(observation, memory, first)
         return self.head(hidden), memory
 
     def encode(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
         """As `forward`, but the hidden states (N, T, D) before the action head."""
         t = observation.shape[1]
-        age = ages(memory.age, t, first)  # (N, T)
-        reach = self._reach(age)
+        age = ages(memory["age"], t, first)  # (N, T)
+        distance = self._distances(t)
+        reach = ((distance >= 0) & (distance < self.cfg.window) & (distance <= age[..., None]))[:, None]  # (N, 1, T, W - 1 + T)
+        near = distance.clamp(0, self.cfg.window - 1)
         x = self.embed(self.normalizer(observation))
-        caches = []
+        after = {"age": age[:, -1]}
         for layer, block in enumerate(self.layers()):
-            x, last = block(x, memory.cache[layer], self._mask(block, reach, t))
-            caches.append(last)
-        return self.norm(x), Memory(torch.stack(caches), age[:, -1])
+            bias = torch.where(reach, block.distance_bias[:, near], float("-inf"))  # each token sees itself: no row is empty
+            x, after[f"key_{layer}"], after[f"value_{layer}"] = block(x, memory[f"key_{layer}"], memory[f"value_{layer}"], bias)
+        return self.norm(x), after
+
+    def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
+        """See `Network`. Written with few operations: at N = 1 one costs ONNX Runtime about as much as its arithmetic."""
+        age = (memory["age"] + 1.0).clamp(max=float(self.cfg.window))
+        distance = torch.arange(self.cfg.window - 1, -1, -1, dtype=torch.float32, device=age.device)  # of each slot, oldest first
+        reach = torch.where(distance <= age.reshape(-1, 1, 1, 1), 0.0, -1e9)  # (N, 1, 1, W)
+        x = self.embed(self.normalizer(observations[STATE]))  # (N, D)
+        after = {"age": age}
+        for layer, block in enumerate(self.layers()):
+            bias = block.distance_bias.flip(-1)[:, None] + reach  # (N, H, 1, W)
+            x, after[f"key_{layer}"], after[f"value_{layer}"] = block(x, memory[f"key_{layer}"], memory[f"value_{layer}"], bias)
+        return self.head(self.norm(x)), after
+
+    def prepared(self) -> Transformer:
+        """See `Network`."""
+        net = copy.deepcopy(self)
+        for block in net.layers():
+            block.fold_scale()
+        return net
 
     def _distances(self, t: int) -> torch.Tensor:
         """How many tokens key j lies before query t, (T, W - 1 + T); negative for the future."""
@@ -182,72 +220,50 @@ class Transformer(nn.Module):
         w = self.cfg.window
         return torch.arange(t, device=device)[:, None] + (w - 1) - torch.arange(w - 1 + t, device=device)[None]
 
-    def _reach(self, age: torch.Tensor) -> torch.Tensor:
-        """Which keys each query may see: in the band, not in the future, not of an episode before. (N, T, W - 1 + T) bool."""
-        distance = self._distances(age.shape[1])
-        return (distance >= 0) & (distance < self.cfg.window) & (distance <= age[..., None])
 
-    def _mask(self, block: Block, reach: torch.Tensor, t: int) -> torch.Tensor:
-        bias = block.distance_bias[:, self._distances(t).clamp(0, self.cfg.window - 1)]  # (H, T, W - 1 + T)
-        return torch.where(reach[:, None], bias, float("-inf"))  # (N, H, T, W - 1 + T)
-
-
-class Stream:
+class TransformerStream:
     """Many worlds step by step, for rollouts: as `Transformer.forward` with T = 1, but keys and values are written where they stay.
 
     They lie in a row of W - 1 + `room` tokens; when it is full, the last W - 1 move to its front.
-
-    Attributes:
-        age: see `Memory`.
     """
 
     def __init__(self, net: Transformer, memory: Memory, room: int = 24) -> None:
-        self._net, self.age = net, memory.age
-        layers, _, worlds, self._past, width = memory.cache.shape
-        self._buffer = torch.zeros(layers, 2, worlds, self._past + room, width, device=memory.cache.device)
-        self._buffer[:, :, :, : self._past] = memory.cache
+        self._net, self._age = net, memory["age"]
+        self._past = memory["key_0"].shape[2]
         self._at = self._past  # where the next token goes
+        self._end = self._past + room
+        self._rows = {name: self._row(value) for name, value in memory.items() if name != "age"}
         # distance of the keys in view, oldest first
-        self._distance = torch.arange(self._past, -1, -1, device=memory.cache.device)
+        self._distance = torch.arange(self._past, -1, -1, device=self._age.device)
+
+    def _row(self, value: torch.Tensor) -> torch.Tensor:
+        n, heads, past, size = value.shape
+        row = value.new_zeros(n, heads, self._end, size)
+        row[:, :, :past] = value
+        return row
 
     def memory(self) -> Memory:
-        """What the tokens so far leave behind; a copy."""
-        return Memory(self._buffer[:, :, :, self._at - self._past : self._at].clone(), self.age.clone())
+        """See `Stream`."""
+        last = slice(self._at - self._past, self._at)
+        return {"age": self._age.clone(), **{name: row[:, :, last].clone() for name, row in self._rows.items()}}
 
     @torch.no_grad()
     def step(self, observation: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-        """Action means (N, A) of raw observations (N, O); `first` (N,) bool tells the worlds whose episode begins."""
+        """See `Stream`."""
         net = self._net
-        if self._at == self._buffer.shape[3]:
-            self._buffer[:, :, :, : self._past] = self._buffer[:, :, :, self._at - self._past : self._at].clone()
+        if self._at == self._end:
+            for row in self._rows.values():
+                row[:, :, : self._past] = row[:, :, self._at - self._past : self._at].clone()
             self._at = self._past
-        self.age = torch.where(first, torch.zeros_like(self.age), self.age + 1)
+        self._age = torch.where(first, torch.zeros_like(self._age), self._age + 1)
         view = slice(self._at - self._past, self._at + 1)
-        unreachable = self._distance > self.age[:, None]  # (N, W)
+        reach = torch.where(self._distance > self._age[:, None], float("-inf"), 0.0)[:, None, None]  # (N, 1, 1, W)
         x = net.embed(net.normalizer(observation))
-        for block, layer in zip(net.layers(), self._buffer, strict=True):
-            x = self._layer(block, layer, view, x, unreachable)
+        for layer, block in enumerate(net.layers()):
+            keys, values = self._rows[f"key_{layer}"], self._rows[f"value_{layer}"]
+            q, k, v = block.project_in(x)
+            keys[:, :, self._at], values[:, :, self._at] = k[:, :, 0], v[:, :, 0]
+            bias = block.distance_bias.flip(-1)[:, None] + reach
+            x = block.project_out(x, attend(q, keys[:, :, view], values[:, :, view], bias))
         self._at += 1
         return net.head(net.norm(x))
-
-    def _layer(self, block: Block, layer: torch.Tensor, view: slice, x: torch.Tensor, unreachable: torch.Tensor) -> torch.Tensor:
-        """One block with one query a world, by products of whole arrays: batches of tiny matrix products are slower."""
-        q, layer[0, :, self._at], layer[1, :, self._at] = block.qkv(block.norm1(x)).chunk(3, dim=-1)
-        keys, values = (part[:, view].unflatten(-1, (block.heads, -1)) for part in layer)  # (N, W, H, K)
-        q = q.unflatten(-1, (1, block.heads, -1)) * keys.shape[-1] ** -0.5
-        scores = (keys * q).sum(-1) + block.distance_bias.T.flip(0)  # (N, W, H)
-        weights = scores.masked_fill(unreachable[..., None], float("-inf")).softmax(1)
-        attended = (values * weights[..., None]).sum(1).flatten(1)  # (N, D)
-        return block.after_attention(x, attended)
-
-
-def ages(before: torch.Tensor, t: int, first: torch.Tensor | None) -> torch.Tensor:
-    """Tokens since the start of its episode of every token, (N, T): 0 at a first token."""
-    steps = torch.arange(1, t + 1, device=before.device, dtype=before.dtype)
-    age = before[:, None] + steps
-    if first is None:
-        return age
-    # age at the last start so far is subtracted: cummax over the ages at starts
-    starts = torch.where(first, age, torch.zeros_like(age) - 1)
-    last = torch.cummax(starts, dim=1).values
-    return torch.where(last >= 0, age - last, age)

@@ -20,7 +20,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
-    from policies.export.onnx_graph import exportable
     from policies.files import check_writable
     from robolearn.commands.evaluate import MOST
     from robolearn.config import schema
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     history = state.get("history", [])
     with readable(path):
         student = load_student(state, cfg)
-    file = export(exportable(student), cfg, out, state["iteration"], how_it_was_made(cfg.task, history), history)
+    file = export(student, cfg, out, state["iteration"], how_it_was_made(cfg.task, history), history)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")

@@ -7,7 +7,9 @@ A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums
 `Mapping[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
 one whose default is empty takes any. `null` removes an entry of a table. A table of terms (`envs.terms.term`) takes new entries that name
 their function; the parameters of a term stand beside its own values, see `robolearn.config.terms`. An infinite or undefined float is an
-error unless the field has `metadata={"allow_nonfinite": True}`. A schema may say in `RENAMED` how keys of earlier versions are called now.
+error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f() gives
+the dataclass of each value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left out.
+A schema may say in `RENAMED` how keys of earlier versions are called now.
 """
 
 from __future__ import annotations
@@ -173,6 +175,8 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
     if terms.is_term(hint):
         return terms.build(hint, node, key, default, root, _build)
     if dataclasses.is_dataclass(hint):
+        if "variants" in metadata:
+            hint, node = _variant(metadata["variants"](), node, key, default)
         return _build_dataclass(cast(type, hint), node, key, default, root)
     if origin in (typing.Union, types.UnionType):
         return _build_union(args, node, key, default, metadata, root)
@@ -192,6 +196,24 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
                 return member
         raise wrong(node, key, f"one of {', '.join(str(m.value) for m in hint)}", [str(m.value) for m in hint])
     return _build_scalar(hint, node, key, metadata)
+
+
+def _variant(variants: Mapping[str, type], node: Node, key: str, default: Any) -> tuple[type, Node]:
+    """The dataclass that the key `kind` chooses, and the node without what was written for another kind beneath that choice."""
+    if not isinstance(node.value, dict) or "kind" not in node.value:
+        return type(default), node
+    chosen = node.value["kind"]
+    name = _build_scalar(str, chosen, join(key, "kind"), _NO_METADATA)
+    if name not in variants:
+        raise wrong(chosen, join(key, "kind"), f"one of {', '.join(variants)}", list(variants))
+    fields = _fields(variants[name])
+
+    def beneath(child: Node) -> bool:
+        override = child.source.startswith("--")
+        return not override and (chosen.source.startswith("--") or child.source.rpartition(":")[0] != chosen.source.rpartition(":")[0])
+
+    kept = {entry: child for entry, child in node.value.items() if entry in fields or not beneath(child)}
+    return variants[name], Node(kept, node.source, node.text)
 
 
 def _build_dataclass(cls: type, node: Node, key: str, default: Any, root: Any) -> Any:

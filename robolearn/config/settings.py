@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from envs.env_cfg import EnvCfg
+from envs.terms.about import told
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import ConfigError
@@ -137,8 +139,7 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
         ConfigError: one of them would have no effect; names all that do.
     """
     names = changed(before, after)
-    if after.env.terrain is None:
-        without_effect = {**without_effect, "env.curriculum*": "there is no terrain"}
+    without_effect = {**without_effect, **_idle(after.env)}
     given = leaves(config.to_dict(after))
     acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
     idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
@@ -146,6 +147,24 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
         told = "; ".join(f"{name} ({why})" for name, why in dict(idle).items())
         raise ConfigError(f"no effect in {where}: {told}; leave it out")
     return names
+
+
+def _idle(env: EnvCfg) -> dict[str, str]:
+    """Settings of terms that this environment does not compute, and why."""
+    lacking = {"terrain": "there is no terrain"} if env.terrain is None else {}
+    if not env.randomization.disturbance_ramp:
+        lacking["ramp"] = "env.randomization.disturbance_ramp is off"
+    found: dict[str, str] = {}
+    for table in ("privileged", "terminations", "curriculum", "metrics"):
+        for name, term in getattr(env, table).items():
+            if (needs := told(term.func).needs) in lacking:
+                found[f"env.{table}.{name}*"] = lacking[needs]
+    for name, term in env.rewards.items():
+        if not term.weight:
+            found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}
+    if "ramp" in lacking and not any(f"env.curriculum.{name}*" not in found for name in env.curriculum):
+        found["env.success*"] = "there is no ramp of disturbances, and no curriculum"
+    return found
 
 
 def changes_worlds(names: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from policies.contract.file import PolicyFile
-from policies.networks.mlp import TeacherPolicy
+from policies.networks.teacher import TeacherPolicy
 
 
 class Actor(Protocol):

@@ -15,9 +15,9 @@ import torch
 
 from envs.tasks.registry import make_env
 from policies.contract.file import ONNX_RUNTIME, PolicyFile
-from policies.contract.observation import Sensors
+from policies.contract.observation import Sensors, observe
 from policies.export.onnx_graph import annotate, export_student
-from policies.networks.transformer import Transformer
+from policies.networks.protocol import Network
 from robolearn import __version__
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
@@ -29,7 +29,7 @@ GOLDEN_STEPS = 100
 
 
 def export(
-    student: Transformer, cfg: TrainCfg, path: Path, iteration: int, command: str, history: list[dict[str, Any]] | None = None
+    student: Network, cfg: TrainCfg, path: Path, iteration: int, command: str, history: list[dict[str, Any]] | None = None
 ) -> PolicyFile:
     """Write a policy file from a trained student.
 
@@ -61,7 +61,7 @@ def export(
     return export_student(student, env.spec, sensors, provenance, path)
 
 
-def record_sensors(env: Any, student: Transformer, steps: int) -> dict[str, np.ndarray]:
+def record_sensors(env: Any, student: Network, steps: int) -> dict[str, np.ndarray]:
     """What one robot senses while the student acts, `Sensors` field -> (T, n) float32."""
     env.reset()
     memory = student.start(1)
@@ -72,8 +72,6 @@ def record_sensors(env: Any, student: Transformer, steps: int) -> dict[str, np.n
             value = getattr(now, field.name)
             if value is not None:
                 record.setdefault(field.name, []).append(value[0].numpy().astype(np.float32).copy())
-        from policies.contract.observation import observe
-
         observation = observe(now, env.spec, env.default_pose)
         with torch.no_grad():
             action, memory = student(observation[:, None], memory)

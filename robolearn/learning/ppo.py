@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from policies.networks.mlp import TeacherPolicy
+from policies.networks.teacher import TeacherPolicy
 from robolearn.errors import UserError
 from robolearn.learning import distributed
 
@@ -45,7 +45,7 @@ class PpoCfg:
         entropy: weight of the entropy bonus.
         value_weight: weight of the value loss.
         max_grad_norm: gradient clipping.
-        symmetry: what a task's left-right symmetry is used for: `fold` makes the teacher exactly symmetric (`policies.networks.mlp.Fold`,
+        symmetry: what a task's left-right symmetry is used for: `fold` makes the teacher exactly symmetric (`policies.networks.fold.Fold`,
             needs a gait clock), `samples` trains on a random half of each minibatch as seen in the mirror, `none`.
     """
 

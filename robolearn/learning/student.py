@@ -1,8 +1,8 @@
-"""Training of the student: a causal transformer that sees what the robot senses, by imitation and reinforcement together.
+"""Training of the student: a network that sees what the robot senses, by imitation and reinforcement together.
 
 loss = rl_weight * L_RL + lambda(t) * KL(student || teacher), both on the student's own rollouts, lambda annealed (Radosavovic et al.
-2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance one token a step with a
-key-value cache; an update runs one banded pass over the chunk, given the cache from before it.
+2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance step by step; an
+update passes the whole chunk, given the memory from before it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from torch import nn
 
 from envs.snapshot import restore, restore_progress, snapshot
 from envs.tasks.registry import make_env
-from policies.networks.baselines import Baseline, make_network
-from policies.networks.mlp import Gaussian, TeacherPolicy
-from policies.networks.transformer import Memory, Transformer
+from policies.networks.gaussian import Gaussian
+from policies.networks.protocol import Memory, Network, select, to_device
+from policies.networks.registry import make_network
+from policies.networks.teacher import TeacherPolicy
 from robolearn.config.schema import ImitationCfg, TrainCfg
 from robolearn.config.settings import changes_worlds
 from robolearn.learning import distributed
@@ -32,7 +33,7 @@ PROLONGED_RATE = 0.3
 
 
 class StudentPolicy(nn.Module):
-    """Transformer actor; critic on privileged state.
+    """Actor that sees what the robot senses; critic on privileged state.
 
     Attributes:
         actor: observation sequence -> action means.
@@ -40,7 +41,7 @@ class StudentPolicy(nn.Module):
         critic: the teacher's critic with its normaliser, trained on.
     """
 
-    def __init__(self, actor: Transformer | Baseline, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
+    def __init__(self, actor: Network, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
         super().__init__()
         self.actor = actor
         self.distribution = Gaussian(action_dim, initial_std)
@@ -83,8 +84,9 @@ class StudentTrainer:
         spec = self.env.spec
         actor = make_network(spec.observation_dim, spec.action_dim, student.network)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
-        # cached keys and values stay what they were
-        actor.normalizer.copy_head(teacher.world_statistics())
+        # what the memory holds stays what it was
+        if actor.normalizer is not None:
+            actor.normalizer.copy_head(teacher.world_statistics())
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
         self._parameters = list(self.policy.parameters())
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
@@ -165,7 +167,7 @@ class StudentTrainer:
             for ids in minibatches(order, cfg.minibatches):
                 kept = None if rollout.kept is None else rollout.kept[:, ids]
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
-                mean, _ = policy.actor(observation, start.select(ids), self._first[:, ids].T)
+                mean, _ = policy.actor(observation, select(start, ids), self._first[:, ids].T)
                 mean = mean.transpose(0, 1)  # (T, n, A)
                 kl = _mean(gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std), kept)
                 value = policy.value(self._privileged_steps[:, ids])
@@ -198,7 +200,7 @@ class StudentTrainer:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "observation": (self._policy_obs, self._privileged, self._is_first),
-            "memory": (self._memory.cache, self._memory.age),
+            "memory": self._memory,
             "env": snapshot(self.env),
         }
 
@@ -215,7 +217,7 @@ class StudentTrainer:
             self._begin(*self.env.start_spread())
         else:
             self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
-            self._memory = Memory(*(x.to(device) for x in state["memory"]))
+            self._memory = to_device(state["memory"], device)
             restore(self.env, state["env"])
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
@@ -235,10 +237,11 @@ def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
     return (x * kept).sum() / kept.sum().clamp(min=1)
 
 
-def load_student(state: dict[str, Any], cfg: TrainCfg) -> Transformer | Baseline:
+def load_student(state: dict[str, Any], cfg: TrainCfg) -> Network:
     """The student of a checkpoint, ready to act."""
     weights = {name.removeprefix("actor."): value for name, value in state["policy"].items() if name.startswith("actor.")}
     joints = len(state["policy"]["distribution.log_std"])
-    actor = make_network(len(weights["normalizer.mean"]), joints, cfg.student.network)
+    seen = state["observation"][0].shape[1]
+    actor = make_network(seen, joints, cfg.student.network)
     actor.load_state_dict(weights)
     return actor.requires_grad_(False)

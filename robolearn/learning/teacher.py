@@ -12,7 +12,8 @@ from envs.snapshot import restore, restore_progress, snapshot
 from envs.tasks.registry import make_env
 from envs.terms.symmetry import Mirror
 from envs.vec_env import VecEnv
-from policies.networks.mlp import Fold, TeacherPolicy
+from policies.networks.fold import Fold
+from policies.networks.teacher import TeacherPolicy
 from robolearn.config.schema import TrainCfg
 from robolearn.config.settings import changes_worlds
 from robolearn.errors import UserError

@@ -12,7 +12,7 @@ from policies.contract.observation import Array, Sensors
 
 def spin(env: Env, sigma: float, power: int = 2) -> torch.Tensor:
     """exp(-|w_z|^power / sigma)."""
-    return torch.exp(-env.base.angular_velocity_b[:, 2].abs() ** power / sigma)
+    return torch.exp(-(env.base.angular_velocity_b[:, 2].abs() ** power) / sigma)
 
 
 def column(env: Env) -> torch.Tensor:

@@ -215,7 +215,7 @@ def free_fall_has_the_drawn_acceleration():
 
 def torques(env: VecEnv, error: float, speed: float = 0.0) -> np.ndarray:
     """Motor torques in the default pose, the targets off by `error` [rad] and the joints turning at `speed` [rad/s]."""
-    place(env, joint_velocity=dict.fromkeys(env.dof_ids.tolist(), speed))
+    place(env, joint_velocity=dict.fromkeys((int(env.engine.model.joint(name).dofadr[0]) for name in env.robot.joints), speed))
     hold(env, DT, error)
     return sensor(env, "_torque")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs.robots.symmetry import opposite, robot_image
+from envs.robots.symmetry import robot_image
 from envs.scene.terrain import TerrainCfg
 from envs.terms.randomization import without_randomization
 from envs.vec_env import VecEnv
@@ -21,6 +21,15 @@ QUAT = torch.tensor([1.0, -1.0, 1.0, -1.0])  # an attitude (w, x, y, z) in the m
 FIELDS = ("body_pos", "body_quat", "body_mass", "body_inertia", "body_ipos", "body_iquat", "geom_friction", "dof_damping",
           "dof_armature", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "geom_solref", "geom_pos", "geom_size",
           "geom_rbound", "geom_aabb", "site_pos")  # fmt: skip
+
+
+def opposite(name: str) -> str:
+    """The name of the same part of our robots on the other side; parts of the middle keep theirs."""
+    for left, right in (("left", "right"), ("FL", "FR"), ("RL", "RR")):
+        for here, there in ((left, right), (right, left)):
+            if name == here or name.startswith(here + "_"):
+                return there + name[len(here) :]
+    return name
 
 
 def legged_tasks() -> list[str]:

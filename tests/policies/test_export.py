@@ -15,7 +15,7 @@ from envs.tasks import registry
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.export import onnx_graph as exporting
 from policies.export.onnx_graph import annotate, export_student
-from policies.networks.transformer import Stream, Transformer
+from policies.networks.transformer import Transformer
 from robolearn.config import schema
 from robolearn.learning.export import export, record_sensors
 from tests.learning_helpers import random_transformer, tiny_cfg, transformer_file
@@ -72,7 +72,7 @@ def test_the_presets_network_over_an_unbroken_episode(tmp_path: Path) -> None:
     torch.nn.init.normal_(net.head[-1].weight, std=0.2)
     file = export_student(net, env.spec, record_sensors(env, net, 10), {}, tmp_path / "policy.onnx")
     observation, _ = env.reset()
-    stream, first, worst, acted = Stream(net, net.start(1)), torch.ones(1, dtype=torch.bool), 0.0, []
+    stream, first, worst, acted = net.stream(net.start(1)), torch.ones(1, dtype=torch.bool), 0.0, []
     for _ in range(200):
         expected = stream.step(observation, first)
         acted.append(file.act(observation[0].numpy()).copy())

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
-from policies.networks.mlp import Gaussian, Normalizer, TeacherPolicy, mlp
+from policies.networks.gaussian import Gaussian
+from policies.networks.layers import mlp
+from policies.networks.normalizer import Normalizer
+from policies.networks.teacher import TeacherPolicy
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.teacher import make_fold
 from tests.pairs import make_env

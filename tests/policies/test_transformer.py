@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.networks.transformer import Memory, Stream, Transformer, TransformerCfg, ages
+from policies.networks.protocol import Memory, ages, clone, select
+from policies.networks.transformer import Transformer, TransformerCfg, TransformerStream
 from tests.learning_helpers import random_transformer
 
 O, A, LAYERS, WINDOW = 5, 3, 2, 4
@@ -52,13 +53,11 @@ def test_chunks_and_single_steps_equal_the_full_pass(data: st.DataObject) -> Non
     for pieces in (lengths, [1] * tokens):
         output, after = in_chunks(net, x, first, pieces)
         torch.testing.assert_close(output, full, rtol=0, atol=1e-5)
-        torch.testing.assert_close(after.cache, after_full.cache, rtol=0, atol=1e-5)
-        assert torch.equal(after.age, after_full.age)
-    stream = Stream(net, net.start(worlds), room=data.draw(st.integers(1, tokens)))
+        torch.testing.assert_close(after, after_full, rtol=0, atol=1e-5)
+    stream = TransformerStream(net, net.start(worlds), room=data.draw(st.integers(1, tokens)))
     output = torch.stack([stream.step(x[:, t], first[:, t]) for t in range(tokens)], dim=1)
     torch.testing.assert_close(output, full, rtol=0, atol=1e-5)
-    torch.testing.assert_close(stream.memory().cache, after_full.cache, rtol=0, atol=1e-5)
-    assert torch.equal(stream.memory().age, after_full.age)
+    torch.testing.assert_close(stream.memory(), after_full, rtol=0, atol=1e-5)
 
 
 def test_full_pass_equals_attention_written_out(net: Transformer) -> None:
@@ -130,10 +129,10 @@ def test_what_a_cache_holds_from_before_a_start_has_no_influence(net: Transforme
     first = torch.zeros(2, 5, dtype=torch.bool)
     first[:, 0] = True
     fresh, _ = net(x, net.start(2))
-    used = Memory(torch.randn_like(net.start(2).cache) * 100, torch.tensor([3.0, 500.0]))
+    used = {name: torch.randn_like(value) * 100 for name, value in net.start(2).items()} | {"age": torch.tensor([3.0, 500.0])}
     output, memory = net(x, used, first)
     torch.testing.assert_close(output, fresh, rtol=0, atol=1e-5)
-    assert memory.age.tolist() == [4.0, 4.0]
+    assert memory["age"].tolist() == [4.0, 4.0]
 
 
 def test_worlds_do_not_touch_each_other(net: Transformer) -> None:
@@ -147,13 +146,12 @@ def test_worlds_do_not_touch_each_other(net: Transformer) -> None:
 def test_memory_of_selected_worlds(net: Transformer) -> None:
     x = observations(4, 9)
     _, memory = net(x[:, :5], net.start(4))
-    kept = memory.clone()
+    kept = clone(memory)
     ids = torch.tensor([2, 0])
-    part, _ = net(x[ids, 5:], memory.select(ids))
+    part, _ = net(x[ids, 5:], select(memory, ids))
     whole, _ = net(x[:, 5:], memory)
     torch.testing.assert_close(part, whole[ids], rtol=0, atol=1e-5)
-    assert torch.equal(memory.cache, kept.cache)  # running on leaves a memory as it was
-    assert torch.equal(memory.age, kept.age)
+    torch.testing.assert_close(memory, kept, rtol=0, atol=0)  # running on leaves a memory as it was
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=12, max_size=12), min_size=1, max_size=3), st.integers(-1, 50))
@@ -177,3 +175,24 @@ def test_ages_without_starts_go_on() -> None:
 def test_impossible_sizes_are_refused(cfg: dict[str, int], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         TransformerCfg(**cfg)
+
+
+@pytest.mark.parametrize("worlds", [1, 3])
+def test_a_step_as_it_is_exported_equals_the_full_pass(net: Transformer, worlds: int) -> None:
+    x = observations(worlds, 14)
+    full, _ = net(x, net.start(worlds))
+    for stepped in (net, net.prepared()):
+        memory, outputs = net.start(worlds), []
+        for t in range(14):
+            action, memory = stepped.step({"state": x[:, t]}, memory)
+            outputs.append(action)
+        torch.testing.assert_close(torch.stack(outputs, dim=1), full, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [48, 96, 192])
+def test_initial_weights_keep_the_scale_of_what_they_see(width: int) -> None:
+    """The query-key-value products of a normalised token have the same spread at every width."""
+    torch.manual_seed(0)
+    weight = Transformer(O, A, TransformerCfg(width=width, layers=1)).layers()[0].qkv.weight.detach()
+    spread = (torch.nn.functional.layer_norm(torch.randn(200, width), (width,)) @ weight.T).std()
+    assert float(spread) == pytest.approx(0.277, rel=0.05)

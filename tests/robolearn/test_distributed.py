@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from policies.networks.mlp import TeacherPolicy
+from policies.networks.teacher import TeacherPolicy
 from robolearn.learning import distributed
 from robolearn.learning.ppo import Ppo, PpoCfg, Rollout
 

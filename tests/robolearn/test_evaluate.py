@@ -18,7 +18,6 @@ import torch
 from envs.robots.registry import get_robot
 from envs.tasks.registry import get_task
 from policies.contract.file import SPEC_KEY, PolicyFile
-from policies.networks.transformer import Stream
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor, TeacherActor
@@ -184,7 +183,7 @@ def test_file_and_network_act_alike(tmp_path: Path) -> None:
     """The policy file, one robot at a time, against its network on the batch, with worlds that start anew at different times."""
     file = PolicyFile(transformer_file(tmp_path / "policy.onnx"))
     net = random_transformer(file.spec.observation_dim, file.spec.action_dim, seed=5)
-    robots, stream, first = FileActor(file, 3), Stream(net, net.start(3)), torch.ones(3, dtype=torch.bool)
+    robots, stream, first = FileActor(file, 3), net.stream(net.start(3)), torch.ones(3, dtype=torch.bool)
     generator, everybody = torch.Generator().manual_seed(0), torch.ones(3, dtype=torch.bool)
     for step in range(15):
         policy = torch.randn(3, file.spec.observation_dim, generator=generator)

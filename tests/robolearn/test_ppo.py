@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.pairs import TASKS, make_env
 from envs.vec_env import Step
-from policies.networks.mlp import Normalizer, TeacherPolicy
+from policies.networks.normalizer import Normalizer
+from policies.networks.teacher import TeacherPolicy
 from robolearn.learning.ppo import Ppo, PpoCfg, Rollout, clipped_surrogate, gae, gaussian_kl
 from robolearn.learning.teacher import TeacherTrainer, load_teacher
 from tests.learning_helpers import assert_identical, randomize, tiny_cfg

@@ -22,15 +22,15 @@ from tests.learning_helpers import make_trainer, tiny_cfg, untimed
 ELSEWHERE = {
     "threads": "speed", "checkpoint_every": "when it is saved", "env.num_threads": "speed", "env.device": "where", "env.engine": "by what",
     "teacher.until": "how long", "student.until": "how long", "teacher.iterations": "how long",
-    "env.reward.joint_limit": "no joint comes near its limit here",
+    "env.rewards.joint_limit": "no joint comes near its limit here",
 }  # fmt: skip
 """What acts on something that three iterations do not show."""
 OTHER_STAGE = {"teacher": "student.", "student": "teacher."}
 EVENTFUL = {
     # pushes, new commands and falls in every episode
     "go1-velocity-flat": ("--env.randomization.push_interval_s={low: 0.02, high: 0.06, operation: set}", "--env.command.hold_s=[0.04, 0.1]",
-                          "--env.max_tilt=0.12", "--env.min_height=0.262", "--teacher.ppo.target_kl=0.001"),
-    "panda-reach": ("--env.command.hold_s=[0.04, 0.1]", "--env.reward.at_sigma=0.3", "--student.imitation.rl_weight=0.5",
+                          "--env.terminations.tilt.max_tilt=0.12", "--env.terminations.height.minimum=0.262", "--teacher.ppo.target_kl=0.001"),
+    "panda-reach": ("--env.command.hold_s=[0.04, 0.1]", "--env.rewards.at.sigma=0.3", "--student.imitation.rl_weight=0.5",
                     "--student.imitation.annealed_at=0.5", "--student.ppo.entropy=0.01"),
 }  # fmt: skip
 
@@ -73,7 +73,7 @@ def test_every_setting_of_a_resumed_run_acts_or_is_refused(kind: str, task: str,
     nothing = run_on(kind, tmp_path, [])
     assert run_on(kind, tmp_path, []) == nothing
     # a setting of the worlds starts them anew, which is an effect of its own: compare with worlds that start anew and are the same
-    anew = run_on(kind, tmp_path, ["--env.reward.track_sigma=0.50000001" if "velocity" in task else "--env.reward.at_sigma=0.300000001"])
+    anew = run_on(kind, tmp_path, ["--env.rewards.track_velocity.sigma=0.50000001" if "velocity" in task else "--env.rewards.at.sigma=0.300000001"])
     idle, unnamed, refused = [], [], []
     for name, value in settings.leaves(config.to_dict(cfg)).items():
         changed = other(name, value)
@@ -139,14 +139,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (["train", "panda-reach", "--env.seed=3"], "env.seed"),
         (["train", "panda-reach", "--sb3.timesteps=10"], "sb3.timesteps"),
         (["train", "panda-reach", "--student.ppo.target_kl=0.01"], "student.ppo.target_kl"),
-        (["train", "panda-reach", "--env.curriculum=false"], "env.curriculum"),
-        (["train", "go1-velocity-flat", "--env.curriculum=false"], "env.curriculum"),
+        (["train", "panda-reach", "--env.curriculum.terrain=null"], "env.curriculum.terrain"),
+        (["train", "go1-velocity-flat", "--env.curriculum.terrain=null"], "env.curriculum.terrain"),
         (["train", "panda-reach", "--init", "TEACHER", "--teacher.initial_std=0.1"], "teacher.initial_std"),
         (["train", "go1-velocity-flat-sb3", "--teacher.iterations=5"], "teacher.iterations"),
         (["train", "go1-velocity-flat-sb3", "--teacher.ppo.learning_rate=1e-5"], "teacher.ppo.learning_rate"),
         (["train", "--resume", "TEACHER", "--seed=5"], "seed"),
         (["train", "--resume", "TEACHER", "--algorithm=sb3"], "algorithm"),
-        (["train", "--resume", "TEACHER", "--task=go1-velocity-flat"], "task"),
+        (["train", "--resume", "TEACHER", "--task=velocity-flat"], "task"),
         (["train", "--resume", "TEACHER", "--runs", "elsewhere"], "--runs"),
         (["distill", "TEACHER", "--teacher.iterations=9"], "teacher.iterations"),
         (["distill", "TEACHER", "--teacher.ppo.discount=0.5"], "teacher.ppo.discount"),
@@ -213,7 +213,7 @@ def test_a_learning_rate_that_is_given_is_used_though_the_config_says_it_already
             "--teacher.ppo.learning_rate=0.5",
             "teacher.ppo.learning_rate: all of the training's 4 iterations are done",
         ),
-        ("--env.reward.at=3.0", "env.reward.at"),
+        ("--env.rewards.at.weight=3.0", "env.rewards.at.weight"),
         ("--teacher.iterations=2", "the checkpoint is of iteration 4 already: teacher.iterations=2 cannot be"),
     ],
 )
@@ -232,7 +232,7 @@ def test_settings_of_a_users_own_file_act_or_are_refused(tmp_path: Path, capsys:
         ("sb3: {timesteps: 5}", "sb3.timesteps"),
         ("student: {ppo: {target_kl: 0.02}}", "student.ppo.target_kl"),
     ):
-        (tmp_path / "my.yaml").write_text(f"task: panda-reach\n{text}\n", encoding="utf-8")
+        (tmp_path / "my.yaml").write_text(f"task: reach\nrobot: panda\n{text}\n", encoding="utf-8")
         assert cli.main(["train", str(tmp_path / "my.yaml"), "--runs", str(tmp_path)]) == 2
         assert f"{name} (" in capsys.readouterr().err
     for preset in config.preset_names():

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.networks.protocol import clone
 from tests.pairs import TASKS
 from robolearn.config.schema import ImitationCfg
 from robolearn.learning.ppo import gaussian_kl
@@ -57,7 +58,7 @@ def test_acting_never_sees_privileged_state(task: str, monkeypatch: pytest.Monke
     assert (a.terminated | a.truncated).any()
     for name in ("observation", "mean", "action", "log_prob", "reward", "terminated", "truncated"):
         assert torch.equal(getattr(a, name), getattr(b, name)), name
-    assert_identical(honest._memory.cache, deceived._memory.cache)
+    assert_identical(honest._memory, deceived._memory)
     assert not torch.isclose(a.value, b.value).all()  # critic and teacher do see it
     assert not torch.isclose(honest._teacher_mean, deceived._teacher_mean).all()
 
@@ -69,15 +70,14 @@ def test_parallel_pass_over_a_chunk_gives_the_actions_that_were_taken(task: str)
     randomize(trainer.policy.actor, 2)
     ended = 0
     for _ in range(3):
-        start = trainer._memory.clone()
+        start = clone(trainer._memory)
         trainer._collect()
         rollout = trainer._rollout
         with torch.no_grad():
             mean, after = trainer.policy.actor(rollout.observation.transpose(0, 1), start, trainer._first.T)
         assert mean.std() > 0.1
         torch.testing.assert_close(mean.transpose(0, 1), rollout.mean, rtol=0, atol=2e-5)
-        torch.testing.assert_close(after.cache, trainer._memory.cache, rtol=0, atol=2e-5)
-        assert torch.equal(after.age, trainer._memory.age)
+        torch.testing.assert_close(after, trainer._memory, rtol=0, atol=2e-5)
         ended += int((rollout.terminated | rollout.truncated)[:-1].sum())
     assert ended > 0
 
@@ -87,7 +87,7 @@ def test_updates_see_what_the_rollout_saw() -> None:
     trainer = make("go1-velocity-flat", "--student.ppo.epochs=1", "--student.ppo.minibatches=1")
     randomize(trainer.policy.actor, 2)
     trainer._collect()
-    start = trainer._memory.clone()
+    start = clone(trainer._memory)
     trainer._collect()
     rollout, std = trainer._rollout, trainer.policy.distribution.log_std.detach().clone()
     assert trainer._first[1:].any()
@@ -99,7 +99,7 @@ def test_memory_starts_anew_with_each_episode() -> None:
     trainer = make("go1-velocity-flat")
     for _ in range(2):
         trainer._collect()
-        ages = trainer._memory.age
+        ages = trainer._memory["age"]
         last = trainer.env.episode_steps
         # a token is seen before its step: after the step, the counter is one ahead, and zero where the episode has just ended
         running = last > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.networks.baselines import make_network
+from policies.networks.registry import make_network
 from robolearn.cli import main
 from robolearn.config import loading as config
 from robolearn.config import schema

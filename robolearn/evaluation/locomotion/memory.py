@@ -16,7 +16,8 @@ import torch
 import yaml
 
 from policies.contract.file import PolicyFile
-from policies.networks.mlp import Normalizer
+from policies.networks.normalizer import Normalizer
+from policies.networks.protocol import select
 from policies.networks.transformer import Transformer, TransformerCfg
 from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.figures import Figure
@@ -68,8 +69,9 @@ class HiddenStates:
         self._samples[POLICY].append(np.stack([features(actor.memories[i].memory) for i in ids]))
         self._samples[ALONE].append(np.stack([self._features_alone(row) for row in raw]))
         if self._stream is not None:
-            last = self._stream.memory().cache[:, :, torch.from_numpy(ids), -1]  # (L, 2, n, D)
-            self._samples[RANDOM].append(last.permute(2, 0, 1, 3).flatten(1).numpy())
+            memory = select(self._stream.memory(), torch.from_numpy(ids))
+            last = [value[:, :, -1].flatten(1) for name, value in memory.items() if name != "age"]  # (n, D) of each layer's keys and values
+            self._samples[RANDOM].append(torch.cat(last, dim=1).numpy())
         self._world.append(ids)
         self._x.append(x[ids].copy())
 
@@ -153,9 +155,8 @@ def second_means(given: np.ndarray, kind: np.ndarray, world: np.ndarray) -> tupl
 
 def features(state: Mapping[str, np.ndarray]) -> np.ndarray:
     """The hidden numbers (D,) that the last step left in a policy file's state; what only counts steps is left out."""
-    tokens = [
-        state[f"{kind}_{layer}"][:, -1:].ravel() for layer in range(len(state)) for kind in ("key", "value") if f"{kind}_{layer}" in state
-    ]
+    layers = sum(name.startswith("key_") for name in state)
+    tokens = [state[f"{kind}_{layer}"][..., -1, :].ravel() for layer in range(layers) for kind in ("key", "value")]
     whole = [value.ravel() for name, value in state.items() if name != "age"]
     return np.concatenate(tokens or whole or [np.zeros(0, np.float32)])
 
@@ -164,9 +165,9 @@ def untrained(file: PolicyFile, seed: int = 0) -> Transformer | None:
     """A transformer of the file's shape with its normaliser and the weights that a training starts from; None for another network."""
     state, spec = file.memory, file.spec
     layers = sum(name.startswith("key_") for name in state)
-    if not layers or spec.normalizer is None or not state["key_0"].shape[1]:
+    if not layers or spec.normalizer is None or not state["key_0"].shape[-2]:
         return None
-    heads, past, size = state["key_0"].shape
+    heads, past, size = state["key_0"].shape[-3:]
     told = (yaml.safe_load(str(file.provenance.get("config") or "")) or {}).get("student", {}).get("network", {})
     rest = {name: told[name] for name in ("mlp_ratio", "embed_hidden", "head_hidden") if name in told}
     cfg = TransformerCfg(width=heads * size, layers=layers, heads=heads, window=past + 1, **rest)
