@@ -69,6 +69,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec)
+    if args.engine != "all":
+        env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
     if args.suite:
         return _run_suite(args, file, env)
     if any(override.startswith("--env.terrain") for override in overrides):

@@ -14,6 +14,7 @@ import torch
 
 from envs.scene.terrain import TerrainCfg
 from envs.tasks.registry import get_task, make_env
+from envs.tasks.scaling import factor
 from envs.terms.randomization import without_randomization
 from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
@@ -25,7 +26,7 @@ from robolearn.evaluation.worlds import FOREVER_S
 from robolearn.policy_robot import robot_of
 from robolearn.viewer.moment import Moment
 
-PUSH_SPEED = 0.8  # m/s, or rad/s of an arm's joints
+PUSH_SPEED = 0.8  # m/s for Go1 and G1, more for a larger robot; or rad/s of an arm's joints
 
 
 class Playback:
@@ -95,7 +96,8 @@ class Playback:
         velocity = self.env.engine.qvel.clone()
         if self.env.robot.floating_base:
             angle = self._generator.uniform(0.0, 2 * np.pi)
-            velocity[0, :2] += PUSH_SPEED * torch.tensor([np.cos(angle), np.sin(angle)], dtype=torch.float32)
+            speed = PUSH_SPEED * factor(self.env.robot, "speed")
+            velocity[0, :2] += speed * torch.tensor([np.cos(angle), np.sin(angle)], dtype=torch.float32)
         else:
             velocity += PUSH_SPEED * torch.tensor(self._generator.uniform(-1, 1, velocity.shape), dtype=torch.float32)
         self.env.engine.set_velocity(torch.tensor([0]), velocity)

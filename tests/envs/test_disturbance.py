@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import mujoco
+import numpy as np
 import pytest
 import torch
 
+from envs.terms.disturbance import BALL, BALL_MASS, BALL_RADIUS, add_ball
 from envs.terms.randomization import RandomizationCfg
 from tests.envs.test_randomization import exactly, world
 from tests.pairs import cfg_of
@@ -46,3 +49,14 @@ def test_what_happens_to_walkers_is_refused_on_a_fixed_base():
     for entry in ({"push_velocity": exactly(1.0, "add"), "push_interval_s": exactly(1.0, "set")},):
         with pytest.raises(ValueError, match="push_velocity is for robots that walk; panda stands on a fixed base"):
             world("panda-reach", **entry)
+
+
+def test_a_ball_has_its_mass_whatever_a_model_says_of_inertia() -> None:
+    """A model whose compiler takes no inertia from shapes, as those of many URDFs: the ball is a body with mass all the same."""
+    spec = mujoco.MjSpec()
+    spec.compiler.inertiafromgeom = mujoco.mjtInertiaFromGeom.mjINERTIAFROMGEOM_FALSE
+    add_ball(spec)
+    ball = spec.compile().body(BALL)
+    assert float(ball.mass[0]) == BALL_MASS
+    np.testing.assert_allclose(ball.inertia, 2 / 5 * BALL_MASS * BALL_RADIUS**2)
+    np.testing.assert_array_equal(ball.ipos, 0.0)
