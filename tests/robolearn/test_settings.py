@@ -25,6 +25,9 @@ ELSEWHERE = {
     "threads": "speed", "checkpoint_every": "when it is saved", "env.num_threads": "speed", "env.device": "where", "env.engine": "by what",
     "teacher.until": "how long", "student.until": "how long", "teacher.iterations": "how long",
     "env.metrics": "figures that people read",
+    "env.action.clip": "no action comes near it",
+    "env.command.moving_above": "no command is that slow",
+    "env.observations.command.delayed": "shows in the step alone in which the command changes",
     **{f"env.observations.{name}.clip": "no reading comes near it" for name in TERMS},
     "env.rewards.joint_limit": "no joint comes near its limit here",
 }  # fmt: skip
@@ -33,7 +36,8 @@ OTHER_STAGE = {"teacher": "student.", "student": "teacher."}
 EVENTFUL = {
     # pushes, new commands and falls in every episode
     "go1-velocity-flat": ("--env.randomization.push_interval_s={low: 0.02, high: 0.06, operation: set}", "--env.command.hold_s=[0.04, 0.1]",
-                          "--env.terminations.tilt.max_tilt=0.12", "--env.terminations.height.minimum=0.262", "--teacher.ppo.target_kl=0.001"),
+                          "--env.terminations.tilt.max_tilt=0.12", "--env.terminations.height.minimum=0.262",
+                          "--teacher.ppo.target_kl=0.001"),
     "panda-reach": ("--env.command.hold_s=[0.04, 0.1]", "--env.rewards.at.sigma=0.3", "--student.imitation.rl_weight=0.5",
                     "--student.imitation.annealed_at=0.5", "--student.ppo.entropy=0.01"),
 }  # fmt: skip
