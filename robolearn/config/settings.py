@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from envs.env_cfg import EnvCfg
+from envs.robots.registry import get_robot
 from envs.terms.about import told
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
@@ -140,6 +141,8 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
     """
     names = changed(before, after)
     without_effect = {**without_effect, **_idle(before.env, after.env)}
+    if not get_robot(after.robot).feet:
+        without_effect["env.contact_force"] = f"{after.robot} has no feet"
     given = leaves(config.to_dict(after))
     acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
     idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
@@ -154,7 +157,7 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
     lacking = {"terrain": "there is no terrain"} if env.terrain is None else {}
     if not env.randomization.disturbance_ramp:
         lacking["ramp"] = "env.randomization.disturbance_ramp is off"
-    found: dict[str, str] = {}
+    found: dict[str, str] = {} if "clock" in env.observations else {"env.clock_hz": "no observation is the clock"}
     for table in ("privileged", "terminations", "curriculum", "metrics"):
         for name, term in {**getattr(before, table), **getattr(env, table)}.items():
             if (needs := told(term.func).needs) in lacking:
