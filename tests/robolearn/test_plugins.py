@@ -217,7 +217,9 @@ def test_a_name_that_is_not_there_is_told_with_what_is() -> None:
     things.register("one", 1)
     with pytest.raises(UnknownNameError, match=r"^unknown number 'ones' \(did you mean one\?\); valid: one$"):
         things.get("ones")
-    with pytest.raises(UnknownNameError, match=r"unknown number 'xyz'; valid: one; one of yours: install its package, or --import PACKAGE"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown number 'xyz'; valid: one; for one of your own install its package, or give --import PACKAGE"
+    ):
         things.get("xyz")
 
 
