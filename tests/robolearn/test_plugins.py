@@ -92,10 +92,11 @@ def test_an_entry_point_may_be_a_function(tmp_path: Path) -> None:
 
 
 def test_import_finds_a_package_in_the_folder_that_one_is_in(tmp_path: Path) -> None:
-    write(tmp_path, plugin=ENGINE.format(name="mine"))
+    kind = "from envs.engines.registry import EngineKind\nENGINE = EngineKind(make=print)\n"
+    write(tmp_path, plugin=ENGINE.format(name="mine"), engine=kind)
     script = "import sys; sys.path.pop(0); from robolearn.cli import main; sys.exit(main())"  # as the installed command does
     result = run(["-c", script, "list", "--import", "my_plug.plugin"], tmp_path)
-    assert result.returncode == 0, result.stderr
+    assert "mine     on cpu  (of my_plug.plugin)" in result.stdout, result.stderr
     assert "No module named 'my_plugs'" in error_of(run(["-c", script, "list", "--import=my_plugs"], tmp_path))
 
 
