@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -181,10 +182,11 @@ def test_a_plugin_that_wants_torch_on_a_robot_is_told_the_mend(tmp_path: Path) -
     assert "registers by name, 'package.module:name'" in error_of(run(["-c", forbid, "walk.onnx"], tmp_path, site))
 
 
+@dataclass(frozen=True)
 class Thing:
     """What the registries below hold."""
 
-    name = "a"
+    name: str = "a"
 
 
 def made() -> Thing:
@@ -226,7 +228,6 @@ def test_a_name_that_is_not_there_is_told_with_what_is() -> None:
 
 def test_options_are_fields() -> None:
     import argparse
-    from dataclasses import dataclass
 
     @dataclass(frozen=True, kw_only=True)
     class Bad:
