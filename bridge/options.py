@@ -25,6 +25,8 @@ from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
 GAMEPAD = Path("/dev/input/js0")
+GIVEN = ("velocity", "goal_position", "none")
+"""Kinds of command that an operator can give while the robot runs, or that need nobody."""
 
 INTRODUCTION = """\
 Nothing moves before somebody asks: `stand`, then `start`. In this terminal these are the keys 1 and 2,
@@ -190,10 +192,7 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
     rate_hz = 1 / spec.control_dt
     if options.rate is not None and not abs(options.rate - rate_hz) <= 1e-6 * rate_hz:
         raise DeployError(f"--rate {options.rate:g} refused: this policy was trained at {rate_hz:g} Hz and runs at no other rate")
-    count = len(spec.command.labels)
-    if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
-        given = " ".join(f"{value:g}" for value in options.command)
-        raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {given}")
+    _check_command(spec, options)
     if options.transport == "sim" and options.mjcf is None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
     if options.mjcf is not None and not options.mjcf.is_file():
@@ -228,6 +227,20 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
     if options.transport == "ros2" and domain and not (domain.isdecimal() and int(domain) <= 232):
         raise DeployError(f"the environment's ROS_DOMAIN_ID must be a number from 0 to 232, not {domain!r}")
     _check_joints(spec, options)
+
+
+def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
+    """Raises `DeployError` where nobody could give what the policy needs to see; a policy without a command is given none."""
+    count = spec.command.dimension
+    if images := [group.name for group in spec.observation if group.image is not None]:
+        raise DeployError(f"this policy sees images ({', '.join(images)}); the bridge gives none yet")
+    if spec.command.kind == "none" and options.command is None:
+        options.command = []
+    if spec.command.kind not in GIVEN and options.command is None:
+        raise DeployError(f"a command of kind {spec.command.kind} has no topic yet: give --command ({', '.join(spec.command.labels)})")
+    if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
+        given = " ".join(f"{value:g}" for value in options.command)
+        raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {given}")
 
 
 def _check_transport(options: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class NetworkKind:
     make: Callable[[int, int, Any], Network]
 
 
-NETWORKS = Registry("network", of=NetworkKind)
+NETWORKS: Registry[NetworkKind] = Registry("network", of=NetworkKind)
 
 
 def register_network(name: str, kind: NetworkKind) -> NetworkKind:
@@ -39,9 +39,13 @@ def register_network(name: str, kind: NetworkKind) -> NetworkKind:
     return NETWORKS.register(name, kind)
 
 
-def network_cfgs() -> Mapping[str, type[NetworkCfg]]:
-    """The config of each kind."""
-    return {name: NETWORKS.get(name).cfg for name in NETWORKS}
+def network_cfg(kind: str) -> type[NetworkCfg]:
+    """The class of a kind's config.
+
+    Raises:
+        UnknownNameError: no such kind; lists them and the nearest.
+    """
+    return NETWORKS.get(kind).cfg
 
 
 def make_network(observation_dim: int, action_dim: int, cfg: NetworkCfg) -> Network:

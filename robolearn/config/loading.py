@@ -7,8 +7,8 @@ A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums
 `Mapping[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
 one whose default is empty takes any. `null` removes an entry of a table. A table of terms (`envs.terms.term`) takes new entries that name
 their function; the parameters of a term stand beside its own values, see `robolearn.config.terms`. An infinite or undefined float is an
-error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f() gives
-the dataclass of each value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left out.
+error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where
+f(kind) gives the dataclass for a value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left out.
 A schema may say in `RENAMED` how keys of earlier versions are called now.
 """
 
@@ -19,13 +19,13 @@ import enum
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from envs.terms.term import Term, reference
-from policies.registry import OWN, Registry, taken
+from policies.registry import OWN, Registry, UnknownNameError, taken
 from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from robolearn.config import terms
 from robolearn.errors import ConfigError, nearest, suggestion
@@ -189,7 +189,7 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
         return terms.build(hint, node, key, default, root, _build)
     if dataclasses.is_dataclass(hint):
         if "variants" in metadata:
-            hint, node = _variant(metadata["variants"](), node, key, default)
+            hint, node = _variant(metadata["variants"], node, key, default)
         return _build_dataclass(cast(type, hint), node, key, default, root)
     if origin in (typing.Union, types.UnionType):
         return _build_union(args, node, key, default, metadata, root)
@@ -211,22 +211,24 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
     return _build_scalar(hint, node, key, metadata)
 
 
-def _variant(variants: Mapping[str, type], node: Node, key: str, default: Any) -> tuple[type, Node]:
+def _variant(variants: Callable[[str], type], node: Node, key: str, default: Any) -> tuple[type, Node]:
     """The dataclass that the key `kind` chooses, and the node without what was written for another kind beneath that choice."""
     if not isinstance(node.value, dict) or "kind" not in node.value:
         return type(default), node
     chosen = node.value["kind"]
     name = _build_scalar(str, chosen, join(key, "kind"), _NO_METADATA)
-    if name not in variants:
-        raise wrong(chosen, join(key, "kind"), f"one of {', '.join(variants)}", list(variants))
-    fields = _fields(variants[name])
+    try:
+        cls = variants(name)
+    except UnknownNameError as error:
+        raise ConfigError(f"{chosen.source}: {join(key, 'kind')}: {error}") from error
+    fields = _fields(cls)
 
     def beneath(child: Node) -> bool:
         override = child.source.startswith("--")
         return not override and (chosen.source.startswith("--") or child.source.rpartition(":")[0] != chosen.source.rpartition(":")[0])
 
     kept = {entry: child for entry, child in node.value.items() if entry in fields or not beneath(child)}
-    return variants[name], Node(kept, node.source, node.text)
+    return cls, Node(kept, node.source, node.text)
 
 
 def _build_dataclass(cls: type, node: Node, key: str, default: Any, root: Any) -> Any:

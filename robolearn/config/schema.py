@@ -14,7 +14,7 @@ from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
 from envs.tasks.registry import TASKS, get_task
 from policies.networks.protocol import NetworkCfg
-from policies.networks.registry import network_cfgs
+from policies.networks.registry import network_cfg
 from policies.networks.transformer import TransformerCfg
 from robolearn.config import loading as config
 from robolearn.errors import ConfigError
@@ -153,7 +153,7 @@ class StudentCfg:
 
     iterations: int = 120
     until: StudentUntilCfg | None = None
-    network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfgs})
+    network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)

@@ -17,11 +17,12 @@ from bridge.control.safety import SafetyLimitError, SafetyLimits
 from bridge.transports.ros2.options import wire_names
 from envs.robots.registry import get_robot
 from policies.contract.file import PolicyFile
-from policies.contract.spec import PolicySpec
+from policies.contract.spec import CommandSpec, ImageSpec, ObservationGroup, PolicySpec
 from robolearn import cli
 from robolearn.commands import deploy as command
 from robolearn.errors import UsageError
 from robolearn.policy_path import zoo
+from tests.make_policy import go1_spec
 
 GO1, PANDA = (PolicyFile(zoo()[name]) for name in ("go1-velocity", "panda-reach"))
 FILES = {"walk.onnx": GO1, "reach.onnx": PANDA, **{name: PolicyFile(path) for name, path in zoo().items()}}
@@ -256,3 +257,34 @@ def test_a_motion_has_a_length_that_makes_sense(seconds: str) -> None:
     options_of = ("--transport", "sim", "--gantry", "always", "--motion", "sines", f"--motion-seconds={seconds}")
     with pytest.raises(UsageError, match=f"must lie between 4 and 600, not {re.escape(f'{float(seconds):g}')}$"):
         command.run(parse("go1-velocity", *options_of), [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "given", "match"),
+    [
+        ("none", (), None, None),
+        ("motion", ("phase",), [0.5], None),
+        ("motion", ("phase",), None, r"a command of kind motion has no topic yet: give --command \(phase\)"),
+        ("motion", ("phase",), [0.5, 1.0], "--command needs 1 finite numbers"),
+    ],
+)
+def test_commands_of_other_kinds(kind: str, labels: tuple[str, ...], given: list[float] | None, match: str | None) -> None:
+    size = len(labels)
+    command = CommandSpec(kind=kind, labels=labels, lower=(0.0,) * size, upper=(1.0,) * size, ages=False)
+    kept = tuple(term for term in go1_spec().terms if term.name != "command")
+    spec = dataclasses.replace(go1_spec(), command=command, observation=(ObservationGroup(name="state", terms=kept),))
+    chosen = parse("policy.onnx")
+    chosen.command = given
+    if match is None:
+        options.check_options(spec, chosen)
+        assert len(chosen.command) == size
+    else:
+        with pytest.raises(options.DeployError, match=match):
+            options.check_options(spec, chosen)
+
+
+def test_a_policy_that_sees_images_is_refused() -> None:
+    eye = ImageSpec(kind="depth", width=8, height=6, frame="head", fx=5.0, fy=5.0, cx=4.0, cy=3.0)
+    spec = dataclasses.replace(go1_spec(), observation=(*go1_spec().observation, ObservationGroup(name="eye", image=eye)))
+    with pytest.raises(options.DeployError, match=r"this policy sees images \(eye\); the bridge gives none yet"):
+        options.check_options(spec, parse("policy.onnx"))
