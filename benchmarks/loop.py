@@ -37,6 +37,10 @@ RATES_HZ = (50, 500)
 class StillRobot:
     """A transport without a wire: real time, a robot at rest in its default pose."""
 
+    on_reading: Callable[[Reading], None] | None = None
+    on_shutdown: Callable[[], None] | None = None
+    on_line: Callable[[str], None] | None = None
+
     def __init__(self, spec: PolicySpec) -> None:
         joints, base = spec.robot.num_joints, spec.robot.floating_base
         self._pose, self._zero = np.array(spec.robot.default_pose), np.zeros(joints)
@@ -59,6 +63,9 @@ class StillRobot:
 
     def write(self, command: JointCommand) -> None:
         """Nothing listens."""
+
+    def rehearse(self) -> None:
+        """Nothing to be quick about."""
 
     def report(self, status: Mapping[str, Any]) -> None:
         """Nothing listens."""

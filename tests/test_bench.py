@@ -85,7 +85,7 @@ def test_bench_writes_figures_that_agree(name: str, tmp_path: Path) -> None:
     target = tmp_path / "bench.json"
     assert main(["bench", name, "--quick", "--json", str(target)]) == 0
     entries: list[Entry] = json.loads(target.read_text())
-    assert len({each["name"] for each in entries}) == len(entries) > 0
+    assert len({(each["name"], each["against"]) for each in entries}) == len(entries) > 0
     by_name = {each["name"]: each for each in entries}
     for each in entries:
         assert set(each) == KEYS

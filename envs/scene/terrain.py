@@ -229,7 +229,3 @@ class Terrain:
     def inside(self, xy: torch.Tensor) -> torch.Tensor:
         """Points (..., 2) that lie on the map, further than two rims from its end, (...) bool."""
         return (xy.abs() < -self._low - 2 * self.cfg.rim).all(-1)
-
-    def kind_columns(self, kind: Kind) -> list[int]:
-        """Columns of a kind."""
-        return [column for column, name in enumerate(self.cfg.kinds) if name == kind]

@@ -30,6 +30,7 @@ from envs.terms.term import (
 from envs.terms.tracking import FollowsVelocity
 
 LEAST_FEET = 2
+LIGHTEST = 0.5  # share of the base's mass that a payload may take away
 
 
 def velocity_flat(robot: Robot) -> EnvCfg:
@@ -61,7 +62,17 @@ def _legged(robot: Robot, rough: bool) -> EnvCfg:
         raise ValueError(f"velocity tasks are for robots that walk on two feet or more; {robot.name} has {have}; arms have the task reach")
     s = scale_of(robot)
     cfg = biped(s) if is_biped(robot) else quadruped(s, rough)
+    cfg = dataclasses.replace(cfg, randomization=_bearable(cfg.randomization, robot))
     return dataclasses.replace(cfg, terrain=terrain(s)) if rough else cfg
+
+
+def _bearable(table: RandomizationCfg, robot: Robot) -> RandomizationCfg:
+    """The table with no payload that would take more than half of the base away: some robots carry their mass elsewhere."""
+    base = float(robot.compiled.body_mass[robot.compiled.body(robot.base).id])
+    payload = table.payload
+    if payload is None or payload.low >= -LIGHTEST * base:
+        return table
+    return dataclasses.replace(table, payload=dataclasses.replace(payload, low=round(-LIGHTEST * base, 3)))
 
 
 def quadruped(s: Scale, rough: bool = False) -> EnvCfg:

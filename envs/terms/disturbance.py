@@ -19,6 +19,7 @@ from envs.terms.randomization import RandomizationCfg, Range
 BALL = "thrown_object"
 BALL_RADIUS = 0.1  # m
 BALL_MASS = 5.0  # kg, where the table does not say
+BALL_INERTIA = 0.02  # kg m2, of a solid ball
 PARKED_HEIGHT = 50.0  # m above the robot's world
 DISTANCE = 1.0  # m from the base, where a throw begins
 RAMP_STEP = 0.25  # share of the full strength by which a world moves after an episode
@@ -28,6 +29,8 @@ AIM = 0.3  # share of the standing height by which a throw may pass above or bel
 def add_ball(spec: mujoco.MjSpec) -> None:
     """Add the thrown object to a scene: it touches robots and nothing else. The robot's bodies and joints stay in front of it."""
     body = spec.worldbody.add_body(name=BALL, pos=[0, 0, PARKED_HEIGHT], gravcomp=1.0)
+    body.mass, body.ipos, body.inertia = BALL_MASS, [0, 0, 0], [BALL_INERTIA] * 3
+    body.explicitinertial = True  # a model may forbid that inertia is taken from shapes
     body.add_freejoint(name=BALL)
     size, kind = [BALL_RADIUS, 0, 0], mujoco.mjtGeom.mjGEOM_SPHERE
     body.add_geom(name=BALL, type=kind, size=size, mass=BALL_MASS, contype=1, conaffinity=0, condim=1, rgba=[0.9, 0.45, 0.1, 1])

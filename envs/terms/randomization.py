@@ -1,7 +1,8 @@
 """Domain randomization: what may vary from world to world, declared as a table and applied to the physics.
 
-Every entry is a `Range`; `None` switches it off. Model fields go through `Engine.set_field`, so both engines take them. Effects that
-are no model field (sensing noise and delay, actuation delay, encoder offsets, pushes) are applied by `envs.vec_env`.
+Every entry is a `Range`; `None` switches it off. Model fields go through `Engine.set_field`, so all engines take them. What is no model
+field is applied elsewhere: sensing noise and delay, actuation delay and encoder offsets by `envs.vec_env`, pushes, forces and throws by
+`envs.terms.disturbance`. What a task needs beside the table is an event of its own, see `envs.terms.events`.
 Ranges start from Radosavovic et al. 2024 (arXiv 2303.03381, table of randomizations).
 """
 
@@ -16,6 +17,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
+from envs.terms.ids import actuator_ids
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +171,7 @@ class FieldRandomizer:
         joints = len(robot.joints)
         self._base = model.body(robot.base).id
         self._dofs = torch.tensor([int(model.joint(name).dofadr[0]) for name in robot.joints], device=device)
+        self._actuators = torch.tensor(actuator_ids(model, tuple(robot.joints)), device=device)
         ball = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "thrown_object")
         self._ball = ball if ball >= 0 else None
         self._contact_geoms = torch.tensor(
@@ -292,12 +295,14 @@ class FieldRandomizer:
         strength = self.drawn["motor_strength"][ids]
         kp, kd = strength * self.drawn["kp"][ids], strength * self.drawn["kd"][ids]
         gain, bias = self._rows("actuator_gainprm", ids), self._rows("actuator_biasprm", ids)
-        gain[..., 0] *= kp
-        bias[..., 1] *= kp
-        bias[..., 2] *= kd
+        gain[:, self._actuators, 0] *= kp
+        bias[:, self._actuators, 1] *= kp
+        bias[:, self._actuators, 2] *= kd
         self._engine.set_field("actuator_gainprm", ids, gain)
         self._engine.set_field("actuator_biasprm", ids, bias)
-        self._engine.set_field("actuator_forcerange", ids, self._rows("actuator_forcerange", ids) * strength[..., None])
+        limits = self._rows("actuator_forcerange", ids)
+        limits[:, self._actuators] *= strength[..., None]
+        self._engine.set_field("actuator_forcerange", ids, limits)
 
     def privileged(self) -> torch.Tensor:
         """What the worlds drew, (N, P), for a teacher: friction, payload, centre of mass, gravity, restitution, and means over links

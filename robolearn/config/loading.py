@@ -7,9 +7,9 @@ A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums
 `Mapping[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
 one whose default is empty takes any. `null` removes an entry of a table. A table of terms (`envs.terms.term`) takes new entries that name
 their function; the parameters of a term stand beside its own values, see `robolearn.config.terms`. An infinite or undefined float is an
-error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where
-f(kind) gives the dataclass for a value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left out.
-A schema may say in `RENAMED` how keys of earlier versions are called now.
+error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f(kind)
+gives the dataclass for a value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left
+out. A schema may say in `RENAMED` how keys of earlier versions are called now.
 """
 
 from __future__ import annotations

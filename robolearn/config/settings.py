@@ -139,7 +139,7 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
         ConfigError: one of them would have no effect; names all that do.
     """
     names = changed(before, after)
-    without_effect = {**without_effect, **_idle(after.env)}
+    without_effect = {**without_effect, **_idle(before.env, after.env)}
     given = leaves(config.to_dict(after))
     acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
     idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
@@ -149,20 +149,20 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
     return names
 
 
-def _idle(env: EnvCfg) -> dict[str, str]:
-    """Settings of terms that this environment does not compute, and why."""
+def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
+    """Settings of terms that the environment `env` does not compute, and why; those of `before` may have been removed from it."""
     lacking = {"terrain": "there is no terrain"} if env.terrain is None else {}
     if not env.randomization.disturbance_ramp:
         lacking["ramp"] = "env.randomization.disturbance_ramp is off"
     found: dict[str, str] = {}
     for table in ("privileged", "terminations", "curriculum", "metrics"):
-        for name, term in getattr(env, table).items():
+        for name, term in {**getattr(before, table), **getattr(env, table)}.items():
             if (needs := told(term.func).needs) in lacking:
                 found[f"env.{table}.{name}*"] = lacking[needs]
     for name, term in env.rewards.items():
         if not term.weight:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}
-    if "ramp" in lacking and not any(f"env.curriculum.{name}*" not in found for name in env.curriculum):
+    if "ramp" in lacking and all(f"env.curriculum.{name}*" in found for name in env.curriculum):
         found["env.success*"] = "there is no ramp of disturbances, and no curriculum"
     return found
 

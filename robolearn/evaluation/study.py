@@ -245,7 +245,8 @@ def _cell(row: dict[str, Any], name: str, unit: str) -> str:
     if name not in row:
         return "-"
     if f"{name}_interval" in row:
-        value, ends = Figure(row[name], *row[f"{name}_interval"], row["episodes"]).text(unit)
+        low, high = row[f"{name}_interval"]
+        value, ends = Figure(row[name], low, high, row["episodes"]).text(unit)
         return f"{value} [{ends}]"
     seeds = ", ".join(written(value, unit) for value in row[f"{name}_seeds"])
     return f"{written(row[name], unit)} ({seeds})"

@@ -79,7 +79,7 @@ def test_a_file_that_the_gate_did_not_pass_drives_no_robot(stand: Path, capsys: 
 def test_the_command_finds_shipped_policies_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--transport", "sim", "--auto-start", "--command", "0.3", "0", "0", "--duration", "3"]
     assert cli.main(["deploy", "go1-velocity-flat", *options]) == 0
-    assert "go1-velocity-flat at 50 Hz" in capsys.readouterr().out
+    assert ": velocity-flat at 50 Hz" in capsys.readouterr().out
 
 
 def test_the_command_finds_the_policy_of_a_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

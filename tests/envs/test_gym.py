@@ -198,7 +198,7 @@ def test_wrong_arguments_say_what_is_valid() -> None:
     with pytest.raises(ValueError, match="observation must be one of policy, privileged, not 'camera'"):
         TaskEnv("reach", "panda", observation="camera")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="render_mode must be rgb_array"):
-        TaskEnv("panda-reach", render_mode="human")
+        TaskEnv("reach", "panda", render_mode="human")
     with pytest.raises(ValueError, match="do not render"):
         make_vec("panda-reach", render_mode="rgb_array")
 

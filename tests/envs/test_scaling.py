@@ -8,6 +8,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import mujoco
 import pytest
 import torch
 
@@ -204,3 +205,34 @@ def test_an_arm_reaches_in_its_own_workspace(tmp_path: Path) -> None:
     assert env.spec.command.lower == tuple(low for low, _ in robot.workspace)
     torch.testing.assert_close(privileged[:, policy.shape[1] : policy.shape[1] + 3], env.command - env.tool.position)
     assert env.symmetry().faults == ("links stands on a fixed base",)
+
+
+def test_a_light_base_is_not_made_lighter_than_half(tmp_path: Path) -> None:
+    """A robot whose mass sits in its legs: what Go1's trunk can spare would leave nothing of its base."""
+    robot = quadruped(tmp_path)
+    trunk = float(robot.compiled.body_mass[robot.compiled.body("trunk").id])
+    assert get_task("velocity-flat").make(robot).randomization.payload.low > -trunk / 2
+    text = robot.model.read_text().replace(f'mass="{6 * 1.0}"', 'mass="0.4"').replace('mass="0.8"', 'mass="2.2"')
+    light = tmp_path / "light.xml"
+    light.write_text(text)
+    assert get_task("velocity-flat").make(dataclasses.replace(robot, model=light)).randomization.payload.low == -0.2
+
+
+def test_controls_and_gains_go_to_the_actuator_of_their_joint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever order the actuators of a scene have."""
+    robot = quadruped(tmp_path)
+    table = dataclasses.replace(without_randomization(), kp=Range(low=0.5, high=2.0))
+    cfg = dataclasses.replace(in_proportion(robot), randomization=table)
+    built = robot.scene().to_xml()
+    lines = built[built.index("<actuator>") + len("<actuator>") : built.index("</actuator>")].strip().splitlines()
+    turned = built[: built.index("<actuator>")] + "<actuator>" + "".join(reversed(lines)) + built[built.index("</actuator>") :]
+    plain = VecEnv(cfg, robot, "velocity-flat")
+    monkeypatch.setattr(Robot, "scene", lambda self: mujoco.MjSpec.from_string(turned))
+    other = VecEnv(cfg, robot, "velocity-flat")
+    assert [other.engine.model.actuator(i).name for i in range(12)] == list(reversed(list(robot.joints)))
+    plain.reset(), other.reset()
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        action = 0.5 * torch.randn(5, 12, generator=generator)
+        one, two = plain.step(action), other.step(action)
+        torch.testing.assert_close(one.privileged, two.privileged, rtol=1e-4, atol=1e-4)

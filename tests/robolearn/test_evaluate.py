@@ -275,7 +275,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["--seconds", "1"], "--seconds more than 1"),
     (["--engine", "bullet"], "unknown engine 'bullet'"),
     (["--env.episode_z=3"], "unknown key 'env.episode_z'"),
-    (["--config", "reach"], "the task reach is for arms on a fixed base; go1 walks"),
+    (["--config", "reach"], "reaching is for arms on a fixed base; go1 walks"),
     (["again.onnx"], "unexpected argument 'again.onnx'"),
 ]
 

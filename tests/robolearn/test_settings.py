@@ -18,6 +18,7 @@ from robolearn.evaluation.study import Study, check_settings, load_study
 from robolearn.learning import trainer as loop
 from robolearn.learning.run import Run, load_checkpoint
 from tests.learning_helpers import make_trainer, tiny_cfg, untimed
+from tests.pairs import any_robot
 
 ELSEWHERE = {
     "threads": "speed", "checkpoint_every": "when it is saved", "env.num_threads": "speed", "env.device": "where", "env.engine": "by what",
@@ -236,9 +237,9 @@ def test_settings_of_a_users_own_file_act_or_are_refused(tmp_path: Path, capsys:
         assert cli.main(["train", str(tmp_path / "my.yaml"), "--runs", str(tmp_path)]) == 2
         assert f"{name} (" in capsys.readouterr().err
     for preset in config.preset_names():
-        cfg = schema.load(preset)
+        cfg = schema.load(preset, any_robot(preset))
         if cfg.algorithm == "ppo":
-            settings.refuse(schema.defaults(cfg.task), cfg, settings.OWN, preset)
+            settings.refuse(schema.defaults(cfg.task, cfg.robot), cfg, settings.OWN, preset)
 
 
 def test_a_study_refuses_what_would_have_no_effect(tmp_path: Path) -> None:
@@ -256,7 +257,7 @@ def test_a_study_refuses_what_would_have_no_effect(tmp_path: Path) -> None:
             check_settings(Study(**plain | change), state)
     for path in sorted((config.presets_dir() / "studies").glob("*.yaml")):
         study = load_study(path)
-        check_settings(study, {"config": config.dump(schema.load(study.task))})
+        check_settings(study, {"config": config.dump(schema.load(study.task, any_robot(study.task)))})
 
 
 def test_a_demo_is_gone_on_with_only_where_its_settings_act(tmp_path: Path) -> None:
