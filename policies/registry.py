@@ -102,7 +102,7 @@ class Registry(Generic[T]):
         if name not in self:
             near = difflib.get_close_matches(name, list(self), 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            mend = "" if near else f"; one of yours: install its package, or --import PACKAGE (docs/bring-your-{self._page}.md)"
+            mend = "" if near else f"; for one of your own install its package, or give --import PACKAGE (docs/bring-your-{self._page}.md)"
             raise self._error(f"unknown {self.kind} {name!r}{hint}; valid: {', '.join(self)}{mend}")
         return self._make(name) if name in self._declared else self._things[name]
 

@@ -20,7 +20,7 @@ import robolearn
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("robolearn", "bridge", "envs", "policies", "configs", "launch", "resource")
 PREFIX = f"robolearn_sim2real-{robolearn.__version__}"
-FILES = ("pyproject.toml", "setup.py", "package.xml", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "setup.py", "robolearn_rooms.py", "package.xml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_wheel_holds_every_module_and_data_file(contents: set[str]) -> None:
         for pattern in ("*.py", "*.xml", "*.onnx", "*.j2", "*.html")
         for path in (ROOT / package).rglob(pattern)
     }
-    assert wanted <= contents
+    assert wanted | {"robolearn_rooms.py"} <= contents
     assert "robolearn/configs/packaging-probe.yaml" in contents
     assert "robolearn/configs/studies/context.yaml" in contents
 
@@ -94,7 +94,7 @@ def test_the_wheel_is_an_ament_package(contents: set[str]) -> None:
 
 def test_nothing_else_is_in_the_wheel(contents: set[str]) -> None:
     tops = {name.partition("/")[0] for name in contents}
-    assert tops <= {"robolearn", "bridge", "envs", "policies", f"{PREFIX}.data", f"{PREFIX}.dist-info"}
+    assert tops <= {"robolearn_rooms.py", "robolearn", "bridge", "envs", "policies", f"{PREFIX}.data", f"{PREFIX}.dist-info"}
 
 
 def test_the_base_install_is_the_robots_side(metadata: email.message.Message) -> None:

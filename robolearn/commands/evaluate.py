@@ -27,8 +27,8 @@ ACCEPTS_OVERRIDES = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder or name of a shipped policy")
-    engines = ("mujoco", "precise", "drake", "warp", "all")
-    parser.add_argument("--engine", choices=engines, default="mujoco", help="default: mujoco; all: mujoco, precise, and drake if there")
+    engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if there"
+    parser.add_argument("--engine", metavar="NAME", default="mujoco", help=engines)
     parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
     parser.add_argument(
         "--seconds", type=float, help="length of an episode; of goals that follow each other, of all together (default: 10)"

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ"
     )
     add_robot(parser, "the preset's; presets such as velocity-flat name none")
-    parser.add_argument("--engine", choices=("mujoco", "warp"), help="short for --env.engine")
+    parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
 

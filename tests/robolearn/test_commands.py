@@ -97,7 +97,7 @@ def test_resolved_config_makes_the_same_training(tmp_path: Path) -> None:
         (["train", "go2"], "go2"),
         (["train", "panda-reach", "--teacher.ppo.clipp=1"], "did you mean 'teacher.ppo.clip'?"),
         (["train", "panda-reach", "--teacher.iterations=some"], "teacher.iterations must be a whole number"),
-        (["train", "panda-reach", "--engine", "precisely"], "invalid choice"),
+        (["train", "panda-reach", "--engine", "precisely"], "unknown engine 'precisely' (did you mean precise?)"),
         (["train", "panda-reach", "--student.network.heads=5"], "not divisible by 5 heads"),
         (["export"], "the following arguments are required: student"),
         (["export", "x", "--seeds", "a"], "invalid int value"),

@@ -273,7 +273,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["--seeds", "0"], "--seeds must be at least 1"),
     (["--seeds", "many"], "invalid int value: 'many'"),
     (["--seconds", "1"], "--seconds more than 1"),
-    (["--engine", "bullet"], "invalid choice: 'bullet'"),
+    (["--engine", "bullet"], "unknown engine 'bullet'"),
     (["--env.episode_z=3"], "unknown key 'env.episode_z'"),
     (["--config", "reach"], "reaching is for arms on a fixed base; go1 walks"),
     (["again.onnx"], "unexpected argument 'again.onnx'"),
