@@ -29,18 +29,9 @@ COLUMNS = ",".join(SENT)
 TICK, EVENT, STATE, LIMITS = "/policy/tick", "/policy/event", "/policy/state", "/policy/limits"
 Field = tuple[str, Callable[[Any, Any], None]]
 
-<<<<<<< HEAD
 COMMANDS = {"velocity": ("/cmd_vel", "geometry_msgs/msg/TwistStamped"), "goal_position": ("/goal", "geometry_msgs/msg/PointStamped")}
 """Kind of command -> its topic and message type."""
 OTHER_COMMAND = ("/command", "std_msgs/msg/Float64MultiArray")
-=======
-COMMANDS = {
-    "velocity": ("/cmd_vel", "geometry_msgs/msg/TwistStamped"),
-    "goal_position": ("/goal", "geometry_msgs/msg/PointStamped"),
-}
-"""Topic and message type of the operator's command, by its kind."""
-OTHER_COMMAND = ("/policy/command", "std_msgs/msg/Float64MultiArray")
->>>>>>> plugins
 
 
 class Topics:
@@ -56,11 +47,7 @@ class Topics:
         self.store: Any = get_typestore(Stores.ROS2_HUMBLE)
         self._t: Any = self.store.types
         self._names = list(spec.robot.joint_names)
-<<<<<<< HEAD
         self._asked = COMMANDS.get(spec.command.kind, OTHER_COMMAND)
-=======
-        self._kind = spec.command.kind
->>>>>>> plugins
         self._frame = spec.robot.imu_frame or "base"
         floats = "std_msgs/msg/Float32MultiArray"
         self.types = {
@@ -68,11 +55,7 @@ class Topics:
             "/imu": "sensor_msgs/msg/Imu",
             "/sensors/joint_states": "sensor_msgs/msg/JointState",
             "/sensors/imu": "sensor_msgs/msg/Imu",
-<<<<<<< HEAD
             self.command_topic: self._asked[1],
-=======
-            self.command_topic: COMMANDS.get(self._kind, OTHER_COMMAND)[1],
->>>>>>> plugins
             **{f"/policy/observation/{term.name}": floats for term in spec.terms},
             "/policy/action": floats,
             "/policy/asked": "std_msgs/msg/Float64MultiArray",
@@ -96,11 +79,7 @@ class Topics:
     @property
     def command_topic(self) -> str:
         """Where the operator's command stands."""
-<<<<<<< HEAD
         return self._asked[0]
-=======
-        return COMMANDS.get(self._kind, OTHER_COMMAND)[0]
->>>>>>> plugins
 
     def _layout(self, label: str, columns: str | None = None, size: int | None = None) -> Any:
         dimension, layout = self._t["std_msgs/msg/MultiArrayDimension"], self._t["std_msgs/msg/MultiArrayLayout"]
@@ -162,21 +141,12 @@ class Topics:
         yield self._encode("/impedance_command", self._command_layout, sent)
 
     def _command(self, row: Any, time_ns: int) -> tuple[Any, Any]:
-<<<<<<< HEAD
         values = [float(value) for value in row["command"]]
         if self._asked == OTHER_COMMAND:
             return self._layout(",".join(self.spec.command.labels), size=len(values)), np.array(values)
         a, b, c = values
         header = self._header(time_ns, "base")
         if self._asked == COMMANDS["goal_position"]:
-=======
-        if self._kind not in COMMANDS:
-            labels = ",".join(self.spec.command.labels)
-            return self._layout(labels, size=self.spec.command.dimension), row["command"]
-        a, b, c = (float(value) for value in row["command"])
-        header = self._header(time_ns, "base")
-        if self._kind == "goal_position":
->>>>>>> plugins
             return header, self._t["geometry_msgs/msg/Point"](a, b, c)
         vector = self._t["geometry_msgs/msg/Vector3"]
         return header, self._t["geometry_msgs/msg/Twist"](vector(a, b, 0.0), vector(0.0, 0.0, c))
@@ -219,15 +189,9 @@ class Topics:
             row[{"/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
 
     def _command_of(self, message: Any) -> Any:
-<<<<<<< HEAD
         if self._asked == OTHER_COMMAND:
             return message.data
         if self._asked == COMMANDS["velocity"]:
-=======
-        if self._kind not in COMMANDS:
-            return message.data
-        if self._kind == "velocity":
->>>>>>> plugins
             return message.twist.linear.x, message.twist.linear.y, message.twist.angular.z
         return message.point.x, message.point.y, message.point.z
 

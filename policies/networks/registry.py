@@ -27,11 +27,7 @@ class NetworkKind:
     make: Callable[[int, int, Any], Network]
 
 
-<<<<<<< HEAD
 NETWORKS = Registry("network", of=NetworkKind)
-=======
-NETWORKS: Registry[NetworkKind] = Registry("network", of=NetworkKind)
->>>>>>> plugins
 
 
 def register_network(name: str, kind: NetworkKind) -> NetworkKind:

@@ -8,13 +8,8 @@ A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums
 one whose default is empty takes any. `null` removes an entry of a table. A table of terms (`envs.terms.term`) takes new entries that name
 their function; the parameters of a term stand beside its own values, see `robolearn.config.terms`. An infinite or undefined float is an
 error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f(kind)
-<<<<<<< HEAD
 gives the dataclass for a value of its key `kind`; when a kind is chosen over a preset's, keys of the preset that it lacks are left out.
 A schema may say in `RENAMED` how keys of earlier versions are called now.
-=======
-gives the dataclass for a value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left
-out. A schema may say in `RENAMED` how keys of earlier versions are called now.
->>>>>>> plugins
 """
 
 from __future__ import annotations
