@@ -150,7 +150,7 @@ def _written(description: Path, found: Description, no_picture: bool) -> Iterato
         yield _picture(robot, description.parent / "robot.png")
     if found.usable:
         task = "velocity-flat" if found.floating else "reach"
-        yield f"next: robolearn train {task} --robot {description}"
+        yield f"next: robolearn train {task} --robot {description}, then: robolearn distill runs/{task}-{robot.name}"
     else:
         yield f"not usable as it is; mend what is listed under `will not work`, then: robolearn robot check {description}"
 
