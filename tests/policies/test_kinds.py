@@ -178,7 +178,7 @@ def with_eye(spec: Any) -> Any:
 
 
 def test_a_network_of_ones_own_sees_an_image(tmp_path: Path) -> None:
-    env = make_env("panda-reach", num_worlds=1, num_threads=1)
+    env = make_env("reach", "panda", num_worlds=1, num_threads=1)
     spec = with_eye(env.spec)
     torch.manual_seed(0)
     net = Leaky(spec.observation_dim, spec.action_dim, NetworkCfg(kind="leaky"))
@@ -203,7 +203,7 @@ def test_a_network_of_ones_own_sees_an_image(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_said_before_it_is_exported(tmp_path: Path) -> None:
-    env = make_env("panda-reach", num_worlds=1, num_threads=1)
+    env = make_env("reach", "panda", num_worlds=1, num_threads=1)
     spec, eye = env.spec, with_eye(env.spec)
     net = Leaky(spec.observation_dim, spec.action_dim, NetworkCfg(kind="leaky"))
     with pytest.raises(PolicyFileError, match=r"Leaky takes the groups state, eye; its task gives state$"):
