@@ -109,7 +109,7 @@ def test_each_can_be_a_student_and_go_on(kind):
 
 @EACH
 def test_each_becomes_a_policy_file_that_equals_torch(kind, tmp_path):
-    env = make_env("go1-velocity-flat", num_worlds=1, num_threads=1, seed=3)
+    env = make_env("velocity-flat", "go1", num_worlds=1, num_threads=1, seed=3)
     net = randomize(network(kind, env.spec.observation_dim, env.spec.action_dim)).requires_grad_(False)
     sensors = record_sensors(env, net, 40)
     file = export_student(net, env.spec, sensors, {}, tmp_path / "policy.onnx")
