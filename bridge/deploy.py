@@ -111,7 +111,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         stack.callback(attended.close)  # the robot and the terminal first: printing may block
         events.screen = attended.says if attended.has_screen else None
         attended.recent, events.clock = events.recent, wire.now_ns
-        wire.on_shutdown, wire.on_line, attended.on_line = loop.stop, events.tell, events.tell
+        attended.on_shutdown, attended.on_line = loop.stop, events.tell
         if isinstance(controller, MotionController):
             controller.on_end = loop.end
 
@@ -159,7 +159,8 @@ def make_wire(controller: Controller, options: argparse.Namespace, ros_args: lis
         JointError: joints that do not match.
     """
     try:
-        fixed = None if options.command is None else tuple(options.command)
+        asked = options.command if controller.spec.command.labels else ()  # where nothing is asked, that is known
+        fixed = None if asked is None else tuple(asked)
         run = Deployment(command=fixed, controller=controller, ros_args=tuple(ros_args), screen=wants_screen(options))
         return make_transport(options.transport, controller.spec, options, run)
     except ImportError as error:  # a package that is there and does not load
@@ -319,7 +320,7 @@ def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, 
     attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": in_process(options)}
     attended.shown |= {"keys": keys[0]} if keys else {}
     if options.log_sensors == "all" and recorder is not None:
-        wire.on_reading = recorder.reading
+        attended.on_reading = recorder.reading
     return attended
 
 

@@ -278,7 +278,7 @@ def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
         attended = on_terminal() or options.gamepad is not None
         if not attended and not options.auto_start:
             said.append("nobody can ask for stand and start: this is no terminal, and there is neither --gamepad nor --auto-start")
-        elif options.command is None and not (attended and spec.command.kind == "velocity"):
+        elif options.command is None and spec.command.labels and not (attended and spec.command.kind == "velocity"):
             said.append(f"nobody gives {', '.join(spec.command.labels)}, so the policy will not start: give --command")
     return said
 

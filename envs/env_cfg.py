@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from envs.engines.registry import ENGINES
 from envs.scene.terrain import TerrainCfg
 from envs.seeds import torch_seed
 from envs.terms.randomization import RandomizationCfg, Range
@@ -57,7 +58,7 @@ class EnvCfg:
 
     Attributes:
         num_worlds: worlds stepped together, N.
-        engine: physics engine.
+        engine: physics engine, by its name in `envs.engines.registry`.
         device: `cpu`, or `cuda` with the warp engine.
         num_threads: simulation threads, 0 for all cores.
         seed: of everything random in the environment.
@@ -81,7 +82,7 @@ class EnvCfg:
     """
 
     num_worlds: int = 1024
-    engine: Literal["mujoco", "warp", "precise", "drake"] = "mujoco"
+    engine: str = "mujoco"
     device: str = "cpu"
     num_threads: int = 0
     seed: int = 0
@@ -111,6 +112,7 @@ class EnvCfg:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
             if getattr(self, name) > most:
                 raise ValueError(f"{name} must be at most {most}, not {getattr(self, name)}")
+        ENGINES.get(self.engine)  # raises where there is none
         torch_seed(self.seed)
         for name in ("control_dt", "episode_s"):
             if not getattr(self, name) > 0:

@@ -6,6 +6,7 @@ the state `inactive` activates it again right after somebody stopped it.
 """
 
 import os
+import shlex
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, SetEnvironmentVariable
@@ -18,7 +19,8 @@ INTERFACES = ["impedance", "trajectory", "forward", "forward_velocity", "forward
 TOPICS = ("joint_states", "imu", "cmd_vel", "goal")
 LISTS = ("joint_order", "joint_names", "extra_joints", "silent_nodes")
 FLAGS = ("dry_run", "ungated", "managed")
-OPTIONS = ("command_interface", "command_topic", "joint_prefix", "base_frame", *LISTS, *FLAGS, "use_sim_time", "policy_sha256")
+OTHERS = ("transport", "import", "options")
+OPTIONS = (*OTHERS, "command_interface", "command_topic", "joint_prefix", "base_frame", *LISTS, *FLAGS, "use_sim_time", "policy_sha256")
 
 
 def start(context):
@@ -27,7 +29,10 @@ def start(context):
     policy = Path(value["policy"]).expanduser()
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
-    command = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", "--command-interface", value["command_interface"]]
+    command = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", value["transport"]]
+    command += [part for package in filter(None, value["import"].split(",")) for part in ("--import", package)]
+    if value["transport"] == "ros2" or value["command_interface"] != INTERFACES[0]:
+        command += ["--command-interface", value["command_interface"]]
     for option in ("command_topic", "joint_prefix", "base_frame"):
         if value[option]:
             command += [f"--{option.replace('_', '-')}", value[option]]
@@ -35,6 +40,7 @@ def start(context):
         if value[option]:
             command += [f"--{option.replace('_', '-')}", *value[option].split(",")]
     command += [f"--{flag.replace('_', '-')}" for flag in FLAGS if value[flag] == "true"]
+    command += shlex.split(value["options"])
     ros = [part for topic in TOPICS for part in ("-r", f"{topic}:={value[topic]}")]
     ros += ["-p", f"use_sim_time:={value['use_sim_time']}"]
     if value["policy_sha256"]:
@@ -48,6 +54,9 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("policy", description="path of the policy file"),
+            DeclareLaunchArgument("transport", default_value="ros2", description="ros2, or a transport of a plugin's"),
+            DeclareLaunchArgument("import", default_value="", description="packages with plugins to import, comma-separated"),
+            DeclareLaunchArgument("options", default_value="", description="more options of robolearn deploy, as a shell takes them"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
             DeclareLaunchArgument("command_topic", default_value="", description="where commands go; empty for the interface's own topic"),
             DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward*"),

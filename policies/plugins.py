@@ -29,6 +29,8 @@ OF_TRAINING = frozenset({"torch", "mujoco", "gymnasium", "envs", "onnx"})
 ROOMS = frozenset({"policies", "envs", "bridge", "robolearn"})
 
 _loaded: set[str] = set()
+_asked: list[tuple[str | None, str | None]] = []
+"""What the two variables said when all was loaded."""
 
 
 class PluginError(ValueError):
@@ -75,15 +77,18 @@ def load() -> None:
     Raises:
         PluginError: one fails; says which, why and where.
     """
-    for plugin in (*installed(), *named()):
-        if plugin.value in _loaded:
-            continue
-        _loaded.add(plugin.value)  # before: what it imports may ask for plugins
-        try:
-            _load(plugin)
-        except BaseException:
-            _loaded.discard(plugin.value)
-            raise
+    now = (os.environ.get(IMPORT), os.environ.get(SWITCH))
+    if now in _asked:
+        return
+    _asked.append(now)  # before: what a plugin imports may ask for plugins
+    try:
+        for plugin in (*installed(), *named()):
+            if plugin.value not in _loaded:
+                _load(plugin)
+                _loaded.add(plugin.value)
+    except BaseException:
+        _asked.clear()
+        raise
 
 
 def use(names: Sequence[str]) -> None:

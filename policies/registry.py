@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import sys
@@ -51,12 +52,12 @@ def declare(kind: str, name: str, target: str | Callable[[], Any]) -> None:
     source = _source()
     known = _DECLARED.setdefault(kind, {})
     if name in known and known[name] != _Declared(target, source):
-        raise _taken(kind, name, known[name].source, source)
+        raise taken(kind, name, known[name].source, source)
     known[name] = _Declared(target, source)
 
 
 class Registry(Generic[T]):
-    """What there is of one kind, by name.
+    """What there is of one kind, by name. Who asks for a name that is not there, or for all, has all plugins loaded.
 
     Attributes:
         kind: what its things are, in the singular, as messages say it.
@@ -84,30 +85,26 @@ class Registry(Generic[T]):
         _check_name(self.kind, name)
         source = _source()
         if self._things.get(name, thing) is not thing:
-            raise _taken(self.kind, name, self._sources[name], source)
+            raise taken(self.kind, name, self._sources[name], source)
         if (declared := _DECLARED.get(self.kind, {}).get(name)) is not None:
-            raise _taken(self.kind, name, source, declared.source)
+            raise taken(self.kind, name, source, declared.source)
         self._things[name] = thing
         self._sources[name] = source
         return thing
 
     def get(self, name: str) -> T:
-        """The thing of that name, also of a plugin that nobody has loaded yet.
+        """The thing of that name.
 
         Raises:
             UnknownNameError: lists the names and the nearest.
             plugins.PluginError: a plugin fails, or what it has declared is not what it should be.
         """
-        if name not in self._things and name not in self._declared:
-            plugins.load()
-        if name in self._declared:
-            return self._make(name)
-        if name not in self._things:
+        if name not in self:
             near = difflib.get_close_matches(name, list(self), 1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             mend = "" if near else f"; one of yours: install its package, or --import PACKAGE (docs/bring-your-{self._page}.md)"
             raise self._error(f"unknown {self.kind} {name!r}{hint}; valid: {', '.join(self)}{mend}")
-        return self._things[name]
+        return self._make(name) if name in self._declared else self._things[name]
 
     def source(self, name: str) -> str:
         """The module that has registered a thing; `robolearn` for our own."""
@@ -115,9 +112,13 @@ class Registry(Generic[T]):
         return declared.source if declared is not None else self._sources[name]
 
     def __contains__(self, name: object) -> bool:
+        if name in self._things:
+            return True
+        plugins.load()
         return name in self._things or name in self._declared
 
     def __iter__(self) -> Iterator[str]:
+        plugins.load()
         yield from self._things
         yield from (name for name in self._declared if name not in self._things)
 
@@ -129,7 +130,7 @@ class Registry(Generic[T]):
         known = _DECLARED.get(self.kind, {})
         both = next((name for name in known if self._sources.get(name, known[name].source) != known[name].source), None)
         if both is not None:
-            raise _taken(self.kind, both, self._sources[both], known[both].source)
+            raise taken(self.kind, both, self._sources[both], known[both].source)
         return known
 
     @property
@@ -144,7 +145,7 @@ class Registry(Generic[T]):
             thing = plugins.guarded(lambda: _made(declared.target), said)
             if self._of is not None and not isinstance(thing, self._of):
                 raise plugins.PluginError(f"{said}, is of type {type(thing).__name__}, not {self._of.__name__}")
-            own = getattr(thing, "name", name)
+            own = getattr(thing, "name", name) if dataclasses.is_dataclass(thing) else name
             if own != name:
                 raise plugins.PluginError(f"{said}, calls itself {own!r}; declare it under that name")
             self._things[name], self._sources[name] = cast(T, thing), declared.source
@@ -161,7 +162,8 @@ def _check_name(kind: str, name: str) -> None:
         raise plugins.PluginError(f"{name!r} is no name for {_a(kind)}")
 
 
-def _taken(kind: str, name: str, first: str, second: str) -> plugins.PluginError:
+def taken(kind: str, name: str, first: str, second: str) -> plugins.PluginError:
+    """The error of the module `second` that registers what `first` has."""
     return plugins.PluginError(f"{second} registers {_a(kind)} {name!r}, which {first} has already; register it under another name")
 
 

@@ -25,7 +25,7 @@ from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
 COMMANDS = {
-    "list": "show presets, studies, tasks, robots and trained policies",
+    "list": "show presets, tasks, robots, networks, engines, transports and trained policies, and who brought them",
     "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
     "distill": "train a student, a causal transformer that sees only what the robot senses, from a teacher",

@@ -13,6 +13,7 @@ for it: a robot's computer, which has no torch, then loads the same plugin for i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,20 @@ if TYPE_CHECKING:
     from envs.engines.registry import EngineKind
     from envs.robots.robot import Robot
     from envs.tasks.registry import Task
+    from policies.contract.observation import Sensors
+    from policies.networks.registry import NetworkKind
 
-__all__ = ["PluginError", "load", "register_engine", "register_network", "register_robot", "register_task", "register_transport"]
+__all__ = [
+    "PluginError",
+    "load",
+    "register_engine",
+    "register_network",
+    "register_observation",
+    "register_preset",
+    "register_robot",
+    "register_task",
+    "register_transport",
+]
 
 
 def register_robot(name: str, robot: Robot | Path | str) -> None:
@@ -46,8 +59,28 @@ def register_task(name: str, task: Task | str) -> None:
     declare("task", name, _given(task))
 
 
-def register_network(name: str, kind: Any) -> None:
-    """Add a kind of network for students, `--student.network.kind=NAME`: a network kind of `policies.networks.registry`, or its text."""
+def register_preset(path: Path) -> None:
+    """Add a preset, `robolearn train NAME`, where NAME is the file's without `.yaml`."""
+    declare("preset", path.stem, lambda: path)
+
+
+def register_observation(
+    name: str, func: Callable[[Sensors, Any], Any], unit: str = "", frame: str = "", mirror: str | tuple[str, ...] | None = None
+) -> None:
+    """Add a term that a robot can sense, in training and on the robot alike; see `policies.contract.observation.register_term`.
+
+    The function itself is given: the robot needs it.
+
+    Raises:
+        ValueError: there is a term of that name.
+    """
+    from policies.contract.observation import register_term
+
+    register_term(name, func, unit, frame, mirror)
+
+
+def register_network(name: str, kind: NetworkKind | str) -> None:
+    """Add a kind of network for students, `--student.network.kind=NAME`; see `policies.networks.registry.NetworkKind`."""
     declare("network", name, _given(kind))
 
 

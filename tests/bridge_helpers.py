@@ -91,6 +91,9 @@ class FakeTransport:
         self.raises: list[Exception | None] = []
         self.on_wait: Callable[[], None] = lambda: None
         self.on_line: Callable[[str], None] | None = None
+        self.on_reading: Callable[[Any], None] | None = None
+        self.on_shutdown: Callable[[], None] | None = None
+        self.temperature: Any = None
 
     def open(self, refusal: Any) -> None:
         pass

@@ -20,6 +20,12 @@ PAIRS = {
 TASKS = tuple(PAIRS)
 
 
+def any_robot(preset: str) -> list[str]:
+    """Overrides that give a preset of any robot one that it is for; none for a preset that names its own."""
+    robots = {"velocity-flat": "go1", "velocity-rough": "go1", "velocity-flat-biped": "g1", "velocity-rough-biped": "g1", "reach": "panda"}
+    return [f"--robot={robots[preset]}"] if preset in robots else []
+
+
 def cfg_of(name: str) -> EnvCfg:
     """The config of a pair of which nobody has said anything."""
     task, robot = PAIRS[name]

@@ -19,6 +19,7 @@ import pytest
 from bridge import options
 from bridge.simulated import robot as simulated_robot
 from bridge.transports.ros2.options import COMMAND_TOPICS, INTERFACES
+from policies import plugins
 from tests.bridge_helpers import REPOSITORY, ros_environment, wait_for
 
 FOLDER = REPOSITORY / "launch"
@@ -35,6 +36,7 @@ def strings(name: str) -> set[str]:
 
 def parsers() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     parser = argparse.ArgumentParser(exit_on_error=False)
+    plugins.add_option(parser)
     options.configure(parser)
     return parser, simulated_robot.parser()
 
@@ -103,11 +105,15 @@ def test_deploy_passes_every_argument_on() -> None:
         use_sim_time="true",
         policy_sha256="0123",
         imu="/torso/imu",
+        options="--limit max_tilt=0.5 --log 'a b.mcap'",
+        **{"import": "my_package,other.plugin"},
     )
     cut = command.index("--ros-args")
     parsed = parsers()[0].parse_args(command[3:cut])
     assert (parsed.command_interface, parsed.joint_order, parsed.joint_prefix) == ("forward_effort", ["a", "b"], "panda_=")
     assert parsed.silent_nodes == ["/standby"]
+    assert (parsed.transport, parsed.imports, parsed.limit) == ("ros2", ["my_package", "other.plugin"], ["max_tilt=0.5"])
+    assert parsed.log == Path("a b.mcap")
     assert (parsed.extra_joints, parsed.managed, parsed.ungated, parsed.dry_run) == (["f1", "f2"], True, True, False)
     assert {"use_sim_time:=true", "policy_sha256:='0123'", "imu:=/torso/imu"} <= set(command[cut:])
 

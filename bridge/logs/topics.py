@@ -2,7 +2,7 @@
 
     joint_states, imu            what the policy read at each tick (sensor_msgs/JointState, Imu); joints in policy order
     sensors/joint_states, .../imu  every reading that arrived, where asked for
-    cmd_vel or goal              the operator's command at each tick (geometry_msgs/TwistStamped, PointStamped)
+    cmd_vel, goal or command     the operator's command at each tick (geometry_msgs/TwistStamped, PointStamped; std_msgs/Float64MultiArray)
     policy/observation/<term>    what the policy was shown, by name (std_msgs/Float32MultiArray)
     policy/action                what it answered
     policy/asked                 joint targets before the limits [rad]
@@ -29,6 +29,10 @@ COLUMNS = ",".join(SENT)
 TICK, EVENT, STATE, LIMITS = "/policy/tick", "/policy/event", "/policy/state", "/policy/limits"
 Field = tuple[str, Callable[[Any, Any], None]]
 
+COMMANDS = {"velocity": ("/cmd_vel", "geometry_msgs/msg/TwistStamped"), "goal_position": ("/goal", "geometry_msgs/msg/PointStamped")}
+"""Kind of command -> its topic and message type."""
+OTHER_COMMAND = ("/command", "std_msgs/msg/Float64MultiArray")
+
 
 class Topics:
     """Encodes rows of one policy's log.
@@ -43,7 +47,7 @@ class Topics:
         self.store: Any = get_typestore(Stores.ROS2_HUMBLE)
         self._t: Any = self.store.types
         self._names = list(spec.robot.joint_names)
-        self._walks = spec.command.kind == "velocity"
+        self._asked = COMMANDS.get(spec.command.kind, OTHER_COMMAND)
         self._frame = spec.robot.imu_frame or "base"
         floats = "std_msgs/msg/Float32MultiArray"
         self.types = {
@@ -51,7 +55,7 @@ class Topics:
             "/imu": "sensor_msgs/msg/Imu",
             "/sensors/joint_states": "sensor_msgs/msg/JointState",
             "/sensors/imu": "sensor_msgs/msg/Imu",
-            self.command_topic: "geometry_msgs/msg/TwistStamped" if self._walks else "geometry_msgs/msg/PointStamped",
+            self.command_topic: self._asked[1],
             **{f"/policy/observation/{term.name}": floats for term in spec.terms},
             "/policy/action": floats,
             "/policy/asked": "std_msgs/msg/Float64MultiArray",
@@ -75,7 +79,7 @@ class Topics:
     @property
     def command_topic(self) -> str:
         """Where the operator's command stands."""
-        return "/cmd_vel" if self._walks else "/goal"
+        return self._asked[0]
 
     def _layout(self, label: str, columns: str | None = None, size: int | None = None) -> Any:
         dimension, layout = self._t["std_msgs/msg/MultiArrayDimension"], self._t["std_msgs/msg/MultiArrayLayout"]
@@ -137,9 +141,12 @@ class Topics:
         yield self._encode("/impedance_command", self._command_layout, sent)
 
     def _command(self, row: Any, time_ns: int) -> tuple[Any, Any]:
-        a, b, c = (float(value) for value in row["command"])
+        values = [float(value) for value in row["command"]]
+        if self._asked == OTHER_COMMAND:
+            return self._layout(",".join(self.spec.command.labels), size=len(values)), np.array(values)
+        a, b, c = values
         header = self._header(time_ns, "base")
-        if not self._walks:
+        if self._asked == COMMANDS["goal_position"]:
             return header, self._t["geometry_msgs/msg/Point"](a, b, c)
         vector = self._t["geometry_msgs/msg/Vector3"]
         return header, self._t["geometry_msgs/msg/Twist"](vector(a, b, 0.0), vector(0.0, 0.0, c))
@@ -181,8 +188,10 @@ class Topics:
         else:
             row[{"/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
 
-    def _command_of(self, message: Any) -> tuple[float, float, float]:
-        if self._walks:
+    def _command_of(self, message: Any) -> Any:
+        if self._asked == OTHER_COMMAND:
+            return message.data
+        if self._asked == COMMANDS["velocity"]:
             return message.twist.linear.x, message.twist.linear.y, message.twist.angular.z
         return message.point.x, message.point.y, message.point.z
 

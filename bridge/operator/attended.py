@@ -43,10 +43,14 @@ class Attended:
         self._said_ns = 0
         self._heard: FloatArray | None = None
         self._begin_ns = 0
-        self.on_reading: Callable[[Reading], None] | None = None  # of these three, the wire's own are the ones to set
-        self.on_shutdown: Callable[[], None] | None = None
-        self.on_line: Callable[[str], None] | None = None
+        self.on_reading: Callable[[Reading], None] | None = wire.on_reading
+        self.on_shutdown: Callable[[], None] | None = wire.on_shutdown
+        self.on_line: Callable[[str], None] | None = wire.on_line
         self.now_ns, self.wait_until, self.rehearse = wire.now_ns, wire.wait_until, wire.rehearse
+
+    @property
+    def temperature(self) -> FloatArray | None:
+        return self._wire.temperature
 
     @property
     def has_screen(self) -> bool:
@@ -54,7 +58,9 @@ class Attended:
         return self._screen is not None
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        self._wire.open(refusal)
+        wire = self._wire
+        wire.on_reading, wire.on_shutdown, wire.on_line = self.on_reading, self.on_shutdown, self.on_line
+        wire.open(refusal)
         self._begin_ns = self.now_ns()
 
     def read(self) -> Inputs:
@@ -97,7 +103,7 @@ class Attended:
         each joint's motor by its name.
         """
         now_ns, loop = self.now_ns(), self.loop
-        temperature = getattr(self._wire, "temperature", None)  # None before the first message
+        temperature = self.temperature
         warm = {} if temperature is None else {"temperature": np.asarray(temperature).tolist()}
         if warm and loop is not None:
             status = {**status, "temperature_c": dict(zip(loop.controller.joints.names, warm["temperature"], strict=True))}

@@ -1,11 +1,13 @@
-"""What the control loop asks of a transport."""
+"""What the control loop asks of a transport. `Wire` is a beginning for one of your own."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bridge.control.command import JointCommand
+from bridge.control.joints import FloatArray
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import Event
 
@@ -22,6 +24,11 @@ class Transport(Protocol):
     on_reading: Callable[[Reading], None] | None
     on_shutdown: Callable[[], None] | None
     on_line: Callable[[str], None] | None
+
+    @property
+    def temperature(self) -> FloatArray | None:
+        """Hottest sensor of each joint's motor [C], (J,) in policy order; None where the wire does not tell, or not yet."""
+        ...
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         """Connect; `refusal` says why an operator's request would be refused now."""
@@ -54,3 +61,30 @@ class Transport(Protocol):
     def close(self) -> None:
         """Deliver what is under way and disconnect."""
         ...
+
+
+class Wire:
+    """The parts of a transport that most wires need not care about: the steady clock, waiting, and what is optional.
+
+    What is left for a transport of your own is `open`, `read`, `write` and `close`.
+    """
+
+    on_reading: Callable[[Reading], None] | None = None
+    on_shutdown: Callable[[], None] | None = None
+    on_line: Callable[[str], None] | None = None
+    temperature: FloatArray | None = None
+
+    def now_ns(self) -> int:
+        """Steady clock [ns]."""
+        return time.monotonic_ns()
+
+    def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
+        """Sleep until the deadline; a wire that wakes up for a fresh reading does so here."""
+        if (left := deadline_ns - time.monotonic_ns()) > 0:
+            time.sleep(left * 1e-9)
+
+    def rehearse(self) -> None:
+        """Nothing to rehearse."""
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        """Nobody listens on the wire."""

@@ -61,6 +61,7 @@ class SimTransport:
         self.robot, self.command = robot, command
         self._ahead_ns: int | None = None if not realtime else 0
         self.requests: list[Event] = []
+        self.temperature: FloatArray | None = None
         self.on_tick: Callable[[Mapping[str, Any]], None] | None = None
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_line: Callable[[str], None] | None = None

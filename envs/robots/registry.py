@@ -18,7 +18,7 @@ class UnknownRobotError(RobotError, UnknownNameError):
     """A robot's name that is not registered, or the path of a file that is not there."""
 
 
-ROBOTS: Registry[Robot] = Registry("robot", UnknownRobotError)
+ROBOTS = Registry("robot", UnknownRobotError, of=Robot)
 
 
 def register_robot(robot: Robot) -> Robot:

@@ -258,6 +258,15 @@ class Robot:
         """
         return scene.build(self)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of joints that the policy does not move, a sentence each.
+
+        Raises:
+            RobotError: see `built`.
+        """
+        said = {"is locked, since nothing moves it": self.built.locked, "moves without a motor": self.built.passive}
+        return tuple(f"{self.name}: {name} {what}" for what, names in said.items() for name in names)
+
     def scene(self) -> mujoco.MjSpec:
         """A fresh copy of the robot above an infinite floor, with all that tasks need.
 

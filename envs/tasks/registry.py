@@ -49,7 +49,7 @@ class Task:
     variant: Callable[[Robot], str] = _one_kind
 
 
-TASKS: Registry[Task] = Registry("task", UnknownTaskError)
+TASKS = Registry("task", UnknownTaskError, of=Task)
 
 
 def register_task(task: Task) -> Task:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from policies import plugins
 from policies.contract.spec import STATE, PolicySpec
 
 Array = Any  # numpy.ndarray or torch.Tensor
@@ -151,7 +152,10 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str 
     parts = []
     for term in spec.group(group).terms:
         if term.name not in TERMS:
-            raise ObservationError(f"unknown observation term {term.name!r}; known: {', '.join(TERMS)}")
+            plugins.load()  # the robot's programs ask for them here
+        if term.name not in TERMS:
+            mend = "one of a package of its own needs that installed, or --import PACKAGE"
+            raise ObservationError(f"unknown observation term {term.name!r}; known: {', '.join(TERMS)}; {mend}")
         raw = TERMS[term.name](sensors, default_pose)
         if raw is None or raw.shape[-1] != term.dim:
             have = "nothing" if raw is None else f"{raw.shape[-1]} values"

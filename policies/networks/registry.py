@@ -27,7 +27,7 @@ class NetworkKind:
     make: Callable[[int, int, Any], Network]
 
 
-NETWORKS: Registry[NetworkKind] = Registry("kind of network")
+NETWORKS = Registry("network", of=NetworkKind)
 
 
 def register_network(name: str, kind: NetworkKind) -> NetworkKind:

@@ -1,16 +1,19 @@
-"""Show presets, studies, tasks, robots and trained policies.
+"""Show presets, studies, tasks, robots, networks, engines, transports and trained policies, and what plugins bring.
 
-Presets stand in configs/, studies in configs/studies/, tasks and robots in envs/, trained policies in policies/zoo/. Tasks and robots
-are shown where the extra `train` is installed.
+Presets stand in configs/, studies in configs/studies/, trained policies in policies/zoo/. What a plugin has registered is shown with its
+module. What only training uses is shown where the extra `train` is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from policies.install import install_command
+from policies.registry import OWN, Registry
 from robolearn.commands import write_json
 from robolearn.config import loading as config
 from robolearn.errors import missing_extra
@@ -24,7 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Print the lists."""
-    lists = {"presets": presets(), "studies": studies(), "tasks": _optional(tasks), "robots": _optional(robots), "policies": policies()}
+    lists = {
+        "presets": presets(),
+        "studies": studies(),
+        "tasks": _optional(tasks),
+        "robots": _optional(robots),
+        "networks": _optional(networks),
+        "engines": _optional(engines),
+        "transports": transports(),
+        "policies": policies(),
+    }
     if args.json:
         write_json(args.json, lists)
         return 0
@@ -35,7 +47,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             continue
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
-            print(f"  {entry['name']:{width}}  {entry['description']}".rstrip())
+            source = entry.get("source", OWN)
+            brought = "" if source == OWN else f"  (of {source})"
+            print(f"  {entry['name']:{width}}  {entry['description']}{brought}".rstrip())
         if not entries:
             print("  none")
     return 0
@@ -43,8 +57,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def presets() -> list[dict[str, str]]:
     """Each preset with the first comment line of its file."""
-    folder = config.presets_dir()
-    return [{"name": name, "description": first_comment(folder / f"{name}.yaml")} for name in config.preset_names()]
+    sources = {name: config.PRESETS.source(name) for name in config.PRESETS}
+    return [
+        {"name": name, "description": first_comment(config.preset_path(name)), "source": sources.get(name, OWN)}
+        for name in config.preset_names()
+    ]
 
 
 def studies() -> list[dict[str, str]]:
@@ -63,16 +80,44 @@ def first_comment(path: Path) -> str:
 
 def tasks() -> list[dict[str, str]]:
     """Each registered task with its description."""
-    from envs.tasks.registry import TASKS, get_task
+    from envs.tasks.registry import TASKS
 
-    return [{"name": name, "description": task.description} for name, task in sorted((name, get_task(name)) for name in TASKS)]
+    return _registered(TASKS, lambda task: task.description)
 
 
 def robots() -> list[dict[str, str]]:
     """Each registered robot with its number of joints."""
     from envs.robots.registry import ROBOTS
 
-    return [{"name": name, "description": f"{len(ROBOTS.get(name).joints)} joints"} for name in sorted(ROBOTS)]
+    return _registered(ROBOTS, lambda robot: f"{len(robot.joints)} joints")
+
+
+def networks() -> list[dict[str, str]]:
+    """Each registered kind of network with what its config says."""
+    from policies.networks.registry import NETWORKS
+
+    return _registered(NETWORKS, lambda kind: (inspect.getdoc(kind.cfg) or "").partition("\n")[0])
+
+
+def engines() -> list[dict[str, str]]:
+    """Each registered physics engine with where it runs."""
+    from envs.engines.registry import ENGINES
+
+    return _registered(ENGINES, lambda kind: f"on {' or '.join(kind.devices)}")
+
+
+def transports() -> list[dict[str, str]]:
+    """Each registered way to a robot."""
+    import bridge.transports.connect  # noqa: F401 (registers ours)
+    from bridge.transports.registry import TRANSPORTS
+
+    return _registered(TRANSPORTS, lambda kind: kind.description)
+
+
+def _registered(registry: Registry[Any], describe: Callable[[Any], str]) -> list[dict[str, str]]:
+    """Ours first, then the plugins', each by name."""
+    names = sorted(registry, key=lambda name: (registry.source(name) != OWN, name))
+    return [{"name": name, "description": describe(registry.get(name)), "source": registry.source(name)} for name in names]
 
 
 def policies() -> list[dict[str, str]]:

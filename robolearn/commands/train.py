@@ -65,6 +65,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         print(f"run: {folder}")
         return 0
     trainer = TeacherTrainer(cfg)
+    for remark in trainer.env.robot.remarks():
+        print(f"note: {remark}")
     if first is not None:
         start_from(trainer, first)
     return go(trainer, folder, state, f"distill it: robolearn distill {quoted(folder)}", settings.named(overrides))

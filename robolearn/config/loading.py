@@ -7,9 +7,9 @@ A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums
 `Mapping[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
 one whose default is empty takes any. `null` removes an entry of a table. A table of terms (`envs.terms.term`) takes new entries that name
 their function; the parameters of a term stand beside its own values, see `robolearn.config.terms`. An infinite or undefined float is an
-error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f() gives
-the dataclass of each value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left out.
-A schema may say in `RENAMED` how keys of earlier versions are called now.
+error unless the field has `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f()
+gives the dataclass of each value of its key `kind`; when a kind is chosen over a preset's, the preset's keys that it does not have are left
+out. A schema may say in `RENAMED` how keys of earlier versions are called now.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from envs.terms.term import Term, reference
+from policies.registry import OWN, Registry, taken
 from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
 from robolearn.config import terms
 from robolearn.errors import ConfigError, nearest, suggestion
@@ -33,6 +34,8 @@ __all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "pres
 
 T = TypeVar("T")
 
+PRESETS = Registry("preset", of=Path)
+"""Those of plugins."""
 _MISSING = dataclasses.MISSING
 _EXTENDS = "extends"
 _NO_METADATA: Mapping[Any, Any] = types.MappingProxyType({})
@@ -102,8 +105,16 @@ def presets_dir() -> Path:
 
 
 def preset_names() -> list[str]:
-    """Names of all presets, sorted."""
-    return sorted(path.stem for path in presets_dir().glob("*.yaml"))
+    """Names of all presets, ours and those of plugins, sorted.
+
+    Raises:
+        policies.plugins.PluginError: a plugin has a preset of a name that is ours.
+    """
+    ours = [path.stem for path in presets_dir().glob("*.yaml")]
+    for name in ours:
+        if name in PRESETS:
+            raise taken("preset", name, OWN, PRESETS.source(name))
+    return sorted([*ours, *PRESETS])
 
 
 def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
@@ -123,6 +134,8 @@ def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
     for path in candidates:
         if path.is_file():
             return path
+    if not is_path and text in PRESETS:
+        return PRESETS.get(text)
     if is_path:
         raise ConfigError(f"no configuration file at {shown(candidates[-1])}")
     names = preset_names()

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from envs.env_cfg import EnvCfg
+from envs.robots.registry import get_robot
 from envs.terms.about import told
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
@@ -139,7 +140,9 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
         ConfigError: one of them would have no effect; names all that do.
     """
     names = changed(before, after)
-    without_effect = {**without_effect, **_idle(after.env)}
+    without_effect = {**without_effect, **_idle(before.env, after.env)}
+    if not get_robot(after.robot).feet:
+        without_effect["env.contact_force"] = f"{after.robot} has no feet"
     given = leaves(config.to_dict(after))
     acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
     idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
@@ -149,20 +152,20 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
     return names
 
 
-def _idle(env: EnvCfg) -> dict[str, str]:
-    """Settings of terms that this environment does not compute, and why."""
+def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
+    """Settings of terms that the environment `env` does not compute, and why; those of `before` may have been removed from it."""
     lacking = {"terrain": "there is no terrain"} if env.terrain is None else {}
     if not env.randomization.disturbance_ramp:
         lacking["ramp"] = "env.randomization.disturbance_ramp is off"
-    found: dict[str, str] = {}
+    found: dict[str, str] = {} if "clock" in env.observations else {"env.clock_hz": "no observation is the clock"}
     for table in ("privileged", "terminations", "curriculum", "metrics"):
-        for name, term in getattr(env, table).items():
+        for name, term in {**getattr(before, table), **getattr(env, table)}.items():
             if (needs := told(term.func).needs) in lacking:
                 found[f"env.{table}.{name}*"] = lacking[needs]
     for name, term in env.rewards.items():
         if not term.weight:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}
-    if "ramp" in lacking and not any(f"env.curriculum.{name}*" not in found for name in env.curriculum):
+    if "ramp" in lacking and all(f"env.curriculum.{name}*" in found for name in env.curriculum):
         found["env.success*"] = "there is no ramp of disturbances, and no curriculum"
     return found
 

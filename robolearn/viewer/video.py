@@ -3,6 +3,8 @@
 `.mp4`: H.264, which everything plays, where this OpenCV has an encoder (PyPI's for Linux has none) or the package imageio-ffmpeg is
 installed; else VP9, which Chrome, Edge, Firefox and VLC play in mp4 too. `.webm`: VP8. Measured on 960 x 540 pictures of a walking robot,
 H.264 takes an eighth of VP9's time and half its space, VP8 a third of its time. OpenCV's usual mp4v plays in no browser and is not used.
+imageio-ffmpeg's own `write_frames` and mediapy forget how ffmpeg ended, so that a full disk leaves half a video without a word: its
+program is run here.
 """
 
 from __future__ import annotations

@@ -117,6 +117,65 @@ def test_an_arm_reaches_every_corner_of_its_goals(tmp_path: Path) -> None:
     assert "finger_left" not in robot.drives
 
 
+def test_a_robot_that_looks_along_y_gets_a_base_that_looks_along_x(tmp_path: Path) -> None:
+    straight = found(tmp_path, quadruped(Dialect()))
+    text = quadruped(Dialect(names="{end}{side}_{part}"))
+    model = mujoco.MjSpec.from_string(text)
+    for body in [body for body in model.bodies if body.name.endswith("HAA_link")]:
+        x, y, z = body.pos
+        body.pos, body.quat = [-y, x, z], [np.sqrt(0.5), 0, 0, np.sqrt(0.5)]
+    sideways = found(tmp_path, model.to_xml())
+    assert sideways.reading.root == "base_forward"
+    assert any("x forward" in note.what for note in sideways.notes if note.kind == "mended")
+    assert sideways.usable, sideways.notes
+    assert sideways.base == "trunk"
+    assert sideways.standing.height == pytest.approx(straight.standing.height, rel=0.03)
+    assert [foot.body for foot in sideways.feet] == ["FL_KFE_link", "FR_KFE_link", "HL_KFE_link", "HR_KFE_link"]
+
+
+def test_feet_that_nothing_collides_with_get_a_ball(tmp_path: Path) -> None:
+    text = quadruped(Dialect()).replace("<geom", '<geom contype="0" conaffinity="0"')
+    robot = found(tmp_path, text)
+    assert sum("is added to it as a foot" in note.what for note in robot.notes) == 4
+    assert robot.usable, robot.notes
+    assert robot.reading.xml.count("_sole") == 4
+
+
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (0.6, 0, 0.8)])
+def test_a_sole_is_found_whatever_the_frame_of_its_link(tmp_path: Path, axis: tuple[float, ...]) -> None:
+    """The feet's frames are turned by 70 degrees about an axis, their contents and joints back."""
+    from envs.robots.describe.links import turn
+    from tests.robot_builder import quaternion
+
+    model = mujoco.MjSpec.from_string(biped())
+    rotation = turn(np.array(axis, dtype=float), 1.2)
+    for side in ("left", "right"):
+        foot = model.body(f"{side}_foot")
+        foot.quat = quaternion(rotation)
+        for joint in foot.joints:
+            joint.axis = rotation.T @ joint.axis
+        for geom in foot.geoms:
+            geom.pos, geom.quat = rotation.T @ geom.pos, quaternion(rotation.T)
+    robot = found(tmp_path, model.to_xml())
+    assert robot.usable, robot.notes
+    for foot in robot.feet:
+        assert foot.sole
+        np.testing.assert_allclose(foot.up, rotation.T @ [0, 0, 1], atol=2e-3)
+        np.testing.assert_allclose(foot.position, rotation.T @ [0.03, 0, -0.05], atol=2e-3)
+
+
+def test_wheels_are_locked_and_said(tmp_path: Path) -> None:
+    model = mujoco.MjSpec.from_string(quadruped(Dialect()))
+    for body in [body for body in model.bodies if body.name.endswith("KFE_link")]:
+        wheel = body.add_body(name=body.name + "_wheel", pos=[0, 0, -0.2])
+        wheel.add_joint(name=body.name + "_roll", axis=[0, 1, 0])
+        wheel.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=[0.05, 0.01, 0], quat=[np.sqrt(0.5), np.sqrt(0.5), 0, 0], mass=0.1)
+    robot = found(tmp_path, model.to_xml())
+    assert len(robot.drives) == 12
+    assert set(robot.limbs.locked.values()) == {"a wheel"}
+    assert any("wheels" in note.what for note in robot.notes)
+
+
 def test_what_is_neither_is_refused(tmp_path: Path) -> None:
     cart = (
         '<mujoco><worldbody><body name="cart"><joint name="slide" type="slide" axis="1 0 0"/><geom size="0.1"/></body></worldbody></mujoco>'

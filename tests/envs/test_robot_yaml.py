@@ -193,6 +193,8 @@ def test_what_nothing_moves_is_locked_and_what_a_spring_moves_is_passive(robot: 
     assert {"bite", "wobble"} & names == set()  # the mimic follows a joint that stands still
     assert set(robot.built.locked) == {"bite", "wobble"}
     assert robot.built.passive == ("wag",)
+    assert len(robot.remarks()) == 3
+    assert "table: wag moves without a motor" in robot.remarks()
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)
     mujoco.mj_forward(model, data)

@@ -431,7 +431,7 @@ def test_go1_default_pose_is_symmetric_and_under_its_shoulders():
         assert abs(foot_b[0] - 0.1881 * front) < 0.03
         assert abs(foot_b[1]) > 0.04675 + 0.08
         foot_radius = 0.023
-        assert foot_b[2] == pytest.approx(-GO1.stand_height + foot_radius, abs=0.012)
+        assert foot_b[2] == pytest.approx(-GO1.leg_length + foot_radius, abs=0.012)
 
 
 @EACH

@@ -218,9 +218,9 @@ def test_what_does_not_fit_is_said_before_it_is_exported(tmp_path: Path) -> None
 
 def test_kinds_are_registered_once_and_chosen_by_name() -> None:
     assert list(NETWORKS)[:4] == ["transformer", "lstm", "tcn", "mlp"]
-    with pytest.raises(ValueError, match="there is a kind of network 'lstm' already"):
+    with pytest.raises(ValueError, match="registers a network 'lstm', which robolearn has already"):
         register_network("lstm", NetworkKind(cfg=NetworkCfg, make=Leaky))
-    with pytest.raises(UnknownNameError, match=r"unknown kind of network 'lstmm' \(did you mean lstm\?\)"):
+    with pytest.raises(UnknownNameError, match=r"unknown network 'lstmm' \(did you mean lstm\?\)"):
         make_network(1, 1, NetworkCfg(kind="lstmm"))
 
 

@@ -141,8 +141,8 @@ UNCLIPPED = "--student.ppo.max_grad_norm=1e9"  # the norm is over actor and crit
 
 def test_pure_imitation_learns_nothing_from_rewards(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, bribed = (make("go1-velocity-flat", *PURE_IMITATION, UNCLIPPED) for _ in range(2))
-    rewards = bribed.env.rewards
-    monkeypatch.setattr(bribed.env, "rewards", lambda ended: {name: value * -3 + 7 for name, value in rewards(ended).items()})
+    reward = bribed.env._reward
+    monkeypatch.setattr(bribed.env, "_reward", lambda failed: reward(failed) * -3 + 7)
     start = weights(plain, "actor")
     metrics = [trainer.iterate() for trainer in (plain, bribed)]
     assert_identical(weights(plain, "actor"), weights(bribed, "actor"))

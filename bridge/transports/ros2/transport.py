@@ -72,6 +72,9 @@ class Ros2Transport:
         from bridge.transports.ros2.status import StatusTopics
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
+        if fixed_command is None and spec.command.kind not in ("velocity", "goal_position"):
+            takes = f"a command of kind {spec.command.kind} ({', '.join(spec.command.labels)})"
+            raise Ros2OptionError(f"this policy takes {takes}, which has no topic here: give it one that stays (--command)")
         if self._options.managed and controller is None:
             raise Ros2OptionError("a managed node needs the controller that it arms when it is configured")
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
@@ -82,6 +85,7 @@ class Ros2Transport:
         self.on_reading: Callable[[Reading], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
         self.on_line: Callable[[str], None] | None = None
+        self.temperature: FloatArray | None = None  # no standard message tells it
         self._context: Any = None
         self._node: Any = None
         self._executor: Any = None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import mujoco
 
 from envs.robots.describe.draft import Motor
+from envs.robots.describe.markup import MUJOCO_ERRORS
 from envs.robots.describe.notes import Log, listed
 
 SINGLE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
@@ -50,7 +51,7 @@ def motors(spec: mujoco.MjSpec, robot: set[str], log: Log) -> tuple[dict[str, Mo
             motor = _motor(actuator, joints[target], biases.get(index))
             found[target] = _together(found[target], motor) if target in found else motor
         elif kind == mujoco.mjtTrn.mjTRN_TENDON and target in tendons:
-            indirect |= _moved_by(tendons[target], spec) & robot
+            indirect |= _moved_by(tendons[target]) & robot
         elif kind == mujoco.mjtTrn.mjTRN_SLIDERCRANK:
             indirect |= {joint.name for joint in (spec.site(target).parent.joints if spec.site(target) else [])} & robot
         else:
@@ -66,7 +67,7 @@ def _compiled_biases(spec: mujoco.MjSpec) -> dict[int, tuple[float, float]]:
         return {}
     try:
         model = spec.copy().compile()
-    except ValueError:
+    except MUJOCO_ERRORS:
         return {}
     return {index: (float(model.actuator_biasprm[index, 1]), float(model.actuator_biasprm[index, 2])) for index in range(model.nu)}
 
@@ -103,11 +104,13 @@ def _together(one: Motor, other: Motor) -> Motor:
     return Motor(kp=one.kp or other.kp, kd=one.kd or other.kd, effort=max(efforts) if efforts else None, gear=one.gear)
 
 
-def _moved_by(tendon: mujoco.MjsTendon, spec: mujoco.MjSpec) -> set[str]:
+def _moved_by(tendon: mujoco.MjsTendon) -> set[str]:
     """Joints that a tendon pulls: those it lists, or those between its first site and its others."""
     names: set[str] = set()
     chains: list[set[str]] = []
     for wrap in tendon.path:
+        if wrap.target is None:
+            continue  # the file names something that does not exist
         if wrap.type == mujoco.mjtWrap.mjWRAP_JOINT:
             names.add(wrap.target.name)
         elif wrap.type == mujoco.mjtWrap.mjWRAP_SITE:

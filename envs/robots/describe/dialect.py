@@ -10,7 +10,7 @@ from pathlib import Path
 import mujoco
 
 from envs.robots.describe.classes import Classes
-from envs.robots.describe.markup import numbers, unique, written
+from envs.robots.describe.markup import MUJOCO_ERRORS, numbers, unique, written
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
@@ -45,7 +45,7 @@ def scrub(tree: ET.Element, path: Path, log: Log) -> None:
         text = ET.tostring(tree, encoding="unicode")
         try:
             mujoco.MjSpec.from_string(text)
-        except ValueError as error:
+        except MUJOCO_ERRORS as error:
             message = str(error)
             place = re.search(r"Element '([^']*)', line (\d+)", message)
             element = element_at(tree, text, int(place[2])) if place else None
@@ -58,7 +58,7 @@ def scrub(tree: ET.Element, path: Path, log: Log) -> None:
             if "unrecognized element" in message and element is not None and _remove(tree, element):
                 gone.append(f"<{element.tag}>")
                 continue
-            reason = " ".join(message.splitlines()[0].split()).removeprefix("XML Error: ").removeprefix("Error: ")
+            reason = " ".join((message.splitlines() or ["no reason given"])[0].split()).removeprefix("XML Error: ").removeprefix("Error: ")
             where = f" (<{element.tag}{' ' + repr(element.get('name')) if element.get('name') else ''}>)" if element is not None else ""
             raise RobotError(f"{path}: MuJoCo does not read it: {reason}{where}; mend that element") from None
         break

@@ -10,11 +10,12 @@ import numpy as np
 
 from envs.robots.describe.finding import Description, FootFound, few, followers_of, unused_joint, with_notes
 from envs.robots.describe.gains import Drive, find_drives
-from envs.robots.describe.limbs import ANKLE_JOINTS, Chain, find_limbs, gait, leg_names
+from envs.robots.describe.limbs import Chain, find_limbs, gait, leg_names
 from envs.robots.describe.limits import efforts_of, file_gains, limit_notes, neat
 from envs.robots.describe.notes import Note
 from envs.robots.describe.pose import Standing, find_standing
 from envs.robots.describe.shapes import collides
+from envs.robots.describe.soles import ANKLE_JOINTS
 from envs.robots.describe.standing import Trial, stage, stand, without_self_collision
 from envs.robots.describe.symmetry import Mirror
 

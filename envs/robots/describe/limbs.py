@@ -13,11 +13,10 @@ import mujoco
 import numpy as np
 
 from envs.robots.describe.links import Link, extent, links, root_body, turn
-from envs.robots.describe.shapes import Cloud, cloud, extent_across
+from envs.robots.describe.shapes import Cloud, cloud
 from envs.robots.describe.symmetry import Mirror
 
 LEG_JOINTS = 3
-ANKLE_JOINTS = 5  # a leg of so many can lay its sole on the ground
 LEG_DEPTH = 0.7  # share of the deepest reach that makes a leg
 FINGER_LENGTH = 0.2  # of the robot's size
 SAMPLES = 300
@@ -307,57 +306,3 @@ def leg_names(count: int) -> tuple[str, ...]:
 def gait(count: int) -> tuple[float, ...]:
     """When in the cycle each foot leaves the ground, in turns: alternating, trotting on diagonals, tripods."""
     return tuple(0.5 if (row + side) % 2 else 0.0 for row in range(count // 2) for side in range(2))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sole:
-    """Where a leg touches the ground.
-
-    Attributes:
-        body: id of the body that carries the foot.
-        position: middle of the sole, in the body's frame [m], (3,).
-        flat: the sole is flat and the leg can lay it on the ground.
-        up: its upward normal in the body's frame, (3,).
-        length, width: of what touches the ground [m].
-    """
-
-    body: int
-    position: np.ndarray
-    flat: bool
-    up: np.ndarray
-    length: float
-    width: float
-
-
-def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: float) -> Sole:
-    """The sole of a leg whose last link has the ground in the direction `down` of its own frame.
-
-    Args:
-        model: the robot.
-        leg: the leg.
-        down: unit vector in the frame of the leg's last link, (3,).
-        straight: the leg's length [m].
-    """
-    shape = leg.cloud
-    best_down, best, area = down, shape.support(down, 0.01 * straight), 0.0
-    if len(leg.own) >= ANKLE_JOINTS:  # with an ankle: the flattest face near that direction
-        axes = [sign * axis for axis in np.eye(3) for sign in (1, -1) if sign * axis @ down > 0.5]
-        for candidate in [down, *axes]:
-            points = shape.support(candidate, 0.01 * straight)
-            length, width = extent_across(points)
-            if length * width > 1.05 * area:
-                best_down, best, area = candidate, points, length * width
-    length, width = extent_across(best)
-    flat = len(leg.own) >= ANKLE_JOINTS and length > 0.08 * straight and width > 0.03 * straight
-    middle = (best.min(axis=0) + best.max(axis=0)) / 2 if flat else shape.lowest(down)
-    geom = int(shape.geoms[np.argmax(shape.points @ best_down + shape.radii)])
-    body = int(model.geom_bodyid[geom]) if geom >= 0 else next(iter(leg.tip.bodies))
-    to_body = np.linalg.inv(leg.tip.bodies[body])
-    return Sole(
-        body=body,
-        position=to_body[:3, :3] @ middle + to_body[:3, 3],
-        flat=flat,
-        up=-(to_body[:3, :3] @ best_down),
-        length=length,
-        width=width,
-    )

@@ -7,10 +7,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from pathlib import Path
 
+import mujoco
 import numpy as np
 
 from envs.robots.describe.notes import Log
 from envs.robots.errors import RobotError
+
+MUJOCO_ERRORS = (ValueError, RuntimeError, mujoco.FatalError)
+"""What MuJoCo raises for a model that it does not read or compile."""
 
 
 def parse(path: Path, log: Log) -> ET.Element:

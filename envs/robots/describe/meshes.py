@@ -11,7 +11,7 @@ import numpy as np
 from envs.robots.describe import mesh_files
 from envs.robots.describe.classes import Classes
 from envs.robots.describe.draft import Draft, MeshFile
-from envs.robots.describe.markup import number, numbers, written
+from envs.robots.describe.markup import MUJOCO_ERRORS, number, numbers, written
 from envs.robots.describe.mending import Inertial, equal_box
 from envs.robots.describe.mesh_files import MOST_FACES, MeshError
 from envs.robots.describe.notes import Log
@@ -71,7 +71,7 @@ def _compile_fault(tree: ET.Element) -> str:
     """Why MuJoCo does not compile a tree; empty if it does."""
     try:
         mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode")).compile()
-    except ValueError as error:
+    except MUJOCO_ERRORS as error:
         return " ".join(str(error).splitlines()[:1]).removeprefix("Error: ")
     return ""
 
@@ -250,7 +250,7 @@ def _rotation(geom: ET.Element, classes: Classes) -> np.ndarray:
             break
     try:
         model = mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode")).compile()
-    except ValueError:
+    except MUJOCO_ERRORS:
         return np.eye(3)
     rotation = np.zeros(9)
     mujoco.mju_quat2Mat(rotation, model.site_quat[0])

@@ -14,7 +14,7 @@ from envs.robots.describe import actuators, dialect, scene
 from envs.robots.describe.classes import Classes
 from envs.robots.describe.draft import Draft, MeshFile
 from envs.robots.describe.includes import expanded, locate
-from envs.robots.describe.markup import number, numbers, written
+from envs.robots.describe.markup import MUJOCO_ERRORS, number, numbers, written
 from envs.robots.describe.mending import Inertial, physical
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
@@ -108,7 +108,7 @@ def _flattened(tree: ET.Element, files: dict[str, MeshFile], path: Path) -> ET.E
         spec = mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode"))
         spec.compile()
         return ET.fromstring(spec.to_xml())
-    except (ValueError, ET.ParseError) as error:
+    except (*MUJOCO_ERRORS, ET.ParseError) as error:
         reason = "; ".join(str(error).splitlines())
         raise RobotError(f"{path}: it attaches or replicates parts, and MuJoCo does not compile it: {reason}") from None
 
@@ -167,7 +167,7 @@ def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
             material.remove(layer)
     try:
         return mujoco.MjSpec.from_string(ET.tostring(kept, encoding="unicode"))
-    except ValueError as error:
+    except MUJOCO_ERRORS as error:
         raise RobotError(f"{path}: MuJoCo does not read it: {'; '.join(str(error).splitlines())}") from None
 
 

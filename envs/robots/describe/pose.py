@@ -13,12 +13,14 @@ import mujoco
 import numpy as np
 
 from envs.robots.describe.hanging import place_arms
-from envs.robots.describe.limbs import Limbs, find_sole, limited, neutral
+from envs.robots.describe.limbs import Limbs, limited, neutral
+from envs.robots.describe.soles import find_sole
 from envs.robots.describe.stance import Leg, Search, Stance
 from envs.robots.describe.symmetry import Mirror
 
 BIPED_RATIO, RATIO = 0.93, 0.72  # of the straight leg that the standing one has, of hip to ankle or foot
 STARTS = 10
+LEAST_MARGIN = 0.03  # of the legs' length
 SPRAWL_OUT, SPRAWL_UP = 0.55, 0.4  # of the straight leg, where its first axis is vertical, as an insect's
 
 
@@ -101,6 +103,8 @@ def _place_legs(stance: Stance, qpos: np.ndarray) -> np.ndarray:
             if leg.sole.flat:
                 up = stance.up(leg)
                 terms += [5 * up[0], 5 * up[1]]
+                along = stance.along(leg)
+                terms.append(0.0 if along is None else 2 * along[1])  # toes forward
             knee = _knee(stance, leg)
             if knee is not None:  # a person's knees point forward; a quadruped's front ones backward, its hind ones as may be
                 bend = (knee[0] - (hip[0] + foot[0]) / 2) / size
@@ -165,7 +169,7 @@ def _judge(stance: Stance, qpos: np.ndarray, source: str) -> Standing:
         faults.append("the soles are not flat on the ground")
     bent = float(np.mean([stance.length(leg) / leg.straight for leg in stance.legs]))
     margin = _inside(_support(stance), stance.com()[:2])
-    if margin < 0.0:
+    if margin < -LEAST_MARGIN * size:  # on two points there is no more than a line to stand on
         faults.append(f"the centre of mass is {-margin:.3f} m outside the feet")
     if ground > -0.3 * size:
         faults.append("the feet are not below the body")

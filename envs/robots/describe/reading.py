@@ -14,7 +14,7 @@ import mujoco
 from envs.robots.describe import meshes, weights
 from envs.robots.describe.draft import Draft, Motor
 from envs.robots.describe.frames import say_frame
-from envs.robots.describe.markup import parse
+from envs.robots.describe.markup import MUJOCO_ERRORS, parse
 from envs.robots.describe.mjcf import draft_mjcf
 from envs.robots.describe.notes import Log, Note
 from envs.robots.describe.urdf_bodies import draft_urdf
@@ -84,16 +84,13 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
     log = Log()
     root = parse(path, log)
     tag = str(root.tag).rpartition("}")[2]
-    if tag == "robot":
-        draft = draft_urdf(root, path, packages, log)
-    elif tag == "mujoco":
-        draft = draft_mjcf(root, path, log)
-    else:
+    if tag not in ("robot", "mujoco"):
         raise RobotError(f"{path}: its root element is <{tag}>: {_OTHERS.get(tag, 'give an MJCF (<mujoco>) or URDF (<robot>) file')}")
-    meshes.settle(draft, log)
-    _set_option(draft.tree)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the compiler, on settings that are the file's
+        warnings.simplefilter("ignore")  # of MuJoCo, on settings that are the file's
+        draft = draft_urdf(root, path, packages, log) if tag == "robot" else draft_mjcf(root, path, log)
+        meshes.settle(draft, log)
+        _set_option(draft.tree)
         spec, xml = _compiled(draft, path, log)
     return Reading(
         path=path,
@@ -145,7 +142,7 @@ def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
                 return mujoco.MjSpec.from_string(xml), xml
             weights.scale(draft.tree, total / float(model.body_mass.sum()))
             total = None
-        except ValueError as error:
+        except MUJOCO_ERRORS as error:
             message = one_line(error)
             if weights.give_mass(draft.tree, message, log):
                 continue

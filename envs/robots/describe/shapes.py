@@ -12,7 +12,7 @@ import numpy as np
 from envs.robots.describe.links import frame
 
 ROUND = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-MANY_VERTICES = 400
+MANY_VERTICES, ROUND_ABOUT = 400, 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def _balls(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
         rim = [(size[0] * np.cos(a), size[0] * np.sin(a), end * size[1]) for a in ROUND for end in (-1, 1)]
         return np.array(rim), 0.0
     if kind == kinds.mjGEOM_ELLIPSOID:
-        return _sphere_points() * size, 0.0
+        return directions(ROUND_ABOUT) * size, 0.0
     if kind == kinds.mjGEOM_MESH:
         mesh = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
@@ -86,10 +86,10 @@ def _balls(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
     return np.zeros((0, 3)), 0.0  # planes and height fields are no part of a robot
 
 
-def _sphere_points() -> np.ndarray:
-    """Directions all round, (M, 3)."""
-    index = np.arange(400) + 0.5
-    polar, azimuth = np.arccos(1 - 2 * index / 400), np.pi * (1 + 5**0.5) * index
+def directions(count: int) -> np.ndarray:
+    """Unit vectors all round, (count, 3)."""
+    index = np.arange(count) + 0.5
+    polar, azimuth = np.arccos(1 - 2 * index / count), np.pi * (1 + 5**0.5) * index
     return np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
 
 
@@ -97,7 +97,7 @@ def outermost(points: np.ndarray) -> np.ndarray:
     """Points of a hull: those that are farthest in some of many directions, where there are many; (K, 3) -> (L, 3)."""
     if len(points) <= MANY_VERTICES:
         return points
-    axes = np.concatenate([np.eye(3), -np.eye(3), _sphere_points()])
+    axes = np.concatenate([np.eye(3), -np.eye(3), directions(ROUND_ABOUT)])
     near = np.concatenate([axes, *(_tilted(axis) for axis in axes[:6])])  # the corners of flat faces
     return points[np.unique(np.argmax(points @ near.T, axis=0))]
 
@@ -112,10 +112,15 @@ def extent_across(points: np.ndarray) -> tuple[float, float]:
     """Length and width of a flat set of points: its spreads along its two main directions [m]."""
     if len(points) < 2:
         return 0.0, 0.0
+    _, axes = main_axes(points)
+    return float(np.ptp(points @ axes[0])), float(np.ptp(points @ axes[1]))
+
+
+def main_axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations (3,) [m] of points along their main directions, the largest first, and these as rows (3, 3)."""
     centred = points - points.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=True)
-    spreads = sorted((float(np.ptp(centred @ axis)) for axis in axes), reverse=True)
-    return spreads[0], spreads[1]
+    squares, axes = np.linalg.eigh(centred.T @ centred / len(points))
+    return np.sqrt(np.maximum(squares[::-1], 0.0)), axes.T[::-1]
 
 
 def union(clouds: Iterable[Cloud]) -> Cloud:

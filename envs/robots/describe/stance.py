@@ -10,8 +10,9 @@ import mujoco
 import numpy as np
 from mujoco import minimize
 
-from envs.robots.describe.limbs import Chain, Limbs, Sole, find_sole, limited, neutral, world_frame
+from envs.robots.describe.limbs import Chain, Limbs, limited, neutral, world_frame
 from envs.robots.describe.links import Link, root_body
+from envs.robots.describe.soles import Sole, find_sole
 from envs.robots.describe.symmetry import Mirror
 
 MARGIN = 0.08  # of a range that is left at its ends, at most 0.15 rad
@@ -87,6 +88,11 @@ class Stance:
     def up(self, leg: Leg) -> np.ndarray:
         """The sole's upward normal in the base's frame (3,)."""
         return self.tip(leg.chain)[:3, :3] @ leg.chain.tip.bodies[leg.sole.body][:3, :3] @ leg.sole.up
+
+    def along(self, leg: Leg) -> np.ndarray | None:
+        """Direction of the sole's length in the base's frame (3,); None where it has none."""
+        along = leg.sole.along
+        return None if along is None else self.tip(leg.chain)[:3, :3] @ leg.chain.tip.bodies[leg.sole.body][:3, :3] @ along
 
     def lowest(self, leg: Leg) -> float:
         """Height of the lowest point of a leg's last link in the base's frame [m]."""
