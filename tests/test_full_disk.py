@@ -234,7 +234,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     deploy = ["deploy", "panda-reach", "--transport", "sim", "--duration", "6", "--ungated", "--auto-start", "--command", "0.4", "0", "0.4"]
     assert cli.main([*deploy, "--log", str(folder / "a.mcap")]) == 0
     study = folder / "s.yaml"
-    study.write_text(f'question: "which"\ntask: panda-reach\nseeds: [0]\nvariants: {{one: {json.dumps([t[2:] for t in TINY])}}}\n')
+    study.write_text(f'question: "which"\ntask: reach\nseeds: [0]\nvariants: {{one: {json.dumps([t[2:] for t in TINY])}}}\n')
     teacher, student = (str(folder / "panda" / kind) for kind in ("teacher", "student"))
     return {"teacher": teacher, "checkpoint": student, "log": str(folder / "a.mcap"), "study": str(study)}
 

@@ -315,7 +315,7 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
     given = [_as_path(override) for override in _exactly(overrides)]
     name = str(preset)
     bare = name in TASKS and name not in config.preset_names()
-    task = name if bare else _task(config.peek(preset, "task", given), config.peek(preset, "robot", given, default=""))
+    task = name if bare else task_name(config.peek(preset, "task", given), config.peek(preset, "robot", given, default=""))
     robot = _value_of(given, "robot") if bare else config.peek(preset, "robot", given, default="")
     if not robot:
         raise ConfigError(f"{name} is for any robot: say which, with --robot NAME or --robot PATH of a robot.yaml")
@@ -357,10 +357,10 @@ def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:
         if key not in told:
             raise ConfigError(f"{source}: {key} is missing; it was written by an earlier version, or by another program")
     robot = _value_of(given, "robot") or str(told["robot"])
-    return config.loads(schema_of(_task(str(told["task"]), robot), robot), text, source, given)
+    return config.loads(schema_of(task_name(str(told["task"]), robot), robot), text, source, given)
 
 
-def _task(task: str, robot: str) -> str:
+def task_name(task: str, robot: str) -> str:
     """The name of a task, once it is known that there is one.
 
     Raises:

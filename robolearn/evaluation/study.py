@@ -73,8 +73,8 @@ def load_study(path: Path) -> Study:
         raise UserError(f"{path} is no text in UTF-8: {reason(error)}") from error
     study = config.loads(Study, text, str(path))
     try:
-        get_task(study.task)
-    except UnknownTaskError as error:
+        get_task(schema.task_name(study.task, robot="any"))
+    except (UnknownTaskError, UserError) as error:
         raise UserError(f"{path}: {error}") from error
     for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
         if not sets:

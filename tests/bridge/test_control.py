@@ -19,14 +19,15 @@ from bridge.control.loop import ControlLoop
 from bridge.control.safety import Mode, SafetyLimits
 from bridge.transports.ros2.clock import ClockPublisher
 from bridge.transports.ros2.transport import Ros2Options, Ros2Transport
+from envs.robots.registry import get_robot
 from policies.contract.file import PolicyFile
+from robolearn.simulated_model import write_scene
 from tests.bridge_helpers import REPOSITORY, Process, processes, ros_environment
 from tests.make_policy import make_policy
 from tests.ros2_stage import Stage
 
 pytestmark = pytest.mark.ros
 PANDA = REPOSITORY / "policies" / "zoo" / "panda-reach.onnx"
-MJCF = REPOSITORY / "envs" / "robots" / "panda" / "panda.xml"
 FINGERS = ("finger_joint1", "finger_joint2")
 GOAL = (0.5, 0.25, 0.4)
 PATIENT = {"sensor_timeout_s": 0.5, "frozen_s": 0.5, "max_lateness_s": 0.5, "max_overruns": 50.0}
@@ -64,7 +65,8 @@ def test_the_arm_reaches_its_goal_through_ros2_control(interface: str, prefix: s
     controller = Controller(policy, SafetyLimits.of(policy.spec, PATIENT), on_event=log.append)
     controller.arm()
     controller.auto_start()
-    arguments = ["tests.ros2_arm", "--policy", str(PANDA), "--mjcf", str(MJCF), "--interface", interface, "--prefix", prefix]
+    scene = write_scene(get_robot("panda"), tmp_path / "panda.xml")  # with the site of its tool
+    arguments = ["tests.ros2_arm", "--policy", str(PANDA), "--mjcf", str(scene), "--interface", interface, "--prefix", prefix]
     arm = Process(arguments, tmp_path / "arm.log")
     transport = Ros2Transport(policy.spec, options, GOAL, controller)
     with processes(arm):

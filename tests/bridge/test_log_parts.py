@@ -305,10 +305,10 @@ def test_a_log_that_was_compressed_as_a_whole_says_how_to_open_it(whole: Path, t
 def test_a_robot_in_this_process_waits_for_its_recorder_and_another_loses_ticks(tmp_path: Path) -> None:
     """Nothing paces a simulation; it had run away from the recorder, and its log lacked ticks without a word."""
     policy = PolicyFile(make_policy(tmp_path / "linear.onnx"))
-    for transport, lost in (("sim", False), ("test", True)):
+    for patient, lost in ((True, False), (False, True)):
         controller = Controller(policy)
         controller.arm()
-        recorder = LogWriter(tmp_path / f"{transport}.mcap", controller, transport=transport)
+        recorder = LogWriter(tmp_path / f"{patient}.mcap", controller, transport="test", patient=patient)
         inputs = Inputs(good_reading(policy.spec, 1), np.zeros(3), 1)
         sent = controller.tick(1, inputs)
         for tick in range(3000):

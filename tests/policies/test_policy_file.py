@@ -70,7 +70,7 @@ def test_what_stands_in_it(path: Path) -> None:
     file = PolicyFile(path)
     assert file.path == path
     assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert file.spec.task == "go1-velocity-flat"
+    assert file.spec.task == "velocity-flat"
     assert file.spec.normalizer is not None
     assert file.spec.history_steps == 2 * 3 + 1
     assert file.provenance["seed"] == 3

@@ -72,7 +72,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(folder / "zip", "w") as archive:
         archive.writestr("a", "b")
     (folder / "pickle").write_bytes(pickle.dumps({"kind": "teacher"}))
-    whole = {"kind": "teacher", "config": "task: panda-reach\n", "iteration": 1, "policy": {"normalizer.mean": torch.zeros(3)}}
+    whole = {"kind": "teacher", "config": "task: reach\nrobot: panda\n", "iteration": 1, "policy": {"normalizer.mean": torch.zeros(3)}}
     torch.save({"kind": "teacher"}, folder / "kind.pt")
     torch.save(whole, folder / "weights.pt")
     torch.save(whole | {"kind": 3}, folder / "number.pt")
@@ -331,7 +331,7 @@ def test_output_never_fails_for_its_encoding(environment: dict[str, str], runs: 
     done = run("evaluate", str(odd / "nothing"), cwd=odd, env=environment)
     assert done.returncode == 2
     assert "no policy file at" in done.stderr
-    assert json.loads((odd / "a.json").read_text(encoding="utf-8"))["task"] == "panda-reach"
+    assert json.loads((odd / "a.json").read_text(encoding="utf-8"))["task"] == "reach"
 
 
 def test_a_crash_is_no_answer(tmp_path: Path) -> None:

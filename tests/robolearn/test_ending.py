@@ -92,7 +92,7 @@ def test_a_distillation_and_a_study_keep_their_work(tmp_path: Path) -> None:
     quick = [*TINY, "--teacher.iterations=1", "--student.iterations=100000", "--checkpoint_every=100000"]
     subprocess.run([sys.executable, "-m", "robolearn", "train", "panda-reach", "--runs", str(tmp_path), *quick], check=True, cwd=REPOSITORY)
     study, teacher = tmp_path / "walk.yaml", str(tmp_path / "panda-reach")
-    study.write_text('question: "which"\ntask: panda-reach\nseeds: [0]\nvariants: {one: []}\n', encoding="utf-8")
+    study.write_text('question: "which"\ntask: reach\nseeds: [0]\nvariants: {one: []}\n', encoding="utf-8")
     for arguments, runs, said in (
         (["distill", teacher, "--runs", str(tmp_path)], "panda-reach-student/*", "robolearn distill"),
         (["study", str(study), "--teacher", teacher, "--out", str(tmp_path / "studies")], "studies/trainings/*", "the same command"),
