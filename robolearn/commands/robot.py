@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their options."""
     actions = parser.add_subparsers(dest="action", metavar="check|new|mjcf", required=True)
     check = actions.add_parser("check", help="say what a model is and what will not work with it", allow_abbrev=False)
-    check.add_argument("model", metavar="MODEL", help="MJCF, URDF or robot.yaml")
+    check.add_argument("model", metavar="MODEL", help="MJCF, URDF, robot.yaml or its folder")
     new = actions.add_parser("new", help="describe a model: robot.yaml, the model and a picture", allow_abbrev=False)
     new.add_argument("model", metavar="MODEL", help="MJCF or URDF")
     new.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the description is written")
@@ -66,6 +66,8 @@ def _mjcf(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if (described := Path(args.model).expanduser() / FILES[0]).is_file():  # the folder that `new` wrote
+        args.model = str(described)
     if args.model.lower().endswith(YAML):
         return _check_written(args)
     from envs.robots.describe.check import as_json, report

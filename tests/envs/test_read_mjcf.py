@@ -147,6 +147,23 @@ ANGLES = """<compiler angle="{angle}" eulerseq="zyx"/><default><joint range="{a}
 </body></frame></worldbody>"""
 
 
+@pytest.mark.parametrize("own", ["", 'damping="3"', 'armature="0.2" frictionloss="0.1"', 'stiffness="5"'])
+def test_a_free_joint_keeps_nothing_that_brakes_or_weighs_down_the_base(tmp_path: Path, own: str) -> None:
+    defaults = '<default><joint damping="1" armature="0.1" frictionloss="0.4" stiffness="2"/></default>' if not own else ""
+    body = ROBOT.replace('<freejoint name="root"/>', f'<joint name="root" type="free" {own}/>')
+    reading = read(mjcf(tmp_path, f"{defaults}<worldbody>{body}</worldbody>{MOTORS}"))
+    model = bare(reading)
+    assert model.joint("root").type == mujoco.mjtJoint.mjJNT_FREE
+    for field in ("dof_damping", "dof_armature", "dof_frictionloss"):
+        assert not np.ravel(getattr(model, field)[:6]).any(), field
+    assert not np.ravel(model.jnt_stiffness[0]).any()
+    if defaults:
+        assert model.dof_armature[6] == 0.1  # motors' joints keep theirs
+    assert "free joint root has damping" in said(reading, "mended")
+    loose = read(mjcf(tmp_path, f"<worldbody>{ROBOT}</worldbody>{MOTORS}"))
+    assert "free joint" not in said(loose)
+
+
 def test_degrees_and_radians_are_the_same_robot(tmp_path: Path) -> None:
     values = {"a": -30.0, "b": 60.0, "c": 20.0}
     in_degrees = mjcf(tmp_path, ANGLES.format(angle="degree", **values), "degrees.xml")

@@ -57,6 +57,7 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
     efforts = actuators.efforts(whole, robot)
     keys = actuators.keys(whole, given_keys, robot, log)
     kinds = {joint.name: joint.type for joint in whole.joints if joint.name in robot}
+    _loosen(body, whole, log)
 
     _say_option(tree, log)
     _drop(tree, ("actuator", "option"))
@@ -90,6 +91,21 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
         mimics=mimics,
         passive=passive,
     )
+
+
+def _loosen(body: ET.Element, whole: mujoco.MjSpec, log: Log) -> None:
+    """Makes free joints of the robot free: none keeps the damping and the like that defaults meant for motors' joints give it."""
+    for element in [*body.iter("joint")]:
+        name = element.get("name", "")
+        joint = whole.joint(name)
+        if joint is None or joint.type != mujoco.mjtJoint.mjJNT_FREE:
+            continue
+        dragging = (joint.damping, joint.armature, joint.frictionloss, joint.stiffness)
+        if any(np.any(np.asarray(value)) for value in dragging):
+            what = f"the free joint {name} has damping, armature, friction or stiffness, by <default> or of its own: it is free of them now"
+            log.mended(what, "write <freejoint/>, which takes no defaults")
+        element.tag = "freejoint"
+        element.attrib = {key: value for key, value in element.attrib.items() if key in ("name", "group")}
 
 
 def _drop(tree: ET.Element, tags: Sequence[str]) -> None:
