@@ -10,7 +10,7 @@ import torch
 from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.scene.terrain import Terrain
-from envs.terms.command import Command
+from envs.terms.commands import Command
 from envs.terms.disturbance import add_ball
 from envs.terms.term import SensedTerm, resolve
 from policies.contract.observation import ABOUT, TERMS, Sensors, register_term

@@ -12,7 +12,7 @@ def snapshot(env: VecEnv) -> dict[str, Any]:
     return {
         "worlds": env.world_state(),
         "buffers": env.buffers.state(),
-        "command": env.commands.state(),
+        "command": env.commander.state(),
         "drawn": {name: value.cpu().clone() for name, value in env.randomizer.drawn.items()},
         "parts": {name: part.state() for name, part in env.parts().items()},
         "generator": env.generator.get_state(),
@@ -29,7 +29,7 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
     env.load_world_state(state["worlds"])
     env.engine.load_state_dict(state["engine"])
     env.buffers.load_state(state["buffers"])
-    env.commands.load_state(state["command"])
+    env.commander.load_state(state["command"])
     env.randomizer.load_drawn(state["drawn"])
     for name, part in env.parts().items():
         part.load_state(state["parts"][name])

@@ -30,13 +30,12 @@ from envs.screening import Step
 from envs.seeds import torch_seed
 from envs.tables import Tables
 from envs.terms.about import About, told
-from envs.terms.command import Command
+from envs.terms.commands import Command
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.ids import actuator_ids
 from envs.terms.randomization import FieldRandomizer
-from envs.terms.state import BaseState, FeetState, JointState, ToolState
-from envs.terms.states import States
+from envs.terms.state import BaseState, FeetState, JointState, States, ToolState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.contract.spec import STATE, ObservationGroup, PolicySpec
@@ -64,7 +63,7 @@ class VecEnv:
         default_pose: pose that a zero action stands for [rad], (J,).
         terrain: ground that is not a plane, or None.
         places: which tile of it each world starts on, or None.
-        commands: what draws the commands.
+        commander: what draws the commands.
         failure_counts: how often each world failed since the environment was made, (N,).
         action, previous_action: raw network output of this step and the one before, (N, J).
         target: joint targets that the last action asks for [rad], (N, J).
@@ -87,7 +86,7 @@ class VecEnv:
         self.device, self.num_worlds = self.engine.device, cfg.num_worlds
         self.generator = torch.Generator(device=self.device)
         self.generator.manual_seed(torch_seed(cfg.seed))
-        self.commands = Command(self) if cfg.command is None else cfg.command.func(self, **cfg.command.params)
+        self.commander = Command(self) if cfg.command is None else cfg.command.func(self, **cfg.command.params)
         self.spec = self._make_spec()
         self._constants = ActionConstants.of(self.spec, self.tensor)
         self.default_pose = self._constants.default_pose
@@ -117,9 +116,9 @@ class VecEnv:
         return PolicySpec(
             task=self.task_name,
             robot=robot,
-            observation=(ObservationGroup(name=STATE, terms=observation_terms(cfg, robot, self.commands)),),
+            observation=(ObservationGroup(name=STATE, terms=observation_terms(cfg, robot, self.commander)),),
             action=action_spec(cfg, self.robot),
-            command=self.commands.spec(),
+            command=self.commander.spec(),
             control_dt=cfg.control_dt,
             decimation=cfg.decimation,
             clock_hz=cfg.clock_hz,
@@ -176,7 +175,7 @@ class VecEnv:
     @property
     def command(self) -> torch.Tensor:
         """What is asked, (N, C); a new tensor where it changes."""
-        return self.commands.value
+        return self.commander.value
 
     @property
     def phase(self) -> torch.Tensor:
@@ -215,12 +214,12 @@ class VecEnv:
 
     def hold_command(self, values: torch.Tensor, ids: torch.Tensor | None = None) -> None:
         """Ask `values` (n, C) or (C,) of the worlds `ids` (n,), all by default, until `release_command`, resets included."""
-        self.commands.hold(values, ids)
+        self.commander.hold(values, ids)
         self._once.clear()
 
     def release_command(self, ids: torch.Tensor | None = None) -> None:
         """Draw the commands of the worlds `ids` (n,) anew, all by default, and from now on when their time has come."""
-        self.commands.release(ids)
+        self.commander.release(ids)
         self._once.clear()
 
     # sensing ---------------------------------------------------------------------------------------------------------
@@ -266,7 +265,7 @@ class VecEnv:
         """The task's left-right symmetry, or why it has none."""
         policy = [Block(term.name, term.dim, About(mirror=ABOUT[term.name].mirror)) for term in self.spec.terms]  # pyright: ignore
         extras = [Block(term.name, term.dim, term.about) for term in self._tables.privileged]
-        return symmetry(self, policy, extras, self.commands.mirror)
+        return symmetry(self, policy, extras, self.commander.mirror)
 
     def mirror(self) -> dict[str, Mirror] | None:
         """Left-right reflection of `policy`, `privileged` and `action` vectors; None for a task without that symmetry."""
@@ -318,7 +317,7 @@ class VecEnv:
         self._states.count(self.cfg.control_dt)
         self._tables.update()
         reward = self._reward(failed if some_failed else None)
-        if self.commands.advance(self.cfg.control_dt):
+        if self.commander.advance(self.cfg.control_dt):
             self._once.clear()
         final_policy, final_privileged, clean = self._observe(self.sensors(), slice(None))
         policy, privileged = final_policy, final_privileged
@@ -448,7 +447,7 @@ class VecEnv:
         self.action, self.previous_action, self.target = self.action.clone(), self.previous_action.clone(), self.target.clone()
         self.action[ids], self.previous_action[ids] = 0.0, 0.0
         self.target[ids] = qpos[:, self.joints.in_qpos] + self.joint_offset[ids]
-        self.commands.sample(ids)
+        self.commander.sample(ids)
 
     def _draw_startup(self) -> None:
         self._draw(self._everywhere, "startup")

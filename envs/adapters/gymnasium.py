@@ -119,7 +119,7 @@ def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
         ValueError: another option, or a command that does not fit the task.
     """
     if not options:
-        if bool(env.commands.left_s.isinf().any()):  # what an earlier reset held
+        if bool(env.commander.left_s.isinf().any()):  # what an earlier reset held
             env.release_command()
         return
     if unknown := set(options) - {"command"}:

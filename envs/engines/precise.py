@@ -10,15 +10,13 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mujoco
 import numpy as np
 import torch
 
-from envs.engines.cores import available_cores
-from envs.engines.face import EngineError
+from envs.engines.apart import WorldsApart
 
 log = logging.getLogger(__name__)
 
@@ -45,37 +43,21 @@ def make_precise(model: mujoco.MjModel) -> mujoco.MjModel:
     return precise
 
 
-class PreciseEngine:
+class PreciseEngine(WorldsApart):
     """C MuJoCo, one world at a time on a thread pool, behind the `Engine` face; see `envs.engines.face.Engine`.
 
     Attributes:
         substeps: steps of this engine in one step of the nominal model; a control is held over them.
-        models: the model of each world; per-world fields are simply its attributes.
         data: the state of each world.
     """
 
     name = "precise"
-    switches_controls = True
     _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
-    _TENSORS = ("qpos", "qvel", "sensordata")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
-        self.model = model
-        self.num_worlds = num_worlds
-        self.device = torch.device("cpu")
-        self.failure_count = 0
+        super().__init__(model, make_precise(model), num_worlds, num_threads)
         self.substeps = fine_timestep(model.opt.timestep)[0]
-        nominal = make_precise(model)
-        self.models = [copy.copy(nominal) for _ in range(num_worlds)]
         self.data = [mujoco.MjData(one) for one in self.models]
-        self.qpos = torch.zeros(num_worlds, model.nq)
-        self.qvel = torch.zeros(num_worlds, model.nv)
-        self.sensordata = torch.zeros(num_worlds, model.nsensordata)
-        self._failed = np.zeros(num_worlds, bool)
-        self._fields: set[str] = set()
-        threads = max(1, min(num_threads or available_cores(), num_worlds))
-        self._chunks = np.array_split(np.arange(num_worlds), threads)
-        self._pool = ThreadPoolExecutor(threads, "precise") if threads > 1 else None
         self._read(range(num_worlds))
 
     def _read(self, worlds: Any) -> None:
@@ -85,18 +67,11 @@ class PreciseEngine:
                 rows[world] = getattr(self.data[world], name)
 
     def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
-        controls = ctrl.numpy()
-
-        def run(worlds: np.ndarray) -> list[int]:
-            return [int(world) for world in worlds if not self._step_world(int(world), controls[world], substeps)]
-
-        results = map(run, self._chunks) if self._pool is None else self._pool.map(run, self._chunks)
-        bad = [world for chunk in results for world in chunk]
+        bad = self._step_all(ctrl.numpy(), substeps)
         self._read(range(self.num_worlds))
         self._note_failures(bad)
 
     def _step_world(self, world: int, controls: np.ndarray, substeps: int) -> bool:
-        """Hold each control (K, nu) for its substeps. Returns whether all went well."""
         model, data = self.models[world], self.data[world]
         for warning in data.warning:
             warning.number = 0
@@ -116,13 +91,7 @@ class PreciseEngine:
         if fresh:
             self.failure_count += len(fresh)
             log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, fresh[0])
-        for name in self._TENSORS if bad else ():
-            # what a failed world shows until it is reset is finite, so that no reduction over worlds is poisoned
-            rows = getattr(self, name)
-            rows[bad] = torch.nan_to_num(rows[bad], nan=0.0, posinf=0.0, neginf=0.0)
-
-    def failures(self) -> torch.Tensor:
-        return torch.from_numpy(self._failed.copy())
+        self._show_finite(bad)
 
     def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         worlds = ids.tolist()
@@ -147,28 +116,11 @@ class PreciseEngine:
             self.data[world].qvel[:] = velocity
         self.qvel[ids] = qvel
 
-    def _array(self, world: int, name: str) -> np.ndarray:
-        holder, _, attribute = name.rpartition(".")
-        array = getattr(self.models[world].opt if holder == "opt" else self.models[world], attribute, None)
-        if holder not in ("", "opt") or not isinstance(array, np.ndarray):
-            raise EngineError(f"engine 'precise' has no per-world field {name!r}; valid: arrays of mjModel, of mjOption as 'opt.gravity'")
-        return array
-
     def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
         for world, value in zip(ids.tolist(), values.numpy(), strict=True):
             array = self._array(world, name)
             array[...] = value.reshape(array.shape)
         self._fields.add(name)
-
-    def field(self, name: str) -> torch.Tensor:
-        return torch.from_numpy(self._stacked(name).astype(np.float32))
-
-    def _stacked(self, name: str) -> np.ndarray:
-        return np.stack([self._array(world, name) for world in range(self.num_worlds)])
-
-    def set_const(self, ids: torch.Tensor) -> None:
-        for world in ids.tolist():
-            mujoco.mj_setConst(self.models[world], mujoco.MjData(self.models[world]))
 
     def set_external_force(self, force: torch.Tensor | None) -> None:
         for world, data in enumerate(self.data):
@@ -179,9 +131,8 @@ class PreciseEngine:
         state = np.zeros((self.num_worlds, size))
         for row, model, data in zip(state, self.models, self.data, strict=True):
             mujoco.mj_getState(model, data, row, self._STATE)
-        fields = {name: torch.from_numpy(self._stacked(name)) for name in sorted(self._fields)}
         read = {name: getattr(self, name).clone() for name in self._TENSORS}
-        return {"state": torch.from_numpy(state), "fields": fields, "read": read, "failure_count": self.failure_count}
+        return {"state": torch.from_numpy(state), "fields": self._own_fields(), "read": read, "failure_count": self.failure_count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         everywhere = torch.arange(self.num_worlds)

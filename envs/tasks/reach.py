@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from envs.env_cfg import ActionCfg, EnvCfg
 from envs.robots.robot import Robot
-from envs.tasks.scaling import Scale, scale_of, workspace
+from envs.tasks.scaling import Scale, scale_of
 from envs.terms import metrics, observations, resets, rewards, terminations
 from envs.terms.commands import GoalPosition
 from envs.terms.randomization import RandomizationCfg, Range
 from envs.terms.term import CommandTerm, MetricTerm, PrivilegedTerm, ResetTerm, RewardTerm, SensedTerm, TerminationTerm
 
-SUCCESS_DISTANCE = 0.02  # m
+SUCCESS_DISTANCE = 0.02  # m, from the goal
 WORKSPACE = ((0.3, 0.65), (-0.4, 0.4), (0.15, 0.7))  # m, the Panda's
 
 
@@ -23,7 +23,7 @@ def reach(robot: Robot) -> EnvCfg:
     if robot.floating_base:
         raise ValueError(f"reaching is for arms on a fixed base; {robot.name} walks: it has the tasks velocity-flat and velocity-rough")
     s = scale_of(robot)
-    x, y, z = workspace(robot) or WORKSPACE
+    x, y, z = robot.workspace or WORKSPACE
     return EnvCfg(
         episode_s=10.0,
         action=ActionCfg(mode="position_delta", scale=0.05, clip=1.0),
@@ -52,7 +52,7 @@ def reach(robot: Robot) -> EnvCfg:
         terminations={"time": TerminationTerm(terminations.time_up, time_out=True)},
         reset=ResetTerm(resets.around_default, joint_spread=0.3),
         metrics={
-            "distance": MetricTerm(metrics.goal_distance),
+            "distance": MetricTerm(rewards.goal_distance),
             "at_goal": MetricTerm(metrics.at_goal, distance=SUCCESS_DISTANCE, settled_s=1.0),
         },
         randomization=reach_randomization(s),

@@ -8,30 +8,22 @@ import numpy as np
 import torch
 
 from envs.tasks.evaluation import Evaluation, Measure, Play
+from envs.tasks.reach import SUCCESS_DISTANCE
+from envs.terms.observations import tool_position
+from envs.terms.rewards import goal_distance
 from policies.contract.spec import CommandSpec
 
 if TYPE_CHECKING:
     from envs.vec_env import VecEnv
 
-SUCCESS_DISTANCE = 0.02  # m
 TAIL_S = 0.5  # of each goal, in which the tool must stay there
 CORNERS = ((0.5, 0.5, 0.6), (0.9, 0.1, 0.2), (0.9, 0.9, 0.3), (0.2, 0.8, 0.9), (0.3, 0.1, 0.8), (0.7, 0.5, 0.1), (0.1, 0.5, 0.4))
 """Goals that are shown, as shares of the workspace."""
 
 
-def distance(env: VecEnv) -> torch.Tensor:
-    """From the tool to the goal [m], (N,)."""
-    return (env.command - env.tool.position).norm(dim=1)
-
-
-def at_goal(env: VecEnv) -> torch.Tensor:
-    """Worlds (N,) bool whose tool is within 2 cm of its goal."""
-    return distance(env) < SUCCESS_DISTANCE
-
-
-def tool_position(env: VecEnv) -> torch.Tensor:
-    """Of the tool in the base frame [m], (N, 3)."""
-    return env.tool.position
+def close_to_goal(env: VecEnv) -> torch.Tensor:
+    """Worlds (N,) bool whose tool is within `SUCCESS_DISTANCE` of its goal."""
+    return goal_distance(env) < SUCCESS_DISTANCE
 
 
 def show_reaching(command: CommandSpec) -> list[tuple[float, ...]]:
@@ -42,8 +34,8 @@ def show_reaching(command: CommandSpec) -> list[tuple[float, ...]]:
 
 REACH_EVALUATION = Evaluation(
     measures={
-        "success": Measure(label="goals reached", kind="share", signal=at_goal, tail_s=TAIL_S, goal=0.95),
-        "distance": Measure(label="distance to the goal", kind="mean", signal=distance, unit="m", tail_s=TAIL_S, dimension="length"),
+        "success": Measure(label="goals reached", kind="share", signal=close_to_goal, tail_s=TAIL_S, goal=0.95),
+        "distance": Measure(label="distance to the goal", kind="mean", signal=goal_distance, unit="m", tail_s=TAIL_S, dimension="length"),
     },
     score="success",
     worlds=50,

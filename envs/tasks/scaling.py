@@ -85,13 +85,8 @@ def scale_of(robot: Robot) -> Scale:
     """How much larger a robot is than the one that the numbers of its kind are of."""
     if robot.floating_base:
         return (QUADRUPED if len(robot.feet) > 2 else BIPED).scale(robot.leg_length, robot.mass)
-    box = workspace(robot)
+    box = robot.workspace
     return Scale() if box is None else ARM.scale(math.hypot(*(max(abs(low), abs(high)) for low, high in box)), robot.mass)
-
-
-def workspace(robot: Robot) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None:
-    """Box of goals for the robot's tool in the base frame [m]; None where the robot says none."""
-    return getattr(robot, "workspace", None)
 
 
 def factor(robot: Robot, dimension: Dimension) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from envs.tasks.evaluation import Evaluation, Measure, Play
+from envs.terms.metrics import planar_error, yaw_error
 from policies.contract.spec import CommandSpec
 
 if TYPE_CHECKING:
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
 GRID_SHARE = 0.8  # of the command ranges
 MOVING = 0.1  # share of the greatest planar command [1] above which a world is asked to move
 GRAVITY = 9.81  # m/s2
-
-
-def planar_error(env: VecEnv) -> torch.Tensor:
-    """|v_xy - command| in the base frame [m/s], (N,)."""
-    return (env.base.velocity_b[:, :2] - env.command[:, :2]).norm(dim=1)
-
-
-def yaw_error(env: VecEnv) -> torch.Tensor:
-    """|w_z - command| [rad/s], (N,)."""
-    return (env.base.angular_velocity_b[:, 2] - env.command[:, 2]).abs()
 
 
 def joint_power(env: VecEnv) -> torch.Tensor:

@@ -1,13 +1,119 @@
-"""The commands of our tasks."""
+"""What is asked of a robot: drawn, held for a while, and drawn again; or held by a person until it is released. Those of our tasks as well.
+
+A command of one's own is a class:
+
+    class Heading(Command):
+        kind, labels = "motion", ("heading",)
+
+        def __init__(self, env: Worlds, limit: float, hold_s: tuple[float, float] = (4.0, 8.0)) -> None:
+            super().__init__(env, lower=(-limit,), upper=(limit,), hold_s=hold_s)
+
+whose parameters beside `env` are the config's.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
 
 import torch
 
 from envs.seeds import uniform
-from envs.terms.command import Command, Worlds
+from policies.contract.spec import CommandSpec
+
+
+class Worlds(Protocol):
+    """What a command knows of its environment."""
+
+    num_worlds: int
+    device: torch.device
+    generator: torch.Generator
+
+
+class Command:
+    """Commands of N worlds.
+
+    Attributes:
+        kind: what it means, see `policies.contract.spec.CommandSpec`.
+        labels: name of each entry, C in all.
+        units: of the entries.
+        mirror: how each entry looks in a left-right mirror, 1 or -1; None where it has no image.
+        ages: whether an operator must refresh it.
+        value: (N, C); replaced when it changes, never overwritten.
+        left_s: time until the next is drawn [s], (N,); infinite while it is held.
+    """
+
+    kind: ClassVar[str] = "none"
+    labels: ClassVar[tuple[str, ...]] = ()
+    units: ClassVar[str] = ""
+    mirror: ClassVar[tuple[float, ...] | None] = None
+    ages: ClassVar[bool] = False
+
+    def __init__(
+        self, env: Worlds, lower: Sequence[float] = (), upper: Sequence[float] = (), hold_s: tuple[float, float] = (math.inf, math.inf)
+    ) -> None:
+        """Commands between `lower` and `upper` (C,), drawn anew after a time between the ends of `hold_s` [s]."""
+        if not len(lower) == len(upper) == len(self.labels):
+            raise ValueError(f"a command of {len(self.labels)} entries ({', '.join(self.labels)}) needs as many ends of its range")
+        self.lower, self.upper, self._hold_s = tuple(lower), tuple(upper), hold_s
+        self._generator = env.generator
+        self.value = torch.zeros(env.num_worlds, len(self.labels), device=env.device)
+        self.left_s = torch.zeros(env.num_worlds, device=env.device)
+        self._held = False  # whether any world's is
+
+    def spec(self) -> CommandSpec:
+        """What a policy file says of it."""
+        return CommandSpec(kind=self.kind, labels=self.labels, lower=self.lower, upper=self.upper, ages=self.ages)
+
+    def draw(self, n: int) -> torch.Tensor:
+        """New commands (n, C); by default anywhere in the range."""
+        ranges = zip(self.lower, self.upper, strict=True)
+        return torch.stack([uniform(low, high, (n,), self._generator) for low, high in ranges], dim=1)
+
+    def sample(self, ids: torch.Tensor) -> None:
+        """Draw new commands for the worlds `ids` (n,), but for those whose command is held."""
+        if self._held:
+            ids = ids[self.left_s[ids].isfinite()]
+        if not self.labels or not len(ids):
+            return
+        drawn = self.draw(len(ids))
+        self.value = self.value.clone()
+        self.value[ids] = drawn
+        self.left_s[ids] = uniform(*self._hold_s, (len(ids),), self._generator) if math.isfinite(self._hold_s[1]) else 1e30
+
+    def advance(self, seconds: float) -> bool:
+        """Let time pass. Returns whether a command changed."""
+        self.left_s -= seconds
+        ids = (self.left_s <= 0).nonzero()[:, 0]
+        if len(ids):
+            self.sample(ids)
+        return len(ids) > 0
+
+    def hold(self, values: torch.Tensor, ids: torch.Tensor | None = None) -> None:
+        """Ask `values` (n, C) or (C,) of the worlds `ids` (n,), all by default, until `release`."""
+        rows = slice(None) if ids is None else ids
+        self.value = self.value.clone()
+        self.value[rows] = torch.as_tensor(values, dtype=torch.float32, device=self.value.device)
+        self.left_s[rows] = math.inf
+        self._held = True
+
+    def release(self, ids: torch.Tensor | None = None) -> None:
+        """Draw the commands of the worlds `ids` (n,) anew, all by default, and from now on when their time has come."""
+        ids = torch.arange(len(self.left_s), device=self.left_s.device) if ids is None else ids
+        self.left_s[ids] = 0.0
+        self.sample(ids)
+        self._held = bool(self.left_s.isinf().any())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What its future depends on, on the CPU."""
+        return {"value": self.value.cpu().clone(), "left_s": self.left_s.cpu().clone()}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go back to what `state` gave."""
+        self.value = state["value"].to(self.value.device).clone()
+        self.left_s.copy_(state["left_s"])
+        self._held = bool(self.left_s.isinf().any())
 
 
 class VelocityCommand(Command):

@@ -26,7 +26,7 @@ from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
-from envs.terms.command import Command
+from envs.terms.commands import Command
 from envs.terms.disturbance import Disturbances
 from envs.terms.randomization import FieldRandomizer
 from envs.terms.state import BaseState, FeetState, JointState, ToolState
@@ -55,7 +55,7 @@ class Env(Protocol):
         rest: state in which the robot stands, or an arm is at its default pose, (nq,).
         randomizer: what each world's physics is.
         disturbances: pushes, forces and throws.
-        commands: what draws the commands, of the class that the config names.
+        commander: what draws the commands, of the class that the config names.
     """
 
     cfg: EnvCfg
@@ -76,7 +76,7 @@ class Env(Protocol):
     rest: torch.Tensor
     randomizer: FieldRandomizer
     disturbances: Disturbances
-    commands: Command
+    commander: Command
 
     @property
     def command(self) -> torch.Tensor: ...

@@ -6,7 +6,7 @@ import torch
 
 from envs.terms.about import about
 from envs.terms.face import Env
-from envs.terms.rewards import to_goal
+from envs.terms.rewards import goal_distance
 
 
 def planar_error(env: Env) -> torch.Tensor:
@@ -32,13 +32,8 @@ def terrain_level(env: Env) -> torch.Tensor:
     return env.places.level.float()
 
 
-def goal_distance(env: Env) -> torch.Tensor:
-    """From the tool to the goal [m]."""
-    return to_goal(env)
-
-
-def at_goal(env: Env, distance: float = 0.02, settled_s: float = 1.0) -> torch.Tensor:
+def at_goal(env: Env, distance: float, settled_s: float = 1.0) -> torch.Tensor:
     """Share of the worlds within `distance` of their goal [m], of those whose goal is held for less than `settled_s` [s] yet."""
-    settled = env.commands.left_s < settled_s  # the goal has been there for a while
-    close = (to_goal(env) < distance) & settled
+    settled = env.commander.left_s < settled_s  # the goal has been there for a while
+    close = (goal_distance(env) < distance) & settled
     return close.sum() / settled.sum().clamp(min=1)

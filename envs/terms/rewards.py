@@ -83,10 +83,10 @@ def fall(env: Env) -> torch.Tensor:
 
 def moving(env: Env) -> torch.Tensor:
     """One where the command is to move, zero where it is to stand, (N,)."""
-    commands = env.commands
-    if not isinstance(commands, VelocityCommand):
+    commander = env.commander
+    if not isinstance(commander, VelocityCommand):
         raise ValueError("this term is about a velocity command (envs.terms.commands:VelocityCommand), which the task does not have")
-    return env.once("moving", lambda: (env.command.square().sum(1) > commands.moving_above**2).float())
+    return env.once("moving", lambda: (env.command.square().sum(1) > commander.moving_above**2).float())
 
 
 def swing(env: Env, swing_share: float) -> torch.Tensor:
@@ -129,14 +129,9 @@ def foot_tilt(env: Env) -> torch.Tensor:
 
 def goal_distance(env: Env) -> torch.Tensor:
     """From the tool to the goal [m]."""
-    return to_goal(env)
+    return env.once("goal_distance", lambda: (env.command - env.tool.position).norm(dim=1))
 
 
 def near_goal(env: Env, sigma: float = 0.15) -> torch.Tensor:
     """exp(-d^2 / sigma^2) of the distance d to the goal, sigma in [m]."""
-    return torch.exp(-to_goal(env).square() / sigma**2)
-
-
-def to_goal(env: Env) -> torch.Tensor:
-    """Distance from the tool to the goal [m], (N,)."""
-    return env.once("to_goal", lambda: (env.command - env.tool.position).norm(dim=1))
+    return torch.exp(-goal_distance(env).square() / sigma**2)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 
 from robolearn.errors import UsageError
-from robolearn.writing import write_json, write_text
+from robolearn.writing import write_json
 
-__all__ = ["add_robot", "check_seed", "with_robot", "write_json", "write_text"]
+__all__ = ["add_robot", "check_seed", "with_robot", "write_json"]
 
 
 def add_robot(parser: argparse.ArgumentParser, default: str) -> None:

@@ -41,8 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Identify. Returns 1 where nothing was identifiable, or what was found is not to be believed; then no preset is written."""
-    from policies.files import check_writable
-    from robolearn.commands import write_json, write_text
+    from policies.files import check_writable, write_text
+    from robolearn.commands import write_json
     from robolearn.identify.report import preset_text, remarks, table, to_dict
 
     del overrides

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from policies.files import WriteError, reason
-from robolearn.commands import write_json, write_text
+from policies.files import WriteError, reason, write_text
+from robolearn.commands import write_json
 from robolearn.errors import UsageError, UserError
 
 if TYPE_CHECKING:

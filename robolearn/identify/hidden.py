@@ -12,8 +12,9 @@ import mujoco
 import numpy as np
 
 from envs.robots.robot import Robot
+from envs.terms.ids import actuator_ids
 from robolearn.identify.excitation import Commands
-from robolearn.identify.model import actuator_ids, make_model, model_fields, nominal_of, standing_qpos, tilted
+from robolearn.identify.model import make_model, model_fields, nominal_of, standing_qpos, tilted
 from robolearn.identify.parameters import Nominal, Parameter, Physical, physical
 from robolearn.identify.recording import FloatArray, Mount, Recording
 
@@ -78,7 +79,7 @@ def record(
     mujoco.mj_setConst(model, data)
     qpos = [int(model.joint(name).qposadr[0]) for name in robot.joints]
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
-    actuators = actuator_ids(model, robot)
+    actuators = actuator_ids(model, robot.joint_names)
     mujoco.mj_resetData(model, data)
     if mount == "standing":
         data.qpos[:] = standing_qpos(model, robot, np.array([1.0, 0, 0, 0]), commands.target[0])

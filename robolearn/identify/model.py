@@ -7,6 +7,7 @@ import numpy as np
 
 from envs.robots.robot import Robot
 from envs.robots.spots import lowest_point
+from envs.terms.ids import actuator_ids
 from robolearn.identify.parameters import Nominal, Physical
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
@@ -68,7 +69,7 @@ def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = N
         if base_quat_wxyz is not None:
             base.quat = base_quat_wxyz
     model = spec.compile()
-    actuators = actuator_ids(model, robot)
+    actuators = actuator_ids(model, robot.joint_names)
     model.actuator_ctrllimited[actuators] = 0
     model.actuator_forcelimited[actuators] = 1
     model.actuator_gainprm[actuators, 0] = 1.0
@@ -82,12 +83,6 @@ def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = N
     return model
 
 
-def actuator_ids(model: mujoco.MjModel, robot: Robot) -> list[int]:
-    """Actuators of the joints, in policy order."""
-    of_joint = {int(model.actuator_trnid[i, 0]): i for i in range(model.nu)}
-    return [of_joint[model.joint(name).id] for name in robot.joints]
-
-
 def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[str, np.ndarray]:
     """Model fields that differ from the nominal ones, complete arrays by name.
 
@@ -95,7 +90,7 @@ def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[
     in `envs.terms.randomization`. Tilt turns a base that is held.
     """
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
-    actuators = actuator_ids(model, robot)
+    actuators = actuator_ids(model, robot.joint_names)
     base = model.body(robot.base).id
     fields = {
         name: getattr(model, name).copy()

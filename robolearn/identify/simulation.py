@@ -10,7 +10,8 @@ import numpy as np
 from mujoco.batch import Batch, SimulationError
 
 from envs.robots.robot import Robot
-from robolearn.identify.model import actuator_ids, make_model, model_fields
+from envs.terms.ids import actuator_ids
+from robolearn.identify.model import make_model, model_fields
 from robolearn.identify.parameters import Physical
 from robolearn.identify.recording import FloatArray, Recording
 from robolearn.identify.staircase import CommandMeans
@@ -73,7 +74,7 @@ class Simulation:
         self._commands = CommandMeans(recording)
         self._qpos = [int(self._model.joint(name).qposadr[0]) for name in robot.joints]
         self._dofs = [int(self._model.joint(name).dofadr[0]) for name in robot.joints]
-        self._actuators = actuator_ids(self._model, robot)
+        self._actuators = actuator_ids(self._model, robot.joint_names)
         sample = self.windows.sample
         parts = [recording.position[sample], recording.velocity[sample]]
         self.effort_joints = np.flatnonzero(np.isfinite(recording.effort[sample]).all(axis=0)) if use_effort else np.array([], int)

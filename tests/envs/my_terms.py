@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from envs.terms.about import about
-from envs.terms.command import Command, Worlds
+from envs.terms.commands import Command, Worlds
 from envs.terms.face import Env
 from policies.contract.observation import Array, Sensors
 

@@ -11,12 +11,13 @@ from envs.robots.registry import get_robot
 from envs.terms.randomization import without_randomization
 from policies.contract.file import PROVENANCE_KEY, PolicyFile
 from robolearn import cli
+from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.evaluation.locomotion.setup import make_setup
 from robolearn.evaluation.worlds import env_of, trained_as
 from robolearn.learning.export import export, gate
 from robolearn.viewer.playback import Playback
-from tests.learning_helpers import edit_metadata, make_trainer, tiny_cfg
+from tests.learning_helpers import constant_policy, edit_metadata, make_trainer, tiny_cfg
 
 FLAT = "go1-velocity-flat"
 CHANGES = {
@@ -81,13 +82,12 @@ def test_an_override_is_laid_over_the_training(tmp_path: Path) -> None:
 
 
 def test_a_file_whose_training_does_not_read_here_is_judged_by_its_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = exported(tiny_cfg(FLAT), tmp_path / "policy.onnx")
-    change = ("joint_position:", "no_such_reading:")
-    path = edit_metadata(file.path, PROVENANCE_KEY, lambda told: told | {"config": told["config"].replace(*change)})
+    text = config.dump(tiny_cfg(FLAT)).replace("rewards:track_velocity", "rewards:no_such_term")
+    path = edit_metadata(constant_policy(tmp_path / "policy.onnx"), PROVENANCE_KEY, lambda told: told | {"config": text})
     file = PolicyFile(path)
     assert trained_as(file, get_robot("go1")) is None
-    assert "joint_position" in env_of(file, get_robot("go1")).observations
+    assert "track_velocity" in env_of(file, get_robot("go1")).rewards
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "no_such_reading" in err
+    assert "no_such_term" in err
     assert "the task's own settings count" in err

@@ -16,7 +16,7 @@ from envs.robots.robot import Robot
 from envs.tasks.evaluation import Evaluation, Measure, Play
 from envs.tasks.registry import TASKS, Task, register_task
 from envs.tasks.velocity import velocity_flat
-from envs.terms.command import Command, Worlds
+from envs.terms.commands import Command, Worlds
 from envs.terms.term import CommandTerm, MetricTerm, RewardTerm
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile

@@ -6,24 +6,22 @@ and solver are others. A policy that walks in both does not live on one simulato
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mujoco
 import numpy as np
 import torch
 
-from envs.engines.cores import available_cores
+from envs.engines.apart import WorldsApart
 from envs.engines.face import EngineError
 from envs.engines.precise import fine_timestep
 from policies.install import install_command
 
 try:
     from envs.engines.drake.model import DrakeModel
-    from envs.engines.drake.sensors import Sensors
+    from envs.engines.drake.sensors import DrakeSensors
     from envs.engines.drake.world import FIELDS, DrakeWorld
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "pydrake":
@@ -33,52 +31,31 @@ except ModuleNotFoundError as error:
 log = logging.getLogger(__name__)
 
 
-class DrakeEngine:
+class DrakeEngine(WorldsApart):
     """Drake behind the `Engine` face; see `envs.engines.face.Engine`.
 
     Attributes:
         substeps: steps of this engine in one step of the nominal model; a control is held over them.
-        models: the model of each world, whose arrays are the per-world fields.
     """
 
     name = "drake"
-    switches_controls = True
-    _TENSORS = ("qpos", "qvel", "sensordata")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
-        self.model = model
-        self.num_worlds = num_worlds
-        self.device = torch.device("cpu")
-        self.failure_count = 0
+        super().__init__(model, model, num_worlds, num_threads)
         self.substeps, timestep = fine_timestep(model.opt.timestep)
-        drake, sensors = DrakeModel(model, timestep), Sensors(model)
-        self.models = [copy.copy(model) for _ in range(num_worlds)]
+        drake, sensors = DrakeModel(model, timestep), DrakeSensors(model)
         self._worlds = [DrakeWorld(one, model, drake, sensors) for one in self.models]
-        self.qpos = torch.zeros(num_worlds, model.nq)
-        self.qvel = torch.zeros(num_worlds, model.nv)
-        self.sensordata = torch.zeros(num_worlds, model.nsensordata)
-        self._failed = np.zeros(num_worlds, bool)
         self._poisoned = np.zeros(num_worlds, bool)  # was given a state that is none; fails at its next step
-        self._fields: set[str] = set()
-        threads = max(1, min(num_threads or available_cores(), num_worlds))
-        self._chunks = np.array_split(np.arange(num_worlds), threads)
-        self._pool = ThreadPoolExecutor(threads, "drake") if threads > 1 else None
         rest = torch.tensor(model.qpos0, dtype=torch.float32).repeat(num_worlds, 1)
         self.write_state(torch.arange(num_worlds), rest, torch.zeros(num_worlds, model.nv))
 
     def step(self, ctrl: torch.Tensor, substeps: int = 1) -> None:
-        controls = ctrl.numpy().astype(float)
-
-        def run(worlds: np.ndarray) -> list[int]:
-            return [int(world) for world in worlds if not self._step_world(int(world), controls[world], substeps)]
-
-        results = map(run, self._chunks) if self._pool is None else self._pool.map(run, self._chunks)
-        bad = [world for chunk in results for world in chunk]
+        bad = self._step_all(ctrl.numpy().astype(float), substeps)
         self._read(world for world in range(self.num_worlds) if not self._failed[world] and world not in bad)
         self._note_failures(bad)
 
     def _step_world(self, world: int, controls: np.ndarray, substeps: int) -> bool:
-        """Hold each control (K, nu) for its substeps. Returns whether all went well; a failed world waits until it is written."""
+        """As the base has it; a failed world waits until it is written."""
         if self._failed[world]:
             return True
         if self._poisoned[world]:
@@ -108,12 +85,7 @@ class DrakeEngine:
         log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(bad), self.num_worlds, bad[0])
         for world in bad:
             self._worlds[world].recover()
-        for name in self._TENSORS:  # what a failed world shows until it is reset is finite, so that no reduction over worlds is poisoned
-            rows = getattr(self, name)
-            rows[bad] = torch.nan_to_num(rows[bad], nan=0.0, posinf=0.0, neginf=0.0)
-
-    def failures(self) -> torch.Tensor:
-        return torch.from_numpy(self._failed.copy())
+        self._show_finite(bad)
 
     def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
         rows = ids.numpy()
@@ -142,13 +114,6 @@ class DrakeEngine:
         else:
             self._poisoned[world] = True
 
-    def _array(self, world: int, name: str) -> np.ndarray:
-        holder, _, attribute = name.rpartition(".")
-        array = getattr(self.models[world].opt if holder == "opt" else self.models[world], attribute, None)
-        if holder not in ("", "opt") or not isinstance(array, np.ndarray):
-            raise EngineError(f"engine 'drake' has no per-world field {name!r}; valid: arrays of mjModel, of mjOption as 'opt.gravity'")
-        return array
-
     def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
         if name not in FIELDS:
             raise EngineError(f"engine 'drake' cannot let {name!r} differ between worlds; valid: {', '.join(sorted(FIELDS))}")
@@ -160,17 +125,6 @@ class DrakeEngine:
                 self._worlds[world].changed(name)
         self._fields.add(name)
 
-    def field(self, name: str) -> torch.Tensor:
-        return torch.from_numpy(self._stacked(name).astype(np.float32))
-
-    def _stacked(self, name: str) -> np.ndarray:
-        return np.stack([self._array(world, name) for world in range(self.num_worlds)])
-
-    def set_const(self, ids: torch.Tensor) -> None:
-        """Recompute MuJoCo's constants, which people read; Drake has none."""
-        for world in ids.tolist():
-            mujoco.mj_setConst(self.models[world], mujoco.MjData(self.models[world]))
-
     def set_external_force(self, force: torch.Tensor | None) -> None:
         values = np.zeros((self.num_worlds, self.model.nbody, 6)) if force is None else force.numpy()
         for world, value in zip(self._worlds, values, strict=True):
@@ -180,9 +134,13 @@ class DrakeEngine:
 
     def state_dict(self) -> dict[str, Any]:
         states = [np.concatenate([one.raw, one.external.ravel()]) for one in self._worlds]
-        fields = {name: torch.from_numpy(self._stacked(name)) for name in sorted(self._fields)}
         read = {name: getattr(self, name).clone() for name in self._TENSORS}
-        return {"state": torch.from_numpy(np.stack(states)), "fields": fields, "read": read, "failure_count": self.failure_count}
+        return {
+            "state": torch.from_numpy(np.stack(states)),
+            "fields": self._own_fields(),
+            "read": read,
+            "failure_count": self.failure_count,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         everywhere = torch.arange(self.num_worlds)

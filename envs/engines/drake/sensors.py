@@ -111,7 +111,7 @@ _READ: dict[int, Read] = {
 }
 
 
-class Sensors:
+class DrakeSensors:
     """All sensors of a model.
 
     Raises:

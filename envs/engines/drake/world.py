@@ -17,7 +17,7 @@ from pydrake.multibody.plant import ExternallyAppliedSpatialForce
 from pydrake.systems.analysis import Simulator
 
 from envs.engines.drake.model import DrakeModel
-from envs.engines.drake.sensors import Reading, Sensors
+from envs.engines.drake.sensors import DrakeSensors, Reading
 from envs.engines.face import EngineError
 
 LARGEST = 1e10  # what MuJoCo, too, takes for a failed simulation
@@ -52,7 +52,7 @@ class DrakeWorld:
         sensordata: (nsensordata,).
     """
 
-    def __init__(self, model: mujoco.MjModel, nominal: mujoco.MjModel, drake: DrakeModel, sensors: Sensors) -> None:
+    def __init__(self, model: mujoco.MjModel, nominal: mujoco.MjModel, drake: DrakeModel, sensors: DrakeSensors) -> None:
         self.model, self._nominal, self._sensors = model, nominal, sensors
         self._data = mujoco.MjData(model)
         self.external = np.zeros((model.nbody, 6))

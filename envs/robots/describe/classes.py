@@ -5,9 +5,6 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
-IN_BODIES = {"joint", "geom", "site", "camera", "light"}
-"""Elements that take their class from the `childclass` of the bodies and frames around them."""
-
 
 class Classes:
     """Resolves attributes of a `mujoco` element's descendants through default classes."""

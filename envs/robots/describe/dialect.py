@@ -14,21 +14,6 @@ from envs.robots.describe.markup import MUJOCO_ERRORS, numbers, unique, written
 from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
-ACTUATORS = [
-    "motor",
-    "position",
-    "velocity",
-    "intvelocity",
-    "damper",
-    "cylinder",
-    "muscle",
-    "adhesion",
-    "general",
-    "plugin",
-    "dcmotor",
-    "pid",
-    "orientation",
-]
 KEPT_DEFAULTS = {"default", "joint", "geom", "site", "mesh", "material", "equality", "tendon", "pair"}
 OUTSIDE_BODIES = {"mesh", "material", "pair", "connect", "weld", "joint", "tendon", "spatial", "fixed"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -255,8 +254,3 @@ def _rotation(geom: ET.Element, classes: Classes) -> np.ndarray:
     rotation = np.zeros(9)
     mujoco.mju_quat2Mat(rotation, model.site_quat[0])
     return rotation.reshape(3, 3)
-
-
-def path_of(mesh: ET.Element) -> Path | None:
-    """The file of a settled mesh, texture or height field, or None."""
-    return Path(mesh.get("file", "")) if mesh.get("file") else None

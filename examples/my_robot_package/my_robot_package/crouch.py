@@ -11,7 +11,7 @@ from envs.robots.robot import Robot
 from envs.tasks.evaluation import Evaluation, Measure
 from envs.tasks.registry import Task
 from envs.terms import observations, resets, rewards, terminations
-from envs.terms.command import Command, Worlds
+from envs.terms.commands import Command, Worlds
 from envs.terms.face import Env
 from envs.terms.randomization import RandomizationCfg, Range
 from envs.terms.term import CommandTerm, MetricTerm, PrivilegedTerm, ResetTerm, RewardTerm, SensedTerm, TerminationTerm

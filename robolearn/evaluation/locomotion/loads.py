@@ -79,8 +79,8 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
 
 
 def trained_friction(setup: Setup) -> tuple[float, float] | None:
-    """The coefficients that training drew; None where it drew none."""
-    entry = setup.trained.randomization.friction
+    """The coefficients that training drew; None where it drew none, or the file does not tell."""
+    entry = None if setup.trained is None else setup.trained.randomization.friction
     if entry is None:
         return None
     nominal = torch.tensor(foot_friction(setup.robot))

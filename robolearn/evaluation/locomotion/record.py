@@ -20,7 +20,7 @@ from robolearn.evaluation.rollout import Alter, Rollout
 SETTLE_S = 1.0  # of an episode that no figure counts
 GRAVITY = 9.81  # m/s2
 
-Command = torch.Tensor | Callable[[VecEnv], torch.Tensor]
+Ask = torch.Tensor | Callable[[VecEnv], torch.Tensor]
 """(N, 3), held; or what gives it from the present state."""
 
 
@@ -90,7 +90,7 @@ Watch = Callable[[int, torch.Tensor, np.ndarray, FileActor], bool]
 def walk(
     env: VecEnv,
     file: PolicyFile,
-    command: Command,
+    command: Ask,
     seconds: float,
     label: str,
     before: Before | None = None,
