@@ -29,7 +29,7 @@ COMMANDS = {
     "list": "show presets, tasks, robots, networks, engines, transports and trained policies, and who brought them",
     "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
-    "distill": "train a student, a causal transformer that sees only what the robot senses, from a teacher",
+    "distill": "train a student that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file over a fixed grid of commands and seeds",
     "study": "train and compare students that differ in one thing",

@@ -1,4 +1,4 @@
-"""Distill a trained teacher into a causal-transformer student, by imitation and reinforcement together.
+"""Distill a trained teacher into a student (transformer, LSTM, TCN, MLP or yours), by imitation and reinforcement together.
 
 Settings stand under `student` in the preset; pure imitation is --student.imitation.rl_weight=0 --student.imitation.annealed_at=0, pure
 reinforcement --student.imitation.weight=0.

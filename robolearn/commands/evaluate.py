@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)"
     )
-    parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: the task's own)")
+    parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: those of its training)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
     parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")
     parser.add_argument("--only", metavar="ITEM", nargs="+", help="items of the suite (default: all)")
@@ -69,11 +69,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     file.verify()
     task = file.spec.task
     robot = robot_of(file, args.robot)
-    before, cfg = (_config(args.config, task, robot, given) for given in ([], overrides))
+    before, cfg = (_config(args.config, file, robot, given) for given in ([], overrides))
     settings.refuse(before, cfg, settings.EVALUATE | (settings.SUITE if args.suite else {}), "evaluate")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
-    env = cfg.env.at_rates_of(file.spec)
+    env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
     if args.suite:
@@ -100,14 +100,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def _config(preset: str | None, task: str, robot: Robot, overrides: list[str]) -> TrainCfg:
-    """The config whose task settings count: of a preset, or the task's own, for the robot that is evaluated."""
-    from robolearn.config import loading as config
+def _config(preset: str | None, file: PolicyFile, robot: Robot, overrides: list[str]) -> TrainCfg:
+    """The config whose task settings count: of a preset, or that of the file's training, for the robot that is evaluated."""
     from robolearn.config import schema
+    from robolearn.evaluation.worlds import config_of
 
     if preset:
         return schema.load(preset, [*overrides, f"--robot={robot.source or robot.name}"])
-    return config.loads(schema.schema_of(task, robot), "{}", "the task's defaults", overrides)
+    return config_of(file, robot, overrides)
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their options."""
     actions = parser.add_subparsers(dest="action", metavar="check|new|mjcf", required=True)
     check = actions.add_parser("check", help="say what a model is and what will not work with it", allow_abbrev=False)
-    check.add_argument("model", metavar="MODEL", help="MJCF, URDF or robot.yaml")
+    check.add_argument("model", metavar="MODEL", help="MJCF, URDF, robot.yaml or its folder")
     new = actions.add_parser("new", help="describe a model: robot.yaml, the model and a picture", allow_abbrev=False)
     new.add_argument("model", metavar="MODEL", help="MJCF or URDF")
     new.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the description is written")
@@ -66,6 +66,8 @@ def _mjcf(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
+    if (described := Path(args.model).expanduser() / FILES[0]).is_file():  # the folder that `new` wrote
+        args.model = str(described)
     if args.model.lower().endswith(YAML):
         return _check_written(args)
     from envs.robots.describe.check import as_json, report
@@ -148,7 +150,7 @@ def _written(description: Path, found: Description, no_picture: bool) -> Iterato
         yield _picture(robot, description.parent / "robot.png")
     if found.usable:
         task = "velocity-flat" if found.floating else "reach"
-        yield f"next: robolearn train {task} --robot {description}"
+        yield f"next: robolearn train {task} --robot {description}, then: robolearn distill runs/{task}-{robot.name}"
     else:
         yield f"not usable as it is; mend what is listed under `will not work`, then: robolearn robot check {description}"
 

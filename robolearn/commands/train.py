@@ -1,7 +1,8 @@
 """Train a teacher on privileged state (or Stable-Baselines3's PPO, where the preset says so).
 
-Writes to runs/<preset>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl and TensorBoard events. Ctrl-C saves, and so does every other
-signal that asks for an end (SIGTERM, a closed terminal, a scheduler's warning); --resume continues exactly.
+Writes to runs/<preset>/<time>/, or runs/<preset>-<robot>/<time>/ where --robot names the robot: config.yaml, checkpoint.pt, metrics.jsonl and
+TensorBoard events. Ctrl-C saves, and so does every other signal that asks for an end (SIGTERM, a closed terminal, a scheduler's warning);
+--resume continues exactly.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     if cfg.algorithm != "sb3":
         check_attainable(cfg, kind)
         settings.refuse(schema.defaults(cfg.task, cfg.robot), cfg, settings.OWN, f"this training (they stand in {args.preset})")
-    return cfg, Run.new_folder(Path(str(args.preset)).stem, Path(args.runs or "runs")), None
+    return cfg, Run.new_folder(schema.name_of_runs(args.preset, overrides), Path(args.runs or "runs")), None
 
 
 def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, given: Sequence[str] = ()) -> int:

@@ -348,6 +348,14 @@ def _check_kind(name: str, task: Task, robot: Robot) -> None:
         raise ConfigError(f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which finds those of its kind")
 
 
+def name_of_runs(preset: str | Path, overrides: Sequence[str] = ()) -> str:
+    """What the trainings of a preset are called: by its name, and the robot's where it is not the preset that names it."""
+    given = [_as_path(override) for override in overrides]
+    robot, name = _value_of(given, "robot"), Path(preset).stem
+    its = "" if str(preset) in TASKS and name not in config.preset_names() else config.peek(preset, "robot", default="")
+    return f"{name}-{get_robot(robot).name}" if robot and robot != its else name
+
+
 def _beside(preset: Path, robot: str) -> Path | None:
     """The absolute path of a `robot.yaml` that a preset names by a path from its own folder, None for another robot."""
     path = preset.parent / robot

@@ -26,7 +26,7 @@ from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.result import EvaluationResult, outcomes
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.tally import Tally
-from robolearn.evaluation.worlds import device_of, judged
+from robolearn.evaluation.worlds import device_of, env_of, judged
 from robolearn.policy_robot import robot_of
 
 
@@ -47,15 +47,14 @@ def evaluate_file(
         seeds: episodes a command.
         seconds: length of an episode; of goals that follow each other, of all together.
         seed: of the environment.
-        env: config of the task to evaluate in (e.g. another randomization); the task's default, at the file's rates and scales, where
-            None.
+        env: config of the task to evaluate in (e.g. another randomization); that of the file's training where None.
         robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
 
     Raises:
         UserError: the task's contract is not the file's, or its robot is not there.
     """
     who, task = robot_of(file, robot), file.spec.task
-    env = env or get_task(task).make(who).at_rates_of(file.spec)
+    env = env or env_of(file, who)
     result = evaluate(lambda worlds: FileActor(file, worlds), task, who, engine, seeds, seconds, seed, env, check=file)
     return dataclasses.replace(result, policy=str(file.path), policy_sha256=file.sha256)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from envs.tasks.registry import make_env
+from envs.vec_env import VecEnv
 from policies.contract.file import ONNX_RUNTIME, PolicyFile
 from policies.contract.observation import Sensors, observe
 from policies.export.onnx_graph import annotate, export_student
@@ -21,9 +22,11 @@ from policies.networks.protocol import Network
 from robolearn import __version__
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
+from robolearn.evaluation.actors import StudentActor
 from robolearn.evaluation.evaluate import evaluate_file
 from robolearn.evaluation.gate import deployable
 from robolearn.evaluation.result import EvaluationResult
+from robolearn.evaluation.rollout import Rollout
 
 GOLDEN_STEPS = 100
 
@@ -61,10 +64,10 @@ def export(
     return export_student(student, env.spec, sensors, provenance, path)
 
 
-def record_sensors(env: Any, student: Network, steps: int) -> dict[str, np.ndarray]:
-    """What one robot senses while the student acts, `Sensors` field -> (T, n) float32."""
-    env.reset()
-    memory = student.start(1)
+def record_sensors(env: VecEnv, student: Network, steps: int) -> dict[str, np.ndarray]:
+    """What one robot senses while the student acts, until its episode ends: `Sensors` field -> (T, n) float32."""
+    rollout = Rollout(env, StudentActor(student, 1))
+    rollout.start()
     record: dict[str, list[np.ndarray]] = {}
     for _ in range(steps):
         now = env.sensors()
@@ -72,11 +75,9 @@ def record_sensors(env: Any, student: Network, steps: int) -> dict[str, np.ndarr
             value = getattr(now, field.name)
             if value is not None:
                 record.setdefault(field.name, []).append(value[0].numpy().astype(np.float32).copy())
-        observation = observe(now, env.spec, env.default_pose)
-        with torch.no_grad():
-            action, memory = student(observation[:, None], memory)
-        step = env.step(action[:, 0])
-        if bool(step.terminated.any() | step.truncated.any()):  # one unbroken episode: end it here
+        rollout.policy = observe(now, env.spec, env.default_pose)  # without delay, as the file's arithmetic has it
+        rollout.step()
+        if not bool(rollout.alive.any()):
             break
     return {name: np.stack(values) for name, values in record.items()}
 

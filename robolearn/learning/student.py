@@ -98,6 +98,7 @@ class StudentTrainer:
         self._begin(*first)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, student.iterations
+        self.minutes = 0.0  # of training so far
         self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
         self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
 

@@ -63,6 +63,7 @@ class TeacherTrainer:
         self._raw = torch.zeros_like(self._rollout.observation)
         self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, teacher.iterations
+        self.minutes = 0.0  # of training so far
         self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
         self.history: list[dict[str, Any]] = []
 

@@ -26,15 +26,25 @@ __all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
 
 
 class Trainer(Protocol):
-    """What the loop needs of `TeacherTrainer` and `StudentTrainer`."""
+    """What the loop needs of `TeacherTrainer` and `StudentTrainer`.
+
+    Attributes:
+        kind: `teacher` or `student`, as in the config.
+        cfg: the training's.
+        policy: an nn.Module.
+        missed: targets that the newest check missed; None before the first.
+        iteration, iterations: done, and in all.
+        minutes: of training so far [min], over all resumes.
+    """
 
     kind: str
     cfg: Any
-    policy: Any  # an nn.Module
+    policy: Any
     env: VecEnv
     missed: list[str] | None
     iteration: int
     iterations: int
+    minutes: float
 
     @property
     def steps_per_iteration(self) -> int:
@@ -84,7 +94,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
                 warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training goes on, and tries again")
             owed = True
 
-    minutes_before = getattr(trainer, "minutes", 0.0)
+    minutes_before = trainer.minutes
     started = time.monotonic()
     done, quiet = trainer.iteration, distributed.rank() > 0
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
@@ -99,10 +109,9 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             begin = time.monotonic()
             metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
-            minutes = minutes_before + (time.monotonic() - started) / 60
-            trainer.minutes = minutes  # type: ignore[attr-defined]
+            trainer.minutes = minutes_before + (time.monotonic() - started) / 60
             steps = trainer.iteration * trainer.steps_per_iteration
-            metrics |= {"steps": float(steps), "minutes": minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
+            metrics |= {"steps": float(steps), "minutes": trainer.minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
             if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0 or (goal is not None and goal.due()):
                 try_to_save()  # before a check, which takes longer than some who ask for an end will wait
             asked = distributed.largest(request.number or 0)
@@ -177,7 +186,7 @@ def save(trainer: Trainer, run: Run) -> None:
     state |= {
         "config": config.dump(trainer.cfg),
         "model_sha256": trainer.env.robot.fingerprint,
-        "minutes": getattr(trainer, "minutes", 0.0),
+        "minutes": trainer.minutes,
         "missed": trainer.missed,
     }
     run.save(state)

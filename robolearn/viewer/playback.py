@@ -1,7 +1,7 @@
 """A frozen policy file in one world, step by step, under commands that somebody else chooses: what the video and the live viewer show.
 
-The file runs as on the robot, with a memory of its own; the world is the task's own environment with one world. The task draws no
-commands here: `Playback.step(command)` says what is asked, and the task's evaluation says what is measured.
+The file runs as on the robot, with a memory of its own; the world is that of its training. The task draws no commands
+here: `Playback.step(command)` says what is asked, and the task's evaluation says what is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.rollout import Rollout
-from robolearn.evaluation.worlds import FOREVER_S
+from robolearn.evaluation.worlds import FOREVER_S, env_of
 from robolearn.policy_robot import robot_of
 from robolearn.viewer.moment import Moment
 
@@ -47,7 +47,7 @@ class Playback:
         Args:
             file: the frozen policy; it gets a memory of its own.
             engine: physics engine.
-            randomize: the task's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
+            randomize: the training's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
             seed: of everything random.
             terrain: what a walking robot walks on; the floor where None.
             robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
@@ -55,11 +55,9 @@ class Playback:
         Raises:
             UserError: the task here has another contract than the file, or its robot is not there.
         """
-        task, who = get_task(file.spec.task), robot_of(file, robot)
-        self.evaluation = task.evaluation
-        cfg = dataclasses.replace(
-            task.make(who).at_rates_of(file.spec), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S
-        )
+        who = robot_of(file, robot)
+        self.evaluation = get_task(file.spec.task).evaluation
+        cfg = dataclasses.replace(env_of(file, who), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S)
         if self.evaluation.terrain:
             cfg = dataclasses.replace(cfg, terrain=terrain, curriculum={})
         elif terrain is not None:

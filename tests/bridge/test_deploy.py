@@ -18,6 +18,7 @@ import pytest
 from bridge import deploy, options
 from bridge.isolation import LOOPBACK_CYCLONE, isolate
 from bridge.transports.registry import TRANSPORTS
+from policies import plugins
 from policies.contract.file import GOLDEN_KEY, PROVENANCE_KEY, PolicyFile
 from policies.contract.golden import Golden
 from robolearn import cli
@@ -274,14 +275,12 @@ def test_launch_files_compile_and_pass_only_options_that_exist(name: str, tmp_pa
     from bridge.simulated import robot as simulated_robot
 
     parser = argparse.ArgumentParser()
+    plugins.add_option(parser)
     options.configure(parser)
     known = {option for p in (parser, simulated_robot.parser()) for action in p._actions for option in action.option_strings}
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    assert {text for text in strings if text.startswith("--")} - {
-        "--",
-        "--ros-args",
-        "--out",
-    } <= known  # --out is that of `robolearn robot mjcf`
+    others = {"--", "--ros-args", "--out"}  # the last is that of `robolearn robot mjcf`
+    assert {text for text in strings if text.startswith("--")} - others <= known
 
 
 def test_the_simulated_robot_stands_in_both_joint_orders() -> None:

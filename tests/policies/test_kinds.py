@@ -109,7 +109,7 @@ def test_each_can_be_a_student_and_go_on(kind):
 
 @EACH
 def test_each_becomes_a_policy_file_that_equals_torch(kind, tmp_path):
-    env = make_env("go1-velocity-flat", num_worlds=1, num_threads=1, seed=3)
+    env = make_env("velocity-flat", "go1", num_worlds=1, num_threads=1, seed=3)
     net = randomize(network(kind, env.spec.observation_dim, env.spec.action_dim)).requires_grad_(False)
     sensors = record_sensors(env, net, 40)
     file = export_student(net, env.spec, sensors, {}, tmp_path / "policy.onnx")
@@ -178,7 +178,7 @@ def with_eye(spec: Any) -> Any:
 
 
 def test_a_network_of_ones_own_sees_an_image(tmp_path: Path) -> None:
-    env = make_env("panda-reach", num_worlds=1, num_threads=1)
+    env = make_env("reach", "panda", num_worlds=1, num_threads=1)
     spec = with_eye(env.spec)
     torch.manual_seed(0)
     net = Leaky(spec.observation_dim, spec.action_dim, NetworkCfg(kind="leaky"))
@@ -203,7 +203,7 @@ def test_a_network_of_ones_own_sees_an_image(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_said_before_it_is_exported(tmp_path: Path) -> None:
-    env = make_env("panda-reach", num_worlds=1, num_threads=1)
+    env = make_env("reach", "panda", num_worlds=1, num_threads=1)
     spec, eye = env.spec, with_eye(env.spec)
     net = Leaky(spec.observation_dim, spec.action_dim, NetworkCfg(kind="leaky"))
     with pytest.raises(PolicyFileError, match=r"Leaky takes the groups state, eye; its task gives state$"):

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from envs.tasks.registry import TASKS
 from policies.contract.file import PolicyFile
 from robolearn import cli
 from robolearn.config import loading as config
 from robolearn.config import schema
 from robolearn.learning.run import load_checkpoint
+from tests.envs.test_robot_yaml import MODEL, YAML
 from tests.learning_helpers import TINY, tiny_cfg
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -34,21 +34,22 @@ def robolearn(*arguments: str, cwd: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_from_nothing_to_an_evaluated_policy_file(task: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("preset", "robot"), [("go1-velocity-flat", None), ("velocity-rough", "g1"), ("reach", "panda")])
+def test_from_nothing_to_an_evaluated_policy_file(preset: str, robot: str | None, tmp_path: Path) -> None:
     iterations = ("--teacher.iterations=2", "--student.iterations=2")
-    out = robolearn("train", task, *TINY, *iterations, "--seed=9", cwd=tmp_path)
-    (teacher,) = (tmp_path / "runs" / task).iterdir()
-    assert f"distill it: robolearn distill runs/{task}/{teacher.name}" in out
+    runs = preset if robot is None else f"{preset}-{robot}"
+    out = robolearn("train", preset, *(("--robot", robot) if robot else ()), *TINY, *iterations, "--seed=9", cwd=tmp_path)
+    (teacher,) = (tmp_path / "runs" / runs).iterdir()
+    assert f"distill it: robolearn distill runs/{runs}/{teacher.name}" in out
     assert len((teacher / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     assert yaml.safe_load((teacher / "config.yaml").read_text(encoding="utf-8"))["seed"] == 9
     assert list(teacher.glob("events.out.tfevents.*"))
     state = load_checkpoint(teacher)
     assert (state["kind"], state["iteration"]) == ("teacher", 2)
 
-    out = robolearn("distill", f"runs/{task}", "--student.network.layers=1", cwd=tmp_path)
-    (student,) = (tmp_path / "runs" / f"{task}-student").iterdir()
-    assert f"export it: robolearn export runs/{task}-student/{student.name}" in out
+    out = robolearn("distill", f"runs/{runs}", "--student.network.layers=1", cwd=tmp_path)
+    (student,) = (tmp_path / "runs" / f"{runs}-student").iterdir()
+    assert f"export it: robolearn export runs/{runs}-student/{student.name}" in out
     config = yaml.safe_load((student / "config.yaml").read_text(encoding="utf-8"))
     assert config["seed"] == 9  # the teacher's settings go on
     assert config["student"]["network"]["layers"] == 1
@@ -58,19 +59,34 @@ def test_from_nothing_to_an_evaluated_policy_file(task: str, tmp_path: Path) -> 
     assert "not evaluated: --no-gate" in out
     file = PolicyFile(student / "policy.onnx")
     assert file.verify() <= 1e-5
-    assert file.spec.task == task
+    assert runs.endswith(file.spec.task if robot is None else f"{file.spec.task}-{file.spec.robot.name}")
     assert file.provenance["seed"] == 9
     assert file.provenance["iteration"] == 2
     assert yaml.safe_load(file.provenance["config"]) == config
     assert "deployable" not in file.provenance
 
-    out = robolearn("evaluate", f"runs/{task}-student", "--seeds", "1", "--seconds", "1.2", "--json", "-", cwd=tmp_path)
+    out = robolearn("evaluate", f"runs/{runs}-student", "--seeds", "1", "--seconds", "1.2", "--json", "-", cwd=tmp_path)
     result = json.loads(out)
-    assert result["task"] == task
+    assert result["task"] == file.spec.task
     assert result["policy_sha256"] == file.sha256
-    assert (result["survival"] is None) == (task == "panda-reach")
-    assert (result["success"] is None) == (task != "panda-reach")
+    assert result["score"] == ("success" if preset == "reach" else "survival")
+    assert result[result["score"]] is not None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+
+
+def test_runs_of_two_robots_do_not_lie_in_one_folder(tmp_path: Path) -> None:
+    (tmp_path / "table.xml").write_text(MODEL)
+    (mine := tmp_path / "robot.yaml").write_text(YAML)
+    named = {
+        ("velocity-flat", "go1"): "velocity-flat-go1",
+        ("velocity-flat", "g1"): "velocity-flat-g1",
+        ("velocity-flat", str(mine)): "velocity-flat-table",
+        ("go1-velocity-flat", None): "go1-velocity-flat",
+        ("go1-velocity-flat", "go1"): "go1-velocity-flat",
+        ("go1-velocity-flat", str(mine)): "go1-velocity-flat-table",
+    }
+    for (preset, robot), name in named.items():
+        assert schema.name_of_runs(preset, [f"--robot={robot}"] if robot else []) == name, (preset, robot)
 
 
 @pytest.mark.parametrize("name", ["train", "distill", "export", "evaluate"])

@@ -31,8 +31,9 @@ def test_new_writes_a_folder_that_is_a_robot(tmp_path: Path, capsys: pytest.Capt
     assert robot.model == out / "model.xml"
     assert robot.compiled.nu == 12
     assert (out / "robot.png").read_bytes().startswith(b"\x89PNG") or "no picture" in said
-    assert main(["robot", "check", str(out / "robot.yaml")]) == 0
-    assert "stands 5 s" in capsys.readouterr().out
+    for described in (out / "robot.yaml", out):
+        assert main(["robot", "check", str(described)]) == 0
+        assert "stands 5 s" in capsys.readouterr().out
 
 
 def test_nothing_is_written_over_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,7 +253,7 @@ def test_settings_of_a_users_own_file_act_or_are_refused(tmp_path: Path, capsys:
 
 def test_a_study_refuses_what_would_have_no_effect(tmp_path: Path) -> None:
     state = saved(make_trainer("teacher", tiny_cfg("panda-reach")), tmp_path)
-    plain = {"question": "?", "task": "panda-reach", "variants": {"a": ()}}
+    plain = {"question": "?", "task": "reach", "variants": {"a": ()}}
     check_settings(Study(**plain), state)
     for change, name in (
         ({"common": ("seed=9",)}, "seed"),

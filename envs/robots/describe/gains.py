@@ -38,6 +38,7 @@ STABLE = 0.7  # of 1 / dt: largest rate sqrt(kp / inertia) of a motor against it
 DT = 0.005  # s
 AUTHORITY = 0.4  # share of the torque limit that a unit of action asks for at rest
 SCALE = (0.25, 0.5)  # rad
+LEG_SCALE = 0.5  # rad, of a leg's joint: with 0.25, B2 takes twice as long to its first steps, and Booster T1 does not find them
 MOTOR_RANGE = 0.3  # rad of error for which a motor gives its whole torque, at least
 ABSURD_EFFORT, ABSURD_SPEED = 2.5, 100.0  # of m g l; rad/s: limits beyond these are fillers, not a motor's
 LEG_ARMATURE, ARM_ARMATURE = 1.5e-4, 1e-3  # kg m^2 of a rotor behind its gears for each N m of its limit
@@ -168,7 +169,7 @@ def find_drives(
         kd = kd if arm else float(np.clip(kd, TIME_CONSTANT[0] * kp, TIME_CONSTANT[1] * kp))
         if file_gains and link.name in file_gains:
             why += "; the file's own: kp {:.4g}, kd {:.4g}".format(*file_gains[link.name])
-        scale, scale_from = _scale(model, link, kp, effort[link.name][0], arm)
+        scale, scale_from = _scale(model, link, kp, effort[link.name][0], arm, walks)
         speed, speed_from = _velocity(velocities.get(link.name), length, arm)
         drives[link.name] = Drive(
             effort=effort[link.name][0], effort_from=effort[link.name][1], velocity=speed, velocity_from=speed_from,
@@ -212,9 +213,11 @@ def _armature(given: float, effort: float, legged: bool) -> tuple[float, str]:
     return per * effort, f"a guess, {per:g} kg m^2 a N m of its limit: the file has none (rotor inertia times gear ratio squared)"
 
 
-def _scale(model: mujoco.MjModel, link: Link, kp: float, effort: float, arm: bool) -> tuple[float, str]:
+def _scale(model: mujoco.MjModel, link: Link, kp: float, effort: float, arm: bool, walks: bool) -> tuple[float, str]:
     if arm:
         return 0.5, "a unit of action in tasks that set positions"
     low, high = limited(model, link.joint)
+    if walks:
+        return min(LEG_SCALE, (high - low) / 2), "far enough for first steps by chance"
     scale = float(np.clip(AUTHORITY * effort / kp, *SCALE))
     return min(scale, (high - low) / 2), f"{AUTHORITY:g} effort / kp, within {SCALE[0]:g} and {SCALE[1]:g} rad"

@@ -29,8 +29,9 @@ def payload(setup: Setup) -> ItemResult:
     levels = tuple(round(grain * nominal * part) / grain for part in PAYLOAD_SHARES)
     rows, level, survived = _sweep(setup, "payload", levels[:: 2 if setup.quick else 1], "add", "startup")
     curve = fit(level + 1e-3, survived)
-    trained = setup.trained.randomization.payload
-    within = "none" if trained is None else f"{trained.low:g} to {trained.high:g} kg"
+    trained = None if setup.trained is None else setup.trained.randomization.payload
+    known = "none" if setup.trained is not None else "what its file does not tell so that this version reads it"
+    within = known if trained is None else f"{trained.low:g} to {trained.high:g} kg"
     return ItemResult(
         text=f"A mass fixed to the base, at its centre of mass; the robot weighs {nominal:.1f} kg and was trained with {within}. It walks "
         f"ahead at {setup.cruise:g} m/s for {SECONDS:g} s.",

@@ -11,15 +11,14 @@ from typing import Any
 from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
-from envs.tasks.registry import get_task, make_env
+from envs.tasks.registry import make_env
 from envs.tasks.scaling import Dimension, factor, scale_of
 from envs.tasks.velocity import terrain
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
-from robolearn.config import schema
 from robolearn.errors import UserError
 from robolearn.evaluation.contract import check_contract
-from robolearn.evaluation.worlds import FOREVER_S, device_of
+from robolearn.evaluation.worlds import FOREVER_S, device_of, trained_as
 from robolearn.policy_robot import robot_of
 
 DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
@@ -34,7 +33,7 @@ class Setup:
         file: the frozen policy.
         robot: who walks.
         cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
-        trained: the task as the file's training had it.
+        trained: the task as the file's training had it; None where the file does not tell.
         terrain: the ground of training, or what the rough tasks have where it was a plane.
         engine: physics engine.
         seeds: episodes a cell.
@@ -46,7 +45,7 @@ class Setup:
     file: PolicyFile
     robot: Robot
     cfg: EnvCfg
-    trained: EnvCfg
+    trained: EnvCfg | None
     terrain: TerrainCfg = field(default_factory=TerrainCfg)
     engine: str = "mujoco"
     seeds: int = 8
@@ -110,18 +109,10 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
         raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {spec.task}: use evaluate without --suite")
     who = robot_of(file, robot)
     ground = cfg.terrain or terrain(scale_of(who))
-    setup = Setup(file=file, robot=who, cfg=calm(cfg), trained=trained(file, who), terrain=ground, **settings)
+    told = trained_as(file, who)
+    setup = Setup(file=file, robot=who, cfg=calm(cfg), trained=None if told is None else told.env, terrain=ground, **settings)
     setup.env(1)  # a file that does not fit is refused before anything runs
     return setup
-
-
-def trained(file: PolicyFile, robot: Robot) -> EnvCfg:
-    """The config of a file's training; the task's own where the file does not tell, or was written by another version."""
-    told = file.provenance.get("config")
-    try:
-        return schema.loads(str(told), str(file.path)).env if told else get_task(file.spec.task).make(robot)
-    except UserError:
-        return get_task(file.spec.task).make(robot)
 
 
 def calm(cfg: EnvCfg) -> EnvCfg:

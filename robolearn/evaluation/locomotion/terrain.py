@@ -58,7 +58,10 @@ def run(setup: Setup) -> ItemResult:
     world = int(done[np.argmax(level[done] + 0.1 * kind[done])]) if len(done) else 0
     title = f"{KINDS[kind[world]].replace('_', ' ')}, {_height(setup, kind[world], level[world])}"
     by_kind = {f"survival ({KINDS[index].replace('_', ' ')})": share(survived[trained & (kind == index)]) for index in range(1, len(KINDS))}
-    used = "trained on such ground" if setup.trained.terrain is not None else "trained on a plane"
+    if setup.trained is None:
+        used = "trained on ground of which its file tells nothing that this version reads"
+    else:
+        used = "trained on such ground" if setup.trained.terrain is not None else "trained on a plane"
     return ItemResult(
         text=f"Robots walk from the middle of a tile over its ground in any direction at {setup.cruise:g} m/s for {way:g} m; the policy "
         f"was {used}. Difficulty 1 is the hardest that the rough tasks train on. The summary counts difficulties up to 1.",
