@@ -1,8 +1,8 @@
 """Train a teacher on privileged state (or Stable-Baselines3's PPO, where the preset says so).
 
-Writes to runs/<preset>/<time>/, or runs/<preset>-<robot>/<time>/ where --robot names the robot: config.yaml, checkpoint.pt, metrics.jsonl and
-TensorBoard events. Ctrl-C saves, and so does every other signal that asks for an end (SIGTERM, a closed terminal, a scheduler's warning);
---resume continues exactly.
+Writes to runs/<preset>/<time>/, or runs/<preset>-<robot>/<time>/ where --robot names the robot: config.yaml, checkpoint.pt, metrics.jsonl
+and TensorBoard events. Ctrl-C saves, and so does every other signal that asks for an end (SIGTERM, a closed terminal, a scheduler's
+warning); --resume continues exactly.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Trainer(Protocol):
         kind: `teacher` or `student`, as in the config.
         cfg: the training's.
         policy: an nn.Module.
+        env: its worlds.
         missed: targets that the newest check missed; None before the first.
         iteration, iterations: done, and in all.
         minutes: of training so far [min], over all resumes.
