@@ -22,6 +22,7 @@ from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.evaluation.evaluate import evaluate_file
 from robolearn.identify.crouch import crouch_of
+from robolearn.identify.report import called
 from robolearn.policy_path import zoo
 from robolearn.policy_robot import robot_of
 from robolearn.simulated_model import simulated_model, write_scene
@@ -101,6 +102,7 @@ def test_a_plugins_robot_is_found_by_name_where_its_package_lies_elsewhere(
     monkeypatch.setattr(ROBOTS, "_things", dict(ROBOTS._things))
     monkeypatch.setattr(ROBOTS, "_sources", dict(ROBOTS._sources))
     assert robot_of(file).source == moved / "robot.yaml"
+    assert called(robot_of(file)) == "table"  # as a plugin's presets do
     (moved / "table.xml").write_text(MODEL.replace('mass="5"', 'mass="6"'))
     monkeypatch.setattr(ROBOTS, "_things", {name: robot for name, robot in ROBOTS._things.items() if name != "table"})
     with pytest.raises(UserError, match="is not the one that"):
