@@ -10,6 +10,7 @@ the reader of the output went away.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import re
@@ -53,11 +54,13 @@ _OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "n
 """In the RuntimeErrors that torch and libraries in C++ raise where memory is not enough."""
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
+_ALIKE = 0.66
+_ELSEWHERE = {"--out": "--runs"}
+"""What an option is called in other commands -> here."""
 _ERRORS_BELOW = (
     ("policies.plugins", "PluginError"),
     ("policies.contract.file", "PolicyFileError"),
     ("policies.contract.spec", "SpecError"),
-    ("envs.robots.registry", "UnknownRobotError"),
     ("envs.tasks.registry", "UnknownTaskError"),
     ("envs.engines.face", "EngineError"),
 )
@@ -122,7 +125,7 @@ def _ended(arguments: list[str], error: KeyboardInterrupt) -> int:
 
 
 def _user_message(error: Exception) -> str | None:
-    """The one line for an error that is the user's or the computer's to fix; None for a bug, which keeps its traceback."""
+    """The line, or a robot's faults line by line, of an error that is the user's or the computer's to fix; None for a bug."""
     if isinstance(error, ModuleNotFoundError):
         extra = missing_extra(error)
         return None if extra is None else str(extra)
@@ -131,6 +134,8 @@ def _user_message(error: Exception) -> str | None:
         return f"MuJoCo cannot be imported with MUJOCO_GL={chosen}: {reason(error)}; unset it, or install what it needs (docs/install.md)"
     if isinstance(error, ImportError):  # a package that is there and does not load
         return None if (error.name or "robolearn").partition(".")[0] in _OURS else f"{error.name} cannot be imported: {reason(error)}"
+    if (listing := sys.modules.get("envs.robots.errors")) is not None and isinstance(error, listing.RobotError):
+        return str(error)  # which lists a description's faults, each in its line
     if isinstance(error, (UserError, WriteError, *_errors_below())):
         return reason(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -260,11 +265,20 @@ def _option_names(parser: argparse.ArgumentParser) -> list[str]:
     return names
 
 
+def _near(name: str, options: list[str]) -> str:
+    """`; did you mean '--x'?` for the option that is meant; alike are the names, not the dashes before them."""
+    other = _ELSEWHERE.get(name)
+    if other in options:
+        return f"; did you mean {other!r}?"
+    close = difflib.get_close_matches(name.lstrip("-"), [option.lstrip("-") for option in options], n=1, cutoff=_ALIKE)
+    return f"; did you mean '--{close[0]}'?" if close else ""
+
+
 def _unknown_argument(argument: str, options: list[str], takes_overrides: bool, prog: str) -> UsageError:
     name = argument.partition("=")[0]
     if not name.startswith("-"):
         return UsageError(f"unexpected argument {argument!r} (see {prog} --help)")
-    near = suggestion(name, options)
+    near = _near(name, options)
     if takes_overrides and not near:
         return UsageError(f"unknown option {name!r}; a setting is changed with {name}=VALUE (see {prog} --help)")
     if not takes_overrides and _OVERRIDE.match(argument) and not near:

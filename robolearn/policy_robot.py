@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 from envs.robots.registry import ROBOTS, get_robot
 from envs.robots.robot import Robot
 from policies.contract.file import PolicyFile
-from policies.contract.spec import RobotSpec
+from policies.contract.spec import PolicySpec, RobotSpec
 from robolearn.errors import UserError
 
 
-def robot_of(file: PolicyFile, given: str | None = None) -> Robot:
+def robot_of(file: PolicyFile, given: str | Robot | None = None) -> Robot:
     """The robot of a policy file.
 
     Args:
         file: the policy.
-        given: what `--robot` says: a name or the path of a `robot.yaml`; None for the robot that the file names.
+        given: what `--robot` says: a name or the path of a `robot.yaml`; None for the robot that the file names. One that was made by this
+            function before is taken as it is.
+
+    Returns:
+        The robot; of one that was `given` with the policy's own gains, default pose and scale of actions, which travel in the file.
 
     Raises:
         UserError: it is not there any more, is another robot, or its model has changed since the policy was trained. Where it was
-            `given`, a changed model is a warning: who says which robot it is means it.
+            `given`, what differs is a warning, since who says which robot it is means it.
     """
+    if isinstance(given, Robot):
+        return given
     wanted = file.spec.robot
     robot = get_robot(given) if given else _named(file, wanted)
     if robot.joint_names != wanted.joint_names:
         raise UserError(
             f"{file.path} is for {wanted.name} with the joints {_few(wanted)}; {robot.where} has {', '.join(robot.joint_names)}"
         )
-    if wanted.model_sha256 and robot.fingerprint != wanted.model_sha256:
-        changed = f"the model of {robot.where} ({robot.model}) is not the one that {file.path} was trained with"
-        if not given:
-            raise UserError(f"{changed}; bring that back, or say that you mean this one: --robot {robot.source or robot.name}")
+    meant = _driven_by(file, robot) if given else robot
+    said = differences(robot, file.spec)
+    changed = f"the model of {robot.where} ({robot.model}) is not the one that {file.path} was trained with"
+    other = wanted.model_sha256 != "" and meant.fingerprint != wanted.model_sha256
+    if not given and other:
+        detail = f" (here {said})" if said else ""
+        raise UserError(f"{changed}{detail}; bring that back, or say that you mean this one: --robot {robot.source or robot.name}")
+    if given and other:
         print(f"warning: {changed}", file=sys.stderr)
-    return robot
+    if given and said:
+        print(f"warning: {robot.where} has {said}; what {file.path} was trained with acts", file=sys.stderr)
+    return meant
+
+
+def differences(robot: Robot, spec: PolicySpec, most: int = 3) -> str:
+    """What a robot says of its joints' drives that a policy was not trained with, empty where nothing: `kp of hip 33 (trained with 31)`.
+
+    Args:
+        robot: has the policy's joints.
+        spec: of the policy.
+        most: differences that are told one by one.
+    """
+    theirs = spec.robot
+    lower, upper = robot.spec().position_lower, robot.spec().position_upper
+    pairs = (("kp", robot.kp, theirs.kp), ("kd", robot.kd, theirs.kd), ("default angle", robot.default_pose, theirs.default_pose),
+             ("lower end", lower, theirs.position_lower), ("upper end", upper, theirs.position_upper))  # fmt: skip
+    found = [
+        f"{what} of {joint} {ours:.6g} (trained with {trained:.6g})"
+        for what, here, there in pairs
+        for joint, ours, trained in zip(robot.joint_names, here, there, strict=True)
+        if ours != trained
+    ]
+    more = f" and {len(found) - most} more such" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
+
+
+def _driven_by(file: PolicyFile, robot: Robot) -> Robot:
+    """The robot as a policy drives it, with what its file says of gains, default pose and scale of actions."""
+    spec = file.spec
+    told = zip(robot.joints.items(), spec.robot.kp, spec.robot.kd, spec.robot.default_pose, spec.action.scale, strict=True)
+    joints = {
+        name: dataclasses.replace(joint, kp=kp, kd=kd, default=default, scale=scale) for (name, joint), kp, kd, default, scale in told
+    }
+    return robot if joints == robot.joints else dataclasses.replace(robot, joints=joints)
 
 
 def _named(file: PolicyFile, wanted: RobotSpec) -> Robot:
@@ -44,6 +89,8 @@ def _named(file: PolicyFile, wanted: RobotSpec) -> Robot:
     beside = file.path.parent / "robot.yaml"
     if beside.is_file() and get_robot(beside).name == wanted.name:  # the policy was carried along with its robot
         return get_robot(beside)
+    if wanted.name in ROBOTS:  # a plugin's, whose package lies elsewhere on this computer
+        return get_robot(wanted.name)
     raise UserError(
         f"{file.path} was trained with robot {wanted.name}, {'of' if '/' in source else 'called'} {source}, which is not there;"
         f" say where it is: --robot robot.yaml (or one of {', '.join(sorted(ROBOTS))})"

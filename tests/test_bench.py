@@ -137,7 +137,7 @@ def _policy(entries: dict[str, Entry]) -> None:
         if "ONNX Runtime step" in name and name.endswith("median"):
             assert _number(entries, name) <= _number(entries, name.replace("median", "p99"))
     (training,) = [name for name in entries if name.startswith("policy: training")]
-    assert 0 < _number(entries, training, "ratio"), "of what its matrix products alone take"
+    assert _number(entries, training, "ratio") > 0, "of what its matrix products alone take"
 
 
 def _loop(entries: dict[str, Entry]) -> None:

@@ -54,7 +54,10 @@ def get_robot(name: str | Path) -> Robot:
         raise UnknownRobotError(f"there is no {ROBOT_FILE} in the folder {text}; robolearn robot new MODEL --out {text} writes one")
     if path.suffix in (".yaml", ".yml") or "/" in text:
         raise UnknownRobotError(f"there is no robot at {text}; give the path of a {ROBOT_FILE}, or one of {names}")
-    raise UnknownRobotError(f"unknown robot {text!r}{suggestion(text, ROBOTS)}; valid: {names}, or the path of a {ROBOT_FILE}")
+    raise UnknownRobotError(
+        f"unknown robot {text!r}{suggestion(text, ROBOTS)}; valid: {names}, or the path of a {ROBOT_FILE};"
+        " for one of your own install its package, or give --import PACKAGE (docs/bring-your-robot.md)"
+    )
 
 
 for _robot in (GO1, G1, PANDA):

@@ -150,7 +150,7 @@ class PolicySpec:
         if version == 1:
             raise OldSpecError(
                 f"is of contract version 1, which is read no longer (this robolearn reads {SCHEMA_VERSION}): "
-                "make it anew from its run with: robolearn export RUN"
+                "make it anew from its run with: robolearn export RUN (or take a shipped policy anew)"
             )
         if version != SCHEMA_VERSION:
             raise SpecError(f"policy spec has schema version {version!r}; this robolearn reads version {SCHEMA_VERSION}")

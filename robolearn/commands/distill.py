@@ -29,11 +29,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
+    from envs.robots.registry import get_robot
     from robolearn.commands.train import go, prepare, quoted
     from robolearn.config import schema, settings
     from robolearn.errors import UsageError, UserError
     from robolearn.learning.goal import check_attainable
-    from robolearn.learning.run import Run, find_checkpoint, load_checkpoint, readable
+    from robolearn.learning.run import Run, find_checkpoint, load_checkpoint, other_model, readable
     from robolearn.learning.student import StudentTrainer
     from robolearn.learning.teacher import load_teacher
 
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         check_attainable(cfg, "student")
         with readable(path):
             teacher, state = load_teacher(source, cfg), None
+        if changed := other_model(source, get_robot(cfg.robot)):
+            print(f"warning: {changed}", file=sys.stderr)
         if source.get("missed"):
             print(f"note: this teacher missed its targets: {'; '.join(source['missed'])}", file=sys.stderr)
         named = Path(os.path.abspath(path)).parent.parent.name or cfg.task  # `.` has no name of its own

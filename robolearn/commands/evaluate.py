@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
+    from envs.engines.face import EngineError
+    from envs.engines.registry import ENGINES
     from policies.contract.file import PolicyFile
     from policies.files import check_writable
     from robolearn.commands import write_json
@@ -59,6 +62,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     _check(args)
     check_writable(args.json)
+    if args.engine != "all":
+        ENGINES.get(args.engine)
     seeds, seconds = args.seeds or 2, args.seconds or 10.0
     file = PolicyFile(find_policy(args.file))
     file.verify()
@@ -72,14 +77,23 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
     if args.suite:
-        return _run_suite(args, file, env)
+        return _run_suite(args, file, robot, env)
     if any(override.startswith("--env.terrain") for override in overrides):
         raise UsageError("without a suite robots are evaluated on a plane, whatever their task walks on: add --suite locomotion")
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
-    results = [evaluate_file(file, engine, seeds, seconds, args.seed, env, args.robot) for engine in engines]
+    results, unable = [], dict[str, str]()
+    for engine in engines:
+        try:
+            results.append(evaluate_file(file, engine, seeds, seconds, args.seed, env, robot))
+        except EngineError as error:
+            if not results:
+                raise
+            unable[engine] = str(error)  # under `all` the others' answers stay
+            print(f"note: {engine} cannot judge this robot: {error}", file=sys.stderr)
     if args.json:
-        first, *others = (result.to_dict() for result in results)
+        first, *others = [result.to_dict() for result in results]
+        others += [{"engine": engine, "reason": why} for engine, why in unable.items()]
         write_json(args.json, first | {"others": others} if others else first)
     if args.json != "-":
         show(results)
@@ -120,7 +134,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("a suite runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
 
 
-def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
+def _run_suite(args: argparse.Namespace, file: PolicyFile, robot: Robot, env: Any) -> int:
     """Run the suite and say where its report is."""
     from policies.files import check_writable
     from robolearn.commands import write_json
@@ -130,7 +144,7 @@ def _run_suite(args: argparse.Namespace, file: PolicyFile, env: Any) -> int:
 
     names = chosen(args.only)
     seeds = args.seeds or (2 if args.quick else 8)
-    setup = make_setup(file, env, args.robot, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
+    setup = make_setup(file, env, robot, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
     folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
     check_writable(folder / PAGE)
     setup = dataclasses.replace(setup, folder=folder)

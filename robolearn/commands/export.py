@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Export."""
+    from envs.robots.registry import get_robot
     from policies.files import check_writable
     from robolearn.commands.evaluate import MOST
     from robolearn.config import schema
@@ -27,7 +29,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.evaluation.gate import shortcomings
     from robolearn.evaluation.table import show
     from robolearn.learning.export import export, gate
-    from robolearn.learning.run import find_checkpoint, load_checkpoint, readable
+    from robolearn.learning.run import find_checkpoint, load_checkpoint, other_model, readable
     from robolearn.learning.student import load_student
 
     if args.no_gate and args.seeds is not None:
@@ -40,6 +42,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if state["kind"] != "student":
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
     cfg = schema.loads(state["config"], str(path), with_robot(args, []))
+    if changed := other_model(state, get_robot(cfg.robot)):
+        if not args.robot:
+            raise UserError(f"{changed}; bring that back, or say that you mean this one: --robot {cfg.robot}")
+        print(f"warning: {changed}", file=sys.stderr)
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
     check_writable(out)
     history = state.get("history", [])

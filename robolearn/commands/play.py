@@ -9,7 +9,6 @@ import argparse
 import math
 from pathlib import Path
 
-CHOICES = ("mujoco", "precise")
 TERRAIN_HELP = "walk on flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
 
 
@@ -25,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="hold this, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]",
     )
-    parser.add_argument("--engine", choices=CHOICES, default="mujoco", help="physics (default: mujoco)")
+    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics: mujoco (default), precise, or a plugin's")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that FILE was trained with)")
     parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
@@ -67,27 +66,31 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     labels = file.spec.command.labels
     if args.command and len(args.command) != len(labels):
         raise UsageError(f"--command of {file.spec.task} takes {len(labels)} numbers ({' '.join(labels)}), not {len(args.command)}")
+    from envs.engines.registry import ENGINES
+    from robolearn.policy_robot import robot_of
+
+    ENGINES.get(args.engine)
     file.verify()
+    robot = robot_of(file, args.robot)
     if args.live:
         from robolearn.viewer.live import serve
 
-        serve(file, args.engine, args.randomize, port, args.command, args.seed, robot=args.robot)
+        serve(file, args.engine, args.randomize, port, args.command, args.seed, robot=robot)
         return 0
     from envs.scene.terrain import single_terrain
-    from robolearn.policy_robot import robot_of
     from robolearn.viewer.film import record_policy
     from robolearn.viewer.visuals import find_visuals
 
     default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
     out = None if args.no_video else Path(args.out) if args.out else default
     commands = [args.command] if args.command else None
-    visuals = find_visuals(args.visuals, robot_of(file, args.robot)) if args.visuals else None
+    visuals = find_visuals(args.visuals, robot) if args.visuals else None
     try:
         terrain = single_terrain(args.terrain) if args.terrain else None
     except ValueError as error:
         raise UsageError(str(error)) from error
     result = record_policy(
-        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=args.robot
+        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=robot
     )
     if args.json:
         write_json(args.json, result)

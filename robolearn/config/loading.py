@@ -139,7 +139,9 @@ def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
     if is_path:
         raise ConfigError(f"no configuration file at {shown(candidates[-1])}")
     names = preset_names()
-    raise ConfigError(f"no preset {text!r}{suggestion(text, names)}; valid: {', '.join(names) or 'none'}, or the path of a .yaml file")
+    valid = f"valid: {', '.join(names) or 'none'}, or the path of a .yaml file"
+    own = "for one of your own install its package, or give --import PACKAGE"
+    raise ConfigError(f"no preset {text!r}{suggestion(text, names)}; {valid}; {own}")
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> Node:

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 
 from envs.env_cfg import MOST_THREADS, EnvCfg
 from envs.robots.errors import RobotError
-from envs.robots.registry import get_robot
+from envs.robots.registry import ROBOTS, get_robot
 from envs.robots.robot import Robot
-from envs.tasks.registry import TASKS, get_task
+from envs.tasks.registry import TASKS, Task, get_task
 from policies.networks.protocol import NetworkCfg
 from policies.networks.registry import network_cfg
 from policies.networks.transformer import TransformerCfg
@@ -296,7 +296,7 @@ def schema_of(task: str, robot: str | Robot) -> type[TrainCfg]:
         raise
     except ValueError as error:
         raise ConfigError(f"task {task}: {error}") from error
-    name = robot if isinstance(robot, str) else made.name
+    name = robot if isinstance(robot, str) else str(made.source or made.name)
     fields: list[Any] = [("task", str, task), ("robot", str, name), ("env", type(env), field(default_factory=lambda: env))]
     schema = dataclasses.make_dataclass("TrainCfg", fields, bases=(TrainCfg,), frozen=True, kw_only=True)
     schema.__doc__ = TrainCfg.__doc__
@@ -313,7 +313,7 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
         ConfigError: unknown key, wrong type, missing file; the message names the place.
     """
     given = [_as_path(override) for override in _exactly(overrides)]
-    name = str(preset)
+    name = _name_of(preset)
     bare = name in TASKS and name not in config.preset_names()
     task = name if bare else task_name(config.peek(preset, "task", given), config.peek(preset, "robot", given, default=""))
     robot = _value_of(given, "robot") if bare else config.peek(preset, "robot", given, default="")
@@ -323,7 +323,29 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
         robot, given = str(found), [*given, f"--robot={found}"]
     made = get_robot(robot)
     variant = f"{name}-{get_task(task).variant(made)}"
+    if not bare and not config.peek(preset, "robot", default=""):
+        _check_kind(name, get_task(task), made)
     return config.load(schema_of(task, robot), None if bare else variant if variant in config.preset_names() else preset, given)
+
+
+def _name_of(preset: str | Path) -> str:
+    """The name of a preset, also of one that is given by its path."""
+    path = Path(preset)
+    ours = path.suffix in (".yaml", ".yml") and path.stem in config.preset_names() and path.exists()
+    return path.stem if ours and path.samefile(config.preset_path(path.stem)) else str(preset)
+
+
+def _check_kind(name: str, task: Task, robot: Robot) -> None:
+    """Refuse a preset of one kind of robots for a robot of another kind.
+
+    Raises:
+        ConfigError: names the preset that finds the robot's own settings.
+    """
+    general, _, kind = name.rpartition("-")
+    if kind == task.variant(robot) or general not in config.preset_names():
+        return
+    if kind in {task.variant(ROBOTS.get(other)) for other in ROBOTS}:
+        raise ConfigError(f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which finds those of its kind")
 
 
 def name_of_runs(preset: str | Path, overrides: Sequence[str] = ()) -> str:

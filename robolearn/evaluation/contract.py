@@ -6,23 +6,32 @@ from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 from robolearn.errors import UserError
+from robolearn.policy_robot import differences
+
+OF_ROBOT = ("default pose", "gains", "joint range")
 
 
 def check_contract(file: PolicyFile, env: VecEnv) -> None:
     """Raises `UserError` where an environment is not what a file was trained for."""
-    ours, theirs = env.spec, file.spec
+    ours, theirs, robot = env.spec, file.spec, env.robot
+    here, there = ours.robot, theirs.robot
+    known = there.model_sha256 in ("", robot.fingerprint)  # of another model `robot_of` has told
     for what, a, b in (
-        ("joint names", ours.robot.joint_names, theirs.robot.joint_names),
+        ("joint names", here.joint_names, there.joint_names),
+        ("default pose", here.default_pose, there.default_pose),
+        ("gains", (here.kp, here.kd), (there.kp, there.kd)),
+        ("joint range", (here.position_lower, here.position_upper), (there.position_lower, there.position_upper)),
         ("observation terms", _arithmetic(ours), _arithmetic(theirs)),
-        ("default pose", ours.robot.default_pose, theirs.robot.default_pose),
-        ("gains", (ours.robot.kp, ours.robot.kd), (theirs.robot.kp, theirs.robot.kd)),
-        ("joint range", (ours.robot.position_lower, ours.robot.position_upper), (theirs.robot.position_lower, theirs.robot.position_upper)),
         ("action law", _law(ours), _law(theirs)),
         ("control_dt", ours.control_dt, theirs.control_dt),
         ("clock_hz", ours.clock_hz, theirs.clock_hz),
     ):
-        if a != b:
-            raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
+        if a == b or (what == "joint range" and not known):
+            continue
+        if what in OF_ROBOT:
+            mend = f"bring that back, or say that you mean this one: --robot {robot.source or robot.name}"
+            raise UserError(f"{file.path} was trained with other {what} than {robot.where} has: {differences(robot, theirs)}; {mend}")
+        raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
 
 
 def _arithmetic(spec: PolicySpec) -> list[tuple[str, int, float, float]]:

@@ -37,7 +37,7 @@ def evaluate_file(
     seconds: float = 10.0,
     seed: int = 1000,
     env: EnvCfg | None = None,
-    robot: str | None = None,
+    robot: str | Robot | None = None,
 ) -> EvaluationResult:
     """Evaluate a policy file; it is only read.
 
@@ -48,7 +48,7 @@ def evaluate_file(
         seconds: length of an episode; of goals that follow each other, of all together.
         seed: of the environment.
         env: config of the task to evaluate in (e.g. another randomization); that of the file's training where None.
-        robot: name or `robot.yaml` of the robot; the file's own where None.
+        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
 
     Raises:
         UserError: the task's contract is not the file's, or its robot is not there.

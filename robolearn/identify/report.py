@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from envs.robots.registry import get_robot
+from envs.robots.registry import ROBOTS, get_robot
 from envs.robots.robot import Robot
 from envs.terms.randomization import OPERATION
 from policies.yaml_tree import write
@@ -161,7 +161,9 @@ def preset_of(robot: Robot) -> str:
 
 
 def called(robot: Robot) -> str:
-    """What configs call a robot: its name, or the path of its `robot.yaml`."""
+    """What configs call a robot: its name where it is registered, or the path of its `robot.yaml`."""
+    if robot.name in ROBOTS and get_robot(robot.name) == robot:
+        return robot.name
     return str(robot.source or robot.name)
 
 

@@ -12,7 +12,7 @@ import pickle
 import sys
 import time
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from bridge.logs.newest import STAMP
+from envs.robots.robot import Robot
 from policies.files import make_folder, reason, remove_empty, whole, write_text
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
@@ -167,6 +168,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if bad := not_finite_in(state):
         raise UserError(f"{path} is of a training that diverged: {listed(bad)} not finite; go on from an earlier checkpoint, or train anew")
     return state
+
+
+def other_model(state: Mapping[str, Any], robot: Robot) -> str:
+    """What to say where a robot's model is not the one that a checkpoint was trained with; empty where it is."""
+    if state.get("model_sha256", robot.fingerprint) == robot.fingerprint:
+        return ""
+    return f"the model of {robot.where} ({robot.model}) is not the one that the checkpoint was trained with"
 
 
 @contextlib.contextmanager

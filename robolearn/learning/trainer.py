@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from envs.tasks.registry import get_task
+from envs.vec_env import VecEnv
 from policies.files import WriteError, reason
 from robolearn.config import loading as config
 from robolearn.config import schema, settings
@@ -19,7 +20,7 @@ from robolearn.learning.finite import listed, not_finite, not_finite_in
 from robolearn.learning.goal import Goal
 from robolearn.learning.interruption import Interrupted, noted
 from robolearn.learning.ppo import DivergedError, FailedWorldsError
-from robolearn.learning.run import Run, warn
+from robolearn.learning.run import Run, other_model, warn
 
 __all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
 
@@ -31,6 +32,7 @@ class Trainer(Protocol):
         kind: `teacher` or `student`, as in the config.
         cfg: the training's.
         policy: an nn.Module.
+        env: its worlds.
         missed: targets that the newest check missed; None before the first.
         iteration, iterations: done, and in all.
         minutes: of training so far [min], over all resumes.
@@ -39,6 +41,7 @@ class Trainer(Protocol):
     kind: str
     cfg: Any
     policy: Any
+    env: VecEnv
     missed: list[str] | None
     iteration: int
     iterations: int
@@ -181,7 +184,12 @@ def save(trainer: Trainer, run: Run) -> None:
     state = trainer.state_dict()
     if bad := not_finite_in(state):
         raise _diverged(trainer, trainer.iteration, f"{listed(bad)} not finite", run)
-    state |= {"config": config.dump(trainer.cfg), "minutes": trainer.minutes, "missed": trainer.missed}
+    state |= {
+        "config": config.dump(trainer.cfg),
+        "model_sha256": trainer.env.robot.fingerprint,
+        "minutes": trainer.minutes,
+        "missed": trainer.missed,
+    }
     run.save(state)
 
 
@@ -197,8 +205,11 @@ def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> li
         The settings that are not the checkpoint's.
 
     Raises:
-        UserError: a setting that differs would have no effect, or makes other shapes than the checkpoint has.
+        UserError: the robot's model has changed since, or a setting that differs would have no effect, or makes other shapes than the
+            checkpoint has.
     """
+    if changed := other_model(state, trainer.env.robot):
+        raise UserError(f"{changed}; bring that back, or begin another training (train --init starts from this one's teacher)")
     before = schema.loads(state["config"], "the checkpoint's config")
     names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
     names += [name for name in given if name == "teacher.ppo.learning_rate" and name not in names]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
 from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
@@ -37,7 +38,7 @@ def record_policy(
     fps: int = 25,
     visuals: Path | None = None,
     terrain: TerrainCfg | None = None,
-    robot: str | None = None,
+    robot: str | Robot | None = None,
 ) -> dict[str, Any]:
     """Run one world of a policy's task under a schedule of commands and write a video of it.
 
@@ -53,7 +54,7 @@ def record_policy(
         fps: pictures a second, at most one a control step.
         visuals: MJCF whose meshes are shown in place of our shapes.
         terrain: what a walking robot walks on; the floor where None.
-        robot: name or `robot.yaml` of the robot; the file's own where None.
+        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
 
     Returns:
         Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's figures

@@ -12,6 +12,7 @@ import numpy as np
 import viser
 from mjviser import ViserMujocoScene
 
+from envs.robots.robot import Robot
 from policies.contract.file import PolicyFile
 from policies.files import reason
 from robolearn.errors import UserError
@@ -190,7 +191,7 @@ def serve(
     command: Sequence[float] | None = None,
     seed: int = 0,
     stop: threading.Event | None = None,
-    robot: str | None = None,
+    robot: str | Robot | None = None,
 ) -> None:
     """Show a policy file until Ctrl-C; arguments as in `Playback` and `LiveViewer`."""
     viewer = LiveViewer(Playback(file, engine, randomize, seed, robot=robot), port, command)

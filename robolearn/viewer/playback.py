@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
 from envs.tasks.registry import get_task, make_env
 from envs.tasks.scaling import factor
@@ -40,7 +41,7 @@ class Playback:
     """
 
     def __init__(self, file: PolicyFile, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
-                 terrain: TerrainCfg | None = None, robot: str | None = None) -> None:  # fmt: skip
+                 terrain: TerrainCfg | None = None, robot: str | Robot | None = None) -> None:  # fmt: skip
         """Make the world and start.
 
         Args:
@@ -49,7 +50,7 @@ class Playback:
             randomize: the training's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
             seed: of everything random.
             terrain: what a walking robot walks on; the floor where None.
-            robot: name or `robot.yaml` of the robot; the file's own where None.
+            robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
 
         Raises:
             UserError: the task here has another contract than the file, or its robot is not there.

@@ -31,6 +31,8 @@ def find_visuals(source: str, robot: Robot) -> Path:
         if not Path(source).is_file():
             raise UserError(f"--visuals takes 'menagerie' or the path of an MJCF, and there is no file {source}")
         return Path(source)
+    if robot.name not in MENAGERIE:
+        raise UserError(f"--visuals=menagerie is for {', '.join(MENAGERIE)}; give --visuals PATH, an MJCF of {robot.name} with meshes")
     try:
         import mujoco_menagerie  # pyright: ignore[reportMissingImports]
     except ImportError as error:

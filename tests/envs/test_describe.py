@@ -222,3 +222,51 @@ def test_names_that_yaml_would_misread_are_quoted() -> None:
 def test_gaits_and_names() -> None:
     assert gait(2) == (0.0, 0.5)
     assert leg_names(6) == ("FL", "FR", "ML", "MR", "RL", "RR")
+
+
+def test_the_imu_is_where_the_file_names_one(tmp_path: Path) -> None:
+    """On the base alone: one that moves against it is another thing."""
+    text = quadruped(Dialect())
+    guess = next(line for line in robot_yaml(found(tmp_path, text), "m.xml").splitlines() if line.startswith("imu:"))
+    assert guess.split("#") == [f"{'imu: {body: trunk}':28}  ", " at the base's origin; a guess, give the place of yours"]
+    lower = text.replace('<body name="LF_KFE_link"', '<site name="imu" pos="9 9 9"/><body name="LF_KFE_link"')
+    assert "# at the base's origin; a guess" in robot_yaml(found(tmp_path, lower), "m.xml")
+    for part, turned in (
+        ('<site name="imu_site" pos="-0.02 0.01 0.04"/>', False),
+        ('<body name="imu_link" pos="-0.02 0.01 0.04"><site/></body>', False),
+        ('<site name="trunk_imu" pos="-0.02 0.01 0.04" euler="0 0 1.5707963"/>', True),
+        ('<body name="box" pos="-0.02 0 0.04"><site name="imu_0" pos="0 0.01 0"/><geom size="0.01" mass="0.1"/></body>', False),
+        ('<site name="simulated" pos="1 1 1"/><site name="imu" pos="-0.02 0.01 0.04"/>', False),
+    ):
+        text_of = robot_yaml(found(tmp_path, text.replace("<freejoint/>", f"<freejoint/>{part}")), "m.xml")
+        line = next(line for line in text_of.splitlines() if line.startswith("imu:"))
+        assert line.startswith("imu: {body: trunk, position: [-0.02, 0.01, 0.04]}"), line
+        assert ("turned by 1.57 rad" in line) == turned
+        assert "of the file" in line
+
+
+@pytest.mark.parametrize(("up", "free"), [((0, 1, 0), True), ((0, 1, 0), False), ((0, -1, 0), True), ((1, 0, 0), True)])
+def test_a_base_whose_z_axis_is_not_up_gets_one_that_has(tmp_path: Path, up: tuple[float, float, float], free: bool) -> None:
+    """As CAD programs export: the robot is the same, its base's frame another."""
+    straight = found(tmp_path, quadruped(Dialect()))
+    spec = mujoco.MjSpec.from_string(quadruped(Dialect(free=free)))
+    trunk = spec.body("trunk")
+    attitude, given = np.empty(4), np.empty(9)
+    mujoco.mju_quatZ2Vec(attitude, np.array(up, dtype=float))
+    mujoco.mju_quat2Mat(given, attitude)
+    rotation = given.reshape(3, 3)  # what was z is `up` in the new frame
+    for part in [*trunk.bodies, *trunk.geoms]:
+        quat = np.empty(4)
+        mujoco.mju_mulQuat(quat, attitude, np.array(part.quat))
+        part.pos, part.quat = rotation @ np.array(part.pos), quat
+    trunk.explicitinertial = True
+    trunk.iquat = attitude
+    tipped = found(tmp_path, spec.to_xml())
+    assert tipped.usable, tipped.notes
+    assert any("z axis is not up" in note.what for note in tipped.notes if note.kind == "mended")
+    assert tipped.kind == "quadruped"
+    assert tipped.base == "trunk"
+    assert tipped.standing.height == pytest.approx(straight.standing.height, rel=0.03)
+    (tmp_path / "model.xml").write_text(tipped.reading.xml, encoding="utf-8")
+    (tmp_path / "robot.yaml").write_text(robot_yaml(tipped, "model.xml"), encoding="utf-8")
+    load_robot(tmp_path / "robot.yaml").scene()

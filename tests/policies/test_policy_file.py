@@ -189,7 +189,11 @@ BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
         lambda v: v | {"observation": [{"name": "state", "terms": v["observation"][0]["terms"][1:]}]},
         r"graph input state is float32 of shape \[1, 31\], the metadata say float32 of shape \[1, 28\]",
     ),
-    (SPEC_KEY, lambda v: v | {"schema_version": 1}, "is of contract version 1, which is read no longer .* robolearn export RUN$"),
+    (
+        SPEC_KEY,
+        lambda v: v | {"schema_version": 1},
+        "is of contract version 1, which is read no longer .* robolearn export RUN .or take a .*$",
+    ),
     (
         MEMORY_KEY,
         lambda v: [{"name": "past", "shape": [1], "dtype": "float32", "initial": 0.0}],

@@ -107,11 +107,23 @@ def test_resolved_config_makes_the_same_training(tmp_path: Path) -> None:
     assert (again.seed, again.teacher.ppo.clip) == (4, 0.31)
 
 
+def test_a_preset_by_its_path_is_the_preset_by_its_name() -> None:
+    """Also for robots that learn with the settings of their kind."""
+    by_path, by_name = (schema.load(preset, ["--robot=g1"]) for preset in ("configs/velocity-flat.yaml", "velocity-flat"))
+    assert config.dump(by_path) == config.dump(by_name) == config.dump(schema.load("velocity-flat-biped", ["--robot=g1"]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train", "go2"], "go2"),
         (["train", "panda-reach", "--teacher.ppo.clipp=1"], "did you mean 'teacher.ppo.clip'?"),
+        (["train", "go2-walk"], "for one of your own install its package, or give --import PACKAGE"),
+        (["train", "velocity-flat", "--robot", "spot"], "for one of your own install its package, or give --import PACKAGE"),
+        (["train", "velocity-flat-biped", "--robot", "go1"], "of a biped, which go1 is not: give velocity-flat, which finds"),
+        (["train", "configs/velocity-rough-biped.yaml", "--robot", "go1"], "of a biped, which go1 is not: give velocity-rough"),
+        (["train", "velocity-flat", "--robot", "go1", "--out", "x"], "unknown option '--out'; did you mean '--runs'?"),
+        (["evaluate", "x", "--runz", "x"], "unknown option '--runz'; a setting is changed with"),
         (["train", "panda-reach", "--teacher.iterations=some"], "teacher.iterations must be a whole number"),
         (["train", "panda-reach", "--engine", "precisely"], "unknown engine 'precisely' (did you mean precise?)"),
         (["train", "panda-reach", "--student.network.heads=5"], "not divisible by 5 heads"),

@@ -21,6 +21,7 @@ from policies.contract.file import SPEC_KEY, PolicyFile
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor, TeacherActor
+from robolearn.evaluation.contract import OF_ROBOT
 from robolearn.evaluation.evaluate import evaluate, evaluate_file
 from robolearn.evaluation.gate import deployable, shortcomings
 from robolearn.evaluation.result import EvaluationResult
@@ -117,7 +118,8 @@ def test_another_contract_is_refused(what: str, change: Callable[[Any], Any], st
         return spec
 
     other_robot = "is for go1 with the joints RL_calf_joint"  # said before there are any worlds
-    message = other_robot if what == "joint names" else f"was trained with other {what} than task {FLAT} has here"
+    where = "robot go1 has: .* of [FR][LR]_" if what in OF_ROBOT else f"task {FLAT} has here"
+    message = other_robot if what == "joint names" else f"was trained with other {what} than {where}"
     with pytest.raises(UserError, match=message):
         evaluate_file(PolicyFile(edit_metadata(path, SPEC_KEY, apply)), seeds=1, seconds=1.1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -10,13 +11,19 @@ import mujoco
 import numpy as np
 import pytest
 
+from envs.engines.face import Engine, EngineError
+from envs.engines.registry import ENGINES, EngineKind
 from envs.robots.fingerprint import model_sha256
-from envs.robots.registry import get_robot
+from envs.robots.registry import ROBOTS, get_robot
 from envs.tasks.registry import make_env
 from policies.contract.file import PolicyFile
+from policies.registry import _DECLARED, _Declared
 from robolearn import cli
 from robolearn.errors import UserError
+from robolearn.evaluation.evaluate import evaluate_file
 from robolearn.identify.crouch import crouch_of
+from robolearn.identify.report import called
+from robolearn.policy_path import zoo
 from robolearn.policy_robot import robot_of
 from robolearn.simulated_model import simulated_model, write_scene
 from tests.envs.test_robot_yaml import MODEL, YAML
@@ -55,6 +62,96 @@ def test_a_model_that_changed_is_refused_unless_it_is_meant(file: PolicyFile, fo
     assert "warning: the model of" in capsys.readouterr().err
     with pytest.raises(UserError, match="is for table with the joints"):
         robot_of(file, "go1")
+
+
+def test_gains_that_changed_are_named_and_those_of_the_file_act(file: PolicyFile, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "robot.yaml").write_text(YAML.replace("kp: 80", "kp: 85").replace("default: 0.1", "default: 0.12"))
+    said = r"\(here kp of back left knee 85 \(trained with 80\), .* and 5 more such\)"
+    with pytest.raises(UserError, match=rf"is not the one that .* was trained with {said}; bring that back, or .*--robot .*robot.yaml"):
+        robot_of(file)
+    assert cli.main(["evaluate", str(file.path), "--robot", str(folder), "--seeds", "1", "--seconds", "1.2"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("warning: ") == 1
+    assert "has kp of back left knee 85 (trained with 80)" in err
+    robot = robot_of(file, str(folder))
+    assert (robot.kp, robot.default_pose) == (file.spec.robot.kp, file.spec.robot.default_pose)
+    assert robot.fingerprint == file.spec.robot.model_sha256
+
+
+def test_a_default_pose_that_changed_is_said_with_its_joint(file: PolicyFile, folder: Path) -> None:
+    """It is no part of the model's fingerprint."""
+    (folder / "robot.yaml").write_text(YAML.replace("default: 0.1", "default: 0.12"))
+    with pytest.raises(UserError, match=r"default pose than .*robot.yaml has: default angle of back left hip 0.12 \(trained with 0.1\)"):
+        evaluate_file(file, seeds=1, seconds=1.2)
+    assert evaluate_file(file, seeds=1, seconds=1.2, robot=str(folder)).value("survival") == 1.0
+
+
+def test_a_model_with_another_range_is_played_where_it_is_meant(file: PolicyFile, folder: Path) -> None:
+    (folder / "robot.yaml").write_text(YAML.replace("[-2, 0.1]", "[-1.5, 0.1]"))
+    with pytest.raises(UserError, match=r"lower end of back left knee -1.5 \(trained with -2\)"):
+        evaluate_file(file, seeds=1, seconds=1.2)
+    assert evaluate_file(file, seeds=1, seconds=1.2, robot=str(folder)).value("survival") == 1.0
+
+
+def test_a_plugins_robot_is_found_by_name_where_its_package_lies_elsewhere(
+    file: PolicyFile, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = folder.parent / "elsewhere"
+    shutil.move(folder, moved)
+    monkeypatch.setitem(_DECLARED, "robot", {"table": _Declared(lambda: get_robot(moved), "my_robots")})
+    monkeypatch.setattr(ROBOTS, "_things", dict(ROBOTS._things))
+    monkeypatch.setattr(ROBOTS, "_sources", dict(ROBOTS._sources))
+    assert robot_of(file).source == moved / "robot.yaml"
+    assert called(robot_of(file)) == "table"  # as a plugin's presets do
+    (moved / "table.xml").write_text(MODEL.replace('mass="5"', 'mass="6"'))
+    monkeypatch.setattr(ROBOTS, "_things", {name: robot for name, robot in ROBOTS._things.items() if name != "table"})
+    with pytest.raises(UserError, match="is not the one that"):
+        robot_of(file)
+
+
+@pytest.mark.parametrize("path", zoo().values(), ids=zoo())
+def test_shipped_policies_know_their_robots_by_content(path: Path) -> None:
+    theirs = PolicyFile(path).spec.robot
+    assert theirs.model_sha256 == get_robot(theirs.name).fingerprint
+
+
+def test_all_engines_answer_but_one_that_cannot(
+    file: PolicyFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unable(*given: object) -> Engine:
+        raise EngineError("meshes are not for it")
+
+    monkeypatch.setattr("robolearn.commands.evaluate.find_spec", lambda name: True)
+    monkeypatch.setattr(ENGINES, "_things", dict(ENGINES._things) | {"drake": EngineKind(make=unable)})
+    short = ["--seeds", "1", "--seconds", "1.2"]
+    assert cli.main(["evaluate", str(file.path), "--engine", "all", "--json", "-", *short]) == 0
+    out, err = capsys.readouterr()
+    answer = json.loads(out)
+    assert [answer["engine"], *(other["engine"] for other in answer["others"])] == ["mujoco", "precise", "drake"]
+    assert answer["others"][1] == {"engine": "drake", "reason": "meshes are not for it"}
+    assert "note: drake cannot judge this robot: meshes are not for it" in err
+    assert cli.main(["evaluate", str(file.path), "--engine", "drake", *short]) == 2
+    assert "meshes are not for it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "play"])
+def test_an_engine_that_was_registered_can_be_chosen(
+    verb: str, file: PolicyFile, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+
+    def mine(model: mujoco.MjModel, worlds: int, device: str, threads: int) -> Engine:
+        made.append(worlds)
+        return ENGINES.get("mujoco").make(model, worlds, device, threads)
+
+    monkeypatch.setattr(ENGINES, "_things", dict(ENGINES._things) | {"mine": EngineKind(make=mine)})
+    monkeypatch.setattr(ENGINES, "_sources", dict(ENGINES._sources) | {"mine": "my_engines"})
+    monkeypatch.chdir(file.path.parent)
+    rest = ["--seeds", "1"] if verb == "evaluate" else ["--no-video"]
+    assert cli.main([verb, str(file.path), "--engine", "mine", "--seconds", "1.2", *rest]) == 0
+    assert made
+    assert cli.main([verb, str(file.path), "--engine", "mein"]) == 2
+    assert "unknown engine 'mein' (did you mean mine?)" in capsys.readouterr().err
 
 
 def test_a_robot_that_has_moved_is_asked_for_or_found_beside_the_policy(file: PolicyFile, folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from envs.robots.registry import get_robot
 from robolearn import cli
 from robolearn.errors import UserError
 from robolearn.learning import trainer as loop
@@ -188,6 +189,22 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         loop.save(trainer, run)
         run.close()
     return folders
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb"), [("teacher", "train --resume"), ("teacher", "distill"), ("student", "distill --resume"), ("student", "export")]
+)
+def test_a_model_that_has_changed_since(
+    kind: str, verb: str, checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(checkpoints[kind] / "checkpoint.pt", weights_only=True)
+    assert state["model_sha256"] == get_robot("panda").fingerprint
+    torch.save(state | {"model_sha256": "0" * 64}, tmp_path / "checkpoint.pt")
+    where = f"{tmp_path} --student.iterations=1 --runs {tmp_path / 'runs'}" if verb == "distill" else str(tmp_path)
+    code = cli.main([*verb.split(), *where.split()])
+    assert "is not the one that the checkpoint was trained with" in capsys.readouterr().err
+    assert code == (0 if verb == "distill" else 2)  # a teacher may be distilled on a robot that has grown
+    assert not (tmp_path / "policy.onnx").exists()
 
 
 @pytest.mark.parametrize("verb", [["train", "--resume"], ["distill", "--resume"], ["distill"], ["export"]])

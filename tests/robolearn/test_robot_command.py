@@ -83,6 +83,18 @@ def test_what_will_not_work_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFi
     assert "robolearn robot check" in capsys.readouterr().err
 
 
+def test_mistakes_in_a_description_stand_in_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "robot.yaml"
+    path.write_text("name: dog\nstand_hight: 0.3\nimuu: {}\n", encoding="utf-8")
+    for command in (["robot", "check", str(path)], ["train", "velocity-flat", "--robot", str(path)]):
+        assert main(command) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[0].startswith("robolearn: error: ")
+        assert lines[0].endswith("things are wrong:")
+        assert any(line.startswith("  - line 2: stand_hight: there is no such key") for line in lines)
+        assert any(line.startswith("  - line 3: imuu: ") for line in lines)
+
+
 def test_a_description_that_contradicts_its_model_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "dog"
     assert main(["robot", "new", model(tmp_path, quadruped(Dialect())), "--out", str(out), "--no-picture"]) == 0

@@ -1,5 +1,7 @@
 """Meshes of another model of the same robot hang where that model has them, in any pose, and touch nothing."""
 
+import dataclasses
+
 import mujoco
 import numpy as np
 import pytest
@@ -65,3 +67,5 @@ def test_what_cannot_be_shown_is_refused(tmp_path):
         hang_meshes(get_robot("go1").scene(), get_robot("go1"), broken)
     with pytest.raises(UserError, match="takes 'menagerie' or the path of an MJCF"):
         find_visuals("nowhere.xml", get_robot("go1"))
+    with pytest.raises(UserError, match="menagerie is for go1, g1, panda; give --visuals PATH, an MJCF of kitten"):
+        find_visuals("menagerie", dataclasses.replace(get_robot("go1"), name="kitten"))

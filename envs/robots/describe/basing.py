@@ -1,6 +1,6 @@
 """The base's frame as tasks expect it: x forward and z up, at the origin of the world where the base is fixed.
 
-A model that looks along y, as CAD programs like to export, gets one more body above its base, turned so that its x is forward. Forward is
+A model that looks along y, or whose y is up, as CAD programs like to export, gets one more body above its base, turned so. Forward is
 where the knees' axes point to the left; which of two ways, where the feet's toes are, or names of legs (front, hind).
 """
 
@@ -14,6 +14,7 @@ from dataclasses import replace
 import mujoco
 import numpy as np
 
+from envs.robots.describe.frames import limbs_sideways
 from envs.robots.describe.limbs import Limbs, neutral
 from envs.robots.describe.links import root_body
 from envs.robots.describe.reading import Reading
@@ -56,6 +57,11 @@ def _take_free(body: ET.Element) -> list[ET.Element]:
 
 def turned(reading: Reading, yaw: float) -> Reading:
     """The robot with a new base above its own, whose x is the old one's direction `yaw` [rad]."""
+    return rebased(reading, (math.cos(yaw / 2), 0.0, 0.0, math.sin(-yaw / 2)), "base_forward")
+
+
+def rebased(reading: Reading, quat_wxyz: tuple[float, float, float, float], name: str) -> Reading:
+    """The robot with a new base of that name above its own, which has this attitude in it."""
     tree = ET.fromstring(reading.xml)
     world = tree.find("worldbody")
     assert world is not None
@@ -63,7 +69,6 @@ def turned(reading: Reading, yaw: float) -> Reading:
     place = list(world).index(old)
     world.remove(old)
     names = {element.get("name") for element in tree.iter("body")}
-    name = "base_forward"
     while name in names:
         name += "_"
     new = ET.Element("body", name=name)
@@ -73,10 +78,19 @@ def turned(reading: Reading, yaw: float) -> Reading:
     for key in _POSES:
         old.attrib.pop(key, None)
     new.extend(_take_free(old))
-    old.set("quat", f"{math.cos(yaw / 2):.9g} 0 0 {math.sin(-yaw / 2):.9g}")
+    old.set("quat", " ".join(f"{value + 0.0:.9g}" for value in quat_wxyz))
     new.append(old)
     world.insert(place, new)
     return _changed(reading, tree, name)
+
+
+def upright(reading: Reading) -> Reading:
+    """The robot with a new base above its own, whose z is up, where its limbs reach along another axis than -z; else as it is."""
+    down = limbs_sideways(reading.spec.compile(), reading.root)
+    if down is None:
+        return reading
+    half = math.sqrt(0.5)
+    return rebased(reading, (half, -half * float(down[1]), half * float(down[0]), 0.0), "base_upright")
 
 
 def walks_sideways(model: mujoco.MjModel, limbs: Limbs) -> bool:

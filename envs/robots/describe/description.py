@@ -11,8 +11,9 @@ from pathlib import Path
 import mujoco
 
 from envs.robots.describe.armed import describe_arm
-from envs.robots.describe.basing import held, looks_back, turned, walks_sideways
+from envs.robots.describe.basing import held, looks_back, turned, upright, walks_sideways
 from envs.robots.describe.finding import Description, followers_of, unused_joint, with_notes
+from envs.robots.describe.frames import Z_UP
 from envs.robots.describe.legged import describe_legged
 from envs.robots.describe.limbs import Limbs, find_limbs
 from envs.robots.describe.notes import Note
@@ -34,6 +35,11 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
     """
     reading = read(path, packages)
     notes = list(reading.notes)
+    stood = reading if floating is False else upright(reading)
+    if stood is not reading and (reading.free or _facing_forward(reading)[3].legs):
+        reading, notes = stood, [note for note in notes if Z_UP not in note.what]
+        what = f"its base's z axis is not up: a body {reading.root} above it, with z up, is its base"
+        notes.append(Note(kind="mended", what=what, mend="turn the model's base so that its z axis is up"))
     reading, model, symmetry, limbs, turn = _facing_forward(reading)
     if turn:
         where = "x backward" if abs(turn) > 2 else "y"

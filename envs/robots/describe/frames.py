@@ -8,29 +8,38 @@ import numpy as np
 from envs.robots.describe.notes import Log
 
 LIMBS = 2
+Z_UP = "robolearn takes its z axis for up"
 SIDEWAYS = 3.0
 """So many times farther to the side than below are the ends of limbs on the mean where z cannot be up."""
 
 
 def say_frame(model: mujoco.MjModel, root: str, free: bool, log: Log) -> None:
     """Remarks on a base whose frame is turned in the file, or whose limbs reach along another axis than -z."""
-    body = model.body(root).id
     up = np.zeros(9)
-    mujoco.mju_quat2Mat(up, model.body_quat[body])
+    mujoco.mju_quat2Mat(up, model.body_quat[model.body(root).id])
     mend = "turn the model so that the base's x axis points forward and its z axis up"
     if free and up[8] < 0.7:
-        log.remark(f"the frame of {root} does not stand upright in the file, and robolearn takes its z axis for up", mend)
-        return
+        log.remark(f"the frame of {root} does not stand upright in the file, and {Z_UP}", mend)
+    elif (sideways := limbs_sideways(model, root)) is not None:
+        log.remark(f"the limbs of {root} reach along its {'xyz'[int(np.abs(sideways).argmax())]} axis, and {Z_UP}", mend)
+
+
+def limbs_sideways(model: mujoco.MjModel, root: str) -> np.ndarray | None:
+    """The axis (3,) of the root's frame along which its limbs reach where that is x or y, either way; None where its z may be up."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
+    body = model.body(root).id
     ends = _limb_ends(model, data, body)
     if len(ends) < LIMBS:
-        return
+        return None
     local = (data.xpos[ends] - data.xpos[body]) @ data.xmat[body].reshape(3, 3)
     mean = local.mean(axis=0)
     axis = int(np.abs(mean).argmax())
-    if axis != 2 and abs(mean[axis]) > SIDEWAYS * abs(mean[2]) and abs(mean[axis]) > 0.3 * float(np.linalg.norm(local, axis=1).mean()):
-        log.remark(f"the limbs of {root} reach along its {'xyz'[axis]} axis, and robolearn takes its z axis for up", mend)
+    if axis == 2 or abs(mean[axis]) < SIDEWAYS * abs(mean[2]) or abs(mean[axis]) < 0.3 * float(np.linalg.norm(local, axis=1).mean()):
+        return None
+    direction = np.zeros(3)
+    direction[axis] = np.sign(mean[axis])
+    return direction
 
 
 def _limb_ends(model: mujoco.MjModel, data: mujoco.MjData, root: int) -> list[int]:

@@ -8,6 +8,7 @@ import re
 import numpy as np
 
 from envs.robots.describe.finding import Description, natural_frequency
+from envs.robots.describe.imu import find_imu
 from envs.robots.robot import Robot  # noqa: F401 (the keys below are its fields)
 
 WIDTH = 28
@@ -34,7 +35,7 @@ def robot_yaml(found: Description, model: str) -> str:
             _line(
                 0, "stand_height", number(round(found.standing.height, 4)), "of the base's frame above the ground in the default pose [m]"
             ),
-            _line(0, "imu", f"{{body: {word(found.reading.root)}}}", "at the base's origin; a guess, give the place of yours"),
+            _imu(found),
             _line(0, "max_tilt", "1.0", "of the base in operation [rad]; as all our walking robots"),
         ]
     else:
@@ -47,6 +48,13 @@ def robot_yaml(found: Description, model: str) -> str:
         lines += _tool(found)
     lines += _mirror(found)
     return "\n".join(lines) + "\n"
+
+
+def _imu(found: Description) -> str:
+    imu, body = find_imu(found.model, found.reading.root), word(found.reading.root)
+    if imu is None:
+        return _line(0, "imu", f"{{body: {body}}}", "at the base's origin; a guess, give the place of yours")
+    return _line(0, "imu", f"{{body: {body}, position: {_list(imu.position)}}}", imu.source)
 
 
 def _joints(found: Description) -> list[str]:

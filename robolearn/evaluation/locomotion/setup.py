@@ -92,13 +92,13 @@ class Setup:
         return env
 
 
-def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | None = None, **settings: Any) -> Setup:
+def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, **settings: Any) -> Setup:
     """A setup for a file in a task's config.
 
     Args:
         file: the frozen policy.
         cfg: of its task.
-        robot: name or `robot.yaml` of the robot; the file's own where None.
+        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
         settings: fields of `Setup`.
 
     Raises:
