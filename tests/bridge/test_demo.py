@@ -6,12 +6,14 @@ import dataclasses
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mujoco
 import numpy as np
 import pytest
 
+from envs.robots.registry import get_robot
 from robolearn import demo, ros_walk
 from robolearn.config import loading as config
 from robolearn.errors import UserError
@@ -159,6 +161,7 @@ class FakeTrainer:
     kind = "teacher"
 
     def __init__(self, cfg: Any) -> None:
+        self.env = SimpleNamespace(robot=get_robot("go1"))
         self.cfg, self.iteration, self.iterations, self.minutes, self.missed = cfg, 0, cfg.teacher.iterations, 0.0, None
 
     def load_state_dict(self, state: dict[str, Any], changed: Any = ()) -> None:

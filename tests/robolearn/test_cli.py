@@ -16,6 +16,7 @@ from types import ModuleType
 import pytest
 
 from policies.contract.file import PolicyFileError
+from policies.files import WriteError
 from robolearn import cli
 from robolearn.commands import write_json
 from robolearn.errors import ConfigError, UserError
@@ -187,7 +188,7 @@ def test_json_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "b.json", {"x": float("nan")})
     assert not (tmp_path / "b.json").exists()
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(WriteError, match="cannot write"):
         write_json(tmp_path / "new" / "a.json" / "c.json", {})
 
 

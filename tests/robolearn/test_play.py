@@ -245,11 +245,12 @@ def test_play_without_video(policies: dict[str, Path], tmp_path: Path, capsys: p
         (["{file}", "--command", "nan", "0", "0"], "finite"),
         (["{file}", "--size", "big"], "--size"),
         (["{file}", "--size", "101x100"], "even"),
-        (["{file}", "--engine", "bullet"], "--engine"),
+        (["{file}", "--engine", "bullet"], "unknown engine 'bullet'; valid: mujoco"),
         (["{file}", "--live", "--no-video"], "--live"),
         (["{file}", "--sed", "1"], "did you mean"),
         (["{text}"], "not an ONNX file"),
-        (["{other}"], "unknown task 'arm-test'"),
+        (["{other}"], "was trained with robot arm, called arm, which is not there; say where it is: --robot"),
+        (["{other}", "--robot", "panda"], "robot panda has panda_joint1"),
     ],
 )
 def test_play_tells_mistakes_in_one_line(
