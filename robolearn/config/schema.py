@@ -228,6 +228,8 @@ class TrainCfg:
         algorithm: `ppo`, or `sb3` for Stable-Baselines3's PPO.
         seed: of networks, exploration and environment.
         threads: torch threads in updates, 0 for all cores.
+        precision: of the matrix products in updates: `auto` takes bf16 where this CPU computes it rightly and faster, `fp32` never, `bf16`
+            also where it is slower.
         checkpoint_every: iterations between checkpoints.
         env: the task's own config for the robot.
         teacher, student, sb3: see their classes.
@@ -240,6 +242,7 @@ class TrainCfg:
     algorithm: Literal["ppo", "sb3"] = "ppo"
     seed: int = 0
     threads: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_every: int = 20
     env: EnvCfg
     teacher: TeacherCfg = field(default_factory=TeacherCfg)

@@ -39,6 +39,7 @@ OWN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
 TRAIN = OWN
 TRAIN_INIT = TRAIN | {"teacher.initial_std": "the teacher of --init brings its own"}
 TRAIN_SB3 = {
+    "precision": "Stable-Baselines3 multiplies in fp32",
     "env.seed": _ENV_SEED,
     "checkpoint_every": "Stable-Baselines3's model is saved at the end",
     **{f"teacher.{name}": "Stable-Baselines3 does not read it" for name in ("iterations", "until*", "hidden")},
@@ -97,6 +98,7 @@ EVALUATE = {
     "algorithm": _OF_FILE,
     "seed": "see --seed",
     "threads": "evaluations do not learn",
+    "precision": "evaluations do not learn",
     "checkpoint_every": "evaluations do not learn",
 }
 

@@ -15,6 +15,7 @@ from torch import nn
 from policies.networks.teacher import TeacherPolicy
 from robolearn.errors import UserError
 from robolearn.learning import distributed
+from robolearn.learning.precision import FP32, Products
 
 
 class DivergedError(UserError):
@@ -205,6 +206,7 @@ class Ppo:
 
     Attributes:
         learning_rate: the present one; it adapts.
+        products: how its passes multiply; whoever fills a rollout uses the same, or the first ratios are not one.
     """
 
     def __init__(
@@ -213,8 +215,9 @@ class Ppo:
         policy: TeacherPolicy,
         generator: torch.Generator,
         mirror: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None,
+        products: Products = FP32,
     ) -> None:
-        self.cfg, self.policy, self.generator = cfg, policy, generator
+        self.cfg, self.policy, self.generator, self.products = cfg, policy, generator, products
         self._parameters = [p for p in policy.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self._parameters, lr=cfg.learning_rate, fused=True)
         self.learning_rate = cfg.learning_rate
@@ -232,11 +235,11 @@ class Ppo:
         if self._mirror is not None:
             observation, action = self._with_mirrored(observation, action)
             with torch.no_grad():
-                old_mean = torch.cat([old_mean, policy.actor(observation[len(old_mean) :])])
+                old_mean = torch.cat([old_mean, self.means(observation[len(old_mean) :])])
             # a mirrored action was drawn with the probability of the action itself: the ratio to that weighs it
             log_prob, advantage, target = log_prob.repeat(2), advantage.repeat(2), target.repeat(2)
         old_log_std = policy.distribution.log_std.detach().clone()
-        samples = rollout.reward.numel()
+        observation, samples = self.products.narrowed(observation), rollout.reward.numel()
         kept = None if rollout.kept is None else rollout.kept.flatten().nonzero()[:, 0]
         sums, updates = {"policy_loss": 0.0, "value_loss": 0.0, "kl": 0.0}, Updates(self.optimizer, self._parameters, cfg.max_grad_norm)
         for _ in range(cfg.epochs):
@@ -247,9 +250,9 @@ class Ppo:
                 side = torch.randint(0, 2, (len(order),), generator=self.generator, device=observation.device)
                 order = order + side * samples
             for batch in minibatches(order, cfg.minibatches):
-                x = observation[batch]
-                mean = policy.actor(x)
-                value = policy.critic(x).squeeze(-1)
+                x = observation.index_select(0, batch)
+                with self.products.passes():
+                    mean, value = policy.actor(x).float(), policy.critic(x).float().squeeze(-1)
                 new_log_prob = policy.distribution.log_prob(mean, action[batch])
                 policy_loss = -clipped_surrogate(new_log_prob - log_prob[batch], advantage[batch], cfg.clip).mean()
                 value_loss = (value - target[batch]).square().mean()
@@ -265,6 +268,11 @@ class Ppo:
             "learning_rate": self.learning_rate,
             "action_std": float(policy.distribution.log_std.detach().exp().mean()),
         }
+
+    def means(self, observation: torch.Tensor) -> torch.Tensor:
+        """Action means (..., J) of normalised observations (..., P), multiplied as an update does it."""
+        with self.products.passes():
+            return self.policy.actor(observation).float()
 
     def _with_mirrored(self, observation: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the mirror image of every sample; observations are normalised, so they are mirrored in raw units.

@@ -24,7 +24,7 @@ from policies.networks.registry import make_network
 from policies.networks.teacher import TeacherPolicy
 from robolearn.config.schema import ImitationCfg, TrainCfg
 from robolearn.config.settings import changes_worlds
-from robolearn.learning import distributed
+from robolearn.learning import distributed, precision
 from robolearn.learning.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
 from robolearn.learning.threads import Threads
 
@@ -97,6 +97,7 @@ class StudentTrainer:
         self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
         self._begin(*first)
         self._threads = Threads(cfg.threads)
+        self.products = self._choose_products()
         self.iteration, self.iterations = 0, student.iterations
         self.minutes = 0.0  # of training so far
         self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
@@ -106,6 +107,16 @@ class StudentTrainer:
     def steps_per_iteration(self) -> int:
         """Control steps of one iteration, over all worlds."""
         return self.cfg.student.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
+
+    def _choose_products(self, before: str | None = None) -> precision.Products:
+        ppo, few = self.cfg.student.ppo, min(8, self.env.num_worlds)
+        actor, seen, first = self.policy.actor, self._policy_obs[:few, None], torch.ones(few, 1, dtype=torch.bool, device=self.env.device)
+
+        def trial() -> torch.Tensor:
+            return actor(seen, actor.start(few), first)[0]
+
+        rows = ppo.rollout_steps * self.env.num_worlds // ppo.minibatches
+        return precision.choose(self.cfg.precision, self.policy, rows, self.env.device, trial, before)
 
     def iterate(self) -> dict[str, float]:
         """Collect a rollout and learn from it. Returns metrics."""
@@ -168,10 +179,11 @@ class StudentTrainer:
             for ids in minibatches(order, cfg.minibatches):
                 kept = None if rollout.kept is None else rollout.kept[:, ids]
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
-                mean, _ = policy.actor(observation, select(start, ids), self._first[:, ids].T)
-                mean = mean.transpose(0, 1)  # (T, n, A)
+                with self.products.passes():
+                    mean, _ = policy.actor(observation, select(start, ids), self._first[:, ids].T)
+                    value = policy.value(self._privileged_steps[:, ids]).float()
+                mean = mean.float().transpose(0, 1)  # (T, n, A)
                 kl = _mean(gaussian_kl(mean, policy.distribution.log_std, self._teacher_mean[:, ids], teacher_log_std), kept)
-                value = policy.value(self._privileged_steps[:, ids])
                 value_loss = _mean((value - rollout.target[:, ids]).square(), kept)
                 losses = {"imitation_kl": kl, "value_loss": value_loss}
                 loss = weight * kl + cfg.value_weight * value_loss
@@ -199,6 +211,7 @@ class StudentTrainer:
             "policy": self.policy.state_dict(),
             "teacher": self.teacher.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "products": self.products.name,
             "generator": self.generator.get_state(),
             "observation": (self._policy_obs, self._privileged, self._is_first),
             "memory": self._memory,
@@ -213,6 +226,8 @@ class StudentTrainer:
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        if "precision" not in changed:
+            self.products = self._choose_products(state.get("products", "fp32"))
         if changes_worlds(changed):
             restore_progress(self.env, state["env"])
             self._begin(*self.env.start_spread())

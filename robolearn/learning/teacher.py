@@ -17,8 +17,9 @@ from policies.networks.teacher import TeacherPolicy
 from robolearn.config.schema import TrainCfg
 from robolearn.config.settings import changes_worlds
 from robolearn.errors import UserError
-from robolearn.learning import distributed
+from robolearn.learning import distributed, precision
 from robolearn.learning.ppo import Ppo, Rollout
+from robolearn.learning.precision import Products
 from robolearn.learning.threads import Threads
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,10 @@ class TeacherTrainer:
         fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
         self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
         self._mirror = None if mirror is None or fold is not None else mirror["privileged"]
-        self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror)
+        self._threads = Threads(cfg.threads)
+        self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror, self._choose_products())
         self._rollout = Rollout(teacher.ppo.rollout_steps, self.env.num_worlds, size, joints, device)
         self._raw = torch.zeros_like(self._rollout.observation)
-        self._threads = Threads(cfg.threads)
         self.iteration, self.iterations = 0, teacher.iterations
         self.minutes = 0.0  # of training so far
         self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
@@ -99,6 +100,16 @@ class TeacherTrainer:
         """Control steps of one iteration, over all worlds."""
         return self.cfg.teacher.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
 
+    @property
+    def products(self) -> Products:
+        """How it multiplies."""
+        return self.ppo.products
+
+    def _choose_products(self, before: str | None = None) -> Products:
+        ppo, env = self.cfg.teacher.ppo, self.env
+        rows = ppo.rollout_steps * env.num_worlds // ppo.minibatches
+        return precision.choose(self.cfg.precision, self.policy, rows, env.device, before=before)
+
     def iterate(self) -> dict[str, float]:
         """Collect a rollout and learn from it. Returns metrics."""
         metrics = self._collect()
@@ -119,7 +130,7 @@ class TeacherTrainer:
             seen, mirrored = (self._privileged, None) if policy.fold is None else policy.fold(self._privileged)
             self._raw[t] = seen
             x = policy.normalizer(seen)
-            mean = policy.actor(x)
+            mean = self.ppo.means(x)
             action = policy.distribution.sample(mean, self.generator)
             rollout.observation[t], rollout.mean[t], rollout.action[t] = x, mean, action
             step = env.screened(env.step(action if mirrored is None else policy.fold.unfold(action, mirrored)))  # pyright: ignore
@@ -152,6 +163,7 @@ class TeacherTrainer:
             "policy": self.policy.state_dict(),
             "optimizer": self.ppo.optimizer.state_dict(),
             "learning_rate": self.ppo.learning_rate,
+            "products": self.products.name,
             "generator": self.generator.get_state(),
             "privileged": self._privileged,
             "env": snapshot(self.env),
@@ -164,6 +176,8 @@ class TeacherTrainer:
         self.ppo.optimizer.load_state_dict(state["optimizer"])
         rate = self.cfg.teacher.ppo.learning_rate if "teacher.ppo.learning_rate" in changed else state["learning_rate"]
         self.ppo.use_learning_rate(rate)
+        if "precision" not in changed:
+            self.ppo.products = self._choose_products(state.get("products", "fp32"))
         self.generator.set_state(state["generator"])
         if changes_worlds(changed):
             restore_progress(self.env, state["env"])

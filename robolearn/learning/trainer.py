@@ -20,6 +20,7 @@ from robolearn.learning.finite import listed, not_finite, not_finite_in
 from robolearn.learning.goal import Goal
 from robolearn.learning.interruption import Interrupted, noted
 from robolearn.learning.ppo import DivergedError, FailedWorldsError
+from robolearn.learning.precision import Products
 from robolearn.learning.run import Run, other_model, warn
 
 __all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
@@ -33,6 +34,7 @@ class Trainer(Protocol):
         cfg: the training's.
         policy: an nn.Module.
         env: its worlds.
+        products: how its updates multiply.
         missed: targets that the newest check missed; None before the first.
         iteration, iterations: done, and in all.
         minutes: of training so far [min], over all resumes.
@@ -42,6 +44,7 @@ class Trainer(Protocol):
     cfg: Any
     policy: Any
     env: VecEnv
+    products: Products
     missed: list[str] | None
     iteration: int
     iterations: int
@@ -99,6 +102,8 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     started = time.monotonic()
     done, quiet = trainer.iteration, distributed.rank() > 0
     bar = tqdm(total=trainer.iterations, initial=done, desc=trainer.kind, unit="it", dynamic_ncols=True, mininterval=1.0, disable=quiet)
+    if not quiet:
+        bar.write(f"{trainer.kind}: {trainer.products}")
     goal, own = Goal.of(trainer), get_task(trainer.cfg.task).evaluation.curves
     if goal is None:
         trainer.missed = None
