@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.common import Entry, Options, alternate, entry, median, say
+from benchmarks.common import Entry, Options, alternate, entry, median, rate_ratio, say
 from envs.tasks.registry import make_env
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
@@ -22,6 +22,7 @@ from policies.export.onnx_graph import export_student
 from policies.networks.transformer import Transformer, TransformerCfg
 from robolearn.config import schema
 from robolearn.learning.export import record_sensors
+from robolearn.learning.precision import FP32, Products, choose
 from robolearn.learning.threads import Threads
 
 TASK = "go1-velocity-flat"  # preset
@@ -30,16 +31,19 @@ TOKENS = 16
 
 
 def run(options: Options) -> list[Entry]:
-    """Steps of both sizes, and training of the large one."""
+    """Steps and training of both sizes."""
     env = make_env(*PAIR, num_worlds=1, num_threads=1)
     env.reset()
     large = TransformerCfg(width=16, layers=2, heads=2, window=4) if options.quick else TransformerCfg(width=192, layers=4, window=TOKENS)
     demo = schema.load(TASK).student.network
+    assert isinstance(demo, TransformerCfg)
     with tempfile.TemporaryDirectory() as folder:
         entries = step_entries(env, large, Path(folder) / "large.onnx", options)
         if not options.quick:
             entries += step_entries(env, demo, Path(folder) / "demo.onnx", options)
-    return [*entries, *training_entries(env, large, options)]
+    for size in (large,) if options.quick else (large, demo):
+        entries += training_entries(env, size, options)
+    return entries
 
 
 def make_net(env: VecEnv, cfg: TransformerCfg) -> Transformer:
@@ -91,33 +95,47 @@ def step_entries(env: VecEnv, cfg: TransformerCfg, path: Path, options: Options)
 
 
 def training_entries(env: VecEnv, cfg: TransformerCfg, options: Options) -> list[Entry]:
-    """Tokens a second of forward, backward and Adam, against the matrix products of its layers alone."""
+    """Tokens a second of forward, backward and Adam, in fp32 and in bf16, against the matrix products of its layers alone in fp32."""
     worlds = 4 if options.quick else 256
     size = f"width {cfg.width} x {cfg.layers} layers, {worlds} x {TOKENS} tokens"
     say(f"policy: training at {size}")
     Threads().learning()
-    net = make_net(env, cfg)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
-    observation, target = torch.randn(worlds, TOKENS, env.spec.observation_dim), torch.randn(worlds, TOKENS, env.spec.action_dim)
-    memory = net.start(worlds)
-
-    def train() -> None:
-        action, _ = net(observation, memory)
-        loss = (action - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-
-    tokens, linear = worlds * TOKENS, [m for m in net.modules() if isinstance(m, torch.nn.Linear)]
+    tokens, linear = worlds * TOKENS, [m for m in make_net(env, cfg).modules() if isinstance(m, torch.nn.Linear)]
     inputs = [torch.randn(tokens, m.in_features) for m in linear]
     gradients = [torch.randn(tokens, m.out_features) for m in linear]
 
     def products() -> None:
         with torch.no_grad():
             for layer, x, gradient in zip(linear, inputs, gradients, strict=True):
-                x @ layer.weight.T, gradient @ layer.weight, gradient.T @ x
+                _ = x @ layer.weight.T, gradient @ layer.weight, gradient.T @ x
 
-    times = alternate({"train": train, "products": products}, quick=options.quick, seconds=options.seconds or 15.0)
-    rate = tokens / median(times["train"])
-    ratio = median([one / other for one, other in zip(times["products"], times["train"], strict=True)])
-    return [entry(f"policy: training, {size}", rate, "tokens/s", "the matrix products of its layers alone", ratio)]
+    functions = {"fp32": training(env, cfg, worlds, FP32), "products": products}
+    own = choose("auto", make_net(env, cfg), tokens, torch.device("cpu"))
+    if own.name == "bf16":
+        functions["bf16"] = training(env, cfg, worlds, own)
+    times = alternate(functions, quick=options.quick, seconds=options.seconds or 15.0)
+    alone = "the matrix products of its layers alone, in fp32"
+    entries = [entry(f"policy: training, {size}", tokens / median(times["fp32"]), "tokens/s", alone, rate_ratio(times, "fp32", "products"))]
+    if "bf16" in times:
+        name, rate = f"policy: training in bf16, {size}", tokens / median(times["bf16"])
+        entries.append(entry(name, rate, "tokens/s", alone, rate_ratio(times, "bf16", "products")))
+        entries.append(entry(name, rate, "tokens/s", "the same in fp32", rate_ratio(times, "bf16", "fp32")))
+    return entries
+
+
+def training(env: VecEnv, cfg: TransformerCfg, worlds: int, products: Products) -> Callable[[], None]:
+    """A step of the training of a fresh network on made-up data."""
+    net = make_net(env, cfg)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4, fused=True)
+    observation, target = torch.randn(worlds, TOKENS, env.spec.observation_dim), torch.randn(worlds, TOKENS, env.spec.action_dim)
+    memory = net.start(worlds)
+
+    def train() -> None:
+        with products.passes():
+            action, _ = net(observation, memory)
+        loss = (action.float() - target).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    return train

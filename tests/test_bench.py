@@ -136,7 +136,7 @@ def _policy(entries: dict[str, Entry]) -> None:
     for name in entries:
         if "ONNX Runtime step" in name and name.endswith("median"):
             assert _number(entries, name) <= _number(entries, name.replace("median", "p99"))
-    (training,) = [name for name in entries if name.startswith("policy: training")]
+    (training,) = [name for name in entries if name.startswith("policy: training, ")]
     assert _number(entries, training, "ratio") > 0, "of what its matrix products alone take"
 
 
