@@ -45,6 +45,7 @@ format: $(VENV)/.dev ## put the code into its format
 
 bench: $(VENV)/.dev ## all benchmarks, JSON into runs/bench/
 	@mkdir -p runs/bench
+	$(BIN)/python -m benchmarks.rivals || echo "without rsl_rl"
 	for name in sim train policy loop; do $(BIN)/robolearn bench $$name --json runs/bench/$$name.json || exit 1; done
 
 install: $(VENV)/.dev ## make .venv with everything

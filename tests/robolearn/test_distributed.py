@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -12,13 +13,14 @@ import torch
 from policies.networks.teacher import TeacherPolicy
 from robolearn.learning import distributed
 from robolearn.learning.ppo import Ppo, PpoCfg, Rollout
+from robolearn.learning.precision import Products
 
 STEPS, WORLDS, OBSERVATION, ACTION = 6, 8, 5, 3
 # one full batch, so that the order of samples does not matter
 CFG = PpoCfg(rollout_steps=STEPS, epochs=3, minibatches=1, learning_rate=1e-3, target_kl=0.01, symmetry="none")
 
 
-def update(worlds: slice) -> tuple[TeacherPolicy, Ppo]:
+def update(worlds: slice, products: Literal["fp32", "bf16"] = "fp32") -> tuple[TeacherPolicy, Ppo]:
     """A PPO update on some worlds of a made-up rollout."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -29,12 +31,12 @@ def update(worlds: slice) -> tuple[TeacherPolicy, Ppo]:
     mine = {name: value[:, worlds] for name, value in whole.items()}
     rollout = Rollout(STEPS, mine["reward"].shape[1], OBSERVATION, ACTION, torch.device("cpu"))
     rollout.observation, rollout.action, rollout.reward = mine["observation"], mine["action"], mine["reward"]
+    ppo = Ppo(CFG, policy, torch.Generator().manual_seed(2), products=Products(name=products, why="as asked"))
     with torch.no_grad():
-        rollout.mean = policy.actor(rollout.observation)
+        rollout.mean = ppo.means(rollout.observation)
         rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
         rollout.value = policy.critic(rollout.observation).squeeze(-1)
     rollout.finish(mine["last"][0], CFG)
-    ppo = Ppo(CFG, policy, torch.Generator().manual_seed(2))
     ppo.update(rollout)
     return policy, ppo
 
@@ -69,7 +71,7 @@ from robolearn.learning import distributed
 atexit.register(os.abort)  # the interpreter's own end, on which gloo's threads abort a process now and then
 distributed.start("cpu")
 half = WORLDS // 2
-policy, ppo = update(slice(0, half) if distributed.rank() == 0 else slice(half, WORLDS))
+policy, ppo = update(slice(0, half) if distributed.rank() == 0 else slice(half, WORLDS), sys.argv[2])
 torch.save((policy.state_dict(), ppo.learning_rate), f"{sys.argv[1]}/{distributed.rank()}.pt")
 print("done")
 distributed.end(0)
@@ -92,7 +94,7 @@ sys.exit(cli.main())
 
 
 def test_two_processes_take_the_step_of_one(tmp_path):
-    assert two_processes(["-c", HALF, str(tmp_path)]) == ["done\n", "done\n"]
+    assert two_processes(["-c", HALF, str(tmp_path), "fp32"]) == ["done\n", "done\n"]
     joint, ppo = update(slice(None))
     for rank in range(2):
         weights, rate = torch.load(tmp_path / f"{rank}.pt")
@@ -102,6 +104,18 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     alone, _ = update(slice(0, WORLDS // 2))  # the comparison has teeth: half of the worlds alone lead elsewhere
     moved = max(float((a - b).abs().max()) for a, b in zip(alone.state_dict().values(), joint.state_dict().values(), strict=True))
     assert moved > 1e-4
+
+
+def test_two_processes_take_the_step_of_one_in_bf16(tmp_path):
+    """But for rounding, which is much less than what half of the worlds would do alone; and both take the same to the last bit."""
+    assert two_processes(["-c", HALF, str(tmp_path), "bf16"]) == ["done\n", "done\n"]
+    both = [torch.cat([value.flatten() for value in torch.load(tmp_path / f"{rank}.pt")[0].values()]) for rank in range(2)]
+    assert torch.equal(*both)
+    joint, alone = (
+        torch.cat([value.flatten() for value in update(worlds, "bf16")[0].state_dict().values()])
+        for worlds in (slice(None), slice(0, WORLDS // 2))
+    )
+    assert (both[0] - joint).norm() < 0.3 * (alone - joint).norm()
 
 
 @pytest.mark.parametrize("codes", [(0, 0), (1, 0), (2, 0)])
