@@ -149,10 +149,10 @@ def rsl_rl(size: Size, data: Data) -> Update | None:
     """rsl_rl's update, None where it is not installed."""
     rivals.find()
     try:
-        from rsl_rl.algorithms import PPO
-        from rsl_rl.models import MLPModel
-        from rsl_rl.storage import RolloutStorage
-        from tensordict import TensorDict
+        from rsl_rl.algorithms import PPO  # pyright: ignore[reportMissingImports]
+        from rsl_rl.models import MLPModel  # pyright: ignore[reportMissingImports]
+        from rsl_rl.storage import RolloutStorage  # pyright: ignore[reportMissingImports]
+        from tensordict import TensorDict  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         return None
     observation, noise, worlds = data["observation"], data["noise"], size.worlds
