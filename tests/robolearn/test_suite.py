@@ -66,6 +66,7 @@ def walking_record(swing: float, period: float = 0.8, speed: float = 0.5, slip: 
         foot_position=position,
         foot_speed=foot_speed,
         power=np.full((steps, 1), 50.0),
+        torque=np.zeros((steps, 1, 1)),
         qpos=np.zeros((steps, 1, 7)),
         mass=np.array([20.0]),
     )
