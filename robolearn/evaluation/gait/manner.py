@@ -54,6 +54,7 @@ def manner(anatomy: Anatomy, motion: Motion) -> dict[str, float]:
     shoulders = [shoulder for shoulder, _ in anatomy.limbs.pairs]
     swing = np.percentile(motion.joints[:, shoulders], [5, 95], axis=0) if shoulders else np.full((2, 1), np.nan)
     found["arm_swing"] = float(np.degrees(swing[1] - swing[0]).mean())
+    found["turning_sway"] = float(np.abs(motion.velocity[:, 2] - motion.velocity[:, 2].mean()).mean())
     found["sag"] = float((anatomy.robot.stand_height or np.nan) - motion.base.mean())
     found["jerk"] = jerk(motion.joints, motion.dt)
     return found | _forces(anatomy, motion, speed)

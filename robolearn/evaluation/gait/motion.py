@@ -8,9 +8,7 @@ import mujoco
 import numpy as np
 
 from robolearn.evaluation.gait.anatomy import Anatomy
-from robolearn.evaluation.gait.stance import loaded
-
-FLOOR = 5.0  # percentile of a foot's height that a recording's ground lies at
+from robolearn.evaluation.gait.stance import ground, loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +89,7 @@ def motion_of(
         middle[:, foot] = at + turned @ sole.middle
         height[:, foot], slip[:, foot] = sole.height(places), sole.slip(places, turned, dt)
     if contact is None:
-        height -= np.percentile(height, FLOOR, axis=0)
+        height -= ground(height, dt)
         contact = loaded(height, slip, dt)
     return Motion(
         dt=dt,

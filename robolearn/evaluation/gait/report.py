@@ -16,7 +16,7 @@ from robolearn.viewer import strip
 FRAMES = 8
 DATA, PICTURE = "gait.json", "strips.png"
 UNITS = {
-    "survival": "%", "speed": "m/s", "turning": "rad/s", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s", "turning_off": "rad/s",
+    "survival": "%", "speed": "m/s", "turning": "rad/s", "turning_sway": "rad/s", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s", "turning_off": "rad/s",
     "knee": "°", "knee_stance": "°", "knee_swing": "°", "head_motion": "m", "slip": "m/s", "slip_median": "m/s", "slip_sole": "m/s",
     "touchdown": "m/s", "touchdown_most": "m/s", "clearance": "m", "step_length": "m", "cadence": "1/min", "swing_time": "s",
     "asymmetry": "%", "flight": "%", "double_support": "%", "steps_a_minute": "1/min", "steps_after_stop": "1/min", "arm_swing": "°",

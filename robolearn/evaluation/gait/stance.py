@@ -6,9 +6,24 @@ import itertools
 
 import numpy as np
 
+FLOOR, FLOOR_S = 10.0, 0.75
+"""A recording's ground under a foot is this percentile of the height of its sole, over so long before and after."""
 LIFTED = 0.025  # m above its ground, from which on a foot is in the air
 FAST = 0.6  # m/s planar, from which on it swings
 SHORTEST_S = 0.08  # stances and swings that last less are none
+
+
+def ground(height: np.ndarray, dt: float) -> np.ndarray:
+    """The ground under each foot of a recording [m], (T, F): retargeted feet float, each by its own height, which drifts.
+
+    Args:
+        height: of each sole's lowest point [m], (T, F).
+        dt: between samples [s].
+    """
+    reach = round(FLOOR_S / dt)
+    padded = np.pad(height, ((reach, reach), (0, 0)), mode="reflect" if len(height) > reach else "edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)  # (T, F, W)
+    return np.percentile(windows, FLOOR, axis=-1)
 
 
 def loaded(height: np.ndarray, slip: np.ndarray, dt: float) -> np.ndarray:
