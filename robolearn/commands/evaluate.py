@@ -169,7 +169,7 @@ def _look(args: argparse.Namespace, subject: Subject) -> int:
     if args.json:
         write_json(args.json, shown.data)
     if args.json != "-":
-        print(report.text(shown.gait))
+        print(report.text(shown.gait, shown.people))
         print(f"figures: {folder / report.DATA}")
         print(f"strips: {shown.picture}" if shown.picture else f"no strips: {shown.failure}")
     return 0

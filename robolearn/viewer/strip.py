@@ -16,6 +16,7 @@ from robolearn.viewer.render import Recorder
 
 WIDTH, HEIGHT = 200, 280  # pixels of one picture
 CAPTION = 22  # pixels
+QUALITY = 85  # of a JPEG
 SIDE, FRONT = 90.0, 180.0
 """Where the camera looks, against the robot's heading: what walks ahead is seen from its right, what walks sideways from the front."""
 ELEVATION = -4.0
@@ -64,8 +65,8 @@ def strip(robot: Robot, rows: Sequence[Row], width: int = WIDTH, height: int = H
 
 
 def save(picture: np.ndarray, path: Path) -> Path:
-    """Write a picture (H, W, 3) uint8 RGB as PNG, whole or not at all."""
-    encoded = cv2.imencode(".png", picture[:, :, ::-1])[1]
+    """Write a picture (H, W, 3) uint8 RGB as the path's suffix says, whole or not at all."""
+    encoded = cv2.imencode(path.suffix, picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
     with whole(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
     return path

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +93,8 @@ def activity(window: Motion) -> tuple[str, float] | None:
         return None
     speed = float(np.hypot(vx, vy))
     if speed < 0.1:
-        return ("stand", 0.0) if abs(turning) < 0.2 else ("turn", 0.0) if abs(turning) > 0.5 else None
+        stands = abs(turning) < 0.2 and window.contact.all(1).mean() > 0.9
+        return ("stand", 0.0) if stands else ("turn", 0.0) if abs(turning) > 0.5 else None
     if abs(turning) > 0.5 or speed < 0.2:
         return None
     rounded = round(max(STRIDE, STRIDE * round(speed / STRIDE)), 2)
@@ -141,12 +141,12 @@ def from_dict(told: Mapping[str, Any]) -> list[People]:
 
 def kept() -> list[People]:
     """The people of `people.json`."""
-    return from_dict(json.loads((files(__package__) / KEPT).read_text(encoding="utf-8")))
+    return from_dict(json.loads(kept_path().read_text(encoding="utf-8")))
 
 
 def kept_path() -> Path:
-    """Where `people.json` lies in a checkout."""
-    return Path(str(files(__package__))) / KEPT
+    """Where `people.json` lies."""
+    return Path(__file__).parent / KEPT
 
 
 def _without_forces(figures: dict[str, Figure]) -> dict[str, Figure]:

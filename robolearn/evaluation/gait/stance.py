@@ -10,7 +10,7 @@ FLOOR, FLOOR_S = 10.0, 0.75
 """A recording's ground under a foot is this percentile of the height of its sole, over so long before and after."""
 LIFTED = 0.025  # m above its ground, from which on a foot is in the air
 FAST = 0.6  # m/s planar, from which on it swings
-SHORTEST_S = 0.08  # stances and swings that last less are none
+SHORTEST_S = 0.13  # of a stance or a swing of a recording
 
 
 def ground(height: np.ndarray, dt: float) -> np.ndarray:
