@@ -33,8 +33,8 @@ def run(setup: Setup) -> ItemResult:
     fastest = [condition.name for condition in gait.conditions if condition.kind == "ahead"][-1:]
     return ItemResult(
         text=f"Each robot stands for {START_S:g} s, is given a command, and is stopped {AFTER_S:g} s before the end. Figures of walking "
-        f"begin {SETTLED_S:g} s after the start; those of starts and stops are the worst of all episodes in the second after them. Targets are "
-        "held against values.",
+        f"begin {SETTLED_S:g} s after the start; those of starts and stops are the worst of all episodes in the second after them. "
+        "Targets are held against values.",
         headline={
             f"{figure} ({name})": gait.rows[name][figure] for name in ("stand", *fastest) for figure in HEADLINE if _has(gait, name, figure)
         },
@@ -89,5 +89,5 @@ def _picture(setup: Setup, gait: Gait, people: list[People]) -> Picture:
     title = "One stride at each speed and direction" + ("; a person's below ours" if any(row.poses is not None for row in people) else "")
     if setup.folder is None:
         return Picture(title=title, failure="left out")
-    path, failure = report.draw(gait, setup.folder, people)
+    path, failure = report.draw(gait, setup.folder, people, report.SMALL)
     return Picture(title=title, path=path, failure=failure)

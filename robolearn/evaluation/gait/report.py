@@ -15,7 +15,7 @@ from robolearn.evaluation.gait.units import BESIDE, UNITS
 from robolearn.evaluation.locomotion.result import plain
 from robolearn.viewer import strip
 
-DATA, PICTURE = "gait.json", "strips.jpg"
+DATA, PICTURE, SMALL = "gait.json", "strips.png", "strips.jpg"
 ON = "g1"  # the robot that the recordings of people are on
 
 
@@ -101,13 +101,13 @@ def strips(gait: Gait, people: Sequence[People] = ()) -> list[strip.Row]:
     return rows
 
 
-def draw(gait: Gait, folder: Path, people: Sequence[People] = ()) -> tuple[Path | None, str]:
+def draw(gait: Gait, folder: Path, people: Sequence[People] = (), name: str = PICTURE) -> tuple[Path | None, str]:
     """Write the strips of all conditions; returns the picture, or None and why there is none."""
     rows = strips(gait, people)
     if not rows:
         return None, "every robot fell at once"
     try:
-        return strip.save(strip.strip(gait.robot, rows), folder / PICTURE), ""
+        return strip.save(strip.strip(gait.robot, rows), folder / name), ""
     except Exception as error:  # whatever graphics raise: the figures are worth having without
         return None, reason(error)
 
