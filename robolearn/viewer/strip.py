@@ -14,7 +14,8 @@ from envs.robots.robot import Robot
 from policies.files import whole
 from robolearn.viewer.render import Recorder
 
-WIDTH, HEIGHT = 200, 280  # pixels of one picture
+WIDTH, HEIGHT = 200, 280  # pixels of one picture of a robot on two legs
+WIDE = (320, 220)  # of one on more
 CAPTION = 22  # pixels
 QUALITY = 85  # of a JPEG
 SIDE, FRONT = 90.0, 180.0
@@ -38,26 +39,26 @@ class Row:
     front: bool = False
 
 
-def strip(robot: Robot, rows: Sequence[Row], width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+def strip(robot: Robot, rows: Sequence[Row]) -> np.ndarray:
     """Strips of poses, one under the other, uint8 RGB.
 
     Args:
         robot: who is drawn.
         rows: what; all with as many poses.
-        width, height: of one picture [pixels], even.
 
     Raises:
         UserError: no OpenGL here.
     """
     drawn = []
-    size = robot.stand_height or 1.0
-    tall = size / 0.75 if len(robot.feet) == 2 else size / 0.45
+    size, biped = robot.stand_height or 1.0, len(robot.feet) == 2
+    width, height = (WIDTH, HEIGHT) if biped else WIDE
+    middle, distance = (0.83 * size, 2.8 * size) if biped else (0.6 * size, 4.2 * size)
     with Recorder(robot, width, height) as recorder:
         for row in rows:
             pictures = []
             for pose in row.poses:
-                look_at = np.array([pose[0], pose[1], 0.62 * tall if len(robot.feet) == 2 else 0.55 * size])
-                recorder.look(look_at, (FRONT if row.front else SIDE) + _yaw(pose), ELEVATION, 2.1 * tall)
+                look_at = np.array([pose[0], pose[1], middle])
+                recorder.look(look_at, (FRONT if row.front else SIDE) + _yaw(pose), ELEVATION, distance)
                 pictures.append(recorder.draw(pose))
             line = np.concatenate(pictures, axis=1)
             drawn += [_caption(row.caption, line.shape[1]), line]
@@ -66,7 +67,8 @@ def strip(robot: Robot, rows: Sequence[Row], width: int = WIDTH, height: int = H
 
 def save(picture: np.ndarray, path: Path) -> Path:
     """Write a picture (H, W, 3) uint8 RGB as the path's suffix says, whole or not at all."""
-    encoded = cv2.imencode(path.suffix, picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if path.suffix == ".jpg" else []
+    encoded = cv2.imencode(path.suffix, picture[:, :, ::-1], quality)[1]
     with whole(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
     return path

@@ -1,13 +1,13 @@
 """The same figures of recorded people, by what they do: standing, walking ahead, backward, sideways, turning.
 
-A stretch of two seconds in which a person steadily does one thing is an episode; stretches do not overlap. What needs forces is not
-told. The figures of TWIST2's walks are kept in `people.json` (facts; the recordings themselves are not part of this repository).
+A stretch of two seconds in which a person steadily walks one way or turns is an episode, as is one of 0.6 s of standing. What needs forces
+is not told. The figures of TWIST2's walks are kept in `people.json` (facts; the recordings themselves are not part of this repository).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,11 @@ from robolearn.evaluation.gait.motion import Motion, motion_of
 from robolearn.evaluation.gait.recordings import Recording
 from robolearn.evaluation.gait.study import pooled, stride_poses
 
+Activity = tuple[str, float]
+"""Kind of a `Condition`, and speed [m/s]."""
 KEPT = "people.json"
-WINDOW_S, HOP_S = 2.0, 0.2
+WINDOW_S, STAND_S, HOP_S = 2.0, 0.6, 0.2
+STILL = 0.08  # m/s of the base, below which a person stands
 STRIDE = 0.3  # m/s between the speeds that windows are sorted to
 NEAR = 0.2  # m/s: how far a person's speed may lie from a robot's to stand beside it
 BENT = 30.0  # degrees of trunk pitch from which on a person picks something up, and does not walk
@@ -61,17 +64,12 @@ class People:
 def people_of(recordings: Sequence[Recording], robot: Robot) -> list[People]:
     """The figures of recorded people on a robot, by what they do and how fast."""
     anatomy = Anatomy.of(robot)
-    found: dict[tuple[str, float], list[Motion]] = {}
+    found: dict[Activity, list[Motion]] = {}
     for recording in recordings:
         motion = motion_of(anatomy, recording.qpos, recording.dt)
-        length = round(WINDOW_S / recording.dt)
-        start, hop = 0, round(HOP_S / recording.dt)
-        while start + length <= len(motion.pitch):
-            window = stretch(motion, start, start + length)
-            key = activity(window)
-            if key is not None:
+        for tell, seconds in ((activity, WINDOW_S), (standing, STAND_S)):
+            for key, window in _windows(motion, tell, seconds):
                 found.setdefault(key, []).append(window)
-            start += length if key is not None else hop
     rows = []
     for (kind, _), windows in sorted(found.items()):
         episodes = [manner(anatomy, window) for window in windows]
@@ -84,7 +82,7 @@ def people_of(recordings: Sequence[Recording], robot: Robot) -> list[People]:
     return rows
 
 
-def activity(window: Motion) -> tuple[str, float] | None:
+def activity(window: Motion) -> Activity | None:
     """What a person does in a window and about how fast [m/s]; None for what is not steady or no walking."""
     vx, vy, turning = window.velocity.mean(0)
     half = len(window.velocity) // 2
@@ -93,8 +91,7 @@ def activity(window: Motion) -> tuple[str, float] | None:
         return None
     speed = float(np.hypot(vx, vy))
     if speed < 0.1:
-        stands = abs(turning) < 0.2 and window.contact.all(1).mean() > 0.9
-        return ("stand", 0.0) if stands else ("turn", 0.0) if abs(turning) > 0.5 else None
+        return ("turn", 0.0) if abs(turning) > 0.5 else None
     if abs(turning) > 0.5 or speed < 0.2:
         return None
     rounded = round(max(STRIDE, STRIDE * round(speed / STRIDE)), 2)
@@ -103,6 +100,22 @@ def activity(window: Motion) -> tuple[str, float] | None:
     if vx < 0 and abs(vy) < 0.4 * -vx:
         return "back", rounded
     return ("side", rounded) if abs(vx) < 0.6 * abs(vy) else None
+
+
+def standing(window: Motion) -> Activity | None:
+    """Whether a person stands upright in a window, on both feet and without a step."""
+    still = np.linalg.norm(window.velocity[:, :2], axis=1).mean() < STILL and bool(window.contact.all())
+    return ("stand", 0.0) if still and window.pitch.max() < BENT else None
+
+
+def _windows(motion: Motion, tell: Callable[[Motion], Activity | None], seconds: float) -> Iterator[tuple[Activity, Motion]]:
+    """Stretches of a length that do not overlap, in which `tell` knows what is done."""
+    start, length, hop = 0, round(seconds / motion.dt), round(HOP_S / motion.dt)
+    while start + length <= len(motion.pitch):
+        window = stretch(motion, start, start + length)
+        if (key := tell(window)) is not None:
+            yield key, window
+        start += hop if key is None else length
 
 
 def match(people: Sequence[People], condition: Condition) -> People | None:
