@@ -1,7 +1,8 @@
 """Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals.
 
-Walking robots are judged on a plane, with all disturbances of their task. With --suite locomotion: commands and gait, terrain, pushes,
-thrown balls, loads, friction, a course with a slope, arm swing, and one report (docs/evaluation.md).
+Walking robots are judged on a plane, with all disturbances of their task. With --gait: how one walks, in figures, targets and pictures,
+also while it is still being trained. With --suite locomotion: commands and gait, terrain, pushes, thrown balls, loads, friction, a course
+with a slope, arm swing, and one report (docs/evaluation.md).
 """
 
 from __future__ import annotations

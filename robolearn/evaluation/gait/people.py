@@ -32,6 +32,7 @@ STRIDE = 0.3  # m/s between the speeds that windows are sorted to
 NEAR = 0.2  # m/s: how far a person's speed may lie from a robot's to stand beside it
 BENT = 30.0  # degrees of trunk pitch from which on a person picks something up, and does not walk
 UNSTEADY = 0.3  # m/s between the two halves of a window
+UNTOLD = ("sag", "touchdown", "touchdown_most")
 FLYING = 0.12  # share of a window in which neither foot seems to stand: its ground is not known
 PROVENANCE = {
     "source": "amazon-far/TWIST2, assets/example_motions, walk_001 to walk_009 (2025-12-03)",
@@ -163,5 +164,5 @@ def kept_path() -> Path:
 
 
 def _without_forces(figures: dict[str, Figure]) -> dict[str, Figure]:
-    """What was measured; survival and sag mean nothing for a person."""
-    return {name: figure for name, figure in figures.items() if figure.value is not None and name != "sag"}
+    """What a recording can tell: not how hard feet that float land, nor how far a base sags that is a robot's by name alone."""
+    return {name: figure for name, figure in figures.items() if figure.value is not None and name not in UNTOLD}

@@ -24,5 +24,5 @@ GROUPS = {
 """The figures as they stand together."""
 UNITS = _FOLLOWING | _TRUNK | _EDGES | _STILL | _LEGS | _FEET | _STEPS | _EFFORT
 BESIDE = ("speed", "pitch", "pitch_range", "roll_range", "knee", "knee_swing", "step_length", "cadence", "double_support", "arm_swing",
-          "clearance", "slip", "touchdown", "head_motion", "jerk")  # fmt: skip
+          "clearance", "slip", "head_motion", "jerk")  # fmt: skip
 """What is shown beside recorded people."""
