@@ -13,7 +13,6 @@ import argparse
 import difflib
 import importlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
 from policies import plugins
 from policies.files import WriteError, reason
+from policies.layers import is_override, split_overrides
 from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
@@ -53,7 +53,6 @@ EXIT_CODES = {
 _OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "numel: integer multiplication overflow", "bad_alloc")
 """In the RuntimeErrors that torch and libraries in C++ raise where memory is not enough."""
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
-_OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 _ALIKE = 0.66
 _ELSEWHERE = {"--out": "--runs"}
 """What an option is called in other commands -> here."""
@@ -199,7 +198,7 @@ def _run(name: str, arguments: list[str]) -> int:
     module.configure(parser)
     arguments, ros_arguments = split_ros_arguments(arguments)
     options = _option_names(parser)
-    arguments, overrides = _split_overrides(arguments, options) if takes_overrides else (arguments, [])
+    arguments, overrides = split_overrides(arguments, options) if takes_overrides else (arguments, [])
     _check_empty(arguments)
     try:
         args, unknown = parser.parse_known_args(arguments)
@@ -244,16 +243,6 @@ def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     return ours, ros
 
 
-def _split_overrides(arguments: list[str], options: list[str]) -> tuple[list[str], list[str]]:
-    """Take out `--a.b=c` before argparse sees them: it would read one whose value holds a space as a positional argument."""
-    ours: list[str] = []
-    overrides: list[str] = []
-    for argument in arguments:
-        is_override = _OVERRIDE.match(argument) is not None and argument.partition("=")[0] not in options
-        (overrides if is_override else ours).append(argument)
-    return ours, overrides
-
-
 def _option_names(parser: argparse.ArgumentParser) -> list[str]:
     """All options of a parser, those of its nested commands included."""
     names: list[str] = []
@@ -281,7 +270,7 @@ def _unknown_argument(argument: str, options: list[str], takes_overrides: bool, 
     near = _near(name, options)
     if takes_overrides and not near:
         return UsageError(f"unknown option {name!r}; a setting is changed with {name}=VALUE (see {prog} --help)")
-    if not takes_overrides and _OVERRIDE.match(argument) and not near:
+    if not takes_overrides and is_override(argument) and not near:
         return UsageError(f"unknown option {name!r}; {prog} has no configuration to override (see {prog} --help)")
     return UsageError(f"unknown option {name!r}{near} (see {prog} --help)")
 
