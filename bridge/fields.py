@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Group = argparse.ArgumentParser | argparse._ArgumentGroup  # pyright: ignore[reportPrivateUsage] (it has no public name)
 _KEY = "option"
+UNIONS = (types.UnionType, typing.Union)  # pyright: ignore[reportDeprecated] (which `Literal[...] | None` is)
 
 
 class OptionError(ValueError):
@@ -127,6 +128,17 @@ def add_options(group: Group, schema: type, places: tuple[str, ...] = ()) -> lis
     return bound
 
 
+def options_in(parser: argparse.ArgumentParser) -> list[str]:
+    """All options of a parser as they are typed, those of its nested commands included."""
+    names: list[str] = []
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage] (argparse tells them in no other way)
+        names += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+            for nested in action.choices.values():
+                names += options_in(nested)
+    return names
+
+
 def values(namespace: argparse.Namespace, schema: type[T]) -> T:
     """The dataclass with what the command line gave."""
     given: dict[str, Any] = {}
@@ -136,10 +148,16 @@ def values(namespace: argparse.Namespace, schema: type[T]) -> T:
     return schema(**given)
 
 
+def optional(hint: Any) -> tuple[Any, bool]:
+    """A type without its `| None`, and whether it had one."""
+    members = [arg for arg in typing.get_args(hint) if arg is not type(None)] if typing.get_origin(hint) in UNIONS else [hint]
+    return (members[0], members != [hint]) if len(members) == 1 else (hint, False)
+
+
 def _settings(hint: Any, default: Any, flag: str) -> dict[str, Any]:
     """What argparse wants for a type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in UNIONS:
         members = [arg for arg in args if arg is not type(None)]
         if members == [bool]:
             return {"action": argparse.BooleanOptionalAction}

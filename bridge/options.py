@@ -45,7 +45,9 @@ examples:
   robolearn deploy go1-velocity --transport sim --gantry always --motion sines --auto-start
       a motion in place of the policy, logged for robolearn identify
   robolearn deploy walk.onnx --limit max_tilt=0.7 --limit sensor_timeout_s=0.04
-      other thresholds than the default ones, which stand at the end"""
+      other thresholds than the default ones, which stand at the end
+  robolearn deploy walk.onnx --config deploy.yaml --ros2.command_interface=trajectory
+      settings from a file, and one of them otherwise (docs/deploy.md shows a file)"""
 
 LIMITS = """\
 limits that --limit NAME=VALUE takes, and their defaults:
@@ -92,6 +94,26 @@ class ComputerOptions:
     lock_memory: bool = option(False, "keep the process's memory in RAM, so that no tick waits for the disk")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FullOptions:
+    """What `robolearn deploy` adds, which needs the simulator: `python -m bridge.deploy` has none of it."""
+
+    simulate: bool = option(False, "also start the robot, simulated, on this computer's loopback")
+    robot: str | None = option(
+        None,
+        "the simulated robot: a name, or the path of its robot.yaml (default: the one that the policy was trained with)",
+        metavar="NAME",
+    )
+    motion: Literal["sines", "squats"] | None = option(
+        None, "play a motion in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet"
+    )
+    motion_seconds: float = option(16.0, "length of the motion (default 16)", metavar="S")
+    base_held: bool = option(
+        False,
+        "the robot hangs with its feet free, or is bolted down: what --motion sines needs of a legged robot (simulated: --gantry always)",
+    )
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options, an introduction with examples and the safety limits to a parser."""
     _add_options(parser)
@@ -106,6 +128,8 @@ def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
     kinds = {name: get_transport(name) for name in TRANSPORTS}
     parser.add_argument("policy", type=Path, metavar="FILE", help="policy file")
     where = ", ".join(f"{name} ({kind.description})" for name, kind in kinds.items())
+    parser.add_argument("--config", action="append", type=Path, metavar="FILE", help="settings from a YAML file; the options win over it")
+    parser.set_defaults(limits={})
     parser.add_argument("--transport", choices=list(kinds), default="ros2", help=f"where the robot is: {where}; default ros2")
     add_options(parser, RunOptions)
     add_options(parser.add_argument_group("operator and logs"), OperatorOptions)
@@ -181,6 +205,26 @@ def parse_limits(pairs: Sequence[str]) -> dict[str, float]:
     return limits
 
 
+def limits_of(options: argparse.Namespace) -> dict[str, float]:
+    """The thresholds that the file and `--limit` give, which wins. Raises as `parse_limits`."""
+    return {**options.limits, **parse_limits(options.limit)}
+
+
+def bounds() -> list[Bound]:
+    """The options that only some transports know."""
+    return _add_options(argparse.ArgumentParser())
+
+
+def here(options: argparse.Namespace) -> str:
+    """What follows `--transport`, for the places of `bounds`."""
+    return options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
+
+
+def fits(bound: Bound, place: str) -> bool:
+    """Whether an option means something in a place."""
+    return any(f"{place} ".startswith(f"{inside} ") for inside in bound.places)
+
+
 def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
     """Refuse what contradicts the policy file.
 
@@ -245,15 +289,15 @@ def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
 
 def _check_transport(options: argparse.Namespace) -> None:
     """Refuse options of another transport, which would do nothing."""
-    here = options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
-    for bound in _add_options(argparse.ArgumentParser()):
+    place = here(options)
+    for bound in bounds():
         value = getattr(options, bound.dest)
-        if value != bound.default and not any(f"{here} ".startswith(f"{place} ") for place in bound.places):
+        if value != bound.default and not fits(bound, place):
             off = value is False and not bound.name.startswith("--no-")
             name = f"--no-{bound.name[2:]}" if off else bound.name
             places = " or ".join(f"--transport {place}" for place in bound.places)
             belongs = "--transport sim, or to --simulate" if bound.places == simulated_places() else places
-            raise DeployError(f"{name} belongs to {belongs}; with --transport {here} it would do nothing")
+            raise DeployError(f"{name} belongs to {belongs}; with --transport {place} it would do nothing")
 
 
 def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
@@ -281,7 +325,7 @@ def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
     """What a person should read before it starts: thresholds that were changed, a command outside the trained range, a robot in this
     process that nobody can ask for anything.
     """
-    said = [f"safety limit overridden: {pair}" for pair in options.limit]
+    said = [f"safety limit overridden: {name}={value:g}" for name, value in limits_of(options).items()]
     if options.command is not None:
         command, lower, upper = np.array(options.command), np.array(spec.command.lower), np.array(spec.command.upper)
         if ((command < lower) | (command > upper)).any():

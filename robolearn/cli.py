@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from bridge.fields import options_in
 from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
 from policies import plugins
 from policies.files import WriteError, reason
@@ -197,9 +198,11 @@ def _run(name: str, arguments: list[str]) -> int:
     plugins.add_option(parser)
     module.configure(parser)
     arguments, ros_arguments = split_ros_arguments(arguments)
-    options = _option_names(parser)
+    options = options_in(parser)
     arguments, overrides = split_overrides(arguments, options) if takes_overrides else (arguments, [])
     _check_empty(arguments)
+    if hasattr(module, "prepare") and not {"-h", "--help"} & {*arguments}:
+        module.prepare(parser, arguments, overrides)
     try:
         args, unknown = parser.parse_known_args(arguments)
     except SystemExit as stop:  # argparse's way of ending after --help
@@ -241,17 +244,6 @@ def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
         else:
             (ros if inside else ours).append(argument)
     return ours, ros
-
-
-def _option_names(parser: argparse.ArgumentParser) -> list[str]:
-    """All options of a parser, those of its nested commands included."""
-    names: list[str] = []
-    for action in parser._actions:
-        names += action.option_strings
-        if isinstance(action, argparse._SubParsersAction):
-            for nested in action.choices.values():
-                names += _option_names(nested)
-    return names
 
 
 def _near(name: str, options: list[str]) -> str:
