@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from bridge.control import asked
 from bridge.control.safety import SafetyLimitError, SafetyLimits
 from bridge.fields import Bound, add_options, option, options_of
 from bridge.transports.connect import SimulatedOptions
@@ -25,8 +26,6 @@ from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
 GAMEPAD = Path("/dev/input/js0")
-GIVEN = ("velocity", "goal_position", "none")
-"""Kinds of command that an operator can give while the robot runs, or that need nobody."""
 
 INTRODUCTION = """\
 Nothing moves before somebody asks: `stand`, then `start`. In this terminal these are the keys 1 and 2,
@@ -280,11 +279,11 @@ def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"this policy sees images ({', '.join(images)}); the bridge gives none yet")
     if spec.command.kind == "none" and options.command is None:
         options.command = []
-    if spec.command.kind not in GIVEN and options.command is None:
-        raise DeployError(f"a command of kind {spec.command.kind} has no topic yet: give --command ({', '.join(spec.command.labels)})")
     if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
         given = " ".join(f"{value:g}" for value in options.command)
         raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {given}")
+    if options.command and (fault := asked.fault(np.array(options.command), spec.command)) is not None:
+        raise DeployError(f"--command {fault}")
 
 
 def _check_transport(options: argparse.Namespace) -> None:
@@ -327,10 +326,12 @@ def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
     """
     said = [f"safety limit overridden: {name}={value:g}" for name, value in limits_of(options).items()]
     if options.command is not None:
-        command, lower, upper = np.array(options.command), np.array(spec.command.lower), np.array(spec.command.upper)
-        if ((command < lower) | (command > upper)).any():
-            inside = np.clip(command, lower, upper)
+        command = asked.upright(np.array(options.command), spec.command)
+        inside = asked.inside(command, spec.command)
+        if not np.allclose(command, inside, rtol=0, atol=1e-12):
             said.append(f"command {command.tolist()} is outside the trained range; the policy sees {inside.tolist()}")
+    if options.gamepad is not None and options.command is None and spec.command.kind != "velocity" and spec.command.labels:
+        said.append(f"the gamepad's sticks give velocities, and this policy takes a {spec.command.kind}: its buttons alone act")
     if in_process(options) and not options.dry_run:
         attended = on_terminal() or options.gamepad is not None
         if not attended and not options.auto_start:
