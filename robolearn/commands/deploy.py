@@ -55,6 +55,10 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     try:
         policy = PolicyFile(args.policy)
         with contextlib.ExitStack() as stack:
+            if args.robot is not None:
+                from robolearn.policy_robot import robot_of
+
+                args.robot = robot_of(policy, args.robot)  # once: it warns where the model has changed
             if args.simulate or kind.in_process:
                 find_model(args, policy, Path(stack.enter_context(tempfile.TemporaryDirectory())))
             if args.simulate:  # before a robot is started in vain
