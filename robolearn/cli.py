@@ -201,8 +201,8 @@ def _run(name: str, arguments: list[str]) -> int:
     options = options_in(parser)
     arguments, overrides = split_overrides(arguments, options) if takes_overrides else (arguments, [])
     _check_empty(arguments)
-    if hasattr(module, "prepare") and not {"-h", "--help"} & {*arguments}:
-        module.prepare(parser, arguments, overrides)
+    if hasattr(module, "prepare_options") and not {"-h", "--help"} & {*arguments}:
+        module.prepare_options(parser, arguments, overrides)
     try:
         args, unknown = parser.parse_known_args(arguments)
     except SystemExit as stop:  # argparse's way of ending after --help

@@ -2,8 +2,8 @@
 
 A module has a docstring whose first line is its help, `configure(parser)`, which adds its options, and `run(args, overrides)`, which
 returns the exit code. One that sets `ACCEPTS_OVERRIDES = True` gets the `--section.key=value` arguments in `overrides`. One that has
-`prepare(parser, arguments, overrides)` is asked before its options are parsed, to give them other defaults. `args.ros_args` holds what
-followed `--ros-args`.
+`prepare_options(parser, arguments, overrides)` is asked before its options are parsed, to give them other defaults. `args.ros_args`
+holds what followed `--ros-args`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_options(parser, options.FullOptions)
 
 
-def prepare(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides: Sequence[str]) -> None:
+def prepare_options(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides: Sequence[str]) -> None:
     """Read `--config` before the options, which win over it."""
     settings.prepare(parser, arguments, overrides)
 
