@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bridge import deploy, options, settings
+from bridge.control import asked
 from bridge.fields import add_options
 from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
@@ -122,7 +123,8 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     )
     args.log_sensors = "all"
     if args.command is None:
-        args.command = [0.0] * len(policy.spec.command.labels)  # nobody steers a motion
+        asks = policy.spec.command  # nobody steers a motion
+        args.command = asked.inside(asked.nothing(asks), asks).tolist()
 
 
 def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:

@@ -24,7 +24,7 @@ from robolearn import cli
 from robolearn.commands import deploy as command
 from robolearn.errors import UsageError
 from robolearn.policy_path import zoo
-from tests.make_policy import go1_spec
+from tests.make_policy import POSE, asking, go1_spec, make_policy
 
 GO1, PANDA = (PolicyFile(zoo()[name]) for name in ("go1-velocity", "panda-reach"))
 FILES = {"walk.onnx": GO1, "reach.onnx": PANDA, **{name: PolicyFile(path) for name, path in zoo().items()}}
@@ -252,6 +252,17 @@ def test_an_arm_and_a_robot_on_its_feet_need_no_such_word() -> None:
         assert not parsed.motion.base_held
 
 
+def test_nobody_has_to_ask_anything_of_a_policy_in_whose_place_a_motion_plays(tmp_path: Path) -> None:
+    """And no warning speaks of a command outside the range of a policy that does not run."""
+    pose = PolicyFile(make_policy(tmp_path / "pose.onnx", asking("goal_pose", POSE), kind="stand"))
+    for policy in (PANDA, pose):
+        parsed = parse("x.onnx", "--transport", "sim", "--motion", "sines")
+        command.prepare_motion(parsed, policy)
+        parsed.mjcf = get_robot("panda").model
+        options.check_options(policy.spec, parsed)
+        assert not any("outside the trained range" in line for line in options.said_of(policy.spec, parsed))
+
+
 @pytest.mark.parametrize("motion", [(), ("--motion", "squats")])
 def test_base_held_without_sines_would_do_nothing(motion: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="--base-held belongs to --motion sines"):
@@ -263,9 +274,6 @@ def test_a_motion_has_a_length_that_makes_sense(seconds: str) -> None:
     options_of = ("--transport", "sim", "--gantry", "always", "--motion", "sines", f"--motion-seconds={seconds}")
     with pytest.raises(UsageError, match=f"must lie between 4 and 600, not {re.escape(f'{float(seconds):g}')}$"):
         command.run(parse("go1-velocity", *options_of), [])
-
-
-POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
 
 
 @pytest.mark.parametrize(
