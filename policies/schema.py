@@ -59,6 +59,13 @@ class Builder:
         """What to write for a new entry of a table, for messages."""
         return ""
 
+    def check(self, name: str, entry: Any, node: Node, key: str) -> None:
+        """Refuse an entry of a table that makes no sense there.
+
+        Raises:
+            ConfigError: says where and why.
+        """
+
     def leaves(self, value: Any, key: str) -> list[str] | None:
         """Dotted keys inside a default value of a kind of the subclass's own, or of a table; None for others."""
         if isinstance(value, Mapping):
@@ -165,6 +172,7 @@ class Builder:
                 base.pop(name, None)
             else:
                 base[name] = self.value(kind, child, join(key, name), base.get(name, MISSING))
+                self.check(name, base[name], child, join(key, name))
         if self.is_entry(kind) and set(base) <= set(node.value):  # a table that is told whole is told in its order
             return {name: base[name] for name in node.value if name in base}
         return base
@@ -275,15 +283,15 @@ def scalar(hint: Any, node: Node, key: str, metadata: Mapping[Any, Any] = NO_MET
     raise TypeError(f"schema error: {key} has the unsupported type {hint!r}")
 
 
-def plain(value: Any, default: Any = MISSING, special: Callable[[Any], Any] = lambda value: NOT_SPECIAL) -> Any:
+def plain(value: Any, default: Any = MISSING, special: Callable[[Any, Any], Any] = lambda value, default: NOT_SPECIAL) -> Any:
     """Plain data of a settings object; entries that a table lacks against its default are written as null.
 
     Args:
         value: the object.
         default: its default, or MISSING.
-        special: plain data of kinds of one's own, or `NOT_SPECIAL`.
+        special: plain data of kinds of one's own from a value and its default, or `NOT_SPECIAL`.
     """
-    if (made := special(value)) is not NOT_SPECIAL:
+    if (made := special(value, default)) is not NOT_SPECIAL:
         return made
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         base = default if isinstance(default, type(value)) else MISSING

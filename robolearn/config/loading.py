@@ -153,7 +153,7 @@ class TermBuilder(Builder):
         return super().leaves(value, key)
 
 
-def _plain_term(value: Any) -> Any:
+def _plain_term(value: Any, default: Any) -> Any:
     if not isinstance(value, Term):
         return NOT_SPECIAL
     return {"func": reference(value.func)} | {name: schemas.plain(item, special=_plain_term) for name, item in value.values().items()}
