@@ -14,12 +14,11 @@ import pytest
 from bridge import deploy, options, settings
 from bridge.control.joints import JointError
 from bridge.control.safety import SafetyLimitError, SafetyLimits
-from bridge.fields import options_in
+from bridge.fields import options_in, split_overrides
 from bridge.transports.ros2.options import wire_names
 from envs.robots.registry import get_robot
 from policies.contract.file import PolicyFile
 from policies.contract.spec import CommandSpec, ImageSpec, ObservationGroup, PolicySpec
-from policies.layers import split_overrides
 from robolearn import cli
 from robolearn.commands import deploy as command
 from robolearn.errors import UsageError
