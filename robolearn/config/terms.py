@@ -10,7 +10,6 @@ A new function keeps of the term that was there what both have a word for.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import typing
 from collections.abc import Callable
@@ -22,8 +21,8 @@ from policies.yaml_tree import Node
 from robolearn.errors import ConfigError, nearest
 
 FUNC = "func"
-Build = Callable[[Any, Node, str, Any, Any, Any], Any]
-"""`robolearn.config.loading._build`."""
+Build = Callable[[Any, Node, str], Any]
+"""`policies.schema.Builder.value`."""
 
 
 def is_term(hint: Any) -> bool:
@@ -49,7 +48,7 @@ def hint(kind: Any) -> str:
     return "; a new entry says func: package.module:function" if is_term(kind) else ""
 
 
-def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build_value: Build) -> Term:
+def build(kind: type[Term], node: Node, key: str, default: Any, build_value: Build) -> Term:
     """Make a term.
 
     Args:
@@ -57,7 +56,6 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
         node: what was written.
         key: dotted, for messages.
         default: the term that it is laid over, if there is one.
-        root: the whole schema.
         build_value: makes a value of a type from a node.
 
     Raises:
@@ -85,7 +83,7 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
             near = "" if close is None else f"; did you mean {key + '.' + close!r}?"
             valid = ", ".join((*hints, FUNC))
             raise ConfigError(f"{child.source}: unknown key {key + '.' + name!r}{near}; valid: {valid} ({reference(func)})")
-        kept[name] = _value(hints[name], child, f"{key}.{name}", root, build_value)
+        kept[name] = _value(hints[name], child, f"{key}.{name}", build_value)
     missing = [name for name, p in wanted.items() if name not in kept and p.default is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{node.source}: {', '.join(f'{key}.{name}' for name in missing)} is missing; {reference(func)} needs it")
@@ -112,9 +110,9 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
         raise ConfigError(f"{named.source}: {key}.{FUNC}: {error}") from error
 
 
-def _value(kind: Any, node: Node, key: str, root: Any, build_value: Build) -> Any:
+def _value(kind: Any, node: Node, key: str, build_value: Build) -> Any:
     """A parameter's value; one whose function does not say its type is taken as it is written."""
-    return plain(node) if kind is Any else build_value(kind, node, key, dataclasses.MISSING, {}, root)
+    return plain(node) if kind is Any else build_value(kind, node, key)
 
 
 def plain(node: Node) -> Any:
