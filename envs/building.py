@@ -23,7 +23,7 @@ def check_base(cfg: EnvCfg, robot: Robot) -> None:
     """Raises `ValueError` where a robot on a fixed base is to be pushed about."""
     if not robot.floating_base:
         for name in NEEDS_FREE_BASE:
-            if getattr(cfg.randomization, name) is not None:
+            if cfg.randomization.range(name) is not None:
                 raise ValueError(f"randomization.{name} is for robots that walk; {robot.name} stands on a fixed base")
 
 
@@ -40,7 +40,7 @@ def build_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.Mj
 def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
     """The same with a ball, if one is thrown."""
     spec = build_scene(cfg, robot, terrain)
-    if cfg.randomization.thrown_mass is not None:
+    if cfg.randomization.range("thrown_mass") is not None:
         add_ball(spec)
     return spec
 
@@ -53,7 +53,7 @@ def rest_state(model: mujoco.MjModel, device: torch.device) -> torch.Tensor:
 
 def action_spec(cfg: EnvCfg, robot: Robot) -> ActionSpec:
     """The action law."""
-    delay = cfg.randomization.action_delay_s
+    delay = cfg.randomization.range("action_delay_s")
     scale = tuple(robot.action_scale) if cfg.action.scale is None else (cfg.action.scale,) * len(robot.joints)
     return ActionSpec(mode=cfg.action.mode, scale=scale, clip=cfg.action.clip, delay_s=0.0 if delay is None else delay.high)
 
@@ -64,7 +64,7 @@ def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[
     Raises:
         ValueError: the contract knows no term of that name, or the robot has no sensor for it.
     """
-    delay = cfg.randomization.observation_delay_s
+    delay = cfg.randomization.range("observation_delay_s")
     delay_s = 0.0 if delay is None else delay.high
     readings, pose = _readings(cfg, robot, command), torch.tensor(robot.default_pose)
     return tuple(

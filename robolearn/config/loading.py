@@ -24,10 +24,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from envs.terms.term import Term, reference
+from envs.terms.randomization import RandomizationCfg
+from envs.terms.term import SensedTerm, Term, reference
 from policies.registry import OWN, Registry, UnknownNameError, taken
 from policies.yaml_tree import Node, expand, merge, parse, parse_scalar, read_file, shown, write
-from robolearn.config import terms
+from robolearn.config import randomization, terms
 from robolearn.errors import ConfigError, nearest, suggestion
 
 __all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]
@@ -189,6 +190,8 @@ def _build(hint: Any, node: Node, key: str, default: Any, metadata: Mapping[Any,
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if terms.is_term(hint):
         return terms.build(hint, node, key, default, root, _build)
+    if hint is RandomizationCfg:
+        return randomization.build(node, key, default, root, _build)
     if dataclasses.is_dataclass(hint):
         if "variants" in metadata:
             hint, node = _variant(metadata["variants"], node, key, default)
@@ -239,7 +242,7 @@ def _build_dataclass(cls: type, node: Node, key: str, default: Any, root: Any) -
     fields = _fields(cls)
     hints = typing.get_type_hints(cls)
     for name, child in node.value.items():
-        if name not in fields:
+        if name not in fields and not _said_nothing(child, join(key, name), root):
             raise unknown(child, join(key, name), name, list(fields), root)
     values: dict[str, Any] = {}
     for name, field in fields.items():
@@ -301,6 +304,8 @@ def _build_table(kind: Any, node: Node, key: str, default: Any, metadata: Mappin
             base.pop(name, None)
         else:
             base[name] = _build(kind, child, join(key, name), base.get(name, _MISSING), metadata, root)
+            if isinstance(base[name], SensedTerm):
+                terms.check_sensed(name, base[name], child, join(key, name))
     if terms.is_entry(kind) and set(base) <= set(node.value):  # a table that is told whole is told in its order
         return {name: base[name] for name in node.value if name in base}
     return base
@@ -338,6 +343,9 @@ def _build_scalar(hint: Any, node: Node, key: str, metadata: Mapping[Any, Any]) 
 
 def _plain(value: Any, default: Any) -> Any:
     """Plain data of a config value; entries that a table lacks against its default are written as null."""
+    if isinstance(value, RandomizationCfg):
+        base = randomization.plain(default, _MISSING) if isinstance(default, RandomizationCfg) else {}
+        return {name: _plain(item, base.get(name, _MISSING)) for name, item in randomization.plain(value, default).items()}
     if isinstance(value, Term):
         return {"func": reference(value.func)} | {name: _plain(item, _MISSING) for name, item in value.values().items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -409,11 +417,16 @@ def _first_key(node: Node) -> str:
     return f"{name}.{_first_key(child)}" if isinstance(child.value, dict) and child.value else str(name)
 
 
+def _said_nothing(node: Node, key: str, root: Any) -> bool:
+    """Whether a file of an earlier version has an empty table that is no more."""
+    return key in getattr(root, "EMPTIED", ()) and node.value in (None, {}) and not node.source.startswith("--")
+
+
 def _renamed(root: Any, key: str) -> str:
     """What a key of an earlier version is called now, empty for one that never was."""
     for pattern, now in getattr(root, "RENAMED", {}).items():
         if fnmatchcase(key, pattern):
-            return f"{key} is {now.replace('*', key.rpartition('.')[2])} now"
+            return f"{key} is {now.replace('*', key.removeprefix(pattern.rstrip('*')))} now"
     return ""
 
 
@@ -423,6 +436,9 @@ def _dotted_keys(cls: Any, prefix: str, default: Any) -> list[str]:
     hints = typing.get_type_hints(cls)
     for name, field in _fields(cls).items():
         key, value = join(prefix, name), _default(field, default if isinstance(default, cls) else _MISSING)
+        if isinstance(value, RandomizationCfg):
+            keys += randomization.keys(value, key)
+            continue
         if isinstance(value, Mapping | Term):
             keys += _leaves(value, key)
             continue

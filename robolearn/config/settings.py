@@ -162,6 +162,9 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
         for name, term in {**getattr(before, table), **getattr(env, table)}.items():
             if (needs := told(term.func).needs) in lacking:
                 found[f"env.{table}.{name}*"] = lacking[needs]
+    for name, term in {**before.randomization.terms(), **env.randomization.terms()}.items():
+        if (needs := told(term.func).needs) in lacking:
+            found[f"env.randomization.{name}*"] = lacking[needs]
     for name, term in env.rewards.items():
         if not term.weight:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}

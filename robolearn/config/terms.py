@@ -19,7 +19,7 @@ from typing import Any
 from envs.terms.term import SensedTerm, Term, TermError, parameters, reference, resolve
 from policies.contract.observation import TERMS
 from policies.yaml_tree import Node
-from robolearn.errors import ConfigError, nearest
+from robolearn.errors import ConfigError, nearest, suggestion
 
 FUNC = "func"
 Build = Callable[[Any, Node, str, Any, Any, Any], Any]
@@ -93,6 +93,27 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
         return kind(func, **kept)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{node.source}: {key}: {error}") from error
+
+
+def check_sensed(name: str, term: SensedTerm, node: Node, key: str) -> None:
+    """Refuse an observation that nobody could compute.
+
+    Raises:
+        ConfigError: the contract has no term of that name and the entry no function, or it has another one of that name.
+    """
+    place = f"{node.source}: {key}"
+    if not term.func and name not in TERMS:
+        own = f"to bring one of your own, write {key}.{FUNC}: package.module:function, or register it with register_observation"
+        near = suggestion(name, TERMS)
+        raise ConfigError(f"{place}: there is no observation {name!r}{near}; valid: {', '.join(TERMS)}; {own}")
+    if not term.func:
+        return
+    try:
+        func = resolve(term.func)
+    except TermError as error:
+        raise ConfigError(f"{place}.{FUNC}: {error}") from error
+    if TERMS.get(name, func) is not func:
+        raise ConfigError(f"{place}.{FUNC}: there is an observation {name!r} already, of another function; give yours another name")
 
 
 def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:

@@ -21,8 +21,6 @@ from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.worlds import FOREVER_S, device_of, trained_as
 from robolearn.policy_robot import robot_of
 
-DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
-DISTURBANCES += ("thrown_mass", "thrown_speed", "throw_interval_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,5 +115,4 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
 
 def calm(cfg: EnvCfg) -> EnvCfg:
     """The config on a plane and without disturbances; no episode times out."""
-    table = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
-    return dataclasses.replace(cfg, randomization=table, episode_s=FOREVER_S, terrain=None, curriculum={})
+    return dataclasses.replace(cfg, randomization=cfg.randomization.undisturbed(), episode_s=FOREVER_S, terrain=None, curriculum={})
