@@ -7,7 +7,7 @@
 
 At a reset they come after the quantities of the table and before the worlds' new state, so what they are for is fields of the model. A
 field that a quantity varies too holds what was drawn, `env.engine.field(name)`; otherwise start from `envs.terms.fields.nominal`, so that
-episodes do not add up. What was drawn once a world is resumed with the engine's fields and with `env.buffer`s, and is not drawn again.
+episodes do not add up. What MuJoCo derives from masses and positions follows by itself. What was drawn once a world is resumed with the engine's fields and with `env.buffer`s, and is not drawn again.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from envs.engines.face import Engine
 from envs.seeds import uniform
 from envs.terms.face import Env
 from envs.terms.term import EventTerm, Term
+
+MOVING = ("body_", "dof_", "jnt_", "qpos0", "site_", "actuator_", "tendon_")
+"""Fields from which MuJoCo derives constants, by how they begin."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,7 @@ class Events:
         for event in self._events:
             if event.term.when != "startup":
                 continue
-            with _written(self._env.engine) as fields:
-                event.happen(ids)
+            fields = self._happen(event, ids)
             lost = sorted(fields & set(rewritten))
             if lost:
                 by = rewritten[lost[0]]
@@ -81,7 +83,7 @@ class Events:
         """The worlds `ids` begin anew."""
         for event in self._events:
             if event.term.when == "reset":
-                event.happen(ids)
+                self._happen(event, ids)
             elif event.left_s is not None:
                 event.left_s[ids] = uniform(*event.term.interval_s, (len(ids),), self._env.generator)
 
@@ -93,8 +95,16 @@ class Events:
             event.left_s.sub_(seconds)
             ids = (event.left_s <= 0).nonzero()[:, 0]
             if len(ids):
-                event.happen(ids)
+                self._happen(event, ids)
                 event.left_s[ids] = uniform(*event.term.interval_s, (len(ids),), self._env.generator)
+
+    def _happen(self, event: _Event, ids: torch.Tensor) -> set[str]:
+        """Let it happen. Returns the fields of the model that it set; what MuJoCo derives from them is made to follow."""
+        with _written(self._env.engine) as fields:
+            event.happen(ids)
+        if any(name.startswith(MOVING) for name in fields):
+            self._env.engine.set_const(ids)
+        return fields
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from envs.terms import rewards
 from envs.terms.randomization import without_randomization
 from envs.terms.term import (
     CommandTerm,
-    EventTerm,
     PrivilegedTerm,
     RewardTerm,
     SceneTerm,
@@ -239,26 +238,7 @@ def test_a_held_command_stays_through_time_and_resets_until_it_is_released(name:
     assert (env.command == torch.tensor([0.4, 0.1, 0.2])).all()
 
 
-# events, scene -----------------------------------------------------------------------------------------------------------
-
-
-def test_events_happen_when_they_are_due() -> None:
-    plain = env_of(randomization=without_randomization())
-    nominal = float(plain.engine.field("body_mass")[0, 1])
-    env = env_of(randomization=without_randomization(), episode_s=1.0, events={
-        "heavier": EventTerm(my_terms.heavier, when="startup", factor=2.0),
-        "kick": EventTerm(my_terms.kick, when="interval", interval_s=(0.09, 0.09), speed=1.0),
-    })  # fmt: skip
-    torch.testing.assert_close(env.engine.field("body_mass")[:, 1], torch.full((6,), 2 * nominal))
-    env.reset()
-    speeds = [float(env.engine.qvel[0, 2])]
-    for _ in range(12):
-        env.step(still(env))
-        speeds.append(float(env.engine.qvel[0, 2]))
-    jumps = [after - before > 0.5 for before, after in itertools.pairwise(speeds)]
-    assert [step for step, jump in enumerate(jumps, 1) if jump] == [5, 10]  # 0.09 s end in the fifth step
-    with pytest.raises(TermError, match=r"an event at intervals needs interval_s: \[least, most\]"):
-        EventTerm(my_terms.kick, when="interval")
+# scene --------------------------------------------------------------------------------------------------------------------
 
 
 def add_box(spec: mujoco.MjSpec, size: float) -> None:
