@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import mujoco
 import torch
@@ -86,14 +88,22 @@ def register_foreign(table: Mapping[str, SensedTerm]) -> Mapping[str, SensedTerm
     """Tell the contract of the terms that bring a function of their own.
 
     Raises:
-        ValueError: a term is unknown, and brings none.
+        ValueError: a term is unknown and brings none, or brings another under a name that is taken.
     """
     for name, term in table.items():
-        if term.func and name not in TERMS:
-            register_term(name, resolve(term.func))
+        if term.func:
+            register_once(name, resolve(term.func))
         elif name not in TERMS:
-            raise ValueError(f"observations.{name}: there is no such term; valid: {', '.join(TERMS)}, or one with a func of its own")
+            near = difflib.get_close_matches(name, TERMS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"observations.{name}: there is no such term{hint}; valid: {', '.join(TERMS)}, or one with a func of its own")
     return table
+
+
+def register_once(name: str, func: Callable[..., Any]) -> None:
+    """Tell the contract of a term, unless it knows it with its unit and its image already."""
+    if TERMS.get(name) is not func:
+        register_term(name, func)
 
 
 def _readings(cfg: EnvCfg, robot: RobotSpec, command: Command) -> Sensors:

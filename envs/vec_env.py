@@ -68,6 +68,7 @@ class VecEnv:
         action, previous_action: raw network output of this step and the one before, (N, J).
         target: joint targets that the last action asks for [rad], (N, J).
         terminated: worlds whose task the last step ended, (N,) bool.
+        events: what happens to worlds by functions of the table of randomization.
         reward_terms: weighted rewards of the last step, a second, by name, (N,) each.
     """
 
@@ -106,9 +107,9 @@ class VecEnv:
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
         self._tables = Tables(self)
-        self._events = Events(self, self._tables.made)
+        self.events = Events(self, self._tables.made)
         self._tables.try_all()
-        self._events.startup(self._everywhere)
+        self.events.startup(self._everywhere)
 
     def _make_spec(self) -> PolicySpec:
         """The contract of this task with this configuration."""
@@ -294,13 +295,13 @@ class VecEnv:
     def reseed(self, seed: int) -> None:
         """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
         self.generator.manual_seed(torch_seed(seed))
-        self._events.undo()
+        self.events.undo()
         self.randomizer.startup()
         self._draw(self._everywhere, "startup")
         self.episode_steps[:] = 0
         for part in self.parts().values():
             part.restart()
-        self._events.startup(self._everywhere)
+        self.events.startup(self._everywhere)
 
     @torch.no_grad()
     def step(self, action: torch.Tensor) -> Step:
@@ -328,7 +329,7 @@ class VecEnv:
             policy[ids], privileged[ids], clean[ids] = self._start_anew(ids)
         self._previous = clean
         self.disturbances.advance(self.cfg.control_dt)
-        self._events.advance(self.cfg.control_dt)
+        self.events.advance(self.cfg.control_dt)
         self.failure_counts += failed
         return self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
 
@@ -433,7 +434,7 @@ class VecEnv:
         self.disturbances.ramp(known, succeeded)
         self.randomizer.reset(ids)
         self._draw(ids, "reset")
-        self._events.reset(ids)
+        self.events.reset(ids)
         self.disturbances.reset(ids)
         qpos, qvel = self._tables.reset(ids)
         if len(known):

@@ -5,9 +5,10 @@
         friction[..., 0] *= uniform(low, high, (len(ids), 1), env.generator)
         env.engine.set_field("geom_friction", ids, friction)
 
-At a reset they come after the quantities of the table and before the worlds' new state, so what they are for is fields of the model. A
-field that a quantity varies too holds what was drawn, `env.engine.field(name)`; otherwise start from `envs.terms.fields.nominal`, so that
-episodes do not add up. What MuJoCo derives from masses and positions follows by itself. What was drawn once a world is resumed with the engine's fields and with `env.buffer`s, and is not drawn again.
+At a reset they come after the quantities of the table and before the worlds' new state, so what they are for is fields of the model. Start
+from `envs.terms.fields.nominal`, so that episodes do not add up, or from `env.engine.field(name)` where a quantity draws the same field at
+the same time. What MuJoCo derives from masses and positions follows by itself. What was drawn once a world is resumed with the engine's
+fields and with `env.buffer`s, and is not drawn again. A term may be a class that remembers something, see `envs.terms.face`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,11 @@ class _Event:
 
 
 class Events:
-    """The terms of the table of an environment that bring a function."""
+    """The terms of the table of an environment that bring a function.
+
+    Attributes:
+        fields: term -> fields of the model that it has set by now.
+    """
 
     def __init__(self, env: Env, make: Callable[[Term], Callable[..., Any] | None]) -> None:
         """Bind them.
@@ -50,7 +55,7 @@ class Events:
         self._env = env
         made = [(name, term, make(term)) for name, term in env.cfg.randomization.terms().items()]
         self._events = [self._bound(name, term, func) for name, term, func in made if func is not None]
-        self._written: set[str] = set()  # fields of the model that are changed at startup
+        self.fields: dict[str, set[str]] = {event.name: set() for event in self._events}
 
     def _bound(self, name: str, term: EventTerm, func: Callable[..., Any]) -> _Event:
         left = self._env.buffer(f"randomization.{name}.left_s") if term.when == "interval" else None
@@ -72,12 +77,11 @@ class Events:
                 by = rewritten[lost[0]]
                 mend = f"say `when: reset` for it, or `randomization.{by}.when: startup`, or randomization.{by}: null"
                 raise ValueError(f"randomization.{event.name} changes {lost[0]} at startup, which {by} writes anew at every reset: {mend}")
-            self._written |= fields
 
     def undo(self) -> None:
         """Take back what terms changed at startup, before it is drawn anew: their fields are nominal until somebody writes them."""
-        self._env.randomizer.forget(self._written)
-        self._written = set()
+        started = [event.name for event in self._events if event.term.when == "startup"]
+        self._env.randomizer.forget({field for name in started for field in self.fields[name]})
 
     def reset(self, ids: torch.Tensor) -> None:
         """The worlds `ids` begin anew."""
@@ -101,9 +105,13 @@ class Events:
     def _happen(self, event: _Event, ids: torch.Tensor) -> set[str]:
         """Let it happen. Returns the fields of the model that it set; what MuJoCo derives from them is made to follow."""
         with _written(self._env.engine) as fields:
-            event.happen(ids)
+            try:
+                event.happen(ids)
+            except ValueError as error:
+                raise ValueError(f"randomization.{event.name}: {error}") from error
         if any(name.startswith(MOVING) for name in fields):
             self._env.engine.set_const(ids)
+        self.fields[event.name] |= fields
         return fields
 
 

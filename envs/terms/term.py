@@ -184,11 +184,11 @@ class Term:
         form = f"__call__(self, env{''.join(f', {name}' for name in cls.GIVEN)})"
         if inspect.isclass(func) and call is func:
             raise TermError(f"{reference(func)} must have a method {form}")
-        names = [p.name for p in inspect.signature(call).parameters.values()][1 + inspect.isclass(func) :]
+        names = [p.name for p in inspect.signature(call).parameters.values()][inspect.isclass(func) :]
         given = tuple(name for name in names if name in FROM_ENVIRONMENT)
-        if given != cls.GIVEN or tuple(names[: len(given)]) != given:
-            wanted = ", ".join(("env", *cls.GIVEN)) + ("" if inspect.isclass(func) else ", its parameters")
-            raise TermError(f"{reference(func)} takes {', '.join(('env', *names))}, and an entry of this table takes {wanted}")
+        if given != cls.GIVEN or tuple(names[1 : 1 + len(given)]) != given:
+            more = "" if inspect.isclass(func) else ", then parameters of its own"
+            raise TermError(f"{reference(func)} takes {', '.join(names)}; an entry here takes {', '.join(('env', *cls.GIVEN))}{more}")
 
     @classmethod
     def own_fields(cls) -> list[dataclasses.Field[Any]]:

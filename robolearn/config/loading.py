@@ -298,7 +298,7 @@ def _build_table(kind: Any, node: Node, key: str, default: Any, metadata: Mappin
     base: dict[str, Any] = {} if default is _MISSING or default is None else dict(default)
     known = None if metadata.get("open") or (not base and not terms.is_entry(kind)) else list(base)
     for name, child in node.value.items():
-        if known is not None and name not in known and not terms.may_be_new(kind, name, child):
+        if known is not None and name not in known and not child.removes and not terms.may_be_new(kind, name, child):
             raise unknown(child, join(key, name), name, known, root, terms.hint(kind))
         if child.value is None:
             base.pop(name, None)

@@ -18,7 +18,7 @@ from typing import Any
 from envs.terms.randomization import QUANTITIES, RandomizationCfg, Range, check_entry
 from envs.terms.term import EventTerm
 from policies.yaml_tree import Node
-from robolearn.config.terms import FUNC, Build
+from robolearn.config.terms import FUNC, Build, written
 from robolearn.errors import ConfigError, nearest
 
 _WORDS = {"disturbance_ramp": bool, "noise": float}
@@ -39,7 +39,7 @@ def build(node: Node, key: str, default: Any, root: Any, build_value: Build) -> 
         ConfigError: names the place and the key, and what is valid.
     """
     if not isinstance(node.value, dict):
-        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {node.value!r}; null removes one entry: {key}.mass=null")
+        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {written(node)}; null removes one entry: {key}.mass=null")
     base = default if isinstance(default, RandomizationCfg) else RandomizationCfg()
     words = {name: getattr(base, name) for name in _WORDS}
     entries: dict[str, Any] = dict(base.entries)
@@ -48,7 +48,7 @@ def build(node: Node, key: str, default: Any, root: Any, build_value: Build) -> 
         inner, before = f"{key}.{name}", entries.get(name)
         if name in _WORDS:
             words[name] = build_value(_WORDS[name], child, inner, before, {}, root)
-        elif child.value is None and name in (*QUANTITIES, *entries):
+        elif child.value is None and (child.removes or name in (*QUANTITIES, *entries)):
             entries.pop(name, None)
         elif isinstance(before, EventTerm) or (isinstance(child.value, dict) and FUNC in child.value):
             entries[name] = build_value(EventTerm, child, inner, before, {}, root)

@@ -64,7 +64,7 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
         ConfigError: names the place and the key, and what is valid.
     """
     if not isinstance(node.value, dict):
-        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {node.value!r}")
+        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {written(node)}")
     over = default if isinstance(default, Term) else None
     func = _function(node, key, over)
     try:
@@ -124,7 +124,7 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
             raise ConfigError(f"{node.source}: {key} needs func: package.module:function")
         return over.func
     if not isinstance(named.value, str):
-        raise ConfigError(f"{named.source}: {key}.{FUNC} must be text, package.module:function, not {named.value!r}")
+        raise ConfigError(f"{named.source}: {key}.{FUNC} must be text, package.module:function, not {written(named)}")
     if over is not None and named.value == reference(over.func):
         return over.func
     try:
@@ -136,6 +136,11 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
 def _value(kind: Any, node: Node, key: str, root: Any, build_value: Build) -> Any:
     """A parameter's value; one whose function does not say its type is taken as it is written."""
     return plain(node) if kind is Any else build_value(kind, node, key, dataclasses.MISSING, {}, root)
+
+
+def written(node: Node) -> str:
+    """A value as a message repeats it."""
+    return "null" if node.value is None else repr(node.value)
 
 
 def plain(node: Node) -> Any:

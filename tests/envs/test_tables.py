@@ -310,6 +310,15 @@ def test_overrides_change_remove_and_add_terms() -> None:
     assert swapped.rewards["torque"] == RewardTerm(my_terms.spin, weight=plain.rewards["torque"].weight, sigma=0.5)
 
 
+def test_an_entry_that_a_checkpoint_added_is_removed_by_null() -> None:
+    added = ["rewards.spin={func: 'tests.envs.my_terms:spin', sigma: 0.2}", "observations.joint_target={noise: 0.1}"]
+    text = config.dump(schema.load(GO1, [f"--env.{entry}" for entry in added]))
+    removed = schema.loads(text, "checkpoint", ["--env.rewards.spin=null", "--env.observations.joint_target=null"])
+    assert removed.env == cfg_of(GO1)
+    with pytest.raises(ConfigError, match=r"unknown key 'env.rewards.spinn'"):
+        schema.loads(text, "checkpoint", ["--env.rewards.spinn=null"])
+
+
 @pytest.mark.parametrize("preset", [name for name in config.preset_names() if name.partition("-")[0] not in ("velocity", "reach")])
 def test_a_resolved_config_comes_back_from_its_text(preset: str) -> None:
     cfg = schema.load(preset, ["--env.rewards.extra={func: 'envs.terms.rewards:action_rate', weight: 0.1}"])
