@@ -48,11 +48,8 @@ def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable
     Raises:
         TermError: there is no such kind or need; lists those that there are.
     """
-
-    for kind in (mirror,) if isinstance(mirror, str) else mirror if isinstance(mirror, tuple) else ():
-        _check("mirror", kind, get_args(Kind))
-    if needs is not None:
-        _check("needs", needs, get_args(Need))
+    _check("mirror", mirror if isinstance(mirror, tuple) else (mirror,) if isinstance(mirror, str) else (), get_args(Kind))
+    _check("needs", () if needs is None else (needs,), get_args(Need))
 
     def mark(func: F) -> F:
         func.__about__ = About(mirror=mirror, needs=needs)  # pyright: ignore[reportFunctionMemberAccess]
@@ -61,9 +58,9 @@ def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable
     return mark
 
 
-def _check(what: str, name: str, valid: Sequence[str]) -> None:
+def _check(what: str, names: Sequence[str], valid: Sequence[str]) -> None:
     """Raises `TermError` where a word is none of the valid ones."""
-    if name not in valid:
+    for name in set(names) - set(valid):
         near = difflib.get_close_matches(str(name), valid, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise TermError(f"about: there is no {what}={name!r}{hint}; valid: {', '.join(valid)}")

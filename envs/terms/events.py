@@ -1,4 +1,4 @@
-"""Terms of the randomization table that bring a function: what happens to worlds when they are made, when they begin anew, or again and again.
+"""Terms of the randomization table that bring a function: what happens to worlds when they are made, at each reset, or again and again.
 
     def slippery(env: Env, ids: torch.Tensor, low: float, high: float) -> None:
         friction = nominal(env.engine, "geom_friction", len(ids))

@@ -115,8 +115,6 @@ RESERVED = ("entries", "disturbance_ramp", "noise")
 Entry = Range | EventTerm
 
 
-
-
 @dataclass(frozen=True, init=False)
 class RandomizationCfg:
     """The table.

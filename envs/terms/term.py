@@ -361,7 +361,8 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if hint in (bool, str) or dataclasses.is_dataclass(hint) else True
+    known = isinstance(hint, type) and (hint in (bool, str) or dataclasses.is_dataclass(hint))
+    return isinstance(value, hint) if known else True
 
 
 def said(hint: Any) -> str:

@@ -39,7 +39,9 @@ def build(node: Node, key: str, default: Any, root: Any, build_value: Build) -> 
         ConfigError: names the place and the key, and what is valid.
     """
     if not isinstance(node.value, dict):
-        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {written(node)}; null removes one entry: {key}.mass=null")
+        raise ConfigError(
+            f"{node.source}: {key} must be a table (key: value), not {written(node)}; null removes one entry: {key}.mass=null"
+        )
     base = default if isinstance(default, RandomizationCfg) else RandomizationCfg()
     words = {name: getattr(base, name) for name in _WORDS}
     entries: dict[str, Any] = dict(base.entries)

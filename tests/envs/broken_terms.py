@@ -5,5 +5,5 @@ from envs.terms.face import Env
 
 
 @about(needs="terain")  # pyright: ignore[reportArgumentType]
-def any(env: Env) -> None:
+def nothing(env: Env) -> None:
     """Never reached."""

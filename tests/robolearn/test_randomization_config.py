@@ -80,9 +80,9 @@ def test_a_resolved_table_comes_back_from_its_text_in_its_order() -> None:
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("randomization.fricton.low=1", r"unknown key 'env.randomization.fricton'; did you mean 'env.randomization.friction'\?; valid: friction,"),
+        ("randomization.fricton.low=1", r"unknown key .*; did you mean 'env.randomization.friction'\?; valid: friction,"),
         ("randomization.fricton=null", r"did you mean 'env.randomization.friction'\?"),
-        ("randomization.slope={low: 1, high: 2}", "unknown key 'env.randomization.slope'; .*; a new entry says func: package.module:function"),
+        ("randomization.slope={low: 1, high: 2}", "unknown key 'env.randomization.slope'.*; a new entry says func: package.module"),
         ("randomization.nois=0.5", r"did you mean 'env.randomization.noise'\?"),
         ("randomization.friction=0.5", "env.randomization.friction must be a table with keys from low, high"),
         ("randomization.friction.lo=1", r"did you mean 'env.randomization.friction.low'\?"),
@@ -92,8 +92,8 @@ def test_a_resolved_table_comes_back_from_its_text_in_its_order() -> None:
         ("randomization=null", "must be a table .*, not null; null removes one entry: env.randomization.mass=null"),
         (f"randomization.wind={{func: '{MINE}:Wnd', most: 3}}", r"env.randomization.wind.func: .* did you mean 'Wind'\?"),
         (f"randomization.wind={{func: '{MINE}:Wind'}}", "env.randomization.wind.most is missing"),
-        (f"randomization.wind={{func: '{MINE}:Wind', mst: 3}}", r"'env.randomization.wind.mst'; did you mean 'env.randomization.wind.most'\?"),
-        (f"randomization.wind={{func: '{MINE}:spin', sigma: 1}}", "spin takes env, sigma, power; an entry here takes env, ids, then parameters"),
+        (f"randomization.wind={{func: '{MINE}:Wind', mst: 3}}", r"did you mean 'env.randomization.wind.most'\?"),
+        (f"randomization.wind={{func: '{MINE}:spin', sigma: 1}}", "takes env, sigma, power; an entry here takes env, ids, then"),
         (f"randomization.wind={{func: '{MINE}:kick', when: reset_}}", r"did you mean 'reset'\?"),
         (f"randomization.wind={{func: '{MINE}:kick', when: interval}}", "a term at intervals needs interval_s"),
         (f"randomization.wind={{func: '{MINE}:slippery', by: 3}}", "env.randomization.wind.by must be a table with keys from low, high"),
@@ -117,7 +117,7 @@ def test_a_mistake_in_a_file_is_told_with_its_line(tmp_path: Path) -> None:
         (f"  events:\n    kick:\n      func: '{MINE}:kick'\n", ":4: env.events.kick.func is env.randomization.kick.func now"),
         ("  randomization:\n    mass: null\n    fricton: {low: 1}\n", ":6: unknown key 'env.randomization.fricton'"),
         ("  randomization:\n    payload: {operation: scale}\n", ":5: env.randomization.payload: payload has operation 'add'"),
-        ("  observations:\n    comand: {func: ''}\n", r":5: env.observations.comand: there is no observation 'comand'; did you mean 'command'\?"),
+        ("  observations:\n    comand: {func: ''}\n", r":5: env.observations.comand: .* did you mean 'command'\?"),
     ):
         (tmp_path / "my.yaml").write_text(head + text, encoding="utf-8")
         with pytest.raises(ConfigError, match=told):
@@ -235,7 +235,10 @@ def test_an_entry_that_nobody_could_compute_is_refused_in_the_config(table: str,
         ("reset={func: 'envs.terms.rewards:tilt'}", "takes env; an entry here takes env, ids"),
         ("reset={func: 'envs.terms.curriculum:terrain_levels'}", "says needs='terrain', but this entry cannot be left out"),
         ("success={func: 'envs.terms.curriculum:terrain_levels'}", "takes env, ids, succeeded; an entry here takes env"),
-        ("rewards.mine={func: 'tests.envs.broken_terms:any'}", "module tests.envs.broken_terms cannot be imported: TermError: about: there is no"),
+        (
+            "rewards.mine={func: 'tests.envs.broken_terms:nothing'}",
+            "tests.envs.broken_terms cannot be imported: TermError: about: there is no",
+        ),
     ],
 )
 def test_what_would_fail_when_the_worlds_are_made_is_refused_in_the_config(override: str, told: str) -> None:

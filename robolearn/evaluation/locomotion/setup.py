@@ -24,7 +24,6 @@ from robolearn.evaluation.worlds import FOREVER_S, device_of, trained_as
 from robolearn.policy_robot import robot_of
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Setup:
     """What to evaluate and how much of it.
