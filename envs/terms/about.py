@@ -48,11 +48,12 @@ def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable
     Raises:
         TermError: there is no such kind or need; lists those that there are.
     """
+    said = About(mirror=mirror, needs=needs)
     _check("mirror", mirror if isinstance(mirror, tuple) else (mirror,) if isinstance(mirror, str) else (), get_args(Kind))
     _check("needs", () if needs is None else (needs,), get_args(Need))
 
     def mark(func: F) -> F:
-        func.__about__ = About(mirror=mirror, needs=needs)  # pyright: ignore[reportFunctionMemberAccess]
+        func.__about__ = said  # pyright: ignore[reportFunctionMemberAccess]
         return func
 
     return mark

@@ -85,7 +85,7 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
             near = "" if close is None else f"; did you mean {key + '.' + close!r}?"
             valid = ", ".join((*hints, FUNC))
             raise ConfigError(f"{child.source}: unknown key {key + '.' + name!r}{near}; valid: {valid} ({reference(func)})")
-        kept[name] = _value(hints[name], child, f"{key}.{name}", root, build_value)
+        kept[name] = _value(hints[name], child, f"{key}.{name}", kept.get(name, dataclasses.MISSING), root, build_value)
     missing = [name for name, p in wanted.items() if name not in kept and p.default is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{node.source}: {', '.join(f'{key}.{name}' for name in missing)} is missing; {reference(func)} needs it")
@@ -133,9 +133,9 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
         raise ConfigError(f"{named.source}: {key}.{FUNC}: {error}") from error
 
 
-def _value(kind: Any, node: Node, key: str, root: Any, build_value: Build) -> Any:
+def _value(kind: Any, node: Node, key: str, default: Any, root: Any, build_value: Build) -> Any:
     """A parameter's value; one whose function does not say its type is taken as it is written."""
-    return plain(node) if kind is Any else build_value(kind, node, key, dataclasses.MISSING, {}, root)
+    return plain(node) if kind is Any else build_value(kind, node, key, default, {}, root)
 
 
 def written(node: Node) -> str:

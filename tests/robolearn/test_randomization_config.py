@@ -55,6 +55,8 @@ def test_entries_are_changed_added_and_removed_by_name() -> None:
     assert table.noise == 0.5
     assert set(table.entries) == (set(plain.entries) - {"mass"}) | {"joint_friction", "wind"}
     assert all(table.entries[name] == plain.entries[name] for name in set(plain.entries) - {"mass", "friction"})
+    slippery = load(SLIPPERY.removeprefix("--env."), "randomization.slippery.by.low=0.4").randomization.terms()["slippery"]
+    assert slippery.params["by"] == Range(low=0.4, high=0.9, operation="set")
     off = load(*(f"randomization.{name}=null" for name in plain.entries), "randomization.noise=0.0").randomization
     assert off == without_randomization()
     swapped = load(f"randomization.friction={{func: '{MINE}:kick'}}").randomization
