@@ -30,7 +30,7 @@ from bridge.control.phase_lock import PhaseLock
 from bridge.control.priority import lock_memory, pin, raise_priority
 from bridge.control.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.control.stream import quick_switches
-from bridge.fields import options_in
+from bridge.fields import options_in, split_overrides
 from bridge.logs.newest import STAMP
 from bridge.logs.writer import LogError, LogWriter
 from bridge.operator.attended import Attended
@@ -47,7 +47,6 @@ from policies import plugins
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.contract.spec import PolicySpec
 from policies.errors import ConfigError
-from policies.layers import split_overrides
 
 LOGS = Path("runs/logs")
 SIGNALS = (*ENDING, signal.SIGTSTP)

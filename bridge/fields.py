@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Group = argparse.ArgumentParser | argparse._ArgumentGroup  # pyright: ignore[reportPrivateUsage] (it has no public name)
 _KEY = "option"
+_OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 UNIONS = (types.UnionType, typing.Union)  # pyright: ignore[reportDeprecated] (which `Literal[...] | None` is)
 
 
@@ -146,6 +148,23 @@ def values(namespace: argparse.Namespace, schema: type[T]) -> T:
         value = getattr(namespace, said.dest(name))
         given[name] = tuple(value) if isinstance(value, list) else value
     return schema(**given)
+
+
+def split_overrides(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line without its `--section.key=value`, and these; what is one of the `options` stays.
+
+    They go before argparse sees them: it would read one whose value holds a space as a positional argument.
+    """
+    ours: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        (overrides if is_override(argument) and argument.partition("=")[0] not in options else ours).append(argument)
+    return ours, overrides
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument has the form `--section.key=value`."""
+    return _OVERRIDE.match(argument) is not None
 
 
 def optional(hint: Any) -> tuple[Any, bool]:

@@ -21,7 +21,7 @@ from bridge.control.safety import SafetyLimitError, SafetyLimits
 from bridge.fields import Bound, add_options, option, options_of
 from bridge.transports.connect import SimulatedOptions
 from bridge.transports.registry import TRANSPORTS, DeployError, get_transport
-from bridge.transports.ros2.options import OWN_GAINS, wire_names
+from bridge.transports.ros2.options import OWN_GAINS, check_names, wire_names
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
@@ -302,6 +302,8 @@ def _check_transport(options: argparse.Namespace) -> None:
 def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
     """Refuse joint names that cannot be right, before anything is on the wire."""
     wire = wire_names(spec.robot.joint_names, options.joint_names, options.joint_prefix)
+    if options.transport == "ros2":
+        check_names(wire, options.command_interface)
     ours = [name for name in options.extra_joints if name in wire]
     if ours:
         raise DeployError(f"--extra-joints has joints of the policy: {', '.join(ours)}; extra ones are those that it leaves alone")

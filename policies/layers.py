@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,24 +10,6 @@ from policies.schema import say
 from policies.yaml_tree import Node, merge, parse_scalar, read_file, shown
 
 EXTENDS = "extends"
-_OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
-
-
-def split_overrides(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A command line without its `--section.key=value`, and these; what is one of the `options` stays.
-
-    They go before argparse sees them: it would read one whose value holds a space as a positional argument.
-    """
-    ours: list[str] = []
-    overrides: list[str] = []
-    for argument in arguments:
-        (overrides if is_override(argument) and argument.partition("=")[0] not in options else ours).append(argument)
-    return ours, overrides
-
-
-def is_override(argument: str) -> bool:
-    """Whether an argument has the form `--section.key=value`."""
-    return _OVERRIDE.match(argument) is not None
 
 
 def parse_override(override: str) -> Node:

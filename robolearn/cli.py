@@ -18,11 +18,10 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from bridge.fields import options_in
+from bridge.fields import is_override, options_in, split_overrides
 from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
 from policies import plugins
 from policies.files import WriteError, reason
-from policies.layers import is_override, split_overrides
 from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 

@@ -14,12 +14,11 @@ import pytest
 from bridge import deploy, options, settings
 from bridge.control.joints import JointError
 from bridge.control.safety import SafetyLimitError, SafetyLimits
-from bridge.fields import options_in
+from bridge.fields import options_in, split_overrides
 from bridge.transports.ros2.options import wire_names
 from envs.robots.registry import get_robot
 from policies.contract.file import PolicyFile
 from policies.contract.spec import CommandSpec, ImageSpec, ObservationGroup, PolicySpec
-from policies.layers import split_overrides
 from robolearn import cli
 from robolearn.commands import deploy as command
 from robolearn.errors import UsageError
@@ -173,6 +172,17 @@ def test_joint_options_are_in_the_robots_own_names() -> None:
     check(GO1.spec, parse("walk.onnx", "--joint-prefix", "left_", "--joint-order", *ours, "--extra-joints", "FR_hip_joint"))
     with pytest.raises(options.DeployError, match="it has unknown FR_hip_joint"):
         check(GO1.spec, parse("walk.onnx", "--joint-prefix", "left_", "--joint-order", *names))
+
+
+def test_names_with_commas_do_not_go_where_commas_stand_between_names() -> None:
+    """Symptom: the robot heard nothing that it could read, damped itself, and nobody said why."""
+    robot = dataclasses.replace(GO1.spec.robot, joint_names=("FR,hip", *GO1.spec.robot.joint_names[1:]))
+    spec = dataclasses.replace(GO1.spec, robot=robot)
+    with pytest.raises(JointError, match=r"commas between joint names, and 'FR,hip' have some: call them otherwise .*--joint-names"):
+        check(spec, parse("walk.onnx"))
+    check(spec, parse("walk.onnx", "--joint-names", "FR,hip=FR_hip"))
+    check(spec, parse("walk.onnx", "--command-interface", "trajectory"))
+    check(spec, parse("walk.onnx", "--transport", "unitree"))
 
 
 def test_a_ros_domain_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

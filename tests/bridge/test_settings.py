@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from bridge import deploy, options, settings
-from bridge.fields import options_in
+from bridge.fields import options_in, split_overrides
 from bridge.logs.reader import read_log
 from policies.contract.file import PolicyFile
 from policies.errors import ConfigError
-from policies.layers import split_overrides
 from robolearn import cli
 from robolearn.commands import deploy as command
 from robolearn.policy_path import zoo

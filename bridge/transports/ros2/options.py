@@ -111,6 +111,18 @@ def wire_names(policy_names: Sequence[str], pairs: Sequence[str] = (), prefix: s
     return names
 
 
+def check_names(names: Sequence[str], interface: str) -> None:
+    """Refuse joint names that an interface's messages cannot carry.
+
+    Raises:
+        JointError: a comma in a name, where commas stand between names.
+    """
+    torn = [name for name in names if "," in name]
+    if interface == "impedance" and torn:
+        mend = "call them otherwise on the wire (--joint-names), or take --command-interface trajectory"
+        raise JointError(f"the impedance interface puts commas between joint names, and {', '.join(map(repr, torn))} have some: {mend}")
+
+
 def _renamed(policy_names: Sequence[str], pairs: Sequence[str]) -> tuple[str, ...]:
     table: dict[str, str] = {}
     for pair in pairs:
