@@ -26,7 +26,7 @@ from envs.seeds import uniform
 from envs.terms.face import Env
 from envs.terms.term import EventTerm, Term
 
-MOVING = ("body_", "dof_", "jnt_", "qpos0", "site_", "actuator_", "tendon_")
+MOVING = ("body_", "dof_", "jnt_", "qpos0", "site_", "actuator_gear", "actuator_trn", "tendon_")
 """Fields from which MuJoCo derives constants, by how they begin."""
 
 
