@@ -7,7 +7,7 @@ A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums
 one whose default is empty takes any. `null` removes an entry of a table. An infinite or undefined float is an error unless the field has
 `metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f(kind) gives the dataclass for a
 value of its key `kind`; when a kind is chosen over a preset's, keys of the preset that it lacks are left out. A schema may say in
-`RENAMED` how keys of earlier versions are called now.
+`RENAMED` how keys of earlier versions are called now, and in `EMPTIED` which empty tables of theirs are passed over.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Builder:
         known = fields(cls)
         hints = typing.get_type_hints(cls)
         for name, child in node.value.items():
-            if name not in known:
+            if name not in known and not self._said_nothing(child, join(key, name)):
                 raise self.unknown(child, join(key, name), name, list(known))
         values: dict[str, Any] = {}
         for name, field in known.items():
@@ -166,7 +166,7 @@ class Builder:
         base: dict[str, Any] = {} if default is MISSING or default is None else dict(default)
         known = None if metadata.get("open") or (not base and not self.is_entry(kind)) else list(base)
         for name, child in node.value.items():
-            if known is not None and name not in known and not self.may_be_new(kind, name, child):
+            if known is not None and name not in known and not child.removes and not self.may_be_new(kind, name, child):
                 raise self.unknown(child, join(key, name), name, known, self.about_new(kind))
             if child.value is None:
                 base.pop(name, None)
@@ -189,11 +189,15 @@ class Builder:
             near = f"; did you mean {same_leaf[0]!r}?" if same_leaf else suggestion(key, everywhere)
         return ConfigError(f"{node.source}: unknown key {key!r}{near}; valid: {', '.join(valid) or 'none'}{more}")
 
+    def _said_nothing(self, node: Node, key: str) -> bool:
+        """Whether a file of an earlier version has an empty table that is no more."""
+        return key in getattr(self.root, "EMPTIED", ()) and node.value in (None, {}) and not node.source.startswith("--")
+
     def _renamed(self, key: str) -> str:
         """What a key of an earlier version is called now, empty for one that never was."""
         for pattern, now in getattr(self.root, "RENAMED", {}).items():
             if fnmatchcase(key, pattern):
-                return f"{key} is {now.replace('*', key.rpartition('.')[2])} now"
+                return f"{key} is {now.replace('*', key.removeprefix(pattern.rstrip('*')))} now"
         return ""
 
     def _dotted_keys(self, cls: Any, prefix: str, default: Any) -> list[str]:

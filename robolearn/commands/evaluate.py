@@ -83,7 +83,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     task = file.spec.task
     robot = robot_of(file, args.robot)
     before, cfg = (_config(args.config, file, robot, given) for given in ([], overrides))
-    settings.refuse(before, cfg, settings.EVALUATE | (settings.SUITE if args.suite or args.gait else {}), "evaluate")
+    settings.refuse(before, cfg, settings.EVALUATE | (settings.suite(before.env, cfg.env) if args.suite or args.gait else {}), "evaluate")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()

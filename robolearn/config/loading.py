@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from envs.terms.term import Term, reference
+from envs.terms.randomization import RandomizationCfg
+from envs.terms.term import SensedTerm, Term, reference
 from policies import schema as schemas
 from policies.layers import overridden, read_extended
 from policies.registry import OWN, Registry, taken
-from policies.schema import NOT_SPECIAL, Builder, scalar, wrong
+from policies.schema import MISSING, NOT_SPECIAL, Builder, scalar, wrong
 from policies.yaml_tree import Node, expand, parse, shown, write
-from robolearn.config import terms
+from robolearn.config import randomization, terms
 from robolearn.errors import ConfigError, suggestion
 
 __all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]
@@ -136,7 +137,9 @@ class TermBuilder(Builder):
     """A `policies.schema.Builder` that knows terms."""
 
     def special(self, hint: Any, node: Node, key: str, default: Any) -> Any:
-        return terms.build(hint, node, key, default, self.value) if terms.is_term(hint) else NOT_SPECIAL
+        if terms.is_term(hint):
+            return terms.build(hint, node, key, default, self.value)
+        return randomization.build(node, key, default, self.value) if hint is RandomizationCfg else NOT_SPECIAL
 
     def is_entry(self, kind: Any) -> bool:
         return terms.is_entry(kind)
@@ -147,13 +150,23 @@ class TermBuilder(Builder):
     def about_new(self, kind: Any) -> str:
         return terms.hint(kind)
 
+    def check(self, name: str, entry: Any, node: Node, key: str) -> None:
+        if isinstance(entry, SensedTerm):
+            terms.check_sensed(name, entry, node, key)
+
     def leaves(self, value: Any, key: str) -> list[str] | None:
+        if isinstance(value, RandomizationCfg):
+            return randomization.keys(value, key)
         if isinstance(value, Term):
             return [schemas.join(key, name) for name in value.values()]
         return super().leaves(value, key)
 
 
 def _plain_term(value: Any, default: Any) -> Any:
+    if isinstance(value, RandomizationCfg):
+        base = randomization.plain(default, MISSING) if isinstance(default, RandomizationCfg) else {}
+        told = randomization.plain(value, default)
+        return {name: schemas.plain(item, base.get(name, MISSING), _plain_term) for name, item in told.items()}
     if not isinstance(value, Term):
         return NOT_SPECIAL
     return {"func": reference(value.func)} | {name: schemas.plain(item, special=_plain_term) for name, item in value.values().items()}
