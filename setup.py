@@ -45,6 +45,7 @@ setup(
         "": ["*.xml", "*.j2", "*.html", "py.typed"],
         "policies": ["zoo/*.onnx", "zoo/*.md"],
         "robolearn.report": ["templates/*.j2"],
+        "robolearn.evaluation.gait": ["*.json"],
     },
     # What `ros2 run robolearn ...` and `ros2 launch robolearn ...` look for.
     data_files=[

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from bridge import settings
 from bridge.control.controller import Controller
 from bridge.control.joints import JointError
 from bridge.control.loop import ControlLoop
@@ -29,13 +30,14 @@ from bridge.control.phase_lock import PhaseLock
 from bridge.control.priority import lock_memory, pin, raise_priority
 from bridge.control.safety import Mode, SafetyLimitError, SafetyLimits
 from bridge.control.stream import quick_switches
+from bridge.fields import options_in, split_overrides
 from bridge.logs.newest import STAMP
 from bridge.logs.writer import LogError, LogWriter
 from bridge.operator.attended import Attended
 from bridge.operator.controls import Device, Gamepad, Keyboard
 from bridge.operator.dashboard import Screen
 from bridge.operator.events import Events, EventsError
-from bridge.options import check_gate, check_options, configure, in_process, on_terminal, parse_limits, said_of, wants_screen
+from bridge.options import check_gate, check_options, configure, in_process, limits_of, on_terminal, said_of, wants_screen
 from bridge.program import ENDING
 from bridge.transports.base import Transport
 from bridge.transports.connect import make_transport
@@ -44,12 +46,23 @@ from bridge.transports.ros2.options import Ros2OptionError
 from policies import plugins
 from policies.contract.file import PolicyFile, PolicyFileError
 from policies.contract.spec import PolicySpec
+from policies.errors import ConfigError
 
 LOGS = Path("runs/logs")
 SIGNALS = (*ENDING, signal.SIGTSTP)
 """All end in damping: what asks a program to end, and Ctrl-Z, since who is suspended damps nobody."""
 
-USER_ERRORS = (DeployError, JointError, SafetyLimitError, PolicyFileError, LogError, EventsError, Ros2OptionError, plugins.PluginError)
+USER_ERRORS = (
+    ConfigError,
+    DeployError,
+    JointError,
+    SafetyLimitError,
+    PolicyFileError,
+    LogError,
+    EventsError,
+    Ros2OptionError,
+    plugins.PluginError,
+)
 """What the person at the keyboard can put right: one line, exit code 2."""
 MIDDLEWARE = frozenset({"rclpy", "cyclonedds"})
 """Whose errors on connecting are about names, domains and interfaces, which a person gave."""
@@ -74,7 +87,7 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     policy = PolicyFile(options.policy)
     check_options(policy.spec, options)
     check_gate(policy, options)
-    limits = SafetyLimits.of(policy.spec, parse_limits(options.limit))
+    limits = SafetyLimits.of(policy.spec, limits_of(options))
     with contextlib.ExitStack() as stack:
         # under nohup a terminal may go, and the robot walks on
         heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
@@ -271,6 +284,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
             sensors=options.log_sensors,
             motion=motion_of(controller),
             interface=options.command_interface,
+            settings=getattr(options, "settings", ""),
             patient=in_process(options),
         )
     except ModuleNotFoundError as error:
@@ -330,10 +344,14 @@ def main(argv: list[str] | None = None) -> int:
         arguments, imports = plugins.take(sys.argv[1:] if argv is None else argv)
         plugins.use(imports)  # transports of others have options of their own
         cut = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
-        parser = argparse.ArgumentParser(prog="python -m bridge.deploy", description=__doc__)
+        parser = argparse.ArgumentParser(prog="python -m bridge.deploy", description=__doc__, allow_abbrev=False)
         plugins.add_option(parser)
         configure(parser)
-        options = parser.parse_args(arguments[:cut])
+        ours, overrides = split_overrides(arguments[:cut], options_in(parser))
+        if not {"-h", "--help"} & {*ours}:
+            settings.prepare(parser, ours, overrides)
+        options = parser.parse_args(ours)
+        settings.settle(options)
         return run_deploy(options, arguments[cut:])
     except USER_ERRORS as error:
         print(f"deploy: {error}", file=sys.stderr)

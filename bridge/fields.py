@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Group = argparse.ArgumentParser | argparse._ArgumentGroup  # pyright: ignore[reportPrivateUsage] (it has no public name)
 _KEY = "option"
+_OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
+UNIONS = (types.UnionType, typing.Union)  # pyright: ignore[reportDeprecated] (which `Literal[...] | None` is)
 
 
 class OptionError(ValueError):
@@ -127,6 +130,17 @@ def add_options(group: Group, schema: type, places: tuple[str, ...] = ()) -> lis
     return bound
 
 
+def options_in(parser: argparse.ArgumentParser) -> list[str]:
+    """All options of a parser as they are typed, those of its nested commands included."""
+    names: list[str] = []
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage] (argparse tells them in no other way)
+        names += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+            for nested in action.choices.values():
+                names += options_in(nested)
+    return names
+
+
 def values(namespace: argparse.Namespace, schema: type[T]) -> T:
     """The dataclass with what the command line gave."""
     given: dict[str, Any] = {}
@@ -136,10 +150,33 @@ def values(namespace: argparse.Namespace, schema: type[T]) -> T:
     return schema(**given)
 
 
+def split_overrides(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A command line without its `--section.key=value`, and these; what is one of the `options` stays.
+
+    They go before argparse sees them: it would read one whose value holds a space as a positional argument.
+    """
+    ours: list[str] = []
+    overrides: list[str] = []
+    for argument in arguments:
+        (overrides if is_override(argument) and argument.partition("=")[0] not in options else ours).append(argument)
+    return ours, overrides
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument has the form `--section.key=value`."""
+    return _OVERRIDE.match(argument) is not None
+
+
+def optional(hint: Any) -> tuple[Any, bool]:
+    """A type without its `| None`, and whether it had one."""
+    members = [arg for arg in typing.get_args(hint) if arg is not type(None)] if typing.get_origin(hint) in UNIONS else [hint]
+    return (members[0], members != [hint]) if len(members) == 1 else (hint, False)
+
+
 def _settings(hint: Any, default: Any, flag: str) -> dict[str, Any]:
     """What argparse wants for a type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:
+    if origin in UNIONS:
         members = [arg for arg in args if arg is not type(None)]
         if members == [bool]:
             return {"action": argparse.BooleanOptionalAction}

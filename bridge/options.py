@@ -16,17 +16,16 @@ from typing import Literal
 
 import numpy as np
 
+from bridge.control import asked
 from bridge.control.safety import SafetyLimitError, SafetyLimits
 from bridge.fields import Bound, add_options, option, options_of
 from bridge.transports.connect import SimulatedOptions
 from bridge.transports.registry import TRANSPORTS, DeployError, get_transport
-from bridge.transports.ros2.options import OWN_GAINS, wire_names
+from bridge.transports.ros2.options import OWN_GAINS, check_names, wire_names
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
 GAMEPAD = Path("/dev/input/js0")
-GIVEN = ("velocity", "goal_position", "none")
-"""Kinds of command that an operator can give while the robot runs, or that need nobody."""
 
 INTRODUCTION = """\
 Nothing moves before somebody asks: `stand`, then `start`. In this terminal these are the keys 1 and 2,
@@ -45,7 +44,9 @@ examples:
   robolearn deploy go1-velocity --transport sim --gantry always --motion sines --auto-start
       a motion in place of the policy, logged for robolearn identify
   robolearn deploy walk.onnx --limit max_tilt=0.7 --limit sensor_timeout_s=0.04
-      other thresholds than the default ones, which stand at the end"""
+      other thresholds than the default ones, which stand at the end
+  robolearn deploy walk.onnx --config deploy.yaml --ros2.command_interface=trajectory
+      settings from a file, and one of them otherwise (docs/deploy.md shows a file)"""
 
 LIMITS = """\
 limits that --limit NAME=VALUE takes, and their defaults:
@@ -92,6 +93,26 @@ class ComputerOptions:
     lock_memory: bool = option(False, "keep the process's memory in RAM, so that no tick waits for the disk")
 
 
+@dataclass(frozen=True, kw_only=True)
+class FullOptions:
+    """What `robolearn deploy` adds, which needs the simulator: `python -m bridge.deploy` has none of it."""
+
+    simulate: bool = option(False, "also start the robot, simulated, on this computer's loopback")
+    robot: str | None = option(
+        None,
+        "the simulated robot: a name, or the path of its robot.yaml (default: the one that the policy was trained with)",
+        metavar="NAME",
+    )
+    motion: Literal["sines", "squats"] | None = option(
+        None, "play a motion in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet"
+    )
+    motion_seconds: float = option(16.0, "length of the motion (default 16)", metavar="S")
+    base_held: bool = option(
+        False,
+        "the robot hangs with its feet free, or is bolted down: what --motion sines needs of a legged robot (simulated: --gantry always)",
+    )
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options, an introduction with examples and the safety limits to a parser."""
     _add_options(parser)
@@ -106,6 +127,8 @@ def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
     kinds = {name: get_transport(name) for name in TRANSPORTS}
     parser.add_argument("policy", type=Path, metavar="FILE", help="policy file")
     where = ", ".join(f"{name} ({kind.description})" for name, kind in kinds.items())
+    parser.add_argument("--config", action="append", type=Path, metavar="FILE", help="settings from a YAML file; the options win over it")
+    parser.set_defaults(limits={})
     parser.add_argument("--transport", choices=list(kinds), default="ros2", help=f"where the robot is: {where}; default ros2")
     add_options(parser, RunOptions)
     add_options(parser.add_argument_group("operator and logs"), OperatorOptions)
@@ -181,6 +204,26 @@ def parse_limits(pairs: Sequence[str]) -> dict[str, float]:
     return limits
 
 
+def limits_of(options: argparse.Namespace) -> dict[str, float]:
+    """The thresholds that the file and `--limit` give, which wins. Raises as `parse_limits`."""
+    return {**options.limits, **parse_limits(options.limit)}
+
+
+def bounds() -> list[Bound]:
+    """The options that only some transports know."""
+    return _add_options(argparse.ArgumentParser())
+
+
+def here(options: argparse.Namespace) -> str:
+    """What follows `--transport`, for the places of `bounds`."""
+    return options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
+
+
+def fits(bound: Bound, place: str) -> bool:
+    """Whether an option means something in a place."""
+    return any(f"{place} ".startswith(f"{inside} ") for inside in bound.places)
+
+
 def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
     """Refuse what contradicts the policy file.
 
@@ -236,29 +279,31 @@ def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"this policy sees images ({', '.join(images)}); the bridge gives none yet")
     if spec.command.kind == "none" and options.command is None:
         options.command = []
-    if spec.command.kind not in GIVEN and options.command is None:
-        raise DeployError(f"a command of kind {spec.command.kind} has no topic yet: give --command ({', '.join(spec.command.labels)})")
     if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
         given = " ".join(f"{value:g}" for value in options.command)
         raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {given}")
+    if options.command and (fault := asked.fault(np.array(options.command), spec.command)) is not None:
+        raise DeployError(f"--command {fault}")
 
 
 def _check_transport(options: argparse.Namespace) -> None:
     """Refuse options of another transport, which would do nothing."""
-    here = options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
-    for bound in _add_options(argparse.ArgumentParser()):
+    place = here(options)
+    for bound in bounds():
         value = getattr(options, bound.dest)
-        if value != bound.default and not any(f"{here} ".startswith(f"{place} ") for place in bound.places):
+        if value != bound.default and not fits(bound, place):
             off = value is False and not bound.name.startswith("--no-")
             name = f"--no-{bound.name[2:]}" if off else bound.name
             places = " or ".join(f"--transport {place}" for place in bound.places)
             belongs = "--transport sim, or to --simulate" if bound.places == simulated_places() else places
-            raise DeployError(f"{name} belongs to {belongs}; with --transport {here} it would do nothing")
+            raise DeployError(f"{name} belongs to {belongs}; with --transport {place} it would do nothing")
 
 
 def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
     """Refuse joint names that cannot be right, before anything is on the wire."""
     wire = wire_names(spec.robot.joint_names, options.joint_names, options.joint_prefix)
+    if options.transport == "ros2":
+        check_names(wire, options.command_interface)
     ours = [name for name in options.extra_joints if name in wire]
     if ours:
         raise DeployError(f"--extra-joints has joints of the policy: {', '.join(ours)}; extra ones are those that it leaves alone")
@@ -281,12 +326,14 @@ def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
     """What a person should read before it starts: thresholds that were changed, a command outside the trained range, a robot in this
     process that nobody can ask for anything.
     """
-    said = [f"safety limit overridden: {pair}" for pair in options.limit]
+    said = [f"safety limit overridden: {name}={value:g}" for name, value in limits_of(options).items()]
     if options.command is not None:
-        command, lower, upper = np.array(options.command), np.array(spec.command.lower), np.array(spec.command.upper)
-        if ((command < lower) | (command > upper)).any():
-            inside = np.clip(command, lower, upper)
+        command = asked.upright(np.array(options.command), spec.command)
+        inside = asked.inside(command, spec.command)
+        if not np.allclose(command, inside, rtol=0, atol=1e-12):
             said.append(f"command {command.tolist()} is outside the trained range; the policy sees {inside.tolist()}")
+    if options.gamepad is not None and options.command is None and spec.command.kind != "velocity" and spec.command.labels:
+        said.append(f"the gamepad's sticks give velocities, and this policy takes a {spec.command.kind}: its buttons alone act")
     if in_process(options) and not options.dry_run:
         attended = on_terminal() or options.gamepad is not None
         if not attended and not options.auto_start:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import mujoco
 import torch
@@ -23,7 +25,7 @@ def check_base(cfg: EnvCfg, robot: Robot) -> None:
     """Raises `ValueError` where a robot on a fixed base is to be pushed about."""
     if not robot.floating_base:
         for name in NEEDS_FREE_BASE:
-            if getattr(cfg.randomization, name) is not None:
+            if cfg.randomization.range(name) is not None:
                 raise ValueError(f"randomization.{name} is for robots that walk; {robot.name} stands on a fixed base")
 
 
@@ -40,7 +42,7 @@ def build_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.Mj
 def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
     """The same with a ball, if one is thrown."""
     spec = build_scene(cfg, robot, terrain)
-    if cfg.randomization.thrown_mass is not None:
+    if cfg.randomization.range("thrown_mass") is not None:
         add_ball(spec)
     return spec
 
@@ -53,7 +55,7 @@ def rest_state(model: mujoco.MjModel, device: torch.device) -> torch.Tensor:
 
 def action_spec(cfg: EnvCfg, robot: Robot) -> ActionSpec:
     """The action law."""
-    delay = cfg.randomization.action_delay_s
+    delay = cfg.randomization.range("action_delay_s")
     scale = tuple(robot.action_scale) if cfg.action.scale is None else (cfg.action.scale,) * len(robot.joints)
     return ActionSpec(mode=cfg.action.mode, scale=scale, clip=cfg.action.clip, delay_s=0.0 if delay is None else delay.high)
 
@@ -64,7 +66,7 @@ def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[
     Raises:
         ValueError: the contract knows no term of that name, or the robot has no sensor for it.
     """
-    delay = cfg.randomization.observation_delay_s
+    delay = cfg.randomization.range("observation_delay_s")
     delay_s = 0.0 if delay is None else delay.high
     readings, pose = _readings(cfg, robot, command), torch.tensor(robot.default_pose)
     return tuple(
@@ -86,14 +88,22 @@ def register_foreign(table: Mapping[str, SensedTerm]) -> Mapping[str, SensedTerm
     """Tell the contract of the terms that bring a function of their own.
 
     Raises:
-        ValueError: a term is unknown, and brings none.
+        ValueError: a term is unknown and brings none, or brings another under a name that is taken.
     """
     for name, term in table.items():
-        if term.func and name not in TERMS:
-            register_term(name, resolve(term.func))
+        if term.func:
+            register_once(name, resolve(term.func))
         elif name not in TERMS:
-            raise ValueError(f"observations.{name}: there is no such term; valid: {', '.join(TERMS)}, or one with a func of its own")
+            near = difflib.get_close_matches(name, TERMS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"observations.{name}: there is no such term{hint}; valid: {', '.join(TERMS)}, or one with a func of its own")
     return table
+
+
+def register_once(name: str, func: Callable[..., Any]) -> None:
+    """Tell the contract of a term, unless it knows it with its unit and its image already."""
+    if TERMS.get(name) is not func:
+        register_term(name, func)
 
 
 def _readings(cfg: EnvCfg, robot: RobotSpec, command: Command) -> Sensors:

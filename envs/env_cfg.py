@@ -10,11 +10,10 @@ from typing import Literal, Self
 from envs.engines.registry import ENGINES
 from envs.scene.terrain import TerrainCfg
 from envs.seeds import torch_seed
-from envs.terms.randomization import RandomizationCfg, Range
+from envs.terms.randomization import RandomizationCfg
 from envs.terms.term import (
     CommandTerm,
     CurriculumTerm,
-    EventTerm,
     MetricTerm,
     PrivilegedTerm,
     ResetTerm,
@@ -77,8 +76,7 @@ class EnvCfg:
         reset: how an episode begins.
         success: what counts as a good episode, for curricula; None for one that lasts until its time is up.
         curriculum: what changes with success.
-        events: what happens to worlds beside `randomization`.
-        randomization: see `envs.terms.randomization`.
+        randomization: what varies from world to world, and what happens to them, see `envs.terms.randomization`.
     """
 
     num_worlds: int = 1024
@@ -103,7 +101,6 @@ class EnvCfg:
     success: SuccessTerm | None = None
     curriculum: Mapping[str, CurriculumTerm] = field(default_factory=dict)
     metrics: Mapping[str, MetricTerm] = field(default_factory=dict)
-    events: Mapping[str, EventTerm] = field(default_factory=dict)
     randomization: RandomizationCfg = field(default_factory=RandomizationCfg)
 
     def __post_init__(self) -> None:
@@ -122,7 +119,7 @@ class EnvCfg:
         if not 1 <= self.episode_s / self.control_dt < 2**53:
             raise ValueError(f"episode_s must be one control_dt ({self.control_dt:g} s) or more, and countable, not {self.episode_s:g}")
         for name in ("observation_delay_s", "action_delay_s"):
-            delay: Range | None = getattr(self.randomization, name)
+            delay = self.randomization.range(name)
             if delay is not None and not 0 <= delay.low <= delay.high <= self.control_dt:
                 raise ValueError(
                     f"randomization.{name} must lie between 0 and control_dt ({self.control_dt:g} s), not up to {delay.high:g}"

@@ -118,11 +118,14 @@ class Tables:
             return self._env.terrain is not None
         return self._env.cfg.randomization.disturbance_ramp if needs == "ramp" else True
 
+    def made(self, term: Term) -> Callable[..., Any] | None:
+        """The term's function, to be called with the environment; None where the environment lacks what it needs."""
+        return self._made(term) if self._applies(term) else None
+
     def _bound(self, term: Term) -> Compute | None:
         """The term as a function without parameters; None where the environment lacks what it needs."""
-        if not self._applies(term):
-            return None
-        return partial(self._made(term), self._env)
+        made = self.made(term)
+        return None if made is None else partial(made, self._env)
 
     def _made(self, term: Term) -> Callable[..., Any]:
         """The term's function; what remembers something is told of steps and resets."""

@@ -33,8 +33,8 @@ from envs.terms.about import About, told
 from envs.terms.commands import Command
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
+from envs.terms.fields import FieldRandomizer
 from envs.terms.ids import actuator_ids
-from envs.terms.randomization import FieldRandomizer
 from envs.terms.state import BaseState, FeetState, JointState, States, ToolState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, clock_phase, joint_targets, observe
@@ -68,6 +68,7 @@ class VecEnv:
         action, previous_action: raw network output of this step and the one before, (N, J).
         target: joint targets that the last action asks for [rad], (N, J).
         terminated: worlds whose task the last step ended, (N,) bool.
+        events: what happens to worlds by functions of the table of randomization.
         reward_terms: weighted rewards of the last step, a second, by name, (N,) each.
     """
 
@@ -99,16 +100,16 @@ class VecEnv:
         self._make_tensors()
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self.disturbances = Disturbances(cfg.randomization, robot, self.engine, self.generator)
-        self._draw_startup()
+        self._draw(self._everywhere, "startup")
         self._states = States(robot, self.engine, self.terrain, self._constants, self.rest, cfg.contact_force, self.buffers)
         everywhere = not any(told(term.func).needs == "terrain" for term in cfg.curriculum.values())
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
         self._tables = Tables(self)
-        self._events = Events(self)
+        self.events = Events(self, self._tables.made)
         self._tables.try_all()
-        self._events.startup(self._everywhere)
+        self.events.startup(self._everywhere)
 
     def _make_spec(self) -> PolicySpec:
         """The contract of this task with this configuration."""
@@ -294,12 +295,13 @@ class VecEnv:
     def reseed(self, seed: int) -> None:
         """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
         self.generator.manual_seed(torch_seed(seed))
+        self.events.undo()
         self.randomizer.startup()
-        self._draw_startup()
+        self._draw(self._everywhere, "startup")
         self.episode_steps[:] = 0
         for part in self.parts().values():
             part.restart()
-        self._events.startup(self._everywhere)
+        self.events.startup(self._everywhere)
 
     @torch.no_grad()
     def step(self, action: torch.Tensor) -> Step:
@@ -327,7 +329,7 @@ class VecEnv:
             policy[ids], privileged[ids], clean[ids] = self._start_anew(ids)
         self._previous = clean
         self.disturbances.advance(self.cfg.control_dt)
-        self._events.advance(self.cfg.control_dt)
+        self.events.advance(self.cfg.control_dt)
         self.failure_counts += failed
         return self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
 
@@ -432,7 +434,7 @@ class VecEnv:
         self.disturbances.ramp(known, succeeded)
         self.randomizer.reset(ids)
         self._draw(ids, "reset")
-        self._events.reset(ids)
+        self.events.reset(ids)
         self.disturbances.reset(ids)
         qpos, qvel = self._tables.reset(ids)
         if len(known):
@@ -449,16 +451,13 @@ class VecEnv:
         self.target[ids] = qpos[:, self.joints.in_qpos] + self.joint_offset[ids]
         self.commander.sample(ids)
 
-    def _draw_startup(self) -> None:
-        self._draw(self._everywhere, "startup")
-
     def _draw(self, ids: torch.Tensor, when: str) -> None:
         """Entries of the randomization table that are no model field."""
         table, step = self.cfg.randomization, self.cfg.control_dt
         for entry, buffer, unit in (
-            (table.joint_offset, self.joint_offset, 1.0),
-            (table.observation_delay_s, self._observation_age, step),
-            (table.action_delay_s, self._action_delay, step),
+            (table.range("joint_offset"), self.joint_offset, 1.0),
+            (table.range("observation_delay_s"), self._observation_age, step),
+            (table.range("action_delay_s"), self._action_delay, step),
         ):
             if entry is not None and entry.when == when:
                 buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit

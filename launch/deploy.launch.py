@@ -16,10 +16,10 @@ from launch import LaunchDescription
 
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
 INTERFACES = ["impedance", "trajectory", "forward", "forward_velocity", "forward_effort"]
-TOPICS = ("joint_states", "imu", "cmd_vel", "goal")
+TOPICS = ("joint_states", "imu", "cmd_vel", "goal", "goal_pose", "motion")
 LISTS = ("joint_order", "joint_names", "extra_joints", "silent_nodes")
 FLAGS = ("dry_run", "ungated", "managed")
-OTHERS = ("transport", "import", "options")
+OTHERS = ("config", "transport", "import", "options")
 OPTIONS = (*OTHERS, "command_interface", "command_topic", "joint_prefix", "base_frame", *LISTS, *FLAGS, "use_sim_time", "policy_sha256")
 
 
@@ -29,11 +29,11 @@ def start(context):
     policy = Path(value["policy"]).expanduser()
     if not policy.is_file():
         raise RuntimeError(f"policy:= must be a policy file; there is none at {policy}")
-    command = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", value["transport"]]
+    command = [PYTHON, "-m", "bridge.deploy", str(policy)]
+    if value["config"]:
+        command += ["--config", str(Path(value["config"]).expanduser())]
     command += [part for package in filter(None, value["import"].split(",")) for part in ("--import", package)]
-    if value["transport"] == "ros2" or value["command_interface"] != INTERFACES[0]:
-        command += ["--command-interface", value["command_interface"]]
-    for option in ("command_topic", "joint_prefix", "base_frame"):
+    for option in ("transport", "command_interface", "command_topic", "joint_prefix", "base_frame"):
         if value[option]:
             command += [f"--{option.replace('_', '-')}", value[option]]
     for option in LISTS:
@@ -54,10 +54,11 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("policy", description="path of the policy file"),
-            DeclareLaunchArgument("transport", default_value="ros2", description="ros2, or a transport of a plugin's"),
+            DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments win over it"),
+            DeclareLaunchArgument("transport", default_value="", description="ros2 (default), or a transport of a plugin's"),
             DeclareLaunchArgument("import", default_value="", description="packages with plugins to import, comma-separated"),
             DeclareLaunchArgument("options", default_value="", description="more options of robolearn deploy, as a shell takes them"),
-            DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
+            DeclareLaunchArgument("command_interface", default_value="", choices=["", *INTERFACES], description="what the robot obeys"),
             DeclareLaunchArgument("command_topic", default_value="", description="where commands go; empty for the interface's own topic"),
             DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward*"),
             DeclareLaunchArgument("joint_names", default_value="", description="policy=wire pairs, comma-separated, where names differ"),
@@ -69,11 +70,13 @@ def generate_launch_description():
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
             DeclareLaunchArgument("use_sim_time", default_value="false", choices=true_or_false, description="follow /clock"),
             DeclareLaunchArgument("policy_sha256", default_value="", description="start only if the policy file is this one"),
-            DeclareLaunchArgument("base_frame", default_value="base", description="frame of goal positions"),
+            DeclareLaunchArgument("base_frame", default_value="", description="frame of goals (default: base)"),
             DeclareLaunchArgument("joint_states", default_value="joint_states", description="topic of the joint encoders"),
             DeclareLaunchArgument("imu", default_value="imu", description="topic of the IMU"),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="topic of velocity commands"),
             DeclareLaunchArgument("goal", default_value="goal", description="topic of goal positions"),
+            DeclareLaunchArgument("goal_pose", default_value="goal_pose", description="topic of goal poses"),
+            DeclareLaunchArgument("motion", default_value="motion", description="topic of commands that a task defines"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"
             ),

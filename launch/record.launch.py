@@ -17,7 +17,8 @@ TOPICS = {
     "forward_velocity": "/forward_velocity_controller/commands",
     "forward_effort": "/forward_effort_controller/commands",
 }
-ALWAYS = ("/joint_states", "/imu", "/cmd_vel", "/goal", "/estop", "/policy/state", "/diagnostics", "/policy/transition_event", "/rosout")
+OF_POLICY = ("/policy/state", "/policy/transition_event")
+ALWAYS = ("/joint_states", "/imu", "/cmd_vel", "/goal", "/goal_pose", "/motion", "/estop", "/diagnostics", "/rosout", *OF_POLICY)
 
 
 def start(context):

@@ -12,7 +12,7 @@ from launch.substitutions import LaunchConfiguration
 from launch import LaunchDescription
 
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
-HEARD = ("/joint_states", "/imu", "/cmd_vel", "/goal")
+HEARD = ("/joint_states", "/imu", "/cmd_vel", "/goal", "/goal_pose", "/motion")
 CLOCK_HZ = "500"
 
 

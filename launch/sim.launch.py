@@ -15,7 +15,7 @@ from launch import LaunchDescription
 PYTHON = os.environ.get("ROBOLEARN_PYTHON", "python3")
 INTERFACES = ["impedance", "trajectory"]
 FLAGS = ("auto_start", "ungated", "managed")
-OPTIONS = ("robot", "mjcf", "command_interface", "clock", *FLAGS)
+OPTIONS = ("robot", "mjcf", "config", "command_interface", "clock", *FLAGS)
 
 
 def model_of(robot: str, folder: str) -> str:
@@ -41,6 +41,8 @@ def start(context):
     shared = ["--command-interface", value["command_interface"]]
     robot = [PYTHON, "-m", "bridge.simulated.robot", "--policy", str(policy), "--mjcf", mjcf, *shared]
     node = [PYTHON, "-m", "bridge.deploy", str(policy), "--transport", "ros2", *shared]
+    if value["config"]:
+        node += ["--config", str(Path(value["config"]).expanduser())]
     node += [f"--{flag.replace('_', '-')}" for flag in FLAGS if value[flag] == "true"]
     if value["clock"] == "true":
         robot.append("--clock")
@@ -59,6 +61,7 @@ def generate_launch_description():
             DeclareLaunchArgument("policy", description="path of the policy file"),
             DeclareLaunchArgument("robot", default_value="", description="a name or a robot.yaml; empty for the policy's own robot"),
             DeclareLaunchArgument("mjcf", default_value="", description="another model of the robot, MJCF"),
+            DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments win over it"),
             DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
             DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk at once"),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),

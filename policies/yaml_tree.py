@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,11 +34,13 @@ class Node:
         value: `dict[str, Node]`, `list[Node]`, or None, bool, int, float or str.
         source: `file:line`, or the override as typed.
         text: the scalar exactly as typed, for command line overrides only.
+        removes: null that was laid over a table, so that there is something that it takes away.
     """
 
     value: Any
     source: str
     text: str | None = None
+    removes: bool = False
 
 
 def shown(path: Path) -> str:
@@ -94,6 +96,8 @@ def parse_scalar(text: str, source: str) -> Node:
 
 def merge(base: Node, over: Node) -> Node:
     """Lay one tree over another: tables merge key by key, everything else is replaced."""
+    if over.value is None and (base.removes or isinstance(base.value, dict)):
+        return replace(over, removes=True)
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     merged = dict(base.value)

@@ -13,12 +13,12 @@ import argparse
 import difflib
 import importlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+from bridge.fields import is_override, options_in, split_overrides
 from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
 from policies import plugins
 from policies.files import WriteError, reason
@@ -53,7 +53,6 @@ EXIT_CODES = {
 _OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "numel: integer multiplication overflow", "bad_alloc")
 """In the RuntimeErrors that torch and libraries in C++ raise where memory is not enough."""
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
-_OVERRIDE = re.compile(r"--[A-Za-z_][\w-]*(\.[\w-]+)*=", re.ASCII)
 _ALIKE = 0.66
 _ELSEWHERE = {"--out": "--runs"}
 """What an option is called in other commands -> here."""
@@ -198,9 +197,11 @@ def _run(name: str, arguments: list[str]) -> int:
     plugins.add_option(parser)
     module.configure(parser)
     arguments, ros_arguments = split_ros_arguments(arguments)
-    options = _option_names(parser)
-    arguments, overrides = _split_overrides(arguments, options) if takes_overrides else (arguments, [])
+    options = options_in(parser)
+    arguments, overrides = split_overrides(arguments, options) if takes_overrides else (arguments, [])
     _check_empty(arguments)
+    if hasattr(module, "prepare_options") and not {"-h", "--help"} & {*arguments}:
+        module.prepare_options(parser, arguments, overrides)
     try:
         args, unknown = parser.parse_known_args(arguments)
     except SystemExit as stop:  # argparse's way of ending after --help
@@ -244,27 +245,6 @@ def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
     return ours, ros
 
 
-def _split_overrides(arguments: list[str], options: list[str]) -> tuple[list[str], list[str]]:
-    """Take out `--a.b=c` before argparse sees them: it would read one whose value holds a space as a positional argument."""
-    ours: list[str] = []
-    overrides: list[str] = []
-    for argument in arguments:
-        is_override = _OVERRIDE.match(argument) is not None and argument.partition("=")[0] not in options
-        (overrides if is_override else ours).append(argument)
-    return ours, overrides
-
-
-def _option_names(parser: argparse.ArgumentParser) -> list[str]:
-    """All options of a parser, those of its nested commands included."""
-    names: list[str] = []
-    for action in parser._actions:
-        names += action.option_strings
-        if isinstance(action, argparse._SubParsersAction):
-            for nested in action.choices.values():
-                names += _option_names(nested)
-    return names
-
-
 def _near(name: str, options: list[str]) -> str:
     """`; did you mean '--x'?` for the option that is meant; alike are the names, not the dashes before them."""
     other = _ELSEWHERE.get(name)
@@ -281,7 +261,7 @@ def _unknown_argument(argument: str, options: list[str], takes_overrides: bool, 
     near = _near(name, options)
     if takes_overrides and not near:
         return UsageError(f"unknown option {name!r}; a setting is changed with {name}=VALUE (see {prog} --help)")
-    if not takes_overrides and _OVERRIDE.match(argument) and not near:
+    if not takes_overrides and is_override(argument) and not near:
         return UsageError(f"unknown option {name!r}; {prog} has no configuration to override (see {prog} --help)")
     return UsageError(f"unknown option {name!r}{near} (see {prog} --help)")
 

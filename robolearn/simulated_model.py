@@ -14,12 +14,12 @@ from robolearn.errors import UsageError
 from robolearn.policy_robot import robot_of
 
 
-def simulated_model(file: PolicyFile, robot: str | None, model: Path | None, folder: Path) -> Path:
+def simulated_model(file: PolicyFile, robot: str | Robot | None, model: Path | None, folder: Path) -> Path:
     """The model to simulate for a policy, as an MJCF file.
 
     Args:
         file: the policy.
-        robot: what `--robot` says, a name or `robot.yaml`; None for the policy's own.
+        robot: what `--robot` says, a name or `robot.yaml`, or the robot that `robot_of` made of it; None for the policy's own.
         model: what `--mjcf` says, an MJCF or URDF of that robot; None for the model of the robot.
         folder: where a model is written that has to be made.
 

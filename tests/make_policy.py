@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,17 @@ def arm_spec() -> PolicySpec:
         control_dt=0.02,
         decimation=4,
     )
+
+
+POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
+
+
+def asking(kind: str, labels: tuple[str, ...], ages: bool = False, spec: PolicySpec | None = None) -> PolicySpec:
+    """A contract (the arm's by default) with a command of another kind, every entry between -1 and 1."""
+    spec, many = spec or arm_spec(), len(labels)
+    terms = tuple(dataclasses.replace(term, dim=many) if term.name == "command" else term for term in spec.terms)
+    command = CommandSpec(kind=kind, labels=labels, lower=(-1.0,) * many, upper=(1.0,) * many, ages=ages)
+    return dataclasses.replace(spec, command=command, observation=(ObservationGroup(name="state", terms=terms),))
 
 
 def make_policy(path: Path, spec: PolicySpec | None = None, kind: str = "linear", seed: int = 0, golden_steps: int = 40) -> Path:

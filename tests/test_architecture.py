@@ -19,7 +19,7 @@ BELOW = {
     "policies": {"policies"},
 }
 """Each package and the packages it may import."""
-ROBOT_SIDE = ("__init__", "environment", "files", "install", "plugins", "registry", "contract/*")
+ROBOT_SIDE = ("__init__", "environment", "errors", "files", "install", "layers", "plugins", "registry", "schema", "yaml_tree", "contract/*")
 """What of `policies` runs on the robot, as patterns of file names; of `bridge`, everything does."""
 HEAVY = {"torch", "mujoco", "gymnasium", "mujoco_warp", "warp", "cv2", "matplotlib", "onnx", "stable_baselines3", "tensorboard"}
 LAZY = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bridge import options
+from bridge import options, settings
 from bridge.simulated import robot as simulated_robot
 from bridge.transports.ros2.options import COMMAND_TOPICS, INTERFACES
 from policies import plugins
@@ -116,6 +116,17 @@ def test_deploy_passes_every_argument_on() -> None:
     assert parsed.log == Path("a b.mcap")
     assert (parsed.extra_joints, parsed.managed, parsed.ungated, parsed.dry_run) == (["f1", "f2"], True, True, False)
     assert {"use_sim_time:=true", "policy_sha256:='0123'", "imu:=/torso/imu"} <= set(command[cut:])
+
+
+def test_deploy_leaves_to_a_file_of_settings_what_nobody_asks_for(tmp_path: Path) -> None:
+    file = tmp_path / "deploy.yaml"
+    file.write_text("transport: ros2\nros2: {command_interface: trajectory, base_frame: world, managed: true}\n")
+    (command,) = commands("deploy", policy=str(POLICY), config=str(file), base_frame="stand")
+    ours = command[3 : command.index("--ros-args")]
+    parser = parsers()[0]
+    settings.prepare(parser, ours, [])
+    parsed = parser.parse_args(ours)
+    assert (parsed.command_interface, parsed.base_frame, parsed.managed) == ("trajectory", "stand", True)
 
 
 def test_sim_starts_robot_and_node() -> None:

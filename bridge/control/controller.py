@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.control import asked
 from bridge.control.command import JointCommand, Limiter, damping
 from bridge.control.consistency import Consistency
 from bridge.control.entry import eased, not_ready, stand_command
@@ -126,7 +127,7 @@ class Controller:
         self.policy.reset()
         self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
         self.target = pose.astype(np.float32)
-        self._told = np.clip(0.0, self._command_lower, self._command_upper)
+        self._told = asked.inside(asked.nothing(self.spec.command), self.spec.command)
         self._steps = 0
 
     def arm(self) -> float:
@@ -239,6 +240,7 @@ class Controller:
         watch = self._watch
         self._consistency.update(inputs.reading, self.limits)
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
+        snapshot.command_fault = None if inputs.command is None else asked.fault(inputs.command, self.spec.command)
         snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
         self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
         waiting, self._waited = self.waiting, self._lacks
@@ -349,10 +351,10 @@ class Controller:
         if said:
             return self._damping
         self.target = target
-        asked, zero = np.asarray(target, np.float64), np.zeros_like(self.joints.kp)
+        goal, zero = np.asarray(target, np.float64), np.zeros_like(self.joints.kp)
         if self.mode is Mode.POLICY:  # a dry run takes over from nothing
-            asked = eased(asked, self._start_pose, self._in_mode_s, self.limits)
-        return JointCommand(asked, zero, zero, self.joints.kp, self.joints.kd)
+            goal = eased(goal, self._start_pose, self._in_mode_s, self.limits)
+        return JointCommand(goal, zero, zero, self.joints.kp, self.joints.kd)
 
     def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
         """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
@@ -362,13 +364,14 @@ class Controller:
 
     def _sensors(self, reading: Reading, snapshot: Snapshot) -> Sensors:
         command = snapshot.inputs.command
-        if command is None or snapshot.command_age_s > self.limits.command_timeout_s:
-            command = np.zeros_like(self._command_lower)
+        late = snapshot.command_age_s > self.limits.command_timeout_s and self.spec.command.kind == "velocity"
+        if command is None or late:  # of a velocity zero is a halt; of anything else it would be another command
+            command = asked.nothing(self.spec.command)
         quat, gyro = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
         return Sensors(
             joint_position=reading.position.astype(np.float32),
             joint_velocity=reading.velocity.astype(np.float32),
-            command=self._follow(np.clip(command, self._command_lower, self._command_upper)),
+            command=self._follow(asked.inside(command, self.spec.command)),
             last_action=self.action,
             imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
             imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),

@@ -37,6 +37,7 @@ class Snapshot:
         jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
+        command_fault: why the operator's command is none, see `bridge.control.asked`; None if it is one.
     """
 
     now_ns: int
@@ -52,6 +53,7 @@ class Snapshot:
     contradiction: str | None = None
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
+    command_fault: str | None = None
 
 
 Check = Callable[[Snapshot, SafetyLimits, JointVectors], str | None]
@@ -281,8 +283,7 @@ def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str |
 
 
 def _finite_command(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
-    command = s.inputs.command
-    return None if command is None or np.isfinite(command).all() else f"operator command is not finite: {command.tolist()}"
+    return None if s.command_fault is None else f"operator command {s.command_fault}"
 
 
 def _rival(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:

@@ -144,15 +144,24 @@ class SafetyLimits:
         values: dict[str, float] = {"max_tilt": spec.robot.max_tilt, "max_lateness_s": max(2 * spec.control_dt, 0.01)}
         if not spec.command.ages:
             values |= {"command_timeout_s": math.inf, "heartbeat_timeout_s": math.inf}
-        known = [field.name for field in dataclasses.fields(SafetyLimits)]
         for name, value in (overrides or {}).items():
-            if name not in known:
-                raise SafetyLimitError(f"unknown safety limit {name!r}; known: {', '.join(known)}")
-            most = MOST.get(name, 1e6)
-            if not 0 < value <= most:
-                raise SafetyLimitError(f"safety limit {name} must be above zero and at most {most:g}, not {value:g}")
+            check_limit(name, value)
             values[name] = value
         return SafetyLimits(**values)
+
+
+def check_limit(name: str, value: float) -> None:
+    """Refuse a threshold that there is not, or that cannot be.
+
+    Raises:
+        SafetyLimitError: unknown name, or a value that is not above zero, or beyond what makes sense.
+    """
+    known = [field.name for field in dataclasses.fields(SafetyLimits)]
+    if name not in known:
+        raise SafetyLimitError(f"unknown safety limit {name!r}; known: {', '.join(known)}")
+    most = MOST.get(name, 1e6)
+    if not 0 < value <= most:
+        raise SafetyLimitError(f"safety limit {name} must be above zero and at most {most:g}, not {value:g}")
 
 
 @dataclass(frozen=True, slots=True)

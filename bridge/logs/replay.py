@@ -332,9 +332,10 @@ def _tick(controller: Controller, row: Any, said: list[dict[str, Any]]) -> Any:
 
 def _check(policy: PolicyFile, log: Log) -> None:
     for what, a, b in (
-        ("joints", policy.spec.robot.joint_names, log.policy.spec.robot.joint_names),
-        ("commands", policy.spec.command.labels, log.policy.spec.command.labels),
-        ("control rate", policy.spec.control_dt, log.policy.spec.control_dt),
+        ("joints are", policy.spec.robot.joint_names, log.policy.spec.robot.joint_names),
+        ("kind of command is", policy.spec.command.kind, log.policy.spec.command.kind),
+        ("commands are", policy.spec.command.labels, log.policy.spec.command.labels),
+        ("control rate is", policy.spec.control_dt, log.policy.spec.control_dt),
     ):
         if a != b:
-            raise LogError(f"{policy.path} cannot run on {log.path}: its {what} are {a}, the log's {b}")
+            raise LogError(f"{policy.path} cannot run on {log.path}: its {what} {a}, the log's {b}")

@@ -2,7 +2,8 @@
 
     joint_states, imu            what the policy read at each tick (sensor_msgs/JointState, Imu); joints in policy order
     sensors/joint_states, .../imu  every reading that arrived, where asked for
-    cmd_vel or goal              the operator's command at each tick (geometry_msgs/TwistStamped, PointStamped)
+    cmd_vel, goal, goal_pose or motion   the operator's command at each tick (geometry_msgs/TwistStamped, PointStamped, PoseStamped,
+                                 std_msgs/Float64MultiArray), by the policy's kind of command
     policy/observation/<term>    what the policy was shown, by name (std_msgs/Float32MultiArray)
     policy/action                what it answered
     policy/asked                 joint targets before the limits [rad]
@@ -29,9 +30,14 @@ COLUMNS = ",".join(SENT)
 TICK, EVENT, STATE, LIMITS = "/policy/tick", "/policy/event", "/policy/state", "/policy/limits"
 Field = tuple[str, Callable[[Any, Any], None]]
 
-COMMANDS = {"velocity": ("/cmd_vel", "geometry_msgs/msg/TwistStamped"), "goal_position": ("/goal", "geometry_msgs/msg/PointStamped")}
+COMMANDS = {
+    "velocity": ("/cmd_vel", "geometry_msgs/msg/TwistStamped"),
+    "goal_position": ("/goal", "geometry_msgs/msg/PointStamped"),
+    "goal_pose": ("/goal_pose", "geometry_msgs/msg/PoseStamped"),
+    "motion": ("/motion", "std_msgs/msg/Float64MultiArray"),
+    "none": ("/command", "std_msgs/msg/Float64MultiArray"),
+}
 """Kind of command -> its topic and message type."""
-OTHER_COMMAND = ("/command", "std_msgs/msg/Float64MultiArray")
 
 
 class Topics:
@@ -47,7 +53,7 @@ class Topics:
         self.store: Any = get_typestore(Stores.ROS2_HUMBLE)
         self._t: Any = self.store.types
         self._names = list(spec.robot.joint_names)
-        self._asked = COMMANDS.get(spec.command.kind, OTHER_COMMAND)
+        self._asked = COMMANDS[spec.command.kind]
         self._frame = spec.robot.imu_frame or "base"
         floats = "std_msgs/msg/Float32MultiArray"
         self.types = {
@@ -142,12 +148,17 @@ class Topics:
 
     def _command(self, row: Any, time_ns: int) -> tuple[Any, Any]:
         values = [float(value) for value in row["command"]]
-        if self._asked == OTHER_COMMAND:
+        kind = self.spec.command.kind
+        if kind in ("motion", "none"):
             return self._layout(",".join(self.spec.command.labels), size=len(values)), np.array(values)
+        header, point = self._header(time_ns, "base"), self._t["geometry_msgs/msg/Point"]
+        if kind == "goal_pose":
+            *position, w, x, y, z = values
+            attitude = self._t["geometry_msgs/msg/Quaternion"](x, y, z, w)
+            return header, self._t["geometry_msgs/msg/Pose"](point(*position), attitude)
         a, b, c = values
-        header = self._header(time_ns, "base")
-        if self._asked == COMMANDS["goal_position"]:
-            return header, self._t["geometry_msgs/msg/Point"](a, b, c)
+        if kind == "goal_position":
+            return header, point(a, b, c)
         vector = self._t["geometry_msgs/msg/Vector3"]
         return header, self._t["geometry_msgs/msg/Twist"](vector(a, b, 0.0), vector(0.0, 0.0, c))
 
@@ -189,10 +200,14 @@ class Topics:
             row[{"/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
 
     def _command_of(self, message: Any) -> Any:
-        if self._asked == OTHER_COMMAND:
+        kind = self.spec.command.kind
+        if kind in ("motion", "none"):
             return message.data
-        if self._asked == COMMANDS["velocity"]:
+        if kind == "velocity":
             return message.twist.linear.x, message.twist.linear.y, message.twist.angular.z
+        if kind == "goal_pose":
+            p, o = message.pose.position, message.pose.orientation
+            return p.x, p.y, p.z, o.w, o.x, o.y, o.z
         return message.point.x, message.point.y, message.point.z
 
 

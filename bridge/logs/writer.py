@@ -56,6 +56,7 @@ class LogWriter:
         sensors: Literal["tick", "all"] = "tick",
         motion: str = "",
         interface: str = "impedance",
+        settings: str = "",
         patient: bool = False,
     ) -> None:
         """Create the file and begin to record.
@@ -67,6 +68,7 @@ class LogWriter:
             auto_start: whether the controller starts by itself.
             motion: name of the motion that runs in place of the policy; empty for none.
             interface: what the robot listens to, as in `bridge.transports.ros2.options.INTERFACES`.
+            settings: of the run as YAML, see `bridge.settings`; empty where they are not known.
             patient: whether the robot waits for a recorder that cannot keep up, as one that is simulated in this process does.
             sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
 
@@ -94,9 +96,8 @@ class LogWriter:
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
         try:
             self._writer.start(profile="ros2", library="robolearn")
-            self._writer.add_metadata(
-                METADATA, _metadata(controller, transport, auto_start) | {"motion": motion, "command_interface": interface}
-            )
+            run = {"motion": motion, "command_interface": interface, "settings": settings}
+            self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start) | run)
             self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.data)
             self._channels = self._register()
             self._writer.flush()

@@ -101,6 +101,7 @@ class Keyboard:
         """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies."""
         self._walks = spec.command.kind == "velocity"
         self._steers = steers and self._walks
+        self._others = f"   (keys give velocities, no {spec.command.kind})" if spec.command.labels else ""
         self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
         self._file = sys.stdin if file is None else file
         self._fd: int = self._file.fileno()
@@ -113,7 +114,7 @@ class Keyboard:
     @property
     def help(self) -> str:
         """The keys that do something."""
-        return KEY_HELP + (STEER_HELP if self._steers else HALT_HELP if self._walks else "")
+        return KEY_HELP + (STEER_HELP if self._steers else HALT_HELP if self._walks else self._others)
 
     def poll(self) -> Said:
         try:

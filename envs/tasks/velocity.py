@@ -69,7 +69,7 @@ def _legged(robot: Robot, rough: bool) -> EnvCfg:
 def _bearable(table: RandomizationCfg, robot: Robot) -> RandomizationCfg:
     """The table with no payload that would take more than half of the base away: some robots carry their mass elsewhere."""
     base = float(robot.compiled.body_mass[robot.compiled.body(robot.base).id])
-    payload = table.payload
+    payload = table.range("payload")
     if payload is None or payload.low >= -LIGHTEST * base:
         return table
     return dataclasses.replace(table, payload=dataclasses.replace(payload, low=round(-LIGHTEST * base, 3)))

@@ -9,11 +9,13 @@ so that nothing about a term has to be kept in order anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from envs.terms.face import Env
+from envs.terms.term import TermError
 
 Kind = Literal["keep", "flip", "vector", "spin", "joint", "foot", "command"]
 """How entries look in a mirror whose plane is the base's x-z plane: the same; turned round; a vector (x, y, z), whose y turns round; an
@@ -42,13 +44,27 @@ def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable
         mirror: the kind of its entries, or a kind for each block of them in order, or a function that gives the image. None: it has no
             image, and a task that has the term has no left-right symmetry.
         needs: the term is left out where the environment lacks this.
+
+    Raises:
+        TermError: there is no such kind or need; lists those that there are.
     """
+    said = About(mirror=mirror, needs=needs)
+    _check("mirror", mirror if isinstance(mirror, tuple) else (mirror,) if isinstance(mirror, str) else (), get_args(Kind))
+    _check("needs", () if needs is None else (needs,), get_args(Need))
 
     def mark(func: F) -> F:
-        func.__about__ = About(mirror=mirror, needs=needs)  # pyright: ignore[reportFunctionMemberAccess]
+        func.__about__ = said  # pyright: ignore[reportFunctionMemberAccess]
         return func
 
     return mark
+
+
+def _check(what: str, names: Sequence[str], valid: Sequence[str]) -> None:
+    """Raises `TermError` where a word is none of the valid ones."""
+    for name in set(names) - set(valid):
+        near = difflib.get_close_matches(str(name), valid, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise TermError(f"about: there is no {what}={name!r}{hint}; valid: {', '.join(valid)}")
 
 
 def told(func: Callable[..., Any]) -> About:

@@ -9,6 +9,8 @@ standing still survives best hides the first steps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mujoco
 import torch
 
@@ -49,7 +51,11 @@ class Disturbances:
     """
 
     def __init__(self, table: RandomizationCfg, robot: Robot, engine: Engine, generator: torch.Generator) -> None:
-        self._table, self._engine, self._generator = table, engine, generator
+        self._engine, self._generator = engine, generator
+        self._ramps = table.disturbance_ramp
+        self._push_velocity, self._push_interval = table.range("push_velocity"), table.range("push_interval_s")
+        self._external_force, self._force_interval = table.range("external_force"), table.range("external_force_interval_s")
+        self._thrown_speed, self._throw_interval = table.range("thrown_speed"), table.range("throw_interval_s")
         n, device, model = engine.num_worlds, engine.device, engine.model
         self.push_in_s, self.force_in_s, self.throw_in_s = (torch.full((n,), float("inf"), device=device) for _ in range(3))
         self.force = torch.zeros(n, 3, device=device)
@@ -59,30 +65,29 @@ class Disturbances:
         self._wrench = torch.zeros(n, model.nbody, 6, device=device)
         self._on = robot.floating_base
         self.aim = AIM * (robot.stand_height or 0.0)
-        if self._table.thrown_mass is not None:
+        if self._thrown_speed is not None:
             ball = model.joint(BALL)
             self._ball_qpos, self._ball_dof = int(ball.qposadr[0]), int(ball.dofadr[0])
 
     def restart(self) -> None:
         """Begin anew, see `envs.parts.Stateful`."""
-        self.strength[:] = 0.0 if self._table.disturbance_ramp else 1.0
+        self.strength[:] = 0.0 if self._ramps else 1.0
 
     def reset(self, ids: torch.Tensor) -> None:
         """Draw the waiting times of worlds `ids` anew and take their forces away."""
-        table, generator = self._table, self._generator
         for entry, left in (
-            (table.push_interval_s, self.push_in_s),
-            (table.external_force_interval_s, self.force_in_s),
-            (table.throw_interval_s, self.throw_in_s),
+            (self._push_interval, self.push_in_s),
+            (self._force_interval, self.force_in_s),
+            (self._throw_interval, self.throw_in_s),
         ):
             if entry is not None:
-                left[ids] = entry.sample((len(ids),), generator)
-        if table.external_force is not None:
+                left[ids] = entry.sample((len(ids),), self._generator)
+        if self._external_force is not None:
             self._set_force(ids, torch.zeros(len(ids), 3, device=self.force.device))
 
     def ramp(self, ids: torch.Tensor, succeeded: torch.Tensor) -> None:
         """Make life harder in worlds `ids` (n,) whose episode `succeeded` (n,) bool, and easier in the others."""
-        if self._table.disturbance_ramp:
+        if self._ramps:
             step = torch.where(succeeded, RAMP_STEP, -RAMP_STEP)
             self.strength[ids] = (self.strength[ids] + step).clamp(0.0, 1.0)
 
@@ -90,29 +95,34 @@ class Disturbances:
         """Let time pass; what is due happens now."""
         if not self._on:
             return
-        table = self._table
-        if table.push_velocity is not None:
-            self._each_due(self.push_in_s, table.push_interval_s, seconds, self._push)
-        if table.external_force is not None:
-            self._each_due(self.force_in_s, table.external_force_interval_s, seconds, self._change_force)
-        if table.thrown_mass is not None:
-            self._each_due(self.throw_in_s, table.throw_interval_s, seconds, self._throw)
+        self._each_due(self.push_in_s, self._push_velocity, self._push_interval, seconds, self._push)
+        self._each_due(self.force_in_s, self._external_force, self._force_interval, seconds, self._change_force)
+        self._each_due(self.throw_in_s, self._thrown_speed, self._throw_interval, seconds, self._throw)
 
-    def _each_due(self, left: torch.Tensor, interval: Range | None, seconds: float, happen) -> None:
+    def _each_due(
+        self,
+        left: torch.Tensor,
+        strength: Range | None,
+        interval: Range | None,
+        seconds: float,
+        happen: Callable[[torch.Tensor, Range], None],
+    ) -> None:
+        if strength is None or interval is None:
+            return
         left -= seconds
         ids = (left <= 0).nonzero()[:, 0]
-        if len(ids) and interval is not None:
-            happen(ids)
+        if len(ids):
+            happen(ids, strength)
             left[ids] = interval.sample((len(ids),), self._generator)
 
-    def _push(self, ids: torch.Tensor) -> None:
+    def _push(self, ids: torch.Tensor, by: Range) -> None:
         velocity = self._engine.qvel[ids].clone()
-        push = self._table.push_velocity.sample((len(ids), 2), self._generator)  # pyright: ignore
+        push = by.sample((len(ids), 2), self._generator)
         velocity[:, :2] += self.strength[ids, None] * push
         self._engine.set_velocity(ids, velocity)
 
-    def _change_force(self, ids: torch.Tensor) -> None:
-        force = self._table.external_force.sample((len(ids), 3), self._generator)  # pyright: ignore
+    def _change_force(self, ids: torch.Tensor, by: Range) -> None:
+        force = by.sample((len(ids), 3), self._generator)
         self._set_force(ids, self.strength[ids, None] * force)
 
     def _set_force(self, ids: torch.Tensor, force: torch.Tensor) -> None:
@@ -120,8 +130,8 @@ class Disturbances:
         self._wrench[:, self._base, :3] = self.force
         self._engine.set_external_force(self._wrench)
 
-    def _throw(self, ids: torch.Tensor) -> None:
-        speed = self._table.thrown_speed.sample((len(ids),), self._generator)  # pyright: ignore
+    def _throw(self, ids: torch.Tensor, at: Range) -> None:
+        speed = at.sample((len(ids),), self._generator)
         angle, lift = (torch.rand(len(ids), generator=self._generator, device=self.force.device) for _ in range(2))
         speed, angle, height = speed * self.strength[ids], angle * 2 * torch.pi, (2 * lift - 1) * self.aim
         thrown = speed > 0
@@ -157,8 +167,8 @@ class Disturbances:
         """Go back to what `state` gave."""
         for name, value in state.items():
             getattr(self, name).copy_(value)
-        if not self._table.disturbance_ramp:
+        if not self._ramps:
             self.strength[:] = 1.0
-        if self._table.external_force is None:
+        if self._external_force is None:
             self.force[:] = 0.0
         self._wrench[:, self._base, :3] = self.force

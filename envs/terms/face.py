@@ -28,7 +28,7 @@ from envs.scene.places import Places
 from envs.scene.terrain import Terrain
 from envs.terms.commands import Command
 from envs.terms.disturbance import Disturbances
-from envs.terms.randomization import FieldRandomizer
+from envs.terms.fields import FieldRandomizer
 from envs.terms.state import BaseState, FeetState, JointState, ToolState
 
 

@@ -23,7 +23,9 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
+
+from envs.terms.commands import Command
 
 
 class TermError(ValueError):
@@ -46,7 +48,7 @@ def resolve(text: str) -> Callable[..., Any]:
     """The function that `package.module:function` names.
 
     Raises:
-        TermError: not of that form, no such module, or no such function in it; the message lists the nearest.
+        TermError: not of that form, no such module, one that fails, or no such function in it; the message lists the nearest.
     """
     module_name, colon, name = text.partition(":")
     if not colon or not module_name or not name:
@@ -58,6 +60,9 @@ def resolve(text: str) -> Callable[..., Any]:
             "" if module_name.startswith(str(error.name)) else f" (imported by {module_name})"
         )
         raise TermError(f"{text!r}: {missing}; install its package, or put its folder on PYTHONPATH") from error
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise TermError(f"{text!r}: module {module_name} cannot be imported: {told}") from error
     for part in name.split("."):
         if not hasattr(found, part):
             near = difflib.get_close_matches(part, dir(found), 1)
@@ -120,10 +125,14 @@ class Term:
     Attributes:
         func: what it does.
         params: values of the function's parameters, all of them, by name.
+        GIVEN: what the environment gives the function beside itself, in order; None where it is a class that is not called.
+        LEFT_OUT: whether a term is left out where the environment lacks what its function needs, see `envs.terms.about`.
     """
 
     func: Callable[..., Any]
     params: Mapping[str, Any] = field(default_factory=dict)
+    GIVEN: ClassVar[tuple[str, ...] | None] = ()
+    LEFT_OUT: ClassVar[bool] = True
 
     def __init__(self, func: Callable[..., Any] | str, **values: Any) -> None:
         """Values are fields of the table and parameters of the function, by name.
@@ -132,6 +141,7 @@ class Term:
             TermError: one of them is neither, has another type, or is missing.
         """
         func = resolve(func) if isinstance(func, str) else func
+        self.check_function(func)
         wanted = parameters(func)
         own = {item.name: item for item in self.own_fields()}
         clash = sorted(set(own) & set(wanted))
@@ -162,6 +172,23 @@ class Term:
             value = getattr(self, item.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise TermError(f"{item.name} must be a finite number, not {value}")
+
+    @classmethod
+    def check_function(cls, func: Callable[..., Any]) -> None:
+        """Raises `TermError` where a function is of another kind of table, by what it wants to be given."""
+        if not cls.LEFT_OUT and getattr(func, "__about__", None) is not None and func.__about__.needs:  # pyright: ignore
+            raise TermError(f"{reference(func)} says needs={func.__about__.needs!r}, but this entry cannot be left out")  # pyright: ignore
+        if cls.GIVEN is None:
+            return
+        call = func.__call__ if inspect.isclass(func) and any("__call__" in vars(base) for base in func.__mro__[:-1]) else func
+        form = f"__call__(self, env{''.join(f', {name}' for name in cls.GIVEN)})"
+        if inspect.isclass(func) and call is func:
+            raise TermError(f"{reference(func)} must have a method {form}")
+        names = [p.name for p in inspect.signature(call).parameters.values()][inspect.isclass(func) :]
+        given = tuple(name for name in names if name in FROM_ENVIRONMENT)
+        if given != cls.GIVEN or tuple(names[1 : 1 + len(given)]) != given:
+            more = "" if inspect.isclass(func) else ", then parameters of its own"
+            raise TermError(f"{reference(func)} takes {', '.join(names)}; an entry here takes {', '.join(('env', *cls.GIVEN))}{more}")
 
     @classmethod
     def own_fields(cls) -> list[dataclasses.Field[Any]]:
@@ -252,20 +279,36 @@ class SensedTerm:
 class CommandTerm(Term):
     """`func` is a class of commands, see `envs.terms.commands.Command`."""
 
+    GIVEN = None
+    LEFT_OUT = False
+
+    @classmethod
+    def check_function(cls, func: Callable[..., Any]) -> None:
+        super().check_function(func)
+        if not (inspect.isclass(func) and issubclass(func, Command)):
+            raise TermError(f"{reference(func)} is no class of commands; derive yours from {reference(Command)}")
+
 
 @dataclass(frozen=True, init=False)
 class SceneTerm(Term):
     """`func(spec)`: puts something into the `mujoco.MjSpec` of the scene, before the robot's world is compiled."""
+
+    LEFT_OUT = False
 
 
 @dataclass(frozen=True, init=False)
 class ResetTerm(Term):
     """`func(env, ids) -> qpos (n, nq), qvel (n, nv)`: how the worlds `ids` begin."""
 
+    GIVEN = ("ids",)
+    LEFT_OUT = False
+
 
 @dataclass(frozen=True, init=False)
 class CurriculumTerm(Term):
     """`func(env, ids, succeeded)`: what becomes of the worlds `ids` (n,) whose episode ended, and went well where `succeeded` (n,)."""
+
+    GIVEN = ("ids", "succeeded")
 
 
 @dataclass(frozen=True, init=False)
@@ -280,12 +323,14 @@ class MetricTerm(Term):
 
 @dataclass(frozen=True, init=False)
 class EventTerm(Term):
-    """`func(env, ids)`: something that happens to the worlds `ids` (n,), e.g. a change of `env.engine`'s fields.
+    """`func(env, ids)`: something that happens to the worlds `ids` (n,), e.g. a change of `env.engine`'s fields, see `envs.terms.events`.
 
     Attributes:
         when: `startup` (once a world), `reset` (each episode), `interval` (again and again).
         interval_s: bounds of the time between two, for `interval` [s].
     """
+
+    GIVEN = ("ids",)
 
     when: Literal["startup", "reset", "interval"] = "reset"
     interval_s: tuple[float, float] = (0.0, 0.0)
@@ -295,9 +340,9 @@ class EventTerm(Term):
             raise TermError(f"when must be startup, reset or interval, not {self.when!r}")
         low, high = self.interval_s
         if self.when == "interval" and not 0 < low <= high < math.inf:
-            raise TermError(f"an event at intervals needs interval_s: [least, most] with 0 < least <= most, not [{low:g}, {high:g}]")
+            raise TermError(f"a term at intervals needs interval_s: [least, most] with 0 < least <= most, not [{low:g}, {high:g}]")
         if self.when != "interval" and (low or high):
-            raise TermError(f"interval_s has no effect on an event at {self.when}; leave it out")
+            raise TermError(f"interval_s has no effect at {self.when}; leave it out")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -316,12 +361,15 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint) if hint in (bool, str) else True
+    known = isinstance(hint, type) and (hint in (bool, str) or dataclasses.is_dataclass(hint))
+    return isinstance(value, hint) if known else True
 
 
 def said(hint: Any) -> str:
     """A type as a message says it."""
     words = {float: "a finite number", int: "a whole number", bool: "true or false", str: "text"}
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return f"a {hint.__name__}, with {', '.join(item.name for item in dataclasses.fields(hint))}"
     return words.get(hint) or str(hint).replace("typing.", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -34,7 +35,7 @@ class CoreCfg(NetworkCfg):
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-class CoreNetwork(Network):
+class CoreNetwork(Network, ABC):
     """Normaliser and embedding, then `core`, then norm and action head."""
 
     normalizer: Normalizer
@@ -52,6 +53,6 @@ class CoreNetwork(Network):
         x, after = self.core(self.embed(self.normalizer(observation)), memory, first)
         return self.head(self.norm(x)), after
 
+    @abstractmethod
     def core(self, x: torch.Tensor, memory: Memory, first: torch.Tensor | None) -> tuple[torch.Tensor, Memory]:
         """Embedded observations (N, T, D), memory, steps that begin an episode (N, T) or None -> (N, T, D) and memory."""
-        raise NotImplementedError

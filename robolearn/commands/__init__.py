@@ -1,7 +1,8 @@
 """The subcommands of `robolearn`, one module each, imported only when called.
 
 A module has a docstring whose first line is its help, `configure(parser)`, which adds its options, and `run(args, overrides)`, which
-returns the exit code. One that sets `ACCEPTS_OVERRIDES = True` gets the `--section.key=value` arguments in `overrides`. `args.ros_args`
+returns the exit code. One that sets `ACCEPTS_OVERRIDES = True` gets the `--section.key=value` arguments in `overrides`. One that has
+`prepare_options(parser, arguments, overrides)` is asked before its options are parsed, to give them other defaults. `args.ros_args`
 holds what followed `--ros-args`.
 """
 

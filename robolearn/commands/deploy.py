@@ -14,13 +14,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bridge import deploy, options
+from bridge import deploy, options, settings
+from bridge.control import asked
+from bridge.fields import add_options
 from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError
 from robolearn.policy_path import find_policy
 
-ACCEPTS_OVERRIDES = False
+ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
 STABLE_FEET = 3  # feet, from which on nobody has to balance
 
@@ -28,19 +30,17 @@ STABLE_FEET = 3  # feet, from which on nobody has to balance
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bridge.deploy` and the simulated robot."""
     options.configure(parser)
-    parser.add_argument("--simulate", action="store_true", help="also start the robot, simulated, on this computer's loopback")
-    robot = "the simulated robot: a name, or the path of its robot.yaml (default: the one that the policy was trained with)"
-    parser.add_argument("--robot", metavar="NAME", help=robot)
+    add_options(parser, options.FullOptions)
 
-    motion = "play a motion in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet"
-    parser.add_argument("--motion", choices=("sines", "squats"), help=motion)
-    parser.add_argument("--motion-seconds", type=float, default=16.0, metavar="S", help="length of the motion (default 16)")
-    held = "the robot hangs with its feet free, or is bolted down: what --motion sines needs of a legged robot (simulated: --gantry always)"
-    parser.add_argument("--base-held", action="store_true", help=held)
+
+def prepare_options(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides: Sequence[str]) -> None:
+    """Read `--config` before the options, which win over it."""
+    settings.prepare(parser, arguments, overrides)
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the model of a simulated robot is that of the policy's own robot. Returns the exit code."""
+    settings.settle(args)
     args.policy = find_policy(args.policy)
     if not 4 <= args.motion_seconds <= 600:
         raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
@@ -56,11 +56,15 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     try:
         policy = PolicyFile(args.policy)
         with contextlib.ExitStack() as stack:
+            if args.robot is not None:
+                from robolearn.policy_robot import robot_of
+
+                args.robot = robot_of(policy, args.robot)  # once: it warns where the model has changed
             if args.simulate or kind.in_process:
                 find_model(args, policy, Path(stack.enter_context(tempfile.TemporaryDirectory())))
             if args.simulate:  # before a robot is started in vain
                 options.check_options(policy.spec, args)
-                options.parse_limits(args.limit)
+                options.limits_of(args)
                 check_model(args, policy)
                 if not args.ungated:
                     options.check_gate(policy, args)
@@ -119,7 +123,8 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     )
     args.log_sensors = "all"
     if args.command is None:
-        args.command = [0.0] * len(policy.spec.command.labels)  # nobody steers a motion
+        asks = policy.spec.command  # nobody steers a motion
+        args.command = asked.inside(asked.nothing(asks), asks).tolist()
 
 
 def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:

@@ -1,7 +1,8 @@
 """Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals.
 
-Walking robots are judged on a plane, with all disturbances of their task. With --suite locomotion: commands and gait, terrain, pushes,
-thrown balls, loads, friction, a course with a slope, arm swing, and one report (docs/evaluation.md).
+Walking robots are judged on a plane, with all disturbances of their task. With --gait: how one walks, in figures, targets and pictures,
+also while it is still being trained. With --suite locomotion: commands and gait, terrain, pushes, thrown balls, loads, friction, a course
+with a slope, arm swing, and one report (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from envs.robots.robot import Robot
     from policies.contract.file import PolicyFile
     from robolearn.config.schema import TrainCfg
+    from robolearn.evaluation.gait.subject import Subject
 
 
 SUITES = ("locomotion",)
@@ -40,10 +42,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: those of its training)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
+    gait = "how a robot walks: figures, targets, strips of pictures; FILE may be the run folder of a training that still runs"
+    parser.add_argument("--gait", action="store_true", help=gait)
+    parser.add_argument("--no-pictures", action="store_true", help="--gait without strips")
     parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")
     parser.add_argument("--only", metavar="ITEM", nargs="+", help="items of the suite (default: all)")
-    parser.add_argument("--quick", action="store_true", help="a small suite, to try things")
-    parser.add_argument("--out", metavar="FOLDER", help="of the suite's report (default: runs/suite/<policy>)")
+    parser.add_argument("--quick", action="store_true", help="a small suite or --gait, to try things")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="of the suite's report (default: runs/suite/<policy>), or of --gait (default: runs/gait/<policy>)"
+    )
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -56,6 +63,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.config import settings
     from robolearn.errors import UsageError
     from robolearn.evaluation.evaluate import evaluate_file
+    from robolearn.evaluation.gait.subject import is_training, of_checkpoint, of_setup
+    from robolearn.evaluation.locomotion.setup import make_setup
     from robolearn.evaluation.table import show
     from robolearn.policy_path import find_policy
     from robolearn.policy_robot import robot_of
@@ -65,17 +74,23 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.engine != "all":
         ENGINES.get(args.engine)
     seeds, seconds = args.seeds or 2, args.seconds or 10.0
+    if args.gait and is_training(args.file):
+        if overrides or args.config:
+            raise UsageError("--gait of a training takes its own settings: leave --config and --section.key=value away")
+        return _look(args, of_checkpoint(args.file, args.engine, args.seed, args.robot))
     file = PolicyFile(find_policy(args.file))
     file.verify()
     task = file.spec.task
     robot = robot_of(file, args.robot)
     before, cfg = (_config(args.config, file, robot, given) for given in ([], overrides))
-    settings.refuse(before, cfg, settings.EVALUATE | (settings.SUITE if args.suite else {}), "evaluate")
+    settings.refuse(before, cfg, settings.EVALUATE | (settings.suite(before.env, cfg.env) if args.suite or args.gait else {}), "evaluate")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
+    if args.gait:
+        return _look(args, of_setup(make_setup(file, env, robot, engine=args.engine, seed=args.seed)))
     if args.suite:
         return _run_suite(args, file, robot, env)
     if any(override.startswith("--env.terrain") for override in overrides):
@@ -122,7 +137,15 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--seeds must be at most {MOST}, not {args.seeds}")
     if args.seconds is not None and not args.seconds <= LONGEST_S:
         raise UsageError(f"--seconds must be at most {LONGEST_S:g}, not {args.seconds:g}")
-    if args.suite is None:
+    if args.no_pictures and not args.gait:
+        raise UsageError("--no-pictures belongs to --gait")
+    if args.gait:
+        for name in ("only", "suite", "seconds"):
+            if getattr(args, name):
+                raise UsageError(f"--gait is a look at one thing: leave --{name} away")
+        if args.engine == "all":
+            raise UsageError("--gait runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
+    elif args.suite is None:
         for name in ("only", "quick", "out"):
             if getattr(args, name):
                 raise UsageError(f"--{name} belongs to a suite: add --suite {SUITES[0]}")
@@ -132,6 +155,25 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--seconds is not for a suite: its items know how long they take")
     elif args.engine == "all":
         raise UsageError("a suite runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
+
+
+def _look(args: argparse.Namespace, subject: Subject) -> int:
+    """Look at a gait and say what was found."""
+    from policies.files import check_writable
+    from robolearn.commands import write_json
+    from robolearn.evaluation.gait import report
+    from robolearn.evaluation.gait.command import look
+
+    folder = Path(args.out) if args.out else Path("runs") / "gait" / subject.name
+    check_writable(folder / report.DATA)
+    shown = look(subject, folder, args.seeds, args.quick, not args.no_pictures)
+    if args.json:
+        write_json(args.json, shown.data)
+    if args.json != "-":
+        print(report.text(shown.gait, shown.people))
+        print(f"figures: {folder / report.DATA}")
+        print(f"strips: {shown.picture}" if shown.picture else f"no strips: {shown.failure}")
+    return 0
 
 
 def _run_suite(args: argparse.Namespace, file: PolicyFile, robot: Robot, env: Any) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.files import WriteError, reason, write_text
 from robolearn.commands import write_json
-from robolearn.errors import UsageError, UserError
+from robolearn.errors import UsageError, UserError, suggestion
 
 if TYPE_CHECKING:
     from envs.robots.describe.finding import Description
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 YAML = (".yaml", ".yml")
 FILES = ("robot.yaml", "model.xml", "assets", "robot.png")
+MJCF_OF = "a robot's name, its robot.yaml or folder; or a policy, whose own robot it is: a shipped one's name, a run folder, a file"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--force", action="store_true", help="write over what is there")
     new.add_argument("--no-picture", action="store_true", help="without the picture")
     mjcf = actions.add_parser("mjcf", help="write the scene that tasks train in as one MJCF file", allow_abbrev=False)
-    mjcf.add_argument("robot", metavar="ROBOT", help="a robot's name, its robot.yaml, or a policy file (its own robot)")
+    mjcf.add_argument("robot", metavar="ROBOT", help=MJCF_OF)
     mjcf.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file, .xml")
     for action in (check, new):
         action.add_argument("--name", help="of the robot; the model's own otherwise")
@@ -53,16 +54,32 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _mjcf(args: argparse.Namespace) -> int:
-    from envs.robots.registry import get_robot
-    from policies.contract.file import PolicyFile
-    from robolearn.policy_robot import robot_of
     from robolearn.simulated_model import write_scene
 
     if args.out.suffix != ".xml":
         raise UsageError(f"--out writes MJCF: its name must end in .xml, not {args.out.name!r}")
-    robot = robot_of(PolicyFile(args.robot)) if args.robot.endswith(".onnx") else get_robot(args.robot)
-    print(f"written: {write_scene(robot, args.out)}")
+    print(f"written: {write_scene(_robot(args.robot), args.out)}")
     return 0
+
+
+def _robot(text: str) -> Robot:
+    """The robot that a name or a path means, or that of a policy.
+
+    Raises:
+        UserError: there is neither, or the policy's robot is not there or has changed.
+    """
+    from envs.robots.registry import ROBOTS, get_robot
+    from policies.contract.file import PolicyFile
+    from robolearn.policy_path import find_policy, zoo
+    from robolearn.policy_robot import robot_of
+
+    path = Path(text).expanduser()
+    if text in ROBOTS or text.lower().endswith(YAML) or (path / FILES[0]).is_file():
+        return get_robot(text)
+    if text in zoo() or path.exists():
+        return robot_of(PolicyFile(find_policy(path)))
+    valid = f"robots: {', '.join(ROBOTS)}; policies: {', '.join(zoo())}; or the path of a robot.yaml, a policy file or a run folder"
+    raise UserError(f"unknown robot {text!r}{suggestion(text, [*ROBOTS, *zoo()])}; {valid}")
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -211,6 +211,8 @@ def _renamed() -> dict[str, str]:
         "env.max_tilt": "env.terminations.tilt.max_tilt",
         "env.min_height": "env.terminations.height.minimum",
         "env.action_scale": "env.action.scale",
+        "env.events": "a part of env.randomization",
+        "env.events.*": "env.randomization.*",
         "env.curriculum": "the table env.curriculum (env.curriculum.terrain=null for all levels from the start)",
     }
 
@@ -236,6 +238,7 @@ class TrainCfg:
     """
 
     RENAMED: ClassVar[dict[str, str]] = RENAMED
+    EMPTIED: ClassVar[tuple[str, ...]] = ("env.events",)
 
     task: str
     robot: str

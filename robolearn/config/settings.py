@@ -12,6 +12,7 @@ from typing import Any
 from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.terms.about import told
+from envs.terms.randomization import TOGETHER
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import ConfigError
@@ -77,9 +78,6 @@ STUDY = DISTILL | {
     "seed": "see the study's seeds",
     "student.until*": "all variants of a study train for as many iterations",
 }
-SUITE = {
-    f"env.randomization.{name}*": "the suite disturbs by itself, or not at all" for name in ("push_", "external_force", "thrown_", "throw_")
-}
 EVALUATE = {
     **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action.*")},
     "env.num_worlds": "there is one world for each episode; see --seeds",
@@ -101,6 +99,14 @@ EVALUATE = {
     "precision": "evaluations do not learn",
     "checkpoint_every": "evaluations do not learn",
 }
+
+
+def suite(*envs: EnvCfg) -> dict[str, str]:
+    """What has no effect in a suite of items: what befalls a robot while it works, by entries of the tables of `envs`."""
+    tables = [env.randomization for env in envs]
+    names = {name for together in TOGETHER for name in together}
+    names |= {name for table in tables for name in table.entries if name not in table.undisturbed().entries}
+    return {f"env.randomization.{name}*": "the suite disturbs by itself, or not at all" for name in names}
 
 
 def changed(before: TrainCfg, after: TrainCfg) -> list[str]:
@@ -164,6 +170,9 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
         for name, term in {**getattr(before, table), **getattr(env, table)}.items():
             if (needs := told(term.func).needs) in lacking:
                 found[f"env.{table}.{name}*"] = lacking[needs]
+    for name, term in {**before.randomization.terms(), **env.randomization.terms()}.items():
+        if (needs := told(term.func).needs) in lacking:
+            found[f"env.randomization.{name}*"] = lacking[needs]
     for name, term in env.rewards.items():
         if not term.weight:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}

@@ -10,7 +10,6 @@ A new function keeps of the term that was there what both have a word for.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import typing
 from collections.abc import Callable
@@ -18,12 +17,13 @@ from typing import Any
 
 from envs.terms.term import SensedTerm, Term, TermError, parameters, reference, resolve
 from policies.contract.observation import TERMS
+from policies.schema import MISSING
 from policies.yaml_tree import Node
-from robolearn.errors import ConfigError, nearest
+from robolearn.errors import ConfigError, nearest, suggestion
 
 FUNC = "func"
-Build = Callable[[Any, Node, str, Any, Any, Any], Any]
-"""`robolearn.config.loading._build`."""
+Build = Callable[[Any, Node, str, Any], Any]
+"""`policies.schema.Builder.value`."""
 
 
 def is_term(hint: Any) -> bool:
@@ -49,7 +49,7 @@ def hint(kind: Any) -> str:
     return "; a new entry says func: package.module:function" if is_term(kind) else ""
 
 
-def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build_value: Build) -> Term:
+def build(kind: type[Term], node: Node, key: str, default: Any, build_value: Build) -> Term:
     """Make a term.
 
     Args:
@@ -57,14 +57,13 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
         node: what was written.
         key: dotted, for messages.
         default: the term that it is laid over, if there is one.
-        root: the whole schema.
         build_value: makes a value of a type from a node.
 
     Raises:
         ConfigError: names the place and the key, and what is valid.
     """
     if not isinstance(node.value, dict):
-        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {node.value!r}")
+        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {written(node)}")
     over = default if isinstance(default, Term) else None
     func = _function(node, key, over)
     try:
@@ -85,7 +84,7 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
             near = "" if close is None else f"; did you mean {key + '.' + close!r}?"
             valid = ", ".join((*hints, FUNC))
             raise ConfigError(f"{child.source}: unknown key {key + '.' + name!r}{near}; valid: {valid} ({reference(func)})")
-        kept[name] = _value(hints[name], child, f"{key}.{name}", root, build_value)
+        kept[name] = _value(hints[name], child, f"{key}.{name}", kept.get(name, MISSING), build_value)
     missing = [name for name, p in wanted.items() if name not in kept and p.default is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{node.source}: {', '.join(f'{key}.{name}' for name in missing)} is missing; {reference(func)} needs it")
@@ -93,6 +92,27 @@ def build(kind: type[Term], node: Node, key: str, default: Any, root: Any, build
         return kind(func, **kept)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{node.source}: {key}: {error}") from error
+
+
+def check_sensed(name: str, term: SensedTerm, node: Node, key: str) -> None:
+    """Refuse an observation that nobody could compute.
+
+    Raises:
+        ConfigError: the contract has no term of that name and the entry no function, or it has another one of that name.
+    """
+    place = f"{node.source}: {key}"
+    if not term.func and name not in TERMS:
+        own = f"to bring one of your own, write {key}.{FUNC}: package.module:function, or register it with register_observation"
+        near = suggestion(name, TERMS)
+        raise ConfigError(f"{place}: there is no observation {name!r}{near}; valid: {', '.join(TERMS)}; {own}")
+    if not term.func:
+        return
+    try:
+        func = resolve(term.func)
+    except TermError as error:
+        raise ConfigError(f"{place}.{FUNC}: {error}") from error
+    if TERMS.get(name, func) is not func:
+        raise ConfigError(f"{place}.{FUNC}: there is an observation {name!r} already, of another function; give yours another name")
 
 
 def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
@@ -103,7 +123,7 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
             raise ConfigError(f"{node.source}: {key} needs func: package.module:function")
         return over.func
     if not isinstance(named.value, str):
-        raise ConfigError(f"{named.source}: {key}.{FUNC} must be text, package.module:function, not {named.value!r}")
+        raise ConfigError(f"{named.source}: {key}.{FUNC} must be text, package.module:function, not {written(named)}")
     if over is not None and named.value == reference(over.func):
         return over.func
     try:
@@ -112,9 +132,14 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
         raise ConfigError(f"{named.source}: {key}.{FUNC}: {error}") from error
 
 
-def _value(kind: Any, node: Node, key: str, root: Any, build_value: Build) -> Any:
+def _value(kind: Any, node: Node, key: str, default: Any, build_value: Build) -> Any:
     """A parameter's value; one whose function does not say its type is taken as it is written."""
-    return plain(node) if kind is Any else build_value(kind, node, key, dataclasses.MISSING, {}, root)
+    return plain(node) if kind is Any else build_value(kind, node, key, default)
+
+
+def written(node: Node) -> str:
+    """A value as a message repeats it."""
+    return "null" if node.value is None else repr(node.value)
 
 
 def plain(node: Node) -> Any:

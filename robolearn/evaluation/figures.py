@@ -44,6 +44,10 @@ def written(value: float, unit: str) -> str:
         return f"{100 * value:.1f}"
     if unit == "deg":
         return f"{value:.0f}"
+    if unit in ("°", "1/min"):
+        return f"{value:.1f}"
+    if unit == "rad/s³":
+        return f"{value:.0f}"
     if unit == "m" and abs(value) < 0.1:
         return f"{value:.4f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"

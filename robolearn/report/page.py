@@ -18,6 +18,7 @@ from robolearn.report import plots
 
 EMBEDDED_VIDEO_BYTES = 10_000_000
 FIGURE = ("value", "low", "high", "count")
+PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 MIME = {".mp4": "video/mp4", ".webm": "video/webm"}
 
 
@@ -173,6 +174,13 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
         else:
             rows.append((name, json.dumps(value) if isinstance(value, list | tuple) else number(value)))
     return rows
+
+
+def embed_picture(picture: Path | None) -> str:
+    """Address of a picture inside the page; empty where there is none."""
+    if picture is None or not picture.is_file():
+        return ""
+    return f"data:{PICTURES[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
 
 
 def embed_video(video: Path | None, folder: Path) -> dict[str, str] | None:

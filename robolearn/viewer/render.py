@@ -118,6 +118,13 @@ class Recorder:
         self._size = (robot.stand_height or 0.28) / 0.28  # against a quadruped's
         self._camera.distance, self._camera.elevation = 1.7 * max(1.0, 0.6 * self._size), -18.0 if self._size < 2 else -10.0
         self._look_at: np.ndarray | None = None
+        self._held = False
+
+    def look(self, look_at: np.ndarray, azimuth: float, elevation: float, distance: float) -> None:
+        """From now on look at a point (3,) [m] from a direction [degrees] and a distance [m], whatever the robot does."""
+        self._held = True
+        self._camera.lookat[:] = look_at
+        self._camera.azimuth, self._camera.elevation, self._camera.distance = azimuth, elevation, distance
 
     def draw(self, qpos: np.ndarray, moment: Moment | None = None) -> np.ndarray:
         """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `moment` asks and measures drawn into the scene."""
@@ -125,7 +132,8 @@ class Recorder:
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)
         mujoco.mj_camlight(self.model, self._data)
-        self._aim(restart=moment is not None and moment.fell)
+        if not self._held:
+            self._aim(restart=moment is not None and moment.fell)
         every = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self.model, self._data, self._option, None, self._camera, every, self._scene)
         if moment is not None and self._draw_command is not None:

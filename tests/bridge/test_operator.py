@@ -27,7 +27,7 @@ from bridge.operator.controls import JS_EVENT, Gamepad, Keyboard
 from bridge.operator.dashboard import render, snapshot
 from policies.contract.file import PolicyFile
 from tests.bridge_helpers import REPOSITORY, FakeTransport, wait_for
-from tests.make_policy import go1_spec, make_policy
+from tests.make_policy import POSE, asking, go1_spec, make_policy
 
 UP, LEFT = b"\x1b[A", b"\x1b[D"
 
@@ -175,6 +175,17 @@ def test_a_device_that_steers_takes_the_command_from_the_others(tmp_path: Path) 
         np.testing.assert_array_equal(attended.read().command, theirs)
     keys.said, pad.said = [Said((), ours)], [Said((Event.STOP,))]  # unplugged
     np.testing.assert_array_equal(attended.read().command, ours)
+
+
+def test_keys_do_not_steer_what_is_no_velocity_and_say_so(terminal: tuple[int, Any]) -> None:
+    typist, file = terminal
+    with Keyboard(asking("goal_pose", POSE), file) as keyboard:
+        assert "keys give velocities, no goal_pose" in keyboard.help
+        assert "arrows" not in keyboard.help
+        os.write(typist, UP + b"1")
+        seen: list[Any] = []
+        assert wait_for(lambda: bool(seen.append(keyboard.poll()) or seen[-1].requests), 2)
+        assert {said.command is None and not said.steered for said in seen} == {True}
 
 
 def test_a_lost_terminal_stops(terminal: tuple[int, Any]) -> None:

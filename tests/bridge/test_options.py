@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge import deploy, options
+from bridge import deploy, options, settings
 from bridge.control.joints import JointError
 from bridge.control.safety import SafetyLimitError, SafetyLimits
+from bridge.fields import options_in, split_overrides
 from bridge.transports.ros2.options import wire_names
 from envs.robots.registry import get_robot
 from policies.contract.file import PolicyFile
@@ -22,7 +23,7 @@ from robolearn import cli
 from robolearn.commands import deploy as command
 from robolearn.errors import UsageError
 from robolearn.policy_path import zoo
-from tests.make_policy import go1_spec
+from tests.make_policy import POSE, asking, go1_spec, make_policy
 
 GO1, PANDA = (PolicyFile(zoo()[name]) for name in ("go1-velocity", "panda-reach"))
 FILES = {"walk.onnx": GO1, "reach.onnx": PANDA, **{name: PolicyFile(path) for name, path in zoo().items()}}
@@ -32,9 +33,12 @@ OF_POLICY = {"max_tilt", "max_lateness_s", "command_timeout_s", "heartbeat_timeo
 
 
 def parse(*arguments: str) -> argparse.Namespace:
+    """Options and overrides; the file of `--config`, which an example only names, is not read."""
     parser = argparse.ArgumentParser(exit_on_error=False, allow_abbrev=False)
     command.configure(parser)
-    return parser.parse_args(arguments)
+    ours, overrides = split_overrides(arguments, options_in(parser))
+    settings.prepare(parser, [], overrides)
+    return parser.parse_args(ours)
 
 
 def check(spec: PolicySpec, parsed: argparse.Namespace) -> None:
@@ -56,7 +60,7 @@ def test_each_example_of_the_help_is_right(example: str) -> None:
 
 
 def test_the_examples_show_every_transport_and_what_is_asked_for_most() -> None:
-    assert 4 <= len(EXAMPLES) <= 6
+    assert 4 <= len(EXAMPLES) <= 7
     shown = " ".join(EXAMPLES)
     for option in ("--transport sim", "--transport unitree", "--simulate", "--dry-run", "--motion", "--limit", "--command-interface"):
         assert option in shown
@@ -170,6 +174,17 @@ def test_joint_options_are_in_the_robots_own_names() -> None:
         check(GO1.spec, parse("walk.onnx", "--joint-prefix", "left_", "--joint-order", *names))
 
 
+def test_names_with_commas_do_not_go_where_commas_stand_between_names() -> None:
+    """Symptom: the robot heard nothing that it could read, damped itself, and nobody said why."""
+    robot = dataclasses.replace(GO1.spec.robot, joint_names=("FR,hip", *GO1.spec.robot.joint_names[1:]))
+    spec = dataclasses.replace(GO1.spec, robot=robot)
+    with pytest.raises(JointError, match=r"commas between joint names, and 'FR,hip' have some: call them otherwise .*--joint-names"):
+        check(spec, parse("walk.onnx"))
+    check(spec, parse("walk.onnx", "--joint-names", "FR,hip=FR_hip"))
+    check(spec, parse("walk.onnx", "--command-interface", "trajectory"))
+    check(spec, parse("walk.onnx", "--transport", "unitree"))
+
+
 def test_a_ros_domain_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for domain in ("999", "abc", "-1"):
         monkeypatch.setenv("ROS_DOMAIN_ID", domain)
@@ -202,6 +217,7 @@ def test_a_robot_in_this_process_that_nobody_can_ask_is_told(monkeypatch: pytest
     monkeypatch.setattr(options, "on_terminal", lambda: True)
     assert said(GO1) == ""
     assert "nobody gives x, y, z" in said(PANDA)  # the keys steer no arm
+    assert "sticks give velocities, and this policy takes a goal_position" in said(PANDA, "--gamepad")
     assert said(PANDA, "--command", "0.5", "0", "0.5") == ""
 
 
@@ -246,6 +262,17 @@ def test_an_arm_and_a_robot_on_its_feet_need_no_such_word() -> None:
         assert not parsed.motion.base_held
 
 
+def test_nobody_has_to_ask_anything_of_a_policy_in_whose_place_a_motion_plays(tmp_path: Path) -> None:
+    """And no warning speaks of a command outside the range of a policy that does not run."""
+    pose = PolicyFile(make_policy(tmp_path / "pose.onnx", asking("goal_pose", POSE), kind="stand"))
+    for policy in (PANDA, pose):
+        parsed = parse("x.onnx", "--transport", "sim", "--motion", "sines")
+        command.prepare_motion(parsed, policy)
+        parsed.mjcf = get_robot("panda").model
+        options.check_options(policy.spec, parsed)
+        assert not any("outside the trained range" in line for line in options.said_of(policy.spec, parsed))
+
+
 @pytest.mark.parametrize("motion", [(), ("--motion", "squats")])
 def test_base_held_without_sines_would_do_nothing(motion: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="--base-held belongs to --motion sines"):
@@ -264,8 +291,11 @@ def test_a_motion_has_a_length_that_makes_sense(seconds: str) -> None:
     [
         ("none", (), None, None),
         ("motion", ("phase",), [0.5], None),
-        ("motion", ("phase",), None, r"a command of kind motion has no topic yet: give --command \(phase\)"),
+        ("motion", ("phase",), None, None),
         ("motion", ("phase",), [0.5, 1.0], "--command needs 1 finite numbers"),
+        ("goal_pose", POSE, [0.5, 0.0, 0.4, 0.0, 0.0, 0.0, 2.0], None),
+        ("goal_pose", POSE, None, None),
+        ("goal_pose", POSE, [0.5, 0.0, 0.4, 0.0, 0.0, 0.0, 0.0], r"--command has the quaternion \[0.0, 0.0, 0.0, 0.0\] .* no attitude"),
     ],
 )
 def test_commands_of_other_kinds(kind: str, labels: tuple[str, ...], given: list[float] | None, match: str | None) -> None:
@@ -277,7 +307,7 @@ def test_commands_of_other_kinds(kind: str, labels: tuple[str, ...], given: list
     chosen.command = given
     if match is None:
         options.check_options(spec, chosen)
-        assert len(chosen.command) == size
+        assert chosen.command is None or len(chosen.command) == size
     else:
         with pytest.raises(options.DeployError, match=match):
             options.check_options(spec, chosen)

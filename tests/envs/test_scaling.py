@@ -117,13 +117,13 @@ def test_numbers_grow_with_the_robot(tmp_path: Path) -> None:
         "rate": (cfg.clock_hz, plain.clock_hz / math.sqrt(length)),
         "swing": (cfg.rewards["gait"].params["swing_height"], plain.rewards["gait"].params["swing_height"] * length),
         "low": (cfg.terminations["height"].params["minimum"], plain.terminations["height"].params["minimum"] * length),
-        "payload": (cfg.randomization.payload.high, plain.randomization.payload.high * mass),
-        "push": (cfg.randomization.push_velocity.high, plain.randomization.push_velocity.high * math.sqrt(length)),
-        "force": (cfg.randomization.external_force.high, plain.randomization.external_force.high * mass),
+        "payload": (cfg.randomization.range("payload").high, plain.randomization.range("payload").high * mass),
+        "push": (cfg.randomization.range("push_velocity").high, plain.randomization.range("push_velocity").high * math.sqrt(length)),
+        "force": (cfg.randomization.range("external_force").high, plain.randomization.range("external_force").high * mass),
         "step": (cfg.terrain.step, plain.terrain.step * length),
         "tile": (cfg.terrain.tile / cfg.terrain.cell, plain.terrain.tile / plain.terrain.cell),
         "scan": (cfg.privileged["height_scan"].params["spacing"], plain.privileged["height_scan"].params["spacing"] * length),
-        "friction": (cfg.randomization.friction.high, plain.randomization.friction.high),
+        "friction": (cfg.randomization.range("friction").high, plain.randomization.range("friction").high),
         "tilt": (cfg.rewards["tilt"].weight, plain.rewards["tilt"].weight),
     }  # fmt: skip
     for name, (found, expected) in exactly.items():
@@ -211,11 +211,11 @@ def test_a_light_base_is_not_made_lighter_than_half(tmp_path: Path) -> None:
     """A robot whose mass sits in its legs: what Go1's trunk can spare would leave nothing of its base."""
     robot = quadruped(tmp_path)
     trunk = float(robot.compiled.body_mass[robot.compiled.body("trunk").id])
-    assert get_task("velocity-flat").make(robot).randomization.payload.low > -trunk / 2
+    assert get_task("velocity-flat").make(robot).randomization.range("payload").low > -trunk / 2
     text = robot.model.read_text().replace(f'mass="{6 * 1.0}"', 'mass="0.4"').replace('mass="0.8"', 'mass="2.2"')
     light = tmp_path / "light.xml"
     light.write_text(text)
-    assert get_task("velocity-flat").make(dataclasses.replace(robot, model=light)).randomization.payload.low == -0.2
+    assert get_task("velocity-flat").make(dataclasses.replace(robot, model=light)).randomization.range("payload").low == -0.2
 
 
 def test_controls_and_gains_go_to_the_actuator_of_their_joint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

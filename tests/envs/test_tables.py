@@ -14,7 +14,6 @@ from envs.terms import rewards
 from envs.terms.randomization import without_randomization
 from envs.terms.term import (
     CommandTerm,
-    EventTerm,
     PrivilegedTerm,
     RewardTerm,
     SceneTerm,
@@ -239,26 +238,7 @@ def test_a_held_command_stays_through_time_and_resets_until_it_is_released(name:
     assert (env.command == torch.tensor([0.4, 0.1, 0.2])).all()
 
 
-# events, scene -----------------------------------------------------------------------------------------------------------
-
-
-def test_events_happen_when_they_are_due() -> None:
-    plain = env_of(randomization=without_randomization())
-    nominal = float(plain.engine.field("body_mass")[0, 1])
-    env = env_of(randomization=without_randomization(), episode_s=1.0, events={
-        "heavier": EventTerm(my_terms.heavier, when="startup", factor=2.0),
-        "kick": EventTerm(my_terms.kick, when="interval", interval_s=(0.09, 0.09), speed=1.0),
-    })  # fmt: skip
-    torch.testing.assert_close(env.engine.field("body_mass")[:, 1], torch.full((6,), 2 * nominal))
-    env.reset()
-    speeds = [float(env.engine.qvel[0, 2])]
-    for _ in range(12):
-        env.step(still(env))
-        speeds.append(float(env.engine.qvel[0, 2]))
-    jumps = [after - before > 0.5 for before, after in itertools.pairwise(speeds)]
-    assert [step for step, jump in enumerate(jumps, 1) if jump] == [5, 10]  # 0.09 s end in the fifth step
-    with pytest.raises(TermError, match=r"an event at intervals needs interval_s: \[least, most\]"):
-        EventTerm(my_terms.kick, when="interval")
+# scene --------------------------------------------------------------------------------------------------------------------
 
 
 def add_box(spec: mujoco.MjSpec, size: float) -> None:
@@ -328,6 +308,15 @@ def test_overrides_change_remove_and_add_terms() -> None:
     assert list(cfg.rewards) == [*(name for name in plain.rewards if name != "pose"), "spin"]
     swapped = load(f"rewards.torque.func='{MINE}:spin'", "rewards.torque.sigma=0.5")
     assert swapped.rewards["torque"] == RewardTerm(my_terms.spin, weight=plain.rewards["torque"].weight, sigma=0.5)
+
+
+def test_an_entry_that_a_checkpoint_added_is_removed_by_null() -> None:
+    added = ["rewards.spin={func: 'tests.envs.my_terms:spin', sigma: 0.2}", "observations.joint_target={noise: 0.1}"]
+    text = config.dump(schema.load(GO1, [f"--env.{entry}" for entry in added]))
+    removed = schema.loads(text, "checkpoint", ["--env.rewards.spin=null", "--env.observations.joint_target=null"])
+    assert removed.env == load()
+    with pytest.raises(ConfigError, match=r"unknown key 'env.rewards.spinn'"):
+        schema.loads(text, "checkpoint", ["--env.rewards.spinn=null"])
 
 
 @pytest.mark.parametrize("preset", [name for name in config.preset_names() if name.partition("-")[0] not in ("velocity", "reach")])

@@ -243,7 +243,7 @@ def test_peek_reads_one_value_before_the_schema_is_known(tmp_path: Path) -> None
 
 def test_every_shipped_preset_is_readable_yaml() -> None:
     for name in config.preset_names():
-        tree = config._read(config.preset_path(name), ())
+        tree = config._read(config.preset_path(name))
         assert isinstance(tree.value, dict), name
 
 

@@ -266,15 +266,15 @@ def test_the_proposed_table_is_a_preset(tmp_path: Path) -> None:
     path = tmp_path / "identified.yaml"
     path.write_text(preset_text(fit, "go1-velocity-flat", GO1))
     cfg = schema.load(path)
-    drawn = cfg.env.randomization
-    assert drawn.kp.low < 0.9 < drawn.kp.high
-    assert drawn.kp.low == pytest.approx(0.9 * 0.99 - 0.05 * 0.9)
-    assert drawn.joint_friction.operation == "add"
-    assert drawn.action_delay_s.low < 0.008 < drawn.action_delay_s.high < cfg.env.control_dt
-    assert drawn.payload.low < 1.5 < drawn.payload.high
-    assert drawn.joint_damping.low < 2.0 < drawn.joint_damping.high
+    drawn = cfg.env.randomization.entries
+    assert drawn["kp"].low < 0.9 < drawn["kp"].high
+    assert drawn["kp"].low == pytest.approx(0.9 * 0.99 - 0.05 * 0.9)
+    assert drawn["joint_friction"].operation == "add"
+    assert drawn["action_delay_s"].low < 0.008 < drawn["action_delay_s"].high < cfg.env.control_dt
+    assert drawn["payload"].low < 1.5 < drawn["payload"].high
+    assert drawn["joint_damping"].low < 2.0 < drawn["joint_damping"].high
     plain = schema.load("go1-velocity-flat")
-    assert drawn.friction == plain.env.randomization.friction  # what was not identified stays
+    assert drawn["friction"] == plain.env.randomization.range("friction")  # what was not identified stays
 
 
 def test_what_is_not_identifiable_is_left_out_of_the_table() -> None:

@@ -67,7 +67,7 @@ def test_the_worlds_are_those_of_the_training_and_not_its_machine(tmp_path: Path
     assert env.randomization == dataclasses.replace(cfg.env.randomization, disturbance_ramp=False)
     assert env.command == cfg.env.command
     assert env.clock_hz == 1.7
-    assert Playback(file, randomize=True).env.cfg.randomization.mass is None
+    assert Playback(file, randomize=True).env.cfg.randomization.range("mass") is None
     assert Playback(file).env.cfg.randomization == without_randomization()
 
 
@@ -75,7 +75,7 @@ def test_an_override_is_laid_over_the_training(tmp_path: Path) -> None:
     file = exported(tiny_cfg(FLAT, "--env.observations.clock=null"), tmp_path / "policy.onnx")
     found = trained_as(file, get_robot("go1"), ["--env.randomization.mass=null", "--env.device=cuda"])
     assert found is not None
-    assert found.env.randomization.mass is None
+    assert found.env.randomization.range("mass") is None
     assert "clock" not in found.env.observations
     assert found.env.device == "cuda"
     assert cli.main(["evaluate", str(file.path), "--seeds", "1", "--seconds", "1.1", "--env.randomization.mass=null"]) == 0

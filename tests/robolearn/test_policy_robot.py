@@ -64,6 +64,28 @@ def test_a_model_that_changed_is_refused_unless_it_is_meant(file: PolicyFile, fo
         robot_of(file, "go1")
 
 
+def test_a_motion_of_a_robot_that_changed_warns_once(
+    file: PolicyFile, folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (folder / "table.xml").write_text(MODEL.replace('mass="5"', 'mass="6"'))
+    run = [
+        "deploy",
+        str(file.path),
+        "--transport",
+        "sim",
+        "--robot",
+        str(folder),
+        "--motion",
+        "squats",
+        "--log",
+        str(tmp_path / "run.mcap"),
+    ]
+    cli.main([*run, "--duration", "0.1"])
+    said = capsys.readouterr()
+    assert said.err.count("the model of") == 1, said.err
+    assert "log: " in said.out
+
+
 def test_gains_that_changed_are_named_and_those_of_the_file_act(file: PolicyFile, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "robot.yaml").write_text(YAML.replace("kp: 80", "kp: 85").replace("default: 0.1", "default: 0.12"))
     said = r"\(here kp of back left knee 85 \(trained with 80\), .* and 5 more such\)"

@@ -10,6 +10,7 @@ import pytest
 from envs.robots.loading import load_robot
 from robolearn.cli import main
 from robolearn.errors import UserError
+from robolearn.policy_path import zoo
 from tests.robot_builder import Dialect, arm, quadruped
 
 
@@ -108,3 +109,25 @@ def test_a_description_that_contradicts_its_model_is_said(tmp_path: Path, capsys
     path.write_text(text.replace("LF_HAA:", "LF_HA:", 1), encoding="utf-8")
     assert main(["robot", "check", str(path)]) == 2
     assert "LF_HAA" in capsys.readouterr().err
+
+
+def test_mjcf_takes_a_robot_or_a_policy_however_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shipped = zoo()["panda-reach"]
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "policy.onnx").write_bytes(shipped.read_bytes())
+    texts = []
+    for name in ("panda", "panda-reach", str(shipped), str(run), str(tmp_path)):
+        out = tmp_path / "out.xml"
+        assert main(["robot", "mjcf", name, "--out", str(out)]) == 0, capsys.readouterr().err
+        texts.append(out.read_text(encoding="utf-8"))
+    assert len(set(texts)) == 1
+    assert main(["robot", "mjcf", "panda-reech", "--out", str(tmp_path / "none.xml")]) == 2
+    error = capsys.readouterr().err
+    assert "unknown robot 'panda-reech'; did you mean 'panda-reach'?; robots: " in error
+    assert "policies: " in error
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert main(["robot", "mjcf", str(empty), "--out", str(tmp_path / "none.xml")]) == 2
+    assert "no policy.onnx in the folder" in capsys.readouterr().err
+    assert not (tmp_path / "none.xml").exists()

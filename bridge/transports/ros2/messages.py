@@ -30,7 +30,7 @@ from bridge.control.command import JointCommand
 from bridge.control.joints import FloatArray, JointError, JointMap
 from bridge.simulated.physics import Sample
 from bridge.transports.ros2.absent import angular_velocity, check_arrays, orientation
-from bridge.transports.ros2.options import INTERFACES, UNNAMED
+from bridge.transports.ros2.options import INTERFACES, UNNAMED, check_names
 from policies.contract.spec import PolicySpec
 
 COLUMNS = "position,velocity,effort,kp,kd"
@@ -120,7 +120,8 @@ class CommandEncoder:
             names: the policy's joints as the wire calls them, (J,) in policy order; None for the policy's names.
 
         Raises:
-            JointError: the order is missing or is not that of the policy's joints, or a joint has no damping to divide by.
+            JointError: the order is missing or is not that of the policy's joints, a joint has no damping to divide by, or a name that
+                the interface cannot carry.
         """
         robot = spec.robot
         if interface in UNNAMED and joint_order is None:
@@ -129,6 +130,7 @@ class CommandEncoder:
             raise JointError("the forward_velocity interface needs kd > 0 on every joint of the policy file")
         self.interface = interface
         names = names or robot.joint_names
+        check_names(names, interface)
         self._map = JointMap(names, joint_order or names)
         self._lower, self._upper = np.array(robot.position_lower), np.array(robot.position_upper)
         self._velocity, self._effort = np.array(robot.velocity_limit), np.array(robot.effort_limit)

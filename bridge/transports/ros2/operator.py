@@ -1,4 +1,11 @@
-"""The operator's command over ROS 2: velocities as Twist or TwistStamped, whichever is sent, and goals.
+"""The operator's command over ROS 2, by the policy's kind of command:
+
+    velocity        cmd_vel     Twist or TwistStamped        m/s and rad/s in the base frame
+    goal_position   goal        PointStamped                 in `--base-frame`
+    goal_pose       goal_pose   PoseStamped                  likewise; the quaternion becomes wxyz and of unit length
+    motion          motion      Float64- or Float32MultiArray   what the task says; by name where the layout has the labels
+
+What is no command (another frame, no attitude, another size) is refused with a line, and what was asked before stays.
 
 One node can have one type on a topic, so the graph decides: the subscription is of the type that somebody publishes. Where both are
 published both senders are named (`ros2_graph`), and who speaks is heard: the subscription changes when nothing came for a second.
@@ -19,20 +26,30 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PointStamped, Twist, TwistStamped
+from geometry_msgs.msg import PointStamped, PoseStamped, Twist, TwistStamped
+from std_msgs.msg import Float32MultiArray, Float64MultiArray
 
+from bridge.control import asked
 from bridge.control.joints import FloatArray
 from bridge.transports.ros2.messages import stamp_ns, type_name
+from bridge.transports.ros2.options import OPERATOR_TOPICS
 from bridge.transports.ros2.qos import SENSOR, QosWatch
+from policies.contract.spec import CommandSpec
 
-VELOCITY_TYPES: tuple[Any, ...] = (Twist, TwistStamped)
+COMMAND_TYPES: dict[str, tuple[Any, ...]] = {
+    "velocity": (Twist, TwistStamped),
+    "goal_position": (PointStamped,),
+    "goal_pose": (PoseStamped,),
+    "motion": (Float64MultiArray, Float32MultiArray),
+}
+"""Each kind of command, and the messages that may bring it."""
 AGREES_S, MOST_AGE_S = 0.5, 10.0
 SILENT_NS = 1_000_000_000
 OLD_S = 0.25  # from here on a person should know why
 
 
 class OperatorTopic:
-    """Subscribes to `cmd_vel` or `goal`.
+    """Subscribes to the topic of the policy's kind of command.
 
     Attributes:
         topic: its name, not resolved.
@@ -41,23 +58,24 @@ class OperatorTopic:
         odd: what is odd about the newest message beyond its age; empty for nothing.
     """
 
-    def __init__(self, watch: QosWatch, velocity: bool, frame: str, now_ns: Callable[[], int], ros_now_ns: Callable[[], int]) -> None:
+    def __init__(self, watch: QosWatch, spec: CommandSpec, frame: str, now_ns: Callable[[], int], ros_now_ns: Callable[[], int]) -> None:
         """Subscribe.
 
         Args:
             watch: makes the subscription.
-            velocity: whether the command is a velocity; else a goal.
+            spec: what the policy takes.
             frame: of goals; others are refused.
             now_ns: the loop's clock.
             ros_now_ns: the node's clock, which stamps are of; 0 before the first `/clock`.
         """
-        self._watch, self._frame, self._now_ns, self._ros_now_ns = watch, frame, now_ns, ros_now_ns
-        self.topic = "cmd_vel" if velocity else "goal"
+        self._watch, self._spec, self._frame, self._now_ns, self._ros_now_ns = watch, spec, frame, now_ns, ros_now_ns
+        self.topic = OPERATOR_TOPICS[spec.kind]
         self.command: tuple[FloatArray, int] | None = None
         self.hint = self.odd = ""
         self._agreed = False
-        self._take = {Twist: self._twist, TwistStamped: self._twist_stamped, PointStamped: self._goal}
-        self._kinds: tuple[Any, ...] = VELOCITY_TYPES if velocity else (PointStamped,)
+        self._take = {Twist: self._twist, TwistStamped: self._twist_stamped, PointStamped: self._goal, PoseStamped: self._goal_pose}
+        self._take |= dict.fromkeys(COMMAND_TYPES["motion"], self._motion)
+        self._kinds = COMMAND_TYPES[spec.kind]
         self._subscribe(self._kinds[0])
 
     def _subscribe(self, kind: Any) -> None:
@@ -90,10 +108,32 @@ class OperatorTopic:
         self.command = np.array([twist.linear.x, twist.linear.y, twist.angular.z]), given_ns
 
     def _goal(self, message: Any) -> None:
-        if message.header.frame_id not in ("", self._frame):
-            self._warn("frame", f"goal in frame {message.header.frame_id!r} refused; give it in {self._frame!r}")
+        point = message.point
+        self._set_goal(message.header, np.array([point.x, point.y, point.z]))
+
+    def _goal_pose(self, message: Any) -> None:
+        p, o = message.pose.position, message.pose.orientation
+        self._set_goal(message.header, np.array([p.x, p.y, p.z, o.w, o.x, o.y, o.z]))
+
+    def _set_goal(self, header: Any, goal: FloatArray) -> None:
+        if header.frame_id not in ("", self._frame):
+            self._warn("frame", f"goal in frame {header.frame_id!r} refused; give it in {self._frame!r}")
+        elif (fault := asked.fault(goal, self._spec)) is not None:
+            self._warn("goal", f"goal refused: it {fault}")
+        else:
+            self.command = asked.upright(goal, self._spec), self._given_ns(stamp_ns(header.stamp))
+
+    def _motion(self, message: Any) -> None:
+        values = np.asarray(message.data, np.float64)
+        if values.shape != (self._spec.dimension,):
+            self._warn("motion", f"a command on motion refused: it {asked.fault(values, self._spec)}")
             return
-        self.command = np.array([message.point.x, message.point.y, message.point.z]), self._given_ns(stamp_ns(message.header.stamp))
+        names = message.layout.dim[0].label.split(",") if message.layout.dim and message.layout.dim[0].label else list(self._spec.labels)
+        if sorted(names) != sorted(self._spec.labels):
+            said = f"its layout names {', '.join(names)}; the policy takes {', '.join(self._spec.labels)}"
+            self._warn("motion", f"a command on motion refused: {said}")
+            return
+        self.command = values[[names.index(label) for label in self._spec.labels]], self._now_ns()
 
     def _given_ns(self, stamp: int) -> int:
         """When a command with this stamp [ns] was given, on the loop's clock [ns]."""

@@ -21,6 +21,8 @@ COMMAND_TOPICS = {
     "forward_effort": "forward_effort_controller/commands",
 }
 """Each command interface and its default topic."""
+OPERATOR_TOPICS = {"velocity": "cmd_vel", "goal_position": "goal", "goal_pose": "goal_pose", "motion": "motion"}
+"""Each kind of an operator's command that a topic brings, and that topic."""
 INTERFACES = tuple(COMMAND_TOPICS)
 UNNAMED = frozenset({"forward", "forward_velocity", "forward_effort"})
 """Interfaces whose messages carry no joint names, so that the controller's order has to be told."""
@@ -46,7 +48,7 @@ class Ros2Options:
         joint_names: `policy=wire` pairs, for joints that the robot calls otherwise.
         joint_prefix: `[policy's prefix=]wire's prefix`, for all joints at once; None to keep the names.
         extra_joints: joints on the wire that are not the policy's, for example a gripper.
-        base_frame: frame of goal positions; others are refused.
+        base_frame: frame of goals; others are refused.
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
         silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
             stands by.
@@ -61,7 +63,7 @@ class Ros2Options:
     joint_names: tuple[str, ...] = option((), "joints that the robot calls otherwise than the policy file", metavar="POLICY=WIRE")
     joint_prefix: str | None = option(None, "put NEW before every joint's name, or in place of OLD: panda_=fr3_", metavar="[OLD=]NEW")
     extra_joints: tuple[str, ...] = option((), "joints on the wire that are not the policy's, e.g. a gripper", metavar="JOINT")
-    base_frame: str = option("base", "frame of goal positions (default base)", metavar="FRAME")
+    base_frame: str = option("base", "frame of goals (default base)", metavar="FRAME")
     managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")
     silent_nodes: tuple[str, ...] = option((), "nodes that advertise sensors, stand by in silence and are no rivals", metavar="NODE")
     discovery: str | None = option(
@@ -107,6 +109,18 @@ def wire_names(policy_names: Sequence[str], pairs: Sequence[str] = (), prefix: s
             f"two of the policy's joints would be {twice or ['nothing']} on the wire: {list(names)}; each needs a name of its own"
         )
     return names
+
+
+def check_names(names: Sequence[str], interface: str) -> None:
+    """Refuse joint names that an interface's messages cannot carry.
+
+    Raises:
+        JointError: a comma in a name, where commas stand between names.
+    """
+    torn = [name for name in names if "," in name]
+    if interface == "impedance" and torn:
+        mend = "call them otherwise on the wire (--joint-names), or take --command-interface trajectory"
+        raise JointError(f"the impedance interface puts commas between joint names, and {', '.join(map(repr, torn))} have some: {mend}")
 
 
 def _renamed(policy_names: Sequence[str], pairs: Sequence[str]) -> tuple[str, ...]:

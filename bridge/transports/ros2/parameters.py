@@ -70,7 +70,7 @@ def fixed_parameters(
         "policy_joints": (list(spec.robot.joint_names), "joints in the policy's order and names"),
         "wire_joints": (list(names), "the same joints as the wire calls them"),
         "joint_order": (list(options.joint_order or names), "joint order of commands, in the wire's names"),
-        "base_frame": (options.base_frame, "frame of goal positions"),
+        "base_frame": (options.base_frame, "frame of goals"),
         "managed": (options.managed, "whether a lifecycle manager configures and activates the node"),
     }
 

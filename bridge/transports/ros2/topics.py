@@ -7,15 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from geometry_msgs.msg import PointStamped
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, String
 
 from bridge.transports.ros2.graph import Topic
 from bridge.transports.ros2.messages import MESSAGE_TYPES
-from bridge.transports.ros2.operator import VELOCITY_TYPES
-from bridge.transports.ros2.options import Ros2Options
+from bridge.transports.ros2.operator import COMMAND_TYPES
+from bridge.transports.ros2.options import OPERATOR_TOPICS, Ros2Options
 from bridge.transports.ros2.qos import COMMAND, DIAGNOSTICS, SENSOR, STATE
 from policies.contract.spec import PolicySpec
 
@@ -49,10 +48,9 @@ def watched_topics(
     }
     if spec.robot.floating_base:
         topics["imu"] = sensor("imu", Imu, apart=False)
-    if commanded and spec.command.kind == "velocity":
-        topics["cmd_vel"] = Topic(resolve("cmd_vel"), VELOCITY_TYPES, SENSOR, needed=True, remap="cmd_vel")
-    elif commanded:
-        topics["goal"] = Topic(resolve("goal"), (PointStamped,), SENSOR, needed=True, remap="goal")
+    if commanded:
+        name = OPERATOR_TOPICS[spec.command.kind]
+        topics[name] = Topic(resolve(name), COMMAND_TYPES[spec.command.kind], SENSOR, needed=True, remap=name)
     if simulated:
         topics["clock"] = Topic(resolve("/clock"), (Clock,), SENSOR, needed=True, remap="/clock")
     return topics

@@ -26,7 +26,7 @@ from bridge.control.safety import ACTIVE, Event, Mode, SafetyLimits
 from bridge.isolation import isolate, ros_arguments
 from bridge.operator.notices import Notice
 from bridge.transports.ros2.clock import SimulatedClock
-from bridge.transports.ros2.options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
+from bridge.transports.ros2.options import COMMAND_TOPICS, OPERATOR_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.contract.spec import PolicySpec
 
 __all__ = ["COMMAND_TOPICS", "Ros2OptionError", "Ros2Options", "Ros2Transport"]
@@ -72,7 +72,7 @@ class Ros2Transport:
         from bridge.transports.ros2.status import StatusTopics
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
-        if fixed_command is None and spec.command.kind not in ("velocity", "goal_position"):
+        if fixed_command is None and spec.command.kind not in OPERATOR_TOPICS:
             takes = f"a command of kind {spec.command.kind} ({', '.join(spec.command.labels)})"
             raise Ros2OptionError(f"this policy takes {takes}, which has no topic here: give it one that stays (--command)")
         if self._options.managed and controller is None:
@@ -191,7 +191,7 @@ class Ros2Transport:
         if self._fixed is None:
             self._operator = OperatorTopic(
                 self._watch,
-                spec.command.kind == "velocity",
+                spec.command,
                 options.base_frame,
                 self.now_ns,
                 lambda: self._node.get_clock().now().nanoseconds,

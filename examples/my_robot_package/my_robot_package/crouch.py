@@ -13,8 +13,9 @@ from envs.tasks.registry import Task
 from envs.terms import observations, resets, rewards, terminations
 from envs.terms.commands import Command, Worlds
 from envs.terms.face import Env
+from envs.terms.fields import nominal
 from envs.terms.randomization import RandomizationCfg, Range
-from envs.terms.term import CommandTerm, MetricTerm, PrivilegedTerm, ResetTerm, RewardTerm, SensedTerm, TerminationTerm
+from envs.terms.term import CommandTerm, EventTerm, MetricTerm, PrivilegedTerm, ResetTerm, RewardTerm, SensedTerm, TerminationTerm
 from policies.contract.spec import CommandSpec
 
 
@@ -38,6 +39,14 @@ def height_error(env: Env) -> torch.Tensor:
 def at_height(env: Env, sigma: float) -> torch.Tensor:
     """exp(-error^2 / sigma^2), sigma in [m]."""
     return torch.exp(-height_error(env).square() / sigma**2)
+
+
+def weak_motor(env: Env, ids: torch.Tensor, share: Range) -> None:
+    """Each episode one motor of each world gives only a `share` of its torque."""
+    limits = nominal(env.engine, "actuator_forcerange", len(ids))
+    which = torch.randint(limits.shape[1], (len(ids),), generator=env.generator, device=env.device)
+    limits[torch.arange(len(ids)), which] *= share.sample((len(ids), 1), env.generator)
+    env.engine.set_field("actuator_forcerange", ids, limits)
 
 
 def crouch(robot: Robot) -> EnvCfg:
@@ -73,7 +82,11 @@ def crouch(robot: Robot) -> EnvCfg:
         },
         reset=ResetTerm(resets.standing, drop=0.02, joint_spread=0.1, velocity=0.1, angular_velocity=0.1),
         metrics={"height_error": MetricTerm(height_error)},
-        randomization=RandomizationCfg(friction=Range(low=0.5, high=1.2), mass=Range(low=0.9, high=1.1, when="startup")),
+        randomization=RandomizationCfg(
+            friction=Range(low=0.5, high=1.2),
+            mass=Range(low=0.9, high=1.1, when="startup"),
+            weak_motor=EventTerm(weak_motor, share=Range(low=0.5, high=1.0)),
+        ),
     )
 
 

@@ -30,6 +30,16 @@ NAMES = {
     "half_payload": "50 % payload",
     "fell_before": "fell before the blow",
     "more_than_free": "more than with arms free",
+    "pitch": "trunk pitch",
+    "roll": "trunk roll",
+    "pitch_range": "pitch, 5 to 95 %",
+    "roll_range": "roll, 5 to 95 %",
+    "slip_sole": "slip, middle of sole",
+    "turning": "yaw rate",
+    "turning_off": "mean yaw rate off",
+    "turning_sway": "sway of yaw rate",
+    "knee_swing": "knee, most in swing",
+    "torque_rms": "torque / m g l",
 }
 """Names for people, where they are not the figure's own."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from envs.vec_env import VecEnv
-from robolearn.evaluation.actors import FileActor
+from robolearn.evaluation.actors import Actor, FileActor
 from robolearn.evaluation.figures import mean, share
 from robolearn.evaluation.locomotion import charts
 from robolearn.evaluation.locomotion.clips import film
@@ -46,7 +46,8 @@ def run(setup: Setup) -> ItemResult:
         turn = (-1.5 * world.base.yaw - pull * y).clamp(lowest, highest)
         return torch.stack([torch.full_like(y, setup.cruise), torch.zeros_like(y), turn], dim=1)
 
-    def watch(index: int, observation: torch.Tensor, alive: np.ndarray, actor: FileActor) -> bool:
+    def watch(index: int, observation: torch.Tensor, alive: np.ndarray, actor: Actor) -> bool:
+        assert isinstance(actor, FileActor)
         if index == 0:
             drawn.update({name: env.randomizer.drawn[name][:, 0].cpu().numpy().copy() for name in ("friction", "payload")})
         x = env.engine.qpos[:, 0].cpu().numpy()

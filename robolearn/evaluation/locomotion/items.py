@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from robolearn.evaluation.gait import item as gait
 from robolearn.evaluation.locomotion import arms, course, following, impacts, loads, terrain
 from robolearn.evaluation.locomotion.result import ItemResult
 from robolearn.evaluation.locomotion.setup import Setup
@@ -20,6 +21,7 @@ class Item:
 
 ITEMS = {
     "commands": Item("Commands and gait", following.run),
+    "gait": Item("How it walks", gait.run),
     "terrain": Item("Terrain", terrain.run),
     "pushes": Item("Pushes", impacts.pushes),
     "throws": Item("Thrown ball", impacts.throws),

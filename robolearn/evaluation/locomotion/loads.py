@@ -29,7 +29,7 @@ def payload(setup: Setup) -> ItemResult:
     levels = tuple(round(grain * nominal * part) / grain for part in PAYLOAD_SHARES)
     rows, level, survived = _sweep(setup, "payload", levels[:: 2 if setup.quick else 1], "add", "startup")
     curve = fit(level + 1e-3, survived)
-    trained = None if setup.trained is None else setup.trained.randomization.payload
+    trained = None if setup.trained is None else setup.trained.randomization.range("payload")
     known = "none" if setup.trained is not None else "what its file does not tell so that this version reads it"
     within = known if trained is None else f"{trained.low:g} to {trained.high:g} kg"
     return ItemResult(
@@ -80,7 +80,7 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
 
 def trained_friction(setup: Setup) -> tuple[float, float] | None:
     """The coefficients that training drew; None where it drew none, or the file does not tell."""
-    entry = None if setup.trained is None else setup.trained.randomization.friction
+    entry = None if setup.trained is None else setup.trained.randomization.range("friction")
     if entry is None:
         return None
     nominal = torch.tensor(foot_friction(setup.robot))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
-from robolearn.evaluation.actors import FileActor
+from robolearn.evaluation.actors import Actor, FileActor
 from robolearn.evaluation.rollout import Alter, Rollout
 
 SETTLE_S = 1.0  # of an episode that no figure counts
@@ -38,6 +38,7 @@ class Record:
         foot_position: in the world [m], (T, N, F, 3).
         foot_speed: planar [m/s], (T, N, F).
         power: sum of |torque * joint velocity| [W], (T, N).
+        torque: of the joints [N m], (T, N, J).
         qpos: (T, N, nq).
         mass: of the robot with its payload [kg], (N,).
     """
@@ -51,6 +52,7 @@ class Record:
     foot_position: np.ndarray
     foot_speed: np.ndarray
     power: np.ndarray
+    torque: np.ndarray
     qpos: np.ndarray
     mass: np.ndarray
 
@@ -84,12 +86,12 @@ def over_time(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
 
 
 Before = Callable[[int], None]
-Watch = Callable[[int, torch.Tensor, np.ndarray, FileActor], bool]
+Watch = Callable[[int, torch.Tensor, np.ndarray, Actor], bool]
 
 
 def walk(
     env: VecEnv,
-    file: PolicyFile,
+    policy: PolicyFile | Actor,
     command: Ask,
     seconds: float,
     label: str,
@@ -101,7 +103,7 @@ def walk(
 
     Args:
         env: worlds as `Setup.env` makes them.
-        file: the policy.
+        policy: a file, or who else acts in these worlds.
         command: what is asked.
         seconds: how long [s].
         label: on the progress bar.
@@ -112,7 +114,7 @@ def walk(
     """
     torch.set_num_threads(1)
     dt, worlds = env.cfg.control_dt, env.num_worlds
-    actor = FileActor(file, worlds)
+    actor = FileActor(policy, worlds) if isinstance(policy, PolicyFile) else policy
     rollout = Rollout(env, actor)
     series: dict[str, list[np.ndarray]] = {}
     rollout.start(None if callable(command) else command)
@@ -144,5 +146,6 @@ def _state(env: VecEnv, asked: torch.Tensor, alive: torch.Tensor) -> dict[str, t
         "foot_position": env.feet.position_w,
         "foot_speed": env.feet.speed2.sqrt(),
         "power": (env.joints.torque * env.joints.velocity).abs().sum(1),
+        "torque": env.joints.torque,
         "qpos": env.engine.qpos,
     }

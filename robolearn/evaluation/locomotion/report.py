@@ -11,7 +11,7 @@ from robolearn.evaluation.locomotion.charts import label
 from robolearn.evaluation.locomotion.items import ITEMS
 from robolearn.evaluation.locomotion.result import UNITS, ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
-from robolearn.report.page import embed_video, template, write_page
+from robolearn.report.page import embed_picture, embed_video, template, write_page
 from robolearn.writing import write_json
 
 PAGE, DATA = "report.html", "suite.json"
@@ -36,6 +36,7 @@ def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes
             "result": result,
             "tables": [_rows(table) for table in result.tables],
             "clips": [(clip, embed_video(clip.path, folder)) for clip in result.clips],
+            "pictures": [(picture, embed_picture(picture.path)) for picture in result.pictures],
             "headline": [(label(figure), _text(figure, value)) for figure, value in result.headline.items()],
         }
         for name, result in results.items()

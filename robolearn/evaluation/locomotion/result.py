@@ -11,14 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.gait import units as gait
 
 UNITS = {
     "survival": "%", "finished": "%", "recovered": "%", "fell_before": "%", "flight": "%", "double_support": "%", "accuracy": "%",
     "uphill_from_flat": "%", "downhill_from_flat": "%", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s", "foot_slip": "m/s",
     "air_time": "s", "step_frequency": "Hz", "step_length": "m", "foot_clearance": "m", "recovery_time": "s", "half_impulse": "N s",
     "half_speed": "m/s", "half_payload": "kg", "impulse": "N s", "ball_speed": "m/s", "payload": "kg", "vx": "m/s", "vy": "m/s",
-    "yaw_rate": "rad/s", "phase": "deg", "shoulder_amplitude": "rad", "hip_amplitude": "rad", "stride_frequency": "Hz", "speed": "m/s",
-}  # fmt: skip
+    "yaw_rate": "rad/s", "phase": "deg", "shoulder_amplitude": "rad", "hip_amplitude": "rad", "stride_frequency": "Hz",
+} | gait.UNITS  # fmt: skip
 """Unit of a figure by its name; shares are kept as 0 to 1 and shown in percent. Names not in here have no unit."""
 
 
@@ -41,6 +42,15 @@ class Clip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture, or why there is none."""
+
+    title: str
+    path: Path | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ItemResult:
     """One item of the suite.
 
@@ -49,7 +59,7 @@ class ItemResult:
         reason: why, where it is not done.
         text: what was done, a paragraph.
         headline: the figures of the summary, by name.
-        tables, plots, clips: as they are shown; plots are SVG.
+        tables, plots, clips, pictures: as they are shown; plots are SVG.
     """
 
     status: Literal["done", "not available", "does not apply", "failed"] = "done"
@@ -59,6 +69,7 @@ class ItemResult:
     tables: Sequence[Table] = ()
     plots: Sequence[str] = ()
     clips: Sequence[Clip] = ()
+    pictures: Sequence[Picture] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without plots."""
@@ -67,8 +78,13 @@ class ItemResult:
             "reason": self.reason,
             "figures": plain(self.headline),
             "tables": [{"title": table.title, "rows": plain(table.rows)} for table in self.tables],
-            "clips": [{"title": clip.title, "file": clip.path and clip.path.name, "failure": clip.failure} for clip in self.clips],
+            "clips": [_shown(clip) for clip in self.clips],
+            "pictures": [_shown(picture) for picture in self.pictures],
         }
+
+
+def _shown(what: Clip | Picture) -> dict[str, Any]:
+    return {"title": what.title, "file": what.path and what.path.name, "failure": what.failure}
 
 
 def plain(value: Any) -> Any:

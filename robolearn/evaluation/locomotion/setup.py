@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,13 @@ from envs.scene.terrain import TerrainCfg
 from envs.tasks.registry import make_env
 from envs.tasks.scaling import Dimension, factor, scale_of
 from envs.tasks.velocity import terrain
+from envs.terms.fields import WRITES
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.worlds import FOREVER_S, device_of, trained_as
 from robolearn.policy_robot import robot_of
-
-DISTURBANCES = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s")
-DISTURBANCES += ("thrown_mass", "thrown_speed", "throw_interval_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,7 @@ class Setup:
         quick: a smaller suite to try things.
         seed: of everything random.
         folder: where clips go; None for no clips.
+        own_fields: fields of the model that terms of the table of randomization set, by term.
     """
 
     file: PolicyFile
@@ -52,6 +52,7 @@ class Setup:
     quick: bool = False
     seed: int = 1000
     folder: Path | None = None
+    own_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -79,12 +80,14 @@ class Setup:
 
         Args:
             worlds: N.
-            randomization: entries of the table to replace.
+            randomization: entries of the table to replace; a term that sets the same fields of the model makes room for them.
 
         Raises:
             UserError: the task's contract is not the file's.
         """
-        table = dataclasses.replace(self.cfg.randomization, **randomization)
+        set_here = {name for quantity in randomization for name in WRITES.get(quantity, ())}
+        replaced = dict.fromkeys(term for term, fields in self.own_fields.items() if set_here & set(fields))
+        table = dataclasses.replace(self.cfg.randomization, **replaced, **randomization)
         device = device_of(self.cfg, self.engine)
         cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device=device, seed=self.seed, randomization=table)
         env = make_env(self.file.spec.task, self.robot, cfg)
@@ -111,11 +114,13 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
     ground = cfg.terrain or terrain(scale_of(who))
     told = trained_as(file, who)
     setup = Setup(file=file, robot=who, cfg=calm(cfg), trained=None if told is None else told.env, terrain=ground, **settings)
-    setup.env(1)  # a file that does not fit is refused before anything runs
-    return setup
+    env = setup.env(1)  # a file that does not fit is refused before anything runs
+    if not env.events.fields:
+        return setup
+    env.reset()
+    return dataclasses.replace(setup, own_fields=env.events.fields)
 
 
 def calm(cfg: EnvCfg) -> EnvCfg:
     """The config on a plane and without disturbances; no episode times out."""
-    table = dataclasses.replace(cfg.randomization, **dict.fromkeys(DISTURBANCES))
-    return dataclasses.replace(cfg, randomization=table, episode_s=FOREVER_S, terrain=None, curriculum={})
+    return dataclasses.replace(cfg, randomization=cfg.randomization.undisturbed(), episode_s=FOREVER_S, terrain=None, curriculum={})

@@ -1,0 +1,80 @@
+"""Recordings of people on a robot: pickles of arrays, as TWIST2 has them, read without running anything that is in them."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.robots.robot import Robot
+from policies.files import reason
+from robolearn.errors import UserError
+
+NEEDED = ("fps", "root_pos", "root_rot", "dof_pos")
+FIRST = 2  # frames at the beginning that jump, since the retargeter had not settled
+ADMITTED = {"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"}
+"""Of numpy, what a pickle of arrays needs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A recorded motion on a robot.
+
+    Attributes:
+        name: of the file.
+        dt: between poses [s].
+        qpos: base position [m], attitude wxyz, joints in policy order [rad], (T, 7 + J).
+    """
+
+    name: str
+    dt: float
+    qpos: np.ndarray
+
+
+class _Numbers(pickle.Unpickler):
+    """Admits numpy's arrays and nothing else."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        if module_name.partition(".")[0] == "numpy" and global_name in ADMITTED:
+            return super().find_class(module_name, global_name)
+        raise pickle.UnpicklingError(f"it wants {module_name}.{global_name}, and arrays alone are admitted")
+
+
+def read(path: Path, robot: Robot) -> Recording:
+    """Read a recording on a robot.
+
+    Raises:
+        UserError: the file cannot be read, holds more than arrays, or is of another robot.
+    """
+    try:
+        with path.open("rb") as file:
+            told = _Numbers(file).load()
+    except (OSError, EOFError, ValueError, AttributeError, ImportError, IndexError, pickle.UnpicklingError) as error:
+        raise UserError(f"{path} is no recording that can be read: {reason(error)}") from error
+    lacking = [name for name in NEEDED if not isinstance(told, dict) or name not in told]
+    if lacking:
+        raise UserError(f"{path} is no recording: it lacks {', '.join(lacking)}; valid: a dict with {', '.join(NEEDED)}")
+    position, attitude, joints = (np.asarray(told[name], float)[FIRST:] for name in NEEDED[1:])
+    if joints.ndim != 2 or joints.shape[1] != robot.num_joints or position.shape != (len(joints), 3) or attitude.shape != (len(joints), 4):
+        shapes = f"root_pos {position.shape}, root_rot {attitude.shape}, dof_pos {joints.shape}"
+        raise UserError(f"{path} is not a motion of {robot.name}, which has {robot.num_joints} joints: {shapes}")
+    qpos = np.concatenate([position, attitude[:, [3, 0, 1, 2]], joints], axis=1)
+    if len(qpos) < 2 or not np.isfinite(qpos).all():
+        raise UserError(f"{path} has {len(qpos)} frames after the first {FIRST}, or numbers that are not finite")
+    return Recording(name=path.stem, dt=1.0 / float(told["fps"]), qpos=qpos)
+
+
+def find(folder: Path) -> list[Path]:
+    """The recordings of a folder, or of its part that holds TWIST2's walks.
+
+    Raises:
+        UserError: there are none.
+    """
+    for place in (folder, folder / "twist2_walks"):
+        found = sorted(place.glob("*.pkl"))
+        if found:
+            return found
+    raise UserError(f"no recordings (*.pkl) in {folder}; give a folder of motions on G1, such as TWIST2's walks")
