@@ -53,7 +53,7 @@ LARGE = (512, 256, 128)
 SIZES = (
     Size(observation=48, action=12, hidden=LARGE, worlds=256),
     Size(observation=48, action=12, hidden=LARGE, worlds=1024),
-    Size(observation=190, action=29, hidden=(256, 128, 64), worlds=1024),  # about what the preset of G1 has
+    Size(observation=121, action=29, hidden=(256, 128, 64), worlds=1024),  # of g1-velocity-flat
 )
 QUICK = (Size(observation=48, action=12, hidden=LARGE, worlds=8),)
 
