@@ -35,7 +35,7 @@ from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.fields import FieldRandomizer
 from envs.terms.ids import actuator_ids
-from envs.terms.state import BaseState, FeetState, JointState, States, ToolState
+from envs.terms.state import BaseState, FeetState, JointState, States, ToolState, TrunkState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, clock_phase, joint_targets, observe
 from policies.contract.spec import STATE, ObservationGroup, PolicySpec
@@ -152,6 +152,11 @@ class VecEnv:
     def base(self) -> BaseState:
         """State of the base; ValueError for a robot whose base is fixed."""
         return self._states.base
+
+    @property
+    def trunk(self) -> TrunkState:
+        """State of the trunk; ValueError for a robot whose base is fixed."""
+        return self._states.trunk
 
     @property
     def feet(self) -> FeetState:

@@ -114,6 +114,7 @@ def _missing(robot: Robot, model: mujoco.MjModel) -> list[str]:
     if absent:
         found.append(f"the model's joints are {few(joints) or 'none'}")
     parts: dict[str, str] = {"base": robot.base} | {f"feet.{name}.body": foot.body for name, foot in robot.feet.items()}
+    parts |= {} if robot.trunk is None else {"trunk": robot.trunk}
     parts |= {} if robot.imu is None else {"imu.body": robot.imu.body}
     parts |= {} if robot.tool is None else {"tool.body": robot.tool.body}
     lacking = {key: name for key, name in parts.items() if name not in bodies}

@@ -119,6 +119,7 @@ class Robot:
             spring, a mimic or a tendon), and locked where nothing does.
         base: the body that carries payloads and takes pushes; the root, or a body fixed to it, where the base is free. The root's frame has
             x forward and z up.
+        trunk: the body that carries head and arms, where it is not the base: whose lean people see. None where the base does.
         feet: by name; sensors are called after them.
         imu: None for a fixed base.
         tool: the end effector of an arm.
@@ -136,6 +137,7 @@ class Robot:
     model: Path
     joints: Mapping[str, Joint]
     base: str
+    trunk: str | None = None
     feet: Mapping[str, Foot] = field(default_factory=dict[str, Foot])
     imu: Imu | None = None
     tool: Tool | None = None
@@ -272,9 +274,9 @@ class Robot:
 
         In it are: one position actuator a joint, called as the joint, in policy order; a geom `floor`; a key `stand` (for arms too);
         sites `imu`, `end_effector`, `<foot>_foot`; sensors `<joint>_torque`, `<foot>_touch`, `<foot>_position`, `<foot>_velocity`,
-        `<foot>_upright` (the sole's normal, for feet with a sole), `end_effector_position`, `end_effector_quat`,
-        `end_effector_velocity`, and `imu_quat`, `imu_gyro`, `imu_velocity`. Sensors of a kind follow each other in the order of `feet` and
-        `joints`.
+        `<foot>_upright` (the sole's normal, for feet with a sole), `end_effector_position`, `end_effector_quat`, `end_effector_velocity`,
+        `trunk_quat`, `trunk_gyro` (of a trunk that is not the base), and `imu_quat`, `imu_gyro`, `imu_velocity`. Sensors of a kind follow
+        each other in the order of `feet` and `joints`.
 
         Raises:
             RobotError: see `built`.

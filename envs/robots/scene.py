@@ -155,6 +155,9 @@ def _add_sensors(spec: mujoco.MjSpec, robot: Robot) -> None:
         add(_SENSOR.mjSENS_FRAMEQUAT, "imu_quat", spots.IMU)
         add(_SENSOR.mjSENS_GYRO, "imu_gyro", spots.IMU)
         add(_SENSOR.mjSENS_VELOCIMETER, "imu_velocity", spots.IMU)
+    if robot.trunk is not None:
+        add(_SENSOR.mjSENS_FRAMEQUAT, "trunk_quat", spots.TRUNK)
+        add(_SENSOR.mjSENS_GYRO, "trunk_gyro", spots.TRUNK)
     for kind, label in (
         (_SENSOR.mjSENS_TOUCH, "touch"),
         (_SENSOR.mjSENS_FRAMEPOS, "position"),

@@ -1,4 +1,4 @@
-"""Where sensors sit on a robot: its feet, its IMU, its tool.
+"""Where sensors sit on a robot: its feet, its IMU, its trunk, its tool.
 
 A touch sensor counts the contacts of its site's own body whose normal meets the site. So a foot's shapes are brought together on one body,
 and its site is drawn a little larger than they are: a ball around one ball, a box around everything else.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MARGIN = 0.007  # m
 CENTRED = 0.001  # m: how near a foot's point is to the middle of its ball
-IMU, TOOL = "imu", "end_effector"
+IMU, TOOL, TRUNK = "imu", "end_effector", "trunk"
 HIDDEN_GROUP = 4
 
 
@@ -73,8 +73,8 @@ def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: 
 
 
 def add_sites(spec: mujoco.MjSpec, robot: Robot, foot_geoms: dict[str, tuple[str, ...]]) -> None:
-    """The sites of the feet, the IMU and the tool."""
-    wanted = {foot_site(name) for name in robot.feet} | {IMU, TOOL}
+    """The sites of the feet, the IMU, the trunk and the tool."""
+    wanted = {foot_site(name) for name in robot.feet} | {IMU, TOOL, TRUNK}
     for old in [site for site in spec.sites if site.name in wanted]:
         spec.delete(old)
     model = spec.compile()
@@ -90,6 +90,8 @@ def add_sites(spec: mujoco.MjSpec, robot: Robot, foot_geoms: dict[str, tuple[str
             _site(bodies[foot.body], foot_site(name), sphere, [radius + MARGIN] * 3, foot.position, quat)
         else:
             _site(bodies[foot.body], foot_site(name), box, _reach(model, foot, quat, geoms) + MARGIN, foot.position, quat)
+    if robot.trunk is not None:
+        _site(bodies[robot.trunk], TRUNK, sphere, [0.005] * 3, (0.0, 0.0, 0.0), _as_the_root(model, robot))
     if robot.tool is not None:
         site = _site(bodies[robot.tool.body], TOOL, sphere, [0.008] * 3, robot.tool.position, (1.0, 0.0, 0.0, 0.0))
         site.rgba = [0.9, 0.35, 0.1, 1]
@@ -100,6 +102,18 @@ def _site(body: mujoco.MjsBody, name: str, kind: mujoco.mjtGeom, size: object, p
     site = body.add_site(name=name, type=kind, size=size, pos=pos, quat=quat, group=HIDDEN_GROUP)
     site.alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
     return site
+
+
+def _as_the_root(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
+    """Quaternion that turns the trunk's frame to the root's in the default pose: there it counts as upright."""
+    data, trunk = mujoco.MjData(model), model.body(robot.trunk or robot.base).id
+    for name, joint in robot.joints.items():
+        data.qpos[model.jnt_qposadr[model.joint(name).id]] = joint.default
+    mujoco.mj_kinematics(model, data)
+    inverse, quat = np.empty(4), np.empty(4)
+    mujoco.mju_negQuat(inverse, data.xquat[trunk])
+    mujoco.mju_mulQuat(quat, inverse, data.xquat[int(model.body_rootid[trunk])])
+    return quat
 
 
 def _ball(model: mujoco.MjModel, foot: Foot, geoms: list[int]) -> float | None:

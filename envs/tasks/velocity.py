@@ -63,6 +63,8 @@ def _legged(robot: Robot, rough: bool) -> EnvCfg:
     s = scale_of(robot)
     cfg = biped(s) if is_biped(robot) else quadruped(s, rough)
     cfg = dataclasses.replace(cfg, randomization=_bearable(cfg.randomization, robot))
+    if not all(foot.sole for foot in robot.feet.values()):
+        cfg = dataclasses.replace(cfg, rewards={**cfg.rewards, "foot_tilt": RewardTerm(rewards.foot_tilt, weight=0.0)})
     return dataclasses.replace(cfg, terrain=terrain(s)) if rough else cfg
 
 
@@ -148,7 +150,7 @@ def _rewards(s: Scale, **terms: RewardTerm) -> Mapping[str, RewardTerm]:
         "fall": RewardTerm(rewards.fall, weight=-4.0),
         "foot_tilt": RewardTerm(rewards.foot_tilt, weight=0.0),
     }
-    return {name: terms.get(name, term) for name, term in table.items()}
+    return table | terms
 
 
 def _common(s: Scale, minimum_height: float) -> dict:

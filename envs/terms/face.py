@@ -29,7 +29,7 @@ from envs.scene.terrain import Terrain
 from envs.terms.commands import Command
 from envs.terms.disturbance import Disturbances
 from envs.terms.fields import FieldRandomizer
-from envs.terms.state import BaseState, FeetState, JointState, ToolState
+from envs.terms.state import BaseState, FeetState, JointState, ToolState, TrunkState
 
 
 class Env(Protocol):
@@ -92,6 +92,11 @@ class Env(Protocol):
     @property
     def base(self) -> BaseState:
         """State of the base; ValueError for a robot whose base is fixed."""
+        ...
+
+    @property
+    def trunk(self) -> TrunkState:
+        """State of the trunk, which is the base where a robot has no other; ValueError for a robot whose base is fixed."""
         ...
 
     @property

@@ -13,6 +13,8 @@ from envs.terms.tracking import tracked
 
 STANCE = 0.1
 """Of the reference height of a swing: below it the gait has the foot on the ground."""
+EARLY = 0.1
+"""Share of a penalty that grows which is there from the start."""
 
 
 def track_velocity(env: Env, sigma: float = 0.5) -> torch.Tensor:
@@ -39,6 +41,16 @@ def roll_pitch_rate(env: Env) -> torch.Tensor:
 def tilt(env: Env) -> torch.Tensor:
     """|g_xy|^2 of projected gravity."""
     return env.base.gravity_b[:, :2].square().sum(1)
+
+
+def trunk_lean(env: Env, pitch: float = 0.0) -> torch.Tensor:
+    """(pitch of the trunk - `pitch`)^2 + roll^2 in the world [rad2]: of what carries head and arms, wherever the base is."""
+    return (env.trunk.pitch - pitch).square() + env.trunk.roll.square()
+
+
+def trunk_rate(env: Env) -> torch.Tensor:
+    """|w_xy|^2 of the trunk [rad2/s2]."""
+    return env.trunk.angular_velocity_b[:, :2].square().sum(1)
 
 
 def base_height(env: Env) -> torch.Tensor:
@@ -89,17 +101,18 @@ def moving(env: Env) -> torch.Tensor:
     return env.once("moving", lambda: (env.command.square().sum(1) > commander.moving_above**2).float())
 
 
-def swing(env: Env, swing_share: float) -> torch.Tensor:
-    """The reference height of each foot, 1 at mid-swing, 0 on the ground, (N, F)."""
+def swing(env: Env, swing_share: float, soft: bool = False) -> torch.Tensor:
+    """The reference height of each foot, 1 at mid-swing, 0 on the ground, (N, F): half a sine, or its square, which lands at no speed."""
 
     def compute() -> torch.Tensor:
         turn = torch.remainder(env.phase[:, None] / (2 * torch.pi) + env.feet.turns, 1.0)  # a foot swings from 0 to swing_share
-        return torch.sin(torch.pi * (turn / swing_share).clamp(max=1.0)) * moving(env)[:, None]
+        height = torch.sin(torch.pi * (turn / swing_share).clamp(max=1.0))
+        return (height.square() if soft else height) * moving(env)[:, None]
 
-    return env.once(("swing", swing_share), compute)
+    return env.once(("swing", swing_share, soft), compute)
 
 
-def gait(env: Env, sigma: float = 0.06, swing_height: float = 0.07, swing_share: float = 0.5) -> torch.Tensor:
+def gait(env: Env, sigma: float = 0.06, swing_height: float = 0.07, swing_share: float = 0.5, soft: bool = False) -> torch.Tensor:
     """exp(-sum over feet of (foot height - reference)^2 / sigma^2), the reference being the robot's gait in time with the clock.
 
     Args:
@@ -107,19 +120,37 @@ def gait(env: Env, sigma: float = 0.06, swing_height: float = 0.07, swing_share:
         sigma: scale of the error [m].
         swing_height: height of the reference at mid-swing [m].
         swing_share: share of the cycle that a foot swings.
+        soft: whether the reference meets the ground at no speed.
     """
-    error2 = (env.feet.height - swing_height * swing(env, swing_share)).square().sum(1)
+    error2 = (env.feet.height - swing_height * swing(env, swing_share, soft)).square().sum(1)
     return torch.exp(-error2 / sigma**2)
 
 
-def gait_contact(env: Env, swing_share: float = 0.5) -> torch.Tensor:
+def gait_contact(env: Env, swing_share: float = 0.5, soft: bool = False) -> torch.Tensor:
     """Share of the feet that touch the ground when the gait says so, and only then."""
-    return (env.feet.contact == (swing(env, swing_share) <= STANCE)).float().mean(1)
+    return (env.feet.contact == (swing(env, swing_share, soft) <= STANCE)).float().mean(1)
 
 
-def foot_slip(env: Env) -> torch.Tensor:
-    """Squared planar speed of loaded feet [m2/s2], summed."""
-    return (env.feet.speed2 * env.feet.contact).sum(1)
+def grown(env: Env) -> torch.Tensor:
+    """Share of a penalty that comes with the disturbances, in each world with its success, (N,): all of it where they do not grow."""
+    return EARLY + (1.0 - EARLY) * env.disturbances.strength
+
+
+def landing(env: Env, below: float = 0.03, grows: bool = False) -> torch.Tensor:
+    """Squared downward speed [m2/s2] of feet lower than `below` [m], summed: a step that is heard. `grows`: see `foot_slip`."""
+    down = (-env.feet.velocity_w[..., 2]).relu()
+    return (down.square() * (env.feet.height < below)).sum(1) * (grown(env) if grows else 1.0)
+
+
+def foot_slip(env: Env, grows: bool = False) -> torch.Tensor:
+    """Squared planar speed of loaded feet [m2/s2], summed.
+
+    Args:
+        env: the environment.
+        grows: whether it comes with the disturbances (`disturbance_ramp`), see `grown`: a penalty on how feet move keeps who cannot walk
+            yet from moving them.
+    """
+    return (env.feet.speed2 * env.feet.contact).sum(1) * (grown(env) if grows else 1.0)
 
 
 def foot_tilt(env: Env) -> torch.Tensor:

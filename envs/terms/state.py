@@ -135,6 +135,36 @@ class BaseState(Derived):
         return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
 
+class TrunkState(Derived):
+    """What carries head and arms; the base where a robot has no other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, model = engine, engine.model
+        self._own = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_SENSOR, "trunk_quat") >= 0
+        if self._own:
+            self._quat, self._gyro = (sensor_ids(model, [name], engine.device) for name in ("trunk_quat", "trunk_gyro"))
+
+    @cached_property
+    def gravity_b(self) -> torch.Tensor:
+        """Direction of gravity in its frame, which is the base's in the default pose, (N, 3)."""
+        return projected_gravity(self._engine.sensordata[:, self._quat] if self._own else self._engine.qpos[:, 3:7])
+
+    @property
+    def angular_velocity_b(self) -> torch.Tensor:
+        """In its frame [rad/s], (N, 3)."""
+        return self._engine.sensordata[:, self._gyro] if self._own else self._engine.qvel[:, 3:6]
+
+    @cached_property
+    def pitch(self) -> torch.Tensor:
+        """Lean forward in the world [rad], (N,)."""
+        return torch.asin(self.gravity_b[:, 0].clamp(-1.0, 1.0))
+
+    @cached_property
+    def roll(self) -> torch.Tensor:
+        """Lean to the right in the world [rad], (N,)."""
+        return torch.asin(-self.gravity_b[:, 1].clamp(-1.0, 1.0))
+
+
 class FeetState(Derived):
     """The feet, in the robot's order.
 
@@ -184,9 +214,14 @@ class FeetState(Derived):
         return self.force > self._loaded
 
     @cached_property
+    def velocity_w(self) -> torch.Tensor:
+        """Of the soles [m/s], (N, F, 3)."""
+        return self._engine.sensordata[:, self._velocity].reshape(self._shape)
+
+    @cached_property
     def speed2(self) -> torch.Tensor:
         """Squared planar speed [m2/s2], (N, F)."""
-        return self._engine.sensordata[:, self._velocity].reshape(self._shape)[..., :2].square().sum(-1)
+        return self.velocity_w[..., :2].square().sum(-1)
 
     @cached_property
     def tilt2(self) -> torch.Tensor:
@@ -245,12 +280,13 @@ class States:
         self._name = robot.name
         self.joints = JointState(robot, engine, constants.default_pose, constants.lower, constants.upper)
         self._base = BaseState(engine, terrain, rest[2]) if robot.floating_base else None
+        self._trunk = TrunkState(engine) if robot.floating_base else None
         self._feet, self._tool = None, None
         if robot.feet:
             self._feet = FeetState(robot, engine, terrain, contact_force, buffers.new("air_time_s", (len(robot.feet),)))
         if mujoco.mj_name2id(engine.model, mujoco.mjtObj.mjOBJ_SENSOR, "end_effector_position") >= 0:
             self._tool = ToolState(engine)
-        self._parts: tuple[Derived, ...] = tuple(p for p in (self.joints, self._base, self._feet, self._tool) if p is not None)
+        self._parts: tuple[Derived, ...] = tuple(p for p in (self.joints, self._base, self._trunk, self._feet, self._tool) if p is not None)
 
     @property
     def base(self) -> BaseState:
@@ -262,6 +298,17 @@ class States:
         if self._base is None:
             raise ValueError(f"this asks for a base that moves; that of {self._name} is fixed")
         return self._base
+
+    @property
+    def trunk(self) -> TrunkState:
+        """State of the trunk.
+
+        Raises:
+            ValueError: the base is fixed.
+        """
+        if self._trunk is None:
+            raise ValueError(f"this asks for a trunk that moves; {self._name} stands on a fixed base")
+        return self._trunk
 
     @property
     def feet(self) -> FeetState:

@@ -94,6 +94,17 @@ class Description:
         return self.model.body(first if self.model.body_mass[first] > 0 else heaviest).name
 
     @property
+    def trunk(self) -> str | None:
+        """The heaviest body above the base that is no part of a leg and heavier than the base: it carries head and arms. None for none."""
+        model = self.model
+        legs = {body for chain in self.limbs.legs for link in chain.own for body in link.bodies}
+        others = [body for body in range(1, model.nbody) if body not in legs and body not in self.limbs.base.bodies]
+        heaviest = max(others, key=lambda body: float(model.body_mass[body]), default=None)
+        if heaviest is None or model.body_mass[heaviest] <= model.body_mass[model.body(self.base).id]:
+            return None
+        return str(model.body(heaviest).name)
+
+    @property
     def asymmetric(self) -> list[str]:
         """Joints that have no mirror image among the policy's, or do not stand where the image of another has them."""
         images, lost = self.mirror.joints, []

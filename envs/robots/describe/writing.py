@@ -31,6 +31,8 @@ def robot_yaml(found: Description, model: str) -> str:
         _line(0, "base", word(found.base), "carries payloads and takes pushes" if found.floating else "the last link: carries payloads"),
     ]
     if found.standing is not None:
+        if found.trunk is not None:
+            lines.append(_line(0, "trunk", word(found.trunk), "carries head and arms: the heaviest body that moves against the base"))
         lines += [
             _line(
                 0, "stand_height", number(round(found.standing.height, 4)), "of the base's frame above the ground in the default pose [m]"

@@ -109,6 +109,7 @@ G1 = Robot(
     model=Path(__file__).parent / "g1.xml",
     joints=_leg("left") | _leg("right") | WAIST | _arm("left") | _arm("right"),
     base="pelvis",
+    trunk="torso_link",
     feet={"left": _foot("left", 0.0), "right": _foot("right", 0.5)},
     imu=Imu(body="pelvis", position=(0.04525, 0.0, -0.08339)),
     stand_height=0.757,
