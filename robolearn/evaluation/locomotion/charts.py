@@ -28,7 +28,7 @@ NAMES = {
     "half_impulse": "50 % impulse",
     "half_speed": "50 % speed",
     "half_payload": "50 % payload",
-    "fell_before": "fell before the blow",
+    "fell_before": "fell beforehand",
     "steps_a_minute": "lift-offs a minute",
     "all_steps_a_minute": "lift-offs a minute, excused ones too",
     "still": "feet still",
