@@ -1,8 +1,8 @@
 """Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals.
 
 Walking robots are judged on a plane, with all disturbances of their task. With --gait: how one walks, in figures, targets and pictures,
-also while it is still being trained. With --suite locomotion: commands and gait, terrain, pushes, thrown balls, loads, friction, a course
-with a slope, arm swing, and one report (docs/evaluation.md).
+also while it is still being trained. With --suite locomotion: commands and gait, disturbances, standing, terrain, pushes, thrown balls,
+loads, friction, a course with a slope, arm swing, targets, and one report, of a training that still runs as well (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import dataclasses
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envs.robots.robot import Robot
     from policies.contract.file import PolicyFile
     from robolearn.config.schema import TrainCfg
     from robolearn.evaluation.gait.subject import Subject
+    from robolearn.evaluation.locomotion.setup import Setup
 
 
 SUITES = ("locomotion",)
@@ -46,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gait", action="store_true", help=gait)
     parser.add_argument("--no-pictures", action="store_true", help="--gait without strips")
     parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")
-    parser.add_argument("--only", metavar="ITEM", nargs="+", help="items of the suite (default: all)")
+    parser.add_argument(
+        "--only", metavar="ITEM", nargs="+", help="items of the suite (default: all); withstands: all that targets are about"
+    )
     parser.add_argument("--quick", action="store_true", help="a small suite or --gait, to try things")
     parser.add_argument(
         "--out", metavar="FOLDER", help="of the suite's report (default: runs/suite/<policy>), or of --gait (default: runs/gait/<policy>)"
@@ -65,6 +68,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.evaluation.evaluate import evaluate_file
     from robolearn.evaluation.gait.subject import is_training, of_checkpoint, of_setup
     from robolearn.evaluation.locomotion.setup import make_setup
+    from robolearn.evaluation.locomotion.training import setup_of_training
     from robolearn.evaluation.table import show
     from robolearn.policy_path import find_policy
     from robolearn.policy_robot import robot_of
@@ -78,6 +82,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if overrides or args.config:
             raise UsageError("--gait of a training takes its own settings: leave --config and --section.key=value away")
         return _look(args, of_checkpoint(args.file, args.engine, args.seed, args.robot))
+    if args.suite and is_training(args.file):
+        if overrides or args.config:
+            raise UsageError("--suite of a training takes its own settings: leave --config and --section.key=value away")
+        return _run_suite(args, setup_of_training(args.file, args.robot, engine=args.engine, seed=args.seed))
     file = PolicyFile(find_policy(args.file))
     file.verify()
     task = file.spec.task
@@ -92,7 +100,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.gait:
         return _look(args, of_setup(make_setup(file, env, robot, engine=args.engine, seed=args.seed)))
     if args.suite:
-        return _run_suite(args, file, robot, env)
+        return _run_suite(args, make_setup(file, env, robot, engine=args.engine, seed=args.seed))
     if any(override.startswith("--env.terrain") for override in overrides):
         raise UsageError("without a suite robots are evaluated on a plane, whatever their task walks on: add --suite locomotion")
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
@@ -176,20 +184,18 @@ def _look(args: argparse.Namespace, subject: Subject) -> int:
     return 0
 
 
-def _run_suite(args: argparse.Namespace, file: PolicyFile, robot: Robot, env: Any) -> int:
+def _run_suite(args: argparse.Namespace, setup: Setup) -> int:
     """Run the suite and say where its report is."""
     from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.evaluation.locomotion.report import PAGE
     from robolearn.evaluation.locomotion.run import chosen, run
-    from robolearn.evaluation.locomotion.setup import make_setup
 
     names = chosen(args.only)
     seeds = args.seeds or (2 if args.quick else 8)
-    setup = make_setup(file, env, robot, engine=args.engine, seeds=seeds, quick=args.quick, seed=args.seed)
     folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
     check_writable(folder / PAGE)
-    setup = dataclasses.replace(setup, folder=folder)
+    setup = dataclasses.replace(setup, seeds=seeds, quick=args.quick, folder=folder)
     data = run(setup, names, folder, quiet=args.json == "-")
     if args.json:
         write_json(args.json, data)

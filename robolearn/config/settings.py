@@ -106,7 +106,7 @@ def suite(*envs: EnvCfg) -> dict[str, str]:
     tables = [env.randomization for env in envs]
     names = {name for together in TOGETHER for name in together}
     names |= {name for table in tables for name in table.entries if name not in table.undisturbed().entries}
-    return {f"env.randomization.{name}*": "the suite disturbs by itself, or not at all" for name in names}
+    return {f"env.randomization.{name}*": "the suite disturbs by itself, or as the training did" for name in names}
 
 
 def changed(before: TrainCfg, after: TrainCfg) -> list[str]:

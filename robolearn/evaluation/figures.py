@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robolearn.evaluation.statistics import bootstrap_mean, wilson
+from robolearn.evaluation.statistics import bootstrap_mean, bootstrap_ratio, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +67,11 @@ def mean(values: np.ndarray) -> Figure:
         return Figure(None, None, None, 0)
     interval = bootstrap_mean(values) if len(values) > 1 else (None, None)
     return Figure(float(values.mean()), *interval, len(values))
+
+
+def ratio(values: np.ndarray, others: np.ndarray) -> Figure:
+    """Mean of (n,) values over the mean of (m,) others, with the bootstrap's interval; NaN are episodes that have no value."""
+    values, others = (array[np.isfinite(array)].astype(float) for array in (values, others))
+    if not len(values) or not len(others) or not others.mean():
+        return Figure(None, None, None, 0)
+    return Figure(float(values.mean() / others.mean()), *bootstrap_ratio(values, others), min(len(values), len(others)))

@@ -28,3 +28,11 @@ def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> 
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
     return float(low), float(high)
+
+
+def bootstrap_ratio(values: np.ndarray, others: np.ndarray, resamples: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """Percentile bootstrap interval of mean over mean of (n,) values and (m,) others, resampled apart."""
+    generator = np.random.default_rng(seed)
+    above, below = (array[generator.integers(0, len(array), (resamples, len(array)))].mean(axis=1) for array in (values, others))
+    low, high = np.percentile(above / below, [2.5, 97.5])
+    return float(low), float(high)

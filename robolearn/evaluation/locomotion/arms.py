@@ -27,10 +27,10 @@ FREE, LOCKED, INVERTED = "free", "locked", "inverted"
 
 def run(setup: Setup) -> ItemResult:
     """See `items.Item`."""
-    joints = setup.file.spec.robot.joint_names
+    joints = setup.spec.robot.joint_names
     found = limbs(setup.env(1))
     if not found.pairs:
-        return ItemResult(status="does not apply", reason=f"{setup.file.spec.robot.name} has no arms")
+        return ItemResult(status="does not apply", reason=f"{setup.spec.robot.name} has no arms")
     worlds = len(SPEEDS) * EPISODES * setup.seeds
     speed = np.tile(np.array(SPEEDS) * setup.ranges[0][1], worlds // len(SPEEDS))
     command = torch.zeros(worlds, 3)
@@ -39,7 +39,9 @@ def run(setup: Setup) -> ItemResult:
     rows, swings, plots, clips = [], [], [], []
     for condition in (FREE, LOCKED, INVERTED):
         env = setup.env(worlds)
-        record = walk(env, setup.file, command, SECONDS, f"arms {condition}", alter=alteration(condition, env, found.arms))
+        record = walk(
+            env, setup.make_actor(env.num_worlds), command, SECONDS, f"arms {condition}", alter=alteration(condition, env, found.arms)
+        )
         planar, _ = record.errors()
         costs[condition] = np.where(record.survived, record.cost_of_transport(), np.nan)
         for value in np.unique(speed):

@@ -28,7 +28,7 @@ def film(setup: Setup, env: VecEnv, record: Record, world: int, start_s: float, 
     steps = int(record.alive[:, world].sum())
     every = max(1, round(pace / ((QUICK_FPS if setup.quick else FPS) * record.dt)))
     path = setup.folder / (re.sub(r"\W+", "-", title) + ".mp4")
-    command = setup.file.spec.command
+    command = setup.spec.command
     try:
         with (
             VideoWriter(path, WIDTH, HEIGHT, pace / (every * record.dt)) as video,

@@ -25,6 +25,8 @@ WORLDS = 16  # a seed
 
 def run(setup: Setup) -> ItemResult:
     """See `items.Item`."""
+    if setup.file is None:
+        return ItemResult(status="not available", reason="the memory is that of a policy file: export the student first")
     worlds, course = WORLDS * setup.seeds, Course(float(setup.scaled(1.0, "length")))
     env = dataclasses.replace(setup, cfg=on_the_course(setup.cfg, course.size)).env(worlds)
     hidden = HiddenStates(setup.file, worlds, env.cfg.control_dt)

@@ -88,7 +88,7 @@ def _impacts(
         if index == at:
             strike(level, side * 2 * np.pi / len(sides))
 
-    record = walk(env, setup.file, command, BEFORE_S + AFTER_S, name, before=before)
+    record = walk(env, setup.make_actor(env.num_worlds), command, BEFORE_S + AFTER_S, name, before=before)
     ready = record.alive[at - 1] if len(record.alive) > at else np.zeros(env.num_worlds, bool)
     off = (record.velocity - record.command)[..., :2]
     recovery = recovery_times(off, record.tilt, record.alive, at, record.dt)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from robolearn.evaluation.gait import item as gait
-from robolearn.evaluation.locomotion import arms, course, following, impacts, loads, terrain
+from robolearn.evaluation.locomotion import arms, corners, course, disturbed, following, impacts, loads, standing, terrain
 from robolearn.evaluation.locomotion.result import ItemResult
 from robolearn.evaluation.locomotion.setup import Setup
 
@@ -22,6 +22,9 @@ class Item:
 ITEMS = {
     "commands": Item("Commands and gait", following.run),
     "gait": Item("How it walks", gait.run),
+    "disturbed": Item("All disturbances", disturbed.run),
+    "standing": Item("Standing", standing.run),
+    "corners": Item("Commands that jump", corners.run),
     "terrain": Item("Terrain", terrain.run),
     "pushes": Item("Pushes", impacts.pushes),
     "throws": Item("Thrown ball", impacts.throws),
@@ -30,3 +33,6 @@ ITEMS = {
     "course": Item("A course with a slope, and what the memory knows", course.run),
     "arms": Item("Arm swing", arms.run),
 }
+
+GROUPS = {"withstands": ("commands", "disturbed", "standing", "corners", "terrain", "pushes")}
+"""Names for several items: `withstands` is what `demands` is about."""

@@ -66,7 +66,7 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
     for value in levels:
         env = setup.env(worlds, **{entry: Range(low=value, high=value, operation=operation, when=when)})
         command = torch.tensor([[setup.cruise, 0.0, 0.0]]).repeat(worlds, 1)
-        record = walk(env, setup.file, command, SECONDS, f"{entry} {value:g}")
+        record = walk(env, setup.make_actor(env.num_worlds), command, SECONDS, f"{entry} {value:g}")
         planar, yaw = record.errors()
         figures = {
             "velocity_error_xy": mean(planar),

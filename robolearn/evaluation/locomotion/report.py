@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robolearn.evaluation.figures import Figure
+from robolearn.evaluation.locomotion import demands
 from robolearn.evaluation.locomotion.charts import label
 from robolearn.evaluation.locomotion.items import ITEMS
 from robolearn.evaluation.locomotion.result import UNITS, ItemResult, Table
@@ -19,11 +20,9 @@ PAGE, DATA = "report.html", "suite.json"
 
 def to_dict(setup: Setup, results: Mapping[str, ItemResult], minutes: Mapping[str, float]) -> dict[str, Any]:
     """The whole suite as plain JSON values."""
-    spec = setup.file.spec
     items = [{"name": name, "title": ITEMS[name].title, "minutes": minutes[name], **result.to_dict()} for name, result in results.items()]
-    told = {"policy": str(setup.file.path), "policy_sha256": setup.file.sha256, "robot": spec.robot.name, "task": spec.task}
     run = {"engine": setup.engine, "seeds": setup.seeds, "seed": setup.seed, "quick": setup.quick}
-    return {"suite": "locomotion", **told, **run, "items": items}
+    return {"suite": "locomotion", **setup.told, **run, "items": items, "targets": demands.to_list(setup, results)}
 
 
 def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes: Mapping[str, float]) -> tuple[Path, dict[str, Any]]:
@@ -43,7 +42,14 @@ def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes
     ]
     write_page(
         folder / PAGE,
-        template("suite.html.j2").render(data=data, name=setup.name, items=shown, minutes=minutes, total_minutes=sum(minutes.values())),
+        template("suite.html.j2").render(
+            data=data,
+            name=setup.name,
+            items=shown,
+            targets=demands.rows(setup, results),
+            minutes=minutes,
+            total_minutes=sum(minutes.values()),
+        ),
     )
     write_json(folder / DATA, data)
     return folder / PAGE, data

@@ -19,6 +19,7 @@ UNITS = {
     "air_time": "s", "step_frequency": "Hz", "step_length": "m", "foot_clearance": "m", "recovery_time": "s", "half_impulse": "N s",
     "half_speed": "m/s", "half_payload": "kg", "impulse": "N s", "ball_speed": "m/s", "payload": "kg", "vx": "m/s", "vy": "m/s",
     "yaw_rate": "rad/s", "phase": "deg", "shoulder_amplitude": "rad", "hip_amplitude": "rad", "stride_frequency": "Hz",
+    "still": "%", "crossed": "%", "all_steps_a_minute": "1/min", "drift": "m",
 } | gait.UNITS  # fmt: skip
 """Unit of a figure by its name; shares are kept as 0 to 1 and shown in percent. Names not in here have no unit."""
 
@@ -59,6 +60,7 @@ class ItemResult:
         reason: why, where it is not done.
         text: what was done, a paragraph.
         headline: the figures of the summary, by name.
+        where: where a figure of the headline is at its worst, by its name, for people.
         tables, plots, clips, pictures: as they are shown; plots are SVG.
     """
 
@@ -66,6 +68,7 @@ class ItemResult:
     reason: str = ""
     text: str = ""
     headline: Mapping[str, Figure] = field(default_factory=dict)
+    where: Mapping[str, str] = field(default_factory=dict)
     tables: Sequence[Table] = ()
     plots: Sequence[str] = ()
     clips: Sequence[Clip] = ()
@@ -77,6 +80,7 @@ class ItemResult:
             "status": self.status,
             "reason": self.reason,
             "figures": plain(self.headline),
+            "where": {name: text for name, text in self.where.items() if text},
             "tables": [{"title": table.title, "rows": plain(table.rows)} for table in self.tables],
             "clips": [_shown(clip) for clip in self.clips],
             "pictures": [_shown(picture) for picture in self.pictures],

@@ -9,23 +9,25 @@ from typing import Any
 
 from envs.engines.face import EngineError
 from robolearn.errors import UsageError, UserError, suggestion
-from robolearn.evaluation.locomotion import report
+from robolearn.evaluation.locomotion import demands, report
 from robolearn.evaluation.locomotion.charts import label
-from robolearn.evaluation.locomotion.items import ITEMS
+from robolearn.evaluation.locomotion.items import GROUPS, ITEMS
 from robolearn.evaluation.locomotion.result import UNITS, ItemResult
 from robolearn.evaluation.locomotion.setup import Setup
 
 
 def chosen(names: Sequence[str] | None) -> list[str]:
-    """The items to run, in the report's order; all where none is named.
+    """The items to run, in the report's order, those of groups as well; all where none is named.
 
     Raises:
-        UsageError: no item of that name.
+        UsageError: no item or group of that name.
     """
+    known = (*ITEMS, *GROUPS)
     for name in names or ():
-        if name not in ITEMS:
-            raise UsageError(f"no item {name!r} in the suite locomotion{suggestion(name, ITEMS)}; valid: {', '.join(ITEMS)}")
-    return [name for name in ITEMS if not names or name in names]
+        if name not in known:
+            raise UsageError(f"no item {name!r} in the suite locomotion{suggestion(name, known)}; valid: {', '.join(known)}")
+    wanted = {item for name in names or () for item in GROUPS.get(name, (name,))}
+    return [name for name in ITEMS if not names or name in wanted]
 
 
 def run(setup: Setup, names: Sequence[str], folder: Path, quiet: bool = False) -> dict[str, Any]:
@@ -53,6 +55,8 @@ def run(setup: Setup, names: Sequence[str], folder: Path, quiet: bool = False) -
         _, data = report.write(folder, setup, results, minutes)
         if not quiet:
             print(f"{name:10} {_told(results[name])}  ({minutes[name]:.1f} min)", flush=True)
+    if not quiet and (lines := demands.text(setup, results)):
+        print("\n" + lines, flush=True)
     return data
 
 

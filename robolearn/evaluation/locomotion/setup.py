@@ -1,10 +1,10 @@
-"""What all items of the suite share: the policy file, its task without disturbances, and how much to run."""
+"""What all items of the suite share: who acts, its task without disturbances, and how much to run."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,12 @@ from envs.tasks.registry import make_env
 from envs.tasks.scaling import Dimension, factor, scale_of
 from envs.tasks.velocity import terrain
 from envs.terms.fields import WRITES
+from envs.terms.randomization import RandomizationCfg
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
+from policies.contract.spec import PolicySpec
 from robolearn.errors import UserError
+from robolearn.evaluation.actors import Actor, FileActor
 from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.worlds import FOREVER_S, device_of, trained_as
 from robolearn.policy_robot import robot_of
@@ -29,10 +32,15 @@ class Setup:
     """What to evaluate and how much of it.
 
     Attributes:
-        file: the frozen policy.
+        name: what the policy is called.
+        told: what the JSON says of it.
+        spec: its contract.
+        make_actor: it in so many worlds.
+        file: its file; None for a training's teacher or student.
         robot: who walks.
         cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
-        trained: the task as the file's training had it; None where the file does not tell.
+        table: the whole table of its training, disturbances included.
+        trained: the task as its training had it; None where a file does not tell.
         terrain: the ground of training, or what the rough tasks have where it was a plane.
         engine: physics engine.
         seeds: episodes a cell.
@@ -42,9 +50,14 @@ class Setup:
         own_fields: fields of the model that terms of the table of randomization set, by term.
     """
 
-    file: PolicyFile
+    name: str
+    told: Mapping[str, Any]
+    spec: PolicySpec
+    make_actor: Callable[[int], Actor]
+    file: PolicyFile | None
     robot: Robot
     cfg: EnvCfg
+    table: RandomizationCfg
     trained: EnvCfg | None
     terrain: TerrainCfg = field(default_factory=TerrainCfg)
     engine: str = "mujoco"
@@ -55,12 +68,6 @@ class Setup:
     own_fields: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """What the policy is called."""
-        path = Path(os.path.abspath(self.file.path))  # `policy.onnx` alone has no folder's name
-        return path.parent.name if path.name == "policy.onnx" else path.stem
-
-    @property
     def cruise(self) -> float:
         """Half the highest commanded forward velocity [m/s]: what the robot does while something else is tested."""
         return 0.5 * self.ranges[0][1]
@@ -68,12 +75,16 @@ class Setup:
     @property
     def ranges(self) -> list[tuple[float, float]]:
         """Ends of what the policy may be asked: vx, vy [m/s], yaw rate [rad/s]."""
-        command = self.file.spec.command
+        command = self.spec.command
         return list(zip(command.lower, command.upper, strict=True))
 
     def scaled(self, value: Any, dimension: Dimension) -> Any:
         """A number of this suite, as large for this robot as it is for Go1 (G1, for robots on two legs)."""
         return value * factor(self.robot, dimension)
+
+    def disturbed(self) -> Setup:
+        """This setup with all that befell the robot in its training, at full strength."""
+        return dataclasses.replace(self, cfg=dataclasses.replace(self.cfg, randomization=self.table))
 
     def env(self, worlds: int, **randomization: Any) -> VecEnv:
         """Worlds of the policy's task.
@@ -90,8 +101,9 @@ class Setup:
         table = dataclasses.replace(self.cfg.randomization, **replaced, **randomization)
         device = device_of(self.cfg, self.engine)
         cfg = dataclasses.replace(self.cfg, num_worlds=worlds, engine=self.engine, device=device, seed=self.seed, randomization=table)
-        env = make_env(self.file.spec.task, self.robot, cfg)
-        check_contract(self.file, env)
+        env = make_env(self.spec.task, self.robot, cfg)
+        if self.file is not None:
+            check_contract(self.file, env)
         return env
 
 
@@ -111,10 +123,28 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
     if spec.command.kind != "velocity" or not spec.robot.floating_base:
         raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {spec.task}: use evaluate without --suite")
     who = robot_of(file, robot)
-    ground = cfg.terrain or terrain(scale_of(who))
     told = trained_as(file, who)
-    setup = Setup(file=file, robot=who, cfg=calm(cfg), trained=None if told is None else told.env, terrain=ground, **settings)
-    env = setup.env(1)  # a file that does not fit is refused before anything runs
+    path = Path(os.path.abspath(file.path))  # `policy.onnx` alone has no folder's name
+    return ready(
+        Setup(
+            name=path.parent.name if path.name == "policy.onnx" else path.stem,
+            told={"policy": str(file.path), "policy_sha256": file.sha256, "robot": spec.robot.name, "task": spec.task},
+            spec=spec,
+            make_actor=lambda worlds: FileActor(file, worlds),
+            file=file,
+            robot=who,
+            cfg=calm(cfg),
+            table=cfg.randomization,
+            trained=None if told is None else told.env,
+            terrain=cfg.terrain or terrain(scale_of(who)),
+            **settings,
+        )
+    )
+
+
+def ready(setup: Setup) -> Setup:
+    """The setup, after one world was made in it: what does not fit is refused before anything runs."""
+    env = setup.env(1)
     if not env.events.fields:
         return setup
     env.reset()
