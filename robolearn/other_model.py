@@ -7,6 +7,7 @@ the ground, and whether links meet each other are the policy's and its task's.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
-from bridge.simulated.model_check import lacks_of
+from bridge.simulated.model_check import lacks_of, notes_of
 from envs.robots import scene
 from envs.robots.describe.description import describe
 from envs.robots.describe.reading import read
@@ -63,7 +64,9 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
     model = based(read(path), spec).compile()
     if lacks := lacks_of(mujoco, model, spec):
         raise UserError(f"{path} is no model of {spec.name}: {'; '.join(lacks)}")
-    ours, theirs = _Placed(robot.compiled, robot), _Placed(model, robot)
+    for note in notes_of(mujoco, model, spec, [model.joint(name).id for name in spec.joint_names], []):
+        print(f"note: {path.name}: {note}", file=sys.stderr)
+    ours, theirs = Placed(robot.compiled, robot), Placed(model, robot)
     constants = {field.name: getattr(robot, field.name) for field in fields(Robot)}
     constants |= {
         "model": path,
@@ -84,7 +87,7 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
     return replace(other, stand_height=robot.stand_height + _depth(other) - _depth(robot))
 
 
-class _Placed:
+class Placed:
     """A compiled model in the default pose of a robot, its root at the origin."""
 
     def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
@@ -108,14 +111,15 @@ class _Placed:
             return int(self.model.joint(joint).bodyid[0])
         return int(self.model.body_rootid[self.carried(next(iter(self.robot.joints)))])
 
-    def place(self, other: _Placed, name: str, position: Vector = (0.0, 0.0, 0.0)) -> tuple[str, Vector]:
+    def place(self, other: Placed, name: str, position: Vector = (0.0, 0.0, 0.0)) -> tuple[str, Vector]:
         """Where a point of a body of the other model is in this one: a body and a point in its frame [m].
 
         Links are taken to be alike and their frames not: what counts is how the point lies to the joint that moves it.
         """
         there = other.model.body(name).id
         joint = other.carrier(there)
-        here = self.carried(joint)
+        namesake = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)
+        here = namesake if namesake > 0 and self.carrier(namesake) == joint else self.carried(joint)
         point = other.data.xpos[there] + other.data.xmat[there].reshape(3, 3) @ position - other.anchor(joint)
         local = self.data.xmat[here].reshape(3, 3).T @ (point + self.anchor(joint) - self.data.xpos[here])
         x, y, z = (round(float(value), 6) + 0.0 for value in local)
@@ -126,7 +130,7 @@ class _Placed:
         return self.data.xpos[self.carried(None)] if joint is None else self.data.xanchor[self.model.joint(joint).id]
 
 
-def _feet(robot: Robot, path: Path, ours: _Placed, theirs: _Placed) -> Iterator[tuple[str, Foot]]:
+def _feet(robot: Robot, path: Path, ours: Placed, theirs: Placed) -> Iterator[tuple[str, Foot]]:
     """The robot's feet in the other model."""
     found = {theirs.carrier(theirs.model.body(foot.body).id): foot for foot in describe(path, floating=robot.floating_base).feet}
     for name, foot in robot.feet.items():

@@ -122,6 +122,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         write_json(args.json, first | {"others": others} if others else first)
     if args.json != "-":
         show(results)
+        if args.mjcf:
+            print(f"model: {results[0].model}, {(results[0].model_sha256 or '')[:12]}")
     return 0
 
 
