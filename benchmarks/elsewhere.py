@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4, help="episodes a command (default: 4)")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of an episode (default: 10)")
     parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--engines", nargs="+", default=["precise", *(["drake"] if find_spec("pydrake") else [])], help="beside mujoco")
+    parser.add_argument("--engines", nargs="*", default=["precise", *(["drake"] if find_spec("pydrake") else [])], help="beside mujoco")
     parser.add_argument("--parts", action="store_true", help="look at the parts of every model")
     parser.add_argument("--json", metavar="PATH", help="write the result there as well")
     args = parser.parse_intermixed_args()

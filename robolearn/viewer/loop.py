@@ -25,7 +25,7 @@ from robolearn.viewer.render import VIEW_DEG, Recorder
 
 ENDINGS = (".webp", ".gif")
 EVERY = 3  # control steps a picture: 17 a second at 50 Hz
-LEAD_S, SEARCH_S = 3.0, 1.5  # before the loop; in which its two ends are looked for
+LEAD_S, SEARCH_S = 3.0, 1.5  # s before the loop; s in which its two ends are looked for, of a short one less
 FADE = 6  # pictures
 QUALITY = 85  # of a WebP
 AHEAD, TURN = 0.6, 0.6  # of the largest speed, and of the largest yaw rate
@@ -67,8 +67,8 @@ def record_loop(
     play = Playback(file, engine, seed=seed, robot=robot)
     dt = play.control_dt
     schedule = [tuple(command)] if command else shown(file)
-    search = round(SEARCH_S / dt)
-    lead, length, run_out = round(LEAD_S / dt), round(seconds / dt), search + FADE * EVERY
+    search = round(min(SEARCH_S, seconds / 4) / dt)
+    lead, length, run_out = round(LEAD_S / dt), round(seconds / dt), search + FADE * EVERY + 1
     poses = []
     for step in range(lead + length + run_out):
         part = min(max(step - lead, 0) * len(schedule) // length, len(schedule) - 1)
@@ -147,7 +147,7 @@ def _drawn(play: Playback, poses: np.ndarray, begin: int, end: int, size: tuple[
 def _write(pictures: list[np.ndarray], path: Path, duration_ms: int) -> None:
     animation = cv2.Animation()
     animation.frames = [np.ascontiguousarray(picture[:, :, ::-1]) for picture in pictures]
-    animation.durations = np.full(len(pictures), duration_ms, np.int32)
+    animation.durations = [duration_ms] * len(pictures)
     animation.loop_count = 0  # for ever
     options = [cv2.IMWRITE_WEBP_QUALITY, QUALITY] if path.suffix == ".webp" else []
     encoded, data = cv2.imencodeanimation(path.suffix, animation, options)

@@ -46,7 +46,7 @@ def test_a_pose_at_another_speed_is_another_moment() -> None:
     there, back = 45, 55  # joint 7 is at the same angle, on its way up and on its way down
     assert poses[there, 7] == pytest.approx(poses[back, 7])
     assert np.abs(swing[there] - swing[back]).max() > 0.5
-    moved = [*poses, 5.0, 3.0, 0, 0, 0, 0, 0, 0, 0]
+    moved = poses + np.array([5.0, 3.0, 0, 0, 0, 0, 0, 0, 0])
     np.testing.assert_allclose(pose_features(moved, True, 0.02), swing, atol=1e-12)
 
 
