@@ -84,7 +84,7 @@ def table(args: argparse.Namespace) -> list[dict[str, Any]]:
         judged("own", "", own, engine)
     for path in args.models:
         other = in_model(own, path, file.spec.robot)
-        name = f"{path.parent.name}/{path.name}"
+        name = "/".join(path.parts[-4:])
         for engine in ("mujoco", *args.engines):
             judged(name, "", other, engine)
         kept = next(row["kept"] for row in rows if row["where"] == name)
