@@ -18,7 +18,7 @@ export ROS_DOMAIN_ID := $(shell $(PYTHON) -c 'import random; print(random.randin
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint types format bench install wheel clean check-egl
+.PHONY: help demo test test-fast lint types format bench pictures install wheel clean check-egl
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ bench: $(VENV)/.dev ## all benchmarks, JSON into runs/bench/
 	@mkdir -p runs/bench
 	$(BIN)/python -m benchmarks.rivals || echo "without rsl_rl"
 	for name in sim train policy loop; do $(BIN)/robolearn bench $$name --json runs/bench/$$name.json || exit 1; done
+
+pictures: $(VENV)/.dev check-egl ## the looping pictures of the README, of the shipped policies as they are
+	$(BIN)/robolearn play g1-velocity --out docs/pictures/g1.webp
+	$(BIN)/robolearn play go1-velocity --out docs/pictures/go1.webp
 
 install: $(VENV)/.dev ## make .venv with everything
 

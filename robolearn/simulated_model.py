@@ -5,7 +5,9 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from envs.robots.describe.reading import read
+import mujoco
+
+from envs.robots.describe.reading import Reading, read
 from envs.robots.robot import Robot
 from policies.contract.file import PolicyFile
 from policies.contract.spec import RobotSpec
@@ -27,13 +29,18 @@ def simulated_model(file: PolicyFile, robot: str | Robot | None, model: Path | N
         UserError: there is none, or it is not the policy's robot.
     """
     if model is not None:
-        if robot is not None:
-            raise UsageError("--robot names a robot with its model, --mjcf a model alone: give one of them")
+        check_one(robot)
         return converted(model, file.spec.robot, folder) if _is_urdf(model) else model
     who = robot_of(file, robot)
     if who.source is None and who.model.suffix == ".xml" and who.model.parent.name == who.name:  # ours, as it lies there
         return who.model
     return write_scene(who, folder / f"{who.name}.xml")
+
+
+def check_one(robot: str | Robot | None) -> None:
+    """Raises `UsageError` where a robot is given beside a model."""
+    if robot is not None:
+        raise UsageError("--robot names a robot with its model, --mjcf a model alone: give one of them")
 
 
 def write_scene(robot: Robot, path: Path) -> Path:
@@ -55,14 +62,19 @@ def converted(model: Path, spec: RobotSpec, folder: Path) -> Path:
     Raises:
         RobotError: it cannot be read; lists all that is in the way.
     """
-    reading = read(model)
-    scene = reading.spec
-    if spec.floating_base and not reading.free:
-        next(body for body in scene.bodies if body.name == reading.root).add_freejoint(name="base")
+    scene = based(read(model), spec)
     scene.compile()
     path = folder / f"{model.stem}.xml"
     write_text(path, scene.to_xml())
     return path
+
+
+def based(reading: Reading, spec: RobotSpec) -> mujoco.MjSpec:
+    """A model that was read, its base free where the policy's robot has a free one and the format has no word for that."""
+    scene = reading.spec.copy()
+    if reading.format == "URDF" and spec.floating_base and not reading.free:
+        next(body for body in scene.bodies if body.name == reading.root).add_freejoint(name="base")
+    return scene
 
 
 def _is_urdf(model: Path) -> bool:

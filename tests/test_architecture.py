@@ -31,7 +31,19 @@ LAZY = {
 LAYERS = (
     ("__main__", "cli"),
     ("commands", "demo"),
-    ("ros_walk", "report", "viewer", "identify", "evaluation", "learning", "config", "policy_path", "policy_robot", "simulated_model"),
+    (
+        "ros_walk",
+        "report",
+        "viewer",
+        "identify",
+        "evaluation",
+        "learning",
+        "config",
+        "policy_path",
+        "policy_robot",
+        "simulated_model",
+        "other_model",
+    ),
     ("plugins", "writing", "errors", "quiet"),
 )
 """The parts of `robolearn` from top to bottom; each imports what stands with it or below."""

@@ -41,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)"
     )
+    mjcf = "MJCF or URDF of the same robot by another author, to be judged in; joints are matched by name"
+    parser.add_argument("--mjcf", type=Path, metavar="MODEL", help=mjcf)
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: those of its training)")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
     gait = "how a robot walks: figures, targets, strips of pictures; FILE may be the run folder of a training that still runs"
@@ -70,8 +72,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.evaluation.locomotion.setup import make_setup
     from robolearn.evaluation.locomotion.training import setup_of_training
     from robolearn.evaluation.table import show
+    from robolearn.other_model import in_model
     from robolearn.policy_path import find_policy
     from robolearn.policy_robot import robot_of
+    from robolearn.simulated_model import check_one
 
     _check(args)
     check_writable(args.json)
@@ -81,6 +85,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.gait and is_training(args.file):
         if overrides or args.config:
             raise UsageError("--gait of a training takes its own settings: leave --config and --section.key=value away")
+        if args.mjcf:
+            raise UsageError("--mjcf is for policy files: export the training first, or leave it away")
         return _look(args, of_checkpoint(args.file, args.engine, args.seed, args.robot))
     if args.suite and is_training(args.file):
         if overrides or args.config:
@@ -89,6 +95,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     file = PolicyFile(find_policy(args.file))
     file.verify()
     task = file.spec.task
+    if args.mjcf:
+        check_one(args.robot)
     robot = robot_of(file, args.robot)
     before, cfg = (_config(args.config, file, robot, given) for given in ([], overrides))
     settings.refuse(before, cfg, settings.EVALUATE | (settings.suite(before.env, cfg.env) if args.suite or args.gait else {}), "evaluate")
@@ -97,6 +105,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
+    if args.mjcf:
+        robot = in_model(robot, args.mjcf.expanduser(), file.spec.robot)
     if args.gait:
         return _look(args, of_setup(make_setup(file, env, robot, engine=args.engine, seed=args.seed)))
     if args.suite:
@@ -120,6 +130,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         write_json(args.json, first | {"others": others} if others else first)
     if args.json != "-":
         show(results)
+        if args.mjcf:
+            print(f"model: {results[0].model}, {(results[0].model_sha256 or '')[:12]}")
     return 0
 
 

@@ -9,14 +9,15 @@ import argparse
 import math
 from pathlib import Path
 
+OUT_HELP = "video, .mp4 or .webm, or small looping picture, .webp or .gif (default: play.mp4 beside FILE, or here for a shipped policy)"
 TERRAIN_HELP = "walk on flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", metavar="FILE", help="policy file, run folder or name of a shipped policy")
-    parser.add_argument("--out", metavar="PATH", help="video, .mp4 or .webm (default: play.mp4 beside FILE, or here for a shipped policy)")
-    parser.add_argument("--seconds", type=float, default=16.0, help="length (default: 16)")
+    parser.add_argument("--out", metavar="PATH", help=OUT_HELP)
+    parser.add_argument("--seconds", type=float, help="length (default: 16, of a looping picture about 8)")
     parser.add_argument(
         "--command",
         type=float,
@@ -30,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
     parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
-    parser.add_argument("--size", metavar="WxH", help="of the video (default: 960x540)")
+    parser.add_argument("--size", metavar="WxH", help="of the video (default: 960x540, of a looping picture 400x300)")
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
     parser.add_argument("--live", action="store_true", help="watch and steer in the browser, on this computer only, until Ctrl-C")
@@ -45,12 +46,19 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.errors import UsageError
     from robolearn.policy_path import find_policy, zoo
 
+    loops = args.out is not None and Path(args.out).suffix in (".webp", ".gif")
+    if args.seconds is None:
+        args.seconds = 8.0 if loops else 16.0
     if not 0 < args.seconds <= 3600:
         raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
     if args.live and (args.no_video or args.out or args.size or args.json or args.visuals or args.terrain):
         raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json, --visuals and --terrain away")
     if args.no_video and (args.out or args.size):
         raise UsageError("--no-video makes no video: leave --out and --size away")
+    if loops and (args.randomize or args.terrain):
+        raise UsageError("a looping picture shows the task as it is: leave --randomize and --terrain away, or make a video")
+    if loops and not 2 <= args.seconds <= 60:
+        raise UsageError(f"--seconds of a looping picture must lie between 2 and 60, not {args.seconds:g}")
     if args.port is not None and not args.live:
         raise UsageError("--port is for --live")
     port = 8080 if args.port is None else args.port
@@ -59,7 +67,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if not 0 <= port <= 65535:
         raise UsageError(f"--port must lie between 0 and 65535, not {port}")
     check_seed(args.seed)
-    size = _size(args.size or "960x540")
+    size = _size(args.size or ("400x300" if loops else "960x540"))
     path = find_policy(args.file)
     check_writable(args.json)
     file = PolicyFile(path)
@@ -85,6 +93,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     out = None if args.no_video else Path(args.out) if args.out else default
     commands = [args.command] if args.command else None
     visuals = find_visuals(args.visuals, robot) if args.visuals else None
+    if loops and out is not None:
+        from robolearn.viewer.loop import record_loop
+
+        result = record_loop(file, out, args.seconds, args.command, args.engine, args.seed, *size, visuals=visuals, robot=robot)
+        if args.json:
+            write_json(args.json, result)
+        if args.json != "-":
+            _show(result)
+        return 0
     try:
         terrain = single_terrain(args.terrain) if args.terrain else None
     except ValueError as error:

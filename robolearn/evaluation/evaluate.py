@@ -97,6 +97,8 @@ def evaluate(
         robot=who.name,
         task=task,
         engine=engine,
+        model=str(who.model),
+        model_sha256=who.fingerprint,
         ground="plane" if evaluation.terrain else None,
         episodes=evaluation.episodes_a_seed * seeds,
         figures=outcomes(evaluation, figures, who),

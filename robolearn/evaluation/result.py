@@ -85,6 +85,8 @@ class EvaluationResult:
     Attributes:
         policy: path or name.
         robot, task, engine: what ran.
+        model: path of the robot's model that was simulated.
+        model_sha256: fingerprint of the scene made of it (`envs.robots.fingerprint`).
         ground: `plane` for tasks whose robots are judged there, whatever they were trained on; None for others.
         episodes: how many commands were held in all.
         figures: the task's own, by name, in its order.
@@ -99,6 +101,8 @@ class EvaluationResult:
     robot: str
     task: str
     engine: str
+    model: str | None = None
+    model_sha256: str | None = None
     ground: str | None = None
     episodes: int
     figures: dict[str, Outcome]

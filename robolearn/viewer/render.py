@@ -43,7 +43,7 @@ def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | 
     spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 1024, 4
     spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 8  # without a GPU a picture takes a quarter less
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.35] * 3, [0.35] * 3, [0.1] * 3
-    spec.stat.extent, spec.visual.map.shadowclip = 1.2, 1.0
+    spec.stat.extent, spec.visual.map.shadowclip = 1.2, min(max(robot.stand_height or 1.0, 0.6), 1.0)  # far from it shadows come and go
     spec.visual.map.znear = 0.02
     spec.visual.map.zfar, spec.visual.map.fogstart, spec.visual.map.fogend = 40.0, 4.0, 12.0
     spec.visual.rgba.fog, spec.visual.rgba.haze = [0.86, 0.90, 0.94, 1.0], [0.86, 0.90, 0.94, 1.0]

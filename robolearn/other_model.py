@@ -1,0 +1,152 @@
+"""A policy's robot as another author built its model, so that a policy can be judged there too (`evaluate --mjcf`).
+
+Joints are matched by name, as on a wire. What the file says of links, joints and shapes counts: masses, inertias, lengths, ranges,
+armature, damping, dry friction, gravity compensation, and how shapes touch the ground. Motors, default pose, sensors, the physics step,
+the ground, and whether links meet each other are the policy's and its task's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from bridge.simulated.model_check import lacks_of, notes_of
+from envs.robots import scene
+from envs.robots.describe.description import describe
+from envs.robots.describe.reading import read
+from envs.robots.robot import Foot, Imu, Robot, Tool, Vector
+from envs.robots.spots import lowest_point
+from policies.contract.spec import RobotSpec
+from robolearn.errors import UserError
+from robolearn.simulated_model import based
+
+CONTACT = ("friction", "condim", "priority", "solmix", "solref", "solimp", "margin", "gap")
+"""What a shape says of how it touches another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherModel(Robot):
+    """A robot whose shapes touch others as the author of its model wrote it, not as tasks have it."""
+
+    @cached_property
+    def built(self) -> scene.Built:
+        """As `Robot.built`."""
+        built = scene.build(self)
+        theirs = {body.name: body.geoms for body in read(self.model).spec.bodies if body.name != "world"}
+        for body in built.spec.bodies:
+            for geom, told in zip(body.geoms, theirs.get(body.name, ()), strict=False):  # what a foot was given comes after its own
+                for name in CONTACT:
+                    setattr(geom, name, getattr(told, name))
+        return built
+
+
+def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
+    """A robot as another author's model has it.
+
+    Feet are found by their shapes, on the links that carry those of the robot; base, IMU and tool sit where they do on the robot.
+
+    Args:
+        robot: the policy's.
+        path: the model, MJCF or URDF.
+        spec: the robot as the policy knows it.
+
+    Raises:
+        UserError: there is no such file, it cannot be read, or it is no model of this robot; says what it has and lacks.
+    """
+    if not path.is_file():
+        raise UserError(f"no robot model at {path}")
+    model = based(read(path), spec).compile()
+    if lacks := lacks_of(mujoco, model, spec):
+        raise UserError(f"{path} is no model of {spec.name}: {'; '.join(lacks)}")
+    for note in notes_of(mujoco, model, spec, [model.joint(name).id for name in spec.joint_names], []):
+        print(f"note: {path.name}: {note}", file=sys.stderr)
+    ours, theirs = Placed(robot.compiled, robot), Placed(model, robot)
+    constants = {field.name: getattr(robot, field.name) for field in fields(Robot)}
+    constants |= {
+        "model": path,
+        "base": theirs.place(ours, robot.base)[0],
+        "joints": {name: replace(joint, range=None, armature=None, damping=None, friction=None) for name, joint in robot.joints.items()},
+    }
+    if robot.imu is not None:
+        body, position = theirs.place(ours, robot.imu.body, robot.imu.position)
+        constants["imu"] = Imu(body=body, position=position)
+    if robot.tool is not None:
+        body, position = theirs.place(ours, robot.tool.body, robot.tool.position)
+        constants["tool"] = Tool(body=body, position=position)
+    if robot.feet:
+        constants["feet"] = dict(_feet(robot, path, ours, theirs))
+    other = OtherModel(**constants)
+    if robot.stand_height is None or not robot.feet:
+        return other
+    return replace(other, stand_height=robot.stand_height + _depth(other) - _depth(robot))
+
+
+class Placed:
+    """A compiled model in the default pose of a robot, its root at the origin."""
+
+    def __init__(self, model: mujoco.MjModel, robot: Robot) -> None:
+        self.model, self.data, self.robot = model, mujoco.MjData(model), robot
+        self.data.qpos[model.jnt_qposadr[[model.joint(name).id for name in robot.joints]]] = robot.default_pose
+        mujoco.mj_kinematics(model, self.data)
+
+    def carrier(self, body: int) -> str | None:
+        """The joint that moves a body; None for one that is fixed to the root."""
+        while body:
+            first = int(self.model.body_jntadr[body])
+            names = [self.model.joint(first + i).name for i in range(int(self.model.body_jntnum[body]))]
+            if known := [name for name in names if name in self.robot.joints]:
+                return known[-1]
+            body = int(self.model.body_parentid[body])
+        return None
+
+    def carried(self, joint: str | None) -> int:
+        """The body that a joint moves; the root for None."""
+        if joint is not None:
+            return int(self.model.joint(joint).bodyid[0])
+        return int(self.model.body_rootid[self.carried(next(iter(self.robot.joints)))])
+
+    def place(self, other: Placed, name: str, position: Vector = (0.0, 0.0, 0.0)) -> tuple[str, Vector]:
+        """Where a point of a body of the other model is in this one: a body and a point in its frame [m].
+
+        Links are taken to be alike and their frames not: what counts is how the point lies to the joint that moves it.
+        """
+        there = other.model.body(name).id
+        joint = other.carrier(there)
+        namesake = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_BODY, name)
+        here = namesake if namesake > 0 and self.carrier(namesake) == joint else self.carried(joint)
+        point = other.data.xpos[there] + other.data.xmat[there].reshape(3, 3) @ position - other.anchor(joint)
+        local = self.data.xmat[here].reshape(3, 3).T @ (point + self.anchor(joint) - self.data.xpos[here])
+        x, y, z = (round(float(value), 6) + 0.0 for value in local)
+        return self.model.body(here).name, (x, y, z)
+
+    def anchor(self, joint: str | None) -> np.ndarray:
+        """Where a joint is [m], (3,); for None where the root is."""
+        return self.data.xpos[self.carried(None)] if joint is None else self.data.xanchor[self.model.joint(joint).id]
+
+
+def _feet(robot: Robot, path: Path, ours: Placed, theirs: Placed) -> Iterator[tuple[str, Foot]]:
+    """The robot's feet in the other model."""
+    found = {theirs.carrier(theirs.model.body(foot.body).id): foot for foot in describe(path, floating=robot.floating_base).feet}
+    for name, foot in robot.feet.items():
+        joint = ours.carrier(ours.model.body(foot.body).id)
+        if joint not in found:
+            raise UserError(f"{path} is no model of {robot.name}: it has no foot behind {joint}; `robolearn robot check {path}` tells more")
+        there = found[joint]
+        x, y, z = there.position
+        up = (there.up[0], there.up[1], there.up[2])
+        yield name, replace(foot, body=there.body, position=(x, y, z), up=up, geoms=there.geoms)
+
+
+def _depth(robot: Robot) -> float:
+    """How far the lowest point of the feet is below the root in the default pose [m]."""
+    model, data = robot.compiled, mujoco.MjData(robot.compiled)
+    data.qpos[:] = model.key(scene.STAND).qpos
+    mujoco.mj_kinematics(model, data)
+    root = data.xpos[model.body_rootid[model.body(robot.base).id], 2]
+    return float(root - min(lowest_point(model, data, geoms)[2] for geoms in robot.foot_geoms(model)))

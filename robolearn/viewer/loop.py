@@ -1,0 +1,157 @@
+"""A small picture that moves for ever, for a page: a robot at its task, the end going over into the beginning without a jump.
+
+A walking robot walks, turns to one side, stops, turns to the other and walks on; everything else does what its task shows. Begin and end
+are the two moments of that, about as far apart as was asked, at which the robot is most nearly in the same pose at the same speed: a walk
+is cut at one phase of its gait. By as much as it has turned in between, the camera turns too, evenly; what is left, the floor above all,
+fades over in a few pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from envs.robots.robot import Robot
+from policies.contract.file import PolicyFile
+from policies.contract.spec import CommandSpec
+from policies.files import whole
+from robolearn.errors import UserError
+from robolearn.viewer.playback import Playback, default_commands
+from robolearn.viewer.render import VIEW_DEG, Recorder
+
+ENDINGS = (".webp", ".gif")
+EVERY = 3  # control steps a picture: 17 a second at 50 Hz
+LEAD_S, SEARCH_S = 3.0, 1.5  # s before the loop; s in which its two ends are looked for, of a short one less
+FADE = 6  # pictures
+QUALITY = 85  # of a WebP
+AHEAD, TURN = 0.6, 0.6  # of the largest speed, and of the largest yaw rate
+SPEED_S = 0.1  # s: so much a joint's speed counts against its angle
+STEADY_S = 1.0  # s, over which the camera's way is averaged
+
+
+def record_loop(
+    file: PolicyFile,
+    path: Path,
+    seconds: float,
+    command: Sequence[float] | None = None,
+    engine: str = "mujoco",
+    seed: int = 0,
+    width: int = 400,
+    height: int = 300,
+    visuals: Path | None = None,
+    robot: str | Robot | None = None,
+) -> dict[str, Any]:
+    """Write a looping picture of a policy.
+
+    Args:
+        file: the frozen policy.
+        path: of the picture, one of `ENDINGS`.
+        seconds: about how long a round takes [s].
+        command: held all the time, (C,); what the module says where None.
+        engine: physics engine.
+        seed: of everything random.
+        width, height: [pixels].
+        visuals: MJCF whose meshes are shown in place of our shapes.
+        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
+
+    Returns:
+        Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, and no `figures`.
+
+    Raises:
+        UserError: the robot fell, or the picture cannot be written.
+    """
+    play = Playback(file, engine, seed=seed, robot=robot)
+    dt = play.control_dt
+    schedule = [tuple(command)] if command else shown(file)
+    search = round(min(SEARCH_S, seconds / 4) / dt)
+    lead, length, run_out = round(LEAD_S / dt), round(seconds / dt), search + FADE * EVERY + 1
+    poses = []
+    for step in range(lead + length + run_out):
+        part = min(max(step - lead, 0) * len(schedule) // length, len(schedule) - 1)
+        moment = play.step(schedule[part])
+        if moment.fell:
+            raise UserError(f"the robot fell after {moment.time_s:.1f} s: no loop; try another --seed, or see why with a video")
+        poses.append(moment.qpos)
+    poses = np.array(poses)
+    floating = play.env.robot.floating_base
+    begin, end = cut(pose_features(poses, floating, dt), (lead - search, lead), (lead + length - search, lead + length + search), EVERY)
+    pictures = _drawn(play, poses, begin, end, (width, height), visuals)
+    _write(pictures, path, round(1000 * EVERY * dt))
+    made = {"video": str(path), "codec": path.suffix[1:], "frames": len(pictures), "fps": 1 / (EVERY * dt), "policy": str(file.path)}
+    return made | {"task": file.spec.task, "engine": engine, "seconds": (end - begin) * dt, "falls": 0, "figures": {}}
+
+
+def shown(file: PolicyFile) -> list[tuple[float, ...]]:
+    """What is asked in equal shares of a round, the first and the last the same."""
+    command: CommandSpec = file.spec.command
+    if command.kind != "velocity":
+        commands = [*default_commands(file)]
+        return [*commands, commands[0]]
+    ahead, turn = AHEAD * command.upper[0], TURN * command.upper[2]
+    return [(ahead, 0.0, 0.0), (ahead, 0.0, turn), (0.0, 0.0, 0.0), (ahead, 0.0, -turn), (ahead, 0.0, 0.0)]
+
+
+def pose_features(poses: np.ndarray, floating: bool, dt: float) -> np.ndarray:
+    """What two moments must have in common for one to follow the other, (T, F): joints and their speeds, height and lean, not place.
+
+    Args:
+        poses: (T, nq).
+        floating: the base moves.
+        dt: between poses [s].
+    """
+    joints = poses[:, 7:] if floating else poses
+    features = [joints, SPEED_S * np.gradient(joints, dt, axis=0)]
+    if floating:
+        w, x, y, z = poses[:, 3:7].T
+        down = np.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=1)  # the world's z in the base's frame
+        features += [poses[:, 2:3], down]
+    return np.concatenate(features, axis=1)
+
+
+def cut(features: np.ndarray, begins: tuple[int, int], ends: tuple[int, int], every: int) -> tuple[int, int]:
+    """The begin and end, each in its range of steps and a multiple of `every` apart, that are most alike in their features (T, F)."""
+    pairs = [(begin, end) for begin in range(*begins) for end in range(*ends) if (end - begin) % every == 0]
+    rows = np.array(pairs)
+    return pairs[int(np.argmin(np.square(features[rows[:, 0]] - features[rows[:, 1]]).sum(axis=1)))]
+
+
+def _drawn(play: Playback, poses: np.ndarray, begin: int, end: int, size: tuple[int, int], visuals: Path | None) -> list[np.ndarray]:
+    """The pictures of one round."""
+    robot, reach = play.env.robot, round(STEADY_S / play.control_dt / 2)
+    height = robot.stand_height or 0.0
+    tall = len(robot.feet) == 2
+    view = (0.82 * height, -8.0, 2.5 * height) if tall else (0.55 * height, -18.0, 4.2 * height)
+    yaw = np.unwrap(np.arctan2(2 * (poses[:, 3] * poses[:, 6] + poses[:, 4] * poses[:, 5]), 1 - 2 * (poses[:, 5] ** 2 + poses[:, 6] ** 2)))
+    heading = float(yaw[begin : begin + reach].mean())
+    turned = float(yaw[end : end + reach].mean()) - heading
+    with Recorder(robot, *size, play.env.scene(), visuals) as recorder:
+
+        def draw(step: int) -> np.ndarray:
+            if robot.floating_base:
+                middle = poses[max(step - reach, 0) : step + reach + 1, :2].mean(axis=0)
+                azimuth = VIEW_DEG + float(np.degrees(heading + turned * (step - begin) / (end - begin)))
+                recorder.look(np.array([*middle, view[0]]), azimuth, view[1], view[2])
+            return recorder.draw(poses[step])
+
+        pictures = [draw(step) for step in range(begin, end, EVERY)]
+        for index in range(min(FADE, len(pictures))):
+            share, after = (index + 0.5) / FADE, draw(end + index * EVERY)
+            pictures[index] = np.round(share * pictures[index] + (1 - share) * after).astype(np.uint8)
+    return pictures
+
+
+def _write(pictures: list[np.ndarray], path: Path, duration_ms: int) -> None:
+    animation = cv2.Animation()
+    animation.frames = [np.ascontiguousarray(picture[:, :, ::-1]) for picture in pictures]
+    animation.durations = [duration_ms] * len(pictures)
+    animation.loop_count = 0  # for ever
+    options = [cv2.IMWRITE_WEBP_QUALITY, QUALITY] if path.suffix == ".webp" else []
+    encoded, data = cv2.imencodeanimation(path.suffix, animation, options)
+    if not encoded:
+        raise UserError(f"this OpenCV ({cv2.__version__}) cannot write {path.name}; install opencv-python-headless from PyPI")
+    with whole(path) as temporary:
+        temporary.write_bytes(data.tobytes())
