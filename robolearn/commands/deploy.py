@@ -35,12 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def prepare_options(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides: Sequence[str]) -> None:
     """Read `--config` before the options, which win over it."""
-    settings.prepare(parser, arguments, overrides)
+    with faults_of_users():
+        settings.prepare(parser, arguments, overrides)
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Deploy; the model of a simulated robot is that of the policy's own robot. Returns the exit code."""
-    settings.settle(args)
+    with faults_of_users():
+        settings.settle(args)
     args.policy = find_policy(args.policy)
     if not 4 <= args.motion_seconds <= 600:
         raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         raise UsageError(f"--transport {args.transport} brings no simulated robot for --simulate (docs/bring-your-robot.md)")
     if args.robot and not (args.simulate or kind.in_process):
         raise UsageError("--robot is the model of a simulated robot: with --simulate, or --transport sim")
-    try:
+    with faults_of_users():
         policy = PolicyFile(args.policy)
         with contextlib.ExitStack() as stack:
             if args.robot is not None:
@@ -73,6 +75,17 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
             if args.simulate:
                 stack.enter_context(simulated_robot(args))
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
+
+
+@contextlib.contextmanager
+def faults_of_users() -> Iterator[None]:
+    """What a person can put right is a line and exit code 2, as of every command.
+
+    Raises:
+        UsageError: in place of an error of the bridge's own.
+    """
+    try:
+        yield
     except deploy.USER_ERRORS as error:
         raise UsageError(str(error)) from error
 
