@@ -85,7 +85,7 @@ def settle(options: argparse.Namespace) -> None:
 
 
 def dump(options: argparse.Namespace) -> str:
-    """YAML of the settings in a namespace, which `--config` reads back."""
+    """YAML of the settings in a namespace, which `--config` reads back wherever it lies: its paths are absolute."""
     return write(plain(_filled(schema(), options)))
 
 
@@ -174,10 +174,18 @@ def _leaves(node: Node, key: _Key = ()) -> list[tuple[_Key, Node]]:
 
 def _from_here(value: Any, name: str, node: Node) -> Any:
     """A path of a file, relative to it, as one from the working directory; other values as they are."""
-    is_path = isinstance(value, Path) or (name == "robot" and isinstance(value, str) and value.endswith((".yaml", ".yml")))
-    if not is_path or node.source.startswith("--"):
+    if not _is_path(value, name) or node.source.startswith("--"):
         return value
     return type(value)(Path(node.source.rpartition(":")[0]).parent / expand(value))
+
+
+def _from_anywhere(value: Any, name: str) -> Any:
+    """A path as one that does not depend on the working directory; other values as they are."""
+    return type(value)(Path(value).expanduser().absolute()) if _is_path(value, name) else value
+
+
+def _is_path(value: Any, name: str) -> bool:
+    return isinstance(value, Path) or (name == "robot" and isinstance(value, str) and value.endswith((".yaml", ".yml")))
 
 
 def _filled(table: type, options: argparse.Namespace) -> Any:
@@ -190,5 +198,5 @@ def _filled(table: type, options: argparse.Namespace) -> Any:
             values[field.name] = _filled(typing.cast(type, field.type), options)
         else:
             value = getattr(options, field.name, field.default)
-            values[field.name] = tuple(value) if isinstance(value, list) else value
+            values[field.name] = tuple(value) if isinstance(value, list) else _from_anywhere(value, field.name)
     return table(**values)

@@ -122,6 +122,17 @@ def test_what_held_is_a_file_that_gives_the_same_again(file: Path, tmp_path: Pat
     assert options.limits_of(second) == options.limits_of(first)
 
 
+def test_what_held_has_paths_that_do_not_depend_on_where_it_lies(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = resolve(file, "--transport", "sim", "--mjcf", "a.xml", "--robot", "spot/robot.yaml", "--log", "run.mcap")
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "again.yaml").write_text(first.settings)
+    second = resolve(tmp_path / "kept" / "again.yaml")
+    assert second.mjcf.resolve() == tmp_path / "a.xml"
+    assert second.log.resolve() == tmp_path / "run.mcap"
+    assert Path(second.robot).resolve() == tmp_path / "spot" / "robot.yaml"
+
+
 MISTAKES = [
     ("auto-start: true", r"deploy.yaml:1: unknown key 'auto-start'; did you mean 'auto_start'\?; valid: transport, dry_run"),
     ("cpu: 1\nmax_tilt: 1", r"deploy.yaml:2: unknown key 'max_tilt'; did you mean 'limits.max_tilt'\?"),
@@ -168,8 +179,11 @@ def test_a_file_that_cannot_be_read_starts_nothing(
             line = capsys.readouterr().err
             assert said in line
             assert line.count("\n") == 1
-    assert main([str(GO1.path), "--config", "a.yaml", "--config", "b.yaml"]) == 2
-    assert "--config is given 2 times; a file may begin with another one's settings: extends: a.yaml" in capsys.readouterr().err
+    for main in (lambda args: cli.main(["deploy", *args]), deploy.main):
+        assert main([str(GO1.path), "--config", "a.yaml", "--config", "b.yaml"]) == 2
+        assert "--config is given 2 times; a file may begin with another one's settings: extends: a.yaml" in capsys.readouterr().err
+        assert main([str(GO1.path), "--limit", "max_tlt=1"]) == 2
+        assert "unknown safety limit 'max_tlt'; did you mean 'max_tilt'?" in capsys.readouterr().err
     assert not Path("runs").exists()
 
 
