@@ -228,7 +228,7 @@ class Gamepad:
         steered = False
         for _, value, kind, number in JS_EVENT.iter_unpack(data[:whole]):
             told = kind & JS_INIT  # how things stand, at first and after events were lost
-            if kind & ~JS_INIT == JS_AXIS and number in AXES:
+            if kind & ~JS_INIT == JS_AXIS and number in AXES and self._steers:  # other commands may have no such entry
                 axis, sign = AXES[number]
                 share = sign * value / 32767
                 self._sticks[axis] = 0.0 if abs(share) < DEADZONE else float(np.clip(share, -1.0, 1.0))

@@ -206,6 +206,21 @@ def move(axis: int, value: int) -> bytes:
     return JS_EVENT.pack(0, value, 2, axis)
 
 
+def test_the_sticks_do_nothing_where_the_policy_takes_no_velocity(tmp_path: Path) -> None:
+    """Nor do they end the loop of one whose command has fewer entries than a velocity."""
+    device = tmp_path / "js0"
+    os.mkfifo(device)
+    writer = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    pad = Gamepad(asking("motion", ("phase",)), device)
+    try:
+        os.write(writer, move(3, -32767) + press(1))
+        said = pad.poll()
+        assert (said.requests, said.command) == ((Event.ESTOP,), None)
+    finally:
+        pad.close()
+        os.close(writer)
+
+
 def test_a_gamepad_steers_only_while_its_deadman_is_held_and_stops_when_it_vanishes(tmp_path: Path) -> None:
     assert struct.calcsize("IhBB") == 8
     device = tmp_path / "js0"
