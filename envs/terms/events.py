@@ -79,9 +79,11 @@ class Events:
                 raise ValueError(f"randomization.{event.name} changes {lost[0]} at startup, which {by} writes anew at every reset: {mend}")
 
     def undo(self) -> None:
-        """Take back what terms changed at startup, before it is drawn anew: their fields are nominal until somebody writes them."""
-        started = [event.name for event in self._events if event.term.when == "startup"]
-        self._env.randomizer.forget({field for name in started for field in self.fields[name]})
+        """Take back what terms changed, before all is drawn anew: their fields are nominal until somebody writes them.
+
+        What one changed at a reset or an interval goes too, since its next turn may be late, or about some worlds alone.
+        """
+        self._env.randomizer.forget({field for fields in self.fields.values() for field in fields})
 
     def reset(self, ids: torch.Tensor) -> None:
         """The worlds `ids` begin anew."""

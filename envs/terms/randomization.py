@@ -45,7 +45,7 @@ class Range:
     when: Literal["startup", "reset"] = "reset"
 
     def __post_init__(self) -> None:
-        if self.high < self.low:
+        if not self.low <= self.high:  # NaN, too
             raise ValueError(f"randomization range is empty: low {self.low} > high {self.high}")
         if self.distribution == "log_uniform" and self.low <= 0:
             raise ValueError(f"a log-uniform range needs a positive low, not {self.low}")
@@ -101,6 +101,12 @@ OPERATION = {
 
 WHEN_DUE = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s", "thrown_speed", "throw_interval_s")
 """Entries that are drawn each time that something is due, whatever the episode does."""
+
+ABOVE_ZERO = ("mass", "link_size", "thrown_mass", "push_interval_s", "external_force_interval_s", "throw_interval_s")
+"""Entries whose values must be more than nothing: no physics has masses and sizes below, and no time passes between two blows."""
+
+NOT_NEGATIVE = ("friction", "motor_strength", "kp", "kd", "joint_damping", "joint_friction", "joint_armature", "thrown_speed")
+"""Entries whose values, or factors, cannot be less than nothing; what is added to the nominal value may be."""
 
 TOGETHER = (
     ("push_velocity", "push_interval_s"),
@@ -191,6 +197,10 @@ def check_entry(name: str, entry: object) -> None:
         raise ValueError(f"{name} has operation {OPERATION[name]!r}, not {entry.operation!r}")
     if name in WHEN_DUE and entry.when != "reset":
         raise ValueError(f"{name} is drawn each time that it is due, so its `when` has no effect; leave it out")
+    if name in ABOVE_ZERO and not entry.low > 0:
+        raise ValueError(f"{name} must be above zero, its low is {entry.low:g}")
+    if name in NOT_NEGATIVE and entry.operation != "add" and entry.low < 0:
+        raise ValueError(f"{name} must not be negative, its low is {entry.low:g}")
     if name == "restitution" and not 0 <= entry.low <= entry.high < 1:
         raise ValueError(f"restitution must lie between 0 and 1, not {entry.low:g} to {entry.high:g}")
 

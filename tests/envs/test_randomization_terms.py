@@ -66,6 +66,9 @@ def test_a_table_is_extended_changed_and_reduced_by_name() -> None:
         ({"push_velocity": exactly(1.0, "add"), "push_interval_s": KICK}, "push_velocity without push_interval_s"),
         ({"kp": exactly(1.0, "add")}, "kp has operation 'scale', not 'add'"),
         ({"noise": -1.0}, "noise must not be negative"),
+        ({"mass": Range(low=-0.5, high=1.0)}, "mass must be above zero, its low is -0.5"),
+        ({"push_velocity": exactly(1.0, "add"), "push_interval_s": exactly(0.0, "set")}, "push_interval_s must be above zero"),
+        ({"friction": Range(low=-0.1, high=1.0, operation="set")}, "friction must not be negative, its low is -0.1"),
     ],
 )
 def test_a_mistake_in_the_table_is_told_by_name(entries: dict, told: str) -> None:
@@ -211,6 +214,19 @@ def test_a_new_seed_makes_the_same_worlds_whatever_was_before() -> None:
     torch.testing.assert_close(ratio, torch.full((6,), 1.5))
     for mine, theirs in zip(walk(one, 10), walk(other, 10), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_new_seed_forgets_what_happened_at_intervals() -> None:
+    """The next turn of a term may be minutes away: until then worlds would be what an earlier seed left."""
+    later = EventTerm(my_terms.heavier, when="interval", interval_s=(0.05, 0.05), factor=2.0)
+    env = env_of(later=later)
+    nominal = float(env.engine.model.body_mass[1])
+    env.reset()
+    walk(env, 4)
+    assert (base_mass(env) > 1.9 * nominal).all()
+    env.reseed(5)
+    env.reset()
+    torch.testing.assert_close(base_mass(env), torch.full((6,), nominal))
 
 
 @pytest.mark.parametrize("name", [GO1, "panda-reach"])
