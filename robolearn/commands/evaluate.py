@@ -91,6 +91,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.suite and is_training(args.file):
         if overrides or args.config:
             raise UsageError("--suite of a training takes its own settings: leave --config and --section.key=value away")
+        if args.mjcf:
+            raise UsageError("--mjcf is for policy files: export the training first, or leave it away")
         return _run_suite(args, setup_of_training(args.file, args.robot, engine=args.engine, seed=args.seed))
     file = PolicyFile(find_policy(args.file))
     file.verify()
@@ -100,6 +102,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     robot = robot_of(file, args.robot)
     before, cfg = (_config(args.config, file, robot, given) for given in ([], overrides))
     settings.refuse(before, cfg, settings.EVALUATE | (settings.suite(before.env, cfg.env) if args.suite or args.gait else {}), "evaluate")
+    if not args.suite and any(override.startswith("--env.terrain") for override in overrides):
+        mend = "leave it out" if args.gait else "add --suite locomotion"
+        raise UsageError(f"without a suite robots are evaluated on a plane, whatever their task walks on: {mend}")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
@@ -111,8 +116,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         return _look(args, of_setup(make_setup(file, env, robot, engine=args.engine, seed=args.seed)))
     if args.suite:
         return _run_suite(args, make_setup(file, env, robot, engine=args.engine, seed=args.seed))
-    if any(override.startswith("--env.terrain") for override in overrides):
-        raise UsageError("without a suite robots are evaluated on a plane, whatever their task walks on: add --suite locomotion")
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
     results, unable = [], dict[str, str]()

@@ -106,7 +106,12 @@ def suite(*envs: EnvCfg) -> dict[str, str]:
     tables = [env.randomization for env in envs]
     names = {name for together in TOGETHER for name in together}
     names |= {name for table in tables for name in table.entries if name not in table.undisturbed().entries}
-    return {f"env.randomization.{name}*": "the suite disturbs by itself, or as the training did" for name in names}
+    return {key: "the suite disturbs by itself, or as the training did" for name in names for key in _entry(name)}
+
+
+def _entry(name: str) -> tuple[str, str]:
+    """Patterns of an entry of the table of randomization, as a whole and inside; others may begin alike."""
+    return f"env.randomization.{name}", f"env.randomization.{name}.*"
 
 
 def changed(before: TrainCfg, after: TrainCfg) -> list[str]:
@@ -172,7 +177,7 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
                 found[f"env.{table}.{name}*"] = lacking[needs]
     for name, term in {**before.randomization.terms(), **env.randomization.terms()}.items():
         if (needs := told(term.func).needs) in lacking:
-            found[f"env.randomization.{name}*"] = lacking[needs]
+            found |= dict.fromkeys(_entry(name), lacking[needs])
     for name, term in env.rewards.items():
         if not term.weight:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}

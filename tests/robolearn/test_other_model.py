@@ -192,5 +192,10 @@ def test_what_is_no_model_of_the_robot_is_one_line(file: Path, tmp_path: Path, c
         assert path.name in err[0]
     assert main(["evaluate", str(file), "--mjcf", str(GO1.model), "--robot", "go1"]) == 2
     assert "give one of them" in capsys.readouterr().err
+    for what in (["--gait"], ["--suite", "locomotion"]):  # of a training
+        assert main(["evaluate", str(tmp_path / "run.pt"), "--mjcf", str(GO1.model), *what]) == 2
+        assert "--mjcf is for policy files" in capsys.readouterr().err
+    assert main(["evaluate", str(file), "--gait", "--env.terrain.tile=4"]) == 2
+    assert "evaluated on a plane, whatever their task walks on: leave it out" in capsys.readouterr().err
     with pytest.raises(UserError, match="no robot model"):
         in_model(GO1, tmp_path, GO1.spec())

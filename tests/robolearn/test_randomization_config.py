@@ -204,6 +204,12 @@ def test_a_term_that_is_not_computed_takes_no_settings() -> None:
         settings.refuse(plain, changed, {}, "train")
 
 
+def test_a_suite_refuses_what_happens_by_its_name_and_not_what_begins_alike() -> None:
+    kick_low = f"--env.randomization.kick_low={{{{func: '{MINE}:heavier', factor: {{}}}}}}"
+    plain, changed = (tiny_cfg(GO1, KICK, kick_low.format(factor)) for factor in ("1.1", "1.2"))
+    assert settings.refuse(plain, changed, settings.suite(plain.env, changed.env), "evaluate") == ["env.randomization.kick_low.factor"]
+
+
 # the other tables --------------------------------------------------------------------------------------------------------
 
 
