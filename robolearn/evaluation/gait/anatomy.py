@@ -149,6 +149,8 @@ def _knees(robot: Robot, model: mujoco.MjModel, data: mujoco.MjData, knees: tupl
         lateral = [i for i in range(model.njnt) if model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE and abs(data.xaxis[i] @ axis) > 0.8]
         hips = [i for i in lateral if model.jnt_bodyid[i] in above[own + 1 :]]
         ankles = [i for i in lateral if model.jnt_bodyid[i] in above[:own]]
+        if not hips:
+            continue
         hip = max(hips, key=lambda i: above.index(model.jnt_bodyid[i]) * -1)
         end = data.xanchor[max(ankles, key=lambda i: above.index(model.jnt_bodyid[i]))] if ankles else data.site(foot_site(name)).xpos
         thigh, shank = (_across(line, axis) for line in (anchor - data.xanchor[hip], end - anchor))
