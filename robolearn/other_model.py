@@ -49,7 +49,7 @@ class OtherModel(Robot):
 def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
     """A robot as another author's model has it.
 
-    Feet are found by their shapes, on the links that carry those of the robot; base, IMU and tool sit where they do on the robot.
+    Feet are found by their shapes, on the links that carry those of the robot; base, trunk, IMU and tool sit where they do on the robot.
 
     Args:
         robot: the policy's.
@@ -73,6 +73,8 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
         "base": theirs.place(ours, robot.base)[0],
         "joints": {name: replace(joint, range=None, armature=None, damping=None, friction=None) for name, joint in robot.joints.items()},
     }
+    if robot.trunk is not None:
+        constants["trunk"] = theirs.place(ours, robot.trunk)[0]
     if robot.imu is not None:
         body, position = theirs.place(ours, robot.imu.body, robot.imu.position)
         constants["imu"] = Imu(body=body, position=position)
