@@ -125,7 +125,10 @@ def _drawn(play: Playback, poses: np.ndarray, begin: int, end: int, size: tuple[
     height = robot.stand_height or 0.0
     tall = len(robot.feet) == 2
     view = (0.82 * height, -8.0, 2.5 * height) if tall else (0.55 * height, -18.0, 4.2 * height)
-    yaw = np.unwrap(np.arctan2(2 * (poses[:, 3] * poses[:, 6] + poses[:, 4] * poses[:, 5]), 1 - 2 * (poses[:, 5] ** 2 + poses[:, 6] ** 2)))
+    yaw = np.zeros(len(poses))  # of an arm, which may have fewer joints than a base has coordinates
+    if robot.floating_base:
+        w, x, y, z = poses[:, 3:7].T
+        yaw = np.unwrap(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y**2 + z**2)))
     heading = float(yaw[begin : begin + reach].mean())
     turned = float(yaw[end : end + reach].mean()) - heading
     with Recorder(robot, *size, play.env.scene(), visuals) as recorder:
