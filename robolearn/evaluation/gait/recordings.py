@@ -52,7 +52,7 @@ def read(path: Path, robot: Robot) -> Recording:
     try:
         with path.open("rb") as file:
             told = _Numbers(file).load()
-    except (OSError, EOFError, ValueError, AttributeError, ImportError, IndexError, pickle.UnpicklingError) as error:
+    except (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError, pickle.UnpicklingError) as error:
         raise UserError(f"{path} is no recording that can be read: {reason(error)}") from error
     lacking = [name for name in NEEDED if not isinstance(told, dict) or name not in told]
     if lacking:
