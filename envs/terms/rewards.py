@@ -153,6 +153,10 @@ def foot_slip(env: Env, grows: bool = False) -> torch.Tensor:
     return (env.feet.speed2 * env.feet.contact).sum(1) * (grown(env) if grows else 1.0)
 
 
+GROWING = (landing, foot_slip)
+"""Terms whose `grows` has no effect where disturbances do not grow."""
+
+
 def foot_tilt(env: Env) -> torch.Tensor:
     """Squared sine of the angle between sole and horizontal, over feet; for robots with soles."""
     return env.feet.tilt2.sum(1)

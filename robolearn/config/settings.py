@@ -13,6 +13,7 @@ from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.terms.about import told
 from envs.terms.randomization import TOGETHER
+from envs.terms.rewards import GROWING
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import ConfigError
@@ -181,6 +182,8 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
     for name, term in env.rewards.items():
         if not term.weight:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}
+        elif "ramp" in lacking and term.func in GROWING:
+            found[f"env.rewards.{name}.grows"] = lacking["ramp"]
     if "ramp" in lacking and all(f"env.curriculum.{name}*" in found for name in env.curriculum):
         found["env.success*"] = "there is no ramp of disturbances, and no curriculum"
     return found

@@ -210,6 +210,14 @@ def test_a_suite_refuses_what_happens_by_its_name_and_not_what_begins_alike() ->
     assert settings.refuse(plain, changed, settings.suite(plain.env, changed.env), "evaluate") == ["env.randomization.kick_low.factor"]
 
 
+def test_a_penalty_grows_only_where_disturbances_do() -> None:
+    grows = "--env.rewards.foot_slip.grows=true"
+    with pytest.raises(ConfigError, match=r"env.rewards.foot_slip.grows \(env.randomization.disturbance_ramp is off\)"):
+        settings.refuse(tiny_cfg(GO1), tiny_cfg(GO1, grows), {}, "train")
+    ramp = "--env.randomization.disturbance_ramp=true"
+    assert settings.refuse(tiny_cfg(GO1, ramp), tiny_cfg(GO1, ramp, grows), {}, "train") == ["env.rewards.foot_slip.grows"]
+
+
 # the other tables --------------------------------------------------------------------------------------------------------
 
 
