@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 Rows = torch.Tensor | slice
 """Some worlds by their ids, or all of them."""
+ALL = slice(None)
 TENSORS = (
     "action", "previous_action", "target", "terminated", "episode_steps", "failure_counts",
     "joint_offset", "_observation_age", "_action_delay", "_lost",
@@ -107,6 +108,7 @@ class VecEnv:
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
         self._tables = Tables(self)
+        self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)
         self._tables.try_all()
         self.events.startup(self._everywhere)
@@ -230,23 +232,24 @@ class VecEnv:
 
     # sensing ---------------------------------------------------------------------------------------------------------
 
-    def sensors(self) -> Sensors:
-        """What the robot senses now: encoder offsets on, noise and delay off. In part views of the present state."""
-        floating = self.robot.floating_base
+    def sensors(self, rows: Rows = ALL) -> Sensors:
+        """What the robots of the worlds `rows` sense now: encoder offsets on, noise and delay off. In part views of the present state."""
+        qpos, qvel, floating = self.engine.qpos[rows], self.engine.qvel[rows], self.robot.floating_base
+        phase = self.phase[rows] if self.spec.clock_hz else None
         return Sensors(
-            joint_position=self.joints.position + self.joint_offset,
-            joint_velocity=self.joints.velocity,
-            command=self.command,
-            last_action=self.action,
-            imu_quat_wxyz=self.engine.qpos[:, 3:7] if floating else None,
-            imu_angular_velocity_b=self.engine.qvel[:, 3:6] if floating else None,
-            joint_target=self.target,
-            clock=torch.stack([torch.sin(self.phase), torch.cos(self.phase)], dim=1) if self.spec.clock_hz else None,
+            joint_position=qpos[:, self.joints.in_qpos] + self.joint_offset[rows],
+            joint_velocity=qvel[:, self.joints.in_qvel],
+            command=self.command[rows],
+            last_action=self.action[rows],
+            imu_quat_wxyz=qpos[:, 3:7] if floating else None,
+            imu_angular_velocity_b=qvel[:, 3:6] if floating else None,
+            joint_target=self.target[rows],
+            clock=torch.stack([torch.sin(phase), torch.cos(phase)], dim=1) if phase is not None else None,
         )
 
     def observe(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The policy's observation (N, O), with fresh noise, and the privileged one (N, P) of the present state."""
-        return self._observe(self.sensors(), slice(None))[:2]
+        return self._observe()[:2]
 
     def privileged_extras(self) -> torch.Tensor:
         """What only the simulator knows (N, E), beside the clean observation."""
@@ -255,9 +258,9 @@ class VecEnv:
             return torch.zeros(self.num_worlds, 0, device=self.device)
         return torch.cat([value if value.dim() == 2 else value[:, None] for value in values], dim=1)
 
-    def _observe(self, now: Sensors, rows: Rows) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Both observations of the worlds `rows`, whose readings are `now`, and the policy's without noise and delay."""
-        clean = observe(now, self.spec, self.default_pose)
+    def _observe(self, rows: Rows = ALL) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Both observations of the worlds `rows`, and the policy's without noise and delay."""
+        clean = observe(self.sensors(rows), self.spec, self.default_pose)
         privileged = torch.cat([clean, self.privileged_extras()[rows]], dim=1)
         given = clean
         if self._previous is not None:
@@ -285,7 +288,7 @@ class VecEnv:
         self._reset_worlds(self._everywhere)
         self.moved()
         self._previous = None
-        policy, privileged, clean = self._observe(self.sensors(), slice(None))
+        policy, privileged, clean = self._observe()
         policy, privileged = self._usable(self._everywhere, policy, privileged)
         self._previous = screening.zeroed(clean)
         return policy, privileged
@@ -326,12 +329,12 @@ class VecEnv:
         reward = self._reward(failed if some_failed else None)
         if self.commander.advance(self.cfg.control_dt):
             self._once.clear()
-        final_policy, final_privileged, clean = self._observe(self.sensors(), slice(None))
+        final_policy, final_privileged, clean = self._observe()
         policy, privileged = final_policy, final_privileged
         ids = (terminated | truncated).nonzero()[:, 0]
         if len(ids):
-            policy, privileged = final_policy.clone(), final_privileged.clone()
-            policy[ids], privileged[ids], clean[ids] = self._start_anew(ids)
+            first = self._start_anew(ids)
+            policy, privileged, clean = (now.index_copy(0, ids, new) for now, new in zip((policy, privileged, clean), first, strict=True))
         self._previous = clean
         self.disturbances.advance(self.cfg.control_dt)
         self.events.advance(self.cfg.control_dt)
@@ -350,10 +353,11 @@ class VecEnv:
 
     def _reward(self, failed: torch.Tensor | None) -> torch.Tensor:
         """The reward (N,) of the present step; none where the world failed."""
-        self.reward_terms = {term.name: term.weight * term.compute() for term in self._tables.rewards}
-        if not self.reward_terms:
+        if not self._tables.rewards:
             return torch.zeros(self.num_worlds, device=self.device)
-        reward = torch.stack(list(self.reward_terms.values())).sum(0) * self.cfg.control_dt
+        terms = torch.stack([term.compute() for term in self._tables.rewards]) * self._weights
+        self.reward_terms = {term.name: value for term, value in zip(self._tables.rewards, terms, strict=True)}
+        reward = terms.sum(0) * self.cfg.control_dt
         return reward if failed is None else torch.where(failed, torch.zeros_like(reward), reward)
 
     @torch.no_grad()
@@ -400,18 +404,15 @@ class VecEnv:
 
     def _usable(self, ids: torch.Tensor, policy: torch.Tensor, privileged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """First observations of worlds `ids`. Where one is not finite there are zeros, and the world is lost until it starts anew."""
-        self._lost[ids] = ~(screening.sound(policy).all(1) & screening.sound(privileged).all(1))
-        return (screening.zeroed(policy), screening.zeroed(privileged)) if bool(self._lost[ids].any()) else (policy, privileged)
+        self._lost[ids] = lost = ~(screening.sound(policy).all(1) & screening.sound(privileged).all(1))
+        return (screening.zeroed(policy), screening.zeroed(privileged)) if bool(lost.any()) else (policy, privileged)
 
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Reset worlds `ids`. Returns their first observations as `_observe` does, which have no past."""
         self._reset_worlds(ids)
         self.moved()
-        sensors = self.sensors()
-        readings = {f.name: getattr(sensors, f.name) for f in dataclasses.fields(Sensors)}
         self._previous = None
-        now = Sensors(**{name: None if value is None else value[ids] for name, value in readings.items()})
-        policy, privileged, clean = self._observe(now, ids)
+        policy, privileged, clean = self._observe(ids)
         return *self._usable(ids, policy, privileged), screening.zeroed(clean)
 
     def _act(self) -> None:
@@ -451,9 +452,8 @@ class VecEnv:
         self._tables.forget(ids)
         self.engine.write_state(ids, qpos, qvel)
         self.episode_steps[ids] = 0
-        self.action, self.previous_action, self.target = self.action.clone(), self.previous_action.clone(), self.target.clone()
-        self.action[ids], self.previous_action[ids] = 0.0, 0.0
-        self.target[ids] = qpos[:, self.joints.in_qpos] + self.joint_offset[ids]
+        self.action, self.previous_action = self.action.index_fill(0, ids, 0.0), self.previous_action.index_fill(0, ids, 0.0)
+        self.target = self.target.index_copy(0, ids, qpos[:, self.joints.in_qpos] + self.joint_offset[ids])
         self.commander.sample(ids)
 
     def _draw(self, ids: torch.Tensor, when: str) -> None:

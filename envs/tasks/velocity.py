@@ -232,14 +232,17 @@ def flat_randomization(s: Scale) -> RandomizationCfg:
 
 
 def rough_randomization(s: Scale) -> RandomizationCfg:
-    """The same with link sizes, restitution, lasting forces and thrown objects, for who walks outdoors."""
+    """The same with link sizes, restitution, lasting forces and thrown objects, for who walks outdoors.
+
+    Masses and lengths are drawn once a world: what MuJoCo derives from them takes longer than the rest of a reset.
+    """
     return dataclasses.replace(
         flat_randomization(s),
         link_size=Range(low=0.98, high=1.02, when="startup"),
         restitution=Range(low=0.0, high=0.4, operation="set"),
         external_force=s(Range(low=-8.0, high=8.0, operation="set"), "force"),
         external_force_interval_s=Range(low=1.0, high=4.0, operation="set"),
-        thrown_mass=s(Range(low=0.3, high=2.0, operation="set"), "mass"),
+        thrown_mass=s(Range(low=0.3, high=2.0, operation="set", when="startup"), "mass"),
         thrown_speed=s(Range(low=2.0, high=5.0, operation="set"), "speed"),
         throw_interval_s=Range(low=6.0, high=14.0, operation="set"),
     )
@@ -253,5 +256,5 @@ def biped_randomization(s: Scale) -> RandomizationCfg:
         payload=s(Range(low=-1.0, high=4.0, operation="add", when="startup"), "mass"),
         center_of_mass=s(Range(low=-0.04, high=0.04, operation="add", when="startup"), "length"),
         external_force=s(Range(low=-15.0, high=15.0, operation="set"), "force"),
-        thrown_mass=s(Range(low=0.5, high=3.0, operation="set"), "mass"),
+        thrown_mass=s(Range(low=0.5, high=3.0, operation="set", when="startup"), "mass"),
     )

@@ -82,7 +82,7 @@ class Disturbances:
         ):
             if entry is not None:
                 left[ids] = entry.sample((len(ids),), self._generator)
-        if self._external_force is not None:
+        if bool(self.force[ids].any()):
             self._set_force(ids, torch.zeros(len(ids), 3, device=self.force.device))
 
     def ramp(self, ids: torch.Tensor, succeeded: torch.Tensor) -> None:

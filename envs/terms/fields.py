@@ -10,7 +10,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
-from envs.terms.ids import actuator_ids
+from envs.terms.ids import actuator_ids, dof_ids, run
 from envs.terms.randomization import RandomizationCfg
 
 _INERTIA = ("body_mass", "body_inertia", "body_ipos", "body_gravcomp")
@@ -54,13 +54,10 @@ class FieldRandomizer:
         model, device = engine.model, engine.device
         joints = len(robot.joints)
         self._base = model.body(robot.base).id
-        self._dofs = torch.tensor([int(model.joint(name).dofadr[0]) for name in robot.joints], device=device)
-        self._actuators = torch.tensor(actuator_ids(model, tuple(robot.joints)), device=device)
+        self._dofs, self._actuators = dof_ids(model, tuple(robot.joints), device), run(actuator_ids(model, tuple(robot.joints)), device)
         ball = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "thrown_object")
         self._ball = ball if ball >= 0 else None
-        self._contact_geoms = torch.tensor(
-            [g for g in range(model.ngeom) if model.geom_bodyid[g] != 0 and model.geom_condim[g] > 1], dtype=torch.long, device=device
-        )
+        self._contact_geoms = run([g for g in range(model.ngeom) if model.geom_bodyid[g] != 0 and model.geom_condim[g] > 1], device)
         self._nominal = {
             name: torch.tensor(getattr(model, name), dtype=torch.float32, device=device)
             for name in ("geom_friction", "body_mass", "body_inertia", "body_ipos", "body_gravcomp", "actuator_gainprm", "actuator_biasprm",

@@ -43,7 +43,7 @@ class JointState(Derived):
     """The controlled joints, in policy order.
 
     Attributes:
-        in_qpos: where they stand in qpos.
+        in_qpos, in_qvel: where they stand in qpos and qvel.
         default: pose that a zero action stands for [rad], (J,).
         lower, upper: range [rad], infinite where a joint has no end, (J,).
         soft_lower, soft_upper: the inner 95 % of the range [rad], (J,).
@@ -54,7 +54,7 @@ class JointState(Derived):
         self._engine = engine
         model, device = engine.model, engine.device
         names = tuple(robot.joints)
-        self.in_qpos, self._dofs = qpos_ids(model, names, device), dof_ids(model, names, device)
+        self.in_qpos, self.in_qvel = qpos_ids(model, names, device), dof_ids(model, names, device)
         self._torque = sensor_ids(model, [f"{name}_torque" for name in names], device)
         self.default, self.lower, self.upper = default, lower, upper
         self.soft_lower, self.soft_upper = soft_range(lower, upper)
@@ -68,7 +68,7 @@ class JointState(Derived):
     @property
     def velocity(self) -> torch.Tensor:
         """[rad/s], (N, J)."""
-        return self._engine.qvel[:, self._dofs]
+        return self._engine.qvel[:, self.in_qvel]
 
     @property
     def torque(self) -> torch.Tensor:

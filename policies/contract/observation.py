@@ -160,7 +160,8 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str 
         if raw is None or raw.shape[-1] != term.dim:
             have = "nothing" if raw is None else f"{raw.shape[-1]} values"
             raise ObservationError(f"observation term {term.name!r} needs {term.dim} values; the sensors give {have}")
-        parts.append(raw.clip(-term.clip, term.clip) * term.scale)
+        clipped = raw.clip(-term.clip, term.clip)
+        parts.append(clipped if term.scale == 1.0 else clipped * term.scale)
     return _concatenate(parts)
 
 
