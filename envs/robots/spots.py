@@ -74,7 +74,7 @@ def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: 
 
 def add_sites(spec: mujoco.MjSpec, robot: Robot, foot_geoms: dict[str, tuple[str, ...]]) -> None:
     """The sites of the feet, the IMU, the trunk and the tool."""
-    wanted = {foot_site(name) for name in robot.feet} | {IMU, TOOL, TRUNK}
+    wanted = {foot_site(name) for name in robot.feet} | {IMU, TOOL} | (set() if robot.trunk is None else {TRUNK})
     for old in [site for site in spec.sites if site.name in wanted]:
         spec.delete(old)
     model = spec.compile()

@@ -266,6 +266,8 @@ def test_a_recording_is_read_and_nothing_in_it_runs(tmp_path: Path, robot: Robot
         (pickle.dumps({"fps": _Evil()}), "arrays alone"),
         (pickle.dumps({"fps": 30.0}), "lacks root_pos"),
         (pickle.dumps(told | {"dof_pos": np.zeros((frames, 3))}), "not a motion of walker"),
+        (pickle.dumps(told | {"fps": 0.0}), "fps must be a number above zero"),
+        (pickle.dumps(told | {"fps": "fast"}), "fps must be a number above zero"),
         (b"nothing", "no recording"),
     ):
         path.write_bytes(broken)

@@ -64,7 +64,10 @@ def read(path: Path, robot: Robot) -> Recording:
     qpos = np.concatenate([position, attitude[:, [3, 0, 1, 2]], joints], axis=1)
     if len(qpos) < 2 or not np.isfinite(qpos).all():
         raise UserError(f"{path} has {len(qpos)} frames after the first {FIRST}, or numbers that are not finite")
-    return Recording(name=path.stem, dt=1.0 / float(told["fps"]), qpos=qpos)
+    fps = told["fps"]
+    if not isinstance(fps, int | float | np.number) or not 0 < float(fps) < np.inf:
+        raise UserError(f"{path}: fps must be a number above zero, not {fps!r}")
+    return Recording(name=path.stem, dt=1.0 / float(fps), qpos=qpos)
 
 
 def find(folder: Path) -> list[Path]:
