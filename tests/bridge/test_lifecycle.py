@@ -21,7 +21,9 @@ from std_msgs.msg import Bool, String
 
 from bridge.control.safety import Event, Mode
 from bridge.transports.ros2.compat import answer_bad_transitions
+from bridge.transports.ros2.options import OPERATOR_TOPICS
 from bridge.transports.ros2.transport import Ros2OptionError, Ros2Options, Ros2Transport
+from policies.contract.parts import COMMAND_SIZES
 from policies.contract.spec import CommandSpec
 from tests.bridge_helpers import REPOSITORY, ros_environment
 from tests.make_policy import arm_spec, go1_spec, make_policy
@@ -292,12 +294,10 @@ def test_a_managed_node_without_a_controller_is_refused() -> None:
         Ros2Transport(go1_spec(), MANAGED)
 
 
-def test_a_command_that_has_no_topic_must_be_given() -> None:
-    command = CommandSpec(kind="motion", labels=("a", "b", "c"), lower=(0.0,) * 3, upper=(1.0,) * 3, ages=False)
-    spec = dataclasses.replace(arm_spec(), command=command)
-    with pytest.raises(Ros2OptionError, match=r"kind motion \(a, b, c\), which has no topic here: give it one that stays \(--command\)"):
-        Ros2Transport(spec)
-    Ros2Transport(spec, fixed_command=(0.1, 0.2, 0.3))
+def test_every_kind_of_command_has_a_topic_or_asks_for_nothing() -> None:
+    assert set(OPERATOR_TOPICS) == set(COMMAND_SIZES) - {"none"}
+    nothing = CommandSpec(kind="none", labels=(), lower=(), upper=(), ages=False)
+    Ros2Transport(dataclasses.replace(arm_spec(), command=nothing))
 
 
 def test_the_options_the_clock_and_the_filter_need_no_ros() -> None:

@@ -26,7 +26,7 @@ from bridge.control.safety import ACTIVE, Event, Mode, SafetyLimits
 from bridge.isolation import isolate, ros_arguments
 from bridge.operator.notices import Notice
 from bridge.transports.ros2.clock import SimulatedClock
-from bridge.transports.ros2.options import COMMAND_TOPICS, OPERATOR_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
+from bridge.transports.ros2.options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.contract.spec import PolicySpec
 
 __all__ = ["COMMAND_TOPICS", "Ros2OptionError", "Ros2Options", "Ros2Transport"]
@@ -72,9 +72,8 @@ class Ros2Transport:
         from bridge.transports.ros2.status import StatusTopics
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
-        if fixed_command is None and spec.command.kind not in OPERATOR_TOPICS:
-            takes = f"a command of kind {spec.command.kind} ({', '.join(spec.command.labels)})"
-            raise Ros2OptionError(f"this policy takes {takes}, which has no topic here: give it one that stays (--command)")
+        if spec.command.kind == "none" and fixed_command is None:
+            fixed_command = ()
         if self._options.managed and controller is None:
             raise Ros2OptionError("a managed node needs the controller that it arms when it is configured")
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
