@@ -39,7 +39,7 @@ def test_no_reward_knows_which_joints_are_arms(task):
     def rewards(order: list[int]) -> dict[str, torch.Tensor]:
         env.moved()
         vars(env.joints).update({what: values[what][:, order] for what in ("deviation", "beyond")})
-        env.engine.qvel[:, env.joints._dofs] = values["velocity"][:, order]
+        env.engine.qvel[:, env.joints.in_qvel] = values["velocity"][:, order]
         env.engine.sensordata[:, env.joints._torque] = values["torque"][:, order]
         env.action, env.previous_action = values["action"][:, order], torch.zeros(4, len(names))
         return {term.name: term.compute().clone() for term in env._tables.rewards}

@@ -413,7 +413,8 @@ def test_the_command_on_a_real_policy(tmp_path: Path, capsys: pytest.CaptureFixt
     grid_item = items["commands"]["figures"]
     assert grid_item["survival"]["value"] >= 0.8
     assert 0.02 < grid_item["velocity_error_xy"]["value"] < 0.4
-    feet = {row["command"]: row for row in items["commands"]["tables"][1]["rows"]}
+    tables = {table["title"]: table["rows"] for table in items["commands"]["tables"]}
+    feet = {row["command"]: row for row in tables["Feet"]}
     assert feet["ahead, full"]["step_frequency"]["value"] == pytest.approx(4.0, abs=1.0)  # the clock's 2 Hz, twice
     by_speed = items["throws"]["tables"][0]["rows"]
     assert by_speed[0]["survival"]["value"] > by_speed[-1]["survival"]["value"]
