@@ -397,7 +397,7 @@ def test_the_command_on_a_real_policy(tmp_path: Path, capsys: pytest.CaptureFixt
     assert arms.SECONDS > 0
     out, data = tmp_path / "suite", tmp_path / "data.json"
     names = ["throws", "commands", "friction", "arms"]
-    command = ["evaluate", GO1, "--suite", "locomotion", "--quick", "--seeds", "1", "--out", str(out), "--only", *names]
+    command = ["evaluate", GO1, "--suite", "locomotion", "--quick", "--seeds", "4", "--out", str(out), "--only", *names]
     assert cli.main([*command, "--json", str(data), "--env.num_threads=1"]) == 0
     printed = capsys.readouterr().out
     assert f"report: {out / 'report.html'}" in printed
