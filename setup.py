@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithPresets(build_py):
-    """Puts the presets and studies of `configs/` inside the installed package, where `robolearn.config.loading.presets_dir` finds them."""
+    """Puts the presets and studies of `configs/` inside the installed package, where `robolearn.config.presets.presets_dir` finds them."""
 
     def run(self):
         """Build as usual, then add the presets."""

@@ -15,7 +15,7 @@ from typing import Any
 from policies.install import install_command
 from policies.registry import OWN, Registry
 from robolearn.commands import write_json
-from robolearn.config import loading as config
+from robolearn.config import presets as config
 from robolearn.errors import missing_extra
 from robolearn.policy_path import zoo
 

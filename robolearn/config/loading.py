@@ -17,18 +17,17 @@ from envs.terms.randomization import RandomizationCfg
 from envs.terms.term import SensedTerm, Term, reference
 from policies import schema as schemas
 from policies.layers import overridden, read_extended
-from policies.registry import OWN, Registry, taken
-from policies.schema import MISSING, NOT_SPECIAL, Builder, scalar, wrong
-from policies.yaml_tree import Node, expand, parse, shown, write
+from policies.schema import MISSING, NOT_SPECIAL, Builder, scalar
+from policies.yaml_tree import Node, parse, shown, write
 from robolearn.config import randomization, terms
-from robolearn.errors import ConfigError, suggestion
+from robolearn.config.presets import PRESETS, loads_any, preset_names, preset_path, presets_dir
+from robolearn.errors import ConfigError
 
-__all__ = ["ConfigError", "dump", "load", "loads", "peek", "preset_names", "preset_path", "presets_dir", "to_dict"]
+__all__ = [
+    "PRESETS", "ConfigError", "dump", "load", "loads", "loads_any", "peek", "preset_names", "preset_path", "presets_dir", "to_dict",
+]  # fmt: skip
 
 T = TypeVar("T")
-
-PRESETS = Registry("preset", of=Path)
-"""Those of plugins."""
 
 
 def load(schema: type[T], preset: str | Path | None = None, overrides: Sequence[str] = ()) -> T:
@@ -81,53 +80,6 @@ def to_dict(config: Any) -> dict[str, Any]:
     return cast(dict[str, Any], schemas.plain(config, special=_plain_term))
 
 
-def presets_dir() -> Path:
-    """The folder of presets: inside the package where it was installed from a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / "configs"
-    return installed if installed.is_dir() else package.parent / "configs"
-
-
-def preset_names() -> list[str]:
-    """Names of all presets, ours and those of plugins, sorted.
-
-    Raises:
-        policies.plugins.PluginError: a plugin has a preset of a name that is ours.
-    """
-    ours = [path.stem for path in presets_dir().glob("*.yaml")]
-    for name in ours:
-        if name in PRESETS:
-            raise taken("preset", name, OWN, PRESETS.source(name))
-    return sorted([*ours, *PRESETS])
-
-
-def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
-    """The file of a preset.
-
-    Args:
-        preset: a preset's name, or a path.
-        beside: folder that a relative path or name is looked for in first.
-
-    Raises:
-        ConfigError: no such preset or file; lists the presets that exist.
-    """
-    text = str(preset)
-    is_path = text.endswith((".yaml", ".yml"))
-    candidates = [] if beside is None else [beside / (text if is_path else f"{text}.yaml")]
-    candidates.append(expand(preset) if is_path else presets_dir() / f"{text}.yaml")
-    for path in candidates:
-        if path.is_file():
-            return path
-    if not is_path and text in PRESETS:
-        return PRESETS.get(text)
-    if is_path:
-        raise ConfigError(f"no configuration file at {shown(candidates[-1])}")
-    names = preset_names()
-    valid = f"valid: {', '.join(names) or 'none'}, or the path of a .yaml file"
-    own = "for one of your own install its package, or give --import PACKAGE"
-    raise ConfigError(f"no preset {text!r}{suggestion(text, names)}; {valid}; {own}")
-
-
 def _read(path: Path) -> Node:
     """A preset laid over what it extends."""
     return read_extended(path, lambda name, beside: preset_path(name, beside=beside))
@@ -170,15 +122,3 @@ def _plain_term(value: Any, default: Any) -> Any:
     if not isinstance(value, Term):
         return NOT_SPECIAL
     return {"func": reference(value.func)} | {name: schemas.plain(item, special=_plain_term) for name, item in value.values().items()}
-
-
-def loads_any(text: str, source: str = "<text>") -> dict[str, Any]:
-    """YAML text as plain top-level values, before its schema is known; nested tables stay nodes.
-
-    Raises:
-        ConfigError: not YAML, or no table.
-    """
-    tree = parse(text, source)
-    if not isinstance(tree.value, dict):
-        raise wrong(tree, "", "a table (key: value)")
-    return {str(key): node.value for key, node in tree.value.items()}

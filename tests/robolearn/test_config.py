@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robolearn.config import loading as config
-from robolearn.config import schema
+from robolearn.config import presets, schema
 from robolearn.config.loading import ConfigError, dump, load, loads
 
 
@@ -222,7 +222,7 @@ def test_extends_mistakes_name_the_line(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_missing_preset_names_those_that_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "walking.yaml").write_text("seed: 4\n", encoding="utf-8")
-    monkeypatch.setattr(config, "presets_dir", lambda: tmp_path)
+    monkeypatch.setattr(presets, "presets_dir", lambda: tmp_path)
     assert load(Run, "walking").seed == 4
     with pytest.raises(ConfigError, match=r"no preset 'wallking'; did you mean 'walking'\?; valid: walking"):
         load(Run, "wallking")
