@@ -11,7 +11,7 @@ from envs.robots.robot import Robot
 from envs.robots.spots import foot_site
 from envs.robots.symmetry import robot_image
 from robolearn.evaluation.gait.soles import Sole, sole
-from robolearn.evaluation.locomotion.limbs import Limbs, find_limbs
+from robolearn.evaluation.locomotion.limbs import Limbs, bodies_above, find_limbs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def trunk_body(robot: Robot) -> int:
     trunk = model.body(robot.base).id
     if len(robot.feet) != 2:
         return trunk
-    legs = {body for name in robot.feet for body in chain(model, int(model.site(foot_site(name)).bodyid[0]))}
+    legs = {body for name in robot.feet for body in bodies_above(model, int(model.site(foot_site(name)).bodyid[0]))}
     upper = sum(float(model.body_subtreemass[body]) for body in _children(model, trunk) if body not in legs) + float(model.body_mass[trunk])
     body = trunk
     while True:
@@ -105,15 +105,6 @@ def trunk_body(robot: Robot) -> int:
             return trunk
         body = heavy[0]
         trunk = trunk if model.body_weldid[body] == model.body_weldid[trunk] else body
-
-
-def chain(model: mujoco.MjModel, body: int) -> list[int]:
-    """A body and those that carry it, without the world."""
-    found = []
-    while body:
-        found.append(body)
-        body = int(model.body_parentid[body])
-    return found
 
 
 def _children(model: mujoco.MjModel, body: int) -> list[int]:
@@ -144,7 +135,7 @@ def _knees(robot: Robot, model: mujoco.MjModel, data: mujoco.MjData, knees: tupl
             continue
         joint = model.joint(robot.joint_names[knee])
         axis, anchor = data.xaxis[joint.id], data.xanchor[joint.id]
-        above = chain(model, int(model.site(foot_site(name)).bodyid[0]))
+        above = bodies_above(model, int(model.site(foot_site(name)).bodyid[0]))
         own = above.index(int(joint.bodyid[0]))
         lateral = [i for i in range(model.njnt) if model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE and abs(data.xaxis[i] @ axis) > 0.8]
         hips = [i for i in lateral if model.jnt_bodyid[i] in above[own + 1 :]]

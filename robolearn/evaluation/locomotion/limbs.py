@@ -49,8 +49,8 @@ def find_limbs(robot: Robot, model: mujoco.MjModel, image: Sequence[int] | None)
     mujoco.mj_comPos(model, data)
     ids = [model.joint(name).id for name in names]
     lateral, side = data.xaxis[ids, 1], data.xanchor[ids, 1]
-    above = [_above(model, int(model.jnt_bodyid[joint])) for joint in ids]  # bodies that carry each joint, its own first
-    carried = [_above(model, int(model.site(f"{foot}_foot").bodyid[0])) for foot in robot.feet]
+    above = [bodies_above(model, int(model.jnt_bodyid[joint])) for joint in ids]  # bodies that carry each joint, its own first
+    carried = [bodies_above(model, int(model.site(f"{foot}_foot").bodyid[0])) for foot in robot.feet]
     legs = [i for i, bodies in enumerate(above) if any(bodies[0] in chain for chain in carried)]
     pitching = [i for i in range(len(names)) if abs(lateral[i]) > PITCHING]
     knees: list[int | None] = []
@@ -76,7 +76,7 @@ def find_limbs(robot: Robot, model: mujoco.MjModel, image: Sequence[int] | None)
     return Limbs(arms=tuple(arms), pairs=tuple(pairs), sign=np.where(lateral < -PITCHING, -1.0, 1.0), knees=tuple(knees))
 
 
-def _above(model: mujoco.MjModel, body: int) -> list[int]:
+def bodies_above(model: mujoco.MjModel, body: int) -> list[int]:
     """A body and those that carry it, without the world."""
     chain = []
     while body:
