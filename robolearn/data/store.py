@@ -33,8 +33,10 @@ from robolearn.data.info import EPISODES_PATH, INFO, OURS, Info
 from robolearn.data.statistics import Statistics
 from robolearn.data.table import write_table
 
-FILE_BYTES = 8 << 20
-"""Beyond this many bytes of rows the next file is begun."""
+GROWING_BYTES = 4 << 20
+"""A file that holds this many bytes of rows grows no more."""
+CALL_BYTES = 32 << 20
+"""Episodes of one call with more bytes than this are written in several files."""
 STAGING = ".writing"
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"
@@ -64,22 +66,23 @@ def parquet_files(folder: Path) -> list[Path]:
 class Growing:
     """The file that rows are being added to."""
 
-    def __init__(self, path: Callable[[Place], Path], place: Place, chunk_files: int) -> None:
+    def __init__(self, path: Callable[[Place], Path], place: Place, chunk_files: int, grouped: bool) -> None:
         """Begin with an empty file.
 
         Args:
             path: of the file at a place.
             place: of the first file.
             chunk_files: files a chunk.
+            grouped: whether each table becomes a row group of its own, which can be read alone.
         """
-        self._path, self._chunk_files = path, chunk_files
+        self._path, self._chunk_files, self._grouped = path, chunk_files, grouped
         self.place = place
         self._tables: list[pa.Table] = []
         self._bytes = 0
 
     def place_for_more(self) -> Place:
         """Where rows that come now will stand."""
-        return next_place(self.place, self._chunk_files) if self._bytes >= FILE_BYTES else self.place
+        return next_place(self.place, self._chunk_files) if self._bytes >= GROWING_BYTES else self.place
 
     def write(self, stage: Path, tables: list[pa.Table]) -> Callable[[], None]:
         """Write the file with more rows in it, at its place only when what is returned is called.
@@ -90,7 +93,8 @@ class Growing:
         """
         place = self.place_for_more()
         whole = [*(self._tables if place == self.place else []), *tables]
-        write_table(pa.concat_tables(whole), stage, [len(table) for table in whole])
+        table = pa.concat_tables(whole)
+        write_table(table, stage, [len(part) for part in whole] if self._grouped else [len(table)])
 
         def take_place() -> None:
             move(stage, self._path(place))

@@ -73,12 +73,12 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def write_table(table: pa.Table, path: Path, groups: list[int]) -> None:
-    """Write a Parquet file whole or not at all, with one row group an episode, so that one episode can be read alone.
+    """Write a Parquet file whole or not at all.
 
     Args:
         table: all rows.
         path: of the file.
-        groups: number of rows of each group.
+        groups: number of rows of each row group.
     """
     floating = {name for name in table.column_names if "float" in str(table.schema.field(name).type)}
     dictionary: Any = [name for name in table.column_names if name not in floating]

@@ -17,7 +17,7 @@ from robolearn.data.rows import check_joints, stored_rows
 from robolearn.data.source import Episode, Source
 from robolearn.data.statistics import GroupStatistics, Statistics, aggregate, column_statistics
 from robolearn.data.store import (
-    FILE_BYTES,
+    CALL_BYTES,
     Growing,
     Place,
     Store,
@@ -97,8 +97,8 @@ class DatasetWriter:
 
     def _take(self, store: Store, info: Info, tasks: list[str], stats: dict[str, Statistics], data: Place, episodes: Place) -> None:
         self._store, self.info, self._tasks, self._stats = store, info, tasks, stats
-        self._data = Growing(data_path(self.path, info.data_path), data, info.chunks_size)
-        self._episodes = Growing(episodes_path(self.path), episodes, info.chunks_size)
+        self._data = Growing(data_path(self.path, info.data_path), data, info.chunks_size, grouped=True)
+        self._episodes = Growing(episodes_path(self.path), episodes, info.chunks_size, grouped=False)
         self._open = True
 
     def __len__(self) -> int:
@@ -144,7 +144,7 @@ class DatasetWriter:
         start, size = 0, 0
         for end, item in enumerate(ready, 1):
             size += sum(rows.nbytes for rows in item.rows.values())
-            if size >= FILE_BYTES or end == len(ready):
+            if size >= CALL_BYTES or end == len(ready):
                 self._write(ready[start:end])
                 start, size = end, 0
 
