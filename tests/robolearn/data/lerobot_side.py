@@ -4,11 +4,13 @@
     python lerobot_side.py count FOLDER...      of each, episodes, frames, and whether its first and last frame could be read
     python lerobot_side.py write FOLDER FILE    a new dataset of the episodes in an npz
     python lerobot_side.py resume FOLDER FILE   the same, added to one that is there
+    python lerobot_side.py killed FOLDER FILE   as `write`, but killed before it has ended
 """
 
 import json
 import logging
 import os
+import signal
 import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -53,7 +55,7 @@ def counted(folder):
         return [-1, 0, repr(error)[:300]]
 
 
-def fill(dataset, file):
+def fill(dataset, file, end=True):
     data = np.load(file)
     for episode in range(int(data["episodes"])):
         for row in range(len(data[f"{episode}/observation.state"])):
@@ -66,17 +68,23 @@ def fill(dataset, file):
             frame["next.done"] = np.array([row == len(data[f"{episode}/observation.state"]) - 1])
             dataset.add_frame({**frame, "task": f"task {episode}"})
         dataset.save_episode()
-    dataset.finalize()
+    if end:
+        dataset.finalize()
 
 
-def write(folder, file):
+def write(folder, file, end=True):
     data = np.load(file)
     features = {
         "observation.state": {"dtype": "float32", "shape": data["0/observation.state"].shape[1:], "names": None},
         "action": {"dtype": "float32", "shape": data["0/action"].shape[1:], "names": {"motors": [f"m{i}" for i in range(data["0/action"].shape[1])]}},
         "next.done": {"dtype": "bool", "shape": (1,), "names": None},
     }
-    fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file)
+    fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file, end)
+
+
+def killed(folder, file):
+    write(folder, file, end=False)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def resume(folder, file):
@@ -91,7 +99,7 @@ def main():
     elif action == "count":
         print(json.dumps([counted(folder) for folder in sys.argv[2:]]))
     else:
-        {"write": write, "resume": resume}[action](folder, sys.argv[3])
+        {"write": write, "resume": resume, "killed": killed}[action](folder, sys.argv[3])
 
 
 main()

@@ -236,8 +236,8 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
         path = tmp_path / f"killed-{kill // 3}"
         process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], stdout=subprocess.PIPE, cwd=ROOT_FOLDER)
         assert process.stdout is not None
-        begun = int(process.stdout.readline())  # the writer is there; the episodes before this number are on the disk
-        assert begun == (done if kill % 3 else 0)
+        assert int(process.stdout.readline()) == (done if kill % 3 else 0)
+        begun = int(process.stdout.readline())  # the episodes before this number are on the disk
         time.sleep(float(generator.uniform(0, 0.4)))
         os.kill(process.pid, signal.SIGKILL)
         begun = max([begun, *(int(line) for line in process.stdout.read().split())])
