@@ -99,7 +99,9 @@ class Dataset:
         lists = {name: [value for table in tables for value in table[name].to_pylist()] for name in _OF_EPISODES if tables}
         count = self.info.total_episodes
         if count and (lists.get("episode_index", [])[:count] != list(range(count))):
-            raise DataError(f"{self.path}: meta/episodes does not list the {count} episodes; try: robolearn data repair {self.path} --out NEW")
+            raise DataError(
+                f"{self.path}: meta/episodes does not list the {count} episodes; try: robolearn data repair {self.path} --out NEW"
+            )
         return tuple(self._row(index, {name: values[index] for name, values in lists.items()}) for index in range(count))
 
     def _row(self, index: int, row: dict) -> EpisodeRow:

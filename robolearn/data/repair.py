@@ -7,6 +7,7 @@ whatever the other files say.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,9 @@ class Repaired:
     lost: list[str] = field(default_factory=list)
 
 
-def repair(path: str | Path, out: str | Path, fps: int | None = None, robot: str | None = None, progress: Progress | None = None) -> Repaired:
+def repair(
+    path: str | Path, out: str | Path, fps: int | None = None, robot: str | None = None, progress: Progress | None = None
+) -> Repaired:
     """Save every episode that is whole.
 
     Args:
@@ -160,7 +163,7 @@ def _episodes(file: Path, info: Info, lengths: dict[int, int], found: Repaired) 
         return
     frame, episode, task = (to_rows(table[name], Feature(dtype="int64", shape=(1,))) for name in _NUMBERS)
     cuts = [0, *(np.flatnonzero((np.diff(episode) != 0) | (np.diff(frame) != 1)) + 1).tolist(), len(table)]
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, stop in itertools.pairwise(cuts):
         old, count = int(episode[start]), stop - start
         if frame[start] != 0 or lengths.get(old, count) != count:
             found.lost.append(f"{file.parent.name}/{file.name}: episode {old}: {count} rows of {lengths.get(old, 'an unknown number')}")
@@ -174,5 +177,3 @@ def _about(info: Info, old: int) -> tuple[Source, int, bool | None]:
         source, layout = info.sources[info.episode_sources[old]]
         return source, layout, info.success[old]
     return Source(kind="import", robot=info.layouts[0].robot or "unknown", note="saved by repair"), 0, None
-
-

@@ -40,7 +40,9 @@ def stored_rows(episode: Episode, layout: Layout, features: Mapping[str, Feature
     known = {name for column in layout.columns for name in (column.name, column.mark) if name}
     for name in episode.columns:
         if name not in known:
-            raise DataError(f"{where}: there is no column {name!r} in this dataset{suggestion(name, known)}; valid: {', '.join(sorted(known))}")
+            raise DataError(
+                f"{where}: there is no column {name!r} in this dataset{suggestion(name, known)}; valid: {', '.join(sorted(known))}"
+            )
     rows: dict[str, np.ndarray] = {}
     for name, feature in features.items():
         if name in OF_THE_FORMAT or (name.endswith(IS_VALID) and name.removesuffix(IS_VALID) in features):
@@ -119,7 +121,9 @@ def check_joints(episode: Episode, layout: Layout, where: str) -> tuple[str, ...
     if action is None or not given:
         return given or (action.names if action is not None else ())
     if given != action.names:
-        place = next((i for i, pair in enumerate(zip(given, action.names, strict=False)) if pair[0] != pair[1]), min(len(given), len(action.names)))
+        place = next(
+            (i for i, pair in enumerate(zip(given, action.names, strict=False)) if pair[0] != pair[1]), min(len(given), len(action.names))
+        )
         theirs, ours = (" ".join(names[place : place + 1]) or "none" for names in (given, action.names))
         raise DataError(f"{where}: its source's joints are not the dataset's: number {place} is {theirs!r} there and {ours!r} here")
     return given

@@ -12,6 +12,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -142,10 +143,10 @@ def _group(pages: list[_Page], at: int, widths: list[int], rows: int) -> tuple[i
 
 def _closed(data: bytes, groups: list[tuple[int, list[list[_Page]]]], features: Mapping[str, Feature]) -> bytes:
     """The file with a directory of these row groups, made after that of a file with the same columns."""
-    fields = [(name, _arrow(feature)) for name, feature in features.items()]
+    types: dict[str, Any] = {name: _arrow(feature) for name, feature in features.items()}
     model = io.BytesIO()
-    with pq.ParquetWriter(model, pa.schema(fields), compression="snappy") as writer:
-        row = {name: pa.array([_zero(feature)], _arrow(feature)) for name, feature in features.items()}
+    with pq.ParquetWriter(model, pa.schema(types), compression="snappy") as writer:
+        row = {name: pa.array([_zero(feature)], types[name]) for name, feature in features.items()}
         writer.write_table(pa.table(row))
     raw = model.getvalue()
     size = int.from_bytes(raw[-8:-4], "little")

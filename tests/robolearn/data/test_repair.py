@@ -60,7 +60,7 @@ def test_a_file_without_an_end_loses_only_what_is_not_there(path: Path) -> None:
     found = repair(path, path.with_name("new"))
     assert found.saved == 5
     assert "has no end; 11 rows of 2 complete row groups were read" in found.lost[0]
-    assert [line for line in found.lost[1:]] == [f"episode {i}: none of its {len(episode(i))} rows are there" for i in (2, 3, 4)]
+    assert found.lost[1:] == [f"episode {i}: none of its {len(episode(i))} rows are there" for i in (2, 3, 4)]
     saved(path, [0, 1, 5, 6, 7])
     assert first.read_bytes() == before
 

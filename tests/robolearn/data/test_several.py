@@ -155,11 +155,13 @@ def test_licences() -> None:
     assert refused(sources, ["cc-by-nc-4.0"]) == sources[2:]
     assert refused(sources, ["unknown"]) == [sources[1]]
     check_licences(sources, ["unknown", "CC-BY-NC-4.0"])
-    with pytest.raises(DataError, match="--allow-license CC-BY-NC-4.0 --allow-license unknown"):
+    with pytest.raises(DataError, match=r"--allow-license CC-BY-NC-4.0 --allow-license unknown"):
         check_licences(sources)
 
 
-@pytest.mark.parametrize("rows", [np.zeros((1, 3)), np.full((50, 2), 3.5, np.float32), np.array([[True], [False], [True]]), np.arange(11)[:, None]])
+@pytest.mark.parametrize(
+    "rows", [np.zeros((1, 3)), np.full((50, 2), 3.5, np.float32), np.array([[True], [False], [True]]), np.arange(11)[:, None]]
+)
 def test_statistics_of_odd_columns_are_finite(rows: np.ndarray) -> None:
     found = column_statistics(rows)
     assert all(np.isfinite(value).all() for value in found.values())
