@@ -105,11 +105,12 @@ def _groups(pages: list[_Page], widths: list[int]) -> list[tuple[int, list[list[
     groups: list[tuple[int, list[list[_Page]]]] = []
     at = 0
     while at < len(pages):
-        found = next((group for rows in _rows(pages, at, widths[0]) if (group := _group(pages, at, widths, rows)) is not None), None)
+        fitting = (_group(pages, at, widths, rows) for rows in _rows(pages, at, widths[0]))
+        found = next((group for group in fitting if group is not None), None)
         if found is None:
             break
         groups.append(found)
-        at += sum(len(column) for column in found[1])
+        at += sum(map(len, found[1]))
     return groups
 
 
