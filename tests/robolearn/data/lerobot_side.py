@@ -79,6 +79,7 @@ def fill(dataset, file, end=True):
         dataset.save_episode()
     if end:
         dataset.finalize()
+    return dataset
 
 
 def write(folder, file, end=True):
@@ -92,11 +93,12 @@ def write(folder, file, end=True):
         },
         "next.done": {"dtype": "bool", "shape": (1,), "names": None},
     }
-    fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file, end)
+    return fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file, end)
 
 
 def killed(folder, file):
-    write(folder, file, end=False)
+    kept = write(folder, file, end=False)  # one that is let go of ends well
+    assert kept is not None
     os.kill(os.getpid(), signal.SIGKILL)
 
 
