@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robolearn.data.columns import ACTION, IS_VALID, STATE, DataError
+from robolearn.data.columns import ACTION, IS_VALID, STATE, VIDEO, DataError
 from robolearn.data.licence import check_licences
 from robolearn.data.reader import Dataset
 from robolearn.data.statistics import GroupStatistics
@@ -46,7 +46,7 @@ class Batch:
     """B windows of L steps.
 
     Attributes:
-        columns: of each column (B, L, D), zeros where nothing is known.
+        columns: of each column (B, L, D), of a camera (B, L, H, W, 3); zeros where nothing is known.
         valid: of each column (B, L) bool, whether the step is inside the episode and the column known there.
         inside: (B, L) bool, whether the step is inside the episode.
         group: (B,) index into `Windows.groups`.
@@ -220,11 +220,13 @@ class Windows:
             dataset.load([*names, *marks])
             self._columns.append({name: dataset.column(name) for name in [*names, *marks]})
         self._widths: dict[str, int] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         for name in self.names:
             found = [columns[name] for columns in self._columns if name in columns]
             if not found:
                 self._datasets[0].column(name)  # says what there is
             self._widths[name] = max(int(np.prod(column.shape[1:])) for column in found)
+            self._shapes[name] = found[0].shape[1:] if found[0].ndim > 2 else (self._widths[name],)
 
     def _print(self, seed: int) -> str:
         text = repr((seed, self.steps, self.batch_size, self._stride, self.names, self.shard[1]))
@@ -245,7 +247,8 @@ class Windows:
         columns: dict[str, np.ndarray] = {}
         valid: dict[str, np.ndarray] = {}
         for name in self.names:
-            columns[name], valid[name] = self._gather(name, dataset, steps)
+            flat, valid[name] = self._gather(name, dataset, steps)
+            columns[name] = flat.reshape(*steps.shape, *self._shapes[name])
             if not whole:
                 columns[name][~inside] = 0
                 valid[name] &= inside
@@ -280,7 +283,7 @@ def _counted(dataset: Dataset, key: tuple[str, str, int]) -> GroupStatistics:
         if (source.robot, source.control_mode, row.layout) != key:
             continue
         for column in dataset.layouts[row.layout].columns:
-            if column.dtype not in ("bool", "string") and column.name in dataset.info.features:
+            if column.dtype not in ("bool", "string", VIDEO) and column.name in dataset.info.features:
                 rows = dataset.column(column.name)[row.start : row.stop].reshape(len(row), -1)[:, : column.width]
                 mark = column.mark and dataset.info.features.get(column.mark)
                 group.add(column.name, rows[dataset.column(str(column.mark))[row.start : row.stop]] if mark else rows)
