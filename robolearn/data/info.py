@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.files import reason
-from robolearn.data.columns import DONE, DTYPES, IS_VALID, VIDEO, Column, DataError, camera
+from robolearn.data.columns import DONE, DTYPES, VIDEO, Column, DataError, camera, mark_of
 from robolearn.data.source import Source
 from robolearn.data.statistics import GroupStatistics
 
@@ -197,7 +197,7 @@ def features_of(layouts: Sequence[Layout], fps: int) -> dict[str, Feature]:
         else:
             features[name] = Feature(dtype=first.dtype, shape=shape, names=names if len(shape) == 1 else None)
         if name != DONE and (len(found) < len(layouts) or any(column.optional for column in found)):
-            features[f"{name}{IS_VALID}"] = Feature(dtype="bool", shape=(1,), names=("is_valid",))
+            features[mark_of(name)] = Feature(dtype="bool", shape=(1,), names=("is_valid",))
     for name, dtype in _FORMAT_FEATURES.items():
         features[name] = Feature(dtype=dtype, shape=(1,))
     return features
@@ -206,10 +206,11 @@ def features_of(layouts: Sequence[Layout], fps: int) -> dict[str, Feature]:
 def layout_of(features: Mapping[str, Feature], robot: str) -> Layout:
     """The columns of a dataset that is not ours, from its features; pictures other than videos in colour are left out."""
     columns = []
+    marks = {mark_of(name) for name in features}
     for name, feature in features.items():
-        is_mark = name.endswith(IS_VALID) and name.removesuffix(IS_VALID) in features
+        is_mark = name in marks
         if feature.is_video:
-            columns.append(camera(name, *feature.shape[:2], optional=f"{name}{IS_VALID}" in features))
+            columns.append(camera(name, *feature.shape[:2], optional=mark_of(name) in features))
         if name in _FORMAT_FEATURES or feature.dtype not in DTYPES or is_mark:
             continue
         flat = len(feature.shape) == 1
@@ -219,7 +220,7 @@ def layout_of(features: Mapping[str, Feature], robot: str) -> Layout:
                 name=name,
                 names=names or tuple(f"{name.rpartition('.')[2]}_{index}" for index in range(feature.shape[0] if feature.shape else 1)),
                 dtype=feature.dtype,
-                optional=f"{name}{IS_VALID}" in features,
+                optional=mark_of(name) in features,
                 shape=None if flat or not feature.shape else feature.shape,
             )
         )

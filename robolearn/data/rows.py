@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from robolearn.data.columns import ACTION, DONE, IS_VALID, OF_THE_FORMAT, Column, DataError
+from robolearn.data.columns import ACTION, DONE, OF_THE_FORMAT, Column, DataError, mark_of
 from robolearn.data.info import Feature, Layout
 from robolearn.data.source import Episode
 from robolearn.data.table import to_rows
@@ -48,26 +48,27 @@ def stored_rows(
                 f"{where}: there is no column {name!r} in this dataset{suggestion(name, known)}; valid: {', '.join(sorted(known))}"
             )
     rows: dict[str, np.ndarray] = {}
+    marks = {mark_of(name) for name in features}
     for name, feature in features.items():
         if feature.is_video:
             mark = _camera_mark(name, layout.column(name), episode, count, where, name in copied)
-            if f"{name}{IS_VALID}" in features:
-                rows[f"{name}{IS_VALID}"] = mark
+            if mark_of(name) in features:
+                rows[mark_of(name)] = mark
             elif not mark.all():
                 raise DataError(f"{where} lacks the pictures {name}, which no source may lack")
             continue
-        if name in OF_THE_FORMAT or (name.endswith(IS_VALID) and name.removesuffix(IS_VALID) in features):
+        if name in OF_THE_FORMAT or name in marks:
             continue  # a mark is written with its column
         column = layout.column(name)
         given = None if column is None else _given(column, episode, count, where)
         if name == DONE and given is None:
             given = np.arange(count) == count - 1
-        if given is None and f"{name}{IS_VALID}" not in features:
+        if given is None and mark_of(name) not in features:
             raise DataError(f"{where} lacks the column {name}, which no source may lack")
         valid = _mark(column, episode, count, where) if given is not None and column is not None else np.full(count, given is not None)
         rows[name] = _padded(given, valid, feature, count)
-        if f"{name}{IS_VALID}" in features:
-            rows[f"{name}{IS_VALID}"] = valid
+        if mark_of(name) in features:
+            rows[mark_of(name)] = valid
         _check_finite(rows[name], name, where)
     return rows
 
@@ -128,7 +129,7 @@ def _check_finite(rows: np.ndarray, name: str, where: str) -> None:
         row = int(np.argwhere(~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))[0, 0])
         raise DataError(
             f"{where}: {name} is not finite in row {row} of {len(rows)}; "
-            f"where a value is missing, give the column {name}{IS_VALID} (bool) that is False there"
+            f"where a value is missing, give the column {mark_of(name)} (bool) that is False there"
         )
 
 
@@ -175,7 +176,7 @@ def episode_columns(
 
     columns: dict[str, np.ndarray] = {}
     for column in layout.columns:
-        feature, mark_name = features.get(column.name), f"{column.name}{IS_VALID}"
+        feature, mark_name = features.get(column.name), mark_of(column.name)
         if feature is None:
             continue
         mark = rows_of(mark_name) if mark_name in features else None

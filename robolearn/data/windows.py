@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robolearn.data.columns import ACTION, IS_VALID, STATE, VIDEO, DataError
+from robolearn.data.columns import ACTION, STATE, VIDEO, DataError, mark_of
 from robolearn.data.licence import check_licences
 from robolearn.data.reader import Dataset
 from robolearn.data.statistics import GroupStatistics
@@ -216,7 +216,7 @@ class Windows:
         self._columns: list[dict[str, np.ndarray]] = []
         for dataset in self._datasets:
             names = [name for name in self.names if name in dataset.info.features]
-            marks = [f"{name}{IS_VALID}" for name in names if f"{name}{IS_VALID}" in dataset.info.features]
+            marks = [mark_of(name) for name in names if mark_of(name) in dataset.info.features]
             dataset.load([*names, *marks])
             self._columns.append({name: dataset.column(name) for name in [*names, *marks]})
         self._widths: dict[str, int] = {}
@@ -269,7 +269,7 @@ class Windows:
         return rows, known
 
     def _take(self, number: int, name: str, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        column, mark = self._columns[number][name], self._columns[number].get(f"{name}{IS_VALID}")
+        column, mark = self._columns[number][name], self._columns[number].get(mark_of(name))
         flat = column.reshape(len(column), -1)
         rows = np.take(flat, steps, axis=0, mode="clip")  # the rows are inside; clip spares a check of each
         return rows, np.ones(steps.shape, dtype=bool) if mark is None else np.take(mark, steps, mode="clip")

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from policies.files import whole
-from robolearn.data.columns import IS_VALID, STATE, VIDEO, Column, DataError, check_columns
+from robolearn.data.columns import STATE, VIDEO, Column, DataError, check_columns, mark_of
 from robolearn.data.info import Info, Layout, features_of, read_info
 from robolearn.data.rows import check_joints, stored_rows
 from robolearn.data.source import Episode, Source
@@ -167,7 +167,7 @@ class DatasetWriter:
         source, count = dataclasses.replace(episode.source, joint_names=joints), len(next(iter(rows.values())))
         videos: dict[str, np.ndarray | Path] = {}
         for name in self._cameras:
-            mark = rows.get(f"{name}{IS_VALID}", np.ones(count, dtype=bool))
+            mark = rows.get(mark_of(name), np.ones(count, dtype=bool))
             given = episode.columns.get(name)
             frames = np.zeros((count, *self.info.features[name].shape), dtype=np.uint8) if given is None else np.asarray(given)
             videos[name] = copies[name] if name in copies else np.where(mark[:, None, None, None], frames, np.uint8(0))
@@ -284,7 +284,7 @@ def _add_statistics(info: Info, item: _Ready) -> None:
         if column.dtype in ("bool", "string", VIDEO):
             continue
         rows = item.rows[column.name].reshape(item.count, -1)[:, : column.width]
-        mark = item.rows.get(f"{column.name}.is_valid")
+        mark = item.rows.get(mark_of(column.name))
         group.add(column.name, rows if mark is None else rows[mark])
 
 

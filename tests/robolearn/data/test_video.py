@@ -21,6 +21,7 @@ from robolearn.data.writer import DatasetWriter
 from tests.robolearn.data.episodes import JOINTS, SOURCE, episode
 
 FRONT = "observation.images.front"
+MARK = "observation.cameras.front.is_valid"
 COLUMNS = robot_columns(JOINTS, command_names=("forward", "turn"), extra=[camera(FRONT, 64, 96)])
 LEVEL = 6
 """By how much a colour may change by packing, of 255."""
@@ -72,7 +73,7 @@ def test_pictures_come_back_where_they_were(path: Path) -> None:
         assert np.array_equal(read.columns[FRONT], column[row.start : row.stop])
         assert not close(read.columns[FRONT][:-1], pictures(row.index, len(row))[1:]), "a picture of the next row would be seen"
     assert FRONT not in dataset.episode(0, pictures=False).columns
-    assert [dataset.column(f"{FRONT}.is_valid")[row.start] for row in dataset.episodes] == [True, True, False, True]
+    assert [dataset.column(MARK)[row.start] for row in dataset.episodes] == [True, True, False, True]
 
 
 def test_windows_hold_pictures(path: Path) -> None:
@@ -88,7 +89,7 @@ def test_a_merge_copies_videos_bit_by_bit(path: Path, tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "blind", robot_columns(JOINTS, command_names=("forward", "turn")), 50) as writer:
         writer.add(episode(5))
     dataset, merged = Dataset(path), Dataset(merge([tmp_path / "blind", path], tmp_path / "both"))
-    assert not merged.column(f"{FRONT}.is_valid")[: merged.episodes[0].stop].any()
+    assert not merged.column(MARK)[: merged.episodes[0].stop].any()
     for row in dataset.episodes:
         copy = merged.episodes[row.index + 1]
         assert copy.videos[FRONT][0].read_bytes() == row.videos[FRONT][0].read_bytes()
