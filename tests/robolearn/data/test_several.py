@@ -57,6 +57,14 @@ def test_a_merge_of_a_merge_is_a_merge_of_all(paths: list[Path], tmp_path: Path)
     assert same(arm_episode(3, 5), dataset.episode(10))
 
 
+def test_a_dataset_without_episodes_adds_nothing(paths: list[Path], tmp_path: Path) -> None:
+    DatasetWriter(tmp_path / "empty", arm(7)[0], 50).close()
+    assert len(Dataset(tmp_path / "empty")) == 0
+    merged = Dataset(merge([tmp_path / "empty", paths[0]], tmp_path / "both"))
+    assert len(merged) == 6
+    assert [layout.robot for layout in merged.layouts] == ["hopper"]
+
+
 def test_a_merged_dataset_takes_more_of_each_robot(paths: list[Path], tmp_path: Path) -> None:
     merge(paths, tmp_path / "both")
     with DatasetWriter.append(tmp_path / "both") as writer:
