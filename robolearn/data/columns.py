@@ -19,8 +19,9 @@ What a source cannot tell is missing, and missing is neither guessed nor NaN: th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,12 @@ class Column:
             raise DataError(f"column {self.name} is of dtype {self.dtype!r}; valid: {', '.join(DTYPES)}")
         if self.width < 1:
             raise DataError(f"column {self.name} has no entries; leave it out")
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Column:
+        """Read what `dataclasses.asdict` gave."""
+        shape = raw.get("shape")
+        return Column(**{**raw, "names": tuple(raw["names"]), "shape": None if shape is None else tuple(shape)})
 
     @property
     def width(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class Source:
         if self.kind not in KINDS:
             raise DataError(f"there is no kind of source {self.kind!r}{suggestion(self.kind, KINDS)}; valid: {', '.join(KINDS)}")
         object.__setattr__(self, "joint_names", tuple(self.joint_names))
+
+    @staticmethod
+    def from_json(raw: Mapping[str, Any]) -> Source:
+        """Read what `dataclasses.asdict` gave.
+
+        Raises:
+            TypeError: a key that is not known.
+        """
+        return Source(**raw)
 
     @property
     def group(self) -> str:
