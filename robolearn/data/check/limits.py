@@ -12,8 +12,8 @@ from robolearn.data.check.findings import Finding, FloatArray, Seen
 SOFT = 0.1
 """How far a joint may be beyond its range [rad]: stops give way."""
 HARD = 0.35
-SHARE = 0.01
-"""Share of frames that may be beyond."""
+SHARE, OFTEN = 0.01, 0.05
+"""Shares of frames beyond from which it is told, and from which it is a fault: a robot that lies on its ankle bends it further than it may."""
 FAST = 1.5
 """Times its speed limit that a joint may turn in more than `SHARE` of the frames."""
 
@@ -59,7 +59,7 @@ def limits(seen: Seen) -> Iterator[Finding]:
                 f"{name} is at {value:.2f} rad in frame {frame}, outside [{lower[joint]:.2f}, {upper[joint]:.2f}]"
                 f" ({100 * share:.0f} % of the frames are outside)"
             )
-            yield Finding(check="limits", key=name, text=text, episode=seen.index, size=most)
+            yield Finding(check="limits", key=name, text=text, episode=seen.index, grave=share > OFTEN or most > HARD, size=most)
     speed, most_speed = np.abs(np.nan_to_num(seen.velocity)), np.array(seen.robot.velocity_limit)
     fast = (speed > FAST * most_speed).mean(axis=0)
     for joint in np.flatnonzero(fast > SHARE):

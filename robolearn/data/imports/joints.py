@@ -81,11 +81,12 @@ def scaled(what: str, series: Series, field: Field) -> Series:
 
 
 def match_names(wanted: Sequence[str], names: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
-    """Robot's name -> index of the entry: of the name that the map gives, of the same name, or of the only one that has it inside."""
+    """Robot's name -> index of the entry: of the name that the map gives, of the same, or of the only one that has it inside."""
     found: dict[str, int] = {}
     plain = [_plain(name) for name in names]
     for name in wanted:
         said = renamed.get(name, name)
+        said = said if said in names else name  # a topic of another program may use the robot's own names
         inside = [i for i, other in enumerate(plain) if _plain(said) and _plain(said) in other]
         if said in names:
             found[name] = list(names).index(said)
