@@ -33,6 +33,7 @@ COMMANDS = {
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file over a fixed grid of commands and seeds",
     "collect": "keep what a policy does in simulation as a dataset",
+    "data": "look at, check, import, merge and split datasets of trajectories",
     "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",

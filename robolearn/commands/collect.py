@@ -1,7 +1,7 @@
 """Let a policy act in simulation and keep its episodes as a dataset (docs/bring-your-data.md).
 
-Worlds are those of the policy's training, with its randomization; commands are drawn by the task. --resume goes on with a collection that was
-stopped, --append adds to a dataset that holds something else.
+Worlds are those of the policy's training, with its randomization; commands are drawn by the task. --resume goes on with a collection that
+was stopped, --append adds to a dataset that holds something else.
 """
 
 from __future__ import annotations

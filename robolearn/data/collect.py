@@ -1,7 +1,7 @@
 """Rollouts of a policy as a dataset: batches of worlds, each a function of its seed, until there are enough episodes that may stay.
 
-A batch is written as a whole. A collection that was stopped goes on with the seed after the last one in the dataset, so that the result is the
-same as if it had not been stopped.
+A batch is written as a whole. A collection that was stopped goes on with the seed after the last one in the dataset, so that the result is
+the same as if it had not been stopped.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def collect(
         fruitless = 0 if fresh or there else fruitless + 1
         if fruitless == FRUITLESS:
             raise UserError(
-                f"of {done.attempts} episodes none was kept ({done.successes} were successes, {plan.keep} are wanted); change --keep, or the"
-                " policy"
+                f"of {done.attempts} episodes none was kept ({done.successes} were successes, {plan.keep} are wanted); change --keep, or"
+                " the policy"
             )
         seed += 1
     return done

@@ -1,7 +1,7 @@
 """What happens in the worlds of an environment, step by step, as episodes.
 
-Of each step there is what the robot's sensors read before the action, without their noise; the action as the policy gave it; and what came of
-it. A world gives one episode, from its start to its end or until time is up.
+Of each step there is what the robot's sensors read before the action, without their noise; the action as the policy gave it; and what came
+of it. A world gives one episode, from its start to its end or until time is up.
 """
 
 from __future__ import annotations

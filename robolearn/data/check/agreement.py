@@ -31,7 +31,7 @@ def rates(seen: Seen) -> Iterator[Finding]:
     if not (np.isfinite(moved).all() and np.isfinite(told).all()) or _rms(moved) < ENOUGH:
         return
     if not told.any():
-        yield Finding(check="rates", key="velocity", text="all joint velocities are zero, though the joints move", episode=seen.index)
+        yield Finding(check="rates", key="velocity", text="all joint velocities are zero, though the joints move", episode=seen.name)
         return
     slope = _rms(told) / _rms(moved)
     if abs(_correlation(moved, told)) < ALIKE:
@@ -41,12 +41,12 @@ def rates(seen: Seen) -> Iterator[Finding]:
             check="units" if _is_degrees(slope) else "rates",
             key="velocity",
             text=_why(slope, "joint velocities"),
-            episode=seen.index,
+            episode=seen.name,
             size=slope,
         )
     if _correlation(moved, told) < 0:
         text = "joint velocities have the opposite sign of the positions' differences"
-        yield Finding(check="rates", key="sign", text=text, episode=seen.index)
+        yield Finding(check="rates", key="sign", text=text, episode=seen.name)
 
 
 def holes(seen: Seen) -> Iterator[Finding]:
@@ -57,23 +57,24 @@ def holes(seen: Seen) -> Iterator[Finding]:
         if bad.any():
             frame = int(np.argmax(np.abs(step - 1 / seen.fps)))
             text = f"from frame {frame} to {frame + 1} pass {step[frame]:.3f} s where a frame takes {1 / seen.fps:.3f} s"
-            yield Finding(check="clock", key="stamps", text=text, episode=seen.index, size=float(step[frame]))
+            yield Finding(check="clock", key="stamps", text=text, episode=seen.name, size=float(step[frame]))
     if seen.position is None or seen.velocity is None or len(seen) < 20:
         return
-    moved = np.abs(np.diff(seen.position, axis=0)).sum(axis=1)
-    told = np.abs(seen.velocity[1:] + seen.velocity[:-1]).sum(axis=1) / (2 * seen.fps)
-    joints = seen.position.shape[1]
-    ratio = moved / np.maximum(told, 0.005 * joints)
-    usual = float(np.median(ratio[told > 0.005 * joints])) if (told > 0.005 * joints).any() else 1.0
-    if not 1 / SLOPE < usual < SLOPE:
+    moved = np.abs(np.diff(seen.position, axis=0))
+    speed = np.abs(seen.velocity)
+    told = np.maximum(speed[1:], speed[:-1]) / seen.fps
+    usual = float(np.median(moved.sum(axis=1) / np.maximum(told.sum(axis=1), 1e-6)))
+    if not 0.3 < usual < SLOPE:  # another unit or rate, which `rates` tells
         return
-    lost = (ratio > 3 * max(usual, 1.0)) & (moved > 0.04 * joints)
+    most = moved > 1.5 * told + 0.02
+    ratio = moved.sum(axis=1) / np.maximum(told.sum(axis=1), 1e-3)
+    lost = (most.mean(axis=1) >= 0.5) & (ratio > 2)
     if lost.any():
         frame = int(np.argmax(np.where(lost, ratio, 0)))
         text = (
             f"from frame {frame} to {frame + 1} the joints move {ratio[frame]:.0f} times as far as their velocities say: frames are missing"
         )
-        yield Finding(check="clock", key="hole", text=text, episode=seen.index, size=float(ratio[frame]))
+        yield Finding(check="clock", key="hole", text=text, episode=seen.name, size=float(ratio[frame]))
 
 
 def spin(seen: Seen) -> Iterator[Finding]:
@@ -84,8 +85,8 @@ def spin(seen: Seen) -> Iterator[Finding]:
         return
     length = np.linalg.norm(seen.gravity, axis=1)
     if np.abs(length - 1).max() > 0.02:
-        text = f"gravity's direction has the length {length[int(np.argmax(np.abs(length - 1)))]:.3g}, not 1: an acceleration? a scaled observation?"
-        yield Finding(check="units", key="gravity", text=text, episode=seen.index, size=float(np.abs(length - 1).max()))
+        text = f"gravity's direction has the length {_farthest(length):.3g}, not 1: an acceleration? a scaled observation?"
+        yield Finding(check="units", key="gravity", text=text, episode=seen.name, size=float(np.abs(length - 1).max()))
         return
     turned = np.diff(seen.gravity, axis=0) * seen.fps
     told = np.cross(seen.gravity, seen.turn)
@@ -94,18 +95,18 @@ def spin(seen: Seen) -> Iterator[Finding]:
         return
     if not told.any():
         text = "the angular velocity is zero, though the base tilts"
-        yield Finding(check="rates", key="spin", text=text, episode=seen.index)
+        yield Finding(check="rates", key="spin", text=text, episode=seen.name)
         return
     agree, slope = _correlation(turned, told), _rms(told) / _rms(turned)
     if agree < ALIKE:
         text = f"the angular velocity does not tell how the base tilts (correlation {agree:.2f}): its axes, sign or frame are others"
-        yield Finding(check="rates", key="spin", text=text, episode=seen.index, size=-agree)
+        yield Finding(check="rates", key="spin", text=text, episode=seen.name, size=-agree)
     elif slope > SLOPE or slope < 1 / SLOPE:
         yield Finding(
             check="units" if _is_degrees(slope) else "rates",
             key="spin",
             text=_why(slope, "angular velocities"),
-            episode=seen.index,
+            episode=seen.name,
             size=slope,
         )
 
@@ -118,8 +119,8 @@ def attitude(seen: Seen) -> Iterator[Finding]:
     quat = root[:, 3:7]
     length = np.linalg.norm(quat, axis=1)
     if np.abs(length - 1).max() > 1e-2:
-        text = f"the root's quaternion has the length {length[int(np.argmax(np.abs(length - 1)))]:.3g}, not 1"
-        yield Finding(check="attitude", key="length", text=text, episode=seen.index)
+        text = f"the root's quaternion has the length {_farthest(length):.3g}, not 1"
+        yield Finding(check="attitude", key="length", text=text, episode=seen.name)
         return
     gravity = seen.gravity[seen.known(ROOT)]
     off = _apart(projected_gravity(quat), gravity)
@@ -127,7 +128,12 @@ def attitude(seen: Seen) -> Iterator[Finding]:
         swapped = _apart(projected_gravity(quat[:, [3, 0, 1, 2]]), gravity)
         mend = "; it is in the order xyzw, not wxyz" if swapped < 0.1 else ""
         text = f"the root's quaternion and gravity's direction are {off:.2f} rad apart (median){mend}"
-        yield Finding(check="attitude", key="order", text=text, episode=seen.index, size=off)
+        yield Finding(check="attitude", key="order", text=text, episode=seen.name, size=off)
+
+
+def _farthest(length: FloatArray) -> float:
+    """The length that is farthest from one."""
+    return float(length[int(np.argmax(np.abs(length - 1)))])
 
 
 def _apart(a: FloatArray, b: FloatArray) -> float:

@@ -23,31 +23,31 @@ class Contents:
         """For a dataset that declares these columns."""
         self._declared = tuple(declared)
         self._valid: dict[str, int] = dict.fromkeys(self._declared, 0)
-        self._kinds: dict[str, list[int]] = {}
-        self._lacking: dict[tuple[str, str], list[int]] = {}
+        self._kinds: dict[str, list[str]] = {}
+        self._lacking: dict[tuple[str, str], list[str]] = {}
         self._low: dict[str, np.ndarray] = {}
         self._high: dict[str, np.ndarray] = {}
         self._joints: dict[str, tuple[str, ...]] = {}
-        self._licences: dict[str, int] = {}
+        self._licences: dict[str, str] = {}
 
     def see(self, seen: Seen) -> Iterator[Finding]:
         """What is to be said of one episode."""
         if len(seen) < 2:
-            yield Finding(check="empty", key="length", text=f"{len(seen)} frames", episode=seen.index)
+            yield Finding(check="empty", key="length", text=f"{len(seen)} frames", episode=seen.name)
             return
         for name in self._declared:
             self._valid[name] = self._valid.get(name, 0) + int(seen.known(name).sum())
-        self._kinds.setdefault(seen.source.kind, []).append(seen.index)
+        self._kinds.setdefault(seen.source.kind, []).append(seen.name)
         for name in EXPECTED.get(seen.source.kind, ()):
             if not seen.known(name).any():
-                self._lacking.setdefault((seen.source.kind, name), []).append(seen.index)
+                self._lacking.setdefault((seen.source.kind, name), []).append(seen.name)
         if seen.source.licence == UNKNOWN:
-            self._licences[seen.source.note or seen.source.kind] = seen.index
+            self._licences[seen.source.note or seen.source.kind] = seen.name
         for name in NEVER_ZERO:
             rows = seen.values(name)
             if rows is not None and not rows.any():
                 text = f"{name} is zero in every frame, but not marked as missing"
-                yield Finding(check="empty", key=name, text=text, episode=seen.index)
+                yield Finding(check="empty", key=name, text=text, episode=seen.name)
         if seen.position is not None:
             self._spread(seen)
 
@@ -63,7 +63,7 @@ class Contents:
     def end(self) -> Iterator[Finding]:
         """What is to be said of the dataset."""
         for (kind, name), episodes in self._lacking.items():
-            text = f"{name} is missing in all frames of {len(episodes)} episodes of kind {kind}, first episode {episodes[0]}"
+            text = f"{name} is missing in all frames of {len(episodes)} episodes of kind {kind}, first {episodes[0]}"
             yield Finding(check="empty", key=f"{kind} {name}", text=text, size=float(len(episodes)))
         nowhere = [name for name, count in self._valid.items() if not count]
         usual = {ROOT, CONTACT, COMMAND, ACTION, REWARD}

@@ -25,7 +25,7 @@ class Finding:
         check: name of the check, e.g. `jumps`.
         key: what findings of several episodes are put together by: a joint, a column.
         text: what is wrong, where and how much.
-        episode: index of the episode; None where it is about the dataset.
+        episode: which one, in words; None where it is about the dataset.
         grave: whether it is a fault; otherwise people should know it.
         size: how bad; the worst of several is told.
     """
@@ -33,7 +33,7 @@ class Finding:
     check: str
     key: str
     text: str
-    episode: int | None = None
+    episode: str | None = None
     grave: bool = True
     size: float = 0.0
 
@@ -49,6 +49,8 @@ class Seen:
         fps: frames a second.
         robot: None where nobody knows it.
         time_s: time stamps as they are on disk, (T,); None where they are made from the index.
+        split: which part of the data it belongs to: training, validation; empty where there is one alone.
+        dataset: its name where several are looked at together.
     """
 
     index: int
@@ -57,6 +59,13 @@ class Seen:
     fps: float
     robot: Robot | None = None
     time_s: FloatArray | None = field(default=None, compare=False)
+    split: str = ""
+    dataset: str = ""
+
+    @property
+    def name(self) -> str:
+        """As findings call it."""
+        return f"{self.dataset} episode {self.index}".lstrip()
 
     def __len__(self) -> int:
         """T."""
@@ -142,5 +151,5 @@ def put_together(findings: list[Finding]) -> list[Finding]:
 
 def line(finding: Finding) -> str:
     """As people read it."""
-    where = "" if finding.episode is None else f"episode {finding.episode}: "
+    where = "" if finding.episode is None else f"{finding.episode}: "
     return f"{'fault' if finding.grave else 'note '} {finding.check}: {where}{finding.text}"

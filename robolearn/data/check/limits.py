@@ -13,7 +13,7 @@ SOFT = 0.1
 """How far a joint may be beyond its range [rad]: stops give way."""
 HARD = 0.35
 SHARE, OFTEN = 0.01, 0.05
-"""Shares of frames beyond from which it is told, and from which it is a fault: a robot that lies on its ankle bends it further than it may."""
+"""Shares of frames beyond from which it is told, and from which it is a fault: a robot that lies on its ankle bends it too far."""
 FAST = 1.5
 """Times its speed limit that a joint may turn in more than `SHARE` of the frames."""
 
@@ -41,7 +41,7 @@ def units(seen: Seen) -> Iterator[Finding]:
         assert seen.position is not None
         largest = float(np.abs(seen.position).max())
         text = f"joint positions reach {largest:.0f}: degrees in place of radians; import with `unit: deg`"
-        yield Finding(check="units", key="position", text=text, episode=seen.index, size=largest)
+        yield Finding(check="units", key="position", text=text, episode=seen.name, size=largest)
 
 
 def limits(seen: Seen) -> Iterator[Finding]:
@@ -59,13 +59,14 @@ def limits(seen: Seen) -> Iterator[Finding]:
                 f"{name} is at {value:.2f} rad in frame {frame}, outside [{lower[joint]:.2f}, {upper[joint]:.2f}]"
                 f" ({100 * share:.0f} % of the frames are outside)"
             )
-            yield Finding(check="limits", key=name, text=text, episode=seen.index, grave=share > OFTEN or most > HARD, size=most)
+            yield Finding(check="limits", key=name, text=text, episode=seen.name, grave=share > OFTEN or most > HARD, size=most)
     speed, most_speed = np.abs(np.nan_to_num(seen.velocity)), np.array(seen.robot.velocity_limit)
     fast = (speed > FAST * most_speed).mean(axis=0)
     for joint in np.flatnonzero(fast > SHARE):
         name = seen.joints[joint]
-        text = f"{name} turns at {speed[:, joint].max():.0f} rad/s, its motor at {most_speed[joint]:.0f} ({100 * fast[joint]:.0f} % of the frames)"
-        yield Finding(check="limits", key=f"{name} speed", text=text, episode=seen.index, size=float(fast[joint]))
+        share = f"in {100 * fast[joint]:.0f} % of the frames"
+        text = f"{name} turns faster than its motor's {most_speed[joint]:.0f} rad/s {share}, up to {speed[:, joint].max():.0f}"
+        yield Finding(check="limits", key=f"{name} speed", text=text, episode=seen.name, size=float(fast[joint]))
 
 
 def ends(seen: Seen) -> tuple[FloatArray, FloatArray]:

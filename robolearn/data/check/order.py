@@ -16,14 +16,12 @@ from envs.robots.robot import Robot
 from robolearn.data.check.findings import Finding, FloatArray, Seen
 from robolearn.data.check.limits import SOFT, beyond, in_degrees
 
-MOVED = 0.1
-"""Standard deviation of a joint's speed [rad/s] from which on its column is compared."""
-SURE = 0.8
-"""Correlation that says that two columns are of one joint."""
-DOUBT = 0.5
-"""Correlation of a joint with its own velocity below which another is looked for."""
-TARGET_DELAY = 2
-"""Control steps that a joint takes to follow its target; the later ones fit better than none."""
+MOVED = 0.02
+"""Standard deviation of a joint's position [rad], or its speed [rad/s], from which on its column is compared."""
+BETTER, SURE = 0.2, 0.5
+"""Correlations: how much better columns must fit on average in another order, and how well, to say that they are in that order."""
+TARGET_DELAY = 3
+"""Control steps that a joint takes to follow its target."""
 
 
 def names(seen: Seen) -> Iterator[Finding]:
@@ -40,45 +38,54 @@ def names(seen: Seen) -> Iterator[Finding]:
     else:
         at = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
         text = f"the joints are in another order than {seen.robot.name} has them: column {at} is {theirs[at]}, not {ours[at]}"
-    yield Finding(check="order", key="names", text=text, episode=seen.index)
+    yield Finding(check="order", key="names", text=text, episode=seen.name)
 
 
 def velocities(seen: Seen) -> Iterator[Finding]:
     """Whether another joint's position moves as a velocity says."""
-    if seen.position is None or seen.velocity is None or len(seen) < 50:
-        return
-    moved, told = np.diff(seen.position, axis=0) * seen.fps, (seen.velocity[1:] + seen.velocity[:-1]) / 2
-    yield from _belong(seen, moved, told, "velocities")
+    if seen.position is not None and seen.velocity is not None and len(seen) >= 50:
+        moved, told = np.diff(seen.position, axis=0) * seen.fps, (seen.velocity[1:] + seen.velocity[:-1]) / 2
+        yield from _belong(seen, moved, told, "velocities")
 
 
 def targets(seen: Seen) -> Iterator[Finding]:
     """Whether another joint follows a target."""
     target, position = seen.targets, seen.position
-    if target is None or position is None or len(seen) < 50:
-        return
-    moved = np.diff(position[TARGET_DELAY:], axis=0) * seen.fps
-    asked = np.diff(target[:-TARGET_DELAY], axis=0) * seen.fps
-    yield from _belong(seen, moved, asked, "actions", doubt=0.1, sure=0.7)
+    if target is not None and position is not None and len(seen) >= 100:
+        yield from _belong(seen, position[TARGET_DELAY:], target[:-TARGET_DELAY], "actions")
 
 
-def _belong(seen: Seen, moved: FloatArray, told: FloatArray, what: str, doubt: float = DOUBT, sure: float = SURE) -> Iterator[Finding]:
+def _belong(seen: Seen, moved: FloatArray, told: FloatArray, what: str) -> Iterator[Finding]:
+    """Whether columns `told` (T, J) fit the columns `moved` better in another order."""
     if not (np.isfinite(moved).all() and np.isfinite(told).all()):
         return
-    live = (moved.std(axis=0) > MOVED) & (told.std(axis=0) > MOVED)
-    if live.sum() < 2:
+    live = np.flatnonzero((moved.std(axis=0) > MOVED) & (told.std(axis=0) > MOVED))
+    if len(live) < 2:
         return
-    a, b = moved - moved.mean(axis=0), told - told.mean(axis=0)
-    scale = np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
-    alike = (a.T @ b) / np.maximum(scale, 1e-9)
-    alike[~live] = 0.0
-    alike[:, ~live] = 0.0
-    best = alike.argmax(axis=1)
-    wrong = [j for j in np.flatnonzero(live) if alike[j, j] < doubt and alike[j, best[j]] > sure]
-    if len(wrong) < 2:
+    a, b = moved[:, live] - moved[:, live].mean(axis=0), told[:, live] - told[:, live].mean(axis=0)
+    alike = (a.T @ b) / np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
+    best = _assigned(alike)
+    own, other = float(np.diag(alike).mean()), float(alike[np.arange(len(live)), best].mean())
+    if other < max(own + BETTER, SURE):
         return
-    pairs = ", ".join(f"{seen.joints[j]} has that of {seen.joints[best[j]]}" for j in wrong[:3])
-    text = f"{what} are in another order than positions: {pairs}{', ...' if len(wrong) > 3 else ''}"
-    yield Finding(check="order", key=what, text=text, episode=seen.index, size=float(len(wrong)))
+    wrong = [(live[i], live[j]) for i, j in enumerate(best) if i != j]
+    pairs = ", ".join(f"{seen.joints[i]} has that of {seen.joints[j]}" for i, j in wrong[:3])
+    text = (
+        f"{what} are in another order than positions: {pairs}{', ...' if len(wrong) > 3 else ''} (correlation {own:.2f}, then {other:.2f})"
+    )
+    yield Finding(check="order", key=what, text=text, episode=seen.name, size=other - own)
+
+
+def _assigned(alike: FloatArray) -> list[int]:
+    """Each row's column, the pair that is most alike first, no column twice."""
+    found = [-1] * len(alike)
+    taken: set[int] = set()
+    for flat in np.argsort(-alike, axis=None):
+        row, column = divmod(int(flat), len(alike))
+        if found[row] < 0 and column not in taken:
+            found[row] = column
+            taken.add(column)
+    return found
 
 
 def positions(seen: Seen) -> Iterator[Finding]:
@@ -93,7 +100,7 @@ def positions(seen: Seen) -> Iterator[Finding]:
     name, best = min(found.items(), key=lambda item: item[1])
     if best[0] < 0.02 and best[1] < own[1]:
         text = f"{100 * own[0]:.0f} % of the frames are outside the joints' ranges, and {100 * best[0]:.0f} % if the columns are {name}"
-        yield Finding(check="order", key="positions", text=text, episode=seen.index, size=own[0])
+        yield Finding(check="order", key="positions", text=text, episode=seen.name, size=own[0])
 
 
 def _misfit(robot: Robot, position: FloatArray, order: Sequence[int]) -> tuple[float, float]:

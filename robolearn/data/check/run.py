@@ -49,15 +49,14 @@ class Checked:
         return [item for item in self.findings if item.grave]
 
 
-def check(episodes: Iterable[Seen], declared: Sequence[str] = (), splits: dict[str, range] | None = None) -> Checked:
+def check(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Checked:
     """Look at episodes.
 
     Args:
         episodes: each once; they are not kept.
         declared: the dataset's columns, without marks.
-        splits: name -> episodes.
     """
-    contents, copies = Contents(declared), Copies(splits or {})
+    contents, copies = Contents(declared), Copies()
     findings: list[Finding] = []
     count = frames = 0
     for seen in episodes:

@@ -23,8 +23,10 @@ def not_finite(seen: Seen) -> Iterator[Finding]:
             continue
         bad = ~np.isfinite(values.reshape(len(seen), -1)).all(axis=1)
         if bad.any():
-            text = f"{name} is not finite in {int(bad.sum())} frames, first frame {int(np.argmax(bad))}; mend the recording and import it again"
-            yield Finding(check="nan", key=name, text=text, episode=seen.index, size=float(bad.sum()))
+            text = (
+                f"{name} is not finite in {int(bad.sum())} frames, first frame {int(np.argmax(bad))}; mend the recording, import it again"
+            )
+            yield Finding(check="nan", key=name, text=text, episode=seen.name, size=float(bad.sum()))
 
 
 def marks(seen: Seen) -> Iterator[Finding]:
@@ -35,16 +37,16 @@ def marks(seen: Seen) -> Iterator[Finding]:
         lies = ~seen.known(name) & (np.nan_to_num(values.reshape(len(seen), -1)) != 0).any(axis=1)
         if lies.any():
             text = f"{name} has values in {int(lies.sum())} frames that are marked as missing, first frame {int(np.argmax(lies))}"
-            yield Finding(check="marks", key=name, text=text, episode=seen.index, size=float(lies.sum()))
+            yield Finding(check="marks", key=name, text=text, episode=seen.name, size=float(lies.sum()))
     contact = seen.values(CONTACT)
     if contact is not None and not np.isin(contact, (0.0, 1.0)).all():
         text = f"{CONTACT} has values other than 0 and 1, up to {np.abs(contact).max():.3g}: forces? import them with contact_above"
-        yield Finding(check="marks", key=CONTACT, text=text, episode=seen.index)
+        yield Finding(check="marks", key=CONTACT, text=text, episode=seen.name)
     done = seen.columns.get(DONE)
     if done is not None and done.astype(bool).ravel()[:-1].any():
         frame = int(np.argmax(done.astype(bool).ravel()))
         text = f"{DONE} is set in frame {frame} of {len(seen)}: two episodes in one"
-        yield Finding(check="marks", key=DONE, text=text, episode=seen.index)
+        yield Finding(check="marks", key=DONE, text=text, episode=seen.name)
 
 
 def frozen(seen: Seen) -> Iterator[Finding]:
@@ -70,7 +72,8 @@ def frozen(seen: Seen) -> Iterator[Finding]:
 
 def _frozen_joints(seen: Seen, speed: FloatArray, least: int) -> Iterator[Finding]:
     position, velocity = seen.position, seen.velocity
-    assert position is not None and velocity is not None
+    assert position is not None
+    assert velocity is not None
     spread = position.std(axis=0)
     for joint, name in enumerate(seen.joints):
         for begin, end in runs_of(speed[:, joint] == 0):
@@ -96,7 +99,7 @@ def _driven(seen: Seen) -> np.ndarray:
 def _stuck(seen: Seen, what: str, key: str, begin: int, end: int, how: str) -> Finding:
     seconds = (end - begin) / seen.fps
     text = f"{what} stand still, bit for bit, for {seconds:.2f} s from frame {begin} on {how}: a sensor that hangs"
-    return Finding(check="frozen", key=key, text=text, episode=seen.index, size=seconds)
+    return Finding(check="frozen", key=key, text=text, episode=seen.name, size=seconds)
 
 
 def jumps(seen: Seen) -> Iterator[Finding]:
@@ -107,12 +110,13 @@ def jumps(seen: Seen) -> Iterator[Finding]:
     step = np.abs(np.diff(position, axis=0))
     told = np.maximum(np.abs(velocity[1:]), np.abs(velocity[:-1]))
     most = np.full(position.shape[1], 20.0) if seen.robot is None else np.array(seen.robot.velocity_limit)
-    beyond = step - (FASTER * np.maximum(most, told) / seen.fps + 0.05)
+    beyond = step - np.minimum(FASTER * np.maximum(most, told) / seen.fps + 0.05, 3 * told / seen.fps + 0.4)
     for joint in np.flatnonzero((beyond > 0).any(axis=0)):
         frame, name = int(np.argmax(beyond[:, joint])), seen.joints[joint]
         far = step[frame, joint]
-        text = f"{name} moves {far:.2f} rad from frame {frame} to {frame + 1}, {far * seen.fps:.0f} rad/s where it can do {most[joint]:.0f}"
-        yield Finding(check="jumps", key=name, text=text, episode=seen.index, size=float(far))
+        fast = f"{far * seen.fps:.0f} rad/s where its velocity is {told[frame, joint]:.0f} and its motor can do {most[joint]:.0f}"
+        text = f"{name} moves {far:.2f} rad from frame {frame} to {frame + 1}, {fast}"
+        yield Finding(check="jumps", key=name, text=text, episode=seen.name, size=float(far))
     angle = np.arccos(np.clip(np.sum(gravity[1:] * gravity[:-1], axis=1), -1, 1))
     spin = np.maximum(np.linalg.norm(turn[1:], axis=1), np.linalg.norm(turn[:-1], axis=1))
     yield from _leap(seen, angle - (2 * spin + 3) / seen.fps - 0.05, angle, "the base's tilt", "rad", "tilt")
@@ -127,4 +131,4 @@ def _leap(seen: Seen, beyond: FloatArray, far: FloatArray, what: str, unit: str,
     if (beyond > 0).any():
         frame = int(np.argmax(beyond))
         text = f"{what} leaps {far[frame]:.2f} {unit} from frame {frame} to {frame + 1}: a reset or a hole inside the episode"
-        yield Finding(check="jumps", key=key, text=text, episode=seen.index, size=float(far[frame]))
+        yield Finding(check="jumps", key=key, text=text, episode=seen.name, size=float(far[frame]))

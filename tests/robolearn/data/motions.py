@@ -1,4 +1,4 @@
-"""Motions of Go1 whose positions, velocities and attitudes are known in closed form, and bags of them as another stack would record them."""
+"""Motions of Go1 whose positions, velocities and attitudes are known in closed form, and bags of them as others would record them."""
 
 from __future__ import annotations
 
