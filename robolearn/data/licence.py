@@ -12,10 +12,7 @@ from typing import Literal
 from robolearn.data.columns import DataError
 from robolearn.data.source import UNKNOWN, Source
 
-FREE = (
-    "0BSD Apache-2.0 BSD-2-Clause BSD-3-Clause BSL-1.0 CC0-1.0 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 CDLA-Permissive-1.0 "
-    "CDLA-Permissive-2.0 ISC MIT MIT-0 ODbL-1.0 ODC-By-1.0 PDDL-1.0 Unlicense Zlib LicenseRef-CMU-mocap LicenseRef-own"
-).split()
+FREE = ["0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "ODbL-1.0", "ODC-By-1.0", "PDDL-1.0", "Unlicense", "Zlib", "LicenseRef-CMU-mocap", "LicenseRef-own"]
 """Licences that permit training and what comes of it, some with conditions such as attribution. `LicenseRef-own` is for what you recorded
 yourself, `LicenseRef-CMU-mocap` for the terms of the CMU motion capture database (all uses, no resale of the data)."""
 _OWN_WORDS = ("-nc", "noncommercial", "non-commercial", "research", "-nd")

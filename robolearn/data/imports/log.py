@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bridge.control.safety import Event, Mode
+from bridge.control.safety import Mode
 from bridge.control.ticks import HAS_COMMAND, HAS_IMU, HAS_READING, INFERRED, MODES, NO_TURN, Rows
 from bridge.logs.reader import Log, read_log
 from bridge.logs.writer import METADATA, LogError
@@ -16,8 +16,6 @@ from robolearn.data.columns import ACTION, COMMAND, DONE, IS_VALID, STATE
 from robolearn.data.imports.series import RecordingError
 from robolearn.data.source import Episode, Source
 
-ENDS = (str(Event.STOP), str(Event.ESTOP))
-"""Requests of an operator that end a run."""
 SAME_CLOCK = 0.5
 """Share of a control step by which two ticks may be further apart than one step and still be neighbours."""
 
@@ -111,12 +109,12 @@ def _episode(run: Rows, spec: PolicySpec, source: Source, fell: bool) -> Episode
 
 
 def _fell(log: Log, run: Rows) -> bool:
-    """Whether something else than the operator ended the run."""
+    """Whether neither the operator nor the program's end ended the run, but a guard or a fault."""
     last = int(run["index"][-1])
     near = [event for event in log.events if last <= int(event["tick"]) <= last + 2]
-    ended = any(event.get("event") == "transition" and event.get("from") == str(Mode.POLICY) for event in near)
-    asked = any(event.get("event") == "request" and event.get("text") in ENDS for event in near)
-    return ended and not asked
+    ends = [event for event in near if event.get("event") == "transition" and event.get("from") == str(Mode.POLICY)]
+    halted = any(event.get("event") == "halt" for event in near)  # the program was ended
+    return any(event.get("cause") != "operator" for event in ends) and not halted
 
 
 def _source(log: Log, licence: str, attribution: str) -> Source:

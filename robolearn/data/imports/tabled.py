@@ -48,8 +48,9 @@ class Tabled:
 
     def read(self, wanted: dict[str, str]) -> dict[str, Series]:
         """The series at several `at`, by the names of the quantities."""
+        found = self.rows.read(wanted)
         time_s = self._times()
-        return {name: Series(time_s, values, names).sorted() for name, (values, names) in self.rows.read(wanted).items()}
+        return {name: Series(time_s, values, names).sorted() for name, (values, names) in found.items()}
 
     def _times(self) -> FloatArray:
         if self._map.time is not None:
