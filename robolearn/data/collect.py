@@ -156,7 +156,7 @@ def of_source(writer: DatasetWriter, source: Source) -> dict[int, int]:
     seeds = {
         number: item.seed
         for number, (item, _) in enumerate(info.sources)
-        if item.seed is not None and dataclasses.replace(item, seed=source.seed) == source
+        if item.seed is not None and dataclasses.replace(item, seed=source.seed, joint_names=source.joint_names) == source
     }
     found: dict[int, int] = {}
     for number in info.episode_sources[: info.total_episodes]:

@@ -8,6 +8,7 @@ import functools
 import torch
 
 from envs.tasks.registry import make_env
+from envs.terms.randomization import without_randomization
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from robolearn.data.harvest import take
@@ -19,12 +20,13 @@ from robolearn.policy_path import zoo
 from robolearn.policy_robot import robot_of
 
 
-def worlds(policy: str, count: int, seconds: float, seed: int = 0) -> tuple[PolicyFile, VecEnv]:
-    """A shipped policy and worlds of its training."""
+def worlds(policy: str, count: int, seconds: float, seed: int = 0, calm: bool = False) -> tuple[PolicyFile, VecEnv]:
+    """A shipped policy and worlds of its training; `calm`: with nominal physics and clean sensors."""
     torch.set_num_threads(1)
     file = PolicyFile(zoo()[policy])
     robot = robot_of(file)
     cfg = dataclasses.replace(env_of(file, robot), num_worlds=count, episode_s=seconds, seed=seed, curriculum={}, num_threads=1)
+    cfg = dataclasses.replace(cfg, randomization=without_randomization()) if calm else cfg
     return file, make_env(file.spec.task, robot, cfg)
 
 
