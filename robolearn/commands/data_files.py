@@ -34,7 +34,9 @@ def configure(actions: Any) -> None:
     split = actions.add_parser("split", help="write parts of a dataset as datasets, drawn or chosen", allow_abbrev=False)
     split.add_argument("dataset", type=Path, metavar="DATASET")
     split.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="holds the parts: FOLDER/NAME")
-    split.add_argument("--shares", default="train=0.9,test=0.1", metavar="LIST", help="parts and their shares (default: train=0.9,test=0.1)")
+    split.add_argument(
+        "--shares", default="train=0.9,test=0.1", metavar="LIST", help="parts and their shares (default: train=0.9,test=0.1)"
+    )
     split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what stays together (default: episode)")
     split.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     split.add_argument("--robot", metavar="NAME", help="take only episodes of this robot")
@@ -127,7 +129,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 def lines(told: dict[str, Any]) -> list[str]:
     """`describe` for people."""
     size = told["bytes"] / 1e6
-    found = [f"{told['path']}: {told['episodes']} episodes, {told['frames']} rows at {told['fps']} Hz ({duration(told['seconds'])}), {size:.1f} MB"]
+    length = f"{told['frames']} rows at {told['fps']} Hz ({duration(told['seconds'])})"
+    found = [f"{told['path']}: {told['episodes']} episodes, {length}, {size:.1f} MB"]
     found.append("sources:")
     for source in told["sources"]:
         success = "" if source["success"] is None else f", {source['success']:.0%} succeeded"

@@ -12,7 +12,30 @@ from typing import Literal
 from robolearn.data.columns import DataError
 from robolearn.data.source import UNKNOWN, Source
 
-FREE = ["0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0", "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "ODbL-1.0", "ODC-By-1.0", "PDDL-1.0", "Unlicense", "Zlib", "LicenseRef-CMU-mocap", "LicenseRef-own"]
+FREE = [
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CC-BY-3.0",
+    "CC-BY-4.0",
+    "CC-BY-SA-3.0",
+    "CC-BY-SA-4.0",
+    "CDLA-Permissive-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "ODbL-1.0",
+    "ODC-By-1.0",
+    "PDDL-1.0",
+    "Unlicense",
+    "Zlib",
+    "LicenseRef-CMU-mocap",
+    "LicenseRef-own",
+]
 """Licences that permit training and what comes of it, some with conditions such as attribution. `LicenseRef-own` is for what you recorded
 yourself, `LicenseRef-CMU-mocap` for the terms of the CMU motion capture database (all uses, no resale of the data)."""
 _OWN_WORDS = ("-nc", "noncommercial", "non-commercial", "research", "-nd")
@@ -36,7 +59,9 @@ def refused(sources: Iterable[Source], allow: Sequence[str] = ()) -> list[Source
         allow: licences that are allowed by name, `unknown` for sources without one.
     """
     allowed = {name.strip().lower() for name in allow}
-    return [source for source in sources if verdict(source.licence) != "free" and (source.licence.strip().lower() or UNKNOWN) not in allowed]
+    return [
+        source for source in sources if verdict(source.licence) != "free" and (source.licence.strip().lower() or UNKNOWN) not in allowed
+    ]
 
 
 def check_licences(sources: Iterable[Source], allow: Sequence[str] = ()) -> None:
@@ -50,7 +75,9 @@ def check_licences(sources: Iterable[Source], allow: Sequence[str] = ()) -> None
         return
     told = []
     for licence in dict.fromkeys(source.licence or UNKNOWN for source in found):
-        of = list(dict.fromkeys(source.note or f"{source.kind} of {source.robot}" for source in found if (source.licence or UNKNOWN) == licence))
+        of = list(
+            dict.fromkeys(source.note or f"{source.kind} of {source.robot}" for source in found if (source.licence or UNKNOWN) == licence)
+        )
         kind = {"restricted": "not for every use", "unknown": "not known to be free", "free": ""}[verdict(licence)]
         told.append(f"{licence} ({kind}; {', '.join(of[:3])}{', ...' if len(of) > 3 else ''})")
     flags = " ".join(f"--allow-license {licence}" for licence in dict.fromkeys(source.licence or UNKNOWN for source in found))

@@ -17,7 +17,9 @@ By = Literal["episode", "source", "task"]
 """What stays together in a split."""
 
 
-def assign(dataset: Dataset, shares: Mapping[str, float], by: By = "episode", seed: int = 0, chosen: Sequence[int] | None = None) -> dict[str, list[int]]:
+def assign(
+    dataset: Dataset, shares: Mapping[str, float], by: By = "episode", seed: int = 0, chosen: Sequence[int] | None = None
+) -> dict[str, list[int]]:
     """Draw which episodes go to which part; every robot and kind of source is divided alike.
 
     Args:

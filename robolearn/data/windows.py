@@ -117,7 +117,9 @@ class Windows:
         self._datasets, self.steps, self.batch_size, self.names, self.shard = list(datasets), steps, batch_size, tuple(columns), shard
         self.groups: list[GroupStatistics] = []
         chosen = [list(range(len(dataset))) for dataset in datasets] if episodes is None else [list(part) for part in episodes]
-        check_licences(dict.fromkeys(d.sources[d.episodes[i].source] for d, part in zip(datasets, chosen, strict=True) for i in part), allow)
+        check_licences(
+            dict.fromkeys(d.sources[d.episodes[i].source] for d, part in zip(datasets, chosen, strict=True) for i in part), allow
+        )
         self._list(chosen)
         length = self._stop - self._start
         counts = np.where(length >= steps, (length - steps) // stride + 1, 1)
@@ -126,7 +128,9 @@ class Windows:
         self.total = int(self._ends[-1]) if len(counts) else 0
         self.batches_per_epoch = self.total // (batch_size * shard[1])
         if not self.batches_per_epoch:
-            raise DataError(f"{self.total} windows of {steps} steps are fewer than a batch of {batch_size * shard[1]}; a smaller batch goes")
+            raise DataError(
+                f"{self.total} windows of {steps} steps are fewer than a batch of {batch_size * shard[1]}; a smaller batch goes"
+            )
         self._map()
         self._fingerprint = self._print(seed)
         self.seed, self.epoch, self.batch = seed, 0, 0
@@ -160,7 +164,9 @@ class Windows:
             DataError: that one had other datasets, or cut them otherwise.
         """
         if state.fingerprint != self._fingerprint:
-            raise DataError("these are not the datasets and windows that the training was saved with, so it cannot go on exactly; begin anew")
+            raise DataError(
+                "these are not the datasets and windows that the training was saved with, so it cannot go on exactly; begin anew"
+            )
         self.seed, self.epoch, self.batch = state.seed, state.epoch, state.batch
 
     def normalizer(self, name: str) -> tuple[np.ndarray, np.ndarray]:
