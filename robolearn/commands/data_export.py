@@ -75,8 +75,8 @@ def _chosen(text: str | None, count: int) -> list[int]:
         return list(range(min(count, MOST_TOGETHER)))
     found: list[int] = []
     for part in text.split(","):
-        begin, _, end = part.strip().partition("-")
-        if not begin.isdigit() or (end and not end.isdigit()):
+        begin, dash, end = part.strip().partition("-")
+        if not begin.isdigit() or (dash and not end.isdigit()):
             raise UsageError(f"--episodes takes numbers and ranges, as 0,3,7-9, not {text!r}")
         found += range(int(begin), int(end or begin) + 1)
     beyond = [number for number in found if number >= count]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.logs.reader import records
 from bridge.logs.writer import LogError
@@ -100,9 +101,12 @@ class Bag:
                 if address.topic == raw.topic:
                     values = address.values(message)
                     collected[name].add(values, address.names(message, len(values)))
+        empty = [topic for topic, item in times.items() if not item.log_ns]
+        if empty:
+            raise RecordingError(f"{self.path}: the topic {empty[0]} has no messages")
         chosen = {topic: self._clock_of(topic, item) for topic, item in times.items()}
-        self._agree(chosen, times)
-        return {name: collected[name].series(chosen[address.topic]) for name, address in addresses.items()}
+        first = min(int(time_ns.min()) for time_ns in chosen.values())  # seconds since 1970 are too large for nanoseconds
+        return {name: collected[name].series((chosen[address.topic] - first) * 1e-9) for name, address in addresses.items()}
 
     def first(self, topic: str) -> Any:
         """The first message of a topic, or None."""
@@ -153,31 +157,25 @@ class Bag:
                     self._store.register(new)
         return self._store
 
-    def _clock_of(self, topic: str, times: _Times) -> FloatArray:
-        """The times of a topic's messages [s]."""
+    def _clock_of(self, topic: str, times: _Times) -> NDArray[np.int64]:
+        """The times of a topic's messages [ns]."""
         received, stamped = np.array(times.log_ns, np.int64), np.array(times.stamp_ns, np.int64)
         stamps = len(stamped) == len(received) and len(stamped) > 1 and bool((stamped > 0).all())
         moving = stamps and stamped.max() > stamped.min()  # not all in order: messages overtake each other
         if self.clock == "stamp":
             if not moving:
                 raise RecordingError(f"{self.path}: clock: stamp, but the messages of {topic} have no stamps that move on; use received")
-            return stamped * 1e-9
+            return stamped
         if self.clock == "received" or not moving or np.ptp(received) == 0:
-            return received * 1e-9
+            return received
         rate = np.ptp(stamped) / np.ptp(received)
         if abs(rate - 1.0) > OFF_RATE:
             self.notes.append(
                 f"the stamps of {topic} run at {rate:.2f} of the recording's clock, so the times of recording count; a"
                 " simulator's log wants clock: stamp"
             )
-            return received * 1e-9
-        return (stamped + int((received - stamped).min())) * 1e-9  # the fastest message shows how far the clocks are apart
-
-    def _agree(self, chosen: dict[str, FloatArray], times: dict[str, _Times]) -> None:
-        for topic, item in times.items():
-            if not len(item.log_ns):
-                raise RecordingError(f"{self.path}: the topic {topic} has no messages")
-            assert len(chosen[topic]) == len(item.log_ns)
+            return received
+        return stamped + int((received - stamped).min())  # the fastest message shows how far the clocks are apart
 
 
 class _Times:

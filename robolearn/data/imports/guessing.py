@@ -65,6 +65,10 @@ def guess_bag(bag: Bag, robot: Robot) -> ImportMap:
         fields["command"] = Field(at=f"{asked[0]} {at}")
     if sent := [name for name in states if COMMANDS.search(name) and name not in measured]:
         fields["action"] = Field(at=f"{sent[0]} position")
+    for quantity, names in (("contact", ("/contact", "/contacts", "/foot_contacts")), ("reward", ("/reward",))):
+        found = [name for name in names if name in bag.topics and bag.topics[name].kind.endswith("MultiArray")]
+        if found and (quantity == "reward" or robot.feet):
+            fields[quantity] = Field(at=f"{found[0]} data")
     return ImportMap(**fields)  # pyright: ignore[reportArgumentType] (the names are fields)
 
 

@@ -21,6 +21,10 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 
+SAME_S = 1e-6
+"""Times that are closer than this are one [s]."""
+
+
 class RecordingError(DataError):
     """A recording that cannot be made into episodes."""
 
@@ -132,7 +136,9 @@ def turned(series: Series, at_s: FloatArray, gap_s: float) -> tuple[FloatArray, 
 def held(series: Series, at_s: FloatArray, hold_s: float) -> tuple[FloatArray, BoolArray]:
     """A quantity that holds until the next: the last row at or before each time, for as long as `hold_s`. As `interpolated`."""
     said = ~np.isnan(series.values).any(axis=1)
-    return _taken(series.time_s[said], series.values[said], at_s, np.searchsorted(series.time_s[said], at_s, side="right") - 1, hold_s)
+    return _taken(
+        series.time_s[said], series.values[said], at_s, np.searchsorted(series.time_s[said], at_s + SAME_S, side="right") - 1, hold_s
+    )
 
 
 def answered(series: Series, at_s: FloatArray, within_s: float, hold_s: float) -> tuple[FloatArray, BoolArray]:
@@ -144,9 +150,9 @@ def answered(series: Series, at_s: FloatArray, within_s: float, hold_s: float) -
     times, rows = series.time_s[said], series.values[said]
     if not len(times):
         return np.zeros((len(at_s), series.width)), np.zeros(len(at_s), bool)
-    after = np.searchsorted(times, at_s - 1e-9, side="left")
+    after = np.searchsorted(times, at_s - SAME_S, side="left")
     soon = (after < len(times)) & (times[np.minimum(after, len(times) - 1)] - at_s < within_s)
-    before = np.searchsorted(times, at_s, side="right") - 1
+    before = np.searchsorted(times, at_s + SAME_S, side="right") - 1
     return _taken(times, rows, at_s, np.where(soon, after, before), max(hold_s, within_s))
 
 
@@ -161,8 +167,8 @@ def _taken(times: FloatArray, rows: FloatArray, at_s: FloatArray, index: NDArray
 
 def _within(times: FloatArray, at_s: FloatArray, gap_s: float) -> BoolArray:
     """Whether each time lies between two rows that are at most `gap_s` apart, or on one."""
-    after = np.searchsorted(times, at_s - 1e-9, side="left")
-    inside = (after < len(times)) & (at_s >= times[0] - 1e-9)
+    after = np.searchsorted(times, at_s - SAME_S, side="left")
+    inside = (after < len(times)) & (at_s >= times[0] - SAME_S)
     right = times[np.minimum(after, len(times) - 1)]
     left = times[np.maximum(np.minimum(after, len(times) - 1) - 1, 0)]
-    return inside & ((right - left <= gap_s) | (np.abs(right - at_s) < 1e-6))
+    return inside & ((right - left <= gap_s) | (np.abs(right - at_s) < 2 * SAME_S))
