@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
             plan = dataclasses.replace(plan, episodes=plan.episodes + sum(of_source(writer, source).values()))
         rollout = Rollout(env, FileActor(file, env.num_worlds))
-        done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
+        try:
+            done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
+        except KeyboardInterrupt:  # and other signals that ask for an end
+            print(f"{len(writer)} episodes are in {args.out}; the same command with --resume goes on", file=sys.stderr)
+            raise
     print(_summary(done, plan, args.out))
     return 0
 
