@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     datasets = [Dataset(path) for path in args.dataset]
     robot = get_robot(args.robot) if args.robot else None
     with tqdm(total=sum(map(len, datasets)), desc="episodes", unit="episode", leave=False, disable=None) as bar:
-        found = check_datasets(datasets, robot, lambda: bar.update(1) and None)
+        found = check_datasets(datasets, robot, lambda: bar.update(1))
     told = found.faults if args.no_notes else found.findings
     if args.json:
         items = [{"check": f.check, "key": f.key, "fault": f.grave, "episode": f.episode, "text": f.text} for f in told]

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=len(chosen), desc="episodes", unit="episode", leave=False, disable=None) as bar:
         items = ((number, dataset.episode(number), dataset.layouts[dataset.episodes[number].layout].columns) for number in chosen)
         groups = [(args.out, items)] if one else [(path, [item]) for path, item in zip(files, items, strict=True)]
-        count = sum(write_mcap(path, group, dataset.fps, robot, lambda: bar.update(1) and None) for path, group in groups)
+        count = sum(write_mcap(path, group, dataset.fps, robot, lambda: bar.update(1)) for path, group in groups)
     print(f"{count} messages of {len(chosen)} episodes: {args.out}")
     return 0
 

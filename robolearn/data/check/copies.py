@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robolearn.data.check.findings import Finding, FloatArray, Seen
 from robolearn.data.columns import STATE
@@ -29,12 +30,15 @@ MOST = 2_000_000_000
 """Pairs of windows that are compared; where there would be more, of the smaller side every second, third, ... window is looked for."""
 
 
+Windows = NDArray[np.float32]
+
+
 @dataclass(slots=True)
 class _Episode:
     name: str
     split: str
     digest: str
-    position: FloatArray
+    position: Windows
     fps: float
     robot: str
 
@@ -52,7 +56,7 @@ class Copies:
             return
         digest = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
         position = seen.position if seen.position is not None else values.reshape(len(seen), -1).astype(np.float64)
-        self._episodes.append(_Episode(seen.name, seen.split, digest, position.astype(np.float32), seen.fps, seen.source.robot))
+        self._episodes.append(_Episode(seen.name, seen.split, digest, np.asarray(position, np.float32), seen.fps, seen.source.robot))
 
     def end(self) -> Iterator[Finding]:
         """What was found."""
@@ -110,7 +114,7 @@ def _compare(small: list[_Episode], large: list[_Episode]) -> Iterator[Finding]:
         yield Finding(check="copies", key=f"{item.split}/{other.split} near", text=text, episode=item.name, size=float(near.mean()))
 
 
-def _windows(item: _Episode, stride: int) -> FloatArray:
+def _windows(item: _Episode, stride: int) -> Windows:
     """Windows as rows (W, SAMPLES * J), one from every `stride`-th frame on."""
     length = max(SAMPLES, round(WINDOW_S * item.fps))
     begins = np.arange(0, len(item.position) - length + 1, stride)
@@ -118,12 +122,12 @@ def _windows(item: _Episode, stride: int) -> FloatArray:
     return item.position[at].reshape(len(begins), SAMPLES * item.position.shape[1])
 
 
-def _alive(windows: FloatArray) -> FloatArray:
+def _alive(windows: Windows) -> Windows:
     """Those in which something moves."""
     return windows[windows.reshape(len(windows), SAMPLES, -1).std(axis=1).max(axis=1, initial=0.0) > ALIVE]
 
 
-def _distances(mine: FloatArray, library: FloatArray) -> FloatArray:
+def _distances(mine: Windows, library: Windows) -> FloatArray:
     """Root mean square distance [rad] of each of my windows (K, D) to the nearest of a library (L, D)."""
     if not len(library):
         return np.full(len(mine), np.inf)

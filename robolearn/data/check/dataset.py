@@ -19,7 +19,7 @@ from robolearn.data.reader import Dataset
 STAMPS = "timestamp"
 
 
-def check_datasets(datasets: Sequence[Dataset], robot: Robot | None = None, every: Callable[[], None] = lambda: None) -> Checked:
+def check_datasets(datasets: Sequence[Dataset], robot: Robot | None = None, every: Callable[[], object] = lambda: None) -> Checked:
     """Look at every episode of one dataset, or of the parts of a split.
 
     Args:
@@ -77,7 +77,7 @@ def _robots(datasets: Sequence[Dataset], given: Robot | None) -> tuple[dict[str,
     return found, [name for name, robot in found.items() if robot is None]
 
 
-def _seen(dataset: Dataset, name: str, robots: dict[str, Robot | None], every: Callable[[], None]) -> Iterator[Seen]:
+def _seen(dataset: Dataset, name: str, robots: dict[str, Robot | None], every: Callable[[], object]) -> Iterator[Seen]:
     stamps, splits = _stamps(dataset), splits_of(dataset)
     for row in dataset.episodes:
         episode = dataset.episode(row.index)

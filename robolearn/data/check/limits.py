@@ -11,8 +11,8 @@ from robolearn.data.check.findings import Finding, FloatArray, Seen
 
 SOFT = 0.1
 """How far a joint may be beyond its range [rad]: stops give way."""
-HARD = 0.35
-SHARE, OFTEN = 0.01, 0.05
+HARD = 0.7
+SHARE, OFTEN = 0.01, 0.1
 """Shares of frames beyond from which it is told, and from which it is a fault: a robot that lies on its ankle bends it too far."""
 FAST = 1.5
 """Times its speed limit that a joint may turn in more than `SHARE` of the frames."""
@@ -28,7 +28,7 @@ def in_degrees(seen: Seen) -> bool:
     if seen.robot is None or seen.position is None or not np.isfinite(seen.position).all():
         return False
     lower, upper = ends(seen)
-    out = (beyond(seen.position, lower, upper) > HARD).any(axis=1).mean()
+    out = (beyond(seen.position, lower, upper) > 0.35).any(axis=1).mean()
     turned = np.radians(seen.position)
     into = (beyond(turned, lower, upper) > SOFT).any(axis=1).mean()
     wide = np.abs(seen.position).max() > 2 * math.pi

@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from robolearn.data.check.findings import Finding, FloatArray, Seen, runs_of
+from robolearn.data.check.limits import ends
 from robolearn.data.columns import ACTION, CONTACT, DONE, IS_VALID, ROOT
 
 FROZEN_S = 0.2
 MOVES = 0.3
 """Mean speed of the other joints [rad/s] above which a robot moves."""
+AT_STOP = 0.03
+"""How near to an end of its range a joint is at it [rad]."""
+MANY = 3
+"""Joints that are told one by one; of more, the worst."""
 FASTER = 1.5
 """Times a joint's speed limit that a step may be."""
 
@@ -75,9 +80,10 @@ def _frozen_joints(seen: Seen, speed: FloatArray, least: int) -> Iterator[Findin
     assert position is not None
     assert velocity is not None
     spread = position.std(axis=0)
+    at_stop = _at_stop(seen)
     for joint, name in enumerate(seen.joints):
         for begin, end in runs_of(speed[:, joint] == 0):
-            if end - begin < least or not speed[begin:end].any():
+            if end - begin < least or not speed[begin:end].any() or at_stop[begin, joint]:
                 continue
             others = np.delete(speed[begin:end], joint, axis=1).mean() if speed.shape[1] > 1 else 0.0
             contradicts = np.median(np.abs(velocity[begin:end, joint])) > 0.1
@@ -86,6 +92,15 @@ def _frozen_joints(seen: Seen, speed: FloatArray, least: int) -> Iterator[Findin
                 yield _stuck(
                     seen, f"{name}'s position", name, begin, end, "while the others move" if not contradicts else "though it has a velocity"
                 )
+
+
+def _at_stop(seen: Seen) -> np.ndarray:
+    """Where a joint is at an end of its range (T, J): what was clipped there stands still with good reason."""
+    assert seen.position is not None
+    if seen.robot is None or seen.position.shape[1] != seen.robot.num_joints:
+        return np.zeros(seen.position.shape, bool)
+    lower, upper = ends(seen)
+    return np.minimum(np.abs(seen.position - lower), np.abs(seen.position - upper)) < AT_STOP
 
 
 def _driven(seen: Seen) -> np.ndarray:
@@ -98,7 +113,8 @@ def _driven(seen: Seen) -> np.ndarray:
 
 def _stuck(seen: Seen, what: str, key: str, begin: int, end: int, how: str) -> Finding:
     seconds = (end - begin) / seen.fps
-    text = f"{what} stand still, bit for bit, for {seconds:.2f} s from frame {begin} on {how}: a sensor that hangs"
+    stands = "stands" if what.endswith("position") else "stand"
+    text = f"{what} {stands} still, bit for bit, for {seconds:.2f} s from frame {begin} on {how}: a sensor that hangs"
     return Finding(check="frozen", key=key, text=text, episode=seen.name, size=seconds)
 
 
@@ -111,12 +127,15 @@ def jumps(seen: Seen) -> Iterator[Finding]:
     told = np.maximum(np.abs(velocity[1:]), np.abs(velocity[:-1]))
     most = np.full(position.shape[1], 20.0) if seen.robot is None else np.array(seen.robot.velocity_limit)
     beyond = step - np.minimum(FASTER * np.maximum(most, told) / seen.fps + 0.05, 3 * told / seen.fps + 0.4)
-    for joint in np.flatnonzero((beyond > 0).any(axis=0)):
+    jumping = np.flatnonzero((beyond > 0).any(axis=0))
+    several = len(jumping) > MANY
+    for joint in jumping[[int(beyond.max(axis=0)[jumping].argmax())]] if several else jumping:
         frame, name = int(np.argmax(beyond[:, joint])), seen.joints[joint]
         far = step[frame, joint]
         fast = f"{far * seen.fps:.0f} rad/s where its velocity is {told[frame, joint]:.0f} and its motor can do {most[joint]:.0f}"
         text = f"{name} moves {far:.2f} rad from frame {frame} to {frame + 1}, {fast}"
-        yield Finding(check="jumps", key=name, text=text, episode=seen.name, size=float(far))
+        text += f"; {len(jumping)} joints jump" if several else ""
+        yield Finding(check="jumps", key="joints" if several else name, text=text, episode=seen.name, size=float(far))
     angle = np.arccos(np.clip(np.sum(gravity[1:] * gravity[:-1], axis=1), -1, 1))
     spin = np.maximum(np.linalg.norm(turn[1:], axis=1), np.linalg.norm(turn[:-1], axis=1))
     yield from _leap(seen, angle - (2 * spin + 3) / seen.fps - 0.05, angle, "the base's tilt", "rad", "tilt")

@@ -42,7 +42,7 @@ def write_mcap(
     episodes: Iterable[tuple[int, Episode, tuple[Column, ...]]],
     fps: int,
     robot: Callable[[str], Robot | None],
-    every: Callable[[], None] = lambda: None,
+    every: Callable[[], object] = lambda: None,
 ) -> int:
     """Write episodes one after the other.
 

@@ -104,7 +104,9 @@ def transforms(time_ns: int, names: Sequence[str], positions: np.ndarray, quats:
     return _T["tf2_msgs/msg/TFMessage"](items)
 
 
-def marker(frame: str, number: int, kind: int, position: np.ndarray, wxyz: np.ndarray, scale: Sequence[float], rgba: np.ndarray) -> Any:
+def marker(
+    frame: str, number: int, kind: int, position: np.ndarray, wxyz: np.ndarray, scale: Sequence[float] | np.ndarray, rgba: np.ndarray
+) -> Any:
     """visualization_msgs/Marker that moves with its frame and stays; points are set by who needs them."""
     color, zero = _T["std_msgs/msg/ColorRGBA"], _T["builtin_interfaces/msg/Duration"](0, 0)
     known = {
