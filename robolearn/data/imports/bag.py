@@ -106,7 +106,10 @@ class Bag:
             raise RecordingError(f"{self.path}: the topic {empty[0]} has no messages")
         chosen = {topic: self._clock_of(topic, item) for topic, item in times.items()}
         first = min(int(time_ns.min()) for time_ns in chosen.values())  # seconds since 1970 are too large for nanoseconds
-        return {name: collected[name].series((chosen[address.topic] - first) * 1e-9) for name, address in addresses.items()}
+        return {
+            name: collected[name].series(np.asarray((chosen[address.topic] - first) * 1e-9, np.float64))
+            for name, address in addresses.items()
+        }
 
     def first(self, topic: str) -> Any:
         """The first message of a topic, or None."""
@@ -144,17 +147,15 @@ class Bag:
         if self._store is None:
             from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
-            self._store = get_typestore(Stores.ROS2_HUMBLE)
-            known = set(self._store.fielddefs)
+            self._store = get_typestore(Stores.EMPTY)
             for topic in self.topics.values():
                 if topic.definition and topic.encoding == "cdr":
-                    read = (
-                        get_types_from_idl if topic.definition.lstrip().startswith(("module", "=" * 80 + "\nIDL")) else get_types_from_msg
-                    )
-                    types = read(topic.definition, topic.kind) if read is get_types_from_msg else read(topic.definition)
-                    new = {name: fields for name, fields in types.items() if name not in known}
-                    known |= set(new)
-                    self._store.register(new)
+                    idl = topic.definition.lstrip().startswith(("module", "=" * 80 + "\nIDL"))
+                    types = get_types_from_idl(topic.definition) if idl else get_types_from_msg(topic.definition, topic.kind)
+                    self._store.register({name: fields for name, fields in types.items() if name not in self._store.fielddefs})
+            if any(topic.kind not in self._store.fielddefs for topic in self.topics.values()):
+                usual = get_typestore(Stores.ROS2_HUMBLE).fielddefs
+                self._store.register({name: fields for name, fields in usual.items() if name not in self._store.fielddefs})
         return self._store
 
     def _clock_of(self, topic: str, times: _Times) -> NDArray[np.int64]:

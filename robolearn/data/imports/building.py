@@ -188,7 +188,7 @@ class _Builder:
         if "joint_velocity" in self._of:
             series, here = self._of["joint_velocity"]
             values, known = interpolated(series, at_s, gap)
-            velocity[np.ix_(known, here)] = values[known]
+            velocity[:, here] = np.where(known[:, None], values, velocity[:, here])
         else:
             self._notes.append("joint velocities are differences of the positions")
         quat, turn = self._attitude(at_s, fps)

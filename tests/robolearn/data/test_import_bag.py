@@ -198,3 +198,70 @@ def test_a_map_is_written_and_read_back(tmp_path: Path) -> None:
     path.write_text(dump_map(GO1_MAP.over(guess())))
     assert load_map(path) == GO1_MAP.over(guess())
     assert set(load_map(path).given()) >= {"joint_position", "joint_velocity", "orientation", "root_position", "command", "action"}
+
+
+def test_messages_of_types_of_ones_own_and_bags_without_definitions(tmp_path: Path) -> None:
+    """Definitions in the file count; an SQLite bag of an earlier ROS has none, and its standard messages are read all the same."""
+    import sqlite3
+
+    from robolearn.data.imports.bag import Bag
+
+    bag = write_bag(tmp_path / "bag", motions.walk(2.0), "sqlite3")
+    file = next(bag.glob("*.db3"))
+    with sqlite3.connect(file) as database:
+        database.execute("DELETE FROM message_definitions")
+    found = load(file, GO1_MAP)
+    np.testing.assert_allclose(found.episodes[0].columns[STATE][:, :12], motions.joints(times_of(found)), atol=2e-3)
+    from rosbags.typesys import get_types_from_msg
+
+    if "my_robot/msg/Legs" not in motions.STORE.fielddefs:
+        motions.STORE.register(get_types_from_msg("std_msgs/Header header\nmy_robot/Leg[4] legs\n" + "=" * 80
+                               + "\nMSG: my_robot/Leg\nfloat64 q0\nfloat64[2] q\n", "my_robot/msg/Legs"))  # fmt: skip
+    leg, legs = motions.STORE.types["my_robot/msg/Leg"], motions.STORE.types["my_robot/msg/Legs"]
+    messages = []
+    for t in np.arange(0, 2, 0.01):
+        q = motions.joints(np.array([t]))[0].reshape(4, 3)
+        message = legs(motions.header(100 + t), [leg(row[0], row[1:]) for row in q])
+        messages.append(motions.Message(topic="/legs", kind="my_robot/msg/Legs", time_s=100 + t, message=message))
+        messages.append(motions.imu("/imu", 100 + t, motions.quat_wxyz(np.array([t]))[0], motions.gyro(np.array([t]))[0]))
+    own = write_bag(tmp_path / "own", messages)
+    assert any(line.startswith("/legs (my_robot/msg/Legs): ") for line in Bag(own).contents())
+    firsts, others = (
+        Field(at="/legs legs[*].q0", order=JOINTS[::3]),
+        Field(at="/legs legs[0].q0 legs[0].q[0] legs[0].q[1]", order=JOINTS[:3]),
+    )
+    fixed = dict.fromkeys(set(JOINTS) - set(JOINTS[::3]), 0.0)
+    found = load(
+        own, ImportMap(robot="go1", joint_position=firsts, orientation=Field(at="/imu orientation", order="xyzw"), fixed_joints=fixed)
+    )
+    t = np.arange(len(found.episodes[0])) / found.fps
+    np.testing.assert_allclose(found.episodes[0].columns[STATE][:, :12:3], motions.joints(t)[:, ::3], atol=2e-3)
+    fixed = dict.fromkeys(JOINTS[3:], 0.0)
+    found = load(
+        own, ImportMap(robot="go1", joint_position=others, orientation=Field(at="/imu orientation", order="xyzw"), fixed_joints=fixed)
+    )
+    np.testing.assert_allclose(found.episodes[0].columns[STATE][:, :3], motions.joints(t)[:, :3], atol=2e-3)
+
+
+def test_bags_of_json(tmp_path: Path) -> None:
+    """Messages that other programs write as JSON into MCAP."""
+    import json
+
+    from mcap.writer import Writer
+
+    path = tmp_path / "run.mcap"
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start()
+        schema = writer.register_schema("Robot", "jsonschema", b"{}")
+        channel = writer.register_channel("/robot", "json", schema)
+        for number, t in enumerate(np.arange(0, 2, 0.01)):
+            one = np.array([t])
+            value = {"q": motions.joints(one)[0].tolist(), "imu": {"quat": motions.quat_wxyz(one)[0].tolist()}}
+            writer.add_message(channel, round((100 + t) * 1e9), json.dumps(value).encode(), round((100 + t) * 1e9), number)
+        writer.finish()
+    mapping = ImportMap(
+        robot="go1", joint_position=Field(at="/robot q", order=JOINTS), orientation=Field(at="/robot imu.quat", order="wxyz")
+    )
+    found = load(path, mapping)
+    np.testing.assert_allclose(found.episodes[0].columns[STATE][:, :12], motions.joints(np.arange(len(found.episodes[0])) / 50), atol=2e-3)
