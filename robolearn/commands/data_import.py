@@ -113,6 +113,7 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
         raise UserError(f"there is something at {args.out} already; --append adds to a dataset, or give another --out")
     writer: DatasetWriter | None = None
     episodes = seconds = 0.0
+    notes: dict[str, list[str]] = {}
     try:
         bar = tqdm(args.recording, desc="recordings", unit="recording", leave=False, disable=None if len(args.recording) > 1 else True)
         for path in bar:
@@ -123,10 +124,12 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
             writer.add(*found.episodes)
             episodes, seconds = episodes + len(found.episodes), seconds + found.seconds
             for note in found.notes:
-                tqdm.write(f"note: {path.name}: {note}")
+                notes.setdefault(note, []).append(path.name)
     finally:
         if writer is not None:
             writer.close()
+    for note, names in notes.items():
+        print(f"note: {names[0] if len(names) == 1 else f'{len(names)} recordings'}: {note}")
     print(f"{episodes:.0f} episodes, {seconds:.1f} s, of {len(args.recording)} recordings: {args.out}")
     if mapping.licence == "unknown":
         print("note: without --licence they are kept out of trainings until --allow-license unknown")

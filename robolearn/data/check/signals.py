@@ -15,6 +15,8 @@ MOVES = 0.3
 """Mean speed of the other joints [rad/s] above which a robot moves."""
 AT_STOP = 0.03
 """How near to an end of its range a joint is at it [rad]."""
+PEOPLE = ("mocap", "video")
+"""Kinds of sources without encoders."""
 MANY = 3
 """Joints that are told one by one; of more, the worst."""
 FASTER = 1.5
@@ -96,11 +98,12 @@ def _frozen_joints(seen: Seen, speed: FloatArray, least: int) -> Iterator[Findin
 
 def _at_stop(seen: Seen) -> np.ndarray:
     """Where a joint is at an end of its range (T, J): what was clipped there stands still with good reason."""
-    assert seen.position is not None
-    if seen.robot is None or seen.position.shape[1] != seen.robot.num_joints:
-        return np.zeros(seen.position.shape, bool)
-    lower, upper = ends(seen)
-    return np.minimum(np.abs(seen.position - lower), np.abs(seen.position - upper)) < AT_STOP
+    position = seen.position
+    assert position is not None
+    if seen.robot is not None and position.shape[1] == seen.robot.num_joints:
+        lower, upper = ends(seen)
+        return np.minimum(np.abs(position - lower), np.abs(position - upper)) < AT_STOP
+    return np.zeros(position.shape, bool)
 
 
 def _driven(seen: Seen) -> np.ndarray:
@@ -114,8 +117,10 @@ def _driven(seen: Seen) -> np.ndarray:
 def _stuck(seen: Seen, what: str, key: str, begin: int, end: int, how: str) -> Finding:
     seconds = (end - begin) / seen.fps
     stands = "stands" if what.endswith("position") else "stand"
-    text = f"{what} {stands} still, bit for bit, for {seconds:.2f} s from frame {begin} on {how}: a sensor that hangs"
-    return Finding(check="frozen", key=key, text=text, episode=seen.name, size=seconds)
+    people = seen.source.kind in PEOPLE
+    why = "clipped, or a gap that was filled" if people else "a sensor that hangs"
+    text = f"{what} {stands} still, bit for bit, for {seconds:.2f} s from frame {begin} on {how}: {why}"
+    return Finding(check="frozen", key=key, text=text, episode=seen.name, grave=not people, size=seconds)
 
 
 def jumps(seen: Seen) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ class Address:
             RecordingError: it names no topic or no field.
         """
         self.topic, *self.fields = at.split()
-        if not self.topic.startswith("/") or not self.fields:
+        if not self.fields:
             raise RecordingError(f"`at: {at}` must be a topic and a field of its messages, as in: at: /joint_states position")
         self._walks = [_walk(at, field) for field in self.fields]
 
@@ -71,6 +71,8 @@ def fields_of(message: Any, deep: int = 3, before: str = "") -> list[str]:
     """The fields of a message that hold numbers, dotted, for people."""
     found: list[str] = []
     for name in _field_names(message):
+        if name.isupper():  # constants of the type
+            continue
         value, dotted = _get(message, name), f"{before}{name}"
         if isinstance(value, np.ndarray) or (isinstance(value, list) and value and isinstance(value[0], int | float)):
             found.append(f"{dotted} ({len(value)})")

@@ -5,6 +5,7 @@ Message definitions inside the file count; for those that SQLite bags of earlier
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.typesys import TypesysError
 
 from bridge.logs.reader import records
 from bridge.logs.writer import LogError
@@ -23,6 +25,7 @@ from robolearn.data.imports.series import FloatArray, RecordingError, Series
 from robolearn.errors import suggestion
 
 SUFFIXES = (".mcap", ".db3")
+ZSTD = b"\x28\xb5\x2f\xfd"
 OFF_RATE = 0.02
 """A clock whose rate differs more than this share from the recorder's is another one: a simulator's."""
 
@@ -139,11 +142,21 @@ class Bag:
         try:
             if topic.encoding == "json":
                 return json.loads(raw.data)
+            if raw.data.startswith(ZSTD):
+                raise RecordingError(f"the messages of {self.path} are compressed one by one; run: ros2 bag convert, without compression")
+            if topic.kind not in self._typestore().fielddefs:
+                raise RecordingError(
+                    f"{self.path} does not say what messages of the type {topic.kind} ({raw.topic}) are; record it as MCAP, or with ROS"
+                    " Iron or later, which write definitions into the bag"
+                )
             return self._typestore().deserialize_cdr(raw.data, topic.kind)
+        except RecordingError:
+            raise
         except Exception as error:  # parsers of strange messages fail in many ways
             raise RecordingError(f"{self.path}: messages of {raw.topic} ({topic.kind}) cannot be read: {reason(error)}") from error
 
     def _typestore(self) -> Any:
+        """The types of the topics; those that cannot be read are left out, and told where they are wanted."""
         if self._store is None:
             from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
@@ -151,8 +164,9 @@ class Bag:
             for topic in self.topics.values():
                 if topic.definition and topic.encoding == "cdr":
                     idl = topic.definition.lstrip().startswith(("module", "=" * 80 + "\nIDL"))
-                    types = get_types_from_idl(topic.definition) if idl else get_types_from_msg(topic.definition, topic.kind)
-                    self._store.register({name: fields for name, fields in types.items() if name not in self._store.fielddefs})
+                    with contextlib.suppress(TypesysError):  # the two sides of a service, for example
+                        types = get_types_from_idl(topic.definition) if idl else get_types_from_msg(topic.definition, topic.kind)
+                        self._store.register({name: fields for name, fields in types.items() if name not in self._store.fielddefs})
             if any(topic.kind not in self._store.fielddefs for topic in self.topics.values()):
                 usual = get_typestore(Stores.ROS2_HUMBLE).fielddefs
                 self._store.register({name: fields for name, fields in usual.items() if name not in self._store.fielddefs})
@@ -269,12 +283,17 @@ def _topics(path: Path) -> Iterator[tuple[str, Topic]]:
             elif isinstance(record, Channel) and record.id not in found:
                 schema = schemas.get(record.schema_id)
                 text = schema.data.decode("utf-8", "replace") if schema is not None else ""
-                found[record.id] = record.topic, Topic(schema.name if schema else "", record.message_encoding, text)
+                found[record.id] = record.topic, Topic(_kind(schema.name if schema else ""), record.message_encoding, text)
             elif isinstance(record, Message) and record.channel_id in found:
                 found[record.channel_id][1].count += 1
     except LogError as error:
         raise RecordingError(str(error)) from error
     yield from found.values()
+
+
+def _kind(name: str) -> str:
+    """A type's name in full: `std_msgs/String` is std_msgs/msg/String."""
+    return name.replace("/", "/msg/") if name.count("/") == 1 else name
 
 
 def _sqlite_topics(path: Path) -> Iterator[tuple[str, Topic]]:
@@ -289,7 +308,7 @@ def _sqlite_topics(path: Path) -> Iterator[tuple[str, Topic]]:
         except sqlite3.Error as error:
             raise RecordingError(f"{path} is an SQLite file, but no ROS 2 bag: {reason(error)}") from error
     for number, name, kind, encoding in rows:
-        yield name, Topic(kind, encoding, definitions.get(kind, ""), counts.get(number, 0))
+        yield name, Topic(_kind(kind), encoding, definitions.get(kind, ""), counts.get(number, 0))
 
 
 def _raw(path: Path, topics: set[str]) -> Iterator[Raw]:
@@ -318,7 +337,9 @@ class _Opened:
         self._path = path
 
     def __enter__(self) -> sqlite3.Connection:
-        self._database = sqlite3.connect(f"{self._path.resolve().as_uri()}?mode=ro", uri=True)
+        # without a journal beside it nothing is being written, and then SQLite need not leave its own files there
+        how = "mode=ro" if Path(f"{self._path}-wal").exists() else "mode=ro&immutable=1"
+        self._database = sqlite3.connect(f"{self._path.resolve().as_uri()}?{how}", uri=True)
         return self._database
 
     def __exit__(self, *_: object) -> None:

@@ -212,6 +212,7 @@ def test_messages_of_types_of_ones_own_and_bags_without_definitions(tmp_path: Pa
         database.execute("DELETE FROM message_definitions")
     found = load(file, GO1_MAP)
     np.testing.assert_allclose(found.episodes[0].columns[STATE][:, :12], motions.joints(times_of(found)), atol=2e-3)
+    assert sorted(path.name for path in bag.iterdir()) == sorted([file.name, "metadata.yaml"])
     from rosbags.typesys import get_types_from_msg
 
     if "my_robot/msg/Legs" not in motions.STORE.fielddefs:
