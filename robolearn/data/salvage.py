@@ -88,6 +88,9 @@ def _pages(data: bytes) -> list[_Page]:
         reader = thrift.Reader(view, at)
         try:
             header = reader.struct()
+            if 1 not in header and header[3][0] == STRUCT:  # what older writers say of a column behind its pages
+                at = reader.at
+                continue
             kind, unpacked, packed = (int(header[field][1]) for field in (1, 2, 3))
             values = int(header[5][1][1][1]) if kind == _DATA else 0
         except (ValueError, IndexError, KeyError, TypeError):
