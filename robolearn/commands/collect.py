@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
+WORLDS = re.compile(r"(\d+) worlds a batch")
 MOST_WORLDS = 64
 LONGEST_S = 3600.0
 MOST_EPISODES = 10_000_000
@@ -55,8 +57,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Collect."""
     from envs.engines.registry import ENGINES
     from policies.contract.file import PolicyFile
-    from robolearn.data.collect import Plan, collect, commands_of, worlds_of
-    from robolearn.errors import UsageError
+    from robolearn.data.collect import Plan, collect, commands_of, of_source, worlds_of
+    from robolearn.errors import UsageError, UserError
     from robolearn.evaluation.actors import FileActor
     from robolearn.evaluation.rollout import Rollout
     from robolearn.policy_path import find_policy
@@ -79,14 +81,18 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         commands=commands,
         seed=args.seed,
     )
-    env = _worlds(file, robot, cfg, worlds_of(plan, args.worlds))
+    worlds = (_worlds_before(args.out, file.sha256) if args.resume else None) or worlds_of(plan, args.worlds)
+    env = _worlds(file, robot, cfg, worlds)
     plan = dataclasses.replace(plan, commands=_grid(env)) if args.grid else plan
     source = _source(file, env, cfg, args, plan)
     with _writer(args, env) as writer:
+        before = sum(of_source(writer, source).values())
         if args.append:
-            from robolearn.data.collect import of_source
-
-            plan = dataclasses.replace(plan, episodes=plan.episodes + sum(of_source(writer, source).values()))
+            plan = dataclasses.replace(plan, episodes=plan.episodes + before)
+        elif len(writer) and not before:
+            raise UserError(
+                f"{args.out} holds nothing of this collection: another policy or other options; --append adds to it all the same"
+            )
         rollout = Rollout(env, FileActor(file, env.num_worlds))
         try:
             done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
@@ -123,6 +129,16 @@ def _config(file: PolicyFile, robot: Robot, args: argparse.Namespace, overrides:
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())
     return dataclasses.replace(cfg, env=dataclasses.replace(env, engine=args.engine, episode_s=args.seconds, curriculum={}, seed=args.seed))
+
+
+def _worlds_before(path: Path, file_hash: str) -> int | None:
+    """How many worlds a batch of a collection had that is gone on with: another number gives other episodes. None for no collection."""
+    from robolearn.data.info import INFO
+    from robolearn.data.reader import Dataset
+
+    sources = Dataset(path).sources if (path / INFO).is_file() else ()
+    counts = (WORLDS.search(source.note) for source in sources if source.kind == "policy" and source.file_hash == file_hash)
+    return next((int(match[1]) for match in counts if match), None)
 
 
 def _worlds(file: PolicyFile, robot: Robot, cfg: TrainCfg, worlds: int) -> VecEnv:
