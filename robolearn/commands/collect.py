@@ -26,6 +26,9 @@ ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
 WORLDS = re.compile(r"(\d+) worlds a batch")
 MOST_WORLDS = 64
+MATTERS = ("env.command.hold_s", "env.rewards.*", "env.num_worlds")
+"""Settings that an evaluation does not read, and a collection does, or says otherwise."""
+INSTEAD = {"env.num_worlds": "see --worlds"}
 LONGEST_S = 3600.0
 MOST_EPISODES = 10_000_000
 
@@ -122,9 +125,15 @@ def _check(args: argparse.Namespace) -> None:
 def _config(file: PolicyFile, robot: Robot, args: argparse.Namespace, overrides: list[str]) -> TrainCfg:
     """The config of the worlds."""
     from envs.terms.randomization import without_randomization
+    from robolearn.config import settings
+    from robolearn.errors import UsageError
     from robolearn.evaluation.worlds import config_of
 
     cfg = config_of(file, robot, overrides)
+    idle = {name: why for name, why in settings.EVALUATE.items() if name not in MATTERS} | INSTEAD
+    settings.refuse(config_of(file, robot), cfg, idle, "collect")
+    if args.no_randomization and any(override.startswith("--env.randomization") for override in overrides):
+        raise UsageError("--no-randomization and --env.randomization... contradict each other: leave one away")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())

@@ -198,6 +198,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--seconds", "0"], "--seconds must lie between"),
         (["--engine", "mujocco"], "did you mean mujoco"),
         (["--env.randomization.noize=1"], "noize"),
+        (["--env.num_worlds=3"], "see --worlds"),
+        (["--env.episode_s=3"], "see --seconds"),
+        (["--no-randomization", "--env.randomization.noise=1.5"], "leave one away"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
