@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from robolearn.commands import data_files
+from robolearn.commands import data_check, data_export, data_files, data_import
 
-PARTS = (data_files,)
+PARTS = (data_files, data_import, data_export, data_check)
 """Modules with subcommands. Each has `configure(actions)`, which adds parsers whose default `do` is what runs: `do(args) -> exit code`."""
 
 
