@@ -92,6 +92,13 @@ class Browser:
         self.wait(f"{_button(text)} !== undefined")
         self.evaluate(f"{_button(text)}.click()")
 
+    def choose(self, label: str, option: str) -> None:
+        """Open the dropdown beside a label and take one of its options."""
+        self.wait(f"{_input(label)} !== undefined")
+        self.evaluate(f"{_input(label)}.click()")
+        self.wait(f"{_option(option)} !== undefined")
+        self.evaluate(f"{_option(option)}.click()")
+
     def screenshot(self, path: Path) -> Path:
         """Write what is to be seen, as PNG."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
@@ -119,3 +126,12 @@ class Browser:
 
 def _button(text: str) -> str:
     return f"[...document.querySelectorAll('button')].find(b => b.innerText.includes({json.dumps(text)}))"
+
+
+def _input(label: str) -> str:
+    labels = f"[...document.querySelectorAll('label')].find(l => l.innerText === {json.dumps(label)})"
+    return f"((label) => label && document.getElementById(label.htmlFor) || undefined)({labels})"
+
+
+def _option(text: str) -> str:
+    return f"[...document.querySelectorAll('[role=option]')].find(o => o.offsetParent && o.innerText.includes({json.dumps(text)}))"

@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
-from robolearn.data.columns import STATE, Column
+from robolearn.data.columns import STATE, Column, mark_of
 from robolearn.data.reader import Dataset, EpisodeRow
 from robolearn.data.source import Source
 from robolearn.errors import UserError
@@ -126,19 +126,26 @@ class Catalog:
         entry = self.entries[number]
         dataset = self.datasets[entry.dataset]
         episode = dataset.episode(entry.row.index, pictures=False)
+        columns = {**episode.columns, **self._marks_of_cameras(dataset, entry.row)}
         robot = self._robot(entry.source.robot)
         layout = dataset.layouts[entry.row.layout].columns
         joints = entry.source.joint_names
-        poses = None if robot is None or STATE not in episode.columns else poses_of(robot, episode.columns, joints)
+        poses = None if robot is None or STATE not in columns else poses_of(robot, columns, joints)
         return Shown(
             entry=entry,
-            columns=episode.columns,
+            columns=columns,
             layout=layout,
             terms=terms_of(layout),
             fps=float(dataset.fps),
             robot=robot,
             poses=poses,
         )
+
+    @staticmethod
+    def _marks_of_cameras(dataset: Dataset, row: EpisodeRow) -> dict[str, np.ndarray]:
+        """Where there are pictures, (T,) bool for each camera; reading them all is not asked for it."""
+        marks = [mark_of(name) for name in row.videos if mark_of(name) in dataset.info.features]
+        return {mark: np.asarray(dataset.column(mark)[row.start : row.stop]).reshape(-1) for mark in marks}
 
     def _robot(self, name: str) -> Robot | None:
         if self.given is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import viser
 from viser import uplot
 
-from robolearn.viewer.dataset.series import Series, plotted
+from robolearn.viewer.dataset.series import Series, plotted, thinned
 
 HEIGHT = 190  # pixels
 MOST_NAMES = 4
@@ -31,9 +31,10 @@ class Chart:
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
-        self._series = series
-        if series is None:
+        self._series = None if series is None else thinned(series)
+        if self._series is None:
             return
+        series = self._series
         count = len(series.names)
         lines: list[Any] = [{"label": "time [s]"}]
         lines += [

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import viser
 
 from robolearn.viewer.dataset.state import PLACES, State
+from robolearn.viewer.dataset.widgets import Do, when_changed
 
 SPEEDS = ("0.1", "0.25", "0.5", "1", "2", "4")
 BEGIN, BACK, ON = "begin", "row back", "row on"
@@ -19,7 +18,7 @@ class Controls:
         follow: whether the camera goes with the first robot.
     """
 
-    def __init__(self, gui: viser.GuiApi, state: State, do: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, gui: viser.GuiApi, state: State, do: Do) -> None:
         """Add the widgets where the page is being built; `do` has something done by the thread that owns the page."""
         self._state, self.follow = state, True
         self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY)
@@ -32,12 +31,12 @@ class Controls:
             repeat = gui.add_checkbox("Repeat", initial_value=state.clock.repeat)
             follow = gui.add_checkbox("Camera follows", initial_value=True)
         self._play.on_click(lambda _: do(lambda: state.clock.play(not state.clock.playing)))
-        self._time.on_update(lambda event: event.client_id is None or do(lambda value=event.target.value: self._scrub(value)))
+        when_changed(self._time, do, lambda: self._scrub(self._time.value))
         step.on_click(lambda event: do(lambda value=event.target.value: self._step(value)))
-        speed.on_update(lambda _: do(lambda: setattr(state.clock, "speed", float(speed.value))))
-        repeat.on_update(lambda _: do(lambda: setattr(state.clock, "repeat", bool(repeat.value))))
-        follow.on_update(lambda _: do(lambda: setattr(self, "follow", bool(follow.value))))
-        self._place.on_update(lambda _: do(lambda: state.stand(self._place.value)))
+        when_changed(speed, do, lambda: setattr(state.clock, "speed", float(speed.value)))
+        when_changed(repeat, do, lambda: setattr(state.clock, "repeat", bool(repeat.value)))
+        when_changed(follow, do, lambda: setattr(self, "follow", bool(follow.value)))
+        when_changed(self._place, do, lambda: state.stand(self._place.value))
 
     def enter(self) -> None:
         """Other episodes are shown."""
@@ -51,8 +50,7 @@ class Controls:
         """Show the time, the rows, and whether time passes."""
         clock = self._state.clock
         self._time.value = round(clock.at_s, 3)
-        rows = (f"{side} row {shown.row_at(clock.at_s)} of {len(shown)}" for side, shown in self._state.shown.items())
-        self._rows.content = f"{clock.at_s:.2f} s of {clock.duration_s:.2f} s: {', '.join(rows)}"
+        self._rows.content = f"{clock.at_s:.2f} s of {clock.duration_s:.2f} s: {self._state.rows}"
         wanted = "Pause" if clock.playing else "Play"
         if self._play.label != wanted:
             self._play.label = wanted

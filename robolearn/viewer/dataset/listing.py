@@ -9,6 +9,7 @@ import viser
 from robolearn.viewer.dataset.flags import Flags
 from robolearn.viewer.dataset.state import SIDES, Side, State
 from robolearn.viewer.dataset.text import label
+from robolearn.viewer.dataset.widgets import Do, when_changed
 
 ROWS = 10
 COLOURS: dict[Side, tuple[int, int, int]] = {"first": (41, 115, 230), "second": (226, 120, 10)}
@@ -19,7 +20,7 @@ BACK, ON = "back", "on"
 class Listing:
     """Filter, pages and a button for each episode."""
 
-    def __init__(self, gui: viser.GuiApi, state: State, flags: Flags, do: Callable[[Callable[[], None]], None],
+    def __init__(self, gui: viser.GuiApi, state: State, flags: Flags, do: Do,
                  choose: Callable[[int, Side], None]) -> None:  # fmt: skip
         """Add the widgets where the page is being built.
 
@@ -39,9 +40,8 @@ class Listing:
         self._buttons = [gui.add_button(" ", color=PLAIN) for _ in range(ROWS)]
         self._told = gui.add_markdown("")
         turn = gui.add_button_group("Page", (BACK, ON))
-        self._text.on_update(lambda event: event.client_id is None or do(self._first_page))
-        self._faulty.on_update(lambda event: event.client_id is None or do(self._first_page))
-        self._into.on_update(lambda event: event.client_id is None or do(self.update))
+        when_changed(self._text, do, self._first_page)
+        when_changed(self._faulty, do, self._first_page)
         turn.on_click(lambda event: do(lambda: self._turn(1 if event.target.value == ON else -1)))
         for place, button in enumerate(self._buttons):
             button.on_click(lambda _, place=place: do(lambda: self._clicked(place)))

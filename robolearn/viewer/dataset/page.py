@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
+import viser
+
 from envs.robots.robot import Robot
 from robolearn.errors import UserError
 from robolearn.viewer.browser import open_server, url_of
@@ -137,8 +139,7 @@ class Page:
 
     def _enter(self) -> None:
         """Other episodes are shown."""
-        robots = [shown.robot for side in SIDES if (shown := self.state.shown.get(side)) is not None and shown.poses is not None]
-        self._stage.enter(*robots)
+        self._stage.enter(*self.state.robots)
         self._drawn = None
         self._leave.visible = "second" in self.state.shown
         self._controls.enter()
@@ -156,7 +157,7 @@ class Page:
         _write(self._whole, text.whole(self.state.catalog.names, self._flags))
 
 
-def _write(handle, content: str) -> None:
+def _write(handle: viser.GuiHtmlHandle, content: str) -> None:
     if handle.content != content:
         handle.content = content
 

@@ -49,7 +49,8 @@ class Pictures:
         """The picture of a row, (H, W, 3) uint8; None before it was decoded."""
         if row >= len(self._packed):
             return None
-        return cv2.imdecode(np.frombuffer(self._packed[row], np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        picture = cv2.imdecode(np.frombuffer(self._packed[row], np.uint8), cv2.IMREAD_COLOR)
+        return None if picture is None else picture[:, :, ::-1]
 
     def _decode(self) -> None:
         try:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import viser
 
 from robolearn.viewer.dataset.chart import MOST_NAMES, Chart, colours_of
 from robolearn.viewer.dataset.state import ALL, SIDES, Side, State
 from robolearn.viewer.dataset.text import heading, known
+from robolearn.viewer.dataset.widgets import Do, when_changed
 
 
 class Plots:
     """Two dropdowns and, for each episode, a heading, a chart and bars."""
 
-    def __init__(self, gui: viser.GuiApi, state: State, do: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, gui: viser.GuiApi, state: State, do: Do) -> None:
         """Add the widgets where the page is being built; `do` has something done by the thread that owns the page."""
         self._state = state
         self._term = gui.add_dropdown("Term", state.terms, initial_value=state.term)
@@ -27,8 +26,8 @@ class Plots:
             self._charts[side] = Chart(gui, gui.add_folder(None))
         for side in SIDES:
             self._known[side] = gui.add_html("")
-        self._term.on_update(lambda event: event.client_id is None or do(lambda: self._plot(self._term.value, self._entry.value)))
-        self._entry.on_update(lambda event: event.client_id is None or do(lambda: self._plot(self._term.value, self._entry.value)))
+        for widget in (self._term, self._entry):
+            when_changed(widget, do, lambda: self._plot(self._term.value, self._entry.value))
 
     def enter(self) -> None:
         """Other episodes are shown."""

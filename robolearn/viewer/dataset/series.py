@@ -10,8 +10,8 @@ import numpy as np
 from robolearn.data.columns import mark_of
 from robolearn.viewer.dataset.terms import Term
 
-MOST_POINTS = 3000
-"""Points of a line; of longer episodes each stretch is drawn by its lowest and highest."""
+MOST_POINTS, MOST_NUMBERS = 3000, 60_000
+"""Points of a line, and of all lines of a chart; of longer episodes each stretch is drawn by its lowest and its highest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +66,28 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
     return Series(time_s=np.arange(count) / fps, values=values, missing=~known, names=tuple(term.names[place] for place in places))
 
 
+def thinned(series: Series) -> Series:
+    """A series that a browser draws at once: of a long one, the lowest and the highest of each stretch, missing where any row of it is."""
+    most = min(MOST_POINTS, MOST_NUMBERS // max(series.values.shape[1], 1))
+    count = len(series.time_s)
+    if count <= most:
+        return series
+    starts = np.linspace(0, count, most // 2, endpoint=False).astype(int)
+    both = [np.minimum.reduceat(series.values, starts, axis=0), np.maximum.reduceat(series.values, starts, axis=0)]
+    return Series(
+        time_s=np.repeat(series.time_s[starts], 2),
+        values=np.stack(both, axis=1).reshape(2 * len(starts), -1),
+        missing=np.repeat(np.logical_or.reduceat(series.missing, starts), 2),
+        names=series.names,
+    )
+
+
 def plotted(series: Series, at_s: float) -> tuple[np.ndarray, ...]:
     """Lines of a chart: times, each entry, 1 where it is missing and else 0, and 1 at `at_s` [s] and else 0; all (N,) of float64.
 
     Before and after what is missing, and around now, times stand twice, so that both are drawn upright.
     """
-    rows = _chosen(series)
-    time_s, values, missing = series.time_s[rows], series.values[rows], series.missing[rows]
+    time_s, values, missing = series.time_s, series.values, series.missing
     edges = np.flatnonzero(np.diff(missing.astype(np.int8))) + 1
     time_s, values = np.insert(time_s, edges, time_s[edges]), np.insert(values, edges, values[edges], axis=0)
     gap = np.insert(missing, edges, missing[edges - 1]).astype(np.float64)
@@ -84,16 +99,3 @@ def plotted(series: Series, at_s: float) -> tuple[np.ndarray, ...]:
     now = np.zeros(len(time_s))
     now[place + 1] = 1.0
     return (time_s, *(np.ascontiguousarray(line) for line in values.T), gap, now)
-
-
-def _chosen(series: Series) -> np.ndarray:
-    """Rows that are drawn: all of a short episode; of a long one, of each stretch those with the extremes of any entry and of the mark."""
-    count = len(series.time_s)
-    stretches = max(1, MOST_POINTS // (2 * series.values.shape[1] + 2))
-    if count <= MOST_POINTS:
-        return np.arange(count)
-    rows = [0, count - 1]
-    for part in np.array_split(np.arange(count), stretches):
-        rows += [*(part[0] + series.values[part].argmin(axis=0)), *(part[0] + series.values[part].argmax(axis=0))]
-        rows += [part[0] + int(series.missing[part].argmin()), part[0] + int(series.missing[part].argmax())]
-    return np.unique(rows)

@@ -74,5 +74,5 @@ class Stage:
     def _look(self, *robots: Robot) -> None:
         """Where the camera of who comes to the page begins: farther from large robots, and between two."""
         size = max(1.0, *(2.0 * (robot.stand_height or 0.0) for robot in robots), 1.3 if len(robots) > 1 else 0.0)
-        camera, shift = self._server.initial_camera, 0.4 * APART_M * (len(robots) - 1)
-        camera.position, camera.look_at = size * np.array(camera.position) + [0, shift, 0], np.array(camera.look_at) + [0, shift, 0]
+        camera, shift = self._server.initial_camera, np.array([0.0, 0.4 * APART_M * (len(robots) - 1), 0.0])
+        camera.position, camera.look_at = size * np.array(camera.position) + shift, camera.look_at + shift

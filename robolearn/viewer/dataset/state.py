@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from envs.robots.robot import Robot
 from robolearn.viewer.dataset.catalog import Catalog, Shown
 from robolearn.viewer.dataset.clock import Clock
 from robolearn.viewer.dataset.poses import from_start
@@ -93,6 +94,22 @@ class State:
         """The pose (nq,) of an episode's robot now; None where it cannot be shown."""
         path = self._paths.get(side)
         return None if path is None else path[self.shown[side].row_at(self.clock.at_s)]
+
+    @property
+    def robots(self) -> list[Robot]:
+        """Who can be seen, the first episode's before the second's."""
+        found = (self.shown.get(side) for side in SIDES)
+        return [shown.robot for shown in found if shown is not None and shown.robot is not None and shown.poses is not None]
+
+    @property
+    def rows(self) -> str:
+        """In words, which rows are seen now, and where the base of one is not known."""
+        told = []
+        for side, shown in self.shown.items():
+            row = shown.row_at(self.clock.at_s)
+            lost = shown.poses is not None and not shown.poses.root_known[row]
+            told.append(f"{side} row {row} of {len(shown)}{' (base not known)' if lost else ''}")
+        return ", ".join(told)
 
     def _changed(self) -> None:
         self.clock.restart(max(len(shown) / shown.fps for shown in self.shown.values()))

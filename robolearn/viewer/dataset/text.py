@@ -97,13 +97,13 @@ def known(shown: Shown) -> str:
         values = shown.columns.get(column.name)
         broken = np.zeros(count, dtype=bool)
         if values is not None and values.dtype.kind == "f":
-            broken = ~np.isfinite(values.reshape(count, -1)).all(axis=1)
+            broken = np.asarray(~np.isfinite(values.reshape(count, -1)).all(axis=1))
         pieces = _pieces(rows, KNOWN, count) + _pieces(broken, FAULT, count)
-        share = f"{100 * rows.mean():.0f}&nbsp;% known"
+        share = f"{100 * rows.mean():.0f}&nbsp;%"
         bars.append(
-            f"<div style='display:flex;align-items:center;gap:.5em'><span style='width:11em'>{escape(column.name)}</span>"
+            f"<div style='display:flex;align-items:center;gap:.5em'><span style='width:13em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap'>{escape(column.name)}</span>"
             f"<span style='position:relative;flex:1;height:.8em;background:{MISSING}'>{pieces}</span>"
-            f"<span style='width:6em'>{share}</span></div>"
+            f"<span style='width:3em;text-align:right'>{share}</span></div>"
         )
     told = f"<div>known throughout: {escape(', '.join(throughout) or 'nothing')}</div>"
     return f"<div style='{STYLE};line-height:1.5'><b>{escape(shown.entry.name)}</b>{''.join(bars)}{told}</div>"

@@ -32,14 +32,17 @@ class Views:
                 del self._cameras[side]
         for side, shown in self._state.shown.items():
             if side not in self._cameras:
-                self._cameras[side] = shown, Cameras(shown.entry.row.videos, len(shown))
+                self._cameras[side] = (
+                    shown,
+                    Cameras({name: video for name, video in shown.entry.row.videos.items() if _known(shown, name).any()}, len(shown)),
+                )
         for image in self._images.values():
             image.remove()
         self._seen = {}
         with self._folder:
             self._images = {
-                (side, name): self._gui.add_image(_blank(), label=f"{side}: {name}", format="jpeg")
-                for side, (_, cameras) in sorted(self._cameras.items())
+                (side, name): self._gui.add_image(_blank(shown, name), label=f"{side}: {name}", format="jpeg")
+                for side, (shown, cameras) in sorted(self._cameras.items(), key=lambda item: item[0])
                 for name in cameras.pictures
             }
         self._folder.visible = bool(self._images)
@@ -49,13 +52,11 @@ class Views:
         for (side, name), image in self._images.items():
             shown, cameras = self._cameras[side]
             row = shown.row_at(self._state.clock.at_s)
-            mark = shown.columns.get(mark_of(name))
-            known = mark is None or bool(np.asarray(mark).reshape(-1)[row])
-            picture = cameras.pictures[name].at(row) if known else None
+            picture = cameras.pictures[name].at(row) if _known(shown, name)[row] else None
             place = row if picture is not None else -1
             if self._seen.get((side, name)) != place:
                 self._seen[side, name] = place
-                image.image = _blank() if picture is None else picture
+                image.image = _blank(shown, name) if picture is None else picture
 
     def stop(self) -> None:
         """They are no longer wanted."""
@@ -63,5 +64,14 @@ class Views:
             cameras.stop()
 
 
-def _blank() -> np.ndarray:
-    return np.full((WIDTH * 3 // 4, WIDTH, 3), _GREY, np.uint8)
+def _known(shown: Shown, camera: str) -> np.ndarray:
+    """Rows with a picture, (T,) bool."""
+    mark = shown.columns.get(mark_of(camera))
+    return np.ones(len(shown), dtype=bool) if mark is None else mark
+
+
+def _blank(shown: Shown, camera: str) -> np.ndarray:
+    """Grey, of the size that the camera's pictures have on the page."""
+    height, width = next((column.row_shape[:2] for column in shown.layout if column.name == camera), (240, 320))
+    factor = min(1.0, WIDTH / width)
+    return np.full((max(1, round(height * factor)), max(1, round(width * factor)), 3), _GREY, np.uint8)

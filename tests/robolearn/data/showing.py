@@ -23,7 +23,9 @@ GAP = slice(60, 90)
 """Rows without root and action in the first episode."""
 
 
-def episode(steps: int, source: Source = OWN, gap: bool = False, jump: bool = False, rooted: bool = True, pictures: bool = False) -> Episode:
+def episode(
+    steps: int, source: Source = OWN, gap: bool = False, jump: bool = False, rooted: bool = True, pictures: bool = False
+) -> Episode:
     """`steps` rows; `gap`: without root and action in some, `jump`: one knee leaps in row 50, `rooted`: whether the base is known."""
     time_s, joints = np.arange(steps) / FPS, len(GO1.joint_names)
     phase = 2 * np.pi * (1.5 * time_s[:, None] + np.arange(joints) / joints)
@@ -33,6 +35,7 @@ def episode(steps: int, source: Source = OWN, gap: bool = False, jump: bool = Fa
     velocity = 0.2 * 3 * np.pi * np.cos(phase)
     yaw = 0.6 * time_s
     turn = np.tile([0.0, 0.0, 0.6], (steps, 1))
+    turn += 1e-3 * np.sin(40 * time_s)[:, None]
     state = np.concatenate([position, velocity, np.tile([0.0, 0.0, -1.0], (steps, 1)), turn], axis=1)
     zero = np.zeros(steps)
     place = [np.sin(yaw), 1 - np.cos(yaw), np.full(steps, GO1.stand_height)]
@@ -67,8 +70,14 @@ def frames(steps: int) -> np.ndarray:
 
 
 def dataset(path: Path) -> Path:
-    """Five episodes: with gaps and pictures, with a fault, of another licence and shorter, without a root, of a robot that nobody knows."""
+    """Four episodes: with gaps and pictures, with a fault, shorter and of another licence, without a root."""
     with DatasetWriter(path, COLUMNS, FPS) as writer:
         writer.add(episode(150, gap=True, pictures=True), episode(120, jump=True), episode(80, FOREIGN), episode(100, rooted=False))
-        writer.add(episode(60, UNKNOWN_ROBOT))
+    return path
+
+
+def strangers(path: Path) -> Path:
+    """Twelve short episodes of a robot that nobody knows."""
+    with DatasetWriter(path, COLUMNS, FPS) as writer:
+        writer.add(*(episode(30 + index, UNKNOWN_ROBOT) for index in range(12)))
     return path

@@ -1,0 +1,21 @@
+"""How widgets tell the page what people want. Their callbacks run in the server's threads; the page has one thread that changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import viser
+
+Do = Callable[[Callable[[], None]], None]
+"""Has something done by the thread that owns the page."""
+
+
+def when_changed(widget: Any, do: Do, action: Callable[[], None]) -> None:
+    """Have `action` done when somebody changes a widget, but not when the page itself does."""
+
+    def changed(event: viser.GuiEvent) -> None:
+        if event.client_id is not None:
+            do(action)
+
+    widget.on_update(changed)
