@@ -1,0 +1,183 @@
+"""Reads a dataset, ours or one that lerobot wrote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from robolearn.data.cache import mapped
+from robolearn.data.columns import IS_VALID, Column, DataError
+from robolearn.data.info import Feature, Layout, layout_of, read_info
+from robolearn.data.source import Episode, Source
+from robolearn.data.statistics import GroupStatistics
+from robolearn.data.store import parquet_files
+from robolearn.data.table import read_table, to_rows
+from robolearn.data.trim import read_tasks
+from robolearn.errors import suggestion
+
+_OF_EPISODES = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index", "data/chunk_index", "data/file_index")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeRow:
+    """What the table of episodes says of one.
+
+    Attributes:
+        index: of the episode.
+        start, stop: its rows in `Dataset.column`.
+        task: in words.
+        source: index into `Dataset.sources`.
+        layout: index into `Dataset.layouts`: the columns of its robot.
+        success: None where nobody said.
+        file: in which its rows stand.
+    """
+
+    index: int
+    start: int
+    stop: int
+    task: str
+    source: int
+    layout: int
+    success: bool | None
+    file: Path
+
+    def __len__(self) -> int:
+        """T."""
+        return self.stop - self.start
+
+
+class Dataset:
+    """A dataset on disk; nothing in it is changed by reading, but for the folder `.cache` (see `robolearn.data.cache`).
+
+    Attributes:
+        path: its folder.
+        info: what its info.json says.
+        fps: rows a second [Hz].
+        columns: all columns, without marks and without those of the format; as wide as the widest robot's.
+        layouts: of each robot, its columns.
+        sources: what the episodes come from.
+        statistics: of each robot and control mode, over the known rows.
+        cameras: names of the columns that hold pictures.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open.
+
+        Raises:
+            DataError: it is no dataset, or a broken one; says what to type.
+        """
+        self.path = Path(path)
+        self.info = read_info(self.path)
+        self.fps = self.info.fps
+        self.columns: tuple[Column, ...] = layout_of(self.info.features, "").columns
+        self.layouts: tuple[Layout, ...] = tuple(self.info.layouts)
+        self.sources: tuple[Source, ...] = tuple(source for source, _ in self.info.sources)
+        self.statistics: tuple[GroupStatistics, ...] = tuple(self.info.statistics)
+        self.cameras = tuple(name for name, feature in self.info.features.items() if feature.is_camera)
+        self._mapped: dict[str, np.ndarray] = {}
+        self._read: tuple[Path, pa.Table] | None = None
+
+    def __len__(self) -> int:
+        """Number of episodes."""
+        return self.info.total_episodes
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks, by number."""
+        return tuple(read_tasks(self.path, self.info.total_tasks))
+
+    @cached_property
+    def episodes(self) -> tuple[EpisodeRow, ...]:
+        """One row for each episode."""
+        files = parquet_files(self.path / "meta" / "episodes")
+        tables = [read_table(file, list(_OF_EPISODES)) for file in files]
+        lists = {name: [value for table in tables for value in table[name].to_pylist()] for name in _OF_EPISODES if tables}
+        count = self.info.total_episodes
+        if count and (lists.get("episode_index", [])[:count] != list(range(count))):
+            raise DataError(f"{self.path}: meta/episodes does not list the {count} episodes; try: robolearn data repair {self.path} --out NEW")
+        return tuple(self._row(index, {name: values[index] for name, values in lists.items()}) for index in range(count))
+
+    def _row(self, index: int, row: dict) -> EpisodeRow:
+        source = self.info.episode_sources[index]
+        file = self.info.data_path.format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"])
+        return EpisodeRow(
+            index=index,
+            start=row["dataset_from_index"],
+            stop=row["dataset_to_index"],
+            task=(row["tasks"] or [""])[0],
+            source=source,
+            layout=self.info.sources[source][1],
+            success=self.info.success[index],
+            file=self.path / file,
+        )
+
+    def episode(self, index: int) -> Episode:
+        """One episode in memory, with the columns of its robot at their own widths; columns without one known row are left out.
+
+        Raises:
+            DataError: there is no such episode, or its file cannot be read.
+        """
+        if not -len(self) <= index < len(self):
+            raise DataError(f"{self.path} has no episode {index}; it has {len(self)}, counted from 0")
+        row = self.episodes[index]
+        table = self._table(row)
+        columns: dict[str, np.ndarray] = {}
+        for column in self.layouts[row.layout].columns:
+            if (feature := self.info.features.get(column.name)) is None or feature.is_camera:
+                continue
+            rows = self._rows(table, column.name, feature, row)
+            mark_name = f"{column.name}{IS_VALID}"
+            mark = self._rows(table, mark_name, self.info.features[mark_name], row) if mark_name in self.info.features else None
+            if mark is not None and not mark.any():
+                continue
+            if column.shape is None and rows.ndim > 1:
+                rows = rows[:, : column.width]
+            columns[column.name] = rows[:, 0] if rows.ndim == 2 and column.row_shape == (1,) else rows
+            if mark is not None and column.mark is not None:
+                columns[mark_name] = mark
+        return Episode(columns=columns, task=row.task, source=self.sources[row.source], success=row.success)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column or a mark of all frames, (total frames, ...), mapped into memory; an episode's rows are `row.start` to `row.stop`.
+
+        Raises:
+            DataError: there is none, it holds no numbers, or a file cannot be read.
+        """
+        self.load([name])
+        return self._mapped[name]
+
+    def load(self, names: list[str]) -> None:
+        """Decode several columns at once, which reads each file once; `column` then has them at hand.
+
+        Raises:
+            DataError: as `column`.
+        """
+        for name in names:
+            feature = self.info.features.get(name)
+            numeric = [key for key, item in self.info.features.items() if not item.is_camera and item.dtype != "string"]
+            if feature is None or name not in numeric:
+                what = "has no column" if feature is None else "holds no numbers in"
+                raise DataError(f"{self.path} {what} {name!r}{suggestion(name, numeric)}; valid: {', '.join(numeric)}")
+        missing = [name for name in names if name not in self._mapped]
+        if missing:
+            self._mapped |= mapped(self.path, self.info, missing)
+
+    def _table(self, row: EpisodeRow) -> pa.Table:
+        """The file that holds an episode; the last one is kept, since episodes are mostly read in order."""
+        if self._read is None or self._read[0] != row.file:
+            self._read = row.file, read_table(row.file)
+        return self._read[1]
+
+    def _rows(self, table: pa.Table, name: str, feature: Feature, row: EpisodeRow) -> np.ndarray:
+        first = table["index"][0].as_py() if len(table) else 0
+        try:
+            rows = to_rows(table[name].slice(row.start - first, len(row)), feature)
+        except (ValueError, KeyError, pa.ArrowException) as error:
+            raise DataError(f"{row.file}: column {name} does not hold what info.json says: {error}") from error
+        if row.start < first or len(rows) != len(row):
+            raise DataError(f"{row.file} lacks rows of episode {row.index}; try: robolearn data repair {self.path} --out NEW")
+        return rows
