@@ -18,6 +18,10 @@ from robolearn.motions.targets import Targets
 from robolearn.motions.tasks import Tasks, Tolerances
 
 CHUNK = 256  # frames whose Jacobians are held at once
+HELD = 1e10  # weight of a joint that is held
+LONGEST = 0.5  # rad: of a step
+NEAR = 1e-6  # rad
+DAMPING = 5.0, 1e5  # the least and the most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +31,11 @@ class Effort:
     Attributes:
         every: frames from one that is solved by itself to the next.
         alone: steps of these.
-        together: steps over the whole clip.
+        together: steps over the whole clip, at least.
+        most: of these.
+        enough: how far a standing foot may be from its place for the steps to end [m].
+        rounds: of holding joints at the ends of their range, in a step.
+        soft: how many times larger a foot's tolerance is at the first step; it is quartered at each.
         margin: kept from the ends of a joint's range [rad].
         speed: share of a joint's largest speed that is allowed.
         tolerances: of what is asked.
@@ -35,7 +43,11 @@ class Effort:
 
     every: int = 8
     alone: int = 12
-    together: int = 4
+    together: int = 3
+    most: int = 12
+    enough: float = 0.001
+    rounds: int = 3
+    soft: float = 16.0
     margin: float = 0.01
     speed: float = 0.9
     tolerances: Tolerances = field(default_factory=Tolerances)
@@ -48,9 +60,7 @@ def solve(rig: Rig, kinematics: Kinematics, targets: Targets, effort: Effort | N
     qpos = _start(rig, kinematics, targets)
     few = np.unique(np.append(np.arange(0, len(qpos), effort.every), len(qpos) - 1))
     qpos = _between(kinematics, _alone(tasks, kinematics, qpos[few], few, effort), few, len(qpos))
-    for step in range(effort.together):
-        qpos = _together(tasks, kinematics, qpos, targets.dt, effort, last=step == effort.together - 1)
-    return qpos
+    return _Clip(tasks, kinematics, qpos, targets.dt, effort).solve()
 
 
 def _start(rig: Rig, kinematics: Kinematics, targets: Targets) -> np.ndarray:
@@ -67,7 +77,7 @@ def _start(rig: Rig, kinematics: Kinematics, targets: Targets) -> np.ndarray:
 def _alone(tasks: Tasks, kinematics: Kinematics, qpos: np.ndarray, frames: np.ndarray, effort: Effort) -> np.ndarray:
     """Solve frames each by itself; ranges by clipping."""
     for step in range(effort.alone):
-        own, right, _ = tasks.normal(qpos, frames)
+        own, right, _, _ = tasks.normal(qpos, frames, effort.soft)
         damping = 10.0 * 0.5**step
         index = np.arange(own.shape[-1])
         own[:, index, index] += damping
@@ -90,20 +100,71 @@ def _within(kinematics: Kinematics, qpos: np.ndarray, margin: float) -> np.ndarr
     return qpos
 
 
-def _together(tasks: Tasks, kinematics: Kinematics, qpos: np.ndarray, dt: float, effort: Effort, last: bool) -> np.ndarray:
-    """One Gauss-Newton step over the whole clip."""
-    count, n = len(qpos), ROOT + len(kinematics.joints)
-    own, right = np.empty((count, n, n)), np.empty((count, n))
-    for start in range(0, count, CHUNK):
-        part = slice(start, min(start + CHUNK, count))
-        own[part], right[part], _ = tasks.normal(qpos[part], part)
-    next_, after = np.zeros((max(count - 1, 0), n)), np.zeros((max(count - 2, 0), n))
-    _smoothness(kinematics, qpos, dt, effort, own, right, next_, after)
-    _ranges(kinematics, qpos, effort, own, right)
-    _speeds(kinematics, qpos, dt, effort, own, right, next_)
-    moved = banded.solve(own, next_, after, right)
-    qpos = kinematics.move(qpos, np.clip(moved, -0.5, 0.5))
-    return _within(kinematics, qpos, 0.0 if last else 0.0)
+class _Clip:
+    """Gauss-Newton steps over a whole clip, damped frame by frame where a step made a frame worse (Levenberg and Marquardt).
+
+    A joint at the end of its range whose gradient points beyond it is held there (Bertsekas 1982, projected Newton).
+    """
+
+    def __init__(self, tasks: Tasks, kinematics: Kinematics, qpos: np.ndarray, dt: float, effort: Effort) -> None:
+        self._tasks, self._kinematics, self._effort, self._dt = tasks, kinematics, effort, dt
+        self._qpos = _within(kinematics, qpos, effort.margin)
+        self._damping = np.full(len(qpos), 30.0)
+
+    def solve(self) -> np.ndarray:
+        """Steps until the feet are where they should be, or no more are allowed."""
+        effort, cost = self._effort, np.full(len(self._qpos), np.inf)
+        best, least = self._qpos, np.inf
+        for step in range(effort.most + 1):
+            softness = max(1.0, effort.soft * 0.25**step)
+            equations, cost, worst = self._equations(softness, cost)
+            if softness == 1.0 and cost.sum() < least:
+                best, least = self._qpos, cost.sum()
+            if step >= effort.most or (step >= effort.together and worst < effort.enough and softness == 1.0):
+                break
+            self._step(*equations)
+        return best
+
+    def _equations(self, softness: float, before: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray, float]:
+        """The normal equations, the cost of each frame, and how far a standing foot is from its place at the most [m]."""
+        qpos, dt, effort, kinematics = self._qpos, self._dt, self._effort, self._kinematics
+        count, n = len(qpos), ROOT + len(kinematics.joints)
+        own, right, cost = np.empty((count, n, n)), np.empty((count, n)), np.empty(count)
+        worst = 0.0
+        for start in range(0, count, CHUNK):
+            part = slice(start, min(start + CHUNK, count))
+            own[part], right[part], cost[part], off = self._tasks.normal(qpos[part], part, softness)
+            worst = max(worst, off)
+        next_, after = np.zeros((max(count - 1, 0), n)), np.zeros((max(count - 2, 0), n))
+        _smoothness(kinematics, qpos, dt, effort, own, right, next_, after)
+        _speeds(kinematics, qpos, dt, effort, own, right, next_)
+        worse = cost > 1.1 * before + 1.0
+        self._damping = np.clip(np.where(worse, self._damping * 10.0, self._damping * 0.4), *DAMPING)
+        index = np.arange(n)
+        own[:, index, index] += self._damping[:, None]
+        return (own, next_, after, right), cost, worst
+
+    def _step(self, own: np.ndarray, next_: np.ndarray, after: np.ndarray, right: np.ndarray) -> None:
+        """Solve; joints that would leave their range are held at its end and the others solved again."""
+        kinematics, index = self._kinematics, np.arange(ROOT, own.shape[-1])
+        joints = self._qpos[:, kinematics.joints]
+        low = kinematics.lower + self._effort.margin - joints
+        high = kinematics.upper - self._effort.margin - joints
+        wanted = right[:, ROOT:]
+        held = np.where((low >= -NEAR) & (wanted < 0), -1, np.where((high <= NEAR) & (wanted > 0), 1, 0))
+        for _ in range(self._effort.rounds):
+            blocks, sought = own.copy(), right.copy()
+            blocks[:, index, index] += (held != 0) * HELD
+            sought[:, ROOT:] = np.where(held, HELD * np.where(held > 0, high, low), wanted)
+            moved = banded.solve(blocks, next_, after, sought)
+            step = moved[:, ROOT:]
+            beyond = np.where(held, 0, np.where(step < low - NEAR, -1, np.where(step > high + NEAR, 1, 0)))
+            if not beyond.any():
+                break
+            held = held + beyond
+        largest = np.abs(moved[:, 3:]).max(1, keepdims=True)
+        moved = moved * np.minimum(1.0, LONGEST / np.maximum(largest, 1e-9))
+        self._qpos = _within(kinematics, kinematics.move(self._qpos, moved), self._effort.margin)
 
 
 def coordinates(kinematics: Kinematics, qpos: np.ndarray) -> np.ndarray:
@@ -130,16 +191,6 @@ def _smoothness(kinematics, qpos, dt, effort, own, right, next_, after) -> None:
     next_[:-1] += -2.0 * weight
     next_[1:] += -2.0 * weight
     after += weight
-
-
-def _ranges(kinematics, qpos, effort, own, right) -> None:  # type: ignore[no-untyped-def]
-    """A pull back into a joint's range, less a margin."""
-    joints = qpos[:, kinematics.joints]
-    beyond = np.clip(joints, kinematics.lower + effort.margin, kinematics.upper - effort.margin) - joints
-    weight = (beyond != 0) / effort.tolerances.limit**2
-    index = np.arange(ROOT, own.shape[-1])
-    own[:, index, index] += weight
-    right[:, ROOT:] += weight * beyond
 
 
 def _speeds(kinematics, qpos, dt, effort, own, right, next_) -> None:  # type: ignore[no-untyped-def]

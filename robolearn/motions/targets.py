@@ -17,9 +17,9 @@ from robolearn.motions.person import LANDMARKS, Person
 from robolearn.motions.rig import Rig
 from robolearn.motions.rotation import about, frame_of
 
-LEVEL = np.radians(8.0)
-"""Pitch of a foot below which it lies flat; the rest is kept."""
-PITCH = (np.radians(-35.0), np.radians(55.0))
+FLAT, TILTED = np.radians(4.0), np.radians(16.0)
+"""Pitch of a foot below which it lies flat, and above which it is as the person's."""
+PITCH = (np.radians(-40.0), np.radians(75.0))
 LEVELLING = 0.012  # m of lift of ankle and toe, below which a standing foot is flat
 
 
@@ -131,7 +131,8 @@ def _feet(at: dict[str, np.ndarray], feet: Footing, rig: Rig, trunk: np.ndarray)
         standing = contact & (np.abs(feet.lift[:, i]) < LEVELLING).all(1)
         level = np.median(rise[standing]) if standing.any() else np.median(rise[contact]) if contact.any() else np.percentile(rise, 50)
         pitch = np.clip(level - rise, *PITCH) if known else np.zeros(len(rise))
-        pitch = np.sign(pitch) * np.maximum(np.abs(pitch) - LEVEL, 0.0)
+        share = np.clip((np.abs(pitch) - FLAT) / (TILTED - FLAT), 0.0, 1.0)
+        pitch = pitch * share * share * (3 - 2 * share)
         attitude = about("z", yaw) @ about("y", pitch)
         sole, limb = rig.soles[i], rig.legs[i]
         body = attitude @ rig.upright[i]
