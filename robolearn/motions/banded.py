@@ -1,7 +1,7 @@
 """Least squares over a whole clip, in which a frame meets its two neighbours on each side alone: one pass forward and one back.
 
-Frames are taken in pairs, so that the normal equations are block tridiagonal; they are solved by block elimination, whose cost grows with
-the length of the clip and not with its square.
+Blocks of a frame with itself are full, those between frames are diagonal at first, since what couples frames is the smoothness of each
+coordinate by itself. Frames are eliminated one after the other; the cost grows with the length of the clip and not with its square.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ def solve(own: np.ndarray, next_: np.ndarray, after: np.ndarray, right: np.ndarr
         right: b, (T, n).
     """
     count, n = right.shape
-    pairs = (count + 1) // 2
-    blocks = np.zeros((pairs, 2 * n, 2 * n))
-    links = np.zeros((max(pairs - 1, 0), 2 * n, 2 * n))  # of a pair (rows) with the next (columns)
-    wanted = np.zeros((pairs, 2 * n))
-    index = np.arange(n)
-    odd = count // 2  # second frames of pairs
-    blocks[:, :n, :n] = own[0::2]
-    blocks[:odd, n:, n:] = own[1::2]
-    blocks[:odd, index, n + index] = blocks[:odd, n + index, index] = next_[0::2]
-    links[:, n + index, index] = next_[1::2]
-    links[:, index, index] = after[0::2]
-    links[: len(after[1::2]), n + index, n + index] = after[1::2]
-    wanted[:, :n], wanted[:odd, n:] = right[0::2], right[1::2]
-    if count % 2:
-        blocks[-1, n:, n:] = np.eye(n)
-    ways = []
-    for k in range(pairs):
-        if k:
-            way = ways[-1]
-            blocks[k] -= links[k - 1].T @ way[:, :-1]
-            wanted[k] -= links[k - 1].T @ way[:, -1]
-        rest = links[k] if k < pairs - 1 else np.zeros((2 * n, 0))
-        ways.append(np.linalg.solve(blocks[k], np.concatenate([rest, wanted[k][:, None]], axis=1)))
-    found = np.empty((pairs, 2 * n))
-    found[-1] = ways[-1][:, -1]
-    for k in range(pairs - 2, -1, -1):
-        found[k] = ways[k][:, -1] - ways[k][:, :-1] @ found[k + 1]
-    return found.reshape(-1, n)[:count]
+    scale = 1 / np.sqrt(np.diagonal(own, axis1=1, axis2=2))  # weights differ by orders of magnitude
+    own, right = scale[:, :, None] * own * scale[:, None, :], scale * right
+    next_, after = scale[:-1] * next_ * scale[1:], scale[:-2] * after * scale[2:]
+    after = np.concatenate([after, np.zeros((max(count - len(after), 0), n))])
+    inverses, towards = np.empty_like(own), np.empty_like(own)
+    wanted = right.copy()
+    block, later = own[0], own[1] if count > 1 else own[0]
+    link = np.diag(next_[0]) if count > 1 else np.zeros((n, n))
+    for t in range(count):
+        inverse = inverses[t] = np.linalg.inv((block + block.T) / 2)
+        if t == count - 1:
+            break
+        way = towards[t] = inverse @ link  # of the next frame's coordinates into this frame's
+        skip = after[t]
+        found = inverse @ wanted[t]
+        wanted[t + 1] -= link.T @ found
+        block = later - link.T @ way
+        if t < count - 2:
+            wanted[t + 2] -= skip * found
+            later = own[t + 2] - skip[:, None] * inverse * skip
+            link = -way.T * skip
+            link[np.arange(n), np.arange(n)] += next_[t + 1]
+    x = np.zeros((count + 2, n))
+    for t in range(count - 1, -1, -1):
+        x[t] = inverses[t] @ (wanted[t] - after[t] * x[t + 2])
+        if t < count - 1:
+            x[t] -= towards[t] @ x[t + 1]
+    return scale * x[:count]

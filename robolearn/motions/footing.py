@@ -69,10 +69,11 @@ def footing(person: Person, leg: float, dt: float) -> Footing:
     floor = np.stack([_floors(height[:, :, i]) for i in range(height.shape[2])], -1)  # (2, points)
     relative = height - floor
     velocity = np.gradient(place, dt, axis=0)
-    lift, contact, drift = _level(relative, np.linalg.norm(velocity[..., :2], axis=-1), dt)
+    planar = np.linalg.norm(velocity[..., :2], axis=-1)
+    lift, contact, drift = _level(relative, planar, dt)
     hips = (person["left_hip"] + person["right_hip"])[:, 2] / 2
     if _unsupported(hips, contact, dt) > UNSUPPORTED:
-        lift, contact, drift = _uneven(relative, np.linalg.norm(velocity, axis=-1), dt)
+        lift, contact, drift = _uneven(relative, np.linalg.norm(velocity, axis=-1), planar, dt)
     spread = float(np.percentile(drift, 95) - np.percentile(drift, 5))
     level = floor[:, 0].mean() - ANKLE * leg
     lift = lift if toes else np.repeat(lift, 2, axis=2)
@@ -84,14 +85,14 @@ def _level(relative: np.ndarray, speed: np.ndarray, dt: float) -> tuple[np.ndarr
     own = ground(relative.min(2), dt)  # (T, 2)
     below = own.min(1, keepdims=True)  # under the lower foot
     aside = np.where(own - below < APART, own - below, 0.0)
-    drift, reach = _smooth(below[:, 0], round(SMOOTH_S / dt)), round(SMOOTH_S / dt)
-    lift = relative - drift[:, None, None] - np.stack([_smooth(row, reach) for row in aside.T], 1)[..., None]
+    drift, reach = smooth(below[:, 0], round(SMOOTH_S / dt)), round(SMOOTH_S / dt)
+    lift = relative - drift[:, None, None] - np.stack([smooth(row, reach) for row in aside.T], 1)[..., None]
     lower = lift.argmin(2)[..., None]
     lowest, slow = (np.take_along_axis(values, lower, 2)[..., 0] for values in (lift, speed))
     return lift, steady((lowest < LIFTED) & (slow < FAST), round(SHORTEST_S / dt)), drift
 
 
-def _uneven(relative: np.ndarray, speed: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _uneven(relative: np.ndarray, speed: np.ndarray, planar: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same where each step has a height of its own: a foot stands where it is still, and its ground is there."""
     contact = steady(speed.min(2) < STILL, round(SHORTEST_S / dt))
     grounds = []
@@ -105,12 +106,14 @@ def _uneven(relative: np.ndarray, speed: np.ndarray, dt: float) -> tuple[np.ndar
             under = np.interp(frames, at, levels)
         grounds.append(under)
     under = np.stack(grounds, 1)
-    return relative - under[..., None], contact, _smooth(under.mean(1), round(SMOOTH_S / dt))
+    lift = relative - under[..., None]
+    low = (lift.min(2) < LIFTED) & (planar.min(2) < FAST)
+    return lift, steady(contact | low, round(SHORTEST_S / dt)), smooth(under.mean(1), round(SMOOTH_S / dt))
 
 
 def _unsupported(hips: np.ndarray, contact: np.ndarray, dt: float) -> float:
     """Share of frames in which no foot stands although the hips do not fall: what carries the person is not this ground."""
-    smooth = _smooth(hips, max(1, round(0.04 / dt)))
+    smooth = smooth(hips, max(1, round(0.04 / dt)))
     fall = np.gradient(np.gradient(smooth, dt), dt)
     return float((~contact.any(1) & (fall > -FALLING)).mean())
 
@@ -121,7 +124,7 @@ def _floors(height: np.ndarray) -> np.ndarray:
     return own if abs(own[0] - own[1]) < APART else np.full(2, np.percentile(height, LOW / 2))
 
 
-def _smooth(series: np.ndarray, reach: int) -> np.ndarray:
+def smooth(series: np.ndarray, reach: int) -> np.ndarray:
     """Moving mean over `reach` frames before and after, (T,)."""
     padded = np.pad(series, reach, mode="edge")
     return np.convolve(padded, np.ones(2 * reach + 1) / (2 * reach + 1), mode="valid")

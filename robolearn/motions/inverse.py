@@ -20,7 +20,7 @@ from robolearn.motions.tasks import Tasks, Tolerances
 CHUNK = 256  # frames whose Jacobians are held at once
 HELD = 1e10  # weight of a joint that is held
 LONGEST = 0.5  # rad: of a step
-NEAR = 1e-6  # rad
+NEAR, SLIGHT = 1e-6, 0.01  # rad: at the end of a range, and so little beyond it that cutting does no harm
 DAMPING = 5.0, 1e5  # the least and the most
 
 
@@ -64,13 +64,15 @@ def solve(rig: Rig, kinematics: Kinematics, targets: Targets, effort: Effort | N
 
 
 def _start(rig: Rig, kinematics: Kinematics, targets: Targets) -> np.ndarray:
-    """The default pose, hips and trunk where they are asked to be."""
+    """The default pose, or that of a recording, hips and trunk where they are asked to be."""
     count = len(targets.hips)
     attitude = targets.trunk[:, 0]
-    joints = np.tile(rig.neutral, (count, 1))
+    joints = np.tile(rig.neutral, (count, 1)) if targets.joints is None else targets.joints
     qpos = kinematics.qpos(np.zeros((count, 3)), attitude, joints)
-    standing = kinematics.place(kinematics.qpos(np.zeros((1, 3)), np.eye(3)[None], joints[:1])).at(rig.hips)[0]
-    qpos[:, :3] = targets.hips - attitude @ standing
+    if targets.joints is not None and rig.pelvis != kinematics.root:
+        attitude = targets.trunk[:, 1]
+        qpos = kinematics.qpos(np.zeros((count, 3)), attitude, joints)
+    qpos[:, :3] = targets.hips - kinematics.place(qpos).at(rig.hips)
     return qpos
 
 
@@ -114,19 +116,21 @@ class _Clip:
     def solve(self) -> np.ndarray:
         """Steps until the feet are where they should be, or no more are allowed."""
         effort, cost = self._effort, np.full(len(self._qpos), np.inf)
-        best, least = self._qpos, np.inf
+        best, least, stuck = self._qpos, np.inf, 0
         for step in range(effort.most + 1):
             softness = max(1.0, effort.soft * 0.25**step)
-            equations, cost, worst = self._equations(softness, cost)
-            if softness == 1.0 and cost.sum() < least:
-                best, least = self._qpos, cost.sum()
-            if step >= effort.most or (step >= effort.together and worst < effort.enough and softness == 1.0):
+            equations, cost, total, worst = self._equations(softness, cost)
+            settled = softness == 1.0 and step >= effort.together
+            stuck = stuck + 1 if softness == 1.0 and total > 0.98 * least else 0
+            if softness == 1.0 and total < least:
+                best, least = self._qpos, total
+            if step >= effort.most or (settled and (worst < effort.enough or stuck >= 2)):
                 break
-            self._step(*equations)
+            self._step(*equations, rounds=1 if softness > 4.0 else effort.rounds)
         return best
 
-    def _equations(self, softness: float, before: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray, float]:
-        """The normal equations, the cost of each frame, and how far a standing foot is from its place at the most [m]."""
+    def _equations(self, softness: float, before: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray, float, float]:
+        """The normal equations, the cost of each frame and of the whole clip, and how far a standing foot is from its place at the most [m]."""
         qpos, dt, effort, kinematics = self._qpos, self._dt, self._effort, self._kinematics
         count, n = len(qpos), ROOT + len(kinematics.joints)
         own, right, cost = np.empty((count, n, n)), np.empty((count, n)), np.empty(count)
@@ -136,15 +140,15 @@ class _Clip:
             own[part], right[part], cost[part], off = self._tasks.normal(qpos[part], part, softness)
             worst = max(worst, off)
         next_, after = np.zeros((max(count - 1, 0), n)), np.zeros((max(count - 2, 0), n))
-        _smoothness(kinematics, qpos, dt, effort, own, right, next_, after)
-        _speeds(kinematics, qpos, dt, effort, own, right, next_)
+        total = float(cost.sum()) + _smoothness(kinematics, qpos, dt, effort, own, right, next_, after)
+        total += _speeds(kinematics, qpos, dt, effort, own, right, next_)
         worse = cost > 1.1 * before + 1.0
         self._damping = np.clip(np.where(worse, self._damping * 10.0, self._damping * 0.4), *DAMPING)
         index = np.arange(n)
         own[:, index, index] += self._damping[:, None]
-        return (own, next_, after, right), cost, worst
+        return (own, next_, after, right), cost, total, worst
 
-    def _step(self, own: np.ndarray, next_: np.ndarray, after: np.ndarray, right: np.ndarray) -> None:
+    def _step(self, own: np.ndarray, next_: np.ndarray, after: np.ndarray, right: np.ndarray, rounds: int) -> None:
         """Solve; joints that would leave their range are held at its end and the others solved again."""
         kinematics, index = self._kinematics, np.arange(ROOT, own.shape[-1])
         joints = self._qpos[:, kinematics.joints]
@@ -152,13 +156,13 @@ class _Clip:
         high = kinematics.upper - self._effort.margin - joints
         wanted = right[:, ROOT:]
         held = np.where((low >= -NEAR) & (wanted < 0), -1, np.where((high <= NEAR) & (wanted > 0), 1, 0))
-        for _ in range(self._effort.rounds):
+        for _ in range(rounds):
             blocks, sought = own.copy(), right.copy()
             blocks[:, index, index] += (held != 0) * HELD
             sought[:, ROOT:] = np.where(held, HELD * np.where(held > 0, high, low), wanted)
             moved = banded.solve(blocks, next_, after, sought)
             step = moved[:, ROOT:]
-            beyond = np.where(held, 0, np.where(step < low - NEAR, -1, np.where(step > high + NEAR, 1, 0)))
+            beyond = np.where(held, 0, np.where(step < low - SLIGHT, -1, np.where(step > high + SLIGHT, 1, 0)))
             if not beyond.any():
                 break
             held = held + beyond
@@ -174,10 +178,19 @@ def coordinates(kinematics: Kinematics, qpos: np.ndarray) -> np.ndarray:
     return np.concatenate([np.diff(qpos[:, :3], axis=0), turned, np.diff(qpos[:, kinematics.joints], axis=0)], 1)
 
 
-def _smoothness(kinematics, qpos, dt, effort, own, right, next_, after) -> None:  # type: ignore[no-untyped-def]
-    """Small accelerations of all coordinates."""
+def _smoothness(
+    kinematics: Kinematics,
+    qpos: np.ndarray,
+    dt: float,
+    effort: Effort,
+    own: np.ndarray,
+    right: np.ndarray,
+    next_: np.ndarray,
+    after: np.ndarray,
+) -> float:
+    """Add small accelerations of all coordinates to the equations; returns what the accelerations cost."""
     if len(qpos) < 3:
-        return
+        return 0.0
     t = effort.tolerances
     tolerance = np.full(own.shape[-1], t.joint_acceleration)
     tolerance[:3] = t.root_acceleration
@@ -191,10 +204,13 @@ def _smoothness(kinematics, qpos, dt, effort, own, right, next_, after) -> None:
     next_[:-1] += -2.0 * weight
     next_[1:] += -2.0 * weight
     after += weight
+    return float((weight * bend**2).sum())
 
 
-def _speeds(kinematics, qpos, dt, effort, own, right, next_) -> None:  # type: ignore[no-untyped-def]
-    """A pull back to a joint's largest speed, less a margin."""
+def _speeds(
+    kinematics: Kinematics, qpos: np.ndarray, dt: float, effort: Effort, own: np.ndarray, right: np.ndarray, next_: np.ndarray
+) -> float:
+    """Add a pull back to a joint's largest speed, less a margin, to the equations; returns what is beyond costs."""
     moved = np.diff(qpos[:, kinematics.joints], axis=0)
     most = kinematics.speed * effort.speed * dt
     beyond = np.clip(moved, -most, most) - moved
@@ -205,3 +221,4 @@ def _speeds(kinematics, qpos, dt, effort, own, right, next_) -> None:  # type: i
     next_[:, ROOT:] -= weight
     right[1:, ROOT:] += weight * beyond
     right[:-1, ROOT:] -= weight * beyond
+    return float((weight * beyond**2).sum())

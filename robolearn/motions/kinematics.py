@@ -99,7 +99,7 @@ class Kinematics:
         at = np.stack([placed.at(point) for point in points], 1)  # (T, P, 3)
         found = np.zeros((*at.shape, ROOT + len(self._ids)))
         found[..., :3] = np.eye(3)
-        x, y, z = np.moveaxis(at - placed.position[:, None, self._root], -1, 0)  # about the root: e_k x r
+        x, y, z = np.moveaxis(at - placed.position[:, None, self.root], -1, 0)  # about the root: e_k x r
         found[..., 0, 4], found[..., 0, 5] = z, -y
         found[..., 1, 3], found[..., 1, 5] = -z, x
         found[..., 2, 3], found[..., 2, 4] = y, -x
@@ -120,5 +120,6 @@ class Kinematics:
         return found
 
     @property
-    def _root(self) -> int:
+    def root(self) -> int:
+        """Id of the body that moves freely."""
         return int(np.flatnonzero(self.model.body_parentid[1:] == 0)[0]) + 1

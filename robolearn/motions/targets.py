@@ -38,6 +38,7 @@ class Targets:
         contact: feet that stand, left before right, (T, 2).
         scale: robot's length over the person's.
         pace: robot's duration over the person's.
+        joints: angles that the joints are drawn to [rad], (T, J); None for the robot's default.
         remarks: what was decided, a sentence each.
     """
 
@@ -51,6 +52,7 @@ class Targets:
     contact: np.ndarray
     scale: float
     pace: float
+    joints: np.ndarray | None = None
     remarks: tuple[str, ...] = ()
 
 

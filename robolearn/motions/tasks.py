@@ -24,7 +24,7 @@ class Tolerances:
         sunk: of a sole below the ground [m].
         leg: of thighs and shanks [m].
         arm: of upper and lower arms [m].
-        neutral: of a joint from its default [rad].
+        neutral, kept: of a joint from its default, and from what a recording of this robot has [rad].
         joint_acceleration: [rad/s^2].
         root_acceleration: [m/s^2].
         speed: beyond a joint's largest speed, less a margin, as a share of it.
@@ -40,6 +40,7 @@ class Tolerances:
     leg: float = 0.12
     arm: float = 0.03
     neutral: float = 1.0
+    kept: float = 0.1
     joint_acceleration: float = 40.0
     root_acceleration: float = 5.0
     speed: float = 0.02
@@ -67,7 +68,8 @@ class Tasks:
         self._weights = np.repeat(np.concatenate([place, turn, targets.trust[:, :-2] / part], 1), 3, axis=1)  # (T, R)
         self._attitudes = np.concatenate([targets.trunk @ rig.level, targets.sole @ rig.upright], 1)
         self._places = np.concatenate([targets.hips[:, None], targets.foot], 1)
-        self._pull, self._sunk = 1 / t.neutral**2, t.sunk
+        self._pull, self._sunk = 1 / (t.neutral if targets.joints is None else t.kept) ** 2, t.sunk
+        self._drawn = np.broadcast_to(rig.neutral, (count, len(rig.neutral))) if targets.joints is None else targets.joints
 
     def rows(self, qpos: np.ndarray, frames: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Jacobian (T, R, n) and residual (T, R) of the poses qpos (T, nq) of some frames; the residual is what is asked less what is."""
@@ -124,7 +126,7 @@ class Tasks:
         own, right = across @ jacobian, (across @ residual[..., None])[..., 0]
         joints = np.arange(ROOT, own.shape[-1])
         own[:, joints, joints] += self._pull
-        right[:, ROOT:] += self._pull * (self._rig.neutral - qpos[:, self._kinematics.joints])
+        right[:, ROOT:] += self._pull * (self._drawn[frames] - qpos[:, self._kinematics.joints])
         own[:, np.arange(ROOT), np.arange(ROOT)] += 1e-6
         return own, right, (residual**2).sum(1), off
 
