@@ -37,6 +37,7 @@ COMMANDS = {
     "deploy": "run a policy file on a robot or on a simulated one",
     "replay": "run a robot's log again and show where the policy answers differently",
     "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
+    "data": "look at, merge, split and repair datasets of trajectories",
     "bench": "measure simulation, training, the policy step, the control loop, latency and faults",
     "demo": "all of it once, ending with a report and a video",
 }

@@ -47,7 +47,11 @@ def _places(path: Path, stamp: str) -> list[Path]:
     """Where decoded columns may stand: beside the data, in the user's cache."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
-    return [path / FOLDER / stamp, home / "robolearn" / "datasets" / name / stamp, Path(tempfile.gettempdir()) / f"robolearn-{name}" / stamp]
+    return [
+        path / FOLDER / stamp,
+        home / "robolearn" / "datasets" / name / stamp,
+        Path(tempfile.gettempdir()) / f"robolearn-{name}" / stamp,
+    ]
 
 
 def _stamp(path: Path, info: Info) -> str:

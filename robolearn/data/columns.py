@@ -3,10 +3,10 @@
 An episode is a table with one row a control step. The row `t` holds what was observed before the action `t` was taken:
 
     column                     width   what
-    observation.state          2J + 6  joint positions [rad], joint velocities [rad/s], gravity's direction and angular velocity [rad/s] of the
-                                       base, both in the base frame; joints in the policy's order, positions absolute
-    observation.root           13      position [m] and quaternion wxyz of the base in the world, its linear velocity in the world [m/s], its
-                                       angular velocity in the base frame [rad/s]
+    observation.state          2J + 6  joint positions [rad], joint velocities [rad/s], gravity's direction and the base's angular velocity
+                                       [rad/s], both in the base frame; joints in the policy's order, positions absolute
+    observation.root           13      position [m] and quaternion wxyz of the base in the world, its linear velocity in the world [m/s],
+                                       its angular velocity in the base frame [rad/s]
     observation.contact        F       whether each foot stands, 0 or 1
     observation.command        C       what was asked of the robot, named by the task
     action                     J       as the policy gives it: before scaling, in the policy's joint order

@@ -118,7 +118,9 @@ class Info:
         runs = [[len(list(run)), source] for source, run in itertools.groupby(self.episode_sources)]
         return {
             "version": 1,
-            "layouts": [{"robot": layout.robot, "columns": [dataclasses.asdict(column) for column in layout.columns]} for layout in self.layouts],
+            "layouts": [
+                {"robot": layout.robot, "columns": [dataclasses.asdict(column) for column in layout.columns]} for layout in self.layouts
+            ],
             "sources": [{"layout": layout, **dataclasses.asdict(source)} for source, layout in self.sources],
             "episodes": {"sources": runs, "success": "".join(LETTERS[item] for item in self.success)},
             "statistics": [group.to_json() for group in self.statistics],
@@ -217,7 +219,17 @@ def read_info(path: Path) -> Info:
             f"{path} is of version {version!r}, and v3.0 is read; convert it with lerobot: "
             "python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=NAME --root=FOLDER"
         )
-    known = {"codebase_version", "fps", "features", "total_episodes", "total_frames", "total_tasks", "chunks_size", "data_path", "robot_type"}
+    known = {
+        "codebase_version",
+        "fps",
+        "features",
+        "total_episodes",
+        "total_frames",
+        "total_tasks",
+        "chunks_size",
+        "data_path",
+        "robot_type",
+    }
     try:
         info = Info(
             fps=int(raw["fps"]),

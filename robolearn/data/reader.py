@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from robolearn.data.cache import mapped
-from robolearn.data.columns import IS_VALID, Column, DataError
-from robolearn.data.info import Feature, Layout, layout_of, read_info
+from robolearn.data.columns import Column, DataError
+from robolearn.data.info import Layout, layout_of, read_info
+from robolearn.data.rows import episode_columns
 from robolearn.data.source import Episode, Source
 from robolearn.data.statistics import GroupStatistics
 from robolearn.data.store import parquet_files
-from robolearn.data.table import read_table, to_rows
+from robolearn.data.table import read_table
 from robolearn.data.trim import read_tasks
 from robolearn.errors import suggestion
 
@@ -98,7 +99,9 @@ class Dataset:
         lists = {name: [value for table in tables for value in table[name].to_pylist()] for name in _OF_EPISODES if tables}
         count = self.info.total_episodes
         if count and (lists.get("episode_index", [])[:count] != list(range(count))):
-            raise DataError(f"{self.path}: meta/episodes does not list the {count} episodes; try: robolearn data repair {self.path} --out NEW")
+            raise DataError(
+                f"{self.path}: meta/episodes does not list the {count} episodes; try: robolearn data repair {self.path} --out NEW"
+            )
         return tuple(self._row(index, {name: values[index] for name, values in lists.items()}) for index in range(count))
 
     def _row(self, index: int, row: dict) -> EpisodeRow:
@@ -125,20 +128,11 @@ class Dataset:
             raise DataError(f"{self.path} has no episode {index}; it has {len(self)}, counted from 0")
         row = self.episodes[index]
         table = self._table(row)
-        columns: dict[str, np.ndarray] = {}
-        for column in self.layouts[row.layout].columns:
-            if (feature := self.info.features.get(column.name)) is None or feature.is_camera:
-                continue
-            rows = self._rows(table, column.name, feature, row)
-            mark_name = f"{column.name}{IS_VALID}"
-            mark = self._rows(table, mark_name, self.info.features[mark_name], row) if mark_name in self.info.features else None
-            if mark is not None and not mark.any():
-                continue
-            if column.shape is None and rows.ndim > 1:
-                rows = rows[:, : column.width]
-            columns[column.name] = rows[:, 0] if rows.ndim == 2 and column.row_shape == (1,) else rows
-            if mark is not None and column.mark is not None:
-                columns[mark_name] = mark
+        first = table["index"][0].as_py() if len(table) else 0
+        part = table.slice(max(row.start - first, 0), len(row))
+        if row.start < first or len(part) != len(row):
+            raise DataError(f"{row.file} lacks rows of episode {row.index}; try: robolearn data repair {self.path} --out NEW")
+        columns = episode_columns(part, self.layouts[row.layout], self.info.features, row.file)
         return Episode(columns=columns, task=row.task, source=self.sources[row.source], success=row.success)
 
     def column(self, name: str) -> np.ndarray:
@@ -171,13 +165,3 @@ class Dataset:
         if self._read is None or self._read[0] != row.file:
             self._read = row.file, read_table(row.file)
         return self._read[1]
-
-    def _rows(self, table: pa.Table, name: str, feature: Feature, row: EpisodeRow) -> np.ndarray:
-        first = table["index"][0].as_py() if len(table) else 0
-        try:
-            rows = to_rows(table[name].slice(row.start - first, len(row)), feature)
-        except (ValueError, KeyError, pa.ArrowException) as error:
-            raise DataError(f"{row.file}: column {name} does not hold what info.json says: {error}") from error
-        if row.start < first or len(rows) != len(row):
-            raise DataError(f"{row.file} lacks rows of episode {row.index}; try: robolearn data repair {self.path} --out NEW")
-        return rows

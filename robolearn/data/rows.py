@@ -1,14 +1,17 @@
-"""From an episode as a source gives it to rows as they are stored: checked, cast, and with marks for what is missing."""
+"""Between an episode as a source gives it and rows as they are stored: checked, cast, and with marks for what is missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from robolearn.data.columns import ACTION, DONE, IS_VALID, OF_THE_FORMAT, Column, DataError
 from robolearn.data.info import Feature, Layout
 from robolearn.data.source import Episode
+from robolearn.data.table import to_rows
 from robolearn.errors import suggestion
 
 
@@ -37,7 +40,9 @@ def stored_rows(episode: Episode, layout: Layout, features: Mapping[str, Feature
     known = {name for column in layout.columns for name in (column.name, column.mark) if name}
     for name in episode.columns:
         if name not in known:
-            raise DataError(f"{where}: there is no column {name!r} in this dataset{suggestion(name, known)}; valid: {', '.join(sorted(known))}")
+            raise DataError(
+                f"{where}: there is no column {name!r} in this dataset{suggestion(name, known)}; valid: {', '.join(sorted(known))}"
+            )
     rows: dict[str, np.ndarray] = {}
     for name, feature in features.items():
         if name in OF_THE_FORMAT or (name.endswith(IS_VALID) and name.removesuffix(IS_VALID) in features):
@@ -116,7 +121,45 @@ def check_joints(episode: Episode, layout: Layout, where: str) -> tuple[str, ...
     if action is None or not given:
         return given or (action.names if action is not None else ())
     if given != action.names:
-        place = next((i for i, pair in enumerate(zip(given, action.names, strict=False)) if pair[0] != pair[1]), min(len(given), len(action.names)))
+        place = next(
+            (i for i, pair in enumerate(zip(given, action.names, strict=False)) if pair[0] != pair[1]), min(len(given), len(action.names))
+        )
         theirs, ours = (" ".join(names[place : place + 1]) or "none" for names in (given, action.names))
         raise DataError(f"{where}: its source's joints are not the dataset's: number {place} is {theirs!r} there and {ours!r} here")
     return given
+
+
+def episode_columns(table: pa.Table, layout: Layout, features: Mapping[str, Feature], file: Path) -> dict[str, np.ndarray]:
+    """The columns of one episode at its robot's own widths, with their marks; a column without one known row is left out.
+
+    Args:
+        table: the rows of the episode, with all features.
+        layout: the columns of its robot.
+        features: the columns of the dataset.
+        file: where the rows stand, for messages.
+
+    Raises:
+        DataError: a column does not hold what the features say.
+    """
+
+    def rows_of(name: str) -> np.ndarray:
+        try:
+            return to_rows(table[name], features[name])
+        except (ValueError, KeyError, pa.ArrowException) as error:
+            raise DataError(f"{file}: column {name} does not hold what info.json says: {error}") from error
+
+    columns: dict[str, np.ndarray] = {}
+    for column in layout.columns:
+        feature, mark_name = features.get(column.name), f"{column.name}{IS_VALID}"
+        if feature is None or feature.is_camera:
+            continue
+        mark = rows_of(mark_name) if mark_name in features else None
+        if mark is not None and not mark.any():
+            continue
+        rows = rows_of(column.name)
+        if column.shape is None and rows.ndim > 1:
+            rows = rows[:, : column.width]
+        columns[column.name] = rows[:, 0] if rows.ndim == 2 and column.row_shape == (1,) else rows
+        if mark is not None and column.mark is not None:
+            columns[mark_name] = mark
+    return columns

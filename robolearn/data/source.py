@@ -26,7 +26,7 @@ class Source:
         robot: its name, for example `go1`.
         joint_names: J names in the order of the columns.
         fps: rate at which the source was recorded [Hz], before it was resampled to the dataset's.
-        control_mode: what an action means: an action mode of the policy's contract, for example `position`; empty where there are no actions.
+        control_mode: what an action means, an action mode of the policy's contract, for example `position`; empty without actions.
         licence: an identifier of SPDX, for example `CC-BY-4.0`, or `unknown`.
         attribution: whom the licence asks to be named.
         file_hash: SHA-256 of the policy file or of the file that was imported.

@@ -34,7 +34,7 @@ def column_statistics(rows: np.ndarray) -> Statistics:
     mean = values.mean(axis=0, dtype=np.float64)
     found = {"min": low, "max": high, "mean": mean, "std": values.std(axis=0, dtype=np.float64), "count": np.array([len(values)])}
     if len(values) < 2:
-        return found | {name: mean for name in QUANTILES}
+        return found | dict.fromkeys(QUANTILES, mean)
     start, stop = low - values.dtype.type(1e-10), high + values.dtype.type(1e-10)
     step = (stop - start) / values.dtype.type(BINS)
     ordered = np.sort(values, axis=0)

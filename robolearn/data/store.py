@@ -137,7 +137,12 @@ class Store:
         os.close(self._lock)
 
     def commit(
-        self, info: Info, tasks: list[str] | None, stats: dict[str, Statistics] | None, data: _Rows | None = None, episodes: _Rows | None = None
+        self,
+        info: Info,
+        tasks: list[str] | None,
+        stats: dict[str, Statistics] | None,
+        data: _Rows | None = None,
+        episodes: _Rows | None = None,
     ) -> None:
         """Write all that is new, and count it last.
 

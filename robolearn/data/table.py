@@ -69,7 +69,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         return pq.ParquetFile(path).read(columns)
     except (OSError, pa.ArrowException, KeyError) as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-        raise DataError(f"{path} cannot be read: {why[:200]}; what is left can be saved by: robolearn data repair DATASET --out NEW") from error
+        raise DataError(
+            f"{path} cannot be read: {why[:200]}; what is left can be saved by: robolearn data repair DATASET --out NEW"
+        ) from error
 
 
 def write_table(table: pa.Table, path: Path, groups: list[int]) -> None:
@@ -87,5 +89,3 @@ def write_table(table: pa.Table, path: Path, groups: list[int]) -> None:
         for count in groups:
             writer.write_table(table.slice(start, count), row_group_size=max(count, 1))
             start += count
-
-

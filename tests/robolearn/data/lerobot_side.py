@@ -1,14 +1,16 @@
 """Run by the Python of an environment with lerobot: opens, writes and goes on with datasets, and prints what it found as JSON.
 
-    python lerobot_side.py open FOLDER          what lerobot reads of it
-    python lerobot_side.py count FOLDER...      of each, episodes, frames, and whether its first and last frame could be read
-    python lerobot_side.py write FOLDER FILE    a new dataset of the episodes in an npz
-    python lerobot_side.py resume FOLDER FILE   the same, added to one that is there
+python lerobot_side.py open FOLDER          what lerobot reads of it
+python lerobot_side.py count FOLDER...      of each, episodes, frames, and whether its first and last frame could be read
+python lerobot_side.py write FOLDER FILE    a new dataset of the episodes in an npz
+python lerobot_side.py resume FOLDER FILE   the same, added to one that is there
+python lerobot_side.py killed FOLDER FILE   as `write`, but killed before it has ended
 """
 
 import json
 import logging
 import os
+import signal
 import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -25,7 +27,11 @@ def values(item):
 
 def opened(folder):
     dataset = LeRobotDataset("local/test", root=folder)
-    columns = {name: np.array(dataset.hf_dataset.with_format("numpy")[name]) for name in dataset.features if dataset.features[name]["dtype"] != "string"}
+    columns = {
+        name: np.array(dataset.hf_dataset.with_format("numpy")[name])
+        for name in dataset.features
+        if dataset.features[name]["dtype"] != "string"
+    }
     bounds = [(row["dataset_from_index"], row["dataset_to_index"]) for row in dataset.meta.episodes]
     features = {name: dataset.features[name] for name in columns}
     parts = [compute_episode_stats({name: rows[start:stop] for name, rows in columns.items()}, features) for start, stop in bounds]
@@ -37,7 +43,9 @@ def opened(folder):
         "last": values(dataset[len(dataset) - 1]),
         "fps": dataset.fps,
         "robot_type": dataset.meta.robot_type,
-        "stats_of_file": {name: {key: np.asarray(value).tolist() for key, value in item.items()} for name, item in dataset.meta.stats.items()},
+        "stats_of_file": {
+            name: {key: np.asarray(value).tolist() for key, value in item.items()} for name, item in dataset.meta.stats.items()
+        },
         "stats_of_lerobot": {name: {key: np.asarray(value).tolist() for key, value in item.items()} for name, item in own.items()},
         "windows": values(LeRobotDataset("local/test", root=folder, delta_timestamps={"action": [-1 / dataset.fps, 0.0]})[1]),
     }
@@ -47,13 +55,16 @@ def counted(folder):
     try:
         dataset = LeRobotDataset("local/test", root=folder)
         last = dataset[len(dataset) - 1]
-        good = int(dataset[0]["index"]) == 0 and int(last["index"]) == len(dataset) - 1 == int(dataset.meta.episodes[dataset.num_episodes - 1]["dataset_to_index"]) - 1
+        good = (
+            int(dataset[0]["index"]) == 0
+            and int(last["index"]) == len(dataset) - 1 == int(dataset.meta.episodes[dataset.num_episodes - 1]["dataset_to_index"]) - 1
+        )
         return [dataset.num_episodes, len(dataset), good]
     except Exception as error:
         return [-1, 0, repr(error)[:300]]
 
 
-def fill(dataset, file):
+def fill(dataset, file, end=True):
     data = np.load(file)
     for episode in range(int(data["episodes"])):
         for row in range(len(data[f"{episode}/observation.state"])):
@@ -66,17 +77,27 @@ def fill(dataset, file):
             frame["next.done"] = np.array([row == len(data[f"{episode}/observation.state"]) - 1])
             dataset.add_frame({**frame, "task": f"task {episode}"})
         dataset.save_episode()
-    dataset.finalize()
+    if end:
+        dataset.finalize()
 
 
-def write(folder, file):
+def write(folder, file, end=True):
     data = np.load(file)
     features = {
         "observation.state": {"dtype": "float32", "shape": data["0/observation.state"].shape[1:], "names": None},
-        "action": {"dtype": "float32", "shape": data["0/action"].shape[1:], "names": {"motors": [f"m{i}" for i in range(data["0/action"].shape[1])]}},
+        "action": {
+            "dtype": "float32",
+            "shape": data["0/action"].shape[1:],
+            "names": {"motors": [f"m{i}" for i in range(data["0/action"].shape[1])]},
+        },
         "next.done": {"dtype": "bool", "shape": (1,), "names": None},
     }
-    fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file)
+    fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file, end)
+
+
+def killed(folder, file):
+    write(folder, file, end=False)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def resume(folder, file):
@@ -91,7 +112,7 @@ def main():
     elif action == "count":
         print(json.dumps([counted(folder) for folder in sys.argv[2:]]))
     else:
-        {"write": write, "resume": resume}[action](folder, sys.argv[3])
+        {"write": write, "resume": resume, "killed": killed}[action](folder, sys.argv[3])
 
 
 main()

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from robolearn.data.columns import ACTION, DONE, STATE
+from robolearn.data.columns import ACTION, DONE, STATE, DataError
 from robolearn.data.merge import merge
 from robolearn.data.reader import Dataset
+from robolearn.data.repair import repair
 from robolearn.data.store import read_stats
 from robolearn.data.writer import DatasetWriter
 from tests.robolearn.data.episodes import COLUMNS, arm, arm_episode, episode, rows, same
@@ -32,12 +34,12 @@ pytestmark = [
 TOLERANCE = 1e-6
 
 
-def lerobot(*arguments: object) -> str:
+def lerobot(*arguments: object, code: int = 0) -> str:
     """Run the other side."""
     script = Path(__file__).with_name("lerobot_side.py")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run([PYTHON, str(script), *map(str, arguments)], capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == code, done.stderr[-3000:]
     return done.stdout
 
 
@@ -120,6 +122,20 @@ def test_we_go_on_with_lerobots_and_lerobot_with_ours(ours: Path, tmp_path: Path
     assert dataset.sources[dataset.episodes[6].source].note == "written by another program"
     assert np.array_equal(dataset.episode(6).columns[STATE], rows(2, 32, 12, 0))
     assert json.loads(lerobot("open", tmp_path / "ours"))["episodes"] == 7
+
+
+def test_a_recording_of_lerobots_that_was_killed_is_repaired(tmp_path: Path) -> None:
+    """lerobot keeps one file open and no file without its end can be opened, so that it has lost every episode itself."""
+    lerobot("killed", tmp_path / "d", their_file(tmp_path, 6, 14), code=-signal.SIGKILL)
+    with pytest.raises(DataError):
+        Dataset(tmp_path / "d").episode(0)
+    found = repair(tmp_path / "d", tmp_path / "new")
+    dataset = Dataset(tmp_path / "new")
+    assert found.saved == len(dataset) == 3
+    for index in range(3):
+        assert np.array_equal(dataset.episode(index).columns[STATE], rows(index, 30 + index, 14, 0))
+        assert np.array_equal(dataset.episode(index).columns[ACTION], rows(index, 30 + index, 6, 3))
+        assert dataset.episodes[index].task == f"task {index}"
 
 
 @pytest.mark.skipif(not KILLED, reason="ROBOLEARN_KILLED names no folder of killed datasets (see test_writer.py)")

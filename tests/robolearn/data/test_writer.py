@@ -1,4 +1,4 @@
-"""What is written is what is read, what does not fit is refused by name, and nothing that ends a writer loses more than the open episode."""
+"""What is written is read, what does not fit is refused by name, and nothing that ends a writer loses more than the open episode."""
 
 from __future__ import annotations
 
@@ -236,8 +236,8 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
         path = tmp_path / f"killed-{kill // 3}"
         process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], stdout=subprocess.PIPE, cwd=ROOT_FOLDER)
         assert process.stdout is not None
-        begun = int(process.stdout.readline())  # the writer is there; the episodes before this number are on the disk
-        assert begun == (done if kill % 3 else 0)
+        assert int(process.stdout.readline()) == (done if kill % 3 else 0)
+        begun = int(process.stdout.readline())  # the episodes before this number are on the disk
         time.sleep(float(generator.uniform(0, 0.4)))
         os.kill(process.pid, signal.SIGKILL)
         begun = max([begun, *(int(line) for line in process.stdout.read().split())])
@@ -248,13 +248,16 @@ def test_kill_9_at_random_moments(tmp_path: Path) -> None:
             shutil.copytree(path, Path(kept, f"{kill:03d}"))
 
 
+def add_endlessly(writer: DatasetWriter) -> None:
+    for index in range(1000):
+        writer.add(episode(index, 200))
+
+
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
         writer = DatasetWriter(disk / "d", COLUMNS, 50)
-        written = 0
         with pytest.raises(WriteError, match=r"cannot write .*No space left"):
-            for index in range(1000):
-                writer.add(episode(index, 200))
-                written += 1
+            add_endlessly(writer)
+        written = len(writer)
         writer.close()
         assert 1 <= written == check(disk / "d", written, written, 200)
