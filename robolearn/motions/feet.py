@@ -15,6 +15,8 @@ import numpy as np
 from robolearn.evaluation.gait.soles import LEVEL, Sole
 from robolearn.motions.rotation import logarithm
 
+PIVOT = np.radians(20.0)
+"""How far a standing foot's yaw may be from what is asked before it turns along."""
 CLEARANCE = 0.002  # m above the ground in a swing, at least
 
 
@@ -46,10 +48,22 @@ def hold(values: np.ndarray, contact: np.ndarray, locked: np.ndarray) -> np.ndar
 
 
 def steady_yaw(yaw: np.ndarray, contact: np.ndarray) -> np.ndarray:
-    """Yaw of a foot [rad], (T,), that does not turn while it stands: the median of each stance."""
+    """Yaw of a foot [rad], (T,), that does not turn while it stands.
+
+    It stays where the middle of a stance has it, as long as what is asked is less than `PIVOT` away. Where a person turns on a foot, it is
+    dragged along behind what is asked: a leg that is twisted further than that is no pose.
+    """
     locked = yaw.copy()
     for start, end in stances(contact):
-        locked[start:end] = np.median(yaw[start:end])
+        own = yaw[start:end]
+        middle = float(own.max() + own.min()) / 2
+        if np.ptp(own) <= 2 * PIVOT:
+            locked[start:end] = middle
+            continue
+        kept = float(own[0])
+        for t in range(start, end):
+            kept = min(max(kept, yaw[t] - PIVOT), yaw[t] + PIVOT)
+            locked[t] = kept
     return hold(yaw, contact, locked)
 
 

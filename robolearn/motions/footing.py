@@ -113,8 +113,8 @@ def _uneven(relative: np.ndarray, speed: np.ndarray, planar: np.ndarray, dt: flo
 
 def _unsupported(hips: np.ndarray, contact: np.ndarray, dt: float) -> float:
     """Share of frames in which no foot stands although the hips do not fall: what carries the person is not this ground."""
-    smooth = smooth(hips, max(1, round(0.04 / dt)))
-    fall = np.gradient(np.gradient(smooth, dt), dt)
+    settled = smooth(hips, max(1, round(0.04 / dt)))
+    fall = np.gradient(np.gradient(settled, dt), dt)
     return float((~contact.any(1) & (fall > -FALLING)).mean())
 
 
