@@ -1,8 +1,8 @@
 """Bring motions of people onto a humanoid: mocap, video, or another's retargeting; as a dataset, a video or in the browser.
 
 Files are .amc (with its .asf), .bvh, .c3d, .npz (AMASS, SMPL joints, kimodo), .pkl (SMPL joints, TWIST2, ASAP) and .csv (root and joints of
-this robot, as Unitree's and LAFAN1's). A motion that is on this robot already is cleaned: grounded, its feet locked, ranges and speeds kept.
-Each clip gets a line; one that misses a bar is not kept. docs/motions.md tells what is done and what the figures mean.
+this robot, as Unitree's and LAFAN1's). A motion that is on this robot already is cleaned: grounded, its feet locked, ranges and speeds
+kept. Each clip gets a line; one that misses a bar is not kept. docs/motions.md tells what is done and what the figures mean.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as-is", action="store_true", help="show motions of this robot as they are, without cleaning")
     parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="of the result, the policy's (default: 50)")
     parser.add_argument("--fps", type=float, help="of the files, where they do not say it")
-    parser.add_argument("--time", choices=("froude", "keep"), default="froude", help="a person's time goes by size, or is kept (default: froude)")
+    parser.add_argument(
+        "--time", choices=("froude", "keep"), default="froude", help="a person's time goes by size, or is kept (default: froude)"
+    )
     parser.add_argument("--solved", action="store_true", help="take a robot's own motion where a file has it beside a person's")
     parser.add_argument("--licence", metavar="NAME", help="of the files, after SPDX (default: that of a LICENSE beside them)")
     parser.add_argument("--kind", choices=KINDS, help="of the source (default: mocap, or video where the path says so)")

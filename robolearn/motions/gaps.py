@@ -21,16 +21,15 @@ def pieces(person: Person) -> list[Person]:
     """The stretches in which a person can be followed, without gaps; none where there is no such stretch of `SHORTEST_S`."""
     known = person.confidence > UNSURE
     needed = [LANDMARKS.index(name) for name in NEEDED]
-    lost = ~known[:, needed].all(1)
-    usable = ~lost
+    usable: np.ndarray = np.logical_and.reduce(known[:, needed], axis=1)
+    lost = np.logical_not(usable)
+    usable = usable.copy()
     for start, end in stances(lost):
         if end - start <= BRIDGED_S * person.fps and start and end < len(lost):
             usable[start:end] = True
     breaks = _breaks(person)
     spans = [
-        span
-        for start, end in stances(usable)
-        for span in itertools.pairwise([start, *(at for at in breaks if start < at < end), end])
+        span for start, end in stances(usable) for span in itertools.pairwise([start, *(at for at in breaks if start < at < end), end])
     ]
     found = [(start, end) for start, end in spans if end - start >= SHORTEST_S * person.fps]
     whole = len(found) == 1 and found[0] == (0, len(lost))

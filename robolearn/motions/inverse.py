@@ -13,7 +13,7 @@ import numpy as np
 from robolearn.motions import banded
 from robolearn.motions.kinematics import ROOT, Kinematics
 from robolearn.motions.rig import Rig
-from robolearn.motions.rotation import exponential, logarithm, matrix_of_quat, slerp
+from robolearn.motions.rotation import logarithm, matrix_of_quat, slerp
 from robolearn.motions.targets import Targets
 from robolearn.motions.tasks import Tasks, Tolerances
 
@@ -93,7 +93,10 @@ def _between(kinematics: Kinematics, qpos: np.ndarray, frames: np.ndarray, count
     """Poses (count, nq) of all frames from those of some."""
     at = np.interp(np.arange(count), frames, np.arange(len(frames)))
     attitude = slerp(matrix_of_quat(qpos[:, 3:7]), at)
-    rest = [np.stack([np.interp(np.arange(count), frames, column) for column in part.T], 1) for part in (qpos[:, :3], qpos[:, kinematics.joints])]
+    rest = [
+        np.stack([np.interp(np.arange(count), frames, column) for column in part.T], 1)
+        for part in (qpos[:, :3], qpos[:, kinematics.joints])
+    ]
     return kinematics.qpos(rest[0], attitude, rest[1])
 
 
@@ -129,8 +132,10 @@ class _Clip:
             self._step(*equations, rounds=1 if softness > 4.0 else effort.rounds)
         return best
 
-    def _equations(self, softness: float, before: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray, float, float]:
-        """The normal equations, the cost of each frame and of the whole clip, and how far a standing foot is from its place at the most [m]."""
+    def _equations(
+        self, softness: float, before: np.ndarray
+    ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray, float, float]:
+        """The normal equations, the cost of each frame and of the clip, and how far a standing foot is from its place at the most [m]."""
         qpos, dt, effort, kinematics = self._qpos, self._dt, self._effort, self._kinematics
         count, n = len(qpos), ROOT + len(kinematics.joints)
         own, right, cost = np.empty((count, n, n)), np.empty((count, n)), np.empty(count)

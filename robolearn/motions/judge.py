@@ -151,9 +151,7 @@ def limbs_off(rig: Rig, kinematics: Kinematics, targets: Targets, qpos: np.ndarr
     """Mean angle between a robot's thighs, shanks, upper and lower arms and those that were asked for [degrees]."""
     placed = kinematics.place(qpos)
     angles = []
-    for place, (a, b) in enumerate(
-        pair for limb in (*rig.legs, *rig.arms) for pair in zip(limb.points[:-1], limb.points[1:], strict=True)
-    ):
+    for place, (a, b) in enumerate(pair for limb in (*rig.legs, *rig.arms) for pair in zip(limb.points[:-1], limb.points[1:], strict=True)):
         is_, asked = placed.at(b) - placed.at(a), targets.parts[:, place]
         known = targets.trust[:, place] > 0
         size = np.linalg.norm(is_, axis=1) * np.linalg.norm(asked, axis=1)

@@ -107,7 +107,7 @@ def person_of(
     for landmark, index in found.items():
         chosen[:, LANDMARKS.index(landmark)] = position[:, index]
         sure[:, LANDMARKS.index(landmark)] = 1.0 if confidence is None else confidence[:, index]
-    known = np.isfinite(chosen).all(-1)
+    known = np.logical_and.reduce(np.isfinite(chosen), axis=-1)
     sure = np.where(known, np.clip(np.nan_to_num(sure), 0.0, 1.0), 0.0)
     chosen = np.where(known[..., None], chosen, np.nan)
     unit, scale = _unit(name, chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +49,8 @@ class Wanted:
     froude: bool = True
     solved: bool = False
     kind: Kind | None = None
-    effort: Effort = Effort()
-    bars: Bars = Bars()
+    effort: Effort = field(default_factory=Effort)
+    bars: Bars = field(default_factory=Bars)
 
 
 @dataclass(frozen=True, kw_only=True)

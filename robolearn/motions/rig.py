@@ -19,6 +19,8 @@ from robolearn.evaluation.gait.anatomy import Anatomy
 from robolearn.evaluation.gait.soles import Sole
 from robolearn.evaluation.locomotion.limbs import bodies_above
 
+Spot = tuple[np.ndarray, int]
+"""A place in the world [m], (3,), and the id of the body that holds it."""
 ALONG = 0.5  # cosine between an axis and the limb, below which the joint bends the limb and does not roll it
 
 
@@ -79,7 +81,10 @@ class Rig:
 
     def table(self) -> list[tuple[str, str]]:
         """Person's landmark and robot's body, for people to read."""
-        model, rows = self.anatomy.model, [("pelvis", self.anatomy.model.body(self.pelvis).name), ("chest", self.anatomy.model.body(self.chest).name)]
+        model, rows = (
+            self.anatomy.model,
+            [("pelvis", self.anatomy.model.body(self.pelvis).name), ("chest", self.anatomy.model.body(self.chest).name)],
+        )
         for limbs, names in ((self.legs, ("hip", "knee", "ankle")), (self.arms, ("shoulder", "elbow", "wrist"))):
             for side, limb in zip(("left", "right"), limbs, strict=False):
                 rows += [(f"{side} {name}", model.body(point.body).name) for name, point in zip(names, limb.points, strict=True)]
@@ -210,15 +215,13 @@ class _Pose:
         found = [(above.index(self._body(i)), self.ids[i], i) for i in range(len(self.ids)) if self._body(i) in above]
         return [i for _, _, i in sorted(found)]
 
-    def _limb(self, *points_and_joints: object) -> Limb:
-        *places, chain = points_and_joints
-        points = []
-        for where, body in places:  # type: ignore[misc]
-            rotation = self.data.xmat[body].reshape(3, 3)
-            points.append(Point(body=body, local=rotation.T @ (where - self.data.xpos[body])))
-        first, middle, last = (np.asarray(where) for where, _ in places)  # type: ignore[misc]
-        upper, lower = float(np.linalg.norm(middle - first)), float(np.linalg.norm(last - middle))
-        return Limb(points=(points[0], points[1], points[2]), upper=upper, lower=lower, joints=tuple(chain))  # type: ignore[arg-type]
+    def _limb(self, first: Spot, middle: Spot, last: Spot, chain: list[int]) -> Limb:
+        """A limb of three places in the world, each held by a body."""
+        points = [
+            Point(body=body, local=self.data.xmat[body].reshape(3, 3).T @ (where - self.data.xpos[body])) for where, body in (first, middle, last)
+        ]
+        upper, lower = (float(np.linalg.norm(b[0] - a[0])) for a, b in ((first, middle), (middle, last)))
+        return Limb(points=(points[0], points[1], points[2]), upper=upper, lower=lower, joints=tuple(chain))
 
     def _meeting(self, joints: list[int], towards: np.ndarray) -> np.ndarray:
         """The point nearest to the axes of joints, drawn a little to the last of them, since parallel axes meet everywhere."""

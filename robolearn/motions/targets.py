@@ -102,7 +102,12 @@ def resampled(person: Person, dt: float) -> Person:
     x = (times - before)[:, None, None]
     slope = np.gradient(person.position, axis=0)
     a, b = person.position[before], person.position[before + 1]
-    curve = (2 * x**3 - 3 * x**2 + 1) * a + (x**3 - 2 * x**2 + x) * slope[before] + (3 * x**2 - 2 * x**3) * b + (x**3 - x**2) * slope[before + 1]
+    curve = (
+        (2 * x**3 - 3 * x**2 + 1) * a
+        + (x**3 - 2 * x**2 + x) * slope[before]
+        + (3 * x**2 - 2 * x**3) * b
+        + (x**3 - x**2) * slope[before + 1]
+    )
     sure = np.minimum(person.confidence[before], person.confidence[before + 1])
     return replace(person, position=curve, confidence=sure, fps=1.0 / dt)
 
@@ -157,7 +162,7 @@ def _parts(at: dict[str, np.ndarray], person: Person, rig: Rig) -> tuple[np.ndar
         for a, b, length in ((first, middle, limb.upper), (middle, last, limb.lower)):
             line = at[f"{side}_{b}"] - at[f"{side}_{a}"]
             sure = np.minimum(*(person.confidence[:, LANDMARKS.index(f"{side}_{name}")] for name in (a, b)))
-            known = np.isfinite(line).all(-1)
+            known = np.logical_and.reduce(np.isfinite(line), axis=-1)
             size = np.linalg.norm(line, axis=-1, keepdims=True)
             vectors.append(np.where(known[:, None], length * line / np.maximum(size, 1e-6), 0.0))
             trust.append(np.where(known, sure, 0.0))

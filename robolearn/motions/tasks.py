@@ -57,7 +57,11 @@ class Tasks:
     def __init__(self, rig: Rig, kinematics: Kinematics, targets: Targets, tolerances: Tolerances) -> None:
         self._rig, self._kinematics, self._targets = rig, kinematics, targets
         limbs = [*rig.legs, *rig.arms]
-        self._points = [rig.hips, *(Point(body=sole.body, local=np.zeros(3)) for sole in rig.soles), *(p for limb in limbs for p in limb.points)]
+        self._points = [
+            rig.hips,
+            *(Point(body=sole.body, local=np.zeros(3)) for sole in rig.soles),
+            *(p for limb in limbs for p in limb.points),
+        ]
         self._bodies = [rig.pelvis, rig.chest, *(sole.body for sole in rig.soles)]
         t, contact = tolerances, targets.contact
         count = len(targets.hips)
@@ -105,7 +109,9 @@ class Tasks:
             off.append(weight * (SURFACE - height))
         return np.stack(rows, 1), np.concatenate(off, 1)
 
-    def normal(self, qpos: np.ndarray, frames: slice | np.ndarray, softness: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    def normal(
+        self, qpos: np.ndarray, frames: slice | np.ndarray, softness: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Normal equations of each frame by itself, with a pull to the default pose.
 
         Args:

@@ -18,7 +18,14 @@ from robolearn.motions.person import Person, person_of
 from robolearn.motions.rotation import frame_of
 
 PELVIS = ("LASI", "RASI", "LPSI", "RPSI")
-MARKERS = {"knee": ("KNE", "KNM"), "ankle": ("ANK", "MED"), "toe": ("TOE",), "shoulder": ("SHO",), "elbow": ("ELB",), "wrist": ("WRA", "WRB")}
+MARKERS = {
+    "knee": ("KNE", "KNM"),
+    "ankle": ("ANK", "MED"),
+    "toe": ("TOE",),
+    "shoulder": ("SHO",),
+    "elbow": ("ELB",),
+    "wrist": ("WRA", "WRB"),
+}
 BREADTH = {"knee": 0.05, "ankle": 0.035, "elbow": 0.035, "shoulder": 0.0, "wrist": 0.0, "toe": 0.0}
 """Half of a joint's breadth [m]."""
 SCALES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
@@ -32,7 +39,7 @@ def read(path: Path, fps: float | None = None) -> Person:
     """
     if importlib.util.find_spec("ezc3d") is None:
         raise UserError(f"{path}: C3D files are read by the package ezc3d: pip install ezc3d")
-    import ezc3d
+    import ezc3d  # pyright: ignore[reportMissingImports]
 
     try:
         file = ezc3d.c3d(str(path))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class _Wrapper:
 class _Numbers(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Python, since arrays lie between its opcodes
     """Admits numpy's arrays, and joblib's, and nothing else."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__(file)

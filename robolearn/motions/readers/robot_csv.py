@@ -1,4 +1,4 @@
-"""Motions of a robot as text: a row a frame, root position, attitude (xyzw) and joints in the robot's order, as Unitree and LAFAN1 have them."""
+"""Motions of a robot as text: a row a frame with root position, attitude (xyzw) and joints in the robot's order (Unitree, LAFAN1)."""
 
 from __future__ import annotations
 
