@@ -8,6 +8,7 @@ kept. Each clip gets a line; one that misses a bar is not kept. docs/motions.md 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) 
     kept: list[Clip] = []
     episodes: list[Episode] = []
     for path in files:
-        for found in retargeter.clips(path):
+        for found in _clips(retargeter, path, alone=len(files) == 1):
             report = found.report if isinstance(found, Clip) else found
             reports.append(report)
             print(report.line() if report.figures else f"{report.name:32} not kept: {'; '.join(report.faults)}")
@@ -104,6 +105,19 @@ def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) 
         write_json(args.json, {"robot": retargeter.robot.name, "clips": [_plain(report) for report in reports]})
     _show(args, retargeter, [(clip.name, clip.qpos) for clip in kept])
     return 0 if kept else 1
+
+
+def _clips(retargeter: Retargeter, path: Path, alone: bool) -> Iterator[Clip | Report]:
+    """The clips of a file; one of many that cannot be read is reported with the others."""
+    from robolearn.errors import UserError
+    from robolearn.motions.judge import Report
+
+    try:
+        yield from retargeter.clips(path)
+    except UserError as error:
+        if alone:
+            raise
+        yield Report(name=path.stem, figures={}, faults=(str(error),))
 
 
 def _recordings(retargeter: Retargeter, files: list[Path], wanted: Wanted) -> list[tuple[str, Any]]:

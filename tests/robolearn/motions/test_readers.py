@@ -93,15 +93,14 @@ def write_bvh(folder: Path, order: str, scale: float = 1.0) -> Path:
 
     joint("root", np.zeros(3), 0)
     lines += ["MOTION", f"Frames: {FRAMES}", f"Frame Time: {1 / 120:.9f}"]
-    for frame in range(FRAMES):
-        told, row = values(frame), []
-        for name in names:
-            dof = "tx ty tz rx ry rz".split() if name == "root" else table[name][1].split()
-            angle = {key: value for key, value in zip(dof, told.get(name, []), strict=True)}
-            given = np.radians([angle.get(f"r{axis}", 0.0) for axis in "zyx"])
-            row += [angle[f"t{axis}"] * scale for axis in "xyz"] if name == "root" else []
-            row += np.degrees(decomposed(euler("zyx", given), order)).tolist()
-        lines.append(" ".join(f"{x:.9f}" for x in row))
+    told, columns = [values(frame) for frame in range(FRAMES)], []
+    for name in names:
+        dof = "tx ty tz rx ry rz".split() if name == "root" else table[name][1].split()
+        angle = {key: np.array([row[name][place] for row in told]) for place, key in enumerate(dof)}
+        given = np.radians(np.stack([angle.get(f"r{axis}", np.zeros(FRAMES)) for axis in "zyx"], -1))
+        columns += [angle[f"t{axis}"] * scale for axis in "xyz"] if name == "root" else []
+        columns += list(np.degrees(decomposed(euler("zyx", given), order)).T)
+    lines += [" ".join(f"{x:.9f}" for x in row) for row in np.stack(columns, 1)]
     path = folder / f"{order}.bvh"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -111,11 +110,11 @@ def decomposed(matrix: np.ndarray, order: str) -> np.ndarray:
     """Angles about the axes of `order`, each turned by the former, by search; small angles have one answer."""
     from robolearn.motions.rotation import euler, logarithm
 
-    angles = np.zeros(3)
-    for _ in range(30):
-        off = logarithm(matrix @ euler(order, angles).T)
-        slope = np.stack([logarithm(euler(order, angles + step) @ euler(order, angles).T) / 1e-6 for step in 1e-6 * np.eye(3)], 1)
-        angles = angles + np.linalg.solve(slope, off)
+    angles = np.zeros((len(matrix), 3))
+    for _ in range(8):
+        back = np.swapaxes(euler(order, angles), 1, 2)
+        slope = np.stack([logarithm(euler(order, angles + step) @ back) / 1e-6 for step in 1e-6 * np.eye(3)], -1)
+        angles = angles + np.linalg.solve(slope, logarithm(matrix @ back)[..., None])[..., 0]
     return angles
 
 
