@@ -121,6 +121,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "robots": list(dict.fromkeys(source.robot for source in dataset.sources)),
         "tasks": list(dataset.tasks),
         "cameras": list(dataset.cameras),
+        "unread": list(dataset.unread),
         "columns": columns,
         "sources": sources,
     }
@@ -143,8 +144,8 @@ def lines(told: dict[str, Any]) -> list[str]:
     for column in told["columns"]:
         share = "known: unknown" if column["known"] is None else f"known in {column['known']:.0%} of the rows"
         found.append(f"  {column['name']:{width}}  {column['dtype']:7} {column['width']:4}  {share}")
-    if told["cameras"]:
-        found.append(f"cameras: {', '.join(told['cameras'])}")
+    if told["unread"]:
+        found.append(f"pictures that are not read, since they are no videos in colour: {', '.join(told['unread'])}")
     tasks = told["tasks"]
     found.append(f"tasks: {'; '.join(tasks[:8])}{f'; and {len(tasks) - 8} more' if len(tasks) > 8 else ''}")
     return found

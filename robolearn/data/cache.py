@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,17 @@ from robolearn.data.store import parquet_files
 from robolearn.data.table import read_table, to_rows
 
 FOLDER = ".cache/robolearn"
+Frames = Callable[[str], Iterator[np.ndarray]]
 
 
-def mapped(path: Path, info: Info, names: Sequence[str]) -> dict[str, np.ndarray]:
+def mapped(path: Path, info: Info, names: Sequence[str], frames: Frames) -> dict[str, np.ndarray]:
     """Columns of all counted rows, (total frames, ...) each, read-only and mapped into memory.
+
+    Args:
+        path: of the dataset.
+        info: what its info.json says.
+        names: of the columns.
+        frames: gives all pictures of a camera in order.
 
     Raises:
         DataError: a file cannot be read, or does not hold what info.json says.
@@ -35,7 +42,7 @@ def mapped(path: Path, info: Info, names: Sequence[str]) -> dict[str, np.ndarray
     stamp = _stamp(path, info)
     folder = next((place for place in _places(path, stamp) if all((place / _file(name)).is_file() for name in names)), None)
     if folder is None:
-        folder = _decode(path, info, names, stamp)
+        folder = _decode(path, info, names, stamp, frames)
     return {name: np.load(folder / _file(name), mmap_mode="r") for name in names}
 
 
@@ -63,14 +70,19 @@ def _stamp(path: Path, info: Info) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _decode(path: Path, info: Info, names: Sequence[str], stamp: str) -> Path:
+def _decode(path: Path, info: Info, names: Sequence[str], stamp: str, frames: Frames) -> Path:
     failed: WriteError | None = None
     for folder in _places(path, stamp):
         missing = [name for name in names if not (folder / _file(name)).is_file()]
         try:
             with contextlib.ExitStack() as stack:
                 files = {name: stack.enter_context(whole(folder / _file(name))) for name in missing}
-                _fill(path, info, files)
+                cameras = {name: file for name, file in files.items() if info.features[name].is_camera}
+                _fill(path, info, {name: file for name, file in files.items() if name not in cameras})
+                for name, file in cameras.items():
+                    array = _array(file, info.features[name], info.total_frames)
+                    for row, picture in enumerate(frames(name)):
+                        array[row] = picture
         except WriteError as error:
             failed = error
             continue
@@ -83,6 +95,8 @@ def _decode(path: Path, info: Info, names: Sequence[str], stamp: str) -> Path:
 
 def _fill(path: Path, info: Info, files: dict[str, Path]) -> None:
     """Decode columns of all files into arrays on disk."""
+    if not files:
+        return
     arrays = {name: _array(file, info.features[name], info.total_frames) for name, file in files.items()}
     start = 0
     for file in parquet_files(path / "data"):
@@ -107,8 +121,11 @@ def _fill(path: Path, info: Info, files: dict[str, Path]) -> None:
 
 
 def _array(file: Path, feature: Feature, count: int) -> np.ndarray:
+    dtype = np.dtype(np.uint8 if feature.is_camera else feature.dtype)
     shape = (count,) if feature.shape in ((1,), ()) else (count, *feature.shape)
     if count == 0:
-        np.save(file.open("wb"), np.zeros(shape, dtype=feature.dtype))
-        return np.zeros(shape, dtype=feature.dtype)
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(feature.dtype), shape=shape)
+        empty = np.zeros(shape, dtype=dtype)
+        with file.open("wb") as stream:
+            np.save(stream, empty)
+        return empty
+    return np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)

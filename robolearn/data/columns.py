@@ -45,6 +45,8 @@ ROOT_NAMES = (
 )
 BASE_NAMES = (*(f"projected_gravity_{axis}" for axis in "xyz"), *(f"base_angular_velocity_{axis}" for axis in "xyz"))
 DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "string")
+VIDEO = "video"
+"""Dtype of a camera's column: pictures (T, H, W, 3) of uint8, kept as videos."""
 OF_THE_FORMAT = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 """Columns that the writer fills; no source may bring them."""
 
@@ -60,8 +62,8 @@ class Column:
     Attributes:
         name: as on disk.
         names: of its entries, in order; their number is the width.
-        dtype: a numpy name.
-        optional: whether a source may lack it; then it has a mark, the bool column `<name>.is_valid`.
+        dtype: a numpy name, `string`, or `video` for a camera.
+        optional: whether a source may lack it; then it has a mark, a bool column, see `mark_of`.
         shape: of one row where it is no vector; None for `(len(names),)`.
     """
 
@@ -74,8 +76,8 @@ class Column:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name in OF_THE_FORMAT:
             raise DataError(f"a column may not be called {self.name!r}: names hold no '/', and {', '.join(OF_THE_FORMAT)} are the writer's")
-        if self.dtype not in DTYPES:
-            raise DataError(f"column {self.name} is of dtype {self.dtype!r}; valid: {', '.join(DTYPES)}")
+        if self.dtype not in (*DTYPES, VIDEO):
+            raise DataError(f"column {self.name} is of dtype {self.dtype!r}; valid: {', '.join((*DTYPES, VIDEO))}")
         if self.width < 1:
             raise DataError(f"column {self.name} has no entries; leave it out")
 
@@ -98,7 +100,7 @@ class Column:
     @property
     def mark(self) -> str | None:
         """Name of the bool column that tells where this one is known; None where it always is."""
-        return f"{self.name}{IS_VALID}" if self.optional else None
+        return mark_of(self.name) if self.optional else None
 
 
 def robot_columns(
@@ -136,15 +138,33 @@ def robot_columns(
     return check_columns([*columns, *extra])
 
 
+def mark_of(name: str) -> str:
+    """Name of a column's mark: `action.is_valid`; of a camera `observation.images.front` it is `observation.cameras.front.is_valid`.
+
+    lerobot takes every column with `image` in its name for pictures, and fails on the statistics of one that holds none.
+    """
+    return f"{name.replace('image', 'camera')}{IS_VALID}"
+
+
+def camera(name: str, height: int, width: int, optional: bool = True) -> Column:
+    """The column of a camera with pictures of this size, for `robot_columns(extra=...)`; lerobot calls them `observation.images.NAME`."""
+    return Column(name=name, names=("height", "width", "channels"), dtype=VIDEO, optional=optional, shape=(height, width, 3))
+
+
 def check_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
     """Columns of one dataset, with names that are all different, marks included.
 
     Raises:
-        DataError: names the one that is there twice.
+        DataError: names the one that is there twice, or that lerobot would take for a camera.
     """
     columns = tuple(columns)
     names = [name for column in columns for name in (column.name, column.mark) if name]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"columns of one name: {', '.join(twice)}")
+    false = [column.name for column in columns if "image" in column.name and column.dtype != VIDEO]
+    if false:
+        raise DataError(
+            f"column {false[0]} is no camera, and lerobot takes every column with 'image' in its name for one; name it otherwise"
+        )
     return columns

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.files import reason
-from robolearn.data.columns import DONE, DTYPES, IS_VALID, Column, DataError
+from robolearn.data.columns import DONE, DTYPES, VIDEO, Column, DataError, camera, mark_of
 from robolearn.data.source import Source
 from robolearn.data.statistics import GroupStatistics
 
@@ -34,11 +34,12 @@ VERSION = "v3.0"
 INFO = "meta/info.json"
 OURS = "meta/robolearn.json"
 KEY = "robolearn"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 CHUNK_FILES = 1000
 LETTERS: Mapping[bool | None, str] = {True: "1", False: "0", None: "?"}
-CAMERAS = ("video", "image")
+CAMERAS = (VIDEO, "image")
 _FORMAT_FEATURES = {
     "timestamp": "float32",
     "frame_index": "int64",
@@ -78,8 +79,15 @@ class Feature:
 
     @property
     def is_camera(self) -> bool:
-        """Whether its rows are pictures, which are not in the table."""
+        """Whether its rows are pictures."""
         return self.dtype in CAMERAS
+
+    @property
+    def is_video(self) -> bool:
+        """Whether its rows are pictures that we read and write: colours, in a video."""
+        abouts = [self.rest.get(part) or {} for part in ("info", "video_info")]
+        depth = any(about.get(key) for about in abouts for key in ("is_depth_map", "video.is_depth_map"))
+        return self.dtype == VIDEO and len(self.shape) == 3 and self.shape[2] == 3 and not depth
 
 
 @dataclass(kw_only=True)
@@ -111,6 +119,7 @@ class Info:
     robot_type: str | None = None
     data_path: str = DATA_PATH
     chunks_size: int = CHUNK_FILES
+    video_path: str = VIDEO_PATH
     rest: dict[str, Any] = field(default_factory=dict)
 
     def ours(self) -> dict[str, Any]:
@@ -143,7 +152,7 @@ class Info:
             "data_files_size_in_mb": 100,
             "video_files_size_in_mb": 200,
             "data_path": self.data_path,
-            "video_path": None,
+            "video_path": self.video_path if any(feature.dtype == VIDEO for feature in self.features.values()) else None,
             "robot_type": self.robot_type,
             "splits": {"train": f"0:{self.total_episodes}"},
             **self.rest,
@@ -152,7 +161,21 @@ class Info:
         return json.dumps(raw, indent=1, allow_nan=False)
 
 
-def features_of(layouts: Sequence[Layout]) -> dict[str, Feature]:
+def _video_info(shape: tuple[int, ...], fps: int) -> dict[str, Any]:
+    """What info.json says of a camera beside its shape."""
+    return {
+        "video.height": shape[0],
+        "video.width": shape[1],
+        "video.codec": "av1",
+        "video.pix_fmt": "yuv420p",
+        "video.fps": fps,
+        "video.channels": shape[2],
+        "is_depth_map": False,
+        "has_audio": False,
+    }
+
+
+def features_of(layouts: Sequence[Layout], fps: int) -> dict[str, Feature]:
     """The columns on disk that hold the rows of all robots: each as wide as the widest.
 
     Raises:
@@ -169,19 +192,26 @@ def features_of(layouts: Sequence[Layout]) -> dict[str, Feature]:
         shape = max(shapes)
         same = len({column.names for column in found}) == 1
         names = first.names if same else tuple(f"{name.rpartition('.')[2]}_{index}" for index in range(shape[0]))
-        features[name] = Feature(dtype=first.dtype, shape=shape, names=names if len(shape) == 1 else None)
+        if first.dtype == VIDEO:
+            features[name] = Feature(dtype=VIDEO, shape=shape, names=first.names, rest={"info": _video_info(shape, fps)})
+        else:
+            features[name] = Feature(dtype=first.dtype, shape=shape, names=names if len(shape) == 1 else None)
         if name != DONE and (len(found) < len(layouts) or any(column.optional for column in found)):
-            features[f"{name}{IS_VALID}"] = Feature(dtype="bool", shape=(1,), names=("is_valid",))
+            features[mark_of(name)] = Feature(dtype="bool", shape=(1,), names=("is_valid",))
     for name, dtype in _FORMAT_FEATURES.items():
         features[name] = Feature(dtype=dtype, shape=(1,))
     return features
 
 
 def layout_of(features: Mapping[str, Feature], robot: str) -> Layout:
-    """The columns of a dataset that is not ours, from its features; cameras are left out."""
+    """The columns of a dataset that is not ours, from its features; pictures other than videos in colour are left out."""
     columns = []
+    marks = {mark_of(name) for name in features}
     for name, feature in features.items():
-        if name in _FORMAT_FEATURES or feature.dtype not in DTYPES or (name.endswith(IS_VALID) and name.removesuffix(IS_VALID) in features):
+        is_mark = name in marks
+        if feature.is_video:
+            columns.append(camera(name, *feature.shape[:2], optional=mark_of(name) in features))
+        if name in _FORMAT_FEATURES or feature.dtype not in DTYPES or is_mark:
             continue
         flat = len(feature.shape) == 1
         names = feature.names if flat and feature.names and len(feature.names) == feature.shape[0] else None
@@ -190,7 +220,7 @@ def layout_of(features: Mapping[str, Feature], robot: str) -> Layout:
                 name=name,
                 names=names or tuple(f"{name.rpartition('.')[2]}_{index}" for index in range(feature.shape[0] if feature.shape else 1)),
                 dtype=feature.dtype,
-                optional=f"{name}{IS_VALID}" in features,
+                optional=mark_of(name) in features,
                 shape=None if flat or not feature.shape else feature.shape,
             )
         )
@@ -228,6 +258,7 @@ def read_info(path: Path) -> Info:
         "total_tasks",
         "chunks_size",
         "data_path",
+        "video_path",
         "robot_type",
     }
     try:
@@ -240,6 +271,7 @@ def read_info(path: Path) -> Info:
             robot_type=raw.get("robot_type"),
             data_path=raw.get("data_path", DATA_PATH),
             chunks_size=int(raw.get("chunks_size", CHUNK_FILES)),
+            video_path=raw.get("video_path") or VIDEO_PATH,
             rest={name: value for name, value in raw.items() if name not in known | {KEY, "splits"}},
         )
         _take_ours(info, raw.get(KEY) or _json(path, OURS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def merge(paths: Sequence[str | Path], out: str | Path, progress: Progress | Non
 
     Columns of one name are as wide as the widest robot's; rows of the others are filled with zeros at their end, and each episode is read
     back at its robot's own width. A column that a robot lacks is marked as missing. Statistics are kept of each robot and control mode.
+    A video that holds one episode is copied; one that holds several, as lerobot writes them, is packed anew.
 
     Args:
         paths: datasets of one rate.
@@ -28,7 +30,7 @@ def merge(paths: Sequence[str | Path], out: str | Path, progress: Progress | Non
         progress: told of every batch.
 
     Raises:
-        DataError: rates differ, columns do not go together, a dataset has cameras, or there is something at `out`.
+        DataError: rates differ, columns do not go together, a dataset has pictures that are no videos, or there is something at `out`.
     """
     datasets = [Dataset(path) for path in paths]
     if not datasets:
@@ -55,13 +57,20 @@ def write_episodes(
         DataError: as `merge`.
     """
     for dataset in datasets:
-        if dataset.cameras:
-            raise DataError(f"{dataset.path} has cameras ({', '.join(dataset.cameras)}), which are not copied; use lerobot-edit-dataset")
+        if dataset.unread:
+            names = ", ".join(dataset.unread)
+            raise DataError(
+                f"{dataset.path} has pictures that are no videos in colour ({names}), which are not copied; use lerobot-edit-dataset"
+            )
     layouts = list(dict.fromkeys(_named(layout) for dataset in datasets for layout in dataset.layouts))
     with DatasetWriter(out, layouts, datasets[0].fps) as writer:
         for dataset, indices in chosen:
+            readable = [name for name in dataset.cameras if name not in dataset.unread]
+            alone = Counter(file for row in dataset.episodes for file, _ in row.videos.values()) if readable else Counter()
             for layout, batch in _batches(dataset, indices):
-                writer.add_as(layouts.index(_named(dataset.layouts[layout])), [dataset.episode(index) for index in batch])
+                videos = [{name: file for name, (file, _) in dataset.episodes[index].videos.items() if alone[file] == 1} for index in batch]
+                episodes = [dataset.episode(index, pictures=len(have) < len(readable)) for index, have in zip(batch, videos, strict=True)]
+                writer.add_as(layouts.index(_named(dataset.layouts[layout])), episodes, videos)
                 if progress is not None:
                     progress(len(batch))
     return Path(out)

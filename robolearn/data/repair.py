@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from policies.errors import UserError
-from robolearn.data.columns import DTYPES, DataError
+from robolearn.data.columns import DTYPES, VIDEO, DataError
 from robolearn.data.info import Feature, Info, Layout, layout_of, read_info
 from robolearn.data.merge import Progress
 from robolearn.data.rows import episode_columns
@@ -66,7 +66,8 @@ def repair(
         if feature.is_camera:
             found.lost.append(f"camera {name}: pictures are not copied")
     tasks, lengths = _tasks(path, found), _lengths(path)
-    layouts = [Layout(layout.robot or robot or "unknown", layout.columns) for layout in info.layouts]
+    rows_alone = [tuple(column for column in layout.columns if column.dtype != VIDEO) for layout in info.layouts]
+    layouts = [Layout(layout.robot or robot or "unknown", columns) for layout, columns in zip(info.layouts, rows_alone, strict=True)]
     seen: set[int] = set()
     with DatasetWriter(out, layouts, info.fps) as writer:
         for file in files:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from robolearn.data.columns import ACTION, DONE, IS_VALID, OF_THE_FORMAT, Column, DataError
+from robolearn.data.columns import ACTION, DONE, OF_THE_FORMAT, Column, DataError, mark_of
 from robolearn.data.info import Feature, Layout
 from robolearn.data.source import Episode
 from robolearn.data.table import to_rows
+from robolearn.data.video import check_frames
 from robolearn.errors import suggestion
 
 
-def stored_rows(episode: Episode, layout: Layout, features: Mapping[str, Feature], where: str) -> dict[str, np.ndarray]:
+def stored_rows(
+    episode: Episode, layout: Layout, features: Mapping[str, Feature], where: str, copied: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """The rows of an episode for every column of the dataset that is no column of the format.
 
     Args:
@@ -23,9 +26,10 @@ def stored_rows(episode: Episode, layout: Layout, features: Mapping[str, Feature
         layout: the columns of its robot.
         features: the columns of the dataset, which may be wider than the robot's.
         where: what the episode is called in messages.
+        copied: cameras whose pictures are known though the episode does not hold them.
 
     Returns:
-        Of each feature (T, ...), marks included.
+        Of each feature but the cameras (T, ...), marks included.
 
     Raises:
         DataError: names the column, what is wrong, and what is valid.
@@ -44,21 +48,40 @@ def stored_rows(episode: Episode, layout: Layout, features: Mapping[str, Feature
                 f"{where}: there is no column {name!r} in this dataset{suggestion(name, known)}; valid: {', '.join(sorted(known))}"
             )
     rows: dict[str, np.ndarray] = {}
+    marks = {mark_of(name) for name in features}
     for name, feature in features.items():
-        if name in OF_THE_FORMAT or (name.endswith(IS_VALID) and name.removesuffix(IS_VALID) in features):
+        if feature.is_video:
+            mark = _camera_mark(name, layout.column(name), episode, count, where, name in copied)
+            if mark_of(name) in features:
+                rows[mark_of(name)] = mark
+            elif not mark.all():
+                raise DataError(f"{where} lacks the pictures {name}, which no source may lack")
+            continue
+        if name in OF_THE_FORMAT or name in marks:
             continue  # a mark is written with its column
         column = layout.column(name)
         given = None if column is None else _given(column, episode, count, where)
         if name == DONE and given is None:
             given = np.arange(count) == count - 1
-        if given is None and f"{name}{IS_VALID}" not in features:
+        if given is None and mark_of(name) not in features:
             raise DataError(f"{where} lacks the column {name}, which no source may lack")
         valid = _mark(column, episode, count, where) if given is not None and column is not None else np.full(count, given is not None)
         rows[name] = _padded(given, valid, feature, count)
-        if f"{name}{IS_VALID}" in features:
-            rows[f"{name}{IS_VALID}"] = valid
+        if mark_of(name) in features:
+            rows[mark_of(name)] = valid
         _check_finite(rows[name], name, where)
     return rows
+
+
+def _camera_mark(name: str, column: Column | None, episode: Episode, count: int, where: str, copied: bool) -> np.ndarray:
+    """The mark of a camera (T,), whose pictures are checked."""
+    given = episode.columns.get(name)
+    if given is not None and column is not None:
+        check_frames(np.asarray(given), name, where)
+        if np.shape(given)[1:] != column.row_shape:
+            raise DataError(f"{where}: {name} has pictures of shape {np.shape(given)[1:]}, and {column.row_shape} is wanted")
+    known = column is not None and (given is not None or copied)
+    return _mark(column, episode, count, where) if known and column is not None else np.zeros(count, dtype=bool)
 
 
 def _given(column: Column, episode: Episode, count: int, where: str) -> np.ndarray | None:
@@ -106,7 +129,7 @@ def _check_finite(rows: np.ndarray, name: str, where: str) -> None:
         row = int(np.argwhere(~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))[0, 0])
         raise DataError(
             f"{where}: {name} is not finite in row {row} of {len(rows)}; "
-            f"where a value is missing, give the column {name}{IS_VALID} (bool) that is False there"
+            f"where a value is missing, give the column {mark_of(name)} (bool) that is False there"
         )
 
 
@@ -129,7 +152,9 @@ def check_joints(episode: Episode, layout: Layout, where: str) -> tuple[str, ...
     return given
 
 
-def episode_columns(table: pa.Table, layout: Layout, features: Mapping[str, Feature], file: Path) -> dict[str, np.ndarray]:
+def episode_columns(
+    table: pa.Table, layout: Layout, features: Mapping[str, Feature], file: Path, frames: Callable[[str], np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """The columns of one episode at its robot's own widths, with their marks; a column without one known row is left out.
 
     Args:
@@ -137,6 +162,7 @@ def episode_columns(table: pa.Table, layout: Layout, features: Mapping[str, Feat
         layout: the columns of its robot.
         features: the columns of the dataset.
         file: where the rows stand, for messages.
+        frames: gives the pictures of a camera; None leaves them out.
 
     Raises:
         DataError: a column does not hold what the features say.
@@ -150,16 +176,19 @@ def episode_columns(table: pa.Table, layout: Layout, features: Mapping[str, Feat
 
     columns: dict[str, np.ndarray] = {}
     for column in layout.columns:
-        feature, mark_name = features.get(column.name), f"{column.name}{IS_VALID}"
-        if feature is None or feature.is_camera:
+        feature, mark_name = features.get(column.name), mark_of(column.name)
+        if feature is None:
             continue
         mark = rows_of(mark_name) if mark_name in features else None
         if mark is not None and not mark.any():
+            continue
+        if mark is not None and column.mark is not None and not (feature.is_video and frames is None):
+            columns[mark_name] = mark
+        if feature.is_video:
+            columns |= {} if frames is None else {column.name: frames(column.name)}
             continue
         rows = rows_of(column.name)
         if column.shape is None and rows.ndim > 1:
             rows = rows[:, : column.width]
         columns[column.name] = rows[:, 0] if rows.ndim == 2 and column.row_shape == (1,) else rows
-        if mark is not None and column.mark is not None:
-            columns[mark_name] = mark
     return columns

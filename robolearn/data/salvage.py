@@ -88,6 +88,9 @@ def _pages(data: bytes) -> list[_Page]:
         reader = thrift.Reader(view, at)
         try:
             header = reader.struct()
+            if 1 not in header and header[3][0] == STRUCT:  # what older writers say of a column behind its pages
+                at = reader.at
+                continue
             kind, unpacked, packed = (int(header[field][1]) for field in (1, 2, 3))
             values = int(header[5][1][1][1]) if kind == _DATA else 0
         except (ValueError, IndexError, KeyError, TypeError):
@@ -105,11 +108,12 @@ def _groups(pages: list[_Page], widths: list[int]) -> list[tuple[int, list[list[
     groups: list[tuple[int, list[list[_Page]]]] = []
     at = 0
     while at < len(pages):
-        found = next((group for rows in _rows(pages, at, widths[0]) if (group := _group(pages, at, widths, rows)) is not None), None)
+        fitting = (_group(pages, at, widths, rows) for rows in _rows(pages, at, widths[0]))
+        found = next((group for group in fitting if group is not None), None)
         if found is None:
             break
         groups.append(found)
-        at += sum(len(column) for column in found[1])
+        at += sum(map(len, found[1]))
     return groups
 
 

@@ -31,10 +31,12 @@ def column_statistics(rows: np.ndarray) -> Statistics:
     values = rows.reshape(len(rows), -1)
     values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
     low, high = values.min(axis=0), values.max(axis=0)
-    mean = values.mean(axis=0, dtype=np.float64)
-    found = {"min": low, "max": high, "mean": mean, "std": values.std(axis=0, dtype=np.float64), "count": np.array([len(values)])}
+    mean: np.ndarray = values.mean(axis=0, dtype=np.float64)
+    spread = values.std(axis=0, dtype=np.float64)
+    found: Statistics = {"min": low, "max": high, "mean": mean, "std": spread, "count": np.array([len(values)])}
     if len(values) < 2:
-        return found | dict.fromkeys(QUANTILES, mean)
+        found.update(dict.fromkeys(QUANTILES, mean))
+        return found
     start, stop = low - values.dtype.type(1e-10), high + values.dtype.type(1e-10)
     step = (stop - start) / values.dtype.type(BINS)
     ordered = np.sort(values, axis=0)

@@ -2,12 +2,13 @@
 
 lerobot reads every Parquet file that it finds and counts what info.json counts. So what is new takes its place in this order, by renames:
 
-    1. data/...              rows that nobody counts yet
-    2. meta/tasks.parquet    tasks that nobody names yet
-    3. meta/stats.json
-    4. meta/episodes/...     episodes beyond the count
-    5. meta/robolearn.json   our table
-    6. meta/info.json        the count
+    1. videos/...            files that nobody names yet
+    2. data/...              rows that nobody counts yet
+    3. meta/tasks.parquet    tasks that nobody names yet
+    4. meta/stats.json
+    5. meta/episodes/...     episodes beyond the count
+    6. meta/robolearn.json   our table
+    7. meta/info.json        the count
 
 After each of them the dataset opens, with the episodes that info.json counts. A temporary file beside the Parquet files would be read by
 lerobot as one of them, so all are written in the folder `.writing` first. Files that grow are replaced by ones with the old rows and the
@@ -21,7 +22,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,7 @@ class Store:
         stats: dict[str, Statistics] | None,
         data: _Rows | None = None,
         episodes: _Rows | None = None,
+        videos: Sequence[tuple[Path, Path]] = (),
     ) -> None:
         """Write all that is new, and count it last.
 
@@ -152,11 +155,12 @@ class Store:
             stats: of the dataset.
             data: the file of rows and what is added to it.
             episodes: the same of the table of episodes.
+            videos: files in the staging folder, and their places.
 
         Raises:
             WriteError: the dataset is as it was.
         """
-        moves: list[Callable[[], None]] = []
+        moves: list[Callable[[], None]] = [partial(move, stage, place) for stage, place in videos]
         try:
             if data is not None:
                 moves.append(data[0].write(self.stage / "data.parquet", data[1]))

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from policies.files import reason
-from robolearn.data.columns import DataError
+from robolearn.data.columns import VIDEO, DataError
 from robolearn.data.info import Info
 from robolearn.data.statistics import QUANTILES, Statistics, aggregate
-from robolearn.data.store import TASKS, Store, move, parquet_files, read_stats
+from robolearn.data.store import TASKS, Store, move, parquet_files, place_of, read_stats
 from robolearn.data.table import read_table, write_table
 
 
@@ -22,6 +22,7 @@ def trim(store: Store, info: Info) -> None:
     Raises:
         DataError: a file cannot be read, or there are fewer rows than are counted.
     """
+    _trim_videos(store.path, info)
     for folder, count in (("data", info.total_frames), ("meta/episodes", info.total_episodes)):
         _trim(store, parquet_files(store.path / folder), count, folder)
 
@@ -42,6 +43,18 @@ def _trim(store: Store, files: list[Path], count: int, folder: str) -> None:
         left = max(left - metadata.num_rows, 0)
     if left:
         raise DataError(f"{store.path / folder} has {left} rows fewer than are counted; try: robolearn data repair {store.path} --out NEW")
+
+
+def _trim_videos(path: Path, info: Info) -> None:
+    """Take away the videos that no counted episode names."""
+    cameras = [name for name, feature in info.features.items() if feature.dtype == VIDEO]
+    tables = [read_table(file) for file in parquet_files(path / "meta/episodes")] if cameras else []
+    for name in cameras:
+        pairs = [[value for table in tables for value in table[f"videos/{name}/{part}_index"].to_pylist()] for part in ("chunk", "file")]
+        named = set(list(zip(*pairs, strict=True))[: info.total_episodes])
+        for file in (path / "videos" / name).glob("*/*.mp4"):
+            if place_of(file) not in named:
+                file.unlink()
 
 
 def _metadata(file: Path) -> pq.FileMetaData:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from robolearn.data.columns import ACTION, IS_VALID, STATE, DataError
+from robolearn.data.columns import ACTION, STATE, VIDEO, DataError, mark_of
 from robolearn.data.licence import check_licences
 from robolearn.data.reader import Dataset
 from robolearn.data.statistics import GroupStatistics
@@ -46,7 +46,7 @@ class Batch:
     """B windows of L steps.
 
     Attributes:
-        columns: of each column (B, L, D), zeros where nothing is known.
+        columns: of each column (B, L, D), of a camera (B, L, H, W, 3); zeros where nothing is known.
         valid: of each column (B, L) bool, whether the step is inside the episode and the column known there.
         inside: (B, L) bool, whether the step is inside the episode.
         group: (B,) index into `Windows.groups`.
@@ -216,15 +216,17 @@ class Windows:
         self._columns: list[dict[str, np.ndarray]] = []
         for dataset in self._datasets:
             names = [name for name in self.names if name in dataset.info.features]
-            marks = [f"{name}{IS_VALID}" for name in names if f"{name}{IS_VALID}" in dataset.info.features]
+            marks = [mark_of(name) for name in names if mark_of(name) in dataset.info.features]
             dataset.load([*names, *marks])
             self._columns.append({name: dataset.column(name) for name in [*names, *marks]})
         self._widths: dict[str, int] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         for name in self.names:
             found = [columns[name] for columns in self._columns if name in columns]
             if not found:
                 self._datasets[0].column(name)  # says what there is
             self._widths[name] = max(int(np.prod(column.shape[1:])) for column in found)
+            self._shapes[name] = found[0].shape[1:] if found[0].ndim > 2 else (self._widths[name],)
 
     def _print(self, seed: int) -> str:
         text = repr((seed, self.steps, self.batch_size, self._stride, self.names, self.shard[1]))
@@ -245,7 +247,8 @@ class Windows:
         columns: dict[str, np.ndarray] = {}
         valid: dict[str, np.ndarray] = {}
         for name in self.names:
-            columns[name], valid[name] = self._gather(name, dataset, steps)
+            flat, valid[name] = self._gather(name, dataset, steps)
+            columns[name] = flat.reshape(*steps.shape, *self._shapes[name])
             if not whole:
                 columns[name][~inside] = 0
                 valid[name] &= inside
@@ -266,7 +269,7 @@ class Windows:
         return rows, known
 
     def _take(self, number: int, name: str, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        column, mark = self._columns[number][name], self._columns[number].get(f"{name}{IS_VALID}")
+        column, mark = self._columns[number][name], self._columns[number].get(mark_of(name))
         flat = column.reshape(len(column), -1)
         rows = np.take(flat, steps, axis=0, mode="clip")  # the rows are inside; clip spares a check of each
         return rows, np.ones(steps.shape, dtype=bool) if mark is None else np.take(mark, steps, mode="clip")
@@ -280,7 +283,7 @@ def _counted(dataset: Dataset, key: tuple[str, str, int]) -> GroupStatistics:
         if (source.robot, source.control_mode, row.layout) != key:
             continue
         for column in dataset.layouts[row.layout].columns:
-            if column.dtype not in ("bool", "string") and column.name in dataset.info.features:
+            if column.dtype not in ("bool", "string", VIDEO) and column.name in dataset.info.features:
                 rows = dataset.column(column.name)[row.start : row.stop].reshape(len(row), -1)[:, : column.width]
                 mark = column.mark and dataset.info.features.get(column.mark)
                 group.add(column.name, rows[dataset.column(str(column.mark))[row.start : row.stop]] if mark else rows)

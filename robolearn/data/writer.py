@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 
-from robolearn.data.columns import STATE, Column, DataError, check_columns
+from policies.files import whole
+from robolearn.data.columns import STATE, VIDEO, Column, DataError, check_columns, mark_of
 from robolearn.data.info import Info, Layout, features_of, read_info
 from robolearn.data.rows import check_joints, stored_rows
 from robolearn.data.source import Episode, Source
@@ -29,6 +32,7 @@ from robolearn.data.store import (
 )
 from robolearn.data.table import to_table
 from robolearn.data.trim import counted_statistics, read_tasks, trim
+from robolearn.data.video import decode, encode, video_statistics
 
 
 @dataclasses.dataclass
@@ -41,6 +45,7 @@ class _Ready:
     layout: int
     success: bool | None
     count: int
+    videos: dict[str, np.ndarray | Path]
 
 
 class DatasetWriter:
@@ -67,7 +72,7 @@ class DatasetWriter:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise DataError(f"{path} is there already and not empty; name a new folder, or go on with it by DatasetWriter.append")
         layouts = _layouts(columns)
-        info = Info(fps=int(fps), features=features_of(layouts), layouts=layouts)
+        info = Info(fps=int(fps), features=features_of(layouts, int(fps)), layouts=layouts)
         self._take(Store(self.path), info, [], {}, (0, 0), (0, 0))
         self._store.commit(info, None, None)
 
@@ -84,9 +89,9 @@ class DatasetWriter:
         store = Store(writer.path)
         try:
             info = read_info(writer.path)
-            cameras = [name for name, feature in info.features.items() if feature.is_camera]
-            if cameras:
-                raise DataError(f"{path} has cameras ({', '.join(cameras)}), which cannot be added to")
+            unread = [name for name, feature in info.features.items() if feature.is_camera and not feature.is_video]
+            if unread:
+                raise DataError(f"{path} has pictures that are no videos in colour ({', '.join(unread)}), which cannot be added to")
             trim(store, info)
             data, episodes = (_after(parquet_files(writer.path / folder), info.chunks_size) for folder in ("data", "meta/episodes"))
             writer._take(store, info, read_tasks(writer.path, info.total_tasks), counted_statistics(writer.path, info), data, episodes)
@@ -99,6 +104,7 @@ class DatasetWriter:
         self._store, self.info, self._tasks, self._stats = store, info, tasks, stats
         self._data = Growing(data_path(self.path, info.data_path), data, info.chunks_size, grouped=True)
         self._episodes = Growing(episodes_path(self.path), episodes, info.chunks_size, grouped=False)
+        self._cameras = [name for name, feature in info.features.items() if feature.is_video]
         self._open = True
 
     def __len__(self) -> int:
@@ -114,16 +120,19 @@ class DatasetWriter:
             DataError: an episode does not fit; names it, the column and what is wrong. Nothing of the call is written.
             WriteError: the disk does not take them; what was there before is as it was.
         """
-        self._add([(episode, None) for episode in episodes])
+        self._add([(episode, None, {}) for episode in episodes])
 
-    def add_as(self, layout: int, episodes: Iterable[Episode]) -> None:
-        """`add` for a dataset of several robots where one robot has several layouts.
+    def add_as(self, layout: int, episodes: Iterable[Episode], videos: Iterable[Mapping[str, Path]] | None = None) -> None:
+        """`add` for a dataset of several robots where one robot has several layouts, and for videos that are there already.
 
         Args:
             layout: index into the layouts that the writer was made with.
             episodes: what is written.
+            videos: of each episode, by camera, a file with its pictures and no others, which is copied.
         """
-        self._add([(episode, layout) for episode in episodes])
+        episodes = list(episodes)
+        copies = [{} for _ in episodes] if videos is None else videos
+        self._add([(episode, layout, copy) for episode, copy in zip(episodes, copies, strict=True)])
 
     def close(self) -> None:
         """End. Everything was on the disk before; this only lets go of the folder."""
@@ -137,10 +146,10 @@ class DatasetWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _add(self, episodes: list[tuple[Episode, int | None]]) -> None:
+    def _add(self, episodes: list[tuple[Episode, int | None, Mapping[str, Path]]]) -> None:
         if not self._open:
             raise DataError(f"the writer of {self.path} is closed; go on with DatasetWriter.append({str(self.path)!r})")
-        ready = [self._check(episode, layout, self.info.total_episodes + place) for place, (episode, layout) in enumerate(episodes)]
+        ready = [self._check(*item, self.info.total_episodes + place) for place, item in enumerate(episodes)]
         start, size = 0, 0
         for end, item in enumerate(ready, 1):
             size += sum(rows.nbytes for rows in item.rows.values())
@@ -148,15 +157,21 @@ class DatasetWriter:
                 self._write(ready[start:end])
                 start, size = end, 0
 
-    def _check(self, episode: Episode, layout: int | None, index: int) -> _Ready:
+    def _check(self, episode: Episode, layout: int | None, copies: Mapping[str, Path], index: int) -> _Ready:
         where = f"episode {index}"
         if layout is None:
             layout = self._layout_of(episode, where)
         chosen = self.info.layouts[layout]
         joints = check_joints(episode, chosen, where)
-        rows = stored_rows(episode, chosen, self.info.features, where)
-        source = dataclasses.replace(episode.source, joint_names=joints)
-        return _Ready(rows, str(episode.task), source, layout, episode.success, len(next(iter(rows.values()))))
+        rows = stored_rows(episode, chosen, self.info.features, where, copies)
+        source, count = dataclasses.replace(episode.source, joint_names=joints), len(next(iter(rows.values())))
+        videos: dict[str, np.ndarray | Path] = {}
+        for name in self._cameras:
+            mark = rows.get(mark_of(name), np.ones(count, dtype=bool))
+            given = episode.columns.get(name)
+            frames = np.zeros((count, *self.info.features[name].shape), dtype=np.uint8) if given is None else np.asarray(given)
+            videos[name] = copies[name] if name in copies else np.where(mark[:, None, None, None], frames, np.uint8(0))
+        return _Ready(rows, str(episode.task), source, layout, episode.success, count, videos)
 
     def _layout_of(self, episode: Episode, where: str) -> int:
         robot, layouts = episode.source.robot, self.info.layouts
@@ -176,6 +191,7 @@ class DatasetWriter:
         tasks, stats = list(self._tasks), dict(self._stats)
         data, table = self._data.place_for_more(), self._episodes.place_for_more()
         rows, about = [], []
+        videos: list[tuple[Path, Path]] = []
         for item in ready:
             if item.task not in tasks:
                 tasks.append(item.task)
@@ -189,18 +205,51 @@ class DatasetWriter:
                 "index": frames + start,
                 "task_index": np.full(item.count, tasks.index(item.task)),
             }
-            found = {name: column_statistics(columns[name]) for name, feature in info.features.items() if feature.dtype != "string"}
+            found = {name: column_statistics(columns[name]) for name in columns if info.features[name].dtype != "string"}
+            placed = self._stage_videos(item, videos, found)
             for name, part in found.items():
                 stats[name] = aggregate([stats[name], part]) if name in stats else part
-            rows.append(to_table({name: columns[name] for name in info.features}))
-            about.append(_about(index, item, start, data, table, found))
+            rows.append(to_table({name: columns[name] for name in info.features if name in columns}))
+            about.append(
+                _about(index, item, start, data, table, found, {name: (place, item.count / info.fps) for name, place in placed.items()})
+            )
             self._count(info, item)
         info.total_tasks = len(tasks)
         new_tasks = tasks if len(tasks) > len(self._tasks) or not old.total_episodes else None
-        self._store.commit(info, new_tasks, stats, (self._data, rows), (self._episodes, about))
+        self._store.commit(info, new_tasks, stats, (self._data, rows), (self._episodes, about), videos)
         self._data.keep(rows)
         self._episodes.keep(about)
         self.info, self._tasks, self._stats = info, tasks, stats
+
+    def _stage_videos(self, item: _Ready, videos: list[tuple[Path, Path]], found: dict[str, Statistics]) -> dict[str, Place]:
+        """Write the videos of an episode beside their places, one file a camera.
+
+        Args:
+            item: the episode.
+            videos: where the files stand and will stand; is added to.
+            found: statistics of the episode; are added to.
+
+        Returns:
+            The place of each camera's file.
+        """
+        info, places = self.info, {}
+        for name, given in item.videos.items():
+            path = partial(info.video_path.format, video_key=name)
+            taken = [place_of(place) for _, place in videos if place.parent.parent.name == name]
+            files = sorted((self.path / "videos" / name).glob("*/*.mp4"))
+            place = next_place(taken[-1], info.chunks_size) if taken and taken[-1] else _after(files, info.chunks_size)
+            stage = self._store.stage / f"{name}-{len(videos)}.mp4"
+            if isinstance(given, Path):
+                with whole(stage) as temporary:
+                    shutil.copyfile(given, temporary)
+                frames = np.stack(list(decode(given, 0, item.count)))
+            else:
+                encode(stage, given, info.fps)
+                frames = given
+            found[name] = video_statistics(frames)
+            videos.append((stage, self.path / path(chunk_index=place[0], file_index=place[1])))
+            places[name] = place
+        return places
 
     def _copy(self) -> Info:
         """The info, to be changed: what fails must leave it as it was."""
@@ -232,15 +281,17 @@ def _add_statistics(info: Info, item: _Ready) -> None:
         group = GroupStatistics(*key)
         info.statistics.append(group)
     for column in info.layouts[item.layout].columns:
-        if column.dtype in ("bool", "string"):
+        if column.dtype in ("bool", "string", VIDEO):
             continue
         rows = item.rows[column.name].reshape(item.count, -1)[:, : column.width]
-        mark = item.rows.get(f"{column.name}.is_valid")
+        mark = item.rows.get(mark_of(column.name))
         group.add(column.name, rows if mark is None else rows[mark])
 
 
-def _about(index: int, item: _Ready, start: int, data: Place, table: Place, stats: dict[str, Statistics]) -> pa.Table:
-    """The row of one episode in the table of episodes."""
+def _about(
+    index: int, item: _Ready, start: int, data: Place, table: Place, stats: dict[str, Statistics], videos: dict[str, tuple[Place, float]]
+) -> pa.Table:
+    """The row of one episode in the table of episodes; of each camera its file and the seconds that it lasts."""
     integers = {
         "length": item.count,
         "dataset_from_index": start,
@@ -255,9 +306,16 @@ def _about(index: int, item: _Ready, start: int, data: Place, table: Place, stat
         "tasks": pa.array([[item.task]], pa.list_(pa.string())),
         **{name: pa.array([value], pa.int64()) for name, value in integers.items()},
     }
+    for name, (place, seconds) in videos.items():
+        for part, value in (("chunk", place[0]), ("file", place[1])):
+            columns[f"videos/{name}/{part}_index"] = pa.array([value], pa.int64())
+        for part, value in (("from", 0.0), ("to", seconds)):
+            columns[f"videos/{name}/{part}_timestamp"] = pa.array([value], pa.float64())
     for name, found in stats.items():
         for key, value in found.items():
             kind = pa.int64() if key == "count" else pa.float64()
+            for _ in value.shape[1:]:
+                kind = pa.list_(kind)
             columns[f"stats/{name}/{key}"] = pa.array([value.tolist()], pa.list_(kind))
     return pa.table(columns)
 

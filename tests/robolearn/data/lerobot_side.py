@@ -27,11 +27,8 @@ def values(item):
 
 def opened(folder):
     dataset = LeRobotDataset("local/test", root=folder)
-    columns = {
-        name: np.array(dataset.hf_dataset.with_format("numpy")[name])
-        for name in dataset.features
-        if dataset.features[name]["dtype"] != "string"
-    }
+    rows = dataset.hf_dataset.with_format("numpy")
+    columns = {name: np.array(rows[name]) for name in rows.column_names if dataset.features[name]["dtype"] != "string"}
     bounds = [(row["dataset_from_index"], row["dataset_to_index"]) for row in dataset.meta.episodes]
     features = {name: dataset.features[name] for name in columns}
     parts = [compute_episode_stats({name: rows[start:stop] for name, rows in columns.items()}, features) for start, stop in bounds]
@@ -71,14 +68,16 @@ def fill(dataset, file, end=True):
             frame = {
                 name: np.zeros(feature["shape"], dtype=feature["dtype"])
                 for name, feature in dataset.features.items()
-                if name not in ("timestamp", "frame_index", "episode_index", "index", "task_index")
+                if feature["dtype"] != "video" and name not in ("timestamp", "frame_index", "episode_index", "index", "task_index")
             }
-            frame |= {name: data[f"{episode}/{name}"][row] for name in ("observation.state", "action")}
+            given = [name for name in dataset.features if f"{episode}/{name}" in data]
+            frame |= {name: data[f"{episode}/{name}"][row] for name in given}
             frame["next.done"] = np.array([row == len(data[f"{episode}/observation.state"]) - 1])
             dataset.add_frame({**frame, "task": f"task {episode}"})
         dataset.save_episode()
     if end:
         dataset.finalize()
+    return dataset
 
 
 def write(folder, file, end=True):
@@ -92,11 +91,16 @@ def write(folder, file, end=True):
         },
         "next.done": {"dtype": "bool", "shape": (1,), "names": None},
     }
-    fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=False), file, end)
+    seen = "0/observation.images.front" in data
+    if seen:
+        shape = data["0/observation.images.front"].shape[1:]
+        features["observation.images.front"] = {"dtype": "video", "shape": shape, "names": ["height", "width", "channels"]}
+    return fill(LeRobotDataset.create("local/test", 30, features, root=folder, robot_type="so101", use_videos=seen), file, end)
 
 
 def killed(folder, file):
-    write(folder, file, end=False)
+    kept = write(folder, file, end=False)  # one that is let go of ends well
+    assert kept is not None
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -21,8 +21,10 @@ from robolearn.data.columns import ACTION, DONE, STATE, DataError
 from robolearn.data.merge import merge
 from robolearn.data.reader import Dataset
 from robolearn.data.repair import repair
+from robolearn.data.statistics import aggregate
 from robolearn.data.store import read_stats
 from robolearn.data.writer import DatasetWriter
+from tests.robolearn.data import test_video
 from tests.robolearn.data.episodes import COLUMNS, arm, arm_episode, episode, rows, same
 
 PYTHON = os.environ.get("LEROBOT_PYTHON", "")
@@ -122,6 +124,34 @@ def test_we_go_on_with_lerobots_and_lerobot_with_ours(ours: Path, tmp_path: Path
     assert dataset.sources[dataset.episodes[6].source].note == "written by another program"
     assert np.array_equal(dataset.episode(6).columns[STATE], rows(2, 32, 12, 0))
     assert json.loads(lerobot("open", tmp_path / "ours"))["episodes"] == 7
+
+
+def test_pictures_go_both_ways(tmp_path: Path) -> None:
+    """lerobot's episodes stand in one video one after the other; ours in a file each; a merge of its dataset packs them anew."""
+    with DatasetWriter(tmp_path / "ours", test_video.COLUMNS, 50) as writer:
+        writer.add(test_video.seen(0), test_video.seen(1, camera_known=False))
+        writer.add(test_video.seen(2))
+    found, dataset = json.loads(lerobot("open", tmp_path / "ours")), Dataset(tmp_path / "ours")
+    for place, name in ((0, "first"), (-1, "last")):
+        shown = np.moveaxis(np.asarray(found[name][test_video.FRONT]), 0, -1) * 255
+        assert np.abs(shown - dataset.column(test_video.FRONT)[place]).max() <= 1
+    file = their_file(tmp_path, 3, 12)
+    arrays = dict(np.load(file)) | {f"{i}/{test_video.FRONT}": test_video.pictures(i, 30 + i) for i in range(3)}
+    np.savez(file, **arrays)
+    lerobot("write", tmp_path / "theirs", file)
+    merge([tmp_path / "theirs"], tmp_path / "merged")
+    for theirs in (Dataset(tmp_path / "theirs"), Dataset(tmp_path / "merged")):
+        for index in range(3):
+            expected = test_video.pictures(index, 30 + index)
+            assert test_video.close(theirs.episode(index).columns[test_video.FRONT], expected)
+            row = theirs.episodes[index]
+            assert test_video.close(theirs.column(test_video.FRONT)[row.start : row.stop], expected)
+    assert len({row.videos[test_video.FRONT][0] for row in Dataset(tmp_path / "theirs").episodes}) == 1
+    own = read_stats(tmp_path / "theirs")[test_video.FRONT]
+    frames = [test_video.video_statistics(test_video.pictures(index, 30 + index)) for index in range(3)]
+    for key, value in aggregate(frames).items():
+        assert np.abs(value - own[key]).max() < 1e-6, key
+    assert json.loads(lerobot("open", tmp_path / "merged"))["episodes"] == 3
 
 
 def test_a_recording_of_lerobots_that_was_killed_is_repaired(tmp_path: Path) -> None:

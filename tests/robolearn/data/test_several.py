@@ -101,7 +101,7 @@ def test_other_rates_and_other_kinds_of_columns_are_refused(paths: list[Path], t
     assert not (tmp_path / "both").exists()
     layouts = [Layout(robot, (Column(name="x", names=("a",), dtype=dtype),)) for robot, dtype in (("a", "float32"), ("b", "int64"))]
     with pytest.raises(DataError, match=r"a: float32 .*b: int64"):
-        features_of(layouts)
+        features_of(layouts, 50)
 
 
 def test_a_split_divides_without_loss(paths: list[Path], tmp_path: Path) -> None:

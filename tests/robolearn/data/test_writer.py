@@ -182,6 +182,8 @@ def test_columns_must_make_sense() -> None:
         Column(name="timestamp", names=("t",))
     with pytest.raises(DataError, match="each once"):
         robot_columns(("hip", "hip"))
+    with pytest.raises(DataError, match="lerobot takes every column with 'image'"):
+        robot_columns(("hip",), extra=[Column(name="image_brightness", names=("x",))])
     with pytest.raises(DataError, match="columns of one name: action"):
         robot_columns(("hip",), extra=[Column(name="action", names=("x",))])
 
