@@ -218,7 +218,8 @@ class _Pose:
     def _limb(self, first: Spot, middle: Spot, last: Spot, chain: list[int]) -> Limb:
         """A limb of three places in the world, each held by a body."""
         points = [
-            Point(body=body, local=self.data.xmat[body].reshape(3, 3).T @ (where - self.data.xpos[body])) for where, body in (first, middle, last)
+            Point(body=body, local=self.data.xmat[body].reshape(3, 3).T @ (where - self.data.xpos[body]))
+            for where, body in (first, middle, last)
         ]
         upper, lower = (float(np.linalg.norm(b[0] - a[0])) for a, b in ((first, middle), (middle, last)))
         return Limb(points=(points[0], points[1], points[2]), upper=upper, lower=lower, joints=tuple(chain))

@@ -7,7 +7,6 @@ missing.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +34,9 @@ def read(path: Path, fps: float | None = None) -> Person:
     """Read a .c3d.
 
     Raises:
-        UserError: no ezc3d, no such file, or other markers.
+        UserError: no such file, or other markers.
+        ModuleNotFoundError: without ezc3d; the command says how it is installed.
     """
-    if importlib.util.find_spec("ezc3d") is None:
-        raise UserError(f"{path}: C3D files are read by the package ezc3d: pip install ezc3d")
     import ezc3d  # pyright: ignore[reportMissingImports]
 
     try:

@@ -86,8 +86,11 @@ def test_limbs_are_found_without_names(tmp_path: Path) -> None:
     names = [word.split('"')[1] for word in text.split("name=")[1:]]
     tables = [Rig.of(described(tmp_path / name, words)).table() for name, words in (("named", text), ("numbered", _numbered(text, names)))]
     said = dict(tables[0])
-    assert said["left knee"] == "left_shank" and said["right ankle"] == "right_foot" and said["left elbow"] == "left_hand"
-    assert said["chest"] == "torso" and said["pelvis"] == "pelvis"
+    assert said["left knee"] == "left_shank"
+    assert said["right ankle"] == "right_foot"
+    assert said["left elbow"] == "left_hand"
+    assert said["chest"] == "torso"
+    assert said["pelvis"] == "pelvis"
     assert [body for _, body in tables[1]] == [f"n{names.index(body)}" for _, body in tables[0]]
 
 

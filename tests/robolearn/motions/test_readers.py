@@ -17,9 +17,9 @@ from robolearn.errors import UserError
 from robolearn.evaluation.gait.recordings import Recording
 from robolearn.motions.gaps import pieces
 from robolearn.motions.person import LANDMARKS, Person
-from robolearn.motions.reading import read
 from robolearn.motions.readers.pickles import load_arrays
 from robolearn.motions.readers.smpl import JOINTS, PARENTS, offsets
+from robolearn.motions.reading import read
 from tests.robolearn.motions import walker
 
 G1 = get_robot("g1")
@@ -28,9 +28,9 @@ BONES = (  # name, parent, direction and length in ASF's units, order of its tur
     ("ltibia", "lfemur", (0, -1, 0), 7.3, "rx"), ("lfoot", "ltibia", (0, -0.5, 1), 2.2, "rx rz"), ("ltoes", "lfoot", (0, 0, 1), 1.0, "rx"),
     ("rhipjoint", "root", (-1, -1, 0), 2.0, ""), ("rfemur", "rhipjoint", (0, -1, 0), 7.6, "rx ry rz"),
     ("rtibia", "rfemur", (0, -1, 0), 7.3, "rx"), ("rfoot", "rtibia", (0, -0.5, 1), 2.2, "rx rz"), ("rtoes", "rfoot", (0, 0, 1), 1.0, "rx"),
-    ("thorax", "root", (0, 1, 0), 8.0, "rx ry rz"), ("lclavicle", "thorax", (1, 0, 0), 3.0, ""), ("lhumerus", "lclavicle", (1, 0, 0), 5.0, "rx ry rz"),
-    ("lradius", "lhumerus", (1, 0, 0), 4.0, "rx"), ("rclavicle", "thorax", (-1, 0, 0), 3.0, ""),
-    ("rhumerus", "rclavicle", (-1, 0, 0), 5.0, "rx ry rz"), ("rradius", "rhumerus", (-1, 0, 0), 4.0, "rx"),
+    ("thorax", "root", (0, 1, 0), 8.0, "rx ry rz"), ("lclavicle", "thorax", (1, 0, 0), 3.0, ""),
+    ("lhumerus", "lclavicle", (1, 0, 0), 5.0, "rx ry rz"), ("lradius", "lhumerus", (1, 0, 0), 4.0, "rx"),
+    ("rclavicle", "thorax", (-1, 0, 0), 3.0, ""), ("rhumerus", "rclavicle", (-1, 0, 0), 5.0, "rx ry rz"), ("rradius", "rhumerus", (-1, 0, 0), 4.0, "rx"),
 )  # fmt: skip
 FRAMES = 70
 
@@ -40,7 +40,13 @@ def asf() -> str:
              "  position 0 0 0", "  orientation 0 0 0", ":bonedata"]  # fmt: skip
     for number, (name, _, direction, length, dof) in enumerate(BONES, 1):
         unit = np.array(direction) / np.linalg.norm(direction)
-        lines += ["  begin", f"    id {number}", f"    name {name}", f"    direction {' '.join(f'{x:.9f}' for x in unit)}", f"    length {length}"]
+        lines += [
+            "  begin",
+            f"    id {number}",
+            f"    name {name}",
+            f"    direction {' '.join(f'{x:.9f}' for x in unit)}",
+            f"    length {length}",
+        ]
         lines += ["    axis 0 0 0 XYZ", *([f"    dof {dof}"] if dof else []), "  end"]
     lines += [":hierarchy", "  begin"]
     for parent in dict.fromkeys(parent for _, parent, *_ in BONES):
@@ -80,7 +86,9 @@ def write_bvh(folder: Path, order: str, scale: float = 1.0) -> Path:
     def joint(name: str, offset: np.ndarray, depth: int) -> None:
         pad = "\t" * depth
         names.append(name)
-        lines.extend([f"{pad}{'JOINT' if depth else 'ROOT'} {name}", f"{pad}{{", f"{pad}\tOFFSET {' '.join(f'{x * scale:.9f}' for x in offset)}"])
+        lines.extend(
+            [f"{pad}{'JOINT' if depth else 'ROOT'} {name}", f"{pad}{{", f"{pad}\tOFFSET {' '.join(f'{x * scale:.9f}' for x in offset)}"]
+        )
         channels = [f"{axis.upper()}rotation" for axis in order]
         channels = channels if depth else ["Xposition", "Yposition", "Zposition", *channels]
         lines.append(f"{pad}\tCHANNELS {len(channels)} {' '.join(channels)}")
@@ -95,7 +103,7 @@ def write_bvh(folder: Path, order: str, scale: float = 1.0) -> Path:
     lines += ["MOTION", f"Frames: {FRAMES}", f"Frame Time: {1 / 120:.9f}"]
     told, columns = [values(frame) for frame in range(FRAMES)], []
     for name in names:
-        dof = "tx ty tz rx ry rz".split() if name == "root" else table[name][1].split()
+        dof = ["tx", "ty", "tz", "rx", "ry", "rz"] if name == "root" else table[name][1].split()
         angle = {key: np.array([row[name][place] for row in told]) for place, key in enumerate(dof)}
         given = np.radians(np.stack([angle.get(f"r{axis}", np.zeros(FRAMES)) for axis in "zyx"], -1))
         columns += [angle[f"t{axis}"] * scale for axis in "xyz"] if name == "root" else []
@@ -120,15 +128,18 @@ def decomposed(matrix: np.ndarray, order: str) -> np.ndarray:
 
 def the_person(path: Path, fps: float | None = None) -> Person:
     found = read(path, G1, fps)
-    assert len(found) == 1 and isinstance(found[0], Person)
+    assert len(found) == 1
+    assert isinstance(found[0], Person)
     return found[0]
 
 
 @pytest.mark.parametrize("order", ["zyx", "zxy", "xyz", "yxz"])
 def test_bvh_and_amc_of_one_motion_are_one_person(tmp_path: Path, order: str) -> None:
     amc, bvh = the_person(write_amc(tmp_path)), the_person(write_bvh(tmp_path, order, scale=2.54 / 0.45))
-    assert amc.fps == pytest.approx(120) and bvh.fps == pytest.approx(120, rel=1e-6)
-    assert "inch / 0.45" in " ".join(amc.remarks) and "cm" in " ".join(bvh.remarks)
+    assert amc.fps == pytest.approx(120)
+    assert bvh.fps == pytest.approx(120, rel=1e-6)
+    assert "inch / 0.45" in " ".join(amc.remarks)
+    assert "cm" in " ".join(bvh.remarks)
     for landmark in ("left_hip", "left_ankle", "right_toe", "left_elbow", "right_shoulder", "pelvis"):
         np.testing.assert_allclose(amc[landmark], bvh[landmark], atol=2e-4)
     height = amc["left_shoulder"][:, 2] - amc["left_ankle"][:, 2]
@@ -187,7 +198,8 @@ def test_turns_of_smpl_make_the_body_that_they_describe(tmp_path: Path) -> None:
     person = the_person(tmp_path / "amass.npz")
     assert person.fps == 30
     thigh, shank = person["left_knee"] - person["left_hip"], person["left_ankle"] - person["left_knee"]
-    assert thigh[0, 2] < -0.3 and abs(shank[0, 2]) < 0.1  # down, and then level
+    assert thigh[0, 2] < -0.3
+    assert abs(shank[0, 2]) < 0.1
     assert len(offsets()) == len(PARENTS) == len(JOINTS) == 24
 
 
@@ -198,11 +210,13 @@ def test_gaps_are_bridged_or_cut(tmp_path: Path) -> None:
     sure[:, JOINTS.index("left_wrist")] = 0.0  # never seen: not followed
     found = pieces(the_person(walker.write(tmp_path / "gaps.npz", positions, confidence=sure)))
     assert [len(piece.position) for piece in found] == [200, 80]
-    assert "bridged" in " ".join(found[0].remarks) and "right_ankle" in " ".join(found[1].remarks)
+    assert "bridged" in " ".join(found[0].remarks)
+    assert "right_ankle" in " ".join(found[1].remarks)
     knee = LANDMARKS.index("left_knee")
     whole = the_person(walker.write(tmp_path / "whole.npz", walker.joints(6.0)))
     np.testing.assert_allclose(found[0].position[100:110, knee], whole.position[100:110, knee], atol=0.06)
-    assert (found[0].confidence[100:110, knee] == 0).all() and not found[0].has("left_wrist")
+    assert (found[0].confidence[100:110, knee] == 0).all()
+    assert not found[0].has("left_wrist")
 
 
 def test_a_clip_is_cut_where_it_leaps(tmp_path: Path) -> None:
@@ -223,7 +237,9 @@ def test_pickles_give_arrays_and_run_nothing(tmp_path: Path) -> None:
     (tmp_path / "good.pkl").write_bytes(pickle.dumps(told))
     (tmp_path / "evil.pkl").write_bytes(pickle.dumps(told | {"more": _Evil()}))
     found = read(tmp_path / "good.pkl", G1)[0]
-    assert isinstance(found, Recording) and found.qpos.shape == (40, 36) and found.qpos[0, 3] == 1.0
+    assert isinstance(found, Recording)
+    assert found.qpos.shape == (40, 36)
+    assert found.qpos[0, 3] == 1.0
     with pytest.raises(UserError, match="eval, and arrays alone are admitted"):
         read(tmp_path / "evil.pkl", G1)
 
@@ -268,9 +284,11 @@ def test_csv_of_a_robot(tmp_path: Path) -> None:
     full = read(path, G1, 60.0)[0]
     np.savetxt(path, np.delete(rows, [7 + i for i, name in enumerate(G1.joint_names) if "wrist" in name], axis=1), delimiter=",")
     short = read(path, G1, 60.0)[0]
-    assert isinstance(full, Recording) and isinstance(short, Recording)
+    assert isinstance(full, Recording)
+    assert isinstance(short, Recording)
     np.testing.assert_allclose(full.qpos[:, :7], short.qpos[:, :7])
-    assert full.qpos[0, 7 + 3] == short.qpos[0, 7 + 3] == 0.5 and full.dt == pytest.approx(1 / 60)
+    assert full.qpos[0, 7 + 3] == short.qpos[0, 7 + 3] == 0.5
+    assert full.dt == pytest.approx(1 / 60)
     np.savetxt(path, rows[:, :-3], delimiter=",")
     with pytest.raises(UserError, match="not a motion of g1"):
         read(path, G1, 60.0)
@@ -280,7 +298,12 @@ def test_c3d_needs_its_package_or_is_read(tmp_path: Path) -> None:
     ezc3d = pytest.importorskip("ezc3d")
     positions = {name: walker.joints(2.0)[:, JOINTS.index(name)] for name in JOINTS}
     middle = (positions["left_hip"] + positions["right_hip"]) / 2
-    markers = {"LASI": middle + [0.1, 0.12, 0.08], "RASI": middle + [0.1, -0.12, 0.08], "LPSI": middle + [-0.1, 0.05, 0.08], "RPSI": middle + [-0.1, -0.05, 0.08]}
+    markers = {
+        "LASI": middle + np.array([0.1, 0.12, 0.08]),
+        "RASI": middle + np.array([0.1, -0.12, 0.08]),
+        "LPSI": middle + np.array([-0.1, 0.05, 0.08]),
+        "RPSI": middle + np.array([-0.1, -0.05, 0.08]),
+    }
     for side in ("left", "right"):
         for marker, name in (("KNE", "knee"), ("ANK", "ankle"), ("TOE", "toe"), ("SHO", "arm"), ("ELB", "elbow"), ("WRA", "wrist")):
             markers[f"{side[0].upper()}{marker}"] = positions[f"{side}_{name}"]

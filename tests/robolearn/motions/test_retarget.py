@@ -1,4 +1,4 @@
-"""A person's motion on robots: feet that stand still, ranges, speeds, proportions; and what becomes a dataset, from the command line too."""
+"""A person's motion on robots: feet that stand still, ranges, speeds, proportions; and the dataset that comes of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from robolearn.motions.rotation import about
 from tests.robolearn.motions import walker
 from tests.robot_builder import biped, quadruped
 
-MOTIONS = Path(os.environ.get("ROBOLEARN_MOTIONS", "/work/shared/motions"))
+MOTIONS = Path(os.environ.get("ROBOLEARN_MOTIONS", "no folder"))
 """Where recordings of people lie; without them only what tests make is used."""
 BOX = Sole(
     body=1,
@@ -45,7 +45,8 @@ def walk(g1: Retargeter, tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 def the_clip(retargeter: Retargeter, path: Path) -> Clip:
     found = list(retargeter.clips(path))
-    assert len(found) == 1 and isinstance(found[0], Clip), found
+    assert len(found) == 1, found
+    assert isinstance(found[0], Clip), found
     return found[0]
 
 
@@ -72,7 +73,8 @@ def test_what_is_held_goes_over_smoothly() -> None:
     locked = np.where(contact, np.where(np.arange(13) < 6, 0.4, 0.7), np.nan)
     found = hold(values, contact, locked)
     assert np.array_equal(found[contact], locked[contact])
-    assert np.isfinite(found).all() and np.abs(np.diff(found - values)).max() < 0.2
+    assert np.isfinite(found).all()
+    assert np.abs(np.diff(found - values)).max() < 0.2
     assert stances(contact) == [(2, 5), (10, 12)]
 
 
@@ -86,9 +88,13 @@ def test_a_standing_foot_turns_only_where_a_person_spins_on_it() -> None:
 def test_the_walk_is_within_all_bars(walk: Clip) -> None:
     figures = walk.report.figures
     assert walk.report.kept, walk.report.faults
-    assert figures["slip"] < 0.03 and figures["slip_by_height"] < 0.05
-    assert figures["penetration"] < 2.5 and figures["beyond_range"] == 0 and figures["speed_share"] < 0.9
-    assert figures["hips_off"] < 60 and figures["limbs_off"] < 12
+    assert figures["slip"] < 0.03
+    assert figures["slip_by_height"] < 0.05
+    assert figures["penetration"] < 2.5
+    assert figures["beyond_range"] == 0
+    assert figures["speed_share"] < 0.9
+    assert figures["hips_off"] < 60
+    assert figures["limbs_off"] < 12
 
 
 def test_lengths_and_time_go_by_the_legs(walk: Clip, g1: Retargeter, tmp_path: Path) -> None:
@@ -158,9 +164,12 @@ def test_a_motion_of_the_robot_is_cleaned(g1: Retargeter, walk: Clip, tmp_path: 
     before = figures_of(g1.rig, g1.kinematics, given, 0.02)
     clip = the_clip(Retargeter(g1.robot, Wanted(fps=50.0)), path)
     after = clip.report.figures
-    assert before["beyond_range"] > 0.1 and before["slip"] > 0.1
+    assert before["beyond_range"] > 0.1
+    assert before["slip"] > 0.1
     assert clip.report.kept, clip.report.faults
-    assert after["slip"] < 0.03 and after["beyond_range"] == 0 and after["penetration"] < 2.5
+    assert after["slip"] < 0.03
+    assert after["beyond_range"] == 0
+    assert after["penetration"] < 2.5
     assert abs(after["float"]) < 5
     assert np.degrees(np.abs(clip.qpos[:, 7:] - walk.qpos[: len(clip.qpos), 7:])).mean() < 4
 
@@ -171,7 +180,9 @@ def test_what_cannot_be_done_is_not_kept(g1: Retargeter, tmp_path: Path) -> None
     found = list(g1.clips(walker.write(tmp_path / "noise.npz", noise)))
     assert all(not (clip.report.kept if isinstance(clip, Clip) else clip.kept) for clip in found)
     nobody = list(g1.clips(walker.write(tmp_path / "short.npz", walker.joints(0.4))))
-    assert len(nobody) == 1 and not isinstance(nobody[0], Clip) and not nobody[0].kept
+    assert len(nobody) == 1
+    assert not isinstance(nobody[0], Clip)
+    assert not nobody[0].kept
 
 
 def test_an_episode_says_what_the_robot_would_feel(g1: Retargeter, walk: Clip, tmp_path: Path) -> None:
@@ -205,7 +216,8 @@ def test_the_command_writes_a_dataset_and_reports(tmp_path: Path, capsys: pytest
     assert (source.licence, source.attribution, source.kind, source.robot) == ("MIT", "2026 Somebody", "mocap", "g1")
     assert dataset.episode(0).task == "a person walks ahead"
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert told["clips"][0]["kept"] and told["clips"][0]["figures"]["slip"] < 0.05
+    assert told["clips"][0]["kept"]
+    assert told["clips"][0]["figures"]["slip"] < 0.05
 
 
 @pytest.mark.parametrize(
@@ -248,7 +260,7 @@ def test_wrong_arguments_are_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MOTIONS.is_dir(), reason="no recordings here")
+@pytest.mark.skipif(not MOTIONS.is_dir(), reason="ROBOLEARN_MOTIONS names no folder of recordings")
 @pytest.mark.parametrize("name", ["cmu_amc/02_01.amc", "asap_video/walk_level1.pkl", "twist2_walks/walk_002.pkl", "mass_bvh/walk.bvh"])
 def test_recordings_of_people_are_within_all_bars(g1: Retargeter, name: str) -> None:
     if not (MOTIONS / name).is_file():
@@ -256,3 +268,26 @@ def test_recordings_of_people_are_within_all_bars(g1: Retargeter, name: str) -> 
     clip = the_clip(g1, MOTIONS / name)
     assert clip.report.kept, clip.report.faults
     assert clip.report.figures["slip_by_height"] < 0.05
+
+
+def test_motions_are_shown_in_the_browser(walk: Clip, g1: Retargeter) -> None:
+    pytest.importorskip("mjviser")
+    import threading
+
+    from robolearn.motions.film import show
+
+    stop = threading.Event()
+    threading.Timer(1.0, stop.set).start()
+    show(g1.robot, [("walk", walk.qpos)], 0.02, 8470, stop)  # ends by itself, and an error in it would be raised
+
+
+def test_motions_become_a_video_and_pictures(walk: Clip, g1: Retargeter, tmp_path: Path) -> None:
+    import cv2
+
+    from robolearn.motions import film
+
+    assert film.film(g1.robot, [("walk", walk.qpos[:20])], 0.02, tmp_path / "walk.mp4", 160, 120) == 10
+    assert (tmp_path / "walk.mp4").stat().st_size > 1000
+    picture = cv2.imread(str(film.pictures(g1.robot, [("walk", walk.qpos)], tmp_path / "walk.png")))
+    assert picture is not None
+    assert picture.std() > 10

@@ -35,23 +35,28 @@ def joints(seconds: float = 4.0, fps: float = 60.0) -> np.ndarray:
     at: dict[str, np.ndarray] = {}
     middle = np.stack([2 * STEP * times / PERIOD - 0.1, 0 * times, 0.85 + 0 * times], -1)
     ankles = feet(times)
-    at["pelvis"] = middle + [0, 0, 0.05]
+    at["pelvis"] = middle + np.array([0, 0, 0.05])
     for i, (side, y) in enumerate((("left", 1.0), ("right", -1.0))):
-        hip, ankle = middle + [0, 0.09 * y, 0], ankles[:, i]
+        hip, ankle = middle + np.array([0, 0.09 * y, 0]), ankles[:, i]
         line = ankle - hip
         length = np.minimum(np.linalg.norm(line, axis=-1, keepdims=True), 0.995 * (THIGH + SHANK))
         ahead = np.cross([0.0, 1.0, 0.0], line)
         ahead = -ahead / np.linalg.norm(ahead, axis=-1, keepdims=True)
         at[f"{side}_hip"], at[f"{side}_ankle"] = hip, ankle
         at[f"{side}_knee"] = hip + line / 2 + ahead * np.sqrt(THIGH**2 - (length / 2) ** 2)
-        at[f"{side}_toe"] = ankle + [0.13, 0.0, -0.05]
+        at[f"{side}_toe"] = ankle + np.array([0.13, 0.0, -0.05])
         swing = 0.4 * np.sin(2 * np.pi * (times / PERIOD + 0.5 * i))
-        shoulder = middle + [0, 0.18 * y, 0.5]
+        shoulder = middle + np.array([0, 0.18 * y, 0.5])
         down = np.stack([np.sin(swing), 0 * swing, -np.cos(swing)], -1)
         at[f"{side}_arm"], at[f"{side}_elbow"] = shoulder, shoulder + 0.28 * down
-        at[f"{side}_wrist"] = at[f"{side}_elbow"] + 0.25 * (down + [0.3, 0, 0]) / np.linalg.norm(down + [0.3, 0, 0], axis=-1, keepdims=True)
-        at[f"{side}_fingers"], at[f"{side}_collar"] = at[f"{side}_wrist"], middle + [0, 0.08 * y, 0.47]
-    at |= {name: middle + [0, 0, z] for name, z in (("spine1", 0.15), ("spine2", 0.28), ("spine3", 0.33), ("neck", 0.55), ("head", 0.65))}
+        at[f"{side}_wrist"] = at[f"{side}_elbow"] + 0.25 * (down + np.array([0.3, 0, 0])) / np.linalg.norm(
+            down + np.array([0.3, 0, 0]), axis=-1, keepdims=True
+        )
+        at[f"{side}_fingers"], at[f"{side}_collar"] = at[f"{side}_wrist"], middle + np.array([0, 0.08 * y, 0.47])
+    at |= {
+        name: middle + np.array([0, 0, z])
+        for name, z in (("spine1", 0.15), ("spine2", 0.28), ("spine3", 0.33), ("neck", 0.55), ("head", 0.65))
+    }
     return np.stack([at[name] for name in JOINTS], 1)
 
 
