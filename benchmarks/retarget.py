@@ -62,8 +62,8 @@ def main() -> int:
         found.setdefault(name.split("/")[0], []).append((name, theirs, ours))
     print("\n| clips | whose | " + " | ".join(title for title, _ in SHOWN.values()) + " |\n|---|---|" + "---|" * len(SHOWN))
     for group, rows in found.items():
-        for whose, place in (("their own", 1), ("ours", 2)):
-            cells = [f"{np.nanmean([row[place].get(key, np.nan) for row in rows]):.{digits}f}" for key, (_, digits) in SHOWN.items()]
+        for whose, figures in (("their own", [theirs for _, theirs, _ in rows]), ("ours", [ours for _, _, ours in rows])):
+            cells = [f"{np.nanmean([row.get(key, np.nan) for row in figures]):.{digits}f}" for key, (_, digits) in SHOWN.items()]
             print(f"| {group} ({len(rows)}) | {whose} | {' | '.join(cells)} |")
     return 0
 
