@@ -37,6 +37,7 @@ COMMANDS = {
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
     "replay": "run a robot's log again and show where the policy answers differently",
+    "retarget": "bring motions of people (mocap, video) onto a humanoid, as a dataset or a video",
     "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
     "data": "look at, check, import, export, merge, split and repair datasets",
     "bench": "measure simulation, training, the policy step, the control loop, latency and faults",

@@ -40,6 +40,7 @@ LAYERS = (
         "learning",
         "config",
         "data",
+        "motions",
         "policy_path",
         "policy_robot",
         "simulated_model",
