@@ -8,7 +8,11 @@ import numpy as np
 import torch
 
 from envs.vec_env import VecEnv
+from robolearn.controllers.body import Body
 from robolearn.controllers.face import Controller, State
+
+Make = Callable[[Body, float], Controller]
+"""A controller for a robot's model, which many share, and a control step [s]."""
 
 
 class ControllerActor:
@@ -17,16 +21,22 @@ class ControllerActor:
     What it answers is the action that asks for its joint targets, so it is bound by the same limits, delays and motors as a policy.
 
     Attributes:
-        controllers: one a world.
+        controllers: one a world; none before `watch`.
     """
 
-    def __init__(self, env: VecEnv, make: Callable[[], Controller]) -> None:
+    def __init__(self, make: Make) -> None:
+        """Nothing is made before the worlds are known."""
+        self._make = make
+        self.controllers: list[Controller] = []
+
+    def watch(self, env: VecEnv) -> None:
         """Take one controller for each world."""
+        body = Body(env.robot)
+        self.controllers = [self._make(body, env.cfg.control_dt) for _ in range(env.num_worlds)]
         self._env = env
-        self.controllers = [make() for _ in range(env.num_worlds)]
-        self._nq, self._nv = int(env.robot.compiled.nq), int(env.robot.compiled.nv)  # without a ball that is thrown
-        self._scale = np.array(env.spec.action.scale, np.float32)
-        self._default = np.array(env.spec.robot.default_pose, np.float32)
+        self._nq, self._nv = int(body.model.nq), int(body.model.nv)  # without a ball that is thrown
+        self._scale = np.array(env.spec.action.scale)
+        self._default = np.array(env.spec.robot.default_pose)
 
     def reset(self, ids: torch.Tensor) -> None:
         """Forget the past of worlds `ids`."""
@@ -37,12 +47,16 @@ class ControllerActor:
         """Actions (N, J), zeros for worlds that are out."""
         del privileged
         env = self._env
-        qpos = env.engine.qpos[:, : self._nq].cpu().numpy().astype(np.float64)
-        qvel = env.engine.qvel[:, : self._nv].cpu().numpy().astype(np.float64)
-        qpos[:, env.joints.in_qpos] += env.joint_offset.cpu().numpy()
-        contact, command = env.feet.contact.cpu().numpy(), env.command.cpu().numpy().astype(np.float64)
+        qpos, qvel = _array(env.engine.qpos)[:, : self._nq], _array(env.engine.qvel)[:, : self._nv]
+        qpos[:, env.joints.in_qpos] += _array(env.joint_offset)
+        contact, command = env.feet.contact.cpu().numpy(), _array(env.command)
         action = np.zeros((env.num_worlds, len(self._scale)), np.float32)
         for index in alive.nonzero()[:, 0].tolist():
             state = State(qpos=qpos[index], qvel=qvel[index], contact=contact[index])
             action[index] = (self.controllers[index].step(state, command[index]) - self._default) / self._scale
         return torch.from_numpy(action).to(policy.device)
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    """A copy in double precision on the CPU."""
+    return values.detach().cpu().numpy().astype(np.float64)

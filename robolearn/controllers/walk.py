@@ -24,11 +24,11 @@ class WalkCfg:
     crouch: float = 0.03
     width: float = 0.2
     narrowest: float = 0.15
-    widest: float = 0.5
+    widest: float = 0.42
     longest: float = 0.5
     pressure_gain: float = 2.0
     shift_gain: float = 1.5
-    near: float = 0.015
+    near: float = 0.03
     hurry: float = 0.06
     patience_s: float = 0.3
     height_gains: tuple[float, float] = (100.0, 15.0)
@@ -38,7 +38,7 @@ class WalkCfg:
     learns: float = 0.0
     ahead_s: float = 0.0
     seek: float = 0.5
-    deep: float = 0.005
+    deep: float = 0.02
     actual: bool = True
     posture: tuple[float, float] = (100.0, 20.0)
     speed_gain_s: float = 0.0
@@ -233,3 +233,10 @@ class Walk:
         off = np.concatenate([path.position - body.foot[index], turn])
         expected[order] = q[order] + inverse @ (off - base * ahead)
         rate[order] = inverse @ (np.concatenate([path.velocity, [0, 0, spin[1]]]) - base)
+
+
+def fits(robot: Robot) -> str | None:
+    """Why a robot cannot walk; None where it can."""
+    if len(robot.feet) != 2 or not all(foot.sole for foot in robot.feet.values()):
+        return f"a walk is for robots on two feet with soles; {robot.name} has {len(robot.feet)} feet"
+    return None
