@@ -9,10 +9,10 @@ import torch
 
 from envs.vec_env import VecEnv
 from robolearn.controllers.body import Body
-from robolearn.controllers.face import Controller, State
+from robolearn.controllers.face import Controller, State, Timing
 
-Make = Callable[[Body, float], Controller]
-"""A controller for a robot's model, which many share, and a control step [s]."""
+Make = Callable[[Body, Timing], Controller]
+"""A controller for a robot's model, which many share, and the times at which it acts."""
 
 
 class ControllerActor:
@@ -32,7 +32,9 @@ class ControllerActor:
     def watch(self, env: VecEnv) -> None:
         """Take one controller for each world."""
         body = Body(env.robot)
-        self.controllers = [self._make(body, env.cfg.control_dt) for _ in range(env.num_worlds)]
+        delay = env.cfg.randomization.range("action_delay_s")
+        timing = Timing(control_dt=env.cfg.control_dt, delay_s=0.0 if delay is None else (delay.low + delay.high) / 2)
+        self.controllers = [self._make(body, timing) for _ in range(env.num_worlds)]
         self._env = env
         self._nq, self._nv = int(body.model.nq), int(body.model.nv)  # without a ball that is thrown
         self._scale = np.array(env.spec.action.scale)

@@ -31,6 +31,7 @@ class Leg:
         site: id of the foot's site.
         body: id of the body that carries the foot.
         dofs: the leg's degrees of freedom, (L,).
+        joints: their places in policy order, (L,).
         rows: how many coordinates of the foot the leg controls: 3, or 6 of a foot with a sole.
         points: where it meets the ground, in the body's frame [m], (P, 3).
     """
@@ -39,6 +40,7 @@ class Leg:
     site: int
     body: int
     dofs: np.ndarray
+    joints: np.ndarray
     rows: int
     points: np.ndarray
 
@@ -132,14 +134,13 @@ class Body:
 
     def contact_points(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Where a foot meets the ground, in the world [m], (P, 3), and their Jacobians, (P, 3, nv)."""
-        leg, data, model = self.legs[index], self.data, self.model
+        leg, data = self.legs[index], self.data
         if leg.rows == 3:
             return self.foot[index][None], self.jacobians[index][None]
         places = data.xpos[leg.body] + leg.points @ data.xmat[leg.body].reshape(3, 3).T
         linear, angular = self.jacobians[index][:3], self.jacobians[index][3:]
         arms = places - self.foot[index]
         crossed = np.cross(angular.T[None], arms[:, None]).transpose(0, 2, 1)  # omega x arm, (P, 3, nv)
-        del model
         return places, linear + crossed
 
     def _moves(self, body: str) -> set[int]:
@@ -155,9 +156,10 @@ class Body:
         model, foot = self.model, self.robot.feet[name]
         others = set[int]().union(*(dofs for other, dofs in above.items() if other != name))
         site = int(model.site(spots.foot_site(name)).id)
-        dofs = np.array(sorted(above[name] - others))
+        dofs = np.array(sorted(above[name] - others), int)
         geoms = self.robot.foot_geoms(model)[list(self.robot.feet).index(name)]
         shape = sole(model, site, geoms)
         places = shape.points - shape.radius[:, None] * np.asarray(foot.up)
         rows = 6 if foot.sole and len(dofs) >= 6 else 3
-        return Leg(name=name, site=site, body=int(model.site_bodyid[site]), dofs=dofs, rows=rows, points=places)
+        joints = np.array([int(np.flatnonzero(self.joint_dofs == dof)[0]) for dof in dofs], int)
+        return Leg(name=name, site=site, body=int(model.site_bodyid[site]), dofs=dofs, joints=joints, rows=rows, points=places)

@@ -28,6 +28,24 @@ class State:
     contact: np.ndarray
 
 
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """When a controller acts.
+
+    Attributes:
+        control_dt: time between two steps [s].
+        delay_s: time until a target reaches the motors, on average [s]; a robot's maker measures it once.
+    """
+
+    control_dt: float
+    delay_s: float = 0.0
+
+    @property
+    def ahead_s(self) -> float:
+        """How long after its state was taken a target acts in the middle [s]."""
+        return self.control_dt / 2 + self.delay_s
+
+
 class Controller(Protocol):
     """A controller of one robot in one world."""
 

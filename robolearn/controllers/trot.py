@@ -15,7 +15,7 @@ from envs.robots.robot import Robot
 from envs.tasks.scaling import scale_of
 from robolearn.controllers.body import FREE, Body
 from robolearn.controllers.drive import Drive
-from robolearn.controllers.face import State
+from robolearn.controllers.face import State, Timing
 from robolearn.controllers.swing import Point, foothold, swing
 from robolearn.controllers.whole_body import Wanted, solve
 
@@ -37,7 +37,6 @@ class TrotCfg:
         most_learned: bound of it [m/s2] and [rad/s2].
         weights: of planar acceleration, vertical, roll and pitch, yaw.
         rests_below: speed under which a robot of which nothing is asked stands still [m/s].
-        ahead_s: how long after its state was taken a target acts in the middle, beside half a control step [s].
     """
 
     cycle_s: float = 0.4
@@ -53,23 +52,22 @@ class TrotCfg:
     most_learned: float = 4.0
     weights: tuple[float, float, float, float] = (1.0, 2.0, 0.7, 0.3)
     rests_below: float = 0.15
-    ahead_s: float = 0.005
 
 
 class Trot:
     """The trot of one robot in one world."""
 
-    def __init__(self, body: Body, control_dt: float, cfg: TrotCfg | None = None) -> None:
+    def __init__(self, body: Body, timing: Timing, cfg: TrotCfg | None = None) -> None:
         """Begin standing.
 
         Args:
             body: the robot's model, which may be shared.
-            control_dt: time between two steps [s].
+            timing: when it acts.
             cfg: how.
         """
         robot, s = body.robot, scale_of(body.robot)
-        self.body, self.cfg, self.dt = body, cfg or TrotCfg(), control_dt
-        self._drive = Drive(robot)
+        self.body, self.cfg, self.dt = body, cfg or TrotCfg(), timing.control_dt
+        self._drive, self._ahead = Drive(robot), timing.ahead_s
         self._time, self._length, self._speed = s.factor("time"), s.factor("length"), s.factor("speed")
         self._hips, self._height = _stance(body)
         self._second = diagonals(self._hips)  # which pair each foot belongs to, (F,) bool
@@ -97,7 +95,7 @@ class Trot:
         self._in_air = air
         stands = ~air
         self._ground = float((body.foot[stands, 2]).mean())
-        ahead = self.dt / 2 + cfg.ahead_s
+        ahead = self._ahead
         paths = [self._path(index, share[index], ahead, command) if air[index] else None for index in range(len(air))]
         feet = [path.acceleration if path is not None else np.zeros(3) for path in paths]
         wanted = self._wanted(command, feet)
@@ -185,10 +183,8 @@ class Trot:
         body, leg = self.body, self.body.legs[index]
         inverse, jacobian = body.inverse(index), body.jacobians[index]
         base = jacobian[:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg kept still
-        joints = np.searchsorted(np.sort(body.joint_dofs), leg.dofs)
-        order = np.argsort(body.joint_dofs)[joints]
-        expected[order] = state.qpos[body.joint_qpos[order]] + inverse @ (path.position - body.foot[index] - base * ahead)
-        rate[order] = inverse @ (path.velocity - base)
+        expected[leg.joints] = state.qpos[body.joint_qpos[leg.joints]] + inverse @ (path.position - body.foot[index] - base * ahead)
+        rate[leg.joints] = inverse @ (path.velocity - base)
 
 
 def _stance(body: Body) -> tuple[np.ndarray, float]:
@@ -207,4 +203,7 @@ def fits(robot: Robot) -> str | None:
     """Why a robot cannot trot; None where it can."""
     if len(robot.feet) != 4:
         return f"a trot is for robots with four feet; {robot.name} has {len(robot.feet)}"
+    few = [leg.name for leg in Body(robot).legs if len(leg.dofs) < 3]
+    if few:
+        return f"a trot is for legs of three joints or more, which put a foot anywhere; {robot.name} has fewer in: {', '.join(few)}"
     return None

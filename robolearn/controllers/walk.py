@@ -11,7 +11,7 @@ from envs.tasks.scaling import scale_of
 from robolearn.controllers.body import FREE, Body
 from robolearn.controllers.capture import Pace, runs_to
 from robolearn.controllers.drive import Drive
-from robolearn.controllers.face import State
+from robolearn.controllers.face import State, Timing
 from robolearn.controllers.swing import EARTH, Point, swing
 from robolearn.controllers.whole_body import Wanted, following, solve
 
@@ -19,24 +19,27 @@ from robolearn.controllers.whole_body import Wanted, following, solve
 @dataclass(frozen=True, kw_only=True)
 class WalkCfg:
     step_s: float = 0.36
-    both_share: float = 0.2  # of a step with both feet on the ground
-    lift: float = 0.07
+    both_share: float = 0.25
+    lift: float = 0.04
     crouch: float = 0.03
     width: float = 0.2
     narrowest: float = 0.15
     widest: float = 0.42
-    longest: float = 0.5
+    longest: float = 0.46
     pressure_gain: float = 2.0
     shift_gain: float = 1.5
-    near: float = 0.03
+    hastens: tuple[float, float] = (1.0, 2.0)
+    calm: float = 0.03
+    leans: float = 0.08
+    settle_s: float = 0.5
+    near: float = 0.05
     hurry: float = 0.06
     patience_s: float = 0.3
-    height_gains: tuple[float, float] = (100.0, 15.0)
-    tilt_gains: tuple[float, float] = (100.0, 15.0)
+    height_gains: tuple[float, float] = (144.0, 18.0)
+    tilt_gains: tuple[float, float] = (150.0, 25.0)
     yaw_gains: tuple[float, float] = (60.0, 12.0)
-    weights: tuple[float, float, float, float] = (1.0, 2.0, 2.0, 0.3)
+    weights: tuple[float, float, float, float] = (1.0, 10.0, 2.0, 0.3)
     learns: float = 0.0
-    ahead_s: float = 0.0
     seek: float = 0.5
     deep: float = 0.02
     actual: bool = True
@@ -45,10 +48,10 @@ class WalkCfg:
 
 
 class Walk:
-    def __init__(self, body: Body, control_dt: float, cfg: WalkCfg | None = None) -> None:
+    def __init__(self, body: Body, timing: Timing, cfg: WalkCfg | None = None) -> None:
         robot, s = body.robot, scale_of(body.robot)
-        self.body, self.cfg, self.dt = body, cfg or WalkCfg(), control_dt
-        self._drive = Drive(robot)
+        self.body, self.cfg, self.dt = body, cfg or WalkCfg(), timing.control_dt
+        self._drive, self._ahead = Drive(robot), timing.ahead_s
         self._time, self._length = s.factor("time"), s.factor("length")
         self._height = float(body.position[2] - body.foot[:, 2].mean()) - self.cfg.crouch * self._length
         tall = float(body.mass_center[2] - body.foot[:, 2].mean()) - self.cfg.crouch * self._length
@@ -58,14 +61,15 @@ class Walk:
         self.step_s = self.cfg.step_s * self._time
         self._both_s = self.cfg.both_share * self.step_s
         self.swing_s = self.step_s - self._both_s
-        self._sorted = np.argsort(body.joint_dofs)
         legs = np.concatenate([leg.dofs for leg in body.legs])
         self._upper = ~np.isin(body.joint_dofs, legs)
         self.reset()
 
     def reset(self) -> None:
         self.carrier: int | None = None  # the foot that carries, or will
-        self._single = False
+        self._single = self._rests = False
+        self._asked = np.zeros(3)  # what is asked, made smooth
+        self._settled = False
         self._since = 0.0  # since this support began [s]
         self._lifted = np.zeros(3)
         self._yaw_from = 0.0
@@ -76,6 +80,9 @@ class Walk:
     def step(self, state: State, command: np.ndarray) -> np.ndarray:
         cfg, body = self.cfg, self.body
         body.look(state)
+        most = np.array([cfg.hastens[0], cfg.hastens[0], cfg.hastens[1]]) * self.dt
+        self._asked = self._asked + np.clip(command - self._asked, -most, most)
+        command = self._asked
         self._turn_to(command)
         center, speed = body.mass_center[:2].copy(), body.mass_matrix[:2] @ body.velocity / body.mass
         capture = center + speed / self.rate
@@ -89,7 +96,7 @@ class Walk:
         pressure = self._press(capture, turn, pace) if self._single else self._shift(capture, turn, pace)
         self._pressure = pressure
         swinging = 1 - self.carrier
-        ahead = self.dt / 2 + cfg.ahead_s
+        ahead = self._ahead
         stands = self._down.copy()
         path = spin = None
         if not self._single and not self._down[self.carrier]:  # it should stand and does not: down with it
@@ -130,6 +137,16 @@ class Walk:
                 self._down[swinging] = state.contact[swinging]
             return
         self._down |= state.contact
+        middle = self.body.foot[:, :2].mean(0)
+        off = turn.T @ (capture - middle)
+        far = float(np.hypot(*off))
+        if not self._settled:
+            self._settled = (far < cfg.calm and bool(self._down.all())) or self._since > cfg.settle_s or far > cfg.leans
+            if not self._settled or far > cfg.calm:
+                self.carrier = int(np.flatnonzero(self._left == (off[1] > 0))[0])
+        self._rests = (not np.any(self._asked) and far < cfg.leans) or not self._settled
+        if self._rests:
+            return
         sign = 1.0 if self._left[self.carrier] else -1.0
         out = sign * float((turn.T @ (capture - self._start(turn, pace)))[1])
         along = float((turn.T @ (capture - self._start(turn, pace)))[0])
@@ -147,7 +164,7 @@ class Walk:
     def _shift(self, capture, turn, pace):
         """Both feet carry; lean to the one that will carry."""
         foot, other = self.body.foot[self.carrier, :2], self.body.foot[1 - self.carrier, :2]
-        error = capture - self._start(turn, pace)
+        error = capture - (0.5 * (foot + other) if self._rests else self._start(turn, pace))
         local = turn.T @ (capture + self.cfg.shift_gain * error - foot)
         wide = turn.T @ (other - foot)
         share = np.clip(local[1] / wide[1], 0.0, 1.0) if self._down.all() else 0.0
@@ -224,15 +241,14 @@ class Walk:
         body, leg = self.body, self.body.legs[index]
         inverse, jacobian = body.inverse(index), body.jacobians[index]
         base = jacobian[:, :FREE] @ body.velocity[:FREE]
-        order = self._sorted[np.searchsorted(body.joint_dofs[self._sorted], leg.dofs)]
         rotation = body.data.site_xmat[leg.site].reshape(3, 3)
         c, s = np.cos(spin[0]), np.sin(spin[0])
         goal = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
         error = goal @ rotation.T
         turn = 0.5 * np.array([error[2, 1] - error[1, 2], error[0, 2] - error[2, 0], error[1, 0] - error[0, 1]])
         off = np.concatenate([path.position - body.foot[index], turn])
-        expected[order] = q[order] + inverse @ (off - base * ahead)
-        rate[order] = inverse @ (np.concatenate([path.velocity, [0, 0, spin[1]]]) - base)
+        expected[leg.joints] = q[leg.joints] + inverse @ (off - base * ahead)
+        rate[leg.joints] = inverse @ (np.concatenate([path.velocity, [0, 0, spin[1]]]) - base)
 
 
 def fits(robot: Robot) -> str | None:
