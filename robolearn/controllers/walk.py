@@ -39,7 +39,8 @@ class WalkCfg:
     tilt_gains: tuple[float, float] = (150.0, 25.0)
     yaw_gains: tuple[float, float] = (60.0, 12.0)
     weights: tuple[float, float, float, float] = (1.0, 10.0, 2.0, 0.3)
-    learns: float = 0.0
+    learns: float = 1.0
+    most_learned: float = 5.0
     seek: float = 0.5
     deep: float = 0.02
     actual: bool = True
@@ -70,6 +71,7 @@ class Walk:
         self._single = self._rests = False
         self._asked = np.zeros(3)  # what is asked, made smooth
         self._settled = False
+        self._learned = np.zeros(3)
         self._since = 0.0  # since this support began [s]
         self._lifted = np.zeros(3)
         self._yaw_from = 0.0
@@ -231,6 +233,8 @@ class Walk:
             kr * np.array([-up[1], up[0]]) - dr * body.velocity[3:5],
             [ky * off + dy * (command[2] - body.velocity[5])],
         ])
+        self._learned = np.clip(self._learned + cfg.learns * self.dt * values[2:5], -cfg.most_learned, cfg.most_learned)
+        values[2:5] += self._learned
         base, offset = np.eye(FREE), np.zeros(FREE)
         base[:2] = mass @ follow.slope / body.mass
         offset[:2] = (mass @ follow.start + body.bias[:2]) / body.mass
