@@ -120,11 +120,14 @@ class Body:
         """Of the whole robot in the world [m], (3,)."""
         return self.data.subtree_com[self.model.body_rootid[self.legs[0].body]]
 
-    def mass_center_jacobian(self) -> np.ndarray:
-        """Of the centre of mass, (3, nv)."""
-        jacobian = np.zeros((3, self.model.nv))
-        mujoco.mj_jacSubtreeCom(self.model, self.data, jacobian, int(self.model.body_rootid[self.legs[0].body]))
-        return jacobian
+    def foot_rotation(self, index: int) -> np.ndarray:
+        """Attitude of a foot's sole in the world, (3, 3)."""
+        return self.data.site_xmat[self.legs[index].site].reshape(3, 3)
+
+    def foot_yaw(self, index: int) -> float:
+        """Heading of a foot [rad]."""
+        rotation = self.foot_rotation(index)
+        return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
 
     def inverse(self, index: int) -> np.ndarray:
         """Rates of a leg's joints for those of its foot, (L, rows): J^T (J J^T + damping)^-1 of the leg's own part of the Jacobian."""

@@ -9,14 +9,14 @@ import numpy as np
 EARTH = 9.81  # m/s2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Point:
     """A foot at one moment, in the world.
 
     Attributes:
-        position: [m], (3,).
-        velocity: [m/s], (3,).
-        acceleration: [m/s2], (3,).
+        position: x, y, z [m], and what else moves along with them, (3 + K,).
+        velocity: [m/s], (3 + K,).
+        acceleration: [m/s2], (3 + K,).
     """
 
     position: np.ndarray
@@ -28,8 +28,8 @@ def swing(start: np.ndarray, end: np.ndarray, height: float, share: float, durat
     """A foot that leaves the ground at rest and comes down at rest: quintic over the ground, and up and down by `height`.
 
     Args:
-        start: where it left the ground [m], (3,).
-        end: where it will come down [m], (3,).
+        start: where it left the ground [m], and what else moves along, such as its heading, (3 + K,).
+        end: where it will come down, (3 + K,).
         height: of the middle of the path above the straight line [m].
         share: of the path's time that is over; it waits at the end beyond 1.
         duration_s: of the whole path [s].
@@ -44,7 +44,7 @@ def swing(start: np.ndarray, end: np.ndarray, height: float, share: float, durat
     position[2] += height * 16.0 * bump**2
     velocity[2] += height * 32.0 * bump * (1.0 - 2.0 * s) / duration_s
     acceleration[2] += height * 32.0 * ((1.0 - 2.0 * s) ** 2 - 2.0 * bump) / duration_s**2
-    return Point(position=position, velocity=velocity, acceleration=acceleration)
+    return Point(position, velocity, acceleration)
 
 
 def foothold(below: np.ndarray, velocity: np.ndarray, wanted: np.ndarray, stance_s: float, gain_s: float) -> np.ndarray:
