@@ -30,6 +30,7 @@ class TrotCfg:
         lift: of a foot in the middle of its swing [m].
         place_s: Raibert's gain, how much further out a foot comes down for each m/s that is too fast [s].
         farthest: of a foothold from below its hip [m].
+        stays: how fast a robot that stands goes back over the middle of its feet [1/s].
         speed_gain, rate_gain: of planar velocity and yaw rate [1/s].
         height_gains: of the height [1/s2] and of vertical velocity [1/s].
         tilt_gains: of roll and pitch [1/s2] and their rates [1/s].
@@ -44,11 +45,12 @@ class TrotCfg:
     lift: float = 0.07
     place_s: float = 0.08
     farthest: float = 0.2
+    stays: float = 2.0
     speed_gain: float = 6.0
     rate_gain: float = 8.0
     height_gains: tuple[float, float] = (120.0, 16.0)
     tilt_gains: tuple[float, float] = (120.0, 16.0)
-    learns: float = 1.0
+    learns: float = 0.3
     most_learned: float = 4.0
     weights: tuple[float, float, float, float] = (1.0, 2.0, 0.7, 0.3)
     rests_below: float = 0.15
@@ -150,10 +152,13 @@ class Trot:
     def _wanted(self, command: np.ndarray, feet: list[np.ndarray]) -> Wanted:
         """The base's acceleration that brings speed, height and attitude back."""
         cfg, body, rotation = self.cfg, self.body, self.body.rotation
+        (kz, dz), (kr, dr), time = cfg.height_gains, cfg.tilt_gains, self._time
+        up = rotation[2]  # the world's z in the base's frame
         c, s = np.cos(body.yaw), np.sin(body.yaw)
         asked = np.array([c * command[0] - s * command[1], s * command[0] + c * command[1]])
-        up = rotation[2]  # the world's z in the base's frame
-        (kz, dz), (kr, dr), time = cfg.height_gains, cfg.tilt_gains, self._time
+        if not self.moving:  # over the middle of its feet
+            off = (body.foot[:, :2] - body.position[:2]).mean(0) - np.array([[c, -s], [s, c]]) @ self._hips.mean(0)
+            asked = asked + cfg.stays / time * off
         error = np.empty(FREE)  # accelerations, before the learned ones
         error[:2] = cfg.speed_gain / time * (asked - body.velocity[:2])
         error[2] = kz / time**2 * (self._height - (body.position[2] - self._ground)) - dz / time * body.velocity[2]
