@@ -32,11 +32,13 @@ COMMANDS = {
     "distill": "train a student that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file over a fixed grid of commands and seeds",
+    "collect": "keep what a policy does in simulation as a dataset",
     "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
     "replay": "run a robot's log again and show where the policy answers differently",
     "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
+    "data": "look at, check, import, export, merge, split and repair datasets",
     "bench": "measure simulation, training, the policy step, the control loop, latency and faults",
     "demo": "all of it once, ending with a report and a video",
 }

@@ -24,6 +24,7 @@ EXTRA_OF_MODULE = {
     **dict.fromkeys(("pydrake",), "drake"),
     **dict.fromkeys(("stable_baselines3",), "sb3"),
     **dict.fromkeys(("viser", "mjviser"), "view"),
+    **dict.fromkeys(("pyarrow", "av"), "data"),
     **dict.fromkeys(("pytest", "hypothesis"), "dev"),
 }
 """Importable top-level module -> the extra of robolearn that installs it."""

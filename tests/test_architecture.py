@@ -39,6 +39,7 @@ LAYERS = (
         "evaluation",
         "learning",
         "config",
+        "data",
         "policy_path",
         "policy_robot",
         "simulated_model",

@@ -48,7 +48,7 @@ def export(
     sensors = record_sensors(env, student, GOLDEN_STEPS)
     provenance = {
         "robolearn": __version__,
-        "commit": _commit(),
+        "commit": source_commit(),
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": command,
         "config": config.dump(cfg),
@@ -96,7 +96,7 @@ def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile,
     return annotate(path, evaluation=results, deployable=passed), training, precise, passed
 
 
-def _commit() -> str:
+def source_commit() -> str:
     """The commit of the source, with a mark where files have changed since; `unknown` outside a checkout."""
     root = Path(__file__).resolve().parent.parent.parent
     try:

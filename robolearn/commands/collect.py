@@ -1,0 +1,224 @@
+"""Let a policy act in simulation and keep its episodes as a dataset (docs/bring-your-data.md).
+
+Worlds are those of the policy's training, with its randomization; commands are drawn by the task. --resume goes on with a collection that
+was stopped, --append adds to a dataset that holds something else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from envs.robots.robot import Robot
+    from envs.vec_env import VecEnv
+    from policies.contract.file import PolicyFile
+    from robolearn.config.schema import TrainCfg
+    from robolearn.data.collect import Collected, Plan
+    from robolearn.data.source import Source
+    from robolearn.data.writer import DatasetWriter
+
+ACCEPTS_OVERRIDES = True
+KEEPS_ITS_WORK = True
+MOST_WORLDS = 64
+LONGEST_S = 3600.0
+MOST_EPISODES = 10_000_000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("file", metavar="POLICY", help="policy file, run folder or name of a shipped policy")
+    parser.add_argument("--out", required=True, type=Path, metavar="DATASET", help="folder of the dataset")
+    parser.add_argument("--episodes", type=int, default=100, help="how many stay (default: 100)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="the longest that one lasts (default: 10)")
+    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics: mujoco (default), precise, drake, warp, or a plugin's")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that POLICY was trained with)")
+    parser.add_argument("--no-randomization", action="store_true", help="nominal physics and clean sensors; else those of training")
+    parser.add_argument("--command", type=float, nargs="+", action="append", default=[], metavar="X",
+                        help="hold this for whole episodes, as the task takes it: vx vy wz, or x y z; several times: in turn")  # fmt: skip
+    parser.add_argument("--grid", action="store_true", help="hold the commands of the task's evaluation in turn")
+    parser.add_argument("--keep", choices=("all", "successes", "failures"), default="all", help="which episodes stay (default: all)")
+    parser.add_argument("--best-of", type=int, default=1, metavar="N", help="try each command N times and keep the best (default: 1)")
+    parser.add_argument("--worlds", type=int, default=MOST_WORLDS, help=f"worlds of a batch (default: {MOST_WORLDS})")
+    parser.add_argument("--seed", type=int, default=0, help="of the first batch; the next one's is one more (default: 0)")
+    parser.add_argument("--licence", default="unknown", metavar="SPDX", help="of the episodes, e.g. Apache-2.0 (default: unknown)")
+    parser.add_argument("--attribution", default="", metavar="TEXT", help="who is to be named")
+    on = parser.add_mutually_exclusive_group()
+    on.add_argument("--resume", action="store_true", help="go on with the same collection until there are --episodes")
+    on.add_argument("--append", action="store_true", help="add --episodes to a dataset of the same robot and rate")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Collect."""
+    from envs.engines.registry import ENGINES
+    from policies.contract.file import PolicyFile
+    from robolearn.data.collect import Plan, collect, commands_of, worlds_of
+    from robolearn.errors import UsageError
+    from robolearn.evaluation.actors import FileActor
+    from robolearn.evaluation.rollout import Rollout
+    from robolearn.policy_path import find_policy
+    from robolearn.policy_robot import robot_of
+
+    _check(args)
+    ENGINES.get(args.engine)
+    file = PolicyFile(find_policy(args.file))
+    file.verify()
+    if args.grid and args.command:
+        raise UsageError("--grid and --command both say what is asked: leave one away")
+    commands = commands_of(args.command, file.spec)
+    robot = robot_of(file, args.robot)
+    cfg = _config(file, robot, args, overrides)
+    plan = Plan(
+        episodes=args.episodes,
+        steps=max(2, round(args.seconds / file.spec.control_dt)),
+        keep=args.keep,
+        best_of=args.best_of,
+        commands=commands,
+        seed=args.seed,
+    )
+    env = _worlds(file, robot, cfg, worlds_of(plan, args.worlds))
+    plan = dataclasses.replace(plan, commands=_grid(env)) if args.grid else plan
+    source = _source(file, env, cfg, args, plan)
+    with _writer(args, env) as writer:
+        if args.append:
+            from robolearn.data.collect import of_source
+
+            plan = dataclasses.replace(plan, episodes=plan.episodes + sum(of_source(writer, source).values()))
+        rollout = Rollout(env, FileActor(file, env.num_worlds))
+        try:
+            done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
+        except KeyboardInterrupt:  # and other signals that ask for an end
+            print(f"{len(writer)} episodes are in {args.out}; the same command with --resume goes on", file=sys.stderr)
+            raise
+    print(_summary(done, plan, args.out))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    from robolearn.commands import check_seed
+    from robolearn.errors import UsageError
+
+    check_seed(args.seed)
+    for name, value, most in (
+        ("episodes", args.episodes, MOST_EPISODES),
+        ("worlds", args.worlds, 100_000),
+        ("best-of", args.best_of, 1000),
+    ):
+        if not 1 <= value <= most:
+            raise UsageError(f"--{name} must lie between 1 and {most}, not {value}")
+    if not 0.1 <= args.seconds <= LONGEST_S:
+        raise UsageError(f"--seconds must lie between 0.1 and {LONGEST_S:g}, not {args.seconds:g}")
+
+
+def _config(file: PolicyFile, robot: Robot, args: argparse.Namespace, overrides: list[str]) -> TrainCfg:
+    """The config of the worlds."""
+    from envs.terms.randomization import without_randomization
+    from robolearn.evaluation.worlds import config_of
+
+    cfg = config_of(file, robot, overrides)
+    env = cfg.env.at_rates_of(file.spec).at_full_strength()
+    if args.no_randomization:
+        env = dataclasses.replace(env, randomization=without_randomization())
+    return dataclasses.replace(cfg, env=dataclasses.replace(env, engine=args.engine, episode_s=args.seconds, curriculum={}, seed=args.seed))
+
+
+def _worlds(file: PolicyFile, robot: Robot, cfg: TrainCfg, worlds: int) -> VecEnv:
+    import torch
+
+    from envs.tasks.registry import make_env
+    from robolearn.evaluation.contract import check_contract
+
+    torch.set_num_threads(1)
+    env = make_env(file.spec.task, robot, dataclasses.replace(cfg.env, num_worlds=worlds))
+    check_contract(file, env)
+    return env
+
+
+def _grid(env: VecEnv) -> tuple[tuple[float, ...], ...]:
+    """The commands of the task's evaluation."""
+    from envs.tasks.registry import get_task
+    from robolearn.errors import UserError
+
+    evaluation = get_task(env.task_name).evaluation
+    if evaluation.commands is None:
+        raise UserError(f"the evaluation of task {env.task_name} names no commands: it lets the task draw; leave --grid away")
+    return tuple(tuple(map(float, row)) for row in evaluation.commands(env.spec.command))
+
+
+def _source(file: PolicyFile, env: VecEnv, cfg: TrainCfg, args: argparse.Namespace, plan: Plan) -> Source:
+    from robolearn.config import loading as config
+    from robolearn.data.source import Source
+    from robolearn.learning.export import source_commit
+
+    asked = f"{len(plan.commands)} commands in turn" if plan.commands else "commands drawn by the task"
+    return Source(
+        kind="policy",
+        robot=env.robot.name,
+        joint_names=env.robot.joint_names,
+        fps=round(1.0 / env.cfg.control_dt, 6),
+        control_mode=file.spec.action.mode,
+        licence=args.licence,
+        attribution=args.attribution,
+        file_hash=file.sha256,
+        config=config.dump(dataclasses.replace(cfg, env=dataclasses.replace(cfg.env, num_worlds=env.num_worlds))),
+        seed=plan.seed,
+        engine=args.engine,
+        commit=source_commit(),
+        note=f"{file.path.name}; {asked}; {plan.keep} kept, best of {plan.best_of}; {plan.steps} steps; {env.num_worlds} worlds a batch",
+    )
+
+
+def _writer(args: argparse.Namespace, env: VecEnv) -> DatasetWriter:
+    from robolearn.data.collect import columns_of
+    from robolearn.data.writer import DatasetWriter
+    from robolearn.errors import UserError
+
+    fps = 1.0 / env.cfg.control_dt
+    if abs(fps - round(fps)) > 1e-6:
+        raise UserError(f"the policy acts {fps:.3f} times a second; a dataset has a whole number of frames a second")
+    there = (args.out / "meta" / "info.json").is_file()
+    if there and not (args.resume or args.append):
+        raise UserError(f"there is a dataset at {args.out}; --resume goes on with the same collection, --append adds to it")
+    if not there:
+        return DatasetWriter(args.out, columns_of(env.robot, env.spec), round(fps))
+    writer = DatasetWriter.append(args.out)
+    if writer.info.fps != round(fps):
+        writer.close()
+        raise UserError(f"{args.out} has {writer.info.fps} frames a second, the policy acts {fps:g} times; give another --out")
+    return writer
+
+
+def _with_progress(work, plan: Plan, worlds: int, engine: str) -> Collected:
+    """Run with a bar of episodes, which a batch fills as it goes on."""
+    from tqdm import tqdm
+
+    bar_format = "{l_bar}{bar}| {n:.0f}/{total} [{elapsed}<{remaining}{postfix}]"
+    with tqdm(total=plan.episodes, desc=f"episodes, {engine}", dynamic_ncols=True, disable=None, bar_format=bar_format) as bar:
+        steps = 0
+
+        def tell(kept: int, step: int) -> None:
+            nonlocal steps
+            steps += 1
+            expected = worlds / plan.best_of * step / plan.steps
+            bar.n = min(kept + expected, plan.episodes)
+            if steps % 5 == 0:
+                bar.set_postfix_str(f"{worlds * steps / max(bar.format_dict['elapsed'], 1e-9):.0f} frames/s")
+
+        done = work(tell)
+        bar.n = plan.episodes
+        bar.refresh()
+    return done
+
+
+def _summary(done: Collected, plan: Plan, out: Path) -> str:
+    if not done.attempts:
+        return f"{out} has the {done.before} episodes already; more with --episodes N"
+    share = 100 * done.successes / done.attempts
+    unsound = f", {done.unsound} failed in the simulator" if done.unsound else ""
+    return (
+        f"{done.episodes} episodes, {done.frames} frames, of {done.attempts} that were run ({share:.0f} % successes{unsound}): {out}\n"
+        f"next: robolearn data check {out}"
+    )

@@ -1,0 +1,236 @@
+"""Rollouts of a policy as a dataset: batches of worlds, each a function of its seed, until there are enough episodes that may stay.
+
+A batch is written as a whole. A collection that was stopped goes on with the seed after the last one in the dataset, so that the result is
+the same as if it had not been stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+
+from envs.robots.robot import Robot
+from envs.vec_env import VecEnv
+from policies.contract.spec import PolicySpec
+from robolearn.data.columns import COMMAND, Column, robot_columns
+from robolearn.data.harvest import Acting, Taken, take
+from robolearn.data.source import Episode, Source
+from robolearn.data.writer import DatasetWriter
+from robolearn.errors import UserError
+
+SETTLE_S, TAIL_S = 1.0, 0.5
+"""Of each command: time to get there, and the time at its end in which the task's score must hold."""
+FRUITLESS = 20
+"""Batches in a row that give nothing, after which the collection is given up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is collected.
+
+    Attributes:
+        episodes: how many.
+        steps: the longest that one lasts.
+        keep: `all`, `successes` alone, or `failures` alone.
+        best_of: attempts at each command, of which the best stays.
+        commands: what is asked in turn, (K, C), held for whole episodes; empty lets the task draw.
+        seed: of the first batch.
+        least: shorter episodes are left out [steps].
+    """
+
+    episodes: int
+    steps: int
+    keep: Literal["all", "successes", "failures"] = "all"
+    best_of: int = 1
+    commands: tuple[tuple[float, ...], ...] = ()
+    seed: int = 0
+    least: int = 2
+
+
+@dataclass(slots=True)
+class Collected:
+    """What came of it.
+
+    Attributes:
+        episodes, frames: that were written now.
+        before: episodes of the same collection that were there already.
+        attempts: episodes that were run.
+        successes: of them.
+        unsound: episodes whose numbers were not finite; they are never kept.
+    """
+
+    episodes: int = 0
+    frames: int = 0
+    before: int = 0
+    attempts: int = 0
+    successes: int = 0
+    unsound: int = 0
+
+
+class Starting(Acting, Protocol):
+    """A policy in all worlds that can be started anew, see `robolearn.evaluation.rollout.Rollout`."""
+
+    def start(self, command: torch.Tensor | None = None) -> None:
+        """Reset all worlds; they hold `command` (N, C), or what the task draws."""
+        ...
+
+    def draw(self) -> None:
+        """Have the task draw another command for all worlds and hold it."""
+        ...
+
+    def ask(self, command: torch.Tensor) -> None:
+        """Hold another command (N, C)."""
+        ...
+
+
+def columns_of(robot: Robot, spec: PolicySpec) -> tuple[Column, ...]:
+    """The columns of what is collected in a task."""
+    return robot_columns(robot.joint_names, tuple(robot.feet), spec.command.labels)
+
+
+def succeeded(taken: Taken, control_dt: float) -> bool:
+    """Whether an episode did its task: it lasted, and the task's score held at the end of each command that was there long enough."""
+    if not taken.lasted or taken.good is None:
+        return taken.lasted
+    command = taken.columns.get(COMMAND)
+    begins = [0] if command is None else [0, *(np.flatnonzero((np.diff(command, axis=0) != 0).any(axis=1)) + 1).tolist()]
+    tail, least = round(TAIL_S / control_dt), round((SETTLE_S + TAIL_S) / control_dt)
+    pieces = [(begin, end) for begin, end in zip(begins, [*begins[1:], len(taken)], strict=True) if end - begin >= least]
+    return all(bool(taken.good[end - tail : end].all()) for _, end in pieces)
+
+
+def collect(
+    acting: Starting,
+    plan: Plan,
+    source: Source,
+    writer: DatasetWriter,
+    every_step: Callable[[int, int], None] = lambda kept, step: None,
+) -> Collected:
+    """Collect until the dataset has `plan.episodes` of this source.
+
+    Args:
+        acting: the worlds, N of them.
+        plan: what is wanted.
+        source: what is known of it; each batch has its own seed there.
+        writer: of the dataset, which may hold episodes of the same source already.
+        every_step: is told after each step how many episodes there are and which step of its batch it was.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: nothing that may stay came of many batches.
+    """
+    done = Collected()
+    by_seed = of_source(writer, source)
+    done.before = sum(by_seed.values())
+    seed = max(by_seed, default=plan.seed)
+    fruitless = 0
+    while done.before + done.episodes < plan.episodes:
+        kept = _batch(acting, plan, source, seed, done, lambda step: every_step(done.before + done.episodes, step))
+        there = by_seed.get(seed, 0)  # of a batch that was cut short, by a limit or by a signal
+        fresh = kept[there : there + plan.episodes - done.before - done.episodes]
+        if fresh:
+            writer.add(*fresh)
+        done.episodes += len(fresh)
+        done.frames += sum(map(len, fresh))
+        fruitless = 0 if fresh or there else fruitless + 1
+        if fruitless == FRUITLESS:
+            raise UserError(
+                f"of {done.attempts} episodes none was kept ({done.successes} were successes, {plan.keep} are wanted); change --keep, or"
+                " the policy"
+            )
+        seed += 1
+    return done
+
+
+def of_source(writer: DatasetWriter, source: Source) -> dict[int, int]:
+    """Seed -> number of episodes of this source, but for the seed, that a dataset has already."""
+    info = writer.info
+    seeds = {
+        number: item.seed
+        for number, (item, _) in enumerate(info.sources)
+        if item.seed is not None and dataclasses.replace(item, seed=source.seed, joint_names=source.joint_names) == source
+    }
+    found: dict[int, int] = {}
+    for number in info.episode_sources[: info.total_episodes]:
+        if number in seeds:
+            found[seeds[number]] = found.get(seeds[number], 0) + 1
+    return found
+
+
+def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collected, every_step: Callable[[int], None]) -> list[Episode]:
+    """The episodes of one batch that may stay, in the order of worlds."""
+    env = acting.env
+    env.reseed(seed)
+    _begin(acting, plan)
+    count = 0
+
+    def tell() -> None:
+        nonlocal count
+        count += 1
+        every_step(count)
+
+    taken = take(acting, plan.steps, tell)
+    good = [item is not None and succeeded(item, env.cfg.control_dt) for item in taken]
+    done.attempts += len(taken)
+    done.successes += sum(good)
+    done.unsound += sum(item is None for item in taken)
+    mine = dataclasses.replace(source, seed=seed)
+    task = task_text(env)
+    wanted = {"all": (True, False), "successes": (True,), "failures": (False,)}[plan.keep]
+    kept = []
+    for first in range(0, len(taken), plan.best_of):
+        tries = [(taken[i], good[i]) for i in range(first, min(first + plan.best_of, len(taken))) if taken[i] is not None]
+        fits = [(item, well) for item, well in tries if item is not None and well in wanted and len(item) >= plan.least]
+        if fits:
+            item, well = max(fits, key=lambda pair: (pair[1], pair[0].total))
+            kept.append(Episode(columns=item.columns, task=task, source=mine, success=well))
+    return kept
+
+
+def _begin(acting: Starting, plan: Plan) -> None:
+    """Start all worlds with their commands."""
+    env = acting.env
+    if plan.commands:
+        rows = torch.tensor(plan.commands, dtype=torch.float32, device=env.device)
+        slots = -(-env.num_worlds // plan.best_of)
+        acting.start(rows.repeat(-(-slots // len(rows)), 1)[:slots].repeat_interleave(plan.best_of, 0)[: env.num_worlds])
+        return
+    env.release_command()
+    acting.start()
+    if plan.best_of > 1 and env.command.shape[1]:
+        acting.draw()
+        acting.ask(env.command[:: plan.best_of].repeat_interleave(plan.best_of, 0)[: env.num_worlds])
+
+
+def task_text(env: VecEnv) -> str:
+    """What an episode's task is called: the task's name and what is asked there."""
+    labels = env.spec.command.labels
+    return f"{env.task_name}: {', '.join(labels)} as commanded" if labels else env.task_name
+
+
+def worlds_of(plan: Plan, most: int) -> int:
+    """Worlds of a batch: no more than are needed, and a whole number of `best_of`."""
+    return max(1, math.ceil(min(most, plan.episodes * plan.best_of) / plan.best_of)) * plan.best_of
+
+
+def commands_of(text: Sequence[Sequence[float]], spec: PolicySpec) -> tuple[tuple[float, ...], ...]:
+    """Commands as typed.
+
+    Raises:
+        UserError: one has another length than the task's, or a number that is not finite.
+    """
+    labels = spec.command.labels
+    for row in text:
+        if len(row) != len(labels):
+            raise UserError(f"--command of {spec.task} takes {len(labels)} numbers ({' '.join(labels)}), not {len(row)}")
+        if not all(math.isfinite(value) for value in row):
+            raise UserError("--command takes finite numbers")
+    return tuple(tuple(float(value) for value in row) for row in text)

@@ -1,0 +1,136 @@
+"""Tables of numbers as text: one row a moment, with or without a line of names.
+
+`at` of a field is column names with spaces between, as `px py pz`; a pattern, whose star stands for the entry's name, as `q_*`; or for
+tables without names numbers of columns, counted from 0, as `0:3` or `7`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from fnmatch import fnmatchcase, translate
+from pathlib import Path
+
+import numpy as np
+
+from policies.files import reason
+from robolearn.data.imports.series import FloatArray, RecordingError
+from robolearn.errors import suggestion
+
+TIMES = ("time", "t", "time_s", "timestamp", "stamp", "sec", "seconds", "time_ns", "timestamp_ns", "time_us", "time_ms")
+_RANGE = re.compile(r"(\d+)(?::(\d+))?")
+
+
+class Table:
+    """A CSV file.
+
+    Attributes:
+        path: the file.
+        names: of the columns; empty where the file does not name them.
+        values: (T, K); words are numbered, empty cells are NaN.
+        notes: what people should know.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read.
+
+        Raises:
+            RecordingError: no table, or one with rows of different lengths.
+        """
+        self.path, self.notes = path, list[str]()
+        rows, lines = _rows(path)
+        named = bool(rows) and any(not _is_number(cell) for cell in rows[0]) and all(cell.strip() for cell in rows[0])
+        self.names = tuple(cell.strip().lstrip("#").strip() for cell in rows[0]) if named else ()
+        body, lines = (rows[1:], lines[1:]) if named else (rows, lines)
+        if len(body) < 2:
+            raise RecordingError(f"{path} has {len(body)} rows of values; an episode needs more")
+        width = len(self.names) or len(body[0])
+        for row, line in zip(body, lines, strict=True):
+            if len(row) != width:
+                raise RecordingError(f"{path}:{line}: {len(row)} values where the rows before have {width}")
+        self.values = np.stack([_column([row[i] for row in body]) for i in range(width)], axis=1)
+
+    @property
+    def rows(self) -> int:
+        """T."""
+        return len(self.values)
+
+    def entries(self, at: str) -> tuple[list[int], tuple[str, ...]]:
+        """Columns that an `at` means, and what their entries are called.
+
+        Raises:
+            RecordingError: there are none.
+        """
+        columns, names = list[int](), list[str]()
+        for word in at.split():
+            match = _RANGE.fullmatch(word)
+            if match and word not in self.names:
+                begin = int(match[1])
+                end = int(match[2]) if match[2] else begin + 1
+                if not begin < end <= self.values.shape[1]:
+                    raise RecordingError(f"{self.path} has the columns 0 to {self.values.shape[1] - 1}; `at: {at}` asks for others")
+                columns += range(begin, end)
+                names += self.names[begin:end]
+            elif "*" in word:
+                found = [i for i, name in enumerate(self.names) if fnmatchcase(name, word)]
+                if not found:
+                    raise RecordingError(f"no column of {self.path} is like {word!r}; it has: {', '.join(self.names)}")
+                columns += found
+                star = re.compile(translate(word).replace(".*", "(.*)"))
+                names += [match[1] if (match := star.match(self.names[i])) else self.names[i] for i in found]
+            elif word in self.names:
+                columns.append(self.names.index(word))
+                names.append(word)
+            else:
+                have = ", ".join(self.names) or f"{self.values.shape[1]} columns without names; give their numbers, as 0:3"
+                raise RecordingError(f"{self.path} has no column {word!r}{suggestion(word, self.names)}; it has: {have}")
+        return columns, tuple(names) if len(names) == len(columns) else ()
+
+    def read(self, wanted: dict[str, str]) -> dict[str, tuple[FloatArray, tuple[str, ...]]]:
+        """Values (T, D) and the names of their entries, at several `at`, by the names of the quantities."""
+        found = {name: self.entries(at) for name, at in wanted.items()}
+        return {name: (self.values[:, columns], names) for name, (columns, names) in found.items()}
+
+    def contents(self) -> list[str]:
+        """What is in it, for people."""
+        count = f"{self.rows} rows of {self.values.shape[1]} columns"
+        return [f"{count}: {', '.join(self.names)}" if self.names else f"{count} without names"]
+
+
+def _rows(path: Path) -> tuple[list[list[str]], list[int]]:
+    """The cells of all lines that are not empty, and their numbers."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordingError(f"{path} cannot be read as a table: {reason(error)}") from error
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not first:
+        raise RecordingError(f"{path} is empty")
+    delimiter = next((mark for mark in ("\t", ";", ",") if mark in first), " ")
+    reader = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    rows, lines = list[list[str]](), list[int]()
+    for row in reader:
+        cells = [cell for cell in row if cell.strip()] if delimiter == " " else row
+        if cells and not (len(cells) == 1 and not cells[0].strip()):
+            rows.append(cells)
+            lines.append(reader.line_num)
+    return rows, lines
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return not cell.strip()
+    return True
+
+
+def _column(cells: list[str]) -> FloatArray:
+    try:
+        return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
+    except ValueError:  # words, as the names of episodes: each has its number
+        words = {word: number for number, word in enumerate(dict.fromkeys(cell.strip() for cell in cells))}
+        truth = {"true": 1.0, "false": 0.0}
+        if {word.lower() for word in words} <= set(truth):
+            return np.array([truth[cell.strip().lower()] for cell in cells])
+        return np.array([float(words[cell.strip()]) for cell in cells])

@@ -1,0 +1,142 @@
+"""Any recording as episodes: finds out what a file is, completes the map by what can be guessed, and says what it was made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envs.robots.registry import get_robot
+from envs.robots.robot import Robot
+from robolearn.data.imports.bag import SUFFIXES, Bag
+from robolearn.data.imports.building import build
+from robolearn.data.imports.csv import Table
+from robolearn.data.imports.guessing import guess_arrays, guess_bag, guess_table
+from robolearn.data.imports.log import is_own_log, read_episodes
+from robolearn.data.imports.mapping import ImportMap
+from robolearn.data.imports.npz import Arrays
+from robolearn.data.imports.series import RecordingError
+from robolearn.data.imports.tabled import Tabled
+from robolearn.data.source import Episode, Source
+
+TABLES = (".csv", ".tsv", ".txt")
+
+
+@dataclass(slots=True)
+class Found:
+    """What a recording gave.
+
+    Attributes:
+        path: of the recording.
+        robot: whose it is.
+        episodes: in the order of time.
+        fps: of the episodes.
+        command_labels: of the command's entries.
+        notes: what people should know.
+    """
+
+    path: Path
+    robot: Robot
+    episodes: list[Episode]
+    fps: int
+    command_labels: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Of all episodes together."""
+        return sum(map(len, self.episodes)) / self.fps
+
+
+def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
+    """Read one recording.
+
+    Args:
+        path: a log of robolearn deploy, a ROS 2 bag (file or folder), a table or an npz file.
+        mapping: where it has what, as far as somebody said.
+        fps: frames a second; the recording's own where None.
+
+    Raises:
+        RecordingError: it cannot be made into episodes; says why and what to type.
+    """
+    if not path.exists():
+        raise RecordingError(f"there is no recording at {path}")
+    if is_own_log(path):
+        return _own(path, mapping, fps)
+    robot = _robot(mapping)
+    recording, guessed = opened(path, mapping, robot)
+    full = mapping.over(guessed())
+    source = Source(
+        kind=full.kind,
+        robot=robot.name,
+        licence=full.licence,
+        attribution=full.attribution,
+        file_hash=_hash(path),
+        note="; ".join(filter(None, [full.note, f"from {path.name}"])),
+    )
+    if isinstance(recording, Tabled):
+        recording = Tabled(path, recording.rows, full)
+    made = build(recording, full, robot, source, fps)
+    return Found(path, robot, made.episodes, made.fps, made.command_labels, made.notes)
+
+
+def opened(path: Path, mapping: ImportMap, robot: Robot) -> tuple[Bag | Tabled, Callable[[], ImportMap]]:
+    """An open recording that is no log of ours, and what guesses its map.
+
+    Raises:
+        RecordingError: nobody knows what it is.
+    """
+    suffix = path.suffix.lower()
+    if path.is_dir() or suffix in SUFFIXES:
+        bag = Bag(path, mapping.clock)
+        return bag, lambda: guess_bag(bag, robot)
+    if suffix == ".npz":
+        arrays = Arrays(path)
+        return Tabled(path, arrays, mapping), lambda: guess_arrays(arrays, robot)
+    if suffix in TABLES:
+        table = Table(path)
+        return Tabled(path, table, mapping), lambda: guess_table(table, robot)
+    raise RecordingError(
+        f"{path}: nobody here reads {suffix or 'a file without an ending'}; valid: .mcap, .db3, a bag's folder,"
+        f" {', '.join(TABLES)}, .npz (motions of people: robolearn retarget)"
+    )
+
+
+def _own(path: Path, mapping: ImportMap, fps: int | None) -> Found:
+    if mapping.given():
+        raise RecordingError(
+            f"{path} is a log of robolearn deploy, which needs no map; leave it away, or keep only licence and attribution in it"
+        )
+    episodes, spec, notes = read_episodes(path, mapping.licence, mapping.attribution, mapping.least_s)
+    own = round(1.0 / spec.control_dt)
+    if abs(own * spec.control_dt - 1.0) > 1e-6:
+        raise RecordingError(
+            f"{path} was recorded at {1.0 / spec.control_dt:.3f} steps a second; a dataset has a whole number of frames a second"
+        )
+    if fps not in (None, own):
+        raise RecordingError(f"{path} holds actions for every step of {own} a second; leave --fps {fps} away")
+    robot = get_robot(mapping.robot or spec.robot.source or spec.robot.name)
+    if robot.joint_names != spec.robot.joint_names:
+        raise RecordingError(f"{path} is of {spec.robot.name}, whose joints are not those of {robot.where}")
+    if mapping.task:
+        episodes = [dataclasses.replace(item, task=mapping.task) for item in episodes]
+    return Found(path, robot, episodes, own, spec.command.labels, notes)
+
+
+def _robot(mapping: ImportMap) -> Robot:
+    if not mapping.robot:
+        raise RecordingError("say whose recording it is: --robot NAME|robot.yaml, or `robot:` in the map")
+    return get_robot(mapping.robot)
+
+
+def _hash(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files in order."""
+    found = hashlib.sha256()
+    files = sorted(item for item in path.iterdir() if item.is_file()) if path.is_dir() else [path]
+    for file in files:
+        with file.open("rb") as opened_file:
+            while block := opened_file.read(1 << 20):
+                found.update(block)
+    return found.hexdigest()

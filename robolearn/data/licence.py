@@ -1,0 +1,84 @@
+"""What may be trained on as it is, and what only when somebody says so.
+
+A licence is named as SPDX names it. What forbids commercial use or derived works, and what nobody knows, never gets into a training
+unless it is allowed by name: weights that were trained on it may not be free. This is a reading of names, not legal advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from robolearn.data.columns import DataError
+from robolearn.data.source import UNKNOWN, Source
+
+FREE = [
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CC-BY-3.0",
+    "CC-BY-4.0",
+    "CC-BY-SA-3.0",
+    "CC-BY-SA-4.0",
+    "CDLA-Permissive-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "ODbL-1.0",
+    "ODC-By-1.0",
+    "PDDL-1.0",
+    "Unlicense",
+    "Zlib",
+    "LicenseRef-CMU-mocap",
+    "LicenseRef-own",
+]
+"""Licences that permit training and what comes of it, some with conditions such as attribution. `LicenseRef-own` is for what you recorded
+yourself, `LicenseRef-CMU-mocap` for the terms of the CMU motion capture database (all uses, no resale of the data)."""
+_OWN_WORDS = ("-nc", "noncommercial", "non-commercial", "research", "-nd")
+
+Verdict = Literal["free", "restricted", "unknown"]
+
+
+def verdict(licence: str) -> Verdict:
+    """What a licence's name says: `restricted` where it forbids commercial use or derived works."""
+    name = licence.strip().lower()
+    if name in (known.lower() for known in FREE):
+        return "free"
+    return "restricted" if any(word in name for word in _OWN_WORDS) else "unknown"
+
+
+def refused(sources: Iterable[Source], allow: Sequence[str] = ()) -> list[Source]:
+    """The sources that may not be trained on.
+
+    Args:
+        sources: of the episodes that are used.
+        allow: licences that are allowed by name, `unknown` for sources without one.
+    """
+    allowed = {name.strip().lower() for name in allow}
+    return [
+        source for source in sources if verdict(source.licence) != "free" and (source.licence.strip().lower() or UNKNOWN) not in allowed
+    ]
+
+
+def check_licences(sources: Iterable[Source], allow: Sequence[str] = ()) -> None:
+    """Refuse to mix in what may not be.
+
+    Raises:
+        DataError: names the licences, their sources and what to type.
+    """
+    found = refused(sources, allow)
+    if not found:
+        return
+    told = []
+    for licence in dict.fromkeys(source.licence or UNKNOWN for source in found):
+        of = list(
+            dict.fromkeys(source.note or f"{source.kind} of {source.robot}" for source in found if (source.licence or UNKNOWN) == licence)
+        )
+        kind = {"restricted": "not for every use", "unknown": "not known to be free", "free": ""}[verdict(licence)]
+        told.append(f"{licence} ({kind}; {', '.join(of[:3])}{', ...' if len(of) > 3 else ''})")
+    flags = " ".join(f"--allow-license {licence}" for licence in dict.fromkeys(source.licence or UNKNOWN for source in found))
+    raise DataError(f"these licences are not mixed into a training unasked: {'; '.join(told)}; leave the sources out, or add: {flags}")

@@ -1,0 +1,95 @@
+"""One dataset of several, robots and control modes kept apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from robolearn.data.columns import DataError
+from robolearn.data.info import Layout
+from robolearn.data.reader import Dataset
+from robolearn.data.writer import DatasetWriter
+
+Progress = Callable[[int], None]
+"""Told how many episodes were written since."""
+BATCH = 16
+"""Episodes that are written at once."""
+
+
+def merge(paths: Sequence[str | Path], out: str | Path, progress: Progress | None = None) -> Path:
+    """Write all episodes of several datasets into a new one, in order.
+
+    Columns of one name are as wide as the widest robot's; rows of the others are filled with zeros at their end, and each episode is read
+    back at its robot's own width. A column that a robot lacks is marked as missing. Statistics are kept of each robot and control mode.
+    A video that holds one episode is copied; one that holds several, as lerobot writes them, is packed anew.
+
+    Args:
+        paths: datasets of one rate.
+        out: a folder that is not there yet.
+        progress: told of every batch.
+
+    Raises:
+        DataError: rates differ, columns do not go together, a dataset has pictures that are no videos, or there is something at `out`.
+    """
+    datasets = [Dataset(path) for path in paths]
+    if not datasets:
+        raise DataError("a merge needs datasets")
+    rates = {dataset.fps for dataset in datasets}
+    if len(rates) > 1:
+        told = ", ".join(f"{dataset.path}: {dataset.fps}" for dataset in datasets)
+        raise DataError(f"datasets of different rates cannot be merged ({told} Hz); write them anew at one rate first")
+    return write_episodes(((dataset, range(len(dataset))) for dataset in datasets), datasets, out, progress)
+
+
+def write_episodes(
+    chosen: Iterable[tuple[Dataset, Iterable[int]]], datasets: Sequence[Dataset], out: str | Path, progress: Progress | None = None
+) -> Path:
+    """Write chosen episodes of datasets into a new one.
+
+    Args:
+        chosen: datasets and the numbers of their episodes.
+        datasets: all that are named in `chosen`.
+        out: a folder that is not there yet.
+        progress: told of every batch.
+
+    Raises:
+        DataError: as `merge`.
+    """
+    for dataset in datasets:
+        if dataset.unread:
+            names = ", ".join(dataset.unread)
+            raise DataError(
+                f"{dataset.path} has pictures that are no videos in colour ({names}), which are not copied; use lerobot-edit-dataset"
+            )
+    layouts = list(dict.fromkeys(_named(layout) for dataset in datasets for layout in dataset.layouts))
+    with DatasetWriter(out, layouts, datasets[0].fps) as writer:
+        for dataset, indices in chosen:
+            readable = [name for name in dataset.cameras if name not in dataset.unread]
+            alone = Counter(file for row in dataset.episodes for file, _ in row.videos.values()) if readable else Counter()
+            for layout, batch in _batches(dataset, indices):
+                videos = [{name: file for name, (file, _) in dataset.episodes[index].videos.items() if alone[file] == 1} for index in batch]
+                episodes = [dataset.episode(index, pictures=len(have) < len(readable)) for index, have in zip(batch, videos, strict=True)]
+                writer.add_as(layouts.index(_named(dataset.layouts[layout])), episodes, videos)
+                if progress is not None:
+                    progress(len(batch))
+    return Path(out)
+
+
+def _named(layout: Layout) -> Layout:
+    """A layout with a robot; that of a dataset without episodes has none yet."""
+    return layout if layout.robot else Layout("unknown", layout.columns)
+
+
+def _batches(dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
+    """Episodes that follow each other and have one layout, some at a time."""
+    batch: list[int] = []
+    layout = -1
+    for index in indices:
+        if batch and (dataset.episodes[index].layout != layout or len(batch) == BATCH):
+            yield layout, batch
+            batch = []
+        layout = dataset.episodes[index].layout
+        batch.append(index)
+    if batch:
+        yield layout, batch
