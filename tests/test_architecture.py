@@ -40,6 +40,7 @@ LAYERS = (
         "learning",
         "config",
         "data",
+        "controllers",
         "policy_path",
         "policy_robot",
         "simulated_model",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
@@ -20,19 +21,24 @@ from robolearn.evaluation.locomotion.setup import Setup, calm, ready
 from robolearn.evaluation.result import EvaluationResult
 
 NOT_LEARNED = "a controller does not learn"
-WITHOUT_EFFECT = {
-    **{name: why for name, why in settings.EVALUATE.items() if name.startswith("env.") or name == "seed"},
+OWN = {
     **{name: NOT_LEARNED for name in settings.EVALUATE if not name.startswith("env.") and name != "seed"},
+    "env.rewards.*": NOT_LEARNED,
     "env.clock_hz": "a controller has its own clock",
     "env.observations*": "a controller sees the true state",
     "env.privileged*": "a controller sees the true state",
 }
-"""Settings that an evaluation of a controller does not read, and why."""
+"""Settings that no controller reads, and why."""
 FREE = ("env.control_dt", "env.decimation", "env.action.*")
 """Settings that a policy file decides and a controller takes as they are."""
+EVALUATE = {name: why for name, why in settings.EVALUATE.items() if name not in FREE} | OWN
+COLLECT = {name: settings.EVALUATE[name] for name in ("env.num_worlds", "env.engine", "env.seed", "env.episode_s", "seed")} | OWN
+"""Settings that have no effect in these commands, and why."""
 
 
-def config_of(kind: ControllerKind, robot: Robot, overrides: Sequence[str] = (), preset: str | None = None) -> TrainCfg:
+def config_of(
+    kind: ControllerKind, robot: Robot, overrides: Sequence[str] = (), preset: str | None = None, where: Literal["evaluate", "collect"] = "evaluate"
+) -> TrainCfg:
     """The config whose worlds a controller walks in: of a preset, or the task's own, with `--section.key=value` laid over it.
 
     Raises:
@@ -45,7 +51,7 @@ def config_of(kind: ControllerKind, robot: Robot, overrides: Sequence[str] = (),
         return config.loads(schema.schema_of(kind.task, robot), "{}", "the task's defaults", given)
 
     found = read(overrides)
-    settings.refuse(read(()), found, {name: why for name, why in WITHOUT_EFFECT.items() if name not in FREE}, "evaluate")
+    settings.refuse(read(()), found, EVALUATE if where == "evaluate" else COLLECT, where)
     return found
 
 
