@@ -31,7 +31,9 @@ MOST_EPISODES = 10_000_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("file", metavar="POLICY", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot")
+    parser.add_argument(
+        "file", metavar="POLICY", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DATASET", help="folder of the dataset")
     parser.add_argument("--episodes", type=int, default=100, help="how many stay (default: 100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="the longest that one lasts (default: 10)")

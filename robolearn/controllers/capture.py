@@ -1,7 +1,7 @@
 """Where a walker must step: the capture point of the linear inverted pendulum.
 
-While the centre of mass c keeps its height, the point of pressure p pushes it away, c'' = w^2 (c - p) with w^2 = g / height. Of its motion only
-the capture point x = c + c' / w runs away,
+While the centre of mass c keeps its height, the point of pressure p pushes it away, c'' = w^2 (c - p) with w^2 = g / height. Of its
+motion only the capture point x = c + c' / w runs away,
 
     x(t) = p + (x(0) - p) e^(w t)
 

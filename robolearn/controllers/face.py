@@ -1,7 +1,7 @@
 """What a controller is: it is given a robot's true state and what is asked of it, and says where the joints should go.
 
-A controller knows its robot's nominal model and nothing of what an environment has varied. It commands what a policy commands, the targets of
-the position actuators, so that the same delays, limits and randomization befall it.
+A controller knows its robot's nominal model and nothing of what an environment has varied. It commands what a policy commands, the targets
+of the position actuators, so that the same delays, limits and randomization befall it.
 """
 
 from __future__ import annotations

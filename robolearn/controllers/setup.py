@@ -37,7 +37,11 @@ COLLECT = {name: settings.EVALUATE[name] for name in ("env.num_worlds", "env.eng
 
 
 def config_of(
-    kind: ControllerKind, robot: Robot, overrides: Sequence[str] = (), preset: str | None = None, where: Literal["evaluate", "collect"] = "evaluate"
+    kind: ControllerKind,
+    robot: Robot,
+    overrides: Sequence[str] = (),
+    preset: str | None = None,
+    where: Literal["evaluate", "collect"] = "evaluate",
 ) -> TrainCfg:
     """The config whose worlds a controller walks in: of a preset, or the task's own, with `--section.key=value` laid over it.
 

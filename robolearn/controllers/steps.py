@@ -3,10 +3,10 @@
     both feet      one foot               both feet      the other foot
     |  lean  | ---- swing_s ---- touch |  lean  | ...
 
-With both feet on the ground the point of pressure may lie anywhere between them, so there the capture point is brought to where a steady walk
-has it as a foot begins to carry alone, and only then the other foot leaves. On one foot little can be pressed, and the capture point runs away;
-the next foot is put where it will be, less the offset that a steady walk has there (`robolearn.controllers.capture`). A foot that touches early
-ends its swing.
+With both feet on the ground the point of pressure may lie anywhere between them, so there the capture point is brought to where a steady
+walk has it as a foot begins to carry alone, and only then the other foot leaves. On one foot little can be pressed, and the capture point
+runs away; the next foot is put where it will be, less the offset that a steady walk has there (`robolearn.controllers.capture`). A foot
+that touches early ends its swing.
 """
 
 from __future__ import annotations
@@ -88,7 +88,14 @@ class Steps:
     """
 
     def __init__(
-        self, cfg: StepsCfg, control_dt: float, rate: float, left: np.ndarray, sole: tuple[np.ndarray, np.ndarray], length: float, time: float
+        self,
+        cfg: StepsCfg,
+        control_dt: float,
+        rate: float,
+        left: np.ndarray,
+        sole: tuple[np.ndarray, np.ndarray],
+        length: float,
+        time: float,
     ) -> None:
         """Begin standing.
 

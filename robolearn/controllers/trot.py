@@ -1,8 +1,8 @@
 """A trot for any robot with four feet: diagonal legs step together, where Raibert puts them, and the others carry.
 
-Half of a cycle each pair is in the air. Feet come down such that the body keeps its speed, and further out in the direction in which it is too
-fast; the standing legs give the forces that hold height, attitude and speed (`robolearn.controllers.whole_body`). Asked for nothing, and
-undisturbed, it stands on four feet. Every time and length is Go1's, scaled to the robot by Froude's rule (`envs.tasks.scaling`).
+Each pair is in the air for nearly half of a cycle. Feet come down such that the body keeps its speed, and further out in the direction in
+which it is too fast; the standing legs give the forces that hold height, attitude and speed (`robolearn.controllers.whole_body`). Asked
+for nothing, and undisturbed, it stands on four feet. Every time and length is Go1's, scaled to the robot by Froude's rule (`envs.tasks.scaling`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Trot:
         self._ground = 0.0
 
     def step(self, state: State, command: np.ndarray) -> np.ndarray:
-        cfg, body = self.cfg, self.body
+        body = self.body
         body.look(state)
         self._advance(command)
         share = (self.phase - 0.5 * self._second) % 1.0 * self.cycle_s / self.swing_s
@@ -193,7 +193,7 @@ class Trot:
 
 
 def _stance(body: Body) -> tuple[np.ndarray, float]:
-    """Where the feet stand in the default pose, from the root's origin and along its heading [m], (F, 2); the root's height above them [m]."""
+    """Where the feet stand in the default pose, from the root's origin, along its heading [m], (F, 2); its height above them [m]."""
     return body.foot[:, :2] - body.position[:2], float(body.position[2] - body.foot[:, 2].mean())
 
 

@@ -4,10 +4,9 @@ Feet and posture say how the joints must accelerate for any acceleration b of th
 
     a = S b + s
 
-The six rows of the equations of motion that no motor drives then give b for any forces of the ground, b = A f + c. The forces are those whose
-b comes nearest to what is wanted, see `robolearn.controllers.forces`; the other rows are the torques. (The structure is that of operational
-space inverse dynamics, e.g. Righetti et al. 2013; that the base's acceleration is eliminated, so that what is left has bounds alone, is
-what keeps it small.)
+The six rows of the equations of motion that no motor drives then give b for any forces of the ground, b = A f + c. The forces are those
+whose b comes nearest to what is wanted, see `robolearn.controllers.forces`; the other rows are the torques. (It is inverse dynamics as in
+Righetti et al. 2013; here the base's acceleration is eliminated, so that what is left to solve is small and has bounds alone.)
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def solve(body: Body, wanted: Wanted, stands: np.ndarray, follow: Following | No
     """
     follow = follow or following(body, wanted.feet, wanted.joints)
     mass, bias = body.mass_matrix, body.bias
-    found = [body.contact_points(index) for index in np.flatnonzero(stands)]
+    found = [body.contact_points(index) for index in np.flatnonzero(stands).tolist()]
     points = np.concatenate([places for places, _ in found]) if found else np.zeros((0, 3))
     jacobians = np.concatenate([jacobian for _, jacobian in found]) if found else np.zeros((0, 3, len(bias)))  # (P, 3, nv)
     edges = np.einsum("pij,ik->jpk", jacobians, EDGES).reshape(len(bias), -1)  # J^T G, (nv, 4 P)

@@ -94,7 +94,12 @@ def test_torques_and_forces_give_the_accelerations(name: str, standing: str) -> 
     mujoco.mj_forward(model, data)
     points = sum((len(leg.points) if leg.rows == 6 else 1 for leg, down in zip(body.legs, stands[standing], strict=True) if down), 0)
     assert len(motion.forces) == len(motion.points) == points
-    owners = [leg.body for leg, down in zip(body.legs, stands[standing], strict=True) if down for _ in range(len(leg.points) if leg.rows == 6 else 1)]
+    owners = [
+        leg.body
+        for leg, down in zip(body.legs, stands[standing], strict=True)
+        if down
+        for _ in range(len(leg.points) if leg.rows == 6 else 1)
+    ]
     total = data.qfrc_applied.copy()
     for force, point, owner in zip(motion.forces, motion.points, owners, strict=True):
         mujoco.mj_applyFT(model, data, force, np.zeros(3), point, owner, total)
@@ -194,7 +199,9 @@ def test_diagonal_feet_are_found_by_geometry() -> None:
 Make = Callable[[Body, Timing], Controller]
 
 
-def walked(robot: str | Robot, make: Make, command: list[list[float]], seconds: float, **table: Range) -> tuple[Rollout, np.ndarray, np.ndarray]:
+def walked(
+    robot: str | Robot, make: Make, command: list[list[float]], seconds: float, **table: Range
+) -> tuple[Rollout, np.ndarray, np.ndarray]:
     """A walk of one world a command. Returns it, velocities vx, vy and yaw rate (T, N, 3) and contacts (T, N, F)."""
     who = robot if isinstance(robot, Robot) else get_robot(robot)
     cfg = get_task("velocity-flat").make(who)
@@ -326,7 +333,8 @@ def mule(folder: Path) -> Robot:
     """A quadruped twice as large as Go1, with joints and feet in an order and under names of its own."""
     legs = {"rear_left": (-0.4, 0.16), "front_right": (0.4, -0.16), "rear_right": (-0.4, -0.16), "front_left": (0.4, 0.16)}
     bodies = "".join(
-        f"""<body name="{name}_hip" pos="{x} {y} 0"><joint name="{name}_roll" axis="1 0 0" range="-1 1"/><geom type="sphere" size=".05" mass="2"/>
+        f"""<body name="{name}_hip" pos="{x} {y} 0"><joint name="{name}_roll" axis="1 0 0" range="-1 1"/>
+        <geom type="sphere" size=".05" mass="2"/>
         <body name="{name}_upper" pos="0 {0.14 if y > 0 else -0.14} 0"><joint name="{name}_swing" axis="0 1 0" range="-2 3"/>
         <geom type="capsule" fromto="0 0 0 0 0 -.42" size=".03" mass="2.5"/>
         <body name="{name}_lower" pos="0 0 -.42"><joint name="{name}_bend" axis="0 1 0" range="-2.6 -.3"/>
@@ -355,7 +363,9 @@ def test_another_quadruped_trots(tmp_path: Path) -> None:
     assert (follows(moved, ways, 100) < 0.2).all()
 
 
-@pytest.mark.parametrize(("name", "robot", "said"), [("trot", "g1", "four feet"), ("walk", "go1", "two feet"), ("trot", KITTEN, "three joints")])
+@pytest.mark.parametrize(
+    ("name", "robot", "said"), [("trot", "g1", "four feet"), ("walk", "go1", "two feet"), ("trot", KITTEN, "three joints")]
+)
 def test_robots_that_a_controller_is_not_for_are_refused(name: str, robot: str | Path, said: str) -> None:
     with pytest.raises(UserError, match=said):
         find_controller(f"controller:{name}", str(robot))
@@ -393,3 +403,21 @@ def test_evaluate_judges_a_controller(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_what_cannot_be_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_collect_keeps_what_a_controller_does_without_actions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = pytest.importorskip("robolearn.data.reader")
+    out = tmp_path / "trots"
+    asked = ["--episodes", "3", "--seconds", "0.6", "--no-randomization", "--command", "0.5", "0", "0"]
+    assert cli.main(["collect", "controller:trot", "--out", str(out), *asked]) == 0
+    assert cli.main(["data", "check", str(out)]) == 0
+    capsys.readouterr()
+    for index in range(3):
+        episode = data.Dataset(out).episode(index)
+        assert (episode.source.kind, episode.source.robot, episode.source.control_mode) == ("controller", "go1", "")
+        assert len(episode) == 30
+        assert "action" not in episode.columns
+        np.testing.assert_allclose(episode.columns["observation.command"], [[0.5, 0.0, 0.0]] * 30, atol=1e-6)
+    stored = data.Dataset(out)
+    assert not stored.column("action").any()
+    assert not stored.column("action.is_valid").any()
