@@ -2,7 +2,8 @@
 
 Each pair is in the air for nearly half of a cycle. Feet come down such that the body keeps its speed, and further out in the direction in
 which it is too fast; the standing legs give the forces that hold height, attitude and speed (`robolearn.controllers.whole_body`). Asked
-for nothing, and undisturbed, it stands on four feet. Every time and length is Go1's, scaled to the robot by Froude's rule (`envs.tasks.scaling`).
+for nothing, and undisturbed, it stands on four feet. Every time and length is Go1's, scaled to the robot by Froude's rule
+(`envs.tasks.scaling`).
 """
 
 from __future__ import annotations
