@@ -39,6 +39,7 @@ class TrotCfg:
         most_learned: bound of it [m/s2] and [rad/s2].
         weights: of planar acceleration, vertical, roll and pitch, yaw.
         rests_below: speed under which a robot of which nothing is asked stands still [m/s].
+        rests_within: how far its feet may then be from below its hips [m].
     """
 
     cycle_s: float = 0.4
@@ -54,7 +55,8 @@ class TrotCfg:
     learns: float = 0.3
     most_learned: float = 4.0
     weights: tuple[float, float, float, float] = (1.0, 2.0, 0.7, 0.3)
-    rests_below: float = 0.15
+    rests_below: float = 0.25
+    rests_within: float = 0.09
 
 
 class Trot:
@@ -128,8 +130,8 @@ class Trot:
         body, c, s = self.body, np.cos(self.body.yaw), np.sin(self.body.yaw)
         turn = np.array([[c, -s], [s, c]])
         off = body.foot[:, :2] - body.position[:2] - self._hips @ turn.T
-        asked = np.hypot(command[0], command[1]) > still / 3 or abs(command[2]) > 0.05
-        return not asked and np.hypot(*body.velocity[:2]) < still and bool(np.hypot(*off.T).max() < 0.06 * self._length)
+        asked = np.hypot(command[0], command[1]) > 0.05 * self._speed or abs(command[2]) > 0.05
+        return not asked and np.hypot(*body.velocity[:2]) < still and bool(np.hypot(*off.T).max() < self.cfg.rests_within * self._length)
 
     def _path(self, index: int, share: float, ahead: float, command: np.ndarray) -> Point:
         """Where a foot in the air should be when the next target acts."""
