@@ -25,7 +25,7 @@ class StepsCfg:
     Attributes:
         step_s: time of a step [s].
         both_share: of a step with both feet on the ground, at least.
-        width: between the feet, sideways, of a walk that goes straight on [m].
+        width: between the feet, sideways [m].
         narrowest, widest: of a step, sideways [m].
         longest: of a step, along [m].
         pressure_gain: how far beside the middle of the carrying foot is pressed for an error of the capture point.
@@ -169,9 +169,7 @@ class Steps:
 
     def _pace(self, now: Moment) -> Pace:
         """The steady walk that is asked for."""
-        stride = now.velocity * self.step_s
-        closing = self.cfg.narrowest * self._length + abs(float(stride[1]))  # the feet come so near at every second step
-        return Pace(step_s=self.step_s, rate=self.rate, stride=stride, width=max(self.cfg.width * self._length, closing))
+        return Pace(step_s=self.step_s, rate=self.rate, stride=now.velocity * self.step_s, width=self.cfg.width * self._length)
 
     def _land(self, now: Moment) -> None:
         """End a swing whose time is up, or whose foot has touched."""
