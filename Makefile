@@ -65,11 +65,11 @@ wheel: ## dist/*.whl, to install on a robot's computer
 
 # The environment is made again only when what it is made from changes.
 $(VENV)/.demo: pyproject.toml setup.py constraints.txt
-	$(call INSTALL,train$(,)ros)
+	$(call INSTALL,train$(,)ros$(,)data)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml setup.py constraints.txt
-	$(call INSTALL,train$(,)ros$(,)warp$(,)drake$(,)sb3$(,)view$(,)dev)
+	$(call INSTALL,train$(,)ros$(,)warp$(,)drake$(,)sb3$(,)view$(,)data$(,)dev)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedds
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps unitree-sdk2py-dimos # not its second OpenCV
 	@touch $@ $(VENV)/.demo

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
+WORLDS = re.compile(r"(\d+) worlds a batch")
 MOST_WORLDS = 64
+MATTERS = ("env.command.hold_s", "env.rewards.*", "env.num_worlds")
+"""Settings that an evaluation does not read, and a collection does, or says otherwise."""
+INSTEAD = {"env.num_worlds": "see --worlds"}
 LONGEST_S = 3600.0
 MOST_EPISODES = 10_000_000
 
@@ -58,8 +63,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Collect."""
     from envs.engines.registry import ENGINES
     from robolearn.controllers.registry import is_controller
-    from robolearn.data.collect import Plan, collect, commands_of, worlds_of
-    from robolearn.errors import UsageError
+    from robolearn.data.collect import Plan, collect, commands_of, of_source, worlds_of
+    from robolearn.errors import UsageError, UserError
     from robolearn.evaluation.rollout import Rollout
 
     _check(args)
@@ -74,14 +79,17 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         best_of=args.best_of,
         seed=args.seed,
     )
-    env = _worlds(who, worlds_of(plan, args.worlds))
+    env = _worlds(who, (_worlds_before(args.out, who) if args.resume else None) or worlds_of(plan, args.worlds))
     plan = dataclasses.replace(plan, commands=_grid(env) if args.grid else commands_of(args.command, env.spec))
     source = _source(who, env, args, plan)
     with _writer(args, env) as writer:
+        before = sum(of_source(writer, source).values())
         if args.append:
-            from robolearn.data.collect import of_source
-
-            plan = dataclasses.replace(plan, episodes=plan.episodes + sum(of_source(writer, source).values()))
+            plan = dataclasses.replace(plan, episodes=plan.episodes + before)
+        elif len(writer) and not before:
+            raise UserError(
+                f"{args.out} holds nothing of this collection: another policy or other options; --append adds to it all the same"
+            )
         rollout = Rollout(env, who.actor(env.num_worlds))
         try:
             done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
@@ -135,6 +143,7 @@ class Who:
 
 def _policy(args: argparse.Namespace, overrides: list[str]) -> Who:
     from policies.contract.file import PolicyFile
+    from robolearn.config import settings
     from robolearn.evaluation.actors import FileActor
     from robolearn.evaluation.contract import check_contract
     from robolearn.evaluation.worlds import config_of
@@ -145,12 +154,13 @@ def _policy(args: argparse.Namespace, overrides: list[str]) -> Who:
     file.verify()
     robot = robot_of(file, args.robot)
     cfg = config_of(file, robot, overrides)
+    settings.refuse(config_of(file, robot), cfg, _idle(), "collect")
     cfg = dataclasses.replace(cfg, env=cfg.env.at_rates_of(file.spec))
     return Who(
         kind="policy",
         name=file.path.name,
         robot=robot,
-        cfg=_as_asked(cfg, args),
+        cfg=_as_asked(cfg, args, overrides),
         actor=lambda worlds: FileActor(file, worlds),
         check=lambda env: check_contract(file, env),
         control_mode=file.spec.action.mode,
@@ -161,21 +171,42 @@ def _policy(args: argparse.Namespace, overrides: list[str]) -> Who:
 def _controller(args: argparse.Namespace, overrides: list[str]) -> Who:
     from robolearn.controllers.actor import ControllerActor
     from robolearn.controllers.registry import find_controller
-    from robolearn.controllers.setup import config_of
+    from robolearn.controllers.setup import config_of, idle
 
     kind, robot = find_controller(args.file, args.robot)
-    cfg = _as_asked(config_of(kind, robot, overrides, where="collect"), args)
+    cfg = _as_asked(config_of(kind, robot, overrides, idle(_idle()), "collect"), args, overrides)
     return Who(kind="controller", name=args.file, robot=robot, cfg=cfg, actor=lambda worlds: ControllerActor(kind.make))
 
 
-def _as_asked(cfg: TrainCfg, args: argparse.Namespace) -> TrainCfg:
+def _idle() -> dict[str, str]:
+    """Settings that have no effect here, and why."""
+    from robolearn.config import settings
+
+    return {name: why for name, why in settings.EVALUATE.items() if name not in MATTERS} | INSTEAD
+
+
+def _as_asked(cfg: TrainCfg, args: argparse.Namespace, overrides: list[str]) -> TrainCfg:
     """The config of the worlds."""
     from envs.terms.randomization import without_randomization
+    from robolearn.errors import UsageError
 
+    if args.no_randomization and any(override.startswith("--env.randomization") for override in overrides):
+        raise UsageError("--no-randomization and --env.randomization... contradict each other: leave one away")
     env = cfg.env.at_full_strength()
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())
     return dataclasses.replace(cfg, env=dataclasses.replace(env, engine=args.engine, episode_s=args.seconds, curriculum={}, seed=args.seed))
+
+
+def _worlds_before(path: Path, who: Who) -> int | None:
+    """How many worlds a batch of a collection had that is gone on with: another number gives other episodes. None for no collection."""
+    from robolearn.data.info import INFO
+    from robolearn.data.reader import Dataset
+
+    sources = Dataset(path).sources if (path / INFO).is_file() else ()
+    mine = (source for source in sources if (source.kind, source.file_hash) == (who.kind, who.file_hash))
+    counts = (WORLDS.search(source.note) for source in mine if source.note.startswith(f"{who.name};"))
+    return next((int(match[1]) for match in counts if match), None)
 
 
 def _worlds(who: Who, worlds: int) -> VecEnv:

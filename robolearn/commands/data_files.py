@@ -107,7 +107,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         )
     columns = []
     for column in dataset.columns:
-        known_share = 1.0
+        known_share: float | None = 1.0 if len(dataset) else None
         if column.mark:
             known_share = float(stats[column.mark]["mean"][0]) if column.mark in stats else None
         columns.append({"name": column.name, "width": column.width, "dtype": column.dtype, "known": known_share})
@@ -142,7 +142,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     found.append("columns:")
     width = max((len(column["name"]) for column in told["columns"]), default=0)
     for column in told["columns"]:
-        share = "known: unknown" if column["known"] is None else f"known in {column['known']:.0%} of the rows"
+        share = "no rows yet" if column["known"] is None else f"known in {column['known']:.0%} of the rows"
         found.append(f"  {column['name']:{width}}  {column['dtype']:7} {column['width']:4}  {share}")
     if told["unread"]:
         found.append(f"pictures that are not read, since they are no videos in colour: {', '.join(told['unread'])}")

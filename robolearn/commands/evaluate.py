@@ -128,15 +128,16 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int, seconds: float) -> int:
     """Evaluate a controller."""
     from envs.terms.randomization import without_randomization
+    from robolearn.config import settings
     from robolearn.controllers.registry import find_controller
-    from robolearn.controllers.setup import config_of, evaluate_controller, setup_of_controller
+    from robolearn.controllers.setup import config_of, evaluate_controller, idle, setup_of_controller
     from robolearn.errors import UsageError
     from robolearn.evaluation.gait.subject import of_setup
 
     if args.mjcf:
         raise UsageError("--mjcf is for policy files: a controller walks by the robot's own model; leave it away")
     kind, robot = find_controller(args.file, args.robot)
-    env = config_of(kind, robot, overrides, args.config).env
+    env = config_of(kind, robot, overrides, idle(settings.EVALUATE), "evaluate", args.config).env
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())
     if args.gait or args.suite:

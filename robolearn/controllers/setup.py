@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
@@ -31,19 +30,30 @@ OWN = {
 """Settings that no controller reads, and why."""
 FREE = ("env.control_dt", "env.decimation", "env.action.*")
 """Settings that a policy file decides and a controller takes as they are."""
-EVALUATE = {name: why for name, why in settings.EVALUATE.items() if name not in FREE} | OWN
-COLLECT = {name: settings.EVALUATE[name] for name in ("env.num_worlds", "env.engine", "env.seed", "env.episode_s", "seed")} | OWN
-"""Settings that have no effect in these commands, and why."""
+
+
+def idle(of_policies: Mapping[str, str]) -> dict[str, str]:
+    """Settings that have no effect on a controller in a command, and why, from those that have none there on a policy."""
+    return {name: why for name, why in of_policies.items() if name not in FREE} | OWN
 
 
 def config_of(
     kind: ControllerKind,
     robot: Robot,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str],
+    without_effect: Mapping[str, str],
+    where: str,
     preset: str | None = None,
-    where: Literal["evaluate", "collect"] = "evaluate",
 ) -> TrainCfg:
     """The config whose worlds a controller walks in: of a preset, or the task's own, with `--section.key=value` laid over it.
+
+    Args:
+        kind: the controller.
+        robot: its robot.
+        overrides: as typed.
+        without_effect: settings that must not be given, and why, see `idle`.
+        where: what was asked for, for messages.
+        preset: in place of the task's own settings.
 
     Raises:
         ConfigError: an override is wrong, or would have no effect.
@@ -55,7 +65,7 @@ def config_of(
         return config.loads(schema.schema_of(kind.task, robot), "{}", "the task's defaults", given)
 
     found = read(overrides)
-    settings.refuse(read(()), found, EVALUATE if where == "evaluate" else COLLECT, where)
+    settings.refuse(read(()), found, without_effect, where)
     return found
 
 

@@ -76,10 +76,6 @@ class Column:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name in OF_THE_FORMAT:
             raise DataError(f"a column may not be called {self.name!r}: names hold no '/', and {', '.join(OF_THE_FORMAT)} are the writer's")
-        if "image" in self.name and self.dtype != VIDEO:
-            raise DataError(
-                f"column {self.name} is no camera; lerobot takes every column with 'image' in its name for one, so name it otherwise"
-            )
         if self.dtype not in (*DTYPES, VIDEO):
             raise DataError(f"column {self.name} is of dtype {self.dtype!r}; valid: {', '.join((*DTYPES, VIDEO))}")
         if self.width < 1:
@@ -159,11 +155,16 @@ def check_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
     """Columns of one dataset, with names that are all different, marks included.
 
     Raises:
-        DataError: names the one that is there twice.
+        DataError: names the one that is there twice, or that lerobot would take for a camera.
     """
     columns = tuple(columns)
     names = [name for column in columns for name in (column.name, column.mark) if name]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"columns of one name: {', '.join(twice)}")
+    false = [column.name for column in columns if "image" in column.name and column.dtype != VIDEO]
+    if false:
+        raise DataError(
+            f"column {false[0]} is no camera, and lerobot takes every column with 'image' in its name for one; name it otherwise"
+        )
     return columns

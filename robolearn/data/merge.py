@@ -62,7 +62,8 @@ def write_episodes(
             raise DataError(
                 f"{dataset.path} has pictures that are no videos in colour ({names}), which are not copied; use lerobot-edit-dataset"
             )
-    layouts = list(dict.fromkeys(_named(layout) for dataset in datasets for layout in dataset.layouts))
+    full = [dataset for dataset in datasets if len(dataset)] or datasets
+    layouts = list(dict.fromkeys(_named(layout) for dataset in full for layout in dataset.layouts))
     with DatasetWriter(out, layouts, datasets[0].fps) as writer:
         for dataset, indices in chosen:
             readable = [name for name in dataset.cameras if name not in dataset.unread]

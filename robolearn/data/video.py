@@ -48,6 +48,7 @@ def decode(path: Path, start: int, count: int) -> Iterator[np.ndarray]:
         DataError: the file cannot be read, or has fewer frames.
     """
     import av
+    from av.error import FFmpegError
 
     given = 0
     try:
@@ -58,7 +59,7 @@ def decode(path: Path, start: int, count: int) -> Iterator[np.ndarray]:
                 if number >= start:
                     yield frame.to_ndarray(format="rgb24")
                     given += 1
-    except (av.FFmpegError, OSError, IndexError) as error:
+    except (FFmpegError, OSError, IndexError) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if given < count:
         raise DataError(f"{path} has {start + given} frames, and {start + count} are wanted")

@@ -106,7 +106,7 @@ class Seen:
     def known(self, name: str) -> BoolArray:
         """Where a column is known, (T,)."""
         mark = self.columns.get(name + IS_VALID)
-        if mark is not None:
+        if mark is not None and name in self.columns:
             return mark.astype(bool).reshape(len(self))
         return np.full(len(self), name in self.columns)
 

@@ -169,7 +169,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*line, "--episodes", "3"]) == 0
     assert main([*line, "--episodes", "3"]) == 2
     assert "--resume goes on" in capsys.readouterr().err
-    assert main([*line, "--episodes", "4", "--resume"]) == 0
+    assert main(["collect", POLICY, "--out", out, "--seconds", "0.5", "--episodes", "4", "--resume"]) == 2
+    assert "holds nothing of this collection" in capsys.readouterr().err
+    assert main([*line[:-4], "--licence", "Apache-2.0", "--episodes", "4", "--resume"]) == 0  # without --worlds: as many as before
     assert main([*line, "--episodes", "2", "--append"]) == 0
     assert len(Dataset(out)) == 6
     assert main(["data", "check", out]) == 0
@@ -196,6 +198,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--seconds", "0"], "--seconds must lie between"),
         (["--engine", "mujocco"], "did you mean mujoco"),
         (["--env.randomization.noize=1"], "noize"),
+        (["--env.num_worlds=3"], "see --worlds"),
+        (["--env.episode_s=3"], "see --seconds"),
+        (["--no-randomization", "--env.randomization.noise=1.5"], "leave one away"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,8 @@ def test_pictures_go_both_ways(tmp_path: Path) -> None:
     own = read_stats(tmp_path / "theirs")[test_video.FRONT]
     frames = [test_video.video_statistics(test_video.pictures(index, 30 + index)) for index in range(3)]
     for key, value in aggregate(frames).items():
-        assert np.abs(value - own[key]).max() < 1e-6, key
+        rounding = 5e-4 if key in ("mean", "std") else TOLERANCE  # lerobot sums squares of bytes in single precision
+        assert np.abs(value - own[key]).max() < rounding, key
     assert json.loads(lerobot("open", tmp_path / "merged"))["episodes"] == 3
 
 

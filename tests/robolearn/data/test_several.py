@@ -57,6 +57,14 @@ def test_a_merge_of_a_merge_is_a_merge_of_all(paths: list[Path], tmp_path: Path)
     assert same(arm_episode(3, 5), dataset.episode(10))
 
 
+def test_a_dataset_without_episodes_adds_nothing(paths: list[Path], tmp_path: Path) -> None:
+    DatasetWriter(tmp_path / "empty", arm(7)[0], 50).close()
+    assert len(Dataset(tmp_path / "empty")) == 0
+    merged = Dataset(merge([tmp_path / "empty", paths[0]], tmp_path / "both"))
+    assert len(merged) == 6
+    assert [layout.robot for layout in merged.layouts] == ["hopper"]
+
+
 def test_a_merged_dataset_takes_more_of_each_robot(paths: list[Path], tmp_path: Path) -> None:
     merge(paths, tmp_path / "both")
     with DatasetWriter.append(tmp_path / "both") as writer:
@@ -101,7 +109,7 @@ def test_other_rates_and_other_kinds_of_columns_are_refused(paths: list[Path], t
     assert not (tmp_path / "both").exists()
     layouts = [Layout(robot, (Column(name="x", names=("a",), dtype=dtype),)) for robot, dtype in (("a", "float32"), ("b", "int64"))]
     with pytest.raises(DataError, match=r"a: float32 .*b: int64"):
-        features_of(layouts)
+        features_of(layouts, 50)
 
 
 def test_a_split_divides_without_loss(paths: list[Path], tmp_path: Path) -> None:
@@ -175,6 +183,24 @@ def test_quantiles_are_those_of_the_values_to_a_bin() -> None:
     for name, share in (("q01", 0.01), ("q10", 0.1), ("q50", 0.5), ("q90", 0.9), ("q99", 0.99)):
         exact = np.quantile(rows, share, axis=0, method="inverted_cdf")
         assert np.all(np.abs(found[name] - exact) <= (found["max"] - found["min"]) / 5000 * 1.01)
+
+
+def test_quantiles_are_read_off_a_histogram() -> None:
+    """Against numpy's histogram, cumulated and interpolated, which is what lerobot keeps."""
+    rows = np.random.default_rng(2).normal(size=(700, 4)).astype(np.float32)
+    rows[:, 1] = np.round(rows[:, 1])  # many values on few bins
+    rows[:, 2] = 0.25
+    found = column_statistics(rows)
+    for column in range(4):
+        values = rows[:, column]
+        edges = np.linspace(values.min() - np.float32(1e-10), values.max() + np.float32(1e-10), 5001)
+        counts = np.cumsum(np.histogram(values, bins=edges)[0])
+        for name, share in (("q01", 0.01), ("q10", 0.1), ("q50", 0.5), ("q90", 0.9), ("q99", 0.99)):
+            place = int(np.searchsorted(counts, share * len(values)))
+            before = counts[place - 1] if place else 0
+            inside = (share * len(values) - before) / max(counts[place] - before, 1)
+            expected = edges[place] + inside * (edges[place + 1] - edges[place]) if place else edges[0]
+            assert abs(found[name][column] - expected) < 1e-6, (name, column)
 
 
 def test_parts_give_the_whole() -> None:

@@ -7,15 +7,18 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from robolearn.data import store
 from robolearn.data.columns import ACTION, STATE, DataError, camera, robot_columns
 from robolearn.data.merge import merge
 from robolearn.data.reader import Dataset
 from robolearn.data.repair import repair
 from robolearn.data.source import Episode
 from robolearn.data.store import read_stats
-from robolearn.data.video import video_statistics
+from robolearn.data.video import encode, video_statistics
 from robolearn.data.windows import Windows
 from robolearn.data.writer import DatasetWriter
 from tests.robolearn.data.episodes import JOINTS, SOURCE, episode
@@ -74,6 +77,29 @@ def test_pictures_come_back_where_they_were(path: Path) -> None:
         assert not close(read.columns[FRONT][:-1], pictures(row.index, len(row))[1:]), "a picture of the next row would be seen"
     assert FRONT not in dataset.episode(0, pictures=False).columns
     assert [dataset.column(MARK)[row.start] for row in dataset.episodes] == [True, True, False, True]
+
+
+@pytest.mark.parametrize("drift", [0.0, 0.03])
+def test_episodes_of_one_video_are_found_by_counting(path: Path, tmp_path: Path, drift: float) -> None:
+    """As lerobot writes it: one file for all; its time stamps may be off by more than a picture."""
+    merge([path], tmp_path / "d")
+    dataset = Dataset(tmp_path / "d")
+    frames = np.concatenate([pictures(row.index, len(row)) for row in dataset.episodes])
+    file = store.parquet_files(tmp_path / "d/meta/episodes")[0]
+    table = pq.read_table(file)
+    starts = [row.start / 50 + drift * (row.index > 0) for row in dataset.episodes]
+    for part, values in (("file_index", [0] * len(dataset)), ("from_timestamp", starts)):
+        name = f"videos/{FRONT}/{part}"
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pa.array(values, table.schema.field(name).type))
+    pq.write_table(table, file)
+    encode(dataset.episodes[0].videos[FRONT][0], frames, 50)
+    joined = Dataset(tmp_path / "d")
+    column = joined.column(FRONT)
+    for row in joined.episodes:
+        expected = pictures(row.index, len(row))
+        assert close(column[row.start : row.stop], expected)
+        assert row.index == 2 or close(joined.episode(row.index).columns[FRONT], expected)
 
 
 def test_windows_hold_pictures(path: Path) -> None:

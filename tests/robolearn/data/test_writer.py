@@ -20,7 +20,7 @@ from robolearn.data import store
 from robolearn.data.columns import ACTION, DONE, ROOT, STATE, Column, DataError, robot_columns
 from robolearn.data.reader import Dataset
 from robolearn.data.writer import DatasetWriter
-from tests.disks import small_disk
+from tests.disks import read_only, small_disk
 from tests.robolearn.data.episodes import COLUMNS, SOURCE, episode, rows, same
 
 KILLS = int(os.environ.get("ROBOLEARN_KILLS", "12"))
@@ -104,6 +104,17 @@ def test_the_decoded_columns_follow_the_files(tmp_path: Path) -> None:
     assert len(list((path / ".cache/robolearn").iterdir())) == 1
 
 
+def test_a_folder_that_cannot_be_written_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    with small_disk(tmp_path / "disk", "2m") as disk:
+        path = write(disk / "d", 2)
+        with read_only(disk):
+            assert len(Dataset(path).column(STATE)) == 11
+            assert np.array_equal(Dataset(path).column(STATE)[:5], episode(0).columns[STATE])
+        assert not (path / ".cache").exists()
+    assert list((tmp_path / "home").rglob("*.npy"))
+
+
 def test_what_is_missing_is_zeros_and_marked(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "d", COLUMNS, 50) as writer:
         writer.add(episode(0, action=False), episode(1))
@@ -182,6 +193,8 @@ def test_columns_must_make_sense() -> None:
         Column(name="timestamp", names=("t",))
     with pytest.raises(DataError, match="each once"):
         robot_columns(("hip", "hip"))
+    with pytest.raises(DataError, match="lerobot takes every column with 'image'"):
+        robot_columns(("hip",), extra=[Column(name="image_brightness", names=("x",))])
     with pytest.raises(DataError, match="columns of one name: action"):
         robot_columns(("hip",), extra=[Column(name="action", names=("x",))])
 
