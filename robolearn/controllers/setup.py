@@ -22,7 +22,6 @@ from robolearn.evaluation.result import EvaluationResult
 NOT_LEARNED = "a controller does not learn"
 OWN = {
     **{name: NOT_LEARNED for name in settings.EVALUATE if not name.startswith("env.") and name != "seed"},
-    "env.rewards.*": NOT_LEARNED,
     "env.clock_hz": "a controller has its own clock",
     "env.observations*": "a controller sees the true state",
     "env.privileged*": "a controller sees the true state",
