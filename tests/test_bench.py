@@ -171,6 +171,12 @@ def _soak(entries: dict[str, Entry]) -> None:
             assert _number(entries, name, "ratio") <= 1, name
 
 
+def _loader(entries: dict[str, Entry]) -> None:
+    size = "transformer 16 x 1"
+    assert entries["loader: windows of 16 steps"]["against"] == size
+    _agrees(entries, "loader: windows of 16 steps", f"loader: training, {size}")
+
+
 CHECKS: dict[str, Any] = {
-    "sim": _sim, "train": _train, "policy": _policy, "loop": _loop, "latency": _latency, "faults": _faults, "soak": _soak
+    "sim": _sim, "train": _train, "policy": _policy, "loader": _loader, "loop": _loop, "latency": _latency, "faults": _faults, "soak": _soak
 }  # fmt: skip

@@ -31,7 +31,7 @@ def encode(path: Path, frames: np.ndarray, fps: int) -> None:
     import av
 
     if CODEC not in av.codecs_available:
-        raise DataError(f"the installed PyAV has no {CODEC}; run: pip install --upgrade av")
+        raise DataError(f"the installed PyAV has no {CODEC}; run: pip install 'av>=15'")
     with whole(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream(CODEC, rate=fps, options=OPTIONS)
         stream.height, stream.width = frames.shape[1:3]
