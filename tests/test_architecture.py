@@ -41,6 +41,7 @@ LAYERS = (
         "config",
         "data",
         "motions",
+        "controllers",
         "policy_path",
         "policy_robot",
         "simulated_model",
