@@ -136,6 +136,17 @@ def test_arrays_as_mujoco_has_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.episodes[0].columns[ROOT][:, 7:10], speed, atol=1e-5)
     np.testing.assert_allclose(found.episodes[0].columns[COMMAND], speed, atol=1e-5)
     assert any("robot's order" in note for note in found.notes)
+    assert not any("joint targets" in note for note in found.notes)
+
+
+def test_a_guess_of_what_actions_are_is_told(tmp_path: Path) -> None:
+    t = np.arange(0, 3, 0.02)
+    arrays = {"time": t, "q": motions.joints(t), "action": motions.targets(t), "quat": motions.quat_wxyz(t)}
+    np.savez(tmp_path / "walk.npz", **arrays)
+    asked = dataclasses.replace(GO1_MAP, orientation=Field(at="quat", order="wxyz"))
+    assert any("`action` was taken for joint targets" in note for note in load(tmp_path / "walk.npz", asked).notes)
+    told = dataclasses.replace(asked, action=Field(at="action"))
+    assert not any("was taken for joint targets" in note for note in load(tmp_path / "walk.npz", told).notes)
 
 
 def test_a_pickle_inside_is_not_opened(tmp_path: Path) -> None:
