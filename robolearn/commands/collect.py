@@ -51,7 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", choices=("all", "successes", "failures"), default="all", help="which episodes stay (default: all)")
     parser.add_argument("--best-of", type=int, default=1, metavar="N", help="try each command N times and keep the best (default: 1)")
     parser.add_argument("--worlds", type=int, default=MOST_WORLDS, help=f"worlds of a batch (default: {MOST_WORLDS})")
-    parser.add_argument("--seed", type=int, default=0, help="of the first batch; the next one's is one more (default: 0)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the first batch; the next one's is one more (default: 0); with --append later, where it was used",
+    )
     parser.add_argument("--licence", default="unknown", metavar="SPDX", help="of the episodes, e.g. Apache-2.0 (default: unknown)")
     parser.add_argument("--attribution", default="", metavar="TEXT", help="who is to be named")
     on = parser.add_mutually_exclusive_group()
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Collect."""
     from envs.engines.registry import ENGINES
     from robolearn.controllers.registry import is_controller
-    from robolearn.data.collect import Plan, collect, commands_of, of_source, worlds_of
+    from robolearn.data.collect import Plan, collect, commands_of, difference, of_source, unused_seed, worlds_of
     from robolearn.errors import UsageError, UserError
     from robolearn.evaluation.rollout import Rollout
 
@@ -85,11 +90,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     with _writer(args, env) as writer:
         before = sum(of_source(writer, source).values())
         if args.append:
-            plan = dataclasses.replace(plan, episodes=plan.episodes + before)
+            plan = dataclasses.replace(plan, episodes=plan.episodes + before, seed=args.seed if before else unused_seed(writer, source))
         elif len(writer) and not before:
-            raise UserError(
-                f"{args.out} holds nothing of this collection: another policy or other options; --append adds to it all the same"
-            )
+            raise UserError(f"{args.out} holds nothing of this collection: {difference(writer, source)}; --append adds to it all the same")
         rollout = Rollout(env, who.actor(env.num_worlds))
         try:
             done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)

@@ -138,7 +138,7 @@ def test_penalties_that_grow_come_with_the_disturbances(g1: VecEnv):
 
 
 def test_a_load_that_is_shifted_is_rewarded_before_a_foot_leaves_the_ground(g1: VecEnv):
-    """The left foot swings, then the right one: what the other carries of the weight counts. Standing, both may carry; in the air none does."""
+    """The left foot swings, then the right one: what the other carries counts. Standing, both may carry; in the air none does."""
     g1.reset()
     forces = g1.engine.sensordata[:, g1.feet._touch]
 
