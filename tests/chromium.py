@@ -11,6 +11,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 """Where it is; None where there is none."""
 OPTIONS = (
@@ -34,7 +37,7 @@ class Browser:
         errors: what the page threw and did not catch.
     """
 
-    def __init__(self, url: str, folder: Path, width: int = 1500, height: int = 1000, patience_s: float = 60.0) -> None:
+    def __init__(self, url: str, folder: Path, width: int = 1500, height: int = 1000, patience_s: float = 30.0) -> None:
         """Open `url` in a fresh profile under `folder`."""
         from websockets.sync.client import connect
 
@@ -49,7 +52,7 @@ class Browser:
             port = port_file.read_text().split()[0]
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=patience_s) as answer:
                 target = next(item for item in json.load(answer) if item["type"] == "page")
-            self._socket = connect(target["webSocketDebuggerUrl"], max_size=None)
+            self._socket = connect(target["webSocketDebuggerUrl"], max_size=None, ping_interval=None)
             self._number = 0
             self._call("Runtime.enable")
             self._call("Page.enable")
@@ -99,10 +102,34 @@ class Browser:
         self.wait(f"{_option(option)} !== undefined")
         self.evaluate(f"{_option(option)}.click()")
 
+    def press(self, script: str, right: float = 0.5) -> None:
+        """Press the mouse on an element that a script finds, `right` being the share of its width from its left."""
+        self.wait(f"!!({script})")
+        box = self.evaluate(f"(r => [r.x, r.y, r.width, r.height])(({script}).getBoundingClientRect())")
+        place = {"x": box[0] + right * box[2], "y": box[1] + box[3] / 2, "button": "left", "clickCount": 1}
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, **place)
+
+    def type(self, label: str, text: str) -> None:
+        """Write into the field beside a label, in place of what is there."""
+        self.wait(f"{_input(label)} !== undefined")
+        self.evaluate(f"(field => {{ field.focus(); field.select(); }})({_input(label)})")
+        if text:
+            self._call("Input.insertText", text=text)
+        else:
+            self._call("Input.dispatchKeyEvent", type="keyDown", key="Backspace", code="Backspace", windowsVirtualKeyCode=8)
+
+    def picture(self) -> np.ndarray:
+        """What is to be seen, (H, W, 3) uint8 RGB."""
+        return cv2.imdecode(np.frombuffer(self._shot(), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1].copy()  # type: ignore[index]
+
     def screenshot(self, path: Path) -> Path:
         """Write what is to be seen, as PNG."""
-        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+        path.write_bytes(self._shot())
         return path
+
+    def _shot(self) -> bytes:
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
@@ -129,8 +156,11 @@ def _button(text: str) -> str:
 
 
 def _input(label: str) -> str:
+    """The field of a label: by its id, or the first in the nearest surroundings of the label that have one."""
     labels = f"[...document.querySelectorAll('label')].find(l => l.innerText === {json.dumps(label)})"
-    return f"((label) => label && document.getElementById(label.htmlFor) || undefined)({labels})"
+    around = "for (let e = label; e; e = e.parentElement) if (e.querySelector('input')) return e.querySelector('input')"
+    body = f"if (!label) return undefined; const own = document.getElementById(label.htmlFor); if (own) return own; {around}"
+    return f"((label) => {{ {body} }})({labels})"
 
 
 def _option(text: str) -> str:

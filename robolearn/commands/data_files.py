@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.files import check_writable
 from robolearn.commands import check_seed, write_json
-from robolearn.errors import UsageError
+from robolearn.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from robolearn.data.merge import Progress
@@ -193,6 +193,9 @@ def _split(args: argparse.Namespace) -> int:
     shares, dataset = _shares(args.shares), Dataset(args.dataset)
     free = args.allow_license if args.free else None
     chosen = select(dataset, args.robot, args.kind, args.task, args.successful, free)
+    if not chosen and len(dataset):
+        conditions = "--robot, --kind, --task, --successful and --free"
+        raise UserError(f"no episode of {args.dataset} fits all of {conditions}; see: robolearn data info {args.dataset}")
     parts = assign(dataset, shares, args.by, args.seed, chosen)
     with _bar("split", len(chosen)) as progress:
         written = split(dataset, parts, args.out, progress)

@@ -116,12 +116,18 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
     notes: dict[str, list[str]] = {}
     try:
         bar = tqdm(args.recording, desc="recordings", unit="recording", leave=False, disable=None if len(args.recording) > 1 else True)
-        for path in bar:
-            found = load(path, mapping, args.fps if writer is None else writer.info.fps)
-            writer = writer or _writer(args, found)
-            if found.fps != writer.info.fps:
-                raise UserError(f"{path} has {found.fps} frames a second, the dataset {writer.info.fps}; say --fps {writer.info.fps}")
-            writer.add(*found.episodes)
+        for number, path in enumerate(bar):
+            try:
+                found = load(path, mapping, args.fps if writer is None else writer.info.fps)
+                writer = writer or _writer(args, found)
+                if found.fps != writer.info.fps:
+                    raise UserError(f"{path} has {found.fps} frames a second, the dataset {writer.info.fps}; say --fps {writer.info.fps}")
+                writer.add(*found.episodes)
+            except UserError as error:
+                if not number:
+                    raise
+                done = f"the {number} before {path} are in {args.out}; import it and those after it with --append"
+                raise UserError(f"{error}; {done}") from error
             episodes, seconds = episodes + len(found.episodes), seconds + found.seconds
             for note in found.notes:
                 notes.setdefault(note, []).append(path.name)

@@ -18,7 +18,7 @@ import torch
 from envs.robots.robot import Robot
 from envs.vec_env import VecEnv
 from policies.contract.spec import PolicySpec
-from robolearn.data.columns import COMMAND, Column, robot_columns
+from robolearn.data.columns import ACTION, COMMAND, Column, robot_columns
 from robolearn.data.harvest import Acting, Taken, take
 from robolearn.data.source import Episode, Source
 from robolearn.data.writer import DatasetWriter
@@ -165,6 +165,25 @@ def of_source(writer: DatasetWriter, source: Source) -> dict[int, int]:
     return found
 
 
+def unused_seed(writer: DatasetWriter, source: Source) -> int:
+    """The source's seed, or the next with which its policy has given no episodes yet: the same seed may give the same motion again."""
+    used = [item.seed for item, _ in writer.info.sources if item.file_hash == source.file_hash and item.seed is not None]
+    first = source.seed or 0
+    return max([first, *(seed + 1 for seed in used)]) if first in used else first
+
+
+def difference(writer: DatasetWriter, source: Source) -> str:
+    """What the source that is most like this one differs in, for people."""
+    names = [item.name for item in dataclasses.fields(source) if item.name != "seed"]
+    told = [
+        [name for name in names if getattr(item, name) != getattr(source, name)]
+        for item, _ in writer.info.sources
+        if item.kind == source.kind
+    ]
+    nearest = min(told, key=len, default=["kind"])
+    return "another policy" if "file_hash" in nearest else f"what is there differs in {', '.join(nearest)}"
+
+
 def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collected, every_step: Callable[[int], None]) -> list[Episode]:
     """The episodes of one batch that may stay, in the order of worlds."""
     env = acting.env
@@ -191,7 +210,8 @@ def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collec
         fits = [(item, well) for item, well in tries if item is not None and well in wanted and len(item) >= plan.least]
         if fits:
             item, well = max(fits, key=lambda pair: (pair[1], pair[0].total))
-            kept.append(Episode(columns=item.columns, task=task, source=mine, success=well))
+            columns = {name: values for name, values in item.columns.items() if source.control_mode or name != ACTION}
+            kept.append(Episode(columns=columns, task=task, source=mine, success=well))
     return kept
 
 

@@ -303,6 +303,20 @@ def _feature(raw: Mapping[str, Any]) -> Feature:
     return Feature(dtype=str(raw["dtype"]), shape=tuple(int(size) for size in raw["shape"]), names=flat, rest=rest)
 
 
+def take_table(path: Path, info: Info) -> bool:
+    """Fill in what `meta/robolearn.json` tells, for a dataset whose info.json is lost; whether there is such a file and it is whole."""
+    try:
+        raw = _json(path, OURS)
+        if raw is None:
+            return False
+        told = dataclasses.replace(info, layouts=[], total_episodes=sum(count for count, _ in raw["episodes"]["sources"]))
+        _take_ours(told, raw)
+    except (DataError, KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return False
+    info.layouts, info.sources, info.episode_sources, info.success = told.layouts, told.sources, told.episode_sources, told.success
+    return True
+
+
 def _take_ours(info: Info, raw: Mapping[str, Any] | None) -> None:
     """Fill in what stands under our key; what others have written since, or all of it, is of an unknown source."""
     if raw is not None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from policies.errors import UserError
 from robolearn.data.columns import DTYPES, VIDEO, DataError
-from robolearn.data.info import Feature, Info, Layout, layout_of, read_info
+from robolearn.data.info import Feature, Info, Layout, layout_of, read_info, take_table
 from robolearn.data.merge import Progress
 from robolearn.data.rows import episode_columns
 from robolearn.data.salvage import salvage
@@ -111,7 +111,10 @@ def _info(path: Path, files: list[Path], fps: int | None, robot: str | None, fou
             if not len(gaps):
                 raise DataError(f"{path}: nothing tells the rate; add --fps HZ")
             fps = max(1, round(1 / float(np.median(gaps))))
-        return Info(fps=fps, features=features, layouts=[layout_of(features, robot or "unknown")], robot_type=robot)
+        info = Info(fps=fps, features=features, layouts=[layout_of(features, robot or "unknown")], robot_type=robot)
+        if take_table(path, info):
+            found.lost[-1] += "; sources and columns were taken from meta/robolearn.json"
+        return info
     raise DataError(f"{path}: info.json is lost and no file of rows can be read, so that nobody knows the columns")
 
 

@@ -63,15 +63,18 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file.
 
     Raises:
-        DataError: it is not there, or no whole Parquet file.
+        DataError: it is not there, no whole Parquet file, or lacks one of `columns`.
     """
     try:
-        return pq.ParquetFile(path).read(columns)
+        table = pq.ParquetFile(path).read(columns)
     except (OSError, pa.ArrowException, KeyError) as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
         raise DataError(
             f"{path} cannot be read: {why[:200]}; what is left can be saved by: robolearn data repair DATASET --out NEW"
         ) from error
+    if missing := [name for name in columns or () if name not in table.column_names]:
+        raise DataError(f"{path} has no column {', '.join(missing)}; what is left can be saved by: robolearn data repair DATASET --out NEW")
+    return table
 
 
 def write_table(table: pa.Table, path: Path, groups: list[int]) -> None:

@@ -71,9 +71,9 @@ def check_frames(frames: np.ndarray, name: str, where: str) -> None:
     Raises:
         DataError: says what is wanted.
     """
-    height, width = frames.shape[1:3]
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise DataError(f"{where}: {name} must be pictures (T, H, W, 3) of uint8, is {frames.dtype} of shape {frames.shape}")
+    height, width = frames.shape[1:3]
     if min(height, width) < 64 or height % 2 or width % 2:
         raise DataError(f"{where}: {name} has pictures of {height} x {width}; the encoder takes even sizes from 64 on")
 

@@ -107,7 +107,7 @@ class Windows:
             shard: rank and number of processes that share the batches.
 
         Raises:
-            DataError: a licence, a column that no dataset has, different rates, or fewer windows than a batch.
+            DataError: a licence, a column or an episode that no dataset has, different rates, or fewer windows than a batch.
         """
         if min(steps, batch_size, stride) < 1:
             raise DataError(f"windows need at least one step, one a batch and a stride of one, not {steps}, {batch_size} and {stride}")
@@ -117,6 +117,9 @@ class Windows:
         self._datasets, self.steps, self.batch_size, self.names, self.shard = list(datasets), steps, batch_size, tuple(columns), shard
         self.groups: list[GroupStatistics] = []
         chosen = [list(range(len(dataset))) for dataset in datasets] if episodes is None else [list(part) for part in episodes]
+        for dataset, part in zip(datasets, chosen, strict=True):
+            if beyond := [index for index in part if not 0 <= index < len(dataset)]:
+                raise DataError(f"{dataset.path} has no episode {beyond[0]}; it has {len(dataset)}, counted from 0")
         check_licences(
             dict.fromkeys(d.sources[d.episodes[i].source] for d, part in zip(datasets, chosen, strict=True) for i in part), allow
         )

@@ -21,6 +21,7 @@ from robolearn.data.source import Episode, Source
 from robolearn.data.statistics import GroupStatistics, Statistics, aggregate, column_statistics
 from robolearn.data.store import (
     CALL_BYTES,
+    STAGING,
     Growing,
     Place,
     Store,
@@ -69,8 +70,8 @@ class DatasetWriter:
         self.path = Path(path)
         if fps != int(fps) or fps < 1:
             raise DataError(f"a dataset's rate is a whole number of rows a second (lerobot's rule), not {fps:g}; resample to one")
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise DataError(f"{path} is there already and not empty; name a new folder, or go on with it by DatasetWriter.append")
+        if self.path.exists() and (not self.path.is_dir() or any(item.name != STAGING for item in self.path.iterdir())):
+            raise DataError(f"{path} is there already and not empty; name a new folder")
         layouts = _layouts(columns)
         info = Info(fps=int(fps), features=features_of(layouts, int(fps)), layouts=layouts)
         self._take(Store(self.path), info, [], {}, (0, 0), (0, 0))
@@ -81,7 +82,7 @@ class DatasetWriter:
         """Go on with a dataset that exists; what a killed writer left uncounted is taken away first.
 
         Raises:
-            DataError: it is no dataset, has cameras, or is being written by another program.
+            DataError: it is no dataset, has pictures that are no videos in colour, or is being written by another program.
         """
         writer = cls.__new__(cls)
         writer.path = Path(path)

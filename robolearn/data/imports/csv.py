@@ -19,6 +19,10 @@ from robolearn.errors import suggestion
 
 TIMES = ("time", "t", "time_s", "timestamp", "stamp", "sec", "seconds", "time_ns", "timestamp_ns", "time_us", "time_ms")
 _RANGE = re.compile(r"(\d+)(?::(\d+))?")
+_DECIMAL_COMMA = re.compile(r"\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*")
+EMPTY = ("", "na", "n/a", "#n/a", "nan", "null", "none", "-")
+"""What stands in cells whose value is missing."""
+_TRUTH = {"true": 1.0, "false": 0.0}
 
 
 class Table:
@@ -27,7 +31,7 @@ class Table:
     Attributes:
         path: the file.
         names: of the columns; empty where the file does not name them.
-        values: (T, K); words are numbered, empty cells are NaN.
+        values: (T, K); empty cells are NaN. In a column that holds words, each word has its number, which only tells episodes apart.
         notes: what people should know.
     """
 
@@ -39,7 +43,9 @@ class Table:
         """
         self.path, self.notes = path, list[str]()
         rows, lines = _rows(path)
-        named = bool(rows) and any(not _is_number(cell) for cell in rows[0]) and all(cell.strip() for cell in rows[0])
+        named = any(not _is_number(cell) for cell in rows[0]) and all(
+            cell.strip() for cell in rows[0][1:]
+        )  # pandas leaves its index unnamed
         self.names = tuple(cell.strip().lstrip("#").strip() for cell in rows[0]) if named else ()
         body, lines = (rows[1:], lines[1:]) if named else (rows, lines)
         if len(body) < 2:
@@ -49,6 +55,11 @@ class Table:
             if len(row) != width:
                 raise RecordingError(f"{path}:{line}: {len(row)} values where the rows before have {width}")
         self.values = np.stack([_column([row[i] for row in body]) for i in range(width)], axis=1)
+        self._words = {
+            i: f"{path}:{lines[place]}: {body[place][i].strip()!r}"
+            for i in range(width)
+            if (place := _first_word([row[i] for row in body])) is not None
+        }
 
     @property
     def rows(self) -> int:
@@ -87,8 +98,16 @@ class Table:
         return columns, tuple(names) if len(names) == len(columns) else ()
 
     def read(self, wanted: dict[str, str]) -> dict[str, tuple[FloatArray, tuple[str, ...]]]:
-        """Values (T, D) and the names of their entries, at several `at`, by the names of the quantities."""
+        """Values (T, D) and the names of their entries, at several `at`, by the names of the quantities.
+
+        Raises:
+            RecordingError: no such column, or one that holds words; the marks of episodes alone may be words.
+        """
         found = {name: self.entries(at) for name, at in wanted.items()}
+        for name, (columns, _) in found.items():
+            words = [self._words[column] for column in columns if column in self._words]
+            if words and name != "episode":
+                raise RecordingError(f"{words[0]} is no number, in a column of {name}; leave a cell empty where its value is missing")
         return {name: (self.values[:, columns], names) for name, (columns, names) in found.items()}
 
     def contents(self) -> list[str]:
@@ -111,6 +130,8 @@ def _rows(path: Path) -> tuple[list[list[str]], list[int]]:
     rows, lines = list[list[str]](), list[int]()
     for row in reader:
         cells = [cell for cell in row if cell.strip()] if delimiter == " " else row
+        if delimiter != ",":
+            cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in cells]
         if cells and not (len(cells) == 1 and not cells[0].strip()):
             rows.append(cells)
             lines.append(reader.line_num)
@@ -121,16 +142,18 @@ def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
-        return not cell.strip()
+        return cell.strip().lower() in EMPTY
     return True
 
 
+def _first_word(cells: list[str]) -> int | None:
+    """The place of the first cell that is neither a number nor empty nor true or false; None where there is none."""
+    return next((i for i, cell in enumerate(cells) if not _is_number(cell) and cell.strip().lower() not in _TRUTH), None)
+
+
 def _column(cells: list[str]) -> FloatArray:
-    try:
-        return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
-    except ValueError:  # words, as the names of episodes: each has its number
-        words = {word: number for number, word in enumerate(dict.fromkeys(cell.strip() for cell in cells))}
-        truth = {"true": 1.0, "false": 0.0}
-        if {word.lower() for word in words} <= set(truth):
-            return np.array([truth[cell.strip().lower()] for cell in cells])
-        return np.array([float(words[cell.strip()]) for cell in cells])
+    if _first_word(cells) is not None:
+        words = {word: float(number) for number, word in enumerate(dict.fromkeys(cell.strip() for cell in cells))}
+        return np.array([words[cell.strip()] for cell in cells])
+    plain = (cell.strip().lower() for cell in cells)
+    return np.array([_TRUTH[cell] if cell in _TRUTH else np.nan if cell in EMPTY else float(cell) for cell in plain])

@@ -77,7 +77,7 @@ def guess_table(table: Table, robot: Robot) -> ImportMap:
     fields: dict[str, Field] = {}
     lower = {name.lower(): name for name in table.names}
     if time := next((lower[name] for name in TIMES if name in lower), None):
-        fields["time"] = Field(at=time, unit=next((unit for unit in ("ns", "us", "ms") if time.lower().endswith(f"_{unit}")), "s"))
+        fields["time"] = _time(time)
     for quantity, endings in SUFFIXES.items():
         for ending in endings:
             columns = [f"{joint}{ending}" for joint in robot.joint_names]
@@ -113,6 +113,11 @@ def _together(names: Iterable[str], quantity: str) -> str:
     return ""
 
 
+def _time(name: str) -> Field:
+    """The field of times that are called so, with the unit that the name tells."""
+    return Field(at=name, unit=next((unit for unit in ("ns", "us", "ms") if name.lower().endswith(f"_{unit}")), "s"))
+
+
 def _called(names: Iterable[str], quantity: str) -> str:
     """The array or column that is called as this quantity usually is."""
     lower = {name.lower(): name for name in names}
@@ -139,7 +144,7 @@ def guess_arrays(arrays: Arrays, robot: Robot) -> ImportMap:
         if name and quantity not in fields and quantity != "orientation" and widths[name] == wanted.get(quantity, widths[name]):
             fields[quantity] = Field(at=name)
     if (time := next((name for name in TIMES if widths.get(name) == 1), None)) is not None:
-        fields["time"] = Field(at=time)
+        fields["time"] = _time(time)
     for word, names in arrays.words.items():  # an array of names says whose the columns are
         for quantity in ("joint_position", "joint_velocity", "action"):
             if quantity in fields and len(names) == joints and len(match_names(robot.joint_names, names, {})) == joints and "joint" in word:

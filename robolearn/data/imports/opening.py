@@ -68,6 +68,15 @@ def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
     robot = _robot(mapping)
     recording, guessed = opened(path, mapping, robot)
     full = mapping.over(guessed())
+    if full.joint_position is None:
+        raise RecordingError(
+            f"{path}: its names do not tell where the positions of the {robot.num_joints} joints of {robot.name} are; say it in a map:"
+            f" joint_position: {{at: ...}} (what is there: robolearn data import {path} --show)"
+        )
+    if full.action is not None and mapping.action is None and full.action_is == "target":
+        notes = [f"action: `{full.action.at}` was taken for joint targets [rad]; if it is another thing say so in a map: action_is: raw"]
+    else:
+        notes = []
     source = Source(
         kind=full.kind,
         robot=robot.name,
@@ -79,7 +88,7 @@ def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
     if isinstance(recording, Tabled):
         recording = Tabled(path, recording.rows, full)
     made = build(recording, full, robot, source, fps)
-    return Found(path, robot, made.episodes, made.fps, made.command_labels, made.notes)
+    return Found(path, robot, made.episodes, made.fps, made.command_labels, [*made.notes, *notes])
 
 
 def opened(path: Path, mapping: ImportMap, robot: Robot) -> tuple[Bag | Tabled, Callable[[], ImportMap]]:

@@ -59,7 +59,7 @@ class Listing:
         pages = max(1, -(-len(numbers) // ROWS))
         self._page = min(self._page, pages - 1)
         self._here = numbers[self._page * ROWS : (self._page + 1) * ROWS]
-        chosen = {id(shown.entry): side for side, shown in reversed(self._state.shown.items())}
+        chosen: dict[int, Side] = {id(shown.entry): side for side, shown in reversed(self._state.shown.items())}
         for place, button in enumerate(self._buttons):
             button.visible = place < len(self._here)
             if place < len(self._here):

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from robolearn.data.check.findings import runs_of
+from robolearn.data.check.findings import line, runs_of
 from robolearn.data.columns import ROOT
 from robolearn.data.licence import verdict
 from robolearn.viewer.dataset.catalog import Entry, Shown
@@ -15,6 +15,7 @@ from robolearn.viewer.dataset.flags import Flags
 from robolearn.viewer.dataset.series import Series, known_rows
 
 KNOWN, MISSING, FAULT = "#4c9f70", "#d9d9d9", "#c0392b"
+CUT = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap"
 STYLE = "font-size:.8em;overflow-wrap:anywhere;padding:0 .6em"
 _LICENCE = {"free": "free", "restricted": "not for every use", "unknown": "not known to be free"}
 _OUTCOME = {True: "success", False: "failed", None: ""}
@@ -63,9 +64,7 @@ def whole(names: Iterable[str], flags: Flags) -> str:
         elif found is None:
             told = ["being checked …"]
         else:
-            told = [f"{'fault' if item.grave else 'note'} {item.check}: {item.text}" for item in found] or [
-                "nothing to say of it as a whole"
-            ]
+            told = [line(item) for item in found] or ["nothing to say of it as a whole"]
         parts.append(
             f"<b>{escape(name)}</b><ul style='margin:0;padding-left:1.2em'>{''.join(f'<li>{escape(text)}</li>' for text in told)}</ul>"
         )
@@ -101,7 +100,7 @@ def known(shown: Shown) -> str:
         pieces = _pieces(rows, KNOWN, count) + _pieces(broken, FAULT, count)
         share = f"{100 * rows.mean():.0f}&nbsp;%"
         bars.append(
-            f"<div style='display:flex;align-items:center;gap:.5em'><span style='width:13em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap'>{escape(column.name)}</span>"
+            f"<div style='display:flex;align-items:center;gap:.5em'><span style='width:13em;{CUT}'>{escape(column.name)}</span>"
             f"<span style='position:relative;flex:1;height:.8em;background:{MISSING}'>{pieces}</span>"
             f"<span style='width:3em;text-align:right'>{share}</span></div>"
         )

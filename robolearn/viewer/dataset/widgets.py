@@ -1,4 +1,4 @@
-"""How widgets tell the page what people want. Their callbacks run in the server's threads; the page has one thread that changes anything."""
+"""How widgets tell the page what people want. Callbacks run in the server's threads; one thread alone changes the page."""
 
 from __future__ import annotations
 

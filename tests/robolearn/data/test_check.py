@@ -95,5 +95,11 @@ def test_a_copy_within_one_part_is_a_note(go1: list[Seen]) -> None:
     assert any(f.check == "copies" for f in found.findings)
 
 
+def test_another_robots_ranges_are_not_asked(go1: list[Seen]) -> None:
+    told = check([dataclasses.replace(seen, robot=get_robot("g1")) for seen in go1]).faults
+    assert [f.check for f in told] == ["order"]
+    assert "not those of g1" in told[0].text
+
+
 def test_no_episodes_are_a_fault() -> None:
     assert check([]).faults

@@ -170,10 +170,12 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main([*line, "--episodes", "3"]) == 2
     assert "--resume goes on" in capsys.readouterr().err
     assert main(["collect", POLICY, "--out", out, "--seconds", "0.5", "--episodes", "4", "--resume"]) == 2
-    assert "holds nothing of this collection" in capsys.readouterr().err
+    assert "holds nothing of this collection: what is there differs in licence, config, note;" in capsys.readouterr().err
     assert main([*line[:-4], "--licence", "Apache-2.0", "--episodes", "4", "--resume"]) == 0  # without --worlds: as many as before
     assert main([*line, "--episodes", "2", "--append"]) == 0
-    assert len(Dataset(out)) == 6
+    assert main(["collect", POLICY, "--out", out, "--seconds", "0.5", "--worlds", "3", "--episodes", "2", "--append"]) == 0
+    assert len(Dataset(out)) == 8
+    assert [source.seed for source in Dataset(out).sources] == [0, 1, 2, 3]  # no seed twice, though the options are others
     assert main(["data", "check", out]) == 0
     source = Dataset(out).sources[0]
     assert (source.kind, source.robot, source.licence, source.engine) == ("policy", "go1", "Apache-2.0", "mujoco")

@@ -78,6 +78,16 @@ def test_wrong_units_are_found_by_the_check(bag: Path, tmp_path: Path, capsys: p
     assert "fault units" in capsys.readouterr().out
 
 
+def test_what_was_imported_before_a_broken_recording_is_told(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torn = tmp_path / "torn.csv"
+    torn.write_text("a\n1\n")
+    assert main(["data", "import", str(bag), str(torn), "--robot", "go1", "--out", str(tmp_path / "data")]) == 2
+    said = capsys.readouterr().err
+    assert f"the 1 before {torn} are in {tmp_path / 'data'}" in said
+    assert "--append" in said
+    assert len(Dataset(tmp_path / "data")) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,32 @@ def test_empty_cells_are_holes(tmp_path: Path) -> None:
     assert all(np.isfinite(values).all() for episode in found.episodes for values in episode.columns.values())
 
 
+def test_a_table_as_pandas_writes_it(tmp_path: Path) -> None:
+    """Its index has no name; cells without a value may say so in words."""
+    t = np.arange(0, 3, 0.02)
+    path = write_csv(tmp_path / "walk.csv", table(t))
+    lines = path.read_text().splitlines()
+    cells = lines[51].split(",")
+    lines[51] = ",".join([cells[0], "N/A", *cells[2:]])
+    path.write_text("\n".join([f",{lines[0]}", *(f"{i},{line}" for i, line in enumerate(lines[1:]))]))
+    check_motion(load(path, GO1_MAP), t)
+
+
+def test_decimal_commas_are_decimals(tmp_path: Path) -> None:
+    t = np.arange(0, 3, 0.02)
+    path = write_csv(tmp_path / "walk.csv", table(t), ";")
+    path.write_text(path.read_text().replace(".", ","))
+    check_motion(load(path, GO1_MAP), t)
+
+
+def test_milliseconds_by_name(tmp_path: Path) -> None:
+    t = np.arange(0, 3, 0.02)
+    np.savez(tmp_path / "walk.npz", time_ms=1e3 * t, quat=motions.quat_wxyz(t), q=motions.joints(t))
+    found = load(tmp_path / "walk.npz", dataclasses.replace(GO1_MAP, orientation=Field(at="quat", order="wxyz")))
+    assert found.fps == 50
+    np.testing.assert_allclose(found.episodes[0].columns[STATE][:, :12], motions.joints(t), atol=1e-6)
+
+
 def test_arrays_as_mujoco_has_them(tmp_path: Path) -> None:
     t = np.arange(0, 3, 0.02)
     qpos = np.concatenate([motions.place(t), motions.quat_wxyz(t), motions.joints(t)], axis=1)
@@ -109,6 +136,17 @@ def test_arrays_as_mujoco_has_them(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.episodes[0].columns[ROOT][:, 7:10], speed, atol=1e-5)
     np.testing.assert_allclose(found.episodes[0].columns[COMMAND], speed, atol=1e-5)
     assert any("robot's order" in note for note in found.notes)
+    assert not any("joint targets" in note for note in found.notes)
+
+
+def test_a_guess_of_what_actions_are_is_told(tmp_path: Path) -> None:
+    t = np.arange(0, 3, 0.02)
+    arrays = {"time": t, "q": motions.joints(t), "action": motions.targets(t), "quat": motions.quat_wxyz(t)}
+    np.savez(tmp_path / "walk.npz", **arrays)
+    asked = dataclasses.replace(GO1_MAP, orientation=Field(at="quat", order="wxyz"))
+    assert any("`action` was taken for joint targets" in note for note in load(tmp_path / "walk.npz", asked).notes)
+    told = dataclasses.replace(asked, action=Field(at="action"))
+    assert not any("was taken for joint targets" in note for note in load(tmp_path / "walk.npz", told).notes)
 
 
 def test_a_pickle_inside_is_not_opened(tmp_path: Path) -> None:
@@ -137,6 +175,8 @@ def test_an_arm_needs_no_attitude(tmp_path: Path) -> None:
         ("time,a\n0,2\n2,4\n1,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "row 2 is missing or before"),
         ("time,a\n0,2\n20,4\n40,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "the unit of the time"),
         ("a\n2\n4\n6\n", {"joint_position": Field(at="a")}, "rate: HZ"),
+        ("time,a\n0,2\n1,bad\n2,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, ":3: 'bad' is no number"),
+        ("time,a\n0,2\nx,4\n2,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, ":3: 'x' is no number"),
         ("a\n2\n4\n6\n", {}, "joint_position: {at: ...}"),
     ],
 )

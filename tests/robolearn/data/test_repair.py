@@ -114,11 +114,19 @@ def test_tables_that_were_never_written_are_made_anew(path: Path) -> None:
 
 def test_a_lost_info_is_read_off_the_rows(path: Path) -> None:
     (path / "meta" / "info.json").write_text("{", encoding="utf-8")
+    (path / "meta" / "robolearn.json").unlink()
     found = repair(path, path.with_name("new"), robot="hopper")
     new = Dataset(path.with_name("new"))
     assert (found.saved, len(new), new.fps) == (8, 8, 50)
     assert new.sources[0].robot == "hopper"
     assert new.sources[0].licence == "unknown"
+
+
+def test_without_info_sources_come_from_our_own_table(path: Path) -> None:
+    (path / "meta" / "info.json").unlink()
+    found = repair(path, path.with_name("new"))
+    assert found.saved == 8
+    saved(path, list(range(8)))
 
 
 def test_counts_of_rows_that_are_not_there(path: Path) -> None:

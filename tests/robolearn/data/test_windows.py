@@ -148,5 +148,7 @@ def test_what_cannot_be_is_refused(dataset: Dataset) -> None:
         Windows([dataset], steps=2, batch_size=1, columns=(STATE, "acton"))
     with pytest.raises(DataError, match="fewer than a batch of 10000"):
         Windows([dataset], steps=2, batch_size=10000)
+    with pytest.raises(DataError, match="has no episode 99"):
+        Windows([dataset], steps=2, batch_size=1, episodes=[[0, 99]])
     with pytest.raises(DataError, match="at least one step"):
         Windows([dataset], steps=0, batch_size=1)

@@ -188,6 +188,14 @@ def test_a_writer_begins_only_where_nothing_is(tmp_path: Path) -> None:
         DatasetWriter.append(path)
 
 
+def test_a_writer_begins_where_another_was_killed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "d" / ".writing").mkdir(parents=True)
+    (tmp_path / "d" / ".writing" / "info.json").write_text("{")
+    with DatasetWriter(tmp_path / "d", COLUMNS, 50) as writer:
+        writer.add(episode(0))
+    assert same(episode(0), Dataset(tmp_path / "d").episode(0))
+
+
 def test_columns_must_make_sense() -> None:
     with pytest.raises(DataError, match="'timestamp'"):
         Column(name="timestamp", names=("t",))
