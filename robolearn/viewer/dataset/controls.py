@@ -31,12 +31,12 @@ class Controls:
             repeat = gui.add_checkbox("Repeat", initial_value=state.clock.repeat)
             follow = gui.add_checkbox("Camera follows", initial_value=True)
         self._play.on_click(lambda _: do(lambda: state.clock.play(not state.clock.playing)))
-        when_changed(self._time, do, lambda: self._scrub(self._time.value))
+        when_changed(self._time, do, self._scrub)
         step.on_click(lambda event: do(lambda value=event.target.value: self._step(value)))
-        when_changed(speed, do, lambda: setattr(state.clock, "speed", float(speed.value)))
-        when_changed(repeat, do, lambda: setattr(state.clock, "repeat", bool(repeat.value)))
-        when_changed(follow, do, lambda: setattr(self, "follow", bool(follow.value)))
-        when_changed(self._place, do, lambda: state.stand(self._place.value))
+        when_changed(speed, do, lambda value: setattr(state.clock, "speed", float(value)))
+        when_changed(repeat, do, lambda value: setattr(state.clock, "repeat", bool(value)))
+        when_changed(follow, do, lambda value: setattr(self, "follow", bool(value)))
+        when_changed(self._place, do, state.stand)
 
     def enter(self) -> None:
         """Other episodes are shown."""

@@ -31,7 +31,7 @@ class Listing:
             do: has something done by the thread that owns the page.
             choose: shows an episode.
         """
-        self._state, self._flags, self._choose = state, flags, choose
+        self._state, self._flags, self._do, self._choose = state, flags, do, choose
         self._page = 0
         self._side: Side = "first"
         self._text = gui.add_text("Find", initial_value="", hint="words in name, task, source, robot or licence")
@@ -40,11 +40,11 @@ class Listing:
         self._buttons = [gui.add_button(" ", color=PLAIN) for _ in range(ROWS)]
         self._told = gui.add_markdown("")
         turn = gui.add_button_group("Page", (BACK, ON))
-        when_changed(self._text, do, self._first_page)
-        when_changed(self._faulty, do, self._first_page)
-        turn.on_click(lambda event: do(lambda: self._turn(1 if event.target.value == ON else -1)))
+        when_changed(self._text, do, lambda _: self._first_page())
+        when_changed(self._faulty, do, lambda _: self._first_page())
+        turn.on_click(lambda event: self._turned(event.target.value))
         for place, button in enumerate(self._buttons):
-            button.on_click(lambda _, place=place: do(lambda: self._clicked(place)))
+            button.on_click(lambda _, place=place: self._clicked(place))
         self.update()
 
     @property
@@ -79,10 +79,15 @@ class Listing:
         self._page = 0
         self.update()
 
+    def _turned(self, way: str) -> None:
+        self._do(lambda: self._turn(1 if way == ON else -1))
+
     def _turn(self, pages: int) -> None:
         self._page = max(0, self._page + pages)
         self.update()
 
     def _clicked(self, place: int) -> None:
+        """In a thread of the server: what is meant is what stands there now."""
         if place < len(self._here):
-            self._choose(self._here[place], self._into.value)
+            number, side = self._here[place], self._into.value
+            self._do(lambda: self._choose(number, side))

@@ -26,8 +26,8 @@ class Plots:
             self._charts[side] = Chart(gui, gui.add_folder(None))
         for side in SIDES:
             self._known[side] = gui.add_html("")
-        for widget in (self._term, self._entry):
-            when_changed(widget, do, lambda: self._plot(self._term.value, self._entry.value))
+        when_changed(self._term, do, lambda term: self._plot(term, state.entry))
+        when_changed(self._entry, do, lambda entry: self._plot(state.term, entry))
 
     def enter(self) -> None:
         """Other episodes are shown."""

@@ -11,11 +11,15 @@ Do = Callable[[Callable[[], None]], None]
 """Has something done by the thread that owns the page."""
 
 
-def when_changed(widget: Any, do: Do, action: Callable[[], None]) -> None:
-    """Have `action` done when somebody changes a widget, but not when the page itself does."""
+def when_changed(widget: Any, do: Do, action: Callable[[Any], None]) -> None:
+    """Have `action` done with a widget's new value when somebody changes it, but not when the page itself does.
 
-    def changed(event: viser.GuiEvent) -> None:
+    The value is that of the change: what the page does meanwhile may write over it in the widget.
+    """
+
+    def changed(event: viser.GuiEvent[Any]) -> None:
         if event.client_id is not None:
-            do(action)
+            value = event.target.value
+            do(lambda: action(value))
 
     widget.on_update(changed)
