@@ -23,7 +23,7 @@ from robolearn.data.writer import DatasetWriter
 from tests.disks import read_only, small_disk
 from tests.robolearn.data.episodes import COLUMNS, SOURCE, episode, rows, same
 
-KILLS = int(os.environ.get("ROBOLEARN_KILLS", "12"))
+KILLS = int(os.environ.get("ROBOLEARN_KILLS", "6"))
 ROOT_FOLDER = Path(__file__).resolve().parents[3]
 ENDLESS = """
 import sys
