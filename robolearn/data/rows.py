@@ -99,7 +99,10 @@ def _given(column: Column, episode: Episode, count: int, where: str) -> np.ndarr
         return rows.astype(object)
     if rows.dtype.kind not in "fiub" or (rows.dtype.kind == "f" and column.dtype[0] != "f"):
         raise DataError(f"{where}: {column.name} is of dtype {rows.dtype}, and {column.dtype} is wanted")
-    return rows.astype(column.dtype)
+    stored = rows.astype(column.dtype)
+    if column.dtype.lstrip("u").startswith("int") and not np.array_equal(stored, rows):
+        raise DataError(f"{where}: {column.name} goes from {rows.min()} to {rows.max()}, which {column.dtype} does not hold")
+    return stored
 
 
 def _mark(column: Column, episode: Episode, count: int, where: str) -> np.ndarray:

@@ -19,9 +19,10 @@ from policies.files import WriteError
 from robolearn.data import store
 from robolearn.data.columns import ACTION, DONE, ROOT, STATE, Column, DataError, robot_columns
 from robolearn.data.reader import Dataset
+from robolearn.data.source import Episode
 from robolearn.data.writer import DatasetWriter
 from tests.disks import read_only, small_disk
-from tests.robolearn.data.episodes import COLUMNS, SOURCE, episode, rows, same
+from tests.robolearn.data.episodes import COLUMNS, JOINTS, SOURCE, episode, rows, same
 
 KILLS = int(os.environ.get("ROBOLEARN_KILLS", "6"))
 ROOT_FOLDER = Path(__file__).resolve().parents[3]
@@ -168,6 +169,16 @@ def test_an_episode_that_does_not_fit_is_refused_and_nothing_written(tmp_path: P
         assert len(writer) == 0
         writer.add(episode(0))
     check(tmp_path / "d", 1, 1)
+
+
+def test_an_integer_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    columns = robot_columns(JOINTS, extra=[Column(name="count", names=("count",), dtype="int8")])
+    given = {STATE: rows(0, 3, 12, 0)}
+    with DatasetWriter(tmp_path / "d", columns, 50) as writer:
+        writer.add(Episode(columns=given | {"count": np.array([-128, 0, 127])}, task="t", source=SOURCE))
+        with pytest.raises(DataError, match="count goes from -128 to 128, which int8 does not hold"):
+            writer.add(Episode(columns=given | {"count": np.array([-128, 0, 128])}, task="t", source=SOURCE))
+    assert Dataset(tmp_path / "d").episode(0).columns["count"].tolist() == [-128, 0, 127]
 
 
 def test_another_robot_or_joint_order_is_refused(tmp_path: Path) -> None:
