@@ -61,12 +61,11 @@ def run(args: argparse.Namespace) -> int:
 def _mapping(args: argparse.Namespace) -> ImportMap:
     """The map, with what was typed in place of what it says."""
     from robolearn.data.imports.mapping import ImportMap, load_map
-    from robolearn.data.source import KINDS
-    from robolearn.errors import UsageError, suggestion
+    from robolearn.data.source import check_kind
 
     mapping = load_map(args.map) if args.map else ImportMap()
-    if args.kind and args.kind not in KINDS:
-        raise UsageError(f"--kind: there is no {args.kind!r}{suggestion(args.kind, KINDS)}; valid: {', '.join(KINDS)}")
+    if args.kind:
+        check_kind(args.kind)
     typed = {name: getattr(args, name) for name in ("robot", "task", "kind", "licence", "attribution") if getattr(args, name)}
     return dataclasses.replace(mapping, **typed)
 
