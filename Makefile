@@ -69,7 +69,7 @@ $(VENV)/.demo: pyproject.toml setup.py constraints.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml setup.py constraints.txt
-	$(call INSTALL,train$(,)ros$(,)warp$(,)drake$(,)sb3$(,)view$(,)data$(,)dev)
+	$(call INSTALL,train$(,)ros$(,)warp$(,)drake$(,)sb3$(,)view$(,)data$(,)mocap$(,)dev)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt cyclonedds
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps unitree-sdk2py-dimos # not its second OpenCV
 	@touch $@ $(VENV)/.demo

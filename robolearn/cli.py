@@ -26,17 +26,18 @@ from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
 COMMANDS = {
-    "list": "show presets, tasks, robots, networks, engines, transports and trained policies, and who brought them",
+    "list": "show presets, tasks, robots, networks, engines, controllers, transports and trained policies, and who brought them",
     "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
     "distill": "train a student that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
-    "evaluate": "measure a policy file over a fixed grid of commands and seeds",
-    "collect": "keep what a policy does in simulation as a dataset",
+    "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",
+    "collect": "keep what a policy, or a controller, does in simulation as a dataset",
     "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
     "replay": "run a robot's log again and show where the policy answers differently",
+    "retarget": "bring motions of people (mocap, video) onto a humanoid, as a dataset or a video",
     "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
     "data": "look at, check, import, export, merge, split and repair datasets",
     "bench": "measure simulation, training, the policy step, the control loop, latency and faults",

@@ -25,6 +25,7 @@ EXTRA_OF_MODULE = {
     **dict.fromkeys(("stable_baselines3",), "sb3"),
     **dict.fromkeys(("viser", "mjviser"), "view"),
     **dict.fromkeys(("pyarrow", "av"), "data"),
+    "ezc3d": "mocap",
     **dict.fromkeys(("pytest", "hypothesis"), "dev"),
 }
 """Importable top-level module -> the extra of robolearn that installs it."""

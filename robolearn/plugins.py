@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from envs.tasks.registry import Task
     from policies.contract.observation import Sensors
     from policies.networks.registry import NetworkKind
+    from robolearn.controllers.registry import ControllerKind
 
 __all__ = [
     "PluginError",
     "load",
+    "register_controller",
     "register_engine",
     "register_network",
     "register_observation",
@@ -92,6 +94,11 @@ def register_transport(name: str, kind: TransportKind | str) -> None:
 def register_engine(name: str, kind: EngineKind | str) -> None:
     """Add a physics engine, `--engine=NAME`; see `envs.engines.registry.EngineKind`."""
     declare("engine", name, _given(kind))
+
+
+def register_controller(name: str, kind: ControllerKind | str) -> None:
+    """Add a model-based controller, `robolearn evaluate controller:NAME`; see `robolearn.controllers.registry.ControllerKind`."""
+    declare("controller", name, _given(kind))
 
 
 def _given(thing: Any) -> Any:

@@ -40,6 +40,8 @@ LAYERS = (
         "learning",
         "config",
         "data",
+        "motions",
+        "controllers",
         "policy_path",
         "policy_robot",
         "simulated_model",

@@ -83,14 +83,19 @@ def pose(env: Env) -> torch.Tensor:
     return env.joints.deviation.square() @ env.joints.posture
 
 
+def idle_step(env: Env) -> torch.Tensor:
+    """Feet in the air while the command is to stand, (N,)."""
+    return (~env.feet.contact).sum(1) * (1.0 - moving(env))
+
+
 def stand_still(env: Env) -> torch.Tensor:
     """Absolute deviation from the default pose while the command is to stand [rad]."""
     return env.joints.deviation.abs().sum(1) * (1 - moving(env))
 
 
-def fall(env: Env) -> torch.Tensor:
-    """One, once, when the task ends: of a weight that is no rate."""
-    return env.terminated * (1.0 / env.cfg.control_dt)
+def fall(env: Env, grows: bool = False) -> torch.Tensor:
+    """One, once, when the task ends: of a weight that is no rate. `grows`: see `grown`; who fears to fall does not learn to walk."""
+    return env.terminated * (1.0 / env.cfg.control_dt) * (grown(env) if grows else 1.0)
 
 
 def moving(env: Env) -> torch.Tensor:
@@ -131,6 +136,16 @@ def gait_contact(env: Env, swing_share: float = 0.5, soft: bool = False) -> torc
     return (env.feet.contact == (swing(env, swing_share, soft) <= STANCE)).float().mean(1)
 
 
+def gait_load(env: Env, swing_share: float = 0.5, soft: bool = False) -> torch.Tensor:
+    """Share of the ground's force that is on the feet which the gait has on the ground, 0 in the air.
+
+    Unlike `gait_contact` it tells who still stands on both feet which way to lean, before a foot leaves the ground.
+    """
+    force = env.feet.force.clamp(min=0.0)
+    carrying = (force * (swing(env, swing_share, soft) <= STANCE)).sum(1)
+    return carrying / force.sum(1).clamp(min=env.cfg.contact_force)
+
+
 def grown(env: Env) -> torch.Tensor:
     """Share of a penalty that comes with the disturbances, in each world with its success, (N,): all of it where they do not grow."""
     return EARLY + (1.0 - EARLY) * env.disturbances.strength
@@ -153,7 +168,7 @@ def foot_slip(env: Env, grows: bool = False) -> torch.Tensor:
     return (env.feet.speed2 * env.feet.contact).sum(1) * (grown(env) if grows else 1.0)
 
 
-GROWING = (landing, foot_slip)
+GROWING = (fall, landing, foot_slip)
 """Terms whose `grows` has no effect where disturbances do not grow."""
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
+
+from policies.networks.protocol import STATE, Memory, Network, Stream
 
 ZERO_SINE = 1e-5
 
@@ -19,6 +24,7 @@ class Fold(nn.Module):
     sign: torch.Tensor
     action_permutation: torch.Tensor
     action_sign: torch.Tensor
+    clock: torch.Tensor
 
     def __init__(self, observation: tuple[torch.Tensor, torch.Tensor], action: tuple[torch.Tensor, torch.Tensor], clock: int) -> None:
         """Make one.
@@ -36,8 +42,8 @@ class Fold(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Folded observations (..., P), and which of them were mirrored (..., 1) bool."""
-        sine, cosine = x[..., self.clock, None], x[..., self.clock + 1, None]  # pyright: ignore
-        mirrored = torch.where(sine.abs() < ZERO_SINE, cosine < 0, sine < 0)  # rounding must not decide about the middle of the cycle
+        sine, cosine = x.index_select(-1, self.clock[None]), x.index_select(-1, self.clock[None] + 1)
+        mirrored = torch.where(sine.abs() < ZERO_SINE, cosine, sine) < 0  # rounding must not decide about the middle of the cycle
         return torch.where(mirrored, x[..., self.permutation] * self.sign, x), mirrored
 
     def unfold(self, action: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
@@ -49,3 +55,65 @@ class Fold(nn.Module):
         """A fold of these sizes, to load a state into."""
         one = torch.ones(observation), torch.ones(action)
         return Fold((torch.arange(observation), one[0]), (torch.arange(action), one[1]), 0)
+
+
+class Folded(Network):
+    """A network with a memory behind a fold, which makes it exactly symmetric: every observation is looked at from the side of its moment.
+
+    What it remembers was folded when it was seen, so the other half-cycle lies in the memory as its own mirror image.
+
+    Attributes:
+        inner: sees folded observations.
+        fold: of the policy's observation.
+    """
+
+    def __init__(self, inner: Network, fold: Fold) -> None:
+        nn.Module.__init__(self)  # the normaliser is the inner network's
+        self.inner, self.fold, self.cfg = inner, fold, inner.cfg
+
+    @property
+    def normalizer(self) -> Any:
+        """Of folded observations."""
+        return self.inner.normalizer
+
+    @property
+    def history_steps(self) -> int:
+        """See `Network`."""
+        return self.inner.history_steps
+
+    def start(self, worlds: int) -> Memory:
+        """See `Network`."""
+        return self.inner.start(worlds)
+
+    def forward(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
+        """See `Network`."""
+        folded, mirrored = self.fold(observation)
+        action, after = self.inner(folded, memory, first)
+        return self.fold.unfold(action, mirrored), after
+
+    def stream(self, memory: Memory) -> Stream:
+        """See `Network`."""
+        return _FoldedStream(self.fold, self.inner.stream(memory))
+
+    def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
+        """See `Network`."""
+        folded, mirrored = self.fold(observations[STATE])
+        action, after = self.inner.step({**observations, STATE: folded}, memory)
+        return self.fold.unfold(action, mirrored), after
+
+    def prepared(self) -> Folded:
+        """See `Network`."""
+        return Folded(self.inner.prepared(), self.fold)
+
+
+class _FoldedStream:
+    def __init__(self, fold: Fold, inner: Stream) -> None:
+        self._fold, self._inner = fold, inner
+
+    def memory(self) -> Memory:
+        return self._inner.memory()
+
+    @torch.no_grad()
+    def step(self, observation: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+        folded, mirrored = self._fold(observation)
+        return self._fold.unfold(self._inner.step(folded, first), mirrored)

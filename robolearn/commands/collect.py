@@ -1,4 +1,4 @@
-"""Let a policy act in simulation and keep its episodes as a dataset (docs/bring-your-data.md).
+"""Let a policy, or a model-based controller, act in simulation and keep its episodes as a dataset (docs/bring-your-data.md).
 
 Worlds are those of the policy's training, with its randomization; commands are drawn by the task. --resume goes on with a collection that
 was stopped, --append adds to a dataset that holds something else.
@@ -10,17 +10,18 @@ import argparse
 import dataclasses
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from envs.robots.robot import Robot
     from envs.vec_env import VecEnv
-    from policies.contract.file import PolicyFile
     from robolearn.config.schema import TrainCfg
     from robolearn.data.collect import Collected, Plan
     from robolearn.data.source import Source
     from robolearn.data.writer import DatasetWriter
+    from robolearn.evaluation.actors import Actor
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
@@ -35,7 +36,9 @@ MOST_EPISODES = 10_000_000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("file", metavar="POLICY", help="policy file, run folder or name of a shipped policy")
+    parser.add_argument(
+        "file", metavar="POLICY", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DATASET", help="folder of the dataset")
     parser.add_argument("--episodes", type=int, default=100, help="how many stay (default: 100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="the longest that one lasts (default: 10)")
@@ -64,42 +67,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Collect."""
     from envs.engines.registry import ENGINES
-    from policies.contract.file import PolicyFile
+    from robolearn.controllers.registry import is_controller
     from robolearn.data.collect import Plan, collect, commands_of, difference, of_source, unused_seed, worlds_of
     from robolearn.errors import UsageError, UserError
-    from robolearn.evaluation.actors import FileActor
     from robolearn.evaluation.rollout import Rollout
-    from robolearn.policy_path import find_policy
-    from robolearn.policy_robot import robot_of
 
     _check(args)
     ENGINES.get(args.engine)
-    file = PolicyFile(find_policy(args.file))
-    file.verify()
     if args.grid and args.command:
         raise UsageError("--grid and --command both say what is asked: leave one away")
-    commands = commands_of(args.command, file.spec)
-    robot = robot_of(file, args.robot)
-    cfg = _config(file, robot, args, overrides)
+    who = _controller(args, overrides) if is_controller(args.file) else _policy(args, overrides)
     plan = Plan(
         episodes=args.episodes,
-        steps=max(2, round(args.seconds / file.spec.control_dt)),
+        steps=max(2, round(args.seconds / who.cfg.env.control_dt)),
         keep=args.keep,
         best_of=args.best_of,
-        commands=commands,
         seed=args.seed,
     )
-    worlds = (_worlds_before(args.out, file.sha256) if args.resume else None) or worlds_of(plan, args.worlds)
-    env = _worlds(file, robot, cfg, worlds)
-    plan = dataclasses.replace(plan, commands=_grid(env)) if args.grid else plan
-    source = _source(file, env, cfg, args, plan)
+    env = _worlds(who, (_worlds_before(args.out, who) if args.resume else None) or worlds_of(plan, args.worlds))
+    plan = dataclasses.replace(plan, commands=_grid(env) if args.grid else commands_of(args.command, env.spec))
+    source = _source(who, env, args, plan)
     with _writer(args, env) as writer:
         before = sum(of_source(writer, source).values())
         if args.append:
             plan = dataclasses.replace(plan, episodes=plan.episodes + before, seed=args.seed if before else unused_seed(writer, source))
         elif len(writer) and not before:
             raise UserError(f"{args.out} holds nothing of this collection: {difference(writer, source)}; --append adds to it all the same")
-        rollout = Rollout(env, FileActor(file, env.num_worlds))
+        rollout = Rollout(env, who.actor(env.num_worlds))
         try:
             done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
         except KeyboardInterrupt:  # and other signals that ask for an end
@@ -125,43 +119,107 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--seconds must lie between 0.1 and {LONGEST_S:g}, not {args.seconds:g}")
 
 
-def _config(file: PolicyFile, robot: Robot, args: argparse.Namespace, overrides: list[str]) -> TrainCfg:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Who:
+    """Who acts: a policy file, or a model-based controller, whose actions are none of a policy's and are left out.
+
+    Attributes:
+        kind: of the source.
+        name: what the source's note calls it.
+        robot: whose.
+        cfg: of its worlds.
+        actor: it in so many worlds.
+        check: refuses worlds that are not its own.
+        control_mode: what an action means; empty where there are none.
+        file_hash: of its file.
+    """
+
+    kind: Literal["policy", "controller"]
+    name: str
+    robot: Robot
+    cfg: TrainCfg
+    actor: Callable[[int], Actor]
+    check: Callable[[VecEnv], None] = lambda env: None
+    control_mode: str = ""
+    file_hash: str = ""
+
+
+def _policy(args: argparse.Namespace, overrides: list[str]) -> Who:
+    from policies.contract.file import PolicyFile
+    from robolearn.config import settings
+    from robolearn.evaluation.actors import FileActor
+    from robolearn.evaluation.contract import check_contract
+    from robolearn.evaluation.worlds import config_of
+    from robolearn.policy_path import find_policy
+    from robolearn.policy_robot import robot_of
+
+    file = PolicyFile(find_policy(args.file))
+    file.verify()
+    robot = robot_of(file, args.robot)
+    cfg = config_of(file, robot, overrides)
+    settings.refuse(config_of(file, robot), cfg, _idle(), "collect")
+    cfg = dataclasses.replace(cfg, env=cfg.env.at_rates_of(file.spec))
+    return Who(
+        kind="policy",
+        name=file.path.name,
+        robot=robot,
+        cfg=_as_asked(cfg, args, overrides),
+        actor=lambda worlds: FileActor(file, worlds),
+        check=lambda env: check_contract(file, env),
+        control_mode=file.spec.action.mode,
+        file_hash=file.sha256,
+    )
+
+
+def _controller(args: argparse.Namespace, overrides: list[str]) -> Who:
+    from robolearn.controllers.actor import ControllerActor
+    from robolearn.controllers.registry import find_controller
+    from robolearn.controllers.setup import config_of, idle
+
+    kind, robot = find_controller(args.file, args.robot)
+    cfg = _as_asked(config_of(kind, robot, overrides, idle(_idle()), "collect"), args, overrides)
+    return Who(kind="controller", name=args.file, robot=robot, cfg=cfg, actor=lambda worlds: ControllerActor(kind.make))
+
+
+def _idle() -> dict[str, str]:
+    """Settings that have no effect here, and why."""
+    from robolearn.config import settings
+
+    return {name: why for name, why in settings.EVALUATE.items() if name not in MATTERS} | INSTEAD
+
+
+def _as_asked(cfg: TrainCfg, args: argparse.Namespace, overrides: list[str]) -> TrainCfg:
     """The config of the worlds."""
     from envs.terms.randomization import without_randomization
-    from robolearn.config import settings
     from robolearn.errors import UsageError
-    from robolearn.evaluation.worlds import config_of
 
-    cfg = config_of(file, robot, overrides)
-    idle = {name: why for name, why in settings.EVALUATE.items() if name not in MATTERS} | INSTEAD
-    settings.refuse(config_of(file, robot), cfg, idle, "collect")
     if args.no_randomization and any(override.startswith("--env.randomization") for override in overrides):
         raise UsageError("--no-randomization and --env.randomization... contradict each other: leave one away")
-    env = cfg.env.at_rates_of(file.spec).at_full_strength()
+    env = cfg.env.at_full_strength()
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())
     return dataclasses.replace(cfg, env=dataclasses.replace(env, engine=args.engine, episode_s=args.seconds, curriculum={}, seed=args.seed))
 
 
-def _worlds_before(path: Path, file_hash: str) -> int | None:
+def _worlds_before(path: Path, who: Who) -> int | None:
     """How many worlds a batch of a collection had that is gone on with: another number gives other episodes. None for no collection."""
     from robolearn.data.info import INFO
     from robolearn.data.reader import Dataset
 
     sources = Dataset(path).sources if (path / INFO).is_file() else ()
-    counts = (WORLDS.search(source.note) for source in sources if source.kind == "policy" and source.file_hash == file_hash)
+    mine = (source for source in sources if (source.kind, source.file_hash) == (who.kind, who.file_hash))
+    counts = (WORLDS.search(source.note) for source in mine if source.note.startswith(f"{who.name};"))
     return next((int(match[1]) for match in counts if match), None)
 
 
-def _worlds(file: PolicyFile, robot: Robot, cfg: TrainCfg, worlds: int) -> VecEnv:
+def _worlds(who: Who, worlds: int) -> VecEnv:
     import torch
 
     from envs.tasks.registry import make_env
-    from robolearn.evaluation.contract import check_contract
 
     torch.set_num_threads(1)
-    env = make_env(file.spec.task, robot, dataclasses.replace(cfg.env, num_worlds=worlds))
-    check_contract(file, env)
+    env = make_env(who.cfg.task, who.robot, dataclasses.replace(who.cfg.env, num_worlds=worlds))
+    who.check(env)
     return env
 
 
@@ -176,26 +234,26 @@ def _grid(env: VecEnv) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(map(float, row)) for row in evaluation.commands(env.spec.command))
 
 
-def _source(file: PolicyFile, env: VecEnv, cfg: TrainCfg, args: argparse.Namespace, plan: Plan) -> Source:
+def _source(who: Who, env: VecEnv, args: argparse.Namespace, plan: Plan) -> Source:
     from robolearn.config import loading as config
     from robolearn.data.source import Source
     from robolearn.learning.export import source_commit
 
     asked = f"{len(plan.commands)} commands in turn" if plan.commands else "commands drawn by the task"
     return Source(
-        kind="policy",
+        kind=who.kind,
         robot=env.robot.name,
         joint_names=env.robot.joint_names,
         fps=round(1.0 / env.cfg.control_dt, 6),
-        control_mode=file.spec.action.mode,
+        control_mode=who.control_mode,
         licence=args.licence,
         attribution=args.attribution,
-        file_hash=file.sha256,
-        config=config.dump(dataclasses.replace(cfg, env=dataclasses.replace(cfg.env, num_worlds=env.num_worlds))),
+        file_hash=who.file_hash,
+        config=config.dump(dataclasses.replace(who.cfg, env=dataclasses.replace(who.cfg.env, num_worlds=env.num_worlds))),
         seed=plan.seed,
         engine=args.engine,
         commit=source_commit(),
-        note=f"{file.path.name}; {asked}; {plan.keep} kept, best of {plan.best_of}; {plan.steps} steps; {env.num_worlds} worlds a batch",
+        note=f"{who.name}; {asked}; {plan.keep} kept, best of {plan.best_of}; {plan.steps} steps; {env.num_worlds} worlds a batch",
     )
 
 

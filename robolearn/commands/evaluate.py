@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from robolearn.config.schema import TrainCfg
     from robolearn.evaluation.gait.subject import Subject
     from robolearn.evaluation.locomotion.setup import Setup
+    from robolearn.evaluation.result import EvaluationResult
 
 
 SUITES = ("locomotion",)
@@ -30,7 +32,7 @@ ACCEPTS_OVERRIDES = True
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("file", help="policy file, run folder or name of a shipped policy")
+    parser.add_argument("file", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot")
     engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if there"
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help=engines)
     parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
@@ -44,6 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     mjcf = "MJCF or URDF of the same robot by another author, to be judged in; joints are matched by name"
     parser.add_argument("--mjcf", type=Path, metavar="MODEL", help=mjcf)
     parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: those of its training)")
+    parser.add_argument("--no-randomization", action="store_true", help="nominal physics, clean sensors, no disturbances")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
     gait = "how a robot walks: figures, targets, strips of pictures; FILE may be the run folder of a training that still runs"
     parser.add_argument("--gait", action="store_true", help=gait)
@@ -60,18 +63,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
-    from envs.engines.face import EngineError
     from envs.engines.registry import ENGINES
+    from envs.terms.randomization import without_randomization
     from policies.contract.file import PolicyFile
     from policies.files import check_writable
-    from robolearn.commands import write_json
     from robolearn.config import settings
+    from robolearn.controllers.registry import is_controller
     from robolearn.errors import UsageError
     from robolearn.evaluation.evaluate import evaluate_file
     from robolearn.evaluation.gait.subject import is_training, of_checkpoint, of_setup
     from robolearn.evaluation.locomotion.setup import make_setup
     from robolearn.evaluation.locomotion.training import setup_of_training
-    from robolearn.evaluation.table import show
     from robolearn.other_model import in_model
     from robolearn.policy_path import find_policy
     from robolearn.policy_robot import robot_of
@@ -82,6 +84,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.engine != "all":
         ENGINES.get(args.engine)
     seeds, seconds = args.seeds or 2, args.seconds or 10.0
+    if is_controller(args.file):
+        return _judge_controller(args, overrides, seeds, seconds)
     if args.gait and is_training(args.file):
         if overrides or args.config:
             raise UsageError("--gait of a training takes its own settings: leave --config and --section.key=value away")
@@ -108,6 +112,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
+    if args.no_randomization:
+        env = dataclasses.replace(env, randomization=without_randomization())
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
     if args.mjcf:
@@ -116,12 +122,42 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         return _look(args, of_setup(make_setup(file, env, robot, engine=args.engine, seed=args.seed)))
     if args.suite:
         return _run_suite(args, make_setup(file, env, robot, engine=args.engine, seed=args.seed))
+    return _on_engines(args, lambda engine: evaluate_file(file, engine, seeds, seconds, args.seed, env, robot))
+
+
+def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int, seconds: float) -> int:
+    """Evaluate a controller."""
+    from envs.terms.randomization import without_randomization
+    from robolearn.config import settings
+    from robolearn.controllers.registry import find_controller
+    from robolearn.controllers.setup import config_of, evaluate_controller, idle, setup_of_controller
+    from robolearn.errors import UsageError
+    from robolearn.evaluation.gait.subject import of_setup
+
+    if args.mjcf:
+        raise UsageError("--mjcf is for policy files: a controller walks by the robot's own model; leave it away")
+    kind, robot = find_controller(args.file, args.robot)
+    env = config_of(kind, robot, overrides, idle(settings.EVALUATE), "evaluate", args.config).env
+    if args.no_randomization:
+        env = dataclasses.replace(env, randomization=without_randomization())
+    if args.gait or args.suite:
+        setup = setup_of_controller(kind, robot, env, args.engine, args.seed)
+        return _look(args, of_setup(setup)) if args.gait else _run_suite(args, setup)
+    return _on_engines(args, lambda engine: evaluate_controller(kind, robot, engine, seeds, seconds, args.seed, env))
+
+
+def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResult]) -> int:
+    """Judge on the engine that was asked for, or on all, and tell."""
+    from envs.engines.face import EngineError
+    from robolearn.commands import write_json
+    from robolearn.evaluation.table import show
+
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
     results, unable = [], dict[str, str]()
     for engine in engines:
         try:
-            results.append(evaluate_file(file, engine, seeds, seconds, args.seed, env, robot))
+            results.append(judge(engine))
         except EngineError as error:
             if not results:
                 raise

@@ -1,4 +1,4 @@
-"""Show presets, studies, tasks, robots, networks, engines, transports and trained policies, and what plugins bring.
+"""Show presets, studies, tasks, robots, networks, engines, controllers, transports and trained policies, and what plugins bring.
 
 Presets stand in configs/, studies in configs/studies/, trained policies in policies/zoo/. What a plugin has registered is shown with its
 module. What only training uses is shown where the extra `train` is installed.
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         "robots": _optional(robots),
         "networks": _optional(networks),
         "engines": _optional(engines),
+        "controllers": _optional(controllers),
         "transports": transports(),
         "policies": policies(),
     }
@@ -104,6 +105,13 @@ def engines() -> list[dict[str, str]]:
     from envs.engines.registry import ENGINES
 
     return _registered(ENGINES, lambda kind: f"on {' or '.join(kind.devices)}")
+
+
+def controllers() -> list[dict[str, str]]:
+    """Each registered model-based controller with its description."""
+    from robolearn.controllers.registry import CONTROLLERS
+
+    return _registered(CONTROLLERS, lambda kind: kind.description)
 
 
 def transports() -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ _ENV_SEED = "worlds are seeded from `seed`"
 _ALWAYS = {
     "env.seed": _ENV_SEED,
     "student.ppo.target_kl": "a student's learning rate follows a cosine",
-    "student.ppo.symmetry": "a student learns from its own side alone",
+    "student.ppo.symmetry": "a student is behind a fold or sees its own side alone",
 }
 _BEGUN = {
     "task": "a training goes on with its own task",
@@ -33,8 +33,8 @@ _BEGUN = {
 }
 _TRAINED = {"teacher.*": "the teacher is trained already; begin anew with: robolearn train"}
 
-OFF = {"student.ppo.target_kl": 0.0, "student.ppo.symmetry": "none"}
-"""Values of settings without effect that say so themselves."""
+HARMLESS = {"student.ppo.target_kl": (0.0,), "student.ppo.symmetry": ("none", "fold")}
+"""Values that settings without effect may have all the same: they say so themselves, or they alone have one."""
 
 OWN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
 """Never read by robolearn's own algorithm, wherever they stand."""
@@ -158,7 +158,7 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
     if not get_robot(after.robot).feet:
         without_effect["env.contact_force"] = f"{after.robot} has no feet"
     given = leaves(config.to_dict(after))
-    acting = [name for name in names if name not in OFF or given.get(name) != OFF[name]]
+    acting = [name for name in names if given.get(name) not in HARMLESS.get(name, ())]
     idle = [(name, why) for name in acting for pattern, why in without_effect.items() if fnmatchcase(name, pattern)]
     if idle:
         told = "; ".join(f"{name} ({why})" for name, why in dict(idle).items())

@@ -18,7 +18,7 @@ import torch
 from envs.robots.robot import Robot
 from envs.vec_env import VecEnv
 from policies.contract.spec import PolicySpec
-from robolearn.data.columns import COMMAND, Column, robot_columns
+from robolearn.data.columns import ACTION, COMMAND, Column, robot_columns
 from robolearn.data.harvest import Acting, Taken, take
 from robolearn.data.source import Episode, Source
 from robolearn.data.writer import DatasetWriter
@@ -210,7 +210,8 @@ def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collec
         fits = [(item, well) for item, well in tries if item is not None and well in wanted and len(item) >= plan.least]
         if fits:
             item, well = max(fits, key=lambda pair: (pair[1], pair[0].total))
-            kept.append(Episode(columns=item.columns, task=task, source=mine, success=well))
+            columns = {name: values for name, values in item.columns.items() if source.control_mode or name != ACTION}
+            kept.append(Episode(columns=columns, task=task, source=mine, success=well))
     return kept
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
+from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from policies.networks.teacher import TeacherPolicy
 
@@ -20,6 +21,15 @@ class Actor(Protocol):
 
     def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
         """Actions (N, J) from the robot's observation (N, O) or the privileged one (N, P); of worlds that are not `alive` anything."""
+        ...
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """An actor that looks at the worlds themselves, not at what is observed of them: a rollout tells it which they are."""
+
+    def watch(self, env: VecEnv) -> None:
+        """Act in these worlds from now on."""
         ...
 
 

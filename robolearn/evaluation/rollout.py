@@ -14,7 +14,7 @@ import torch
 
 from envs.screening import Step
 from envs.vec_env import VecEnv
-from robolearn.evaluation.actors import Actor
+from robolearn.evaluation.actors import Actor, Watcher
 
 Alter = Callable[[torch.Tensor], torch.Tensor]
 
@@ -40,6 +40,8 @@ class Rollout:
         self.env, self.actor, self._go_on = env, actor, go_on
         self._everywhere = torch.arange(env.num_worlds, device=env.device)
         self.alive = torch.ones(env.num_worlds, dtype=torch.bool, device=env.device)
+        if isinstance(actor, Watcher):
+            actor.watch(env)
 
     def start(self, command: torch.Tensor | None = None) -> None:
         """Reset all worlds and forget; they hold `command` (N, C) or (C,), or what the task draws."""

@@ -46,8 +46,8 @@ class PpoCfg:
         entropy: weight of the entropy bonus.
         value_weight: weight of the value loss.
         max_grad_norm: gradient clipping.
-        symmetry: what a task's left-right symmetry is used for: `fold` makes the teacher exactly symmetric (`policies.networks.fold.Fold`,
-            needs a gait clock), `samples` trains on a random half of each minibatch as seen in the mirror, `none`.
+        symmetry: what a task's left-right symmetry is used for: `fold` makes a policy exactly symmetric (`policies.networks.fold`,
+            needs a gait clock), `samples` trains a teacher on a random half of each minibatch as seen in the mirror, `none`.
     """
 
     rollout_steps: int = 24

@@ -18,6 +18,7 @@ from torch import nn
 
 from envs.snapshot import restore, restore_progress, snapshot
 from envs.tasks.registry import make_env
+from policies.networks.fold import Fold, Folded
 from policies.networks.gaussian import Gaussian
 from policies.networks.protocol import Memory, Network, select, to_device
 from policies.networks.registry import make_network
@@ -26,6 +27,7 @@ from robolearn.config.schema import ImitationCfg, TrainCfg
 from robolearn.config.settings import changes_worlds
 from robolearn.learning import distributed, precision
 from robolearn.learning.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
+from robolearn.learning.symmetry import make_fold
 from robolearn.learning.threads import Threads
 
 PROLONGED_RATE = 0.3
@@ -82,11 +84,13 @@ class StudentTrainer:
         self.teacher = teacher.to(device)
         first = self._policy_obs, self._privileged = self.env.start_spread()
         spec = self.env.spec
-        actor = make_network(spec.observation_dim, spec.action_dim, student.network)
+        inner = make_network(spec.observation_dim, spec.action_dim, student.network)
+        fold = make_fold(self.env, "policy", "student") if student.ppo.symmetry == "fold" else None
+        actor = inner if fold is None else Folded(inner, fold)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
         # what the memory holds stays what it was
         if actor.normalizer is not None:
-            actor.normalizer.copy_head(teacher.world_statistics())
+            actor.normalizer.copy_head(teacher.world_statistics() if fold is None else teacher.normalizer)
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
         self._parameters = list(self.policy.parameters())
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
@@ -259,5 +263,7 @@ def load_student(state: dict[str, Any], cfg: TrainCfg) -> Network:
     joints = len(state["policy"]["distribution.log_std"])
     seen = state["observation"][0].shape[1]
     actor = make_network(seen, joints, cfg.student.network)
+    if "fold.permutation" in weights:
+        actor = Folded(actor, Fold.placeholder(seen, joints))
     actor.load_state_dict(weights)
     return actor.requires_grad_(False)

@@ -10,8 +10,6 @@ import torch
 
 from envs.snapshot import restore, restore_progress, snapshot
 from envs.tasks.registry import make_env
-from envs.terms.symmetry import Mirror
-from envs.vec_env import VecEnv
 from policies.networks.fold import Fold
 from policies.networks.teacher import TeacherPolicy
 from robolearn.config.schema import TrainCfg
@@ -20,6 +18,7 @@ from robolearn.errors import UserError
 from robolearn.learning import distributed, precision
 from robolearn.learning.ppo import Ppo, Rollout
 from robolearn.learning.precision import Products
+from robolearn.learning.symmetry import make_fold, mirror_of
 from robolearn.learning.threads import Threads
 
 log = logging.getLogger(__name__)
@@ -55,10 +54,10 @@ class TeacherTrainer:
         self.generator.manual_seed(cfg.seed + apart)
         _, self._privileged = self.env.start_spread()
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
-        mirror = mirror_of(self.env, teacher.ppo.symmetry)
-        fold = make_fold(self.env, mirror) if mirror is not None and teacher.ppo.symmetry == "fold" else None
+        mirror = mirror_of(self.env) if teacher.ppo.symmetry == "samples" else None
+        fold = make_fold(self.env, "privileged", "teacher") if teacher.ppo.symmetry == "fold" else None
         self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
-        self._mirror = None if mirror is None or fold is not None else mirror["privileged"]
+        self._mirror = None if mirror is None else mirror["privileged"]
         self._threads = Threads(cfg.threads)
         self.ppo = Ppo(teacher.ppo, self.policy, self.generator, mirror, self._choose_products())
         self._rollout = Rollout(teacher.ppo.rollout_steps, self.env.num_worlds, size, joints, device)
@@ -188,38 +187,6 @@ class TeacherTrainer:
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
             self._privileged = self.env.reset()[1]
-
-
-def mirror_of(env: VecEnv, symmetry: str) -> dict[str, Mirror] | None:
-    """The mirror that `teacher.ppo.symmetry` asks for; None where it asks for none, or `samples` of a task that has none.
-
-    Raises:
-        UserError: a fold of a task that has none; the message says what has no image.
-    """
-    if symmetry == "none":
-        return None
-    found = env.symmetry()
-    if not found.faults:
-        return dict(found.mirrors)
-    why = f"{env.task_name} with {env.robot.name} has no left-right symmetry: {'; '.join(found.faults)}"
-    if symmetry == "fold":
-        raise UserError(f"{why}; so teacher.ppo.symmetry must be none, not fold")
-    log.warning("%s; teacher.ppo.symmetry has no effect", why)
-    return None
-
-
-def make_fold(env: VecEnv, mirror: dict[str, Mirror]) -> Fold:
-    """The fold of a task.
-
-    Raises:
-        UserError: the task's policy sees no clock.
-    """
-    at = 0
-    for term in env.spec.terms:
-        if term.name == "clock":
-            return Fold(mirror["privileged"], mirror["action"], at)
-        at += term.dim
-    raise UserError(f"task {env.task_name} has no gait clock: teacher.ppo.symmetry can be 'samples' or 'none', not 'fold'")
 
 
 def load_teacher(state: dict[str, Any], cfg: TrainCfg) -> TeacherPolicy:

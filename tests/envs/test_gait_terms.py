@@ -128,3 +128,47 @@ def test_penalties_that_grow_come_with_the_disturbances(g1: VecEnv):
     whole = rewards.landing(g1)
     assert rewards.landing(g1, grows=True).tolist() == pytest.approx([0.1 * float(whole[0]), float(whole[1])])
     g1.disturbances.restart()
+    g1.terminated[:] = True
+    full = 1.0 / g1.cfg.control_dt
+    assert rewards.fall(g1).tolist() == pytest.approx([full, full])
+    g1.disturbances.strength[:] = torch.tensor([0.0, 1.0])
+    assert rewards.fall(g1, grows=True).tolist() == pytest.approx([0.1 * full, full])
+    g1.disturbances.restart()
+    g1.terminated[:] = False
+
+
+def test_a_load_that_is_shifted_is_rewarded_before_a_foot_leaves_the_ground(g1: VecEnv):
+    """The left foot swings, then the right one: what the other carries counts. Standing, both may carry; in the air none does."""
+    g1.reset()
+    forces = g1.engine.sensordata[:, g1.feet._touch]
+
+    def shares(left: float, right: float) -> list[float]:
+        g1.engine.sensordata[:, g1.feet._touch] = torch.tensor([left, right])
+        g1.episode_steps[:] = torch.tensor([9, 29])
+        g1.moved()
+        return rewards.gait_load(g1, 0.5, True).tolist()
+
+    g1.hold_command(torch.tensor([0.5, 0.0, 0.0]))
+    assert shares(150.0, 150.0) == pytest.approx([0.5, 0.5])
+    assert shares(100.0, 300.0) == pytest.approx([0.75, 0.25])
+    assert shares(300.0, 0.0) == pytest.approx([0.0, 1.0])
+    assert shares(0.0, 0.0) == [0.0, 0.0]
+    g1.hold_command(torch.zeros(3))
+    assert shares(100.0, 300.0) == pytest.approx([1.0, 1.0])
+    g1.release_command()
+    g1.engine.sensordata[:, g1.feet._touch] = forces
+    g1.moved()
+
+
+def test_feet_in_the_air_are_counted_while_it_should_stand(g1: VecEnv):
+    g1.reset()
+    for command, count in ((0.0, [0.0, 2.0]), (0.5, [0.0, 0.0])):
+        g1.hold_command(torch.tensor([command, 0.0, 0.0]))
+        qpos = g1.rest.repeat(2, 1)
+        qpos[1, 2] += 0.3
+        g1.engine.write_state(torch.arange(2), qpos, torch.zeros(2, g1.engine.model.nv))
+        g1.moved()
+        g1.engine.sensordata[0, g1.feet._touch] = 100.0
+        g1.engine.sensordata[1, g1.feet._touch] = 0.0
+        assert rewards.idle_step(g1).tolist() == count
+    g1.release_command()

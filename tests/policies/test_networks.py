@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
+from policies.networks.fold import Folded
 from policies.networks.gaussian import Gaussian
 from policies.networks.layers import mlp
 from policies.networks.normalizer import Normalizer
+from policies.networks.protocol import STATE
+from policies.networks.registry import make_network, network_cfg
 from policies.networks.teacher import TeacherPolicy
 from robolearn.learning.ppo import gaussian_kl
-from robolearn.learning.teacher import make_fold
+from robolearn.learning.symmetry import make_fold
 from tests.pairs import make_env
 
 
@@ -152,7 +155,7 @@ def test_a_fold_makes_a_policy_symmetric_and_sees_half_the_cycle() -> None:
         privileged = env.step(0.1 * torch.randn(16, 29)).privileged
     mirror = env.mirror()
     assert mirror is not None
-    fold = make_fold(env, mirror)
+    fold = make_fold(env, "privileged", "teacher")
     phase = torch.linspace(0.1, 6.2, 16)
     privileged[:, fold.clock], privileged[:, fold.clock + 1] = phase.sin(), phase.cos()
     permutation, sign = mirror["privileged"]
@@ -174,3 +177,30 @@ def test_a_fold_makes_a_policy_symmetric_and_sees_half_the_cycle() -> None:
     epsilon = policy.normalizer.epsilon
     torch.testing.assert_close(whole.mean.float(), both.mean(0), rtol=1e-3, atol=1e-4)
     torch.testing.assert_close((whole.std - epsilon).float(), both.std(0, correction=0), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lstm", "tcn", "mlp"])
+def test_a_student_behind_a_fold_is_symmetric_whatever_it_remembers(kind: str) -> None:
+    """Over a history of more than a cycle, with standing in it: in one pass, step by step, and as a file would hold it."""
+    env = make_env("g1-velocity-flat", num_worlds=1, num_threads=1)
+    mirror = env.mirror()
+    assert mirror is not None
+    fold = make_fold(env, "policy", "student")
+    torch.manual_seed(0)
+    net = Folded(make_network(env.spec.observation_dim, 29, network_cfg(kind)()), fold).requires_grad_(False)
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    steps, phase = 60, 0.1 + torch.arange(60) * 2 * torch.pi / 38
+    seen = torch.randn(2, steps, env.spec.observation_dim)
+    seen[..., fold.clock], seen[..., fold.clock + 1] = phase.sin(), phase.cos()
+    (permutation, sign), (joint_permutation, joint_sign) = mirror["policy"], mirror["action"]
+    action, after = net(seen, net.start(2))
+    reflected, after_reflected = net(seen[..., permutation] * sign, net.start(2))
+    assert float(action.std()) > 1e-3
+    torch.testing.assert_close(reflected, action[..., joint_permutation] * joint_sign)
+    assert all(torch.equal(after[name], after_reflected[name]) for name in after)
+    stream, memory = net.stream(net.start(2)), net.start(2)
+    for t in range(steps):
+        torch.testing.assert_close(stream.step(seen[:, t], torch.full((2,), t == 0)), action[:, t], rtol=1e-3, atol=1e-4)
+        held, memory = net.prepared().step({STATE: seen[:, t]}, memory)
+        torch.testing.assert_close(held, action[:, t], rtol=1e-3, atol=1e-4)

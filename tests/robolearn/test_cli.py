@@ -158,8 +158,10 @@ def test_ctrl_c_exits_130(install: Install, capsys: pytest.CaptureFixture[str]) 
 def test_list_prints_text_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "--json", "-"]) == 0
     lists = json.loads(capsys.readouterr().out)
-    assert set(lists) == {"presets", "studies", "tasks", "robots", "networks", "engines", "transports", "policies"}
-    assert {thing["source"] for kind in ("tasks", "robots", "networks", "engines", "transports") for thing in lists[kind]} == {"robolearn"}
+    assert set(lists) == {"presets", "studies", "tasks", "robots", "networks", "engines", "controllers", "transports", "policies"}
+    assert {
+        thing["source"] for kind in ("tasks", "robots", "networks", "engines", "controllers", "transports") for thing in lists[kind]
+    } == {"robolearn"}
     assert {transport["name"] for transport in lists["transports"]} == {"ros2", "unitree", "sim"}
     assert {robot["name"] for robot in lists["robots"]} >= {"go1", "panda"}
     assert {task["name"] for task in lists["tasks"]} >= {"velocity-flat", "reach"}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.networks.fold import Folded
 from policies.networks.protocol import clone
 from robolearn.config.schema import ImitationCfg
+from robolearn.learning.export import export
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.student import StudentTrainer, imitation_weight, load_student
 from tests.learning_helpers import assert_identical, randomize, tiny_cfg, tiny_teacher
@@ -205,10 +208,25 @@ def test_fewer_worlds_than_minibatches() -> None:
     assert metrics["imitation_kl"] > 0
 
 
-def test_a_student_survives_its_checkpoint() -> None:
-    trainer = make("panda-reach")
+@pytest.mark.parametrize(("task", "symmetry"), [("panda-reach", "none"), ("g1-velocity-flat", "fold")])
+def test_a_student_survives_its_checkpoint(task: str, symmetry: str) -> None:
+    trainer = make(task, f"--student.ppo.symmetry={symmetry}")
     trainer.iterate()
+    assert isinstance(trainer.policy.actor, Folded) == (symmetry == "fold")
     loaded = load_student(trainer.state_dict(), trainer.cfg)
     x = torch.randn(3, 5, trainer.env.spec.observation_dim)
     with torch.no_grad():
         assert torch.equal(loaded(x, loaded.start(3))[0], trainer.policy.actor(x, trainer.policy.actor.start(3))[0])
+
+
+def test_a_student_behind_a_fold_takes_the_actions_of_its_pass_and_becomes_a_file(tmp_path: Path) -> None:
+    trainer = make("g1-velocity-flat", "--student.ppo.symmetry=fold")
+    randomize(trainer.policy.actor, 2)
+    for _ in range(2):
+        start = clone(trainer._memory)
+        trainer._collect()
+        rollout = trainer._rollout
+        mean, _ = trainer.policy.actor(rollout.observation.transpose(0, 1), start, trainer._first.T)
+        torch.testing.assert_close(mean.transpose(0, 1), rollout.mean, rtol=1e-4, atol=1e-5)
+    file = export(trainer.policy.actor, trainer.cfg, tmp_path / "folded.onnx", 0, "none")
+    assert len(file.golden.action) > 1  # which the file was checked against

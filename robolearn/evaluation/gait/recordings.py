@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from envs.robots.robot import Robot
-from policies.files import reason
 from robolearn.errors import UserError
+from robolearn.motions.readers.pickles import load_arrays
 
 NEEDED = ("fps", "root_pos", "root_rot", "dof_pos")
 FIRST = 2  # frames at the beginning that jump, since the retargeter had not settled
-ADMITTED = {"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"}
-"""Of numpy, what a pickle of arrays needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +30,13 @@ class Recording:
     qpos: np.ndarray
 
 
-class _Numbers(pickle.Unpickler):
-    """Admits numpy's arrays and nothing else."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        if module_name.partition(".")[0] == "numpy" and global_name in ADMITTED:
-            return super().find_class(module_name, global_name)
-        raise pickle.UnpicklingError(f"it wants {module_name}.{global_name}, and arrays alone are admitted")
-
-
 def read(path: Path, robot: Robot) -> Recording:
     """Read a recording on a robot.
 
     Raises:
         UserError: the file cannot be read, holds more than arrays, or is of another robot.
     """
-    try:
-        with path.open("rb") as file:
-            told = _Numbers(file).load()
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError, pickle.UnpicklingError) as error:
-        raise UserError(f"{path} is no recording that can be read: {reason(error)}") from error
+    told = load_arrays(path)
     lacking = [name for name in NEEDED if not isinstance(told, dict) or name not in told]
     if lacking:
         raise UserError(f"{path} is no recording: it lacks {', '.join(lacking)}; valid: a dict with {', '.join(NEEDED)}")

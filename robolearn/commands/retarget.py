@@ -1,0 +1,190 @@
+"""Bring motions of people onto a humanoid: mocap, video, or another's retargeting; as a dataset, a video or in the browser.
+
+Files are .amc (with its .asf), .bvh, .c3d, .npz (AMASS, SMPL joints, kimodo), .pkl (SMPL joints, TWIST2, ASAP) and .csv (root and joints of
+this robot, as Unitree's and LAFAN1's). A motion that is on this robot already is cleaned: grounded, its feet locked, ranges and speeds
+kept. Each clip gets a line; one that misses a bar is not kept. docs/motions.md tells what is done and what the figures mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robolearn.motions.judge import Report
+    from robolearn.motions.retarget import Clip, Retargeter, Wanted
+
+KINDS = ("mocap", "video", "teleoperation", "import")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of motions, or folders of them")
+    parser.add_argument("--robot", required=True, metavar="NAME", help="a humanoid's name, or the path of its robot.yaml")
+    parser.add_argument("--out", type=Path, metavar="DATASET", help="folder of the dataset that is written")
+    parser.add_argument("--append", action="store_true", help="go on with the dataset of --out")
+    parser.add_argument("--video", type=Path, metavar="F", help="write a video of the result, .mp4 or .webm")
+    parser.add_argument("--pictures", type=Path, metavar="F", help="write a strip of pictures a clip, .png or .jpg")
+    parser.add_argument("--live", action="store_true", help="watch the result in the browser, on this computer only, until Ctrl-C")
+    parser.add_argument("--port", type=int, default=8080, help="of --live (default: 8080)")
+    parser.add_argument("--as-is", action="store_true", help="show motions of this robot as they are, without cleaning")
+    parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="of the result, the policy's (default: 50)")
+    parser.add_argument("--fps", type=float, help="of the files, where they do not say it")
+    parser.add_argument(
+        "--time", choices=("froude", "keep"), default="froude", help="a person's time goes by size, or is kept (default: froude)"
+    )
+    parser.add_argument("--solved", action="store_true", help="take a robot's own motion where a file has it beside a person's")
+    parser.add_argument("--licence", metavar="NAME", help="of the files, after SPDX (default: that of a LICENSE beside them)")
+    parser.add_argument("--kind", choices=KINDS, help="of the source (default: mocap, or video where the path says so)")
+    parser.add_argument("--keep-all", action="store_true", help="keep clips that miss a bar, too")
+    parser.add_argument("--table", action="store_true", help="show which part of the robot stands for which of the person")
+    parser.add_argument("--json", metavar="PATH", help="write all reports as one JSON object; - is standard output")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Retarget."""
+    del overrides
+    from envs.robots.registry import get_robot
+    from policies.files import check_writable
+    from robolearn.errors import UsageError
+    from robolearn.motions.retarget import Retargeter, Wanted
+
+    if not 1 <= args.rate <= 1000:
+        raise UsageError(f"--rate must lie between 1 and 1000, not {args.rate}")
+    if args.fps is not None and not 1 <= args.fps <= 1000:
+        raise UsageError(f"--fps must lie between 1 and 1000, not {args.fps:g}")
+    if args.append and args.out is None:
+        raise UsageError("--append goes on with a dataset: name it with --out")
+    if args.as_is and args.out:
+        raise UsageError("--as-is shows motions and writes no dataset: leave --out away")
+    for option, path, endings in (("--video", args.video, (".mp4", ".webm")), ("--pictures", args.pictures, (".png", ".jpg"))):
+        if path is not None and path.suffix not in endings:
+            raise UsageError(f"{option} must end in {' or '.join(endings)}, not {path.name}")
+        check_writable(path)
+    check_writable(args.json)
+    files = _files(args.files)
+    wanted = Wanted(rate=float(args.rate), fps=args.fps, froude=args.time == "froude", solved=args.solved or args.as_is, kind=args.kind)
+    retargeter = Retargeter(get_robot(args.robot), wanted)
+    if args.table:
+        for landmark, body in retargeter.rig.table():
+            print(f"  {landmark:16} {body}")
+    if args.as_is:
+        return _show(args, retargeter, _recordings(retargeter, files, wanted))
+    return _bring(args, retargeter, files)
+
+
+def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) -> int:
+    """Retarget, write what is kept, show it; 1 where nothing is kept."""
+    from robolearn.commands import write_json
+    from robolearn.data.source import Episode
+    from robolearn.data.writer import DatasetWriter
+    from robolearn.motions.episodes import columns_of
+    from robolearn.motions.licences import licence_of
+    from robolearn.motions.retarget import Clip
+
+    licences = {path: licence_of(path, args.licence) for path in files}  # before the work, since one may be refused
+    reports: list[Report] = []
+    kept: list[Clip] = []
+    episodes: list[Episode] = []
+    for path in files:
+        for found in _clips(retargeter, path, alone=len(files) == 1):
+            report = found.report if isinstance(found, Clip) else found
+            reports.append(report)
+            print(report.line() if report.figures else f"{report.name:32} not kept: {'; '.join(report.faults)}")
+            if isinstance(found, Clip) and (report.kept or args.keep_all):
+                kept.append(found)
+                episodes += [retargeter.episode(found, licences[path])] if args.out else []
+    frames = sum(report.figures.get("frames", 0.0) for report in reports)
+    spent = sum(report.figures.get("frames", 0.0) * report.figures.get("milliseconds", 0.0) for report in reports) / 1000
+    print(f"{len(kept)} of {len(reports)} clips kept, {frames:.0f} frames, {frames / max(spent, 1e-9):.0f} a second of one core")
+    if args.out and episodes:
+        columns = columns_of(retargeter.robot)
+        writer = DatasetWriter.append(args.out) if args.append else DatasetWriter(args.out, columns, fps=args.rate)
+        with writer:
+            writer.add(*episodes)
+        print(f"written: {args.out}, {len(episodes)} episodes; look at it: robolearn data info {args.out}")
+    if args.json:
+        write_json(args.json, {"robot": retargeter.robot.name, "clips": [_plain(report) for report in reports]})
+    _show(args, retargeter, [(clip.name, clip.qpos) for clip in kept])
+    return 0 if kept else 1
+
+
+def _clips(retargeter: Retargeter, path: Path, alone: bool) -> Iterator[Clip | Report]:
+    """The clips of a file; one of many that cannot be read is reported with the others."""
+    from robolearn.errors import UserError
+    from robolearn.motions.judge import Report
+
+    try:
+        yield from retargeter.clips(path)
+    except UserError as error:
+        if alone:
+            raise
+        yield Report(name=path.stem, figures={}, faults=(str(error),))
+
+
+def _recordings(retargeter: Retargeter, files: list[Path], wanted: Wanted) -> list[tuple[str, Any]]:
+    """Motions that are on the robot already, as they are."""
+    from robolearn.errors import UserError
+    from robolearn.motions.person import Person
+    from robolearn.motions.reading import read
+    from robolearn.motions.recorded import resampled
+
+    found = []
+    for path in files:
+        for motion in read(path, retargeter.robot, wanted.fps, solved=True):
+            if isinstance(motion, Person):
+                raise UserError(f"{path} is a person's motion; --as-is shows those of a robot")
+            found.append((motion.name, resampled(retargeter.kinematics, motion, wanted.rate)))
+    return found
+
+
+def _show(args: argparse.Namespace, retargeter: Retargeter, motions: list[tuple[str, Any]]) -> int:
+    from robolearn.motions import film
+
+    if not motions:
+        return 0
+    if args.video:
+        count = film.film(retargeter.robot, motions, 1.0 / args.rate, args.video)
+        print(f"video: {args.video}, {count} pictures")
+    if args.pictures:
+        print(f"pictures: {film.pictures(retargeter.robot, motions, args.pictures)}")
+    if args.live:
+        film.show(retargeter.robot, motions, 1.0 / args.rate, args.port)
+    return 0
+
+
+def _files(given: list[str]) -> list[Path]:
+    """The files that were named, and those of motions in the folders that were.
+
+    Raises:
+        UserError: one is not there, or a folder has none.
+    """
+    from robolearn.errors import UserError
+    from robolearn.motions.reading import ENDINGS
+
+    found: list[Path] = []
+    for name in given:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+            if not inside:
+                raise UserError(f"no motions ({', '.join(ENDINGS)}) in {path}")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(f"there is no file {path}")
+    return found
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    """A report as plain JSON values."""
+    return {
+        "name": report.name,
+        "kept": report.kept,
+        "figures": {name: round(value, 6) for name, value in report.figures.items()},
+        "remarks": list(report.remarks),
+        "faults": list(report.faults),
+    }

@@ -1,0 +1,82 @@
+"""The controllers by name: `controller:NAME` stands where a policy file does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from envs.robots.registry import get_robot
+from envs.robots.robot import Robot
+from policies.registry import Registry, UnknownNameError
+from robolearn.controllers.actor import Make
+from robolearn.controllers.trot import Trot
+from robolearn.controllers.trot import fits as trots
+from robolearn.controllers.walk import Walk
+from robolearn.controllers.walk import fits as walks
+from robolearn.errors import UserError
+
+PREFIX = "controller:"
+
+
+class UnknownControllerError(UserError, UnknownNameError):
+    """No controller of that name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerKind:
+    """A controller.
+
+    Attributes:
+        name: e.g. `trot`.
+        description: one line.
+        make: one for a world.
+        fits: why a robot cannot have it; None where it can.
+        robot: name of the robot that it is for where none is named.
+        task: the task in which it is judged; its commands are vx, vy and yaw rate.
+    """
+
+    name: str
+    description: str
+    make: Make
+    fits: Callable[[Robot], str | None]
+    robot: str
+    task: str = "velocity-flat"
+
+
+CONTROLLERS = Registry("controller", UnknownControllerError, of=ControllerKind)
+
+
+def register_controller(kind: ControllerKind) -> ControllerKind:
+    """Add a controller under its name.
+
+    Raises:
+        policies.plugins.PluginError: the name is taken.
+    """
+    return CONTROLLERS.register(kind.name, kind)
+
+
+def is_controller(text: str) -> bool:
+    """Whether what stands in a policy's place names a controller."""
+    return text.startswith(PREFIX)
+
+
+def find_controller(text: str, robot: str | None = None) -> tuple[ControllerKind, Robot]:
+    """The controller that `controller:NAME` means, and its robot.
+
+    Args:
+        text: as typed.
+        robot: what `--robot` says; None for the one that the controller is for.
+
+    Raises:
+        UserError: there is none of that name, or it is not for that robot.
+    """
+    kind = CONTROLLERS.get(text.removeprefix(PREFIX))
+    who = get_robot(robot or kind.robot)
+    if (why := kind.fits(who)) is not None:
+        others = ", ".join(f"{PREFIX}{name}" for name in CONTROLLERS if CONTROLLERS.get(name).fits(who) is None)
+        raise UserError(f"{why}; for {who.name} there is: {others or 'none'}")
+    return kind, who
+
+
+register_controller(ControllerKind(name="trot", description="a trot on four feet, by inverse dynamics", make=Trot, fits=trots, robot="go1"))
+register_controller(ControllerKind(name="walk", description="a walk on two feet, by capture points", make=Walk, fits=walks, robot="g1"))

@@ -1,0 +1,99 @@
+"""Motions as a video and in the browser: the robot moves as a clip says, without physics."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from envs.robots.robot import Robot
+from policies.files import reason
+from robolearn.errors import UserError
+from robolearn.viewer.render import Recorder
+from robolearn.viewer.strip import Row, save, strip
+from robolearn.viewer.video import VideoWriter
+
+INK = (40, 40, 40)
+FPS = 25.0
+PICTURES = 10  # of a strip
+
+
+def film(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], dt: float, path: Path, width: int = 960, height: int = 540) -> int:
+    """Write a video of motions, one after the other.
+
+    Args:
+        robot: whose.
+        motions: name and poses (T, nq) of each.
+        dt: between poses [s].
+        path: of the video, .mp4 or .webm.
+        width, height: [pixels].
+
+    Returns:
+        How many pictures it has.
+
+    Raises:
+        UserError: the video cannot be written, or nothing be drawn.
+    """
+    every, count = max(1, round(1 / (FPS * dt))), 0
+    with VideoWriter(path, width, height, 1 / (every * dt)) as video:
+        for name, qpos in motions:
+            with Recorder(robot, width, height) as recorder:  # whose camera begins anew
+                for pose in qpos[::every]:
+                    picture = np.ascontiguousarray(recorder.draw(pose))
+                    cv2.putText(picture, name, (16, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.7, INK, 1, cv2.LINE_AA)
+                    video.write(picture)
+                    count += 1
+    return count
+
+
+def pictures(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], path: Path) -> Path:
+    """Write a strip of pictures of each motion, from its beginning to its end.
+
+    Raises:
+        UserError: nothing can be drawn.
+    """
+    rows = [Row(poses=qpos[np.linspace(0, len(qpos) - 1, PICTURES).astype(int)], caption=name) for name, qpos in motions]
+    return save(strip(robot, rows), path)
+
+
+def show(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], dt: float, port: int, stop: threading.Event | None = None) -> None:
+    """Play motions in the browser, over and over, until `stop` or Ctrl-C; on this computer only.
+
+    Raises:
+        UserError: no port can be had.
+    """
+    import mujoco
+    import viser
+    from mjviser import ViserMujocoScene
+
+    from robolearn.viewer.live import HOST
+
+    try:
+        server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: motions of {robot.name}", verbose=False)
+    except (OSError, OverflowError, RuntimeError) as error:
+        raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
+    model = robot.scene().compile()
+    data, scene = mujoco.MjData(model), ViserMujocoScene(server, model, num_envs=1)
+    chosen = server.gui.add_dropdown("motion", [name for name, _ in motions])
+    frame = server.gui.add_slider("share", min=0.0, max=1.0, step=0.001, initial_value=0.0)
+    paused = server.gui.add_checkbox("pause", False)
+    print(f"http://localhost:{server.get_port()} shows {len(motions)} motions; Ctrl-C ends")
+    clips, at = dict(motions), 0.0
+    try:
+        while stop is None or not stop.is_set():
+            qpos = clips[str(chosen.value)]
+            if paused.value:
+                at = float(frame.value) * (len(qpos) - 1)
+            else:
+                at = (at + 0.04 / dt) % len(qpos)
+                frame.value = at / max(len(qpos) - 1, 1)
+            data.qpos[:] = qpos[min(int(at), len(qpos) - 1)]
+            mujoco.mj_forward(model, data)
+            scene.update_from_mjdata(data)
+            time.sleep(0.04)
+    finally:
+        server.stop()

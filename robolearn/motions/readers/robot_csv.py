@@ -1,0 +1,41 @@
+"""Motions of a robot as text: a row a frame with root position, attitude (xyzw) and joints in the robot's order (Unitree, LAFAN1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from envs.robots.robot import Robot
+from robolearn.errors import UserError
+from robolearn.evaluation.gait.recordings import Recording
+from robolearn.motions.readers.robot_arrays import recording
+from robolearn.motions.readers.text import text_of
+
+
+def read(path: Path, robot: Robot, fps: float | None) -> Recording:
+    """Read a .csv, with or without a line of names.
+
+    Raises:
+        UserError: no rate was given, or it is no motion of this robot.
+    """
+    if fps is None:
+        raise UserError(f"{path} does not say its rate; give it: --fps 60 (Unitree's dances), --fps 30 (LAFAN1's)")
+    rows = [line.split(",") for line in text_of(path).splitlines() if line.strip()]
+    if rows and not _is_number(rows[0][0]):
+        rows = rows[1:]
+    try:
+        values = np.array(rows, float)
+    except ValueError as error:
+        raise UserError(f"{path}: its rows are not all as many numbers: {error}") from error
+    if values.ndim != 2 or values.shape[1] < 8:
+        raise UserError(f"{path} is no motion of a robot: 7 numbers of the root and one a joint stand in a row")
+    return recording(path, robot, fps, values[:, :3], values[:, 3:7], values[:, 7:])
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

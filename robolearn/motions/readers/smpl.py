@@ -1,0 +1,78 @@
+"""People as SMPL describes them: positions of its 24 joints, or turns of its joints as AMASS keeps them.
+
+SMPL's body model is not free and not needed. Where a file has turns alone, they are hung into a body of our own with SMPL's tree of joints,
+whose lengths are those of a person of 1.7 m (Winter, Biomechanics, figure 4.1): directions are the file's, and since lengths become the
+robot's in any case, `betas` are left aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from robolearn.errors import UserError
+from robolearn.motions.person import Person, person_of
+from robolearn.motions.readers.skeleton import joint_positions
+from robolearn.motions.rotation import exponential
+
+JOINTS = (
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle", "spine3", "left_toe",
+    "right_toe", "neck", "left_collar", "right_collar", "head", "left_arm", "right_arm", "left_elbow", "right_elbow", "left_wrist",
+    "right_wrist", "left_fingers", "right_fingers",
+)  # fmt: skip
+"""SMPL's joints in its order, under names that `person.find_landmarks` knows."""
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
+_LEFT = {
+    "left_hip": (0.07, -0.08, 0.0), "left_knee": (0.03, -0.41, 0.0), "left_ankle": (0.0, -0.41, -0.03), "left_toe": (0.03, -0.06, 0.13),
+    "left_collar": (0.08, 0.11, -0.02), "left_arm": (0.10, 0.04, -0.01), "left_elbow": (0.28, 0.0, -0.01), "left_wrist": (0.25, 0.0, 0.0),
+    "left_fingers": (0.09, 0.0, 0.0),
+}  # fmt: skip
+_MIDDLE = {"spine1": (0.0, 0.12, -0.03), "spine2": (0.0, 0.13, 0.02), "spine3": (0.0, 0.05, 0.0), "neck": (0.0, 0.21, -0.03),
+           "head": (0.0, 0.08, 0.05), "pelvis": (0.0, 0.0, 0.0)}  # fmt: skip
+MEASURES = ("smpl_joints", "joints3d", "joints", "positions")
+SURE = ("confidence", "confidences", "joint_confidence")
+RATES = ("fps", "mocap_framerate", "mocap_frame_rate", "framerate")
+
+
+def offsets() -> np.ndarray:
+    """Of each joint from its parent in SMPL's rest pose: y up, x to the left, z ahead, arms stretched sideways [m], (24, 3)."""
+    table = _MIDDLE | _LEFT | {name.replace("left", "right"): (-x, y, z) for name, (x, y, z) in _LEFT.items()}
+    return np.array([table[name] for name in JOINTS])
+
+
+def is_smpl(told: Mapping[str, Any]) -> bool:
+    """Whether a file's arrays are a person's by SMPL."""
+    return _measured(told) is not None or ("poses" in told and "trans" in told)
+
+
+def person(name: str, told: Mapping[str, Any], fps: float | None = None) -> Person:
+    """A person from arrays: `smpl_joints` (T, 24, 3), with `confidence` (T, 24) and NaN in gaps; or `poses` (T, 72 or more) and `trans`.
+
+    Raises:
+        UserError: shapes that do not fit, or no rate.
+    """
+    rate = fps or next((float(np.asarray(told[key]).reshape(-1)[0]) for key in RATES if key in told), 0.0)
+    if not np.isfinite(rate) or rate <= 0:
+        raise UserError(f"{name} does not say its rate; give it: --fps 30")
+    measured = _measured(told)
+    if measured is not None:
+        sure = next((np.asarray(told[key], float) for key in SURE if key in told), None)
+        if measured.ndim != 3 or measured.shape[2] != 3 or measured.shape[1] < 22:
+            raise UserError(f"{name}: joints of SMPL are (frames, 24, 3), not {measured.shape}")
+        if sure is not None and sure.shape != measured.shape[:2]:
+            raise UserError(f"{name}: confidences are {sure.shape}, and the joints {measured.shape}")
+        names = [*JOINTS, *(f"other{i}" for i in range(measured.shape[1]))][: measured.shape[1]]
+        return person_of(name, rate, names, measured, sure)
+    poses, place = np.asarray(told["poses"], float), np.asarray(told["trans"], float)
+    if poses.ndim != 2 or poses.shape[1] < 66 or place.shape != (len(poses), 3):
+        raise UserError(f"{name}: poses are (frames, 72 or more) and trans (frames, 3), not {poses.shape} and {place.shape}")
+    vectors = np.zeros((len(poses), len(JOINTS), 3))
+    vectors[:, :22] = poses[:, :66].reshape(len(poses), 22, 3)
+    position = joint_positions(PARENTS, offsets(), exponential(vectors), place)
+    return person_of(name, rate, JOINTS, position, remarks=("the body is one of our own with SMPL's turns",))
+
+
+def _measured(told: Mapping[str, Any]) -> np.ndarray | None:
+    return next((np.asarray(told[key], float) for key in MEASURES if key in told and np.ndim(told[key]) == 3), None)

@@ -1,0 +1,86 @@
+"""Reads any file of motions: which reader it is for is told by its ending and by what is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.robots.robot import Robot
+from policies.files import reason
+from robolearn.errors import UserError
+from robolearn.evaluation.gait.recordings import Recording
+from robolearn.motions.person import Person
+from robolearn.motions.readers import amc, bvh, c3d, robot_arrays, robot_csv, skeleton34, smpl
+from robolearn.motions.readers.pickles import load_arrays
+
+ENDINGS = (".amc", ".bvh", ".c3d", ".npz", ".pkl", ".csv")
+
+
+def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = False) -> list[Person | Recording]:
+    """The motions in a file: people, or a robot's.
+
+    Args:
+        path: of the file.
+        robot: whose motions a robot's are.
+        fps: frames a second, where the file does not say them, or says them wrongly.
+        solved: take a robot's motion where a file has it beside a person's.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    ending = path.suffix.lower()
+    if ending in (".amc", ".bvh", ".c3d"):
+        return [{".amc": amc, ".bvh": bvh, ".c3d": c3d}[ending].read(path, fps)]
+    if ending == ".csv":
+        return [robot_csv.read(path, robot, fps)]
+    if ending not in (".npz", ".pkl"):
+        raise UserError(f"{path}: no motions are read from {ending or 'a file without an ending'}; valid: {', '.join(ENDINGS)}")
+    told = load_arrays(path) if ending == ".pkl" else _arrays(path)
+    clips = [told] if not isinstance(told, Mapping) or not all(isinstance(value, Mapping) for value in told.values()) else [*told.values()]
+    found: list[Person | Recording] = []
+    for place, clip in enumerate(clips):
+        name = path.stem if len(clips) == 1 else f"{path.stem}_{place}"
+        if not isinstance(clip, Mapping):
+            raise UserError(f"{path} holds a {type(clip).__name__} and no dict of arrays")
+        if robot_arrays.is_robot(clip) and (solved or not smpl.is_smpl(clip)):
+            found.append(robot_arrays.read(path, clip, robot, fps))
+        elif smpl.is_smpl(clip):
+            found.append(_told(path, lambda clip=clip, name=name: smpl.person(name, clip, fps)))
+        elif skeleton34.is_skeleton(clip):
+            found.append(_told(path, lambda clip=clip, name=name: skeleton34.person(name, clip, fps)))
+        else:
+            keys = ", ".join(str(key) for key in clip)
+            raise UserError(
+                f"{path} holds {keys or 'nothing'}, which is no motion; known: poses and trans (AMASS), smpl_joints, posed_joints (kimodo),"
+                f" {'; '.join(', '.join(form) for form in robot_arrays.FORMS)}"
+            )
+    return found
+
+
+def _told(path: Path, make: Any) -> Person:
+    try:
+        return make()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path} is no file of arrays that can be read: {reason(error)}") from error
+
+
+def text_beside(path: Path) -> str:
+    """What a clip shows, where a JSON of the same name has its `text`; empty otherwise."""
+    beside = path.with_suffix(".json")
+    try:
+        told = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    except (OSError, ValueError):
+        return ""
+    return str(told.get("text", "")) if isinstance(told, dict) else ""
