@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from robolearn.data.merge import Progress
     from robolearn.data.reader import Dataset
 
-KINDS = ("policy", "controller", "mocap", "video", "log", "teleoperation", "import")
-
 
 def configure(actions: Any) -> None:
     """Add the subcommands."""
@@ -40,7 +38,8 @@ def configure(actions: Any) -> None:
     split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what stays together (default: episode)")
     split.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     split.add_argument("--robot", metavar="NAME", help="take only episodes of this robot")
-    split.add_argument("--kind", choices=KINDS, help="take only episodes of this kind of source")
+    kinds = "policy, controller, mocap, video, log, teleoperation or import"
+    split.add_argument("--kind", metavar="KIND", help=f"take only episodes of this kind of source: {kinds}")
     split.add_argument("--task", metavar="TEXT", help="take only episodes with this in their task")
     split.add_argument("--successful", action="store_true", help="take only episodes that are known to have succeeded")
     split.add_argument("--free", action="store_true", help="take only episodes with a free licence")
@@ -185,9 +184,12 @@ def _shares(text: str) -> dict[str, float]:
 
 def _split(args: argparse.Namespace) -> int:
     from robolearn.data.reader import Dataset
+    from robolearn.data.source import check_kind
     from robolearn.data.split import assign, select, split
 
     check_seed(args.seed)
+    if args.kind:
+        check_kind(args.kind)
     if args.allow_license and not args.free:
         raise UsageError("--allow-license goes with --free; without it every licence is taken")
     shares, dataset = _shares(args.shares), Dataset(args.dataset)

@@ -61,12 +61,11 @@ def run(args: argparse.Namespace) -> int:
 def _mapping(args: argparse.Namespace) -> ImportMap:
     """The map, with what was typed in place of what it says."""
     from robolearn.data.imports.mapping import ImportMap, load_map
-    from robolearn.data.source import KINDS
-    from robolearn.errors import UsageError, suggestion
+    from robolearn.data.source import check_kind
 
     mapping = load_map(args.map) if args.map else ImportMap()
-    if args.kind and args.kind not in KINDS:
-        raise UsageError(f"--kind: there is no {args.kind!r}{suggestion(args.kind, KINDS)}; valid: {', '.join(KINDS)}")
+    if args.kind:
+        check_kind(args.kind)
     typed = {name: getattr(args, name) for name in ("robot", "task", "kind", "licence", "attribution") if getattr(args, name)}
     return dataclasses.replace(mapping, **typed)
 
@@ -120,9 +119,7 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
             try:
                 found = load(path, mapping, args.fps if writer is None else writer.info.fps)
                 writer = writer or _writer(args, found)
-                if found.fps != writer.info.fps:
-                    raise UserError(f"{path} has {found.fps} frames a second, the dataset {writer.info.fps}; say --fps {writer.info.fps}")
-                writer.add(*found.episodes)
+                _add(writer, found)
             except UserError as error:
                 if not number:
                     raise
@@ -141,6 +138,21 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
         print("note: without --licence they are kept out of trainings until --allow-license unknown")
     print(f"next: robolearn data check {args.out}")
     return 0
+
+
+def _add(writer: DatasetWriter, found: Found) -> None:
+    from robolearn.data.columns import DataError
+    from robolearn.errors import UserError
+
+    fps = writer.info.fps
+    if found.fps != fps:
+        raise UserError(f"{found.path} has {found.fps} frames a second, the dataset {fps}; say --fps {fps}")
+    try:
+        writer.add(*found.episodes)
+    except DataError as error:
+        raise UserError(
+            f"{found.path} does not fit {writer.path}: {error}; import it into a dataset of its own and join them by robolearn data merge"
+        ) from error
 
 
 def _writer(args: argparse.Namespace, found: Found) -> DatasetWriter:

@@ -59,6 +59,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError("--append goes on with a dataset: name it with --out")
     if args.as_is and args.out:
         raise UsageError("--as-is shows motions and writes no dataset: leave --out away")
+    for option, path, endings in (("--video", args.video, (".mp4", ".webm")), ("--pictures", args.pictures, (".png", ".jpg"))):
+        if path is not None and path.suffix not in endings:
+            raise UsageError(f"{option} must end in {' or '.join(endings)}, not {path.name}")
+        check_writable(path)
     check_writable(args.json)
     files = _files(args.files)
     wanted = Wanted(rate=float(args.rate), fps=args.fps, froude=args.time == "froude", solved=args.solved or args.as_is, kind=args.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def write_episodes(
     Args:
         chosen: datasets and the numbers of their episodes.
         datasets: all that are named in `chosen`.
-        out: a folder that is not there yet.
+        out: a folder that is not there yet; it is taken away again where not all could be written.
         progress: told of every batch.
 
     Raises:
@@ -65,16 +66,26 @@ def write_episodes(
     full = [dataset for dataset in datasets if len(dataset)] or datasets
     layouts = list(dict.fromkeys(_named(layout) for dataset in full for layout in dataset.layouts))
     with DatasetWriter(out, layouts, datasets[0].fps) as writer:
-        for dataset, indices in chosen:
-            readable = [name for name in dataset.cameras if name not in dataset.unread]
-            alone = Counter(file for row in dataset.episodes for file, _ in row.videos.values()) if readable else Counter()
-            for layout, batch in _batches(dataset, indices):
-                videos = [{name: file for name, (file, _) in dataset.episodes[index].videos.items() if alone[file] == 1} for index in batch]
-                episodes = [dataset.episode(index, pictures=len(have) < len(readable)) for index, have in zip(batch, videos, strict=True)]
-                writer.add_as(layouts.index(_named(dataset.layouts[layout])), episodes, videos)
-                if progress is not None:
-                    progress(len(batch))
+        try:
+            for dataset, indices in chosen:
+                _copy(writer, layouts, dataset, indices, progress)
+        except BaseException:  # a part of it would be taken for the whole
+            writer.close()
+            shutil.rmtree(out, ignore_errors=True)
+            raise
     return Path(out)
+
+
+def _copy(writer: DatasetWriter, layouts: list[Layout], dataset: Dataset, indices: Iterable[int], progress: Progress | None) -> None:
+    """Write chosen episodes of one dataset."""
+    readable = [name for name in dataset.cameras if name not in dataset.unread]
+    alone = Counter(file for row in dataset.episodes for file, _ in row.videos.values()) if readable else Counter()
+    for layout, batch in _batches(dataset, indices):
+        videos = [{name: file for name, (file, _) in dataset.episodes[index].videos.items() if alone[file] == 1} for index in batch]
+        episodes = [dataset.episode(index, pictures=len(have) < len(readable)) for index, have in zip(batch, videos, strict=True)]
+        writer.add_as(layouts.index(_named(dataset.layouts[layout])), episodes, videos)
+        if progress is not None:
+            progress(len(batch))
 
 
 def _named(layout: Layout) -> Layout:

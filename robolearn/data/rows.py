@@ -69,7 +69,7 @@ def stored_rows(
         rows[name] = _padded(given, valid, feature, count)
         if mark_of(name) in features:
             rows[mark_of(name)] = valid
-        _check_finite(rows[name], name, where)
+        _check_finite(rows[name], name, where, mark_of(name) in features)
     return rows
 
 
@@ -99,7 +99,10 @@ def _given(column: Column, episode: Episode, count: int, where: str) -> np.ndarr
         return rows.astype(object)
     if rows.dtype.kind not in "fiub" or (rows.dtype.kind == "f" and column.dtype[0] != "f"):
         raise DataError(f"{where}: {column.name} is of dtype {rows.dtype}, and {column.dtype} is wanted")
-    return rows.astype(column.dtype)
+    stored = rows.astype(column.dtype)
+    if column.dtype.lstrip("u").startswith("int") and not np.array_equal(stored, rows):
+        raise DataError(f"{where}: {column.name} goes from {rows.min()} to {rows.max()}, which {column.dtype} does not hold")
+    return stored
 
 
 def _mark(column: Column, episode: Episode, count: int, where: str) -> np.ndarray:
@@ -124,13 +127,11 @@ def _padded(given: np.ndarray | None, valid: np.ndarray, feature: Feature, count
     return rows[:, 0] if rows.shape[1:] == (1,) else rows
 
 
-def _check_finite(rows: np.ndarray, name: str, where: str) -> None:
+def _check_finite(rows: np.ndarray, name: str, where: str, optional: bool) -> None:
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
         row = int(np.argwhere(~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))[0, 0])
-        raise DataError(
-            f"{where}: {name} is not finite in row {row} of {len(rows)}; "
-            f"where a value is missing, give the column {mark_of(name)} (bool) that is False there"
-        )
+        mend = f"give the column {mark_of(name)} (bool) that is False there" if optional else "end the episode before it"
+        raise DataError(f"{where}: {name} is not finite in row {row} of {len(rows)}; where a value is missing, {mend}")
 
 
 def check_joints(episode: Episode, layout: Layout, where: str) -> tuple[str, ...]:

@@ -16,6 +16,16 @@ KINDS: tuple[str, ...] = get_args(Kind)
 UNKNOWN = "unknown"
 
 
+def check_kind(kind: str) -> None:
+    """Refuse what is no kind of source.
+
+    Raises:
+        DataError: says what is valid.
+    """
+    if kind not in KINDS:
+        raise DataError(f"there is no kind of source {kind!r}{suggestion(kind, KINDS)}; valid: {', '.join(KINDS)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """What made episodes, and what may be done with them; a dataset keeps each distinct source once.
@@ -52,8 +62,7 @@ class Source:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise DataError(f"there is no kind of source {self.kind!r}{suggestion(self.kind, KINDS)}; valid: {', '.join(KINDS)}")
+        check_kind(self.kind)
         object.__setattr__(self, "joint_names", tuple(self.joint_names))
 
     @staticmethod

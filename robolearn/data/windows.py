@@ -13,6 +13,7 @@ widest; `Batch.group` says whose statistics a window is normalised by.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -188,7 +189,7 @@ class Windows:
         found = _Episodes()
         keys: list[tuple] = []
         for number, (dataset, part) in enumerate(zip(self._datasets, chosen, strict=True)):
-            known = {(group.robot, group.control_mode, group.layout): group for group in dataset.statistics}
+            known = {(group.robot, group.control_mode, group.layout): group for group in _whole(dataset)}
             here: dict[tuple, int] = {}
             for index in part:
                 row = dataset.episodes[index]
@@ -278,8 +279,21 @@ class Windows:
         return rows, np.ones(steps.shape, dtype=bool) if mark is None else np.take(mark, steps, mode="clip")
 
 
+def _whole(dataset: Dataset) -> list[GroupStatistics]:
+    """Statistics that the dataset has of all rows of a group; another program may have written some of them."""
+    rows: Counter[tuple[str, str, int]] = Counter()
+    for row in dataset.episodes:
+        source = dataset.sources[row.source]
+        rows[source.robot, source.control_mode, row.layout] += len(row)
+    return [
+        group
+        for group in dataset.statistics
+        if STATE in group.columns and group.columns[STATE].count == rows[group.robot, group.control_mode, group.layout]
+    ]
+
+
 def _counted(dataset: Dataset, key: tuple[str, str, int]) -> GroupStatistics:
-    """Statistics of a group that the dataset has none of, because another program wrote it."""
+    """Statistics of a group of which the dataset has none, or not of all, because another program wrote rows of it."""
     group = GroupStatistics(*key)
     for row in dataset.episodes:
         source = dataset.sources[row.source]

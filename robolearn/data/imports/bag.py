@@ -118,6 +118,14 @@ class Bag:
         """The first message of a topic, or None."""
         return next((self._decode(raw) for raw in self._messages({topic})), None)
 
+    def is_quaternion(self, at: str) -> bool:
+        """Whether the field at `at` is a quaternion's message, whose numbers are read in the order x, y, z, w."""
+        topic, *fields = at.split()
+        value = self.first(topic) if topic in self.topics and len(fields) == 1 else None
+        for part in fields[0].split(".") if value is not None else []:
+            value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+        return value is not None and is_quaternion(value)
+
     def contents(self) -> list[str]:
         """The topics with their fields, a line each, for people."""
         lines = []
@@ -344,14 +352,6 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         self._database.close()
-
-
-def quaternion_order(message: Any, address: str) -> str | None:
-    """`xyzw` where the field of this message is a quaternion's message; None where it is an array of numbers."""
-    value = message
-    for part in address.split(".") if address else []:
-        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
-    return "xyzw" if value is not None and is_quaternion(value) else None
 
 
 def by_kind(topics: dict[str, Topic], kinds: Iterable[str]) -> list[str]:

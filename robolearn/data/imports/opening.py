@@ -73,10 +73,18 @@ def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
             f"{path}: its names do not tell where the positions of the {robot.num_joints} joints of {robot.name} are; say it in a map:"
             f" joint_position: {{at: ...}} (what is there: robolearn data import {path} --show)"
         )
-    if full.action is not None and mapping.action is None and full.action_is == "target":
-        notes = [f"action: `{full.action.at}` was taken for joint targets [rad]; if it is another thing say so in a map: action_is: raw"]
-    else:
-        notes = []
+    if isinstance(recording, Bag) and full.orientation is not None and recording.is_quaternion(full.orientation.at):
+        if full.orientation.order not in ("", (), "xyzw"):
+            raise RecordingError(
+                f"orientation: `{full.orientation.at}` has fields called x, y, z and w, so it needs no order; leave it away"
+            )
+        full = dataclasses.replace(full, orientation=dataclasses.replace(full.orientation, order="xyzw"))
+    notes = []
+    guessed_action = full.action.at if full.action is not None and mapping.action is None else ""
+    if guessed_action and isinstance(recording, Tabled) and "target" not in guessed_action and full.action_is == "target":
+        notes.append(
+            f"action: `{guessed_action}` was taken for joint targets [rad]; if it is another thing say so in a map: action_is: raw"
+        )
     source = Source(
         kind=full.kind,
         robot=robot.name,

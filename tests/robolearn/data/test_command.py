@@ -70,6 +70,7 @@ def test_repair(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["split", "{d}", "--out", "{t}/x", "--allow-license", "x"], "goes with --free"),
         (["split", "{d}", "--out", "{t}/x", "--robot", "nobody"], "fits all of --robot"),
         (["split", "{d}", "--out", "{t}/x", "--robot", "hopper", "--shares", "a=0.98,b=0.01,c=0.01"], "nothing is left for b, c"),
+        (["split", "{d}", "--out", "{t}/x", "--kind", "polcy"], "did you mean 'policy'"),
         (["repair", "{t}", "--out", "{t}/x"], "holds no rows"),
         (["frobnicate"], "invalid choice"),
     ],

@@ -49,6 +49,15 @@ def test_a_bag_comes_back_as_the_motion_it_is_of(tmp_path: Path, storage: str) -
     assert episode.source.joint_names == JOINTS
 
 
+def test_a_quaternions_message_needs_no_order(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / "bag", motions.walk(2.0))
+    asked = {"joint_position": Field(at="/joint_states position"), "root_position": Field(at="/odom pose.pose.position")}
+    found = load(path, ImportMap(robot="go1", orientation=Field(at="/imu/data orientation"), **asked))
+    np.testing.assert_allclose(found.episodes[0].columns[STATE][:, 24:27], motions.gravity(times_of(found)), atol=1e-3)
+    with pytest.raises(RecordingError, match="needs no order"):
+        load(path, ImportMap(robot="go1", orientation=Field(at="/imu/data orientation", order="wxyz"), **asked))
+
+
 def test_an_action_is_the_answer_to_its_frame(tmp_path: Path) -> None:
     """Targets come 4 ms after the frame they answer; taking the last one before would be a step late."""
     found = load(write_bag(tmp_path / "bag", motions.walk()), GO1_MAP)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robolearn.cli import main
-from robolearn.data.columns import ACTION, STATE
+from robolearn.data.columns import ACTION, COMMAND, STATE
 from robolearn.data.reader import Dataset
 from tests.robolearn.data import motions
 from tests.robolearn.data.motions import write_bag
@@ -86,6 +86,20 @@ def test_what_was_imported_before_a_broken_recording_is_told(bag: Path, tmp_path
     assert f"the 1 before {torn} are in {tmp_path / 'data'}" in said
     assert "--append" in said
     assert len(Dataset(tmp_path / "data")) == 1
+
+
+def test_what_does_not_fit_one_dataset_is_joined_by_a_merge(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first recording has no commands, the second has."""
+    silent = write_bag(tmp_path / "silent", [message for message in motions.walk(3.0) if message.topic != "/cmd_vel"])
+    line = ["data", "import", "--robot", "go1", "--out"]
+    assert main([*line, str(tmp_path / "a"), str(silent)]) == 0
+    assert main([*line, str(tmp_path / "a"), "--append", str(bag)]) == 2
+    said = capsys.readouterr().err
+    assert "observation.command" in said
+    assert "robolearn data merge" in said
+    assert main([*line, str(tmp_path / "b"), str(bag)]) == 0
+    assert main(["data", "merge", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "both")]) == 0
+    assert [COMMAND in Dataset(tmp_path / "both").episode(index).columns for index in range(2)] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from robolearn.data.merge import merge
 from robolearn.data.reader import Dataset
 from robolearn.data.split import assign, select, split
 from robolearn.data.statistics import Moments, aggregate, column_statistics
+from robolearn.data.store import parquet_files
 from robolearn.data.writer import DatasetWriter
 from tests.robolearn.data.episodes import COLUMNS, SOURCE, arm, arm_episode, episode, same
 
@@ -44,6 +45,18 @@ def test_a_merge_gives_back_every_episode_at_its_own_width(paths: list[Path], tm
     assert not dataset.column(STATE)[: first.stop, 12:].any()
     assert [layout.robot for layout in dataset.layouts] == ["hopper", "arm5"]
     assert dataset.info.robot_type == "mixed"
+
+
+def test_a_merge_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen episodes are written when the file of the next cannot be read; a part would be taken for the whole."""
+    with DatasetWriter(tmp_path / "d", COLUMNS, 50) as writer:
+        writer.add(*(episode(index) for index in range(16)))
+    with DatasetWriter.append(tmp_path / "d") as writer:
+        writer.add(episode(16))
+    parquet_files(tmp_path / "d" / "data")[1].write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="data repair"):
+        merge([tmp_path / "d"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_merge_of_a_merge_is_a_merge_of_all(paths: list[Path], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from robolearn.data.columns import ACTION, COMMAND, STATE, DataError
 from robolearn.data.merge import merge
 from robolearn.data.reader import Dataset
+from robolearn.data.statistics import Moments
 from robolearn.data.windows import Batch, Windows
 from robolearn.data.writer import DatasetWriter
 from tests.robolearn.data.episodes import COLUMNS, SOURCE, arm, arm_episode, episode
@@ -131,6 +133,23 @@ def test_statistics_of_another_programs_dataset_are_counted(dataset: Dataset, tm
     windows = Windows([bare], steps=STEPS, batch_size=4, allow=["unknown"])
     for name in (STATE, ACTION):
         np.testing.assert_allclose(windows.groups[0].columns[name].mean, dataset.statistics[0].columns[name].mean, atol=1e-9)
+
+
+def test_statistics_of_which_another_program_wrote_a_part(tmp_path: Path) -> None:
+    """Episodes of another program, and then ours of the same robot and control mode."""
+    plain = dataclasses.replace(SOURCE, control_mode="", kind="import", licence="MIT")
+    with DatasetWriter(tmp_path / "d", COLUMNS, 50) as writer:
+        writer.add(*(episode(index, source=plain) for index in range(6)))
+    whole = Dataset(tmp_path / "d").statistics[0].columns[STATE]
+    text = json.loads((tmp_path / "d/meta/info.json").read_text())
+    text["robolearn"]["statistics"] = []
+    (tmp_path / "d/meta/info.json").write_text(json.dumps(text))
+    with DatasetWriter.append(tmp_path / "d") as writer:
+        writer.add(episode(6, source=plain))
+    got = Windows([Dataset(tmp_path / "d")], steps=STEPS, batch_size=2).groups[0].columns[STATE]
+    expected = whole.with_more(Moments.of(episode(6).columns[STATE]))
+    assert got.count == expected.count
+    np.testing.assert_allclose(got.mean, expected.mean, atol=1e-9)
 
 
 def test_a_licence_that_is_not_free_needs_its_name(tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ from policies.files import WriteError
 from robolearn.data import store
 from robolearn.data.columns import ACTION, DONE, ROOT, STATE, Column, DataError, robot_columns
 from robolearn.data.reader import Dataset
+from robolearn.data.source import Episode
 from robolearn.data.writer import DatasetWriter
 from tests.disks import read_only, small_disk
-from tests.robolearn.data.episodes import COLUMNS, SOURCE, episode, rows, same
+from tests.robolearn.data.episodes import COLUMNS, JOINTS, SOURCE, episode, rows, same
 
-KILLS = int(os.environ.get("ROBOLEARN_KILLS", "12"))
+KILLS = int(os.environ.get("ROBOLEARN_KILLS", "6"))
 ROOT_FOLDER = Path(__file__).resolve().parents[3]
 ENDLESS = """
 import sys
@@ -152,7 +153,8 @@ def changed(**columns: np.ndarray | None) -> dict[str, np.ndarray]:
     [
         (changed(observation_state=None), "episode 1 lacks the column observation.state"),
         (changed(observation_state=rows(0, 5, 11, 0)), r"rows of shape \(11,\), and \(12,\) is wanted \(hip.position"),
-        (changed(observation_state=np.full((5, 12), np.nan)), "observation.state is not finite in row 0 of 5.*is_valid"),
+        (changed(observation_state=np.full((5, 12), np.nan)), "observation.state is not finite in row 0 of 5.*end the episode"),
+        (changed(action=np.full((5, 3), np.nan)), "action is not finite in row 0 of 5.*action.is_valid"),
         (changed(action=rows(0, 4, 3, 0)), "columns of different length: action 4"),
         (changed(actoin=rows(0, 5, 3, 0)), "no column 'actoin' in this dataset; did you mean 'action'"),
         (changed(next_done=rows(0, 5, 1, 0)), "next.done is of dtype float32, and bool is wanted"),
@@ -167,6 +169,16 @@ def test_an_episode_that_does_not_fit_is_refused_and_nothing_written(tmp_path: P
         assert len(writer) == 0
         writer.add(episode(0))
     check(tmp_path / "d", 1, 1)
+
+
+def test_an_integer_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    columns = robot_columns(JOINTS, extra=[Column(name="count", names=("count",), dtype="int8")])
+    given = {STATE: rows(0, 3, 12, 0)}
+    with DatasetWriter(tmp_path / "d", columns, 50) as writer:
+        writer.add(Episode(columns=given | {"count": np.array([-128, 0, 127])}, task="t", source=SOURCE))
+        with pytest.raises(DataError, match="count goes from -128 to 128, which int8 does not hold"):
+            writer.add(Episode(columns=given | {"count": np.array([-128, 0, 128])}, task="t", source=SOURCE))
+    assert Dataset(tmp_path / "d").episode(0).columns["count"].tolist() == [-128, 0, 127]
 
 
 def test_another_robot_or_joint_order_is_refused(tmp_path: Path) -> None:
@@ -216,7 +228,7 @@ def test_a_kill_at_any_rename_loses_the_open_episode_at_most(tmp_path: Path, mon
     move = store.move
     for grows in (4 << 20, 1):
         monkeypatch.setattr(store, "GROWING_BYTES", grows)
-        for step in range(9):
+        for step in range(7):  # six files, and one time through
             path = tmp_path / f"{grows}-{step}"
             write(path, 2)  # the next brings a task of its own, so that every file changes
             left = [step]

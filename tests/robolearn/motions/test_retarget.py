@@ -243,6 +243,8 @@ def test_lafan1_is_refused_until_its_licence_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["walk.bvh", "--robot", "g1", "--video", "walk.avi"], "--video must end in .mp4 or .webm, not walk.avi"),
+        (["walk.bvh", "--robot", "g1", "--pictures", "walk"], "--pictures must end in .png or .jpg, not walk"),
         (["no.bvh", "--robot", "g1"], "there is no file"),
         ([".", "--robot", "g1", "--rate", "0"], "--rate must lie"),
         ([".", "--robot", "g1", "--append"], "--append goes on with a dataset"),
