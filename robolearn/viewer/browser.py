@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import mujoco
 import viser
 from mjviser import ViserMujocoScene
@@ -24,6 +26,8 @@ def open_server(label: str, port: int) -> viser.ViserServer:
     Raises:
         UserError: no port can be had.
     """
+    # browsers open connections that they do not use, and each would be told as an error with a traceback
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
         return viser.ViserServer(host=HOST, port=port, label=f"robolearn: {label}", verbose=False)
     except (OSError, OverflowError, RuntimeError) as error:
