@@ -5,7 +5,7 @@ from __future__ import annotations
 import viser
 
 from robolearn.viewer.dataset.chart import MOST_NAMES, Chart, colours_of
-from robolearn.viewer.dataset.state import ALL, SIDES, Side, State
+from robolearn.viewer.dataset.state import SIDES, Side, State
 from robolearn.viewer.dataset.text import heading, known
 from robolearn.viewer.dataset.widgets import Do, when_changed
 
@@ -46,7 +46,9 @@ class Plots:
     def _plot(self, term: str, entry: str) -> None:
         state = self._state
         state.plot(term, entry)
-        self._term.options, self._entry.options = state.terms or (" ",), state.entries or (ALL,)
+        for widget, options in ((self._term, state.terms or (" ",)), (self._entry, state.entries)):
+            if widget.options != options:  # a list that is open in the browser would close
+                widget.options = options
         self._term.value, self._entry.value = state.term or " ", state.entry
         for side in SIDES:
             series, shown = state.series(side), state.shown.get(side)

@@ -81,6 +81,7 @@ def show_alone(browser: Browser, name: str) -> None:
         browser.click("Show the first alone")
         browser.wait("!document.body.innerText.includes('Show the first alone')")
     browser.click(name)
+    browser.evaluate("new Promise(done => setTimeout(done, 800))")  # widgets that are drawn anew meanwhile lose a click
 
 
 def moved(before: np.ndarray, after: np.ndarray) -> float:
