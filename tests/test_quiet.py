@@ -218,7 +218,7 @@ def test_what_starts_python_by_itself_says_it_too(path: str) -> None:
 
 def test_servers_listen_on_this_computer_alone() -> None:
     pytest.importorskip("viser")
-    from robolearn.viewer.live import HOST
+    from robolearn.viewer.browser import HOST
 
     assert HOST == "127.0.0.1"
     text = "\n".join(path.read_text(encoding="utf-8") for package in BELOW for path in files(package))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from robolearn.commands import data_check, data_export, data_files, data_import
+from robolearn.commands import data_check, data_export, data_files, data_import, data_show
 
-PARTS = (data_files, data_import, data_export, data_check)
+PARTS = (data_files, data_import, data_export, data_check, data_show)
 """Modules with subcommands. Each has `configure(actions)`, which adds parsers whose default `do` is what runs: `do(args) -> exit code`."""
 
 

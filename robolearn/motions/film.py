@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 
 from envs.robots.robot import Robot
-from policies.files import reason
-from robolearn.errors import UserError
 from robolearn.viewer.render import Recorder
 from robolearn.viewer.strip import Row, save, strip
 from robolearn.viewer.video import VideoWriter
@@ -67,21 +65,16 @@ def show(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], dt: float, por
         UserError: no port can be had.
     """
     import mujoco
-    import viser
-    from mjviser import ViserMujocoScene
 
-    from robolearn.viewer.live import HOST
+    from robolearn.viewer.browser import add_scene, open_server, url_of
 
-    try:
-        server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: motions of {robot.name}", verbose=False)
-    except (OSError, OverflowError, RuntimeError) as error:
-        raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
+    server = open_server(f"motions of {robot.name}", port)
     model = robot.scene().compile()
-    data, scene = mujoco.MjData(model), ViserMujocoScene(server, model, num_envs=1)
+    data, scene = mujoco.MjData(model), add_scene(server, model, follow=robot.floating_base)
     chosen = server.gui.add_dropdown("motion", [name for name, _ in motions])
     frame = server.gui.add_slider("share", min=0.0, max=1.0, step=0.001, initial_value=0.0)
     paused = server.gui.add_checkbox("pause", False)
-    print(f"http://localhost:{server.get_port()} shows {len(motions)} motions; Ctrl-C ends")
+    print(f"{url_of(server)} shows {len(motions)} motions; Ctrl-C ends")
     clips, at = dict(motions), 0.0
     try:
         while stop is None or not stop.is_set():

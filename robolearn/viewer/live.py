@@ -9,17 +9,13 @@ from collections.abc import Callable, Sequence
 
 import mujoco
 import numpy as np
-import viser
-from mjviser import ViserMujocoScene
 
 from envs.robots.robot import Robot
 from policies.contract.file import PolicyFile
-from policies.files import reason
-from robolearn.errors import UserError
+from robolearn.viewer.browser import add_scene, open_server, url_of
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.playback import Playback, default_commands
 
-HOST = "127.0.0.1"
 PICTURE_HZ = 50.0
 MAX_LAG_S = 0.25  # further behind than this, simulated time is given up instead of being run after
 GREEN, BLUE, ORANGE = (38, 173, 97), (41, 115, 230), (242, 140, 26)
@@ -48,11 +44,8 @@ class LiveViewer:
         spec = playback.file.spec
         self._walks = spec.command.kind == "velocity"
         self._has_goal = spec.command.kind.startswith("goal")
-        try:
-            self._server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {spec.task}", verbose=False)
-        except (OSError, OverflowError, RuntimeError) as error:
-            raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
-        self.url = f"http://localhost:{self._server.get_port()}"
+        self._server = open_server(spec.task, port)
+        self.url = url_of(self._server)
         robot = playback.env.robot
         self._model = playback.env.scene().compile()
         self._data = mujoco.MjData(self._model)
@@ -97,15 +90,7 @@ class LiveViewer:
     def _build(self, task: str, labels: Sequence[str]) -> None:
         server, spec = self._server, self.playback.file.spec.command
         server.gui.configure_theme(control_layout="collapsible", dark_mode=False, show_logo=False, show_share_button=False)
-        server.scene.set_up_direction("+z")
-        self._scene = ViserMujocoScene(server, self._model, num_envs=1)
-        self._scene.geom_groups_visible = [True] * 6
-        self._scene.site_groups_visible = [False] * 6
-        self._scene.camera_tracking_enabled = self.playback.env.robot.floating_base
-        self._scene._sync_visibilities()
-        floating = self.playback.env.robot.floating_base
-        server.initial_camera.position = (1.2, -1.4, 0.7) if floating else (1.5, -1.3, 1.0)
-        server.initial_camera.look_at = (0.0, 0.0, 0.0) if floating else (0.25, 0.0, 0.35)
+        self._scene = add_scene(server, self._model, follow=self.playback.env.robot.floating_base)
         server.gui.add_markdown(f"**{task}**  \n{self.playback.env.cfg.engine} engine")
         with server.gui.add_folder("Command"):
             self._sliders = []

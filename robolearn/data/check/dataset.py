@@ -11,7 +11,7 @@ from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
 from policies.errors import UserError
 from robolearn.data.check.findings import Finding, Seen
-from robolearn.data.check.run import Checked, check
+from robolearn.data.check.run import Checked, check, findings
 from robolearn.data.columns import DataError
 from robolearn.data.info import INFO
 from robolearn.data.reader import Dataset
@@ -42,6 +42,12 @@ def check_datasets(datasets: Sequence[Dataset], robot: Robot | None = None, ever
         for name in unknown
     ]
     return Checked([*found.findings, *notes], found.episodes, found.frames)
+
+
+def findings_of(dataset: Dataset, robot: Robot | None = None) -> Iterator[list[Finding]]:
+    """What is found in each episode of one dataset, a list for each as soon as it was looked at, and at the end one about all of them."""
+    robots, _ = _robots([dataset], robot)
+    return findings(_seen(dataset, "", robots, lambda: None), [column.name for column in dataset.columns])
 
 
 def _names(datasets: Sequence[Dataset]) -> list[str]:

@@ -49,26 +49,34 @@ class Checked:
         return [item for item in self.findings if item.grave]
 
 
-def check(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Checked:
-    """Look at episodes.
+def findings(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Iterator[list[Finding]]:
+    """Look at episodes: a list of findings for each, in order, and at the end one about all of them.
 
     Args:
         episodes: each once; they are not kept.
         declared: the dataset's columns, without marks.
     """
     contents, copies = Contents(declared), Copies()
-    findings: list[Finding] = []
-    count = frames = 0
+    empty = True
     for seen in episodes:
-        count, frames = count + 1, frames + len(seen)
-        findings += contents.see(seen)
+        empty = False
         copies.see(seen)
-        findings += order.names(seen)
+        found = [*contents.see(seen), *order.names(seen)]
         if seen.robot is not None and seen.robot.num_joints != len(seen.joints):  # its ranges say nothing of these columns
             seen = dataclasses.replace(seen, robot=None)
-        for look in CHECKS:
-            findings += look(seen)
-    if not count:
-        findings.append(Finding(check="empty", key="dataset", text="there are no episodes"))
-    findings += [*contents.end(), *copies.end()]
-    return Checked(put_together(findings), count, frames)
+        yield [*found, *(finding for look in CHECKS for finding in look(seen))]
+    none = [Finding(check="empty", key="dataset", text="there are no episodes")] if empty else []
+    yield [*none, *contents.end(), *copies.end()]
+
+
+def check(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Checked:
+    """Look at episodes; arguments as in `findings`."""
+    lengths: list[int] = []
+
+    def counted() -> Iterator[Seen]:
+        for seen in episodes:
+            lengths.append(len(seen))
+            yield seen
+
+    found = [finding for part in findings(counted(), declared) for finding in part]
+    return Checked(put_together(found), len(lengths), sum(lengths))
