@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -33,6 +34,14 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_runtest_teardown() -> None:
+    """A control loop that a test ran in this process made it real-time: what comes after it, and what that starts, must not be."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
 
 
 @pytest.fixture(scope="session", autouse=True)
