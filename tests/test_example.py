@@ -58,6 +58,7 @@ def test_all_that_it_brings_is_listed_with_its_source(place: Path) -> None:
         "engines": [],
         "transports": ["udp"],
         "policies": [],
+        "controllers": [],
     }
 
 
