@@ -318,13 +318,13 @@ def test_a_delay_that_is_known_is_looked_over() -> None:
 
 
 def bent(robot: Robot) -> Robot:
-    """With knees of half a radian in its default pose: from a straighter one the walk does not find its feet yet."""
-    angles = {"hip_pitch_joint": -0.24, "knee_joint": 0.5, "ankle_pitch_joint": -0.27}
+    """With bent knees in its default pose: from a straighter one the walk does not find its feet yet."""
+    angles = {"hip_pitch_joint": -0.312, "knee_joint": 0.669, "ankle_pitch_joint": -0.363}
     joints = {
         name: dataclasses.replace(joint, default=next((angle for part, angle in angles.items() if name.endswith(part)), joint.default))
         for name, joint in robot.joints.items()
     }
-    return dataclasses.replace(robot, joints=joints, stand_height=0.772)
+    return dataclasses.replace(robot, joints=joints, stand_height=0.757)
 
 
 @pytest.mark.parametrize("command", [[0.0, 0.0, 0.0], [0.4, 0.0, 0.0], [0.0, 0.0, 0.5]])
