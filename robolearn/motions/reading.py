@@ -28,7 +28,7 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
     Args:
         path: of the file.
         robot: whose motions a robot's are.
-        fps: frames a second, where the file does not say them, or says them wrongly.
+        fps: frames a second, where the file does not say them.
         solved: take a robot's motion where a file has it beside a person's.
 
     Raises:

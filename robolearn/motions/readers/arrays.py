@@ -23,18 +23,18 @@ def array_of(told: Mapping[str, Any], key: str) -> np.ndarray:
 
 
 def rate_of(told: Mapping[str, Any], keys: Sequence[str], given: float | None) -> float:
-    """Frames a second: what was given, or else what the first of `keys` says that is there.
+    """Frames a second: what the first of `keys` says that is there, or else what was given.
 
     Raises:
-        UserError: none is there, or it is no number above zero.
+        UserError: neither is there, or it is no number above zero.
     """
-    if given:
-        return given
     found = np.asarray(next((told[key] for key in keys if key in told), ())).reshape(-1)
     try:
         rate = float(found[0]) if len(found) else 0.0
     except (TypeError, ValueError):
         rate = 0.0
-    if not np.isfinite(rate) or rate <= 0:
+    if np.isfinite(rate) and rate > 0:
+        return rate
+    if given is None:
         raise UserError("the rate is not told; give it: --fps 30")
-    return rate
+    return given

@@ -40,7 +40,8 @@ def read(path: Path, fps: float | None = None) -> Person:
         raise UserError(f"{path} is no BVH: it needs a HIERARCHY and a MOTION")
     tree = _hierarchy(path, lines[:start])
     values, rate, remarks = _motion(path, lines, start, sum(len(channels) for channels in tree.channels))
-    if not fps and not rate:
+    rate = rate or fps or 0.0
+    if not rate:
         raise UserError(f"{path}: its MOTION has no 'Frame Time:' above 0; give the rate: --fps 120")
     count, column = len(values), 0
     offsets = np.tile(np.array(tree.offsets), (count, 1, 1))
@@ -55,7 +56,7 @@ def read(path: Path, fps: float | None = None) -> Person:
                 offsets[:, joint, "xyz".index(name[0])] = own[:, i]
     position = joint_positions(tree.parents, offsets, turns, offsets[:, 0])
     try:
-        return person_of(path.stem, fps or rate, tree.names, position, remarks=remarks)
+        return person_of(path.stem, rate, tree.names, position, remarks=remarks)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -33,12 +33,18 @@ BONES = (  # name, parent, direction and length in ASF's units, order of its tur
     ("rclavicle", "thorax", (-1, 0, 0), 3.0, ""), ("rhumerus", "rclavicle", (-1, 0, 0), 5.0, "rx ry rz"),
     ("rradius", "rhumerus", (-1, 0, 0), 4.0, "rx"),
 )  # fmt: skip
+AXES = {"lfemur": (0.0, 0.0, 20.0), "rhumerus": (30.0, 10.0, -25.0), "root": (5.0, 0.0, 10.0)}
+"""Axes of bones that are turned [degrees], as the CMU database's are."""
 FRAMES = 70
+
+
+def axis_of(name: str) -> str:
+    return " ".join(str(angle) for angle in AXES.get(name, (0, 0, 0)))
 
 
 def asf() -> str:
     lines = [":version 1.10", ":units", "  mass 1.0", "  length 0.45", "  angle deg", ":root", "  order TX TY TZ RX RY RZ", "  axis XYZ",
-             "  position 0 0 0", "  orientation 0 0 0", ":bonedata"]  # fmt: skip
+             "  position 0 0 0", f"  orientation {axis_of('root')}", ":bonedata"]  # fmt: skip
     for number, (name, _, direction, length, dof) in enumerate(BONES, 1):
         unit = np.array(direction) / np.linalg.norm(direction)
         lines += [
@@ -48,7 +54,7 @@ def asf() -> str:
             f"    direction {' '.join(f'{x:.9f}' for x in unit)}",
             f"    length {length}",
         ]
-        lines += ["    axis 0 0 0 XYZ", *([f"    dof {dof}"] if dof else []), "  end"]
+        lines += [f"    axis {axis_of(name)} XYZ", *([f"    dof {dof}"] if dof else []), "  end"]
     lines += [":hierarchy", "  begin"]
     for parent in dict.fromkeys(parent for _, parent, *_ in BONES):
         lines.append(f"    {parent} {' '.join(name for name, above, *_ in BONES if above == parent)}")
@@ -108,7 +114,8 @@ def write_bvh(folder: Path, order: str, scale: float = 1.0) -> Path:
         angle = {key: np.array([row[name][place] for row in told]) for place, key in enumerate(dof)}
         given = np.radians(np.stack([angle.get(f"r{axis}", np.zeros(FRAMES)) for axis in "zyx"], -1))
         columns += [angle[f"t{axis}"] * scale for axis in "xyz"] if name == "root" else []
-        columns += list(np.degrees(decomposed(euler("zyx", given), order)).T)
+        c = euler("zyx", np.radians(AXES.get(name, (0.0, 0.0, 0.0))[::-1]))  # about fixed x, then y, then z
+        columns += list(np.degrees(decomposed(c @ euler("zyx", given) @ c.T, order)).T)
     lines += [" ".join(f"{x:.9f}" for x in row) for row in np.stack(columns, 1)]
     path = folder / f"{order}.bvh"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -253,6 +260,16 @@ def test_arrays_of_another_form_or_unit_are_refused(tmp_path: Path, more: dict[s
     np.savez(tmp_path / "robot.npz", **(told | more))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=rf"robot\.npz.*{message}"):
         read(tmp_path / "robot.npz", G1)
+
+
+def test_a_files_own_rate_counts_before_that_which_is_given(tmp_path: Path) -> None:
+    """In a folder of many kinds, --fps is for those that do not say theirs."""
+    assert the_person(write_bvh(tmp_path, "zxy"), 30.0).fps == pytest.approx(120, rel=1e-6)
+    path = walker.write(tmp_path / "walk.npz")
+    assert the_person(path, 30.0).fps == 60
+    np.savez(path, smpl_joints=walker.joints(1.0))
+    assert the_person(path, 30.0).fps == 30
+    assert the_person(write_amc(tmp_path), 30.0).fps == 30
 
 
 def test_files_that_are_cut_off_or_empty_are_refused(tmp_path: Path) -> None:

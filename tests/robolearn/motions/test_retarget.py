@@ -15,8 +15,10 @@ from envs.robots.registry import get_robot
 from robolearn import cli
 from robolearn.data.columns import ACTION, COMMAND, CONTACT, ROOT, STATE
 from robolearn.data.reader import Dataset
+from robolearn.data.source import Source
 from robolearn.errors import UsageError, UserError
 from robolearn.evaluation.gait.soles import Sole
+from robolearn.motions.episodes import episode_of
 from robolearn.motions.feet import hold, lock, stances, steady_yaw
 from robolearn.motions.judge import Report, figures_of
 from robolearn.motions.licences import licence_of
@@ -200,6 +202,23 @@ def test_an_episode_says_what_the_robot_would_feel(g1: Retargeter, walk: Clip, t
     np.testing.assert_allclose(columns[ROOT][:, 3:7], walk.qpos[:, 3:7], atol=1e-6)
     assert set(np.unique(columns[CONTACT])) == {0.0, 1.0}
     assert columns[COMMAND][30:-30, 0] == pytest.approx(np.diff(walk.qpos[[10, -10], 0])[0] / ((len(walk.qpos) - 20) * 0.02), rel=0.05)
+
+
+def test_a_command_and_a_gyro_are_told_in_the_robots_own_frame(g1: Retargeter) -> None:
+    """A robot that leans, walks sideways to its left and turns left at 0.5 rad/s: (0, 0.4, 0.5), wherever it heads."""
+    dt, count, lean, rate, speed = 0.02, 200, 0.3, 0.5, 0.4
+    yaw = 1.0 + rate * dt * np.arange(count)
+    attitude = about("z", yaw) @ about("y", np.full(count, lean))
+    along = np.stack([-np.sin(yaw), np.cos(yaw), 0 * yaw], -1) * speed
+    place = np.cumsum(along, axis=0) * dt + np.array([0.0, 0.0, 0.8])
+    qpos = g1.kinematics.qpos(place, attitude, np.zeros((count, g1.robot.num_joints)))
+    source = Source(kind="mocap", robot="g1")
+    columns = episode_of(g1.kinematics, qpos, np.ones((count, 2), bool), dt, source, "turn").columns
+    state, joints = columns[STATE], g1.robot.num_joints
+    np.testing.assert_allclose(columns[COMMAND], np.tile([0.0, speed, rate], (count, 1)), atol=0.01)
+    np.testing.assert_allclose(state[:, -3:], np.tile([-rate * np.sin(lean), 0.0, rate * np.cos(lean)], (count, 1)), atol=1e-4)
+    np.testing.assert_allclose(state[:, 2 * joints : -3], np.tile([np.sin(lean), 0.0, -np.cos(lean)], (count, 1)), atol=1e-6)
+    np.testing.assert_allclose(columns[ROOT][5:-5, 7:10], along[5:-5], atol=0.01)
 
 
 def test_the_command_writes_a_dataset_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
