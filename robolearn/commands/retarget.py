@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from robolearn.motions.retarget import Clip, Retargeter, Wanted
 
 KINDS = ("mocap", "video", "teleoperation", "import")
+"""Of the kinds of sources of `robolearn.data.source`, those of motions: policies, controllers and logs come in by other commands."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -211,7 +212,7 @@ def _files(given: list[str]) -> list[Path]:
             found.append(path)
         else:
             raise UserError(f"there is no file {path}")
-    return found
+    return list(dict.fromkeys(found))  # a file may be named by itself and with its folder
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -297,7 +297,28 @@ def test_turns_of_smpl_make_the_body_that_they_describe(tmp_path: Path) -> None:
     thigh, shank = person["left_knee"] - person["left_hip"], person["left_ankle"] - person["left_knee"]
     assert thigh[0, 2] < -0.3
     assert abs(shank[0, 2]) < 0.1
+    to_left = (person["left_hip"] - person["right_hip"])[0]
+    ahead = (person["right_toe"] - person["right_ankle"])[0] * [1, 1, 0]
+    assert np.cross(ahead, to_left)[2] > 0  # left is left of where the toes point
     assert len(offsets()) == len(PARENTS) == len(JOINTS) == 24
+
+
+def test_a_skeleton_of_34_joints_is_the_person_that_it_stands_for(tmp_path: Path) -> None:
+    """Joints of G1's skeleton in its order, y up: pelvis, legs of 7 joints, spine, arms of 8 (shoulder pitch, roll, yaw, elbow, ...)."""
+    walking = the_person(walker.write(tmp_path / "walk.npz", walker.joints(1.0)))
+    legs = ["hip", "hip", "hip", "knee", "ankle", "ankle", "toe"]
+    arms = ["shoulder", "shoulder", "shoulder", "elbow", "wrist", "wrist", "wrist", "wrist"]
+    order = ["pelvis", *(f"left_{part}" for part in legs), *(f"right_{part}" for part in legs), "chest", "chest", "chest"]
+    order += [*(f"left_{part}" for part in arms), *(f"right_{part}" for part in arms)]
+    posed = np.stack([walking[name] for name in order], 1)[..., [1, 2, 0]]
+    np.savez(tmp_path / "posed.npz", posed_joints=posed)
+    found = the_person(tmp_path / "posed.npz")
+    assert found.fps == 30
+    for name in (
+        "pelvis",
+        *(f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle", "toe", "shoulder", "elbow")),
+    ):
+        np.testing.assert_allclose(found[name], walking[name], atol=1e-9, err_msg=name)
 
 
 def test_gaps_are_bridged_or_cut(tmp_path: Path) -> None:
