@@ -264,7 +264,7 @@ def test_wrong_arguments_are_one_line(
 @pytest.mark.slow
 @pytest.mark.skipif(
     not MOTIONS.is_dir(),
-    reason="recordings of people are not in the repository: ROBOLEARN_MOTIONS names a folder of them (docs/motions.md)",
+    reason="no recordings in the repository: ROBOLEARN_MOTIONS names a folder (docs/motions.md)",
 )
 @pytest.mark.parametrize("name", ["cmu_amc/02_01.amc", "asap_video/walk_level1.pkl", "twist2_walks/walk_002.pkl", "mass_bvh/walk.bvh"])
 def test_recordings_of_people_are_within_all_bars(g1: Retargeter, name: str) -> None:
