@@ -315,11 +315,14 @@ def test_wrong_arguments_are_one_line(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MOTIONS.is_dir(), reason="ROBOLEARN_MOTIONS names no folder of recordings")
+@pytest.mark.skipif(
+    not MOTIONS.is_dir(),
+    reason="no recordings in the repository: ROBOLEARN_MOTIONS names a folder (docs/motions.md)",
+)
 @pytest.mark.parametrize("name", ["cmu_amc/02_01.amc", "asap_video/walk_level1.pkl", "twist2_walks/walk_002.pkl", "mass_bvh/walk.bvh"])
 def test_recordings_of_people_are_within_all_bars(g1: Retargeter, name: str) -> None:
     if not (MOTIONS / name).is_file():
-        pytest.skip(f"no {name}")
+        pytest.skip(f"ROBOLEARN_MOTIONS holds other recordings, without {name}")
     clip = the_clip(g1, MOTIONS / name)
     assert clip.report.kept, clip.report.faults
     assert clip.report.figures["slip_by_height"] < 0.05
