@@ -8,15 +8,19 @@ kept. Each clip gets a line; one that misses a bar is not kept. docs/motions.md 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robolearn.data.writer import DatasetWriter
     from robolearn.motions.judge import Report
     from robolearn.motions.retarget import Clip, Retargeter, Wanted
 
 KINDS = ("mocap", "video", "teleoperation", "import")
+"""Of the kinds of sources of `robolearn.data.source`, those of motions: policies, controllers and logs come in by other commands."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="of --live (default: 8080)")
     parser.add_argument("--as-is", action="store_true", help="show motions of this robot as they are, without cleaning")
     parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="of the result, the policy's (default: 50)")
-    parser.add_argument("--fps", type=float, help="of the files, where they do not say it")
+    parser.add_argument("--fps", type=float, help="frames a second of the files that do not say it themselves")
     parser.add_argument(
         "--time", choices=("froude", "keep"), default="froude", help="a person's time goes by size, or is kept (default: froude)"
     )
@@ -48,17 +52,22 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     del overrides
     from envs.robots.registry import get_robot
     from policies.files import check_writable
+    from robolearn.commands import write_json
     from robolearn.errors import UsageError
     from robolearn.motions.retarget import Retargeter, Wanted
 
-    if not 1 <= args.rate <= 1000:
-        raise UsageError(f"--rate must lie between 1 and 1000, not {args.rate}")
+    if not 10 <= args.rate <= 1000:
+        raise UsageError(f"--rate must lie between 10 and 1000, not {args.rate}")
     if args.fps is not None and not 1 <= args.fps <= 1000:
         raise UsageError(f"--fps must lie between 1 and 1000, not {args.fps:g}")
     if args.append and args.out is None:
         raise UsageError("--append goes on with a dataset: name it with --out")
-    if args.as_is and args.out:
-        raise UsageError("--as-is shows motions and writes no dataset: leave --out away")
+    if args.as_is and (args.out or args.json):
+        raise UsageError("--as-is shows motions and writes no dataset and no report: leave --out and --json away")
+    if args.as_is and not (args.video or args.pictures or args.live):
+        raise UsageError("--as-is shows motions: say how, with --video F, --pictures F or --live")
+    if not 1 <= args.port <= 65535:
+        raise UsageError(f"--port must lie between 1 and 65535, not {args.port}")
     for option, path, endings in (("--video", args.video, (".mp4", ".webm")), ("--pictures", args.pictures, (".png", ".jpg"))):
         if path is not None and path.suffix not in endings:
             raise UsageError(f"{option} must end in {' or '.join(endings)}, not {path.name}")
@@ -67,48 +76,75 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     files = _files(args.files)
     wanted = Wanted(rate=float(args.rate), fps=args.fps, froude=args.time == "froude", solved=args.solved or args.as_is, kind=args.kind)
     retargeter = Retargeter(get_robot(args.robot), wanted)
-    if args.table:
-        for landmark, body in retargeter.rig.table():
-            print(f"  {landmark:16} {body}")
-    if args.as_is:
-        return _show(args, retargeter, _recordings(retargeter, files, wanted))
-    return _bring(args, retargeter, files)
+    with contextlib.redirect_stdout(sys.stderr) if args.json == "-" else contextlib.nullcontext():
+        if args.table:
+            for landmark, body in retargeter.rig.table():
+                print(f"  {landmark:16} {body}")
+        if args.as_is:
+            return _show(args, retargeter, _recordings(retargeter, files, wanted))
+        reports, kept = _bring(args, retargeter, files)
+    if args.json:
+        write_json(args.json, {"robot": retargeter.robot.name, "clips": [_plain(report) for report in reports]})
+    with contextlib.redirect_stdout(sys.stderr) if args.json == "-" else contextlib.nullcontext():
+        _show(args, retargeter, kept)
+    return 0 if any(report.kept or args.keep_all for report in reports if report.figures) else 1
 
 
-def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) -> int:
-    """Retarget, write what is kept, show it; 1 where nothing is kept."""
-    from robolearn.commands import write_json
-    from robolearn.data.source import Episode
-    from robolearn.data.writer import DatasetWriter
-    from robolearn.motions.episodes import columns_of
+def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) -> tuple[list[Report], list[tuple[str, Any]]]:
+    """Retarget, and write what is kept file by file, so that what was done stays done; all reports, and poses where they are shown."""
     from robolearn.motions.licences import licence_of
     from robolearn.motions.retarget import Clip
 
     licences = {path: licence_of(path, args.licence) for path in files}  # before the work, since one may be refused
     reports: list[Report] = []
-    kept: list[Clip] = []
-    episodes: list[Episode] = []
-    for path in files:
-        for found in _clips(retargeter, path, alone=len(files) == 1):
-            report = found.report if isinstance(found, Clip) else found
-            reports.append(report)
-            print(report.line() if report.figures else f"{report.name:32} not kept: {'; '.join(report.faults)}")
-            if isinstance(found, Clip) and (report.kept or args.keep_all):
-                kept.append(found)
-                episodes += [retargeter.episode(found, licences[path])] if args.out else []
+    shown: list[tuple[str, Any]] = []
+    count = 0
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(_appending(args)) if args.append else None
+        for path in files:
+            kept: list[Clip] = []
+            for found in _clips(retargeter, path, alone=len(files) == 1):
+                report = found.report if isinstance(found, Clip) else found
+                reports.append(report)
+                print(report.line() if report.figures else f"{report.name:32} not kept: {'; '.join(report.faults)}", flush=True)
+                if isinstance(found, Clip) and (report.kept or args.keep_all):
+                    kept.append(found)
+            count += len(kept)
+            if args.video or args.pictures or args.live:
+                shown += [(clip.name, clip.qpos) for clip in kept]
+            if args.out and kept:
+                writer = writer or stack.enter_context(_beginning(args, retargeter))
+                writer.add(*(retargeter.episode(clip, licences[path]) for clip in kept))
     frames = sum(report.figures.get("frames", 0.0) for report in reports)
     spent = sum(report.figures.get("frames", 0.0) * report.figures.get("milliseconds", 0.0) for report in reports) / 1000
-    print(f"{len(kept)} of {len(reports)} clips kept, {frames:.0f} frames, {frames / max(spent, 1e-9):.0f} a second of one core")
-    if args.out and episodes:
-        columns = columns_of(retargeter.robot)
-        writer = DatasetWriter.append(args.out) if args.append else DatasetWriter(args.out, columns, fps=args.rate)
-        with writer:
-            writer.add(*episodes)
-        print(f"written: {args.out}, {len(episodes)} episodes; look at it: robolearn data info {args.out}")
-    if args.json:
-        write_json(args.json, {"robot": retargeter.robot.name, "clips": [_plain(report) for report in reports]})
-    _show(args, retargeter, [(clip.name, clip.qpos) for clip in kept])
-    return 0 if kept else 1
+    print(f"{count} of {len(reports)} clips kept, {frames:.0f} frames, {frames / max(spent, 1e-9):.0f} a second of one core")
+    if args.out and count:
+        print(f"written: {args.out}, {count} episodes; look at it: robolearn data info {args.out}")
+    return reports, shown
+
+
+def _beginning(args: argparse.Namespace, retargeter: Retargeter) -> DatasetWriter:
+    """A new dataset."""
+    from robolearn.data.writer import DatasetWriter
+    from robolearn.motions.episodes import columns_of
+
+    return DatasetWriter(args.out, columns_of(retargeter.robot), fps=args.rate)
+
+
+def _appending(args: argparse.Namespace) -> DatasetWriter:
+    """The dataset that is there.
+
+    Raises:
+        UserError: it has another rate.
+    """
+    from robolearn.data.writer import DatasetWriter
+    from robolearn.errors import UserError
+
+    writer = DatasetWriter.append(args.out)
+    if writer.info.fps != args.rate:
+        writer.close()
+        raise UserError(f"{args.out} has {writer.info.fps} frames a second; go on with it by --rate {writer.info.fps}")
+    return writer
 
 
 def _clips(retargeter: Retargeter, path: Path, alone: bool) -> Iterator[Clip | Report]:
@@ -176,7 +212,7 @@ def _files(given: list[str]) -> list[Path]:
             found.append(path)
         else:
             raise UserError(f"there is no file {path}")
-    return found
+    return list(dict.fromkeys(found))  # a file may be named by itself and with its folder
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def figures_of(rig: Rig, kinematics: Kinematics, qpos: np.ndarray, dt: float, co
         "float": 1000 * _mean(moving.height[labels]),
         "beyond_range": max(0.0, float(beyond)),
         "speed_share": float((np.abs(speed) / kinematics.speed).max()),
-        "acceleration": float(np.sqrt((np.diff(speed, axis=0) ** 2).mean()) / dt),
+        "acceleration": float(np.sqrt((np.diff(speed, axis=0) ** 2).mean()) / dt) if len(speed) > 1 else 0.0,
         "stance": float(labels.mean()),
     }
 

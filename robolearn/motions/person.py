@@ -110,6 +110,9 @@ def person_of(
     known = np.logical_and.reduce(np.isfinite(chosen), axis=-1)
     sure = np.where(known, np.clip(np.nan_to_num(sure), 0.0, 1.0), 0.0)
     chosen = np.where(known[..., None], chosen, np.nan)
+    unseen = [landmark for landmark in NEEDED if not known[:, LANDMARKS.index(landmark)].any()]
+    if unseen:
+        raise UserError(f"{name} has {', '.join(unseen)} in no frame")
     unit, scale = _unit(name, chosen)
     turned, axis = _upright(chosen)
     told = [*remarks] + ([f"lengths are in {unit}"] if unit != "m" else []) + ([f"{axis} is up"] if axis != "z" else [])
@@ -141,9 +144,17 @@ def _unit(name: str, position: np.ndarray) -> tuple[str, float]:
 
 
 def _upright(position: np.ndarray) -> tuple[np.ndarray, str]:
-    """Positions turned so that z is up; what is up is the axis along which the shoulders lie over the ankles most."""
+    """Positions turned so that z is up; what is up is the axis, or its opposite, along which shoulders are farthest from ankles.
+
+    Its opposite is up where a camera's axes are kept, whose y points down.
+    """
     shoulders = (_at(position, "left_shoulder") + _at(position, "right_shoulder")) / 2
     ankles = (_at(position, "left_ankle") + _at(position, "right_ankle")) / 2
-    axis = int(np.argmax(np.nanmean(shoulders - ankles, axis=0)))
+    body = shoulders - ankles
+    body = body[np.isfinite(body).all(1)]
+    mean = body.mean(0) if len(body) else np.array([0.0, 0.0, 1.0])
+    axis = int(np.argmax(np.abs(mean)))
     order = {0: [1, 2, 0], 1: [2, 0, 1], 2: [0, 1, 2]}[axis]  # cyclic: no mirror
+    if mean[axis] < 0:
+        return position[..., order] * [1.0, -1.0, -1.0], f"-{'xyz'[axis]}"  # half a turn: no mirror either
     return position[..., order], "xyz"[axis]

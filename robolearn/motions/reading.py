@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
     Args:
         path: of the file.
         robot: whose motions a robot's are.
-        fps: frames a second, where the file does not say them, or says them wrongly.
+        fps: frames a second, where the file does not say them.
         solved: take a robot's motion where a file has it beside a person's.
 
     Raises:
@@ -40,14 +42,15 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
     if ending not in (".npz", ".pkl"):
         raise UserError(f"{path}: no motions are read from {ending or 'a file without an ending'}; valid: {', '.join(ENDINGS)}")
     told = load_arrays(path) if ending == ".pkl" else _arrays(path)
-    clips = [told] if not isinstance(told, Mapping) or not all(isinstance(value, Mapping) for value in told.values()) else [*told.values()]
+    nested = isinstance(told, Mapping) and told and all(isinstance(value, Mapping) for value in told.values())
+    clips = [*told.values()] if nested else [told]
     found: list[Person | Recording] = []
     for place, clip in enumerate(clips):
         name = path.stem if len(clips) == 1 else f"{path.stem}_{place}"
         if not isinstance(clip, Mapping):
             raise UserError(f"{path} holds a {type(clip).__name__} and no dict of arrays")
         if robot_arrays.is_robot(clip) and (solved or not smpl.is_smpl(clip)):
-            found.append(robot_arrays.read(path, clip, robot, fps))
+            found.append(_told(path, lambda clip=clip, name=name: robot_arrays.read(name, clip, robot, fps)))
         elif smpl.is_smpl(clip):
             found.append(_told(path, lambda clip=clip, name=name: smpl.person(name, clip, fps)))
         elif skeleton34.is_skeleton(clip):
@@ -61,7 +64,8 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
     return found
 
 
-def _told(path: Path, make: Any) -> Person:
+def _told(path: Path, make: Callable[[], Person | Recording]) -> Person | Recording:
+    """What a reader makes of arrays; what it cannot take is told with the file."""
     try:
         return make()
     except UserError as error:
@@ -72,7 +76,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} is no file of arrays that can be read: {reason(error)}") from error
 
 

@@ -14,7 +14,7 @@ from envs.robots.robot import Robot
 from robolearn.data.source import Episode, Kind, Source
 from robolearn.motions.episodes import episode_of
 from robolearn.motions.footing import smooth
-from robolearn.motions.gaps import leaps, pieces
+from robolearn.motions.gaps import SHORTEST_S, leaps, pieces
 from robolearn.motions.inverse import Effort, solve
 from robolearn.motions.judge import Bars, Report, judge
 from robolearn.motions.kinematics import Kinematics
@@ -39,7 +39,7 @@ class Wanted:
         fps: of the files, where they do not say it.
         froude: time by Froude's number; otherwise it is the person's.
         solved: take a robot's own motion where a file has it beside a person's.
-        kind: of the source; None for `video` where a person was reconstructed from one (SMPL), else `mocap`.
+        kind: of the source; None for `video` where the name of the file or of its folder says so, else `mocap`.
         effort: of the inverse kinematics.
         bars: what a clip must not exceed.
     """
@@ -103,6 +103,9 @@ class Retargeter:
         wanted = self.wanted
         for motion in read(path, self.robot, wanted.fps, wanted.solved):
             if not isinstance(motion, Person):
+                if len(motion.qpos) * motion.dt < SHORTEST_S:
+                    yield Report(name=motion.name, figures={}, faults=(f"shorter than {SHORTEST_S:g} s",))
+                    continue
                 begin = time.process_time()
                 targets = targets_of_recording(motion, self.rig, self.kinematics, wanted.rate)
                 yield self._solved(motion.name, path, 1.0 / motion.dt, targets, begin)
@@ -141,7 +144,7 @@ class Retargeter:
         """The episode of a clip."""
         wanted, targets = self.wanted, clip.targets
         source = Source(
-            kind=wanted.kind or ("video" if "video" in str(clip.path).lower() else "mocap"),
+            kind=wanted.kind or ("video" if any("video" in part.lower() for part in clip.path.absolute().parts[-2:]) else "mocap"),
             robot=self.robot.name,
             joint_names=self.robot.joint_names,
             fps=clip.fps,

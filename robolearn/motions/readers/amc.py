@@ -110,6 +110,8 @@ def read_skeleton(path: Path) -> Skeleton:
             section = key[1:]
         elif section == "units" and key == "angle":
             degrees = len(words) < 2 or words[1].lower().startswith("deg")
+        elif len(words) < 2 and key in ("name", "axis", "order"):
+            raise UserError(f"{where}: something should stand after {words[0]}")
         elif section == "root" and key == "order":
             bones["root"].dof = tuple(word.lower() for word in words[1:])
         elif section == "root" and key == "axis":
@@ -127,10 +129,13 @@ def read_skeleton(path: Path) -> Skeleton:
             tree = key == "begin" or (tree and key != "end")
             for child in words[1:] if tree and key != "begin" else ():
                 parents[child] = words[0]
+    parents.pop("root", None)  # a tree's root has none; with one the walk below would not end
     lost = sorted({*parents, *parents.values()} - {*bones})
     if lost or len(bones) == 1:
         raise UserError(f"{path} is no ASF skeleton that can be read: {'no bones for ' + ', '.join(lost) if lost else 'it has no bones'}")
     for one in bones.values():
+        if sorted(one.order) != ["x", "y", "z"]:
+            raise UserError(f"{path}: the axis of {one.name} is given in the order {one.order.upper()}; valid: XYZ in any order")
         one.axis = np.radians(one.axis) if degrees else one.axis
     order = ["root"]
     for name in order:

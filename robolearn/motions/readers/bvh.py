@@ -14,7 +14,7 @@ import numpy as np
 from robolearn.errors import UserError
 from robolearn.motions.person import Person, person_of
 from robolearn.motions.readers.skeleton import joint_positions
-from robolearn.motions.readers.text import numbers, text_of
+from robolearn.motions.readers.text import numbers, table, text_of
 from robolearn.motions.rotation import euler
 
 
@@ -39,7 +39,10 @@ def read(path: Path, fps: float | None = None) -> Person:
     if start is None or not lines or not lines[0].upper().startswith("HIERARCHY"):
         raise UserError(f"{path} is no BVH: it needs a HIERARCHY and a MOTION")
     tree = _hierarchy(path, lines[:start])
-    values, rate = _motion(path, lines, start, sum(len(channels) for channels in tree.channels))
+    values, rate, remarks = _motion(path, lines, start, sum(len(channels) for channels in tree.channels))
+    rate = rate or fps or 0.0
+    if not rate:
+        raise UserError(f"{path}: its MOTION has no 'Frame Time:' above 0; give the rate: --fps 120")
     count, column = len(values), 0
     offsets = np.tile(np.array(tree.offsets), (count, 1, 1))
     turns = np.empty((count, len(tree.names), 3, 3))
@@ -53,7 +56,7 @@ def read(path: Path, fps: float | None = None) -> Person:
                 offsets[:, joint, "xyz".index(name[0])] = own[:, i]
     position = joint_positions(tree.parents, offsets, turns, offsets[:, 0])
     try:
-        return person_of(path.stem, fps or rate, tree.names, position)
+        return person_of(path.stem, rate, tree.names, position, remarks=remarks)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -63,6 +66,8 @@ def _hierarchy(path: Path, lines: list[str]) -> Hierarchy:
     for number, line in enumerate(lines[1:], 2):
         words, where = line.split(), f"{path}:{number}"
         key = words[0].upper() if words else ""
+        if key in ("OFFSET", "CHANNELS") and not tree.names:
+            raise UserError(f"{where}: {key} stands before any ROOT")
         if key in ("ROOT", "JOINT"):
             if key == "ROOT" and tree.names:
                 raise UserError(f"{where}: a second root; one person a file is read")
@@ -90,22 +95,27 @@ def _hierarchy(path: Path, lines: list[str]) -> Hierarchy:
     return tree
 
 
-def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[np.ndarray, float]:
-    """Values (T, width) and frames a second."""
-    rate, begin = 0.0, start + 1
-    for begin in range(start + 1, len(lines)):
+def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[np.ndarray, float, tuple[str, ...]]:
+    """Values (T, width), frames a second (0 where they are not said), and what is odd."""
+    rate, told, begin = 0.0, "", start + 1
+    while begin < len(lines):
         words = lines[begin].lower().split()
         if words[:2] == ["frame", "time:"]:
-            rate = 1.0 / max(float(numbers(words[2:3], f"{path}:{begin + 1}", 1)[0]), 1e-9)
-        elif words and words[0] != "frames:":
+            seconds = float(numbers(words[2:3], f"{path}:{begin + 1}", 1)[0])
+            rate = 1.0 / seconds if seconds > 0 else 0.0
+        elif words and words[0] == "frames:":
+            told = "".join(words[1:2])
+        elif words:
             break
-    if not rate:
-        raise UserError(f"{path}: its MOTION has no 'Frame Time:'")
-    rows = [line for line in lines[begin:] if line]
-    try:
-        values = np.array([row.split() for row in rows], float).reshape(len(rows), -1)
-    except ValueError as error:
-        raise UserError(f"{path}: its frames are not all as many numbers: {error}") from error
-    if not len(rows) or values.shape[1] != width or not np.isfinite(values).all():
-        raise UserError(f"{path}: {values.shape[1]} numbers a frame, and its channels are {width}; or some are not finite")
-    return values, rate
+        begin += 1
+    rows = [line.split() for line in lines[begin:] if line]
+    if not rows:
+        raise UserError(f"{path} has no frames")
+    values = table(rows, begin + 1, path)
+    if values.shape[1] != width:
+        raise UserError(f"{path}: {values.shape[1]} numbers a frame, and its channels are {width}")
+    odd = np.flatnonzero(~np.isfinite(values).all(1))
+    if len(odd):
+        raise UserError(f"{path}: frame {odd[0] + 1} has numbers that are not finite")
+    remarks = (f"{told} frames were announced and {len(rows)} are there",) if told.isdigit() and int(told) != len(rows) else ()
+    return values, rate, remarks

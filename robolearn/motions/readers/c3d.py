@@ -48,7 +48,10 @@ def read(path: Path, fps: float | None = None) -> Person:
     units = str((points["UNITS"]["value"] or ["mm"])[0]).strip().lower()
     data = np.moveaxis(np.asarray(file["data"]["points"], float)[:3], 0, -1).swapaxes(0, 1) * SCALES.get(units, 0.001)
     data = np.where((data == 0).all(-1, keepdims=True), np.nan, data)  # how C3D marks what was not seen
-    rate = fps or float(points["RATE"]["value"][0])
+    rate = float((points["RATE"]["value"] or [0.0])[0]) if "RATE" in points else 0.0
+    rate = rate if rate > 0 else fps or 0.0
+    if not rate:
+        raise UserError(f"{path} does not say its rate; give it: --fps 100")
     found = {label: data[:, i] for i, label in reversed([*enumerate(labels[: data.shape[1]])])}
     return person_of(path.stem, rate, *_landmarks(path, found), remarks=("hips after Harrington 2007",))
 

@@ -10,7 +10,7 @@ from envs.robots.robot import Robot
 from robolearn.errors import UserError
 from robolearn.evaluation.gait.recordings import Recording
 from robolearn.motions.readers.robot_arrays import recording
-from robolearn.motions.readers.text import text_of
+from robolearn.motions.readers.text import table, text_of
 
 
 def read(path: Path, robot: Robot, fps: float | None) -> Recording:
@@ -22,15 +22,14 @@ def read(path: Path, robot: Robot, fps: float | None) -> Recording:
     if fps is None:
         raise UserError(f"{path} does not say its rate; give it: --fps 60 (Unitree's dances), --fps 30 (LAFAN1's)")
     rows = [line.split(",") for line in text_of(path).splitlines() if line.strip()]
-    if rows and not _is_number(rows[0][0]):
-        rows = rows[1:]
-    try:
-        values = np.array(rows, float)
-    except ValueError as error:
-        raise UserError(f"{path}: its rows are not all as many numbers: {error}") from error
-    if values.ndim != 2 or values.shape[1] < 8:
+    names = bool(rows) and not _is_number(rows[0][0])
+    values = table(rows[names:], 1 + names, path) if rows[names:] else np.zeros((0, 0))
+    if not len(values) or values.shape[1] < 8:
         raise UserError(f"{path} is no motion of a robot: 7 numbers of the root and one a joint stand in a row")
-    return recording(path, robot, fps, values[:, :3], values[:, 3:7], values[:, 7:])
+    try:
+        return recording(path.stem, robot, fps, values[:, :3], values[:, 3:7], values[:, 7:])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _is_number(word: str) -> bool:

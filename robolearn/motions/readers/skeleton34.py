@@ -9,6 +9,7 @@ import numpy as np
 
 from robolearn.errors import UserError
 from robolearn.motions.person import Person, person_of
+from robolearn.motions.readers.arrays import array_of
 
 PLACES = {
     "pelvis": 0, "left_hip": 2, "left_knee": 4, "left_ankle": 6, "left_toe": 7, "right_hip": 9, "right_knee": 11, "right_ankle": 13,
@@ -30,7 +31,7 @@ def person(name: str, told: Mapping[str, Any], fps: float | None = None) -> Pers
     Raises:
         UserError: not 34 joints.
     """
-    joints = np.asarray(told["posed_joints"], float)
+    joints = array_of(told, "posed_joints")
     if joints.shape[1:] != (34, 3):
         raise UserError(f"{name}: posed_joints are (frames, 34, 3), not {joints.shape}")
     remarks = () if fps else (f"the format has no rate: {FPS:g} frames a second were taken (--fps)",)

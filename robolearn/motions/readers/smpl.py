@@ -14,6 +14,7 @@ import numpy as np
 
 from robolearn.errors import UserError
 from robolearn.motions.person import Person, person_of
+from robolearn.motions.readers.arrays import array_of, rate_of
 from robolearn.motions.readers.skeleton import joint_positions
 from robolearn.motions.rotation import exponential
 
@@ -53,19 +54,17 @@ def person(name: str, told: Mapping[str, Any], fps: float | None = None) -> Pers
     Raises:
         UserError: shapes that do not fit, or no rate.
     """
-    rate = fps or next((float(np.asarray(told[key]).reshape(-1)[0]) for key in RATES if key in told), 0.0)
-    if not np.isfinite(rate) or rate <= 0:
-        raise UserError(f"{name} does not say its rate; give it: --fps 30")
+    rate = rate_of(told, RATES, fps)
     measured = _measured(told)
     if measured is not None:
-        sure = next((np.asarray(told[key], float) for key in SURE if key in told), None)
+        sure = next((array_of(told, key) for key in SURE if key in told), None)
         if measured.ndim != 3 or measured.shape[2] != 3 or measured.shape[1] < 22:
             raise UserError(f"{name}: joints of SMPL are (frames, 24, 3), not {measured.shape}")
         if sure is not None and sure.shape != measured.shape[:2]:
             raise UserError(f"{name}: confidences are {sure.shape}, and the joints {measured.shape}")
         names = [*JOINTS, *(f"other{i}" for i in range(measured.shape[1]))][: measured.shape[1]]
         return person_of(name, rate, names, measured, sure)
-    poses, place = np.asarray(told["poses"], float), np.asarray(told["trans"], float)
+    poses, place = array_of(told, "poses"), array_of(told, "trans")
     if poses.ndim != 2 or poses.shape[1] < 66 or place.shape != (len(poses), 3):
         raise UserError(f"{name}: poses are (frames, 72 or more) and trans (frames, 3), not {poses.shape} and {place.shape}")
     vectors = np.zeros((len(poses), len(JOINTS), 3))
@@ -75,4 +74,4 @@ def person(name: str, told: Mapping[str, Any], fps: float | None = None) -> Pers
 
 
 def _measured(told: Mapping[str, Any]) -> np.ndarray | None:
-    return next((np.asarray(told[key], float) for key in MEASURES if key in told and np.ndim(told[key]) == 3), None)
+    return next((array_of(told, key) for key in MEASURES if key in told and np.ndim(told[key]) == 3), None)

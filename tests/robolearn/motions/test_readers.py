@@ -33,12 +33,18 @@ BONES = (  # name, parent, direction and length in ASF's units, order of its tur
     ("rclavicle", "thorax", (-1, 0, 0), 3.0, ""), ("rhumerus", "rclavicle", (-1, 0, 0), 5.0, "rx ry rz"),
     ("rradius", "rhumerus", (-1, 0, 0), 4.0, "rx"),
 )  # fmt: skip
+AXES = {"lfemur": (0.0, 0.0, 20.0), "rhumerus": (30.0, 10.0, -25.0), "root": (5.0, 0.0, 10.0)}
+"""Axes of bones that are turned [degrees], as the CMU database's are."""
 FRAMES = 70
+
+
+def axis_of(name: str) -> str:
+    return " ".join(str(angle) for angle in AXES.get(name, (0, 0, 0)))
 
 
 def asf() -> str:
     lines = [":version 1.10", ":units", "  mass 1.0", "  length 0.45", "  angle deg", ":root", "  order TX TY TZ RX RY RZ", "  axis XYZ",
-             "  position 0 0 0", "  orientation 0 0 0", ":bonedata"]  # fmt: skip
+             "  position 0 0 0", f"  orientation {axis_of('root')}", ":bonedata"]  # fmt: skip
     for number, (name, _, direction, length, dof) in enumerate(BONES, 1):
         unit = np.array(direction) / np.linalg.norm(direction)
         lines += [
@@ -48,7 +54,7 @@ def asf() -> str:
             f"    direction {' '.join(f'{x:.9f}' for x in unit)}",
             f"    length {length}",
         ]
-        lines += ["    axis 0 0 0 XYZ", *([f"    dof {dof}"] if dof else []), "  end"]
+        lines += [f"    axis {axis_of(name)} XYZ", *([f"    dof {dof}"] if dof else []), "  end"]
     lines += [":hierarchy", "  begin"]
     for parent in dict.fromkeys(parent for _, parent, *_ in BONES):
         lines.append(f"    {parent} {' '.join(name for name, above, *_ in BONES if above == parent)}")
@@ -108,7 +114,8 @@ def write_bvh(folder: Path, order: str, scale: float = 1.0) -> Path:
         angle = {key: np.array([row[name][place] for row in told]) for place, key in enumerate(dof)}
         given = np.radians(np.stack([angle.get(f"r{axis}", np.zeros(FRAMES)) for axis in "zyx"], -1))
         columns += [angle[f"t{axis}"] * scale for axis in "xyz"] if name == "root" else []
-        columns += list(np.degrees(decomposed(euler("zyx", given), order)).T)
+        c = euler("zyx", np.radians(AXES.get(name, (0.0, 0.0, 0.0))[::-1]))  # about fixed x, then y, then z
+        columns += list(np.degrees(decomposed(c @ euler("zyx", given) @ c.T, order)).T)
     lines += [" ".join(f"{x:.9f}" for x in row) for row in np.stack(columns, 1)]
     path = folder / f"{order}.bvh"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -151,8 +158,10 @@ def test_left_stays_left_when_axes_are_turned(tmp_path: Path) -> None:
     """A person with y up walks along z as one with z up walks along x: no mirror image."""
     z_up = walker.joints()
     y_up = z_up[..., [1, 2, 0]]
-    one, other = (the_person(walker.write(tmp_path / f"{i}.npz", positions)) for i, positions in enumerate((z_up, y_up)))
-    for person in (one, other):
+    y_down = y_up * [-1, -1, 1]  # as a camera sees it
+    for i, positions in enumerate((z_up, y_up, y_down)):
+        person = the_person(walker.write(tmp_path / f"{i}.npz", positions))
+        assert (person["left_shoulder"][:, 2] > person["left_ankle"][:, 2]).all()
         across = (person["left_hip"] - person["right_hip"])[0]
         ahead = (person["pelvis"][-1] - person["pelvis"][0]) * [1, 1, 0]
         assert np.cross(ahead, across)[2] > 0
@@ -178,7 +187,11 @@ def test_a_wrong_amc_is_told_with_its_line(tmp_path: Path, change, message: str)
     [
         (lambda text: text.replace("CHANNELS 3 ", "CHANNELS 2 ", 1), "channels are like"),
         (lambda text: text.replace("Frame Time:", "Frame Tyme:"), "no 'Frame Time:'|numbers"),
-        (lambda text: text[: text.rindex(" ")] + "\n", "not all as many numbers"),
+        (lambda text: text[: text.rindex(" ")] + "\n", "is the file cut off"),
+        (lambda text: text.replace("Frame Time:", "Frame Time: 0 #"), "above 0; give the rate: --fps"),
+        (lambda text: text[: text.index("Frame Time:")] + "Frame Time: 0.01", "has no frames"),
+        (lambda text: text[: text.rindex(" ")] + " nan", f"frame {FRAMES} has numbers that are not finite"),
+        (lambda text: text.replace("HIERARCHY", "HIERARCHY\nOFFSET 0 0 0"), "OFFSET stands before any ROOT"),
         (lambda text: text.replace("MOTION", "NOTION"), "needs a HIERARCHY and a MOTION"),
         (lambda text: text.replace("ltibia", "thing"), "no left_knee"),
     ],
@@ -188,6 +201,89 @@ def test_a_wrong_bvh_is_refused(tmp_path: Path, change, message: str) -> None:  
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read(path, G1)
+
+
+def test_a_bvh_with_fewer_frames_than_it_says_is_read_and_tells_so(tmp_path: Path) -> None:
+    path = write_bvh(tmp_path, "zxy")
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-10]), encoding="utf-8")
+    person = the_person(path)
+    assert len(person.position) == FRAMES - 10
+    assert f"{FRAMES} frames were announced and {FRAMES - 10} are there" in person.remarks
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("name ltibia", "name", 1), "should stand after name"),
+        (lambda text: text.replace("0 0 0 XYZ", "0 0 0 XYQ", 1), "in the order XYQ"),
+    ],
+)
+def test_a_wrong_skeleton_is_refused(tmp_path: Path, change, message: str) -> None:  # type: ignore[no-untyped-def]
+    path = write_amc(tmp_path)
+    asf_path = tmp_path / "07.asf"
+    asf_path.write_text(change(asf_path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read(path, G1)
+
+
+def test_a_skeleton_whose_root_has_a_parent_is_read_all_the_same(tmp_path: Path) -> None:
+    path = write_amc(tmp_path)
+    whole = the_person(path)
+    with (tmp_path / "07.asf").open("a", encoding="utf-8") as file:
+        file.write(":hierarchy\n  begin\n    ltoes root\n  end\n")
+    np.testing.assert_array_equal(the_person(path).position, whole.position)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"fps": np.array("fast")}, "--fps 30"),
+        ({"fps": np.array([])}, "--fps 30"),
+        ({"root_rot": np.zeros((40, 3))}, "no motion of g1"),
+        ({"root_rot": np.zeros((39, 4))}, "no motion of g1"),
+        ({"root_rot": np.zeros((40, 4))}, "no quaternions"),
+        ({"root_pos": np.full((40, 3), 78.0)}, "positions are in metres"),
+        ({"root_rot": np.tile([1.0, 0, 0, 0], (40, 1))}, "x, y, z, w"),
+        ({"dof_pos": np.full((40, 29), 60.0)}, "not in degrees"),
+        ({"dof_pos": np.full((40, 29), "a")}, "no array of numbers"),
+    ],
+)
+def test_arrays_of_another_form_or_unit_are_refused(tmp_path: Path, more: dict[str, np.ndarray], message: str) -> None:
+    told = {
+        "fps": np.array(30.0),
+        "root_pos": np.ones((40, 3)),
+        "root_rot": np.tile([0.0, 0, 0, 1], (40, 1)),
+        "dof_pos": np.zeros((40, 29)),
+    }
+    np.savez(tmp_path / "robot.npz", **told)  # type: ignore[arg-type]
+    assert isinstance(read(tmp_path / "robot.npz", G1)[0], Recording)
+    np.savez(tmp_path / "robot.npz", **(told | more))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=rf"robot\.npz.*{message}"):
+        read(tmp_path / "robot.npz", G1)
+
+
+def test_a_files_own_rate_counts_before_that_which_is_given(tmp_path: Path) -> None:
+    """In a folder of many kinds, --fps is for those that do not say theirs."""
+    assert the_person(write_bvh(tmp_path, "zxy"), 30.0).fps == pytest.approx(120, rel=1e-6)
+    path = walker.write(tmp_path / "walk.npz")
+    assert the_person(path, 30.0).fps == 60
+    np.savez(path, smpl_joints=walker.joints(1.0))
+    assert the_person(path, 30.0).fps == 30
+    assert the_person(write_amc(tmp_path), 30.0).fps == 30
+
+
+def test_files_that_are_cut_off_or_empty_are_refused(tmp_path: Path) -> None:
+    path = walker.write(tmp_path / "walk.npz")
+    path.write_bytes(path.read_bytes()[:2000])
+    (tmp_path / "nothing.pkl").write_bytes(pickle.dumps({}))
+    for file, message in ((path, "no file of arrays"), (tmp_path / "nothing.pkl", "holds nothing")):
+        with pytest.raises(UserError, match=message):
+            read(file, G1)
+    positions = walker.joints(1.0)
+    positions[:, JOINTS.index("left_hip")] = np.nan
+    unseen = walker.write(tmp_path / "unseen.npz", positions)
+    with pytest.raises(UserError, match="left_hip in no frame"):
+        read(unseen, G1)
 
 
 def test_turns_of_smpl_make_the_body_that_they_describe(tmp_path: Path) -> None:
@@ -201,7 +297,28 @@ def test_turns_of_smpl_make_the_body_that_they_describe(tmp_path: Path) -> None:
     thigh, shank = person["left_knee"] - person["left_hip"], person["left_ankle"] - person["left_knee"]
     assert thigh[0, 2] < -0.3
     assert abs(shank[0, 2]) < 0.1
+    to_left = (person["left_hip"] - person["right_hip"])[0]
+    ahead = (person["right_toe"] - person["right_ankle"])[0] * [1, 1, 0]
+    assert np.cross(ahead, to_left)[2] > 0  # left is left of where the toes point
     assert len(offsets()) == len(PARENTS) == len(JOINTS) == 24
+
+
+def test_a_skeleton_of_34_joints_is_the_person_that_it_stands_for(tmp_path: Path) -> None:
+    """Joints of G1's skeleton in its order, y up: pelvis, legs of 7 joints, spine, arms of 8 (shoulder pitch, roll, yaw, elbow, ...)."""
+    walking = the_person(walker.write(tmp_path / "walk.npz", walker.joints(1.0)))
+    legs = ["hip", "hip", "hip", "knee", "ankle", "ankle", "toe"]
+    arms = ["shoulder", "shoulder", "shoulder", "elbow", "wrist", "wrist", "wrist", "wrist"]
+    order = ["pelvis", *(f"left_{part}" for part in legs), *(f"right_{part}" for part in legs), "chest", "chest", "chest"]
+    order += [*(f"left_{part}" for part in arms), *(f"right_{part}" for part in arms)]
+    posed = np.stack([walking[name] for name in order], 1)[..., [1, 2, 0]]
+    np.savez(tmp_path / "posed.npz", posed_joints=posed)
+    found = the_person(tmp_path / "posed.npz")
+    assert found.fps == 30
+    for name in (
+        "pelvis",
+        *(f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle", "toe", "shoulder", "elbow")),
+    ):
+        np.testing.assert_allclose(found[name], walking[name], atol=1e-9, err_msg=name)
 
 
 def test_gaps_are_bridged_or_cut(tmp_path: Path) -> None:
@@ -290,7 +407,7 @@ def test_csv_of_a_robot(tmp_path: Path) -> None:
     assert full.qpos[0, 7 + 3] == short.qpos[0, 7 + 3] == 0.5
     assert full.dt == pytest.approx(1 / 60)
     np.savetxt(path, rows[:, :-3], delimiter=",")
-    with pytest.raises(UserError, match="not a motion of g1"):
+    with pytest.raises(UserError, match="no motion of g1"):
         read(path, G1, 60.0)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from envs.robots.registry import get_robot
 from robolearn import cli
 from robolearn.data.columns import ACTION, COMMAND, CONTACT, ROOT, STATE
 from robolearn.data.reader import Dataset
+from robolearn.data.source import Source
 from robolearn.errors import UsageError, UserError
 from robolearn.evaluation.gait.soles import Sole
+from robolearn.motions.episodes import episode_of
 from robolearn.motions.feet import hold, lock, stances, steady_yaw
-from robolearn.motions.judge import figures_of
+from robolearn.motions.judge import Report, figures_of
 from robolearn.motions.licences import licence_of
 from robolearn.motions.retarget import Clip, Retargeter, Wanted
 from robolearn.motions.rotation import about
@@ -200,6 +204,23 @@ def test_an_episode_says_what_the_robot_would_feel(g1: Retargeter, walk: Clip, t
     assert columns[COMMAND][30:-30, 0] == pytest.approx(np.diff(walk.qpos[[10, -10], 0])[0] / ((len(walk.qpos) - 20) * 0.02), rel=0.05)
 
 
+def test_a_command_and_a_gyro_are_told_in_the_robots_own_frame(g1: Retargeter) -> None:
+    """A robot that leans, walks sideways to its left and turns left at 0.5 rad/s: (0, 0.4, 0.5), wherever it heads."""
+    dt, count, lean, rate, speed = 0.02, 200, 0.3, 0.5, 0.4
+    yaw = 1.0 + rate * dt * np.arange(count)
+    attitude = about("z", yaw) @ about("y", np.full(count, lean))
+    along = np.stack([-np.sin(yaw), np.cos(yaw), 0 * yaw], -1) * speed
+    place = np.cumsum(along, axis=0) * dt + np.array([0.0, 0.0, 0.8])
+    qpos = g1.kinematics.qpos(place, attitude, np.zeros((count, g1.robot.num_joints)))
+    source = Source(kind="mocap", robot="g1")
+    columns = episode_of(g1.kinematics, qpos, np.ones((count, 2), bool), dt, source, "turn").columns
+    state, joints = columns[STATE], g1.robot.num_joints
+    np.testing.assert_allclose(columns[COMMAND], np.tile([0.0, speed, rate], (count, 1)), atol=0.01)
+    np.testing.assert_allclose(state[:, -3:], np.tile([-rate * np.sin(lean), 0.0, rate * np.cos(lean)], (count, 1)), atol=1e-4)
+    np.testing.assert_allclose(state[:, 2 * joints : -3], np.tile([np.sin(lean), 0.0, -np.cos(lean)], (count, 1)), atol=1e-6)
+    np.testing.assert_allclose(columns[ROOT][5:-5, 7:10], along[5:-5], atol=0.01)
+
+
 def test_the_command_writes_a_dataset_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "motions"
     folder.mkdir()
@@ -218,6 +239,36 @@ def test_the_command_writes_a_dataset_and_reports(tmp_path: Path, capsys: pytest
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert told["clips"][0]["kept"]
     assert told["clips"][0]["figures"]["slip"] < 0.05
+    capsys.readouterr()
+    assert cli.main(["retarget", str(folder), "--robot", "g1", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out) == told | {"clips": [told["clips"][0] | {"figures": ANY}]}
+    assert cli.main(["retarget", str(folder), "--robot", "g1", "--rate", "30", "--out", str(out), "--append"]) == 2
+    assert "--rate 50" in capsys.readouterr().err
+    assert len(Dataset(out)) == 2
+
+
+def test_what_was_done_before_the_end_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the second file is read: the first is in the dataset."""
+    for name in ("one", "two"):
+        walker.write(tmp_path / f"{name}.npz", walker.joints(1.5))
+    clips = Retargeter.clips
+
+    def interrupted(self: Retargeter, path: Path) -> Iterator[Clip | Report]:
+        if path.stem == "two":
+            raise KeyboardInterrupt
+        return clips(self, path)
+
+    monkeypatch.setattr(Retargeter, "clips", interrupted)
+    out = tmp_path / "dataset"
+    assert cli.main(["retarget", str(tmp_path), "--robot", "g1", "--out", str(out)]) == 130
+    assert len(Dataset(out)) == 1
+
+
+def test_a_robots_motion_that_is_too_short_is_not_kept(g1: Retargeter, walk: Clip, tmp_path: Path) -> None:
+    rows = walk.qpos[:2, [0, 1, 2, 4, 5, 6, 3, *range(7, 36)]]
+    np.savetxt(tmp_path / "two.csv", rows, delimiter=",")
+    found = list(Retargeter(g1.robot, Wanted(fps=50.0)).clips(tmp_path / "two.csv"))
+    assert [clip.faults for clip in found if isinstance(clip, Report)] == [("shorter than 0.5 s",)]
 
 
 @pytest.mark.parametrize(
@@ -247,6 +298,8 @@ def test_lafan1_is_refused_until_its_licence_is_named(tmp_path: Path) -> None:
         (["walk.bvh", "--robot", "g1", "--pictures", "walk"], "--pictures must end in .png or .jpg, not walk"),
         (["no.bvh", "--robot", "g1"], "there is no file"),
         ([".", "--robot", "g1", "--rate", "0"], "--rate must lie"),
+        ([".", "--robot", "g1", "--live", "--port", "99999"], "--port must lie"),
+        ([".", "--robot", "g1", "--as-is"], "--as-is shows motions: say how"),
         ([".", "--robot", "g1", "--append"], "--append goes on with a dataset"),
         ([".", "--robot", "g2"], "unknown robot|no motions"),
     ],
