@@ -9,12 +9,19 @@ from robolearn.errors import UserError, suggestion
 from robolearn.learning.run_folders import newest_last
 
 POLICY_FILE = "policy.onnx"
+CONTROLLER = "controller:"
+"""What a model-based controller's name begins with where it stands in a policy's place."""
 
 
 def zoo() -> dict[str, Path]:
     """The policy files that ship with robolearn, by name."""
     folder = Path(next(iter(policies.__path__))) / "zoo"
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def is_controller(text: str) -> bool:
+    """Whether what stands in a policy's place names a model-based controller."""
+    return text.startswith(CONTROLLER)
 
 
 def find_policy(text: str | Path) -> Path:
@@ -42,4 +49,9 @@ def find_policy(text: str | Path) -> Path:
     if str(text) in shipped:
         return shipped[str(text)]
     names = ", ".join(shipped) if shipped else "none"
+    if is_controller(str(text)):
+        raise UserError(
+            f"{text} is a model-based controller, which `robolearn evaluate` and `robolearn collect` take; "
+            f"give a file, a run folder, or a shipped policy: {names}"
+        )
     raise UserError(f"no policy file at {path}{suggestion(str(text), shipped)}; give a file, a run folder, or a shipped policy: {names}")

@@ -67,10 +67,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Collect."""
     from envs.engines.registry import ENGINES
-    from robolearn.controllers.registry import is_controller
     from robolearn.data.collect import Plan, collect, commands_of, difference, of_source, unused_seed, worlds_of
     from robolearn.errors import UsageError, UserError
     from robolearn.evaluation.rollout import Rollout
+    from robolearn.policy_path import is_controller
 
     _check(args)
     ENGINES.get(args.engine)

@@ -68,14 +68,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from policies.contract.file import PolicyFile
     from policies.files import check_writable
     from robolearn.config import settings
-    from robolearn.controllers.registry import is_controller
     from robolearn.errors import UsageError
     from robolearn.evaluation.evaluate import evaluate_file
     from robolearn.evaluation.gait.subject import is_training, of_checkpoint, of_setup
     from robolearn.evaluation.locomotion.setup import make_setup
     from robolearn.evaluation.locomotion.training import setup_of_training
     from robolearn.other_model import in_model
-    from robolearn.policy_path import find_policy
+    from robolearn.policy_path import find_policy, is_controller
     from robolearn.policy_robot import robot_of
     from robolearn.simulated_model import check_one
 

@@ -1,4 +1,4 @@
-"""A controller as an actor of a rollout, so that evaluations, collecting and playback take it where they take a policy."""
+"""A controller as an actor of a rollout, so that evaluations and collecting take it where they take a policy."""
 
 from __future__ import annotations
 

@@ -61,6 +61,7 @@ class Body:
         rotation: of the root, (3, 3).
         foot, foot_velocity: of the feet in the world [m], [m/s], (F, 3).
         jacobians: of each foot, linear rows first, (rows, nv).
+        inverses: rates of each leg's joints for those of its foot: J^T (J J^T + damping)^-1 of the leg's own part of J, (L, rows).
         drifts: acceleration of each foot where all joints keep their rates, (rows,).
     """
 
@@ -77,7 +78,11 @@ class Body:
         nv = int(model.nv)
         self.mass_matrix, self.bias = np.zeros((nv, nv)), np.zeros(nv)
         self._dot = np.zeros((6, nv))
-        self.look(State(qpos=self.standing, qvel=np.zeros(nv), contact=np.ones(len(self.legs), bool)))
+        self.stand()
+
+    def stand(self) -> None:
+        """Look at the default pose, at rest."""
+        self.look(State(qpos=self.standing, qvel=np.zeros(self.model.nv), contact=np.ones(len(self.legs), bool)))
 
     def look(self, state: State) -> None:
         """Compute everything for a state."""
@@ -94,13 +99,15 @@ class Body:
         self.velocity = data.qvel.copy()
         root = self.legs[0].body
         self.rotation = data.xmat[model.body_rootid[root]].reshape(3, 3).copy()
-        self.jacobians, self.drifts = [], []
+        self.jacobians, self.drifts, self.inverses = [], [], []
         for leg in self.legs:
             jacobian = np.zeros((6, model.nv))
             mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:] if leg.rows == 6 else None, leg.site)
             place = data.site_xpos[leg.site]
             mujoco.mj_jacDot(model, data, self._dot[:3], self._dot[3:] if leg.rows == 6 else None, place, leg.body)
             self.jacobians.append(jacobian[: leg.rows])
+            own = jacobian[: leg.rows, leg.dofs]
+            self.inverses.append(np.linalg.solve(own @ own.T + DAMPED * np.eye(leg.rows), own).T)
             self.drifts.append(self._dot[: leg.rows] @ self.velocity)
         self.foot = data.site_xpos[[leg.site for leg in self.legs]].copy()
         self.foot_velocity = np.array([jacobian[:3] @ self.velocity for jacobian in self.jacobians])
@@ -128,12 +135,6 @@ class Body:
         """Heading of a foot [rad]."""
         rotation = self.foot_rotation(index)
         return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
-
-    def inverse(self, index: int) -> np.ndarray:
-        """Rates of a leg's joints for those of its foot, (L, rows): J^T (J J^T + damping)^-1 of the leg's own part of the Jacobian."""
-        leg = self.legs[index]
-        own = self.jacobians[index][:, leg.dofs]
-        return np.linalg.solve(own @ own.T + DAMPED * np.eye(leg.rows), own).T
 
     def contact_points(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Where a foot meets the ground, in the world [m], (P, 3), and their Jacobians, (P, 3, nv)."""

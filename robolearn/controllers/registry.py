@@ -1,4 +1,4 @@
-"""The controllers by name: `controller:NAME` stands where a policy file does."""
+"""The controllers by name: `controller:NAME` stands where `evaluate` and `collect` take a policy file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from robolearn.controllers.trot import fits as trots
 from robolearn.controllers.walk import Walk
 from robolearn.controllers.walk import fits as walks
 from robolearn.errors import UserError
-
-PREFIX = "controller:"
+from robolearn.policy_path import CONTROLLER
 
 
 class UnknownControllerError(UserError, UnknownNameError):
@@ -55,11 +54,6 @@ def register_controller(kind: ControllerKind) -> ControllerKind:
     return CONTROLLERS.register(kind.name, kind)
 
 
-def is_controller(text: str) -> bool:
-    """Whether what stands in a policy's place names a controller."""
-    return text.startswith(PREFIX)
-
-
 def find_controller(text: str, robot: str | None = None) -> tuple[ControllerKind, Robot]:
     """The controller that `controller:NAME` means, and its robot.
 
@@ -70,10 +64,10 @@ def find_controller(text: str, robot: str | None = None) -> tuple[ControllerKind
     Raises:
         UserError: there is none of that name, or it is not for that robot.
     """
-    kind = CONTROLLERS.get(text.removeprefix(PREFIX))
+    kind = CONTROLLERS.get(text.removeprefix(CONTROLLER))
     who = get_robot(robot or kind.robot)
     if (why := kind.fits(who)) is not None:
-        others = ", ".join(f"{PREFIX}{name}" for name in CONTROLLERS if CONTROLLERS.get(name).fits(who) is None)
+        others = ", ".join(f"{CONTROLLER}{name}" for name in CONTROLLERS if CONTROLLERS.get(name).fits(who) is None)
         raise UserError(f"{why}; for {who.name} there is: {others or 'none'}")
     return kind, who
 

@@ -14,10 +14,12 @@ from robolearn.config import loading as config
 from robolearn.config import schema, settings
 from robolearn.config.schema import TrainCfg
 from robolearn.controllers.actor import ControllerActor
-from robolearn.controllers.registry import PREFIX, ControllerKind
+from robolearn.controllers.registry import ControllerKind
+from robolearn.errors import UsageError
 from robolearn.evaluation.evaluate import evaluate
 from robolearn.evaluation.locomotion.setup import Setup, calm, ready
 from robolearn.evaluation.result import EvaluationResult
+from robolearn.policy_path import CONTROLLER
 
 NOT_LEARNED = "a controller does not learn"
 OWN = {
@@ -56,6 +58,7 @@ def config_of(
 
     Raises:
         ConfigError: an override is wrong, or would have no effect.
+        UsageError: they are settings of another task.
     """
 
     def read(given: Sequence[str]) -> TrainCfg:
@@ -64,6 +67,8 @@ def config_of(
         return config.loads(schema.schema_of(kind.task, robot), "{}", "the task's defaults", given)
 
     found = read(overrides)
+    if found.task != kind.task:
+        raise UsageError(f"{CONTROLLER}{kind.name} walks in task {kind.task}, and what was given is for {found.task}; leave that out")
     settings.refuse(read(()), found, without_effect, where)
     return found
 
@@ -79,7 +84,7 @@ def evaluate_controller(
 ) -> EvaluationResult:
     """Evaluate a controller as `robolearn.evaluation.evaluate.evaluate` does a policy, with the same arguments."""
     result = evaluate(lambda worlds: ControllerActor(kind.make), kind.task, robot, engine, seeds, seconds, seed, env)
-    return dataclasses.replace(result, policy=f"{PREFIX}{kind.name}")
+    return dataclasses.replace(result, policy=f"{CONTROLLER}{kind.name}")
 
 
 def setup_of_controller(kind: ControllerKind, robot: Robot, env: EnvCfg, engine: str = "mujoco", seed: int = 1000) -> Setup:
@@ -90,7 +95,7 @@ def setup_of_controller(kind: ControllerKind, robot: Robot, env: EnvCfg, engine:
     return ready(
         Setup(
             name=f"{kind.name}-{robot.name}",
-            told={"policy": f"{PREFIX}{kind.name}", "robot": robot.name, "task": kind.task},
+            told={"policy": f"{CONTROLLER}{kind.name}", "robot": robot.name, "task": kind.task},
             spec=spec,
             make_actor=lambda worlds: ControllerActor(kind.make),
             file=None,

@@ -74,6 +74,7 @@ class Trot:
         self.body, self.cfg, self.dt = body, cfg or TrotCfg(), timing.control_dt
         self._drive, self._ahead = Drive(robot), timing.ahead_s
         self._time, self._length, self._speed = s.factor("time"), s.factor("length"), s.factor("speed")
+        body.stand()
         self._hips, self._height = _stance(body)
         self._second = diagonals(self._hips)  # which pair each foot belongs to, (F,) bool
         self._default = np.array(robot.default_pose)
@@ -189,7 +190,7 @@ class Trot:
     def _follow(self, index: int, path: Point, ahead: float, state: State, expected: np.ndarray, rate: np.ndarray) -> None:
         """Write what a leg's joints must be for its foot to be on its path, into `expected` and `rate`, (J,) in policy order."""
         body, leg = self.body, self.body.legs[index]
-        inverse, jacobian = body.inverse(index), body.jacobians[index]
+        inverse, jacobian = body.inverses[index], body.jacobians[index]
         base = jacobian[:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg kept still
         expected[leg.joints] = state.qpos[body.joint_qpos[leg.joints]] + inverse @ (path.position - body.foot[index] - base * ahead)
         rate[leg.joints] = inverse @ (path.velocity - base)

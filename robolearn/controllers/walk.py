@@ -94,7 +94,7 @@ class Walk:
         self.body, self.cfg, self._dt, self._ahead = body, cfg or WalkCfg(), timing.control_dt, timing.ahead_s
         self._drive = Drive(robot)
         self._time, self._length, self._speed = s.factor("time"), s.factor("length"), s.factor("speed")
-        body.look(State(qpos=body.standing, qvel=np.zeros(body.model.nv), contact=np.ones(2, bool)))
+        body.stand()
         ground, crouch = float(body.foot[:, 2].mean()), self.cfg.crouch * self._length
         self._height = float(body.position[2]) - ground - crouch
         rate = float(np.sqrt(EARTH / (body.mass_center[2] - ground - crouch)))
@@ -202,7 +202,7 @@ class Walk:
     def _follow(self, path: Path, q: np.ndarray, expected: np.ndarray, rate: np.ndarray) -> None:
         """Write what a leg's joints must be for its foot to be on its path, flat, into `expected` and `rate`, (J,) in policy order."""
         body, leg = self.body, self.body.legs[path.foot]
-        inverse = body.inverse(path.foot)
+        inverse = body.inverses[path.foot]
         base = body.jacobians[path.foot][:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg kept still
         c, s = np.cos(path.yaw), np.sin(path.yaw)
         error = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ body.foot_rotation(path.foot).T

@@ -84,7 +84,7 @@ def following(body: Body, feet: Sequence[np.ndarray], joints: np.ndarray) -> Fol
         start[leg.dofs] = 0.0
     others = start.copy()
     for index, leg in enumerate(body.legs):
-        inverse, jacobian = body.inverse(index), body.jacobians[index]
+        inverse, jacobian = body.inverses[index], body.jacobians[index]
         start[leg.dofs] = inverse @ (feet[index] - body.drifts[index] - jacobian @ others)
         slope[leg.dofs] = -inverse @ jacobian[:, :FREE]
     return Following(slope=slope, start=start)

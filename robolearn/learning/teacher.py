@@ -56,6 +56,8 @@ class TeacherTrainer:
         size, joints = self._privileged.shape[1], self.env.spec.action_dim
         mirror = mirror_of(self.env) if teacher.ppo.symmetry == "samples" else None
         fold = make_fold(self.env, "privileged", "teacher") if teacher.ppo.symmetry == "fold" else None
+        if cfg.student.ppo.symmetry == "fold":
+            make_fold(self.env, "policy", "student")  # refused now, not after hours
         self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
         self._mirror = None if mirror is None else mirror["privileged"]
         self._threads = Threads(cfg.threads)

@@ -218,6 +218,7 @@ def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> li
     before = schema.loads(state["config"], "the checkpoint's config")
     names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
     names += [name for name in given if name == "teacher.ppo.learning_rate" and name not in names]
+    _check_fold(trainer, before)
     _check_length(trainer, int(state["iteration"]), names)
     try:
         trainer.load_state_dict(state, names)
@@ -225,6 +226,18 @@ def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> li
         raise UserError(f"the checkpoint does not fit the config; sizes cannot change when resuming: {reason(error)}") from error
     trainer.minutes, trainer.missed = state.get("minutes", 0.0), state.get("missed")
     return names
+
+
+def _check_fold(trainer: Trainer, before: schema.TrainCfg) -> None:
+    """Refuse to go on behind a fold without one, or the other way round: what the network has learned to see would be another.
+
+    Raises:
+        UserError: says what the checkpoint has.
+    """
+    kind = trainer.kind
+    old, new = (getattr(cfg, kind).ppo.symmetry for cfg in (before, trainer.cfg))
+    if (old == "fold") != (new == "fold"):
+        raise UserError(f"the checkpoint was trained with {kind}.ppo.symmetry={old} and cannot go on with {new}; leave it out")
 
 
 def _check_length(trainer: Any, done: int, names: list[str]) -> None:

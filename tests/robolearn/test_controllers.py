@@ -300,7 +300,8 @@ def test_worlds_do_not_mix_and_a_reset_forgets() -> None:
     alone = Trot(body, timing)
     first = [alone.step(state, command) for state in states]
     alone.reset()
-    beside = Trot(body, timing)
+    beside = Trot(body, timing)  # of a body that looks elsewhere
+    np.testing.assert_array_equal(beside._hips, alone._hips)
     for state, target in zip(states, first, strict=True):
         beside.step(moving(body, 99), -command)
         np.testing.assert_array_equal(alone.step(state, command), target)
@@ -398,11 +399,19 @@ def test_evaluate_judges_a_controller(tmp_path: Path, capsys: pytest.CaptureFixt
         (["controller:trot", "--mjcf", "x.xml"], "leave it away"),
         (["controller:trot", "--teacher.iterations=3"], "does not learn"),
         (["controller:trot", "--env.clock_hz=3"], "its own clock"),
+        (["controller:trot", "--config", "go1-velocity-rough"], "for velocity-rough"),
+        (["controller:trot", "--task=velocity-rough"], "for velocity-rough"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["play", "deploy"])
+def test_who_takes_no_controller_says_who_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, "controller:trot"]) == 2
+    assert "`robolearn evaluate` and `robolearn collect` take" in capsys.readouterr().err
 
 
 def test_collect_keeps_what_a_controller_does_without_actions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -261,6 +261,19 @@ def test_other_sizes_cannot_go_on(
     assert {path: path.read_bytes() for path in checkpoints[kind].iterdir()} == before
 
 
+@pytest.mark.parametrize("kind", ["teacher", "student"])
+@pytest.mark.parametrize(("before", "after"), [("fold", "none"), ("none", "fold")])
+def test_a_network_goes_on_on_its_side_of_the_fold(kind: str, before: str, after: str, tmp_path: Path) -> None:
+    trainers = {
+        symmetry: make_trainer(kind, tiny_cfg("g1-velocity-flat", f"--{kind}.ppo.symmetry={symmetry}")) for symmetry in (before, after)
+    }
+    run = Run(tmp_path, trainers[before].cfg)
+    loop.save(trainers[before], run)
+    run.close()
+    with pytest.raises(UserError, match=f"{kind}.ppo.symmetry={before} and cannot go on with {after}; leave it out"):
+        loop.resume(trainers[after], load_checkpoint(tmp_path))
+
+
 def test_which_checkpoint_a_path_means(tmp_path: Path) -> None:
     older, newer = (tmp_path / name / "checkpoint.pt" for name in ("2001", "2000"))
     for age, path in enumerate((newer, older)):

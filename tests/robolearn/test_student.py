@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from policies.networks.fold import Folded
 from policies.networks.protocol import clone
 from robolearn.config.schema import ImitationCfg
+from robolearn.errors import UserError
 from robolearn.learning.export import export
 from robolearn.learning.ppo import gaussian_kl
 from robolearn.learning.student import StudentTrainer, imitation_weight, load_student
-from tests.learning_helpers import assert_identical, randomize, tiny_cfg, tiny_teacher
+from tests.learning_helpers import assert_identical, make_trainer, randomize, tiny_cfg, tiny_teacher
 from tests.pairs import TASKS
 
 EACH = pytest.mark.parametrize("task", TASKS)
@@ -217,6 +218,13 @@ def test_a_student_survives_its_checkpoint(task: str, symmetry: str) -> None:
     x = torch.randn(3, 5, trainer.env.spec.observation_dim)
     with torch.no_grad():
         assert torch.equal(loaded(x, loaded.start(3))[0], trainer.policy.actor(x, trainer.policy.actor.start(3))[0])
+
+
+@pytest.mark.parametrize("kind", ["teacher", "student"])
+def test_a_student_is_not_folded_where_there_is_no_symmetry(kind: str) -> None:
+    """Said before the teacher is trained, not when it is distilled."""
+    with pytest.raises(UserError, match="no left-right symmetry: panda stands on a fixed base; so student"):
+        make_trainer(kind, tiny_cfg("panda-reach", "--student.ppo.symmetry=fold"))
 
 
 def test_a_student_behind_a_fold_takes_the_actions_of_its_pass_and_becomes_a_file(tmp_path: Path) -> None:

@@ -36,14 +36,7 @@ def rates(seen: Seen) -> Iterator[Finding]:
     slope = _rms(told) / _rms(moved)
     if abs(_correlation(moved, told)) < ALIKE:
         return  # another order or noise: the check `order` says which
-    if slope > SLOPE or slope < 1 / SLOPE:
-        yield Finding(
-            check="units" if _is_degrees(slope) else "rates",
-            key="velocity",
-            text=_why(slope, "joint velocities"),
-            episode=seen.name,
-            size=slope,
-        )
+    yield from _scaled(seen, slope, "velocity", "joint velocities")
     if _correlation(moved, told) < 0:
         text = "joint velocities have the opposite sign of the positions' differences"
         yield Finding(check="rates", key="sign", text=text, episode=seen.name)
@@ -101,14 +94,8 @@ def spin(seen: Seen) -> Iterator[Finding]:
     if agree < ALIKE:
         text = f"the angular velocity does not tell how the base tilts (correlation {agree:.2f}): its axes, sign or frame are others"
         yield Finding(check="rates", key="spin", text=text, episode=seen.name, size=-agree)
-    elif slope > SLOPE or slope < 1 / SLOPE:
-        yield Finding(
-            check="units" if _is_degrees(slope) else "rates",
-            key="spin",
-            text=_why(slope, "angular velocities"),
-            episode=seen.name,
-            size=slope,
-        )
+    else:
+        yield from _scaled(seen, slope, "spin", "angular velocities")
 
 
 def attitude(seen: Seen) -> Iterator[Finding]:
@@ -138,6 +125,13 @@ def _farthest(length: FloatArray) -> float:
 
 def _apart(a: FloatArray, b: FloatArray) -> float:
     return float(np.median(np.arccos(np.clip(np.sum(a * b, axis=1), -1, 1))))
+
+
+def _scaled(seen: Seen, slope: float, key: str, what: str) -> Iterator[Finding]:
+    """Whether speeds are `slope` times what the motion shows, which is another unit or rate."""
+    if slope > SLOPE or slope < 1 / SLOPE:
+        check = "units" if _is_degrees(slope) else "rates"
+        yield Finding(check=check, key=key, text=_why(slope, what), episode=seen.name, size=slope)
 
 
 def _is_degrees(slope: float) -> bool:

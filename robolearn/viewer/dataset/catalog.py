@@ -115,7 +115,9 @@ class Catalog:
     def find(self, text: str) -> list[int]:
         """Numbers of the episodes in whose name, task, source, robot or licence every word of `text` occurs."""
         words = text.lower().split()
-        return [number for number, entry in enumerate(self.entries) if all(word in _words(entry) for word in words)]
+        if not words:
+            return list(range(len(self.entries)))
+        return [number for number, told in enumerate(map(_words, self.entries)) if all(word in told for word in words)]
 
     def load(self, number: int) -> Shown:
         """Read an episode.

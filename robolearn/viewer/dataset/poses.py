@@ -10,7 +10,7 @@ import numpy as np
 
 from envs.robots.robot import Robot
 from robolearn.data.columns import ROOT, STATE
-from robolearn.viewer.dataset.series import known_rows
+from robolearn.viewer.dataset.series import held, known_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def poses_of(robot: Robot, columns: Mapping[str, np.ndarray], joints: Sequence[s
     count = len(state)
     qpos = np.tile(np.array(model.key("stand").qpos), (count, 1))
     for place in found:
-        qpos[:, model.jnt_qposadr[model.joint(names[place]).id]] = _held(state[:, place], np.isfinite(state[:, place]))
+        qpos[:, model.jnt_qposadr[model.joint(names[place]).id]] = held(state[:, place], np.isfinite(state[:, place]))
     known = np.ones(count, dtype=bool)
     if robot.floating_base:
         root = columns.get(ROOT)
@@ -58,7 +58,7 @@ def poses_of(robot: Robot, columns: Mapping[str, np.ndarray], joints: Sequence[s
         if root is not None:
             known &= np.linalg.norm(root[:, 3:7], axis=1) > 0.5
         if root is not None and known.any():
-            qpos[:, :7] = _held(root[:, :7], known)
+            qpos[:, :7] = held(root[:, :7], known)
             qpos[:, 3:7] /= np.linalg.norm(qpos[:, 3:7], axis=1, keepdims=True)
         else:
             qpos[:, 3:7] = _leaning(state[:, -6:-3])
@@ -79,14 +79,6 @@ def from_start(qpos: np.ndarray, sideways: float = 0.0) -> np.ndarray:
         mujoco.mju_mulQuat(turned, back, row[3:7])
         row[3:7] = turned
     return moved
-
-
-def _held(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Rows (T, ...) in which what is not known is the last that was, or the first that will be; zeros where nothing is."""
-    if not known.any():
-        return np.zeros_like(rows)
-    last = np.maximum.accumulate(np.where(known, np.arange(len(rows)), -1))
-    return rows[np.where(last < 0, int(np.argmax(known)), last)]
 
 
 def _leaning(gravity: np.ndarray) -> np.ndarray:

@@ -42,6 +42,14 @@ def known_rows(columns: Mapping[str, np.ndarray], name: str, count: int) -> np.n
     return known
 
 
+def held(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Rows (T, ...) in which what is not known is the last that was, or the first that will be; zeros where nothing is."""
+    if not known.any():
+        return np.zeros_like(rows)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(rows)), -1))
+    return rows[np.where(last < 0, int(np.argmax(known)), last)]
+
+
 def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, count: int, fps: float) -> Series:
     """A term of an episode of `count` rows.
 
@@ -58,12 +66,9 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
     if term.column in columns:
         rows = columns[term.column].reshape(count, -1)
         values = rows[:, [term.at[place] for place in places]].astype(np.float64)
-    if known.any():
-        last = np.maximum.accumulate(np.where(known, np.arange(count), -1))
-        values = values[np.where(last < 0, int(np.argmax(known)), last)]
-    else:
-        values = np.zeros_like(values)
-    return Series(time_s=np.arange(count) / fps, values=values, missing=~known, names=tuple(term.names[place] for place in places))
+    return Series(
+        time_s=np.arange(count) / fps, values=held(values, known), missing=~known, names=tuple(term.names[place] for place in places)
+    )
 
 
 def thinned(series: Series) -> Series:
