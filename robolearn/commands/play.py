@@ -51,8 +51,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         args.seconds = 8.0 if loops else 16.0
     if not 0 < args.seconds <= 3600:
         raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
-    if args.live and (args.no_video or args.out or args.size or args.json or args.visuals or args.terrain):
-        raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json, --visuals and --terrain away")
+    if args.live and (args.no_video or args.out or args.size or args.json or args.visuals):
+        raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json and --visuals away")
     if args.no_video and (args.out or args.size):
         raise UsageError("--no-video makes no video: leave --out and --size away")
     if loops and (args.randomize or args.terrain):
@@ -80,12 +80,20 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     ENGINES.get(args.engine)
     file.verify()
     robot = robot_of(file, args.robot)
-    if args.live:
-        from robolearn.viewer.live import serve
-
-        serve(file, args.engine, args.randomize, port, args.command, args.seed, robot=robot)
-        return 0
     from envs.scene.terrain import single_terrain
+
+    try:
+        terrain = single_terrain(args.terrain) if args.terrain else None
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if args.live:
+        from robolearn.viewer.live.choice import Choice, ground_of
+        from robolearn.viewer.live.viewer import serve
+
+        ground, level = ground_of(args.terrain)
+        choice = Choice(policy=args.file, engine=args.engine, ground=ground, level=level, randomize=args.randomize)
+        serve(file, choice, port, args.command, args.seed, robot=robot)
+        return 0
     from robolearn.viewer.film import record_policy
     from robolearn.viewer.visuals import find_visuals
 
@@ -102,10 +110,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if args.json != "-":
             _show(result)
         return 0
-    try:
-        terrain = single_terrain(args.terrain) if args.terrain else None
-    except ValueError as error:
-        raise UsageError(str(error)) from error
     result = record_policy(
         file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=robot
     )
