@@ -11,8 +11,8 @@ import trimesh
 import viser
 from mjviser.conversions import get_body_name
 
-FLOOR, LINES, FINE_LINES = (150, 158, 168), (196, 202, 210), (164, 172, 181)
-FADES_M = 22.0  # where the floor has become sky
+FLOOR, LINES, FINE_LINES = (140, 147, 156), (168, 175, 184), (142, 149, 158)
+FADES_M = 18.0  # where the floor has become sky
 COARSE = 10  # cells: so far apart are the points of a map where it is flat
 LOW, HIGH = np.array([98, 108, 122]), np.array([206, 204, 196])
 """Colours of a map's lowest and highest points."""
@@ -33,10 +33,10 @@ def add_ground(server: viser.ViserServer, model: mujoco.MjModel) -> None:
             server.scene.add_grid(
                 name,
                 infinite_grid=True,
-                cell_size=0.25,
+                cell_size=0.5,
                 cell_color=FINE_LINES,
                 section_color=LINES,
-                section_thickness=1.5,
+                section_thickness=1.2,
                 fade_distance=FADES_M,
                 shadow_opacity=0.45,
                 plane_color=FLOOR,

@@ -13,9 +13,9 @@ import numpy as np
 import viser
 
 RADIUS_M = 400.0
-HAZE, ZENITH = (222, 230, 238), (104, 152, 206)
+HAZE, ZENITH = (206, 225, 246), (72, 134, 214)
 """Colours at the horizon and below, and straight above."""
-RISE = 0.55  # of the way from the horizon to the zenith; above it the dome has the colour of the zenith
+RISE = 0.3  # of the way from the horizon to the zenith; above it the dome has the colour of the zenith
 RINGS, SECTORS = 24, 32
 
 

@@ -7,8 +7,8 @@ import viser
 
 from robolearn.viewer.moment import Moment
 
-GREEN, BLUE, ORANGE = (22, 152, 76), (34, 96, 226), (236, 122, 12)
-"""Asked; measured; a goal that is not reached."""
+GREEN, BLUE, ORANGE = (0, 108, 40), (0, 52, 190), (214, 92, 0)
+"""Asked; measured; a goal that is not reached: darker than they look in the light of the page."""
 ARROW_M = 0.4  # of arrow per m/s
 TURN_M = 0.2  # radius of the arc
 LEAST = 0.05  # m/s or rad/s; less is not drawn
@@ -37,7 +37,9 @@ class _Velocity:
     def __init__(self, server: viser.ViserServer, name: str, color: tuple[int, int, int]) -> None:
         none, self._scene = np.zeros((1, 2, 3), np.float32), server.scene
         self._arrow = server.scene.add_arrows(f"/shown/{name}/speed", none, color, **HEAD)
-        self._arc = server.scene.add_line_segments(f"/shown/{name}/turn", np.zeros((POINTS - 2, 2, 3), np.float32), color, line_width=4.0)
+        self._arc = server.scene.add_line_segments(
+            f"/shown/{name}/turn", np.zeros((POINTS - 2, 2, 3), np.float32), color, thickness=4.0, thickness_units="screen"
+        )
         self._tip = server.scene.add_arrows(f"/shown/{name}/tip", none, color, **TIP)
 
     def show(self, velocity: np.ndarray, yaw: float, start: np.ndarray, visible: bool) -> None:
@@ -74,7 +76,9 @@ class Arrows:
         if self._goals:
             self._goal = server.scene.add_icosphere("/shown/goal", radius=0.03, color=ORANGE, opacity=0.75)
             self._tool = server.scene.add_icosphere("/shown/tool", radius=0.012, color=BLUE)
-            self._way = server.scene.add_line_segments("/shown/way", np.zeros((1, 2, 3), np.float32), BLUE, line_width=3.0)
+            self._way = server.scene.add_line_segments(
+                "/shown/way", np.zeros((1, 2, 3), np.float32), BLUE, thickness=3.0, thickness_units="screen"
+            )
 
     def show(self, moment: Moment, base: np.ndarray, yaw: float) -> None:
         """Draw a moment of a robot whose base stands at (3,) in the scene, with a heading [m, rad]."""

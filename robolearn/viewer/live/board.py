@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from html import escape
 
 from policies.contract.spec import CommandSpec
-from robolearn.viewer.live.arrows import ARROW_M, BLUE, GREEN
+from robolearn.viewer.live.arrows import ARROW_M
 from robolearn.viewer.moment import Moment
 
 WORDS = {"vx": "forward", "vy": "left", "yaw_rate": "turn left"}
 """Entries of a velocity command, for people."""
+GREEN, BLUE = (18, 136, 66), (30, 90, 214)
+"""Of what is asked and what is measured, as the arrows look."""
 PACE = 0.95  # of real time; slower than that is said
 
 
@@ -40,7 +42,7 @@ def table(command: CommandSpec, units: Sequence[str], moment: Moment | None) -> 
             f'<tr><td>{escape(word_of(label, command.kind))}</td><td style="{_cell(GREEN)}">{_number(asked)}</td>'
             f'<td style="{_cell(BLUE)}">{_number(measured)}</td><td style="padding-left:0.8em;color:#667">{unit}</td></tr>'
         )
-    style = "width:100%;border-collapse:collapse;font-size:0.9em;line-height:1.55;font-variant-numeric:tabular-nums"
+    style = "width:100%;border-collapse:collapse;font-size:0.875em;line-height:1.5;font-variant-numeric:tabular-nums"
     return f'<table style="{style}"><tr><th></th>{head}<th></th></tr>{"".join(rows)}</table>'
 
 
@@ -62,7 +64,7 @@ def board(command: CommandSpec, units: Sequence[str], moment: Moment | None, fal
     line = " &middot; ".join(escape(text) for text in said if text)
     told = f"{line}<br>{legend(command.kind)}"
     small = "font-size:0.8em;line-height:1.4;color:#556;padding-top:0.45em"
-    return f'<div style="padding:0.2em 0.9em 0.6em">{table(command, units, moment)}<div style="{small}">{told}</div></div>'
+    return f'<div style="padding:0.1em 0.75em 0.5em">{table(command, units, moment)}<div style="{small}">{told}</div></div>'
 
 
 def _cell(color: tuple[int, int, int]) -> str:

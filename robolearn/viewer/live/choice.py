@@ -77,8 +77,8 @@ class Policies:
         self._paths = {name_of(first.path): first.path}
         for path in (*zoo().values(), *reversed(newest_last(RUNS, POLICY_FILE)[-NEWEST:])):
             if path.resolve() != first.path.resolve():
-                name = name_of(path)
-                self._paths[name if name not in self._paths else str(path)] = path
+                name, where = name_of(path), "shipped" if path in zoo().values() else str(path.parent)
+                self._paths[name if name not in self._paths else f"{name} ({where})"] = path
         self.names = tuple(self._paths)
 
     def file(self, name: str) -> PolicyFile:

@@ -72,14 +72,13 @@ class Panel:
         self._gui.configure_theme(show_logo=False, show_share_button=False, brand_color=BRAND)
         self._gui.main_panel.dock_right()
         self._title = self._gui.add_html("", order=0)
-        with self._gui.add_folder("Robot", order=2):
-            self._actions = self._gui.add_button_group("", [PUSH, RESTART, PAUSE])
-            self._actions.on_click(self._acted)
+        self._actions = self._gui.add_button_group("Robot", (PUSH, RESTART, PAUSE), order=2)
+        self._actions.on_click(self._acted)
         with self._gui.add_folder("World", order=3):
-            self._policy = self._gui.add_dropdown("Policy", policies, choice.policy)
-            self._ground = self._gui.add_dropdown("Ground", GROUNDS, choice.ground, hint="What it walks on")
+            self._policy = self._gui.add_dropdown("Policy", policies, initial_value=choice.policy)
+            self._ground = self._gui.add_dropdown("Ground", GROUNDS, initial_value=choice.ground, hint="What it walks on")
             self._level = self._gui.add_slider("Difficulty", 0.1, 1.0, 0.1, min(max(choice.level, 0.1), 1.0), hint="1 is the hardest")
-            self._engine = self._gui.add_dropdown("Engine", engines(), choice.engine, hint="Who computes the physics")
+            self._engine = self._gui.add_dropdown("Engine", engines(), initial_value=choice.engine, hint="Who computes the physics")
             self._randomize = self._gui.add_checkbox("As trained", choice.randomize, hint="With the noise, delays and pushes of training")
         with self._gui.add_folder("View", order=4):
             self._follow = self._gui.add_checkbox("Follow", True, hint="The camera goes with the robot")

@@ -24,6 +24,7 @@ class Stage:
     Attributes:
         follow: the camera goes with the robot.
         arrows: what is drawn over it.
+        center: place in the world that is the scene's origin now (3,) [m].
     """
 
     def __init__(self, server: viser.ViserServer, playback: Playback, move: bool = True, old: Stage | None = None) -> None:
@@ -42,7 +43,8 @@ class Stage:
         self._data = mujoco.MjData(self._model)
         self._base = self._model.body(robot.base).id
         self._floats = robot.floating_base
-        self._center: np.ndarray | None = None
+        self.center = np.zeros(3)
+        self._placed = False
         self.follow = old.follow if old else True
         self._scene = add_scene(server, self._model, follow=self._floats, move=move)
         self._scene.camera_tracking_enabled = False
@@ -66,12 +68,12 @@ class Stage:
             self.arrows.show(moment, base - center, float(np.arctan2(rotation[1, 0], rotation[0, 0])))
 
     def _go_along(self, base: np.ndarray, dt: float) -> np.ndarray:
-        """The place in the world (3,) that is the scene's origin now [m]."""
+        """Move the scene's origin after the base; where it is in the world (3,) [m]."""
         if not self._floats:
-            return np.zeros(3)
-        if self._center is None or (np.linalg.norm(base[:2] - self._center[:2]) > LEAP_M and self.follow):
-            self._center = base.copy()
+            return self.center
+        if not self._placed or (np.linalg.norm(base[:2] - self.center[:2]) > LEAP_M and self.follow):
+            self.center, self._placed = base.copy(), True
         elif self.follow:
             share = 1 - np.exp(-dt / np.array([SOON_S, SOON_S, LATER_S]))
-            self._center = self._center + share * (base - self._center)
-        return self._center
+            self.center = self.center + share * (base - self.center)
+        return self.center

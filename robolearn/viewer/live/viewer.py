@@ -38,6 +38,7 @@ class LiveViewer:
         choice: what has been chosen.
         command: what is asked, (C,).
         panel: the widgets.
+        stage: the scene.
     """
 
     def __init__(self, file: PolicyFile, choice: Choice, port: int = 8080, command: Sequence[float] | None = None, seed: int = 0,
@@ -67,10 +68,10 @@ class LiveViewer:
         self.command = self._fitting(command)
         self.panel = Panel(self._server, self, self.do, self.choice, self._policies.names)
         corner = self._server.gui.add_panel()
-        with corner.add_tab("Command and measurement"):
+        with corner.add_tab("Figures"):
             self._board = self._server.gui.add_html("")
-        corner.float(x=14, y=-14, width=350)
-        self._stage = Stage(self._server, self.playback)
+        corner.float(x=-14, y=14, width=310)  # over the sky
+        self.stage = Stage(self._server, self.playback)
         self._tell()
 
     def run(self, stop: threading.Event | None = None) -> None:
@@ -92,7 +93,7 @@ class LiveViewer:
                 moment = self.advance()
                 due, steps, now = due + dt, steps + 1, time.monotonic()
                 if now - shown >= 1 / PICTURE_HZ:
-                    self._stage.show(moment, min(now - shown, 1.0))
+                    self.stage.show(moment, min(now - shown, 1.0))
                     shown = now
                 if now - paced >= PACE_S:
                     self._pace, paced, steps = steps * dt / (now - paced), now, 0
@@ -136,9 +137,9 @@ class LiveViewer:
 
     def look(self, follow: bool, arrows: bool) -> None:
         """What is drawn, and whether the camera goes along."""
-        self._stage.follow, self._stage.arrows.visible = follow, arrows
+        self.stage.follow, self.stage.arrows.visible = follow, arrows
         if self._moment is not None:
-            self._stage.show(self._moment, 0.0)
+            self.stage.show(self._moment, 0.0)
 
     def choose(self, choice: Choice) -> None:
         """Show another world, as soon as nothing else is asked."""
@@ -160,7 +161,7 @@ class LiveViewer:
         self.playback, self.choice, self._wanted, self._moment = playback, choice, choice, None
         self.command = self._fitting(self.command if same_command else None)
         self._falls, self._pace = 0, None
-        self._stage = Stage(self._server, playback, move=other_robot, old=self._stage)
+        self.stage = Stage(self._server, playback, move=other_robot, old=self.stage)
         self._tell()
         self._show_still()
 
@@ -173,7 +174,7 @@ class LiveViewer:
     def _show_still(self) -> None:
         """Of what is paused, show how it stands now."""
         if self._paused:
-            self._stage.show(self.advance(), 0.0)
+            self.stage.show(self.advance(), 0.0)
             self._say()
 
     def do_what_is_asked(self) -> bool:
