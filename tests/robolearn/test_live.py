@@ -32,6 +32,7 @@ from robolearn.viewer.live.panel import GO_ON, PAUSE
 from robolearn.viewer.live.viewer import LiveViewer
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.sky import HAZE, RADIUS_M, ZENITH, dome
+from robolearn.viewer.who import controlled
 
 TASKS = ("go1-velocity-flat", "panda-reach")
 VELOCITY = CommandSpec(kind="velocity", labels=("vx", "vy", "yaw_rate"), lower=(-1.0, -1.0, -1.0), upper=(1.0, 1.0, 1.0), ages=())
@@ -144,9 +145,11 @@ def test_what_can_be_chosen(policies: dict[str, Path], tmp_path: Path, monkeypat
     run.write_bytes(policies[TASKS[1]].read_bytes())
     first = PolicyFile(policies[TASKS[0]])
     found = Policies(first)
-    assert found.names[0] == TASKS[0] == name_of(first.path)
-    assert set(found.names) == {TASKS[0], f"{TASKS[0]} (shipped)", *zoo(), "2026-01-01"}, "FILE is called as a shipped one here"
-    arm = found.file("2026-01-01")
+    assert found.names[0] == TASKS[0] == name_of(first)
+    there = {TASKS[0], f"{TASKS[0]} (shipped)", *zoo(), "2026-01-01", "controller:trot", "controller:walk"}
+    assert set(found.names) == there, "FILE is called as a shipped one here"
+    assert set(Policies(controlled("controller:trot")).names) >= {"controller:trot", "controller:walk", *zoo(), "2026-01-01"}
+    arm = found.called("2026-01-01")
     assert fitting(Choice(policy="x", ground="rough"), arm).ground == FLOOR
     assert fitting(Choice(policy="x", ground="rough"), first).ground == "rough"
     assert Choice(policy="x").terrain is None
@@ -172,8 +175,8 @@ def test_another_ground_engine_and_policy(viewer: LiveViewer) -> None:
     viewer.panel.choose("policy", "panda-reach")
     viewer.do_what_is_asked()
     assert viewer.choice.ground == FLOOR, "an arm has no ground to choose"
-    assert viewer.playback.file.spec.command.kind == "goal_position"
-    spec = viewer.playback.file.spec.command
+    spec = viewer.playback.command
+    assert spec.kind == "goal_position"
     assert (viewer.command >= spec.lower).all()
     assert (viewer.command <= spec.upper).all()
     np.testing.assert_allclose(viewer.panel.command, viewer.command)
@@ -195,7 +198,7 @@ def test_what_cannot_be_shown_is_told_and_what_was_there_goes_on(viewer: LiveVie
 def test_of_many_choices_in_a_row_only_the_last_is_made(viewer: LiveViewer, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Choice] = []
     play = Policies.play
-    monkeypatch.setattr(Policies, "play", lambda self, file, choice: made.append(choice) or play(self, file, choice))
+    monkeypatch.setattr(Policies, "play", lambda self, who, choice: made.append(choice) or play(self, who, choice))
     for level in (0.2, 0.3, 0.4):
         viewer.panel.choose("level", level)
     viewer.panel.choose("ground", "rough")

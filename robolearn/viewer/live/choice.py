@@ -11,9 +11,11 @@ from envs.robots.robot import Robot
 from envs.scene.terrain import KINDS, TerrainCfg, single_terrain
 from envs.tasks.registry import get_task
 from policies.contract.file import PolicyFile
+from robolearn.controllers.registry import CONTROLLERS
 from robolearn.learning.run_folders import newest_last
-from robolearn.policy_path import POLICY_FILE, zoo
+from robolearn.policy_path import CONTROLLER, POLICY_FILE, zoo
 from robolearn.viewer.playback import Playback
+from robolearn.viewer.who import Who, controlled, task_of
 
 FLOOR = "floor"
 GROUNDS = (FLOOR, *(kind for kind in KINDS if kind != "flat"))
@@ -51,7 +53,12 @@ def ground_of(text: str | None) -> tuple[str, float]:
     return FLOOR if kind == "flat" else kind, float(level or 1)
 
 
-def name_of(path: Path) -> str:
+def name_of(who: Who) -> str:
+    """What people call somebody."""
+    return _file_name(who.path) if isinstance(who, PolicyFile) else who.name
+
+
+def _file_name(path: Path) -> str:
     """What people call a policy file: a shipped one by its name, a run by its folder, another by its file."""
     if path in zoo().values():
         return path.stem
@@ -59,55 +66,59 @@ def name_of(path: Path) -> str:
 
 
 class Policies:
-    """The policies that can be chosen: the one that was asked for, the shipped ones, and those of the newest runs here.
+    """Who can be chosen: who was asked for, the shipped policies, those of the newest runs here, and the controllers.
 
     Attributes:
-        names: of all, the one that was asked for first.
+        names: of all, who was asked for first.
     """
 
-    def __init__(self, first: PolicyFile, robot: str | Robot | None = None, seed: int = 0) -> None:
-        """Begin with a file whose golden run has been reproduced.
+    def __init__(self, first: Who, robot: str | Robot | None = None, seed: int = 0) -> None:
+        """Begin with a controller, or a file whose golden run has been reproduced.
 
         Args:
-            first: the one that was asked for.
-            robot: its robot, as `Playback` takes it; the others have their own.
+            first: who was asked for.
+            robot: of a file that was asked for, as `Playback` takes it; the others have their own.
             seed: of everything random.
         """
         self._first, self._robot, self._seed = first, robot, seed
-        self._paths = {name_of(first.path): first.path}
+        self.names = (name_of(first),)
+        self._paths: dict[str, Path] = {}
+        mine = first.path.resolve() if isinstance(first, PolicyFile) else None
         for path in (*zoo().values(), *reversed(newest_last(RUNS, POLICY_FILE)[-NEWEST:])):
-            if path.resolve() != first.path.resolve():
-                name, where = name_of(path), "shipped" if path in zoo().values() else str(path.parent)
-                self._paths[name if name not in self._paths else f"{name} ({where})"] = path
-        self.names = tuple(self._paths)
+            if path.resolve() != mine:
+                name, where = _file_name(path), "shipped" if path in zoo().values() else str(path.parent)
+                self._paths[name if name not in (*self.names, *self._paths) else f"{name} ({where})"] = path
+        others = (f"{CONTROLLER}{name}" for name in CONTROLLERS)
+        self.names = (*self.names, *self._paths, *(name for name in others if name not in self.names))
 
-    def file(self, name: str) -> PolicyFile:
-        """The policy of a name; its golden run has been reproduced.
+    def called(self, name: str) -> Who:
+        """Who has a name; a policy's golden run has been reproduced.
 
         Raises:
             UserError: it cannot be run here.
         """
-        path = self._paths[name]
-        if path == self._first.path:
+        if name == self.names[0]:
             return self._first
-        file = PolicyFile(path)
+        if name not in self._paths:
+            return controlled(name)
+        file = PolicyFile(self._paths[name])
         file.verify()
         return file
 
-    def play(self, file: PolicyFile, choice: Choice) -> Playback:
+    def play(self, who: Who, choice: Choice) -> Playback:
         """The world of a choice.
 
         Raises:
-            UserError: the file's robot is not here, or its task has no such ground.
+            UserError: its robot is not here, or its task has no such ground.
             EngineError: the engine is not there.
         """
-        robot = self._robot if file is self._first else None
-        return Playback(file, choice.engine, choice.randomize, self._seed, choice.terrain, robot)
+        robot = self._robot if who is self._first else None
+        return Playback(who, choice.engine, choice.randomize, self._seed, choice.terrain, robot)
 
 
-def fitting(choice: Choice, file: PolicyFile) -> Choice:
-    """The choice with the floor, where a file's task knows no other ground."""
-    return choice if get_task(file.spec.task).evaluation.terrain else dataclasses.replace(choice, ground=FLOOR)
+def fitting(choice: Choice, who: Who) -> Choice:
+    """The choice with the floor, where somebody's task knows no other ground."""
+    return choice if get_task(task_of(who)).evaluation.terrain else dataclasses.replace(choice, ground=FLOOR)
 
 
 def engines() -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import mujoco
 import numpy as np
 import viser
 
-from policies.contract.spec import CommandSpec
 from robolearn.viewer.browser import add_scene, followed
 from robolearn.viewer.camera import bounds, resting
 from robolearn.viewer.live.arrows import Arrows
@@ -48,7 +47,7 @@ class Stage:
         self.follow = old.follow if old else True
         self._scene = add_scene(server, self._model, follow=self._floats, move=move)
         self._scene.camera_tracking_enabled = False
-        spec: CommandSpec = playback.file.spec.command
+        spec = playback.command
         rest = resting(self._model)
         body = followed(self._model) if self._floats else None
         over = float(bounds(self._model, rest, body)[1, 2] - rest.xpos[self._base, 2]) + OVER_M

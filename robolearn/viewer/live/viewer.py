@@ -1,4 +1,4 @@
-"""Watch a policy file in the browser and steer it: MuJoCo's scene through viser, on this computer only, in real time until Ctrl-C."""
+"""Watch a policy or a controller in the browser and steer it, on this computer only, in real time until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from envs.engines.face import EngineError
 from envs.robots.robot import Robot
-from policies.contract.file import PolicyFile
 from robolearn.errors import UserError, missing_extra
 from robolearn.viewer.browser import open_server, url_of
 from robolearn.viewer.live.board import board
@@ -22,6 +21,7 @@ from robolearn.viewer.live.panel import Panel
 from robolearn.viewer.live.stage import Stage
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.playback import default_commands
+from robolearn.viewer.who import Who
 
 PICTURE_HZ, BOARD_HZ = 50.0, 4.0
 MAX_LAG_S = 0.25  # further behind than this, simulated time is given up instead of being run after
@@ -41,12 +41,12 @@ class LiveViewer:
         stage: the scene.
     """
 
-    def __init__(self, file: PolicyFile, choice: Choice, port: int = 8080, command: Sequence[float] | None = None, seed: int = 0,
+    def __init__(self, who: Who, choice: Choice, port: int = 8080, command: Sequence[float] | None = None, seed: int = 0,
                  robot: str | Robot | None = None) -> None:  # fmt: skip
         """Start the server; `run` makes the robot move.
 
         Args:
-            file: the policy that was asked for; its golden run has been reproduced.
+            who: who was asked for; a policy's golden run has been reproduced.
             choice: how it is shown at first; its policy is left aside.
             port: first port tried; the next free one is taken if it is not free.
             command: what is asked at first, (C,).
@@ -56,11 +56,11 @@ class LiveViewer:
         Raises:
             UserError: no port can be had, or the file cannot be run here.
         """
-        self._policies = Policies(file, robot, seed)
+        self._policies = Policies(who, robot, seed)
         self.choice = dataclasses.replace(choice, policy=self._policies.names[0])
-        self._wanted = self.choice
-        self.playback = self._policies.play(file, self.choice)
-        self._server = open_server(name_of(file.path), port)
+        self._who, self._wanted = who, self.choice
+        self.playback = self._policies.play(who, self.choice)
+        self._server = open_server(name_of(who), port)
         self.url = url_of(self._server)
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # what is pressed is pressed in the server's threads
         self._paused, self._falls, self._pace = False, 0, None
@@ -149,16 +149,16 @@ class LiveViewer:
         """Show another world; where it cannot be had, say why and go on with the one that is there."""
         self._say(f"loading {choice.policy} ...")
         try:
-            file = self.playback.file if choice.policy == self.choice.policy else self._policies.file(choice.policy)
-            choice = choice if choice.policy == self.choice.policy else fitting(choice, file)
-            playback = self._policies.play(file, choice)
+            who = self._who if choice.policy == self.choice.policy else self._policies.called(choice.policy)
+            choice = choice if choice.policy == self.choice.policy else fitting(choice, who)
+            playback = self._policies.play(who, choice)
         except (UserError, EngineError, ModuleNotFoundError) as error:
             self._wanted = self.choice
             self._fail(error)
             return
         other_robot = playback.env.robot.name != self.playback.env.robot.name
-        same_command = playback.file.spec.command == self.playback.file.spec.command
-        self.playback, self.choice, self._wanted, self._moment = playback, choice, choice, None
+        same_command = playback.command == self.playback.command
+        self._who, self.playback, self.choice, self._wanted, self._moment = who, playback, choice, choice, None
         self.command = self._fitting(self.command if same_command else None)
         self._falls, self._pace = 0, None
         self.stage = Stage(self._server, playback, move=other_robot, old=self.stage)
@@ -189,20 +189,20 @@ class LiveViewer:
 
     def _fitting(self, command: Sequence[float] | np.ndarray | None) -> np.ndarray:
         """A command (C,) within the trained range; the first that moves where None."""
-        spec = self.playback.file.spec.command
-        commands = default_commands(self.playback.file)
+        spec = self.playback.command
+        commands = default_commands(self.playback.task, spec)
         first = command if command is not None else commands[min(1, len(commands) - 1)]
         return np.clip(np.asarray(first, float), spec.lower, spec.upper)
 
     def _tell(self) -> None:
-        spec, evaluation = self.playback.file.spec, self.playback.evaluation
-        under = f"robot {self.playback.env.robot.name}, task {spec.task}"
-        self.panel.tell(self.choice, self.choice.policy, under, spec.command, evaluation.play.units, self.command, evaluation.terrain)
+        spec, evaluation = self.playback.command, self.playback.evaluation
+        under = f"robot {self.playback.env.robot.name}, task {self.playback.task}"
+        self.panel.tell(self.choice, self.choice.policy, under, spec, evaluation.play.units, self.command, evaluation.terrain)
         self._say()
 
     def _say(self, state: str = "") -> None:
         units, state = self.playback.evaluation.play.units, state or ("paused" if self._paused else "")
-        self._board.content = board(self.playback.file.spec.command, units, self._moment, self._falls, self._pace, state)
+        self._board.content = board(self.playback.command, units, self._moment, self._falls, self._pace, state)
 
     def _fail(self, error: Exception) -> None:
         extra = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
@@ -214,7 +214,7 @@ class LiveViewer:
 
 
 def serve(
-    file: PolicyFile,
+    who: Who,
     choice: Choice,
     port: int = 8080,
     command: Sequence[float] | None = None,
@@ -222,8 +222,8 @@ def serve(
     stop: threading.Event | None = None,
     robot: str | Robot | None = None,
 ) -> None:
-    """Show a policy file until Ctrl-C; arguments as in `LiveViewer`."""
-    viewer = LiveViewer(file, choice, port, command, seed, robot)
+    """Show somebody until Ctrl-C; arguments as in `LiveViewer`."""
+    viewer = LiveViewer(who, choice, port, command, seed, robot)
     if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
         signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"open {viewer.url} in a browser on this computer; Ctrl-C ends", flush=True)
