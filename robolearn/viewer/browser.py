@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import mujoco
 import viser
@@ -22,7 +23,7 @@ def open_server(label: str, port: int) -> viser.ViserServer:
 
     Args:
         label: title of the page.
-        port: first port tried; the next free one is taken if it is not free.
+        port: first port tried; the next free one is taken if it is not free, and that is said.
 
     Raises:
         UserError: no port can be had.
@@ -30,9 +31,12 @@ def open_server(label: str, port: int) -> viser.ViserServer:
     # browsers open connections that they do not use, and each would be told as an error with a traceback
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
-        return viser.ViserServer(host=HOST, port=port, label=f"robolearn: {label}", verbose=False)
+        server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {label}", verbose=False)
     except (OSError, OverflowError, RuntimeError) as error:
         raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
+    if port and server.get_port() != port:
+        print(f"note: port {port} is taken by another program; this page is at port {server.get_port()}", file=sys.stderr, flush=True)
+    return server
 
 
 def url_of(server: viser.ViserServer) -> str:

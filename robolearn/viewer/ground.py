@@ -63,10 +63,15 @@ def map_mesh(model: mujoco.MjModel, number: int) -> trimesh.Trimesh:
     faces = np.concatenate(
         [np.stack([corner, corner + 1, corner + len(x) + 1], 1), np.stack([corner, corner + len(x) + 1, corner + len(x)], 1)]
     )
-    middle, span = (z.max() + z.min()) / 2, max(float(np.ptp(z)), SPAN_M)
-    share = np.clip(0.5 + (z - middle) / span, 0.0, 1.0).reshape(-1, 1)
-    colors = np.column_stack([(1 - share) * LOW + share * HIGH, np.full(z.size, 255)]).astype(np.uint8)
+    colors = colors_of(z.ravel())
     return trimesh.Trimesh(np.stack([across, along, z], -1).reshape(-1, 3), faces, vertex_colors=colors, process=False)
+
+
+def colors_of(heights: np.ndarray) -> np.ndarray:
+    """Colours (P, 4) uint8 of heights (P,) [m], which differ the less the flatter all of them are."""
+    middle, span = (heights.max() + heights.min()) / 2, max(float(np.ptp(heights)), SPAN_M)
+    share = (0.5 + (heights - middle) / span)[:, None]
+    return np.column_stack([(1 - share) * LOW + share * HIGH, np.full(len(heights), 255)]).astype(np.uint8)
 
 
 def needed(heights: np.ndarray) -> np.ndarray:

@@ -230,6 +230,17 @@ def test_play_writes_a_video_and_json(policies: dict[str, Path], tmp_path: Path,
     assert np.allclose(result["command"], [0.5, -0.2, 0.0])
 
 
+def test_play_takes_a_controller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--no-video", "--seconds", "1", "--command", "0.3", "0", "0", "--json", str(tmp_path / "r.json")]
+    assert main(["play", "controller:trot", *arguments]) == 0
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert (result["policy"], result["task"], result["falls"]) == ("controller:trot", "velocity-flat", 0)
+    assert 0.1 < result["measured"][-1][0] < 0.5, "it walks"
+    assert main(["play", "controller:trot", "--command", "1"]) == 2
+    assert "takes 3 numbers (vx vy yaw_rate)" in capsys.readouterr().err
+    assert main(["play", "controller:trot", "--robot", "panda"]) == 2
+
+
 def test_play_without_video(policies: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play", str(policies[TASKS[1]]), "--no-video", "--seconds", "0.2", "--randomize"]) == 0
     assert "distance to the goal: " in capsys.readouterr().out

@@ -15,8 +15,7 @@ LEAST = 0.05  # m/s or rad/s; less is not drawn
 MOST_RAD = 2.5  # of the arc, 1 rad for 1 rad/s
 POINTS = 13
 APART_M = 0.05  # the measured arrow lies so far below the asked one
-HEAD = {"shaft_radius": 0.011, "head_radius": 0.03, "head_length": 0.07}
-TIP = {"shaft_radius": 0.006, "head_radius": 0.026, "head_length": 0.05}
+TIP_M = 0.05  # of the arc: its head
 
 
 def speed_arrow(velocity: np.ndarray, yaw: float, start: np.ndarray) -> np.ndarray:
@@ -35,12 +34,11 @@ class _Velocity:
     """The arrow and the arc of one velocity."""
 
     def __init__(self, server: viser.ViserServer, name: str, color: tuple[int, int, int]) -> None:
-        none, self._scene = np.zeros((1, 2, 3), np.float32), server.scene
-        self._arrow = server.scene.add_arrows(f"/shown/{name}/speed", none, color, **HEAD)
-        self._arc = server.scene.add_line_segments(
-            f"/shown/{name}/turn", np.zeros((POINTS - 2, 2, 3), np.float32), color, thickness=4.0, thickness_units="screen"
-        )
-        self._tip = server.scene.add_arrows(f"/shown/{name}/tip", none, color, **TIP)
+        none, lines = np.zeros((1, 2, 3), np.float32), np.zeros((POINTS - 2, 2, 3), np.float32)
+        add = server.scene.add_arrows
+        self._arrow = add(f"/shown/{name}/speed", none, color, shaft_radius=0.011, head_radius=0.03, head_length=0.07)
+        self._arc = server.scene.add_line_segments(f"/shown/{name}/turn", lines, color, thickness=4.0, thickness_units="screen")
+        self._tip = add(f"/shown/{name}/tip", none, color, shaft_radius=0.006, head_radius=0.026, head_length=TIP_M)
 
     def show(self, velocity: np.ndarray, yaw: float, start: np.ndarray, visible: bool) -> None:
         """Draw (vx, vy, yaw rate) at a place; what is not finite is not drawn."""
@@ -52,7 +50,7 @@ class _Velocity:
             arc = turn_arc(float(velocity[2]), yaw, start).astype(np.float32)
             self._arc.points = np.stack([arc[:-2], arc[1:-1]], axis=1)
             ahead = (arc[-1] - arc[-2]) / max(float(np.linalg.norm(arc[-1] - arc[-2])), 1e-9)
-            self._tip.points = np.stack([arc[-2], arc[-2] + max(TIP["head_length"], 0.05) * ahead])[None].astype(np.float32)
+            self._tip.points = np.stack([arc[-2], arc[-2] + TIP_M * ahead])[None].astype(np.float32)
         self._arrow.visible = speeds
         self._arc.visible = self._tip.visible = turns
 
