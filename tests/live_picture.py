@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,10 +40,16 @@ def live(*arguments: str) -> Iterator[str]:
 
 
 def until(browser: Browser, seconds: float) -> None:
-    """Wait until the scene is there, and the simulation has come so far."""
-    browser.wait(f"({SHOWN}) && parseFloat((document.body?.innerText ?? '').match(/([0-9.]+) s ·/)?.[1] ?? 0) >= {seconds}")
+    """Wait until the simulation has come so far."""
+    browser.wait(f"parseFloat((document.body?.innerText ?? '').match(/([0-9.]+) s ·/)?.[1] ?? 0) >= {seconds}")
+
+
+def still(browser: Browser) -> None:
+    """Pause, and wait until all of the scene is there: a browser without a GPU has no time for it while the robot moves."""
+    browser.click("Pause")
+    browser.wait(f"document.body.innerText.includes('paused') && {SHOWN}")
     browser.evaluate(CLOSE)
-    time.sleep(1.0)
+    browser.evaluate("new Promise(done => setTimeout(done, 1500))")
 
 
 def main() -> None:
@@ -54,7 +59,6 @@ def main() -> None:
     parser.add_argument("--size", default="1280x720")
     parser.add_argument("--after", type=float, default=4.0, help="s of simulation")
     parser.add_argument("--choose", nargs=2, action="append", default=[], metavar=("LABEL", "OPTION"))
-    parser.add_argument("--no-pause", action="store_true")
     parser.add_argument("play", nargs="+")
     args = parser.parse_args()
     if CHROMIUM is None:
@@ -66,11 +70,9 @@ def main() -> None:
             until(browser, args.after)
             for label, option in args.choose:
                 browser.choose(label, option)
-                time.sleep(2.0)
+                browser.wait("!document.body.innerText.includes('loading')")
                 until(browser, args.after)
-            if not args.no_pause:
-                browser.click("Pause")
-                browser.wait("document.body.innerText.includes('paused')")
+            still(browser)
             picture = browser.picture()
         encoded = cv2.imencode(args.out.suffix, picture[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1]
         with whole(args.out) as temporary:

@@ -10,8 +10,8 @@ import viser
 
 FOV_DEG = 38.0  # upright
 FILL = 0.82  # of the picture's height
-FROM = np.array([0.72, -1.0, 0.34])  # direction from which it looks: from the front right, a little from above
-ROOM_M = 0.16  # over the robot, for arrows
+FROM = np.array([0.72, -1.0, 0.42])  # direction from which it looks: from the front right, a little from above
+ROOM_M = 0.14  # over the robot, for arrows
 CORNERS = np.array(list(itertools.product((-1, 1), repeat=3)), float)
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import viser
 
 RADIUS_M = 400.0
-HAZE, ZENITH = (206, 225, 246), (72, 134, 214)
-"""Colours at the horizon and below, and straight above."""
-RISE = 0.3  # of the way from the horizon to the zenith; above it the dome has the colour of the zenith
+HAZE, ZENITH = (178, 210, 250), (48, 112, 224)
+"""Colours at the horizon and below, and straight above: bluer than they look after the page's tone mapping."""
+RISE = 0.22  # of the way from the horizon to the zenith; above it the dome has the colour of the zenith
 RINGS, SECTORS = 24, 32
 
 

@@ -25,7 +25,7 @@ pytest.importorskip("mjviser")
 from robolearn.policy_path import zoo
 from robolearn.viewer.camera import CORNERS, FOV_DEG, resting, view_of
 from robolearn.viewer.ground import HIGH, LOW, colors_of, map_mesh, needed
-from robolearn.viewer.live.arrows import ARROW_M, TURN_M, speed_arrow, turn_arc
+from robolearn.viewer.live.arrows import TURN, length_for, speed_arrow, turn_arc
 from robolearn.viewer.live.board import board, table
 from robolearn.viewer.live.choice import FLOOR, GROUNDS, Choice, Policies, fitting, ground_of, name_of
 from robolearn.viewer.live.panel import GO_ON, PAUSE
@@ -126,22 +126,34 @@ def test_what_is_high_is_light() -> None:
 
 def test_arrows_turn_with_the_robot() -> None:
     start = np.array([1.0, 2.0, 0.5])
-    np.testing.assert_allclose(speed_arrow(np.array([1.0, 0.0]), np.pi / 2, start)[1] - start, [0.0, ARROW_M, 0.0], atol=1e-12)
-    np.testing.assert_allclose(speed_arrow(np.array([0.0, 0.5]), 0.0, start)[1] - start, [0.0, 0.5 * ARROW_M, 0.0], atol=1e-12)
-    left, right = (turn_arc(rate, 0.3, start) - start for rate in (0.8, -0.8))
+    np.testing.assert_allclose(speed_arrow(np.array([1.0, 0.0]), np.pi / 2, start, 0.4)[1] - start, [0.0, 0.4, 0.0], atol=1e-12)
+    np.testing.assert_allclose(speed_arrow(np.array([0.0, 0.5]), 0.0, start, 0.6)[1] - start, [0.0, 0.3, 0.0], atol=1e-12)
+    left, right = (turn_arc(rate, 0.3, start, 0.4) - start for rate in (0.8, -0.8))
     for arc, angle in ((left, 1.1), (right, -0.5)):
-        np.testing.assert_allclose(arc[0], TURN_M * np.array([np.cos(0.3), np.sin(0.3), 0.0]))
-        np.testing.assert_allclose(arc[-1], TURN_M * np.array([np.cos(angle), np.sin(angle), 0.0]))
+        np.testing.assert_allclose(arc[0], 0.4 * TURN * np.array([np.cos(0.3), np.sin(0.3), 0.0]))
+        np.testing.assert_allclose(arc[-1], 0.4 * TURN * np.array([np.cos(angle), np.sin(angle), 0.0]))
 
 
 def test_the_board_says_units_and_no_tags_of_others() -> None:
     moment = Moment(2.0, (0.5, 0.0, -1.0), (float("nan"), 0.1, -0.9), np.zeros(19), "velocity <b>error</b> 0.1 m/s")
-    text = board(VELOCITY, ("m/s", "m/s", "rad/s"), moment, 1, 0.5)
-    for part in ("forward", "left", "turn left", "+0.50", "&minus;1.00", "&minus;0.90", "&ndash;", "rad/s", "1 fall ", "x 0.50"):
+    text = board(VELOCITY, ("m/s", "m/s", "rad/s"), moment, length_for(1.4), 1, 0.5)
+    for part in (
+        "forward",
+        "left",
+        "turn left",
+        "+0.50",
+        "&minus;1.00",
+        "&minus;0.90",
+        "&ndash;",
+        "rad/s",
+        "1 fall ",
+        "x 0.50",
+        "0.7 m for 1 m/s",
+    ):
         assert part in text, part
     assert "<b>" not in text
-    assert "real time" not in board(VELOCITY, (), moment, 0, 1.0)
-    assert "real time" not in board(VELOCITY, (), moment, 0, 0.5, "paused")
+    assert "real time" not in board(VELOCITY, (), moment, 0.4, 0, 1.0)
+    assert "real time" not in board(VELOCITY, (), moment, 0.4, 0, 0.5, "paused")
     assert "<script>" not in table(
         CommandSpec(kind="own", labels=("<script>",), lower=(0.0,), upper=(1.0,), ages=False), ("<script>",), None
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.chromium import CHROMIUM, Browser
-from tests.live_picture import live, until
+from tests.live_picture import live, still, until
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,8 +35,7 @@ def says(browser: Browser, text: str) -> None:
 
 
 def test_ground_and_sky_are_apart_and_the_robot_stands_out(browser: Browser) -> None:
-    browser.click("Pause")
-    says(browser, "paused")
+    still(browser)
     picture = browser.picture().astype(int)
     sky, ground = picture[20, 300:500].mean(axis=0), picture[HEIGHT - 20, SCENE].mean(axis=0)
     assert sky[2] > sky[0] + 15, "the sky is blue"
@@ -53,7 +52,7 @@ def test_the_policy_is_named_once_and_numbers_have_units(browser: Browser) -> No
     text = browser.text()
     assert "robot go1, task velocity-rough" in text
     assert browser.evaluate("document.title").endswith("go1-velocity")
-    for part in ("forward [m/s]", "turn left [rad/s]", "command", "measured", "0.4 m for 1 m/s"):
+    for part in ("forward [m/s]", "turn left [rad/s]", "command", "measured", "0.4 m for 1 m/s. Arcs: turning."):
         assert part in text, part
     large = browser.evaluate(
         "[...document.querySelectorAll('.mantine-Button-root')].map(b => [b.innerText, b.dataset.variant ?? 'filled'])"

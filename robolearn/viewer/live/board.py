@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from html import escape
 
 from policies.contract.spec import CommandSpec
-from robolearn.viewer.live.arrows import ARROW_M
 from robolearn.viewer.moment import Moment
 
 WORDS = {"vx": "forward", "vy": "left", "yaw_rate": "turn left"}
@@ -22,10 +21,10 @@ def word_of(label: str, kind: str) -> str:
     return WORDS.get(label, label.replace("_", " ")) if kind == "velocity" else label.replace("_", " ")
 
 
-def legend(kind: str) -> str:
-    """What the colours in the scene mean."""
+def legend(kind: str, arrow: float) -> str:
+    """What is drawn into the scene for a kind of command, an arrow for 1 m/s being so long [m]."""
     if kind == "velocity":
-        return f"Arrows over the robot: {ARROW_M:g} m for 1 m/s; arcs: turning."
+        return f"Arrows over the robot: {arrow:g} m for 1 m/s. Arcs: turning."
     if kind.startswith("goal"):
         return "Sphere: the goal, green once it is reached. Line: from the tool to it."
     return ""
@@ -46,13 +45,16 @@ def table(command: CommandSpec, units: Sequence[str], moment: Moment | None) -> 
     return f'<table style="{style}"><tr><th></th>{head}<th></th></tr>{"".join(rows)}</table>'
 
 
-def board(command: CommandSpec, units: Sequence[str], moment: Moment | None, falls: int, pace: float | None, state: str = "") -> str:
+def board(
+    command: CommandSpec, units: Sequence[str], moment: Moment | None, arrow: float, falls: int, pace: float | None, state: str = ""
+) -> str:
     """All that stands on it, as HTML.
 
     Args:
         command: what is asked for.
         units: of its entries; none where empty.
         moment: what is shown; None before the first.
+        arrow: length of an arrow for 1 m/s [m].
         falls: so far.
         pace: simulated seconds a second; None where nobody knows yet.
         state: what is the matter, e.g. `paused`.
@@ -62,13 +64,13 @@ def board(command: CommandSpec, units: Sequence[str], moment: Moment | None, fal
     said.append(f"slower than real time: x {pace:.2f}" if pace is not None and pace < PACE and not state else "")
     said.append(state)
     line = " &middot; ".join(escape(text) for text in said if text)
-    told = f"{line}<br>{legend(command.kind)}"
+    told = f"{line}<br>{legend(command.kind, arrow)}"
     small = "font-size:0.8em;line-height:1.4;color:#556;padding-top:0.45em"
     return f'<div style="padding:0.1em 0.75em 0.5em">{table(command, units, moment)}<div style="{small}">{told}</div></div>'
 
 
 def _cell(color: tuple[int, int, int]) -> str:
-    return f"text-align:right;color:rgb{color}".replace(" ", "")
+    return f"text-align:right;padding-left:0.9em;color:rgb{color}".replace(" ", "")
 
 
 def _number(value: float) -> str:

@@ -8,13 +8,13 @@ import viser
 
 from robolearn.viewer.browser import add_scene, followed
 from robolearn.viewer.camera import bounds, resting
-from robolearn.viewer.live.arrows import Arrows
+from robolearn.viewer.live.arrows import Arrows, length_for
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.playback import Playback
 
 SOON_S, LATER_S = 0.15, 0.6  # s in which the camera goes along, and up and down, so that a gait's bobbing is seen
 LEAP_M = 1.0  # a robot that far off has been put somewhere else
-OVER_M = 0.1  # from the top of a robot to its arrows
+OVER_M = 0.06  # from the top of a robot to its arrows
 
 
 class Stage:
@@ -23,6 +23,7 @@ class Stage:
     Attributes:
         follow: the camera goes with the robot.
         arrows: what is drawn over it.
+        arrow_m: length of an arrow for 1 m/s [m].
         center: place in the world that is the scene's origin now (3,) [m].
     """
 
@@ -47,11 +48,10 @@ class Stage:
         self.follow = old.follow if old else True
         self._scene = add_scene(server, self._model, follow=self._floats, move=move)
         self._scene.camera_tracking_enabled = False
-        spec = playback.command
         rest = resting(self._model)
-        body = followed(self._model) if self._floats else None
-        over = float(bounds(self._model, rest, body)[1, 2] - rest.xpos[self._base, 2]) + OVER_M
-        self.arrows = Arrows(server, spec.kind, over)
+        low, high = bounds(self._model, rest, followed(self._model) if self._floats else None)
+        self.arrow_m = length_for(float(np.linalg.norm(high - low)))
+        self.arrows = Arrows(server, playback.command.kind, float(high[2] - rest.xpos[self._base, 2]) + OVER_M, self.arrow_m)
         self.arrows.visible = old.arrows.visible if old else True
 
     def show(self, moment: Moment, dt: float) -> None:

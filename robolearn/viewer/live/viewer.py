@@ -70,7 +70,7 @@ class LiveViewer:
         corner = self._server.gui.add_panel()
         with corner.add_tab("Figures"):
             self._board = self._server.gui.add_html("")
-        corner.float(x=-14, y=14, width=310)  # over the sky
+        corner.float(x=-14, y=14, width=330)  # over the sky
         self.stage = Stage(self._server, self.playback)
         self._tell()
 
@@ -202,7 +202,7 @@ class LiveViewer:
 
     def _say(self, state: str = "") -> None:
         units, state = self.playback.evaluation.play.units, state or ("paused" if self._paused else "")
-        self._board.content = board(self.playback.command, units, self._moment, self._falls, self._pace, state)
+        self._board.content = board(self.playback.command, units, self._moment, self.stage.arrow_m, self._falls, self._pace, state)
 
     def _fail(self, error: Exception) -> None:
         extra = missing_extra(error) if isinstance(error, ModuleNotFoundError) else None
