@@ -216,6 +216,20 @@ def test_what_cannot_be_shown_is_told_and_what_was_there_goes_on(viewer: LiveVie
     assert viewer.choice == Choice(policy=before.policy, ground="rough"), "the fault is forgotten"
 
 
+def test_a_run_whose_policy_is_broken_ends_nothing(policies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "broken").mkdir(parents=True)
+    (tmp_path / "runs" / "broken" / "policy.onnx").write_text("not a policy")
+    viewer = LiveViewer(PolicyFile(policies[TASKS[1]]), Choice(policy=""), port=18475)
+    try:
+        viewer.panel.choose("policy", "broken")
+        viewer.do_what_is_asked()
+        assert viewer.choice.policy == TASKS[1] == viewer.panel.values()["policy"]
+        viewer.advance()
+    finally:
+        viewer.close()
+
+
 def test_of_many_choices_in_a_row_only_the_last_is_made(viewer: LiveViewer, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Choice] = []
     play = Policies.play

@@ -13,6 +13,10 @@ import numpy as np
 
 from envs.engines.face import EngineError
 from envs.robots.robot import Robot
+from envs.terms.term import TermError
+from policies.contract.file import PolicyFileError
+from policies.contract.parts import SpecError
+from policies.registry import UnknownNameError
 from robolearn.errors import UserError, missing_extra
 from robolearn.viewer.browser import open_server, url_of
 from robolearn.viewer.live.board import board
@@ -23,6 +27,8 @@ from robolearn.viewer.moment import Moment
 from robolearn.viewer.playback import default_commands
 from robolearn.viewer.who import Who
 
+FAULTS = (UserError, PolicyFileError, SpecError, UnknownNameError, EngineError, TermError, OSError, ModuleNotFoundError)
+"""What is wrong with a choice, not with this program: a file that is none, a robot or an engine that is not there."""
 PICTURE_HZ, BOARD_HZ = 50.0, 4.0
 MAX_LAG_S = 0.25  # further behind than this, simulated time is given up instead of being run after
 PACE_S = 1.0  # over which the speed of the simulation is measured
@@ -152,7 +158,7 @@ class LiveViewer:
             who = self._who if choice.policy == self.choice.policy else self._policies.called(choice.policy)
             choice = choice if choice.policy == self.choice.policy else fitting(choice, who)
             playback = self._policies.play(who, choice)
-        except (UserError, EngineError, ModuleNotFoundError) as error:
+        except FAULTS as error:
             self._wanted = self.choice
             self._fail(error)
             return
