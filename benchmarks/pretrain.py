@@ -1,7 +1,8 @@
 """How many tokens a second a pretraining learns from, against a plain `torch.nn.TransformerEncoder` of the same size.
 
 Both do the same: a causal pass over the same windows, both heads, both errors, the backward pass and a step of AdamW. The plain one is what
-a person writes first: torch's encoder with a causal mask, learned positions, no dropout, in fp32, its optimiser as it comes. Ours is
+a person writes first: torch's encoder with a causal mask, learned positions, no dropout, in fp32, its optimiser as it comes. It runs twice
+in turn: with torch's fp32 products as they are by default, and as we set them (`medium`, see `robolearn.learning.threads`). Ours is
 `robolearn pretrain`'s own step, in the precision that it chooses on this computer, and in fp32 beside it. Data is made up.
 """
 
@@ -18,13 +19,16 @@ from policies.contract.spec import PolicySpec
 from policies.networks.transformer import Transformer, TransformerCfg
 from robolearn.config import schema
 from robolearn.learning.precision import FP32, Products, choose
-from robolearn.learning.threads import Threads
+from robolearn.learning.threads import Threads, choose_matmul_precision
 from robolearn.pretraining.model import SequenceModel
 from robolearn.pretraining.objectives import next_errors
 from robolearn.pretraining.sources import Statistics
 from robolearn.pretraining.tokens import MODALITIES, Layout, Tokens
 
 PRESET = "go1-velocity-flat"
+DEFAULT = "highest"
+"""torch's own setting of fp32 products."""
+PLAIN, PLAIN_MEDIUM = "torch.nn.TransformerEncoder", "torch.nn.TransformerEncoder with fp32 products as we set them"
 
 
 class Plain(nn.Module):
@@ -67,17 +71,32 @@ def entries(spec: PolicySpec, cfg: TransformerCfg, batch: int, steps: int, optio
     tokens = made_up(spec, batch, steps)
     layout = Layout(spec)
     own = choose("auto", model_of(spec, cfg, layout), batch * steps, torch.device("cpu"))
-    functions = {"plain": plain(spec, cfg, tokens, layout), "fp32": ours(spec, cfg, tokens, layout, FP32)}
+    step = plain(spec, cfg, tokens, layout)
+    functions = {PLAIN: at(DEFAULT, step), PLAIN_MEDIUM: step, "fp32": ours(spec, cfg, tokens, layout, FP32)}
     if own.name == "bf16":
         functions["bf16"] = ours(spec, cfg, tokens, layout, own)
     times = alternate(functions, quick=options.quick, seconds=options.seconds or 20.0)
-    against, count = "torch.nn.TransformerEncoder in fp32", batch * steps
-    found = [entry(f"pretrain: {against}, {size}", count / median(times["plain"]), "tokens/s")]
-    for name in functions:
-        if name != "plain":
-            rate = count / median(times[name])
-            found.append(entry(f"pretrain: next token in {name}, {size}", rate, "tokens/s", against, rate_ratio(times, name, "plain")))
+    rates = {name: batch * steps / median(values) for name, values in times.items()}
+    found = [entry(f"pretrain: {name}, {size}", rates[name], "tokens/s") for name in (PLAIN, PLAIN_MEDIUM)]
+    for name in list(functions)[2:]:
+        for against in (PLAIN, PLAIN_MEDIUM):
+            ratio = rate_ratio(times, name, against)
+            found.append(entry(f"pretrain: next token in {name}, {size}", rates[name], "tokens/s", against, ratio))
     return found
+
+
+def at(mode: str, step: Callable[[], None]) -> Callable[[], None]:
+    """A step with torch's fp32 products in another mode."""
+
+    def run_it() -> None:
+        torch.set_float32_matmul_precision(mode)
+        try:
+            step()
+        finally:
+            torch.set_float32_matmul_precision(ours_mode)
+
+    ours_mode = choose_matmul_precision()
+    return run_it
 
 
 def made_up(spec: PolicySpec, batch: int, steps: int) -> Tokens:
