@@ -84,7 +84,10 @@ DISTILL_PLAIN = DISTILL | _NO_INIT
 _PRETRAIN = {
     "env.seed": _ENV_SEED,
     "teacher.*": "a pretraining has no teacher",
-    **{f"student.{name}": "a pretraining reads student.network and student.ppo.symmetry alone" for name in ("iterations", "until*", "initial_std")},
+    **{
+        f"student.{name}": "a pretraining reads student.network and student.ppo.symmetry alone"
+        for name in ("iterations", "until*", "initial_std")
+    },
     "student.imitation.*": "a pretraining has no teacher",
     **{
         f"student.ppo.{field.name}": "a pretraining is no reinforcement; see the settings under pretrain"

@@ -85,4 +85,6 @@ class PretrainCfg:
             if values and (any(not value >= 0 for value in values) or not sum(values) > 0):
                 raise ValueError(f"{name} must not be negative, and not all 0: {', '.join(f'{value:g}' for value in values)}")
         if self.final_weights and len(self.final_weights) != len(self.weights):
-            raise ValueError(f"final_weights has {len(self.final_weights)} entries, weights {len(self.weights)}: give both, of equal length")
+            raise ValueError(
+                f"final_weights has {len(self.final_weights)} entries, weights {len(self.weights)}: give both, of equal length"
+            )

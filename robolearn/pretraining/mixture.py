@@ -18,7 +18,9 @@ from robolearn.pretraining.tokens import Tokens
 class Mixture:
     """Windows of T tokens of all episodes that are learned from, or of those held out."""
 
-    def __init__(self, sources: Sources, steps: int, *, weights: Sequence[float] = (), final: Sequence[float] = (), held: bool = False) -> None:
+    def __init__(
+        self, sources: Sources, steps: int, *, weights: Sequence[float] = (), final: Sequence[float] = (), held: bool = False
+    ) -> None:
         """Count what there is.
 
         Args:

@@ -77,13 +77,15 @@ class Statistics:
     rows: list[int]
 
     def kept(self, before: Statistics) -> Statistics:
-        """These, but those of `before` for sources that it knows: a network that goes on sees them as it did."""
-        for index, name in enumerate(self.names):
-            if name in before.names:
-                old = before.names.index(name)
-                for field_name in ("mean", "std", "action_std"):
-                    getattr(self, field_name)[index] = getattr(before, field_name)[old]
-        return self
+        """Those of `before`, and these for sources that it does not know: a network that goes on sees what it knows as it did."""
+        new = [index for index, name in enumerate(self.names) if name not in before.names]
+        return Statistics(
+            names=[*before.names, *(self.names[index] for index in new)],
+            mean=torch.cat([before.mean, self.mean[new]]),
+            std=torch.cat([before.std, self.std[new]]),
+            action_std=torch.cat([before.action_std, self.action_std[new]]),
+            rows=[*before.rows, *(self.rows[index] for index in new)],
+        )
 
     def state(self) -> dict[str, Any]:
         """As it stands in a checkpoint."""
@@ -117,7 +119,15 @@ class Sources:
     """
 
     def __init__(
-        self, paths: Sequence[str], robot: Robot, spec: PolicySpec, *, held_out: float, seed: int, by: str = "source", allow: Sequence[str] = ()
+        self,
+        paths: Sequence[str],
+        robot: Robot,
+        spec: PolicySpec,
+        *,
+        held_out: float,
+        seed: int,
+        by: str = "source",
+        allow: Sequence[str] = (),
     ) -> None:
         """Open the datasets.
 
@@ -158,7 +168,9 @@ class Sources:
                 told = next((column.names for column in layout.columns if column.name == columns.COMMAND), ())
                 commands[row.layout] = bool(labels) and tuple(told) == tuple(labels)
                 if told and not commands[row.layout]:
-                    self.remarks.add(f"{path.name}: commands ({', '.join(told)}) are not the task's ({', '.join(labels)}): taken as missing")
+                    self.remarks.add(
+                        f"{path.name}: commands ({', '.join(told)}) are not the task's ({', '.join(labels)}): taken as missing"
+                    )
             acts, clocked, order = known
             values = (row.index, row.start, row.stop, self._number(dataset.sources[row.source]), acts, clocked, commands[row.layout], order)
             for name, value in zip(lists, values, strict=True):
@@ -267,6 +279,13 @@ class Sources:
             return state, action
         both = np.concatenate([order, order + joints, np.broadcast_to(np.arange(2 * joints, 2 * joints + 6), (len(order), 6))], axis=1)
         return np.take_along_axis(state, both[:, None], axis=2), np.take_along_axis(action, order[:, None], axis=2)
+
+    def number_as(self, names: list[str]) -> None:
+        """Number the sources as a list of names does, which holds all of them."""
+        order = np.array([names.index(name) for name in self.names])
+        for shelf in self.shelves:
+            shelf.source = order[shelf.source]
+        self.names = list(names)
 
     def statistics(self, fold: Fold | None = None) -> Statistics:
         """Of the episodes that are learned from, as a network sees them; what a source does not know has mean 0 and deviation 1.

@@ -23,7 +23,9 @@ def load_pretrained(path: str | Path) -> dict[str, Any]:
     found = find_checkpoint(path)
     state = load_checkpoint(found)
     if state["kind"] != "pretrain":
-        raise UserError(f"{found} is a checkpoint of a {state['kind']}, not of a pretraining; make one: robolearn pretrain PRESET --data DATASET")
+        raise UserError(
+            f"{found} is a checkpoint of a {state['kind']}, not of a pretraining; make one: robolearn pretrain PRESET --data DATASET"
+        )
     return state
 
 

@@ -66,13 +66,12 @@ class PretrainTrainer:
         rank, processes = distributed.rank(), distributed.processes()
         self.env = make_env(cfg.task, cfg.robot, dataclasses.replace(cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed))
         spec = self.env.spec
-        self.sources = Sources(
-            how.data, self.env.robot, spec, held_out=how.held_out, seed=cfg.seed, by=how.normalize, allow=how.allow
-        )
+        self.sources = Sources(how.data, self.env.robot, spec, held_out=how.held_out, seed=cfg.seed, by=how.normalize, allow=how.allow)
         fold = make_fold(self.env, "policy", "student") if cfg.student.ppo.symmetry == "fold" else None
         self.statistics = self.sources.statistics(fold)
         if init is not None:
             self.statistics = self.statistics.kept(Statistics(**init["statistics"]))
+            self.sources.number_as(self.statistics.names)
         inner = make_network(spec.observation_dim, spec.action_dim, cfg.student.network)
         actor = inner if fold is None else Folded(inner, fold)
         self.policy = SequenceModel(actor, self.sources.layout, self.statistics, aligned=how.aligned)
@@ -85,7 +84,10 @@ class PretrainTrainer:
         self._held_out = HeldOut(Mixture(self.sources, how.steps, held=True), how, cfg.seed)
         self._parameters = list(self.policy.parameters())
         decayed = [p for p in self._parameters if p.ndim > 1]
-        groups = [{"params": decayed, "weight_decay": how.weight_decay}, {"params": [p for p in self._parameters if p.ndim <= 1], "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": how.weight_decay},
+            {"params": [p for p in self._parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=how.learning_rate, fused=True)
         self._noise = (self.sources.layout.noise * how.noise).to(device)
         self._threads = Threads(cfg.threads)

@@ -42,9 +42,9 @@ def source(kind: str = "policy", **changes: object) -> Source:
     return dataclasses.replace(own, kind=kind, **changes)  # pyright: ignore[reportArgumentType]
 
 
-def columns() -> tuple[Column, ...]:
-    """Of Go1's datasets."""
-    return robot_columns(spec().robot.joint_names, (), spec().command.labels)
+def columns(joints: tuple[str, ...] = ()) -> tuple[Column, ...]:
+    """Of Go1's datasets, or of those of a robot with other joints."""
+    return robot_columns(joints or spec().robot.joint_names, (), spec().command.labels)
 
 
 def episode(index: int, steps: int = 60, of: Source | None = None) -> Episode:
@@ -65,7 +65,7 @@ def episode(index: int, steps: int = 60, of: Source | None = None) -> Episode:
 
 def write(path: Path, *episodes: Episode) -> str:
     """A dataset. Returns its path."""
-    with DatasetWriter(path, columns(), 50) as writer:
+    with DatasetWriter(path, columns(episodes[0].source.joint_names), 50) as writer:
         writer.add(*episodes)
     return str(path)
 
