@@ -62,7 +62,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             if getattr(args, name):
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
         cfg = schema.loads(source["config"], str(path), overrides)
-        idle = settings.DISTILL if args.init else settings.DISTILL_PLAIN
+        idle = settings.DISTILL_INIT if args.init else settings.DISTILL_PLAIN
         settings.refuse(schema.loads(source["config"], str(path)), cfg, idle, "distill")
         check_attainable(cfg, "student")
         if args.init:

@@ -42,6 +42,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if state["kind"] not in ("student", "pretrain"):
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
     cfg = schema.loads(state["config"], str(path), with_robot(args, []))
+    if state["kind"] == "pretrain" and cfg.pretrain.objective == "masked":
+        raise UserError(
+            f"{path} has learned to look both ways, which no robot can; go on with: robolearn pretrain PRESET --init {path.parent}"
+        )
     if changed := other_model(state, get_robot(cfg.robot)):
         if not args.robot:
             raise UserError(f"{changed}; bring that back, or say that you mean this one: --robot {cfg.robot}")

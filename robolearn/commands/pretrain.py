@@ -63,8 +63,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if not distributed.rank():
         for line in trainer.about():
             print(line, file=sys.stderr)
-    done = go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}", settings.named(given))
-    return done
+    hint = f"export it: robolearn export {quoted(folder)}"
+    if cfg.pretrain.objective == "masked":
+        hint = f"let it act: robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}"
+    return go(trainer, folder, state, hint, settings.named(given))
 
 
 def _short(args: argparse.Namespace) -> list[str]:

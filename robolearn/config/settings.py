@@ -81,6 +81,8 @@ RESUME_STUDENT = (
 )
 DISTILL_PLAIN = DISTILL | _NO_INIT
 """Without a pretrained network to start from."""
+DISTILL_INIT = DISTILL | {"student.network.*": "the pretrained network's own size counts"}
+"""With one."""
 _PRETRAIN = {
     "env.seed": _ENV_SEED,
     "teacher.*": "a pretraining has no teacher",

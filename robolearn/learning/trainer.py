@@ -259,6 +259,6 @@ def _check_length(trainer: Any, done: int, names: list[str]) -> None:
 
 def _postfix(metrics: dict[str, float], own: Iterable[str]) -> str:
     """The figures beside the bar; `own` are the task's metrics."""
-    shown = ("reward", *own, "falls_a_minute", "steps_per_s")
+    shown = ("reward", "action_error", *own, "falls_a_minute", "steps_per_s")
     wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
     return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)
