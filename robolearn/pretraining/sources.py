@@ -40,6 +40,7 @@ class Shelf:
         asked: whether commands are the task's.
         order: which of the dataset's joints the policy's are, (E, J).
         held: whether it is held out.
+        mapped: columns that were asked for.
     """
 
     dataset: Dataset
@@ -52,6 +53,18 @@ class Shelf:
     asked: np.ndarray
     order: np.ndarray
     held: np.ndarray
+    mapped: dict[str, tuple[np.ndarray, np.ndarray | None] | None] = field(default_factory=dict)
+
+    def column(self, name: str) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """A column (rows, D) and its mark, mapped into memory; None where the dataset has none."""
+        if name not in self.mapped:
+            features, mark = self.dataset.info.features, columns.mark_of(name)
+            found = None
+            if name in features:
+                values = self.dataset.column(name)
+                found = values.reshape(len(values), -1), self.dataset.column(mark) if mark in features else None
+            self.mapped[name] = found
+        return self.mapped[name]
 
     def rows(self, held: bool = False) -> int:
         """How many rows, of those that are held out or of the others."""
@@ -260,15 +273,15 @@ class Sources:
 
     def _take(self, shelf: Shelf, name: str, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of a column, (B, R, D) float32, and where it is known, (B, R)."""
-        features, mark = shelf.dataset.info.features, columns.mark_of(name)
+        found = shelf.column(name)
         width = {columns.ACTION: self._spec.action_dim, columns.COMMAND: self._spec.command.dimension}.get(name)
-        if name not in features:
+        if found is None:
             return np.zeros((*at.shape, width or 0), np.float32), np.zeros(at.shape, bool)
-        column = shelf.dataset.column(name)
-        rows = np.take(column.reshape(len(column), -1), at, axis=0, mode="clip").astype(np.float32, copy=False)
+        column, mark = found
+        rows = np.take(column, at, axis=0, mode="clip").astype(np.float32, copy=False)
         if width is not None and rows.shape[-1] < width:  # of a command that is another task's, and counts as missing
             rows = np.concatenate([rows, np.zeros((*at.shape, width - rows.shape[-1]), np.float32)], axis=-1)
-        known = np.take(shelf.dataset.column(mark), at, mode="clip") if mark in features else np.ones(at.shape, bool)
+        known = np.ones(at.shape, bool) if mark is None else np.take(mark, at, mode="clip")
         return rows[..., :width], known.astype(bool)
 
     def _in_order(self, shelf: Shelf, episode: np.ndarray, state: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

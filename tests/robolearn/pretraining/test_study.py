@@ -21,7 +21,7 @@ stage: pretrain
 task: velocity-flat
 preset: go1-velocity-flat
 seeds: [3]
-common: [threads=1, env.num_threads=1, pretrain.updates=2, pretrain.batch=4, pretrain.steps=8, student.network.width=16, student.network.heads=2]
+common: [threads=1, env.num_threads=1, pretrain.updates=2, pretrain.batch=4, pretrain.steps=8, student.network.width=16]
 variants:
   masked: ["pretrain.data=[mine]", pretrain.objective=masked]
   next: ["pretrain.data=[mine]", init=masked]

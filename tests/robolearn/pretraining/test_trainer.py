@@ -112,10 +112,12 @@ def test_what_is_exported_acts_as_what_was_trained(data: str, tmp_path: Path) ->
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_next_goes_on_from_masked_with_its_statistics(data: str, tmp_path: Path) -> None:
+def test_next_goes_on_from_masked_with_its_statistics(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = PretrainTrainer(cfg_of(data, "--pretrain.objective=masked"))
     first.iterate()
     state = load_checkpoint(saved(first, tmp_path / "run"))
+    assert cli.main(["export", str(tmp_path / "run")]) == 2
+    assert "has learned to look both ways" in capsys.readouterr().err
     mine = write(tmp_path / "mine", *(episode(50 + index) for index in range(3)))
     second = PretrainTrainer(cfg_of(mine), state)
     assert torch.equal(second.statistics.mean[0], first.statistics.mean[0]), "its weights see through those of its data"
