@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,10 +17,12 @@ from robolearn.errors import UserError
 from robolearn.learning.run import Run, load_checkpoint
 from robolearn.learning.student import StudentTrainer, load_student
 from robolearn.learning.trainer import resume, save
+from robolearn.pretraining.objectives import next_errors
 from robolearn.pretraining.starting import as_start
 from robolearn.pretraining.trainer import PretrainTrainer
 from tests.learning_helpers import TINY, assert_identical, tiny_cfg, tiny_teacher, untimed
 from tests.robolearn.pretraining.trajectories import episode, source, write
+from tests.robolearn.test_distributed import two_processes
 
 SMALL = ("--pretrain.iterations=4", "--pretrain.updates=3", "--pretrain.steps=8", "--pretrain.batch=8", "--pretrain.evaluate_every=0")
 OBJECTIVES = {"next": (), "not aligned": ("--pretrain.aligned=false",), "masked": ("--pretrain.objective=masked",)}
@@ -103,13 +108,44 @@ def test_what_is_exported_acts_as_what_was_trained(data: str, tmp_path: Path) ->
     trainer.iterate()
     state = load_checkpoint(saved(trainer, tmp_path / "run"))
     student = load_student(state, trainer.cfg)
-    tokens = trainer.sources.cut(0, *(torch.tensor(x).numpy() for x in ([0, 1], [0, 0])), 8)
+    tokens = trainer.sources.cut(0, np.array([0, 1]), np.array([0, 0]), 8)
     model = trainer.policy
     with torch.no_grad():
         x = model.normalized(tokens.observation[:, :-1], tokens.source)
         ours = model.net.head(model.encode(x, ~tokens.known[:, :-1]))
         theirs, _ = student(tokens.observation[:, :-1], student.start(2))
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_behind_a_fold_a_mirrored_world_is_the_same(data: str, tmp_path: Path) -> None:
+    """What is asked is the same on both sides, and the exported network acts as it was asked."""
+    trainer = PretrainTrainer(cfg_of(data, "--student.ppo.symmetry=fold", "--pretrain.noise=0"))
+    trainer.iterate()
+    model, mirrors = trainer.policy, trainer.env.mirror()
+    assert mirrors is not None
+    tokens = trainer.sources.cut(0, np.array([0, 1]), np.array([0, 3]), 8)
+    (order, sign), (joints, flips) = mirrors["policy"], mirrors["action"]
+    other = dataclasses.replace(tokens, observation=tokens.observation[..., order] * sign, action=tokens.action[..., joints] * flips)
+    with torch.no_grad():
+        one, two = next_errors(model, tokens), next_errors(model, other)
+    torch.testing.assert_close(one.action, two.action)
+    torch.testing.assert_close(one.observation, two.observation)
+    student = load_student(load_checkpoint(saved(trainer, tmp_path / "run")), trainer.cfg)
+    with torch.no_grad():
+        now, _, wanted = model.folded(tokens)
+        asked = model.net.head(model.encode(model.normalized(now, tokens.source), ~tokens.known[:, :-1])) - wanted
+        acted = student(tokens.observation[:, :-1], student.start(2))[0] - tokens.action
+    torch.testing.assert_close(asked.abs().sum(-1), acted.abs().sum(-1), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(data: str, tmp_path: Path) -> None:
+    tiny = [item for item in TINY if item.startswith(("--threads", "--env", "--student.network"))]
+    arguments = ["pretrain", "go1-velocity-flat", "--data", data, "--runs", str(tmp_path / "runs"), *tiny, *SMALL]
+    two_processes(["-m", "robolearn", *arguments])
+    (run,) = (tmp_path / "runs" / "go1-velocity-flat-pretrain").iterdir()
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["steps"] for line in lines] == [step * 3 * 8 * 8 * 2 for step in (1, 2, 3, 4)]
 
 
 def test_next_goes_on_from_masked_with_its_statistics(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +204,7 @@ def test_the_kl_to_the_pretrained_network_holds_a_student_near_it_and_goes_on_ex
 
 def test_on_the_command_line(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Pretrain, go on, export, and what would have no effect is refused."""
-    tiny = [item for item in cfg_arguments() if not item.startswith("--teacher") and not item.startswith("--student.ppo")]
+    tiny = [item for item in TINY if item.startswith(("--threads", "--env", "--student.network"))]
     common = ["pretrain", "go1-velocity-flat", "--data", data, "--runs", str(tmp_path / "runs"), *tiny, *SMALL]
     assert cli.main(common) == 0
     (run,) = (tmp_path / "runs" / "go1-velocity-flat-pretrain").iterdir()
@@ -185,7 +221,3 @@ def test_on_the_command_line(data: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert "no effect in a pretraining: teacher.iterations" in capsys.readouterr().err
     assert cli.main(["distill", str(run)]) == 2
     assert "checkpoint of a pretrain" in capsys.readouterr().err
-
-
-def cfg_arguments() -> list[str]:
-    return [*TINY]
