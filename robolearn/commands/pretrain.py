@@ -50,6 +50,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if args.init or args.data:
             raise UsageError("--resume goes on with the same training and data: leave out --init and --data")
         cfg, folder, state = prepare(args, given, "pretrain")
+        init = state  # whose sources may be more than those of its data, where it had an --init
     else:
         if not args.preset:
             raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")

@@ -23,7 +23,7 @@ from robolearn.data.source import Source
 from robolearn.pretraining.tokens import ACTION, BODY, CLOCK, COMMAND, MODALITIES, Layout, Rows, Tokens
 
 MOST_ROWS = 200_000
-"""Rows of a source that its statistics are computed from."""
+"""Rows of a source, about, that its statistics are computed from."""
 
 
 @dataclass(kw_only=True)
@@ -77,10 +77,10 @@ class Statistics:
     """What a source's numbers are normalised by.
 
     Attributes:
-        names: of the sources, `robot/control_mode`.
+        names: of the sources, `robot/control mode`, and without actions `robot/kind`.
         mean, std: of observations, (S, O).
         action_std: of actions, (S, J).
-        rows: with actions, that they come from, (S,).
+        rows: of episodes with actions, (S,).
     """
 
     names: list[str]
@@ -111,13 +111,13 @@ class Remarks:
 
     lines: dict[str, int] = field(default_factory=dict)
 
-    def add(self, line: str) -> None:
-        """Count a remark on an episode."""
-        self.lines[line] = self.lines.get(line, 0) + 1
+    def add(self, line: str, episodes: int = 0) -> None:
+        """A remark, on so many episodes, or on a source or a layout."""
+        self.lines[line] = self.lines.get(line, 0) + episodes
 
     def text(self) -> list[str]:
         """The lines."""
-        return [f"{line} ({count} episodes)" for line, count in self.lines.items()]
+        return [f"{line} ({count} episodes)" if count else line for line, count in self.lines.items()]
 
 
 class Sources:
@@ -175,7 +175,9 @@ class Sources:
             width = next((column.width for column in layout.columns if column.name == columns.STATE), 0)
             if known is None or width != 2 * len(joints) + 6:
                 source = dataset.sources[row.source]
-                self.remarks.add(f"{path.name}: left out, since it is of {source.robot or 'an unknown robot'}, not of {self._robot.name}")
+                self.remarks.add(
+                    f"{path.name}: left out, since it is of {source.robot or 'an unknown robot'}, not of {self._robot.name}", 1
+                )
                 continue
             if row.layout not in commands:
                 told = next((column.names for column in layout.columns if column.name == columns.COMMAND), ())
@@ -196,7 +198,8 @@ class Sources:
 
     def _number(self, source: Source) -> int:
         """Index of the statistics that an episode is normalised by."""
-        name = source.group if self._by == "source" else source.robot
+        own = source.group if source.control_mode else f"{source.robot}/{source.kind}"
+        name = own if self._by == "source" else source.robot
         if name not in self.names:
             self.names.append(name)
         return self.names.index(name)
@@ -314,27 +317,27 @@ class Sources:
                 values = seen[:, entry][known[:, int(self.layout.modality[entry])]]
                 if len(values) > 1:
                     mean[source, entry], std[source, entry] = values.mean(), values.std()
-            rows[source] = len(action)
+            rows[source] = sum(int((s.stop - s.start)[(s.source == source) & s.acts & ~s.held].sum()) for s in self.shelves)
             if len(action) > 1:
                 action_std[source] = action.std(0).clamp(min=1e-3)
         return Statistics(names=self.names, mean=mean, std=std.clamp(min=1e-2), action_std=action_std, rows=rows)
 
     def _sample(self, source: int, fold: Fold | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Observations (n, O), what is known of them (n, M), and known actions (m, J) of one source, evenly over its episodes."""
+        """Observations (n, O), what is known of them (n, M), and known actions (m, J) of one source, from episodes evenly over all."""
         total = sum(int((s.stop - s.start)[(s.source == source) & ~s.held].sum()) for s in self.shelves)
         every = max(1, total // MOST_ROWS)
         seen, known, action = [], [], []
         for index, shelf in enumerate(self.shelves):
-            for episode in np.flatnonzero((shelf.source == source) & ~shelf.held):
+            for episode in np.flatnonzero((shelf.source == source) & ~shelf.held)[::every]:
                 length = int(shelf.stop[episode] - shelf.start[episode])
                 tokens = self.cut(index, np.array([episode]), np.array([0]), length)
                 observation, given = tokens.observation[0, :length], tokens.action[0]
                 if fold is not None:
                     observation, mirrored = fold(observation)
                     given = fold.unfold(given, mirrored)  # a mirror undoes itself
-                seen.append(observation[::every])
-                known.append(tokens.known[0, :length:every])
-                action.append(given[tokens.acted[0]][::every])
+                seen.append(observation)
+                known.append(tokens.known[0, :length])
+                action.append(given[tokens.acted[0]])
         if not seen:
             return torch.zeros(0, self._spec.observation_dim), torch.zeros(0, len(MODALITIES), dtype=torch.bool), torch.zeros(0, 1)
         return torch.cat(seen), torch.cat(known), torch.cat(action)

@@ -80,8 +80,8 @@ def test_a_person_has_no_actions_and_no_clock_and_a_controller_neither(tmp_path:
         assert not known(found, ACTION, number=number).any()
         assert not bool(whole(found, number=number).acted.any())
     statistics = found.statistics()
-    assert statistics.names == ["go1/position_offset", "go1/none"]
-    assert statistics.rows == [60, 0]
+    assert statistics.names == ["go1/position_offset", "go1/mocap", "go1/controller"]
+    assert statistics.rows == [60, 0, 0]
 
 
 def test_actions_of_another_law_are_missing_and_a_person_is_told(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_it_learns_to_predict_episodes_that_it_never_saw(data: str) -> None:
 
 def test_statistics_are_of_each_source_and_a_robot_acts_by_its_own(data: str) -> None:
     trainer = PretrainTrainer(cfg_of(data))
-    assert trainer.statistics.names == ["go1/position_offset", "go1/none"]
+    assert trainer.statistics.names == ["go1/position_offset", "go1/mocap"]
     assert not torch.allclose(trainer.statistics.mean[0], trainer.statistics.mean[1])
     normalizer = trainer.policy.net.normalizer
     torch.testing.assert_close(normalizer.mean.float(), trainer.statistics.mean[0])
@@ -160,6 +160,12 @@ def test_next_goes_on_from_masked_with_its_statistics(data: str, tmp_path: Path,
     people = write(tmp_path / "people", *(episode(60 + index, of=source("video", robot="go1")) for index in range(3)))
     third = PretrainTrainer(cfg_of(people), state)
     torch.testing.assert_close(third.policy.net.normalizer.mean, first.policy.net.normalizer.mean)
+    assert third.statistics.names == ["go1/position_offset", "go1/mocap", "go1/video"]
+    third.iterate()
+    again = load_checkpoint(saved(third, tmp_path / "third"))
+    fourth = PretrainTrainer(third.cfg, again)  # as --resume makes it
+    resume(fourth, again)
+    assert_identical(untimed(fourth.iterate()), untimed(third.iterate()))
     assert_identical(second.policy.actor.state_dict(), first.policy.actor.state_dict())
     with pytest.raises(UserError, match=r"does not fit student\.network"):
         PretrainTrainer(cfg_of(mine, "--student.network.width=32"), state)
