@@ -29,6 +29,7 @@ COMMANDS = {
     "list": "show presets, tasks, robots, networks, engines, controllers, transports and trained policies, and who brought them",
     "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
+    "pretrain": "train a student's network on datasets: rollouts, controllers, people, logs",
     "distill": "train a student that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",

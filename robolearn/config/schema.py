@@ -19,6 +19,7 @@ from policies.networks.transformer import TransformerCfg
 from robolearn.config import loading as config
 from robolearn.errors import ConfigError
 from robolearn.learning.ppo import PpoCfg
+from robolearn.pretraining.config import PretrainCfg
 
 LARGEST_SEED = 2**62
 """Above every seed; what is added for several processes and iterations still fits into 64 bits."""
@@ -128,6 +129,7 @@ class ImitationCfg:
             is pure imitation (DAgger: the student acts, the teacher labels).
         final_weight: lambda after annealing.
         rl_weight: weight of the reinforcement loss.
+        pretrained_weight: of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays as it is.
         rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
     """
 
@@ -136,6 +138,7 @@ class ImitationCfg:
     final_weight: float = 0.0
     rl_weight: float = 1.0
     rl_from: float = 0.0
+    pretrained_weight: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +237,7 @@ class TrainCfg:
             also where it is slower.
         checkpoint_every: iterations between checkpoints.
         env: the task's own config for the robot.
-        teacher, student, sb3: see their classes.
+        teacher, student, pretrain, sb3: see their classes.
     """
 
     RENAMED: ClassVar[dict[str, str]] = RENAMED
@@ -250,6 +253,7 @@ class TrainCfg:
     env: EnvCfg
     teacher: TeacherCfg = field(default_factory=TeacherCfg)
     student: StudentCfg = field(default_factory=StudentCfg)
+    pretrain: PretrainCfg = field(default_factory=PretrainCfg)
     sb3: Sb3Cfg = field(default_factory=Sb3Cfg)
 
     def __post_init__(self) -> None:

@@ -11,16 +11,18 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from envs.tasks.registry import UnknownTaskError, get_task
 from policies.files import check_writable, make_folder, reason, write_text
+from policies.networks.protocol import Network
 from robolearn.config import loading as config
 from robolearn.config import schema, settings
 from robolearn.errors import UserError
@@ -28,12 +30,15 @@ from robolearn.evaluation.actors import StudentActor
 from robolearn.evaluation.evaluate import evaluate
 from robolearn.evaluation.figures import Figure, written
 from robolearn.evaluation.statistics import wilson
-from robolearn.learning.run import CHECKPOINT, Run, load_checkpoint
+from robolearn.learning.run import CHECKPOINT, METRICS, Run, load_checkpoint
 from robolearn.learning.student import StudentTrainer, load_student
 from robolearn.learning.teacher import load_teacher
 from robolearn.learning.trainer import resume, train
+from robolearn.pretraining.starting import as_start
 
 FIRST_SEED = 3000  # of the evaluations
+SMOOTH = 5
+"""Iterations over which a return is averaged: one rollout is noisy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +46,11 @@ class Study:
     """What a study's YAML holds. An override is written as on the command line without the dashes, `student.network.window=8`.
 
     Attributes:
+        stage: `student` distils each variant from one teacher; `pretrain` trains each on datasets, see `robolearn.pretraining.study`.
         question: one line.
         task: of the teacher that it is run on, of whichever robot.
+        preset: of stage `pretrain`, in place of a teacher.
+        starts: variant -> name of the pretrained network that its student starts from, given as `--start NAME=RUN`.
         seeds: of the trainings.
         common: overrides of all variants.
         variants: name -> overrides.
@@ -51,8 +59,11 @@ class Study:
         seconds: length of an evaluation's episode [s].
     """
 
+    stage: Literal["student", "pretrain"] = "student"
     question: str
     task: str
+    preset: str = ""
+    starts: dict[str, str] = field(default_factory=dict, metadata={"open": True})
     seeds: tuple[int, ...] = (0, 1)
     common: tuple[str, ...] = ()
     variants: dict[str, tuple[str, ...]]
@@ -81,10 +92,14 @@ def load_study(path: Path) -> Study:
             raise UserError(f"{path}: {kind} must name at least one")
     if not study.seeds:
         raise UserError(f"{path}: seeds must name at least one")
+    if (study.stage == "pretrain") != bool(study.preset):
+        raise UserError(f"{path}: stage pretrain needs a preset, and stage student a teacher and none")
+    if unknown := sorted({*study.starts} - {*study.variants}):
+        raise UserError(f"{path}: starts names {unknown[0]!r}, which is no variant")
     return study
 
 
-def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) -> dict[str, Any]:
+def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False, starts: Mapping[str, Path] | None = None) -> dict[str, Any]:
     """Train and evaluate what is not there yet; returns the results, which are also in `folder`/results.json.
 
     Args:
@@ -92,23 +107,27 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False) ->
         teacher: checkpoint or run of the teacher.
         folder: of the results; the trainings stand beside it, by the hash of teacher and settings, where other studies find them too.
         quick: two iterations and a second of evaluation each, to see that a study runs.
+        starts: checkpoint of each pretrained network that the study's `starts` name.
 
     Raises:
-        UserError: the teacher is of another task or no teacher.
+        UserError: the teacher is of another task or no teacher, or a pretrained network is lacking.
     """
     source = load_checkpoint(teacher)
     task = schema.loads(source["config"], str(teacher)).task
     if source["kind"] != "teacher" or task != study.task:
         raise UserError(f"{teacher} is a {source['kind']} of {task}; this study needs a teacher of {study.task}")
+    if lacking := sorted({*study.starts.values()} - {*(starts or {})}):
+        raise UserError(f"this study starts from pretrained networks: {' '.join(f'--start {name}=RUN' for name in lacking)}")
     check_writable(folder / "results.json")
     check_settings(study, source)
     runs: list[dict[str, Any]] = []
     for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
         for name, overrides in study.variants.items():
             changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
-            runs.append(_one(study, source, name, changes, folder, quick))
+            start = (starts or {})[study.starts[name]] if name in study.starts else None
+            runs.append(_one(study, source, name, changes, folder, quick, start))
             results = _summary(study, runs)
-            _write(folder / "results.json", results)
+            write_json(folder / "results.json", results)
     return results
 
 
@@ -121,7 +140,7 @@ def check_settings(study: Study, source: dict[str, Any]) -> None:
 
     def config_of(*sets: tuple[str, ...]) -> Any:
         everything = ("student.until=null", *(item for overrides in sets for item in overrides))
-        return schema.loads(source["config"], "the teacher's config", _arguments(everything))
+        return schema.loads(source["config"], "the teacher's config", arguments(everything))
 
     for name, overrides in {"common": (), **study.variants}.items():
         settings.refuse(config_of(), config_of(study.common, overrides), settings.STUDY, f"a study's variant ({name})")
@@ -129,18 +148,26 @@ def check_settings(study: Study, source: dict[str, Any]) -> None:
         settings.refuse(config_of(study.common), config_of(study.common, overrides), settings.EVALUATE, f"a study's condition ({name})")
 
 
-def _one(study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool) -> dict[str, Any]:
+def _one(
+    study: Study, source: dict[str, Any], name: str, changes: tuple[str, ...], folder: Path, quick: bool, start: Path | None
+) -> dict[str, Any]:
     """One variant with one seed: trained to its end and evaluated under all conditions."""
-    cfg = schema.loads(source["config"], "the teacher's config", _arguments(("student.until=null", *changes)))
-    run_folder = folder.parent / "trainings" / _digest(config.dump(cfg), _weights(source["policy"]))
-    with _alone(run_folder):
-        return _trained_and_evaluated(study, source, name, cfg, run_folder, quick)
+    cfg = schema.loads(source["config"], "the teacher's config", arguments(("student.until=null", *changes)))
+    network, hashes = None, [_weights(source["policy"])]
+    if start is not None:
+        cfg, network, state = as_start(start, cfg)
+        hashes.append(_weights(state["policy"]))
+    run_folder = folder.parent / "trainings" / digest(config.dump(cfg), *hashes)
+    with alone(run_folder):
+        return _trained_and_evaluated(study, source, name, cfg, run_folder, quick, network)
 
 
-def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool) -> dict[str, Any]:
+def _trained_and_evaluated(
+    study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool, start: Network | None
+) -> dict[str, Any]:
     state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
     if state is None or state["iteration"] < cfg.student.iterations:
-        trainer = StudentTrainer(cfg, load_teacher(source, cfg))
+        trainer = StudentTrainer(cfg, load_teacher(source, cfg), start)
         if state is not None:
             resume(trainer, state)
         job = Run(run_folder, cfg)
@@ -155,27 +182,54 @@ def _trained_and_evaluated(study: Study, source: dict[str, Any], name: str, cfg:
     student = load_student(state, cfg)
     found: dict[str, Any] = {}
     for condition, overrides in study.conditions.items():
-        world = schema.loads(source["config"], "the teacher's config", _arguments((*study.common, *overrides))).env
+        world = schema.loads(source["config"], "the teacher's config", arguments((*study.common, *overrides))).env
         episodes, seconds = (1, 1.2) if quick else (study.episodes, study.seconds)
-        done = run_folder / f"evaluation-{_digest(config.dump(world), str((episodes, seconds)))}.json"
+        done = run_folder / f"evaluation-{digest(config.dump(world), str((episodes, seconds)))}.json"
         if done.is_file():
             found[condition] = json.loads(done.read_text(encoding="utf-8"))
             continue
         seed = FIRST_SEED + cfg.seed
         result = evaluate(lambda n: StudentActor(student, n), cfg.task, cfg.robot, world.engine, episodes, seconds, seed, world)
         found[condition] = result.to_dict()
-        _write(done, found[condition])
+        write_json(done, found[condition])
     size = sum(value.numel() for value in student.parameters())
-    return {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size, "conditions": found}
+    about = {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size}
+    return about | {"conditions": found, "reward": rewards(run_folder)}
 
 
-def _write(path: Path, values: dict[str, Any]) -> None:
+def rewards(run: Path) -> list[float]:
+    """A training's mean reward in each iteration."""
+    return [json.loads(line)["reward"] for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
+
+
+def iterations_to(curve: Sequence[float], level: float) -> float:
+    """Iterations until the mean reward of `SMOOTH` of them reaches a level; infinite where it never does."""
+    means = np.convolve(curve, np.ones(SMOOTH) / SMOOTH, mode="valid")
+    reached = np.flatnonzero(means >= level)
+    return float(reached[0] + SMOOTH) if len(reached) else math.inf
+
+
+def speed(results: dict[str, Any]) -> str:
+    """How many iterations each variant needs to the return that the first one has at its end, seed by seed."""
+    curves = {(run["variant"], run["seed"]): run["reward"] for run in results["runs"] if run.get("reward")}
+    names, seeds = list(dict.fromkeys(name for name, _ in curves)), list(dict.fromkeys(seed for _, seed in curves))
+    if len(names) < 2:
+        return ""
+    lines = [f"iterations to the last return of {names[0]} (mean of {SMOOTH}), by seed:"]
+    for name in names:
+        pairs = [(curves[name, seed], curves[names[0], seed]) for seed in seeds if (name, seed) in curves]
+        needed = [iterations_to(mine, float(np.mean(first[-SMOOTH:]))) for mine, first in pairs]
+        lines.append(f"  {name}: {', '.join('never' if math.isinf(x) else f'{x:.0f}' for x in needed)}")
+    return "\n".join(lines)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
     """JSON that appears whole or not at all."""
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One process at a time trains and evaluates what is kept in a folder; another waits."""
     make_folder(folder)
     with (folder / "lock").open("w") as lock:
@@ -183,7 +237,8 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _digest(*texts: str) -> str:
+def digest(*texts: str) -> str:
+    """A short name of what these texts say."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
@@ -195,7 +250,8 @@ def _weights(policy: dict[str, torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def _arguments(overrides: tuple[str, ...]) -> list[str]:
+def arguments(overrides: tuple[str, ...]) -> list[str]:
+    """Overrides as on the command line."""
     return [f"--{override}" for override in overrides]
 
 
