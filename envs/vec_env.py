@@ -31,6 +31,7 @@ from envs.seeds import torch_seed
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
+from envs.terms.conditions import Conditions
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.fields import FieldRandomizer
@@ -107,6 +108,7 @@ class VecEnv:
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
+        self.conditions: Conditions | None = None
         self._tables = Tables(self)
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)
@@ -435,6 +437,8 @@ class VecEnv:
         self.target = new
 
     def _reset_worlds(self, ids: torch.Tensor) -> None:
+        if self.conditions is not None:
+            self.conditions.draw(ids)
         known = ids[self.episode_steps[ids] > 0]
         succeeded = (self.episode_steps >= self.max_steps if self._tables.success is None else self._tables.success())[known]
         self.disturbances.ramp(known, succeeded)
@@ -447,6 +451,8 @@ class VecEnv:
             for change in self._tables.curriculum.values():
                 change(known, succeeded)
         if self.places is not None:
+            if self.conditions is not None:
+                self.places.put(ids, *self.conditions.tile(ids, self.places.terrain.cfg.levels, len(self.places.terrain.cfg.kinds)))
             qpos[:, :3] += self.places.place(ids)
         self._states.reset(ids)
         self._tables.forget(ids)
@@ -459,20 +465,29 @@ class VecEnv:
     def _draw(self, ids: torch.Tensor, when: str) -> None:
         """Entries of the randomization table that are no model field."""
         table, step = self.cfg.randomization, self.cfg.control_dt
-        for entry, buffer, unit in (
-            (table.range("joint_offset"), self.joint_offset, 1.0),
-            (table.range("observation_delay_s"), self._observation_age, step),
-            (table.range("action_delay_s"), self._action_delay, step),
+        given = self.conditions if when == "reset" else None
+        for name, buffer, unit in (
+            ("joint_offset", self.joint_offset, 1.0),
+            ("observation_delay_s", self._observation_age, step),
+            ("action_delay_s", self._action_delay, step),
         ):
-            if entry is not None and entry.when == when:
-                buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit
+            entry = table.range(name)
+            if entry is not None and (entry.when == when or (given is not None and given.has(name))):
+                drawn = entry.sample((len(ids), buffer.shape[1]), self.generator)
+                buffer[ids] = (drawn if given is None else given.field(name, ids, drawn)) / unit
 
     # state -----------------------------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Stateful]:
         """What has a history that outlasts an episode, for `envs.snapshot`."""
         parts: dict[str, Stateful] = {"disturbances": self.disturbances}
+        if self.conditions is not None:
+            parts["conditions"] = self.conditions
         return parts if self.places is None else parts | {"places": self.places}
+
+    def meet(self, conditions: Conditions | None) -> None:
+        """Have worlds meet conditions from their next reset on, in place of what the tables draw; None for none."""
+        self.conditions = self.commander.conditions = self.randomizer.conditions = self.disturbances.conditions = conditions
 
     def world_state(self) -> dict[str, torch.Tensor]:
         """What the environment itself keeps of each world, on the CPU."""

@@ -35,6 +35,10 @@ class Places:
         """Where worlds `ids` start [m], (n, 2)."""
         return self.terrain.origins[self.level[ids], self.column[ids]]
 
+    def put(self, ids: torch.Tensor, level: torch.Tensor, column: torch.Tensor) -> None:
+        """Say which tile the worlds `ids` (n,) start on, (n,) long each."""
+        self.level[ids], self.column[ids] = level, column
+
     def place(self, ids: torch.Tensor) -> torch.Tensor:
         """Draw where worlds `ids` start, and take it down [m], (n, 3)."""
         spread = self.terrain.cfg.start_spread
