@@ -7,7 +7,7 @@ A condition is a row of numbers, one a column; NaN leaves that column to the tab
     terrain.column, .level     the tile that the world starts on
     <quantity>                 of the table of randomization; of a quantity of joints or links the mean, whose spread stays as drawn
     <quantity>.x, .y, .z       of a vector
-    push.speed, .angle, .at_s  each push [m/s], the way it goes, seen from the robot [rad, 0 ahead, counter-clockwise]; when the first one is [s]
+    push.speed, .angle, .at_s  each push [m/s], its way seen from the robot [rad, 0 ahead, counter-clockwise], and when the first is due [s]
     force.size, .angle, .at_s  the lasting force on the base [N], horizontal
     throw.speed, .angle, .at_s the thrown object [m/s], and where it comes from
 
@@ -141,9 +141,7 @@ class Conditions:
     def tile(self, ids: torch.Tensor, levels: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Level and column of the map that the worlds `ids` start on, (n,) long each; anywhere where no condition says."""
         within = min(levels, self.levels or levels)
-        anywhere = [
-            torch.randint(0, most, (len(ids),), generator=self._generator, device=ids.device).float() for most in (within, columns)
-        ]
+        anywhere = [torch.randint(0, most, (len(ids),), generator=self._generator, device=ids.device).float() for most in (within, columns)]
         level, column = (self.over(f"terrain.{name}", ids, drawn) for name, drawn in zip(("level", "column"), anywhere, strict=True))
         return level.long().clamp(0, levels - 1), column.long().clamp(0, columns - 1)
 

@@ -148,7 +148,10 @@ class Disturbances:
         speed, angle, height = speed * self.strength[ids], angle * 2 * torch.pi, (2 * lift - 1) * self.aim
         if self.conditions is not None:
             heading = self._heading(ids)
-            speed, angle = self.conditions.over("throw.speed", ids, speed), self.conditions.over("throw.angle", ids, angle - heading) + heading
+            speed, angle = (
+                self.conditions.over("throw.speed", ids, speed),
+                self.conditions.over("throw.angle", ids, angle - heading) + heading,
+            )
         thrown = speed > 0
         if thrown.any():
             self.throw(ids[thrown], angle[thrown], speed[thrown], height[thrown])

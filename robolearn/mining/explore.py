@@ -12,13 +12,13 @@ from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.tasks.evaluation import Evaluation
 from envs.tasks.registry import get_task, make_env
-from envs.tasks.scaling import factor
 from envs.terms.conditions import Conditions
 from envs.vec_env import VecEnv
+from robolearn.errors import UserError, suggestion
 from robolearn.evaluation.actors import Actor
 from robolearn.evaluation.rollout import Rollout
 from robolearn.mining.episodes import Episodes
-from robolearn.mining.space import Space, widened
+from robolearn.mining.space import widened
 
 MORE_S = 1.0
 """How much longer an episode may last in the simulator than it is watched [s], so that none is cut off."""
@@ -49,22 +49,25 @@ class Judge:
     limits: Mapping[str, float]
 
     @staticmethod
-    def of(task: str, robot: Robot, limits: Mapping[str, float] | None = None) -> Judge:
-        """The judge of a task: its own limits, or those given."""
+    def of(task: str, limits: Mapping[str, float] | None = None) -> Judge:
+        """The judge of a task: its score alone, or limits as well.
+
+        Raises:
+            UserError: a limit of what is no mean of the task's.
+        """
         evaluation = get_task(task).evaluation
-        own = {
-            name: measure.limit * factor(robot, measure.dimension)
-            for name, measure in evaluation.measures.items()
-            if measure.kind == "mean" and measure.limit is not None
-        }
-        return Judge(evaluation=evaluation, limits=own if limits is None else limits)
+        means = [name for name, measure in evaluation.measures.items() if measure.kind == "mean"]
+        for name in limits or {}:
+            if name not in means:
+                raise UserError(f"task {task} measures no {name!r}{suggestion(name, means)}; --limit takes one of: {', '.join(means)}")
+        return Judge(evaluation=evaluation, limits=dict(limits or {}))
 
 
 def explore(
     env: VecEnv,
     actor: Actor,
     judge: Judge,
-    space: Space,
+    names: tuple[str, ...],
     conditions: np.ndarray,
     seconds: float,
     seed: int,
@@ -76,20 +79,21 @@ def explore(
         env: worlds made of `worlds_of`.
         actor: who acts in as many.
         judge: what is measured, and what has failed.
-        space: what the columns are.
+        names: of the columns.
         conditions: (E, C).
         seconds: length of an episode [s].
         seed: of all else that is random.
         every_step: is called after each step of each batch.
     """
-    table = Conditions(space.names, torch.from_numpy(conditions), env.num_worlds, env.generator)
+    torch.set_num_threads(1)  # a training before may have left more
+    table = Conditions(names, torch.from_numpy(conditions), env.num_worlds, env.generator)
     env.meet(table)
     parts = []
     try:
         for first in range(0, len(conditions), env.num_worlds):
             table.first = first
             env.reseed(seed + first)
-            found = _batch(env, actor, judge, space, round(seconds / env.cfg.control_dt), every_step)
+            found = _batch(env, actor, judge, names, round(seconds / env.cfg.control_dt), every_step)
             parts.append(_rows(found, conditions[first : first + env.num_worlds]))
     finally:
         env.meet(None)
@@ -98,11 +102,10 @@ def explore(
 
 def make_worlds(task: str, robot: Robot, cfg: EnvCfg, worlds: int) -> VecEnv:
     """Worlds to explore in."""
-    torch.set_num_threads(1)
     return make_env(task, robot, cfg, num_worlds=worlds)
 
 
-def _batch(env: VecEnv, actor: Actor, judge: Judge, space: Space, steps: int, every_step: Callable[[], None]) -> Episodes:
+def _batch(env: VecEnv, actor: Actor, judge: Judge, names: tuple[str, ...], steps: int, every_step: Callable[[], None]) -> Episodes:
     """One episode in each world; its conditions are left out."""
     evaluation, n, dt = judge.evaluation, env.num_worlds, env.cfg.control_dt
     rollout = Rollout(env, actor)
@@ -136,10 +139,9 @@ def _batch(env: VecEnv, actor: Actor, judge: Judge, space: Space, steps: int, ev
     for name, limit in judge.limits.items():
         beyond = figures[name] > limit if not means[name].more_is_better else figures[name] < limit
         failed = failed | beyond
-    empty = np.zeros((n, len(space.names)), np.float32)
     return Episodes(
-        names=space.names,
-        conditions=empty,
+        names=names,
+        conditions=np.zeros((n, len(names)), np.float32),
         failed=failed,
         fell=fell.cpu().numpy(),
         lasted_s=lasted.cpu().numpy().astype(float),
