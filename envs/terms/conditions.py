@@ -168,3 +168,13 @@ class Conditions:
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {"index": self.index, "asked": self._asked, "values": self.values, "weights": self.weights}
+
+
+def due(own: str, name: str, when: str, conditions: Conditions | None) -> bool:
+    """Whether a quantity whose `own` time is `startup` or `reset` is drawn `when`; one that conditions are about is at every reset."""
+    return own == when or (when == "reset" and conditions is not None and conditions.has(name))
+
+
+def given(name: str, ids: torch.Tensor, drawn: torch.Tensor, when: str, conditions: Conditions | None) -> torch.Tensor:
+    """What the worlds `ids` get of a quantity that was `drawn` (n, k)."""
+    return drawn if conditions is None or when != "reset" else conditions.field(name, ids, drawn)

@@ -10,7 +10,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
-from envs.terms.conditions import Conditions
+from envs.terms.conditions import Conditions, due, given
 from envs.terms.ids import actuator_ids, dof_ids, run
 from envs.terms.randomization import RandomizationCfg
 
@@ -112,17 +112,14 @@ class FieldRandomizer:
         self._randomize(ids, "reset")
 
     def _due(self, when: str) -> list[str]:
-        given = self.conditions if when == "reset" else None
-        return [name for name, entry in self._ranges.items() if entry.when == when or (given is not None and given.has(name))]
+        return [name for name, entry in self._ranges.items() if due(entry.when, name, when, self.conditions)]
 
     def _randomize(self, ids: torch.Tensor, when: str) -> None:
         changed = self._due(when)
         self._privileged = None
         for name in changed:
             drawn = self._ranges[name].sample((len(ids), self.drawn[name].shape[1]), self._generator)
-            if self.conditions is not None and when == "reset":
-                drawn = self.conditions.field(name, ids, drawn)
-            self.drawn[name][ids] = drawn
+            self.drawn[name][ids] = given(name, ids, drawn, when, self.conditions)
         if {"friction"} & set(changed):
             self._write_friction(ids)
         if {"restitution"} & set(changed):
