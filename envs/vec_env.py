@@ -100,6 +100,7 @@ class VecEnv:
         self._substeps = torch.arange(cfg.decimation, device=self.device)
         self._everywhere = torch.arange(cfg.num_worlds, device=self.device)
         self._make_tensors()
+        self.conditions: Conditions | None = None
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self.disturbances = Disturbances(cfg.randomization, robot, self.engine, self.generator)
         self._draw(self._everywhere, "startup")
@@ -108,7 +109,6 @@ class VecEnv:
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
-        self.conditions: Conditions | None = None
         self._tables = Tables(self)
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)
