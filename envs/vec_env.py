@@ -451,7 +451,7 @@ class VecEnv:
             for change in self._tables.curriculum.values():
                 change(known, succeeded)
         if self.places is not None:
-            if self.conditions is not None:
+            if self.conditions is not None and self.conditions.place:
                 self.places.put(ids, *self.conditions.tile(ids, *self.places.terrain.origins.shape[:2]))
             qpos[:, :3] += self.places.place(ids)
         self._states.reset(ids)

@@ -34,6 +34,7 @@ class Conditions:
         weights: how often each is drawn, (K,), relative to each other.
         ordinary: share of the resets that draw none.
         index: which one each world has, (N,) long; `NONE` for none.
+        place: whether they say where worlds start; those without a condition start anywhere then.
         first: where given, nothing is drawn: world i has the condition `first` + i of the list, modulo K.
     """
 
@@ -68,6 +69,7 @@ class Conditions:
         self.weights = torch.ones(len(values), device=device) if weights is None else weights.float().to(device)
         if self.weights.shape != (len(values),) or not bool((self.weights >= 0).all()) or not 0 < float(self.weights.sum()) < float("inf"):
             raise ValueError("weights of conditions must be one a condition, none of them negative, and not all zero")
+        self.place = any(name.startswith("terrain.") for name in self.names)
         self.first: int | None = None
         self._generator = generator
         self._at = {name: column for column, name in enumerate(self.names)}

@@ -114,7 +114,9 @@ class Results:
         points = self.arms.get(MINED, [])
         if not points:
             return []
-        told = []
+        told: list[str] = []
+        if not self.start.held_out.failed.any():
+            told.append("The policy failed in none of the held-out conditions, so nothing could fall: try a wider --margin, or a --limit.")
         rates = [100 * float(point.held_out.failed.mean()) for point in (self.start, *points)]
         change = difference(points[-1].held_out.failed, self.start.held_out.failed)
         each = "fell in every round" if self.fell_each_round() else "did not surely fall in every round"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def teach(
     if state is None:
         with readable(folder):
             trainer.policy.load_state_dict(source["policy"])
-            trainer.optimizer.load_state_dict(source["optimizer"])
+            trainer.optimizer.load_state_dict(copy.deepcopy(source["optimizer"]))  # or its moments would be trained on in place
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
         trainer.begin_anew()
