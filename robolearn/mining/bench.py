@@ -96,4 +96,8 @@ class Bench:
 def _bar(label: str, steps: int) -> Iterator[Callable[[], None]]:
     """A bar that vanishes when it is done; nothing where no person watches."""
     with tqdm(total=steps, desc=label, unit="step", dynamic_ncols=True, leave=False, disable=None) as bar:
-        yield lambda: bar.update() and None
+
+        def tell() -> None:
+            bar.update()
+
+        yield tell

@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from envs.terms.conditions import Conditions
+from envs.vec_env import VecEnv
 from robolearn.config import loading as config
 from robolearn.data import collect
 from robolearn.data.source import Source
@@ -75,11 +76,16 @@ class Collection:
         env.meet(Conditions(bench.space.names, values, env.num_worlds, env.generator, weights))
         try:
             with self._writer(env, fps) as writer, tqdm(desc=f"round {number}, kept", unit="step", leave=False, disable=None) as bar:
-                collect.collect(Rollout(env, expert), plan, source, writer, lambda kept, step: bar.update() and None)
+
+                def tell(kept: int, step: int) -> None:
+                    del kept, step
+                    bar.update()
+
+                collect.collect(Rollout(env, expert), plan, source, writer, tell)
         finally:
             env.meet(None)
 
-    def _writer(self, env, fps: float) -> DatasetWriter:
+    def _writer(self, env: VecEnv, fps: float) -> DatasetWriter:
         if not (self._path / "meta" / "info.json").is_file():
             return DatasetWriter(self._path, collect.columns_of(env.robot, env.spec), round(fps))
         writer = DatasetWriter.append(self._path)

@@ -104,7 +104,9 @@ def find(space: Space, episodes: Episodes) -> Failures:
     half = np.random.default_rng(0).permutation(len(failed)) % 2 == 0
     leaves = _grow(features, failed, half, np.ones(len(failed), bool), DEPTH, [])
     tree = [
-        Group(text=", ".join(words) or "all", count=int(n.sum()), failed=int(failed[n].sum())) for words, at in leaves for n in [at & ~half]
+        Group(text=", ".join(_together(words)) or "all", count=int(n.sum()), failed=int(failed[n].sum()))
+        for words, at in leaves
+        for n in [at & ~half]
     ]
     return Failures(
         whole=Group(text="all", count=len(failed), failed=int(failed.sum())),
@@ -158,8 +160,18 @@ def _grow(
 
 def _more(words: list[str], said: str) -> list[str]:
     """What is said of a part of a node; a later bound of the same side says all."""
-    head = said.rpartition(" ")[0] if " " in said else said
-    return [*(word for word in words if word.rpartition(" ")[0] != head), said]
+    return [*(word for word in words if _side(word) != _side(said)), said]
+
+
+def _side(word: str) -> str:
+    """Of a bound, the property and which side of it: up to the sign. Of a kind, all."""
+    return next((word.partition(sign)[0] + sign for sign in (" < ", " > ") if sign in word), word)
+
+
+def _together(words: list[str]) -> list[str]:
+    """Both bounds of a property beside each other."""
+    heads = [_side(word).rstrip(" <>") for word in words]
+    return [word for head in dict.fromkeys(heads) for word, its in zip(words, heads, strict=True) if its == head]
 
 
 def _best_cut(features: list[Feature], failed: np.ndarray, at: np.ndarray, least: float) -> tuple[np.ndarray, str, str] | None:

@@ -97,7 +97,7 @@ class Space:
             for when in ("command", "then"):
                 columns = [i for i, axis in enumerate(self.axes) if axis.name.startswith(f"{when}.")]
                 still = generator.random(count) < STANDING
-                rows[np.ix_(still, columns)] = 0.0
+                rows[:, columns] *= ~still[:, None]
         return rows.astype(np.float32)
 
 

@@ -13,7 +13,7 @@ from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
 from policies.contract.file import PolicyFile
 from policies.networks.protocol import Network
-from robolearn.config import schema
+from robolearn.config import schema, settings
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import Actor, FileActor, StudentActor, TeacherActor
@@ -23,6 +23,25 @@ from robolearn.learning.student import load_student
 from robolearn.learning.teacher import load_teacher
 from robolearn.policy_path import find_policy
 from robolearn.policy_robot import robot_of
+
+_EPISODES = {
+    "env.episode_s": "see --seconds",
+    "env.curriculum*": "conditions say where a world starts",
+    "env.success*": "there is no curriculum",
+}
+TAUGHT = (
+    settings.RESUME_STUDENT
+    | _EPISODES
+    | {
+        "seed": "see --seed",
+        "student.iterations": "see --iterations",
+        "student.until*": "a round trains for --iterations",
+        "student.imitation.annealed_at": "a round keeps the weights that the student's schedule ends with",
+        "student.imitation.rl_from": "a round keeps the weights that the student's schedule ends with",
+    }
+)
+LOOKED_AT = settings.EVALUATE | _EPISODES
+"""Settings that would have no effect, and why: of who is taught, and of who is only looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +114,7 @@ def find_subject(text: str, overrides: list[str], teach: bool) -> Subject:
         )
     robot = robot_of(file)
     cfg = config_of(file, robot, overrides)
+    settings.refuse(config_of(file, robot), cfg, LOOKED_AT, "improve --rounds 0")
     cfg = dataclasses.replace(cfg, env=cfg.env.at_rates_of(file.spec))
     return Subject(name=file.path.stem, path=file.path, cfg=cfg, robot=robot, file=file)
 
@@ -113,6 +133,7 @@ def _of_checkpoint(path: Path, overrides: list[str]) -> Subject:
         next_step = f"distill it first: robolearn distill {path.parent}" if state["kind"] == "teacher" else "give a student's run"
         raise UserError(f"{path} is a checkpoint of a {state['kind']}, and `improve` teaches students; {next_step}")
     cfg = schema.loads(state["config"], str(path), overrides)
+    settings.refuse(schema.loads(state["config"], str(path)), cfg, TAUGHT, "improve")
     robot = get_robot(cfg.robot)
     if changed := other_model(state, robot):
         raise UserError(f"{changed}; bring that back")
