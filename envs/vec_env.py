@@ -22,7 +22,7 @@ from envs.building import action_spec, build_scene, check_base, observation_term
 from envs.engines.face import Engine
 from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
-from envs.parts import Buffers, Stateful
+from envs.parts import Buffers, Stateful, take_tensors
 from envs.robots.robot import Robot
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
@@ -31,6 +31,7 @@ from envs.seeds import torch_seed
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
+from envs.terms.conditions import Conditions, due, given
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.fields import FieldRandomizer
@@ -99,6 +100,7 @@ class VecEnv:
         self._substeps = torch.arange(cfg.decimation, device=self.device)
         self._everywhere = torch.arange(cfg.num_worlds, device=self.device)
         self._make_tensors()
+        self.conditions: Conditions | None = None
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self.disturbances = Disturbances(cfg.randomization, robot, self.engine, self.generator)
         self._draw(self._everywhere, "startup")
@@ -435,6 +437,8 @@ class VecEnv:
         self.target = new
 
     def _reset_worlds(self, ids: torch.Tensor) -> None:
+        if self.conditions is not None:
+            self.conditions.draw(ids)
         known = ids[self.episode_steps[ids] > 0]
         succeeded = (self.episode_steps >= self.max_steps if self._tables.success is None else self._tables.success())[known]
         self.disturbances.ramp(known, succeeded)
@@ -447,6 +451,8 @@ class VecEnv:
             for change in self._tables.curriculum.values():
                 change(known, succeeded)
         if self.places is not None:
+            if self.conditions is not None and self.conditions.place:
+                self.places.put(ids, *self.conditions.tile(ids, *self.places.terrain.origins.shape[:2]))
             qpos[:, :3] += self.places.place(ids)
         self._states.reset(ids)
         self._tables.forget(ids)
@@ -459,20 +465,25 @@ class VecEnv:
     def _draw(self, ids: torch.Tensor, when: str) -> None:
         """Entries of the randomization table that are no model field."""
         table, step = self.cfg.randomization, self.cfg.control_dt
-        for entry, buffer, unit in (
-            (table.range("joint_offset"), self.joint_offset, 1.0),
-            (table.range("observation_delay_s"), self._observation_age, step),
-            (table.range("action_delay_s"), self._action_delay, step),
+        for name, buffer, unit in (
+            ("joint_offset", self.joint_offset, 1.0),
+            ("observation_delay_s", self._observation_age, step),
+            ("action_delay_s", self._action_delay, step),
         ):
-            if entry is not None and entry.when == when:
-                buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit
+            if (entry := table.range(name)) is not None and due(entry.when, name, when, self.conditions):
+                drawn = entry.sample((len(ids), buffer.shape[1]), self.generator)
+                buffer[ids] = given(name, ids, drawn, when, self.conditions) / unit
 
     # state -----------------------------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Stateful]:
         """What has a history that outlasts an episode, for `envs.snapshot`."""
-        parts: dict[str, Stateful] = {"disturbances": self.disturbances}
-        return parts if self.places is None else parts | {"places": self.places}
+        parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places, "conditions": self.conditions}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def meet(self, conditions: Conditions | None) -> None:
+        """Have worlds meet conditions from their next reset on, in place of what the tables draw; None for none."""
+        self.conditions = self.commander.conditions = self.randomizer.conditions = self.disturbances.conditions = conditions
 
     def world_state(self) -> dict[str, torch.Tensor]:
         """What the environment itself keeps of each world, on the CPU."""
@@ -480,17 +491,7 @@ class VecEnv:
         return state if self._previous is None else state | {"_previous": self._previous.cpu().clone()}
 
     def load_world_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go back to what `world_state` gave.
-
-        Raises:
-            ValueError: it is of worlds of another shape.
-        """
-        for name in TENSORS:
-            here = getattr(self, name)
-            if here.shape != state[name].shape:
-                shapes = f"{tuple(state[name].shape)}, this environment's {tuple(here.shape)}"
-                raise ValueError(f"the state's {name} has shape {shapes}: another config")
-        for name in TENSORS:
-            setattr(self, name, state[name].to(self.device).clone())
+        """Go back to what `world_state` gave; ValueError where that is of worlds of another shape."""
+        take_tensors(self, TENSORS, state)
         self._previous = state["_previous"].to(self.device).clone() if "_previous" in state else None
         self.moved()

@@ -34,6 +34,7 @@ COMMANDS = {
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",
     "collect": "keep what a policy, or a controller, does in simulation as a dataset",
+    "improve": "find where a student fails, teach it there, and test it again",
     "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",

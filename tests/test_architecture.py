@@ -42,6 +42,7 @@ LAYERS = (
         "config",
         "data",
         "motions",
+        "mining",
         "controllers",
         "policy_path",
         "policy_robot",

@@ -10,6 +10,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
+from envs.terms.conditions import Conditions, due, given
 from envs.terms.ids import actuator_ids, dof_ids, run
 from envs.terms.randomization import RandomizationCfg
 
@@ -42,6 +43,7 @@ class FieldRandomizer:
 
     Attributes:
         drawn: entry -> what each world got, (N, k): privileged knowledge.
+        conditions: what worlds get at a reset in place of what is drawn, once a world or not; None for nothing.
     """
 
     WIDTHS = ("friction", "mass", "payload", "center_of_mass", "motor_strength", "kp", "kd", "joint_damping", "joint_friction",
@@ -80,6 +82,7 @@ class FieldRandomizer:
             name: torch.full((engine.num_worlds, width.get(name, joints)), neutral.get(name, 1.0), device=device) for name in self.WIDTHS
         }
         self._privileged: torch.Tensor | None = None  # of `drawn`, until something is drawn anew
+        self.conditions: Conditions | None = None
         self.startup()
 
     def startup(self) -> None:
@@ -109,13 +112,14 @@ class FieldRandomizer:
         self._randomize(ids, "reset")
 
     def _due(self, when: str) -> list[str]:
-        return [name for name, entry in self._ranges.items() if entry.when == when]
+        return [name for name, entry in self._ranges.items() if due(entry.when, name, when, self.conditions)]
 
     def _randomize(self, ids: torch.Tensor, when: str) -> None:
         changed = self._due(when)
         self._privileged = None
         for name in changed:
-            self.drawn[name][ids] = self._ranges[name].sample((len(ids), self.drawn[name].shape[1]), self._generator)
+            drawn = self._ranges[name].sample((len(ids), self.drawn[name].shape[1]), self._generator)
+            self.drawn[name][ids] = given(name, ids, drawn, when, self.conditions)
         if {"friction"} & set(changed):
             self._write_friction(ids)
         if {"restitution"} & set(changed):

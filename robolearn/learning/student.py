@@ -278,6 +278,10 @@ class StudentTrainer:
             distributed.part(self.env, self.generator, self.iteration)
             self._begin(*self.env.reset())
 
+    def begin_anew(self) -> None:
+        """Reset all worlds, spread over their episodes, as after construction: for who has changed what they meet."""
+        self._begin(*self.env.start_spread())
+
     def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
         """Stand at the start of an episode in every world."""
         self._policy_obs, self._privileged = policy_obs, privileged
