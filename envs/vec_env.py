@@ -22,6 +22,7 @@ from envs.building import action_spec, build_scene, check_base, observation_term
 from envs.engines.face import Engine
 from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
+from envs.late import Late
 from envs.parts import Buffers, Stateful
 from envs.robots.robot import Robot
 from envs.scene.places import Places
@@ -137,6 +138,7 @@ class VecEnv:
         self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # whose present observation is worth nothing
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
         self.buffers = Buffers(n, self.device)
+        self._late = Late(self.cfg.most_action_delay_s() / self.cfg.control_dt, joints, self.buffers)
         self.reward_terms: dict[str, torch.Tensor] = {}
         terms = self.spec.terms
         self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in terms])
@@ -422,11 +424,12 @@ class VecEnv:
         the engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
         """
         new = joint_targets(self.action, self.target, self.spec, self._constants)
+        sent, before, share = self._late.sent(new, self.target, self._action_delay)
         if self.engine.switches_controls:
-            late = (self._substeps + 0.5 < self._action_delay * self.cfg.decimation)[..., None]  # (N, D, 1)
-            ctrl = torch.where(late, self.target[:, None], new[:, None])
+            late = (self._substeps + 0.5 < share * self.cfg.decimation)[..., None]  # (N, D, 1)
+            ctrl = torch.where(late, before[:, None], sent[:, None])
         else:
-            ctrl = torch.lerp(new, self.target, self._action_delay)[:, None]
+            ctrl = torch.lerp(sent, before, share)[:, None]
         ctrl = ctrl - self.joint_offset[:, None]
         if not self._in_order:
             mine, ctrl = ctrl, torch.zeros(*ctrl.shape[:2], self.engine.model.nu, device=self.device)
@@ -454,18 +457,21 @@ class VecEnv:
         self.episode_steps[ids] = 0
         self.action, self.previous_action = self.action.index_fill(0, ids, 0.0), self.previous_action.index_fill(0, ids, 0.0)
         self.target = self.target.index_copy(0, ids, qpos[:, self.joints.in_qpos] + self.joint_offset[ids])
+        self._late.begin(ids, self.target[ids])
         self.commander.sample(ids)
 
     def _draw(self, ids: torch.Tensor, when: str) -> None:
         """Entries of the randomization table that are no model field."""
-        table, step = self.cfg.randomization, self.cfg.control_dt
-        for entry, buffer, unit in (
-            (table.range("joint_offset"), self.joint_offset, 1.0),
-            (table.range("observation_delay_s"), self._observation_age, step),
-            (table.range("action_delay_s"), self._action_delay, step),
-        ):
+        for name, (buffer, unit) in self.unwritten().items():
+            entry = self.cfg.randomization.range(name)
             if entry is not None and entry.when == when:
                 buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit
+
+    def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
+        """Quantities that are no model field: what each world has of them (N, k), in a unit."""
+        step = self.cfg.control_dt
+        age, delay = self._observation_age, self._action_delay
+        return {"joint_offset": (self.joint_offset, 1.0), "observation_delay_s": (age, step), "action_delay_s": (delay, step)}
 
     # state -----------------------------------------------------------------------------------------------------------
 
