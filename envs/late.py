@@ -12,13 +12,29 @@ from envs.parts import Buffers
 class Late:
     """The targets of the last steps of each world.
 
-    With a delay of w + f steps, 0 <= f < 1, motors follow the target of w + 1 steps ago for a share f of a step, and then that of w steps ago.
+    With a delay of w + f steps, 0 <= f < 1, motors follow the target of w + 1 steps ago for a share f of a step, then that of w steps ago.
     """
 
     def __init__(self, most: float, joints: int, buffers: Buffers) -> None:
         """Remember as many targets as a delay of `most` steps needs; nothing where it is one step at most."""
         self._depth = math.ceil(most - 1e-6)
         self._row = buffers.new("late_targets", (self._depth, joints)) if self._depth > 1 else None
+
+    def controls(self, new: torch.Tensor, before: torch.Tensor, delay: torch.Tensor, switching: int) -> torch.Tensor:
+        """What the physics is told to follow in a step, (N, K, J).
+
+        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of the
+        engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
+
+        Args:
+            new, before, delay: see `sent`.
+            switching: K, the physics steps of a control step, of an engine that switches; 0 for one that is given the mean, K = 1.
+        """
+        sent, before, share = self.sent(new, before, delay)
+        if not switching:
+            return torch.lerp(sent, before, share)[:, None]
+        late = (torch.arange(switching, device=new.device) + 0.5 < share * switching)[..., None]  # (N, K, 1)
+        return torch.where(late, before[:, None], sent[:, None])
 
     def sent(self, new: torch.Tensor, before: torch.Tensor, delay: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What reaches the motors in a step.

@@ -97,7 +97,6 @@ class VecEnv:
         self._in_order = self._actuators == list(range(model.nu))
         self.rest = rest_state(model, self.device)
         self.max_steps = round(cfg.episode_s / cfg.control_dt)
-        self._substeps = torch.arange(cfg.decimation, device=self.device)
         self._everywhere = torch.arange(cfg.num_worlds, device=self.device)
         self._make_tensors()
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
@@ -418,18 +417,10 @@ class VecEnv:
         return *self._usable(ids, policy, privileged), screening.zeroed(clean)
 
     def _act(self) -> None:
-        """Advance the physics with targets that take effect after each world's delay.
-
-        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of
-        the engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
-        """
+        """Advance the physics with targets that take effect after each world's delay, see `envs.late`."""
         new = joint_targets(self.action, self.target, self.spec, self._constants)
-        sent, before, share = self._late.sent(new, self.target, self._action_delay)
-        if self.engine.switches_controls:
-            late = (self._substeps + 0.5 < share * self.cfg.decimation)[..., None]  # (N, D, 1)
-            ctrl = torch.where(late, before[:, None], sent[:, None])
-        else:
-            ctrl = torch.lerp(sent, before, share)[:, None]
+        switching = self.cfg.decimation if self.engine.switches_controls else 0
+        ctrl = self._late.controls(new, self.target, self._action_delay, switching)
         ctrl = ctrl - self.joint_offset[:, None]
         if not self._in_order:
             mine, ctrl = ctrl, torch.zeros(*ctrl.shape[:2], self.engine.model.nu, device=self.device)

@@ -11,6 +11,7 @@
         some: 1                     # of its joints (or axes), drawn anew; 0 for all
         share: 0.7                  # of the changes that bring it; the others bring back what the table drew
         at_start: true              # an episode may begin with it, too
+        kept: true                  # and a fall does not mend it
 
 One such term may be about a quantity. What the privileged observation tells of the quantity follows, since both read what was drawn.
 """
@@ -64,7 +65,7 @@ class Change:
             some: how many of its entries change, drawn at each change; 0 for all.
             share: of the changes that bring a new value; the others bring back what the table drew.
             at_start: whether episodes may begin with it, by the same share.
-            kept: whether it outlasts a fall and the end of an episode, as a worn motor does.
+            kept: whether it outlasts a fall, as a worn motor does; when time is up another robot begins.
             flips: whether half of the new values have the other sign, each entry by itself.
 
         Raises:
@@ -106,18 +107,14 @@ class Change:
         _set(self._env, self.quantity, ids, put)
 
     def reset(self, ids: torch.Tensor) -> None:
-        """The worlds `ids` begin anew: with what the table drew, or with what they had, or with a new draw."""
-        fresh = self._env.episode_steps[ids] == 0  # nothing was before
-        if self._kept and not bool(fresh.all()):
-            old = ids[~fresh]
-            value = self.put[old].clone()
-            self.write(old, self.changed[old].clone(), value)
-        begin = ids[fresh] if self._kept else ids
-        if not len(begin):
-            return
-        if self._at_start:
+        """The worlds `ids` begin anew: with what the table drew, or with a new draw, or after a fall with what they had."""
+        stays = self._env.terminated[ids] & (self._env.episode_steps[ids] > 0) & self._kept
+        old, begin = ids[stays], ids[~stays]
+        if len(old):
+            self.write(old, self.changed[old], self.put[old])
+        if len(begin) and self._at_start:
             self(self._env, begin)
-        else:
+        elif len(begin):
             self.write(begin, torch.zeros_like(self.changed[begin]), self.put[begin])
 
     def _learn_usual(self, ids: torch.Tensor) -> None:
@@ -144,4 +141,3 @@ def _set(env: Env, quantity: str, ids: torch.Tensor, values: torch.Tensor) -> No
         value[ids] = values / unit
     else:
         env.randomizer.put(quantity, ids, values)
-

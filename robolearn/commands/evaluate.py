@@ -219,9 +219,9 @@ def _check(args: argparse.Namespace) -> None:
         return
     if args.suite not in SUITES:
         raise UsageError(f"no suite {args.suite!r}{suggestion(args.suite, SUITES)}; valid: {', '.join(SUITES)}")
-    elif args.seconds is not None:
+    if args.seconds is not None:
         raise UsageError("--seconds is not for a suite: its items know how long they take")
-    elif args.engine == "all":
+    if args.engine == "all":
         raise UsageError("a suite runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
 
 

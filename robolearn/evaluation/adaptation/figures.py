@@ -17,11 +17,21 @@ LATER_S = 2.0  # at the end of the trial
 WITHIN = 1.2  # of the error before
 SOON_S = 2.0  # after the change: by when it should be back
 RESAMPLES = 1000
-UNITS = {"before": "m/s", "peak": "m/s", "soon": "m/s", "later": "m/s", "soon_ratio": "", "later_ratio": "", "back_s": "s", "yaw_later": "rad/s", "survival": "%"}  # fmt: skip
-LABELS = {
-    "before": "error before", "peak": "worst after", "soon": f"after {SOON_S:g} s", "later": "in the end", "soon_ratio": f"after {SOON_S:g} s / before",
-    "later_ratio": "in the end / before", "back_s": f"back within {WITHIN:g}x", "yaw_later": "yaw rate error in the end", "survival": "survival",
+UNITS = {
+    "before": "m/s", "peak": "m/s", "soon": "m/s", "later": "m/s", "soon_ratio": "", "later_ratio": "", "back_s": "s", "yaw_later": "rad/s",
+    "survival": "%",
 }  # fmt: skip
+LABELS = {
+    "before": "error before",
+    "peak": "worst after",
+    "soon": f"after {SOON_S:g} s",
+    "later": "in the end",
+    "soon_ratio": f"after {SOON_S:g} s / before",
+    "later_ratio": "in the end / before",
+    "back_s": f"back within {WITHIN:g}x",
+    "yaw_later": "yaw rate error in the end",
+    "survival": "survival",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

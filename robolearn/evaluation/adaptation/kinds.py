@@ -43,7 +43,14 @@ class Kind:
         """The entry of the table that lets it happen, when it is told to."""
         low, high = self.bounds(robot)
         return EventTerm(
-            Change, when="interval", interval_s=(NEVER_S, NEVER_S), quantity=self.quantity, low=low, high=high, some=self.some, flips=self.flips
+            Change,
+            when="interval",
+            interval_s=(NEVER_S, NEVER_S),
+            quantity=self.quantity,
+            low=low,
+            high=high,
+            some=self.some,
+            flips=self.flips,
         )
 
     def bounds(self, robot: Robot) -> tuple[float, float]:
@@ -79,6 +86,9 @@ KINDS = {
     "slippery": Kind(title="a quarter of the friction", quantity="friction", low=0.2, high=0.3),
     "encoder": Kind(title="encoders of two joints off by 0.12 to 0.2 rad", quantity="joint_offset", low=0.12, high=0.2, some=2, flips=True),
     "late": Kind(title="actions 50 to 60 ms late", quantity="action_delay_s", low=0.05, high=0.06),
-    "slope": Kind(title="a slope of 8 to 10 degrees that the IMU does not tell", quantity="gravity", low=1.4, high=1.75, some=1, entries=(0, 1), flips=True),
+    "slope": Kind(
+        title="a slope of 8 to 10 degrees that the IMU does not tell", quantity="gravity", low=1.4, high=1.75, some=1, entries=(0, 1),
+        flips=True,
+    ),
 }  # fmt: skip
 """By name."""

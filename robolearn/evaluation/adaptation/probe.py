@@ -105,8 +105,9 @@ def again(network: nn.Module, seed: int = 0) -> Any:
     from policies.networks.registry import make_network
 
     inner = getattr(network, "inner", network)
-    torch.manual_seed(seed)
-    fresh = make_network(inner.normalizer.mean.shape[0], _outputs(inner), inner.cfg)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        fresh = make_network(inner.normalizer.mean.shape[0], _outputs(inner), inner.cfg)
     fresh.normalizer.load_state_dict(inner.normalizer.state_dict())
     if inner is not network:
         whole = copy.deepcopy(network)

@@ -63,11 +63,12 @@ def _item(name: str, policies: Mapping[str, Found]) -> dict[str, Any]:
     curves = {title: one.curve for title, one in done.items() if one.curve is not None}
     text = (
         f"The planar velocity error about the change, a mean over the last {CYCLE_S:g} s; before it the last {BASE_S:g} s count, in the end "
-        f"the last {LATER_S:g} s. Back is when it comes within {WITHIN:g} times the error before and stays there. Who fell counts as standing still."
+        f"the last {LATER_S:g} s. Back is when it comes within {WITHIN:g} times the error before and stays there. Who fell counts as standing "
+        "still."
     )
-    result = ItemResult(
-        status="done" if done else "failed", reason=failed, text=text + (f" {failed}" if failed else ""), plots=[plot(curves)] if curves else []
-    )
+    plots = [plot(curves)] if curves else []
+    status, more = "done" if done else "failed", f" {failed}" if failed else ""
+    result = ItemResult(status=status, reason=failed, text=text + more, plots=plots)
     tables = [_table("Around the change", {title: one.figures for title, one in done.items()}, COLUMNS)]
     probed = {title: one.probes for title, one in done.items() if one.probes}
     if probed:

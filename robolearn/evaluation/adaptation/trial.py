@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,8 @@ from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.evaluation.rollout import Rollout
 
 ENTRY = "change_of_the_suite"
+IDLE = Kind(title="nothing", quantity="payload", low=0.0, high=0.0)
+"""What stands in the table where nothing changes, so that the same random numbers are drawn."""
 BEFORE_S, AFTER_S = 4.0, 6.0
 """Before the change and after it [s]."""
 COMMANDS = ((1, 0, 0), (0.5, 0, 0), (-0.5, 0, 0), (0, 1, 0), (0, -1, 0), (0.5, 0, 1), (0.5, 0, -1), (0.5, 0.5, 0))
@@ -79,8 +80,7 @@ def run(
         healthy: one world of so many stays as it is; 0 for none.
     """
     torch.set_num_threads(1)
-    entries: dict[str, Any] = {} if kind is None else {ENTRY: kind.term(setup.robot)}
-    env = setup.env(worlds, **entries)
+    env = setup.env(worlds, **{ENTRY: (kind or IDLE).term(setup.robot)})
     dt, asked = env.cfg.control_dt, commands(setup, worlds).to(env.device)
     at, steps = round(before_s / dt), round((before_s + after_s) / dt)
     actor = setup.make_actor(worlds)
