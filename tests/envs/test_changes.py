@@ -247,8 +247,8 @@ def wander(env: VecEnv, steps: int, seed: int) -> list[torch.Tensor]:
 def test_a_training_goes_on_exactly() -> None:
     """With every kind of change due again and again, and episodes that end: also into worlds that had drawn others."""
     table = cfg_of(GO1).randomization
-    env = env_of(table=table, episode_s=0.4, **ALL)
-    other = env_of(table=table, episode_s=0.4, seed=9, **ALL)
+    env = env_of(0, table, 0.4, **ALL)
+    other = env_of(9, table, 0.4, **ALL)
     wander(env, 13, 1)
     wander(other, 7, 2)
     restore(other, snapshot(env))
@@ -258,7 +258,7 @@ def test_a_training_goes_on_exactly() -> None:
 
 def test_a_new_seed_forgets_all_changes() -> None:
     table = cfg_of(GO1).randomization
-    env, other = env_of(table=table, **ALL), env_of(table=table, seed=9, **ALL)
+    env, other = env_of(0, table, 20.0, **ALL), env_of(9, table, 20.0, **ALL)
     wander(env, 13, 1)
     for one in (env, other):
         one.reseed(5)

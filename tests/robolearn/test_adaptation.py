@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,11 @@ def jump(after: float, back_s: float, noise: float = 0.0) -> np.ndarray:
     return error + noise * np.random.default_rng(0).standard_normal((1, WORLDS))
 
 
+def number(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
 # figures -----------------------------------------------------------------------------------------------------------------
 
 
@@ -83,11 +89,12 @@ def test_who_does_not_come_back_has_no_time_for_it() -> None:
 def test_intervals_hold_the_figures_and_shrink_with_the_noise() -> None:
     wide, narrow = (measured(trial_of(jump(0.3, 1.0, noise))) for noise in (0.04, 0.01))
     for name in ("before", "peak", "later"):
+        widths = []
         for found in (wide, narrow):
-            low, value, high = found[name].low, found[name].value, found[name].high
-            assert low is not None and value is not None and high is not None  # noqa: PT018
+            low, value, high = (number(part) for part in (found[name].low, found[name].value, found[name].high))
             assert low <= value <= high
-        assert wide[name].high - wide[name].low > 2 * (narrow[name].high - narrow[name].low)
+            widths.append(high - low)
+        assert widths[0] > 2 * widths[1]
 
 
 def test_who_fell_before_the_change_is_not_counted() -> None:
@@ -213,7 +220,7 @@ def test_who_fell_counts_as_standing_still(setup: Setup) -> None:
 def test_hidden_states_are_what_the_head_is_given(cfg) -> None:
     """Through the head they are the action; an untrained network has the same normaliser and other weights."""
     torch.manual_seed(7)
-    net = make_network(10, 3, cfg)
+    net: Any = make_network(10, 3, cfg)
     net.normalizer.mean.fill_(0.3)
     heads = Heads(net)
     actor = StudentActor(net, 5)
@@ -242,10 +249,8 @@ def test_probes_find_what_a_memory_knows(known: bool) -> None:
     listener.world, listener.samples = [world], {POLICY: [hidden], RANDOM: [], RAW: [rng.standard_normal((600, 5))]}
     found = judged(listener, value)
     assert found[RANDOM].value is None
-    assert found[RAW].value is not None
-    assert found[RAW].value < 0.2
-    assert found[POLICY].value is not None
-    assert (found[POLICY].value > 0.8) == known
+    assert number(found[RAW].value) < 0.2
+    assert (number(found[POLICY].value) > 0.8) == known
 
 
 def test_a_teacher_has_no_memory_to_probe(setup: Setup) -> None:

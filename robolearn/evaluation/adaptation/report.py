@@ -62,9 +62,9 @@ def _item(name: str, policies: Mapping[str, Found]) -> dict[str, Any]:
     failed = "; ".join(f"{title}: {one.failure}" for title, one in policies.items() if one.failure)
     curves = {title: one.curve for title, one in done.items() if one.curve is not None}
     text = (
-        f"The planar velocity error about the change, a mean over the last {CYCLE_S:g} s; before it the last {BASE_S:g} s count, in the end "
-        f"the last {LATER_S:g} s. Back is when it comes within {WITHIN:g} times the error before and stays there. Who fell counts as standing "
-        "still."
+        f"The planar velocity error about the change, a mean over the last {CYCLE_S:g} s; before it the last {BASE_S:g} s count, "
+        f"in the end the last {LATER_S:g} s. Back is when it comes within {WITHIN:g} times the error before and stays there. Who fell "
+        "counts as standing still."
     )
     plots = [plot(curves)] if curves else []
     status, more = "done" if done else "failed", f" {failed}" if failed else ""
