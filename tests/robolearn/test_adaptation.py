@@ -314,3 +314,20 @@ def test_a_study_pools_its_seeds() -> None:
     lines = adaptation_study.rows({"a": {"late": found}}, ["late"])
     assert len({line.count("|") for line in lines}) == 1
     assert "2.000 [" in lines[2]
+
+
+@pytest.mark.parametrize("memory", ["episode", "life"])
+def test_a_memory_of_a_life_outlasts_falls_and_not_the_end_of_time(memory: str) -> None:
+    """In worlds that fall at the slightest tilt, and whose time is up after twelve steps."""
+    easy = ("--env.terminations.tilt.max_tilt=0.02", "--env.terminations.height=null")
+    trainer = make_trainer("student", tiny_cfg("go1-velocity-flat", *easy, f"--student.memory={memory}"))
+    fell, cut, began = [], [], []
+    for _ in range(3):
+        trainer.iterate()
+        fell.append(trainer._rollout.terminated.clone())
+        cut.append(trainer._rollout.truncated.clone())
+        began.append(trainer._first.clone())
+    fell, cut, began = (torch.cat(parts) for parts in (fell, cut, began))
+    assert fell.any()
+    assert cut.any()
+    assert torch.equal(began[1:], cut[:-1] | fell[:-1] if memory == "episode" else cut[:-1])

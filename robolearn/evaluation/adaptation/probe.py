@@ -104,7 +104,7 @@ def again(network: nn.Module, seed: int = 0) -> Any:
     """The same network with its normaliser, and the weights that a training starts from."""
     from policies.networks.registry import make_network
 
-    inner = getattr(network, "inner", network)
+    inner: Any = getattr(network, "inner", network)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         fresh = make_network(inner.normalizer.mean.shape[0], _outputs(inner), inner.cfg)
