@@ -149,6 +149,8 @@ class StudentCfg:
         iterations: rollouts and updates; the schedules of imitation and learning rate end with them.
         until: as of the teacher.
         network: its size.
+        memory: what it remembers is of an `episode`, or of a `life`, in which a fall is no end: what a body is like outlasts it (cf.
+            LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
         initial_std: standard deviation of its actions at the start.
         imitation: the teacher's part in the loss.
         ppo: the reinforcement part; minibatches are sets of worlds, each with its whole chunk of tokens.
@@ -157,6 +159,7 @@ class StudentCfg:
     iterations: int = 120
     until: StudentUntilCfg | None = None
     network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
+    memory: Literal["episode", "life"] = "episode"
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)

@@ -27,6 +27,9 @@ from robolearn.config import loading as config
 from robolearn.config import schema, settings
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import StudentActor
+from robolearn.evaluation.adaptation import study as adaptation
+from robolearn.evaluation.adaptation.kinds import KINDS
+from robolearn.evaluation.adaptation.suite import UNCHANGED
 from robolearn.evaluation.evaluate import evaluate
 from robolearn.evaluation.figures import Figure, written
 from robolearn.evaluation.statistics import wilson
@@ -57,6 +60,8 @@ class Study:
         conditions: name -> overrides of the world in which all variants are evaluated.
         episodes: per command of the evaluation's grid, for each seed and condition.
         seconds: length of an evaluation's episode [s].
+        changes: kinds of change (`robolearn.evaluation.adaptation.kinds`, and `unchanged`) that all walk through, and the teacher, too.
+        probes: whether hidden states are asked what they know of those changes.
     """
 
     stage: Literal["student", "pretrain"] = "student"
@@ -70,6 +75,8 @@ class Study:
     conditions: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"as trained": ()}, metadata={"open": True})
     episodes: int = 2
     seconds: float = 10.0
+    changes: tuple[str, ...] = ()
+    probes: bool = False
 
 
 def load_study(path: Path) -> Study:
@@ -90,6 +97,9 @@ def load_study(path: Path) -> Study:
     for kind, sets in (("variants", study.variants), ("conditions", study.conditions)):
         if not sets:
             raise UserError(f"{path}: {kind} must name at least one")
+    unknown = [name for name in study.changes if name not in (UNCHANGED, *KINDS)]
+    if unknown:
+        raise UserError(f"{path}: there is no change {unknown[0]!r}; valid: {', '.join((UNCHANGED, *KINDS))}")
     if not study.seeds:
         raise UserError(f"{path}: seeds must name at least one")
     if (study.stage == "pretrain") != bool(study.preset):
@@ -120,13 +130,14 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False, st
         raise UserError(f"this study starts from pretrained networks: {' '.join(f'--start {name}=RUN' for name in lacking)}")
     check_writable(folder / "results.json")
     check_settings(study, source)
+    told = {} if not study.changes else {adaptation.TEACHER: _through_changes(study, teacher, folder, quick, _weights(source["policy"]))}
     runs: list[dict[str, Any]] = []
     for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
         for name, overrides in study.variants.items():
             changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
             start = (starts or {})[study.starts[name]] if name in study.starts else None
             runs.append(_one(study, source, name, changes, folder, quick, start))
-            results = _summary(study, runs)
+            results = _summary(study, runs, told)
             write_json(folder / "results.json", results)
     return results
 
@@ -194,7 +205,18 @@ def _trained_and_evaluated(
         write_json(done, found[condition])
     size = sum(value.numel() for value in student.parameters())
     about = {"variant": name, "seed": cfg.seed, "minutes": state.get("minutes"), "parameters": size}
-    return about | {"conditions": found, "reward": rewards(run_folder)}
+    about |= {"conditions": found, "reward": rewards(run_folder)}
+    return about | ({"changes": _through_changes(study, run_folder, run_folder, quick)} if study.changes else {})
+
+
+def _through_changes(study: Study, run: Path, folder: Path, quick: bool, whose: str = "") -> dict[str, Any]:
+    """A training through the study's changes, kept in `folder`; all meet the same worlds. `whose` tells policies in one folder apart."""
+    kinds, episodes = (study.changes[:2], 1) if quick else (study.changes, study.episodes)
+    what = [str(KINDS.get(name)) for name in kinds]
+    done = folder / f"changes-{digest(whose, str((kinds, episodes, study.probes)), *what)}.json"
+    if not done.is_file():
+        write_json(done, adaptation.of_run(run, kinds, episodes, FIRST_SEED, study.probes))
+    return json.loads(done.read_text(encoding="utf-8"))
 
 
 def rewards(run: Path) -> list[float]:
@@ -255,7 +277,7 @@ def arguments(overrides: tuple[str, ...]) -> list[str]:
     return [f"--{override}" for override in overrides]
 
 
-def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(study: Study, runs: list[dict[str, Any]], told: dict[str, Any]) -> dict[str, Any]:
     """Over seeds: shares pooled over all episodes with Wilson's interval; means as the mean of the seeds and each seed's own."""
     rows: list[dict[str, Any]] = []
     for name in study.variants:
@@ -264,7 +286,12 @@ def _summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
             seen = [run["conditions"][condition] for run in mine]
             if seen:
                 rows.append({"variant": name, "condition": condition, "seeds": len(seen), **_over_seeds(seen)})
-    return {"study": dataclasses.asdict(study), "rows": rows, "runs": runs}
+    found: dict[str, Any] = {"study": dataclasses.asdict(study), "rows": rows, "runs": runs}
+    if study.changes:
+        by_variant = {name: [run["changes"] for run in runs if run["variant"] == name] for name in study.variants}
+        sets = {name: [one] for name, one in told.items()} | {name: some for name, some in by_variant.items() if some}
+        found["changes"] = {name: {kind: adaptation.pooled([one[kind] for one in some]) for kind in some[0]} for name, some in sets.items()}
+    return found
 
 
 def _over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -293,6 +320,8 @@ def table(results: dict[str, Any]) -> str:
     for row in results["rows"]:
         cells = [_cell(row, name, told["unit"]) for name, told in figures.items()]
         lines.append("| " + " | ".join([row["variant"], row["condition"], *cells, str(row["seeds"])]) + " |")
+    if "changes" in results:
+        lines += ["", *adaptation.rows(results["changes"], results["study"]["changes"])]
     return "\n".join(lines)
 
 

@@ -164,7 +164,8 @@ class StudentTrainer:
             rollout.mean[t], rollout.action[t] = mean, action
             step = env.screened(env.step(action))
             self._policy_obs, self._privileged = step.policy, step.privileged
-            self._is_first = step.terminated | step.truncated
+            forgets = step.failed if self.cfg.student.memory == "life" else step.terminated
+            self._is_first = forgets | step.truncated
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
             rollout.failed[t] = step.failed
             ids = step.truncated.nonzero()[:, 0]
