@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robolearn.commands import add_robot, with_robot
+from robolearn.commands import add_print_config, add_robot, with_robot
 
 if TYPE_CHECKING:
     from robolearn.learning.teacher import TeacherTrainer
@@ -35,11 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
+    add_print_config(parser)
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
     from robolearn.config import settings
+    from robolearn.config.commented import commented
+    from robolearn.config.signs import doubtful
     from robolearn.errors import UsageError
     from robolearn.learning.interruption import Interrupted
     from robolearn.learning.run import find_checkpoint
@@ -48,6 +51,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.init and args.resume:
         raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
     cfg, folder, state = prepare(args, overrides, "teacher")
+    if args.print_config:
+        print(commented(cfg), end="")
+        return 0
+    for doubt in doubtful(cfg):
+        print(f"robolearn: warning: {doubt}", file=sys.stderr)
     if args.init and cfg.algorithm == "sb3":
         raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training begins from nothing")
     first = find_checkpoint(args.init) if args.init else None
