@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
     from envs.robots.registry import get_robot
-    from robolearn.commands.train import go, prepare, quoted
+    from robolearn.commands.train import go, prepare
     from robolearn.config import schema, settings
     from robolearn.config.commented import commented
     from robolearn.config.signs import doubtful
@@ -80,5 +80,4 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if state is None:
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
-    given = settings.named(overrides)
-    return go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}", given)
+    return go(trainer, folder, state, settings.named(overrides))

@@ -8,7 +8,6 @@ scheduler's warning); --resume continues exactly.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robolearn.commands import add_print_config, add_robot, with_robot
+from robolearn.commands.ending import next_lines, of_training, quoted
 
 if TYPE_CHECKING:
     from robolearn.learning.teacher import TeacherTrainer
@@ -71,14 +71,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             return stopped.code
         finally:
             job.close()
-        print(f"run: {folder}")
+        print(f"run: {folder}\nstable_baselines3.PPO.load reads its model.zip")
+        print("\n".join(next_lines([("look at its curves", f"tensorboard --logdir {quoted(folder.parent.parent)}")])))
         return 0
     trainer = TeacherTrainer(cfg)
     for remark in trainer.env.robot.remarks():
         print(f"note: {remark}")
     if first is not None:
         start_from(trainer, first)
-    return go(trainer, folder, state, f"distill it: robolearn distill {quoted(folder)}", settings.named(overrides))
+    return go(trainer, folder, state, settings.named(overrides))
 
 
 def start_from(trainer: TeacherTrainer, path: Path) -> None:
@@ -136,8 +137,12 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     return cfg, Run.new_folder(schema.name_of_runs(args.preset, overrides), Path(args.runs or "runs")), None
 
 
-def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, given: Sequence[str] = ()) -> int:
-    """Run a trainer in a folder; after Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets."""
+def go(trainer: Any, folder: Path, state: dict[str, Any] | None, given: Sequence[str] = ()) -> int:
+    """Run a trainer in a folder and say what came out and what comes next.
+
+    Returns:
+        After Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets.
+    """
     from robolearn.learning import distributed
     from robolearn.learning.run import Run, check_ours
     from robolearn.learning.trainer import Interrupted, resume, train
@@ -151,6 +156,7 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, give
     if state is not None and not distributed.rank():
         job.truncate_metrics(trainer.iteration)
     print(f"run: {folder}")
+    before = trainer.iteration
     try:
         metrics = train(trainer, job)
     except Interrupted as stopped:
@@ -158,17 +164,12 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, give
         return stopped.code
     finally:
         job.close()
-    shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
-    print(f"done: {shown}\n{hint}")
-    if trainer.missed and not distributed.rank():
+    if distributed.rank():
+        return 0
+    if trainer.missed:
         print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def quoted(path: Path) -> str:
-    """A path as a shell takes it."""
-    return shlex.quote(str(path))
+    print("\n".join(of_training(trainer, folder, metrics, before)), flush=True)
+    return 1 if trainer.missed else 0
 
 
 def _verb(trainer: Any) -> str:
