@@ -40,8 +40,10 @@ def functions(table: str) -> list[Callable[..., Any]]:
     if table == "env.rewards":
         found: list[Callable[..., Any]] = [thing for thing in vars(rewards).values() if thing in _RATED]
         return found
-    kind, module = _MODULES.get(table, (None, None))
-    return [thing for name, thing in vars(module).items() if kind and module and _fits(kind, module, name, thing)]
+    if table not in _MODULES:
+        return []
+    kind, module = _MODULES[table]
+    return [thing for name, thing in vars(module).items() if _fits(kind, module, name, thing)]
 
 
 _RATED = [*PENALTIES, *REWARDS]

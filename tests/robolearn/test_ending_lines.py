@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from policies import plugins
-from robolearn import cli
 from robolearn.commands.ending import after_evaluation, after_export, metrics_lines, number, of_training
 from robolearn.config import schema
 from robolearn.config.schema import StudentUntilCfg
 from robolearn.evaluation.table import text
+from tests.command_lines import parsed
 from tests.results import result
 
 
@@ -79,29 +77,11 @@ def test_every_command_that_is_offered_is_one(lines: list[str]) -> None:
     offered = [line[line.index("robolearn ") :].partition("  (")[0].partition("; ")[0] for line in lines if ": " in line and "robolearn " in line]
     assert offered
     for line in offered:
-        parse(line)
-
-
-def parse(line: str) -> None:
-    """Take a command line apart as robolearn would, without running it."""
-    import importlib
-
-    _, name, *arguments = shlex.split(line)
-    arguments, _ = plugins.take(arguments)
-    module: Any = importlib.import_module(f"robolearn.commands.{name}")
-    parser = cli._Parser(prog=name, allow_abbrev=False)
-    module.configure(parser)
-    if getattr(module, "ACCEPTS_OVERRIDES", False):
-        from bridge.fields import options_in, split_overrides
-
-        arguments, overrides = split_overrides(arguments, options_in(parser))
+        _, _, overrides = parsed(line)
         for override in overrides:
             key = override.partition("=")[0].removeprefix("--").split(".")
             assert key[0] in ("teacher", "student")
             assert key[-1] in ("iterations", *StudentUntilCfg.__dataclass_fields__)
-    if hasattr(module, "prepare_options"):
-        module.prepare_options(parser, arguments, [])
-    parser.parse_args(arguments)
 
 
 def test_tables_are_aligned() -> None:
