@@ -64,19 +64,21 @@ class EnvCfg:
         num_threads: simulation threads, 0 for all cores.
         seed: of everything random in the environment.
         control_dt: time between actions [s].
-        decimation: physics steps a control step.
+        decimation: physics steps per control step.
         episode_s: length after which an episode is truncated [s].
         clock_hz: rate of the gait's clock, in cycles; 0 for none.
         contact_force: a foot that is loaded more than this is on the ground [N].
-        terrain: what to walk on; a plane where None.
+        terrain: what to walk on; a plane where null.
         scene: what stands there beside robot and ground.
         action: how an action becomes joint targets.
-        command: what is asked; None for a task of which nothing is asked.
-        observations: what the policy sees, in order.
-        privileged: what the teacher sees beside it, in order.
-        rewards, terminations, metrics: see their terms.
+        command: what is asked; null for a task of which nothing is asked.
+        observations: what the policy sees of its sensors, in order.
+        privileged: what only the simulator knows, which the teacher sees beside it, in order.
+        rewards: what is rewarded (weights above zero) and penalised (below zero).
+        terminations: when an episode ends.
+        metrics: figures for the log.
         reset: how an episode begins.
-        success: what counts as a good episode, for curricula; None for one that lasts until its time is up.
+        success: what counts as a good episode, for curricula; null for one that lasts until its time is up.
         curriculum: what changes with success.
         randomization: what varies from world to world, and what happens to them, see `envs.terms.randomization`.
     """

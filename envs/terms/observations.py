@@ -87,7 +87,13 @@ class HeightScan:
     """Height of the standing base above the ground at points around it, less what it is on a plane [m], (N, S)."""
 
     def __init__(self, env: Env, spacing: float = 0.15, limit: float = 1.0) -> None:
-        """Look at points `spacing` [m] apart, and cut heights off at `limit` [m] up and down."""
+        """Look at points on a grid.
+
+        Args:
+            env: the environment.
+            spacing: distance between neighbouring points [m].
+            limit: heights are cut off this far up and down [m].
+        """
         self._points = env.tensor([[spacing * i, spacing * j] for i, j in SCAN_POINTS])
         self._limit = limit
 

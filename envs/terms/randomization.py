@@ -32,7 +32,8 @@ class Range:
     """How one quantity varies.
 
     Attributes:
-        low, high: bounds, in the unit of the entry, or factors.
+        low: lower bound, in the unit of the entry, or a factor.
+        high: upper bound.
         operation: `scale` multiplies the nominal value, `add` adds to it, `set` replaces it.
         distribution: `uniform`, or `log_uniform` for factors over decades.
         when: `startup` (once a world), `reset` (each episode).

@@ -36,9 +36,9 @@ class TransformerCfg(NetworkCfg):
     """Size of the transformer.
 
     Attributes:
-        width: D.
-        layers: L.
-        heads: H; divides the width.
+        width: of a token, D.
+        layers: blocks, L.
+        heads: of the attention, H; divides the width.
         window: W, tokens that a token sees in each layer, itself included.
         mlp_ratio: hidden width of a block's MLP over D.
         embed_hidden: hidden layers between observation and first block.

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from robolearn.commands import add_robot, with_robot
+from robolearn.commands import add_print_config, add_robot, with_robot
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
@@ -27,13 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
+    add_print_config(parser)
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Distill."""
     from envs.robots.registry import get_robot
-    from robolearn.commands.train import go, prepare, quoted
+    from robolearn.commands.train import go, prepare
     from robolearn.config import schema, settings
+    from robolearn.config.commented import commented
+    from robolearn.config.signs import doubtful
     from robolearn.errors import UsageError, UserError
     from robolearn.learning.goal import check_attainable
     from robolearn.learning.run import Run, find_checkpoint, load_checkpoint, other_model, readable
@@ -75,10 +78,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             print(f"note: this teacher missed its targets: {'; '.join(source['missed'])}", file=sys.stderr)
         named = Path(os.path.abspath(path)).parent.parent.name or cfg.task  # `.` has no name of its own
         folder = Run.new_folder(f"{named}-student", Path(args.runs or "runs"))
+    if args.print_config:
+        print(commented(cfg), end="")
+        return 0
+    for doubt in doubtful(cfg):
+        print(f"robolearn: warning: {doubt}", file=sys.stderr)
     trainer = StudentTrainer(cfg, teacher, start)
     if state is None:
         trainer.pretrained = None if pretrained is None else summary(pretrained)
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
-    given = settings.named(overrides)
-    return go(trainer, folder, state, f"export it: robolearn export {quoted(folder)}", given)
+    return go(trainer, folder, state, settings.named(overrides))

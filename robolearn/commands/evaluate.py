@@ -153,7 +153,9 @@ def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResul
     """Judge on the engine that was asked for, or on all, and tell."""
     from envs.engines.face import EngineError
     from robolearn.commands import write_json
+    from robolearn.commands.ending import after_evaluation
     from robolearn.evaluation.table import show
+    from robolearn.policy_path import is_controller
 
     everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
     engines = everything if args.engine == "all" else (args.engine,)
@@ -174,6 +176,8 @@ def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResul
         show(results)
         if args.mjcf:
             print(f"model: {results[0].model}, {(results[0].model_sha256 or '')[:12]}")
+        if not is_controller(args.file):
+            print("\n".join(after_evaluation(args.file, results[0].ground is not None, args.engine)))
     return 0
 
 

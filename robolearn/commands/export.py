@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from robolearn.commands import add_robot, with_robot
+from robolearn.commands.ending import after_export
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,10 +63,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")
+        print("\n".join(after_export(file.path, None, (), path.parent)))
         return 0
     _, training, precise, passed = gate(out, seeds)
     show([training, precise])
-    print("deployable: yes" if passed else f"deployable: no: {'; '.join(shortcomings(training, precise))}")
+    why = shortcomings(training, precise)
+    print("deployable: yes" if passed else f"deployable: no: {'; '.join(why)}")
+    print("\n".join(after_export(file.path, passed, why, path.parent)))
     return 0 if passed else 1
 
 
