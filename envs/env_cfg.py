@@ -28,6 +28,8 @@ from policies.contract.spec import PolicySpec
 MOST = 2**31 - 1
 """Of worlds and the like: what the physics counts with."""
 MOST_THREADS = 4096
+MOST_LATE = 8
+"""Control steps by which an action may come late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +64,21 @@ class EnvCfg:
         num_threads: simulation threads, 0 for all cores.
         seed: of everything random in the environment.
         control_dt: time between actions [s].
-        decimation: physics steps a control step.
+        decimation: physics steps per control step.
         episode_s: length after which an episode is truncated [s].
         clock_hz: rate of the gait's clock, in cycles; 0 for none.
         contact_force: a foot that is loaded more than this is on the ground [N].
-        terrain: what to walk on; a plane where None.
+        terrain: what to walk on; a plane where null.
         scene: what stands there beside robot and ground.
         action: how an action becomes joint targets.
-        command: what is asked; None for a task of which nothing is asked.
-        observations: what the policy sees, in order.
-        privileged: what the teacher sees beside it, in order.
-        rewards, terminations, metrics: see their terms.
+        command: what is asked; null for a task of which nothing is asked.
+        observations: what the policy sees of its sensors, in order.
+        privileged: what only the simulator knows, which the teacher sees beside it, in order.
+        rewards: what is rewarded (weights above zero) and penalised (below zero).
+        terminations: when an episode ends.
+        metrics: figures for the log.
         reset: how an episode begins.
-        success: what counts as a good episode, for curricula; None for one that lasts until its time is up.
+        success: what counts as a good episode, for curricula; null for one that lasts until its time is up.
         curriculum: what changes with success.
         randomization: what varies from world to world, and what happens to them, see `envs.terms.randomization`.
     """
@@ -118,14 +122,22 @@ class EnvCfg:
             raise ValueError(f"clock_hz must not be negative, is {self.clock_hz:g}")
         if not 1 <= self.episode_s / self.control_dt < 2**53:
             raise ValueError(f"episode_s must be one control_dt ({self.control_dt:g} s) or more, and countable, not {self.episode_s:g}")
-        for name in ("observation_delay_s", "action_delay_s"):
+        for name, steps in (("observation_delay_s", 1), ("action_delay_s", MOST_LATE)):
             delay = self.randomization.range(name)
-            if delay is not None and not 0 <= delay.low <= delay.high <= self.control_dt:
-                raise ValueError(
-                    f"randomization.{name} must lie between 0 and control_dt ({self.control_dt:g} s), not up to {delay.high:g}"
-                )
+            most = steps * self.control_dt
+            if delay is not None and not 0 <= delay.low <= delay.high <= most:
+                what = "control_dt" if steps == 1 else f"{steps} control steps"
+                raise ValueError(f"randomization.{name} must lie between 0 and {what} ({most:g} s), not up to {delay.high:g}")
+        if self.most_action_delay_s() > MOST_LATE * self.control_dt:
+            raise ValueError(f"actions may come at most {MOST_LATE} control steps late, not {self.most_action_delay_s():g} s")
         if not self.observations:
             raise ValueError("observations is empty: a policy must see something")
+
+    def most_action_delay_s(self) -> float:
+        """The longest delay of actions that a world may have [s]: of the table's range, or of a change (`envs.terms.changes`)."""
+        table = self.randomization.range("action_delay_s")
+        changes = (term.params for term in self.randomization.terms().values() if term.params.get("quantity") == "action_delay_s")
+        return max(0.0 if table is None else table.high, *(float(params["high"]) for params in changes), 0.0)
 
     def at_full_strength(self) -> Self:
         """This config without the ramp of disturbances: what is not a first training meets all of them at once."""

@@ -22,6 +22,7 @@ from envs.building import action_spec, build_scene, check_base, observation_term
 from envs.engines.face import Engine
 from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
+from envs.late import Late
 from envs.parts import Buffers, Stateful, take_tensors
 from envs.robots.robot import Robot
 from envs.scene.places import Places
@@ -97,7 +98,6 @@ class VecEnv:
         self._in_order = self._actuators == list(range(model.nu))
         self.rest = rest_state(model, self.device)
         self.max_steps = round(cfg.episode_s / cfg.control_dt)
-        self._substeps = torch.arange(cfg.decimation, device=self.device)
         self._everywhere = torch.arange(cfg.num_worlds, device=self.device)
         self._make_tensors()
         self.conditions: Conditions | None = None
@@ -139,6 +139,7 @@ class VecEnv:
         self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # whose present observation is worth nothing
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
         self.buffers = Buffers(n, self.device)
+        self._late = Late(self.cfg.most_action_delay_s() / self.cfg.control_dt, joints, self.buffers)
         self.reward_terms: dict[str, torch.Tensor] = {}
         terms = self.spec.terms
         self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in terms])
@@ -418,17 +419,10 @@ class VecEnv:
         return *self._usable(ids, policy, privileged), screening.zeroed(clean)
 
     def _act(self) -> None:
-        """Advance the physics with targets that take effect after each world's delay.
-
-        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of
-        the engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
-        """
+        """Advance the physics with targets that take effect after each world's delay, see `envs.late`."""
         new = joint_targets(self.action, self.target, self.spec, self._constants)
-        if self.engine.switches_controls:
-            late = (self._substeps + 0.5 < self._action_delay * self.cfg.decimation)[..., None]  # (N, D, 1)
-            ctrl = torch.where(late, self.target[:, None], new[:, None])
-        else:
-            ctrl = torch.lerp(new, self.target, self._action_delay)[:, None]
+        switching = self.cfg.decimation if self.engine.switches_controls else 0
+        ctrl = self._late.controls(new, self.target, self._action_delay, switching)
         ctrl = ctrl - self.joint_offset[:, None]
         if not self._in_order:
             mine, ctrl = ctrl, torch.zeros(*ctrl.shape[:2], self.engine.model.nu, device=self.device)
@@ -460,19 +454,21 @@ class VecEnv:
         self.episode_steps[ids] = 0
         self.action, self.previous_action = self.action.index_fill(0, ids, 0.0), self.previous_action.index_fill(0, ids, 0.0)
         self.target = self.target.index_copy(0, ids, qpos[:, self.joints.in_qpos] + self.joint_offset[ids])
+        self._late.begin(ids, self.target[ids])
         self.commander.sample(ids)
 
     def _draw(self, ids: torch.Tensor, when: str) -> None:
         """Entries of the randomization table that are no model field."""
-        table, step = self.cfg.randomization, self.cfg.control_dt
-        for name, buffer, unit in (
-            ("joint_offset", self.joint_offset, 1.0),
-            ("observation_delay_s", self._observation_age, step),
-            ("action_delay_s", self._action_delay, step),
-        ):
-            if (entry := table.range(name)) is not None and due(entry.when, name, when, self.conditions):
+        for name, (buffer, unit) in self.unwritten().items():
+            if (entry := self.cfg.randomization.range(name)) is not None and due(entry.when, name, when, self.conditions):
                 drawn = entry.sample((len(ids), buffer.shape[1]), self.generator)
                 buffer[ids] = given(name, ids, drawn, when, self.conditions) / unit
+
+    def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
+        """Quantities that are no model field: what each world has of them (N, k), in a unit."""
+        step = self.cfg.control_dt
+        age, delay = self._observation_age, self._action_delay
+        return {"joint_offset": (self.joint_offset, 1.0), "observation_delay_s": (age, step), "action_delay_s": (delay, step)}
 
     # state -----------------------------------------------------------------------------------------------------------
 

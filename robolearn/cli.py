@@ -27,8 +27,10 @@ from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
 COMMANDS = {
     "list": "show presets, tasks, robots, networks, engines, controllers, transports and trained policies, and who brought them",
+    "config": "show every setting of a preset with its value, unit and meaning, or what it changes",
     "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
+    "pretrain": "train a student's network on datasets: rollouts, controllers, people, logs",
     "distill": "train a student that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",
@@ -60,6 +62,8 @@ _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _ALIKE = 0.66
 _ELSEWHERE = {"--out": "--runs"}
 """What an option is called in other commands -> here."""
+_TOP_SETTINGS = ("task", "robot", "algorithm", "seed", "threads", "precision", "checkpoint_every", "env", "teacher", "student", "sb3")
+"""Settings without a section: the fields of `robolearn.config.schema.TrainCfg`, which is not imported here."""
 _ERRORS_BELOW = (
     ("policies.plugins", "PluginError"),
     ("policies.contract.file", "PolicyFileError"),
@@ -69,7 +73,7 @@ _ERRORS_BELOW = (
 )
 _EPILOG = """\
 Any setting of the configuration can be changed with --section.key=value (the value in YAML), for example --seed=3.
-`robolearn list` shows the presets; docs/configuration.md tells the rules."""
+`robolearn list` shows the presets, `robolearn config PRESET` all settings of one; docs/configuration.md has the rules."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -263,8 +267,10 @@ def _unknown_argument(argument: str, options: list[str], takes_overrides: bool, 
     if not name.startswith("-"):
         return UsageError(f"unexpected argument {argument!r} (see {prog} --help)")
     near = _near(name, options)
-    if takes_overrides and not near:
+    if takes_overrides and not near and ("." in name or name.removeprefix("--") in _TOP_SETTINGS):
         return UsageError(f"unknown option {name!r}; a setting is changed with {name}=VALUE (see {prog} --help)")
+    if takes_overrides and not near:
+        return UsageError(f"unknown option {name!r} (see {prog} --help); settings are shown by: robolearn config PRESET")
     if not takes_overrides and is_override(argument) and not near:
         return UsageError(f"unknown option {name!r}; {prog} has no configuration to override (see {prog} --help)")
     return UsageError(f"unknown option {name!r}{near} (see {prog} --help)")

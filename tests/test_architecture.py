@@ -38,6 +38,7 @@ LAYERS = (
         "identify",
         "evaluation",
         "learning",
+        "pretraining",
         "config",
         "data",
         "motions",

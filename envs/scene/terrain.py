@@ -37,10 +37,10 @@ class TerrainCfg:
         roughness: largest height of rough ground above and below zero [m].
         grade: of slopes, rise over run.
         step: height of a step [m].
-        step_depth: [m].
+        step_depth: depth of a step [m].
         plank: height of planks [m].
         plank_gap: distance between planks [m].
-        plank_width: [m].
+        plank_width: width of planks [m].
         rim: strip along a tile's edges in which rough ground fades away [m].
         start_spread: how far from the middle of a tile robots start at most, along each side [m].
         seed: of everything random.

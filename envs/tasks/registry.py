@@ -10,6 +10,7 @@ from typing import Any
 from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
+from envs.tasks.changes import check_changes
 from envs.tasks.evaluation import LASTING, Evaluation
 from envs.tasks.reach import reach
 from envs.tasks.reach_evaluation import REACH_EVALUATION
@@ -81,8 +82,9 @@ def make_env(task: str, robot: str | Robot, cfg: EnvCfg | None = None, **changes
 
     Raises:
         UnknownTaskError: unknown name.
-        ValueError: the robot cannot do the task, or the config does not fit it.
+        ValueError: the robot cannot do the task, the config does not fit it, or one of `changes` is no field of it or of another type.
     """
+    check_changes(changes)
     made = robot if isinstance(robot, Robot) else get_robot(robot)
     return VecEnv(dataclasses.replace(cfg or get_task(task).make(made), **changes), made, task)
 

@@ -145,8 +145,9 @@ class VelocityCommand(Command):
 
         Args:
             env: the environment.
-            vx, vy: ranges of the planar velocity in the base frame [m/s].
-            yaw_rate: range [rad/s].
+            vx: range of the forward velocity in the base frame [m/s].
+            vy: range of the velocity to the left in the base frame [m/s].
+            yaw_rate: range of the rate about the vertical, to the left [rad/s].
             standing: share of commands that are exactly zero.
             moving_above: norm of a command above which it is to move.
             hold_s: range of the time that a command is held [s].
@@ -175,6 +176,14 @@ class GoalPosition(Command):
         z: tuple[float, float] = (0.15, 0.7),
         hold_s: tuple[float, float] = (2.0, 3.0),
     ) -> None:
-        """Goals are drawn uniformly from a box [m] and held for a time between the ends of `hold_s` [s]."""
+        """Goals are drawn uniformly from a box and held.
+
+        Args:
+            env: the environment.
+            x: range of the goal in front of the base [m].
+            y: range of the goal to the left of the base [m].
+            z: range of the goal above the base [m].
+            hold_s: range of the time that a goal is held [s].
+        """
         ranges = (x, y, z)
         super().__init__(env, tuple(r[0] for r in ranges), tuple(r[1] for r in ranges), hold_s)

@@ -33,7 +33,13 @@ def terrain_level(env: Env) -> torch.Tensor:
 
 
 def at_goal(env: Env, distance: float, settled_s: float = 1.0) -> torch.Tensor:
-    """Share of the worlds within `distance` of their goal [m], of those whose goal is held for less than `settled_s` [s] yet."""
+    """Share of the worlds within `distance` of their goal, of those whose goal is held for less than `settled_s` yet.
+
+    Args:
+        env: the environment.
+        distance: from the tool to the goal at most [m].
+        settled_s: only goals that change within this time are looked at [s].
+    """
     settled = env.commander.left_s < settled_s  # the goal has been there for a while
     close = (goal_distance(env) < distance) & settled
     return close.sum() / settled.sum().clamp(min=1)

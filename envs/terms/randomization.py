@@ -32,7 +32,8 @@ class Range:
     """How one quantity varies.
 
     Attributes:
-        low, high: bounds, in the unit of the entry, or factors.
+        low: lower bound, in the unit of the entry, or a factor.
+        high: upper bound.
         operation: `scale` multiplies the nominal value, `add` adds to it, `set` replaces it.
         distribution: `uniform`, or `log_uniform` for factors over decades.
         when: `startup` (once a world), `reset` (each episode).
@@ -78,7 +79,7 @@ QUANTITIES = {
     "gravity": "added to each axis of the gravity vector [m/s2]",
     "joint_offset": "encoder offset [rad], one a joint; the PD acts on the offset reading",
     "observation_delay_s": "age of the sensor readings [s], at most one control step",
-    "action_delay_s": "time until a new target reaches the motors [s], at most one control step",
+    "action_delay_s": "time until a new target reaches the motors [s], at most eight control steps",
     "push_velocity": "planar velocity added to the base at a push, each axis [m/s]",
     "push_interval_s": "time between pushes [s]",
     "link_size": "factor on the extent of every link and on where its children are attached, one a link",

@@ -39,7 +39,13 @@ def standing(
 
 
 def around_default(env: Env, ids: torch.Tensor, joint_spread: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
-    """A robot at rest, its joints within `joint_spread` [rad] of the default pose and within 95 % of their range."""
+    """A robot at rest, its joints near the default pose and within 95 % of their range.
+
+    Args:
+        env: the environment.
+        ids: worlds, (n,).
+        joint_spread: largest deviation of a joint from the default pose [rad].
+    """
     n, joints = len(ids), env.joints
     qpos = env.rest.repeat(n, 1)
     pose = joints.default + uniform(-joint_spread, joint_spread, (n, len(joints.default)), env.generator)

@@ -18,33 +18,48 @@ EARLY = 0.1
 
 
 def track_velocity(env: Env, sigma: float = 0.5) -> torch.Tensor:
-    """exp(-|v_xy - command|^2 / sigma^2), sigma in [m/s]."""
+    """exp(-|v_xy - command|^2 / sigma^2): how well the commanded planar velocity is followed.
+
+    Args:
+        env: the environment.
+        sigma: error at which it has fallen to 1/e [m/s].
+    """
     return tracked(env, sigma)
 
 
 def track_yaw_rate(env: Env, sigma: float = 0.5) -> torch.Tensor:
-    """exp(-(w_z - command)^2 / sigma^2), sigma in [rad/s]."""
+    """exp(-(w_z - command)^2 / sigma^2): how well the commanded yaw rate is followed.
+
+    Args:
+        env: the environment.
+        sigma: error at which it has fallen to 1/e [rad/s].
+    """
     error2 = (env.base.angular_velocity_b[:, 2] - env.command[:, 2]).square()
     return torch.exp(-error2 / sigma**2)
 
 
 def vertical_velocity(env: Env) -> torch.Tensor:
-    """v_z^2 [m2/s2]."""
+    """Vertical velocity of the base, squared [m2/s2]."""
     return env.base.velocity_b[:, 2].square()
 
 
 def roll_pitch_rate(env: Env) -> torch.Tensor:
-    """|w_xy|^2 [rad2/s2]."""
+    """Roll and pitch rate of the base, squared and summed [rad2/s2]."""
     return env.base.angular_velocity_b[:, :2].square().sum(1)
 
 
 def tilt(env: Env) -> torch.Tensor:
-    """|g_xy|^2 of projected gravity."""
+    """Tilt of the base: |g_xy|^2 of projected gravity, the squared sine of the angle."""
     return env.base.gravity_b[:, :2].square().sum(1)
 
 
 def trunk_lean(env: Env, pitch: float = 0.0) -> torch.Tensor:
-    """(pitch of the trunk - `pitch`)^2 + roll^2 in the world [rad2]: of what carries head and arms, wherever the base is."""
+    """(pitch of the trunk - `pitch`)^2 + roll^2 in the world [rad2]: of what carries head and arms, wherever the base is.
+
+    Args:
+        env: the environment.
+        pitch: what the trunk should lean forward [rad].
+    """
     return (env.trunk.pitch - pitch).square() + env.trunk.roll.square()
 
 
@@ -54,12 +69,12 @@ def trunk_rate(env: Env) -> torch.Tensor:
 
 
 def base_height(env: Env) -> torch.Tensor:
-    """(base height - standing height)^2 [m2]."""
+    """Height of the base less its standing height, squared [m2]."""
     return (env.base.height - env.base.standing_height).square()
 
 
 def action_rate(env: Env) -> torch.Tensor:
-    """|a_t - a_{t-1}|^2."""
+    """Change of the action since the last step, squared and summed: |a_t - a_{t-1}|^2."""
     return (env.action - env.previous_action).square().sum(1)
 
 
@@ -94,7 +109,12 @@ def stand_still(env: Env) -> torch.Tensor:
 
 
 def fall(env: Env, grows: bool = False) -> torch.Tensor:
-    """One, once, when the task ends: of a weight that is no rate. `grows`: see `grown`; who fears to fall does not learn to walk."""
+    """One, once, when the robot falls: its weight is per fall, not per second.
+
+    Args:
+        env: the environment.
+        grows: whether it comes with the disturbances, see `grown`; who fears to fall does not learn to walk.
+    """
     return env.terminated * (1.0 / env.cfg.control_dt) * (grown(env) if grows else 1.0)
 
 
@@ -107,7 +127,13 @@ def moving(env: Env) -> torch.Tensor:
 
 
 def swing(env: Env, swing_share: float, soft: bool = False) -> torch.Tensor:
-    """The reference height of each foot, 1 at mid-swing, 0 on the ground, (N, F): half a sine, or its square, which lands at no speed."""
+    """The reference height of each foot, 1 at mid-swing, 0 on the ground, (N, F): half a sine, or its square, which lands at no speed.
+
+    Args:
+        env: the environment.
+        swing_share: share of the cycle that a foot swings.
+        soft: whether the reference meets the ground at no speed.
+    """
 
     def compute() -> torch.Tensor:
         turn = torch.remainder(env.phase[:, None] / (2 * torch.pi) + env.feet.turns, 1.0)  # a foot swings from 0 to swing_share
@@ -132,7 +158,13 @@ def gait(env: Env, sigma: float = 0.06, swing_height: float = 0.07, swing_share:
 
 
 def gait_contact(env: Env, swing_share: float = 0.5, soft: bool = False) -> torch.Tensor:
-    """Share of the feet that touch the ground when the gait says so, and only then."""
+    """Share of the feet that touch the ground when the gait says so, and only then.
+
+    Args:
+        env: the environment.
+        swing_share: share of the cycle that a foot swings.
+        soft: whether the reference meets the ground at no speed.
+    """
     return (env.feet.contact == (swing(env, swing_share, soft) <= STANCE)).float().mean(1)
 
 
@@ -140,6 +172,11 @@ def gait_load(env: Env, swing_share: float = 0.5, soft: bool = False) -> torch.T
     """Share of the ground's force that is on the feet which the gait has on the ground, 0 in the air.
 
     Unlike `gait_contact` it tells who still stands on both feet which way to lean, before a foot leaves the ground.
+
+    Args:
+        env: the environment.
+        swing_share: share of the cycle that a foot swings.
+        soft: whether the reference meets the ground at no speed.
     """
     force = env.feet.force.clamp(min=0.0)
     carrying = (force * (swing(env, swing_share, soft) <= STANCE)).sum(1)
@@ -152,7 +189,13 @@ def grown(env: Env) -> torch.Tensor:
 
 
 def landing(env: Env, below: float = 0.03, grows: bool = False) -> torch.Tensor:
-    """Squared downward speed [m2/s2] of feet lower than `below` [m], summed: a step that is heard. `grows`: see `foot_slip`."""
+    """Squared downward speed of feet close to the ground [m2/s2], summed: a step that is heard.
+
+    Args:
+        env: the environment.
+        below: height of a foot under which its speed counts [m].
+        grows: whether it comes with the disturbances, see `foot_slip`.
+    """
     down = (-env.feet.velocity_w[..., 2]).relu()
     return (down.square() * (env.feet.height < below)).sum(1) * (grown(env) if grows else 1.0)
 
@@ -183,5 +226,10 @@ def goal_distance(env: Env) -> torch.Tensor:
 
 
 def near_goal(env: Env, sigma: float = 0.15) -> torch.Tensor:
-    """exp(-d^2 / sigma^2) of the distance d to the goal, sigma in [m]."""
+    """exp(-d^2 / sigma^2) of the distance d from the tool to the goal.
+
+    Args:
+        env: the environment.
+        sigma: distance at which it has fallen to 1/e [m].
+    """
     return torch.exp(-goal_distance(env).square() / sigma**2)

@@ -222,7 +222,7 @@ class RewardTerm(Term):
     """`func(env) -> (N,)`; the reward of a step is the sum over terms of weight * value * control_dt.
 
     Attributes:
-        weight: a second; the sign lives here. A term of weight zero is not computed.
+        weight: per second; above zero rewards, below zero penalises, and a term of weight zero is not computed.
     """
 
     weight: float = 1.0
@@ -248,10 +248,11 @@ class PrivilegedTerm(Term):
 class SensedTerm:
     """What the robot senses, computed alike in training and on the robot by the function that the contract knows under the entry's name.
 
+    A function of one's own, `func(sensors, default_pose) -> (..., k)`, is made of operators that numpy and torch share. It is registered
+    under the entry's name, as it must be on the robot, see `policies.contract.observation.register_term`.
+
     Attributes:
-        func: `package.module:function` of a term that the contract does not know: `func(sensors, default_pose) -> (..., k)`, of operators
-            that numpy and torch share. It is registered under the entry's name, as it must be on the robot, see
-            `policies.contract.observation.register_term`.
+        func: `package.module:function` where the contract knows no term of the entry's name; empty where it does.
         noise: half-width of the uniform noise on the raw value, in its unit.
         scale: factor after clipping.
         clip: limit of the raw value's magnitude, in its unit.

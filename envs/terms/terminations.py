@@ -11,12 +11,22 @@ from envs.terms.face import Env
 
 
 def tilted(env: Env, max_tilt: float = 1.0) -> torch.Tensor:
-    """The base leans by more than `max_tilt` [rad]."""
+    """The base leans by more than `max_tilt`.
+
+    Args:
+        env: the environment.
+        max_tilt: largest angle between the base's and the world's vertical [rad].
+    """
     return -env.base.gravity_b[:, 2] < math.cos(max_tilt)
 
 
 def too_low(env: Env, minimum: float) -> torch.Tensor:
-    """The base is less than `minimum` above the ground [m]."""
+    """The base is less than `minimum` above the ground.
+
+    Args:
+        env: the environment.
+        minimum: least height of the base [m].
+    """
     return env.base.height < minimum
 
 

@@ -21,7 +21,13 @@ class FollowsVelocity:
     """An episode has gone well where the robot did not fall and followed its commands: the mean of `tracked` is above `share`."""
 
     def __init__(self, env: Env, sigma: float = 0.5, share: float = 0.6) -> None:
-        """A robot that only stands gets 0.35 of commands within 1 m/s at a sigma of 0.5 m/s."""
+        """A robot that only stands gets 0.35 of commands within 1 m/s at a sigma of 0.5 m/s.
+
+        Args:
+            env: the environment.
+            sigma: error at which the share has fallen to 1/e [m/s].
+            share: mean of `tracked` above which an episode has gone well.
+        """
         self._sigma, self._share, self._step = sigma, share, env.cfg.control_dt
         self._tracked_s, self._seen_s = env.buffer("follows_velocity.tracked_s"), env.buffer("follows_velocity.seen_s")
         self._fell = env.buffer("follows_velocity.fell", dtype=torch.bool)

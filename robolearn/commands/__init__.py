@@ -13,12 +13,17 @@ import argparse
 from robolearn.errors import UsageError
 from robolearn.writing import write_json
 
-__all__ = ["add_robot", "check_seed", "with_robot", "write_json"]
+__all__ = ["add_print_config", "add_robot", "check_seed", "with_robot", "write_json"]
 
 
 def add_robot(parser: argparse.ArgumentParser, default: str) -> None:
     """Add `--robot`; `default` says which robot it is without the option."""
     parser.add_argument("--robot", metavar="NAME", help=f"a robot's name, or the path of its robot.yaml (default: {default})")
+
+
+def add_print_config(parser: argparse.ArgumentParser) -> None:
+    """Add `--print-config`."""
+    parser.add_argument("--print-config", action="store_true", help="print the whole configuration as YAML, with comments, and do nothing")
 
 
 def with_robot(args: argparse.Namespace, overrides: list[str]) -> list[str]:

@@ -8,14 +8,14 @@ scheduler's warning); --resume continues exactly.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robolearn.commands import add_robot, with_robot
+from robolearn.commands import add_print_config, add_robot, with_robot
+from robolearn.commands.ending import next_lines, of_training, quoted
 
 if TYPE_CHECKING:
     from robolearn.learning.teacher import TeacherTrainer
@@ -35,11 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
+    add_print_config(parser)
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
     from robolearn.config import settings
+    from robolearn.config.commented import commented
+    from robolearn.config.signs import doubtful
     from robolearn.errors import UsageError
     from robolearn.learning.interruption import Interrupted
     from robolearn.learning.run import find_checkpoint
@@ -48,6 +51,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.init and args.resume:
         raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
     cfg, folder, state = prepare(args, overrides, "teacher")
+    if args.print_config:
+        print(commented(cfg), end="")
+        return 0
+    for doubt in doubtful(cfg):
+        print(f"robolearn: warning: {doubt}", file=sys.stderr)
     if args.init and cfg.algorithm == "sb3":
         raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training begins from nothing")
     first = find_checkpoint(args.init) if args.init else None
@@ -63,14 +71,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             return stopped.code
         finally:
             job.close()
-        print(f"run: {folder}")
+        print(f"run: {folder}\nstable_baselines3.PPO.load reads its model.zip")
+        print("\n".join(next_lines([("look at its curves", f"tensorboard --logdir {quoted(folder.parent.parent)}")])))
         return 0
     trainer = TeacherTrainer(cfg)
     for remark in trainer.env.robot.remarks():
         print(f"note: {remark}")
     if first is not None:
         start_from(trainer, first)
-    return go(trainer, folder, state, f"distill it: robolearn distill {quoted(folder)}", settings.named(overrides))
+    return go(trainer, folder, state, settings.named(overrides))
 
 
 def start_from(trainer: TeacherTrainer, path: Path) -> None:
@@ -115,7 +124,8 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
             raise UserError(f"{path} is a checkpoint of a {state['kind']}, not of a {kind}")
         before, cfg = schema.loads(state["config"], str(path)), schema.loads(state["config"], str(path), overrides)
         settings.refuse(before, cfg, settings.RESUME[kind], "--resume")
-        check_attainable(cfg, kind)
+        if kind != "pretrain":
+            check_attainable(cfg, kind)
         return cfg, path.parent, state
     if not args.preset:
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
@@ -128,8 +138,12 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     return cfg, Run.new_folder(schema.name_of_runs(args.preset, overrides), Path(args.runs or "runs")), None
 
 
-def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, given: Sequence[str] = ()) -> int:
-    """Run a trainer in a folder; after Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets."""
+def go(trainer: Any, folder: Path, state: dict[str, Any] | None, given: Sequence[str] = ()) -> int:
+    """Run a trainer in a folder and say what came out and what comes next.
+
+    Returns:
+        After Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets.
+    """
     from robolearn.learning import distributed
     from robolearn.learning.run import Run, check_ours
     from robolearn.learning.trainer import Interrupted, resume, train
@@ -143,6 +157,7 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, give
     if state is not None and not distributed.rank():
         job.truncate_metrics(trainer.iteration)
     print(f"run: {folder}")
+    before = trainer.iteration
     try:
         metrics = train(trainer, job)
     except Interrupted as stopped:
@@ -150,18 +165,13 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, hint: str, give
         return stopped.code
     finally:
         job.close()
-    shown = {name: round(value, 3) for name, value in metrics.items() if "/" not in name}
-    print(f"done: {shown}\n{hint}")
-    if trainer.missed and not distributed.rank():
+    if distributed.rank():
+        return 0
+    if trainer.missed:
         print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def quoted(path: Path) -> str:
-    """A path as a shell takes it."""
-    return shlex.quote(str(path))
+    print("\n".join(of_training(trainer, folder, metrics, before)), flush=True)
+    return 1 if trainer.missed else 0
 
 
 def _verb(trainer: Any) -> str:
-    return "train" if trainer.kind == "teacher" else "distill"
+    return {"teacher": "train", "student": "distill"}.get(trainer.kind, trainer.kind)

@@ -9,7 +9,7 @@ parameters of a term stand beside its own values, see `robolearn.config.terms`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -64,6 +64,25 @@ def peek(preset: str | Path, key: str, overrides: Sequence[str] = (), default: s
     if node is None:
         raise ConfigError(f"{shown(path)}: {key} is missing; it has no default")
     return scalar(str, node, key)
+
+
+def place(preset: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
+    """Where a top-level setting is given, `file:line` or the override; empty where it is not."""
+    tree = overridden(_read(preset_path(preset)), overrides)
+    return tree.value[key].source if isinstance(tree.value, dict) and key in tree.value else ""
+
+
+def sources(preset: str | Path | None, overrides: Sequence[str] = ()) -> dict[str, str]:
+    """Dotted name of every setting that a preset or an override gives -> where: `file:line`, or the override."""
+    tree = Node({}, "the defaults") if preset is None else _read(preset_path(preset))
+    return dict(_sources(overridden(tree, overrides), ""))
+
+
+def _sources(node: Node, name: str) -> Iterator[tuple[str, str]]:
+    if name:
+        yield name, node.source
+    for key, child in node.value.items() if isinstance(node.value, dict) else ():
+        yield from _sources(child, schemas.join(name, str(key)))
 
 
 def _fill(schema: type[T], tree: Node, overrides: Sequence[str]) -> T:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,9 +17,11 @@ from envs.tasks.registry import TASKS, Task, get_task
 from policies.networks.protocol import NetworkCfg
 from policies.networks.registry import network_cfg
 from policies.networks.transformer import TransformerCfg
+from policies.registry import UnknownNameError
 from robolearn.config import loading as config
 from robolearn.errors import ConfigError
 from robolearn.learning.ppo import PpoCfg
+from robolearn.pretraining.config import PretrainCfg
 
 LARGEST_SEED = 2**62
 """Above every seed; what is added for several processes and iterations still fits into 64 bits."""
@@ -31,9 +34,9 @@ class UntilCfg:
     A target counts as met where the 95 % interval says so, so that another evaluation will say the same.
 
     Attributes:
-        at_most: times `iterations`, after which the training ends even so and tells what it missed.
+        at_most: multiple of `iterations` after which the training ends even so and tells what it missed.
         every: share of `iterations` between two evaluations; the first is after `iterations`.
-        seeds: episodes a command.
+        seeds: episodes per command in each evaluation.
     """
 
     at_most: float = 2.5
@@ -54,8 +57,8 @@ class TeacherUntilCfg(UntilCfg):
     """Targets of a teacher.
 
     Attributes:
-        score: of the task's score: share of episodes without a fall, or of goals reached.
-        figures: of other figures of the task's evaluation, by their names, in their units.
+        score: least share of episodes without a fall, or of goals reached.
+        figures: targets for other figures of the task's evaluation, by their names, in their units.
         goals: also every goal that the task's evaluation names itself, which grows with the robot.
     """
 
@@ -73,8 +76,8 @@ class StudentUntilCfg(UntilCfg):
     """Targets of a student, against its own teacher on the same commands.
 
     Attributes:
-        score_ratio: of its score to the teacher's.
-        ratios: of other figures of the task's evaluation to the teacher's, by their names.
+        score_ratio: least ratio of its score to the teacher's.
+        ratios: worst ratios of other figures of the task's evaluation to the teacher's, by their names.
     """
 
     score_ratio: float = 0.95
@@ -128,6 +131,7 @@ class ImitationCfg:
             is pure imitation (DAgger: the student acts, the teacher labels).
         final_weight: lambda after annealing.
         rl_weight: weight of the reinforcement loss.
+        pretrained_weight: of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays as it is.
         rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
     """
 
@@ -136,6 +140,7 @@ class ImitationCfg:
     final_weight: float = 0.0
     rl_weight: float = 1.0
     rl_from: float = 0.0
+    pretrained_weight: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +149,10 @@ class StudentCfg:
 
     Attributes:
         iterations: rollouts and updates; the schedules of imitation and learning rate end with them.
-        until: as of the teacher.
-        network: its size.
+        until: what it must reach of its teacher, as for the teacher.
+        network: its kind and size.
+        memory: what it remembers is of an `episode`, or of a `life`, in which a fall is no end: what a body is like outlasts it (cf.
+            LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
         initial_std: standard deviation of its actions at the start.
         imitation: the teacher's part in the loss.
         ppo: the reinforcement part; minibatches are sets of worlds, each with its whole chunk of tokens.
@@ -154,6 +161,7 @@ class StudentCfg:
     iterations: int = 120
     until: StudentUntilCfg | None = None
     network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
+    memory: Literal["episode", "life"] = "episode"
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)
@@ -169,8 +177,8 @@ class Sb3Cfg:
     Attributes:
         timesteps: control steps in all.
         hidden: hidden layers of its actor and critic.
-        steps: rollout length a world.
-        batch_size: minibatch.
+        steps: rollout length per world.
+        batch_size: samples in a minibatch.
         epochs: passes over a rollout.
         learning_rate: of its Adam.
         privileged: whether it sees the privileged observation.
@@ -228,13 +236,16 @@ class TrainCfg:
         task: name of the task.
         robot: name of the robot, or the path of its `robot.yaml`.
         algorithm: `ppo`, or `sb3` for Stable-Baselines3's PPO.
-        seed: of networks, exploration and environment.
+        seed: of everything random: networks, exploration and environment.
         threads: torch threads in updates, 0 for all cores.
         precision: of the matrix products in updates: `auto` takes bf16 where this CPU computes it rightly and faster, `fp32` never, `bf16`
             also where it is slower.
         checkpoint_every: iterations between checkpoints.
         env: the task's own config for the robot.
-        teacher, student, sb3: see their classes.
+        teacher: the privileged teacher, `robolearn train`.
+        student: what it is distilled into, `robolearn distill`.
+        pretrain: learning from datasets, `robolearn pretrain`.
+        sb3: Stable-Baselines3's own PPO, read with `algorithm: sb3` alone.
     """
 
     RENAMED: ClassVar[dict[str, str]] = RENAMED
@@ -250,6 +261,7 @@ class TrainCfg:
     env: EnvCfg
     teacher: TeacherCfg = field(default_factory=TeacherCfg)
     student: StudentCfg = field(default_factory=StudentCfg)
+    pretrain: PretrainCfg = field(default_factory=PretrainCfg)
     sb3: Sb3Cfg = field(default_factory=Sb3Cfg)
 
     def __post_init__(self) -> None:
@@ -318,20 +330,51 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
     Raises:
         ConfigError: unknown key, wrong type, missing file; the message names the place.
     """
+    return config.load(*_chosen(preset, overrides))
+
+
+def sources(preset: str | Path, overrides: Sequence[str] = ()) -> dict[str, str]:
+    """Dotted name of each setting that a preset or an override gives -> where: `file:line`, or the override. Errors as in `load`."""
+    _, chosen, given = _chosen(preset, overrides)
+    return config.sources(chosen, given)
+
+
+def _chosen(preset: str | Path, overrides: Sequence[str]) -> tuple[type[TrainCfg], str | Path | None, list[str]]:
+    """The schema, the preset that is read (None for a bare task) and the overrides, of what a person gave."""
     given = [_as_path(override) for override in _exactly(overrides)]
     name = _name_of(preset)
     bare = name in TASKS and name not in config.preset_names()
-    task = name if bare else task_name(config.peek(preset, "task", given), config.peek(preset, "robot", given, default=""))
+    with _placed(preset, "task", given):
+        task = name if bare else task_name(config.peek(preset, "task", given), config.peek(preset, "robot", given, default=""))
+        get_task(task)
     robot = _value_of(given, "robot") if bare else config.peek(preset, "robot", given, default="")
     if not robot:
         raise ConfigError(f"{name} is for any robot: say which, with --robot NAME or --robot PATH of a robot.yaml")
     if not bare and (found := _beside(config.preset_path(preset), robot)) is not None:
         robot, given = str(found), [*given, f"--robot={found}"]
-    made = get_robot(robot)
+    with _placed(preset, "robot", given):
+        made = get_robot(robot)
     variant = f"{name}-{get_task(task).variant(made)}"
     if not bare and not config.peek(preset, "robot", default=""):
         _check_kind(name, get_task(task), made)
-    return config.load(schema_of(task, robot), None if bare else variant if variant in config.preset_names() else preset, given)
+    return schema_of(task, robot), None if bare else variant if variant in config.preset_names() else preset, given
+
+
+@contextlib.contextmanager
+def _placed(preset: str | Path, key: str, given: Sequence[str]) -> Generator[None]:
+    """Say of a name that nothing has in which line of which file it stands, where it does not stand on the command line.
+
+    Raises:
+        ConfigError: the body's error, with the place before it.
+    """
+    try:
+        yield
+    except (UnknownNameError, RobotError, ConfigError) as error:
+        place = "" if str(preset) in TASKS else config.place(preset, key, given)
+        told = str(error)
+        if not place or place.startswith("--") or place in told or "\n" in told:
+            raise
+        raise ConfigError(f"{place}: {told}") from error
 
 
 def _name_of(preset: str | Path) -> str:

@@ -37,15 +37,15 @@ class PpoCfg:
     Attributes:
         rollout_steps: control steps between updates, T.
         epochs: passes over a rollout.
-        minibatches: parts of a pass.
-        learning_rate: of Adam; adapted to hold `target_kl` where that is positive.
+        minibatches: parts of a pass, one optimiser step each.
+        learning_rate: Adam's; adapted to hold `target_kl` where that is positive.
         target_kl: KL divergence between old and new policy that an update aims at; 0 keeps the learning rate.
-        discount: gamma.
-        gae_lambda: of generalised advantage estimation (arXiv 1506.02438).
-        clip: of the probability ratio.
+        discount: gamma, how much a reward counts a step later.
+        gae_lambda: lambda of generalised advantage estimation (arXiv 1506.02438).
+        clip: how far from one the ratio of new to old probability counts.
         entropy: weight of the entropy bonus.
         value_weight: weight of the value loss.
-        max_grad_norm: gradient clipping.
+        max_grad_norm: the gradient is scaled down to this norm.
         symmetry: what a task's left-right symmetry is used for: `fold` makes a policy exactly symmetric (`policies.networks.fold`,
             needs a gait clock), `samples` trains a teacher on a random half of each minibatch as seen in the mirror, `none`.
     """

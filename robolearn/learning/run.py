@@ -23,6 +23,7 @@ from bridge.logs.newest import STAMP
 from envs.robots.robot import Robot
 from policies.files import make_folder, reason, remove_empty, whole, write_text
 from robolearn.config import loading as config
+from robolearn.config.commented import commented
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 from robolearn.learning.finite import listed, not_finite_in
@@ -54,7 +55,7 @@ class Run:
         self._warned = False
         made = make_folder(folder)
         try:
-            write_text(folder / CONFIG, config.dump(cfg))
+            write_text(folder / CONFIG, commented(cfg))
             self._metrics, self._events = GrowingFile(folder / METRICS), EventFile(folder)
         except OSError:
             for path in folder.iterdir() if folder in made else ():

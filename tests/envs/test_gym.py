@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 import warnings
@@ -303,3 +304,20 @@ def test_rendering(task: str) -> None:
     env.close()
     assert env.unwrapped.metadata["render_fps"] == 50
     assert make(task).unwrapped.render() is None
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"reward": {"torque": -1.0}}, "no field 'reward'; did you mean 'rewards'?"),
+        ({"rewards": {"torque": -1.0}}, "rewards['torque'] must be a RewardTerm(FUNCTION, ...), not -1.0; to change some"),
+        ({"rewards": -1.0}, "rewards must be a table of RewardTerm by name, not -1.0"),
+        ({"observations": {"clock": "x"}}, "observations['clock'] must be a SensedTerm(...), not 'x'"),
+        ({"episode_s": "5"}, "episode_s must be a finite number, not '5'"),
+        ({"decimation": 2.5}, "decimation must be a whole number, not 2.5"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_when_the_environment_is_made(given: dict[str, Any], told: str) -> None:
+    for make_one in (lambda: make("go1-velocity-flat", **given), lambda: make_vec("go1-velocity-flat", **given)):
+        with pytest.raises(ValueError, match=re.escape(told)):
+            make_one()

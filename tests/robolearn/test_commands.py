@@ -40,7 +40,7 @@ def test_from_nothing_to_an_evaluated_policy_file(preset: str, robot: str | None
     runs = preset if robot is None else f"{preset}-{robot}"
     out = robolearn("train", preset, *(("--robot", robot) if robot else ()), *TINY, *iterations, "--seed=9", cwd=tmp_path)
     (teacher,) = (tmp_path / "runs" / runs).iterdir()
-    assert f"distill it: robolearn distill runs/{runs}/{teacher.name}" in out
+    assert f"robolearn distill runs/{runs}/{teacher.name}" in out
     assert len((teacher / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     assert yaml.safe_load((teacher / "config.yaml").read_text(encoding="utf-8"))["seed"] == 9
     assert list(teacher.glob("events.out.tfevents.*"))
@@ -49,7 +49,7 @@ def test_from_nothing_to_an_evaluated_policy_file(preset: str, robot: str | None
 
     out = robolearn("distill", f"runs/{runs}", "--student.network.layers=1", cwd=tmp_path)
     (student,) = (tmp_path / "runs" / f"{runs}-student").iterdir()
-    assert f"export it: robolearn export runs/{runs}-student/{student.name}" in out
+    assert f"robolearn export runs/{runs}-student/{student.name}" in out
     config = yaml.safe_load((student / "config.yaml").read_text(encoding="utf-8"))
     assert config["seed"] == 9  # the teacher's settings go on
     assert config["student"]["network"]["layers"] == 1
