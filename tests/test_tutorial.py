@@ -46,7 +46,12 @@ def pattern(line: str) -> re.Pattern[str]:
     """A line of the tutorial with any numbers, times and run folders in place of its own, and any spaces."""
     parts = re.split(r"(\.\.\.|\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d|\d[\d ]*(?:\.\d+)?(?:e-?\d+)?)", line)
     anything = {"...": r".*"}
-    made = "".join(anything.get(part, r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\S*?" if "_" in part and i % 2 else r"[-+\d][-+\d .e]*" if i % 2 else _loose(part)) for i, part in enumerate(parts))
+    made = "".join(
+        anything.get(
+            part, r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d\S*?" if "_" in part and i % 2 else r"[-+\d][-+\d .e]*" if i % 2 else _loose(part)
+        )
+        for i, part in enumerate(parts)
+    )
     return re.compile(made + r"\s*")
 
 

@@ -150,4 +150,3 @@ def _of_randomization(table: RandomizationCfg, name: str) -> Iterator[Setting]:
             how = f", operation: {OPERATION[key]}" if key in OPERATION else ""
             form = f"does not vary; {{low: ..., high: ...{how}}} lets it"
             yield Setting(name=join(name, key), value=None, sentence=f"{without_unit(what)} ({form})", unit=unit(key, what), absent=True)
-

@@ -1,6 +1,6 @@
 """docs/settings.md: every setting with its values for our robots, its unit and its meaning, made of the code.
 
-    python -m robolearn.config.page        # writes it anew; a test compares
+python -m robolearn.config.page        # writes it anew; a test compares
 """
 
 from __future__ import annotations

@@ -74,7 +74,9 @@ def test_a_longer_training_without_targets_is_more_iterations() -> None:
     ],
 )
 def test_every_command_that_is_offered_is_one(lines: list[str]) -> None:
-    offered = [line[line.index("robolearn ") :].partition("  (")[0].partition("; ")[0] for line in lines if ": " in line and "robolearn " in line]
+    offered = [
+        line[line.index("robolearn ") :].partition("  (")[0].partition("; ")[0] for line in lines if ": " in line and "robolearn " in line
+    ]
     assert offered
     for line in offered:
         _, _, overrides = parsed(line)
