@@ -48,9 +48,10 @@ bench: $(VENV)/.dev ## all benchmarks, JSON into runs/bench/
 	$(BIN)/python -m benchmarks.rivals || echo "without rsl_rl"
 	for name in sim train policy loop; do $(BIN)/robolearn bench $$name --json runs/bench/$$name.json || exit 1; done
 
-pictures: $(VENV)/.dev check-egl ## the looping pictures of the README, of the shipped policies as they are
+pictures: $(VENV)/.dev check-egl ## the pictures of the README and of docs/viewing.md, of the shipped policies as they are
 	$(BIN)/robolearn play g1-velocity --out docs/pictures/g1.webp
 	$(BIN)/robolearn play go1-velocity --out docs/pictures/go1.webp
+	$(BIN)/python -m tests.live_picture docs/pictures/live.webp -- g1-velocity --command 0.6 0 0.4
 
 install: $(VENV)/.dev ## make .venv with everything
 

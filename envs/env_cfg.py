@@ -28,6 +28,8 @@ from policies.contract.spec import PolicySpec
 MOST = 2**31 - 1
 """Of worlds and the like: what the physics counts with."""
 MOST_THREADS = 4096
+MOST_LATE = 8
+"""Control steps by which an action may come late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,14 +122,22 @@ class EnvCfg:
             raise ValueError(f"clock_hz must not be negative, is {self.clock_hz:g}")
         if not 1 <= self.episode_s / self.control_dt < 2**53:
             raise ValueError(f"episode_s must be one control_dt ({self.control_dt:g} s) or more, and countable, not {self.episode_s:g}")
-        for name in ("observation_delay_s", "action_delay_s"):
+        for name, steps in (("observation_delay_s", 1), ("action_delay_s", MOST_LATE)):
             delay = self.randomization.range(name)
-            if delay is not None and not 0 <= delay.low <= delay.high <= self.control_dt:
-                raise ValueError(
-                    f"randomization.{name} must lie between 0 and control_dt ({self.control_dt:g} s), not up to {delay.high:g}"
-                )
+            most = steps * self.control_dt
+            if delay is not None and not 0 <= delay.low <= delay.high <= most:
+                what = "control_dt" if steps == 1 else f"{steps} control steps"
+                raise ValueError(f"randomization.{name} must lie between 0 and {what} ({most:g} s), not up to {delay.high:g}")
+        if self.most_action_delay_s() > MOST_LATE * self.control_dt:
+            raise ValueError(f"actions may come at most {MOST_LATE} control steps late, not {self.most_action_delay_s():g} s")
         if not self.observations:
             raise ValueError("observations is empty: a policy must see something")
+
+    def most_action_delay_s(self) -> float:
+        """The longest delay of actions that a world may have [s]: of the table's range, or of a change (`envs.terms.changes`)."""
+        table = self.randomization.range("action_delay_s")
+        changes = (term.params for term in self.randomization.terms().values() if term.params.get("quantity") == "action_delay_s")
+        return max(0.0 if table is None else table.high, *(float(params["high"]) for params in changes), 0.0)
 
     def at_full_strength(self) -> Self:
         """This config without the ramp of disturbances: what is not a first training meets all of them at once."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 
@@ -65,3 +66,18 @@ class Buffers:
             raise ValueError(f"the state is of another config: {'; '.join(differing)}")
         for name, value in self._tensors.items():
             value.copy_(state[name])
+
+
+def take_tensors(owner: Any, names: Sequence[str], state: Mapping[str, torch.Tensor]) -> None:
+    """Give an object the tensors of a state, by its attributes' names, on the device where it has them.
+
+    Raises:
+        ValueError: one has another shape; none is taken then.
+    """
+    for name in names:
+        here = getattr(owner, name)
+        if here.shape != state[name].shape:
+            shapes = f"{tuple(state[name].shape)}, this environment's {tuple(here.shape)}"
+            raise ValueError(f"the state's {name} has shape {shapes}: another config")
+    for name in names:
+        setattr(owner, name, state[name].to(getattr(owner, name).device).clone())

@@ -22,7 +22,8 @@ from envs.building import action_spec, build_scene, check_base, observation_term
 from envs.engines.face import Engine
 from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
-from envs.parts import Buffers, Stateful
+from envs.late import Late
+from envs.parts import Buffers, Stateful, take_tensors
 from envs.robots.robot import Robot
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
@@ -31,6 +32,7 @@ from envs.seeds import torch_seed
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
+from envs.terms.conditions import Conditions, due, given
 from envs.terms.disturbance import BALL, Disturbances
 from envs.terms.events import Events
 from envs.terms.fields import FieldRandomizer
@@ -96,9 +98,9 @@ class VecEnv:
         self._in_order = self._actuators == list(range(model.nu))
         self.rest = rest_state(model, self.device)
         self.max_steps = round(cfg.episode_s / cfg.control_dt)
-        self._substeps = torch.arange(cfg.decimation, device=self.device)
         self._everywhere = torch.arange(cfg.num_worlds, device=self.device)
         self._make_tensors()
+        self.conditions: Conditions | None = None
         self.randomizer = FieldRandomizer(cfg.randomization, robot, self.engine, self.generator)
         self.disturbances = Disturbances(cfg.randomization, robot, self.engine, self.generator)
         self._draw(self._everywhere, "startup")
@@ -137,6 +139,7 @@ class VecEnv:
         self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # whose present observation is worth nothing
         self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
         self.buffers = Buffers(n, self.device)
+        self._late = Late(self.cfg.most_action_delay_s() / self.cfg.control_dt, joints, self.buffers)
         self.reward_terms: dict[str, torch.Tensor] = {}
         terms = self.spec.terms
         self._noise = torch.cat([torch.full((t.dim,), t.noise * t.scale, device=self.device) for t in terms])
@@ -416,17 +419,10 @@ class VecEnv:
         return *self._usable(ids, policy, privileged), screening.zeroed(clean)
 
     def _act(self) -> None:
-        """Advance the physics with targets that take effect after each world's delay.
-
-        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of
-        the engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
-        """
+        """Advance the physics with targets that take effect after each world's delay, see `envs.late`."""
         new = joint_targets(self.action, self.target, self.spec, self._constants)
-        if self.engine.switches_controls:
-            late = (self._substeps + 0.5 < self._action_delay * self.cfg.decimation)[..., None]  # (N, D, 1)
-            ctrl = torch.where(late, self.target[:, None], new[:, None])
-        else:
-            ctrl = torch.lerp(new, self.target, self._action_delay)[:, None]
+        switching = self.cfg.decimation if self.engine.switches_controls else 0
+        ctrl = self._late.controls(new, self.target, self._action_delay, switching)
         ctrl = ctrl - self.joint_offset[:, None]
         if not self._in_order:
             mine, ctrl = ctrl, torch.zeros(*ctrl.shape[:2], self.engine.model.nu, device=self.device)
@@ -435,6 +431,8 @@ class VecEnv:
         self.target = new
 
     def _reset_worlds(self, ids: torch.Tensor) -> None:
+        if self.conditions is not None:
+            self.conditions.draw(ids)
         known = ids[self.episode_steps[ids] > 0]
         succeeded = (self.episode_steps >= self.max_steps if self._tables.success is None else self._tables.success())[known]
         self.disturbances.ramp(known, succeeded)
@@ -447,6 +445,8 @@ class VecEnv:
             for change in self._tables.curriculum.values():
                 change(known, succeeded)
         if self.places is not None:
+            if self.conditions is not None and self.conditions.place:
+                self.places.put(ids, *self.conditions.tile(ids, *self.places.terrain.origins.shape[:2]))
             qpos[:, :3] += self.places.place(ids)
         self._states.reset(ids)
         self._tables.forget(ids)
@@ -454,25 +454,32 @@ class VecEnv:
         self.episode_steps[ids] = 0
         self.action, self.previous_action = self.action.index_fill(0, ids, 0.0), self.previous_action.index_fill(0, ids, 0.0)
         self.target = self.target.index_copy(0, ids, qpos[:, self.joints.in_qpos] + self.joint_offset[ids])
+        self._late.begin(ids, self.target[ids])
         self.commander.sample(ids)
 
     def _draw(self, ids: torch.Tensor, when: str) -> None:
         """Entries of the randomization table that are no model field."""
-        table, step = self.cfg.randomization, self.cfg.control_dt
-        for entry, buffer, unit in (
-            (table.range("joint_offset"), self.joint_offset, 1.0),
-            (table.range("observation_delay_s"), self._observation_age, step),
-            (table.range("action_delay_s"), self._action_delay, step),
-        ):
-            if entry is not None and entry.when == when:
-                buffer[ids] = entry.sample((len(ids), buffer.shape[1]), self.generator) / unit
+        for name, (buffer, unit) in self.unwritten().items():
+            if (entry := self.cfg.randomization.range(name)) is not None and due(entry.when, name, when, self.conditions):
+                drawn = entry.sample((len(ids), buffer.shape[1]), self.generator)
+                buffer[ids] = given(name, ids, drawn, when, self.conditions) / unit
+
+    def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
+        """Quantities that are no model field: what each world has of them (N, k), in a unit."""
+        step = self.cfg.control_dt
+        age, delay = self._observation_age, self._action_delay
+        return {"joint_offset": (self.joint_offset, 1.0), "observation_delay_s": (age, step), "action_delay_s": (delay, step)}
 
     # state -----------------------------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Stateful]:
         """What has a history that outlasts an episode, for `envs.snapshot`."""
-        parts: dict[str, Stateful] = {"disturbances": self.disturbances}
-        return parts if self.places is None else parts | {"places": self.places}
+        parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places, "conditions": self.conditions}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def meet(self, conditions: Conditions | None) -> None:
+        """Have worlds meet conditions from their next reset on, in place of what the tables draw; None for none."""
+        self.conditions = self.commander.conditions = self.randomizer.conditions = self.disturbances.conditions = conditions
 
     def world_state(self) -> dict[str, torch.Tensor]:
         """What the environment itself keeps of each world, on the CPU."""
@@ -480,17 +487,7 @@ class VecEnv:
         return state if self._previous is None else state | {"_previous": self._previous.cpu().clone()}
 
     def load_world_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go back to what `world_state` gave.
-
-        Raises:
-            ValueError: it is of worlds of another shape.
-        """
-        for name in TENSORS:
-            here = getattr(self, name)
-            if here.shape != state[name].shape:
-                shapes = f"{tuple(state[name].shape)}, this environment's {tuple(here.shape)}"
-                raise ValueError(f"the state's {name} has shape {shapes}: another config")
-        for name in TENSORS:
-            setattr(self, name, state[name].to(self.device).clone())
+        """Go back to what `world_state` gave; ValueError where that is of worlds of another shape."""
+        take_tensors(self, TENSORS, state)
         self._previous = state["_previous"].to(self.device).clone() if "_previous" in state else None
         self.moved()

@@ -51,7 +51,7 @@ def find_policy(text: str | Path) -> Path:
     names = ", ".join(shipped) if shipped else "none"
     if is_controller(str(text)):
         raise UserError(
-            f"{text} is a model-based controller, which `robolearn evaluate` and `robolearn collect` take; "
+            f"{text} is a model-based controller, which `robolearn evaluate`, `collect` and `play` take; "
             f"give a file, a run folder, or a shipped policy: {names}"
         )
     raise UserError(f"no policy file at {path}{suggestion(str(text), shipped)}; give a file, a run folder, or a shipped policy: {names}")

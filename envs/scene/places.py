@@ -23,17 +23,22 @@ class Places:
         cfg = terrain.cfg
         self._levels = cfg.levels if everywhere else max(1, min(cfg.start_levels, cfg.levels))
         self.level = torch.zeros(worlds, dtype=torch.long, device=device)
+        self.column = torch.zeros_like(self.level)
         self.restart()
-        self.column = torch.arange(worlds, device=device) % len(terrain.cfg.kinds)
         self.start = torch.zeros(worlds, 2, device=device)
 
     def restart(self) -> None:
         """Begin anew, see `envs.parts.Stateful`."""
         self.level.random_(0, self._levels, generator=self._generator)
+        self.column.copy_(torch.arange(len(self.column), device=self.column.device) % len(self.terrain.cfg.kinds))
 
     def origins(self, ids: torch.Tensor) -> torch.Tensor:
         """Where worlds `ids` start [m], (n, 2)."""
         return self.terrain.origins[self.level[ids], self.column[ids]]
+
+    def put(self, ids: torch.Tensor, level: torch.Tensor, column: torch.Tensor) -> None:
+        """Say which tile the worlds `ids` (n,) start on, (n,) long each."""
+        self.level[ids], self.column[ids] = level, column
 
     def place(self, ids: torch.Tensor) -> torch.Tensor:
         """Draw where worlds `ids` start, and take it down [m], (n, 3)."""

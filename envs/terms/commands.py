@@ -20,6 +20,7 @@ from typing import ClassVar, Protocol
 import torch
 
 from envs.seeds import uniform
+from envs.terms.conditions import Conditions
 from policies.contract.spec import CommandSpec
 
 
@@ -42,6 +43,7 @@ class Command:
         ages: whether an operator must refresh it.
         value: (N, C); replaced when it changes, never overwritten.
         left_s: time until the next is drawn [s], (N,); infinite while it is held.
+        conditions: what worlds are asked in place of what is drawn; None for nothing.
     """
 
     kind: ClassVar[str] = "none"
@@ -61,6 +63,7 @@ class Command:
         self.value = torch.zeros(env.num_worlds, len(self.labels), device=env.device)
         self.left_s = torch.zeros(env.num_worlds, device=env.device)
         self._held = False  # whether any world's is
+        self.conditions: Conditions | None = None
 
     def spec(self) -> CommandSpec:
         """What a policy file says of it."""
@@ -79,8 +82,11 @@ class Command:
             return
         drawn = self.draw(len(ids))
         self.value = self.value.clone()
-        self.value[ids] = drawn
-        self.left_s[ids] = uniform(*self._hold_s, (len(ids),), self._generator) if math.isfinite(self._hold_s[1]) else 1e30
+        last = math.isfinite(self._hold_s[1])
+        left = uniform(*self._hold_s, (len(ids),), self._generator) if last else torch.full((len(ids),), 1e30, device=drawn.device)
+        if self.conditions is not None:
+            drawn, left = self.conditions.command(self.labels, ids, drawn, left)
+        self.value[ids], self.left_s[ids] = drawn, left
 
     def advance(self, seconds: float) -> bool:
         """Let time pass. Returns whether a command changed."""

@@ -16,6 +16,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
+from envs.terms.conditions import Conditions
 from envs.terms.randomization import RandomizationCfg, Range
 
 BALL = "thrown_object"
@@ -48,11 +49,13 @@ class Disturbances:
         force: on the base, world frame [N], (N, 3).
         strength: share of the table's pushes, forces and speeds of throws, (N,).
         aim: how far above or below the base's origin a throw passes at most [m].
+        conditions: what befalls worlds in place of what is drawn; None for nothing.
     """
 
     def __init__(self, table: RandomizationCfg, robot: Robot, engine: Engine, generator: torch.Generator) -> None:
         self._engine, self._generator = engine, generator
         self._ramps = table.disturbance_ramp
+        self.conditions: Conditions | None = None
         self._push_velocity, self._push_interval = table.range("push_velocity"), table.range("push_interval_s")
         self._external_force, self._force_interval = table.range("external_force"), table.range("external_force_interval_s")
         self._thrown_speed, self._throw_interval = table.range("thrown_speed"), table.range("throw_interval_s")
@@ -75,13 +78,14 @@ class Disturbances:
 
     def reset(self, ids: torch.Tensor) -> None:
         """Draw the waiting times of worlds `ids` anew and take their forces away."""
-        for entry, left in (
-            (self._push_interval, self.push_in_s),
-            (self._force_interval, self.force_in_s),
-            (self._throw_interval, self.throw_in_s),
+        for name, entry, left in (
+            ("push", self._push_interval, self.push_in_s),
+            ("force", self._force_interval, self.force_in_s),
+            ("throw", self._throw_interval, self.throw_in_s),
         ):
             if entry is not None:
-                left[ids] = entry.sample((len(ids),), self._generator)
+                drawn = entry.sample((len(ids),), self._generator)
+                left[ids] = drawn if self.conditions is None else self.conditions.over(f"{name}.at_s", ids, drawn)
         if bool(self.force[ids].any()):
             self._set_force(ids, torch.zeros(len(ids), 3, device=self.force.device))
 
@@ -117,13 +121,21 @@ class Disturbances:
 
     def _push(self, ids: torch.Tensor, by: Range) -> None:
         velocity = self._engine.qvel[ids].clone()
-        push = by.sample((len(ids), 2), self._generator)
+        push = self._given("push", ids, by.sample((len(ids), 2), self._generator))
         velocity[:, :2] += self.strength[ids, None] * push
         self._engine.set_velocity(ids, velocity)
 
     def _change_force(self, ids: torch.Tensor, by: Range) -> None:
-        force = by.sample((len(ids), 3), self._generator)
+        force = self._given("force", ids, by.sample((len(ids), 3), self._generator))
         self._set_force(ids, self.strength[ids, None] * force)
+
+    def _given(self, name: str, ids: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        return drawn if self.conditions is None else self.conditions.planar(name, ids, drawn, self._heading(ids))
+
+    def _heading(self, ids: torch.Tensor) -> torch.Tensor:
+        """Of the bases of worlds `ids` [rad], (n,)."""
+        w, x, y, z = self._engine.qpos[ids, 3:7].unbind(1)
+        return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
     def _set_force(self, ids: torch.Tensor, force: torch.Tensor) -> None:
         self.force[ids] = force
@@ -134,6 +146,12 @@ class Disturbances:
         speed = at.sample((len(ids),), self._generator)
         angle, lift = (torch.rand(len(ids), generator=self._generator, device=self.force.device) for _ in range(2))
         speed, angle, height = speed * self.strength[ids], angle * 2 * torch.pi, (2 * lift - 1) * self.aim
+        if self.conditions is not None:
+            heading = self._heading(ids)
+            speed, angle = (
+                self.conditions.over("throw.speed", ids, speed),
+                self.conditions.over("throw.angle", ids, angle - heading) + heading,
+            )
         thrown = speed > 0
         if thrown.any():
             self.throw(ids[thrown], angle[thrown], speed[thrown], height[thrown])

@@ -34,6 +34,7 @@ MOVING = ("body_", "dof_", "jnt_", "qpos0", "site_", "actuator_gear", "actuator_
 class _Event:
     name: str
     term: EventTerm
+    made: Callable[..., Any]
     happen: Callable[[torch.Tensor], None]
     left_s: torch.Tensor | None  # time until the next, (N,), of those at intervals
 
@@ -59,7 +60,15 @@ class Events:
 
     def _bound(self, name: str, term: EventTerm, func: Callable[..., Any]) -> _Event:
         left = self._env.buffer(f"randomization.{name}.left_s") if term.when == "interval" else None
-        return _Event(name, term, partial(func, self._env), left)
+        return _Event(name, term, func, partial(func, self._env), left)
+
+    def made(self, name: str) -> Callable[..., Any]:
+        """The function of a term, or the object of its class: for who lets something happen at a time of their own.
+
+        Raises:
+            KeyError: there is no such term.
+        """
+        return {event.name: event.made for event in self._events}[name]
 
     def startup(self, ids: torch.Tensor) -> None:
         """The worlds `ids` are made.

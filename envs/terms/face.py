@@ -109,6 +109,10 @@ class Env(Protocol):
         """State of the tool; ValueError for a robot without."""
         ...
 
+    def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
+        """Quantities of the table that are no model field: what each world has of them (N, k), in a unit."""
+        ...
+
     def once(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
         """A value that is computed at its first use in a step and shared by who asks for the same key."""
         ...

@@ -10,8 +10,9 @@ import torch
 
 from envs.engines.face import Engine
 from envs.robots.robot import Robot
+from envs.terms.conditions import Conditions, due, given
 from envs.terms.ids import actuator_ids, dof_ids, run
-from envs.terms.randomization import RandomizationCfg
+from envs.terms.randomization import OPERATION, RandomizationCfg, Range
 
 _INERTIA = ("body_mass", "body_inertia", "body_ipos", "body_gravcomp")
 _MOTORS = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
@@ -42,6 +43,7 @@ class FieldRandomizer:
 
     Attributes:
         drawn: entry -> what each world got, (N, k): privileged knowledge.
+        conditions: what worlds get at a reset in place of what is drawn, once a world or not; None for nothing.
     """
 
     WIDTHS = ("friction", "mass", "payload", "center_of_mass", "motor_strength", "kp", "kd", "joint_damping", "joint_friction",
@@ -74,12 +76,13 @@ class FieldRandomizer:
         neutral = {"payload": 0.0, "center_of_mass": 0.0, "gravity": 0.0, "joint_friction": 0.0, "restitution": 0.0}
         if self._ball is not None:
             neutral["thrown_mass"] = float(model.body_mass[self._ball])
-        if "friction" in self._ranges and self._ranges["friction"].operation == "set":
+        if self._how("friction").operation == "set":
             neutral["friction"] = 0.0
         self.drawn = {
             name: torch.full((engine.num_worlds, width.get(name, joints)), neutral.get(name, 1.0), device=device) for name in self.WIDTHS
         }
         self._privileged: torch.Tensor | None = None  # of `drawn`, until something is drawn anew
+        self.conditions: Conditions | None = None
         self.startup()
 
     def startup(self) -> None:
@@ -108,14 +111,38 @@ class FieldRandomizer:
         """Draw the per-episode entries of worlds `ids` anew."""
         self._randomize(ids, "reset")
 
+    def put(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
+        """Give worlds `ids` (n,) other values (n, k) of a quantity than were drawn, in the middle of their lives too.
+
+        They mean what the table's draws mean (a factor, what is added, a value), and hold until the quantity is drawn anew.
+        """
+        self.drawn[name][ids] = values
+        self._write([name], ids)
+
+    def drawn_at_resets(self, name: str) -> bool:
+        """Whether a quantity is drawn anew for each episode."""
+        return name in self._due("reset")
+
+    def _how(self, name: str) -> Range:
+        """How a drawn value meets the nominal one; of a quantity that the table leaves out, as `put` means it."""
+        if name in self._ranges:
+            return self._ranges[name]
+        operation = "add" if name in ("gravity", "joint_friction") else "scale"
+        return Range(low=0.0, high=0.0, operation=OPERATION.get(name, operation))  # pyright: ignore[reportArgumentType]
+
     def _due(self, when: str) -> list[str]:
-        return [name for name, entry in self._ranges.items() if entry.when == when]
+        return [name for name, entry in self._ranges.items() if due(entry.when, name, when, self.conditions)]
 
     def _randomize(self, ids: torch.Tensor, when: str) -> None:
         changed = self._due(when)
-        self._privileged = None
         for name in changed:
-            self.drawn[name][ids] = self._ranges[name].sample((len(ids), self.drawn[name].shape[1]), self._generator)
+            drawn = self._ranges[name].sample((len(ids), self.drawn[name].shape[1]), self._generator)
+            self.drawn[name][ids] = given(name, ids, drawn, when, self.conditions)
+        self._write(changed, ids)
+
+    def _write(self, changed: list[str], ids: torch.Tensor) -> None:
+        """Write what `drawn` says of quantities to the engine."""
+        self._privileged = None
         if {"friction"} & set(changed):
             self._write_friction(ids)
         if {"restitution"} & set(changed):
@@ -129,10 +156,10 @@ class FieldRandomizer:
         for name, target in (("joint_damping", "dof_damping"), ("joint_friction", "dof_frictionloss"), ("joint_armature", "dof_armature")):
             if name in changed:
                 values = self._rows(target, ids)
-                values[:, self._dofs] = self._ranges[name].apply(values[:, self._dofs], self.drawn[name][ids])
+                values[:, self._dofs] = self._how(name).apply(values[:, self._dofs], self.drawn[name][ids])
                 self._engine.set_field(target, ids, values)
         if "gravity" in changed:
-            gravity = self._ranges["gravity"].apply(self._rows("opt.gravity", ids), self.drawn["gravity"][ids])
+            gravity = self._how("gravity").apply(self._rows("opt.gravity", ids), self.drawn["gravity"][ids])
             self._engine.set_field("opt.gravity", ids, gravity)
         if set(self.NEEDS_SET_CONST) & set(changed):
             self._engine.set_const(ids)
@@ -144,7 +171,7 @@ class FieldRandomizer:
     def _write_friction(self, ids: torch.Tensor) -> None:
         friction = self._rows("geom_friction", ids)
         sliding = friction[:, self._contact_geoms, 0]
-        friction[:, self._contact_geoms, 0] = self._ranges["friction"].apply(sliding, self.drawn["friction"][ids])
+        friction[:, self._contact_geoms, 0] = self._how("friction").apply(sliding, self.drawn["friction"][ids])
         self._engine.set_field("geom_friction", ids, friction)
 
     def _write_inertia(self, ids: torch.Tensor) -> None:

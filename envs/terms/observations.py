@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from envs.robots.symmetry import robot_image
 from envs.terms.about import Image, about
 from envs.terms.face import Env
 
@@ -48,6 +49,31 @@ def foot_air_time(env: Env) -> torch.Tensor:
 def randomization(env: Env) -> torch.Tensor:
     """What the world's physics was drawn to be, see `FieldRandomizer.privileged`, (N, k)."""
     return env.randomizer.privileged()
+
+
+def _hidden_image(env: Env) -> Image:
+    """Left and right motors change places; offsets of encoders turn round with their joints."""
+    permutation, sign = robot_image(env.robot, env.robot.compiled).joints
+    joints = len(permutation)
+    places = [block * joints + index for block in range(3) for index in permutation]
+    return [*places, 3 * joints, 3 * joints + 1], [1.0] * (2 * joints) + list(sign) + [1.0, 1.0]
+
+
+@about(mirror=_hidden_image)
+def hidden(env: Env) -> torch.Tensor:
+    """What each motor is in this world, beside `randomization`: strengths, logarithms of damping factors, encoder offsets [rad], (N, J)
+    each, and the delays of readings and actions [control steps], (N, 3 J + 2).
+    """
+    drawn, loose, step = env.randomizer.drawn, env.unwritten(), env.cfg.control_dt
+    delays = [loose[name][0] * loose[name][1] / step for name in ("observation_delay_s", "action_delay_s")]
+    damping = drawn["joint_damping"].clamp(min=1e-3).log()
+    return torch.cat([drawn["motor_strength"], damping, env.joint_offset, *delays], dim=1)
+
+
+@about(mirror=("flip", "flip"))
+def clock(env: Env) -> torch.Tensor:
+    """Sine and cosine of the gait's phase, for who is not to see it but for its teacher, (N, 2)."""
+    return torch.stack([torch.sin(env.phase), torch.cos(env.phase)], dim=1)
 
 
 def _scan_image(env: Env) -> Image:

@@ -79,7 +79,7 @@ QUANTITIES = {
     "gravity": "added to each axis of the gravity vector [m/s2]",
     "joint_offset": "encoder offset [rad], one a joint; the PD acts on the offset reading",
     "observation_delay_s": "age of the sensor readings [s], at most one control step",
-    "action_delay_s": "time until a new target reaches the motors [s], at most one control step",
+    "action_delay_s": "time until a new target reaches the motors [s], at most eight control steps",
     "push_velocity": "planar velocity added to the base at a push, each axis [m/s]",
     "push_interval_s": "time between pushes [s]",
     "link_size": "factor on the extent of every link and on where its children are attached, one a link",

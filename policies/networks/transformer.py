@@ -183,17 +183,41 @@ class Transformer(Network):
 
     def encode(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
         """As `forward`, but the hidden states (N, T, D) before the action head."""
-        t = observation.shape[1]
+        return self.through(self.embed(self.normalizer(observation)), memory, first)
+
+    def through(self, x: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
+        """As `encode`, of tokens (N, T, D) that are embedded already."""
+        t = x.shape[1]
         age = ages(memory["age"], t, first)  # (N, T)
         distance = self._distances(t)
         reach = ((distance >= 0) & (distance < self.cfg.window) & (distance <= age[..., None]))[:, None]  # (N, 1, T, W - 1 + T)
         near = distance.clamp(0, self.cfg.window - 1)
-        x = self.embed(self.normalizer(observation))
         after = {"age": age[:, -1]}
         for layer, block in enumerate(self.layers()):
             bias = torch.where(reach, block.distance_bias[:, near], float("-inf"))  # each token sees itself: no row is empty
             x, after[f"key_{layer}"], after[f"value_{layer}"] = block(x, memory[f"key_{layer}"], memory[f"value_{layer}"], bias)
         return self.norm(x), after
+
+    def alone(self, x: torch.Tensor, both_ways: bool = False, inside: torch.Tensor | None = None) -> torch.Tensor:
+        """Hidden states (N, T, D) of windows that nothing came before: as `through` with an empty memory, and cheaper.
+
+        Args:
+            x: embedded tokens, (N, T, D).
+            both_ways: attend to the W - 1 tokens after a token as to those before it, with the same bias by distance.
+            inside: tokens that others may attend to, (N, T) bool; None for all. A token always attends to itself.
+        """
+        steps = torch.arange(x.shape[1], device=x.device)
+        distance = steps[:, None] - steps[None]  # (T, T)
+        near = distance.abs()
+        reach = near < self.cfg.window if both_ways else (distance >= 0) & (distance < self.cfg.window)
+        if inside is not None:
+            reach = (reach & (inside[:, None] | (distance == 0)))[:, None]  # (N, 1, T, T)
+        near = near.clamp(max=self.cfg.window - 1)
+        for block in self.layers():
+            bias = torch.where(reach, block.distance_bias[:, near], float("-inf"))
+            q, k, v = block.project_in(x)
+            x = block.project_out(x, attend(q, k, v, bias if bias.ndim == 4 else bias[None]))
+        return self.norm(x)
 
     def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
         """See `Network`. Written with few operations: at N = 1 one costs ONNX Runtime about as much as its arithmetic."""

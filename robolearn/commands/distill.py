@@ -1,7 +1,8 @@
 """Distill a trained teacher into a student (transformer, LSTM, TCN, MLP or yours), by imitation and reinforcement together.
 
 Settings stand under `student` in the preset; pure imitation is --student.imitation.rl_weight=0 --student.imitation.annealed_at=0, pure
-reinforcement --student.imitation.weight=0.
+reinforcement --student.imitation.weight=0. With --init the student starts from a pretrained network, whose size it takes, and
+--student.imitation.pretrained_weight=0.1 holds it near that one by a KL.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("teacher", nargs="?", help="the teacher: a run folder, a folder of runs (its newest) or a checkpoint")
+    parser.add_argument("--init", metavar="PATH", help="start from the network of a pretraining (robolearn pretrain)")
     parser.add_argument("--resume", metavar="PATH", help="go on from a student's checkpoint or run folder")
     add_robot(parser, "the teacher's, where it was")
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
@@ -40,10 +42,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.learning.run import Run, find_checkpoint, load_checkpoint, other_model, readable
     from robolearn.learning.student import StudentTrainer
     from robolearn.learning.teacher import load_teacher
+    from robolearn.pretraining.starting import as_start, summary
 
+    start, pretrained = None, None
     if args.resume:
-        if args.teacher:
-            raise UsageError("--resume takes the teacher from the checkpoint: leave it out")
+        if args.teacher or args.init:
+            raise UsageError("--resume takes the teacher and where it started from the checkpoint: leave out the teacher and --init")
         args.preset = None
         cfg, folder, state = prepare(args, overrides, "student")
         assert state is not None
@@ -61,8 +65,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             if getattr(args, name):
                 overrides = [*overrides, f"--env.{name}={getattr(args, name)}"]
         cfg = schema.loads(source["config"], str(path), overrides)
-        settings.refuse(schema.loads(source["config"], str(path)), cfg, settings.DISTILL, "distill")
+        idle = settings.DISTILL_INIT if args.init else settings.DISTILL_PLAIN
+        settings.refuse(schema.loads(source["config"], str(path)), cfg, idle, "distill")
         check_attainable(cfg, "student")
+        if args.init:
+            cfg, start, pretrained = as_start(args.init, cfg)
         with readable(path):
             teacher, state = load_teacher(source, cfg), None
         if changed := other_model(source, get_robot(cfg.robot)):
@@ -76,8 +83,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         return 0
     for doubt in doubtful(cfg):
         print(f"robolearn: warning: {doubt}", file=sys.stderr)
-    trainer = StudentTrainer(cfg, teacher)
+    trainer = StudentTrainer(cfg, teacher, start)
     if state is None:
+        trainer.pretrained = None if pretrained is None else summary(pretrained)
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
     return go(trainer, folder, state, settings.named(overrides))

@@ -3,6 +3,7 @@
 Walking robots are judged on a plane, with all disturbances of their task. With --gait: how one walks, in figures, targets and pictures,
 also while it is still being trained. With --suite locomotion: commands and gait, disturbances, standing, terrain, pushes, thrown balls,
 loads, friction, a course with a slope, arm swing, targets, and one report, of a training that still runs as well (docs/evaluation.md).
+With --suite adaptation: the error before and after the body or the ground changes in the middle of a walk (docs/adaptation.md).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from robolearn.evaluation.result import EvaluationResult
 
 
-SUITES = ("locomotion",)
+SUITES = ("locomotion", "adaptation")
 MOST, LONGEST_S = 100_000, 86_400.0
 """Episodes a command, and their length: what is meant, and not a number with too many digits."""
 ACCEPTS_OVERRIDES = True
@@ -55,6 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", metavar="ITEM", nargs="+", help="items of the suite (default: all); withstands: all that targets are about"
     )
+    against = "other policies or runs for the suite adaptation, side by side with FILE"
+    parser.add_argument("--against", metavar="FILE", nargs="+", help=against)
+    parser.add_argument("--probe", action="store_true", help="the suite adaptation: what hidden states know of a change")
     parser.add_argument("--quick", action="store_true", help="a small suite or --gait, to try things")
     parser.add_argument(
         "--out", metavar="FOLDER", help="of the suite's report (default: runs/suite/<policy>), or of --gait (default: runs/gait/<policy>)"
@@ -211,11 +215,17 @@ def _check(args: argparse.Namespace) -> None:
         for name in ("only", "quick", "out"):
             if getattr(args, name):
                 raise UsageError(f"--{name} belongs to a suite: add --suite {SUITES[0]}")
-    elif args.suite not in SUITES:
+    if args.suite != "adaptation":
+        for name in ("against", "probe"):
+            if getattr(args, name):
+                raise UsageError(f"--{name} belongs to the suite adaptation: add --suite adaptation")
+    if args.suite is None or args.gait:
+        return
+    if args.suite not in SUITES:
         raise UsageError(f"no suite {args.suite!r}{suggestion(args.suite, SUITES)}; valid: {', '.join(SUITES)}")
-    elif args.seconds is not None:
+    if args.seconds is not None:
         raise UsageError("--seconds is not for a suite: its items know how long they take")
-    elif args.engine == "all":
+    if args.engine == "all":
         raise UsageError("a suite runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
 
 
@@ -245,6 +255,8 @@ def _run_suite(args: argparse.Namespace, setup: Setup) -> int:
     from robolearn.evaluation.locomotion.report import PAGE
     from robolearn.evaluation.locomotion.run import chosen, run
 
+    if args.suite == "adaptation":
+        return _run_adaptation(args, setup)
     names = chosen(args.only)
     seeds = args.seeds or (2 if args.quick else 8)
     folder = Path(args.out) if args.out else Path("runs") / "suite" / setup.name
@@ -256,3 +268,39 @@ def _run_suite(args: argparse.Namespace, setup: Setup) -> int:
     if args.json != "-":
         print(f"report: {folder / PAGE}")
     return 0 if any(item["status"] != "failed" for item in data["items"]) else 1
+
+
+def _run_adaptation(args: argparse.Namespace, setup: Setup) -> int:
+    """Run the suite of changes on one policy or several, and say where its report is."""
+    from policies.contract.file import PolicyFile
+    from policies.files import check_writable
+    from robolearn.commands import write_json
+    from robolearn.evaluation.adaptation.report import PAGE
+    from robolearn.evaluation.adaptation.suite import chosen, compare
+    from robolearn.evaluation.gait.subject import is_training
+    from robolearn.evaluation.locomotion.setup import make_setup
+    from robolearn.evaluation.locomotion.training import setup_of_training
+    from robolearn.evaluation.worlds import env_of
+    from robolearn.policy_path import find_policy
+    from robolearn.policy_robot import robot_of
+
+    names = chosen(args.only, args.quick)
+    folder = Path(args.out) if args.out else Path("runs") / "adaptation" / setup.name
+    check_writable(folder / PAGE)
+    setups = [setup]
+    for other in args.against or ():
+        if is_training(other):
+            setups.append(setup_of_training(other, args.robot, engine=args.engine, seed=args.seed))
+            continue
+        file = PolicyFile(find_policy(other))
+        file.verify()
+        robot = robot_of(file, args.robot)
+        setups.append(make_setup(file, env_of(file, robot), robot, engine=args.engine, seed=args.seed))
+    seeds = args.seeds or (2 if args.quick else 8)
+    setups = [dataclasses.replace(one, seeds=seeds, quick=args.quick) for one in setups]
+    data = compare(setups, names, folder, args.probe, quiet=args.json == "-")
+    if args.json:
+        write_json(args.json, data)
+    if args.json != "-":
+        print(f"report: {folder / PAGE}")
+    return 1 if all("failure" in one for item in data["items"] for one in item["policies"].values()) else 0

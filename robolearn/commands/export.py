@@ -1,4 +1,4 @@
-"""Write a student's policy file and pass it through the gate: both engines, golden run, provenance."""
+"""Write the policy file of a student, or of a pretrained network, and pass it through the gate: both engines, golden run, provenance."""
 
 from __future__ import annotations
 
@@ -40,9 +40,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {seeds}")
     path = find_checkpoint(args.student)
     state = load_checkpoint(path)
-    if state["kind"] != "student":
+    if state["kind"] not in ("student", "pretrain"):
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
     cfg = schema.loads(state["config"], str(path), with_robot(args, []))
+    if state["kind"] == "pretrain" and cfg.pretrain.objective == "masked":
+        raise UserError(
+            f"{path} has learned to look both ways, which no robot can; go on with: robolearn pretrain PRESET --init {path.parent}"
+        )
     if changed := other_model(state, get_robot(cfg.robot)):
         if not args.robot:
             raise UserError(f"{changed}; bring that back, or say that you mean this one: --robot {cfg.robot}")
@@ -52,7 +56,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     history = state.get("history", [])
     with readable(path):
         student = load_student(state, cfg)
-    file = export(student, cfg, out, state["iteration"], how_it_was_made(cfg.task, history), history)
+    pretrained = state.get("pretrained") or {}
+    datasets = state.get("datasets") or pretrained.get("datasets", [])
+    how = how_pretrained(cfg.task) if state["kind"] == "pretrain" else how_it_was_made(cfg.task, history, bool(pretrained))
+    file = export(student, cfg, out, state["iteration"], how, history, datasets)
     print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden run)")
     if args.no_gate:
         print("not evaluated: --no-gate")
@@ -66,12 +73,18 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     return 0 if passed else 1
 
 
-def how_it_was_made(task: str, history: list[dict[str, Any]]) -> str:
+def how_pretrained(task: str) -> str:
+    """What a person would type to make a pretrained network again, from the same datasets."""
+    return f"save `config` as {task}.yaml; robolearn pretrain {task}.yaml, with the `datasets` where it names them"
+
+
+def how_it_was_made(task: str, history: list[dict[str, Any]], pretrained: bool = False) -> str:
     """What a person would type to make a student again: each teacher of the history from the one before it, then the student."""
     stages = max(1, len(history))
     told = ["save each `history[i].config` as stage<i>.yaml"]
     for stage in range(stages):
         init = f" --init runs/stage{stage - 1}" if stage else ""
         told.append(f"robolearn train stage{stage}.yaml{init}")
-    told.append(f"save `config` as {task}.yaml and give its settings as overrides to: robolearn distill runs/stage{stages - 1}")
+    start = " --init PRETRAINING" if pretrained else ""
+    told.append(f"save `config` as {task}.yaml and give its settings as overrides to: robolearn distill runs/stage{stages - 1}{start}")
     return "; ".join(told)

@@ -1,4 +1,4 @@
-"""Make a video of a policy file, or watch it in the browser (docs/viewing.md).
+"""Make a video of a policy file or a controller, or watch it in the browser (docs/viewing.md).
 
 The robot is asked to walk each way, turn and stand, or to reach for goals all over its workspace; --command asks for one thing.
 """
@@ -8,6 +8,10 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robolearn.viewer.who import Who
 
 OUT_HELP = "video, .mp4 or .webm, or small looping picture, .webp or .gif (default: play.mp4 beside FILE, or here for a shipped policy)"
 TERRAIN_HELP = "walk on flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
@@ -15,7 +19,7 @@ TERRAIN_HELP = "walk on flat, rough, slope_up, slope_down, steps_up, steps_down 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("file", metavar="FILE", help="policy file, run folder or name of a shipped policy")
+    parser.add_argument("file", metavar="FILE", help="policy file, run folder, name of a shipped policy, or controller:NAME")
     parser.add_argument("--out", metavar="PATH", help=OUT_HELP)
     parser.add_argument("--seconds", type=float, help="length (default: 16, of a looping picture about 8)")
     parser.add_argument(
@@ -40,19 +44,64 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Play."""
-    from policies.contract.file import PolicyFile
+    from envs.engines.registry import ENGINES
+    from envs.scene.terrain import single_terrain
     from policies.files import check_writable
-    from robolearn.commands import check_seed, write_json
     from robolearn.errors import UsageError
-    from robolearn.policy_path import find_policy, zoo
+    from robolearn.viewer.who import worlds_of
+
+    loops = _check(args)
+    check_writable(args.json)
+    who, folder = _who(args)
+    ENGINES.get(args.engine)
+    try:
+        terrain = single_terrain(args.terrain) if args.terrain else None
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    robot = worlds_of(who, args.robot)[0]
+    if args.live:
+        from robolearn.viewer.live.choice import Choice, ground_of
+        from robolearn.viewer.live.viewer import serve
+
+        ground, level = ground_of(args.terrain)
+        choice = Choice(policy=args.file, engine=args.engine, ground=ground, level=level, randomize=args.randomize)
+        serve(who, choice, 8080 if args.port is None else args.port, args.command, args.seed, robot=robot)
+        return 0
+    from robolearn.commands import write_json
+    from robolearn.viewer.film import record_policy
+    from robolearn.viewer.visuals import find_visuals
+
+    size = _size(args.size or ("400x300" if loops else "960x540"))
+    out = None if args.no_video else Path(args.out) if args.out else folder / "play.mp4"
+    visuals = find_visuals(args.visuals, robot) if args.visuals else None
+    if loops and out is not None:
+        from robolearn.viewer.loop import record_loop
+
+        result = record_loop(who, out, args.seconds, args.command, args.engine, args.seed, *size, visuals=visuals, robot=robot)
+    else:
+        commands = [args.command] if args.command else None
+        result = record_policy(
+            who, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=robot
+        )
+    if args.json:
+        write_json(args.json, result)
+    if args.json != "-":
+        _show(result)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> bool:
+    """See that the options fit together, and fill in the length; whether a looping picture is asked for."""
+    from robolearn.commands import check_seed
+    from robolearn.errors import UsageError
 
     loops = args.out is not None and Path(args.out).suffix in (".webp", ".gif")
     if args.seconds is None:
         args.seconds = 8.0 if loops else 16.0
     if not 0 < args.seconds <= 3600:
         raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
-    if args.live and (args.no_video or args.out or args.size or args.json or args.visuals or args.terrain):
-        raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json, --visuals and --terrain away")
+    if args.live and (args.no_video or args.out or args.size or args.json or args.visuals):
+        raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json and --visuals away")
     if args.no_video and (args.out or args.size):
         raise UsageError("--no-video makes no video: leave --out and --size away")
     if loops and (args.randomize or args.terrain):
@@ -61,59 +110,34 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError(f"--seconds of a looping picture must lie between 2 and 60, not {args.seconds:g}")
     if args.port is not None and not args.live:
         raise UsageError("--port is for --live")
-    port = 8080 if args.port is None else args.port
     if args.command and not all(math.isfinite(value) for value in args.command):
         raise UsageError("--command takes finite numbers")
-    if not 0 <= port <= 65535:
-        raise UsageError(f"--port must lie between 0 and 65535, not {port}")
+    if args.port is not None and not 0 <= args.port <= 65535:
+        raise UsageError(f"--port must lie between 0 and 65535, not {args.port}")
     check_seed(args.seed)
-    size = _size(args.size or ("400x300" if loops else "960x540"))
-    path = find_policy(args.file)
-    check_writable(args.json)
-    file = PolicyFile(path)
-    labels = file.spec.command.labels
+    if args.size:
+        _size(args.size)
+    return loops
+
+
+def _who(args: argparse.Namespace) -> tuple[Who, Path]:
+    """Who is shown, a file after its golden run, and the folder for a video that was given no name."""
+    from policies.contract.file import PolicyFile
+    from robolearn.errors import UsageError
+    from robolearn.policy_path import find_policy, is_controller, zoo
+    from robolearn.viewer.who import VELOCITY, controlled
+
+    if is_controller(args.file):
+        who, folder, task, labels = controlled(args.file, args.robot), Path(), args.file, VELOCITY
+    else:
+        path = find_policy(args.file)
+        who, folder = PolicyFile(path), Path() if path in zoo().values() else path.parent
+        task, labels = who.spec.task, who.spec.command.labels
     if args.command and len(args.command) != len(labels):
-        raise UsageError(f"--command of {file.spec.task} takes {len(labels)} numbers ({' '.join(labels)}), not {len(args.command)}")
-    from envs.engines.registry import ENGINES
-    from robolearn.policy_robot import robot_of
-
-    ENGINES.get(args.engine)
-    file.verify()
-    robot = robot_of(file, args.robot)
-    if args.live:
-        from robolearn.viewer.live import serve
-
-        serve(file, args.engine, args.randomize, port, args.command, args.seed, robot=robot)
-        return 0
-    from envs.scene.terrain import single_terrain
-    from robolearn.viewer.film import record_policy
-    from robolearn.viewer.visuals import find_visuals
-
-    default = Path("play.mp4") if path in zoo().values() else path.parent / "play.mp4"
-    out = None if args.no_video else Path(args.out) if args.out else default
-    commands = [args.command] if args.command else None
-    visuals = find_visuals(args.visuals, robot) if args.visuals else None
-    if loops and out is not None:
-        from robolearn.viewer.loop import record_loop
-
-        result = record_loop(file, out, args.seconds, args.command, args.engine, args.seed, *size, visuals=visuals, robot=robot)
-        if args.json:
-            write_json(args.json, result)
-        if args.json != "-":
-            _show(result)
-        return 0
-    try:
-        terrain = single_terrain(args.terrain) if args.terrain else None
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    result = record_policy(
-        file, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=robot
-    )
-    if args.json:
-        write_json(args.json, result)
-    if args.json != "-":
-        _show(result)
-    return 0
+        raise UsageError(f"--command of {task} takes {len(labels)} numbers ({' '.join(labels)}), not {len(args.command)}")
+    if isinstance(who, PolicyFile):
+        who.verify()
+    return who, folder
 
 
 def _size(text: str) -> tuple[int, int]:

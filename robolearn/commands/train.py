@@ -124,7 +124,8 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
             raise UserError(f"{path} is a checkpoint of a {state['kind']}, not of a {kind}")
         before, cfg = schema.loads(state["config"], str(path)), schema.loads(state["config"], str(path), overrides)
         settings.refuse(before, cfg, settings.RESUME[kind], "--resume")
-        check_attainable(cfg, kind)
+        if kind != "pretrain":
+            check_attainable(cfg, kind)
         return cfg, path.parent, state
     if not args.preset:
         raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
@@ -173,4 +174,4 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, given: Sequence
 
 
 def _verb(trainer: Any) -> str:
-    return "train" if trainer.kind == "teacher" else "distill"
+    return {"teacher": "train", "student": "distill"}.get(trainer.kind, trainer.kind)

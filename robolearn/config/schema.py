@@ -21,6 +21,7 @@ from policies.registry import UnknownNameError
 from robolearn.config import loading as config
 from robolearn.errors import ConfigError
 from robolearn.learning.ppo import PpoCfg
+from robolearn.pretraining.config import PretrainCfg
 
 LARGEST_SEED = 2**62
 """Above every seed; what is added for several processes and iterations still fits into 64 bits."""
@@ -130,6 +131,7 @@ class ImitationCfg:
             is pure imitation (DAgger: the student acts, the teacher labels).
         final_weight: lambda after annealing.
         rl_weight: weight of the reinforcement loss.
+        pretrained_weight: of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays as it is.
         rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
     """
 
@@ -138,6 +140,7 @@ class ImitationCfg:
     final_weight: float = 0.0
     rl_weight: float = 1.0
     rl_from: float = 0.0
+    pretrained_weight: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +151,8 @@ class StudentCfg:
         iterations: rollouts and updates; the schedules of imitation and learning rate end with them.
         until: what it must reach of its teacher, as for the teacher.
         network: its kind and size.
+        memory: what it remembers is of an `episode`, or of a `life`, in which a fall is no end: what a body is like outlasts it (cf.
+            LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
         initial_std: standard deviation of its actions at the start.
         imitation: the teacher's part in the loss.
         ppo: the reinforcement part; minibatches are sets of worlds, each with its whole chunk of tokens.
@@ -156,6 +161,7 @@ class StudentCfg:
     iterations: int = 120
     until: StudentUntilCfg | None = None
     network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
+    memory: Literal["episode", "life"] = "episode"
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
     ppo: PpoCfg = field(default_factory=PpoCfg)
@@ -238,6 +244,7 @@ class TrainCfg:
         env: the task's own config for the robot.
         teacher: the privileged teacher, `robolearn train`.
         student: what it is distilled into, `robolearn distill`.
+        pretrain: learning from datasets, `robolearn pretrain`.
         sb3: Stable-Baselines3's own PPO, read with `algorithm: sb3` alone.
     """
 
@@ -254,6 +261,7 @@ class TrainCfg:
     env: EnvCfg
     teacher: TeacherCfg = field(default_factory=TeacherCfg)
     student: StudentCfg = field(default_factory=StudentCfg)
+    pretrain: PretrainCfg = field(default_factory=PretrainCfg)
     sb3: Sb3Cfg = field(default_factory=Sb3Cfg)
 
     def __post_init__(self) -> None:

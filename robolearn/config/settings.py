@@ -5,6 +5,7 @@ What a table does not name has its effect, or changes a network's sizes, which a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -17,6 +18,7 @@ from envs.terms.rewards import GROWING
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import ConfigError
+from robolearn.learning.ppo import PpoCfg
 
 _ENV_SEED = "worlds are seeded from `seed`"
 _ALWAYS = {
@@ -38,9 +40,11 @@ HARMLESS = {"student.ppo.target_kl": (0.0,), "student.ppo.symmetry": ("none", "f
 
 OWN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
 """Never read by robolearn's own algorithm, wherever they stand."""
-TRAIN = OWN
+_NO_PRETRAINING = {"pretrain.*": "only `robolearn pretrain` reads it"}
+_NO_INIT = {"student.imitation.pretrained_weight": "the student starts from no pretrained network; see distill --init"}
+TRAIN = OWN | _NO_PRETRAINING
 TRAIN_INIT = TRAIN | {"teacher.initial_std": "the teacher of --init brings its own"}
-TRAIN_SB3 = {
+TRAIN_SB3 = _NO_PRETRAINING | {
     "precision": "Stable-Baselines3 multiplies in fp32",
     "env.seed": _ENV_SEED,
     "checkpoint_every": "Stable-Baselines3's model is saved at the end",
@@ -51,10 +55,11 @@ TRAIN_SB3 = {
     },
     "student.*": "a policy of Stable-Baselines3 is not distilled",
 }
-RESUME_TEACHER = _ALWAYS | _BEGUN | {"teacher.initial_std": "the checkpoint has the standard deviation as it is by now"}
+RESUME_TEACHER = _ALWAYS | _BEGUN | _NO_PRETRAINING | {"teacher.initial_std": "the checkpoint has the standard deviation as it is by now"}
 DISTILL = (
     _ALWAYS
     | _TRAINED
+    | _NO_PRETRAINING
     | {
         "task": "a student learns its teacher's task",
         "robot": "a student learns on its teacher's robot",
@@ -67,12 +72,45 @@ RESUME_STUDENT = (
     _ALWAYS
     | _BEGUN
     | _TRAINED
+    | _NO_PRETRAINING
     | {
         "student.initial_std": RESUME_TEACHER["teacher.initial_std"],
+        "student.imitation.pretrained_weight": "the checkpoint holds to the network that it started from as it did",
         "env.randomization.disturbance_ramp": DISTILL["env.randomization.disturbance_ramp"],
     }
 )
-RESUME = {"teacher": RESUME_TEACHER, "student": RESUME_STUDENT}
+DISTILL_PLAIN = DISTILL | _NO_INIT
+"""Without a pretrained network to start from."""
+DISTILL_INIT = DISTILL | {"student.network.*": "the pretrained network's own size counts"}
+"""With one."""
+_PRETRAIN = {
+    "env.seed": _ENV_SEED,
+    "teacher.*": "a pretraining has no teacher",
+    **{
+        f"student.{name}": "a pretraining reads student.network and student.ppo.symmetry alone"
+        for name in ("iterations", "until*", "initial_std")
+    },
+    "student.imitation.*": "a pretraining has no teacher",
+    **{
+        f"student.ppo.{field.name}": "a pretraining is no reinforcement; see the settings under pretrain"
+        for field in dataclasses.fields(PpoCfg)
+        if field.name != "symmetry"
+    },
+    "sb3.*": _BEGUN["sb3.*"],
+    "algorithm": "a pretraining is robolearn's own",
+}
+PRETRAIN = _PRETRAIN
+RESUME_PRETRAIN = (
+    _PRETRAIN
+    | _BEGUN
+    | {
+        **{
+            f"pretrain.{name}": "a pretraining goes on as it began; begin another with --init"
+            for name in ("data", "objective", "aligned", "normalize", "held_out", "allow")
+        }
+    }
+)
+RESUME = {"teacher": RESUME_TEACHER, "student": RESUME_STUDENT, "pretrain": RESUME_PRETRAIN}
 """By kind of checkpoint."""
 _OF_FILE = "the policy file decides it"
 STUDY = DISTILL | {
@@ -93,6 +131,7 @@ EVALUATE = {
     "env.rewards.*": "a policy is not judged by its reward",
     "teacher.*": _OF_FILE,
     "student.*": _OF_FILE,
+    "pretrain.*": _OF_FILE,
     "sb3.*": _OF_FILE,
     "algorithm": _OF_FILE,
     "seed": "see --seed",

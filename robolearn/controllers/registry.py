@@ -1,4 +1,4 @@
-"""The controllers by name: `controller:NAME` stands where `evaluate` and `collect` take a policy file."""
+"""The controllers by name: `controller:NAME` stands where `evaluate`, `collect` and `play` take a policy file."""
 
 from __future__ import annotations
 

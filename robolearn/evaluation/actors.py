@@ -77,9 +77,14 @@ class TeacherActor:
 
 
 class StudentActor:
-    """A student in torch, many worlds at once: in training, and for networks that have no policy file."""
+    """A student in torch, many worlds at once: in training, and for networks that have no policy file.
+
+    Attributes:
+        network: the student's.
+    """
 
     def __init__(self, student: Any, worlds: int) -> None:
+        self.network = student
         self._stream = student.stream(student.start(worlds))
         self._device = next(student.parameters()).device
         self._first = torch.ones(worlds, dtype=torch.bool, device=self._device)

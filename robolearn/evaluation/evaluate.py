@@ -22,7 +22,6 @@ from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import Actor, FileActor
 from robolearn.evaluation.contract import check_contract
-from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.result import EvaluationResult, outcomes
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.tally import Tally
@@ -75,23 +74,10 @@ def evaluate(
     The worlds lie on the device of `env` where they are stepped by its own engine.
     """
     evaluation, who = get_task(task).evaluation, robot if isinstance(robot, Robot) else get_robot(robot)
-    told = env or get_task(task).make(who)
-    cfg = judged(told, check is None, evaluation.terrain)
-    if evaluation.prepare is not None:
-        cfg = evaluation.prepare(cfg)
-    cfg = dataclasses.replace(
-        cfg,
-        num_worlds=evaluation.worlds * seeds,
-        engine=engine,
-        device=device_of(told, engine),
-        seed=seed,
-        episode_s=seconds + 2 * cfg.control_dt,  # no end but the task's
-    )
-    torch.set_num_threads(1)
-    world = make_env(task, who, cfg)
+    world = worlds_of(task, who, engine, seeds, seconds, seed, env, sees_ground=check is None)
     if check is not None:
         check_contract(check, world)
-    figures = measured(world, make_actor(world.num_worlds), evaluation, seeds, seconds)
+    figures = measured(world, make_actor(world.num_worlds), evaluation, seeds, seconds).figures()
     return EvaluationResult(
         policy=task,
         robot=who.name,
@@ -109,8 +95,27 @@ def evaluate(
     )
 
 
-def measured(env: VecEnv, actor: Actor, evaluation: Evaluation, seeds: int, seconds: float) -> dict[str, Figure]:
-    """Run an evaluation in worlds that are made for it.
+def worlds_of(task: str, robot: Robot, engine: str, seeds: int, seconds: float, seed: int, env: EnvCfg | None, sees_ground: bool) -> VecEnv:
+    """The worlds of an evaluation; arguments as in `evaluate`, `sees_ground` as in `judged`."""
+    evaluation = get_task(task).evaluation
+    told = env or get_task(task).make(robot)
+    cfg = judged(told, sees_ground, evaluation.terrain)
+    if evaluation.prepare is not None:
+        cfg = evaluation.prepare(cfg)
+    cfg = dataclasses.replace(
+        cfg,
+        num_worlds=evaluation.worlds * seeds,
+        engine=engine,
+        device=device_of(told, engine),
+        seed=seed,
+        episode_s=seconds + 2 * cfg.control_dt,  # no end but the task's
+    )
+    torch.set_num_threads(1)
+    return make_env(task, robot, cfg)
+
+
+def measured(env: VecEnv, actor: Actor, evaluation: Evaluation, seeds: int, seconds: float) -> Tally:
+    """Run an evaluation in worlds that are made for it. Returns what was counted.
 
     Args:
         env: `evaluation.worlds` for each seed.
@@ -142,7 +147,7 @@ def measured(env: VecEnv, actor: Actor, evaluation: Evaluation, seeds: int, seco
         tally.add(rollout.alive)
         if (index + 1) % steps == 0:
             tally.end()
-    return tally.figures()
+    return tally
 
 
 def command_grid(evaluation: Evaluation, env: VecEnv) -> torch.Tensor:

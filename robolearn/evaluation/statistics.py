@@ -36,3 +36,17 @@ def bootstrap_ratio(values: np.ndarray, others: np.ndarray, resamples: int = 200
     above, below = (array[generator.integers(0, len(array), (resamples, len(array)))].mean(axis=1) for array in (values, others))
     low, high = np.percentile(above / below, [2.5, 97.5])
     return float(low), float(high)
+
+
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""97.5 % points of Student's distribution with 1 to 9 degrees of freedom."""
+
+
+def t_interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    """Student's interval of the mean of (n,) values that come from few trainings; open for one alone."""
+    if len(values) < 2:
+        return None, None
+    factor = T95[len(values) - 2] if len(values) - 2 < len(T95) else Z95
+    half = factor * float(values.std(ddof=1)) / math.sqrt(len(values))
+    middle = float(values.mean())
+    return middle - half, middle + half

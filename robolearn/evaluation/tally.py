@@ -56,6 +56,10 @@ class Tally:
         for count in self._counts.values():
             count.end(self._alive)
 
+    def episodes(self) -> dict[str, np.ndarray]:
+        """Of each measure, its value in every episode that it is about, in the order of worlds; NaN where nothing was counted."""
+        return {name: np.concatenate(count.episodes) for name, count in self._counts.items()}
+
     def figures(self) -> dict[str, Figure]:
         """The figures so far, over all episodes and worlds."""
         return {name: count.figure() for name, count in self._counts.items()}
@@ -66,7 +70,7 @@ class _Count:
 
     def __init__(self, name: str, measure: Measure, env: VecEnv) -> None:
         self.measure, self._name, self._env = measure, name, env
-        self._episodes: list[np.ndarray] = []
+        self.episodes: list[np.ndarray] = []
 
     def begin(self) -> None:
         worlds, device = self._env.num_worlds, self._env.device
@@ -90,10 +94,10 @@ class _Count:
             values = (self._held & alive)[self._about]
         else:
             values = (self._sum / self._weight)[self._about]  # NaN where nothing was counted
-        self._episodes.append(values.cpu().numpy())
+        self.episodes.append(values.cpu().numpy())
 
     def figure(self) -> Figure:
-        values = np.concatenate(self._episodes) if self._episodes else np.zeros(0)
+        values = np.concatenate(self.episodes) if self.episodes else np.zeros(0)
         return share(values) if self.measure.kind == "share" else mean(values)
 
     def _ask(self, signal: Signal) -> torch.Tensor:

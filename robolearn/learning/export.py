@@ -32,7 +32,13 @@ GOLDEN_STEPS = 100
 
 
 def export(
-    student: Network, cfg: TrainCfg, path: Path, iteration: int, command: str, history: list[dict[str, Any]] | None = None
+    student: Network,
+    cfg: TrainCfg,
+    path: Path,
+    iteration: int,
+    command: str,
+    history: list[dict[str, Any]] | None = None,
+    datasets: list[dict[str, Any]] | None = None,
 ) -> PolicyFile:
     """Write a policy file from a trained student.
 
@@ -43,6 +49,7 @@ def export(
         iteration: of the training.
         command: what a person would type to make it again.
         history: the trainings before the student's, oldest first: config, iterations, minutes.
+        datasets: that it was pretrained on: path, episodes, licences.
     """
     env = make_env(cfg.task, cfg.robot, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
     sensors = record_sensors(env, student, GOLDEN_STEPS)
@@ -59,7 +66,7 @@ def export(
         "torch": torch.__version__,
         "onnxruntime": ONNX_RUNTIME,
         "python": platform.python_version(),
-        "datasets": [],
+        "datasets": datasets or [],
     }
     return export_student(student, env.spec, sensors, provenance, path)
 

@@ -45,7 +45,7 @@ class Goal:
     @staticmethod
     def of(trainer: Any) -> Goal | None:
         """The goal of a trainer; None where its config has none."""
-        until = getattr(trainer.cfg, trainer.kind).until
+        until = getattr(getattr(trainer.cfg, trainer.kind), "until", None)  # a pretraining has none
         if until is None:
             return None
         check_attainable(trainer.cfg, trainer.kind)

@@ -2,7 +2,8 @@
 
 loss = rl_weight * L_RL + lambda(t) * KL(student || teacher), both on the student's own rollouts, lambda annealed (Radosavovic et al.
 2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance step by step; an
-update passes the whole chunk, given the memory from before it.
+update passes the whole chunk, given the memory from before it. A student may start from a pretrained network (`robolearn.pretraining`), and
+be held near it by a KL of its own.
 """
 
 from __future__ import annotations
@@ -70,7 +71,14 @@ class StudentTrainer:
 
     kind = "student"
 
-    def __init__(self, cfg: TrainCfg, teacher: TeacherPolicy) -> None:
+    def __init__(self, cfg: TrainCfg, teacher: TeacherPolicy, start: Network | None = None) -> None:
+        """Make worlds and networks.
+
+        Args:
+            cfg: the training's; `student.network` is that of `start`.
+            teacher: who is imitated, and whose critic is trained on.
+            start: a pretrained network to start from, of the same observations; it keeps its own normaliser.
+        """
         torch.manual_seed(cfg.seed)
         self.cfg = cfg
         student = cfg.student
@@ -89,15 +97,19 @@ class StudentTrainer:
         actor = inner if fold is None else Folded(inner, fold)
         # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
         # what the memory holds stays what it was
-        if actor.normalizer is not None:
+        if start is not None:  # its weights have learned to see through its own statistics
+            actor.load_state_dict(start.state_dict())
+        elif actor.normalizer is not None:
             actor.normalizer.copy_head(teacher.world_statistics() if fold is None else teacher.normalizer)
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
+        held = student.imitation.pretrained_weight > 0
+        self.reference = copy.deepcopy(self.policy.actor).requires_grad_(False) if held else None  # a checkpoint brings its own
         self._parameters = list(self.policy.parameters())
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
         steps, worlds = student.ppo.rollout_steps, self.env.num_worlds
         self._rollout = Rollout(steps, worlds, spec.observation_dim, spec.action_dim, device)
         self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
-        self._teacher_mean = torch.zeros_like(self._rollout.mean)
+        self._teacher_mean, self._reference_mean = (torch.zeros_like(self._rollout.mean) for _ in range(2))
         self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
         self._begin(*first)
         self._threads = Threads(cfg.threads)
@@ -106,6 +118,12 @@ class StudentTrainer:
         self.minutes = 0.0  # of training so far
         self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
         self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
+        self.pretrained: dict[str, Any] | None = None  # the pretraining that it started from: config, iterations, datasets
+
+    @property
+    def _reference_log_std(self) -> torch.Tensor:
+        """Of the pretrained network, which has none of its own: that with which the student began."""
+        return torch.full_like(self.policy.distribution.log_std, math.log(self.cfg.student.initial_std)).detach()
 
     @property
     def steps_per_iteration(self) -> int:
@@ -136,14 +154,18 @@ class StudentTrainer:
         falls = 0
         self._threads.simulating()
         stream = policy.actor.stream(self._memory)
+        beside = None if self.reference is None else self.reference.stream(self._reference_memory)
         for t in range(len(rollout.reward)):
             rollout.observation[t], self._privileged_steps[t], self._first[t] = self._policy_obs, self._privileged, self._is_first
             mean = stream.step(self._policy_obs, self._is_first)
+            if beside is not None:
+                self._reference_mean[t] = beside.step(self._policy_obs, self._is_first)
             action = policy.distribution.sample(mean, self.generator)
             rollout.mean[t], rollout.action[t] = mean, action
             step = env.screened(env.step(action))
             self._policy_obs, self._privileged = step.policy, step.privileged
-            self._is_first = step.terminated | step.truncated
+            forgets = step.failed if self.cfg.student.memory == "life" else step.terminated
+            self._is_first = forgets | step.truncated
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
             rollout.failed[t] = step.failed
             ids = step.truncated.nonzero()[:, 0]
@@ -151,6 +173,8 @@ class StudentTrainer:
                 rollout.final_value[t, ids] = policy.value(step.final_privileged[ids])
             falls += int(step.terminated.sum())
         self._memory = stream.memory()
+        if beside is not None:
+            self._reference_memory = beside.memory()
         self._threads.learning()
         self._teacher_mean = self.teacher.act(self._privileged_steps)
         rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
@@ -177,6 +201,8 @@ class StudentTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         sums = {"imitation_kl": 0.0, "policy_loss": 0.0, "value_loss": 0.0}
+        if self.reference is not None:
+            sums["pretrained_kl"] = 0.0
         updates = Updates(self.optimizer, self._parameters, cfg.max_grad_norm)
         for _ in range(cfg.epochs):
             order = torch.randperm(self.env.num_worlds, generator=self.generator, device=self.env.device)
@@ -191,6 +217,10 @@ class StudentTrainer:
                 value_loss = _mean((value - rollout.target[:, ids]).square(), kept)
                 losses = {"imitation_kl": kl, "value_loss": value_loss}
                 loss = weight * kl + cfg.value_weight * value_loss
+                if self.reference is not None:
+                    near = gaussian_kl(mean, policy.distribution.log_std, self._reference_mean[:, ids], self._reference_log_std)
+                    losses["pretrained_kl"] = _mean(near, kept)
+                    loss = loss + imitation.pretrained_weight * losses["pretrained_kl"]
                 if rl_weight > 0:
                     log_ratio = policy.distribution.log_prob(mean, rollout.action[:, ids]) - rollout.log_prob[:, ids]
                     policy_loss = -_mean(clipped_surrogate(log_ratio, rollout.advantage[:, ids], cfg.clip), kept)
@@ -220,16 +250,20 @@ class StudentTrainer:
             "observation": (self._policy_obs, self._privileged, self._is_first),
             "memory": self._memory,
             "env": snapshot(self.env),
+            "pretrained": self.pretrained,
+            "reference": None if self.reference is None else {"weights": self.reference.state_dict(), "memory": self._reference_memory},
         }
 
     def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
         """As of `TeacherTrainer`."""
         device = self.env.device
-        self.iteration, self.history = state["iteration"], state.get("history", [])
+        self.iteration, self.history, self.pretrained = state["iteration"], state.get("history", []), state.get("pretrained")
         self.policy.load_state_dict(state["policy"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
+        if self.reference is not None:
+            self.reference.load_state_dict(state["reference"]["weights"])
         if "precision" not in changed:
             self.products = self._choose_products(state.get("products", "fp32"))
         if changes_worlds(changed):
@@ -238,15 +272,22 @@ class StudentTrainer:
         else:
             self._policy_obs, self._privileged, self._is_first = (x.to(device) for x in state["observation"])
             self._memory = to_device(state["memory"], device)
+            if self.reference is not None:
+                self._reference_memory = to_device(state["reference"]["memory"], device)
             restore(self.env, state["env"])
         if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
             distributed.part(self.env, self.generator, self.iteration)
             self._begin(*self.env.reset())
 
+    def begin_anew(self) -> None:
+        """Reset all worlds, spread over their episodes, as after construction: for who has changed what they meet."""
+        self._begin(*self.env.start_spread())
+
     def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
         """Stand at the start of an episode in every world."""
         self._policy_obs, self._privileged = policy_obs, privileged
         self._memory = self.policy.actor.start(self.env.num_worlds)
+        self._reference_memory: Memory = {} if self.reference is None else self.reference.start(self.env.num_worlds)
         self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=self.env.device)
 
 
@@ -258,10 +299,12 @@ def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
 
 
 def load_student(state: dict[str, Any], cfg: TrainCfg) -> Network:
-    """The student of a checkpoint, ready to act."""
+    """The student of a checkpoint, or the network of a pretraining's, ready to act."""
     weights = {name.removeprefix("actor."): value for name, value in state["policy"].items() if name.startswith("actor.")}
-    joints = len(state["policy"]["distribution.log_std"])
-    seen = state["observation"][0].shape[1]
+    if state["kind"] == "pretrain":
+        seen, joints = state["sizes"]
+    else:
+        seen, joints = state["observation"][0].shape[1], len(state["policy"]["distribution.log_std"])
     actor = make_network(seen, joints, cfg.student.network)
     if "fold.permutation" in weights:
         actor = Folded(actor, Fold.placeholder(seen, joints))

@@ -30,7 +30,7 @@ class Trainer(Protocol):
     """What the loop needs of `TeacherTrainer` and `StudentTrainer`.
 
     Attributes:
-        kind: `teacher` or `student`, as in the config.
+        kind: `teacher`, `student` or `pretrain`, as in the config.
         cfg: the training's.
         policy: an nn.Module.
         env: its worlds.
@@ -234,7 +234,7 @@ def _check_fold(trainer: Trainer, before: schema.TrainCfg) -> None:
     Raises:
         UserError: says what the checkpoint has.
     """
-    kind = trainer.kind
+    kind = "student" if trainer.kind == "pretrain" else trainer.kind
     old, new = (getattr(cfg, kind).ppo.symmetry for cfg in (before, trainer.cfg))
     if (old == "fold") != (new == "fold"):
         raise UserError(f"the checkpoint was trained with {kind}.ppo.symmetry={old} and cannot go on with {new}; leave it out")
@@ -249,7 +249,7 @@ def _check_length(trainer: Any, done: int, names: list[str]) -> None:
     kind, planned = trainer.kind, trainer.iterations
     if f"{kind}.iterations" in names and planned < done:
         raise UserError(f"the checkpoint is of iteration {done} already: {kind}.iterations={planned} cannot be; give more, or leave it out")
-    if done < planned or getattr(trainer.cfg, kind).until is not None:
+    if done < planned or getattr(getattr(trainer.cfg, kind), "until", None) is not None:
         return
     others = (f"{kind}.until", f"{kind}.iterations", *(("student.",) if kind == "teacher" else ()))
     if idle := [name for name in names if not name.startswith(others)]:
@@ -259,6 +259,6 @@ def _check_length(trainer: Any, done: int, names: list[str]) -> None:
 
 def _postfix(metrics: dict[str, float], own: Iterable[str]) -> str:
     """The figures beside the bar; `own` are the task's metrics."""
-    shown = ("reward", *own, "falls_a_minute", "steps_per_s")
+    shown = ("reward", "action_error", *own, "falls_a_minute", "steps_per_s")
     wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
     return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import mujoco
 import viser
@@ -10,10 +11,11 @@ from mjviser import ViserMujocoScene
 
 from policies.files import reason
 from robolearn.errors import UserError
+from robolearn.viewer.camera import look, view_of
+from robolearn.viewer.ground import add_ground, hide_maps
+from robolearn.viewer.sky import add_sky
 
 HOST = "127.0.0.1"
-FOLLOWING, STANDING = ((1.2, -1.4, 0.7), (0.0, 0.0, 0.0)), ((1.5, -1.3, 1.0), (0.25, 0.0, 0.35))
-"""Where the camera is and what it looks at [m]: relative to the base that it follows, and in a scene that stands."""
 
 
 def open_server(label: str, port: int) -> viser.ViserServer:
@@ -21,7 +23,7 @@ def open_server(label: str, port: int) -> viser.ViserServer:
 
     Args:
         label: title of the page.
-        port: first port tried; the next free one is taken if it is not free.
+        port: first port tried; the next free one is taken if it is not free, and that is said.
 
     Raises:
         UserError: no port can be had.
@@ -29,9 +31,12 @@ def open_server(label: str, port: int) -> viser.ViserServer:
     # browsers open connections that they do not use, and each would be told as an error with a traceback
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
-        return viser.ViserServer(host=HOST, port=port, label=f"robolearn: {label}", verbose=False)
+        server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {label}", verbose=False)
     except (OSError, OverflowError, RuntimeError) as error:
         raise UserError(f"cannot serve on port {port} of {HOST}: {reason(error)}") from error
+    if port and server.get_port() != port:
+        print(f"note: port {port} is taken by another program; this page is at port {server.get_port()}", file=sys.stderr, flush=True)
+    return server
 
 
 def url_of(server: viser.ViserServer) -> str:
@@ -39,13 +44,28 @@ def url_of(server: viser.ViserServer) -> str:
     return f"http://localhost:{server.get_port()}"
 
 
-def add_scene(server: viser.ViserServer, model: mujoco.MjModel, follow: bool) -> ViserMujocoScene:
-    """Everything of a model but its sites; the camera follows the first body that moves, or stands."""
+def add_scene(server: viser.ViserServer, model: mujoco.MjModel, follow: bool, move: bool = True) -> ViserMujocoScene:
+    """Everything of a model but its sites, on a ground and under a sky.
+
+    Args:
+        server: of the page.
+        model: what is shown; its maps become invisible to mjviser.
+        follow: the camera goes with the first body that moves, or stands.
+        move: put the cameras of those who are on the page where they see the robot.
+    """
     server.scene.set_up_direction("+z")
+    hide_maps(model)
     scene = ViserMujocoScene(server, model, num_envs=1)
     scene.geom_groups_visible = [True] * 6
     scene.site_groups_visible = [False] * 6
     scene.camera_tracking_enabled = follow
     scene._sync_visibilities()
-    server.initial_camera.position, server.initial_camera.look_at = FOLLOWING if follow else STANDING
+    add_ground(server, model)
+    add_sky(server)
+    look(server, *view_of(model, followed(model) if follow else None), move)
     return scene
+
+
+def followed(model: mujoco.MjModel) -> int | None:
+    """The body that a camera follows: the first that moves."""
+    return next((body for body in range(model.nbody) if model.body_weldid[body] > 0), None)

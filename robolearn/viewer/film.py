@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
-from policies.contract.file import PolicyFile
 from robolearn.errors import UserError
 from robolearn.evaluation.result import Outcome, outcomes
 from robolearn.evaluation.tally import Tally
@@ -23,10 +22,11 @@ from robolearn.viewer.overlay import draw_overlay
 from robolearn.viewer.playback import Playback, default_commands
 from robolearn.viewer.render import Recorder
 from robolearn.viewer.video import VideoWriter
+from robolearn.viewer.who import Who, label_of
 
 
 def record_policy(
-    file: PolicyFile,
+    who: Who,
     path: Path | None,
     seconds: float = 16.0,
     commands: Sequence[Sequence[float]] | None = None,
@@ -43,7 +43,7 @@ def record_policy(
     """Run one world of a policy's task under a schedule of commands and write a video of it.
 
     Args:
-        file: the frozen policy.
+        who: the frozen policy, or a controller.
         path: of the video, `.mp4` or `.webm`; None for the figures alone.
         seconds: simulated time [s].
         commands: each held for an equal share of the time, (K, C); a schedule over the trained range where None.
@@ -64,12 +64,12 @@ def record_policy(
     Raises:
         UserError: the video cannot be written, or the command does not fit the task.
     """
-    spec = file.spec
-    schedule = tuple(tuple(float(v) for v in command) for command in commands) if commands else default_commands(file)
+    play = Playback(who, engine, randomize, seed, terrain, robot)
+    spec = play.command
+    schedule = tuple(tuple(float(v) for v in command) for command in commands) if commands else default_commands(play.task, spec)
     for command in schedule:
-        if len(command) != len(spec.command.labels):
-            raise UserError(f"{spec.task} takes {len(spec.command.labels)} numbers as its command ({', '.join(spec.command.labels)})")
-    play = Playback(file, engine, randomize, seed, terrain, robot)
+        if len(command) != len(spec.labels):
+            raise UserError(f"{play.task} takes {len(spec.labels)} numbers as its command ({', '.join(spec.labels)})")
     count = max(1, round(seconds / play.control_dt))
     every = max(1, round(1 / (fps * play.control_dt)))
     rate = 1 / (every * play.control_dt)
@@ -82,27 +82,27 @@ def record_policy(
     else:
         with (
             VideoWriter(path, width, height, rate) as video,
-            Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.command.kind) as recorder,
+            Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.kind) as recorder,
         ):
 
             def draw(moment: Moment) -> None:
                 if len(moments) % every == 0:
                     picture = recorder.draw(moment.qpos, moment)
-                    video.write(draw_overlay(picture, moment, spec.command, f"{spec.task}   {engine}", units))
+                    video.write(draw_overlay(picture, moment, spec, f"{play.task}   {engine}", units))
                     result["frames"] += 1
                 moments.append(moment)
 
             figures = _run(play, schedule, count, draw)
             result |= {"video": str(path), "codec": video.codec}
     return result | {
-        "policy": str(file.path),
-        "task": spec.task,
+        "policy": label_of(who),
+        "task": play.task,
         "engine": engine,
         "seconds": count * play.control_dt,
         "falls": sum(moment.fell for moment in moments),
         **{name: figure.value for name, figure in figures.items()},
         "figures": {name: dataclasses.asdict(figure) for name, figure in figures.items()},
-        "labels": list(spec.command.labels),
+        "labels": list(spec.labels),
         "units": list(units),
         "time_s": [moment.time_s for moment in moments],
         "command": [list(moment.command) for moment in moments],

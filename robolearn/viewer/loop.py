@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 
 from envs.robots.robot import Robot
-from policies.contract.file import PolicyFile
 from policies.contract.spec import CommandSpec
 from policies.files import whole
 from robolearn.errors import UserError
 from robolearn.viewer.playback import Playback, default_commands
 from robolearn.viewer.render import VIEW_DEG, Recorder
+from robolearn.viewer.who import Who, label_of
 
 ENDINGS = (".webp", ".gif")
 EVERY = 3  # control steps a picture: 17 a second at 50 Hz
@@ -34,7 +34,7 @@ STEADY_S = 1.0  # s, over which the camera's way is averaged
 
 
 def record_loop(
-    file: PolicyFile,
+    who: Who,
     path: Path,
     seconds: float,
     command: Sequence[float] | None = None,
@@ -48,7 +48,7 @@ def record_loop(
     """Write a looping picture of a policy.
 
     Args:
-        file: the frozen policy.
+        who: the frozen policy, or a controller.
         path: of the picture, one of `ENDINGS`.
         seconds: about how long a round takes [s].
         command: held all the time, (C,); what the module says where None.
@@ -64,9 +64,9 @@ def record_loop(
     Raises:
         UserError: the robot fell, or the picture cannot be written.
     """
-    play = Playback(file, engine, seed=seed, robot=robot)
+    play = Playback(who, engine, seed=seed, robot=robot)
     dt = play.control_dt
-    schedule = [tuple(command)] if command else shown(file)
+    schedule = [tuple(command)] if command else shown(play.task, play.command)
     search = round(min(SEARCH_S, seconds / 4) / dt)
     lead, length, run_out = round(LEAD_S / dt), round(seconds / dt), search + FADE * EVERY + 1
     poses = []
@@ -81,15 +81,14 @@ def record_loop(
     begin, end = cut(pose_features(poses, floating, dt), (lead - search, lead), (lead + length - search, lead + length + search), EVERY)
     pictures = _drawn(play, poses, begin, end, (width, height), visuals)
     _write(pictures, path, round(1000 * EVERY * dt))
-    made = {"video": str(path), "codec": path.suffix[1:], "frames": len(pictures), "fps": 1 / (EVERY * dt), "policy": str(file.path)}
-    return made | {"task": file.spec.task, "engine": engine, "seconds": (end - begin) * dt, "falls": 0, "figures": {}}
+    made = {"video": str(path), "codec": path.suffix[1:], "frames": len(pictures), "fps": 1 / (EVERY * dt), "policy": label_of(who)}
+    return made | {"task": play.task, "engine": engine, "seconds": (end - begin) * dt, "falls": 0, "figures": {}}
 
 
-def shown(file: PolicyFile) -> list[tuple[float, ...]]:
+def shown(task: str, command: CommandSpec) -> list[tuple[float, ...]]:
     """What is asked in equal shares of a round, the first and the last the same."""
-    command: CommandSpec = file.spec.command
     if command.kind != "velocity":
-        commands = [*default_commands(file)]
+        commands = [*default_commands(task, command)]
         return [*commands, commands[0]]
     ahead, turn = AHEAD * command.upper[0], TURN * command.upper[2]
     return [(ahead, 0.0, 0.0), (ahead, 0.0, turn), (0.0, 0.0, 0.0), (ahead, 0.0, -turn), (ahead, 0.0, 0.0)]

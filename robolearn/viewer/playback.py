@@ -1,6 +1,6 @@
-"""A frozen policy file in one world, step by step, under commands that somebody else chooses: what the video and the live viewer show.
+"""A policy file, or a controller, in one world, step by step, under commands that somebody else chooses: what video and live viewer show.
 
-The file runs as on the robot, with a memory of its own; the world is that of its training. The task draws no commands
+A file runs as on the robot, with a memory of its own; the world is that of its training. The task draws no commands
 here: `Playback.step(command)` says what is asked, and the task's evaluation says what is measured.
 """
 
@@ -17,15 +17,14 @@ from envs.scene.terrain import TerrainCfg
 from envs.tasks.registry import get_task, make_env
 from envs.tasks.scaling import factor
 from envs.terms.randomization import without_randomization
-from policies.contract.file import PolicyFile
+from policies.contract.spec import CommandSpec
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor
-from robolearn.evaluation.contract import check_contract
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.rollout import Rollout
-from robolearn.evaluation.worlds import FOREVER_S, env_of
-from robolearn.policy_robot import robot_of
+from robolearn.evaluation.worlds import FOREVER_S
 from robolearn.viewer.moment import Moment
+from robolearn.viewer.who import Who, actor_of, label_of, task_of, worlds_of
 
 PUSH_SPEED = 0.8  # m/s for Go1 and G1, more for a larger robot; or rad/s of an arm's joints
 
@@ -34,45 +33,48 @@ class Playback:
     """One world of a policy's task.
 
     Attributes:
-        file: the policy.
+        file: the policy with its memory; None where a controller acts.
+        command: what can be asked.
         env: the world.
+        task: what is done in it.
         evaluation: how the task is judged and shown.
         rollout: the policy in the world.
     """
 
-    def __init__(self, file: PolicyFile, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
+    def __init__(self, who: Who, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
                  terrain: TerrainCfg | None = None, robot: str | Robot | None = None) -> None:  # fmt: skip
         """Make the world and start.
 
         Args:
-            file: the frozen policy; it gets a memory of its own.
+            who: the frozen policy, which gets a memory of its own, or a controller.
             engine: physics engine.
             randomize: the training's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
             seed: of everything random.
             terrain: what a walking robot walks on; the floor where None.
-            robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
+            robot: what `--robot` says of a file's robot, or the one that `robot_of` made of it; the file's own where None.
 
         Raises:
             UserError: the task here has another contract than the file, or its robot is not there.
         """
-        who = robot_of(file, robot)
-        self.evaluation = get_task(file.spec.task).evaluation
-        cfg = dataclasses.replace(env_of(file, who), num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S)
+        found, cfg = worlds_of(who, robot)
+        self.task = task_of(who)
+        self.evaluation = get_task(self.task).evaluation
+        cfg = dataclasses.replace(cfg, num_worlds=1, num_threads=1, engine=engine, seed=seed, episode_s=FOREVER_S)
         if self.evaluation.terrain:
             cfg = dataclasses.replace(cfg, terrain=terrain, curriculum={})
         elif terrain is not None:
-            raise UserError(f"{file.path}: task {file.spec.task} has no terrain")
+            raise UserError(f"{label_of(who)}: task {self.task} has no terrain")
         if not randomize:
             cfg = dataclasses.replace(cfg, randomization=without_randomization())
         torch.set_num_threads(1)
-        self.env = make_env(file.spec.task, who, cfg)
-        check_contract(file, self.env)
-        actor = FileActor(file, 1)
-        self.file = actor.memories[0]
+        self.env = make_env(self.task, found, cfg)
+        actor = actor_of(who, self.env)
+        self.file = actor.memories[0] if isinstance(actor, FileActor) else None
+        self.command = (self.file or self.env).spec.command
         self.rollout = Rollout(self.env, actor, go_on=True)
         self._generator = np.random.default_rng(seed)
         self._steps = 0
-        self._command: tuple[float, ...] | None = None
+        self._asked: tuple[float, ...] | None = None
         self.reset()
 
     @property
@@ -88,7 +90,7 @@ class Playback:
     def reset(self) -> None:
         """Begin the episode anew; the time goes on."""
         self.rollout.start()
-        self._command = None
+        self._asked = None
 
     def push(self) -> None:
         """Kick the base in a random direction; an arm's joints get a random speed."""
@@ -104,8 +106,8 @@ class Playback:
     def ask(self, command: Sequence[float]) -> None:
         """Ask for `command` (C,) from now on; the policy is told at once."""
         wanted = tuple(float(value) for value in command)
-        if wanted != self._command:
-            self._command = wanted
+        if wanted != self._asked:
+            self._asked = wanted
             self.rollout.ask(torch.tensor([wanted], dtype=torch.float32))
 
     def step(self, command: Sequence[float]) -> Moment:
@@ -136,7 +138,7 @@ class Playback:
         return None if signal is None else bool(signal(self.env)[0])
 
 
-def default_commands(file: PolicyFile) -> tuple[tuple[float, ...], ...]:
-    """What a policy is asked in turn when nobody says: its task names it."""
-    commands = get_task(file.spec.task).evaluation.play.commands(file.spec.command)
+def default_commands(task: str, command: CommandSpec) -> tuple[tuple[float, ...], ...]:
+    """What is asked in turn when nobody says: the task names it, within what can be asked."""
+    commands = get_task(task).evaluation.play.commands(command)
     return tuple(tuple(float(value) for value in command) for command in commands)

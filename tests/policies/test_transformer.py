@@ -196,3 +196,32 @@ def test_initial_weights_keep_the_scale_of_what_they_see(width: int) -> None:
     weight = Transformer(O, A, TransformerCfg(width=width, layers=1)).layers()[0].qkv.weight.detach()
     spread = (torch.nn.functional.layer_norm(torch.randn(200, width), (width,)) @ weight.T).std()
     assert float(spread) == pytest.approx(0.277, rel=0.05)
+
+
+def test_a_window_alone_is_one_with_an_empty_memory(net: Transformer) -> None:
+    x = torch.randn(3, 11, net.cfg.width)
+    expected, _ = net.through(x, net.start(3))
+    torch.testing.assert_close(net.alone(x), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_both_ways_reach_as_far_ahead_as_back(net: Transformer) -> None:
+    """A window that is turned round gives the same, turned round; and only what is in the band of all layers has influence."""
+    x = torch.randn(2, 13, net.cfg.width)
+    torch.testing.assert_close(net.alone(x.flip(1), both_ways=True).flip(1), net.alone(x, both_ways=True), atol=1e-5, rtol=1e-5)
+    reach = net.history_steps - 1
+    x.requires_grad_()
+    net.alone(x, both_ways=True)[0, 6].sum().backward()
+    assert x.grad is not None
+    touched = x.grad[0].abs().sum(-1) > 0
+    assert touched.tolist() == [abs(step - 6) <= reach for step in range(13)]
+
+
+def test_what_is_outside_is_not_attended_to(net: Transformer) -> None:
+    x, inside = torch.randn(2, 9, net.cfg.width), torch.ones(2, 9, dtype=torch.bool)
+    inside[0, 5:] = False
+    other = x.clone()
+    other[0, 5:] += 1.0
+    for both_ways in (False, True):
+        before, after = (net.alone(values, both_ways, inside) for values in (x, other))
+        assert torch.equal(before[0, :5], after[0, :5])
+        assert bool(torch.isfinite(before).all())

@@ -408,10 +408,10 @@ def test_what_cannot_be_is_refused(arguments: list[str], said: str, capsys: pyte
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["play", "deploy"])
+@pytest.mark.parametrize("command", ["deploy"])
 def test_who_takes_no_controller_says_who_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([command, "controller:trot"]) == 2
-    assert "`robolearn evaluate` and `robolearn collect` take" in capsys.readouterr().err
+    assert "`robolearn evaluate`, `collect` and `play` take" in capsys.readouterr().err
 
 
 def test_collect_keeps_what_a_controller_does_without_actions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,9 +141,10 @@ def test_two_recorders_do_not_spoil_each_other() -> None:
 def test_the_policy_is_told_the_command_at_once(task: str, policies: dict[str, Path]) -> None:
     play = Playback(PolicyFile(policies[task]), randomize=True)
     asked: list[np.ndarray] = []
+    assert play.file is not None
     act = play.file.act
     play.file.act = lambda observation: asked.append(observation.copy()) or act(observation)  # type: ignore[method-assign]
-    commands = [default_commands(play.file)[1], default_commands(play.file)[2]]
+    commands = [default_commands(play.task, play.command)[1], default_commands(play.task, play.command)[2]]
     for command in [commands[0]] * 3 + [commands[1]] * 3:
         play.step(command)
     start = 0
@@ -158,6 +159,7 @@ def test_a_fall_makes_the_policy_forget_and_is_counted(policies: dict[str, Path]
     play = Playback(PolicyFile(policies[TASKS[0]]))
     play.step((0.0, 0.0, 0.0))
     resets = []
+    assert play.file is not None
     play.file.reset = lambda: resets.append(1)  # type: ignore[method-assign]
     env = play.env
     qpos = env.engine.qpos.clone()
@@ -180,7 +182,7 @@ def test_a_push_changes_the_velocity(policies: dict[str, Path]) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_default_commands_are_in_range_and_differ(task: str, policies: dict[str, Path]) -> None:
     file = PolicyFile(policies[task])
-    commands = np.array(default_commands(file))
+    commands = np.array(default_commands(file.spec.task, file.spec.command))
     assert (commands >= np.array(file.spec.command.lower) - 1e-9).all()
     assert (commands <= np.array(file.spec.command.upper) + 1e-9).all()
     assert len(np.unique(commands, axis=0)) >= 6
@@ -190,7 +192,7 @@ def test_figures_of_an_arm_count_the_end_of_each_goal(policies: dict[str, Path])
     """An arm that stands still: its first goal is where the tool is, its second is not."""
     file = PolicyFile(policies["panda-reach"])
     play = Playback(file)
-    here = play.step(default_commands(file)[0]).measured
+    here = play.step(default_commands(file.spec.task, file.spec.command)[0]).measured
     there = tuple(value + 0.1 for value in here)
     result = record_policy(file, None, seconds=4.0, commands=[here, there])
     assert result["success"] == 0.5
@@ -226,6 +228,17 @@ def test_play_writes_a_video_and_json(policies: dict[str, Path], tmp_path: Path,
     assert "planar velocity error: " in out
     result = json.loads((tmp_path / "r.json").read_text())
     assert np.allclose(result["command"], [0.5, -0.2, 0.0])
+
+
+def test_play_takes_a_controller(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--no-video", "--seconds", "1", "--command", "0.3", "0", "0", "--json", str(tmp_path / "r.json")]
+    assert main(["play", "controller:trot", *arguments]) == 0
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert (result["policy"], result["task"], result["falls"]) == ("controller:trot", "velocity-flat", 0)
+    assert 0.1 < result["measured"][-1][0] < 0.5, "it walks"
+    assert main(["play", "controller:trot", "--command", "1"]) == 2
+    assert "takes 3 numbers (vx vy yaw_rate)" in capsys.readouterr().err
+    assert main(["play", "controller:trot", "--robot", "panda"]) == 2
 
 
 def test_play_without_video(policies: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import viser
 
 from envs.robots.robot import Robot
 from robolearn.viewer.browser import add_scene
+from robolearn.viewer.camera import look
 
 APART_M = 1.0
 """From the first robot to the second at its left."""
@@ -58,7 +59,8 @@ class Stage:
             self._model = scene_of(*robots)
             self._data = mujoco.MjData(self._model)
             self._scene = add_scene(self._server, self._model, follow=robots[0].floating_base)
-            self._look(*robots)
+            if len(robots) > 1:
+                self._step_back()
 
     def show(self, *poses: np.ndarray) -> None:
         """Poses of those who entered, (nq,) each."""
@@ -71,8 +73,7 @@ class Stage:
         with self._server.atomic():
             self._scene.update_from_mjdata(self._data)
 
-    def _look(self, *robots: Robot) -> None:
-        """Where the camera of who comes to the page begins: farther from large robots, and between two."""
-        size = max(1.0, *(2.0 * (robot.stand_height or 0.0) for robot in robots), 1.3 if len(robots) > 1 else 0.0)
-        camera, shift = self._server.initial_camera, np.array([0.0, 0.4 * APART_M * (len(robots) - 1), 0.0])
-        camera.position, camera.look_at = size * np.array(camera.position) + shift, camera.look_at + shift
+    def _step_back(self) -> None:
+        """Have the camera see two robots that stand side by side."""
+        camera, shift = self._server.initial_camera, np.array([0.0, 0.4 * APART_M, 0.0])
+        look(self._server, camera.look_at + 1.4 * (camera.position - camera.look_at) + shift, camera.look_at + shift)

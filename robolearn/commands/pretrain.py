@@ -1,0 +1,81 @@
+"""Train a student's network on datasets: to predict what comes next, or what was hidden. What it learns can act, and start a student.
+
+Data is what `robolearn collect`, `retarget` and `data import` write; sources without actions (people, controllers, others' data) take part.
+Settings stand under `pretrain` in the preset; the network is `student.network`. A masked pretraining is gone on with by
+--init RUN --pretrain.objective=next, and so is one on a few episodes of your own. Then: robolearn export RUN, or robolearn distill TEACHER
+--init RUN. docs/pretraining.md shows the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from robolearn.commands import add_robot, with_robot
+
+ACCEPTS_OVERRIDES = True
+KEEPS_ITS_WORK = True
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
+    parser.add_argument("--data", nargs="+", metavar="DATASET", help="datasets; short for --pretrain.data=[...]")
+    parser.add_argument("--init", metavar="PATH", help="start from the network of another pretraining")
+    parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument(
+        "--allow-license", action="append", default=[], metavar="NAME", help="train on this licence too (several times); `unknown` for none"
+    )
+    add_robot(parser, "the preset's; presets such as velocity-flat name none")
+    parser.add_argument("--device", help="short for --env.device: cpu or cuda")
+    parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """Pretrain."""
+    from robolearn.commands.train import go, prepare, quoted
+    from robolearn.config import loading as config
+    from robolearn.config import schema, settings
+    from robolearn.errors import UsageError
+    from robolearn.learning import distributed
+    from robolearn.learning.run import Run
+    from robolearn.pretraining.starting import load_pretrained
+    from robolearn.pretraining.trainer import PretrainTrainer
+
+    given = [*overrides, *_short(args)]
+    state, init = None, None
+    if args.resume:
+        if args.init or args.data:
+            raise UsageError("--resume goes on with the same training and data: leave out --init and --data")
+        cfg, folder, state = prepare(args, given, "pretrain")
+        init = state  # whose sources may be more than those of its data, where it had an --init
+    else:
+        if not args.preset:
+            raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
+        named = with_robot(args, given)
+        cfg = schema.load(args.preset, named)
+        settings.refuse(schema.load(args.preset, with_robot(args, [])), cfg, settings.PRETRAIN, "a pretraining")
+        if args.init:
+            init = load_pretrained(args.init)
+        folder = Run.new_folder(f"{schema.name_of_runs(args.preset, named)}-pretrain", Path(args.runs or "runs"))
+    trainer = PretrainTrainer(cfg, init)
+    if not distributed.rank():
+        for line in trainer.about():
+            print(line, file=sys.stderr)
+    hint = f"export it: robolearn export {quoted(folder)}"
+    if cfg.pretrain.objective == "masked":
+        hint = f"let it act: robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}"
+    return go(trainer, folder, state, hint, settings.named(given))
+
+
+def _short(args: argparse.Namespace) -> list[str]:
+    """The overrides that options stand for."""
+    found = [f"--env.device={args.device}"] if args.device else []
+    args.device = None
+    if args.data:
+        found.append(f"--pretrain.data={json.dumps([str(Path(name).expanduser().resolve()) for name in args.data])}")
+    if args.allow_license:
+        found.append(f"--pretrain.allow={json.dumps(args.allow_license)}")
+    return found

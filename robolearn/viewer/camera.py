@@ -1,0 +1,65 @@
+"""Where the browser's camera begins: before the robot, as near as it goes in whole, whatever its size."""
+
+from __future__ import annotations
+
+import itertools
+
+import mujoco
+import numpy as np
+import viser
+
+FOV_DEG = 38.0  # upright
+FILL = 0.82  # of the picture's height
+FROM = np.array([0.72, -1.0, 0.42])  # direction from which it looks: from the front right, a little from above
+ROOM_M = 0.14  # over the robot, for arrows
+CORNERS = np.array(list(itertools.product((-1, 1), repeat=3)), float)
+
+
+def bounds(model: mujoco.MjModel, data: mujoco.MjData, body: int | None = None) -> np.ndarray:
+    """Lowest and highest corner (2, 3) of what can be seen of the tree that a body belongs to, or of all trees [m]."""
+    tree = model.body_rootid > 0 if body is None else model.body_rootid == model.body_rootid[body]
+    shown = np.flatnonzero(tree[model.geom_bodyid] & (model.geom_rgba[:, 3] > 0))
+    if not len(shown):
+        return np.array([[-0.5, -0.5, 0.0], [0.5, 0.5, 1.0]])
+    points = []
+    for geom in shown:
+        corners = model.geom_aabb[geom, :3] + CORNERS * model.geom_aabb[geom, 3:]
+        points.append(data.geom_xpos[geom] + corners @ data.geom_xmat[geom].reshape(3, 3).T)
+    points = np.concatenate(points)
+    return np.stack([points.min(axis=0), points.max(axis=0)])
+
+
+def resting(model: mujoco.MjModel) -> mujoco.MjData:
+    """A model in its first key's pose, or in none."""
+    data = mujoco.MjData(model)
+    if model.nkey:
+        mujoco.mj_resetDataKeyframe(model, data, 0)
+    mujoco.mj_kinematics(model, data)
+    return data
+
+
+def view_of(model: mujoco.MjModel, follow: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Where the camera is and what it looks at, (3,) each [m].
+
+    Args:
+        model: what is looked at, in its pose of rest.
+        follow: body at whose place the scene's origin stands; None where the scene stands still.
+    """
+    data = resting(model)
+    low, high = bounds(model, data, follow)
+    high[2] += ROOM_M
+    middle = (low + high) / 2
+    distance = float(np.linalg.norm(high - low)) / 2 / np.tan(np.radians(FOV_DEG) / 2) / FILL
+    if follow is not None:
+        middle = middle - data.xpos[follow]
+    return middle + distance * FROM / np.linalg.norm(FROM), middle
+
+
+def look(server: viser.ViserServer, position: np.ndarray, look_at: np.ndarray, move: bool = True) -> None:
+    """Have who comes to the page look so, and who is there too, unless their cameras stay where they are."""
+    camera = server.initial_camera
+    camera.fov = np.radians(FOV_DEG)
+    camera.position, camera.look_at = position, look_at
+    for client in server.get_clients().values() if move else ():
+        client.camera.fov = float(np.radians(FOV_DEG))
+        client.camera.position, client.camera.look_at = position, look_at
