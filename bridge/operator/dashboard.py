@@ -154,6 +154,8 @@ def _facts(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     if command is not None and status.get("yaw_rate") is not None:
         said += f"   (turns at {status['yaw_rate']:+.2f} rad/s)"
     rows.append(("command", said))
+    if status.get("operator"):
+        rows.append(("operator", str(status["operator"])))
     rows += [("remark", text) for text in status.get("remarks", ())]
     if status.get("log"):
         rows.append(("log", str(status["log"])))
