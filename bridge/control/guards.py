@@ -35,6 +35,7 @@ class Snapshot:
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
         clock_rate: of the sensors' clock to the loop's; None while it is not known.
         jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
+        doubt, slow: what `bridge.control.plausibility.Plausibility` says of all readings so far; None for nothing.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
         command_fault: why the operator's command is none, see `bridge.control.asked`; None if it is one.
@@ -51,6 +52,8 @@ class Snapshot:
     clock_rate: float | None = None
     jump: str | None = None
     contradiction: str | None = None
+    doubt: str | None = None
+    slow: str | None = None
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
     command_fault: str | None = None
@@ -68,12 +71,14 @@ class Guard:
         check: returns what is wrong, or None.
         latched: whether it leads to `fault` instead of `damping`.
         modes: where it reacts.
+        entry: whether it only keeps the robot from these modes, and ends none.
     """
 
     name: str
     check: Check
     latched: bool = False
     modes: frozenset[Mode] = ACTIVE
+    entry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,30 @@ def _jump(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
 
 
 def _contradiction(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
-    return s.contradiction
+    doubt = None if s.doubt is None else f"{s.doubt} (once they agree, or after reset, it may stand)"
+    return "; ".join(said for said in (s.contradiction, doubt) if said is not None) or None
+
+
+def _slow(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.slow
+
+
+def _hottest(s: Snapshot, joints: JointVectors, most: float) -> str | None:
+    """The hottest motor above a temperature [C], in words."""
+    celsius = s.inputs.temperature
+    if celsius is None or not (celsius > most).any():
+        return None
+    joint = int(np.nanargmax(celsius))
+    return f"the motor of {joints.names[joint]} has {celsius[joint]:.0f} C, allowed {most:g}"
+
+
+def _hot(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    said = _hottest(s, joints, limits.hot_motor_c)
+    return None if said is None else f"{said} to stand up: let it cool"
+
+
+def _too_hot(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return _hottest(s, joints, limits.max_motor_c)
 
 
 def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -326,6 +354,13 @@ INPUT_GUARDS: tuple[Guard, ...] = (
     Guard("finite_command", _finite_command, modes=POLICY_ONLY),
 )
 """Checked at every tick, before anything else."""
+
+ROBOT_GUARDS: tuple[Guard, ...] = (
+    Guard("slow_sensor", _slow, entry=True),
+    Guard("hot_motor", _hot, entry=True),
+    Guard("motor_limit", _too_hot),
+)
+"""Checked at every tick likewise: what keeps a robot from standing up and, but for what a limit says, ends nothing that goes on."""
 
 ACTION_GUARDS: tuple[Guard, ...] = (
     Guard("finite_action", _finite_action, latched=True, modes=POLICY_ONLY),

@@ -61,13 +61,20 @@ class Attended:
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         wire = self._wire
-        wire.on_reading, wire.on_shutdown, wire.on_line = self.on_reading, self.on_shutdown, self.on_line
+        wire.on_reading, wire.on_shutdown, wire.on_line = self._hear, self.on_shutdown, self.on_line
         wire.open(refusal)
         self._begin_ns = self.now_ns()
+
+    def _hear(self, reading: Reading) -> None:
+        if self.loop is not None:
+            self.loop.controller.hear(reading)
+        if self.on_reading is not None:
+            self.on_reading(reading)
 
     def read(self) -> Inputs:
         """The wire's inputs and what the operator's devices say. Who steered last has the command; a wire without one leaves it to them."""
         inputs = self._wire.read()
+        inputs.temperature = self.temperature if inputs.temperature is None else inputs.temperature
         self._listen(inputs.command)
         wired = inputs.command is not None
         said = [(device, device.poll()) for device in self._devices]
@@ -145,7 +152,8 @@ class Attended:
 
     def _warn_of_heat(self, celsius: Mapping[str, float], now_ns: int) -> None:
         hottest = max(celsius, key=lambda joint: celsius[joint])
-        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= HOT_C else None
+        warm = HOT_C if self.loop is None else self.loop.controller.limits.warm_motor_c
+        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= warm else None
         if self._hot.update(hot, now_ns) and hot is not None and self.on_line is not None:
             self.on_line(hot)
 

@@ -13,8 +13,9 @@ from sensor_msgs.msg import Imu, JointState
 from bridge.control.joints import FloatArray
 from bridge.control.reading import Reading
 from bridge.simulated.physics import Sample
-from bridge.transports.ros2.absent import NotAvailableError, check_stamp
+from bridge.transports.ros2.absent import NotAvailableError, acceleration, check_stamp
 from bridge.transports.ros2.messages import JointStateDecoder, decode_imu, encode_sensors, stamp_ns
+from bridge.transports.ros2.mounting import Mounting
 from bridge.transports.ros2.newest import NewestFilter
 from bridge.transports.ros2.options import Ros2Options
 from bridge.transports.ros2.qos import SENSOR, QosWatch
@@ -40,6 +41,7 @@ class Inbox:
 
     Attributes:
         filters: by topic, what was received and dropped.
+        mounting: whose axes the IMU has.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Inbox:
         self._needs_turn = any(term.name == "base_angular_velocity" for term in spec.terms)
         self._joints: tuple[FloatArray, FloatArray, FloatArray, int, int] | None = None
         self._imu: tuple[FloatArray, FloatArray | None, int, int] | None = None
+        self._pull: FloatArray | None = None
+        self.mounting = Mounting(spec.robot.imu_frame, options.imu_rotation)
         self._fault: tuple[str, int] | None = None
         self._apart_ns: int | None = None
         self._absent: dict[str, tuple[str, int]] = {}
@@ -114,7 +118,12 @@ class Inbox:
         decoded = decode_imu(message, self._needs_turn)
         if decoded[1] is None:
             self._watch.warn_once("the IMU has no angular velocity; the policy needs none, so nothing is made of it", "imu")
-        self._imu = (*decoded, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
+        self.mounting.look(message.header.frame_id)
+        quat, turn = decoded
+        turned = self.mounting.quat(quat), None if turn is None else self.mounting.vector(turn)
+        pull = acceleration(message)
+        self._pull = None if pull is None else self.mounting.vector(pull)
+        self._imu = (*turned, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(True)
 
     @property
@@ -152,7 +161,7 @@ class Inbox:
         if self._imu is None:
             return Reading(position, velocity, effort, None, None, (stamp,), self.received_ns)
         quat, gyro, imu_stamp, _ = self._imu
-        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), self.received_ns)
+        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), self.received_ns, imu_acceleration_b=self._pull)
 
     def rehearse(self) -> None:
         """Read specimens of the sensor messages, to no effect."""

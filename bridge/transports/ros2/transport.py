@@ -69,6 +69,7 @@ class Ros2Transport:
         """
         isolate()
         from bridge.transports.ros2.messages import CommandEncoder
+        from bridge.transports.ros2.mounting import Mounting
         from bridge.transports.ros2.status import StatusTopics
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
@@ -77,6 +78,7 @@ class Ros2Transport:
         if self._options.managed and controller is None:
             raise Ros2OptionError("a managed node needs the controller that it arms when it is configured")
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
+        Mounting(spec.robot.imu_frame, self._options.imu_rotation)  # likewise a rotation that is none
         CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
         self._silent = {f"/{name.lstrip('/')}" for name in self._options.silent_nodes}
@@ -276,11 +278,12 @@ class Ros2Transport:
         return (self._status.mode if self._controller is None else self._controller.mode) in ACTIVE
 
     def _deaf(self) -> str | None:
-        """Who would not hear a command, or whose emergency stop would not be heard here; None once the robot is driven.
+        """Who would not hear a command, whose emergency stop would not be heard here, or whose axes are unknown; None once the robot is driven.
 
         One that fits beside it proves nothing: that may be a recorder, and the one that does not may be the robot's driver.
         """
-        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits]) or None
+        mounted = [self._inbox.mounting.fault] if self._inbox is not None and self._inbox.mounting.fault else []
+        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits, *mounted]) or None
 
     def _remarks(self) -> tuple[str, ...]:
         """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
