@@ -77,7 +77,9 @@ class OperatorOptions:
 
     dashboard: bool | None = option(None, "screen and keys in this terminal (default: if it is one)")
     gamepad: Path | None = option(None, f"steer with a gamepad ({GAMEPAD})", metavar="DEVICE", alone=GAMEPAD)
-    command_hold: float = option(HOLD_S, "how long a command from keys or sticks lasts without a key or a movement (default 5)", metavar="S")
+    command_hold: float = option(
+        HOLD_S, "how long a command from keys or sticks lasts without a key or a movement (default 5)", metavar="S"
+    )
     operator_silence: float = option(
         SILENCE_S, "end the policy after so long without one, where nothing else shows that somebody is there (default 60)", metavar="S"
     )

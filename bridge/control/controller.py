@@ -242,7 +242,7 @@ class Controller:
         Returns:
             The command to send, inside all limits.
         """
-        frozen_s, backward = self._watch.update(inputs.reading, now_ns)
+        frozen_s, backward = self._watch.update(inputs.reading, now_ns, self.limits.clock_step_s)
         self._notice(inputs, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
@@ -251,6 +251,7 @@ class Controller:
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
         snapshot.command_fault = None if inputs.command is None else asked.fault(inputs.command, self.spec.command)
         snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
+        snapshot.set_by_s = watch.set_by_s
         snapshot.doubt, snapshot.slow = self._doubt(inputs.reading, now_ns)
         self.problems = run_guards(INPUT_GUARDS + ROBOT_GUARDS, snapshot, self.limits, self.joints)
         waiting, self._waited = self.waiting, self._lacks
@@ -283,6 +284,10 @@ class Controller:
             if text not in self._remarks:
                 self._tell({"event": "remark", "t_ns": now_ns, "text": text})
         self._remarks = inputs.remarks
+        if step_s := self._watch.set_by_s:
+            how = f"back by {-step_s * 1e3:.0f} ms" if step_s < 0 else f"ahead by {step_s:.2g} s"
+            said = f"the robot's clock was set {how}; set the clocks before a robot is driven (chrony, ntp, or PTP)"
+            self._tell({"event": "remark", "t_ns": now_ns, "text": said})
         rate = self._watch.rate
         if rate is None or inputs.reading is None or not inputs.reading.free_clock:
             return

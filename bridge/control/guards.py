@@ -35,6 +35,7 @@ class Snapshot:
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
         clock_rate: of the sensors' clock to the loop's; None while it is not known.
         jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
+        set_by_s: how far the robot's clock was set just now [s]; see `StampWatch`.
         doubt, slow: what `bridge.control.plausibility.Plausibility` says of all readings so far; None for nothing.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
@@ -52,6 +53,7 @@ class Snapshot:
     clock_rate: float | None = None
     jump: str | None = None
     contradiction: str | None = None
+    set_by_s: float = 0.0
     doubt: str | None = None
     slow: str | None = None
     action: NDArray[np.float32] | None = None
@@ -93,6 +95,9 @@ UNIT_TOLERANCE = 0.02  # of a quaternion's length: the gravity that the policy s
 DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
 RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
 STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
+STEP_REST_NS = 10_000_000_000  # stamps that go back more often are messages out of order
+FORWARD_S = 0.2  # a step ahead that no delay explains
+GOES_ON_S = 0.1  # messages that are not further apart keep coming
 OFF_RATE = 0.02  # clocks that tell the same time differ by far less
 
 
@@ -105,9 +110,13 @@ class StampWatch:
     Attributes:
         lag_s: how much later than at best the newest message came [s].
         rate: of the sensors' clock to the loop's over the last `RATE_WINDOW_NS`; None while it is not known.
+        set_by_s: how far the robot's clock was set at the newest reading [s], below zero for back; 0 where it was not.
     """
 
     def __init__(self) -> None:
+        self.set_by_s = 0.0
+        self._received_ns = 0
+        self._stepped_ns: dict[int, int] = {}
         self._stamps: tuple[int, ...] | None = None
         self._advanced_ns: list[int] = []
         self.restart()
@@ -118,6 +127,18 @@ class StampWatch:
         self._updated_ns = 0
         self._marks: deque[tuple[int, int]] = deque()
         self.lag_s, self.rate = 0.0, None
+
+    def _was_set(self, index: int, ahead_ns: int, back: bool, passed_ns: int, now_ns: int, step_s: float, free: bool) -> bool:
+        """Look at a stamp that went on by `ahead_ns` more than its messages did. Returns whether that is more than may be tolerated."""
+        goes_on = passed_ns <= GOES_ON_S * 1e9
+        if not back:
+            if goes_on and not free and ahead_ns > FORWARD_S * 1e9:
+                self.set_by_s = ahead_ns * 1e-9
+            return False
+        self.set_by_s = ahead_ns * 1e-9
+        lately = index in self._stepped_ns and now_ns - self._stepped_ns[index] < STEP_REST_NS
+        self._stepped_ns = {**self._stepped_ns, index: now_ns}
+        return lately or not goes_on or -ahead_ns > step_s * 1e9
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
         """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
@@ -140,10 +161,21 @@ class StampWatch:
         span_ns = mark[0] - marks[0][0]
         self.rate = (mark[1] - marks[0][1]) / span_ns if span_ns >= RATE_WINDOW_NS else None
 
-    def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
-        """Return (seconds since the stamp that is longest overdue last advanced, whether one went back)."""
+    def update(self, reading: Reading | None, now_ns: int, step_s: float = 0.0) -> tuple[float, bool]:
+        """Take the newest reading.
+
+        Args:
+            reading: None before the first.
+            now_ns: time [ns] on the loop's clock.
+            step_s: how far a clock may be set back while messages keep coming [s].
+
+        Returns:
+            Seconds since the stamp that is longest overdue last advanced, and whether one went back by more.
+        """
+        self.set_by_s = 0.0
         if reading is None:
             return 0.0, False
+        passed_ns, self._received_ns = reading.received_ns - self._received_ns, reading.received_ns
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
             self._advanced_ns = [now_ns] * len(reading.stamps_ns)
@@ -154,8 +186,9 @@ class StampWatch:
         for index, (new, old) in enumerate(zip(reading.stamps_ns, before, strict=True)):
             if new != old:
                 self._advanced_ns[index] = now_ns
-            backward |= new < old
-        if backward:
+            if new != old and self._was_set(index, new - old - passed_ns, new < old, passed_ns, now_ns, step_s, reading.free_clock):
+                backward = True
+        if backward or self.set_by_s:
             self.restart()  # another clock, or one that was wrong before: nothing is known of it
         self._transit(reading, now_ns)
         frozen_s = (now_ns - min(self._advanced_ns)) * 1e-9
@@ -189,7 +222,10 @@ def _stale_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> st
 
 def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.backward:
-        return "the robot's time stamp went back"
+        by = f" by {-s.set_by_s:.2g} s" if s.set_by_s < 0 else ""
+        return (
+            f"the robot's time stamp went back{by}: its clock was set, it started anew, or messages come out of order (set clocks before)"
+        )
     return None if s.frozen_s <= limits.frozen_s else f"the robot's time stamp stands still for {s.frozen_s * 1e3:.0f} ms"
 
 

@@ -1,8 +1,8 @@
 """Whether a robot's sensors mean what the policy takes them for, found out before it stands up.
 
 `bridge.control.consistency` watches for what breaks while a robot is driven. This looks for what was wrong from the beginning and is finite
-all the same: a gyro in degrees, a quaternion that is the inverse of what it should be, axes that are turned, velocities that nobody fills in,
-messages that come more slowly than the policy runs. All of it shows in small movements already: while the robot sinks, is lifted or laid
+all the same: a gyro in degrees, a quaternion that is the inverse of what it should be, axes that are turned, velocities that nobody
+fills in, messages that come more slowly than the policy runs. All of it shows in small movements already: while the robot sinks, is lifted or laid
 down, and while it stands up. Every reading counts, not those of the ticks alone, since a velocity that is sampled too rarely fits nothing.
 
 Two signals are compared that must tell the same movement: the direction of gravity in the base and the gyro that turns it; a joint's
@@ -10,8 +10,8 @@ position and its velocity. Each is averaged over `BLOCK_S`, and the changes from
 
     m = change of the mean of what is measured        p = change of the mean of the integral of its rate
 
-are summed up as far as they are more than noise: gain = sqrt(sum p^2 / sum m^2), correlation = sum m p / sqrt(sum m^2 sum p^2). Sensors that are
-good have both near 1. What is gross is kept until the sensors have shown the opposite, or somebody resets.
+are summed up as far as they are more than noise: gain = sqrt(sum p^2 / sum m^2), correlation = sum m p / sqrt(sum m^2 sum p^2). Sensors
+that are good have both near 1. What is gross is kept until the sensors have shown the opposite, or somebody resets.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class Pair:
             return
         mean, before = self._sum / count, self._mean
         bent = self._bent.sum(axis=2) / max(1, count - 2)
-        # white noise of a measurement bends it by 6 of its variance, and a mean has 1 / count of that; white noise of a rate bends its integral
-        # by half of its variance, and the integral wanders by two thirds of count of that
+        # white noise of a measurement bends it by 6 of its variance, and a mean has 1 / count of that; white noise of a rate bends its
+        # integral by half of its variance, and the integral wanders by two thirds of count of that
         noise = np.sqrt(bent * np.array([[2 / 6 / count], [4 / 3 * count]])) if count > 2 else np.full((2, self._shape[0]), np.inf)
         self._mean = mean
         self.begin()
@@ -148,6 +148,10 @@ class Rate:
         if stamp_ns != self._stamp:
             self._stamp = stamp_ns
             self._times.append(received_ns)
+
+    def count(self, received_ns: int) -> None:
+        """Take a message, whatever its stamp."""
+        self.hear(received_ns, received_ns)
 
     def hz(self, now_ns: int) -> float | None:
         """Messages a second of the last two; None while it is not known."""
@@ -287,7 +291,11 @@ class Plausibility:
         """
         self._look_at_rates(now_ns)
         factor = DRIVEN if driven else 1.0
-        for about, verdict in (("base", self._judge_base(factor)), ("joints", self._judge_joints(factor)), ("gravity", self._judge_gravity(driven))):
+        for about, verdict in (
+            ("base", self._judge_base(factor)),
+            ("joints", self._judge_joints(factor)),
+            ("gravity", self._judge_gravity(driven)),
+        ):
             said, good = verdict
             if said is not None and self.doubt is None:
                 self.doubt, self._about = said, about
@@ -305,7 +313,7 @@ class Plausibility:
                 continue
             said = f"{name} come at {hz:.0f} Hz" if name != "the IMU" else f"the IMU comes at {hz:.0f} Hz"
             (slow if hz < SLOW * self._rate_hz else slowish).append(said)
-        text = f", the policy runs at {self._rate_hz:g} Hz: it would take what is old for new; raise the rate of the driver that publishes them"
+        text = f", the policy runs at {self._rate_hz:g} Hz and would take what is old for new: let the driver publish faster"
         self.slow = "; ".join(slow) + text if slow else None
         self.remarks = (f"{'; '.join(slowish)}, the policy runs at {self._rate_hz:g} Hz",) if slowish else ()
 
@@ -317,7 +325,7 @@ class Plausibility:
             return f"the gyro and the change of the attitude do not tell the same movement {_figures(gain, correlation)}: " + _base_cause(
                 float(gain), float(correlation), across
             ), False
-        gain, correlation, gross, turned = (value[0] for value in self._heading.judge(factor))
+        gain, correlation, gross, _ = (value[0] for value in self._heading.judge(factor))
         if gross:
             said = f"the gyro turns the other way than the attitude's heading {_figures(gain, correlation)}: {CONJUGATE}"
             return said, False

@@ -101,6 +101,7 @@ class SafetyLimits:
 
     sensor_timeout_s: float = limit(0.06, "s", "oldest sensor message that is still acted on")
     frozen_s: float = limit(0.06, "s", "longest time without the robot's stamps advancing")
+    clock_step_s: float = limit(0.1, "s", "how far the robot's clock may be set back while its messages keep coming, once in 10 s")
     max_tilt: float = limit(1.0, "rad", "largest angle of the base to the vertical")
     position_excess: float = limit(0.1, "rad", "how far a measured joint may be outside its range")
     velocity_factor: float = limit(1.5, "", "largest measured joint speed, as a multiple of the robot's limit")

@@ -130,7 +130,9 @@ class Keyboard:
                 self._steps[axis] = np.clip(self._steps[axis] + sign, -STEPS, STEPS)
             elif key == HOLD and self._steers:
                 self._held = not self._held
-                notices.append(f"the keys' command is held{self._until()}" if self._held else f"a command ends {self._hold_s:g} s after a key")
+                notices.append(
+                    f"the keys' command is held{self._until()}" if self._held else f"a command ends {self._hold_s:g} s after a key"
+                )
             steered |= (self._steers and key in STEER) or (self._walks and key == ZERO)
             leave |= key == QUIT
             if key == ZERO or key in KEYS:  # every start begins at rest
@@ -158,8 +160,8 @@ class Keyboard:
             self._told = True
             if not self._presence.answers:
                 notices.append(
-                    f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the last key,"
-                    f" and the policy ends after {self._silence_s:g} s"
+                    f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the"
+                    f" last key, and the policy ends after {self._silence_s:g} s"
                 )
         keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)
         lost = silent_s > LOST_S

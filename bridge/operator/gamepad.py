@@ -147,7 +147,11 @@ class Gamepad:
             )
         if self._steers:
             said.state = (
-                "press L1 anew" if self._stale else f"halt in {max(0.0, self._hold_s - silent_s):.0f} s without a change" if self._held else ""
+                "press L1 anew"
+                if self._stale
+                else f"halt in {max(0.0, self._hold_s - silent_s):.0f} s without a change"
+                if self._held
+                else ""
             )
         said.command, said.notices = self._command(), tuple(notices)
         return said

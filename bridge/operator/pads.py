@@ -53,13 +53,14 @@ class Layout:
 
 
 def xbox(name: str) -> Layout:
-    """The numbers of an Xbox pad on its cable, for what is no joystick of the kernel's, such as a pipe: whoever writes it follows the docs."""
+    """The numbers of an Xbox pad on its cable, for what is no joystick of the kernel's, such as a pipe: who writes it follows the docs."""
     return Layout(
         name=name,
         buttons=XBOX_BUTTONS,
         axes=XBOX_AXES,
         deadman=XBOX_DEADMAN,
-        words=f"{name} tells no layout: numbers are taken as an Xbox pad's, 0 stand, 3 start, 2 stop, 1 EMERGENCY STOP, 7 reset, 4 dead man",
+        words=f"{name} tells no layout: its numbers count as an Xbox pad's, 0 stand, 3 start, 2 stop, 1 EMERGENCY STOP, 7 reset,"
+        " 4 held to steer",
     )
 
 

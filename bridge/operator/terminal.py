@@ -2,8 +2,8 @@
 
 A terminal lives on when the connection behind it dies: ssh notices after minutes, tmux never. So it is asked a question twice a second that
 every terminal answers by itself (ECMA-48's device status report); the answer has made the whole way. Programs that keep a session
-alive while nobody looks at it (`RELAYS`) answer in the terminal's place, so there only keys show that somebody is there, and of tmux whether
-any client is attached.
+alive while nobody looks at it (`RELAYS`) answer in the terminal's place, so there only keys show that somebody is there, and of tmux
+whether any client is attached.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def in_background() -> str:
         behind = sys.stdin.isatty() and not in_foreground(sys.stdin.fileno())
     except (OSError, ValueError, AttributeError):
         return ""
-    return "in the background of this terminal: no keys and no screen here, not even a stop; Ctrl-C does not reach it either" if behind else ""
+    return (
+        "in the background of this terminal: no keys and no screen here, not even a stop; Ctrl-C does not reach it either" if behind else ""
+    )
 
 
 def relay() -> str:

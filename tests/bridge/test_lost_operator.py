@@ -129,7 +129,9 @@ def test_a_command_from_keys_ends_some_seconds_after_the_last_key_unless_it_is_h
     keyboard.close()
 
 
-def test_where_the_terminal_cannot_tell_that_is_said_and_keys_alone_count(person: tuple[Person, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_terminal_cannot_tell_that_is_said_and_keys_alone_count(
+    person: tuple[Person, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     someone, file = person
     someone.there = False
     monkeypatch.setattr("bridge.operator.terminal.PATIENCE_S", 0.2)
@@ -311,7 +313,9 @@ def did(pad: Gamepad, pipe: Pipe, number: int) -> tuple[Event, ...]:
 
 
 @pytest.mark.parametrize(
-    ("buttons", "axes", "x", "y", "l1", "right"), [(CABLE, ABS["xpad"], 2, 3, 4, 3), (RADIO, ABS["bluetooth"], 3, 4, 6, 2)], ids=["cable", "radio"]
+    ("buttons", "axes", "x", "y", "l1", "right"),
+    [(CABLE, ABS["xpad"], 2, 3, 4, 3), (RADIO, ABS["bluetooth"], 3, 4, 6, 2)],
+    ids=["cable", "radio"],
 )
 def test_buttons_are_what_the_kernel_says_they_are(
     tmp_path: Path, buttons: list[int], axes: list[int], x: int, y: int, l1: int, right: int
@@ -347,7 +351,9 @@ def test_places_count_where_the_driver_tells_places() -> None:
 
 
 @pytest.mark.parametrize(
-    ("buttons", "axes"), [(list(range(0x120, 0x12C)), [0, 1, 2, 5, 16, 17]), (CABLE, [0, 1]), (CABLE, [0, 1, 2, 5, 16, 17])], ids=["stick", "few", "z"]
+    ("buttons", "axes"),
+    [(list(range(0x120, 0x12C)), [0, 1, 2, 5, 16, 17]), (CABLE, [0, 1]), (CABLE, [0, 1, 2, 5, 16, 17])],
+    ids=["stick", "few", "z"],
 )
 def test_an_unknown_layout_is_refused(buttons: list[int], axes: list[int]) -> None:
     with pytest.raises(PadError, match="codes"):
@@ -390,7 +396,8 @@ def test_a_run_in_the_background_of_a_shell_goes_on_without_keys(tmp_path: Path)
     if shutil.which("bash") is None:
         pytest.skip("no bash")
     seen_path = tmp_path / "events.jsonl"
-    run = f"{sys.executable} -m robolearn deploy go1-velocity --transport sim --no-log --events {seen_path} --auto-start --command 0.3 0 0 --duration 3"
+    options = f"--transport sim --no-log --events {seen_path} --auto-start --command 0.3 0 0 --duration 3"
+    run = f"{sys.executable} -m robolearn deploy go1-velocity {options}"
     pid, fd = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
@@ -416,7 +423,8 @@ def test_a_run_in_the_background_of_a_shell_goes_on_without_keys(tmp_path: Path)
 @pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed_are_no_fault(tmp_path: Path, closed: str) -> None:
-    run = f"{sys.executable} -m robolearn deploy go1-velocity --transport sim --log run.mcap --auto-start --command 0.3 0 0 --duration 3 {closed}"
+    options = f"--transport sim --log run.mcap --auto-start --command 0.3 0 0 --duration 3 {closed}"
+    run = f"{sys.executable} -m robolearn deploy go1-velocity {options}"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     assert subprocess.run(["sh", "-c", run], cwd=tmp_path, env=environment, timeout=120, check=False).returncode == 0
     log = read_log(tmp_path / "run.mcap")

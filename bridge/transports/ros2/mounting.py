@@ -59,8 +59,8 @@ class Mounting:
         known = BASES if self._frame is None else BASES | {plain(self._frame)}
         if frame and self._turn is None and plain(frame) not in known:
             self.fault = (
-                f"the IMU's frame_id is {frame!r}, the policy expects {self._frame or 'base'!r}, whose axes are the base's: say how it is mounted"
-                " (--imu-rotation ROLL PITCH YAW in rad, as in the URDF; 0 0 0 if its axes are the base's)"
+                f"the IMU's frame_id is {frame!r}, the policy expects {self._frame or 'base'!r}, whose axes are the base's: say how it is"
+                " mounted (--imu-rotation ROLL PITCH YAW in rad, as in the URDF; 0 0 0 if its axes are the base's)"
             )
 
     def quat(self, quat_wxyz: FloatArray) -> FloatArray:

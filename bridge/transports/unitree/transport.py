@@ -149,7 +149,9 @@ class UnitreeTransport:
             return
         self._bad_in_a_row = 0
         self.messages += 1
-        self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, self._loopback, state.imu_acceleration_b)
+        self._reading = Reading(
+            state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, self._loopback, state.imu_acceleration_b
+        )
         self._battery = state.battery
         self._encode.mode_machine, self._fault = state.mode_machine, self._sender.fault or self._fault
         self._operate(state.remote, now_ns)
