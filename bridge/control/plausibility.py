@@ -1,9 +1,10 @@
 """Whether a robot's sensors mean what the policy takes them for, found out before it stands up.
 
-`bridge.control.consistency` watches for what breaks while a robot is driven. This looks for what was wrong from the beginning and is finite
-all the same: a gyro in degrees, a quaternion that is the inverse of what it should be, axes that are turned, velocities that nobody
-fills in, messages that come more slowly than the policy runs. All of it shows in small movements already: while the robot sinks, is lifted or laid
-down, and while it stands up. Every reading counts, not those of the ticks alone, since a velocity that is sampled too rarely fits nothing.
+`bridge.control.consistency` watches for what breaks while a robot is driven. This looks for what was wrong from the beginning and is
+finite all the same: a gyro in degrees, a quaternion that is the inverse of what it should be, axes that are turned, velocities that
+nobody fills in, messages that come more slowly than the policy runs. All of it shows in small movements already: while the robot sinks,
+is lifted or laid down, and while it stands up. Every reading counts, not those of the ticks alone, since a velocity that is sampled too
+rarely fits nothing.
 
 Two signals are compared that must tell the same movement: the direction of gravity in the base and the gyro that turns it; a joint's
 position and its velocity. Each is averaged over `BLOCK_S`, and the changes from block to block,

@@ -160,8 +160,8 @@ class Keyboard:
             self._told = True
             if not self._presence.answers:
                 notices.append(
-                    f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the"
-                    f" last key, and the policy ends after {self._silence_s:g} s"
+                    f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after"
+                    f" the last key, and the policy ends after {self._silence_s:g} s"
                 )
         keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)
         lost = silent_s > LOST_S
