@@ -191,7 +191,7 @@ class Plausibility:
         self.slow: str | None = None
         self.remarks: tuple[str, ...] = ()
         self._about = ""
-        self._rates = (Rate(), Rate())
+        self._rates, self._ticks = (Rate(), Rate()), Rate()
         self._cross = 0.0
         self._zero, self._low, self._high = True, self._joints.upper * np.nan, self._joints.upper * np.nan
         self._steps = self._least_step = 0
@@ -290,6 +290,7 @@ class Plausibility:
             now_ns: time [ns] on the clock of the readings' arrival.
             driven: whether the joints are driven to targets now.
         """
+        self._ticks.count(now_ns)
         self._look_at_rates(now_ns)
         factor = DRIVEN if driven else 1.0
         for about, verdict in (
@@ -308,12 +309,14 @@ class Plausibility:
         if len(named) == 1 and self._before is not None and self._before[3] is None:
             named = ("joint states",)
         slow, slowish = [], []
+        ticks_hz = self._ticks.hz(now_ns)  # of a computer that is slow itself the ticks come late too
+        ticks_hz = None if ticks_hz is None else min(ticks_hz, self._rate_hz)
         for name, rate in zip(named, self._rates, strict=False):
             hz = rate.hz(now_ns)
-            if hz is None or hz >= SLOWISH * self._rate_hz:
+            if hz is None or ticks_hz is None or hz >= SLOWISH * ticks_hz:
                 continue
             said = f"{name} come at {hz:.0f} Hz" if name != "the IMU" else f"the IMU comes at {hz:.0f} Hz"
-            (slow if hz < SLOW * self._rate_hz else slowish).append(said)
+            (slow if hz < SLOW * ticks_hz else slowish).append(said)
         text = f", the policy runs at {self._rate_hz:g} Hz and would take what is old for new: let the driver publish faster"
         self.slow = "; ".join(slow) + text if slow else None
         self.remarks = (f"{'; '.join(slowish)}, the policy runs at {self._rate_hz:g} Hz",) if slowish else ()
