@@ -2,7 +2,7 @@
 
     python -m benchmarks.healthy --hours 1 --policy go1-velocity
 
-Episodes of a minute, each from damping by way of `stand`, under commands that change every few seconds, with sensors of a real robot's noise
+Episodes of a minute, each from damping by way of `stand`, under commands that change every few seconds, with sensors of usual noise
 at 50, 200 and 500 Hz. Whatever keeps the robot from standing up or ends the policy is an alarm. Every reading is heard, as on a robot.
 """
 

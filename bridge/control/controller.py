@@ -91,6 +91,7 @@ class Controller:
         self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
         self._untold: Exception | None = None
+        self._commanded = False
         self._waited: str | None = None
         self.cause, self.tripped, self.ran = "", "", False
         self._remarks: tuple[str, ...] = ()
@@ -251,7 +252,8 @@ class Controller:
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
         snapshot.command_fault = None if inputs.command is None else asked.fault(inputs.command, self.spec.command)
         snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
-        snapshot.set_by_s = watch.set_by_s
+        self._commanded |= inputs.command is not None
+        snapshot.set_by_s, snapshot.commanded = watch.set_by_s, self._commanded
         snapshot.doubt, snapshot.slow = self._doubt(inputs.reading, now_ns)
         self.problems = run_guards(INPUT_GUARDS + ROBOT_GUARDS, snapshot, self.limits, self.joints)
         waiting, self._waited = self.waiting, self._lacks

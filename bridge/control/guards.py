@@ -35,6 +35,7 @@ class Snapshot:
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
         clock_rate: of the sensors' clock to the loop's; None while it is not known.
         jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
+        commanded: whether there ever was an operator's command.
         set_by_s: how far the robot's clock was set just now [s]; see `StampWatch`.
         doubt, slow: what `bridge.control.plausibility.Plausibility` says of all readings so far; None for nothing.
         action: newest raw action, (J,); None before inference.
@@ -54,6 +55,7 @@ class Snapshot:
     jump: str | None = None
     contradiction: str | None = None
     set_by_s: float = 0.0
+    commanded: bool = False
     doubt: str | None = None
     slow: str | None = None
     action: NDArray[np.float32] | None = None
@@ -339,7 +341,8 @@ def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | N
 
 def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.command is None:
-        said = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        yet = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        said = "no operator command any more" if s.commanded else yet
         return _with_hint(said, s.inputs.command_hint)
     if s.command_age_s <= limits.heartbeat_timeout_s:
         return None

@@ -93,6 +93,8 @@ class Attended:
             if one.command is not None and (device.holds or not (held or wired)):
                 inputs.command, inputs.command_ns = one.command, self.now_ns() - round(one.age_s * 1e9)
                 inputs.command_hint = one.hint
+        if inputs.command is None and not inputs.command_hint:
+            inputs.command_hint = "; ".join(one.hint for _, one in said if one.hint)
         lost = any(one.lost for _, one in said)
         if self.alone and lost and not self._lost:
             inputs.requests += (Event.STOP,)

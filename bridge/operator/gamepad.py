@@ -82,6 +82,10 @@ class Gamepad:
         silent = f"a pad tells changes only: after {self._hold_s:g} s without any the robot halts until L1 is pressed anew"
         return f"gamepad {self.layout.words}; {silent}, and after {self._silence_s:g} s the policy ends"
 
+    @property
+    def _gone(self) -> str:
+        return f"the gamepad {self._path} has vanished"
+
     def _forget(self) -> None:
         self._sticks, self._held, self._rest = np.zeros(len(self._lower)), False, b""
         self._rested: set[int] = set()
@@ -100,7 +104,9 @@ class Gamepad:
         if not data:  # unplugged
             self._leave()
             self._looked_ns = now_ns
-            return Said((Event.STOP,), notices=(f"warning: the gamepad {self._path} has vanished; it is looked for once a second",))
+            return Said(
+                (Event.STOP,), hint=self._gone, notices=(f"warning: the gamepad {self._path} has vanished; it is looked for once a second",)
+            )
         return self._judged(self._take(data), now_ns, heard=True)
 
     def _take(self, data: bytes) -> Said:
@@ -159,27 +165,27 @@ class Gamepad:
     def _look(self, now_ns: int) -> Said:
         """Look for a pad that has vanished."""
         if self._closed or now_ns - self._looked_ns < LOOK_NS:
-            return Said()
+            return Said(hint="" if self._closed else self._gone)
         self._looked_ns = now_ns
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
-            return Said()
+            return Said(hint=self._gone)
         try:
             found = self._read_layout(fd, self._path)
             data = os.read(fd, 64 * JS_EVENT.size)
             if not data:  # a pipe that nobody writes
                 os.close(fd)
-                return Said()
+                return Said(hint=self._gone)
         except BlockingIOError:
             data = b""
         except PadError as error:
             os.close(fd)
             told, self._refused = self._refused, True
-            return Said(notices=() if told else (f"warning: {error}; it is not used",))
+            return Said(hint=self._gone, notices=() if told else (f"warning: {error}; it is not used",))
         except OSError:
             os.close(fd)
-            return Said()
+            return Said(hint=self._gone)
         self._forget()
         self._fd, self.layout, self._refused, self._heard_ns = fd, found, False, now_ns
         said = self._take(data) if data else Said()

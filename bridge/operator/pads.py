@@ -8,8 +8,10 @@ Nintendo's report the places; who made the pad tells which.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,9 +117,11 @@ def read_layout(fd: int, path: Path) -> Layout:
     try:
         count = _byte(fd, _AXES), _byte(fd, _BUTTONS)
     except OSError as error:
-        if error.errno in (25, 22):  # ENOTTY, EINVAL: a pipe or a file
-            return xbox(str(path))
-        raise
+        if error.errno not in (errno.ENOTTY, errno.EINVAL):
+            raise
+        if stat.S_ISCHR(os.fstat(fd).st_mode):
+            raise PadError(f"{path} is no joystick of Linux's joystick interface: give a /dev/input/js*, not an event device") from error
+        return xbox(str(path))
     raw = bytearray(128)
     fcntl.ioctl(fd, _read(_NAME, len(raw)), raw)
     called = bytes(raw).partition(b"\0")[0].decode("utf-8", "replace") or str(path)

@@ -30,7 +30,7 @@ from bridge.operator.controls import JS_EVENT, Gamepad, Keyboard, Said
 from bridge.operator.pads import PadError, layout
 from bridge.operator.terminal import QUESTION
 from policies.contract.file import PolicyFile
-from tests.bridge_helpers import REPOSITORY, FakeTransport, events, wait_for
+from tests.bridge_helpers import REPOSITORY, Driver, FakeTransport, events, wait_for
 from tests.make_policy import go1_spec, make_policy
 
 UP = b"\x1b[A"
@@ -473,3 +473,21 @@ def test_who_detaches_from_tmux_is_noticed(tmp_path: Path) -> None:
         someone.close()
         os.close(theirs)
         os.close(mine)
+
+
+def test_a_device_that_is_no_joystick_is_refused() -> None:
+    with pytest.raises(PadError, match="no joystick"):
+        Gamepad(go1_spec(), Path("/dev/null"))
+
+
+def test_a_command_that_there_was_is_missing_any_more_and_not_yet(tmp_path: Path) -> None:
+    driver = Driver(make_policy(tmp_path / "linear.onnx"))
+    driver.reach(Mode.STAND)
+
+    def without(inputs: Any) -> None:
+        inputs.command, inputs.command_hint = None, "the gamepad has vanished"
+
+    driver.tick(without)
+    refusal = driver.controller.refusal(Event.START)
+    assert refusal is not None
+    assert "no operator command any more: the gamepad has vanished" in refusal
