@@ -102,17 +102,24 @@ def biped(s: Scale) -> EnvCfg:
     """Omnidirectional walking of a humanoid: G1's numbers."""
     table = _rewards(
         s,
-        track_velocity=RewardTerm(rewards.track_velocity, weight=4.0, sigma=s(0.5, "speed")),
-        track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=2.0, sigma=s(0.5, "rate")),
+        track_velocity=RewardTerm(rewards.track_velocity, weight=7.0, sigma=s(0.5, "speed")),
+        track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=5.0, sigma=s(0.5, "rate")),
+        trunk_lean=RewardTerm(rewards.trunk_lean, weight=-30.0, pitch=0.087),
+        trunk_rate=RewardTerm(rewards.trunk_rate, weight=s(-0.05, "rate", -2)),
+        height=RewardTerm(rewards.base_height, weight=s(-25.0, "length", -2)),
         torque=RewardTerm(rewards.torque, weight=s(-1e-5, "torque", -2)),
-        gait=RewardTerm(rewards.gait, weight=4.0, sigma=s(0.06, "length"), swing_height=s(0.1, "length"), swing_share=0.42),
-        gait_contact=RewardTerm(rewards.gait_contact, weight=2.0, swing_share=0.42),
-        foot_slip=RewardTerm(rewards.foot_slip, weight=s(-0.8, "speed", -2)),
+        gait=RewardTerm(rewards.gait, weight=4.0, sigma=s(0.1, "length"), swing_height=s(0.08, "length"), swing_share=0.45, soft=True),
+        gait_load=RewardTerm(rewards.gait_load, weight=4.0, swing_share=0.45, soft=True),
+        gait_contact=RewardTerm(rewards.gait_contact, weight=2.0, swing_share=0.45, soft=True),
+        landing=RewardTerm(rewards.landing, weight=s(-20.0, "speed", -2), below=s(0.05, "length"), grows=True),
+        foot_slip=RewardTerm(rewards.foot_slip, weight=s(-15.0, "speed", -2), grows=True),
         foot_tilt=RewardTerm(rewards.foot_tilt, weight=-1.0),
         pose=RewardTerm(rewards.pose, weight=-0.5),
+        overshoot=RewardTerm(rewards.overshoot, weight=-1.0),
         joint_velocity=RewardTerm(rewards.joint_velocity, weight=s(-0.001, "rate", -2)),
-        stand_still=RewardTerm(rewards.stand_still, weight=-0.05),
-        fall=RewardTerm(rewards.fall, weight=-8.0),
+        stand_still=RewardTerm(rewards.stand_still, weight=-0.1),
+        idle_step=RewardTerm(rewards.idle_step, weight=-4.0),
+        fall=RewardTerm(rewards.fall, weight=-20.0, grows=True),
     )
     return EnvCfg(
         command=CommandTerm(
@@ -120,11 +127,13 @@ def biped(s: Scale) -> EnvCfg:
             vx=s((-0.6, 1.2), "speed"),
             vy=s((-0.6, 0.6), "speed"),
             yaw_rate=s((-1.0, 1.0), "rate"),
+            standing=0.2,
             moving_above=s(0.1, "speed"),
         ),
         rewards=table,
         randomization=biped_randomization(s),
-        clock_hz=s(1.4, "rate"),
+        clock_hz=s(1.2, "rate"),
+        clock_still_below=s(0.1, "speed"),
         **_common(s, minimum_height=0.45),
     )
 
