@@ -215,7 +215,7 @@ class PolicyFile:
         return tuple(group.name for group in self._others if group.image is not None)
 
     def clock(self, step: int, command: FloatArray) -> FloatArray | None:
-        """What the gait's clock shows (2,) at a control step counted from the reset, under a command (C,); None for a policy without one."""
+        """What the gait's clock shows (2,) at a step counted from the reset, under a command (C,); None for a policy without one."""
         if not self.spec.clock_hz:
             return None
         return clock(np.array([clock_phase(step, self.spec)], np.float32), command, self.spec)

@@ -68,7 +68,7 @@ def _concatenate(parts: list[Array]) -> Array:
 
 
 def clock(phase: Array, command: Array, spec: PolicySpec) -> Array:
-    """Sine and cosine of the gait's phase (..., 2); zeros where the command's norm is below `spec.clock_still_below`: who stands has no gait.
+    """Sine and cosine of the gait's phase (..., 2); zeros under a command below `spec.clock_still_below`: who stands has no gait.
 
     Args:
         phase: see `clock_phase`, (..., 1).
