@@ -66,13 +66,13 @@ def test_feet_swing_in_turns_with_both_down_in_between():
     env = make_env("g1-velocity-flat", num_worlds=1000, num_threads=1)
     env.reset()
     env.hold_command(torch.tensor([0.5, 0.0, 0.0]))
-    env.episode_steps[:] = torch.arange(1000)  # 26 cycles
+    env.episode_steps[:] = torch.arange(1000)  # 24 cycles
     env.moved()
     gait, contact = (env.cfg.rewards[name].params for name in ("gait", "gait_contact"))
     assert (gait["swing_share"], gait["soft"]) == (contact["swing_share"], contact["soft"])
     swing = rewards.swing(env, contact["swing_share"], contact["soft"]) > rewards.STANCE
     assert not swing.all(1).any()
-    assert swing.float().mean(0).tolist() == pytest.approx([0.4, 0.4], abs=0.03)  # 38 steps a cycle
+    assert swing.float().mean(0).tolist() == pytest.approx([0.36, 0.36], abs=0.03)  # 42 steps a cycle
 
 
 @pytest.mark.parametrize("task", ROUGH)
