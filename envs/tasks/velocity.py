@@ -107,12 +107,12 @@ def quadruped(s: Scale, rough: bool = False) -> EnvCfg:
 
 
 def biped(s: Scale, rough: bool = False) -> EnvCfg:
-    """Omnidirectional walking of a humanoid: G1's numbers. On rough ground, where it begins as one who walks, loud and sliding feet cost twice."""
-    strict = 2.0 if rough else 1.0
+    """Omnidirectional walking of a humanoid: G1's numbers. On rough ground, where it can walk already, more is asked of it."""
+    along, about, strict = (12.0, 8.0, 2.0) if rough else (7.0, 5.0, 1.0)
     table = _rewards(
         s,
-        track_velocity=RewardTerm(rewards.track_velocity, weight=7.0, sigma=s(0.5, "speed")),
-        track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=5.0, sigma=s(0.5, "rate")),
+        track_velocity=RewardTerm(rewards.track_velocity, weight=along, sigma=s(0.5, "speed")),
+        track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=about, sigma=s(0.5, "rate")),
         trunk_lean=RewardTerm(rewards.trunk_lean, weight=-30.0, pitch=0.087),
         trunk_rate=RewardTerm(rewards.trunk_rate, weight=s(-0.05, "rate", -2)),
         height=RewardTerm(rewards.base_height, weight=s(-25.0, "length", -2)),
