@@ -90,8 +90,8 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
 
 
 LENGTH, MASS, RANGE = 0.08, 0.25, 0.1
-"""What makes a model another robot's: distances between joints that differ by this share of the largest, masses by this share, ends of ranges
-by so much [rad] on half of the joints or more. Other authors' models of one robot lie within."""
+"""What makes a model another robot's: distances between joints that differ by this share of the largest, masses by this share, ends of
+ranges by so much [rad] on half of the joints or more. Other authors' models of one robot lie within."""
 
 
 def refuse_other_robot(robot: Robot, path: Path) -> None:
