@@ -77,6 +77,10 @@ class PolicyFile:
                 data = self.path.read_bytes()
             except OSError as error:
                 raise PolicyFileError(f"{self.path} cannot be read: {reason(error)}") from error
+        if data.startswith(b"version https://git-lfs."):
+            raise PolicyFileError(
+                f"{self.path} is a pointer of Git LFS in place of the file; run: git lfs pull (in the repository it is of)"
+            )
         self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
