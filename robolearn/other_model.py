@@ -90,8 +90,8 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
 
 
 LENGTH, MASS, RANGE = 0.08, 0.25, 0.1
-"""What makes a model another robot's: distances between joints that differ by this share of the largest, masses by this share, ends of ranges
-by so much [rad] on half of the joints or more. Other authors' models of one robot lie within."""
+"""What makes a model another robot's: distances between joints that differ by this share of the largest, masses by this share, ends of
+ranges by so much [rad] on half of the joints or more. Other authors' models of one robot lie within."""
 
 
 def refuse_other_robot(robot: Robot, path: Path) -> None:
@@ -118,7 +118,8 @@ def _other_robot(ours: Placed, theirs: Placed) -> list[str]:
     """What makes a model another robot's, in words; empty for one of the same."""
     found: list[str] = []
     names = list(ours.robot.joints)
-    distances = [np.linalg.norm((at := np.array([model.anchor(name) for name in names]))[:, None] - at, axis=2) for model in (ours, theirs)]
+    places = [np.array([model.anchor(name) for name in names]) for model in (ours, theirs)]
+    distances = [np.linalg.norm(at[:, None] - at, axis=2) for at in places]
     apart = np.abs(distances[1] - distances[0])
     if apart.max(initial=0.0) > LENGTH * distances[0].max(initial=1e-9):
         one, other = np.unravel_index(int(apart.argmax()), apart.shape)

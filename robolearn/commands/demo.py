@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Run the demo; 1 if a training missed its targets, or the policy is not deployable or did not come through ROS 2."""
-    from robolearn.commands.evaluate import MOST
     from robolearn.commands.ending import quoted
+    from robolearn.commands.evaluate import MOST
     from robolearn.config import schema, settings
     from robolearn.demo import check_resume, run_demo
     from robolearn.errors import UsageError, UserError

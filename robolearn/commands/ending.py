@@ -1,6 +1,6 @@
 """What a command says at its end: what came out, in aligned lines and with no number rounded away, and what to type next.
 
-A person who runs this for the first time does not know what follows a training, and one whose policy failed a check wants to know what to try.
+Who runs this for the first time does not know what follows a training, and who failed a check wants to know what to try.
 """
 
 from __future__ import annotations

@@ -149,10 +149,8 @@ def _judged(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
     """The score and the first error of the training engine's evaluation, as files of all versions have them."""
     if not evaluations:
         return []
-    first, told = evaluations[0], []
-    for name in ("survival", "success"):
-        if (share := first.get(name)) is not None:
-            told.append(f"{name} {100 * share:.1f} %")
+    first = evaluations[0]
+    told = [f"{name} {100 * first[name]:.1f} %" for name in ("survival", "success") if first.get(name) is not None]
     if not told and isinstance(first.get("score"), str) and first.get(first["score"]) is not None:
         told.append(f"{first['score']} {100 * first[first['score']]:.1f} %")
     if (error := first.get("velocity_error_xy")) is not None:

@@ -30,9 +30,9 @@ Every setting, made of the code by `python -m robolearn.config.page`. To see tho
     robolearn config go1-velocity-flat --changed         # what the preset changes, and in which line of which file
     robolearn train go1-velocity-flat --print-config     # the whole configuration as YAML, with comments
 
-A setting is changed by typing `--NAME=VALUE` after `train` or `distill`, or by writing it into a preset ([Configuration](configuration.md)).
-Where three columns stand side by side they are what the tasks make of it for Go1 and G1 (`velocity-rough`) and for Panda (`reach`), before a
-preset; `-` means that there is no such entry there.
+A setting is changed by typing `--NAME=VALUE` after `train` or `distill`, or by writing it into a preset
+([Configuration](configuration.md)). Where three columns stand side by side they are what the tasks make of it for Go1 and G1
+(`velocity-rough`) and for Panda (`reach`), before a preset; `-` means that there is no such entry there.
 """
 FUNCTIONS = """\
 ## Functions of ours
