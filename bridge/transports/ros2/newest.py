@@ -8,8 +8,8 @@ row, or one that is older by more than 100 ms, is passed on with its stamp:
                   10 12  1  2  3  4  5 ...   -> 10 12 -- -- --  4  5   backward at 4: sensor_stamps says so
                   900 902 1 ...              -> 900 902 1              backward at once
 
-Of a slow source four messages are long. There a clock that was set back a little shows sooner, where the arrivals are known: the second old message follows the first as far behind it
-by its stamp as by its arrival, as no overtaken one does.
+Of a slow source four messages are long. There a clock that was set back a little shows sooner, where the arrivals are known: the second
+old message follows the first as far behind it by its stamp as by its arrival, as no overtaken one does.
 
 A repeated stamp is passed on: whether stamps that stand still are a fault is for the guard to say.
 """
