@@ -78,7 +78,16 @@ def _bearable(table: RandomizationCfg, robot: Robot) -> RandomizationCfg:
 
 
 def quadruped(s: Scale, rough: bool = False) -> EnvCfg:
-    """Omnidirectional walking on four feet or so: Go1's numbers."""
+    """Omnidirectional walking on four feet or so: Go1's numbers. On rough ground, where it can walk already, more is asked of how."""
+    how = {
+        "tilt": RewardTerm(rewards.tilt, weight=-10.0),
+        "height": RewardTerm(rewards.base_height, weight=s(-50.0, "length", -2)),
+        "gait": RewardTerm(rewards.gait, weight=2.0, sigma=s(0.06, "length"), swing_height=s(0.07, "length"), swing_share=0.5, soft=True),
+        "gait_contact": RewardTerm(rewards.gait_contact, weight=1.0, swing_share=0.5, soft=True),
+        "landing": RewardTerm(rewards.landing, weight=s(-3.0, "speed", -2), below=s(0.03, "length")),
+        "foot_slip": RewardTerm(rewards.foot_slip, weight=s(-2.0, "speed", -2)),
+        "idle_step": RewardTerm(rewards.idle_step, weight=-1.0),
+    }
     return EnvCfg(
         command=CommandTerm(
             VelocityCommand,
@@ -91,13 +100,7 @@ def quadruped(s: Scale, rough: bool = False) -> EnvCfg:
             s,
             track_velocity=RewardTerm(rewards.track_velocity, weight=2.5, sigma=s(0.5, "speed")),
             track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=1.5, sigma=s(0.5, "rate")),
-            tilt=RewardTerm(rewards.tilt, weight=-10.0),
-            height=RewardTerm(rewards.base_height, weight=s(-50.0, "length", -2)),
-            gait=RewardTerm(rewards.gait, weight=2.0, sigma=s(0.06, "length"), swing_height=s(0.07, "length"), swing_share=0.5, soft=True),
-            gait_contact=RewardTerm(rewards.gait_contact, weight=1.0, swing_share=0.5, soft=True),
-            landing=RewardTerm(rewards.landing, weight=s(-3.0, "speed", -2), below=s(0.03, "length")),
-            foot_slip=RewardTerm(rewards.foot_slip, weight=s(-2.0, "speed", -2)),
-            idle_step=RewardTerm(rewards.idle_step, weight=-1.0),
+            **(how if rough else {}),
         ),
         randomization=rough_randomization(s) if rough else flat_randomization(s),
         clock_hz=s(2.0, "rate"),
