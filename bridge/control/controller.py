@@ -397,15 +397,16 @@ class Controller:
         if command is None or late:  # of a velocity zero is a halt; of anything else it would be another command
             command = asked.nothing(self.spec.command)
         quat, gyro = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
+        told = self._follow(asked.inside(command, self.spec.command))
         return Sensors(
             joint_position=reading.position.astype(np.float32),
             joint_velocity=reading.velocity.astype(np.float32),
-            command=self._follow(asked.inside(command, self.spec.command)),
+            command=told,
             last_action=self.action,
             imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
             imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),
             joint_target=self.target,
-            clock=self.policy.clock(self._steps),
+            clock=self.policy.clock(self._steps, told),
         )
 
     def _follow(self, command: FloatArray) -> NDArray[np.float32]:

@@ -99,7 +99,7 @@ RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or late
 STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
 STEP_REST_NS = 10_000_000_000  # stamps that go back more often are messages out of order
 FORWARD_S = 0.2  # a step ahead that no delay explains
-GOES_ON_S = 0.1  # messages that are not further apart keep coming
+GOES_ON_S = 0.05  # messages that are not further apart keep coming
 OFF_RATE = 0.02  # clocks that tell the same time differ by far less
 
 

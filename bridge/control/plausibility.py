@@ -149,6 +149,7 @@ class Rate:
         if stamp_ns != self._stamp:
             self._stamp = stamp_ns
             self._times.append(received_ns)
+            self._forget(received_ns)
 
     def count(self, received_ns: int) -> None:
         """Take a message, whatever its stamp."""
@@ -156,11 +157,14 @@ class Rate:
 
     def hz(self, now_ns: int) -> float | None:
         """Messages a second of the last two; None while it is not known."""
-        while self._times and now_ns - self._times[0] > RATE_WINDOW_NS:
-            self._times.popleft()
+        self._forget(now_ns)
         if self._begin_ns is None or now_ns - self._begin_ns < RATE_WINDOW_NS or len(self._times) < 2:
             return None
         return (len(self._times) - 1) * 1e9 / (self._times[-1] - self._times[0])
+
+    def _forget(self, now_ns: int) -> None:
+        while self._times and now_ns - self._times[0] > RATE_WINDOW_NS:
+            self._times.popleft()
 
 
 class Plausibility:

@@ -8,7 +8,7 @@ from robolearn.config.schema import TrainCfg
 PENALTIES = frozenset(
     {
         rewards.vertical_velocity, rewards.roll_pitch_rate, rewards.tilt, rewards.trunk_lean, rewards.trunk_rate, rewards.base_height,
-        rewards.action_rate, rewards.torque, rewards.joint_velocity, rewards.joint_limit, rewards.pose, rewards.idle_step,
+        rewards.action_rate, rewards.overshoot, rewards.torque, rewards.joint_velocity, rewards.joint_limit, rewards.pose, rewards.idle_step,
         rewards.stand_still, rewards.fall, rewards.landing, rewards.foot_slip, rewards.foot_tilt, rewards.goal_distance,
     }
 )  # fmt: skip

@@ -166,8 +166,7 @@ class Inbox:
     def absent(self) -> list[str]:
         """What messages of the last two seconds said that they do not have."""
         now_ns = self._now_ns()
-        lacks = [text for text, at_ns in self._absent.values() if now_ns - at_ns <= ABSENT_NS]
-        return [*lacks, self.parts.silent] if self.parts.silent else lacks
+        return [text for text, at_ns in self._absent.values() if now_ns - at_ns <= ABSENT_NS]
 
     @property
     def received_ns(self) -> int:

@@ -36,6 +36,7 @@ SERVICES = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
 DRIVING = (Event.STAND, Event.START)
 MOST_LATE_MESSAGES = 8  # taken where a deadline has passed already
 Motion = tuple[FloatArray | None, FloatArray | None]
+SILENT_NS = 40_000_000  # a reading that is older needs a reason
 PATIENCE_NS = 3_000_000_000  # from here on whoever waits is told all that is known of the inputs
 LONGEST_WAIT_S = 0.01  # in simulated time, where no message says that the steady clock has to take over
 
@@ -323,7 +324,12 @@ class Ros2Transport:
         ]
         if not silent and self._clock_dead():
             silent = ["/clock stands still, and use_sim_time is true"]
-        return "; ".join([*self._inbox.absent, *silent])
+        return "; ".join([*self._inbox.absent, *silent, *self._silent_part()])
+
+    def _silent_part(self) -> list[str]:
+        """Which part of the joint states is the oldest, where they come in parts and one falls silent."""
+        silent = self._inbox.parts.silent if self._inbox.received_ns < self.now_ns() - SILENT_NS else ""
+        return [silent] if silent else []
 
     def _inventory(self) -> str | None:
         """All inputs, what arrives of them and who sends it, where no reading has come for some seconds; else None."""
@@ -331,7 +337,7 @@ class Ros2Transport:
         arrived_ns = max(self._opened_ns, self._read_ns)
         if now_ns - arrived_ns < PATIENCE_NS:
             return None
-        lines = list(self._inbox.absent)
+        lines = [*self._inbox.absent, *self._silent_part()]
         for name in ("clock", "joint_states", "imu"):
             topic = self._topics.get(name)
             if topic is None:
