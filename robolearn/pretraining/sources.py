@@ -197,7 +197,7 @@ class Sources:
                 lists[name].append(value)
         if not lists["number"]:
             raise DataError(f"{path} holds no episode of {self._robot.name}; its robots: {', '.join({s.robot for s in dataset.sources})}")
-        arrays = {name: np.array(values) for name, values in lists.items()}
+        arrays: dict[str, Any] = {name: np.array(values) for name, values in lists.items()}
         draw = draws(dataset, [dataset.episodes[number] for number in lists["number"]], seed)
         return Shelf(dataset=dataset, held=held_out(draw, share), draw=draw, **arrays)
 
