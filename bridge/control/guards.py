@@ -131,7 +131,7 @@ class StampWatch:
         self.lag_s, self.rate = 0.0, None
 
     def _too_far_back(self, index: int, back_ns: int, passed_ns: int, now_ns: int, step_s: float) -> bool:
-        """Look at a stamp that went back, by `back_ns` of what it had to be after `passed_ns`. Returns whether that may not be tolerated."""
+        """Look at a stamp that went back by `back_ns`, `passed_ns` after the one before. Returns whether that may not be tolerated."""
         self.set_by_s = -back_ns * 1e-9
         lately = index in self._stepped_ns and now_ns - self._stepped_ns[index] < STEP_REST_NS
         self._stepped_ns = {**self._stepped_ns, index: now_ns}
