@@ -11,7 +11,16 @@ node = rclpy.create_node("operator")
 cmd_vel = node.create_publisher(Twist, "cmd_vel", 1)
 twist = Twist()
 twist.linear.x = 0.4  # [m/s]
-node.create_timer(0.1, lambda: cmd_vel.publish(twist))  # before `start`, and on and on: without commands the policy ends
+node.create_timer(0.1, lambda: cmd_vel.publish(twist))  # from before `start` on: a policy without commands is not started, or ends
+
+
+def ask(request: str) -> bool:
+    client = node.create_client(Trigger, f"policy/{request}")
+    client.wait_for_service()
+    future = client.call_async(Trigger.Request())
+    rclpy.spin_until_future_complete(node, future)
+    print(f"{request}: {future.result().message}", flush=True)
+    return future.result().success
 
 
 def walk(seconds: float) -> None:
@@ -20,15 +29,8 @@ def walk(seconds: float) -> None:
         rclpy.spin_once(node, timeout_sec=0.05)
 
 
-for request, pause_s in (("stand", 1.0), ("start", 10.0), ("stop", 0.0)):
-    client = node.create_client(Trigger, f"policy/{request}")
-    client.wait_for_service()
-    while True:
-        future = client.call_async(Trigger.Request())
-        rclpy.spin_until_future_complete(node, future)
-        answer = future.result()
-        print(f"{request}: {answer.message}", flush=True)
-        if answer.success:
-            break
-        walk(0.5)  # refused, with the reason: the robot is not seen yet, or has not finished standing up
-    walk(pause_s)
+while not ask("start"):  # refused, with the reason, until the robot stands
+    ask("stand")
+    walk(1.0)
+walk(10.0)
+ask("stop")
