@@ -7,6 +7,7 @@ teacher. With --rounds 0 any policy file will do: it is only looked at. The same
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -126,9 +127,12 @@ def _limit(text: str) -> tuple[str, float]:
 
     name, _, value = text.partition("=")
     try:
-        return name, float(value)
+        found = float(value)
+        if not math.isfinite(found):
+            raise ValueError(value)
     except ValueError as error:
-        raise UsageError(f"--limit takes FIGURE=VALUE, e.g. velocity_error_xy=0.4, not {text!r}") from error
+        raise UsageError(f"--limit takes FIGURE=VALUE with a finite value, e.g. velocity_error_xy=0.4, not {text!r}") from error
+    return name, found
 
 
 def _export(subject: Subject, plan: Plan, folder: Path, best: int, args: argparse.Namespace) -> int:
