@@ -49,7 +49,7 @@ def configure(actions: Any) -> None:
     repair = actions.add_parser("repair", help="save what is left of a broken dataset, also another program's", allow_abbrev=False)
     repair.add_argument("dataset", type=Path, metavar="DATASET")
     repair.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new dataset; the broken one stays as it is")
-    repair.add_argument("--fps", type=int, metavar="HZ", help="rows a second, where info.json is lost")
+    repair.add_argument("--fps", type=int, metavar="HZ", help="rows per second, if info.json is lost")
     repair.add_argument("--robot", metavar="NAME", help="its robot, where info.json is lost")
     repair.set_defaults(do=_repair)
 

@@ -32,7 +32,7 @@ def configure(actions: Any) -> None:
     parser.add_argument("--append", action="store_true", help="add to a dataset that is there")
     parser.add_argument("--map", type=Path, metavar="YAML", help="where the recording has what")
     parser.add_argument("--robot", metavar="ROBOT", help="whose motion it is: a name or a robot.yaml")
-    parser.add_argument("--fps", type=int, metavar="N", help="frames a second (default: the recording's, or 50 where that is above 60)")
+    parser.add_argument("--fps", type=int, metavar="N", help="frames per second (default: the recording's, or 50 if that is above 60)")
     parser.add_argument("--task", metavar="TEXT", help="what is done, in words")
     parser.add_argument("--kind", metavar="KIND", help="who moved the robot: policy, controller, teleoperation, log, import (default)")
     parser.add_argument("--licence", metavar="SPDX", help="of the recording, e.g. CC-BY-4.0; without one it is `unknown`")

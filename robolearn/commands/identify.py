@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Identify. Returns 1 where nothing was identifiable, or what was found is not to be believed; then no preset is written."""
+    """Identify. Returns 1 where nothing was identifiable, or the result was rejected; then no preset is written."""
     from policies.files import check_writable, write_text
     from robolearn.commands import write_json
     from robolearn.identify.report import preset_text, remarks, table, to_dict
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         true = {} if hidden is None else {"hidden": {e.parameter.name: float(h) for e, h in zip(fit.estimates, hidden, strict=True)}}
         write_json(args.json, to_dict(fit) | true)
     if args.out and not fit.believable:
-        print(f"robolearn: {args.out} was not written: what was found is not to be believed", file=sys.stderr)
+        print(f"robolearn: {args.out} was not written: the result was rejected, for the reason above", file=sys.stderr)
     elif args.out:
         write_text(Path(args.out), preset_text(fit, args.preset, robot))
         if args.json != "-":

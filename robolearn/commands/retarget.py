@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="of --live (default: 8080)")
     parser.add_argument("--as-is", action="store_true", help="show motions of this robot as they are, without cleaning")
     parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="of the result, the policy's (default: 50)")
-    parser.add_argument("--fps", type=float, help="frames a second of the files that do not say it themselves")
+    parser.add_argument("--fps", type=float, help="frames per second, for files that do not state it")
     parser.add_argument(
         "--time", choices=("froude", "keep"), default="froude", help="a person's time goes by size, or is kept (default: froude)"
     )
