@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("log", nargs="*", metavar="LOG", help="log of a run with the base held")
-    parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of a run on the feet, for the base's mass")
+    parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of squats on the feet, for the base's mass")
     parser.add_argument("--demo", metavar="ROBOT", help="simulate a robot with hidden parameters instead, and compare")
     parser.add_argument("--robot", metavar="NAME", help="name or robot.yaml of the robot to compare with (default: the log's)")
     parser.add_argument(
-        "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: what fits)"
+        "--parameters",
+        metavar="LIST",
+        help="some of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: those that the logs allow)",
     )
     parser.add_argument(
         "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group: one motor)"
     )
-    parser.add_argument("--use-effort", action="store_true", help="believe the reported torques")
+    parser.add_argument("--use-effort", action="store_true", help="use the reported torques, too")
     parser.add_argument("--simulated", type=float, metavar="DT", help="physics step of a simulated robot [s] (--transport sim: known)")
     parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
     parser.add_argument("--out", metavar="FILE", help="write the proposed ranges as a preset (.yaml) for robolearn train")
     parser.add_argument("--preset", metavar="NAME", help="preset that the proposal extends (default: the robot's first)")
-    parser.add_argument("--seed", type=int, default=0, help="of --demo (default: 0)")
-    parser.add_argument("--seconds", type=float, default=16.0, help="length of --demo's excitation (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of --demo (default: 0)")
+    parser.add_argument("--seconds", type=float, default=16.0, help="length of the motion of --demo (default: 16)")
     parser.add_argument("--threads", type=int, default=0, help="simulation threads (default: all cores)")
 
 

@@ -85,7 +85,9 @@ COMMON = (
     ),
     _survival("standing, left alone", "standing", 1.0, "left alone"),
     _survival("standing, disturbed", "standing", 1.0, "disturbed"),
-    Demand(what="lift-offs per minute, left alone", item="standing", rows=("left alone",), target=Target(figure="steps_a_minute", high=0.0)),
+    Demand(
+        what="lift-offs per minute, left alone", item="standing", rows=("left alone",), target=Target(figure="steps_a_minute", high=0.0)
+    ),
     Demand(
         what="unexcused lift-offs per minute, disturbed",
         item="standing",
