@@ -107,7 +107,7 @@ class Stage:
         arrays = [(array, array.copy()) for array in (model.actuator_gainprm, model.actuator_biasprm, data.actuator_force)]
         plain = {name: value for name, value in vars(robot).items() if isinstance(value, float | int)}
         wire = {"_now_ns": self._wire.now_ns()}
-        controller, watch = dict(vars(self.controller)), copy.copy(self.controller._watch)
+        controller, watch = dict(vars(self.controller)), copy.deepcopy(self.controller._watch)
         consistency, plausibility = copy.deepcopy(self.controller._consistency), copy.deepcopy(self.controller.plausibility)
         limiter = dict(vars(self.controller.limiter))
         memory = {name: value.copy() for name, value in self._policy.memory.items()}
@@ -118,7 +118,7 @@ class Stage:
                 array[:] = value
             vars(robot).update(plain)
             vars(self._wire).update(wire)
-            vars(self.controller).update(controller, _watch=copy.copy(watch), _plan=[], policy=self._policy)
+            vars(self.controller).update(controller, _watch=copy.deepcopy(watch), _plan=[], policy=self._policy)
             self.controller._consistency = copy.deepcopy(consistency)
             self.controller.plausibility = copy.deepcopy(plausibility)
             vars(self.controller.limiter).update(limiter)

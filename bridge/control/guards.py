@@ -98,6 +98,7 @@ DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz 
 RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
 STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
 STEP_REST_NS = 10_000_000_000  # stamps that go back more often are messages out of order
+RETURN_NS = 1_000_000_000  # within which a stamp that went back and comes forward again was out of order
 FORWARD_S = 0.2  # sooner than the quickest message so far: no delay explains that
 GOES_ON_S = 0.05  # messages that are not further apart keep coming
 OFF_RATE = 0.02  # clocks that tell the same time differ by far less
@@ -118,7 +119,7 @@ class StampWatch:
     def __init__(self) -> None:
         self.set_by_s = 0.0
         self._received_ns = 0
-        self._stepped_ns: dict[int, int] = {}
+        self._stepped: dict[int, tuple[int, int]] = {}
         self._stamps: tuple[int, ...] | None = None
         self._advanced_ns: list[int] = []
         self.restart()
@@ -131,10 +132,10 @@ class StampWatch:
         self.lag_s, self.rate = 0.0, None
 
     def _too_far_back(self, index: int, back_ns: int, passed_ns: int, now_ns: int, step_s: float) -> bool:
-        """Look at a stamp that went back, by `back_ns` of what it had to be after `passed_ns`. Returns whether that may not be tolerated."""
+        """Look at a stamp that went back by `back_ns`, `passed_ns` after the one before. Returns whether that may not be tolerated."""
         self.set_by_s = -back_ns * 1e-9
-        lately = index in self._stepped_ns and now_ns - self._stepped_ns[index] < STEP_REST_NS
-        self._stepped_ns = {**self._stepped_ns, index: now_ns}
+        lately = index in self._stepped and now_ns - self._stepped[index][0] < STEP_REST_NS
+        self._stepped = {**self._stepped, index: (now_ns, back_ns)}
         return lately or passed_ns > GOES_ON_S * 1e9 or back_ns > step_s * 1e9
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
@@ -183,7 +184,11 @@ class StampWatch:
         for index, (new, old) in enumerate(zip(reading.stamps_ns, before, strict=True)):
             if new != old:
                 self._advanced_ns[index] = now_ns
-            backward |= new < old and self._too_far_back(index, old + passed_ns - new, passed_ns, now_ns, step_s)
+            if new < old:
+                backward |= self._too_far_back(index, old + passed_ns - new, passed_ns, now_ns, step_s)
+            elif new != old and index in self._stepped:  # a clock that was set stays so; a message out of order is followed by newer ones
+                at_ns, back_ns = self._stepped[index]
+                backward |= now_ns - at_ns < RETURN_NS and new - old - passed_ns > back_ns / 2
         if self._least_ns is not None and not self.set_by_s and not reading.free_clock:
             ahead_s = (self._least_ns - reading.received_ns + min(reading.stamps_ns)) * 1e-9  # sooner than ever by its stamp
             self.set_by_s = ahead_s if ahead_s > FORWARD_S else 0.0

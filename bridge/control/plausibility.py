@@ -21,6 +21,7 @@ import math
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridge.control.consistency import LONGEST_GAP_S, up_b
 from bridge.control.joints import FloatArray
@@ -28,6 +29,8 @@ from bridge.control.reading import Reading
 from bridge.control.safety import JointVectors
 
 BLOCK_S = 0.1
+SLOWLY = 0.9  # how noise is averaged over the blocks
+MOST_OVERTAKEN = 25  # messages in a row; of more the robot's clock was set back
 FADE = 0.93  # of what was summed up, a block with movement
 GAIN, CORRELATION = 3.0, 0.3  # beyond these it is gross
 GOOD_GAIN, GOOD_CORRELATION = 1.7, 0.7  # within these it is good
@@ -43,6 +46,9 @@ SLOW, SLOWISH = 0.75, 0.95  # of the policy's rate
 GRAVITY, QUIET = (8.0, 11.5), 0.3  # [m/s^2], [rad/s]
 MOST_LEAN = 0.35  # [rad] between the accelerometer and the attitude
 LEAN_BLOCKS = 5
+
+
+Flags = NDArray[np.bool_]
 
 
 class Pair:
@@ -67,6 +73,7 @@ class Pair:
         self.sums = np.zeros((3, self._shape[0]))  # of m^2, p^2 and m p
         self.blocks = np.zeros(self._shape[0])
         self.newest = np.zeros((2, *self._shape))
+        self._usual: FloatArray | None = None
         self.moved = np.zeros(self._shape[0], np.bool_)
         self.skip()
 
@@ -101,6 +108,8 @@ class Pair:
             return
         mean, before = self._sum / count, self._mean
         bent = self._bent.sum(axis=2) / max(1, count - 2)
+        usual = bent if self._usual is None else SLOWLY * self._usual + (1 - SLOWLY) * bent  # few readings tell little of their noise
+        self._usual, bent = usual, np.maximum(bent, usual)
         # white noise of a measurement bends it by 6 of its variance, and a mean has 1 / count of that; white noise of a rate bends its
         # integral by half of its variance, and the integral wanders by two thirds of count of that
         noise = np.sqrt(bent * np.array([[2 / 6 / count], [4 / 3 * count]])) if count > 2 else np.full((2, self._shape[0]), np.inf)
@@ -119,7 +128,9 @@ class Pair:
         self.sums[:, moved] = FADE * self.sums[:, moved] + products[:, moved]
         self.blocks += moved
 
-    def judge(self, factor: float, sums: FloatArray | None = None, blocks: FloatArray | None = None) -> tuple[FloatArray, ...]:
+    def judge(
+        self, factor: float, sums: FloatArray | None = None, blocks: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray, Flags, Flags]:
         """(gain, correlation, whether it is gross, whether it is good), (C,) each; `factor` times the usual movement is needed."""
         measured, told, product = self.sums if sums is None else sums
         known = (np.maximum(measured, told) >= (factor * self.enough) ** 2) & ((self.blocks if blocks is None else blocks) >= LEAST_BLOCKS)
@@ -198,7 +209,7 @@ class Plausibility:
         self._rates, self._ticks = (Rate(), Rate()), Rate()
         self._cross = 0.0
         self._zero, self._low, self._high = True, self._joints.upper * np.nan, self._joints.upper * np.nan
-        self._steps = self._least_step = 0
+        self._overtaken = 0
         self._acceleration: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=LEAN_BLOCKS)
         self._cut()
 
@@ -219,9 +230,14 @@ class Plausibility:
         if len(reading.stamps_ns) > 1:
             self._rates[1].hear(reading.stamps_ns[-1], received_ns)
         before = self._before
-        newest = reading.stamps_ns[-1]
-        if before is not None and before[0] == newest:
-            return
+        newest = max(reading.stamps_ns[-1:], default=stamp)
+        if before is not None and newest <= before[0]:
+            self._overtaken += newest < before[0]
+            if newest == before[0] or self._overtaken <= MOST_OVERTAKEN:
+                return  # one that came out of order tells nothing of how things went on
+            self._cut()
+            before = None
+        self._overtaken = 0
         quat, turn = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
         finite = np.isfinite(reading.position).all() and np.isfinite(reading.velocity).all()
         if quat is not None and turn is not None:
@@ -357,7 +373,7 @@ class Plausibility:
                 False,
             )
         gains, correlations, bad, _ = each.judge(factor)
-        bad &= ~self._wraps
+        bad = bad & ~self._wraps
         if bad.any():
             worst = int(np.argmax(np.where(bad, each.sums[:2].max(axis=0), -1.0)))
             said = f"velocity and change of position of {self._joints.names[worst]} do not tell the same movement"

@@ -39,6 +39,25 @@ class Errors:
         return self.action + observation_weight * self.observation
 
 
+def sensed(tokens: Tokens, noise: torch.Tensor, delay: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """What is added to the observations (B, T, O) of a window so that they look as a robot senses them: late, and with noise.
+
+    As in the environments: each window has an age, by which its readings lie between those of their step and of the step before.
+
+    Args:
+        tokens: B windows with clean readings.
+        noise: half-width of each entry, (O,).
+        delay: the oldest age of each entry [control steps], (O,).
+        generator: of the random numbers, on the CPU.
+    """
+    now = tokens.observation[:, :-1]
+    added = (torch.rand(now.shape, generator=generator) * 2 - 1).to(now.device) * noise
+    age = torch.rand(len(now), 1, 1, generator=generator).to(now.device) * delay
+    both = (tokens.inside[:, 1:-1] & tokens.inside[:, :-2])[..., None] & (delay > 0)  # what is missing is never late
+    added[:, 1:] += torch.where(both, (now[:, :-1] - now[:, 1:]) * age, 0.0)
+    return added
+
+
 def next_errors(model: SequenceModel, tokens: Tokens, noise: torch.Tensor | None = None) -> Errors:
     """Errors of the causal prediction.
 

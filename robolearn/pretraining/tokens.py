@@ -74,6 +74,7 @@ class Layout:
         modality: of each entry, index into `MODALITIES`, (O,).
         predicted: entries that are predicted as observations: all but the action before, (P,).
         noise: half-width of the sensor noise that training adds to each entry, (O,).
+        delay: largest sensing delay of each entry that training simulates, in control steps, (O,).
     """
 
     def __init__(self, spec: PolicySpec) -> None:
@@ -93,6 +94,7 @@ class Layout:
         self.modality = torch.cat(parts)
         self.predicted = (self.modality != MODALITIES.index(ACTION)).nonzero()[:, 0]
         self.noise = torch.cat([torch.full((term.dim,), term.noise * term.scale) for term in spec.terms])
+        self.delay = torch.cat([torch.full((term.dim,), term.delay_s / spec.control_dt) for term in spec.terms])
         self._clip = np.concatenate([np.full(term.dim, term.clip, np.float32) for term in spec.terms])
         self._scale = np.concatenate([np.full(term.dim, term.scale, np.float32) for term in spec.terms])
         self._constants = ActionConstants.of(spec, lambda values: np.array(values, np.float32))

@@ -28,7 +28,7 @@ from robolearn.learning.threads import Threads
 from robolearn.pretraining.held_out import HeldOut
 from robolearn.pretraining.mixture import Mixture
 from robolearn.pretraining.model import SequenceModel
-from robolearn.pretraining.objectives import Errors, draw_masks, masked_errors, next_errors
+from robolearn.pretraining.objectives import Errors, draw_masks, masked_errors, next_errors, sensed
 from robolearn.pretraining.sources import Sources, Statistics
 from robolearn.pretraining.tokens import Tokens
 
@@ -89,7 +89,7 @@ class PretrainTrainer:
             {"params": [p for p in self._parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=how.learning_rate, fused=True)
-        self._noise = (self.sources.layout.noise * how.noise).to(device)
+        self._noise, self._delay = ((values * how.noise).to(device) for values in (self.sources.layout.noise, self.sources.layout.delay))
         self._threads = Threads(cfg.threads)
         self.products = self._choose_products()
         self.iteration, self.iterations = 0, how.iterations
@@ -174,8 +174,7 @@ class PretrainTrainer:
         """Of one batch."""
         how = self.cfg.pretrain
         generator = torch.Generator().manual_seed(int(np.random.default_rng((self.cfg.seed, step, self._rank, 1)).integers(2**62)))
-        shape = tokens.observation[:, :-1].shape
-        noise = None if how.noise == 0 else ((torch.rand(shape, generator=generator) * 2 - 1).to(self._device) * self._noise)
+        noise = None if how.noise == 0 else sensed(tokens, self._noise, self._delay, generator)
         with self.products.passes():
             if how.objective == "next":
                 return next_errors(self.policy, tokens, noise)

@@ -15,7 +15,7 @@ pytest.importorskip("rclpy")
 import rclpy
 from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
 
 from bridge.control.safety import Event, Mode
@@ -108,11 +108,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_waits_is_told_of_every_input(path: Path, impatient: None) -> None:
-    with Stage(path, Ros2Options(ros_args=("--ros-args", "-r", "imu:=/robot/imu"))) as stage:
-        within(stage, 60, lambda: "/joint_states arrives at" in refusal(stage))
-        within(stage, 60, lambda: "/robot/imu" in refusal(stage) and "--ros-args -r imu:=/imu" in refusal(stage))
-        told = lambda: any("/joint_states arrives at" in str(event.get("cause")) for event in stage.events)  # noqa: E731
-        within(stage, 60, told)  # without anybody's asking
+    with Stage(path) as stage, node("driver") as driver:
+        stage.operator.destroy_publisher(stage.imu)
+        stage.imu = type("Nobody", (), {"publish": lambda self, message: None})()
+        driver.create_publisher(Imu, "robot/imu", 1)
+        within(stage, 60, lambda: "/joint_states arrives at" in refusal(stage) and "-r imu:=/robot/imu" in refusal(stage))
+        within(
+            stage, 60, lambda: any("/joint_states arrives at" in str(event.get("cause")) for event in stage.events)
+        )  # without being asked
         accepted, reason = stage.call("stand")
         assert not accepted
         assert "arrives at" in reason

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from robolearn.pretraining.model import SequenceModel
-from robolearn.pretraining.objectives import Errors, draw_masks, masked_errors, next_errors
+from robolearn.pretraining.objectives import Errors, draw_masks, masked_errors, next_errors, sensed
 from robolearn.pretraining.tokens import ACTION, BODY, MODALITIES, Tokens
 from tests.robolearn.pretraining.trajectories import model, spec, tokens
 
@@ -118,3 +118,24 @@ def test_only_the_head_that_is_not_aligned_is_told_the_action() -> None:
         net = model(aligned)
         same = float(next_errors(net, given).observation) == float(next_errors(net, other).observation)
         assert same is aligned
+
+
+def test_readings_are_late_and_noisy_as_in_the_environments() -> None:
+    """Without noise a reading lies between those of its step and of the one before, alike for the whole window."""
+    given = tokens(5, 20)
+    given.known[:] = True
+    nothing, late = torch.zeros(spec().observation_dim), torch.zeros(spec().observation_dim)
+    late[:3] = 0.5
+    added = sensed(given, nothing, late, torch.Generator().manual_seed(0))
+    assert float(added[..., 3:].abs().max()) == 0.0
+    assert float(added[:, 0].abs().max()) == 0.0
+    now = given.observation[:, :-1]
+    ages = added[:, 1:, :3] / (now[:, :-1, :3] - now[:, 1:, :3])
+    torch.testing.assert_close(ages, ages[:, :1, :1].expand_as(ages), atol=1e-3, rtol=1e-3)
+    assert 0 < float(ages.min()) < float(ages.max()) < 0.5
+    loud = sensed(given, nothing + 0.2, nothing, torch.Generator().manual_seed(0))
+    assert 0.19 < float(loud.abs().max()) <= 0.2
+    given.known[0, 7] = False
+    given.observation[0, 7] = math.nan
+    given.observation[1, 7, 3:] = math.nan  # a modality that is never late, and missing
+    assert bool(torch.isfinite(sensed(given, nothing, late, torch.Generator().manual_seed(0))).all()), "of the steps around, too"
