@@ -1,8 +1,8 @@
 """Whether a policy's hidden state tells what its body is: linear probes against the raw observation and an untrained network.
 
 The worlds have a kind of change from their start, or not; a probe is fitted on one half of the worlds and judged on the other, which it has
-never seen, though its commands it has: every other round of commands is of the one half. What is asked is each entry that changed (which motor, by how much), as the share of its variance that a weighted sum of
-features tells, averaged over entries.
+never seen, under the same commands. What is asked is each entry that changed (which motor, by how much), as the share of its variance that
+a weighted sum of features tells, averaged over entries.
 
 Hidden states of a network in torch are what its action head is given; of a policy file what its last step left in its memory. One without
 a memory has the first only: what it makes of a single observation.
