@@ -98,7 +98,7 @@ DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz 
 RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
 STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
 STEP_REST_NS = 10_000_000_000  # stamps that go back more often are messages out of order
-FORWARD_S = 0.2  # a step ahead that no delay explains
+FORWARD_S = 0.2  # sooner than the quickest message so far: no delay explains that
 GOES_ON_S = 0.05  # messages that are not further apart keep coming
 OFF_RATE = 0.02  # clocks that tell the same time differ by far less
 
@@ -130,17 +130,12 @@ class StampWatch:
         self._marks: deque[tuple[int, int]] = deque()
         self.lag_s, self.rate = 0.0, None
 
-    def _was_set(self, index: int, ahead_ns: int, back: bool, passed_ns: int, now_ns: int, step_s: float, free: bool) -> bool:
-        """Look at a stamp that went on by `ahead_ns` more than its messages did. Returns whether that is more than may be tolerated."""
-        goes_on = passed_ns <= GOES_ON_S * 1e9
-        if not back:
-            if goes_on and not free and ahead_ns > FORWARD_S * 1e9:
-                self.set_by_s = ahead_ns * 1e-9
-            return False
-        self.set_by_s = ahead_ns * 1e-9
+    def _too_far_back(self, index: int, back_ns: int, passed_ns: int, now_ns: int, step_s: float) -> bool:
+        """Look at a stamp that went back by `back_ns`, `passed_ns` after the one before. Returns whether that may not be tolerated."""
+        self.set_by_s = -back_ns * 1e-9
         lately = index in self._stepped_ns and now_ns - self._stepped_ns[index] < STEP_REST_NS
         self._stepped_ns = {**self._stepped_ns, index: now_ns}
-        return lately or not goes_on or -ahead_ns > step_s * 1e9
+        return lately or passed_ns > GOES_ON_S * 1e9 or back_ns > step_s * 1e9
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
         """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
@@ -188,8 +183,10 @@ class StampWatch:
         for index, (new, old) in enumerate(zip(reading.stamps_ns, before, strict=True)):
             if new != old:
                 self._advanced_ns[index] = now_ns
-            if new != old and self._was_set(index, new - old - passed_ns, new < old, passed_ns, now_ns, step_s, reading.free_clock):
-                backward = True
+            backward |= new < old and self._too_far_back(index, old + passed_ns - new, passed_ns, now_ns, step_s)
+        if self._least_ns is not None and not self.set_by_s and not reading.free_clock:
+            ahead_s = (self._least_ns - reading.received_ns + min(reading.stamps_ns)) * 1e-9  # sooner than ever by its stamp
+            self.set_by_s = ahead_s if ahead_s > FORWARD_S else 0.0
         if backward or self.set_by_s:
             self.restart()  # another clock, or one that was wrong before: nothing is known of it
         self._transit(reading, now_ns)

@@ -28,6 +28,7 @@ from bridge.control.reading import Reading
 from bridge.control.safety import JointVectors
 
 BLOCK_S = 0.1
+SLOWLY = 0.9  # how noise is averaged over the blocks
 FADE = 0.93  # of what was summed up, a block with movement
 GAIN, CORRELATION = 3.0, 0.3  # beyond these it is gross
 GOOD_GAIN, GOOD_CORRELATION = 1.7, 0.7  # within these it is good
@@ -67,6 +68,7 @@ class Pair:
         self.sums = np.zeros((3, self._shape[0]))  # of m^2, p^2 and m p
         self.blocks = np.zeros(self._shape[0])
         self.newest = np.zeros((2, *self._shape))
+        self._usual: FloatArray | None = None
         self.moved = np.zeros(self._shape[0], np.bool_)
         self.skip()
 
@@ -101,6 +103,8 @@ class Pair:
             return
         mean, before = self._sum / count, self._mean
         bent = self._bent.sum(axis=2) / max(1, count - 2)
+        self._usual = bent if self._usual is None else SLOWLY * self._usual + (1 - SLOWLY) * bent  # few readings tell little of their noise
+        bent = np.maximum(bent, self._usual)
         # white noise of a measurement bends it by 6 of its variance, and a mean has 1 / count of that; white noise of a rate bends its
         # integral by half of its variance, and the integral wanders by two thirds of count of that
         noise = np.sqrt(bent * np.array([[2 / 6 / count], [4 / 3 * count]])) if count > 2 else np.full((2, self._shape[0]), np.inf)

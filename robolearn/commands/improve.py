@@ -7,6 +7,7 @@ teacher. With --rounds 0 any policy file will do: it is only looked at. The same
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--toward", choices=("failure", "edge"), default="failure",
                         help="weigh conditions by the chance p of failing (default), or by p (1 - p)")  # fmt: skip
     parser.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
-                        help="an episode whose mean is beyond this has failed too, e.g. velocity_error_xy=0.4; may be repeated")  # fmt: skip
+                        help="an episode whose mean is beyond this has failed too, e.g. velocity_error_xy=0.4; repeatable")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--dataset", type=Path, metavar="DATASET", help="also keep episodes of the teacher under the mined conditions here")
     parser.add_argument(
@@ -138,9 +139,12 @@ def _limit(text: str) -> tuple[str, float]:
 
     name, _, value = text.partition("=")
     try:
-        return name, float(value)
+        found = float(value)
+        if not math.isfinite(found):
+            raise ValueError(value)
     except ValueError as error:
-        raise UsageError(f"--limit takes FIGURE=VALUE, e.g. velocity_error_xy=0.4, not {text!r}") from error
+        raise UsageError(f"--limit takes FIGURE=VALUE with a finite value, e.g. velocity_error_xy=0.4, not {text!r}") from error
+    return name, found
 
 
 def _export(subject: Subject, plan: Plan, folder: Path, best: int, args: argparse.Namespace) -> int:

@@ -68,10 +68,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if not distributed.rank():
         for line in trainer.about():
             print(line, file=sys.stderr)
-    hint = f"export it: robolearn export {quoted(folder)}"
+    step = ("export it", f"robolearn export {quoted(folder)}")
     if cfg.pretrain.objective == "masked":
-        hint = f"let it act: robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}"
-    return go(trainer, folder, state, hint, settings.named(given))
+        step = ("let it act", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}")
+    return go(trainer, folder, state, settings.named(given), [step])
 
 
 def _short(args: argparse.Namespace) -> list[str]:

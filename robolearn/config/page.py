@@ -85,7 +85,7 @@ def _of_learners() -> Iterable[str]:
     for kind in NETWORKS:
         if NETWORKS.source(kind) == "robolearn":
             yield f"### student.network, kind {kind}\n"
-            yield _plain(catalogue(NETWORKS.get(kind).cfg(), "student.network"))
+            yield _plain(catalogue(NETWORKS.get(kind).cfg(kind=kind), "student.network"))
 
 
 def _sentence(setting: Setting) -> str:

@@ -231,11 +231,11 @@ def test_a_robot_that_stands_is_damped_where_it_shows_only_then(tmp_path: Any) -
 
 def test_slow_messages_keep_a_robot_from_standing_and_end_nothing(tmp_path: Any) -> None:
     driver = Driver(make_policy(tmp_path / "linear.onnx"))
-    heard(driver, readings(4.0, 29.0, size=0.0))
+    heard(driver, readings(4.0, 29.0, size=0.05))
     refusal = driver.controller.refusal(Event.STAND)
     assert refusal is not None
     assert "slow_sensor" in refusal
     driver = Driver(make_policy(tmp_path / "other.onnx"))
     driver.reach(Mode.STAND)
-    heard(driver, readings(4.0, 29.0, size=0.0))
+    heard(driver, readings(4.0, 29.0, size=0.05))
     assert driver.controller.mode is Mode.STAND

@@ -21,7 +21,7 @@ from bridge.transports.ros2.mounting import Mounting
 from bridge.transports.ros2.newest import NewestFilter
 from bridge.transports.ros2.options import Ros2Options
 from bridge.transports.ros2.parts import Parts
-from bridge.transports.ros2.qos import SENSOR, QosWatch
+from bridge.transports.ros2.qos import PARTS, SENSOR, QosWatch
 from policies.contract.spec import PolicySpec
 
 
@@ -74,6 +74,7 @@ class Inbox:
         self._watch, self._on_sensors = watch, on_sensors
         self._now_ns, self._lost_ns = now_ns, lost_ns
         self._decode = JointStateDecoder(names, options.extra_joints)
+        self._deep = False
         self.parts = Parts(names, options.extra_joints, now_ns)
         self.filters: dict[str, NewestFilter] = {}
         self._extra = frozenset(options.extra_joints)
@@ -92,7 +93,7 @@ class Inbox:
         if self._floating:
             self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state))
 
-    def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> Any:
+    def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None], profile: Any = SENSOR) -> Any:
         """Turn a message that cannot be read into a fault that the `joint_set` guard reports, and drop one that was overtaken or that says
         that it does not have what is needed.
         """
@@ -117,12 +118,19 @@ class Inbox:
             except Exception as error:
                 self._fault = f"{full}: {type(error).__name__}: {error}", self._now_ns()
 
-        return self._watch.subscription(kind, topic, call, SENSOR)
+        return self._watch.subscription(kind, topic, call, profile)
 
     def _joint_state(self, message: Any) -> None:
         received_ns = self._now_ns()
         self._joints = (*self._decode(message), stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(not self._floating)
+
+    def tend(self) -> None:
+        """Between the messages: of joint states in parts more than the newest message has to be kept."""
+        if self.parts.seen and not self._deep:
+            self._deep = True
+            self._watch.destroy(self._subscriptions[0])
+            self._subscriptions[0] = self._subscribe(JointState, "joint_states", self._joint_state, PARTS)
 
     def _part(self, part: frozenset[str], message: Any) -> None:
         check_arrays(message)

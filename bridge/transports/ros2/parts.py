@@ -67,6 +67,11 @@ class Parts:
         return self.filters.setdefault(key, NewestFilter()).accepts(stamp_ns, self._now_ns())
 
     @property
+    def seen(self) -> bool:
+        """Whether any part came."""
+        return bool(self._parts)
+
+    @property
     def count(self) -> int:
         """How many parts make the robot; 0 as long as they do not."""
         return len(self._parts) if self._complete else 0
@@ -92,8 +97,10 @@ class Parts:
         """
         now_ns = self._now_ns()
         self._begin_ns = now_ns if self._begin_ns is None else self._begin_ns
-        for other in self._parts:
-            if other != key and other & key:
+        for other, part in list(self._parts.items()):
+            if other != key and other & key and now_ns - part.received_ns > WHOLE_NS:
+                del self._parts[other]  # the controllers were divided otherwise
+            elif other != key and other & key:
                 both = ", ".join(sorted(other & key))
                 raise JointError(f"joint states come in parts, and {both} in two of them: each joint needs one sender")
         count, own = len(message.name), [index for index, name in enumerate(message.name) if name in key]

@@ -279,6 +279,7 @@ class Ros2Transport:
             return inputs
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
         inputs.command, inputs.command_ns = command or (None, 0)
+        self._inbox.tend()
         reading = self._reading()
         self._read_ns = time.monotonic_ns() if reading is not None and self._arrived(reading) else self._read_ns
         inputs.reading, inputs.sensor_hint, inputs.command_hint = reading, self._sensor_hint(), self._command_hint()

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from policies.networks.registry import make_network
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import Actor, FileActor, StudentActor
 from robolearn.evaluation.adaptation.kinds import Kind
@@ -102,8 +103,6 @@ class Listener:
 
 def again(network: nn.Module, seed: int = 0) -> Any:
     """The same network with its normaliser, and the weights that a training starts from."""
-    from policies.networks.registry import make_network
-
     inner: Any = getattr(network, "inner", network)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
