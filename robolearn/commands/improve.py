@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--toward", choices=("failure", "edge"), default="failure",
                         help="weigh conditions by the chance p of failing (default), or by p (1 - p)")  # fmt: skip
     parser.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
-                        help="an episode whose mean is beyond this failed too, e.g. velocity_error_xy=0.4; may be repeated")  # fmt: skip
+                        help="an episode whose mean is beyond this has failed too, e.g. velocity_error_xy=0.4; repeatable")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--dataset", type=Path, metavar="DATASET", help="also keep episodes of the teacher under the mined conditions here")
     parser.add_argument(
