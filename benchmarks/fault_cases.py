@@ -12,13 +12,13 @@ from bridge.faults.kinds import Fault, FaultKind
 from policies.contract.spec import PolicySpec
 
 K = FaultKind
-MOVING = frozenset({K.STUCK_ENCODER, K.VELOCITY_SCALE, K.STUCK_ATTITUDE, K.GYRO_SCALE})
+MOVING = frozenset({K.STUCK_ENCODER, K.VELOCITY_SCALE, K.STUCK_ATTITUDE, K.GYRO_SCALE, K.INVERTED_ATTITUDE, K.TURNED_ATTITUDE})
 """Kinds that show only while something moves."""
 POLICY_ONLY = frozenset({K.OPERATOR_LOST, K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE, K.ACTION_JUMP}) | MOVING
 """Kinds that trip a guard only while the policy runs."""
 ALWAYS_BAD = frozenset(
     {K.JOINT_NAMES, K.RIVAL, K.READ_ERROR, K.WRITE_ERROR, K.WAIT_ERROR, K.ACTION_NOT_FINITE, K.ACTION_JUMP, K.POSITION, K.TILT}
-) | {K.SECOND_SENDER}
+) | {K.SECOND_SENDER, K.INVERTED_ATTITUDE, K.TURNED_ATTITUDE}
 """Kinds of which none is harmless: a joint or a base that is elsewhere all at once is wrong inside its range too."""
 
 
@@ -54,8 +54,13 @@ def harmful(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: Fa
         duration, threshold = some(0.13, 0.5), limits.frozen_s
     elif kind is K.REORDER:
         size, duration = 0.002 * rng.randrange(11, 25), 1.0
+        threshold = 0.12  # one alone looks like a clock that was set; what follows tells, once a tick sees it
     elif kind is K.BACKWARD_STAMP:
-        size = 10 ** some(math.log10(1.1 * dt), 1.0)
+        size = 10 ** some(math.log10(1.3 * limits.clock_step_s), 1.0)
+    elif kind is K.CLOCK_SET:
+        size = -(10 ** some(math.log10(1.3 * limits.clock_step_s), 1.0))
+    elif kind is K.HOT_MOTOR:
+        size = some(1.01, 1.5) * limits.max_motor_c
     elif kind is K.NOT_FINITE:
         field = rng.choice(("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b"))
         size = rng.choice((math.inf, -math.inf) if field == "effort" else (math.nan, math.inf, -math.inf))
@@ -71,7 +76,7 @@ def harmful(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: Fa
         size = sign * some(3.0, 10.0) * limits.contradiction
     elif kind in MOVING:
         duration, threshold = 3.0, 2.0
-        size = rng.choice((0.0, -1.0, 180 / math.pi, 30 / math.pi))
+        size = rng.choice((0.0, -1.0, 180 / math.pi, 30 / math.pi)) if kind is not K.TURNED_ATTITUDE else sign * some(1.4, 1.7)
         joint += joint % 3 == 0  # the thigh: a hip that walks straight on moves too little to tell
     elif kind is K.SECOND_SENDER:
         duration, threshold = 1.0, 0.2
@@ -107,6 +112,10 @@ def harmless(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: F
         duration = some(0.0, limits.frozen_s - 0.012)
     elif kind is K.REORDER:  # where nothing else arrives for the rest of a step, a longer one does bring stamps back
         size, duration = 0.002 * rng.randrange(1, 4), some(0.0, 0.5)
+    elif kind is K.CLOCK_SET:
+        size, duration = rng.choice((-some(0.0, 0.9) * limits.clock_step_s, some(0.0, 5.0))), 0.5
+    elif kind is K.HOT_MOTOR:
+        size, duration = some(0.3, 0.99) * limits.max_motor_c, 1.0
     elif kind in (K.DUPLICATE, K.BACKWARD_STAMP):
         size, duration = 0.002 * rng.randrange(1, round(dt / 0.002)), some(0.0, 0.5)
     elif kind is K.NOT_FINITE:

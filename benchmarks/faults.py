@@ -73,12 +73,13 @@ class Stage:
         """Stand up, walk, and take `moments` snapshots of each, one a control step."""
         self._policy = PolicyFile(policy)
         self.spec: PolicySpec = self._policy.spec
-        self.limits = SafetyLimits.of(self.spec)
+        self.limits = SafetyLimits.of(self.spec, {"max_motor_c": 110.0})
         self._robot = PhysicsRobot(self.spec.robot, MJCF, 0.002)
         self._wire = SimTransport(self._robot, self.spec.robot.joint_names, np.array(command))
         self.events: list[Any] = []
         self.controller = Controller(self._policy, self.limits, on_event=lambda event: self.events.append(event))
         self.controller.arm()
+        self._wire.on_reading = self.controller.hear
         self.period_ns = round(self.spec.control_dt * 1e9)
         loop = ControlLoop(self.controller, self._wire)
         self.moments: dict[Mode, list[Callable[[], None]]] = {mode: [] for mode in ACTIVE}
@@ -106,8 +107,8 @@ class Stage:
         arrays = [(array, array.copy()) for array in (model.actuator_gainprm, model.actuator_biasprm, data.actuator_force)]
         plain = {name: value for name, value in vars(robot).items() if isinstance(value, float | int)}
         wire = {"_now_ns": self._wire.now_ns()}
-        controller, watch = dict(vars(self.controller)), copy.copy(self.controller._watch)
-        consistency = copy.deepcopy(self.controller._consistency)
+        controller, watch = dict(vars(self.controller)), copy.deepcopy(self.controller._watch)
+        consistency, plausibility = copy.deepcopy(self.controller._consistency), copy.deepcopy(self.controller.plausibility)
         limiter = dict(vars(self.controller.limiter))
         memory = {name: value.copy() for name, value in self._policy.memory.items()}
 
@@ -117,8 +118,9 @@ class Stage:
                 array[:] = value
             vars(robot).update(plain)
             vars(self._wire).update(wire)
-            vars(self.controller).update(controller, _watch=copy.copy(watch), _plan=[], policy=self._policy)
+            vars(self.controller).update(controller, _watch=copy.deepcopy(watch), _plan=[], policy=self._policy)
             self.controller._consistency = copy.deepcopy(consistency)
+            self.controller.plausibility = copy.deepcopy(plausibility)
             vars(self.controller.limiter).update(limiter)
             self._policy.reset()
             for name, value in memory.items():
@@ -132,6 +134,7 @@ class Stage:
         """Inject."""
         self.moments[case.mode][case.moment % len(self.moments[case.mode])]()
         wire = FaultyTransport(self._wire, self.spec, seed=seed)
+        self._wire.on_reading, wire.on_reading = None, self.controller.hear
         wire.read()  # what arrived last before the fault
         injection = wire.add(case.fault)
         self.controller.policy = wire.policy(self._policy)

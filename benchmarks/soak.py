@@ -183,7 +183,7 @@ class Soak:
             tally.action_error = max(tally.action_error, error)
             tick_done()
         angle = 2 * math.pi * ((first_step + ticks) % self.turn) / self.turn
-        clock = controller.policy.clock(controller._steps)
+        clock = controller.policy.clock(controller._steps, controller._told)
         assert clock is not None
         error = float(np.max(np.abs(clock - np.array([math.sin(angle), math.cos(angle)], np.float32))))
         tally.clock_error = max(tally.clock_error, error, abs(controller._steps - first_step - ticks))

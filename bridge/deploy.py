@@ -34,10 +34,13 @@ from bridge.fields import options_in, split_overrides
 from bridge.logs.newest import STAMP
 from bridge.logs.writer import LogError, LogWriter
 from bridge.operator.attended import Attended
-from bridge.operator.controls import Device, Gamepad, Keyboard
+from bridge.operator.controls import Gamepad, Keyboard
 from bridge.operator.dashboard import Screen
 from bridge.operator.events import Events, EventsError
-from bridge.options import check_gate, check_options, configure, in_process, limits_of, on_terminal, said_of, wants_screen
+from bridge.operator.pads import PadError
+from bridge.operator.said import Device
+from bridge.operator.terminal import in_background, on_terminal
+from bridge.options import check_gate, check_options, configure, in_process, limits_of, said_of, wants_screen
 from bridge.program import ENDING
 from bridge.transports.base import Transport
 from bridge.transports.connect import make_transport
@@ -67,6 +70,7 @@ USER_ERRORS = (
 MIDDLEWARE = frozenset({"rclpy", "cyclonedds"})
 """Whose errors on connecting are about names, domains and interfaces, which a person gave."""
 
+SUSPENDED = ", and the program ends, since who is suspended damps nobody: start it anew"
 TWO_ROS = "is another ROS 2 sourced in this terminal? (docs/install.md, what goes wrong)"
 
 
@@ -94,6 +98,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         for number in heard:  # given back last of all: who asks twice must not tear the log off
             stack.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, leave)
+        for number in (signal.SIGTTIN, signal.SIGTTOU):  # who is moved behind another program goes on, and damps the robot
+            stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
         events = Events(options.events)
         stack.callback(close_events, events, options)
         controller = make_controller(policy, limits, options, events)
@@ -129,6 +135,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             controller.on_end = loop.end
 
         def end(number: int, frame: FrameType | None) -> None:
+            if not loop.asked:
+                events.tell(f"asked to end by {signal.Signals(number).name}: damping{SUSPENDED if number == signal.SIGTSTP else ''}", "end")
             loop.stop()
 
         for number in heard:
@@ -307,16 +315,19 @@ def open_devices(spec: PolicySpec, options: argparse.Namespace, stack: contextli
     if wants_screen(options) and importlib.util.find_spec("rich") is None:
         raise DeployError("the screen needs rich; run: pip install rich, or give --no-dashboard")
     devices: list[Device] = []
+    silence = options.command_hold, options.operator_silence
     if options.gamepad is not None:
         try:
-            devices.append(Gamepad(spec, options.gamepad, steers=options.command is None))
+            devices.append(Gamepad(spec, options.gamepad, options.command is None, *silence))
         except PermissionError as error:
             advice = "give this user the right to read it (on most systems: usermod -aG input USER, and log in again)"
             raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}; {advice}") from error
         except OSError as error:
             raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}; is it plugged in?") from error
+        except PadError as error:
+            raise DeployError(f"--gamepad: {error}") from error
     if on_terminal():
-        devices.append(Keyboard(spec, steers=options.command is None and options.gamepad is None))
+        devices.append(Keyboard(spec, None, options.command is None and options.gamepad is None, *silence))
     for device in devices:
         stack.callback(device.close)
     return devices
@@ -327,12 +338,19 @@ def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, 
     keys = [device.help for device in devices if isinstance(device, Keyboard)]
     if keys and not wants_screen(options):
         events.say(f"keys: {keys[0]}")
+    for device in devices:
+        if isinstance(device, Keyboard | Gamepad) and device.begins:
+            events.tell(device.begins, "operator")
+    if not keys and (behind := in_background()):
+        events.tell(behind, "operator")
     events.flush()  # before the screen takes the terminal
     screen = Screen() if wants_screen(options) else None
     attended = Attended(wire, devices, screen, options.dry_run)
     log = "off" if recorder is None else str(recorder.path)
     attended.shown |= {"name": f"{options.policy.name} on {options.transport}", "log": log, "simulated": in_process(options)}
     attended.shown |= {"keys": keys[0]} if keys else {}
+    fixed = options.command is not None or getattr(options, "motion", None) is not None
+    attended.alone = bool(keys) and fixed and options.gamepad is None
     if options.log_sensors == "all" and recorder is not None:
         attended.on_reading = recorder.reading
     return attended

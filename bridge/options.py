@@ -7,7 +7,6 @@ import dataclasses
 import difflib
 import os
 import shutil
-import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import numpy as np
 from bridge.control import asked
 from bridge.control.safety import SafetyLimitError, SafetyLimits
 from bridge.fields import Bound, add_options, option, options_of
+from bridge.operator.said import HOLD_S, SILENCE_S
+from bridge.operator.terminal import on_terminal
 from bridge.transports.connect import SimulatedOptions
 from bridge.transports.registry import TRANSPORTS, DeployError, get_transport
 from bridge.transports.ros2.options import OWN_GAINS, check_names, wire_names
@@ -64,7 +65,7 @@ class RunOptions:
     command: tuple[float, ...] | None = option(None, "fixed command instead of the operator's, e.g. vx vy yaw_rate", metavar="V")
     duration: float | None = option(None, "end after so many seconds", metavar="S")
     ungated: bool = option(False, "run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
-    limit: tuple[str, ...] = option((), "override a safety limit; all of them stand at the end", metavar="NAME=VALUE", repeated=True)
+    limit: tuple[str, ...] = option((), "override a safety limit; all of them are listed at the end", metavar="NAME=VALUE", repeated=True)
     rate: float | None = option(
         None, "refused unless it is the policy's own rate: a policy runs at the rate it was trained at", metavar="HZ"
     )
@@ -76,8 +77,14 @@ class OperatorOptions:
 
     dashboard: bool | None = option(None, "screen and keys in this terminal (default: if it is one)")
     gamepad: Path | None = option(None, f"steer with a gamepad ({GAMEPAD})", metavar="DEVICE", alone=GAMEPAD)
+    command_hold: float = option(
+        HOLD_S, "how long a command from keys or sticks lasts without a key or a movement (default 5)", metavar="S"
+    )
+    operator_silence: float = option(
+        SILENCE_S, "end the policy after so long without one, if nothing else shows that somebody is there (default 60)", metavar="S"
+    )
     log: Path | None = option(None, "the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay", metavar="PATH")
-    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all, as robolearn identify wants")
+    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all, as robolearn identify needs")
     no_log: bool = option(False, "write no log")
     events: Path | None = option(
         None, "write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl", metavar="PATH"
@@ -259,6 +266,9 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
             f"--motion needs an interface that takes gains (impedance, forward_effort): on {options.command_interface} the robot's own"
             " controller moves the joints, and what it makes of a target tells nothing of the motors"
         )
+    for name in ("command_hold", "operator_silence"):
+        if not getattr(options, name) > 0:
+            raise DeployError(f"--{name.replace('_', '-')} must be above zero, not {getattr(options, name):g}")
     if options.duration is not None and not (options.duration > 0 and np.isfinite(options.duration)):
         raise DeployError(f"--duration must be above zero and finite, not {options.duration:g}")
     if options.dds_domain is not None and not 0 <= options.dds_domain <= 232:
@@ -315,11 +325,6 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
     faults = [f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("has unknown", unknown), ("repeats", twice)) if names]
     if faults:
         raise DeployError(f"--joint-order must name each joint once, as the robot calls it: it {'; it '.join(faults)}")
-
-
-def on_terminal() -> bool:
-    """Whether a person can see this and type."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:

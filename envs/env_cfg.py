@@ -67,6 +67,7 @@ class EnvCfg:
         decimation: physics steps per control step.
         episode_s: length after which an episode is truncated [s].
         clock_hz: rate of the gait's clock, in cycles; 0 for none.
+        clock_still_below: norm of a command below which the policy's clock stands still (zeros): who stands has no gait. 0: it always runs.
         contact_force: a foot that is loaded more than this is on the ground [N].
         terrain: what to walk on; a plane where null.
         scene: what stands there beside robot and ground.
@@ -92,6 +93,7 @@ class EnvCfg:
     decimation: int = 4
     episode_s: float = 20.0
     clock_hz: float = 0.0
+    clock_still_below: float = 0.0
     contact_force: float = 1.0
     terrain: TerrainCfg | None = None
     scene: Mapping[str, SceneTerm] = field(default_factory=dict)
@@ -118,8 +120,9 @@ class EnvCfg:
         for name in ("control_dt", "episode_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
-        if self.clock_hz < 0:
-            raise ValueError(f"clock_hz must not be negative, is {self.clock_hz:g}")
+        for name in ("clock_hz", "clock_still_below"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, is {getattr(self, name):g}")
         if not 1 <= self.episode_s / self.control_dt < 2**53:
             raise ValueError(f"episode_s must be one control_dt ({self.control_dt:g} s) or more, and countable, not {self.episode_s:g}")
         for name, steps in (("observation_delay_s", 1), ("action_delay_s", MOST_LATE)):
@@ -146,4 +149,5 @@ class EnvCfg:
     def at_rates_of(self, spec: PolicySpec) -> Self:
         """This config with what a training chooses freely and its policy depends on: rates, and the scale of actions."""
         action = self.action if self.action.scale is None else dataclasses.replace(self.action, scale=spec.action.scale[0])
-        return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation, clock_hz=spec.clock_hz, action=action)
+        clock = {"clock_hz": spec.clock_hz, "clock_still_below": spec.clock_still_below}
+        return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation, action=action, **clock)

@@ -39,7 +39,7 @@ from envs.terms.fields import FieldRandomizer
 from envs.terms.ids import actuator_ids
 from envs.terms.state import BaseState, FeetState, JointState, States, ToolState, TrunkState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
-from policies.contract.observation import ABOUT, ActionConstants, Sensors, clock_phase, joint_targets, observe
+from policies.contract.observation import ABOUT, ActionConstants, Sensors, asked_targets, clock, clock_phase, observe
 from policies.contract.spec import STATE, ObservationGroup, PolicySpec
 
 log = logging.getLogger(__name__)
@@ -127,12 +127,14 @@ class VecEnv:
             control_dt=cfg.control_dt,
             decimation=cfg.decimation,
             clock_hz=cfg.clock_hz,
+            clock_still_below=cfg.clock_still_below,
         )
 
     def _make_tensors(self) -> None:
         """What the environment keeps of each world."""
         n, joints = self.num_worlds, self.spec.action_dim
-        self.action, self.previous_action, self.target, self.joint_offset = (torch.zeros(n, joints, device=self.device) for _ in range(4))
+        self.action, self.previous_action, self.joint_offset = (torch.zeros(n, joints, device=self.device) for _ in range(3))
+        self.asked, self.target = (torch.zeros(n, joints, device=self.device) for _ in range(2))
         self._observation_age, self._action_delay = (torch.zeros(n, 1, device=self.device) for _ in range(2))
         self.episode_steps, self.failure_counts = (torch.zeros(n, dtype=torch.long, device=self.device) for _ in range(2))
         self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
@@ -238,7 +240,6 @@ class VecEnv:
     def sensors(self, rows: Rows = ALL) -> Sensors:
         """What the robots of the worlds `rows` sense now: encoder offsets on, noise and delay off. In part views of the present state."""
         qpos, qvel, floating = self.engine.qpos[rows], self.engine.qvel[rows], self.robot.floating_base
-        phase = self.phase[rows] if self.spec.clock_hz else None
         return Sensors(
             joint_position=qpos[:, self.joints.in_qpos] + self.joint_offset[rows],
             joint_velocity=qvel[:, self.joints.in_qvel],
@@ -247,7 +248,7 @@ class VecEnv:
             imu_quat_wxyz=qpos[:, 3:7] if floating else None,
             imu_angular_velocity_b=qvel[:, 3:6] if floating else None,
             joint_target=self.target[rows],
-            clock=torch.stack([torch.sin(phase), torch.cos(phase)], dim=1) if phase is not None else None,
+            clock=clock(self.phase[rows, None], self.command[rows], self.spec) if self.spec.clock_hz else None,
         )
 
     def observe(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -324,7 +325,7 @@ class VecEnv:
         failed = self.engine.failures()
         some_failed = bool(failed.any())
         if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
-            self.action, self.target = screening.zeroed(self.action), screening.zeroed(self.target)
+            self.action, self.asked, self.target = (screening.zeroed(x) for x in (self.action, self.asked, self.target))
         terminated, truncated = self._ended(failed)
         self.terminated = terminated.clone()
         self._states.count(self.cfg.control_dt)
@@ -420,7 +421,8 @@ class VecEnv:
 
     def _act(self) -> None:
         """Advance the physics with targets that take effect after each world's delay, see `envs.late`."""
-        new = joint_targets(self.action, self.target, self.spec, self._constants)
+        self.asked = asked_targets(self.action, self.target, self.spec, self._constants)
+        new = self.asked.clip(self._constants.lower, self._constants.upper)
         switching = self.cfg.decimation if self.engine.switches_controls else 0
         ctrl = self._late.controls(new, self.target, self._action_delay, switching)
         ctrl = ctrl - self.joint_offset[:, None]

@@ -89,6 +89,57 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
     return replace(other, stand_height=robot.stand_height + _depth(other) - _depth(robot))
 
 
+LENGTH, MASS, RANGE = 0.08, 0.25, 0.1
+"""What makes a model another robot's: distances between joints that differ by this share of the largest, masses by this share, ends of
+ranges by so much [rad] on half of the joints or more. Other authors' models of one robot lie within."""
+
+
+def refuse_other_robot(robot: Robot, path: Path) -> None:
+    """Refuse a model that has the joints of a robot and is another one's: a policy would drive it, and fall.
+
+    Args:
+        robot: the policy's.
+        path: the model, MJCF.
+
+    Raises:
+        UserError: says what differs, and how such a robot is run all the same. Not of what cannot be read: who loads it says so.
+    """
+    try:
+        model = mujoco.MjModel.from_xml_path(str(path))
+        theirs = Placed(model, robot)
+    except (ValueError, KeyError, OSError):
+        return
+    if differs := _other_robot(Placed(robot.compiled, robot), theirs):
+        mend = "`robolearn robot new` describes it, and `--robot its/robot.yaml` runs the policy on it all the same"
+        raise UserError(f"{path} is the model of another robot than {robot.name}: {'; '.join(differs)}; {mend}")
+
+
+def _other_robot(ours: Placed, theirs: Placed) -> list[str]:
+    """What makes a model another robot's, in words; empty for one of the same."""
+    found: list[str] = []
+    names = list(ours.robot.joints)
+    places = [np.array([model.anchor(name) for name in names]) for model in (ours, theirs)]
+    distances = [np.linalg.norm(at[:, None] - at, axis=2) for at in places]
+    apart = np.abs(distances[1] - distances[0])
+    if apart.max(initial=0.0) > LENGTH * distances[0].max(initial=1e-9):
+        one, other = np.unravel_index(int(apart.argmax()), apart.shape)
+        here, there = (float(distance[one, other]) for distance in distances)
+        found.append(f"{names[one]} and {names[other]} are {there:.3f} m apart there, {here:.3f} m in {ours.robot.name}")
+    masses = [float(model.model.body_subtreemass[model.carried(None)]) for model in (ours, theirs)]
+    if abs(masses[1] - masses[0]) > MASS * masses[0]:
+        found.append(f"it weighs {masses[1]:.1f} kg, {ours.robot.name} {masses[0]:.1f} kg")
+    ids = [[model.model.joint(name).id for name in names] for model in (ours, theirs)]
+    limited = np.all([model.model.jnt_limited[joints] for model, joints in zip((ours, theirs), ids, strict=True)], axis=0)
+    ends = [model.model.jnt_range[joints] for model, joints in zip((ours, theirs), ids, strict=True)]
+    off = limited.astype(bool) & (np.abs(ends[1] - ends[0]).max(axis=1) > RANGE)
+    if 2 * off.sum() >= len(names):
+        worst = int(np.where(off, np.abs(ends[1] - ends[0]).max(axis=1), 0.0).argmax())
+        (low, high), (here_low, here_high) = ends[1][worst], ends[0][worst]
+        told = f"{names[worst]} [{low:.2f}, {high:.2f}] rad there, [{here_low:.2f}, {here_high:.2f}] in {ours.robot.name}"
+        found.append(f"{int(off.sum())} of {len(names)} joints have other ranges, e.g. {told}")
+    return found
+
+
 class Placed:
     """A compiled model in the default pose of a robot, its root at the origin."""
 

@@ -1,5 +1,6 @@
 """Every example in the documentation is one: commands are taken apart by their parsers, presets are loaded, Python is compiled and its
-imports are found, and links lead somewhere. A page that shows what does not exist costs its reader the first hour."""
+imports are found, and links lead somewhere. A page that shows what does not exist costs its reader the first hour.
+"""
 
 from __future__ import annotations
 
@@ -165,7 +166,7 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_yaml_is_one_and_every_preset_loads(block: Block, stand_ins: Path) -> None:
     parse_yaml(block.text, str(block))
     told = yaml.safe_load(block.text.replace("...]", "]").replace(", ]", "]"))
-    if not set(told) <= PRESET_KEYS or "env" not in told and "teacher" not in told and "extends" not in told:
+    if not set(told) <= PRESET_KEYS or ("env" not in told and "teacher" not in told and "extends" not in told):
         return
     text = block.text.replace("my_robot/robot.yaml", "go1")  # a reader's robot may be any
     lines = [] if "extends" in told or "task" in told else ["extends: go1-velocity-flat"]

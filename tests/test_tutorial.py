@@ -93,7 +93,7 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         code = cli.main([*command[1:], *SMALL[command[1]]])
         out, err = capsys.readouterr()
         assert code == 0, (command, out, err)
-        printed = [line.strip() for line in out.splitlines()]
+        printed = [line.strip() for line in out.replace(f"{ROOT}/", "").splitlines()]
         at = -1
         for line in lines:
             wanted = pattern(line.strip())

@@ -23,12 +23,14 @@ from bridge.control.guards import (
     INPUT_GUARDS,
     OFF_RATE,
     RATE_WINDOW_NS,
+    ROBOT_GUARDS,
     Problem,
     Snapshot,
     StampWatch,
     run_guards,
 )
 from bridge.control.joints import FloatArray
+from bridge.control.plausibility import Plausibility
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
 from bridge.operator.notices import Notice
@@ -58,6 +60,7 @@ class Controller:
         asked: the newest tick's command before the limits.
         cause: of the newest transition.
         ran: whether the policy ever ran.
+        plausibility: what is known of the sensors from all readings.
         tripped: what a guard said when it last damped or latched; empty if none did.
     """
 
@@ -88,11 +91,14 @@ class Controller:
         self.observation: NDArray[np.float32] = np.zeros(self.spec.observation_dim, np.float32)
         self._plan: list[Event] = []
         self._untold: Exception | None = None
+        self._commanded = False
         self._waited: str | None = None
         self.cause, self.tripped, self.ran = "", "", False
         self._remarks: tuple[str, ...] = ()
         self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
         self._watch, self._consistency, self._wait = StampWatch(), Consistency(self.joints), Notice()
+        self.plausibility = Plausibility(self.joints, 1 / self.spec.control_dt)
+        self._doubted: tuple[str | None, str | None] = (None, None)
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
@@ -115,12 +121,16 @@ class Controller:
     @property
     def remarks(self) -> list[str]:
         """What a person should know of the robot's end of the wire although nothing is refused for it."""
-        return [*self._remarks, *([self._rate_remark] if self._rate_remark else [])]
+        return [*self._remarks, *self.plausibility.remarks, *([self._rate_remark] if self._rate_remark else [])]
 
     @property
     def _in_mode_s(self) -> float:
         """How long this mode has lasted at the newest tick [s]."""
         return (self._snapshot.now_ns - self._entered_ns) * 1e-9
+
+    def hear(self, reading: Reading) -> None:
+        """Take a reading between the ticks: what they tell of the sensors counts, nothing else."""
+        self.plausibility.hear(reading)
 
     def reset_memory(self, pose: FloatArray) -> None:
         """Forget the policy's past, as after a reset in training with the robot in `pose` [rad] (J,)."""
@@ -233,7 +243,7 @@ class Controller:
         Returns:
             The command to send, inside all limits.
         """
-        frozen_s, backward = self._watch.update(inputs.reading, now_ns)
+        frozen_s, backward = self._watch.update(inputs.reading, now_ns, self.limits.clock_step_s)
         self._notice(inputs, now_ns)
         age_s = float("inf") if inputs.command is None else (now_ns - inputs.command_ns) * 1e-9
         self.inference_ns, self.inferred = 0, False
@@ -242,7 +252,10 @@ class Controller:
         self._snapshot = snapshot = Snapshot(now_ns, inputs, frozen_s, backward, age_s, late_s, overruns, watch.lag_s, watch.rate)
         snapshot.command_fault = None if inputs.command is None else asked.fault(inputs.command, self.spec.command)
         snapshot.jump, snapshot.contradiction = self._consistency.jump, self._consistency.contradiction
-        self.problems = run_guards(INPUT_GUARDS, snapshot, self.limits, self.joints)
+        self._commanded |= inputs.command is not None
+        snapshot.set_by_s, snapshot.commanded = watch.set_by_s, self._commanded
+        snapshot.doubt, snapshot.slow = self._doubt(inputs.reading, now_ns)
+        self.problems = run_guards(INPUT_GUARDS + ROBOT_GUARDS, snapshot, self.limits, self.joints)
         waiting, self._waited = self.waiting, self._lacks
         if self._wait.update(waiting, now_ns) and waiting is not None:
             step, _, cause = waiting.partition(": ")
@@ -255,12 +268,28 @@ class Controller:
         self.raise_untold()  # the loop sends damping instead, and tells in the end
         return command
 
+    def _doubt(self, reading: Reading | None, now_ns: int) -> tuple[str | None, str | None]:
+        """What is wrong with the sensors by all readings so far, and which come too slowly. It is told, since no log has all readings."""
+        if reading is not None:
+            self.plausibility.hear(reading)
+        self.plausibility.look(now_ns, self.mode in ACTIVE, self.limits.contradiction)
+        found = self.plausibility.doubt, self.plausibility.slow
+        if found != self._doubted:
+            if found[0] != self._doubted[0] or (found[1] is None) != (self._doubted[1] is None):
+                self._tell({"event": "doubt", "t_ns": now_ns, "text": found[0] or "", "slow": found[1] or ""})
+            self._doubted = found
+        return found
+
     def _notice(self, inputs: Inputs, now_ns: int) -> None:
         """Tell what is unusual of the robot's end of the wire: what the transport remarks, and a simulator's clock of another rate."""
         for text in inputs.remarks:
             if text not in self._remarks:
                 self._tell({"event": "remark", "t_ns": now_ns, "text": text})
         self._remarks = inputs.remarks
+        if step_s := self._watch.set_by_s:
+            how = f"back by {-step_s * 1e3:.0f} ms" if step_s < 0 else f"ahead by {step_s:.2g} s"
+            said = f"the robot's clock was set {how}; set the clocks before a robot is driven (chrony, ntp, or PTP)"
+            self._tell({"event": "remark", "t_ns": now_ns, "text": said})
         rate = self._watch.rate
         if rate is None or inputs.reading is None or not inputs.reading.free_clock:
             return
@@ -368,15 +397,16 @@ class Controller:
         if command is None or late:  # of a velocity zero is a halt; of anything else it would be another command
             command = asked.nothing(self.spec.command)
         quat, gyro = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
+        told = self._follow(asked.inside(command, self.spec.command))
         return Sensors(
             joint_position=reading.position.astype(np.float32),
             joint_velocity=reading.velocity.astype(np.float32),
-            command=self._follow(asked.inside(command, self.spec.command)),
+            command=told,
             last_action=self.action,
             imu_quat_wxyz=None if quat is None else quat.astype(np.float32),
             imu_angular_velocity_b=None if gyro is None else gyro.astype(np.float32),
             joint_target=self.target,
-            clock=self.policy.clock(self._steps),
+            clock=self.policy.clock(self._steps, told),
         )
 
     def _follow(self, command: FloatArray) -> NDArray[np.float32]:
@@ -388,7 +418,7 @@ class Controller:
         return command.astype(np.float32)
 
     def _react(self, problems: list[Problem]) -> None:
-        reacting = [problem for problem in problems if self.mode in problem.guard.modes]
+        reacting = [problem for problem in problems if self.mode in problem.guard.modes and not problem.guard.entry]
         if reacting:
             latched = any(problem.guard.latched for problem in reacting)
             self._fire(Event.LATCH if latched else Event.TRIP, "; ".join(f"{p.guard.name}: {p.text}" for p in reacting))
@@ -409,6 +439,7 @@ class Controller:
             return
         if event is Event.RESET:
             self._watch.restart()
+            self.plausibility.restart()
             self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, self._snapshot.now_ns, ""
             if before is after:
                 text = "reset: the measure of the sensors' delay starts again"

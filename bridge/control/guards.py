@@ -35,6 +35,9 @@ class Snapshot:
         lag_s: how much longer after its stamp than at best the newest sensor message came [s].
         clock_rate: of the sensors' clock to the loop's; None while it is not known.
         jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
+        commanded: whether there ever was an operator's command.
+        set_by_s: how far the robot's clock was set just now [s]; see `StampWatch`.
+        doubt, slow: what `bridge.control.plausibility.Plausibility` says of all readings so far; None for nothing.
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
         command_fault: why the operator's command is none, see `bridge.control.asked`; None if it is one.
@@ -51,6 +54,10 @@ class Snapshot:
     clock_rate: float | None = None
     jump: str | None = None
     contradiction: str | None = None
+    set_by_s: float = 0.0
+    commanded: bool = False
+    doubt: str | None = None
+    slow: str | None = None
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
     command_fault: str | None = None
@@ -68,12 +75,14 @@ class Guard:
         check: returns what is wrong, or None.
         latched: whether it leads to `fault` instead of `damping`.
         modes: where it reacts.
+        entry: whether it only keeps the robot from these modes, and ends none.
     """
 
     name: str
     check: Check
     latched: bool = False
     modes: frozenset[Mode] = ACTIVE
+    entry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,10 @@ UNIT_TOLERANCE = 0.02  # of a quaternion's length: the gravity that the policy s
 DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
 RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
 STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
+STEP_REST_NS = 10_000_000_000  # stamps that go back more often are messages out of order
+RETURN_NS = 1_000_000_000  # within which a stamp that went back and comes forward again was out of order
+FORWARD_S = 0.2  # sooner than the quickest message so far: no delay explains that
+GOES_ON_S = 0.05  # messages that are not further apart keep coming
 OFF_RATE = 0.02  # clocks that tell the same time differ by far less
 
 
@@ -100,9 +113,13 @@ class StampWatch:
     Attributes:
         lag_s: how much later than at best the newest message came [s].
         rate: of the sensors' clock to the loop's over the last `RATE_WINDOW_NS`; None while it is not known.
+        set_by_s: how far the robot's clock was set at the newest reading [s], below zero for back; 0 where it was not.
     """
 
     def __init__(self) -> None:
+        self.set_by_s = 0.0
+        self._received_ns = 0
+        self._stepped: dict[int, tuple[int, int]] = {}
         self._stamps: tuple[int, ...] | None = None
         self._advanced_ns: list[int] = []
         self.restart()
@@ -113,6 +130,13 @@ class StampWatch:
         self._updated_ns = 0
         self._marks: deque[tuple[int, int]] = deque()
         self.lag_s, self.rate = 0.0, None
+
+    def _too_far_back(self, index: int, back_ns: int, passed_ns: int, now_ns: int, step_s: float) -> bool:
+        """Look at a stamp that went back by `back_ns`, `passed_ns` after the one before. Returns whether that may not be tolerated."""
+        self.set_by_s = -back_ns * 1e-9
+        lately = index in self._stepped and now_ns - self._stepped[index][0] < STEP_REST_NS
+        self._stepped = {**self._stepped, index: (now_ns, back_ns)}
+        return lately or passed_ns > GOES_ON_S * 1e9 or back_ns > step_s * 1e9
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
         """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
@@ -135,10 +159,21 @@ class StampWatch:
         span_ns = mark[0] - marks[0][0]
         self.rate = (mark[1] - marks[0][1]) / span_ns if span_ns >= RATE_WINDOW_NS else None
 
-    def update(self, reading: Reading | None, now_ns: int) -> tuple[float, bool]:
-        """Return (seconds since the stamp that is longest overdue last advanced, whether one went back)."""
+    def update(self, reading: Reading | None, now_ns: int, step_s: float = 0.0) -> tuple[float, bool]:
+        """Take the newest reading.
+
+        Args:
+            reading: None before the first.
+            now_ns: time [ns] on the loop's clock.
+            step_s: how far a clock may be set back while messages keep coming [s].
+
+        Returns:
+            Seconds since the stamp that is longest overdue last advanced, and whether one went back by more.
+        """
+        self.set_by_s = 0.0
         if reading is None:
             return 0.0, False
+        passed_ns, self._received_ns = reading.received_ns - self._received_ns, reading.received_ns
         before, self._stamps = self._stamps, reading.stamps_ns
         if before is None or len(before) != len(reading.stamps_ns):
             self._advanced_ns = [now_ns] * len(reading.stamps_ns)
@@ -149,8 +184,15 @@ class StampWatch:
         for index, (new, old) in enumerate(zip(reading.stamps_ns, before, strict=True)):
             if new != old:
                 self._advanced_ns[index] = now_ns
-            backward |= new < old
-        if backward:
+            if new < old:
+                backward |= self._too_far_back(index, old + passed_ns - new, passed_ns, now_ns, step_s)
+            elif new != old and index in self._stepped:  # a clock that was set stays so; a message out of order is followed by newer ones
+                at_ns, back_ns = self._stepped[index]
+                backward |= now_ns - at_ns < RETURN_NS and new - old - passed_ns > back_ns / 2
+        if self._least_ns is not None and not self.set_by_s and not reading.free_clock:
+            ahead_s = (self._least_ns - reading.received_ns + min(reading.stamps_ns)) * 1e-9  # sooner than ever by its stamp
+            self.set_by_s = ahead_s if ahead_s > FORWARD_S else 0.0
+        if backward or self.set_by_s:
             self.restart()  # another clock, or one that was wrong before: nothing is known of it
         self._transit(reading, now_ns)
         frozen_s = (now_ns - min(self._advanced_ns)) * 1e-9
@@ -184,7 +226,10 @@ def _stale_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> st
 
 def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.backward:
-        return "the robot's time stamp went back"
+        by = f" by {-s.set_by_s:.2g} s" if s.set_by_s < 0 else ""
+        return (
+            f"the robot's time stamp went back{by}: its clock was set, it started anew, or messages come out of order (set clocks before)"
+        )
     return None if s.frozen_s <= limits.frozen_s else f"the robot's time stamp stands still for {s.frozen_s * 1e3:.0f} ms"
 
 
@@ -264,7 +309,30 @@ def _jump(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
 
 
 def _contradiction(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
-    return s.contradiction
+    doubt = None if s.doubt is None else f"{s.doubt} (once they agree, or after reset, it may stand)"
+    return "; ".join(said for said in (s.contradiction, doubt) if said is not None) or None
+
+
+def _slow(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return s.slow
+
+
+def _hottest(s: Snapshot, joints: JointVectors, most: float) -> str | None:
+    """The hottest motor above a temperature [C], in words."""
+    celsius = s.inputs.temperature
+    if celsius is None or not (celsius > most).any():
+        return None
+    joint = int(np.nanargmax(celsius))
+    return f"the motor of {joints.names[joint]} has {celsius[joint]:.0f} C, allowed {most:g}"
+
+
+def _hot(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    said = _hottest(s, joints, limits.hot_motor_c)
+    return None if said is None else f"{said} to stand up: let it cool"
+
+
+def _too_hot(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
+    return _hottest(s, joints, limits.max_motor_c)
 
 
 def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -275,7 +343,8 @@ def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | N
 
 def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.command is None:
-        said = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        yet = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
+        said = "no operator command any more" if s.commanded else yet
         return _with_hint(said, s.inputs.command_hint)
     if s.command_age_s <= limits.heartbeat_timeout_s:
         return None
@@ -326,6 +395,13 @@ INPUT_GUARDS: tuple[Guard, ...] = (
     Guard("finite_command", _finite_command, modes=POLICY_ONLY),
 )
 """Checked at every tick, before anything else."""
+
+ROBOT_GUARDS: tuple[Guard, ...] = (
+    Guard("slow_sensor", _slow, entry=True),
+    Guard("hot_motor", _hot, entry=True),
+    Guard("motor_limit", _too_hot),
+)
+"""Checked at every tick likewise: what keeps a robot from standing up and, but for what a limit says, ends nothing that goes on."""
 
 ACTION_GUARDS: tuple[Guard, ...] = (
     Guard("finite_action", _finite_action, latched=True, modes=POLICY_ONLY),

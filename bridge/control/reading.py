@@ -22,6 +22,7 @@ class Reading:
         received_ns: when the oldest of these messages arrived, on the loop's clock [ns].
         free_clock: whether the stamps are a simulator's, whose clock runs at a rate of its own: it may say that it stands still or goes
             back, but not that messages are late.
+        imu_acceleration_b: what the accelerometer tells, gravity included, in the base frame [m/s^2], (3,); None where there is none.
     """
 
     position: FloatArray
@@ -32,6 +33,7 @@ class Reading:
     stamps_ns: tuple[int, ...]
     received_ns: int
     free_clock: bool = False
+    imu_acceleration_b: FloatArray | None = None
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class Inputs:
         sensor_hint: why sensor messages do not come or do not count; empty where nothing is known.
         remarks: what a person should know of the robot's end of the wire although nothing is refused for it; each as long as it holds.
         command_hint: likewise for the operator's command.
+        temperature: hottest sensor of each joint's motor [C], (J,); None where the wire does not tell.
+        battery: its charge, from 0 to 1; None where the wire does not tell.
     """
 
     reading: Reading | None = None
@@ -61,3 +65,5 @@ class Inputs:
     sensor_hint: str = ""
     remarks: tuple[str, ...] = ()
     command_hint: str = ""
+    temperature: FloatArray | None = None
+    battery: float | None = None

@@ -74,6 +74,7 @@ class SafetyLimitError(ValueError):
 
 MOST = {
     "command_timeout_s": math.inf,
+    "max_motor_c": math.inf,
     "heartbeat_timeout_s": math.inf,
     "damping_factor": 10.0,
     "stand_s": 60.0,
@@ -100,6 +101,7 @@ class SafetyLimits:
 
     sensor_timeout_s: float = limit(0.06, "s", "oldest sensor message that is still acted on")
     frozen_s: float = limit(0.06, "s", "longest time without the robot's stamps advancing")
+    clock_step_s: float = limit(0.1, "s", "how far the robot's clock may be set back while its messages keep coming, once in 10 s")
     max_tilt: float = limit(1.0, "rad", "largest angle of the base to the vertical")
     position_excess: float = limit(0.1, "rad", "how far a measured joint may be outside its range")
     velocity_factor: float = limit(1.5, "", "largest measured joint speed, as a multiple of the robot's limit")
@@ -116,6 +118,9 @@ class SafetyLimits:
     jump_factor: float = limit(  # a G1 that walks asks for 1.1 of its waist's at times, a broken network for hundreds
         2.0, "", "largest change of an action's joint target in one tick, before any clip, as a multiple of the joint's range"
     )
+    warm_motor_c: float = limit(80.0, "C", "temperature of a motor from which on a line warns of it (where the wire tells)")
+    hot_motor_c: float = limit(95.0, "C", "temperature of a motor above which the robot may not stand up")
+    max_motor_c: float = limit(math.inf, "C", "temperature of a motor at which a robot that is driven is damped; off unless it is given")
     position_margin: float = limit(0.01, "rad", "distance that commanded targets keep from the joint range's ends")
     slew_factor: float = limit(2.0, "", "largest speed of commanded targets, as a multiple of the robot's velocity limit")
     damping_factor: float = limit(1.0, "", "kd in damping, as a multiple of the robot's kd")

@@ -38,6 +38,7 @@ HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED = 1, 2, 4, 8, 16
 NO_TURN = 64  # an IMU without a gyro, where the policy needs none
 SENT = ("position", "velocity", "effort", "kp", "kd")
 FREE_CLOCK = 32  # `Reading.free_clock`
+HAS_HEAT, HAS_BATTERY = 128, 256
 
 Rows = NDArray[Any]
 
@@ -54,6 +55,8 @@ def tick_dtype(spec: PolicySpec) -> np.dtype[np.void]:
             ("imu_quat_wxyz", np.float64, (4,)),
             ("imu_angular_velocity_b", np.float64, (3,)),
             ("command", np.float64, (len(spec.command.labels),)),
+            ("temperature", np.float64, joints),
+            ("battery", np.float64),
             ("observation", np.float32, (spec.observation_dim,)),
             ("action", np.float32, (spec.action_dim,)),
             ("asked", np.float64, joints),
@@ -118,6 +121,12 @@ def put_inputs(row: Any, inputs: Inputs) -> None:
     if inputs.command is not None:
         row["command"], row["command_ns"] = inputs.command, inputs.command_ns
         flags |= HAS_COMMAND
+    if inputs.temperature is not None:
+        row["temperature"] = inputs.temperature
+        flags |= HAS_HEAT
+    if inputs.battery is not None:
+        row["battery"] = inputs.battery
+        flags |= HAS_BATTERY
     row["rivals"] = UNKNOWN if inputs.rivals is None else inputs.rivals
     row["flags"] = flags
 
@@ -126,7 +135,9 @@ def get_inputs(row: Any) -> Inputs:
     """What came in, but for requests, wire faults and remarks."""
     command = row["command"].copy() if int(row["flags"]) & HAS_COMMAND else None
     rivals = None if int(row["rivals"]) == UNKNOWN else int(row["rivals"])
-    return Inputs(get_reading(row), command, int(row["command_ns"]), rivals=rivals)
+    heat = row["temperature"].copy() if int(row["flags"]) & HAS_HEAT else None
+    battery = float(row["battery"]) if int(row["flags"]) & HAS_BATTERY else None
+    return Inputs(get_reading(row), command, int(row["command_ns"]), rivals=rivals, temperature=heat, battery=battery)
 
 
 def put_outcome(row: Any, controller: Controller, sent: JointCommand) -> None:

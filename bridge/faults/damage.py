@@ -57,6 +57,19 @@ def _gyro_scale(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading 
     return {} if turn is None else {"imu_angular_velocity_b": fault.size * turn}
 
 
+def _inverted(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    quat = reading.imu_quat_wxyz
+    return {} if quat is None else {"imu_quat_wxyz": quat * np.array([1.0, -1.0, -1.0, -1.0])}
+
+
+def _turned(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
+    if reading.imu_quat_wxyz is None:
+        return {}
+    w, x, y, z = reading.imu_quat_wxyz
+    c, s = math.cos(fault.size / 2), math.sin(fault.size / 2)
+    return {"imu_quat_wxyz": np.array([w * c - z * s, x * c + y * s, y * c - x * s, w * s + z * c])}
+
+
 DAMAGES: Mapping[FaultKind, Damage] = {
     FaultKind.NOT_FINITE: lambda r, fault, spec, good: {fault.field: altered(getattr(r, fault.field), fault.index, fault.size)},
     FaultKind.POSITION: _position,
@@ -68,5 +81,7 @@ DAMAGES: Mapping[FaultKind, Damage] = {
     FaultKind.VELOCITY_SCALE: lambda r, fault, spec, good: {"velocity": fault.size * r.velocity},
     FaultKind.STUCK_ATTITUDE: lambda r, fault, spec, good: {} if good is None else {"imu_quat_wxyz": good.imu_quat_wxyz},
     FaultKind.GYRO_SCALE: _gyro_scale,
+    FaultKind.INVERTED_ATTITUDE: _inverted,
+    FaultKind.TURNED_ATTITUDE: _turned,
 }
 """By kind: the fields of a reading that are wrong then, given the fault, the contract, and the last reading that nothing was wrong with."""

@@ -91,6 +91,7 @@ class FaultyTransport:
         self._seen_stamps: tuple[int, ...] | None = None
         self._command_ns: int | None = None
         self._lag_s = 0.0
+        self._set_ns = 0
         self._kinds: set[FaultKind] = set()
         self.on_reading: Callable[[Reading], None] | None = None
         self.injections: list[Injection] = []
@@ -197,6 +198,9 @@ class FaultyTransport:
         self._stamps = stamps
         for fault in self.strike(FaultKind.BACKWARD_STAMP):
             stamps = tuple(max(1, stamp - round(fault.size * 1e9)) for stamp in stamps)
+        for fault in self.strike(FaultKind.CLOCK_SET):
+            self._set_ns = round(fault.size * 1e9)
+        stamps = tuple(stamp + self._set_ns for stamp in stamps)
         changed: dict[str, Any] = {"stamps_ns": stamps} if stamps != before else {}
         for kind, damage in DAMAGES.items():
             for fault in self.strike(kind):
@@ -227,6 +231,9 @@ class FaultyTransport:
         inputs.command_ns = self._command_ns if self._command_ns is not None else inputs.command_ns
         for fault in self.strike(FaultKind.OPERATOR_NOT_FINITE):
             inputs.command = altered(inputs.command, fault.index, fault.size)
+        for fault in self.strike(FaultKind.HOT_MOTOR):
+            cool = np.full(self._spec.robot.num_joints, 30.0) if inputs.temperature is None else inputs.temperature
+            inputs.temperature = altered(cool, fault.index, fault.size)
         for _ in self.strike(FaultKind.RIVAL):
             inputs.rivals = (inputs.rivals or 0) + 1
         return inputs

@@ -32,6 +32,10 @@ class FaultKind(StrEnum):
         VELOCITY_SCALE: all measured speeds are multiplied [1]: 0 for a driver that has none, -1 for a wrong sign, 57.3 for degrees
         STUCK_ATTITUDE: the base's measured attitude stays as it was
         GYRO_SCALE: the gyro's values are multiplied [1]
+        INVERTED_ATTITUDE: the base's attitude is that of the world in the base
+        TURNED_ATTITUDE: the base's attitude is of axes that are turned about the vertical, and not those of the gyro [rad]
+        CLOCK_SET: the robot's clock is set back (ahead, if positive) and stays so [s]
+        HOT_MOTOR: a joint's motor has this temperature [C]
         SECOND_SENDER: every other message, at random, is another sender's: all joints at zero, at rest
         OPERATOR_LOST: no operator command any more
         OPERATOR_NOT_FINITE: an entry of the operator's command becomes `size`
@@ -63,6 +67,10 @@ class FaultKind(StrEnum):
     VELOCITY_SCALE = "velocity_scale"
     STUCK_ATTITUDE = "stuck_attitude"
     GYRO_SCALE = "gyro_scale"
+    INVERTED_ATTITUDE = "inverted_attitude"
+    TURNED_ATTITUDE = "turned_attitude"
+    CLOCK_SET = "clock_set"
+    HOT_MOTOR = "hot_motor"
     SECOND_SENDER = "second_sender"
     OPERATOR_LOST = "operator_lost"
     OPERATOR_NOT_FINITE = "operator_not_finite"
@@ -79,7 +87,7 @@ class FaultKind(StrEnum):
 LOOP_KINDS = frozenset(
     kind for kind in FaultKind if kind.value.endswith(("_tick", "_error")) or kind.value.startswith(("action", "operator"))
 )
-MESSAGE_KINDS = frozenset(FaultKind) - LOOP_KINDS - {FaultKind.RIVAL}
+MESSAGE_KINDS = frozenset(FaultKind) - LOOP_KINDS - {FaultKind.RIVAL, FaultKind.HOT_MOTOR}
 FIELDS = ("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b")
 
 

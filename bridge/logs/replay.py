@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.control.controller import Controller
+from bridge.control.plausibility import ToldPlausibility
 from bridge.control.safety import Event, Mode, SafetyLimits
 from bridge.control.ticks import INFERRED, MODES, SENT, get_inputs
 from bridge.logs.reader import Log
@@ -155,6 +156,7 @@ class _Run:
         self.alone = PolicyAlone(self.policy, self.log)
         self.holes = {int(at) + 1 for at in np.flatnonzero(np.diff(ticks["index"]) != 1)}
         self.whole = int(ticks["index"][0]) == 0
+        self.doubt = ToldPlausibility()
         self.controller: Controller | None = None
         if self.whole:
             self.controller = self._new(bool(json.loads(self.log.metadata.get("armed", "true"))))
@@ -163,6 +165,7 @@ class _Run:
 
     def _new(self, armed: bool) -> Controller:
         controller = Controller(self.policy, self.limits, shadow=self.shadow)
+        controller.plausibility = self.doubt
         if armed:
             controller.arm()
         return controller
@@ -172,6 +175,9 @@ class _Run:
         row, said = self.log.ticks[index], self.said.get(index, [])
         mode = MODES[int(row["mode"])]
         before = MODES[int(self.log.ticks[index - 1]["mode"])] if index else None
+        for event in said:
+            if event["event"] == "doubt":
+                self.doubt.told(str(event["text"]), str(event["slow"]))
         self._notice(index)
         if self.controller is None and self._known_again(index, before):
             self.controller = self._new(before is not Mode.ZERO_TORQUE)

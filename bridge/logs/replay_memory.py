@@ -15,7 +15,7 @@ class PolicyAlone:
 
     def __init__(self, policy: PolicyFile, log: Log) -> None:
         """Prepare; a policy that observes otherwise than the logged one, or whose observations were left out, is never run."""
-        same = (policy.spec.observation, policy.spec.clock_hz) == (log.policy.spec.observation, log.policy.spec.clock_hz)
+        same = _seen(policy) == _seen(log.policy)
         left_out = any(topic.startswith("/policy/observation/") for topic in log.lacks)
         self._policy = policy.fork() if same and not left_out else None
         self._reach = None if self._policy is None else _reach(self._policy)
@@ -40,6 +40,12 @@ class PolicyAlone:
         self._seen += 1
         action: Any = self._policy.act(observation).copy()
         return action if self._known or (self._reach is not None and self._seen >= self._reach) else None
+
+
+def _seen(policy: PolicyFile) -> tuple[object, ...]:
+    """What decides a policy's observations."""
+    spec = policy.spec
+    return spec.observation, spec.clock_hz, spec.clock_still_below
 
 
 def _reach(policy: PolicyFile) -> int | None:

@@ -9,6 +9,7 @@
     policy/asked                 joint targets before the limits [rad]
     policy/limits                what the limits changed on each joint (std_msgs/UInt8MultiArray: bits of `control.command.LIMIT_NAMES`)
     impedance_command            what was sent (std_msgs/Float64MultiArray, as on the wire: see docs/ros2.md)
+    policy/temperature, battery  hottest sensor of each motor [C] (std_msgs/Float64MultiArray), charge of the battery (std_msgs/Float64)
     policy/tick                  times and counters of the tick (std_msgs/Int64MultiArray, `bridge.control.ticks.COUNTERS`)
     policy/state, policy/event   state after each change (std_msgs/String); transitions, refusals, requests, faults (JSON in a String)
 
@@ -23,10 +24,11 @@ from typing import Any
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
-from bridge.control.ticks import COUNTERS, HAS_COMMAND, HAS_IMU, HAS_READING, INFERRED, MODES, SENT, TWO_STAMPS
+from bridge.control.ticks import COUNTERS, HAS_BATTERY, HAS_COMMAND, HAS_HEAT, HAS_IMU, HAS_READING, INFERRED, MODES, SENT, TWO_STAMPS
 from policies.contract.spec import PolicySpec
 
 COLUMNS = ",".join(SENT)
+HEAT, BATTERY = "/policy/temperature", "/policy/battery"
 TICK, EVENT, STATE, LIMITS = "/policy/tick", "/policy/event", "/policy/state", "/policy/limits"
 Field = tuple[str, Callable[[Any, Any], None]]
 
@@ -67,6 +69,8 @@ class Topics:
             "/policy/asked": "std_msgs/msg/Float64MultiArray",
             LIMITS: "std_msgs/msg/UInt8MultiArray",
             "/impedance_command": "std_msgs/msg/Float64MultiArray",
+            HEAT: "std_msgs/msg/Float64MultiArray",
+            BATTERY: "std_msgs/msg/Float64",
             TICK: "std_msgs/msg/Int64MultiArray",
             STATE: "std_msgs/msg/String",
             EVENT: "std_msgs/msg/String",
@@ -141,6 +145,10 @@ class Topics:
                 yield self._encode(topic, layout, row["observation"][part])
             yield self._encode("/policy/action", self._joint_layout, row["action"])
             yield self._encode("/policy/asked", self._joint_layout, row["asked"])
+        if flags & HAS_HEAT:
+            yield self._encode(HEAT, self._joint_layout, row["temperature"])
+        if flags & HAS_BATTERY:
+            yield self._encode(BATTERY, float(row["battery"]))
         if row["acted"].any():
             yield self._encode(LIMITS, self._joint_layout, row["acted"])
         sent = np.stack([row[f"sent_{name}"] for name in SENT], axis=1).ravel()
@@ -168,6 +176,8 @@ class Topics:
         found |= {"/joint_states"} if flags & HAS_READING else set()
         found |= {"/imu"} if flags & HAS_IMU else set()
         found |= {self.command_topic} if flags & HAS_COMMAND else set()
+        found |= {HEAT} if flags & HAS_HEAT else set()
+        found |= {BATTERY} if flags & HAS_BATTERY else set()
         if flags & INFERRED:
             found |= {"/policy/action", "/policy/asked", *(name for name, *_ in self._observed)}
         return frozenset(found)
@@ -196,8 +206,10 @@ class Topics:
         elif topic == "/impedance_command":
             for name, column in zip(SENT, np.asarray(message.data).reshape(-1, len(SENT)).T, strict=True):
                 row[f"sent_{name}"] = column
+        elif topic == BATTERY:
+            row["battery"] = message.data
         else:
-            row[{"/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
+            row[{HEAT: "temperature", "/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
 
     def _command_of(self, message: Any) -> Any:
         kind = self.spec.command.kind

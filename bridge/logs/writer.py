@@ -30,6 +30,7 @@ WAKE_S = 0.02
 RING_S = 4.0
 SAMPLE_RING = 4096
 WAIT_S = 1e-3
+ELSEWHERE = "--log PATH puts it elsewhere, --no-log writes none"
 POLICY_ATTACHMENT = "policy.onnx"
 METADATA, COUNTS = "robolearn", "counts"
 
@@ -90,9 +91,9 @@ class LogWriter:
             made = make_folder(path.parent)
             self._file = path.open("xb")
         except FileExistsError as error:
-            raise LogError(f"there is a log at {path} already; logs are never written over") from error
+            raise LogError(f"there is a log at {path} already; logs are never written over; {ELSEWHERE}") from error
         except OSError as error:
-            raise LogError(f"cannot write the log {path}: {reason(error)}") from error
+            raise LogError(f"cannot write the log {path}: {reason(error)}; {ELSEWHERE}") from error
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
         try:
             self._writer.start(profile="ros2", library="robolearn")
@@ -107,7 +108,7 @@ class LogWriter:
                 self._file.close()
             path.unlink()
             remove_empty(made)
-            raise LogError(f"cannot write the log {path}: {reason(error)}") from error
+            raise LogError(f"cannot write the log {path}: {reason(error)}; {ELSEWHERE}") from error
         self._sequence = 0
         self._stopping = False
         self._wake, self._wake_every = threading.Event(), max(1, round(WAKE_S / spec.control_dt))

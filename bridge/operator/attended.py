@@ -12,9 +12,9 @@ from bridge.control.joints import FloatArray
 from bridge.control.loop import ControlLoop
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import Event
-from bridge.operator.controls import Device
 from bridge.operator.dashboard import Screen, snapshot
 from bridge.operator.notices import HOT_C, Notice
+from bridge.operator.said import Device
 from bridge.transports.base import Transport
 
 DRY_RUN_PERIOD_NS, FURTHEST = 1_000_000_000, 4
@@ -29,6 +29,7 @@ class Attended:
         tell: prints a line.
         recent: the newest lines that a person should know, for the wire's status.
         shown: facts for the screen; see `bridge.operator.dashboard.snapshot`.
+        alone: whether nobody but this program's terminal can stop the robot or change its command: where that is lost, the robot stops.
     """
 
     def __init__(self, wire: Transport, devices: Sequence[Device], screen: Screen | None, dry_run: bool) -> None:
@@ -40,6 +41,7 @@ class Attended:
         self.recent: Sequence[str] = ()
         self._hot = Notice()
         self.shown: dict[str, Any] = {"dry_run": dry_run}
+        self.alone = self._lost = False
         self._said_ns = 0
         self._heard: FloatArray | None = None
         self._begin_ns = 0
@@ -59,13 +61,20 @@ class Attended:
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
         wire = self._wire
-        wire.on_reading, wire.on_shutdown, wire.on_line = self.on_reading, self.on_shutdown, self.on_line
+        wire.on_reading, wire.on_shutdown, wire.on_line = self._hear, self.on_shutdown, self.on_line
         wire.open(refusal)
         self._begin_ns = self.now_ns()
+
+    def _hear(self, reading: Reading) -> None:
+        if self.loop is not None:
+            self.loop.controller.hear(reading)
+        if self.on_reading is not None:
+            self.on_reading(reading)
 
     def read(self) -> Inputs:
         """The wire's inputs and what the operator's devices say. Who steered last has the command; a wire without one leaves it to them."""
         inputs = self._wire.read()
+        inputs.temperature = self.temperature if inputs.temperature is None else inputs.temperature
         self._listen(inputs.command)
         wired = inputs.command is not None
         said = [(device, device.poll()) for device in self._devices]
@@ -75,12 +84,22 @@ class Attended:
                 for other in self._devices:
                     other.holds = other is device
             device.holds &= one.command is not None
+            for line in one.notices:
+                (self.on_line or self.tell)(line)
             if one.quit and self.loop is not None:
                 self.loop.stop()
         held = any(device.holds for device in self._devices)
         for device, one in said:
             if one.command is not None and (device.holds or not (held or wired)):
-                inputs.command, inputs.command_ns = one.command, self.now_ns()
+                inputs.command, inputs.command_ns = one.command, self.now_ns() - round(one.age_s * 1e9)
+                inputs.command_hint = one.hint
+        if inputs.command is None and not inputs.command_hint:
+            inputs.command_hint = "; ".join(one.hint for _, one in said if one.hint)
+        lost = any(one.lost for _, one in said)
+        if self.alone and lost and not self._lost:
+            inputs.requests += (Event.STOP,)
+        self._lost = lost
+        self.shown["operator"] = "; ".join(one.state for _, one in said if one.state)
         return inputs
 
     def _listen(self, command: FloatArray | None) -> None:
@@ -135,7 +154,8 @@ class Attended:
 
     def _warn_of_heat(self, celsius: Mapping[str, float], now_ns: int) -> None:
         hottest = max(celsius, key=lambda joint: celsius[joint])
-        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= HOT_C else None
+        warm = HOT_C if self.loop is None else self.loop.controller.limits.warm_motor_c
+        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= warm else None
         if self._hot.update(hot, now_ns) and hot is not None and self.on_line is not None:
             self.on_line(hot)
 

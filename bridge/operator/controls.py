@@ -1,93 +1,54 @@
-"""The operator's hands: keyboard and gamepad, read without waiting once a control step, so that the stop key acts within one.
+"""The operator's keyboard, read without waiting once a control step, so that the stop key acts within one.
 
-Both give requests (`stand`, `start`, `stop`, `estop`, `reset`) and, for velocity policies, a command that is fresh as long as the
-device is there. A gamepad that vanishes is a lost operator: it asks for `stop`.
+It gives requests (`stand`, `start`, `stop`, `estop`, `reset`) and, for velocity policies, a command. A command is no older than the last
+sign that somebody is there (`bridge.operator.terminal`), and comes to rest some seconds after the last key unless it is held (`h`): who is
+cut off can press none.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
-import struct
 import sys
 import termios
 import time
 import tty
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
-from bridge.control.joints import FloatArray
 from bridge.control.safety import Event
+from bridge.operator import keys
+from bridge.operator.gamepad import JS_EVENT, Gamepad
+from bridge.operator.said import HOLD_S, SILENCE_S, Device, Said
+from bridge.operator.terminal import SLOW_S, Presence, in_foreground
 from policies.contract.spec import PolicySpec
 
-KEYS: dict[bytes, Event] = {
-    b" ": Event.ESTOP,
-    b"1": Event.STAND,
-    b"2": Event.START,
-    b"3": Event.STOP,
-    b"\x1b3": Event.STOP,
-    b"r": Event.RESET,
+__all__ = ["HARMLESS", "JS_EVENT", "KEYS", "KEY_HELP", "Device", "Gamepad", "Keyboard", "Said"]
+
+KEYS: dict[str, Event] = {
+    "space": Event.ESTOP,
+    "1": Event.STAND,
+    "2": Event.START,
+    "3": Event.STOP,
+    "r": Event.RESET,
 }
-STEER: dict[bytes, tuple[int, int]] = {
-    b"\x1b[A": (0, +1),
-    b"\x1b[B": (0, -1),
-    b"a": (1, +1),
-    b"d": (1, -1),
-    b"\x1b[D": (2, +1),
-    b"\x1b[C": (2, -1),
+STEER: dict[str, tuple[int, int]] = {
+    "up": (0, +1),
+    "down": (0, -1),
+    "a": (1, +1),
+    "d": (1, -1),
+    "left": (2, +1),
+    "right": (2, -1),
 }
-QUIT, ZERO = (b"q", b"\x1bq"), b"0"
+QUIT, ZERO, HOLD = "quit", "0", "h"
 STEPS = 10  # key presses from rest to full speed
 KEY_HELP = "space EMERGENCY STOP   1 stand   2 start   3 stop   r reset   q quit"
-STEER_HELP, HALT_HELP = "   arrows, a, d steer   0 halt", "   0 halt"
-
-JS_EVENT = struct.Struct("IhBB")  # Linux joystick API: time [ms], value, type, number
-JS_BUTTON, JS_AXIS, JS_INIT = 0x01, 0x02, 0x80
-BUTTONS: dict[int, Event] = {0: Event.STAND, 1: Event.ESTOP, 2: Event.STOP, 3: Event.START, 7: Event.RESET}
-ENDING = (Event.ESTOP, Event.STOP)
-DEADMAN = 4
-AXES: dict[int, tuple[int, int]] = {1: (0, -1), 0: (1, -1), 3: (2, -1)}
-DEADZONE = 0.1
-
-
-@dataclass(slots=True)
-class Said:
-    """What an operator said since the tick before.
-
-    Attributes:
-        requests: state changes.
-        command: velocity that the device stands at, (C,); None for no opinion.
-        quit: whether to end the program.
-        steered: whether a hand was on the command just now, so that this device takes it from the others.
-    """
-
-    requests: tuple[Event, ...] = ()
-    command: FloatArray | None = None
-    quit: bool = False
-    steered: bool = False
-
-
-class Device(Protocol):
-    """Something that an operator holds.
-
-    Attributes:
-        holds: whether its command counts even where the robot's own wire brings one: since it steered, until somebody else does.
-    """
-
-    holds: bool
-
-    def poll(self) -> Said:
-        """What was said since the last call; never waits."""
-        ...
-
-    def close(self) -> None:
-        """Give the device back."""
-        ...
+STEER_HELP, HALT_HELP = "   arrows, a, d steer   0 halt   h hold", "   0 halt"
+PATIENCE_NS = 500_000_000
+HARMLESS = (b"3", b"q")
+LOST_S = 2.0  # without a sign of a terminal that gave some
 
 
 class Keyboard:
@@ -95,10 +56,21 @@ class Keyboard:
 
     Attributes:
         holds: see `Device`.
+        begins: what a person should know at the start of whether a lost operator is noticed; empty for nothing.
     """
 
-    def __init__(self, spec: PolicySpec, file: Any = None, steers: bool = True) -> None:
-        """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies."""
+    def __init__(
+        self, spec: PolicySpec, file: Any = None, steers: bool = True, hold_s: float = HOLD_S, silence_s: float = SILENCE_S
+    ) -> None:
+        """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies.
+
+        Args:
+            spec: the contract.
+            file: the terminal; None for standard input.
+            steers: whether its keys may give a command.
+            hold_s: how long a command lasts after the last key [s].
+            silence_s: after how long without a key nobody counts as there, where nothing else tells [s].
+        """
         self._walks = spec.command.kind == "velocity"
         self._steers = steers and self._walks
         self._others = f"   (keys give velocities, no {spec.command.kind})" if spec.command.labels else ""
@@ -109,6 +81,11 @@ class Keyboard:
         tty.setcbreak(self._fd)
         self._steps = np.zeros(len(self._lower))
         self._rest, self._rest_ns = b"", 0
+        self._hold_s, self._silence_s = hold_s, silence_s
+        self._key_ns = time.monotonic_ns()
+        self._held = self._told = self._away = self._lost = self._warned = False
+        self._presence = Presence(self._fd)
+        self.begins = self._presence.begins
         self.holds = False
 
     @property
@@ -117,6 +94,14 @@ class Keyboard:
         return KEY_HELP + (STEER_HELP if self._steers else HALT_HELP if self._walks else self._others)
 
     def poll(self) -> Said:
+        now_ns = time.monotonic_ns()
+        if not in_foreground(self._fd):
+            return self._in_background(now_ns)
+        if self._away:  # the shell has set the terminal anew
+            self._away = False
+            with contextlib.suppress(OSError, termios.error):
+                tty.setcbreak(self._fd)
+        self._presence.poll(now_ns)
         try:
             waiting = bool(select.select([self._fd], [], [], 0)[0])
             typed = os.read(self._fd, 1024) if waiting else None
@@ -124,42 +109,114 @@ class Keyboard:
             typed = b""
         if typed == b"":  # the terminal is gone
             return Said((Event.STOP,), None, True)
-        keys = self._split(typed or b"")
+        raw = self._split(typed or b"", now_ns)
+        for key in raw:
+            self._presence.sign(now_ns, key == keys.ANSWER)
+        pressed = list(keys.names(raw))
+        notices: list[str] = []
+        if raw and any(key != keys.ANSWER for key in raw):
+            self._key_ns, self._warned = now_ns, False
         requests: list[Event] = []
         leave = steered = False
         if b" " in (typed or b""):  # whatever else it may be part of
             requests.append(Event.ESTOP)
-        for key in keys:
-            if key == b" ":
+        for key in pressed:
+            if key == "space" and Event.ESTOP in requests:
                 continue
             if key in KEYS:
                 requests.append(KEYS[key])
             elif key in STEER and self._steers:
                 axis, sign = STEER[key]
                 self._steps[axis] = np.clip(self._steps[axis] + sign, -STEPS, STEPS)
+            elif key == HOLD and self._steers:
+                self._held = not self._held
+                notices.append(
+                    f"the keys' command is held{self._until()}" if self._held else f"a command ends {self._hold_s:g} s after a key"
+                )
             steered |= (self._steers and key in STEER) or (self._walks and key == ZERO)
-            leave |= key in QUIT
+            leave |= key == QUIT
             if key == ZERO or key in KEYS:  # every start begins at rest
                 self._steps[:] = 0
+                self._held &= key == ZERO and self._held
         if Event.ESTOP in requests:
             self._steps[:] = 0
+        said = Said(tuple(requests), None, leave, steered)
+        self._look(said, notices, now_ns)
         share = self._steps / STEPS
-        speaks = self._steers or self.holds or steered
-        command = np.where(share >= 0, share * self._upper, -share * self._lower) if speaks else None
-        return Said(tuple(requests), command, leave, steered)
+        if self._steers or self.holds or steered:
+            said.command = np.where(share >= 0, share * self._upper, -share * self._lower)
+        said.notices = tuple(notices)
+        return said
 
-    def _split(self, typed: bytes) -> list[bytes]:
+    def _until(self) -> str:
+        """What ends a command that is held."""
+        if self._presence.answers:
+            return ": it ends with a key, or when this terminal is lost (h lets go)"
+        return f": it ends {self._silence_s:g} s after the last key, since nothing else shows that you are there (h lets go)"
+
+    def _look(self, said: Said, notices: list[str], now_ns: int) -> None:
+        """Judge whether somebody is there, and let a command end that nobody renews."""
+        if not self._told and not self._presence.undecided(now_ns):
+            self._told = True
+            if not self._presence.answers:
+                notices.append(
+                    f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after"
+                    f" the last key, and the policy ends after {self._silence_s:g} s"
+                )
+        keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)
+        lost = silent_s > LOST_S
+        if lost and not self._lost:
+            notices.append(f"warning: {self._presence.gone}: the operator is lost")
+        elif self._lost and not lost:
+            notices.append("the terminal is there again")
+        self._lost = said.lost = lost
+        if silent_s > SLOW_S:
+            said.age_s, said.hint = silent_s, self._presence.gone
+        elif not self._presence.answers and keyless_s > self._silence_s:
+            said.age_s, said.hint = keyless_s, "no key for so long, and nothing else shows that somebody is there"
+        elif not self._presence.answers and keyless_s > self._silence_s / 2 and self._steers and not self._warned:
+            self._warned = True
+            notices.append(f"warning: no key for {keyless_s:.0f} s: the policy ends after {self._silence_s:g} s without one")
+        moving = bool(np.any(self._steps))
+        if lost or said.age_s > 0:
+            self._steps[:] = 0  # who comes back begins at rest
+            self._held = False
+        elif moving and not self._held and keyless_s > self._hold_s:
+            self._steps[:] = 0
+            notices.append(f"halt: no key for {self._hold_s:g} s (h holds a command)")
+        if not self._steers:
+            return
+        if self._held:
+            said.state = "command held" + ("" if self._presence.answers else f", {max(0.0, self._silence_s - keyless_s):.0f} s left")
+        elif np.any(self._steps):
+            said.state = f"halt in {max(0.0, self._hold_s - keyless_s):.0f} s without a key (h holds)"
+        elif not self._presence.answers and keyless_s > self._silence_s / 2:
+            said.state = f"press a key: the policy ends in {max(0.0, self._silence_s - keyless_s):.0f} s"
+
+    def _in_background(self, now_ns: int) -> Said:
+        """Somebody has moved this program behind another: its keys are not ours."""
+        first, self._away = not self._away, True
+        self._steps[:] = 0
+        self._held, self._key_ns = False, now_ns
+        self._presence.sign(now_ns)
+        said = "in the background: the keys are the shell's, so the robot is damped (fg brings them back)"
+        return Said((Event.STOP,) if first else (), None, notices=(said,) if first else (), age_s=LOST_S, hint="in the background")
+
+    def _split(self, typed: bytes, now_ns: int) -> list[bytes]:
         """The keys that are complete. What has not become one in half a second is dropped, but for the keys that can do no harm."""
-        now_ns, before = time.monotonic_ns(), self._rest
-        keys, self._rest = _keys(before + typed)
-        if keys or not before:
+        before = self._rest
+        found, self._rest = keys.split(before + typed)
+        if found or not before:
             self._rest_ns = now_ns
         if self._rest and now_ns - self._rest_ns >= PATIENCE_NS:
-            keys += [bytes([byte]) for byte in self._rest if bytes([byte]) in HARMLESS]
+            found += [bytes([byte]) for byte in self._rest if bytes([byte]) in HARMLESS]
             self._rest = b""
-        return keys
+        return found
 
     def close(self) -> None:
+        if not in_foreground(self._fd):
+            return  # the shell sets it
+        self._presence.close(self._fd)
         with contextlib.suppress(OSError, termios.error):  # a terminal that is gone needs nothing
             termios.tcsetattr(self._fd, termios.TCSANOW, self._before)  # not after the output: a paused terminal takes none
 
@@ -168,85 +225,3 @@ class Keyboard:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-KEY = re.compile(
-    rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO[@-~]|\x1b[\]P_^X][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b(?=\x1b)|\x1b[^\x1b\[O\]P_^X]|[^\x1b]", re.DOTALL
-)
-"""A key as terminals send it: a sequence of ECMA-48, a function key, a terminal's answer to a question, the escape key before another
-sequence, a key with Alt, or a byte."""
-PATIENCE_NS = 500_000_000
-HARMLESS = (b"3", b"q")
-
-
-def _keys(typed: bytes) -> tuple[list[bytes], bytes]:
-    """Split what was typed into keys, and what may be the beginning of one. A key that means nothing here is a key all the same."""
-    keys: list[bytes] = []
-    while (found := KEY.match(typed)) is not None:
-        keys.append(found.group())
-        typed = typed[found.end() :]
-    return keys, typed
-
-
-class Gamepad:
-    """A gamepad on Linux's joystick interface.
-
-    A stand, Y start, X stop, B emergency stop, Start reset; the sticks steer while L1 is held, and letting it go halts.
-
-    Attributes:
-        holds: see `Device`.
-    """
-
-    def __init__(self, spec: PolicySpec, path: Path = Path("/dev/input/js0"), steers: bool = True) -> None:
-        """Open the device; it steers only where asked to, and only velocity policies.
-
-        Raises:
-            OSError: there is none.
-        """
-        self._steers = steers and spec.command.kind == "velocity"
-        self.holds = False
-        self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
-        self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        self._sticks, self._held, self._rest = np.zeros(len(self._lower)), False, b""
-
-    def poll(self) -> Said:
-        if self._fd is None:
-            return Said()
-        try:
-            data = os.read(self._fd, 64 * JS_EVENT.size)
-        except BlockingIOError:
-            return Said((), self._command())
-        except OSError:
-            data = b""
-        if not data:  # unplugged
-            self.close()
-            return Said((Event.STOP,))
-        data = self._rest + data
-        whole = len(data) - len(data) % JS_EVENT.size
-        self._rest = data[whole:]
-        requests: list[Event] = []
-        steered = False
-        for _, value, kind, number in JS_EVENT.iter_unpack(data[:whole]):
-            told = kind & JS_INIT  # how things stand, at first and after events were lost
-            if kind & ~JS_INIT == JS_AXIS and number in AXES and self._steers:  # other commands may have no such entry
-                axis, sign = AXES[number]
-                share = sign * value / 32767
-                self._sticks[axis] = 0.0 if abs(share) < DEADZONE else float(np.clip(share, -1.0, 1.0))
-                steered |= not told
-            elif kind & ~JS_INIT == JS_BUTTON and number == DEADMAN:
-                self._held = bool(value)
-                steered |= self._held
-            elif kind & ~JS_INIT == JS_BUTTON and value and number in BUTTONS and (not told or BUTTONS[number] in ENDING):
-                requests.append(BUTTONS[number])
-        return Said(tuple(requests), self._command(), steered=self._steers and self._held and steered)
-
-    def _command(self) -> FloatArray | None:
-        if not self._steers:
-            return None
-        share = self._sticks if self._held else np.zeros_like(self._sticks)
-        return np.where(share >= 0, share * self._upper, -share * self._lower)
-
-    def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None

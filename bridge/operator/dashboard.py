@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from bridge.control.command import LIMIT_NAMES
+from bridge.control.consistency import up_b
+from bridge.control.joints import FloatArray
 from bridge.control.loop import ControlLoop
 from bridge.control.priority import normal_priority
 from bridge.operator.controls import KEY_HELP
@@ -61,9 +63,16 @@ def snapshot(loop: ControlLoop, extra: Mapping[str, Any]) -> dict[str, Any]:
             "age_ms": (controller.now_ns - reading.received_ns) * 1e-6,
             "error": error.tolist(),
             "effort": np.nan_to_num(effort).tolist(),
+            "attitude": None if reading.imu_quat_wxyz is None else lean(reading.imu_quat_wxyz),
             "yaw_rate": None if reading.imu_angular_velocity_b is None else float(reading.imu_angular_velocity_b[2]),
         }
     return shown
+
+
+def lean(quat_wxyz: FloatArray) -> tuple[float, float]:
+    """How far a base's nose and its left side are up, in degrees, of an attitude (4,): for a person who tilts the robot by hand."""
+    up = up_b(quat_wxyz)
+    return tuple(float(np.degrees(np.arcsin(np.clip(value, -1.0, 1.0)))) for value in up[:2])  # pyright: ignore[reportReturnType]
 
 
 class Screen:
@@ -154,6 +163,10 @@ def _facts(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     if command is not None and status.get("yaw_rate") is not None:
         said += f"   (turns at {status['yaw_rate']:+.2f} rad/s)"
     rows.append(("command", said))
+    if status.get("attitude") is not None:
+        rows.append(("attitude", "nose {:+.0f}, left side {:+.0f} degrees, up".format(*status["attitude"])))
+    if status.get("operator"):
+        rows.append(("operator", str(status["operator"])))
     rows += [("remark", text) for text in status.get("remarks", ())]
     if status.get("log"):
         rows.append(("log", str(status["log"])))

@@ -77,7 +77,7 @@ class Reference:
 
 
 QUADRUPED = Reference(name="go1", length=0.278, mass=12.743448)
-BIPED = Reference(name="g1", length=0.757, mass=33.341142)
+BIPED = Reference(name="g1", length=0.782, mass=33.341142)
 ARM = Reference(name="panda", length=math.hypot(0.65, 0.4, 0.7), mass=18.5)
 
 

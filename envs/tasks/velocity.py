@@ -61,7 +61,7 @@ def _legged(robot: Robot, rough: bool) -> EnvCfg:
         have = f"{len(robot.feet)} feet" + ("" if robot.floating_base else " and a fixed base")
         raise ValueError(f"velocity tasks are for robots that walk on two feet or more; {robot.name} has {have}; arms have the task reach")
     s = scale_of(robot)
-    cfg = biped(s) if is_biped(robot) else quadruped(s, rough)
+    cfg = biped(s, rough) if is_biped(robot) else quadruped(s, rough)
     cfg = dataclasses.replace(cfg, randomization=_bearable(cfg.randomization, robot))
     if not all(foot.sole for foot in robot.feet.values()):
         cfg = dataclasses.replace(cfg, rewards={**cfg.rewards, "foot_tilt": RewardTerm(rewards.foot_tilt, weight=0.0)})
@@ -78,7 +78,16 @@ def _bearable(table: RandomizationCfg, robot: Robot) -> RandomizationCfg:
 
 
 def quadruped(s: Scale, rough: bool = False) -> EnvCfg:
-    """Omnidirectional walking on four feet or so: Go1's numbers."""
+    """Omnidirectional walking on four feet or so: Go1's numbers. On rough ground, where it can walk already, more is asked of how."""
+    how = {
+        "tilt": RewardTerm(rewards.tilt, weight=-10.0),
+        "height": RewardTerm(rewards.base_height, weight=s(-50.0, "length", -2)),
+        "gait": RewardTerm(rewards.gait, weight=2.0, sigma=s(0.06, "length"), swing_height=s(0.07, "length"), swing_share=0.5, soft=True),
+        "gait_contact": RewardTerm(rewards.gait_contact, weight=1.0, swing_share=0.5, soft=True),
+        "landing": RewardTerm(rewards.landing, weight=s(-3.0, "speed", -2), below=s(0.03, "length")),
+        "foot_slip": RewardTerm(rewards.foot_slip, weight=s(-2.0, "speed", -2)),
+        "idle_step": RewardTerm(rewards.idle_step, weight=-1.0),
+    }
     return EnvCfg(
         command=CommandTerm(
             VelocityCommand,
@@ -91,28 +100,38 @@ def quadruped(s: Scale, rough: bool = False) -> EnvCfg:
             s,
             track_velocity=RewardTerm(rewards.track_velocity, weight=2.5, sigma=s(0.5, "speed")),
             track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=1.5, sigma=s(0.5, "rate")),
+            **(how if rough else {}),
         ),
         randomization=rough_randomization(s) if rough else flat_randomization(s),
         clock_hz=s(2.0, "rate"),
+        clock_still_below=s(0.1, "speed"),
         **_common(s, minimum_height=0.12),
     )
 
 
-def biped(s: Scale) -> EnvCfg:
-    """Omnidirectional walking of a humanoid: G1's numbers."""
+def biped(s: Scale, rough: bool = False) -> EnvCfg:
+    """Omnidirectional walking of a humanoid: G1's numbers. On rough ground, where it can walk already, more is asked of it."""
+    along, about, strict = (12.0, 8.0, 2.0) if rough else (7.0, 5.0, 1.0)
     table = _rewards(
         s,
-        track_velocity=RewardTerm(rewards.track_velocity, weight=4.0, sigma=s(0.5, "speed")),
-        track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=2.0, sigma=s(0.5, "rate")),
+        track_velocity=RewardTerm(rewards.track_velocity, weight=along, sigma=s(0.5, "speed")),
+        track_yaw_rate=RewardTerm(rewards.track_yaw_rate, weight=about, sigma=s(0.5, "rate")),
+        trunk_lean=RewardTerm(rewards.trunk_lean, weight=-30.0, pitch=0.087),
+        trunk_rate=RewardTerm(rewards.trunk_rate, weight=s(-0.05, "rate", -2)),
+        height=RewardTerm(rewards.base_height, weight=s(-25.0, "length", -2)),
         torque=RewardTerm(rewards.torque, weight=s(-1e-5, "torque", -2)),
-        gait=RewardTerm(rewards.gait, weight=4.0, sigma=s(0.06, "length"), swing_height=s(0.1, "length"), swing_share=0.42),
-        gait_contact=RewardTerm(rewards.gait_contact, weight=2.0, swing_share=0.42),
-        foot_slip=RewardTerm(rewards.foot_slip, weight=s(-0.8, "speed", -2)),
+        gait=RewardTerm(rewards.gait, weight=4.0, sigma=s(0.1, "length"), swing_height=s(0.08, "length"), swing_share=0.45, soft=True),
+        gait_load=RewardTerm(rewards.gait_load, weight=4.0, swing_share=0.45, soft=True),
+        gait_contact=RewardTerm(rewards.gait_contact, weight=2.0, swing_share=0.45, soft=True),
+        landing=RewardTerm(rewards.landing, weight=s(-20.0 * strict, "speed", -2), below=s(0.05, "length"), grows=True),
+        foot_slip=RewardTerm(rewards.foot_slip, weight=s(-15.0 * strict, "speed", -2), grows=True),
         foot_tilt=RewardTerm(rewards.foot_tilt, weight=-1.0),
         pose=RewardTerm(rewards.pose, weight=-0.5),
+        overshoot=RewardTerm(rewards.overshoot, weight=-5.0),
         joint_velocity=RewardTerm(rewards.joint_velocity, weight=s(-0.001, "rate", -2)),
-        stand_still=RewardTerm(rewards.stand_still, weight=-0.05),
-        fall=RewardTerm(rewards.fall, weight=-8.0),
+        stand_still=RewardTerm(rewards.stand_still, weight=-0.1),
+        idle_step=RewardTerm(rewards.idle_step, weight=-4.0),
+        fall=RewardTerm(rewards.fall, weight=-40.0, grows=True),
     )
     return EnvCfg(
         command=CommandTerm(
@@ -120,11 +139,12 @@ def biped(s: Scale) -> EnvCfg:
             vx=s((-0.6, 1.2), "speed"),
             vy=s((-0.6, 0.6), "speed"),
             yaw_rate=s((-1.0, 1.0), "rate"),
+            standing=0.2,
             moving_above=s(0.1, "speed"),
         ),
         rewards=table,
         randomization=biped_randomization(s),
-        clock_hz=s(1.4, "rate"),
+        clock_hz=s(1.2, "rate"),
         **_common(s, minimum_height=0.45),
     )
 

@@ -44,7 +44,8 @@ class Env(Protocol):
         device: of all tensors.
         command: what is asked, (N, C).
         action, previous_action: raw network output of this step and the one before, (N, J).
-        target: joint targets that the last action asks for [rad], (N, J).
+        asked: joint targets that the last action asks for [rad], (N, J).
+        target: the same inside the joint range, which is where they go.
         terminated: worlds whose task this step ended, failed ones included, (N,) bool.
         episode_steps: steps of each world's episode so far, (N,).
         max_steps: steps after which an episode is cut off.
@@ -66,6 +67,7 @@ class Env(Protocol):
     device: torch.device
     action: torch.Tensor
     previous_action: torch.Tensor
+    asked: torch.Tensor
     target: torch.Tensor
     terminated: torch.Tensor
     episode_steps: torch.Tensor

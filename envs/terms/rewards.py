@@ -78,6 +78,11 @@ def action_rate(env: Env) -> torch.Tensor:
     return (env.action - env.previous_action).square().sum(1)
 
 
+def overshoot(env: Env) -> torch.Tensor:
+    """How far beyond the joint range an action asks, squared [rad2]: it moves nothing, so nothing else keeps it from leaping there."""
+    return (env.asked - env.target).square().sum(1)
+
+
 def torque(env: Env) -> torch.Tensor:
     """Sum of squared torques [N2 m2]."""
     return env.joints.torque.square().sum(1)

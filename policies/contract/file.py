@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 import onnxruntime as ort
 
 from policies.contract.golden import Array, FloatArray, Golden, memory_from_text
-from policies.contract.observation import ActionConstants, Sensors, clock_phase, joint_targets, observe
+from policies.contract.observation import ActionConstants, Sensors, clock, clock_phase, joint_targets, observe
 from policies.contract.spec import STATE, OldSpecError, PolicySpec, SpecError
 from policies.files import reason
 
@@ -77,6 +76,10 @@ class PolicyFile:
                 data = self.path.read_bytes()
             except OSError as error:
                 raise PolicyFileError(f"{self.path} cannot be read: {reason(error)}") from error
+        if data.startswith(b"version https://git-lfs."):
+            raise PolicyFileError(
+                f"{self.path} is a pointer of Git LFS in place of the file; run: git lfs pull (in the repository it is of)"
+            )
         self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
@@ -215,12 +218,11 @@ class PolicyFile:
         """Names of the groups that are images."""
         return tuple(group.name for group in self._others if group.image is not None)
 
-    def clock(self, step: int) -> FloatArray | None:
-        """Sine and cosine of the gait's phase (2,) at a control step counted from the reset; None for a policy without a clock."""
+    def clock(self, step: int, command: FloatArray) -> FloatArray | None:
+        """What the gait's clock shows (2,) at a step counted from the reset, under a command (C,); None for a policy without one."""
         if not self.spec.clock_hz:
             return None
-        phase = clock_phase(step, self.spec)
-        return np.array([math.sin(phase), math.cos(phase)], np.float32)
+        return clock(np.array([clock_phase(step, self.spec)], np.float32), command, self.spec)
 
     def targets(self, action: FloatArray, previous_target: FloatArray) -> FloatArray:
         """Joint position targets [rad] (J,) of an action."""

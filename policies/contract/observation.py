@@ -52,14 +52,32 @@ def projected_gravity(quat_wxyz: Array) -> Array:
     return _concatenate([2 * (w * y - x * z), -2 * (y * z + w * x), 2 * (x * x + y * y) - 1])
 
 
-def _concatenate(parts: list[Array]) -> Array:
-    if hasattr(parts[0], "new_empty"):
+def _numbers(like: Array) -> Any:
+    """The module that an array is of, numpy or torch."""
+    if hasattr(like, "new_empty"):
         import torch  # only reached with torch tensors, so the robot's side never imports it
 
-        return torch.cat(parts, dim=-1)
+        return torch
     import numpy
 
-    return numpy.concatenate(parts, axis=-1)
+    return numpy
+
+
+def _concatenate(parts: list[Array]) -> Array:
+    return _numbers(parts[0]).concatenate(parts, -1)
+
+
+def clock(phase: Array, command: Array, spec: PolicySpec) -> Array:
+    """Sine and cosine of the gait's phase (..., 2); zeros under a command below `spec.clock_still_below`: who stands has no gait.
+
+    Args:
+        phase: see `clock_phase`, (..., 1).
+        command: what the policy is told, (..., C).
+        spec: the contract.
+    """
+    moves = (command * command).sum(-1)[..., None] >= spec.clock_still_below**2
+    numbers = _numbers(phase)
+    return _concatenate([numbers.sin(phase), numbers.cos(phase)]) * moves
 
 
 def clock_phase(step: Array, spec: PolicySpec) -> Array:
@@ -166,7 +184,12 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str 
 
 
 def joint_targets(action: Array, previous_target: Array, spec: PolicySpec, constants: ActionConstants) -> Array:
-    """Joint position targets [rad] (..., J) that an action stands for, inside the joint range.
+    """Joint position targets [rad] (..., J) that an action stands for, inside the joint range. Arguments as of `asked_targets`."""
+    return asked_targets(action, previous_target, spec, constants).clip(constants.lower, constants.upper)
+
+
+def asked_targets(action: Array, previous_target: Array, spec: PolicySpec, constants: ActionConstants) -> Array:
+    """The targets [rad] (..., J) that an action asks for, before the joint range clips them.
 
     Args:
         action: raw network output, (..., J).
@@ -175,9 +198,7 @@ def joint_targets(action: Array, previous_target: Array, spec: PolicySpec, const
         constants: the spec's vectors as arrays of the action's kind.
     """
     step = action.clip(-spec.action.clip, spec.action.clip) * constants.scale
-    base = constants.default_pose if spec.action.mode == "position_offset" else previous_target
-    target = base + step
-    return target.clip(constants.lower, constants.upper)
+    return (constants.default_pose if spec.action.mode == "position_offset" else previous_target) + step
 
 
 @dataclass(frozen=True, slots=True)

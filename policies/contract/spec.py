@@ -70,6 +70,7 @@ class PolicySpec:
         control_dt: time between two actions [s].
         decimation: physics steps a control step in training.
         clock_hz: rate of the gait clock that the term `clock` gives, 0 for none.
+        clock_still_below: norm of a command below which the clock gives zeros: who stands has no gait. 0 for a clock that always runs.
         pd_hz: rate at which the joint PD ran in training [Hz].
         normalizer: statistics of the group `state`, None where the network has none.
         quaternion_order: order inside; ROS's xyzw is converted at the edge.
@@ -84,6 +85,7 @@ class PolicySpec:
     decimation: int
     history_steps: int = 1
     clock_hz: float = 0.0
+    clock_still_below: float = 0.0
     normalizer: NormalizerSpec | None = None
     quaternion_order: str = "wxyz"
     schema_version: int = SCHEMA_VERSION
@@ -170,7 +172,9 @@ def validate(spec: PolicySpec) -> None:
     validation.check_robot(spec.robot)
     validation.check_action(spec.action, spec.robot.num_joints)
     validation.check_command(spec.command)
-    validation.check_not_negative({"clock_hz": spec.clock_hz, "history_steps": spec.history_steps})
+    validation.check_not_negative(
+        {"clock_hz": spec.clock_hz, "clock_still_below": spec.clock_still_below, "history_steps": spec.history_steps}
+    )
     validation.check_groups(spec.observation, spec.clock_hz)
     if spec.normalizer is not None:
         validation.check_normalizer(spec.normalizer, spec.observation_dim)

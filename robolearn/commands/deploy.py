@@ -19,7 +19,7 @@ from bridge.control import asked
 from bridge.fields import add_options
 from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
-from robolearn.errors import UsageError
+from robolearn.errors import UsageError, UserError
 from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = True
@@ -98,9 +98,19 @@ def find_model(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> No
     """
     if args.mjcf is not None and not args.mjcf.is_file():
         return  # who reads it says so
+    from robolearn.other_model import refuse_other_robot
+    from robolearn.policy_robot import robot_of
     from robolearn.simulated_model import simulated_model
 
+    given = args.mjcf is not None
     args.mjcf = simulated_model(policy, args.robot, args.mjcf, folder)
+    if not given:
+        return
+    try:
+        robot = robot_of(policy)
+    except UserError:  # not here, or changed since: there is nothing to hold the model against
+        return
+    refuse_other_robot(robot, args.mjcf)
 
 
 def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:

@@ -1,6 +1,6 @@
 """What a command says at its end: what came out, in aligned lines and with no number rounded away, and what to type next.
 
-A person who runs this for the first time does not know what follows a training, and one whose policy failed a check wants to know what to try.
+Who runs this for the first time does not know what follows a training, and who failed a check wants to know what to try.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ def quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def of_training(trainer: Any, folder: Path, metrics: Mapping[str, float], before: int) -> list[str]:
+def of_training(
+    trainer: Any, folder: Path, metrics: Mapping[str, float], before: int, steps: Sequence[tuple[str, str]] | None = None
+) -> list[str]:
     """What a training says that has come to its end.
 
     Args:
@@ -51,6 +53,7 @@ def of_training(trainer: Any, folder: Path, metrics: Mapping[str, float], before
         folder: of the run.
         metrics: the last ones; none of a training that was at its end already.
         before: its iterations when it was begun or gone on with.
+        steps: what comes next and its command; None for what follows a teacher or a student.
     """
     done, kind = trainer.iteration, trainer.kind
     if done == before:
@@ -58,7 +61,7 @@ def of_training(trainer: Any, folder: Path, metrics: Mapping[str, float], before
         lines = [first, *metrics_lines({name: value for name, value in metrics.items() if name.startswith("check/")})]
     else:
         lines = [f"done: {kind}, {done} iterations, {trainer.minutes:.1f} min", *metrics_lines(metrics)]
-    return [*lines, *next_lines(after_training(trainer, folder))]
+    return [*lines, *next_lines(after_training(trainer, folder) if steps is None else steps)]
 
 
 def after_training(trainer: Any, folder: Path) -> list[tuple[str, str]]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from policies.contract.file import PolicyFile
 from policies.install import install_command
 from policies.registry import OWN, Registry
 from robolearn.commands import write_json
@@ -129,8 +130,34 @@ def _registered(registry: Registry[Any], describe: Callable[[Any], str]) -> list
 
 
 def policies() -> list[dict[str, str]]:
-    """The policy files that ship with robolearn, by path."""
-    return [{"name": name, "description": str(path)} for name, path in zoo().items()]
+    """The policy files that ship with robolearn: robot, task, how well they did when they were judged, and when they were made."""
+    return [{"name": name, "description": described(PolicyFile(path)), "path": str(path)} for name, path in zoo().items()]
+
+
+def described(file: PolicyFile) -> str:
+    """A policy file in a line, by what was written into it."""
+    spec, provenance = file.spec, file.provenance
+    parts = [f"{spec.robot.name}, {spec.task}", *_judged(provenance.get("evaluation", []))]
+    if made := str(provenance.get("made", ""))[:10]:
+        parts.append(f"made {made}")
+    if not provenance.get("deployable", False):
+        parts.append("has not passed the gate")
+    return "; ".join(parts)
+
+
+def _judged(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The score and the first error of the training engine's evaluation, as files of all versions have them."""
+    if not evaluations:
+        return []
+    first = evaluations[0]
+    told = [f"{name} {100 * first[name]:.1f} %" for name in ("survival", "success") if first.get(name) is not None]
+    if not told and isinstance(first.get("score"), str) and first.get(first["score"]) is not None:
+        told.append(f"{first['score']} {100 * first[first['score']]:.1f} %")
+    if (error := first.get("velocity_error_xy")) is not None:
+        told.append(f"planar velocity error {error:.3f} m/s")
+    elif (distance := first.get("distance")) is not None:
+        told.append(f"distance {distance:.4f} m")
+    return told
 
 
 def _optional(source: Callable[[], list[dict[str, str]]]) -> list[dict[str, str]] | None:

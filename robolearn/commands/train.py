@@ -27,7 +27,7 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
-    parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--resume", metavar="PATH", help="continue from a checkpoint, a run folder or a folder of runs (its newest)")
     parser.add_argument(
         "--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ"
     )
@@ -138,8 +138,21 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
     return cfg, Run.new_folder(schema.name_of_runs(args.preset, overrides), Path(args.runs or "runs")), None
 
 
-def go(trainer: Any, folder: Path, state: dict[str, Any] | None, given: Sequence[str] = ()) -> int:
+def go(
+    trainer: Any,
+    folder: Path,
+    state: dict[str, Any] | None,
+    given: Sequence[str] = (),
+    steps: Sequence[tuple[str, str]] | None = None,
+) -> int:
     """Run a trainer in a folder and say what came out and what comes next.
+
+    Args:
+        trainer: fresh.
+        folder: of the run.
+        state: the checkpoint to go on from; None for a new run.
+        given: names of settings that were given anew.
+        steps: what comes next and its command; None for what follows a teacher or a student.
 
     Returns:
         After Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets.
@@ -169,9 +182,9 @@ def go(trainer: Any, folder: Path, state: dict[str, Any] | None, given: Sequence
         return 0
     if trainer.missed:
         print(f"targets missed after {trainer.iteration} iterations: {'; '.join(trainer.missed)}", file=sys.stderr)
-    print("\n".join(of_training(trainer, folder, metrics, before)), flush=True)
+    print("\n".join(of_training(trainer, folder, metrics, before, steps)), flush=True)
     return 1 if trainer.missed else 0
 
 
 def _verb(trainer: Any) -> str:
-    return {"teacher": "train", "student": "distill"}.get(trainer.kind, trainer.kind)
+    return {"teacher": "train", "student": "distill"}.get(trainer.kind, str(trainer.kind))

@@ -30,9 +30,9 @@ Every setting, made of the code by `python -m robolearn.config.page`. To see tho
     robolearn config go1-velocity-flat --changed         # what the preset changes, and in which line of which file
     robolearn train go1-velocity-flat --print-config     # the whole configuration as YAML, with comments
 
-A setting is changed by typing `--NAME=VALUE` after `train` or `distill`, or by writing it into a preset ([Configuration](configuration.md)).
-Where three columns stand side by side they are what the tasks make of it for Go1 and G1 (`velocity-rough`) and for Panda (`reach`), before a
-preset; `-` means that there is no such entry there.
+A setting is changed by typing `--NAME=VALUE` after `train` or `distill`, or by writing it into a preset
+([Configuration](configuration.md)). Where three columns stand side by side they are what the tasks make of it for Go1 and G1
+(`velocity-rough`) and for Panda (`reach`), before a preset; `-` means that there is no such entry there.
 """
 FUNCTIONS = """\
 ## Functions of ours
@@ -85,7 +85,7 @@ def _of_learners() -> Iterable[str]:
     for kind in NETWORKS:
         if NETWORKS.source(kind) == "robolearn":
             yield f"### student.network, kind {kind}\n"
-            yield _plain(catalogue(NETWORKS.get(kind).cfg(), "student.network"))
+            yield _plain(catalogue(NETWORKS.get(kind).cfg(kind=kind), "student.network"))
 
 
 def _sentence(setting: Setting) -> str:

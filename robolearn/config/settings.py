@@ -119,7 +119,7 @@ STUDY = DISTILL | {
     "student.until*": "all variants of a study train for as many iterations",
 }
 EVALUATE = {
-    **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock_hz", "action.*")},
+    **{f"env.{name}": _OF_FILE for name in ("control_dt", "decimation", "clock*", "action.*")},
     "env.num_worlds": "there is one world for each episode; see --seeds",
     "env.engine": "see --engine",
     "env.seed": "see --seed",
@@ -211,7 +211,7 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
     lacking = {"terrain": "there is no terrain"} if env.terrain is None else {}
     if not env.randomization.disturbance_ramp:
         lacking["ramp"] = "env.randomization.disturbance_ramp is off"
-    found: dict[str, str] = {} if "clock" in env.observations else {"env.clock_hz": "no observation is the clock"}
+    found: dict[str, str] = {} if "clock" in env.observations else {"env.clock*": "no observation is the clock"}
     for table in ("privileged", "terminations", "curriculum", "metrics"):
         for name, term in {**getattr(before, table), **getattr(env, table)}.items():
             if (needs := told(term.func).needs) in lacking:

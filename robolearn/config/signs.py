@@ -8,8 +8,8 @@ from robolearn.config.schema import TrainCfg
 PENALTIES = frozenset(
     {
         rewards.vertical_velocity, rewards.roll_pitch_rate, rewards.tilt, rewards.trunk_lean, rewards.trunk_rate, rewards.base_height,
-        rewards.action_rate, rewards.torque, rewards.joint_velocity, rewards.joint_limit, rewards.pose, rewards.idle_step,
-        rewards.stand_still, rewards.fall, rewards.landing, rewards.foot_slip, rewards.foot_tilt, rewards.goal_distance,
+        rewards.action_rate, rewards.overshoot, rewards.torque, rewards.joint_velocity, rewards.joint_limit, rewards.pose,
+        rewards.idle_step, rewards.stand_still, rewards.fall, rewards.landing, rewards.foot_slip, rewards.foot_tilt, rewards.goal_distance,
     }
 )  # fmt: skip
 """Functions of ours that grow with what is not wanted, so that their weight is below zero."""

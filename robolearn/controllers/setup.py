@@ -24,7 +24,7 @@ from robolearn.policy_path import CONTROLLER
 NOT_LEARNED = "a controller does not learn"
 OWN = {
     **{name: NOT_LEARNED for name in settings.EVALUATE if not name.startswith("env.") and name != "seed"},
-    "env.clock_hz": "a controller has its own clock",
+    "env.clock*": "a controller has its own clock",
     "env.observations*": "a controller sees the true state",
     "env.privileged*": "a controller sees the true state",
 }

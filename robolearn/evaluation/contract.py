@@ -25,6 +25,7 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
         ("action law", _law(ours), _law(theirs)),
         ("control_dt", ours.control_dt, theirs.control_dt),
         ("clock_hz", ours.clock_hz, theirs.clock_hz),
+        ("clock_still_below", ours.clock_still_below, theirs.clock_still_below),
     ):
         if a == b or (what == "joint range" and not known):
             continue

@@ -63,6 +63,7 @@ class Study:
         episodes: per command of the evaluation's grid, for each seed and condition.
         seconds: length of an evaluation's episode [s].
         changes: kinds of change (`robolearn.evaluation.adaptation.kinds`, and `unchanged`) that all walk through, and the teacher, too.
+        change_episodes: per command of those walks.
         probes: whether hidden states are asked what they know of those changes.
     """
 
@@ -78,6 +79,7 @@ class Study:
     episodes: int = 2
     seconds: float = 10.0
     changes: tuple[str, ...] = ()
+    change_episodes: int = 8
     probes: bool = False
 
 
@@ -215,7 +217,7 @@ def _trained_and_evaluated(
 
 def _through_changes(study: Study, run: Path, folder: Path, quick: bool, whose: str = "") -> dict[str, Any]:
     """A training through the study's changes, kept in `folder`; all meet the same worlds. `whose` tells policies in one folder apart."""
-    kinds, episodes = (study.changes[:2], 1) if quick else (study.changes, study.episodes)
+    kinds, episodes = (study.changes[:2], 1) if quick else (study.changes, study.change_episodes)
     what = [str(KINDS.get(name)) for name in kinds]
     done = folder / f"changes-{digest(whose, str((kinds, episodes, study.probes)), *what)}.json"
     if not done.is_file():

@@ -18,6 +18,8 @@ from robolearn.mining.episodes import Episodes
 
 MINED, RANDOM = "mined", "random"
 """The arms: conditions weighed by failure, and drawn alike."""
+TOLERATED = 0.05
+"""Share of the start's figure by which a mean may grow worse: paired differences show changes that nobody would see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +53,16 @@ def figures_of(point: Point, start: Point) -> dict[str, Figure]:
 
 
 def worse(figures: Mapping[str, Figure], more_is_better: Mapping[str, bool]) -> list[str]:
-    """Figures of the nominal evaluation that are surely worse than the start's."""
+    """Figures of the nominal evaluation that are surely worse than the start's: means by more than `TOLERATED`, failures by anything."""
     found = []
     for name, figure in figures.items():
         where, _, what = name.partition("/")
         if where != "nominal" or not what.endswith("_change") or figure.low is None or figure.high is None:
             continue
         measure = what.removesuffix("_change")
-        if figure.high < 0 if more_is_better.get(measure, False) else figure.low > 0:
+        now = figures[f"{where}/{measure}"].value or 0.0
+        least = 0.0 if measure == "failed" else TOLERATED * abs(now - (figure.value or 0.0))
+        if figure.high < -least if more_is_better.get(measure, False) else figure.low > least:
             found.append(measure)
     return found
 
@@ -124,7 +128,7 @@ class Results:
         found = {number: worse(figures_of(point, self.start), self.more_is_better) for number, point in enumerate(points, 1)}
         bad = [f"round {number} ({', '.join(names)})" for number, names in found.items() if names]
         told.append(f"The task's own evaluation became surely worse in {', '.join(bad)}." if bad else
-                    "Nothing in the task's own evaluation became surely worse.")  # fmt: skip
+                    f"Nothing in the task's own evaluation became surely worse (means by more than {100 * TOLERATED:.0f} %).")  # fmt: skip
         against = self.against_random()
         if against is not None:
             if against.high is not None and against.high < 0:

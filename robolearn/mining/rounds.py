@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from policies.files import make_folder, write_text
+from robolearn.config import loading as config
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import Actor
 from robolearn.evaluation.figures import share
@@ -203,7 +205,7 @@ def _settle(subject: Subject, plan: Plan, folder: Path) -> None:
     Raises:
         UserError: it is of another.
     """
-    wanted = json.loads(json.dumps(dataclasses.asdict(plan))) | {"policy": identity(subject)}
+    wanted = json.loads(json.dumps(dataclasses.asdict(plan))) | {"policy": identity(subject), "settings": settings_of(subject)}
     path = folder / PLAN
     if path.is_file():
         try:
@@ -220,6 +222,11 @@ def _settle(subject: Subject, plan: Plan, folder: Path) -> None:
 def identity(subject: Subject) -> str:
     """What tells a policy from another: the digest of its weights, or of its file."""
     return subject.file.sha256 if subject.file is not None else digest(subject.state["policy"] if subject.state else {})
+
+
+def settings_of(subject: Subject) -> str:
+    """Digest of its training's config, overrides included: episodes that were met under others are no part of the same test."""
+    return hashlib.sha256(config.dump(subject.cfg).encode()).hexdigest()
 
 
 @contextlib.contextmanager

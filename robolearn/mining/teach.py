@@ -76,6 +76,9 @@ def teach(
         with readable(folder):
             trainer.policy.load_state_dict(source["policy"])
             trainer.optimizer.load_state_dict(copy.deepcopy(source["optimizer"]))  # or its moments would be trained on in place
+            if trainer.reference is not None:  # whom the student was held near: the one made here knows nothing
+                trainer.reference.load_state_dict(source["reference"]["weights"])
+        trainer.pretrained = source.get("pretrained")
         stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
         trainer.history = [*source.get("history", []), stage]
         trainer.begin_anew()

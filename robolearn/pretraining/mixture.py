@@ -42,9 +42,17 @@ class Mixture:
         given = list(weights) or rows
         if len(given) != len(rows):
             raise DataError(f"pretrain.weights has {len(given)} entries for {len(rows)} datasets; give one for each")
+        for shelf, share, some in zip(sources.shelves, given, rows, strict=True):
+            if share and not some and not held:
+                raise DataError(
+                    f"{shelf.dataset.path} has no episode left to learn from: all are held out, being alike or those that another dataset"
+                    " holds out too; leave it away, or give --pretrain.held_out=0"
+                )
         self._from, self._to = np.array(given, float), np.array(list(final) or given, float)
-        if held:  # a dataset of which nothing is held out is not there
+        if held:  # a dataset of which nothing is held out is not there, and one without a weight is asked at the end
             self._from, self._to = (share * (np.array(rows) > 0) for share in (self._from, self._to))
+            if not self._from.any():
+                self._from = self._to = self._to if self._to.any() else np.array(rows)
         self.rows = int(sum(rows))
 
     def shares(self, progress: float) -> np.ndarray:

@@ -40,6 +40,7 @@ class Shelf:
         asked: whether commands are the task's.
         order: which of the dataset's joints the policy's are, (E, J).
         held: whether it is held out.
+        draw: what decides that, a number that an episode has in every dataset.
         mapped: columns that were asked for.
     """
 
@@ -53,6 +54,7 @@ class Shelf:
     asked: np.ndarray
     order: np.ndarray
     held: np.ndarray
+    draw: np.ndarray
     mapped: dict[str, tuple[np.ndarray, np.ndarray | None] | None] = field(default_factory=dict)
 
     def column(self, name: str) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -152,6 +154,9 @@ class Sources:
         self.layout, self.remarks, self.names = Layout(spec), Remarks(), list[str]()
         self._robot, self._spec, self._by = robot, spec, by
         self.shelves = [self._open(Path(path), held_out, seed) for path in paths]
+        chosen = np.concatenate([shelf.draw[shelf.held] for shelf in self.shelves])
+        for shelf in self.shelves:  # what one dataset holds out, because it has to hold out something, no other may teach
+            shelf.held |= np.isin(shelf.draw, chosen)
         self._licences(allow)
         self.described = [self._described(shelf) for shelf in self.shelves]
 
@@ -192,9 +197,9 @@ class Sources:
                 lists[name].append(value)
         if not lists["number"]:
             raise DataError(f"{path} holds no episode of {self._robot.name}; its robots: {', '.join({s.robot for s in dataset.sources})}")
-        arrays = {name: np.array(values) for name, values in lists.items()}
-        held = held_out(dataset, [dataset.episodes[number] for number in lists["number"]], share, seed)
-        return Shelf(dataset=dataset, held=held, **arrays)
+        arrays: dict[str, Any] = {name: np.array(values) for name, values in lists.items()}
+        draw = draws(dataset, [dataset.episodes[number] for number in lists["number"]], seed)
+        return Shelf(dataset=dataset, held=held_out(draw, share), draw=draw, **arrays)
 
     def _number(self, source: Source) -> int:
         """Index of the statistics that an episode is normalised by."""
@@ -215,14 +220,23 @@ class Sources:
         acts = source.control_mode == mode and bool(mode)
         if source.control_mode and not acts:
             self.remarks.add(f"actions of {source.group} are not {mode}: taken as missing")
-        return acts, acts and self._clocked(source), order
+        env = _env_of(source)
+        if acts and not self._scaled(env):
+            acts = False
+            self.remarks.add(f"actions of {source.group} are of another env.action.scale than the policy's: taken as missing")
+        return acts, acts and self._clocked(source, env), order
 
-    def _clocked(self, source: Source) -> bool:
+    def _scaled(self, env: dict[str, Any]) -> bool:
+        """Whether a unit of action asks as much as the policy's does; taken for granted where nothing tells."""
+        action = env.get("action")
+        if not isinstance(action, dict) or "scale" not in action:
+            return True
+        scale = self._robot.action_scale if action["scale"] is None else [float(action["scale"])] * self._spec.action_dim
+        return np.allclose(scale, self._spec.action.scale, rtol=1e-4)
+
+    def _clocked(self, source: Source, env: dict[str, Any]) -> bool:
         """Whether the gait's clock ran from the episode's first row at the policy's rate."""
-        if not self._spec.clock_hz or source.kind != "policy" or not source.config:
-            return False
-        told = yaml.safe_load(source.config)
-        return isinstance(told, dict) and (told.get("env") or {}).get("clock_hz") == self._spec.clock_hz
+        return bool(self._spec.clock_hz) and source.kind == "policy" and env.get("clock_hz") == self._spec.clock_hz
 
     def _described(self, shelf: Shelf) -> dict[str, object]:
         """A dataset in a policy file's provenance."""
@@ -332,6 +346,10 @@ class Sources:
                 length = int(shelf.stop[episode] - shelf.start[episode])
                 tokens = self.cut(index, np.array([episode]), np.array([0]), length)
                 observation, given = tokens.observation[0, :length], tokens.action[0]
+                entries = tokens.known[0, :length][:, self.layout.modality]
+                if not (observation[entries].isfinite().all() and given[tokens.acted[0]].isfinite().all()):
+                    path, number = shelf.dataset.path, shelf.number[episode]
+                    raise DataError(f"{path} has numbers that are not finite in episode {number}; robolearn data check {path}")
                 if fold is not None:
                     observation, mirrored = fold(observation)
                     given = fold.unfold(given, mirrored)  # a mirror undoes itself
@@ -343,21 +361,42 @@ class Sources:
         return torch.cat(seen), torch.cat(known), torch.cat(action)
 
 
-def held_out(dataset: Dataset, rows: Sequence[EpisodeRow], share: float, seed: int) -> np.ndarray:
-    """Which episodes are only predicted, (E,) bool; an episode that stands in two datasets falls on the same side in both.
+def held_out(draw: np.ndarray, share: float) -> np.ndarray:
+    """Which episodes (E,) bool of a dataset are only predicted.
 
-    A hash of the episode's length and first row decides. Of two episodes or more at least one is held out where `share` is not 0, and never
-    all of them.
+    Of two episodes or more at least one is where `share` is not 0, and never all of them.
+
+    Args:
+        draw: see `draws`.
+        share: of them.
     """
-    if share == 0 or len(rows) < 2:
-        return np.zeros(len(rows), bool)
-    state = dataset.column(columns.STATE)
-    draws = np.array([_draw(np.ascontiguousarray(state[row.start]).tobytes(), len(row), seed) for row in rows])
-    held = draws < share
+    if share == 0 or len(draw) < 2:
+        return np.zeros(len(draw), bool)
+    held = draw < share
     if held.all() or not held.any():
-        held = np.zeros(len(rows), bool)
-        held[draws.argmin()] = True
+        held = np.zeros(len(draw), bool)
+        held[draw.argmin()] = True
     return held
+
+
+def draws(dataset: Dataset, rows: Sequence[EpisodeRow], seed: int) -> np.ndarray:
+    """A number in [0, 1) of each episode (E,), by its length, first, middle and last row: the same in every dataset that it stands in.
+
+    The first row alone is not enough: controllers begin all of their episodes alike.
+    """
+    state = dataset.column(columns.STATE)
+    told = [np.ascontiguousarray(state[[row.start, (row.start + row.stop) // 2, row.stop - 1]]).tobytes() for row in rows]
+    return np.array([_draw(content, len(row), seed) for content, row in zip(told, rows, strict=True)])
+
+
+def _env_of(source: Source) -> dict[str, Any]:
+    """The section `env` of the config that made a source; empty where it tells none."""
+    try:
+        told = yaml.safe_load(source.config) if source.config else None
+    except yaml.YAMLError:  # an import may note anything there
+        return {}
+    env = told.get("env") if isinstance(told, dict) else None
+    return env if isinstance(env, dict) else {}
 
 
 def _draw(content: bytes, length: int, seed: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,12 +67,7 @@ def write(result: DemoResult) -> Path:
         print(f"      no video: {no_video}")
         recorded = record_policy(file, None, seconds=16.0)
     ros = result.ros
-    timing = ros.timing if ros else {}
-    unit = {"ms": "ms"}
-    loop = [
-        {"name": f"control loop over ROS 2: {name}", "value": value, "unit": unit.get(name[-2:], ""), "against": None, "ratio": None}
-        for name, value in timing.items()
-    ]
+    loop = timing_rows(ros.timing if ros else {})
     data = ReportData(
         title=f"{file.spec.task}: from physics to ROS 2",
         summary=f"Teacher, transformer student, policy file, precise-engine gate and ROS 2 in {sum(result.minutes.values()):.1f} minutes.",
@@ -108,6 +104,23 @@ def write(result: DemoResult) -> Path:
         video=Path(recorded["video"]) if recorded.get("video") else None,
     )
     return write_report(result.folder, data)
+
+
+def timing_rows(timing: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The figures of a control loop in plain words, with their units."""
+    counts = {
+        "ticks": "control steps",
+        "missed": "control steps that were missed altogether",
+        "overruns": "control steps that took longer than their time",
+    }
+    parts = {"late": "how late a control step began", "busy": "work of a control step", "inference": "the policy's part of it"}
+    ends = {"_p50_ms": "median", "_p99_ms": "99 of 100 below", "_max_ms": "largest"}
+    rows = []
+    for name, value in timing.items():
+        part, end = next(((name.removesuffix(end), word) for end, word in ends.items() if name.endswith(end)), (name, ""))
+        text = counts.get(name) or f"{parts.get(part, part.replace('_', ' '))}{f', {end}' if end else ''}"
+        rows.append({"name": text, "value": value, "unit": "ms" if name.endswith("_ms") else ""})
+    return rows
 
 
 def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:

@@ -14,7 +14,7 @@ import jinja2
 
 from policies.files import whole, write_text
 from robolearn.evaluation.figures import Figure, written
-from robolearn.report import plots
+from robolearn.report import opening, plots
 
 EMBEDDED_VIDEO_BYTES = 10_000_000
 FIGURE = ("value", "low", "high", "count")
@@ -98,6 +98,11 @@ def write_report(folder: Path, data: ReportData) -> Path:
         ros_tracking=_tracking(data.ros_tracking, "command and measurement over time, over ROS 2"),
         jitter=plots.jitter_histogram(data.jitter_us) if len(data.jitter_us) else "",
         evaluations=_evaluation_rows(data.evaluations),
+        verdict=opening.verdict(data.deployable, data.targets),
+        numbers=opening.three_numbers(data.evaluations),
+        poster=opening.poster(data.video),
+        against=any(item.get("against") for item in data.loop),
+        compared=any(item.get("ratio") is not None for item in data.loop),
         video=embed_video(data.video, folder),
         provenance=_flatten(data.provenance or {}),
         ros=_flatten(data.ros or {}),

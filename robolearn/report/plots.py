@@ -63,7 +63,7 @@ def smooth(values: np.ndarray, share: float = 0.02) -> np.ndarray:
 
 
 def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]], own: Mapping[str, str]) -> str:
-    """Learning curves against minutes and, below, control steps.
+    """Learning curves against control steps.
 
     Args:
         runs: name -> columns of `read_metrics`.
@@ -74,22 +74,19 @@ def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]], own: Mapping[s
     if not shown:
         return ""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 4.6), layout="constrained")
-        grid = figure.subplots(2, len(shown), squeeze=False, sharey="col")
-        for column, (metric, title) in enumerate(shown):
-            for row, (axis, label, unit) in enumerate((("minutes", "minutes", 1.0), ("steps", "million control steps", 1e-6))):
-                axes: Axes = grid[row, column]
-                for color, (name, columns) in zip(COLORS, runs.items(), strict=False):
-                    if metric in columns and axis in columns:
-                        x, y = columns[axis] * unit, columns[metric]
-                        axes.plot(x, y, color=color, alpha=0.25, linewidth=0.8)
-                        axes.plot(x, smooth(y), color=color, label=name)
-                if row == 0:
-                    axes.set_title(title)
-                axes.set_xlabel(label)
-                if metric not in ("reward",):
-                    axes.set_ylim(bottom=0)
-        grid[0, 0].legend()
+        figure = Figure(figsize=(9.6, 2.6), layout="constrained")
+        row: Sequence[Axes] = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axes, (metric, title) in zip(row, shown, strict=True):
+            for color, (name, columns) in zip(COLORS, runs.items(), strict=False):
+                if metric in columns and "steps" in columns:
+                    x, y = columns["steps"] * 1e-6, columns[metric]
+                    axes.plot(x, y, color=color, alpha=0.25, linewidth=0.8)
+                    axes.plot(x, smooth(y), color=color, label=name)
+            axes.set_title(title)
+            axes.set_xlabel("million control steps")
+            if metric not in ("reward",):
+                axes.set_ylim(bottom=0)
+        row[0].legend()
         return to_svg(figure, "learning curves")
 
 

@@ -172,3 +172,31 @@ def test_feet_in_the_air_are_counted_while_it_should_stand(g1: VecEnv):
         g1.engine.sensordata[1, g1.feet._touch] = 0.0
         assert rewards.idle_step(g1).tolist() == count
     g1.release_command()
+
+
+def test_what_is_asked_beyond_the_joint_range_is_seen(g1: VecEnv):
+    """The range clips the target, so that nothing else tells an action that asks for 0.2 rad more from one that asks for its end."""
+    g1.reset()
+    spec = g1.spec
+    joint = spec.robot.joint_names.index("left_ankle_roll_joint")
+    upper, pose, scale = (values[joint] for values in (spec.robot.position_upper, spec.robot.default_pose, spec.action.scale))
+    action = torch.zeros(2, spec.action_dim)
+    action[:, joint] = torch.tensor([upper - pose, upper - pose + 0.2]) / scale
+    g1.step(action)
+    assert g1.target[:, joint].tolist() == pytest.approx([upper, upper])
+    assert rewards.overshoot(g1).tolist() == pytest.approx([0.0, 0.04], abs=1e-5)
+
+
+def test_the_policys_clock_stands_still_while_it_should_stand():
+    """Zeros below the norm, and the mirror leaves them zeros; the gait's own phase goes on."""
+    env = make_env("go1-velocity-flat", num_worlds=2)
+    env.reset()
+    limit = env.spec.clock_still_below
+    assert limit > 0
+    for _ in range(7):
+        env.step(torch.zeros(2, env.spec.action_dim))
+    env.hold_command(torch.tensor([[0.99 * limit, 0.0, 0.0], [0.0, 0.0, 1.01 * limit]]))
+    sensors = env.sensors()
+    phase = env.phase[1]
+    assert sensors.clock is not None
+    assert sensors.clock.tolist() == [[0.0, 0.0], pytest.approx([float(phase.sin()), float(phase.cos())])]

@@ -329,7 +329,7 @@ def test_a_resolved_config_comes_back_from_its_text(preset: str) -> None:
     assert config.dump(again) == text
     for table in ("observations", "privileged", "rewards", "terminations"):
         assert list(getattr(again.env, table)) == list(getattr(cfg.env, table))
-    env = make_env(preset.removesuffix("-sb3"), again.env, num_worlds=1, num_threads=1)
+    env = registry.make_env(again.task, again.robot, again.env, num_worlds=1, num_threads=1)
     assert [term.name for term in env.spec.terms] == list(cfg.env.observations)
 
 

@@ -133,7 +133,9 @@ def test_arithmetic_is_the_environments(task: str, tmp_path: Path) -> None:
             assert got.dtype == np.float32
             np.testing.assert_allclose(got, expected[world].numpy(), rtol=1e-6, atol=1e-6)
             if now.clock is not None:
-                np.testing.assert_allclose(file.clock(int(env.episode_steps[world])), now.clock[world].numpy(), rtol=0, atol=1e-6)
+                np.testing.assert_allclose(
+                    file.clock(int(env.episode_steps[world]), row.command), now.clock[world].numpy(), rtol=0, atol=1e-6
+                )
         action = 4 * torch.randn(4, env.spec.action_dim, generator=generator)
         before = env.target.clone()
         result = env.step(action)
@@ -143,7 +145,7 @@ def test_arithmetic_is_the_environments(task: str, tmp_path: Path) -> None:
 
 
 def test_clock_of_a_policy_without_one(small: Path) -> None:
-    assert PolicyFile(small).clock(7) is None
+    assert PolicyFile(small).clock(7, np.zeros(3, np.float32)) is None
 
 
 def refused(path: Path, match: str) -> None:

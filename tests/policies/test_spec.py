@@ -107,6 +107,7 @@ def specs(draw: st.DrawFn) -> PolicySpec:
         decimation=draw(st.integers(1, 100)),
         history_steps=draw(st.integers(0, 100)),
         clock_hz=draw(positive),
+        clock_still_below=draw(not_negative),
         normalizer=draw(st.none() | st.builds(NormalizerSpec, mean=st.just(vector(finite, dim)), std=st.just(vector(positive, dim)))),
     )
 
@@ -208,6 +209,7 @@ WRONG = [
     ("decimation", 0, "decimation must be positive"),
     ("history_steps", -1, "history_steps must be finite and not negative"),
     ("clock_hz", math.inf, "clock_hz must be finite"),
+    ("clock_still_below", -0.1, "clock_still_below must be finite and not negative"),
     ("clock_hz", 0.0, "term clock, but clock_hz is 0"),
     ("observation.0.terms.0.dim", 0, "joint_position needs dim >= 1"),
     ("observation.0.terms.0.scale", math.nan, "joint_position needs dim >= 1, a finite scale"),

@@ -16,7 +16,7 @@ from envs.robots.robot import Robot
 from policies.contract.file import PolicyFile
 from robolearn.cli import main
 from robolearn.errors import UserError
-from robolearn.other_model import OtherModel, in_model
+from robolearn.other_model import OtherModel, in_model, refuse_other_robot
 from tests.make_policy import make_policy
 from tests.model_variants import ROBOTS, no_actuators
 from tests.pairs import make_env
@@ -199,3 +199,39 @@ def test_what_is_no_model_of_the_robot_is_one_line(file: Path, tmp_path: Path, c
     assert "evaluated on a plane, whatever their task walks on: leave it out" in capsys.readouterr().err
     with pytest.raises(UserError, match="no robot model"):
         in_model(GO1, tmp_path, GO1.spec())
+
+
+def longer(scene: mujoco.MjSpec) -> None:
+    """Hips further apart, as of a larger robot whose joints have the same names."""
+    for body in scene.bodies:
+        if body.parent is not None and body.parent.parent is not None and body.parent.parent.name == "world":
+            body.pos[0] *= 1.4
+
+
+def other_ranges(scene: mujoco.MjSpec) -> None:
+    for joint in scene.joints:
+        if joint.type == mujoco.mjtJoint.mjJNT_HINGE:
+            joint.range = [joint.range[0] - 0.2, joint.range[1] + 0.2]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (longer, "m apart there"),
+        (heavier, "it weighs"),
+        (other_ranges, "12 of 12 joints have other ranges"),
+    ],
+)
+def test_a_model_of_another_robot_is_not_driven(change: object, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = variant(tmp_path, change)
+    arguments = ["deploy", "go1-velocity", "--transport", "sim", "--mjcf", str(path), "--no-log", "--auto-start", "--duration", "0.1"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "is the model of another robot than go1" in error
+    assert told in error
+    assert "robolearn robot new" in error
+
+
+@pytest.mark.parametrize("change", [renamed, rubbery, large_feet])
+def test_another_authors_model_of_the_same_robot_is(change: object, tmp_path: Path) -> None:
+    refuse_other_robot(GO1, variant(tmp_path, change))

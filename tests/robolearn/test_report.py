@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -10,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robolearn.report import opening, plots
 from robolearn.report import page as report
-from robolearn.report import plots
 from robolearn.report.page import ReportData, Target, number, write_report
 from tests.results import result
 
-SECTIONS = ("summary", "video", "learning", "tracking", "evaluation", "loop", "ros", "provenance")
+SECTIONS = ("video", "summary", "learning", "tracking", "evaluation", "loop", "ros", "provenance")
 VOID = {"meta", "link", "br", "hr", "img", "source", "input", "path", "use", "rect", "circle", "line", "image"}
 
 
@@ -113,7 +115,7 @@ def test_a_full_report_has_every_part(full: ReportData, tmp_path: Path) -> None:
     assert "A &amp; B &lt;walks&gt;" in text
     for section, wanted in {
         "summary": ("7 min", "✓ met", "✗ missed", "11.5 min"),
-        "learning": ("teacher", "student", "planar velocity error [m/s]", "minutes", "million control steps"),
+        "learning": ("teacher", "student", "planar velocity error [m/s]", "million control steps"),
         "tracking": ("vx [m/s]", "yaw rate [rad/s]", "planar velocity error 0.123 m/s", "Falls: 2"),
         "evaluation": ("98.0", "91.0", "86.0 to 91.0", "0.123", "0.100 to 0.150", "✗ not deployable"),
         "loop": ("p99 jitter", "87.5", "0.0044", "median"),
@@ -125,6 +127,38 @@ def test_a_full_report_has_every_part(full: ReportData, tmp_path: Path) -> None:
     assert "goals reached" not in page.sections["evaluation"]
     assert text.count("<svg") == 4
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["report.html"]
+
+
+def test_it_opens_with_the_verdict_and_three_numbers(full: ReportData, tmp_path: Path) -> None:
+    text, page = page_of(full, tmp_path / "out")
+    assert text.index("Not deployable: the policy file did not pass the gate.") < text.index("<section")
+    assert all(piece in page.sections["video"] for piece in ("98.0 %", "91.0 %", "0.123 m/s"))
+    passed = page_of(dataclasses.replace(full, deployable=True), tmp_path / "other")[0]
+    assert "Deployable: the policy file passed the gate. 1 of the 2 targets was missed: targets ask for more than the gate does." in passed
+    met = [line for line in full.targets if line.passed]
+    assert "and all targets were met" in page_of(dataclasses.replace(full, deployable=True, targets=met), tmp_path / "third")[0]
+
+
+def test_columns_that_nothing_fills_are_left_out(full: ReportData, tmp_path: Path) -> None:
+    assert "against" in page_of(full, tmp_path / "out")[1].sections["loop"]
+    bare = dataclasses.replace(full, loop=[{"name": "overruns", "value": 0, "unit": "", "against": None, "ratio": None}])
+    loop = page_of(bare, tmp_path / "other")[1].sections["loop"]
+    assert "against" not in loop
+    assert "ratio" not in loop
+
+
+def test_the_poster_is_a_picture_out_of_the_video(tmp_path: Path) -> None:
+    import cv2
+
+    writer = cv2.VideoWriter(str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for shade in range(0, 200, 20):
+        writer.write(np.full((48, 64, 3), shade, np.uint8))
+    writer.release()
+    address = opening.poster(tmp_path / "v.avi")
+    assert address.startswith("data:image/jpeg;base64,")
+    picture = cv2.imdecode(np.frombuffer(base64.b64decode(address.partition(",")[2]), np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert 40 <= picture.mean() <= 80  # the fourth of ten
+    assert opening.poster(tmp_path / "none.mp4") == ""
 
 
 def test_an_empty_report_says_of_each_part_that_it_was_not_run(tmp_path: Path) -> None:

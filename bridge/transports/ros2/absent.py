@@ -72,6 +72,13 @@ def angular_velocity(imu: Any, needed: bool) -> FloatArray | None:
     return None
 
 
+def acceleration(imu: Any) -> FloatArray | None:
+    """What the accelerometer of an Imu message tells [m/s^2] (3,); None where it has none."""
+    a = imu.linear_acceleration
+    pull = np.array([a.x, a.y, a.z])
+    return None if imu.linear_acceleration_covariance[0] < 0 or not pull.any() or not np.isfinite(pull).all() else pull
+
+
 def _unknown(covariance: Any, entries: tuple[int, ...], most: float) -> str | None:
     """What in a covariance says that the quantity is not there; None for nothing. All zeros means: as good as the sensor is."""
     if covariance[0] < 0:

@@ -3,6 +3,7 @@
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +12,16 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Imu, JointState
 
 from bridge.control.joints import FloatArray
+from bridge.control.plausibility import Rate
 from bridge.control.reading import Reading
 from bridge.simulated.physics import Sample
-from bridge.transports.ros2.absent import NotAvailableError, check_stamp
+from bridge.transports.ros2.absent import NotAvailableError, acceleration, check_arrays, check_stamp
 from bridge.transports.ros2.messages import JointStateDecoder, decode_imu, encode_sensors, stamp_ns
+from bridge.transports.ros2.mounting import Mounting
 from bridge.transports.ros2.newest import NewestFilter
 from bridge.transports.ros2.options import Ros2Options
-from bridge.transports.ros2.qos import SENSOR, QosWatch
+from bridge.transports.ros2.parts import Parts
+from bridge.transports.ros2.qos import PARTS, SENSOR, QosWatch
 from policies.contract.spec import PolicySpec
 
 
@@ -40,6 +44,8 @@ class Inbox:
 
     Attributes:
         filters: by topic, what was received and dropped.
+        mounting: whose axes the IMU has.
+        parts: joint states that come in several messages.
     """
 
     def __init__(
@@ -68,53 +74,82 @@ class Inbox:
         self._watch, self._on_sensors = watch, on_sensors
         self._now_ns, self._lost_ns = now_ns, lost_ns
         self._decode = JointStateDecoder(names, options.extra_joints)
+        self._deep = False
+        self.parts = Parts(names, options.extra_joints, now_ns)
         self.filters: dict[str, NewestFilter] = {}
         self._extra = frozenset(options.extra_joints)
         self._needs_turn = any(term.name == "base_angular_velocity" for term in spec.terms)
         self._joints: tuple[FloatArray, FloatArray, FloatArray, int, int] | None = None
         self._imu: tuple[FloatArray, FloatArray | None, int, int] | None = None
+        self._pull: FloatArray | None = None
+        self.mounting = Mounting(spec.robot.imu_frame, options.imu_rotation)
         self._fault: tuple[str, int] | None = None
         self._apart_ns: int | None = None
         self._absent: dict[str, tuple[str, int]] = {}
         self._floating = spec.robot.floating_base
+        self._rates: dict[str, Rate] = {}
         self._specimens, self._rehearsed = _specimens(spec, names), JointStateDecoder(names)
         self._subscriptions = [self._subscribe(JointState, "joint_states", self._joint_state)]
         if self._floating:
             self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state))
 
-    def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None]) -> Any:
+    def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None], profile: Any = SENSOR) -> Any:
         """Turn a message that cannot be read into a fault that the `joint_set` guard reports, and drop one that was overtaken or that says
         that it does not have what is needed.
         """
         newest, full = self.filters.setdefault(topic, NewestFilter()), self._watch.resolve(topic)
+        rate = self._rates.setdefault(topic, Rate())
 
         def call(message: Any) -> None:
+            rate.count(time.monotonic_ns())
             try:
                 if kind is JointState and self._extra and message.name and self._extra.issuperset(message.name):
                     self._apart_ns = self._now_ns()
                     return  # another part of the robot, for example its gripper, speaks for itself, and has a clock of its own
                 stamp = stamp_ns(message.header.stamp)
                 check_stamp(stamp)
-                if newest.accepts(stamp):
+                if kind is JointState and (part := self.parts.key(message)) is not None:
+                    if self.parts.accepts(part, stamp):
+                        self._part(part, message)
+                elif newest.accepts(stamp, time.monotonic_ns()):
                     take(message)
             except NotAvailableError as error:
                 self._absent[topic] = f"{full}: {error}", self._now_ns()
             except Exception as error:
                 self._fault = f"{full}: {type(error).__name__}: {error}", self._now_ns()
 
-        return self._watch.subscription(kind, topic, call, SENSOR)
+        return self._watch.subscription(kind, topic, call, profile)
 
     def _joint_state(self, message: Any) -> None:
         received_ns = self._now_ns()
         self._joints = (*self._decode(message), stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(not self._floating)
 
+    def tend(self) -> None:
+        """Between the messages: of joint states in parts more than the newest message has to be kept."""
+        if self.parts.seen and not self._deep:
+            self._deep = True
+            self._watch.destroy(self._subscriptions[0])
+            self._subscriptions[0] = self._subscribe(JointState, "joint_states", self._joint_state, PARTS)
+
+    def _part(self, part: frozenset[str], message: Any) -> None:
+        check_arrays(message)
+        joined = self.parts.take(part, message, stamp_ns(message.header.stamp) + self._lost_ns())
+        if joined is not None:
+            self._joints = joined
+            self._on_sensors(not self._floating)
+
     def _imu_state(self, message: Any) -> None:
         received_ns = self._now_ns()
         decoded = decode_imu(message, self._needs_turn)
         if decoded[1] is None:
             self._watch.warn_once("the IMU has no angular velocity; the policy needs none, so nothing is made of it", "imu")
-        self._imu = (*decoded, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
+        self.mounting.look(message.header.frame_id)
+        quat, turn = decoded
+        turned = self.mounting.quat(quat), None if turn is None else self.mounting.vector(turn)
+        pull = acceleration(message)
+        self._pull = None if pull is None else self.mounting.vector(pull)
+        self._imu = (*turned, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(True)
 
     @property
@@ -130,6 +165,10 @@ class Inbox:
     def fault(self) -> str | None:
         """Why the newest bad message was bad; None without one in the last half second."""
         return None if self._fault is None or self._now_ns() - self._fault[1] > HOLD_NS else self._fault[0]
+
+    def hz(self, topic: str, now_ns: int) -> float | None:
+        """How often a topic's messages come [Hz] at a time of the steady clock [ns]; None where none do."""
+        return self._rates[topic].hz(now_ns) if topic in self._rates else None
 
     @property
     def absent(self) -> list[str]:
@@ -152,7 +191,7 @@ class Inbox:
         if self._imu is None:
             return Reading(position, velocity, effort, None, None, (stamp,), self.received_ns)
         quat, gyro, imu_stamp, _ = self._imu
-        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), self.received_ns)
+        return Reading(position, velocity, effort, quat, gyro, (stamp, imu_stamp), self.received_ns, imu_acceleration_b=self._pull)
 
     def rehearse(self) -> None:
         """Read specimens of the sensor messages, to no effect."""

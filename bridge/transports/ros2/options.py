@@ -49,6 +49,7 @@ class Ros2Options:
         joint_prefix: `[policy's prefix=]wire's prefix`, for all joints at once; None to keep the names.
         extra_joints: joints on the wire that are not the policy's, for example a gripper.
         base_frame: frame of goals; others are refused.
+        imu_rotation: roll, pitch and yaw of the IMU in the base [rad]; None where the frame of its messages has to tell.
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
         silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
             stands by.
@@ -64,6 +65,9 @@ class Ros2Options:
     joint_prefix: str | None = option(None, "put NEW before every joint's name, or in place of OLD: panda_=fr3_", metavar="[OLD=]NEW")
     extra_joints: tuple[str, ...] = option((), "joints on the wire that are not the policy's, e.g. a gripper", metavar="JOINT")
     base_frame: str = option("base", "frame of goals (default base)", metavar="FRAME")
+    imu_rotation: tuple[str, ...] | None = option(
+        None, "roll, pitch and yaw of the IMU in the base [rad], where it is mounted turned (0 0 0: its axes are the base's)", metavar="RAD"
+    )
     managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")
     silent_nodes: tuple[str, ...] = option((), "nodes that advertise sensors, stand by in silence and are no rivals", metavar="NODE")
     discovery: str | None = option(

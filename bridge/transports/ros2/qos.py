@@ -27,6 +27,7 @@ from bridge.transports.ros2.compat import no_event_callbacks
 MOST_LINES = 20  # of a kind in a node's life; a person has stopped reading by then
 VALUE = re.compile(r"(?<![\w/.])[-+]?\d[\w.+-]*")  # a number, not one that is part of a name
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+PARTS = QoSProfile(depth=8, reliability=ReliabilityPolicy.BEST_EFFORT)  # of several senders that speak at once the newest is not enough
 STOP = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, deadline=Duration(nanoseconds=100_000_000))
 DIAGNOSTICS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)

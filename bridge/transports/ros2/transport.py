@@ -36,6 +36,8 @@ SERVICES = (Event.STAND, Event.START, Event.STOP, Event.ESTOP, Event.RESET)
 DRIVING = (Event.STAND, Event.START)
 MOST_LATE_MESSAGES = 8  # taken where a deadline has passed already
 Motion = tuple[FloatArray | None, FloatArray | None]
+SILENT_NS = 40_000_000  # a reading that is older needs a reason
+PATIENCE_NS = 3_000_000_000  # from here on whoever waits is told all that is known of the inputs
 LONGEST_WAIT_S = 0.01  # in simulated time, where no message says that the steady clock has to take over
 
 
@@ -69,6 +71,7 @@ class Ros2Transport:
         """
         isolate()
         from bridge.transports.ros2.messages import CommandEncoder
+        from bridge.transports.ros2.mounting import Mounting
         from bridge.transports.ros2.status import StatusTopics
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
@@ -77,6 +80,7 @@ class Ros2Transport:
         if self._options.managed and controller is None:
             raise Ros2OptionError("a managed node needs the controller that it arms when it is configured")
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
+        Mounting(spec.robot.imu_frame, self._options.imu_rotation)  # likewise a rotation that is none
         CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
         self._silent = {f"/{name.lstrip('/')}" for name in self._options.silent_nodes}
@@ -92,8 +96,10 @@ class Ros2Transport:
         self._operator: Any = None
         self._outbox: Any = None
         self._sim: SimulatedClock | None = None
+        self._read_ns = self._received_ns = 0
         self._requests: list[Event] = []
         self._rivals: int | None = None
+        self._twins = ""
         self._dead = Notice()
         self._rival_names: tuple[str, ...] = ()
         self._configured = False
@@ -223,6 +229,8 @@ class Ros2Transport:
     def _refuse(self, event: Event) -> str | None:
         if event in DRIVING and not self._node.active:
             return f"the node is {self._lifecycle()}: a lifecycle manager has to activate it first"
+        if event in DRIVING and self._twins:
+            return self._twins
         return self._refusal(event)
 
     def _lifecycle(self) -> str:
@@ -231,6 +239,9 @@ class Ros2Transport:
     def _service(self, event: Event) -> Callable[[Any, Any], Any]:
         def answer(request: Any, response: Any) -> Any:
             reason = self._refuse(event)
+            if reason is not None and self._twins and event not in DRIVING:  # the other one's answer may be lost to the caller
+                response.success, response.message = True, f"nothing to do for this node ({reason}); {self._twins}"
+                return response
             response.success, response.message = reason is None, reason or "accepted"
             if reason is None:
                 self._requests.append(event)
@@ -268,24 +279,33 @@ class Ros2Transport:
             return inputs
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
         inputs.command, inputs.command_ns = command or (None, 0)
-        inputs.reading, inputs.sensor_hint, inputs.command_hint = self._reading(), self._sensor_hint(), self._command_hint()
+        self._inbox.tend()
+        reading = self._reading()
+        self._read_ns = time.monotonic_ns() if reading is not None and self._arrived(reading) else self._read_ns
+        inputs.reading, inputs.sensor_hint, inputs.command_hint = reading, self._sensor_hint(), self._command_hint()
         return inputs
+
+    def _arrived(self, reading: Reading) -> bool:
+        """Whether a reading is another than the one before."""
+        before, self._received_ns = self._received_ns, reading.received_ns
+        return before != reading.received_ns
 
     @property
     def _driven(self) -> bool:
         return (self._status.mode if self._controller is None else self._controller.mode) in ACTIVE
 
     def _deaf(self) -> str | None:
-        """Who would not hear a command, or whose emergency stop would not be heard here; None once the robot is driven.
+        """Who would not hear a command, whose stop would not be heard here, or whose axes are unknown; None once the robot is driven.
 
         One that fits beside it proves nothing: that may be a recorder, and the one that does not may be the robot's driver.
         """
-        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits]) or None
+        mounted = [self._inbox.mounting.fault] if self._inbox is not None and self._inbox.mounting.fault else []
+        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits, *mounted]) or None
 
     def _remarks(self) -> tuple[str, ...]:
         """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
         command, stop = self._topics["command"], self._topics["estop"]
-        lines = [*command.odd, *stop.odd]
+        lines = [*command.odd, *stop.odd, *([self._twins] if self._twins and self._driven else [])]
         if not self._driven:  # until then they are a reason to refuse
             lines = [line for line in lines if line not in (*command.misfits, *stop.misfits)]
         unheard = command.absent and not command.odd and self._outbox.opened and self._rivals is not None
@@ -298,12 +318,44 @@ class Ros2Transport:
         return found + ([self._operator.odd] if self._operator is not None and self._operator.odd else [])
 
     def _sensor_hint(self) -> str:
+        if (told := self._inventory()) is not None:
+            return told
         silent = [
             topic.absent for name in ("clock", "joint_states", "imu") if (topic := self._topics.get(name)) is not None and topic.absent
         ]
         if not silent and self._clock_dead():
             silent = ["/clock stands still, and use_sim_time is true"]
-        return "; ".join([*self._inbox.absent, *silent])
+        return "; ".join([*self._inbox.absent, *silent, *self._silent_part()])
+
+    def _silent_part(self) -> list[str]:
+        """Which part of the joint states is the oldest, where they come in parts and one falls silent."""
+        silent = self._inbox.parts.silent if self._inbox.received_ns < self.now_ns() - SILENT_NS else ""
+        return [silent] if silent else []
+
+    def _inventory(self) -> str | None:
+        """All inputs, what arrives of them and who sends it, where no reading has come for some seconds; else None."""
+        now_ns = time.monotonic_ns()
+        arrived_ns = max(self._opened_ns, self._read_ns)
+        if now_ns - arrived_ns < PATIENCE_NS:
+            return None
+        lines = [*self._inbox.absent, *self._silent_part()]
+        for name in ("clock", "joint_states", "imu"):
+            topic = self._topics.get(name)
+            if topic is None:
+                continue
+            hz = self._inbox.hz(name, now_ns) if name != "clock" else None if self._clock_dead() else 0.0
+            who = f"{topic.fits} publisher{'s' * (topic.fits != 1)} of {topic.types}"
+            if hz is not None:
+                lines.append(f"{topic.name} arrives" + (f" at {hz:.0f} Hz" if hz else ""))
+            elif topic.fits:
+                lines.append(f"{topic.name} has {who}, and nothing arrives" + (": it stands still" if name == "clock" else ""))
+            else:
+                lines.append(topic.absent or f"nobody publishes {topic.name} ({topic.types})")
+        if self._sim is not None and self._clock_dead():
+            lines.append(
+                "use_sim_time is true, so without /clock no message counts: start the simulator's /clock, or leave use_sim_time away"
+            )
+        return "; ".join(dict.fromkeys(lines))
 
     def _command_hint(self) -> str:
         return "" if self._operator is None else str(self._operator.hint) or self._topics[self._operator.topic].absent
@@ -357,17 +409,41 @@ class Ros2Transport:
         looked = self._graph.poll(now_ns)  # 50 us, every 50 ms
         if looked is not None and self._operator is not None and looked is self._topics[self._operator.topic]:
             self._operator.follow(looked.published)
+        if looked is self._topics["state"]:
+            self._look_for_twins()
         known = now_ns - self._opened_ns >= DISCOVERY_NS
         rivals = self._outbox.rivals() if known else 0  # 10 us
         names = [self._outbox.rival_names()] if rivals else []
         for topic in self._topics.values():
             senders = [sender for sender in topic.senders if sender not in self._silent]
-            surplus = len(senders) - 1 - (self._inbox is not None and topic.apart and self._inbox.apart) if topic.alone else 0
+            more = 0 if self._inbox is None or not topic.apart else self._inbox.apart + max(0, self._inbox.parts.count - 1)
+            surplus = len(senders) - 1 - more if topic.alone else 0
             if surplus > 0:
                 rivals += surplus
                 said = f"{topic.name} has {len(senders)} publishers: {', '.join(senders)}; one alone may send it"
                 names.append(f"{said} (--silent-nodes NODE excepts one that is known to be silent)")
+        if self._twins and not self._driven:  # who is driven goes on: the one that came later does nothing
+            rivals += 1
+            names.append(self._twins)
         self._rivals, self._rival_names = rivals if known or rivals else None, tuple(names)
+
+    def _look_for_twins(self) -> None:
+        """Other nodes of this one's full name, or others that publish its state: who asks one of them asks all, and hears one answer."""
+        from bridge.transports.ros2.graph import full_name
+
+        me, topic = self._node.get_fully_qualified_name(), self._topics["state"].name
+        others = list(self._node.get_publishers_info_by_topic(topic))
+        own = next((end for end in others if full_name(end) == me), None)  # one of this name is this node's own
+        others = [end for end in others if end is not own]
+        if not others:
+            self._twins = ""
+            return
+        names = ", ".join(sorted({full_name(end) for end in others}))
+        same = f"another node of the name {me} is on this graph" if me in names.split(", ") else f"{names} publishes {topic} too"
+        self._twins = (
+            f"{same}: what is asked of one is asked of both. Stop one of them, or call this one otherwise (--ros-args -r __node:=NAME);"
+            " one that was killed counts for up to 20 s"
+        )
 
     def close(self) -> None:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""

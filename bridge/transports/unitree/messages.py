@@ -44,6 +44,8 @@ class LowState:
         remote: the 40 bytes of the wireless remote.
         temperature: hottest sensor of each motor [degrees C], (J,); zero where the sender has none.
         sealed: whether it has a check sum.
+        imu_acceleration_b: of the accelerometer, gravity included [m/s^2], (3,); None where it tells nothing.
+        battery: its charge, from 0 to 1; None where the message has none.
     """
 
     position: FloatArray
@@ -56,6 +58,8 @@ class LowState:
     remote: bytes
     temperature: FloatArray
     sealed: bool = True
+    imu_acceleration_b: FloatArray | None = None
+    battery: float | None = None
 
 
 class LowStateDecoder:
@@ -77,7 +81,7 @@ class LowStateDecoder:
         self._frame, self._check_crc, self.unsealed = Frame(Layout(robot.family.low_state)), check_crc, unsealed
         layout, self._humanoid = self._frame.layout, robot.family is HG
         self._motors = np.stack([layout.index(f"motor_state.{name}")[joints.index] for name in ("q", "dq", "tau_est")])
-        self._imu = np.concatenate([layout.index(f"imu_state.{name}") for name in ("quaternion", "gyroscope")])
+        self._imu = np.concatenate([layout.index(f"imu_state.{name}") for name in ("quaternion", "gyroscope", "accelerometer")])
         self._temperature = layout.index("motor_state.temperature").reshape(robot.family.slots, -1)[joints.index]
         self._remote = layout.index("wireless_remote")
         self._tick = int(layout.index("tick")[0])
@@ -105,13 +109,20 @@ class LowStateDecoder:
             velocity=velocity,
             effort=effort,
             imu_quat_wxyz=imu[:4],
-            imu_angular_velocity_b=imu[4:],
+            imu_angular_velocity_b=imu[4:7],
             tick=int(frame.view("tick")[self._tick]),
             mode_machine=int(frame.get("mode_machine")[0]) if self._humanoid else 0,
             remote=frame.view("wireless_remote")[self._remote].tobytes(),
             temperature=frame.view("motor_state.temperature")[self._temperature].max(axis=1).astype(np.float64),
             sealed=frame.sealed,
+            imu_acceleration_b=imu[7:] if imu[7:].any() and np.isfinite(imu[7:]).all() else None,
+            battery=None if self._humanoid else self._charge(),
         )
+
+    def _charge(self) -> float | None:
+        """Charge of the battery, from 0 to 1; a sender that tells none leaves it 0, which no robot that runs has."""
+        soc = int(self._frame.get("bms_state.soc")[0])
+        return soc / 100 if 0 < soc <= 100 else None
 
 
 class TickClock:

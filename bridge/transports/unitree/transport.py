@@ -31,6 +31,7 @@ DISCOVERY_NS = 3_000_000_000  # who else publishes is not known before
 BAD_IN_A_ROW = 10  # damaged messages that make a fault of the wire: 20 ms of them
 MESSAGE_GAP_NS = 1_000_000  # a robot that floods this computer with messages must not eat its processor
 FAREWELL_S = 0.02
+LOW_BATTERY = 0.2  # of its charge
 
 
 class UnitreeWireError(RuntimeError):
@@ -78,6 +79,7 @@ class UnitreeTransport:
         self._requests: list[Event] = []
         self._fault: str | None = None
         self._bad_in_a_row = 0
+        self._battery: float | None = None
         self._hint, self._rival_names = "", ()
         self._rivals: int | None = None
         self._shown = ""
@@ -147,7 +149,10 @@ class UnitreeTransport:
             return
         self._bad_in_a_row = 0
         self.messages += 1
-        self._reading = Reading(state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, free_clock=self._loopback)
+        self._reading = Reading(
+            state.position, state.velocity, state.effort, quat, gyro, stamps_ns, now_ns, self._loopback, state.imu_acceleration_b
+        )
+        self._battery = state.battery
         self._encode.mode_machine, self._fault = state.mode_machine, self._sender.fault or self._fault
         self._operate(state.remote, now_ns)
         if self.on_reading is not None:
@@ -175,8 +180,15 @@ class UnitreeTransport:
             rivals=self._rivals,
             rival_names=self._rival_names,
             sensor_hint=self._hint,
-            remarks=tuple(self._sender.remarks),
+            remarks=(*self._sender.remarks, *self._charge()),
+            temperature=self.temperature,
+            battery=self._battery,
         )
+
+    def _charge(self) -> tuple[str, ...]:
+        """That the battery is low."""
+        low = self._battery is not None and self._battery < LOW_BATTERY
+        return (f"the battery is below {LOW_BATTERY:.0%}",) if low else ()
 
     def write(self, command: JointCommand) -> None:
         """Hand a command to the stream, from the first one on that drives the robot or follows a fault.

@@ -81,11 +81,11 @@ def _joint(motor: Motor, angle: float = 0.0, posture: float = 1.0) -> Joint:
 
 def _leg(side: str) -> dict[str, Joint]:
     return {
-        f"{side}_hip_pitch_joint": _joint(M7520_14, -0.312, 0.1),
+        f"{side}_hip_pitch_joint": _joint(M7520_14, -0.17, 0.1),
         f"{side}_hip_roll_joint": _joint(M7520_22),
         f"{side}_hip_yaw_joint": _joint(M7520_14),
-        f"{side}_knee_joint": _joint(M7520_22, 0.669, 0.1),
-        f"{side}_ankle_pitch_joint": _joint(TWO_M5020, -0.363, 0.1),
+        f"{side}_knee_joint": _joint(M7520_22, 0.36, 0.1),
+        f"{side}_ankle_pitch_joint": _joint(TWO_M5020, -0.19, 0.1),
         f"{side}_ankle_roll_joint": _joint(TWO_M5020),
     }
 
@@ -112,5 +112,5 @@ G1 = Robot(
     trunk="torso_link",
     feet={"left": _foot("left", 0.0), "right": _foot("right", 0.5)},
     imu=Imu(body="pelvis", position=(0.04525, 0.0, -0.08339)),
-    stand_height=0.757,
+    stand_height=0.782,
 )

@@ -20,6 +20,8 @@ MOVED = 0.02
 """Standard deviation of a joint's position [rad], or its speed [rad/s], from which on its column is compared."""
 BETTER, SURE = 0.2, 0.5
 """Correlations: how much better columns must fit on average in another order, and how well, to say that they are in that order."""
+LEFT_OVER = 0.5
+"""And what share may be left of what the present order lacks of 1: in a gait everything goes with everything else to some degree."""
 TARGET_DELAY = 3
 """Control steps that a joint takes to follow its target."""
 
@@ -66,7 +68,7 @@ def _belong(seen: Seen, moved: FloatArray, told: FloatArray, what: str) -> Itera
     alike = (a.T @ b) / np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
     best = _assigned(alike)
     own, other = float(np.diag(alike).mean()), float(alike[np.arange(len(live)), best].mean())
-    if other < max(own + BETTER, SURE):
+    if other < max(own + BETTER, SURE) or 1 - other > LEFT_OVER * (1 - own):
         return
     wrong = [(live[i], live[j]) for i, j in enumerate(best) if i != j]
     pairs = ", ".join(f"{seen.joints[i]} has that of {seen.joints[j]}" for i, j in wrong[:3])

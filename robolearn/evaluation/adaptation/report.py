@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure as Canvas
 
 from robolearn.evaluation.adaptation.figures import BASE_S, CYCLE_S, LABELS, LATER_S, UNITS, WITHIN, Curve
+from robolearn.evaluation.adaptation.found import Found
 from robolearn.evaluation.adaptation.kinds import KINDS
 from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.result import ItemResult, plain
@@ -17,9 +18,6 @@ from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.report.page import template, write_page
 from robolearn.report.plots import COLORS, STYLE, to_svg
 from robolearn.writing import write_json
-
-if TYPE_CHECKING:
-    from robolearn.evaluation.adaptation.suite import Found
 
 PAGE, DATA = "report.html", "adaptation.json"
 COLUMNS = ("before", "peak", "soon", "later", "later_ratio", "back_s", "yaw_later", "survival")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from envs.engines.face import EngineError
 from robolearn.errors import UsageError, UserError, suggestion
 from robolearn.evaluation.adaptation import report
-from robolearn.evaluation.adaptation.figures import Curve, curve, measured
+from robolearn.evaluation.adaptation.figures import curve, measured
+from robolearn.evaluation.adaptation.found import Found
 from robolearn.evaluation.adaptation.kinds import KINDS
 from robolearn.evaluation.adaptation.probe import probe
 from robolearn.evaluation.adaptation.trial import COMMANDS, run
-from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.setup import Setup
 
 UNCHANGED = "unchanged"
@@ -24,32 +22,6 @@ UNCHANGED = "unchanged"
 QUICK = ("weak_motor", "late")
 PROBE_FACTOR = 4
 """As many worlds are probed as walk through a change, times this."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What one policy did in one kind of change.
-
-    Attributes:
-        figures: see `figures.measured`.
-        curve: of its error.
-        probes: source of features -> how much of the change it tells; empty where nothing was probed.
-        failure: why there is nothing, where there is nothing.
-    """
-
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    curve: Curve | None = None
-    probes: Mapping[str, Figure] = field(default_factory=dict)
-    failure: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; the curve at every control step."""
-        told: dict[str, Any] = {"figures": {name: dataclasses.asdict(figure) for name, figure in self.figures.items()}}
-        if self.curve is not None:
-            told["curve"] = {name: [round(float(v), 5) for v in getattr(self.curve, name)] for name in ("time_s", "mean", "low", "high")}
-        if self.probes:
-            told["probes"] = {name: dataclasses.asdict(figure) for name, figure in self.probes.items()}
-        return told | ({"failure": self.failure} if self.failure else {})
 
 
 def chosen(names: Sequence[str] | None, quick: bool = False) -> list[str]:
@@ -73,7 +45,8 @@ def look_at(setup: Setup, name: str, worlds: int, probes: bool) -> Found:
         told = probe(setup, kind, PROBE_FACTOR * worlds) if probes and kind is not None else {}
     except (UserError, EngineError) as error:
         return Found(failure=str(error))
-    return Found(figures=measured(trial), curve=curve([trial]), probes=told)
+    walks = bool(trial.alive[trial.at - 1].any())  # of nobody there is no curve
+    return Found(figures=measured(trial), curve=curve([trial]) if walks else None, probes=told)
 
 
 def compare(setups: Sequence[Setup], names: Sequence[str], folder: Path, probes: bool = False, quiet: bool = False) -> dict[str, Any]:

@@ -14,7 +14,7 @@ TURN = 0.5  # radius of the arc, of that arrow's length
 LEAST = 0.05  # m/s or rad/s; less is not drawn
 MOST_RAD = 2.5  # of the arc, 1 rad for 1 rad/s
 POINTS = 13
-SHAFT, HEAD, HEAD_LENGTH, TIP_SHAFT, TIP_HEAD, TIP_LENGTH, APART = 0.028, 0.075, 0.17, 0.015, 0.065, 0.14, 0.14
+SHAFT, HEAD, HEAD_LENGTH, TIP_SHAFT, TIP_HEAD, TIP_LENGTH, APART = 0.02, 0.05, 0.12, 0.012, 0.04, 0.1, 0.14
 """Of the arrow's length for 1 m/s: thickness of arrows and of the arc's head, and how far the measured arrow lies below the asked one."""
 
 

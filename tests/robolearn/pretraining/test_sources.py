@@ -148,6 +148,50 @@ def test_an_episode_is_never_on_both_sides_also_of_two_datasets(tmp_path: Path) 
     assert len({tuple(sources(paths[0], seed=seed).shelves[0].held) for seed in SEEDS}) > 1
 
 
+def test_what_a_handful_holds_out_no_other_dataset_teaches(tmp_path: Path) -> None:
+    """Where no draw falls below the share, each dataset chooses one of its own: they must not choose against each other."""
+    several = [episode(index, 20) for index in range(6)]
+    for seed in SEEDS:
+        both = write(tmp_path / f"a{seed}", *several), write(tmp_path / f"b{seed}", *several[2:])
+        one, two = (shelf.held for shelf in sources(*both, held_out=0.01, seed=seed).shelves)
+        assert np.array_equal(one[2:], two)
+
+
+def test_a_dataset_all_of_which_another_holds_out_is_refused(tmp_path: Path) -> None:
+    several = [episode(index, 20) for index in range(3)]
+    path = write(tmp_path / "a", *several)
+    held = int(np.flatnonzero(sources(path).shelves[0].held)[0])
+    found = sources(path, write(tmp_path / "b", several[held]))
+    with pytest.raises(DataError, match="no episode left to learn from"):
+        Mixture(found, 8, weights=(1, 1))
+
+
+def test_episodes_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+    several = [episode(index, 20) for index in range(20)]
+    for item in several:
+        item.columns[STATE][0] = several[0].columns[STATE][0]
+    assert 1 < sources(write(tmp_path / "d", *several), held_out=0.4).shelves[0].held.sum() < 19
+
+
+def test_actions_of_another_scale_are_missing_and_a_person_is_told(tmp_path: Path) -> None:
+    """The same mode, but a unit of action asks for another angle."""
+    own = get_robot("go1").action_scale
+    for scale, acts in ((f"{own[0] * 2}", False), ("null", bool(np.allclose(own, spec().action.scale)))):
+        found = sources(write(tmp_path / scale, episode(0, of=source(config=f"env:\n  action: {{scale: {scale}}}\n"))), held_out=0.0)
+        assert bool(whole(found).acted.any()) == acts
+        assert any("action.scale" in line for line in found.remarks.text()) != acts
+
+
+def test_numbers_that_are_not_finite_are_named(tmp_path: Path) -> None:
+    found = sources(write(tmp_path / "d", episode(0), episode(1)), held_out=0.0)
+    dataset = found.shelves[0].dataset
+    rows = np.array(dataset.column(STATE))
+    rows[70, 3] = np.nan
+    found.shelves[0].mapped[STATE] = rows, None
+    with pytest.raises(DataError, match=r"not finite in episode 1; robolearn data check"):
+        found.statistics()
+
+
 def test_of_a_handful_one_is_held_out_and_of_one_none(tmp_path: Path) -> None:
     assert sources(write(tmp_path / "a", episode(0), episode(1)), held_out=0.05).shelves[0].held.sum() == 1
     assert sources(write(tmp_path / "b", episode(0)), held_out=0.5).shelves[0].held.sum() == 0
@@ -173,6 +217,8 @@ def test_shares_are_by_rows_or_as_asked_and_change_as_asked(tmp_path: Path) -> N
     assert abs(shares_of(asked, 0.0) - 0.75) < 0.03
     assert abs(shares_of(asked, 0.5) - 0.375) < 0.03
     assert shares_of(asked, 1.0) == 0.0
+    held = Mixture(sources(str(tmp_path / "a"), str(tmp_path / "b"), held_out=0.25), 8, weights=(0, 1), final=(1, 0), held=True)
+    assert bool(held.draw(20, (0,)).inside.any())
     with pytest.raises(DataError, match="3 entries for 2 datasets"):
         Mixture(found, 8, weights=(1, 1, 1))
 

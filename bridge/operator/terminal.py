@@ -1,0 +1,224 @@
+"""Whether a terminal is ours, and whether somebody is still at its other end.
+
+A terminal lives on when the connection behind it dies: ssh notices after minutes, tmux never. So it is asked a question twice a second that
+every terminal answers by itself (ECMA-48's device status report); the answer has made the whole way. Programs that keep a session
+alive while nobody looks at it (`RELAYS`) answer in the terminal's place, so there only keys show that somebody is there, and of tmux
+whether any client is attached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import subprocess
+import sys
+import termios
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from bridge.control.priority import lower_priority
+
+QUESTION = b"\x1b[5n"
+ASK_NS = 500_000_000
+SLOW_S = 1.0  # two answers that are missing; from here on the last one counts as long ago
+PATIENCE_S = 3.0  # for the first answer
+FAREWELL_S = 0.2  # for the last one, which else would be typed into the shell
+RELAYS = {
+    "tmux": "tmux",
+    "screen": "screen",
+    "mosh-server": "mosh",
+    "dtach": "dtach",
+    "abduco": "abduco",
+    "zellij": "zellij",
+    "etterminal": "Eternal Terminal",
+    "shpool": "shpool",
+}
+"""What keeps a terminal alive while nobody looks at it, by the name of its process."""
+VARIABLES = {"TMUX": "tmux", "STY": "screen", "ZELLIJ": "zellij"}
+
+
+def is_ours(file: Any) -> bool:
+    """Whether a file is a terminal that this program may read and set: not one in whose background it runs."""
+    try:
+        return file is not None and file.isatty() and in_foreground(file.fileno())
+    except (OSError, ValueError):  # closed
+        return False
+
+
+def in_foreground(fd: int) -> bool:
+    """Whether job control lets this process use a terminal; one that is not its controlling terminal has none."""
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return True
+
+
+def on_terminal() -> bool:
+    """Whether a person can see this and type."""
+    return is_ours(sys.stdin) and is_ours(sys.stdout)
+
+
+def in_background() -> str:
+    """What to say where this program has a terminal and runs in its background; empty elsewhere."""
+    try:
+        behind = sys.stdin.isatty() and not in_foreground(sys.stdin.fileno())
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return (
+        "in the background of this terminal: no keys and no screen here, not even a stop; Ctrl-C does not reach it either" if behind else ""
+    )
+
+
+def relay() -> str:
+    """What keeps this terminal alive while nobody looks; empty where nothing is known to."""
+    for variable, called in VARIABLES.items():
+        if os.environ.get(variable):
+            return called
+    pid = os.getppid()
+    for _ in range(32):
+        try:
+            comm = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip().lower()
+            after = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            return ""
+        for process, called in RELAYS.items():
+            if comm == process or comm.startswith(f"{process}:"):
+                return called
+        pid = int(after[1])
+        if pid <= 1:
+            return ""
+    return ""
+
+
+class Presence:
+    """Follows whether somebody is at a terminal.
+
+    Attributes:
+        relay: what answers in the terminal's place; empty for nothing.
+        answers: whether the terminal has answered, all the way.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Begin to ask the terminal `fd`."""
+        self.relay = relay()
+        self.answers = self._answered = False
+        self._begin_ns = self._asked_ns = self._sign_ns = time.monotonic_ns()
+        self._asked_ns -= ASK_NS
+        self._open = False
+        self._ask: int | None = None
+        if os.environ.get("TERM", "") not in ("", "dumb"):
+            with contextlib.suppress(OSError):  # of its own, so that a terminal that is paused blocks nobody
+                self._ask = os.open(os.ttyname(fd), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        self._clients = Clients() if self.relay == "tmux" and "TMUX" in os.environ else None
+
+    @property
+    def begins(self) -> str:
+        """What a person should know at the start; empty where only the answers will tell."""
+        if self.relay:
+            client = " (but for whether any client is attached)" if self._clients is not None else ""
+            return f"this terminal is kept alive by {self.relay}: whether somebody is there is known by keys alone{client}"
+        if os.environ.get("SSH_TTY") or os.environ.get("SSH_CONNECTION"):
+            return "this terminal is reached by ssh: it is asked twice a second whether it is there"
+        return ""
+
+    def undecided(self, now_ns: int) -> bool:
+        """Whether the first answer may still come."""
+        return not self.answers and not self.relay and self._ask is not None and now_ns - self._begin_ns < PATIENCE_S * 1e9
+
+    def poll(self, now_ns: int) -> None:
+        """Ask, where it is time to."""
+        if self._ask is None or self.relay or now_ns - self._asked_ns < ASK_NS:
+            return
+        self._asked_ns = now_ns
+        try:
+            self._open = os.write(self._ask, QUESTION) > 0
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._forget()
+
+    def sign(self, now_ns: int, answer: bool = False) -> None:
+        """Something came from the terminal: a key, or an answer to the question."""
+        self._sign_ns = now_ns
+        if answer:
+            self._open, self.answers = False, not self.relay
+
+    def silent_s(self, now_ns: int) -> float:
+        """How long nothing has shown that somebody is there [s], where something would; else 0."""
+        if self._clients is not None and self._clients.gone_ns is not None:
+            return (now_ns - self._clients.gone_ns) * 1e-9
+        return (now_ns - self._sign_ns) * 1e-9 if self.answers else 0.0
+
+    @property
+    def gone(self) -> str:
+        """In words, what it means that it is silent."""
+        return f"no client is attached to {self.relay}" if self.relay else "the terminal does not answer any more"
+
+    def close(self, fd: int) -> None:
+        """Take the last answer off the terminal `fd`."""
+        if self._clients is not None:
+            self._clients.close()
+        if self._ask is None:
+            return
+        end = time.monotonic() + FAREWELL_S
+        while self._open and self.answers and time.monotonic() < end:
+            time.sleep(0.01)
+            self._open = False if _waiting(fd) else self._open
+        if self.answers:
+            with contextlib.suppress(OSError, termios.error):
+                termios.tcflush(fd, termios.TCIFLUSH)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._ask is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._ask)
+            self._ask = None
+
+
+def _waiting(fd: int) -> bool:
+    try:
+        return bool(select.select([fd], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
+
+
+class Clients:
+    """Counts the clients of the tmux session that this runs in, on a thread of its own.
+
+    Attributes:
+        gone_ns: when one was last seen, as long as there is none; None while there is one, and where it is not known.
+    """
+
+    PERIOD_S = 0.5
+
+    def __init__(self) -> None:
+        self.gone_ns: int | None = None
+        self._seen_ns = time.monotonic_ns()
+        self._end = threading.Event()
+        self._tmux = shutil.which("tmux")
+        self._thread = threading.Thread(target=self._run, name="tmux", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        lower_priority()
+        pane = os.environ.get("TMUX_PANE", "")
+        command = [self._tmux or "tmux", "display-message", "-p", *(("-t", pane) if pane else ()), "#{session_attached}"]
+        while self._tmux is not None and not self._end.wait(self.PERIOD_S):
+            try:
+                told = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True, stdin=subprocess.DEVNULL)
+                attached = int(told.stdout.strip() or "0") > 0
+            except (OSError, ValueError, subprocess.SubprocessError):
+                continue  # keys alone tell
+            if attached:
+                self._seen_ns, self.gone_ns = time.monotonic_ns(), None
+            elif self.gone_ns is None:
+                self.gone_ns = self._seen_ns
+
+    def close(self) -> None:
+        """End the thread."""
+        self._end.set()

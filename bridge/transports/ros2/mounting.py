@@ -1,0 +1,94 @@
+"""How an IMU sits on its robot: whose axes its messages have, by their frame, and how they are turned to the base's where that is told.
+
+A policy takes attitude and angular velocity in the axes of its base. An IMU that is mounted turned gives both in its own: they agree with
+each other, so nothing in the numbers shows it, and the robot falls within seconds. What shows it is the name of the frame in the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bridge.control.joints import FloatArray
+from bridge.transports.ros2.options import Ros2OptionError
+
+BASES = frozenset({"base", "body", "trunk", "pelvis", "torso", "root"})
+"""What bases are called, whose axes are what is wanted."""
+ENDINGS = ("_link", "_frame", "_sensor", "_footprint")
+
+
+def plain(frame: str) -> str:
+    """A frame's name without a robot's prefix and without what drivers add to it."""
+    name = frame.strip("/").rpartition("/")[2].lower()
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name
+
+
+class Mounting:
+    """The IMU's axes.
+
+    Attributes:
+        fault: why they are not known to be the base's; empty where they are.
+    """
+
+    def __init__(self, frame: str | None, rotation: Sequence[str | float] | None) -> None:
+        """Expect a frame.
+
+        Args:
+            frame: whose axes are the base's, by the policy's contract; None for none.
+            rotation: roll, pitch and yaw of the IMU in the base [rad], as in a URDF; None where the frame alone has to tell.
+
+        Raises:
+            Ros2OptionError: no three finite numbers.
+        """
+        self.fault = ""
+        self._frame, self._seen = frame, ""
+        self._turn: FloatArray | None = None
+        if rotation is not None:
+            try:
+                angles = [float(angle) for angle in rotation]
+            except ValueError:
+                angles = []
+            if len(angles) != 3 or not np.isfinite(angles).all():
+                given = " ".join(str(angle) for angle in rotation)
+                raise Ros2OptionError(
+                    f"--imu-rotation needs three finite numbers, roll, pitch and yaw of the IMU in the base [rad], not {given}"
+                )
+            self._turn = _of_rpy(*angles)
+
+    def look(self, frame: str) -> None:
+        """Take the frame of a message."""
+        if frame == self._seen:
+            return
+        self._seen, self.fault = frame, ""
+        known = BASES if self._frame is None else BASES | {plain(self._frame)}
+        if frame and self._turn is None and plain(frame) not in known:
+            self.fault = (
+                f"the IMU's frame_id is {frame!r}, the policy expects {self._frame or 'base'!r}, whose axes are the base's: say how it is"
+                " mounted (--imu-rotation ROLL PITCH YAW in rad, as in the URDF; 0 0 0 if its axes are the base's)"
+            )
+
+    def quat(self, quat_wxyz: FloatArray) -> FloatArray:
+        """The base's attitude (4,) of the IMU's."""
+        return quat_wxyz if self._turn is None else _product(quat_wxyz, self._turn * np.array([1.0, -1.0, -1.0, -1.0]))
+
+    def vector(self, vector: FloatArray) -> FloatArray:
+        """A vector of the IMU's axes in the base's, (3,)."""
+        if self._turn is None:
+            return vector
+        inverse = self._turn * np.array([1.0, -1.0, -1.0, -1.0])
+        return _product(_product(self._turn, np.array([0.0, *vector])), inverse)[1:]
+
+
+def _of_rpy(roll: float, pitch: float, yaw: float) -> FloatArray:
+    """The quaternion wxyz (4,) of turns about x, then y, then z, all of the base."""
+    x, y, z = (np.array([np.cos(a / 2), *(np.sin(a / 2) * axis)]) for a, axis in zip((roll, pitch, yaw), np.eye(3), strict=True))
+    return _product(z, _product(y, x))
+
+
+def _product(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Hamilton's product of two quaternions wxyz, (4,)."""
+    w, v, u, t = a[0], a[1:], b[0], b[1:]
+    return np.array([w * u - v @ t, *(w * t + u * v + np.cross(v, t))])

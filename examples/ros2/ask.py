@@ -1,0 +1,64 @@
+"""Asks the policy node what the `ros2` command would ask, for where that command is not installed.
+
+python examples/ros2/ask.py stand              # or start, stop, estop, reset: ros2 service call /policy/stand std_srvs/srv/Trigger
+python examples/ros2/ask.py configure          # or activate, deactivate, cleanup: ros2 lifecycle set /policy configure
+python examples/ros2/ask.py get max_tilt       # ros2 param get /policy max_tilt
+python examples/ros2/ask.py set max_tilt 0.6   # ros2 param set /policy max_tilt 0.6
+"""
+
+import sys
+from typing import Any
+
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.parameter import Parameter, parameter_value_to_python
+from std_srvs.srv import Trigger
+
+TRANSITIONS = {
+    "configure": Transition.TRANSITION_CONFIGURE,
+    "activate": Transition.TRANSITION_ACTIVATE,
+    "deactivate": Transition.TRANSITION_DEACTIVATE,
+    "cleanup": Transition.TRANSITION_CLEANUP,
+}
+
+
+def call(node: Any, service: str, kind: Any, request: Any) -> Any:
+    """Answer of a service; ends the program if there is none."""
+    client = node.create_client(kind, service)
+    if not client.wait_for_service(timeout_sec=10):
+        sys.exit(f"no service {service}: is the policy node running, with the same ROS_DOMAIN_ID?")
+    future = client.call_async(request)
+    rclpy.spin_until_future_complete(node, future, timeout_sec=10)
+    return future.result() or sys.exit(f"{service} did not answer")
+
+
+def main(words: list[str]) -> int:
+    """Do what the command line says. Returns the exit code."""
+    rclpy.init(args=[])
+    node = rclpy.create_node("asker")
+    match words:
+        case ["get", name]:
+            value = call(node, "policy/get_parameters", GetParameters, GetParameters.Request(names=[name])).values[0]
+            print(parameter_value_to_python(value))
+            return 0
+        case ["set", name, value]:
+            wanted = Parameter(name, value=float(value)).to_parameter_msg()
+            result = call(node, "policy/set_parameters", SetParameters, SetParameters.Request(parameters=[wanted])).results[0]
+            print(result.reason or "set")
+            return 0 if result.successful else 1
+        case [name] if name in TRANSITIONS:
+            request = ChangeState.Request(transition=Transition(id=TRANSITIONS[name]))
+            success = call(node, "policy/change_state", ChangeState, request).success
+            print("done" if success else "not possible now")
+            return 0 if success else 1
+        case [name]:
+            answer = call(node, f"policy/{name}", Trigger, Trigger.Request())
+            print(answer.message)
+            return 0 if answer.success else 1
+    sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,194 @@
+"""Two nodes of one name, inputs that do not come, an IMU of another frame, joint states in parts: by real nodes on loopback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+import rclpy
+from rclpy.context import Context
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Imu, JointState
+from std_msgs.msg import String
+
+from bridge.control.safety import Event, Mode
+from bridge.transports.ros2.transport import Ros2Options
+from tests.bridge_helpers import ros_environment
+from tests.make_policy import make_policy
+from tests.ros2_stage import RELIABLE, Stage
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROS_DOMAIN_ID", ros_environment()["ROS_DOMAIN_ID"])
+    monkeypatch.setattr("bridge.transports.ros2.transport.DISCOVERY_NS", 0)  # nobody else is on this domain
+    return make_policy(tmp_path / "stand.onnx", kind="stand")
+
+
+@contextmanager
+def node(name: str) -> Iterator[Any]:
+    """A node in a context of its own, as another process has it."""
+    context = Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    made = rclpy.create_node(name, context=context, start_parameter_services=False)
+    try:
+        yield made
+    finally:
+        made.destroy_node()
+        context.try_shutdown()
+
+
+def refusal(stage: Stage, event: Event = Event.STAND) -> str:
+    return stage.controller.refusal(event) or ""
+
+
+def within(stage: Stage, seconds: float, said: Callable[[], bool]) -> None:
+    end = time.monotonic() + seconds
+    while not said() and time.monotonic() < end:
+        stage.tick()
+    assert said(), (refusal(stage), stage.transport._watch.said, stage.events[-3:])
+
+
+def test_a_node_that_finds_its_own_name_neither_stands_nor_starts_and_says_which(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.ready()
+        with node("policy") as twin:
+            twin.create_publisher(String, "policy/state", RELIABLE)
+            within(stage, 60, lambda: "another node of the name /policy" in refusal(stage))
+            assert refusal(stage).startswith("second_publisher")
+            for event in ("stand", "start"):
+                accepted, reason = stage.call(event)
+                assert not accepted
+                assert "another node of the name /policy" in reason
+            for event in ("stop", "estop"):  # whichever answer comes first must not deny what the other does
+                assert stage.call(event)[0]
+        within(stage, 30, lambda: "another node" not in refusal(stage))
+
+
+def test_another_publisher_of_its_state_is_named(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.ready()
+        with node("recorder") as other:
+            other.create_publisher(String, "policy/state", RELIABLE)
+            within(stage, 60, lambda: "/recorder publishes /policy/state too" in refusal(stage))
+
+
+def test_a_robot_that_is_driven_goes_on_when_a_twin_comes(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.reach_policy()
+        with node("policy") as twin:
+            twin.create_publisher(String, "policy/state", RELIABLE)
+            within(stage, 60, lambda: any("another node of the name" in remark for remark in stage.controller.remarks))
+            assert stage.controller.mode is Mode.POLICY
+
+
+def test_two_whole_nodes_refuse_both(path: Path) -> None:
+    with Stage(path) as first, Stage(path) as second:
+        second.sensing = False  # one robot
+        end = time.monotonic() + 60
+        while not ("another node" in refusal(first) and "another node" in refusal(second)) and time.monotonic() < end:
+            first.tick()
+            second.tick()
+        assert "another node of the name /policy" in refusal(first)
+        assert "another node of the name /policy" in refusal(second)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.transports.ros2.transport.PATIENCE_NS", 1_500_000_000)
+
+
+def test_who_waits_is_told_of_every_input(path: Path, impatient: None) -> None:
+    with Stage(path) as stage, node("driver") as driver:
+        stage.operator.destroy_publisher(stage.imu)
+        stage.imu = type("Nobody", (), {"publish": lambda self, message: None})()
+        driver.create_publisher(Imu, "robot/imu", 1)
+        within(stage, 60, lambda: "/joint_states arrives at" in refusal(stage) and "-r imu:=/robot/imu" in refusal(stage))
+        within(
+            stage, 60, lambda: any("/joint_states arrives at" in str(event.get("cause")) for event in stage.events)
+        )  # without being asked
+        accepted, reason = stage.call("stand")
+        assert not accepted
+        assert "arrives at" in reason
+
+
+def test_simulated_time_without_a_clock_is_told_beside_what_arrives(path: Path, impatient: None) -> None:
+    with Stage(path, Ros2Options(ros_args=("--ros-args", "-p", "use_sim_time:=true"))) as stage:
+        within(stage, 60, lambda: "use_sim_time is true" in refusal(stage))
+        within(stage, 60, lambda: "nobody publishes /clock" in refusal(stage))
+        within(stage, 60, lambda: "/imu arrives at" in refusal(stage))
+
+
+def test_a_publisher_that_is_silent_is_told_as_one(path: Path, impatient: None) -> None:
+    with Stage(path) as stage:
+        stage.sensing = False
+        within(stage, 60, lambda: "/imu has 1 publisher of sensor_msgs/msg/Imu, and nothing arrives" in refusal(stage))
+
+
+class Altered:
+    """A publisher that changes what it is given."""
+
+    def __init__(self, publisher: Any, change: Callable[[Any], Any]) -> None:
+        self._publisher, self._change = publisher, change
+
+    def publish(self, message: Any) -> None:
+        self._change(message)
+        self._publisher.publish(message)
+
+
+def test_an_imu_of_another_frame_is_refused_before_the_robot_stands(path: Path) -> None:
+    def elsewhere(message: Any) -> None:
+        message.header.frame_id = "imu_turned_mount"
+
+    with Stage(path) as stage:
+        stage.imu = Altered(stage.imu, elsewhere)
+        within(stage, 60, lambda: "imu_turned_mount" in refusal(stage))
+        assert "--imu-rotation" in refusal(stage)
+        stage.imu = stage.imu._publisher
+        stage.ready()
+    with Stage(path, Ros2Options(imu_rotation=("0", "0", "0"))) as stage:
+        stage.imu = Altered(stage.imu, elsewhere)
+        stage.ready()
+
+
+class InParts:
+    """A robot whose joint states come from two controllers."""
+
+    def __init__(self, first: Any, second: Any, parts: tuple[slice, ...]) -> None:
+        self._publishers, self._parts = (first, second), parts
+        self.sends = [True, True]
+
+    def publish(self, message: Any) -> None:
+        for publisher, part, sends in zip(self._publishers, self._parts, self.sends, strict=True):
+            if sends:
+                one = JointState(name=message.name[part], position=message.position[part], velocity=message.velocity[part])
+                one.header = message.header
+                publisher.publish(one)
+
+
+def test_joint_states_in_parts_make_a_robot_and_one_that_falls_silent_damps_it(path: Path) -> None:
+    with Stage(path) as stage, node("legs") as legs:
+        publisher = legs.create_publisher(JointState, "joint_states", RELIABLE)
+        stage.joints = parts = InParts(stage.joints, publisher, (slice(0, 5), slice(5, 12)))
+        stage.reach_policy()
+        assert stage.controller.inputs.rivals == 0
+        parts.sends[1] = False
+        within(stage, 60, lambda: stage.controller.mode is Mode.DAMPING)
+        assert "stale_sensor" in stage.controller.cause or "sensor_stamps" in stage.controller.cause
+
+
+def test_parts_that_lack_a_joint_are_refused_by_its_name(path: Path) -> None:
+    with Stage(path) as stage, node("legs") as legs:
+        publisher = legs.create_publisher(JointState, "joint_states", RELIABLE)
+        stage.joints = InParts(stage.joints, publisher, (slice(0, 5), slice(6, 12)))
+        lacks = stage.spec.robot.joint_names[5]
+        within(stage, 60, lambda: f"missing ['{lacks}']" in refusal(stage))
