@@ -65,7 +65,7 @@ class RunOptions:
     command: tuple[float, ...] | None = option(None, "fixed command instead of the operator's, e.g. vx vy yaw_rate", metavar="V")
     duration: float | None = option(None, "end after so many seconds", metavar="S")
     ungated: bool = option(False, "run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
-    limit: tuple[str, ...] = option((), "override a safety limit; all of them stand at the end", metavar="NAME=VALUE", repeated=True)
+    limit: tuple[str, ...] = option((), "override a safety limit; all of them are listed at the end", metavar="NAME=VALUE", repeated=True)
     rate: float | None = option(
         None, "refused unless it is the policy's own rate: a policy runs at the rate it was trained at", metavar="HZ"
     )
@@ -81,10 +81,10 @@ class OperatorOptions:
         HOLD_S, "how long a command from keys or sticks lasts without a key or a movement (default 5)", metavar="S"
     )
     operator_silence: float = option(
-        SILENCE_S, "end the policy after so long without one, where nothing else shows that somebody is there (default 60)", metavar="S"
+        SILENCE_S, "end the policy after so long without one, if nothing else shows that somebody is there (default 60)", metavar="S"
     )
     log: Path | None = option(None, "the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay", metavar="PATH")
-    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all, as robolearn identify wants")
+    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all, as robolearn identify needs")
     no_log: bool = option(False, "write no log")
     events: Path | None = option(
         None, "write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl", metavar="PATH"

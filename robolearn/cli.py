@@ -28,27 +28,27 @@ from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 COMMANDS = {
     "list": "show presets, tasks, robots, networks, engines, controllers, transports and trained policies, and who brought them",
     "config": "show every setting of a preset with its value, unit and meaning, or what it changes",
-    "robot": "look at anyone's robot (MJCF or URDF) and describe it for training",
+    "robot": "inspect the model (MJCF or URDF) of any robot and describe it for training",
     "train": "train a teacher on the simulator's privileged state",
     "pretrain": "train a student's network on datasets: rollouts, controllers, people, logs",
     "distill": "train a student that sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",
-    "collect": "keep what a policy, or a controller, does in simulation as a dataset",
-    "improve": "find where a student fails, teach it there, and test it again",
+    "collect": "record what a policy, or a controller, does in simulation as a dataset",
+    "improve": "find where a student fails, train it there, and test it again",
     "study": "train and compare students that differ in one thing",
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
-    "replay": "run a robot's log again and show where the policy answers differently",
+    "replay": "replay a robot's log and show where the policy answers differently",
     "retarget": "bring motions of people (mocap, video) onto a humanoid, as a dataset or a video",
     "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
     "data": "look at, check, import, export, merge, split and repair datasets",
     "bench": "measure simulation, training, the policy step, the control loop, latency and faults",
-    "demo": "all of it once, ending with a report and a video",
+    "demo": "train, distill, export, evaluate and run once; ends with a report and a video",
 }
 
 EXIT_CODES = {
-    "0": "done; or a signal of the system asked for an end, and everything is kept to go on",
+    "0": "done; or a signal of the system asked for an end, and everything needed to continue is saved",
     "1": "the command ran, and its answer is no",
     "2": "wrong input, or a disk, a package or memory that fails: one line says which",
     "70": "a defect of robolearn: please report it",
@@ -182,9 +182,9 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = ["usage: robolearn COMMAND ...", "", "Teaches robots in simulation and puts the result on hardware.", "", "commands:"]
+    lines = ["usage: robolearn COMMAND ...", "", "Trains robots' policies in simulation and runs them on robots.", "", "commands:"]
     lines += [f"  {name:10} {text}" for name, text in COMMANDS.items()]
-    lines += ["", "options:", "  --help     this text; `robolearn COMMAND --help` tells a command's options", "  --version  the version"]
+    lines += ["", "options:", "  --help     this text; `robolearn COMMAND --help` lists a command's options", "  --version  the version"]
     lines += ["", "exit codes:", *(f"  {code:10} {text}" for code, text in EXIT_CODES.items())]
     return "\n".join(lines)
 

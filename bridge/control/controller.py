@@ -272,7 +272,7 @@ class Controller:
         """What is wrong with the sensors by all readings so far, and which come too slowly. It is told, since no log has all readings."""
         if reading is not None:
             self.plausibility.hear(reading)
-        self.plausibility.look(now_ns, self.mode in ACTIVE)
+        self.plausibility.look(now_ns, self.mode in ACTIVE, self.limits.contradiction)
         found = self.plausibility.doubt, self.plausibility.slow
         if found != self._doubted:
             if found[0] != self._doubted[0] or (found[1] is None) != (self._doubted[1] is None):

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from bridge.control.consistency import LONGEST_GAP_S, up_b
 from bridge.control.joints import FloatArray
 from bridge.control.reading import Reading
-from bridge.control.safety import JointVectors
+from bridge.control.safety import JointVectors, SafetyLimits
 
+TOLERANCE = SafetyLimits().contradiction
 BLOCK_S = 0.1
 SLOWLY = 0.9  # how noise is averaged over the blocks
 MOST_OVERTAKEN = 25  # messages in a row; of more the robot's clock was set back
@@ -303,16 +304,21 @@ class Plausibility:
     def _last_up(self) -> FloatArray | None:
         return None if self._tilt._mean is None else self._tilt._mean[0, 0]  # pyright: ignore[reportPrivateUsage]
 
-    def look(self, now_ns: int, driven: bool) -> None:
+    def look(self, now_ns: int, driven: bool, tolerance: float = TOLERANCE) -> None:
         """Judge; once a tick.
 
         Args:
             now_ns: time [ns] on the clock of the readings' arrival.
             driven: whether the joints are driven to targets now.
+            tolerance: see `SafetyLimits.contradiction` [rad]; more than the usual one asks for as much more movement, ten times as much
+                switches the comparison off.
         """
         self._ticks.count(now_ns)
         self._look_at_rates(now_ns)
-        factor = DRIVEN if driven else 1.0
+        if tolerance >= 10 * TOLERANCE:
+            self.doubt = None
+            return
+        factor = (DRIVEN if driven else 1.0) * max(1.0, tolerance / TOLERANCE)
         for about, verdict in (
             ("base", self._judge_base(factor)),
             ("joints", self._judge_joints(factor)),
@@ -411,7 +417,7 @@ class ToldPlausibility(Plausibility):
     def hear(self, reading: Reading) -> None:
         """Nothing to find out."""
 
-    def look(self, now_ns: int, driven: bool) -> None:
+    def look(self, now_ns: int, driven: bool, tolerance: float = TOLERANCE) -> None:
         """Nothing to judge."""
 
     def restart(self) -> None:

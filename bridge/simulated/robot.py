@@ -168,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--policy", type=Path, required=True, help="policy file: joint names, limits, gains and rates come from its spec")
     result.add_argument("--mjcf", type=Path, required=True, help="the robot's MuJoCo model; a floor is added")
     result.add_argument("--rate-hz", type=float, default=500.0, help="physics and sensor rate (default 500)")
-    result.add_argument("--realtime-factor", type=float, default=1.0, help="simulated seconds a second (default 1)")
+    result.add_argument("--realtime-factor", type=float, default=1.0, help="simulated seconds per second (default 1)")
     result.add_argument("--permute-joints", type=int, metavar="SEED", help="publish the joints in a random order")
     result.add_argument("--key", help="keyframe of the model to start from (default: the policy's default pose)")
     gantry = "hold the robot until the policy node reports that its policy runs, or always (default: bipeds until then)"

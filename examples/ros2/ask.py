@@ -7,12 +7,13 @@ python examples/ros2/ask.py set max_tilt 0.6   # ros2 param set /policy max_tilt
 """
 
 import sys
+from typing import Any
 
 import rclpy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import GetParameters, SetParameters
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 from std_srvs.srv import Trigger
 
 TRANSITIONS = {
@@ -23,7 +24,8 @@ TRANSITIONS = {
 }
 
 
-def call(node, service, kind, request):
+def call(node: Any, service: str, kind: Any, request: Any) -> Any:
+    """Answer of a service; ends the program if there is none."""
     client = node.create_client(kind, service)
     if not client.wait_for_service(timeout_sec=10):
         sys.exit(f"no service {service}: is the policy node running, with the same ROS_DOMAIN_ID?")
@@ -33,12 +35,13 @@ def call(node, service, kind, request):
 
 
 def main(words: list[str]) -> int:
+    """Do what the command line says. Returns the exit code."""
     rclpy.init(args=[])
     node = rclpy.create_node("asker")
     match words:
         case ["get", name]:
             value = call(node, "policy/get_parameters", GetParameters, GetParameters.Request(names=[name])).values[0]
-            print(rclpy.parameter.parameter_value_to_python(value))
+            print(parameter_value_to_python(value))
             return 0
         case ["set", name, value]:
             wanted = Parameter(name, value=float(value)).to_parameter_msg()

@@ -15,6 +15,7 @@ node.create_timer(0.1, lambda: cmd_vel.publish(twist))  # from before `start` on
 
 
 def ask(request: str) -> bool:
+    """Call a service of the policy node; whether it was accepted."""
     client = node.create_client(Trigger, f"policy/{request}")
     client.wait_for_service()
     future = client.call_async(Trigger.Request())
@@ -24,6 +25,7 @@ def ask(request: str) -> bool:
 
 
 def walk(seconds: float) -> None:
+    """Let time pass, while the timer publishes the command."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         rclpy.spin_once(node, timeout_sec=0.05)

@@ -40,27 +40,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "file", metavar="POLICY", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DATASET", help="folder of the dataset")
-    parser.add_argument("--episodes", type=int, default=100, help="how many stay (default: 100)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="the longest that one lasts (default: 10)")
+    parser.add_argument("--episodes", type=int, default=100, help="how many episodes to keep (default: 100)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="longest episode (default: 10)")
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics: mujoco (default), precise, drake, warp, or a plugin's")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that POLICY was trained with)")
-    parser.add_argument("--no-randomization", action="store_true", help="nominal physics and clean sensors; else those of training")
+    parser.add_argument("--no-randomization", action="store_true", help="nominal physics and clean sensors in place of those of training")
     parser.add_argument("--command", type=float, nargs="+", action="append", default=[], metavar="X",
-                        help="hold this for whole episodes, as the task takes it: vx vy wz, or x y z; several times: in turn")  # fmt: skip
+                        help="hold this for whole episodes, as the task takes it: vx vy wz, or x y z; if repeated: in turn")  # fmt: skip
     parser.add_argument("--grid", action="store_true", help="hold the commands of the task's evaluation in turn")
-    parser.add_argument("--keep", choices=("all", "successes", "failures"), default="all", help="which episodes stay (default: all)")
+    parser.add_argument("--keep", choices=("all", "successes", "failures"), default="all", help="which episodes to keep (default: all)")
     parser.add_argument("--best-of", type=int, default=1, metavar="N", help="try each command N times and keep the best (default: 1)")
     parser.add_argument("--worlds", type=int, default=MOST_WORLDS, help=f"worlds of a batch (default: {MOST_WORLDS})")
     parser.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="of the first batch; the next one's is one more (default: 0); with --append later, where it was used",
+        help="seed of the first batch; each next batch adds one (default: 0); with --append a later one, if it was used",
     )
-    parser.add_argument("--licence", default="unknown", metavar="SPDX", help="of the episodes, e.g. Apache-2.0 (default: unknown)")
-    parser.add_argument("--attribution", default="", metavar="TEXT", help="who is to be named")
+    parser.add_argument("--licence", default="unknown", metavar="SPDX", help="licence of the episodes, e.g. Apache-2.0 (default: unknown)")
+    parser.add_argument("--attribution", default="", metavar="TEXT", help="whom to acknowledge")
     on = parser.add_mutually_exclusive_group()
-    on.add_argument("--resume", action="store_true", help="go on with the same collection until there are --episodes")
+    on.add_argument("--resume", action="store_true", help="continue the same collection until there are --episodes")
     on.add_argument("--append", action="store_true", help="add --episodes to a dataset of the same robot and rate")
 
 

@@ -32,8 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preset", help="name of a preset (see robolearn list), path of a YAML, name of a task, or a run folder")
     parser.add_argument("section", nargs="?", default="", help="a part of it, e.g. teacher.ppo or env.rewards (default: all)")
     add_robot(parser, "the preset's; presets such as velocity-flat name none")
-    parser.add_argument("--changed", action="store_true", help="only what differs from the defaults, and where that is said")
-    parser.add_argument("--yaml", action="store_true", help="the whole configuration as YAML with comments, to begin a preset with")
+    parser.add_argument("--changed", action="store_true", help="only what differs from the defaults, and in which file and line")
+    parser.add_argument("--yaml", action="store_true", help="the whole configuration as YAML with comments, as a start for a preset")
     parser.add_argument("--json", metavar="PATH", help="write name, value, unit and sentence as JSON; - is standard output")
 
 

@@ -14,7 +14,7 @@ def configure(actions: Any) -> None:
     several = "folder of a dataset; several are the parts of a split, and no episode may be in two of them"
     parser.add_argument("dataset", type=Path, nargs="+", metavar="DATASET", help=several)
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that each source names)")
-    parser.add_argument("--no-notes", action="store_true", help="faults alone, without what is only worth knowing")
+    parser.add_argument("--no-notes", action="store_true", help="print faults only, without notes")
     parser.add_argument("--json", metavar="PATH", help="write what was found as one JSON object; - is standard output")
     parser.set_defaults(do=run)
 

@@ -21,7 +21,7 @@ def configure(actions: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=where)
     parser.add_argument("--episodes", metavar="LIST", help=f"which ones, e.g. 0,3,7-9 (default: all, of more than {MOST_TOGETHER} those)")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot to be drawn (default: that of each source)")
-    parser.add_argument("--force", action="store_true", help="write over what is there")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(do=run)
 
 

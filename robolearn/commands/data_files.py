@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def configure(actions: Any) -> None:
     """Add the subcommands."""
     info = actions.add_parser("info", help="say what a dataset holds: sources, licences, columns, tasks", allow_abbrev=False)
-    info.add_argument("dataset", type=Path, metavar="DATASET", help="its folder")
+    info.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the dataset")
     info.add_argument("--json", metavar="PATH", help="write it as JSON; - is standard output, without the table")
     info.set_defaults(do=_info)
 
@@ -31,12 +31,12 @@ def configure(actions: Any) -> None:
 
     split = actions.add_parser("split", help="write parts of a dataset as datasets, drawn or chosen", allow_abbrev=False)
     split.add_argument("dataset", type=Path, metavar="DATASET")
-    split.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="holds the parts: FOLDER/NAME")
+    split.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for the parts: FOLDER/NAME")
     split.add_argument(
         "--shares", default="train=0.9,test=0.1", metavar="LIST", help="parts and their shares (default: train=0.9,test=0.1)"
     )
-    split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what stays together (default: episode)")
-    split.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what must not be divided (default: episode)")
+    split.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
     split.add_argument("--robot", metavar="NAME", help="take only episodes of this robot")
     kinds = "policy, controller, mocap, video, log, teleoperation or import"
     split.add_argument("--kind", metavar="KIND", help=f"take only episodes of this kind of source: {kinds}")
@@ -46,11 +46,13 @@ def configure(actions: Any) -> None:
     split.add_argument("--allow-license", action="append", default=[], metavar="NAME", help="with --free: this licence too")
     split.set_defaults(do=_split)
 
-    repair = actions.add_parser("repair", help="save what is left of a broken dataset, also another program's", allow_abbrev=False)
+    repair = actions.add_parser(
+        "repair", help="save what is left of a broken dataset, also of one that another program wrote", allow_abbrev=False
+    )
     repair.add_argument("dataset", type=Path, metavar="DATASET")
     repair.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new dataset; the broken one stays as it is")
-    repair.add_argument("--fps", type=int, metavar="HZ", help="rows a second, where info.json is lost")
-    repair.add_argument("--robot", metavar="NAME", help="its robot, where info.json is lost")
+    repair.add_argument("--fps", type=int, metavar="HZ", help="rows per second, if info.json is lost")
+    repair.add_argument("--robot", metavar="NAME", help="the dataset's robot, if info.json is lost")
     repair.set_defaults(do=_repair)
 
 

@@ -15,7 +15,7 @@ def configure(actions: Any) -> None:
         "dataset", type=Path, nargs="+", metavar="DATASET", help="folder of a dataset; of two, the first episodes stand side by side"
     )
     parser.add_argument(
-        "--port", type=int, default=8080, help="of the page, on this computer only (default: 8080, or the next that is free)"
+        "--port", type=int, default=8080, help="port of the page, on this computer only (default: 8080, or the next that is free)"
     )
     parser.add_argument("--open", action="store_true", help="open the page in this computer's browser")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that each source names)")

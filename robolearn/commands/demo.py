@@ -19,8 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help=f"preset to demonstrate (default: {DEFAULT})")
     add_robot(parser, "the preset's")
-    parser.add_argument("--resume", metavar="DIR", help="go on with an interrupted demo's folder")
-    parser.add_argument("--seeds", type=int, default=1, help="episodes a command in evaluations (default: 1)")
+    parser.add_argument("--resume", metavar="DIR", help="continue an interrupted demo in its folder")
+    parser.add_argument("--seeds", type=int, default=1, help="episodes per command in evaluations (default: 1)")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
 
 

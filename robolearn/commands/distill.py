@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("teacher", nargs="?", help="the teacher: a run folder, a folder of runs (its newest) or a checkpoint")
     parser.add_argument("--init", metavar="PATH", help="start from the network of a pretraining (robolearn pretrain)")
-    parser.add_argument("--resume", metavar="PATH", help="go on from a student's checkpoint or run folder")
+    parser.add_argument("--resume", metavar="PATH", help="continue from a student's checkpoint or run folder")
     add_robot(parser, "the teacher's, where it was")
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")

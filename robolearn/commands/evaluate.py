@@ -36,11 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot")
     engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if there"
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help=engines)
-    parser.add_argument("--seeds", type=int, help="episodes a command (default: 2), or a cell of a suite (default: 8, --quick: 2)")
-    parser.add_argument(
-        "--seconds", type=float, help="length of an episode; of goals that follow each other, of all together (default: 10)"
-    )
-    parser.add_argument("--seed", type=int, default=1000, help="of the environment (default: 1000)")
+    parser.add_argument("--seeds", type=int, help="episodes per command (default: 2), or per cell of a suite (default: 8, --quick: 2)")
+    parser.add_argument("--seconds", type=float, help="length of an episode; for a sequence of goals, of all together (default: 10)")
+    parser.add_argument("--seed", type=int, default=1000, help="seed of the environment (default: 1000)")
     parser.add_argument(
         "--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)"
     )
@@ -58,10 +56,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     against = "other policies or runs for the suite adaptation, side by side with FILE"
     parser.add_argument("--against", metavar="FILE", nargs="+", help=against)
-    parser.add_argument("--probe", action="store_true", help="the suite adaptation: what hidden states know of a change")
+    parser.add_argument("--probe", action="store_true", help="with the suite adaptation: what hidden states contain of a change")
     parser.add_argument("--quick", action="store_true", help="a small suite or --gait, to try things")
     parser.add_argument(
-        "--out", metavar="FOLDER", help="of the suite's report (default: runs/suite/<policy>), or of --gait (default: runs/gait/<policy>)"
+        "--out",
+        metavar="FOLDER",
+        help="folder of the suite's report (default: runs/suite/<policy>), or of --gait (default: runs/gait/<policy>)",
     )
 
 

@@ -14,10 +14,10 @@ from robolearn.commands.ending import after_export
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("student", help="the student: a run folder, a folder of runs (its newest) or a checkpoint")
-    parser.add_argument("--out", metavar="FILE", help="where to (default: policy.onnx in the run folder)")
+    parser.add_argument("--out", metavar="FILE", help="file to write (default: policy.onnx in the run folder)")
     add_robot(parser, "the student's, where it was")
     parser.add_argument("--no-gate", action="store_true", help="skip the evaluation; the file says that it was not evaluated")
-    parser.add_argument("--seeds", type=int, help="episodes a command in the gate (default: 2)")
+    parser.add_argument("--seeds", type=int, help="episodes per command in the gate (default: 2)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

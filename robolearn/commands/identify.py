@@ -20,27 +20,29 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("log", nargs="*", metavar="LOG", help="log of a run with the base held")
-    parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of a run on the feet, for the base's mass")
+    parser.add_argument("--standing", nargs="+", default=[], metavar="LOG", help="log of squats on the feet, for the base's mass")
     parser.add_argument("--demo", metavar="ROBOT", help="simulate a robot with hidden parameters instead, and compare")
     parser.add_argument("--robot", metavar="NAME", help="name or robot.yaml of the robot to compare with (default: the log's)")
     parser.add_argument(
-        "--parameters", metavar="LIST", help="of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: what fits)"
+        "--parameters",
+        metavar="LIST",
+        help="some of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: those that the logs allow)",
     )
     parser.add_argument(
         "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group: one motor)"
     )
-    parser.add_argument("--use-effort", action="store_true", help="believe the reported torques")
+    parser.add_argument("--use-effort", action="store_true", help="use the reported torques, too")
     parser.add_argument("--simulated", type=float, metavar="DT", help="physics step of a simulated robot [s] (--transport sim: known)")
     parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
     parser.add_argument("--out", metavar="FILE", help="write the proposed ranges as a preset (.yaml) for robolearn train")
     parser.add_argument("--preset", metavar="NAME", help="preset that the proposal extends (default: the robot's first)")
-    parser.add_argument("--seed", type=int, default=0, help="of --demo (default: 0)")
-    parser.add_argument("--seconds", type=float, default=16.0, help="length of --demo's excitation (default: 16)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of --demo (default: 0)")
+    parser.add_argument("--seconds", type=float, default=16.0, help="length of the motion of --demo (default: 16)")
     parser.add_argument("--threads", type=int, default=0, help="simulation threads (default: all cores)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Identify. Returns 1 where nothing was identifiable, or what was found is not to be believed; then no preset is written."""
+    """Identify. Returns 1 where nothing was identifiable, or the result was rejected; then no preset is written."""
     from policies.files import check_writable, write_text
     from robolearn.commands import write_json
     from robolearn.identify.report import preset_text, remarks, table, to_dict
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         true = {} if hidden is None else {"hidden": {e.parameter.name: float(h) for e, h in zip(fit.estimates, hidden, strict=True)}}
         write_json(args.json, to_dict(fit) | true)
     if args.out and not fit.believable:
-        print(f"robolearn: {args.out} was not written: what was found is not to be believed", file=sys.stderr)
+        print(f"robolearn: {args.out} was not written: the result was rejected, for the reason above", file=sys.stderr)
     elif args.out:
         write_text(Path(args.out), preset_text(fit, args.preset, robot))
         if args.json != "-":

@@ -25,26 +25,38 @@ LONGEST_S = 600.0
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("policy", metavar="POLICY", help="run folder of a student, the policy.onnx in it; with --rounds 0 any policy file")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of looking, teaching and testing; 0 only looks (default: 3)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N", help="rounds of looking, teaching and testing; 0 only looks (default: 3)"
+    )
     parser.add_argument("--control", action="store_true", help="also teach with as many steps under random conditions, to compare")
-    parser.add_argument("--iterations", type=int, default=20, metavar="N", help="of a round's training (default: 20)")
-    parser.add_argument("--episodes", type=int, default=512, metavar="N", help="that a round looks at (default: 512)")
-    parser.add_argument("--held-out", type=int, default=512, metavar="N", help="of the test that is never learned from (default: 512)")
-    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="episodes a command of the task's own evaluation (default: 2)")
+    parser.add_argument("--iterations", type=int, default=20, metavar="N", help="iterations of a round's training (default: 20)")
+    parser.add_argument("--episodes", type=int, default=512, metavar="N", help="episodes that a round looks at (default: 512)")
+    parser.add_argument(
+        "--held-out", type=int, default=512, metavar="N", help="conditions of the test, which is never learned from (default: 512)"
+    )
+    parser.add_argument("--seeds", type=int, default=2, metavar="N", help="episodes per command of the task's own evaluation (default: 2)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of an episode (default: 8)")
     parser.add_argument(
-        "--margin", type=float, default=0.25, help="beyond training's ranges, as a share of their width; blows twice (0.25)"
+        "--margin", type=float, default=0.25, help="how far beyond training's ranges, as a share of their width; blows twice as far (0.25)"
     )
-    parser.add_argument("--ordinary", type=float, default=0.25, metavar="SHARE", help="of the taught episodes that are as ever (0.25)")
+    parser.add_argument(
+        "--ordinary",
+        type=float,
+        default=0.25,
+        metavar="SHARE",
+        help="share of taught episodes as in the student's own training (0.25)",
+    )
     parser.add_argument("--toward", choices=("failure", "edge"), default="failure",
                         help="weigh conditions by the chance p of failing (default), or by p (1 - p)")  # fmt: skip
     parser.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
-                        help="an episode whose mean is beyond this has failed too, e.g. velocity_error_xy=0.4; several times")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of everything (default: 0)")
+                        help="an episode whose mean is beyond this has failed too, e.g. velocity_error_xy=0.4; repeatable")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--dataset", type=Path, metavar="DATASET", help="also keep episodes of the teacher under the mined conditions here")
-    parser.add_argument("--dataset-episodes", type=int, default=200, metavar="N", help="in each round (default: 200)")
-    parser.add_argument("--licence", default="unknown", metavar="SPDX", help="of the dataset (default: unknown)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where it goes, and is gone on with (default: runs/improve/NAME)")
+    parser.add_argument(
+        "--dataset-episodes", type=int, default=200, metavar="N", help="episodes of the teacher in each round (default: 200)"
+    )
+    parser.add_argument("--licence", default="unknown", metavar="SPDX", help="licence of the dataset (default: unknown)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results, also to continue (default: runs/improve/NAME)")
     parser.add_argument("--no-gate", action="store_true", help="write the policy file without its evaluation")
 
 

@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", metavar="FILE", help="policy file, run folder, name of a shipped policy, or controller:NAME")
     parser.add_argument("--out", metavar="PATH", help=OUT_HELP)
-    parser.add_argument("--seconds", type=float, help="length (default: 16, of a looping picture about 8)")
+    parser.add_argument("--seconds", type=float, help="length (default: 16; about 8 for a looping picture)")
     parser.add_argument(
         "--command",
         type=float,
@@ -32,14 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics: mujoco (default), precise, or a plugin's")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that FILE was trained with)")
     parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
     parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
-    parser.add_argument("--size", metavar="WxH", help="of the video (default: 960x540, of a looping picture 400x300)")
+    parser.add_argument("--size", metavar="WxH", help="size of the video (default: 960x540; 400x300 for a looping picture)")
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
     parser.add_argument("--live", action="store_true", help="watch and steer in the browser, on this computer only, until Ctrl-C")
-    parser.add_argument("--port", type=int, help="of --live (default: 8080)")
+    parser.add_argument("--port", type=int, help="port of --live (default: 8080)")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

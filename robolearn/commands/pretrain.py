@@ -22,11 +22,15 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
-    parser.add_argument("--data", nargs="+", metavar="DATASET", help="datasets; short for --pretrain.data=[...]")
+    parser.add_argument("--data", nargs="+", metavar="DATASET", help="folders of datasets; short for --pretrain.data=[...]")
     parser.add_argument("--init", metavar="PATH", help="start from the network of another pretraining")
-    parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--resume", metavar="PATH", help="continue from a checkpoint, a run folder or a folder of runs (its newest)")
     parser.add_argument(
-        "--allow-license", action="append", default=[], metavar="NAME", help="train on this licence too (several times); `unknown` for none"
+        "--allow-license",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="train on this licence too (may be repeated); `unknown` for none",
     )
     add_robot(parser, "the preset's; presets such as velocity-flat name none")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")

@@ -33,7 +33,7 @@ WORST_JOINTS = 5
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("log", type=Path, metavar="LOG", help="a log of robolearn deploy, or a folder: its newest in which a policy ran")
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot, or the name of a shipped one")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot, or the name of a shipped policy")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=f"of an action (default {TOLERANCE:g})")
     parser.add_argument("--json", metavar="PATH", help="write the figures, and each tick's largest difference")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw the joints that differ most, as PNG (needs matplotlib)")

@@ -32,18 +32,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     new = actions.add_parser("new", help="describe a model: robot.yaml, the model and a picture", allow_abbrev=False)
     new.add_argument("model", metavar="MODEL", help="MJCF or URDF")
     new.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the description is written")
-    new.add_argument("--force", action="store_true", help="write over what is there")
-    new.add_argument("--no-picture", action="store_true", help="without the picture")
+    new.add_argument("--force", action="store_true", help="overwrite what is there")
+    new.add_argument("--no-picture", action="store_true", help="do not write the picture")
     mjcf = actions.add_parser("mjcf", help="write the scene that tasks train in as one MJCF file", allow_abbrev=False)
     mjcf.add_argument("robot", metavar="ROBOT", help=MJCF_OF)
-    mjcf.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file, .xml")
+    mjcf.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write, .xml")
     for action in (check, new):
         action.add_argument("--name", help="of the robot; the model's own otherwise")
         base = action.add_mutually_exclusive_group()
         base.add_argument("--floating", action="store_true", help="its base moves, whatever the file says")
         base.add_argument("--fixed", action="store_true", help="its base is fixed, whatever the file says")
         action.add_argument(
-            "--packages", type=Path, action="append", default=[], metavar="FOLDER", help="where package:// is looked for first"
+            "--packages", type=Path, action="append", default=[], metavar="FOLDER", help="folder in which package:// is looked up first"
         )
         action.add_argument("--json", metavar="PATH", help="write what was found as JSON; - is standard output, without the table")
 

@@ -21,15 +21,17 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("study", help="name of a study in configs/studies/, or the path of a YAML")
-    parser.add_argument("--teacher", metavar="RUN", help="of students: a run folder, a folder of runs or a checkpoint")
+    parser.add_argument("--teacher", metavar="RUN", help="the students' teacher: a run folder, a folder of runs or a checkpoint")
     parser.add_argument(
         "--start", action="append", default=[], metavar="NAME=RUN", help="a pretrained network that the study's students start from"
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="of a study of pretraining: folder of the datasets that it names")
-    parser.add_argument("--policy", metavar="FILE", help="of a study of pretraining: the policy that made the data")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="of the trainings (default: the study's), e.g. to share work")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="for a study of pretraining: folder of the datasets that it names")
+    parser.add_argument("--policy", metavar="FILE", help="for a study of pretraining: the policy that made the data")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", help="seeds of the trainings (default: the study's), e.g. to share work"
+    )
     parser.add_argument("--out", default="runs/studies", metavar="DIR", help="for DIR/NAME/results.json and DIR/trainings (runs/studies)")
-    parser.add_argument("--quick", action="store_true", help="two iterations each: whether it runs, not what it finds")
+    parser.add_argument("--quick", action="store_true", help="two iterations each: shows whether it runs, not what it finds")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:

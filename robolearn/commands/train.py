@@ -27,7 +27,7 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
-    parser.add_argument("--resume", metavar="PATH", help="go on from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--resume", metavar="PATH", help="continue from a checkpoint, a run folder or a folder of runs (its newest)")
     parser.add_argument(
         "--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ"
     )

@@ -100,6 +100,7 @@ _PRETRAIN = {
     "algorithm": "a pretraining is robolearn's own",
 }
 PRETRAIN = _PRETRAIN
+STUDY_PRETRAIN = PRETRAIN | {"seed": "see the study's seeds"}
 RESUME_PRETRAIN = (
     _PRETRAIN
     | _BEGUN

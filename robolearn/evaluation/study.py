@@ -40,6 +40,8 @@ from robolearn.learning.trainer import resume, train
 from robolearn.pretraining.starting import as_start
 
 FIRST_SEED = 3000  # of the evaluations
+INIT = "init="
+"""How an override of a pretraining begins that names the variant it starts from."""
 SMOOTH = 5
 """Iterations over which a return is averaged: one rollout is noisy."""
 
@@ -152,11 +154,13 @@ def check_settings(study: Study, source: dict[str, Any]) -> None:
     """
 
     def config_of(*sets: tuple[str, ...]) -> Any:
-        everything = ("student.until=null", *(item for overrides in sets for item in overrides))
+        given = (item for overrides in sets for item in overrides if not item.startswith(INIT))
+        everything = (*(("student.until=null",) if study.stage == "student" else ()), *given)
         return schema.loads(source["config"], "the teacher's config", arguments(everything))
 
     for name, overrides in {"common": (), **study.variants}.items():
-        settings.refuse(config_of(), config_of(study.common, overrides), settings.STUDY, f"a study's variant ({name})")
+        table = settings.STUDY if study.stage == "student" else settings.STUDY_PRETRAIN
+        settings.refuse(config_of(), config_of(study.common, overrides), table, f"a study's variant ({name})")
     for name, overrides in study.conditions.items():
         settings.refuse(config_of(study.common), config_of(study.common, overrides), settings.EVALUATE, f"a study's condition ({name})")
 

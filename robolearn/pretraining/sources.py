@@ -348,8 +348,8 @@ class Sources:
                 observation, given = tokens.observation[0, :length], tokens.action[0]
                 entries = tokens.known[0, :length][:, self.layout.modality]
                 if not (observation[entries].isfinite().all() and given[tokens.acted[0]].isfinite().all()):
-                    path = shelf.dataset.path
-                    raise DataError(f"{path} has numbers that are not finite in episode {shelf.number[episode]}; robolearn data check {path}")
+                    path, number = shelf.dataset.path, shelf.number[episode]
+                    raise DataError(f"{path} has numbers that are not finite in episode {number}; robolearn data check {path}")
                 if fold is not None:
                     observation, mirrored = fold(observation)
                     given = fold.unfold(given, mirrored)  # a mirror undoes itself

@@ -24,7 +24,7 @@ from robolearn.evaluation.actors import FileActor, StudentActor
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.paired import Episodes, Judge, difference, pooled
 from robolearn.evaluation.statistics import wilson
-from robolearn.evaluation.study import FIRST_SEED, Study, alone, arguments, digest, write_json
+from robolearn.evaluation.study import FIRST_SEED, INIT, Study, alone, arguments, check_settings, digest, write_json
 from robolearn.learning.run import CHECKPOINT, METRICS, Run, load_checkpoint
 from robolearn.learning.student import load_student
 from robolearn.learning.trainer import resume, train
@@ -120,6 +120,7 @@ def kept(place: Path, make: Any) -> Episodes:
 def run_pretrain_study(bench: Bench) -> dict[str, Any]:
     """Train and judge what is not there yet; returns the results, which are also in `folder`/results.json."""
     study, runs = bench.study, list[dict[str, Any]]()
+    check_settings(study, {"config": config.dump(schema.load(study.preset))})
     for overrides in study.variants.values():
         bench.cfg(_settings((*study.common, *overrides, "seed=0"))[0])  # all of them, before anything is trained
     results: dict[str, Any] = {}
@@ -139,8 +140,8 @@ def run_pretrain_study(bench: Bench) -> dict[str, Any]:
 
 def _settings(overrides: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
     """The settings of a variant, and the variant that it starts from."""
-    init = [text.partition("=")[2] for text in overrides if text.startswith("init=")]
-    return tuple(text for text in overrides if not text.startswith("init=")), init[-1] if init else None
+    init = [text.partition("=")[2] for text in overrides if text.startswith(INIT)]
+    return tuple(text for text in overrides if not text.startswith(INIT)), init[-1] if init else None
 
 
 def _judged(bench: Bench, name: str, seed: int, checkpoint: Path) -> dict[str, Any]:

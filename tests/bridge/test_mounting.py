@@ -64,8 +64,8 @@ def test_attitude_and_vectors_are_turned_to_the_bases_axes() -> None:
         np.testing.assert_allclose(mounting.vector(vector), mounted @ vector, atol=1e-12)
 
 
-@pytest.mark.parametrize("given", [(0.0,), (0.0, 0.0, math.nan), (1.0, 2.0, 3.0, 4.0)])
-def test_a_rotation_has_three_finite_numbers(given: tuple[float, ...]) -> None:
+@pytest.mark.parametrize("given", [(0.0,), (0.0, 0.0, math.nan), (1.0, 2.0, 3.0, 4.0), ("x", "0", "0")])
+def test_a_rotation_has_three_finite_numbers(given: tuple[Any, ...]) -> None:
     with pytest.raises(Ros2OptionError, match="three finite"):
         Mounting("imu", given)
 

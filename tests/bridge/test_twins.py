@@ -155,7 +155,7 @@ def test_an_imu_of_another_frame_is_refused_before_the_robot_stands(path: Path) 
         assert "--imu-rotation" in refusal(stage)
         stage.imu = stage.imu._publisher
         stage.ready()
-    with Stage(path, Ros2Options(imu_rotation=(0.0, 0.0, 0.0))) as stage:
+    with Stage(path, Ros2Options(imu_rotation=("0", "0", "0"))) as stage:
         stage.imu = Altered(stage.imu, elsewhere)
         stage.ready()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,11 +20,12 @@ from robolearn import cli
 from robolearn.errors import UsageError, UserError
 from robolearn.evaluation.actors import Actor, StudentActor
 from robolearn.evaluation.adaptation import study as adaptation_study
+from robolearn.evaluation.adaptation import suite as adaptation_suite
 from robolearn.evaluation.adaptation.figures import LABELS, UNITS, curve, measured, over_seeds, smooth
 from robolearn.evaluation.adaptation.kinds import KINDS
 from robolearn.evaluation.adaptation.probe import POLICY, RANDOM, RAW, Heads, Listener, again, judged
 from robolearn.evaluation.adaptation.suite import UNCHANGED, chosen
-from robolearn.evaluation.adaptation.trial import Trial, commands, run
+from robolearn.evaluation.adaptation.trial import COMMANDS, Trial, commands, run
 from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.setup import Setup
 from robolearn.evaluation.locomotion.training import setup_of_training
@@ -251,6 +252,31 @@ def test_probes_find_what_a_memory_knows(known: bool) -> None:
     assert found[RANDOM].value is None
     assert number(found[RAW].value) < 0.2
     assert (number(found[POLICY].value) > 0.8) == known
+
+
+def test_both_halves_of_a_probe_are_asked_all_commands() -> None:
+    """What is felt depends on the command, so a probe must not be judged under others than it was fitted under."""
+    rng, turns = np.random.default_rng(0), len(COMMANDS)
+    worlds = 4 * turns
+    value = rng.uniform(0.5, 1.0, (worlds, 1))
+    world = np.repeat(np.arange(worlds), 10)
+    asked = np.eye(turns)[world % turns]
+    listener = object.__new__(Listener)  # what is felt of a world is its value, moved by what its command does
+    felt = value[world] + 5.0 * asked @ rng.standard_normal((turns, 1))
+    listener.world, listener.samples = [world], {POLICY: [], RANDOM: [], RAW: [np.concatenate([felt, asked], axis=1)]}
+    assert number(judged(listener, value)[RAW].value) > 0.9
+
+
+def test_who_all_fell_before_the_change_has_no_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means of nobody are no numbers, and JSON has no name for them."""
+    fallen = trial_of(np.ones((STEPS, WORLDS)), np.zeros((STEPS, WORLDS), bool))
+    for module in (adaptation_suite, adaptation_study):
+        monkeypatch.setattr(module, "run", lambda *_: fallen)
+    found = adaptation_suite.look_at(cast(Setup, None), UNCHANGED, WORLDS, probes=False)
+    assert found.curve is None
+    assert all(figure.value is None for figure in found.figures.values())
+    told = adaptation_study._of_kind(cast(Setup, None), UNCHANGED, WORLDS, probes=False)
+    json.dumps([told, found.to_dict()], allow_nan=False)
 
 
 def test_a_teacher_has_no_memory_to_probe(setup: Setup) -> None:

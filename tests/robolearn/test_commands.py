@@ -123,7 +123,7 @@ def test_a_preset_by_its_path_is_the_preset_by_its_name() -> None:
         (["train", "velocity-flat-biped", "--robot", "go1"], "of a biped, which go1 is not: give velocity-flat, which finds"),
         (["train", "configs/velocity-rough-biped.yaml", "--robot", "go1"], "of a biped, which go1 is not: give velocity-rough"),
         (["train", "velocity-flat", "--robot", "go1", "--out", "x"], "unknown option '--out'; did you mean '--runs'?"),
-        (["evaluate", "x", "--runz", "x"], "unknown option '--runz'; a setting is changed with"),
+        (["evaluate", "x", "--runz", "x"], "unknown option '--runz' (see robolearn evaluate --help)"),
         (["train", "panda-reach", "--teacher.iterations=some"], "teacher.iterations must be a whole number"),
         (["train", "panda-reach", "--engine", "precisely"], "unknown engine 'precisely' (did you mean precise?)"),
         (["train", "panda-reach", "--student.network.heads=5"], "not divisible by 5 heads"),

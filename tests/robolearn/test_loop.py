@@ -51,7 +51,8 @@ def test_a_pose_at_another_speed_is_another_moment() -> None:
 
 
 def test_a_round_ends_as_it_begins_and_shows_walking_turning_and_stopping(standing: Path) -> None:
-    commands = shown(PolicyFile(standing))
+    spec = PolicyFile(standing).spec
+    commands = shown(spec.task, spec.command)
     assert commands[0] == commands[-1] != (0.0, 0.0, 0.0)
     assert (0.0, 0.0, 0.0) in commands
     assert sum(command[2] for command in commands) == 0.0, "it does not come back to its heading"

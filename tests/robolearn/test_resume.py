@@ -238,7 +238,7 @@ def test_the_wrong_kind(checkpoints: dict[str, Path], capsys: pytest.CaptureFixt
 def test_contradictory_command_lines(checkpoints: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     teacher, student = (str(checkpoints[kind]) for kind in ("teacher", "student"))
     assert "leave out the preset" in refused(capsys, "train", "panda-reach", "--resume", teacher)
-    assert "leave it out" in refused(capsys, "distill", teacher, "--resume", student)
+    assert "leave out the teacher and --init" in refused(capsys, "distill", teacher, "--resume", student)
     assert "give a preset or --resume PATH; presets: g1-velocity-flat" in refused(capsys, "train")
     assert "give the teacher's run folder, or --resume PATH" in refused(capsys, "distill")
     assert "unknown key 'teacher.iteration'" in refused(capsys, "train", "--resume", teacher, "--teacher.iteration=3")

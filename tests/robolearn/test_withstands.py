@@ -133,7 +133,7 @@ def test_who_stands_keeps_still_and_who_is_switched_off_falls(stander: Setup, tm
     assert fallen.headline["steps_a_minute (left alone)"].value is None
     marks = {row.what: verdict(row, fallen).mark for row in demands_of(off.robot) if row.item == "standing"}
     assert marks["standing, left alone"] == "MISSED"
-    assert marks["lift-offs a minute, left alone"] == "?"
+    assert marks["lift-offs per minute, left alone"] == "?"
 
 
 # all disturbances ------------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_bounds_grow_with_the_robot(monkeypatch: pytest.MonkeyPatch) -> None:
     bounds = {d.what: d.target for d in demands_of(g1)}
     assert bounds["half of the pushes"].low == 60.0 * 64 * 2
     assert bounds["all disturbances, planar error"].high == 0.4
-    assert bounds["mean yaw rate off"].high == 0.075
+    assert bounds["error of the mean yaw rate"].high == 0.075
     assert bounds["slopes"].low == 0.95
 
 
@@ -255,7 +255,7 @@ def test_every_target_is_measured_by_the_items_of_its_group(
     assert [what for what, met in measured.items() if met is None] == []
     assert measured["slopes"]  # who only stands does not fall there,
     assert not measured["slopes, crossed"]  # and gets nowhere
-    assert not measured["mean yaw rate off"]
+    assert not measured["error of the mean yaw rate"]
     printed = capsys.readouterr().out
     assert "MISSED   slopes, crossed, at least 95 %: 0.0 %" in printed
     page = (tmp_path / "report.html").read_text(encoding="utf-8")

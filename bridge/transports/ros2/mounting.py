@@ -33,7 +33,7 @@ class Mounting:
         fault: why they are not known to be the base's; empty where they are.
     """
 
-    def __init__(self, frame: str | None, rotation: Sequence[float] | None) -> None:
+    def __init__(self, frame: str | None, rotation: Sequence[str | float] | None) -> None:
         """Expect a frame.
 
         Args:
@@ -47,9 +47,16 @@ class Mounting:
         self._frame, self._seen = frame, ""
         self._turn: FloatArray | None = None
         if rotation is not None:
-            if len(rotation) != 3 or not np.isfinite(rotation).all():
-                raise Ros2OptionError("--imu-rotation needs three finite numbers: roll, pitch and yaw of the IMU in the base [rad]")
-            self._turn = _of_rpy(*(float(angle) for angle in rotation))
+            try:
+                angles = [float(angle) for angle in rotation]
+            except ValueError:
+                angles = []
+            if len(angles) != 3 or not np.isfinite(angles).all():
+                given = " ".join(str(angle) for angle in rotation)
+                raise Ros2OptionError(
+                    f"--imu-rotation needs three finite numbers, roll, pitch and yaw of the IMU in the base [rad], not {given}"
+                )
+            self._turn = _of_rpy(*angles)
 
     def look(self, frame: str) -> None:
         """Take the frame of a message."""

@@ -65,7 +65,7 @@ class Ros2Options:
     joint_prefix: str | None = option(None, "put NEW before every joint's name, or in place of OLD: panda_=fr3_", metavar="[OLD=]NEW")
     extra_joints: tuple[str, ...] = option((), "joints on the wire that are not the policy's, e.g. a gripper", metavar="JOINT")
     base_frame: str = option("base", "frame of goals (default base)", metavar="FRAME")
-    imu_rotation: tuple[float, ...] | None = option(
+    imu_rotation: tuple[str, ...] | None = option(
         None, "roll, pitch and yaw of the IMU in the base [rad], where it is mounted turned (0 0 0: its axes are the base's)", metavar="RAD"
     )
     managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")

@@ -1,8 +1,8 @@
 """Whether a policy's hidden state tells what its body is: linear probes against the raw observation and an untrained network.
 
-The worlds have a kind of change from their start, or not; a probe is fitted on the even worlds and judged on the odd ones, which it has
-never seen. What is asked is each entry that changed (which motor, by how much), as the share of its variance that a weighted sum of
-features tells, averaged over entries.
+The worlds have a kind of change from their start, or not; a probe is fitted on one half of the worlds and judged on the other, which it has
+never seen, under the same commands. What is asked is each entry that changed (which motor, by how much), as the share of its variance that
+a weighted sum of features tells, averaged over entries.
 
 Hidden states of a network in torch are what its action head is given; of a policy file what its last step left in its memory. One without
 a memory has the first only: what it makes of a single observation.
@@ -23,7 +23,7 @@ from policies.networks.registry import make_network
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import Actor, FileActor, StudentActor
 from robolearn.evaluation.adaptation.kinds import Kind
-from robolearn.evaluation.adaptation.trial import run
+from robolearn.evaluation.adaptation.trial import COMMANDS, run
 from robolearn.evaluation.figures import Figure
 from robolearn.evaluation.locomotion.memory import EVERY_S, features, untrained
 from robolearn.evaluation.locomotion.probes import Reduction, r_squared, ridge, scores
@@ -151,7 +151,7 @@ def judged(listener: Listener, value: np.ndarray) -> dict[str, Figure]:
             found[name] = Figure(None, None, None, 0)
             continue
         given = np.concatenate(samples).astype(np.float32)
-        fitted = world % 2 == 0
+        fitted = world // len(COMMANDS) % 2 == 0
         reduced = Reduction(given[fitted])(given)
         told: list[Figure] = []
         for entry in range(value.shape[1]):

@@ -42,6 +42,7 @@ def of_run(folder: Path, kinds: Sequence[str], episodes: int, seed: int, probes:
 def _of_kind(setup: Setup, name: str, worlds: int, probes: bool) -> dict[str, Any]:
     trial = run(setup, KINDS.get(name), worlds)
     walked = trial.alive[trial.at - 1]
+    walked = walked if walked.any() else ~walked  # where all fell before, what standing still would cost
     curve = smooth(trial.planar[:, walked], trial.dt).mean(1)
     told = {
         "figures": {key: dataclasses.asdict(figure) for key, figure in measured(trial).items()},

@@ -45,7 +45,8 @@ def look_at(setup: Setup, name: str, worlds: int, probes: bool) -> Found:
         told = probe(setup, kind, PROBE_FACTOR * worlds) if probes and kind is not None else {}
     except (UserError, EngineError) as error:
         return Found(failure=str(error))
-    return Found(figures=measured(trial), curve=curve([trial]), probes=told)
+    walks = bool(trial.alive[trial.at - 1].any())  # of nobody there is no curve
+    return Found(figures=measured(trial), curve=curve([trial]) if walks else None, probes=told)
 
 
 def compare(setups: Sequence[Setup], names: Sequence[str], folder: Path, probes: bool = False, quiet: bool = False) -> dict[str, Any]:

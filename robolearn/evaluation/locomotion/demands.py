@@ -85,9 +85,11 @@ COMMON = (
     ),
     _survival("standing, left alone", "standing", 1.0, "left alone"),
     _survival("standing, disturbed", "standing", 1.0, "disturbed"),
-    Demand(what="lift-offs a minute, left alone", item="standing", rows=("left alone",), target=Target(figure="steps_a_minute", high=0.0)),
     Demand(
-        what="unexcused lift-offs a minute, disturbed",
+        what="lift-offs per minute, left alone", item="standing", rows=("left alone",), target=Target(figure="steps_a_minute", high=0.0)
+    ),
+    Demand(
+        what="unexcused lift-offs per minute, disturbed",
         item="standing",
         rows=("disturbed",),
         target=Target(figure="steps_a_minute", high=0.0),
@@ -98,7 +100,7 @@ COMMON = (
     *_ground("steps", 0.85, "steps"),
     *_ground("planks", 0.95, "planks"),
     Demand(
-        what="mean yaw rate off",
+        what="error of the mean yaw rate",
         item="commands",
         rows=("turn", "ahead and turn"),
         target=Target(figure="turning_off", high=0.15),

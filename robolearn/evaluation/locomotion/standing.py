@@ -75,7 +75,7 @@ def feet(record: Record, blows: np.ndarray) -> dict[str, np.ndarray]:
         blows: whether something befell them, (T, N).
 
     Returns:
-        Unexcused lift-offs a minute, NaN where no time is left for them; all lift-offs a minute; whether none was unexcused; (N,) each.
+        Unexcused lift-offs per minute, NaN where no time is left for them; all lift-offs a minute; whether none was unexcused; (N,) each.
     """
     lifts = lifted(record.contact, record.alive)
     counted = record.alive & unexcused(blows[: len(record.alive)], record.dt)

@@ -22,7 +22,7 @@ from robolearn.mining import teach as teaching
 from robolearn.mining.bench import Bench
 from robolearn.mining.episodes import Episodes
 from robolearn.mining.explore import Judge
-from robolearn.mining.rounds import Plan, improve
+from robolearn.mining.rounds import Plan, _settle, improve
 from robolearn.mining.subject import find_subject
 from robolearn.mining.weigh import at_random
 from tests.learning_helpers import assert_identical, make_trainer, tiny_cfg, transformer_file
@@ -123,6 +123,31 @@ def test_a_teaching_that_was_stopped_goes_on_exactly(run: Path, tmp_path: Path) 
         assert_identical(resumed[name], whole[name], name)
     assert not torch.equal(whole["policy"]["distribution.log_std"], subject.state["policy"]["distribution.log_std"])
     assert [stage["iterations"] for stage in whole["history"]][-1] == subject.state["iteration"]
+
+
+def test_a_student_held_near_a_pretrained_network_is_held_near_the_same_one(tmp_path: Path) -> None:
+    """The network that it started from stands in its checkpoint; the one that a fresh trainer is made with has learned nothing."""
+    trainer = make_trainer("student", tiny_cfg("go1-velocity-rough", "--student.imitation.pretrained_weight=0.1"))
+    trainer.pretrained = {"iterations": 7}
+    trainer.iterate()
+    job = Run(tmp_path / "held-student" / "one", trainer.cfg)
+    save(trainer, job)
+    job.close()
+    subject = find_subject(str(job.folder), [], teach=True)
+    assert subject.state is not None
+    space = Bench(subject, 2.0, 0.25, Judge.of(subject.cfg.task), 0).space
+    cfg = teaching.config_of_round(subject.cfg, 1, 0.2, 0.25, 5)
+    after = teaching.teach(subject.state, cfg, space, at_random(space, 1, 40), 0.25, 8, tmp_path / "taught")
+    assert_identical(after["reference"]["weights"], subject.state["reference"]["weights"], "reference")
+    assert after["pretrained"] == {"iterations": 7}
+
+
+def test_other_settings_do_not_go_on_in_the_same_folder(run: Path, tmp_path: Path) -> None:
+    """Their episodes were met in other worlds."""
+    _settle(find_subject(str(run), [], teach=True), PLAN, tmp_path)
+    _settle(find_subject(str(run), [], teach=True), PLAN, tmp_path)
+    with pytest.raises(UserError, match="begun with another settings"):
+        _settle(find_subject(str(run), ["--env.randomization.friction.high=3.0"], teach=True), PLAN, tmp_path)
 
 
 def test_the_command_ends_in_a_report_and_a_policy_file(
