@@ -12,7 +12,7 @@ from bridge.faults.kinds import Fault, FaultKind
 from policies.contract.spec import PolicySpec
 
 K = FaultKind
-MOVING = frozenset({K.STUCK_ENCODER, K.VELOCITY_SCALE, K.STUCK_ATTITUDE, K.GYRO_SCALE, K.INVERTED_ATTITUDE, K.TURNED_ATTITUDE})
+MOVING = frozenset({K.STUCK_ENCODER, K.VELOCITY_SCALE, K.STUCK_ATTITUDE, K.GYRO_SCALE, K.INVERTED_ATTITUDE})
 """Kinds that show only while something moves."""
 POLICY_ONLY = frozenset({K.OPERATOR_LOST, K.OPERATOR_NOT_FINITE, K.ACTION_NOT_FINITE, K.ACTION_JUMP}) | MOVING
 """Kinds that trip a guard only while the policy runs."""
@@ -76,7 +76,7 @@ def harmful(rng: random.Random, spec: PolicySpec, limits: SafetyLimits, kind: Fa
         size = sign * some(3.0, 10.0) * limits.contradiction
     elif kind in MOVING:
         duration, threshold = 3.0, 2.0
-        size = rng.choice((0.0, -1.0, 180 / math.pi, 30 / math.pi)) if kind is not K.TURNED_ATTITUDE else sign * some(1.4, 1.7)
+        size = rng.choice((0.0, -1.0, 180 / math.pi, 30 / math.pi))
         joint += joint % 3 == 0  # the thigh: a hip that walks straight on moves too little to tell
     elif kind is K.SECOND_SENDER:
         duration, threshold = 1.0, 0.2

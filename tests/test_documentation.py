@@ -125,7 +125,9 @@ def test_every_command_is_one() -> None:
             continue
         if overrides and "kitten" not in line and "gru" not in line:
             known = args.preset if name == "train" and args.preset in presets.preset_names() else "go1-velocity-flat"
-            schema.load(known, [f"--robot={args.robot}"] * (getattr(args, "robot", None) in ("go1", "g1", "panda")) + overrides)
+            robot = getattr(args, "robot", None)  # some commands have none
+            given = [f"--robot={robot}"] if robot in ("go1", "g1", "panda") else []
+            schema.load(known, given + overrides)
     assert not wrong, "\n".join(wrong)
 
 

@@ -99,7 +99,7 @@ def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile,
     training = evaluate_file(file, "mujoco", seeds, seconds)
     precise = evaluate_file(file, "precise", seeds, seconds)
     passed = deployable(training, precise)
-    results = [training.to_dict() | {"policy": path.name}, precise.to_dict() | {"policy": path.name}]
+    results = [told.to_dict() | {"policy": path.name, "model": Path(told.model or "").name} for told in (training, precise)]
     return annotate(path, evaluation=results, deployable=passed), training, precise, passed
 
 

@@ -58,7 +58,7 @@ def rates(found: Failures, after: Failures | None = None) -> str:
     rows = -(-len(names) // COLUMNS)
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(9.6, 1.9 * rows), layout="constrained")
-        grid = canvas.subplots(rows, COLUMNS, squeeze=False, sharey=True).flat
+        grid = list(canvas.subplots(rows, COLUMNS, squeeze=False, sharey=True).flat)
         for axes, name in zip(grid, names, strict=False):
             kinds = _draw(axes, found.rates[name], COLORS[0])
             if after is not None and name in after.rates:
@@ -68,8 +68,11 @@ def rates(found: Failures, after: Failures | None = None) -> str:
             axes.tick_params(labelsize=7)
             if kinds:
                 axes.set_xticks(range(len(kinds)), kinds, rotation=30, ha="right")
-        for axes in list(grid)[len(names) :]:
-            axes.set_visible(False)
+        shown = list(found.rates.values()) + ([] if after is None else list(after.rates.values()))
+        top = max((100 * group.interval[1] for row in shown for group in row), default=1.0)
+        for number, axes in enumerate(grid):
+            axes.set_ylim(0, top)
+            axes.set_visible(number < len(names))
         canvas.supylabel("failures [%]", fontsize=9)
         return to_svg(canvas, "failures over each property")
 
@@ -83,5 +86,4 @@ def _draw(axes: Axes, groups: Sequence[Group], color: str) -> list[str]:
     kinds = bool(groups) and all(group.kind for group in groups)
     style = "o" if kinds else "o-"
     axes.errorbar(at, value, yerr=error, fmt=style, color=color, markersize=3, linewidth=1.0, capsize=2)
-    axes.set_ylim(bottom=0)
     return [group.kind for group in groups] if kinds else []

@@ -5,6 +5,7 @@ A model that `robolearn pretrain` made is taught on by `robolearn pretrain PRESE
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -69,7 +70,7 @@ class Collection:
             seed=seed,
             engine=env.cfg.engine,
             commit=source_commit(),
-            note=f"teacher of {subject.name} under the conditions of round {number}; {env.num_worlds} worlds a batch",
+            note=f"teacher of {subject.name} under the conditions of round {number}, seed {self._seed}; {env.num_worlds} worlds a batch",
         )
         plan = collect.Plan(episodes=self._episodes, steps=round(self._seconds / env.cfg.control_dt), seed=seed)
         values, weights = torch.from_numpy(drawn.conditions), torch.from_numpy(drawn.weights)
@@ -81,7 +82,7 @@ class Collection:
                     del kept, step
                     bar.update()
 
-                collect.collect(Rollout(env, expert), plan, source, writer, tell)
+                collect.collect(Rollout(env, expert), plan, _as_begun(source, writer), writer, tell)
         finally:
             env.meet(None)
 
@@ -93,3 +94,9 @@ class Collection:
             writer.close()
             raise UserError(f"{self._path} has {writer.info.fps} frames a second, these episodes {fps:g}; give another --dataset")
         return writer
+
+
+def _as_begun(source: Source, writer: DatasetWriter) -> Source:
+    """The source, of the commit that its collection was begun with: what is there already is not run again for a later one."""
+    begun = [item.commit for item, _ in writer.info.sources if (item.note, item.file_hash) == (source.note, source.file_hash)]
+    return dataclasses.replace(source, commit=begun[0]) if begun else source

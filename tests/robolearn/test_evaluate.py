@@ -227,6 +227,7 @@ def test_the_gates_verdict_is_written_into_the_file(
     assert (training.score, exact.score) == (1.0, precise)
     assert file.provenance["deployable"] is passed
     assert [e["engine"] for e in file.provenance["evaluation"]] == ["mujoco", "precise"]
+    assert [e["model"] for e in file.provenance["evaluation"]] == ["go1.xml", "go1.xml"], "nobody's folders"
     assert file.provenance["evaluation"][1]["survival"] == precise
     assert file.verify() == 0.0
 
