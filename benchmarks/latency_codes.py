@@ -1,6 +1,6 @@
 """What both ends of the latency benchmark share: messages that carry a number, commands that hand it back, and the child process.
 
-The number is in the position of the first joint, a milliradian each; the policy hands that position through to the target.
+The number is in the position of the first joint, so little that it counts as still; the policy hands that position through to the target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.simulated.physics import Sample
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
-CODES, CODE = 50, 0.001  # messages told apart; radians each
+CODES, CODE = 50, 0.0003  # messages told apart; radians each
 ENTRY = 5  # commands at first that are mixed with the pose that was held
 Result = dict[str, list[float]]
 

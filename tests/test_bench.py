@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import common, sim
+from benchmarks import common, pretrain, sim
 from benchmarks.common import Entry, Options, alternate, entry, rate_ratio, time_ratio
 from envs.snapshot import restore
 from robolearn.cli import main
@@ -177,6 +177,14 @@ def _loader(entries: dict[str, Entry]) -> None:
     _agrees(entries, "loader: windows of 16 steps", f"loader: training, {size}")
 
 
+def _pretrain(entries: dict[str, Entry]) -> None:
+    (plain,) = (name for name in entries if name.startswith(f"pretrain: {pretrain.PLAIN_MEDIUM}, "))
+    for name in entries:
+        if "next token in" in name:
+            _agrees(entries, name, plain)  # of the two ratios under one name the last, which is to this one
+
+
 CHECKS: dict[str, Any] = {
+    "pretrain": _pretrain,
     "sim": _sim, "train": _train, "policy": _policy, "loader": _loader, "loop": _loop, "latency": _latency, "faults": _faults, "soak": _soak
 }  # fmt: skip

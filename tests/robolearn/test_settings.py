@@ -27,6 +27,7 @@ ELSEWHERE = {
     "env.metrics": "figures that people read",
     "env.action.clip": "no action comes near it",
     "env.command.moving_above": "no command is that slow",
+    "env.clock_still_below": "no command is that slow",
     "env.observations.command.delayed": "shows in the step alone in which the command changes",
     **{f"env.observations.{name}.clip": "no reading comes near it" for name in TERMS},
     "env.rewards.joint_limit": "no joint comes near its limit here",
