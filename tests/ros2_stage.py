@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -167,3 +168,16 @@ class Stage:
         self.until(lambda: self.call("stand")[0])
         self.until(lambda: self.call("start")[0])
         self.until(lambda: self.controller.mode is Mode.POLICY)
+
+
+@contextmanager
+def stranger(name: str) -> Iterator[Any]:
+    """A node in a context of its own, as another process has it: one context cannot have two types on a topic."""
+    context = Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node(name, context=context, start_parameter_services=False)
+    try:
+        yield node
+    finally:
+        node.destroy_node()
+        context.try_shutdown()

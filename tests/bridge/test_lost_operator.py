@@ -394,7 +394,7 @@ def test_the_kernels_tables_are_read_as_the_joystick_interface_has_them(monkeypa
 def test_a_run_in_the_background_of_a_shell_goes_on_without_keys(tmp_path: Path) -> None:
     """`deploy ... &` where job control would stop who touches the terminal."""
     if shutil.which("bash") is None:
-        pytest.skip("no bash")
+        pytest.skip("needs bash, whose job control it is about")
     seen_path = tmp_path / "events.jsonl"
     options = f"--transport sim --no-log --events {seen_path} --auto-start --command 0.3 0 0 --duration 3"
     run = f"{sys.executable} -m robolearn deploy go1-velocity {options}"
@@ -435,7 +435,7 @@ def test_streams_that_are_closed_are_no_fault(tmp_path: Path, closed: str) -> No
 @pytest.mark.slow
 def test_who_detaches_from_tmux_is_noticed(tmp_path: Path) -> None:
     if shutil.which("tmux") is None:
-        pytest.skip("no tmux")
+        pytest.skip("needs tmux, from which somebody detaches (Debian: apt-get install tmux)")
     seen_path, socket = tmp_path / "events.jsonl", str(tmp_path / "socket")
     run = f"{sys.executable} -m robolearn deploy go1-velocity --transport sim --no-log --realtime --events {seen_path}"
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm"}

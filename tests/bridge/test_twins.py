@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,6 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-import rclpy
-from rclpy.context import Context
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
 
@@ -22,7 +18,7 @@ from bridge.control.safety import Event, Mode
 from bridge.transports.ros2.transport import Ros2Options
 from tests.bridge_helpers import ros_environment
 from tests.make_policy import make_policy
-from tests.ros2_stage import RELIABLE, Stage
+from tests.ros2_stage import RELIABLE, Stage, stranger
 
 pytestmark = pytest.mark.ros
 
@@ -32,19 +28,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROS_DOMAIN_ID", ros_environment()["ROS_DOMAIN_ID"])
     monkeypatch.setattr("bridge.transports.ros2.transport.DISCOVERY_NS", 0)  # nobody else is on this domain
     return make_policy(tmp_path / "stand.onnx", kind="stand")
-
-
-@contextmanager
-def node(name: str) -> Iterator[Any]:
-    """A node in a context of its own, as another process has it."""
-    context = Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    made = rclpy.create_node(name, context=context, start_parameter_services=False)
-    try:
-        yield made
-    finally:
-        made.destroy_node()
-        context.try_shutdown()
 
 
 def refusal(stage: Stage, event: Event = Event.STAND) -> str:
@@ -61,7 +44,7 @@ def within(stage: Stage, seconds: float, said: Callable[[], bool]) -> None:
 def test_a_node_that_finds_its_own_name_neither_stands_nor_starts_and_says_which(path: Path) -> None:
     with Stage(path) as stage:
         stage.ready()
-        with node("policy") as twin:
+        with stranger("policy") as twin:
             twin.create_publisher(String, "policy/state", RELIABLE)
             within(stage, 60, lambda: "another node of the name /policy" in refusal(stage))
             assert refusal(stage).startswith("second_publisher")
@@ -77,7 +60,7 @@ def test_a_node_that_finds_its_own_name_neither_stands_nor_starts_and_says_which
 def test_another_publisher_of_its_state_is_named(path: Path) -> None:
     with Stage(path) as stage:
         stage.ready()
-        with node("recorder") as other:
+        with stranger("recorder") as other:
             other.create_publisher(String, "policy/state", RELIABLE)
             within(stage, 60, lambda: "/recorder publishes /policy/state too" in refusal(stage))
 
@@ -85,7 +68,7 @@ def test_another_publisher_of_its_state_is_named(path: Path) -> None:
 def test_a_robot_that_is_driven_goes_on_when_a_twin_comes(path: Path) -> None:
     with Stage(path) as stage:
         stage.reach_policy()
-        with node("policy") as twin:
+        with stranger("policy") as twin:
             twin.create_publisher(String, "policy/state", RELIABLE)
             within(stage, 60, lambda: any("another node of the name" in remark for remark in stage.controller.remarks))
             assert stage.controller.mode is Mode.POLICY
@@ -108,7 +91,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_who_waits_is_told_of_every_input(path: Path, impatient: None) -> None:
-    with Stage(path) as stage, node("driver") as driver:
+    with Stage(path) as stage, stranger("driver") as driver:
         stage.operator.destroy_publisher(stage.imu)
         stage.imu = type("Nobody", (), {"publish": lambda self, message: None})()
         driver.create_publisher(Imu, "robot/imu", 1)
@@ -176,7 +159,7 @@ class InParts:
 
 
 def test_joint_states_in_parts_make_a_robot_and_one_that_falls_silent_damps_it(path: Path) -> None:
-    with Stage(path) as stage, node("legs") as legs:
+    with Stage(path) as stage, stranger("legs") as legs:
         publisher = legs.create_publisher(JointState, "joint_states", RELIABLE)
         stage.joints = parts = InParts(stage.joints, publisher, (slice(0, 5), slice(5, 12)))
         stage.reach_policy()
@@ -187,7 +170,7 @@ def test_joint_states_in_parts_make_a_robot_and_one_that_falls_silent_damps_it(p
 
 
 def test_parts_that_lack_a_joint_are_refused_by_its_name(path: Path) -> None:
-    with Stage(path) as stage, node("legs") as legs:
+    with Stage(path) as stage, stranger("legs") as legs:
         publisher = legs.create_publisher(JointState, "joint_states", RELIABLE)
         stage.joints = InParts(stage.joints, publisher, (slice(0, 5), slice(6, 12)))
         lacks = stage.spec.robot.joint_names[5]

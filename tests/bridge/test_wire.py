@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-import rclpy
 from geometry_msgs.msg import PointStamped, Twist, TwistStamped
-from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
@@ -27,7 +23,7 @@ from bridge.transports.ros2.qos import MOST_LINES
 from bridge.transports.ros2.transport import Ros2Options
 from tests.bridge_helpers import ros_environment
 from tests.make_policy import arm_spec, make_policy
-from tests.ros2_stage import RELIABLE, Stage
+from tests.ros2_stage import RELIABLE, Stage, stranger
 
 pytestmark = pytest.mark.ros
 
@@ -37,19 +33,6 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROS_DOMAIN_ID", ros_environment()["ROS_DOMAIN_ID"])
     monkeypatch.setattr("bridge.transports.ros2.transport.DISCOVERY_NS", 0)  # nobody else is on this domain
     return make_policy(tmp_path / "stand.onnx", kind="stand")
-
-
-@contextmanager
-def stranger(name: str) -> Iterator[Any]:
-    """A node in a context of its own, as another process has it: one context cannot have two types on a topic."""
-    context = Context()
-    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node(name, context=context, start_parameter_services=False)
-    try:
-        yield node
-    finally:
-        node.destroy_node()
-        context.try_shutdown()
 
 
 def silent(stage: Stage, topic: str) -> None:
