@@ -1,6 +1,6 @@
 """Find where a student fails, teach it there, and test it: rounds of failure mining (docs/improving.md).
 
-POLICY is the run folder of a student (robolearn distill), or the policy.onnx in it; what is needed is its checkpoint, which holds its
+POLICY is the run folder of a student (robolearn distill), or the policy.onnx in it, which must be of its checkpoint: that holds the
 teacher. With --rounds 0 any policy file will do: it is only looked at. The same command goes on with what was stopped.
 """
 
@@ -33,6 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=512, metavar="N", help="episodes that a round looks at (default: 512)")
     parser.add_argument(
         "--held-out", type=int, default=512, metavar="N", help="conditions of the test, which is never learned from (default: 512)"
+    )
+    parser.add_argument(
+        "--choosing",
+        type=int,
+        default=256,
+        metavar="N",
+        help="other conditions, by which the round is chosen that is exported (default: 256)",
     )
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="episodes per command of the task's own evaluation (default: 2)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of an episode (default: 8)")
@@ -106,6 +113,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         ("iterations", args.iterations, 1, MOST_ITERATIONS),
         ("episodes", args.episodes, 20, MOST_EPISODES),
         ("held-out", args.held_out, 20, MOST_EPISODES),
+        ("choosing", args.choosing, 20, MOST_EPISODES),
         ("seeds", args.seeds, 1, 1000),
         ("dataset-episodes", args.dataset_episodes, 1, MOST_EPISODES),
         ("seconds", args.seconds, 2.0, LONGEST_S),
@@ -123,6 +131,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         control=args.control,
         episodes=args.episodes,
         held_out=args.held_out,
+        choosing=args.choosing,
         nominal_seeds=args.seeds,
         iterations=args.iterations,
         seconds=args.seconds,

@@ -68,10 +68,16 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if not distributed.rank():
         for line in trainer.about():
             print(line, file=sys.stderr)
-    step = ("export it", f"robolearn export {quoted(folder)}")
-    if cfg.pretrain.objective == "masked":
-        step = ("let it act", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}")
-    return go(trainer, folder, state, settings.named(given), [step])
+    here = quoted(folder)
+    act = ("let it act", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {here}")
+    start = ("start a student", f"robolearn distill TEACHER --init {here}")
+    if not any(trainer.statistics.rows):  # of no action: its head for them is random
+        steps = [act]
+    elif cfg.pretrain.objective == "masked":
+        steps = [act, start]
+    else:
+        steps = [("export it", f"robolearn export {here}"), start]
+    return go(trainer, folder, state, settings.named(given), steps)
 
 
 def _short(args: argparse.Namespace) -> list[str]:

@@ -33,10 +33,10 @@ from robolearn.evaluation.adaptation.suite import UNCHANGED
 from robolearn.evaluation.evaluate import evaluate
 from robolearn.evaluation.figures import Figure, written
 from robolearn.evaluation.statistics import wilson
-from robolearn.learning.run import CHECKPOINT, METRICS, Run, load_checkpoint
+from robolearn.learning.finish import finished
+from robolearn.learning.run import METRICS, load_checkpoint
 from robolearn.learning.student import StudentTrainer, load_student
 from robolearn.learning.teacher import load_teacher
-from robolearn.learning.trainer import resume, train
 from robolearn.pretraining.starting import as_start
 
 FIRST_SEED = 3000  # of the evaluations
@@ -182,20 +182,12 @@ def _one(
 def _trained_and_evaluated(
     study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool, start: Network | None
 ) -> dict[str, Any]:
-    state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
-    if state is None or state["iteration"] < cfg.student.iterations:
-        trainer = StudentTrainer(cfg, load_teacher(source, cfg), start)
-        if state is not None:
-            resume(trainer, state)
-        job = Run(run_folder, cfg)
-        if state is not None:
-            job.truncate_metrics(trainer.iteration)
-        print(f"{name}, seed {cfg.seed}: {run_folder}", flush=True)
-        try:
-            train(trainer, job)
-        finally:
-            job.close()
-        state = load_checkpoint(run_folder)
+
+    def make(fresh: bool) -> StudentTrainer:
+        print(f"{name}, seed {cfg.seed}: {run_folder}{'' if fresh else ' (goes on)'}", flush=True)
+        return StudentTrainer(cfg, load_teacher(source, cfg), start)
+
+    state = finished(run_folder, cfg.student.iterations, make)
     student = load_student(state, cfg)
     found: dict[str, Any] = {}
     for condition, overrides in study.conditions.items():

@@ -25,9 +25,9 @@ from robolearn.evaluation.figures import written
 from robolearn.evaluation.paired import Episodes, Judge, difference, pooled
 from robolearn.evaluation.statistics import wilson
 from robolearn.evaluation.study import FIRST_SEED, INIT, Study, alone, arguments, check_settings, digest, write_json
-from robolearn.learning.run import CHECKPOINT, METRICS, Run, load_checkpoint
+from robolearn.learning.finish import finished
+from robolearn.learning.run import CHECKPOINT, METRICS, load_checkpoint
 from robolearn.learning.student import load_student
-from robolearn.learning.trainer import resume, train
 from robolearn.pretraining.trainer import PretrainTrainer
 
 ERROR, SCORE = "velocity_error_xy", "survival"
@@ -70,20 +70,13 @@ class Bench:
         """The run of a config, trained to its end."""
         start = "" if init is None else init.parent.name
         run = self.folder.parent / "trainings" / digest(config.dump(cfg), start)
+
+        def make(fresh: bool) -> PretrainTrainer:
+            print(f"seed {cfg.seed}: {run}{'' if fresh else ' (goes on)'}", flush=True)
+            return PretrainTrainer(cfg, None if init is None else load_checkpoint(init))
+
         with alone(run):
-            state = load_checkpoint(run) if (run / CHECKPOINT).is_file() else None
-            if state is None or state["iteration"] < cfg.pretrain.iterations:
-                trainer = PretrainTrainer(cfg, None if init is None else load_checkpoint(init))
-                if state is not None:
-                    resume(trainer, state)
-                job = Run(run, cfg)
-                if state is not None:
-                    job.truncate_metrics(trainer.iteration)
-                print(f"seed {cfg.seed}: {run}", flush=True)
-                try:
-                    train(trainer, job)
-                finally:
-                    job.close()
+            finished(run, cfg.pretrain.iterations, make)
         return run / CHECKPOINT
 
     def judge(self, overrides: tuple[str, ...], seed: int) -> Judge:
