@@ -1,6 +1,6 @@
 """The datasets that the studies of pretraining name, made of one of a policy's rollouts: parts of it, and parts without their actions.
 
-robolearn collect go1-velocity --out DIR/policy --episodes 1000 --licence Apache-2.0
+robolearn collect go1-velocity --out DIR/policy --episodes 1000 --sensed --licence Apache-2.0
 robolearn collect controller:trot --robot go1 --out DIR/trot-200 --episodes 200 --licence Apache-2.0
 python -m benchmarks.pretrain_data DIR
 robolearn study pretrain-models --data DIR --policy go1-velocity
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robolearn.data.columns import ACTION, COMMAND, STATE
+from robolearn.data.columns import ACTION, COMMAND, SENSED, STATE
 from robolearn.data.reader import Dataset
 from robolearn.data.source import Episode
 from robolearn.data.writer import DatasetWriter
@@ -34,7 +34,7 @@ def as_it_is(episode: Episode, index: int) -> Episode:
 def without_actions(episode: Episode, index: int) -> Episode:
     """As a source that tells none would give it."""
     del index
-    columns = {name: rows for name, rows in episode.columns.items() if not name.startswith(ACTION)}
+    columns = {name: rows for name, rows in episode.columns.items() if not name.startswith((ACTION, SENSED))}
     return dataclasses.replace(episode, columns=columns, source=dataclasses.replace(episode.source, control_mode=""))
 
 

@@ -177,11 +177,11 @@ class PretrainTrainer:
         """Of one batch."""
         how = self.cfg.pretrain
         generator = torch.Generator().manual_seed(int(np.random.default_rng((self.cfg.seed, step, self._rank, 1)).integers(2**62)))
-        noise = None if how.noise == 0 else sensed(tokens, self._noise, self._delay, generator)
+        seen = None if how.noise == 0 else sensed(tokens, self._noise, self._delay, generator)
         with self.products.passes():
             if how.objective == "next":
-                return next_errors(self.policy, tokens, noise)
-            return masked_errors(self.policy, tokens, draw_masks(tokens, how.mask_low, how.mask_high, generator), noise)
+                return next_errors(self.policy, tokens, seen)
+            return masked_errors(self.policy, tokens, draw_masks(tokens, how.mask_low, how.mask_high, generator), seen)
 
     def _rate(self, progress: float) -> float:
         """The learning rate at a share of the training."""

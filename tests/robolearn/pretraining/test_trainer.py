@@ -132,10 +132,13 @@ def test_behind_a_fold_a_mirrored_world_is_the_same(data: str, tmp_path: Path) -
         one, two = next_errors(model, tokens), next_errors(model, other)
     torch.testing.assert_close(one.action, two.action)
     torch.testing.assert_close(one.observation, two.observation)
+    late = tokens.observation[:, :-1] + 0.1 * torch.randn_like(tokens.observation[:, :-1])  # as sensed, which looks the same in a mirror
+    with torch.no_grad():
+        torch.testing.assert_close(next_errors(model, tokens, late).action, next_errors(model, other, late[..., order] * sign).action)
     student = load_student(load_checkpoint(saved(trainer, tmp_path / "run")), trainer.cfg)
     with torch.no_grad():
-        now, _, wanted = model.folded(tokens)
-        asked = model.net.head(model.encode(model.normalized(now, tokens.source), ~tokens.known[:, :-1])) - wanted
+        seen, _, _, wanted = model.folded(tokens, tokens.as_shown())
+        asked = model.net.head(model.encode(model.normalized(seen, tokens.source), ~tokens.known[:, :-1])) - wanted
         acted = student(tokens.observation[:, :-1], student.start(2))[0] - tokens.action
     torch.testing.assert_close(asked.abs().sum(-1), acted.abs().sum(-1), atol=1e-4, rtol=1e-4)
 
