@@ -31,6 +31,12 @@ def as_it_is(episode: Episode, index: int) -> Episode:
     return episode
 
 
+def clean(episode: Episode, index: int) -> Episode:
+    """Without what the policy was shown."""
+    del index
+    return dataclasses.replace(episode, columns={name: rows for name, rows in episode.columns.items() if not name.startswith(SENSED)})
+
+
 def without_actions(episode: Episode, index: int) -> Episode:
     """As a source that tells none would give it."""
     del index
@@ -67,6 +73,7 @@ def main(folder: Path) -> None:
     for count in (50, 200):  # of episodes whose actions are in none of the smaller ones
         write(data, folder / f"free-{count}", everything[300 : 300 + count], without_actions)
     write(data, folder / "shuffled-200", everything[300:500], shuffled)
+    write(data, folder / "policy-clean", everything, clean)
     command = data.column(COMMAND)
     backs = [bool((command[row.start : row.stop, 0] < -0.05).any()) for row in data.episodes]
     forward = [index for index in everything if not backs[index]][:150]

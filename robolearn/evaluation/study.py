@@ -56,6 +56,7 @@ class Study:
         task: of the teacher that it is run on, of whichever robot.
         preset: of stage `pretrain`, in place of a teacher.
         starts: variant -> name of the pretrained network that its student starts from, given as `--start NAME=RUN`.
+        compared_on: of stage `pretrain`: the dataset whose held-out episodes all networks are asked about, whatever they learned from.
         seeds: of the trainings.
         common: overrides of all variants.
         variants: name -> overrides.
@@ -72,6 +73,7 @@ class Study:
     task: str
     preset: str = ""
     starts: dict[str, str] = field(default_factory=dict, metadata={"open": True})
+    compared_on: str = ""
     seeds: tuple[int, ...] = (0, 1)
     common: tuple[str, ...] = ()
     variants: dict[str, tuple[str, ...]]
@@ -235,12 +237,20 @@ def speed(results: dict[str, Any]) -> str:
     names, seeds = list(dict.fromkeys(name for name, _ in curves)), list(dict.fromkeys(seed for _, seed in curves))
     if len(names) < 2:
         return ""
-    lines = [f"iterations to the last return of {names[0]} (mean of {SMOOTH}), by seed:"]
+    whole = min(len(curve) for curve in curves.values())
+    marks = [mark for mark in (whole // 4, whole // 2, whole) if mark >= SMOOTH]
+    lines = [f"iterations to the return that {names[0]} has after {' / '.join(map(str, marks))} (mean of {SMOOTH}), by seed:"]
     for name in names:
         pairs = [(curves[name, seed], curves[names[0], seed]) for seed in seeds if (name, seed) in curves]
-        needed = [iterations_to(mine, float(np.mean(first[-SMOOTH:]))) for mine, first in pairs]
-        lines.append(f"  {name}: {', '.join('never' if math.isinf(x) else f'{x:.0f}' for x in needed)}")
+        needed = [
+            ", ".join(_count(iterations_to(mine, float(np.mean(first[mark - SMOOTH : mark])))) for mine, first in pairs) for mark in marks
+        ]
+        lines.append(f"  {name}: {' / '.join(needed)}")
     return "\n".join(lines)
+
+
+def _count(iterations: float) -> str:
+    return "never" if math.isinf(iterations) else f"{iterations:.0f}"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
