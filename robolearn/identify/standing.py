@@ -75,8 +75,8 @@ class StandingBalance:
         if self._usable.sum() < 20:
             raise RecordingError(
                 f"{recording.source}: the legs move faster than {SLOW:g} rad/s in {int(moves.sum())} readings, and in"
-                f" {int(self._usable.sum())} of these nothing but the feet is within {1e3 * CLEAR:g} mm of the ground, as it looks from the"
-                " joints: record squats on flat ground, higher up if the shins touch it"
+                f" {int(self._usable.sum())} of these only the feet are within {1e3 * CLEAR:g} mm of the ground, according to the"
+                " joints: record squats on flat ground, less deep if the shins touch it"
             )
 
     def _motions(self) -> tuple[FloatArray, FloatArray, FloatArray]:

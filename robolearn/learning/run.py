@@ -210,4 +210,5 @@ def check_ours(folder: Path) -> None:
                 int(json.loads(line)["iteration"])
     except (UserError, ValueError, KeyError, TypeError, OSError) as error:
         why = f"{settings.name} or {metrics.name} there is not a training's ({reason(error)})"
-        raise UserError(f"{folder} is no run of robolearn to go on in: {why}; put the checkpoint into a folder of its own") from error
+        mend = "put the checkpoint into a separate folder"
+        raise UserError(f"{folder} is not a run of robolearn that can be continued: {why}; {mend}") from error

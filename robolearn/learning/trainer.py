@@ -163,7 +163,7 @@ def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
     try:
         metrics = trainer.iterate()
     except FailedWorldsError as error:
-        raise _diverged(trainer, number, str(error), run, "look at what those worlds meet (the warnings above name the numbers)") from error
+        raise _diverged(trainer, number, str(error), run, "check what happens in those worlds (see the warnings above)") from error
     except DivergedError as error:
         raise _diverged(trainer, number, str(error), run) from error
     bad = sorted(name for name, value in metrics.items() if not math.isfinite(value)) or not_finite(trainer.policy.state_dict(), "policy")

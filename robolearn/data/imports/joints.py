@@ -44,8 +44,8 @@ def arranged(
     if not names:
         if series.width != len(wanted) - len(fixed):
             raise RecordingError(
-                f"{what}: `{field.at}` has {series.width} entries without names, the robot {len(wanted)} joints; name them with `order: "
-                f"[...]`, and those that are missing with `fixed_joints: {name: angle}`"
+                f"{what}: `{field.at}` has {series.width} entries without names, the robot {len(wanted)} joints;"
+                " name them with `order: [...]`, and those that are missing with `fixed_joints: {name: angle}`"
             )
         here = [index for index, name in enumerate(wanted) if name not in fixed]
         notes.append(f"{what}: entries have no names and were taken in the robot's order ({', '.join(wanted[i] for i in here[:3])}, ...)")
@@ -55,8 +55,8 @@ def arranged(
     if missing:
         near = suggestion(missing[0], names)
         raise RecordingError(
-            f"{what}: `{field.at}` has no {', '.join(missing)}{near}; it has: {', '.join(names)}. Say what it calls them with"
-            " `joint_names: {robot's: recording's}`, or their angle where it lacks them with `fixed_joints: {name: angle}`"
+            f"{what}: `{field.at}` has no {', '.join(missing)}{near}; it has: {', '.join(names)}. Give its names for them"
+            " with `joint_names: {robot's: recording's}`, or, if it lacks them, their angles with `fixed_joints: {name: angle}`"
         )
     here = [index for index, name in enumerate(wanted) if name in found]
     return series.columns([found[wanted[index]] for index in here]), here
