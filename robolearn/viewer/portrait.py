@@ -23,7 +23,7 @@ def draw(robot: Robot) -> np.ndarray:
     """The robot in its default pose on its floor, seen from two sides, (SIZE, 2 SIZE, 3) uint8 RGB.
 
     Raises:
-        UserError: no OpenGL here.
+        UserError: OpenGL is not available.
         RobotError: the robot's scene cannot be built.
     """
     spec = robot.scene()
@@ -119,7 +119,7 @@ def save(robot: Robot, path: Path) -> None:
     """Write the picture as PNG, whole or not at all.
 
     Raises:
-        UserError: no OpenGL here.
+        UserError: OpenGL is not available.
         WriteError: the file cannot be written.
     """
     encoded = cv2.imencode(".png", draw(robot)[:, :, ::-1])[1]

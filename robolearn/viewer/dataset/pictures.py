@@ -42,7 +42,7 @@ class Pictures:
         self._thread.join(timeout_s)
 
     def stop(self) -> None:
-        """They are no longer wanted."""
+        """Stop decoding."""
         self._stopped.set()
 
     def at(self, row: int) -> np.ndarray | None:
@@ -70,7 +70,7 @@ class Cameras:
         self.pictures = {name: Pictures(file, first, count) for name, (file, first) in videos.items()}
 
     def stop(self) -> None:
-        """They are no longer wanted."""
+        """Stop decoding."""
         for pictures in self.pictures.values():
             pictures.stop()
 
