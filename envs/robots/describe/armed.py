@@ -20,7 +20,7 @@ def describe_arm(found: Description) -> Description:
     chain = limbs.arms[0]
     others = [link.name for link in limbs.joints if link not in chain.links]
     for name in others:
-        limbs.locked[name] = "not of the arm that reaches"
+        limbs.locked[name] = "not part of the arm that reaches"
     for link in chain.links:
         address = model.jnt_qposadr[link.joint]
         qpos[address] = round(float(qpos[address]), 3) + 0.0

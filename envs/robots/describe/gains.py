@@ -148,7 +148,7 @@ def find_drives(
         frequency = ARM_FREQUENCY if not walks else BIPED_FREQUENCY if standing and len(standing.legs) == 2 else FREQUENCY
         wanted = {
             f"moves its links at {frequency:g} Hz": inertia * (2 * math.pi * frequency) ** 2,
-            f"gives way by {ARM_SAG if arm else SAG:g} rad under its load": abs(load) / (ARM_SAG if arm else SAG),
+            f"sags by {ARM_SAG if arm else SAG:g} rad under its load": abs(load) / (ARM_SAG if arm else SAG),
         }
         if standing is not None and walks:
             distance = _distance(data, link, _foot(model, data, legs[link.name]))
