@@ -101,12 +101,12 @@ class Env(Protocol):
 
     @property
     def feet(self) -> FeetState:
-        """State of the feet; ValueError for a robot without."""
+        """State of the feet; ValueError for a robot without one."""
         ...
 
     @property
     def tool(self) -> ToolState:
-        """State of the tool; ValueError for a robot without."""
+        """State of the tool; ValueError for a robot without one."""
         ...
 
     def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
