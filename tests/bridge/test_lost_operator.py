@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,66 +27,18 @@ from bridge.operator import pads
 from bridge.operator.attended import Attended
 from bridge.operator.controls import JS_EVENT, Gamepad, Keyboard, Said
 from bridge.operator.pads import PadError, layout
-from bridge.operator.terminal import QUESTION
 from policies.contract.file import PolicyFile
 from tests.bridge_helpers import REPOSITORY, Driver, FakeTransport, events, wait_for
 from tests.make_policy import go1_spec, make_policy
+from tests.terminals import Person, at_terminal, notices, polled
 
 UP = b"\x1b[A"
 
 
-class Person:
-    """The other end of a terminal: it answers as terminals do, as long as it is there."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd, self.there, self.seen = fd, True, b""
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            try:
-                data = os.read(self.fd, 4096)
-            except BlockingIOError:
-                time.sleep(0.005)
-                continue
-            except OSError:
-                return
-            self.seen += data
-            if self.there and QUESTION in data:
-                os.write(self.fd, b"\x1b[0n" * data.count(QUESTION))
-
-    def close(self) -> None:
-        self._end.set()
-        self._thread.join(2)
-
-
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Person, Any]]:
-    monkeypatch.setenv("TERM", "xterm")
-    for variable in ("TMUX", "STY", "ZELLIJ", "SSH_TTY", "SSH_CONNECTION"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("bridge.operator.terminal.relay", lambda: "")
-    mine, theirs = pty.openpty()
-    os.set_blocking(mine, False)
-    someone = Person(mine)
-    with os.fdopen(theirs, "r+b", buffering=0) as file:
-        yield someone, file
-    someone.close()
-    with contextlib.suppress(OSError):
-        os.close(mine)
-
-
-def polled(device: Any, until: Callable[[Said], bool], timeout_s: float = 20.0) -> list[Said]:
-    """Poll at 50 Hz until something holds. Returns all that was said."""
-    said: list[Said] = []
-    assert wait_for(lambda: bool(said.append(device.poll()) or until(said[-1])), timeout_s), said[-3:]
-    return said
-
-
-def notices(said: list[Said]) -> str:
-    return "\n".join(line for one in said for line in one.notices)
+    with at_terminal(monkeypatch) as both:
+        yield both
 
 
 def test_a_terminal_that_does_not_answer_any_more_makes_the_command_old(person: tuple[Person, Any]) -> None:
