@@ -75,7 +75,7 @@ def by_hand(key: bytes) -> bool:
 
 
 def keeper(key: bytes) -> str:
-    """What keeps the terminal alive that gave this answer; empty for no such answer, and for terminals that live as long as they are seen."""
+    """What keeps the terminal alive that gave this answer; empty where it is none of these, or no such answer."""
     named = NAMED.fullmatch(key)
     return "" if named is None else KEEPERS.get(int(named.group(1)), "")
 

@@ -253,6 +253,40 @@ def test_a_pad_that_comes_back_is_used_again_and_drives_nobody_by_itself(tmp_pat
     os.close(pipe.writer)
 
 
+def test_what_a_pad_sent_before_anybody_heard_that_it_is_back_moves_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.operator.gamepad.LOOK_NS", 20_000_000)
+    pipe = Pipe(tmp_path / "js0")
+    pad = Gamepad(go1_spec(), pipe.path)
+    pipe.unplug()
+    pad.poll()
+    pipe.plug()
+    pipe.send(press(4) + move(1, -32767) + press(0) + press(3) + press(1))
+    said = polled(pad, lambda said: "is back" in notices([said]))
+    assert said[-1].requests == (Event.ESTOP,)  # a stop counts whenever it was meant
+    assert not any(np.any(one.command) for one in [*said, pad.poll()] if one.command is not None)
+    pipe.send(press(4, 0) + press(4) + move(1, -32767))
+    assert np.any(pad.poll().command)
+    pad.close()
+    os.close(pipe.writer)
+
+
+def test_a_pad_that_comes_back_with_another_layout_is_read_by_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.operator.gamepad.LOOK_NS", 20_000_000)
+    pipe = Pipe(tmp_path / "js0")
+    found = [layout("by cable", CABLE, ABS["xpad"], 0x045E), layout("by radio", RADIO, ABS["bluetooth"], 0x045E)]
+    pad = Gamepad(go1_spec(), pipe.path, read=lambda fd, path: found[0])
+    assert did(pad, pipe, 2) == (Event.STOP,)
+    pipe.unplug()
+    pad.poll()
+    found.pop(0)
+    pipe.plug()
+    assert "by radio" in notices(polled(pad, lambda said: "is back" in notices([said])))
+    assert did(pad, pipe, 2) == ()
+    assert did(pad, pipe, 3) == (Event.STOP,)
+    pad.close()
+    os.close(pipe.writer)
+
+
 ABS = {"xpad": [0, 1, 2, 3, 4, 5, 16, 17], "bluetooth": [0, 1, 2, 5, 9, 10, 16, 17]}
 CABLE = [0x130, 0x131, 0x133, 0x134, 0x136, 0x137, 0x13A, 0x13B, 0x13C, 0x13D, 0x13E]
 RADIO = [0x130, 0x131, 0x132, 0x133, 0x134, 0x135, 0x136, 0x137, 0x138, 0x139, 0x13A, 0x13B, 0x13C, 0x13D, 0x13E]

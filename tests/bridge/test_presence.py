@@ -106,7 +106,7 @@ def test_an_answer_that_takes_too_long_is_none(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_question_that_gets_lost_makes_no_later_answer_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    with at_terminal(monkeypatch) as (someone, file):
+    with at_terminal(monkeypatch) as (_, file):
         keyboard = Keyboard(go1_spec(), file)
         presence = keyboard._presence  # pyright: ignore[reportPrivateUsage]
         polled(keyboard, lambda said: presence.proves)
@@ -136,7 +136,7 @@ def test_tmux_at_the_far_end_of_a_connection_is_no_person(monkeypatch: pytest.Mo
 
 
 def test_the_name_of_such_a_terminal_tells_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    with at_terminal(monkeypatch, "screen-256color") as (someone, file):
+    with at_terminal(monkeypatch, "screen-256color") as (_, file):
         keyboard = Keyboard(go1_spec(), file, silence_s=1.0)
         polled(keyboard, lambda said: keyboard._presence.answers)  # pyright: ignore[reportPrivateUsage]
         assert "no key" in polled(keyboard, lambda said: said.age_s > 0)[-1].hint
