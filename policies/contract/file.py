@@ -24,6 +24,7 @@ import numpy as np
 import onnxruntime as ort
 
 from policies.contract.golden import Array, FloatArray, Golden, memory_from_text
+from policies.contract.instead import found_instead, missing
 from policies.contract.observation import ActionConstants, Sensors, clock, clock_phase, joint_targets, observe
 from policies.contract.spec import STATE, OldSpecError, PolicySpec, SpecError
 from policies.files import reason
@@ -71,25 +72,21 @@ class PolicyFile:
         self.path = Path(path)
         if data is None:
             if not self.path.is_file():
-                raise PolicyFileError(f"no policy file at {self.path}")
+                raise PolicyFileError(f"no policy file at {self.path}{missing(self.path)}")
             try:
                 data = self.path.read_bytes()
             except OSError as error:
                 raise PolicyFileError(f"{self.path} cannot be read: {reason(error)}") from error
-        if data.startswith(b"version https://git-lfs."):
-            raise PolicyFileError(
-                f"{self.path} is a Git LFS pointer, not the file itself; run in its repository: git lfs pull"
-            )
         self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions have no common public base class
-            raise PolicyFileError(_unreadable(self.path, error)) from error
+        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+            raise PolicyFileError(_unreadable(self.path, data, error)) from error
         meta = self._session.get_modelmeta().custom_metadata_map
-        missing = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
-        if missing:
-            raise PolicyFileError(f"{self.path} is an ONNX file but not a policy file: it lacks the metadata {', '.join(missing)}")
+        lacks = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
+        if lacks:
+            raise PolicyFileError(f"{self.path} is an ONNX file but no policy file: it lacks the metadata {', '.join(lacks)}")
         try:
             self.spec = PolicySpec.from_json(meta[SPEC_KEY])
             self._initial = memory_from_text(meta.get(MEMORY_KEY, "[]"))
@@ -259,13 +256,14 @@ class PolicyFile:
         return worst
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    """The message for a file that ONNX Runtime refuses, in one line, with what to do about a newer format."""
+def _unreadable(path: Path, data: bytes, error: Exception) -> str:
+    """What to say of a file that ONNX Runtime refuses, in one line; of a newer format, what to do."""
     said = " ".join(str(error).split())
     if re.search(r"Unsupported model IR version|Opset \d+ is under development", said):
         hint = f"ONNX Runtime {ONNX_RUNTIME} is too old for its format; upgrade onnxruntime (at least 1.19)"
         return f"{path} cannot be loaded: {hint}: {said}"
-    return f"{path} is not an ONNX file that ONNX Runtime can load: {said}"
+    what = f"it is {found}" if (found := found_instead(data)) else f"{said}; if it once was one, it may be cut off: copy it again"
+    return f"{path} is not an ONNX file that ONNX Runtime can load: {what}"
 
 
 def _bind_array(bind: Any, name: str, array: Array) -> None:
