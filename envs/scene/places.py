@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from envs.scene.terrain import Terrain
+from envs.scene.terrain import Terrain, TerrainCfg
 from envs.seeds import uniform
 
 
@@ -73,10 +73,12 @@ class Places:
 
     def state(self) -> dict[str, torch.Tensor]:
         """What the future depends on."""
-        return {name: getattr(self, name).cpu().clone() for name in ("level", "column", "start")}
+        state = {name: getattr(self, name).cpu().clone() for name in ("level", "column", "start")}
+        return {**state, "levels": torch.tensor(self._levels)}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave."""
-        self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
+        """Go back to what `state` gave; where worlds are to begin on other levels than those did, they begin anew."""
+        if int(state.get("levels", TerrainCfg.start_levels)) == self._levels:
+            self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
         self.column.copy_(state["column"] % len(self.terrain.cfg.kinds))
         self.start.copy_(state["start"])

@@ -154,6 +154,16 @@ def test_curriculum_moves_up_down_and_around():
     assert torch.equal(curriculum.origins(ids[:2]), terrain.origins[curriculum.level[:2], curriculum.column[:2]])
 
 
+def test_worlds_go_on_where_they_were_unless_they_are_to_begin_elsewhere() -> None:
+    before = Places(small(start_levels=1), 70, torch.Generator().manual_seed(0))
+    before.level[:] = 2
+    same, wider = (Places(small(start_levels=levels), 70, torch.Generator().manual_seed(1)) for levels in (1, 3))
+    for places in (same, wider):
+        places.load_state(before.state())
+    assert (same.level == 2).all()
+    assert set(wider.level.tolist()) == {0, 1, 2}
+
+
 def test_impossible_maps_are_refused():
     with pytest.raises(ValueError, match="at least one kind"):
         TerrainCfg(kinds=())
