@@ -13,4 +13,4 @@ def terrain_levels(env: Env, ids: torch.Tensor, succeeded: torch.Tensor) -> None
     """Worlds start on easy ground and move to harder ground after a successful episode (Rudin et al. 2021, arXiv 2109.11978)."""
     assert env.places is not None
     walked = (env.base.position_w[ids, :2] - env.places.start[ids]).norm(dim=1)
-    env.places.update(ids, walked, succeeded)
+    env.places.update(ids, walked, succeeded, env.terminated[ids])

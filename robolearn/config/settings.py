@@ -14,7 +14,7 @@ from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.terms.about import told
 from envs.terms.randomization import TOGETHER
-from envs.terms.rewards import GROWING
+from envs.terms.rewards import EASING, GROWING
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import ConfigError
@@ -224,6 +224,8 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}
         elif "ramp" in lacking and term.func in GROWING:
             found[f"env.rewards.{name}.grows"] = lacking["ramp"]
+        if "terrain" in lacking and term.func in EASING:
+            found[f"env.rewards.{name}.hardest"] = lacking["terrain"]
     if "ramp" in lacking and all(f"env.curriculum.{name}*" in found for name in env.curriculum):
         found["env.success*"] = "there is no ramp of disturbances, and no curriculum"
     return found

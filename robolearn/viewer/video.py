@@ -21,6 +21,7 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 
+from bridge.program import unbroken
 from policies.files import check_room, whole
 from robolearn.errors import UserError
 
@@ -59,16 +60,11 @@ class VideoWriter:
             raise UserError(f"cannot write a video as {path.name!r}; valid endings: {', '.join(CODECS)}")
         self.path = path
         with contextlib.ExitStack() as stack:
-            self._temporary = stack.enter_context(whole(path))
-            for codec in CODECS[path.suffix]:
-                encoder = _open(codec, self._temporary, width, height, fps)
-                if encoder is not None:
-                    self.codec, self._encoder = codec, encoder
-                    self._stack = stack.pop_all()
-                    return
-            odd = "\\udc" in ascii(str(path.absolute()))
-            why = "its folder's name must be UTF-8" if odd else "install opencv-python-headless from PyPI"
-            raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix} here; {why}")
+            with unbroken():  # an encoder that starts after its file was removed would make it again
+                self._temporary = stack.enter_context(whole(path))
+                self.codec, self._encoder = _first(path, self._temporary, width, height, fps)
+                stack.callback(self._drop)
+            self._stack = stack.pop_all()
 
     def write(self, frame: np.ndarray) -> None:
         """Add a frame, (height, width, 3) uint8 RGB."""
@@ -84,6 +80,11 @@ class VideoWriter:
             self._encoder.release()
             check_room(self._temporary)  # OpenCV does not report it
 
+    def _drop(self) -> None:
+        """Let go of the file, of which nothing is kept unless `close` was there before."""
+        with contextlib.suppress(UserError):
+            self._encoder.release()
+
     def __enter__(self) -> VideoWriter:
         return self
 
@@ -91,8 +92,6 @@ class VideoWriter:
         if kind is None:
             self.close()
             return
-        with contextlib.suppress(UserError):  # removes the half video; the first error is raised
-            self._encoder.release()
         self._stack.__exit__(kind, error, trace)
 
 
@@ -132,6 +131,17 @@ class _Ffmpeg:
         self._said.seek(0)
         lines = self._said.read().decode("utf-8", "replace").splitlines()
         return UserError(f"ffmpeg could not write the video: {lines[-1].strip() if lines else f'exit code {self._process.returncode}'}")
+
+
+def _first(path: Path, temporary: Path, width: int, height: int, fps: float) -> tuple[str, Encoder]:
+    """The best codec that there is here for `path`, and its encoder, which writes to `temporary`."""
+    for codec in CODECS[path.suffix]:
+        encoder = _open(codec, temporary, width, height, fps)
+        if encoder is not None:
+            return codec, encoder
+    odd = "\\udc" in ascii(str(path.absolute()))
+    why = "its folder needs a name in UTF-8" if odd else "install opencv-python-headless from PyPI"
+    raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix} here; {why}")
 
 
 def _open(codec: str, path: Path, width: int, height: int, fps: float) -> Encoder | None:
