@@ -210,7 +210,7 @@ def test_data_without_actions_teaches_nobody_to_act(data: str, tmp_path: Path, c
     arguments = ["pretrain", "go1-velocity-flat", "--data", people, "--runs", str(tmp_path / "runs"), *tiny, *SMALL]
     assert cli.main(arguments) == 0
     told = capsys.readouterr().out
-    assert "let it act: robolearn pretrain go1-velocity-flat --data ... --init" in told
+    assert "make it a policy: robolearn pretrain go1-velocity-flat --data ... --init" in told
     assert "robolearn export" not in told
     (run,) = (tmp_path / "runs" / "go1-velocity-flat-pretrain").iterdir()
     assert cli.main(["export", str(run), "--no-gate"]) == 2
