@@ -55,7 +55,8 @@ class Tokens:
 
     def to(self, device: torch.device) -> Tokens:
         """The same on a device."""
-        return Tokens(**{name: None if value is None else value.to(device, non_blocking=True) for name, value in vars(self).items()})
+        given = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}
+        return Tokens(**given)
 
 
 @dataclass(kw_only=True)
