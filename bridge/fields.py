@@ -119,9 +119,7 @@ def add_options(group: Group, schema: type, places: tuple[str, ...] = ()) -> lis
         try:
             action = group.add_argument(flag, **settings)
         except argparse.ArgumentError as error:
-            raise OptionError(
-                f"{schema.__module__}.{schema.__name__}: the option {flag} exists already; choose another name"
-            ) from error
+            raise OptionError(f"{schema.__module__}.{schema.__name__}: the option {flag} exists already; choose another name") from error
         bound.append(Bound(name=flag, dest=action.dest, default=field.default, places=said.at or places))
     return bound
 

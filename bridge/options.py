@@ -65,9 +65,7 @@ class RunOptions:
     duration: float | None = option(None, "end after this time", metavar="S")
     ungated: bool = option(False, "run a file on a robot although it has not passed the gate of robolearn export")
     limit: tuple[str, ...] = option((), "override a safety limit; all of them are listed at the end", metavar="NAME=VALUE", repeated=True)
-    rate: float | None = option(
-        None, "must be the policy's own rate: a policy only runs at the rate of its training", metavar="HZ"
-    )
+    rate: float | None = option(None, "must be the policy's own rate: a policy only runs at the rate of its training", metavar="HZ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +108,8 @@ class FullOptions:
         metavar="NAME",
     )
     motion: Literal["sines", "squats"] | None = option(
-        None, "motion to play in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its "
-              "feet"
+        None,
+        "motion to play in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet",
     )
     motion_seconds: float = option(16.0, "length of the motion (default: 16)", metavar="S")
     base_held: bool = option(
@@ -316,8 +314,9 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
         check_names(wire, options.command_interface)
     ours = [name for name in options.extra_joints if name in wire]
     if ours:
-        raise DeployError(f"--extra-joints has joints of the policy: {', '.join(ours)}; extra joints are those that the policy does not "
-                          f"move")
+        raise DeployError(
+            f"--extra-joints has joints of the policy: {', '.join(ours)}; extra joints are those that the policy does not move"
+        )
     if options.joint_order is None:
         return
     order = tuple(options.joint_order)
@@ -329,8 +328,7 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
 
 
 def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
-    """Notes before the start: changed thresholds, a command outside the trained range, a robot in this process without an operator.
-    """
+    """Notes before the start: changed thresholds, a command outside the trained range, a robot in this process without an operator."""
     said = [f"safety limit overridden: {name}={value:g}" for name, value in limits_of(options).items()]
     if options.command is not None:
         command = asked.upright(np.array(options.command), spec.command)

@@ -70,7 +70,7 @@ class CommandStream:
             Exception: raised by sending it; the stream continues with the previous command.
         """
         if self._at_once and self._thread is not None and self._turn.acquire(timeout=TURN_S):  # otherwise the thread sends it at its next
-                                                                                               # deadline
+            # deadline
             try:
                 self._send(command)
                 self._newest = (command, now_ns)

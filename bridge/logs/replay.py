@@ -104,12 +104,14 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
     if not len(log.ticks):
         raise LogError(f"{log.path} holds no ticks")
     if log.metadata.get("motion"):
-        raise LogError(f"in {log.path} the motion {log.metadata['motion']} ran in place of the policy; there is no run of a policy to "
-                       f"replay")
+        raise LogError(
+            f"in {log.path} the motion {log.metadata['motion']} ran in place of the policy; there is no run of a policy to replay"
+        )
     lacks = sorted(topic for topic in log.lacks if not topic.startswith(("/policy/observation/", "/policy/asked", "/sensors/")))
     if lacks:
-        raise LogError(f"{log.path} lacks {', '.join(lacks)}, which some tool has removed; replay needs it: copy the log with all its "
-                       f"topics")
+        raise LogError(
+            f"{log.path} lacks {', '.join(lacks)}, which some tool has removed; replay needs it: copy the log with all its topics"
+        )
     policy = policy or log.policy
     _check(policy, log)
     run = _Run(log, policy)

@@ -396,8 +396,9 @@ def _check_kind(name: str, task: Task, robot: Robot) -> None:
     if kind == task.variant(robot) or general not in config.preset_names():
         return
     if kind in {task.variant(ROBOTS.get(other)) for other in ROBOTS}:
-        raise ConfigError(f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which selects those for its "
-                          f"kind")
+        raise ConfigError(
+            f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which selects those for its kind"
+        )
 
 
 def name_of_runs(preset: str | Path, overrides: Sequence[str] = ()) -> str:

@@ -110,8 +110,9 @@ class Windows:
             DataError: a licence, a column or an episode that no dataset has, different rates, or fewer windows than a batch.
         """
         if min(steps, batch_size, stride) < 1:
-            raise DataError(f"windows need at least one step, one window per batch and a stride of one, not {steps}, {batch_size} and "
-                            f"{stride}")
+            raise DataError(
+                f"windows need at least one step, one window per batch and a stride of one, not {steps}, {batch_size} and {stride}"
+            )
         rates = {dataset.fps for dataset in datasets}
         if len(rates) != 1:
             raise DataError(f"windows need datasets with the same rate, not {', '.join(map(str, sorted(rates))) or 'none'} Hz")

@@ -27,7 +27,7 @@ ARM_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (0.1, 0.02), (0.1, 0.02))
 FADE_S, FADE_SHARE = 0.5, 1 / 6  # s, and at most this share of a part: the gains change at rest, the wave fades in, the wave fades out
 ROOM, SPEED, TORQUE = 0.5, 0.4, 0.3  # largest shares of the joint's range, speed limit and effort limit
 CROUCH, FORWARD = 0.05, 0.1  # rad; a little lower than the default pose, with the trunk further forward, since a loaded robot would sit
-                             # down on its shins
+# down on its shins
 LOWERING_S, FOLD_MARGIN = 2.0, 0.1  # s, at the end of squats; rad that the folded legs stay away from the ends of their ranges
 
 

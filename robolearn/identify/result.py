@@ -10,7 +10,7 @@ import numpy as np
 from robolearn.identify.parameters import Parameter
 
 PRECISE, WIDEST = 0.05, 0.5  # half an interval relative to the value: above the first it is weakly identifiable, above the second not at
-                             # all
+# all
 NEGLIGIBLE = 0.02  # half an interval relative to a size that matters: a dry friction of 0.001 +- 0.001 N m is known well enough
 UNEXPLAINED = 2.0  # ratio of residual to noise above which the model lacks something
 

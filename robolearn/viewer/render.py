@@ -170,7 +170,7 @@ class Recorder:
         if self._look_at is None or restart:
             self._look_at = target
             self._camera.azimuth = VIEW_DEG + (np.degrees(self._yaw()) if self._floating else 0.0)  # a robot that walks ahead is seen from
-                                                                                                    # the side
+            # the side
         self._look_at = self._look_at + FOLLOW * (target - self._look_at)
         self._camera.lookat[:] = self._look_at
 

@@ -174,9 +174,7 @@ def _trial_notes(found: Description, trial: Trial, standing: Standing) -> list[N
     if not trial.stands:
         if len(found.limbs.legs) == 2:
             return [Note(kind="remark", what=f"it must balance: with its gains alone it falls after {trial.seconds:.1f} s, as bipeds do")]
-        return [
-            Note(kind="refused", what=f"it does not stand with its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))
-        ]
+        return [Note(kind="refused", what=f"it does not stand with its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))]
     notes = []
     if trial.trembles:
         notes.append(

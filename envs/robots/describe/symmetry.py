@@ -28,7 +28,7 @@ COM_TOLERANCE = 0.06  # share of the robot's size; masses of links often include
 ALIKE = 0.003  # share of the robot's size: smaller errors are ignored
 LOST = 0.1  # share of the robot's size: cost of a joint without an image
 MASS_REMARK, MASS_TOLERANCE = 0.1, 0.5  # relative differences of a subtree's mass to its image: reported above the first, not an image
-                                        # above the second
+# above the second
 RANGE_TOLERANCE = 0.02  # rad
 
 

@@ -111,8 +111,8 @@ def run(setup: Setup) -> ItemResult:
         sentence = happening(env)
     return ItemResult(
         text=f"{EPISODES * setup.seeds} robots are commanded to stand for {seconds:g} s, bodies and sensors randomized; then again under "
-             f"all disturbances of their training. {sentence} Lift-offs within {EXCUSE_S:g} s of the start, a push, a change of force or "
-             f"a throw are "
+        f"all disturbances of their training. {sentence} Lift-offs within {EXCUSE_S:g} s of the start, a push, a change of force or "
+        f"a throw are "
         "excused.",
         headline=headline,
         where=where,
