@@ -126,7 +126,8 @@ class StampWatch:
 
     def restart(self) -> None:
         """Restart the measurement of delay and rate after the robot's clock was set or stood still. A current standstill is not
-        forgotten."""
+        forgotten.
+        """
         self._least_ns: float | None = None
         self._updated_ns = 0
         self._marks: deque[tuple[int, int]] = deque()

@@ -209,7 +209,8 @@ class _Run:
 
     def _known_again(self, index: int, before: Mode | None) -> bool:
         """Whether the controller is like a new one before a tick, which is so after a tick in damping. In a dry run it infers all the
-        time."""
+        time.
+        """
         return index > self.breaks[-1].row and not self.shadow and before in (Mode.DAMPING, Mode.ZERO_TORQUE)
 
     def _follow(self, controller: Controller, index: int, row: Any, said: list[dict[str, Any]]) -> None:

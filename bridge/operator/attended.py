@@ -73,7 +73,8 @@ class Attended:
 
     def read(self) -> Inputs:
         """The wire's inputs combined with the operator's devices. The latest input sets the command; a wire without commands leaves it to
-        the devices."""
+        the devices.
+        """
         inputs = self._wire.read()
         inputs.temperature = self.temperature if inputs.temperature is None else inputs.temperature
         self._listen(inputs.command)

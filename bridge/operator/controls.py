@@ -162,8 +162,8 @@ class Keyboard:
             if not self._presence.proves:
                 beyond = self._presence.beyond
                 notices.append(
-                    (f"this terminal is {beyond}'s, which answers though nobody looks at it: " if beyond else "")
-                    + f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the"
+                    (f"this terminal is {beyond}'s, which answers even when detached: " if beyond else "")
+                    + f"only keys show that you are there: if this terminal is lost, the robot halts {self._hold_s:g} s after the"
                     f" last key, and the policy ends after {self._silence_s:g} s"
                 )
         keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)

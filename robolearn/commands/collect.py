@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
-WORLDS = re.compile(r"(\d+) worlds a batch")
+WORLDS = re.compile(r"(\d+) worlds (?:a|per) batch")
 MOST_WORLDS = 64
 MATTERS = ("env.command.hold_s", "env.rewards.*", "env.num_worlds")
 """Settings that an evaluation ignores, but a collection reads or sets in another way."""

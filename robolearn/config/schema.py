@@ -336,7 +336,8 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
 
 def sources(preset: str | Path, overrides: Sequence[str] = ()) -> dict[str, str]:
     """Dotted name of each setting that a preset or an override gives -> where it is given: `file:line`, or the override. Errors as in
-    `load`."""
+    `load`.
+    """
     _, chosen, given = _chosen(preset, overrides)
     return config.sources(chosen, given)
 

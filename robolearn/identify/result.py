@@ -57,7 +57,8 @@ class Estimate:
     @property
     def precise(self) -> bool:
         """Whether the interval is at most +- 5 % of the value, or negligible; an estimate that is identifiable but not precise is weakly
-        identifiable."""
+        identifiable.
+        """
         return not self.flaw and self.half_width <= max(PRECISE * abs(self.value), NEGLIGIBLE * self.parameter.reference)
 
 
@@ -110,7 +111,8 @@ class Fit:
     @property
     def unexplained(self) -> float:
         """Ratio of residual to noise, root mean square over the channels; about 1 if the model explains everything, NaN without
-        channels."""
+        channels.
+        """
         if not self.channels:
             return math.nan
         return math.sqrt(float(np.mean([(channel.after / channel.noise) ** 2 for channel in self.channels])))

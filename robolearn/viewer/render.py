@@ -128,7 +128,8 @@ class Recorder:
 
     def draw(self, qpos: np.ndarray, moment: Moment | None = None) -> np.ndarray:
         """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with the command and measurement of `moment` drawn into the
-        scene."""
+        scene.
+        """
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)

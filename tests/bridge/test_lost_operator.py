@@ -51,7 +51,7 @@ def test_a_terminal_that_does_not_answer_any_more_makes_the_command_old(person: 
     someone.there = False
     said = polled(keyboard, lambda said: said.lost)
     assert said[-1].age_s > 1.9
-    assert "does not answer" in said[-1].hint
+    assert "no longer answers" in said[-1].hint
     assert "lost" in notices(said)
     someone.there = True
     os.write(someone.fd, b"\x1b[0n")
@@ -140,7 +140,7 @@ def test_a_robot_whose_operator_is_lost_is_damped_and_told_why(tmp_path: Path, p
     run(lambda: controller.mode is Mode.DAMPING)
     cause = [event["cause"] for event in told if event["event"] == "transition"][-1]
     assert "operator_heartbeat" in cause
-    assert "terminal does not answer" in cause
+    assert "terminal no longer answers" in cause
     attended.close()
 
 

@@ -170,7 +170,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (["evaluate", "panda-reach", "--env.control_dt=0.01"], "env.control_dt"),
         (["evaluate", "panda-reach", "--seed=5", "--env.seed=5"], "env.seed"),
         (["demo", "panda-reach", "--env.seed=5"], "env.seed"),
-        (["demo", "go1-velocity-flat-sb3"], "the demo is of robolearn's own algorithm"),
+        (["demo", "go1-velocity-flat-sb3"], "the demo needs robolearn's own algorithm"),
         (["train", "go1-velocity-flat-sb3", "--init", "TEACHER"], "--init is for robolearn's own algorithm"),
         (["train", "--resume", "TEACHER", "--init", "TEACHER"], "give one of them"),
         (["train", "panda-reach", "--teacher.until={velocity_error_xy: 0.2}"], "teacher.until.velocity_error_xy"),

@@ -93,7 +93,8 @@ class Description:
     @property
     def trunk(self) -> str | None:
         """The heaviest body above the base that is not part of a leg and heavier than the base; it carries head and arms. None if there is
-        none."""
+        none.
+        """
         model = self.model
         legs = {body for chain in self.limbs.legs for link in chain.own for body in link.bodies}
         others = [body for body in range(1, model.nbody) if body not in legs and body not in self.limbs.base.bodies]

@@ -207,6 +207,7 @@ def _support(stance: Stance) -> np.ndarray:
 
 def _inside(points: np.ndarray, point: np.ndarray) -> float:
     """Distance of a point from the edge of the convex hull of points (S, 2) [m], positive inside; outside, negative along the worst
-    direction."""
+    direction.
+    """
     directions = np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 180, endpoint=False)])
     return float(((points @ directions.T).max(axis=0) - directions @ point).min())

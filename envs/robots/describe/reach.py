@@ -222,7 +222,8 @@ class Arm:
 
     def worth(self, angles: np.ndarray) -> float:
         """Score of a default pose: manipulable, in front, away from the ends of ranges, tool downwards; minus infinity if it touches
-        something."""
+        something.
+        """
         self.place(angles)
         if not self.clear():
             return -np.inf

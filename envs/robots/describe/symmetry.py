@@ -113,7 +113,8 @@ def _pose_faults(search: _Search, qpos: np.ndarray) -> Iterator[str]:
 
 def _match_children(search: _Search, here: Link, there: Link, reflection: np.ndarray) -> None:
     """Pair the links that two matched links carry, and continue with the pairs. `reflection` maps points of `here` to points of `there`,
-    (4, 4)."""
+    (4, 4).
+    """
     itself = here is there
     found: list[tuple[float, int, int, np.ndarray]] = []
     for (i, child), (j, image) in itertools.product(enumerate(here.children), enumerate(there.children)):

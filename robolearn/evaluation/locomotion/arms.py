@@ -1,5 +1,6 @@
 """Item `arms`: do the arms swing against the legs, and does it pay? No reward mentions arms; they are found in the robot's kinematic
-tree."""
+tree.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,8 @@ def unexcused(blows: np.ndarray, dt: float, excuse_s: float = EXCUSE_S) -> np.nd
 
 def lifted(contact: np.ndarray, alive: np.ndarray) -> np.ndarray:
     """Number of feet that lift off in each step, (T, N), from contacts (T, N, F), without flicker of single samples and without steps after
-    a fall."""
+    a fall.
+    """
     count = np.zeros(alive.shape, int)
     for world in range(alive.shape[1]):
         steps = int(alive[:, world].sum())
