@@ -88,7 +88,7 @@ def test_where_the_terminal_cannot_tell_that_is_said_and_keys_alone_count(
     monkeypatch.setattr("bridge.operator.terminal.PATIENCE_S", 0.2)
     keyboard = Keyboard(go1_spec(), file, hold_s=0.3, silence_s=2.0)
     said = polled(keyboard, lambda said: bool(said.notices))
-    assert "known by keys alone" in notices(said)
+    assert "only keys show that you are there" in notices(said)
     os.write(someone.fd, UP + b"h")
     polled(keyboard, lambda said: bool(np.any(said.command)))
     said = polled(keyboard, lambda said: said.age_s > 0)
