@@ -277,7 +277,9 @@ def _limits(values: dict[str, Any]) -> SafetyLimits:
     try:
         return SafetyLimits(**values)
     except TypeError as error:
-        raise LogError(f"the log has thresholds that this version of robolearn does not know; another one wrote it ({error})") from error
+        raise LogError(
+            f"the log has thresholds that this version of robolearn does not know; a different version wrote it ({error})"
+        ) from error
 
 
 def _said(log: Log) -> dict[int, list[dict[str, Any]]]:

@@ -51,10 +51,10 @@ class Ros2Options:
         base_frame: frame of goals; others are refused.
         imu_rotation: roll, pitch and yaw of the IMU in the base [rad]; None where the frame of its messages has to tell.
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
-        silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
-            stands by.
-        discovery: ROS 2 discovery range; None for LOCALHOST, or what the environment says.
-        clock_timeout_s: how long `/clock` may stand still before simulated time counts as dead [s of wall time].
+        silent_nodes: full names of nodes that have a publisher for a sensor's topic but are known to send nothing, for example a driver on
+            standby.
+        discovery: ROS 2 discovery range; None for LOCALHOST, or the environment's setting.
+        clock_timeout_s: how long `/clock` may stand still before simulated time is considered stopped [s of wall time].
         ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
     """
 
@@ -69,9 +69,9 @@ class Ros2Options:
         None, "roll, pitch and yaw of the IMU in the base [rad], if it is mounted rotated (0 0 0: its axes are the base's)", metavar="RAD"
     )
     managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")
-    silent_nodes: tuple[str, ...] = option((), "nodes that advertise sensors, stand by in silence and are no rivals", metavar="NODE")
+    silent_nodes: tuple[str, ...] = option((), "nodes that advertise a sensor's topic but are known to send nothing", metavar="NODE")
     discovery: str | None = option(
-        None, "ROS 2 discovery range (default LOCALHOST, or what the environment says)", choices=("LOCALHOST", "SUBNET")
+        None, "ROS 2 discovery range (default LOCALHOST, or the environment's setting)", choices=("LOCALHOST", "SUBNET")
     )
     clock_timeout_s: float = 0.5
     ros_args: tuple[str, ...] = ()

@@ -100,7 +100,11 @@ def _sole_shape(chain: Chain, to_body: np.ndarray) -> tuple[dict[str, str], str]
     low, high = points.min(axis=0), points.max(axis=0)
     if len(chain.own) >= ANKLE_JOINTS and (high - low).min() > 0:
         size = "x".join(f"{1000 * side:.0f}" for side in high - low)
-        return {"type": "box", "size": text((high - low) / 2), "pos": text((low + high) / 2)}, f"a box of {size} mm, as large as it looks,"
+        return {
+            "type": "box",
+            "size": text((high - low) / 2),
+            "pos": text((low + high) / 2),
+        }, f"a box of {size} mm, the size of its visible geometry,"
     off = chain.cloud.points - chain.tip.anchor
     reach = float(np.linalg.norm(off, axis=1).max())
     tip = chain.cloud.points[np.argmax(np.linalg.norm(off, axis=1))]
