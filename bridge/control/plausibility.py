@@ -435,9 +435,7 @@ def _base_cause(gain: float, correlation: float, across: float) -> str:
     if correlation < -0.5:
         return f"they have opposite signs: {CONJUGATE}"
     if abs(across) > 0.6:
-        return (
-            f"their axes are rotated by about {math.degrees(math.atan2(across, correlation)):.0f} degrees about the vertical: {CONJUGATE}"
-        )
+        return f"their axes differ by about {math.degrees(math.atan2(across, correlation)):.0f} degrees about the vertical: {CONJUGATE}"
     if correlation < CORRELATION:
         return f"their axes differ: {CONJUGATE}"
     return "is the gyro in other units than rad/s?"

@@ -278,7 +278,7 @@ def _limits(values: dict[str, Any]) -> SafetyLimits:
         return SafetyLimits(**values)
     except TypeError as error:
         raise LogError(
-            f"the log has thresholds that this version of robolearn does not know; a different version wrote it ({error})"
+            f"the log has thresholds that this version of robolearn does not know: another version wrote it ({error})"
         ) from error
 
 

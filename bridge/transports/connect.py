@@ -34,9 +34,7 @@ class SimulatedOptions:
     mjcf: Path | None = option(
         None, "another model of the robot, MJCF (robolearn deploy: or URDF; default: the robot's own)", metavar="FILE"
     )
-    gantry: str = option(
-        "auto", "hold the robot until its policy runs, or always (auto: until the policy runs, for bipeds only)", choices=GANTRY_MODES
-    )
+    gantry: str = option("auto", "hold the robot until its policy runs, or always (auto: bipeds only)", choices=GANTRY_MODES)
     permute_joints: int | None = option(None, "joint order of its wire", metavar="SEED", at=("sim", "ros2 --simulate"))
     realtime: bool | None = option(None, "--transport sim: run in real time (default: with a dashboard)", at=("sim",))
 

@@ -1,5 +1,4 @@
-"""Recognises by its first bytes what a file is that should be a policy file, and says what to type next. Needs only the standard
-library."""
+"""Names a file that is no policy file by its first bytes, and says what to type next. Needs only the standard library."""
 
 from __future__ import annotations
 

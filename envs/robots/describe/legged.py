@@ -104,7 +104,7 @@ def _sole_shape(chain: Chain, to_body: np.ndarray) -> tuple[dict[str, str], str]
             "type": "box",
             "size": text((high - low) / 2),
             "pos": text((low + high) / 2),
-        }, f"a box of {size} mm, the size of its visible geometry,"
+        }, f"a box of {size} mm, as large as drawn,"
     off = chain.cloud.points - chain.tip.anchor
     reach = float(np.linalg.norm(off, axis=1).max())
     tip = chain.cloud.points[np.argmax(np.linalg.norm(off, axis=1))]
