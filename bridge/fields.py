@@ -63,7 +63,9 @@ class Bound:
     """An option that only has an effect in some places.
 
     Attributes:
-        name: as typed, for example `--mjcf`. dest: its field of the namespace. default: its value if not given.
+        name: as typed, for example `--mjcf`.
+        dest: its field of the namespace.
+        default: its value if not given.
         places: values of `--transport` with which it has an effect; `ros2` includes `ros2 --simulate`, not the other way round.
     """
 
@@ -99,7 +101,9 @@ def add_options(group: Group, schema: type, places: tuple[str, ...] = ()) -> lis
     """Add a dataclass's options to a parser or a group of one.
 
     Args:
-        group: where they are shown. schema: the dataclass. places: where options have an effect that do not define it themselves.
+        group: where they are shown.
+        schema: the dataclass.
+        places: where options have an effect that do not define it themselves.
 
     Raises:
         OptionError: another option has the same name, or an option has an unsupported type.

@@ -165,7 +165,9 @@ def guarded(act: Callable[[], Any], what: str, mend: str = "") -> Any:
     """Run something from a plugin.
 
     Args:
-        act: the action. what: the subject of the error message. mend: what to do if it fails.
+        act: the action.
+        what: the subject of the error message.
+        mend: what to do if it fails.
 
     Raises:
         PluginError: it failed; with reason, place and mend.

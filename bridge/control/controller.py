@@ -57,7 +57,9 @@ class Controller:
         inference_ns: duration of the newest tick's inference [ns]; 0 if there was none.
         inferred: whether the newest tick ran the policy.
         observation: the policy's observation, (O,).
-        asked: the newest tick's command before the limits. cause: cause of the newest transition. ran: whether the policy ever ran.
+        asked: the newest tick's command before the limits.
+        cause: cause of the newest transition.
+        ran: whether the policy ever ran.
         plausibility: the check of the sensors over all readings.
         tripped: the guard's message at the last damping or latch; empty if there was none.
     """

@@ -46,7 +46,9 @@ class MotionController(Controller):
     """A controller whose `policy` state plays a motion once and ends in damping.
 
     Attributes:
-        motion: the motion. on_end: called when it is over or was stopped, for any reason. over: whether it was played to its end.
+        motion: the motion.
+        on_end: called when it is over or was stopped, for any reason.
+        over: whether it was played to its end.
     """
 
     def __init__(

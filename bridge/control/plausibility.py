@@ -58,7 +58,8 @@ class Pair:
         """Begin.
 
         Args:
-            channels: number of channels C. width: numbers per channel K.
+            channels: number of channels C.
+            width: numbers per channel K.
             least: smallest change from block to block that counts.
             enough: root of the summed squares that is needed for a judgement.
             both_ways: whether only opposite movement is a fault, not a channel that is silent on one side.

@@ -31,7 +31,8 @@ class CommandStream:
 
     Attributes:
         stalls: number of times the stream began to fade because no newer command came.
-        failure: first exception of a write, which ends the stream. timing: timing of the writes.
+        failure: first exception of a write, which ends the stream.
+        timing: timing of the writes.
     """
 
     def __init__(

@@ -100,7 +100,8 @@ class Fault:
     """One thing that goes wrong.
 
     Attributes:
-        kind: the kind. at_s: start, from the moment it is added [s].
+        kind: the kind.
+        at_s: start, from the moment it is added [s].
         duration_s: duration [s]; 0 for one message, call or tick.
         size: size, in the unit of the kind.
         index: joint, or entry of `field` or of the action; taken modulo their length.

@@ -27,7 +27,8 @@ class Attended:
     Attributes:
         loop: the loop that runs on it; set it before the first tick.
         says: lines for the screen's list of events.
-        tell: prints a line. recent: the newest notices, for the wire's status.
+        tell: prints a line.
+        recent: the newest notices, for the wire's status.
         shown: facts for the screen; see `bridge.operator.dashboard.snapshot`.
         alone: whether only this program's terminal can stop the robot or change its command; if that is lost, the robot stops.
     """

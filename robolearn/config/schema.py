@@ -103,7 +103,8 @@ class TeacherCfg:
     """The privileged teacher.
 
     Attributes:
-        iterations: rollouts and updates. until: the targets it must reach, and how much longer it may train to reach them; null trains for
+        iterations: rollouts and updates.
+        until: the targets it must reach, and how much longer it may train to reach them; null trains for
             exactly `iterations`, and so does a number of iterations given on the command line.
         hidden: hidden layers of actor and critic.
         initial_std: standard deviation of the first actions.

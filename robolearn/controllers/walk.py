@@ -30,7 +30,8 @@ class WalkCfg:
     """Settings of a walk, for G1.
 
     Attributes:
-        steps: settings of the steps. lift: height of a foot in the middle of its swing [m].
+        steps: settings of the steps.
+        lift: height of a foot in the middle of its swing [m].
         deep: how far below the ground a swing aims, so that it ends with a contact [m].
         seek: speed at which a foot that should stand is lowered until it finds the ground [m/s].
         crouch: how far the base is below its height in the default pose [m].

@@ -101,7 +101,8 @@ class Windows:
             steps: length L of a window.
             batch_size: B.
             columns: columns of the batches.
-            seed: seed of the order. stride: steps between the starts of neighbouring windows.
+            seed: seed of the order.
+            stride: steps between the starts of neighbouring windows.
             allow: licences that are explicitly allowed, see `robolearn.data.licence`.
             episodes: episode numbers of each dataset; None for all.
             shard: rank and number of processes that share the batches.

@@ -58,7 +58,8 @@ def identify(
 
     Args:
         recordings: one or more of the same robot.
-        robot: the nominal model. cfg: the settings.
+        robot: the nominal model.
+        cfg: the settings.
         progress: called with the iteration and the ratio of residual to noise.
 
     Raises:

@@ -83,7 +83,9 @@ class Fit:
     """A result.
 
     Attributes:
-        robot: name of the robot. estimates: one per parameter. channels: one per measured quantity and recording.
+        robot: name of the robot.
+        estimates: one per parameter.
+        channels: one per measured quantity and recording.
         seconds: duration of the compared readings [s].
         iterations: Gauss-Newton steps.
         rate_hz: sensor readings per second of the slowest recording.

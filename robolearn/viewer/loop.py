@@ -101,7 +101,8 @@ def pose_features(poses: np.ndarray, floating: bool, dt: float) -> np.ndarray:
 
     Args:
         poses: (T, nq).
-        floating: whether the base moves. dt: time between poses [s].
+        floating: whether the base moves.
+        dt: time between poses [s].
     """
     joints = poses[:, 7:] if floating else poses
     features = [joints, SPEED_S * np.gradient(joints, dt, axis=0)]

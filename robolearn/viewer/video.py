@@ -46,7 +46,8 @@ class VideoWriter:
     """Takes frames until it is closed; used as a context manager, which drops the file if the body fails.
 
     Attributes:
-        path: path of the video, which exists once closed. codec: its four letters.
+        path: path of the video, which exists once closed.
+        codec: its four letters.
     """
 
     def __init__(self, path: Path, width: int, height: int, fps: float) -> None:

@@ -42,8 +42,11 @@ class Description:
         name: of the robot.
         reading: the model as read, with spheres added to its `spec` for feet that lacked them.
         model: the robot alone, compiled; with a free joint if it stands on legs.
-        kind: kind of robot, in words. floating: whether its base moves. limbs, mirror: its limbs and symmetry. standing: standing pose of a
-            legged robot. reach: reach of an arm.
+        kind: kind of robot, in words.
+        floating: whether its base moves.
+        limbs, mirror: its limbs and symmetry.
+        standing: standing pose of a legged robot.
+        reach: reach of an arm.
         drives: joint -> its drive, in policy order.
         default: joint -> angle in the default pose.
         posture: joint -> share of the posture reward.

@@ -35,7 +35,8 @@ class Standing:
         leg_length: mean length of the straight legs [m].
         bent: length of the standing leg as a share of the straight one.
         margin: how far the centre of mass is inside the feet's polygon [m]; negative outside.
-        source: where the pose comes from. faults: what is wrong with it.
+        source: where the pose comes from.
+        faults: what is wrong with it.
     """
 
     qpos: np.ndarray

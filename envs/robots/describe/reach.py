@@ -58,7 +58,8 @@ class Reach:
         load_body: id of the heaviest body of the last link.
         workspace: box of goals in the base's frame (3, 2) [m]; None if none was found.
         length: largest distance of the tool from the first joint [m].
-        source: where the pose comes from. faults: what is wrong with it.
+        source: where the pose comes from.
+        faults: what is wrong with it.
     """
 
     qpos: np.ndarray

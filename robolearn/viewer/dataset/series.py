@@ -54,7 +54,9 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
     """A term of an episode of `count` rows.
 
     Args:
-        columns: columns of the episode. term: the term. entry: one entry; None for all.
+        columns: columns of the episode.
+        term: the term.
+        entry: one entry; None for all.
         count: T.
         fps: rows per second [Hz].
     """
