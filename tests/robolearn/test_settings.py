@@ -292,5 +292,5 @@ def test_a_setting_that_stays_as_it_is_is_no_change(runs: dict[str, Path]) -> No
 
 
 def test_what_is_drawn_when_it_is_due_has_no_when() -> None:
-    with pytest.raises(ConfigError, match="push_velocity is drawn each time that it is due"):
+    with pytest.raises(ConfigError, match="push_velocity is drawn each time it is due"):
         tiny_cfg("go1-velocity-flat", "--env.randomization.push_velocity.when=startup")
