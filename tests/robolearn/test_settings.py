@@ -225,7 +225,7 @@ def test_a_learning_rate_that_is_given_is_used_though_the_config_says_it_already
             "teacher.ppo.learning_rate: all of the training's 4 iterations are done",
         ),
         ("--env.rewards.at.weight=3.0", "env.rewards.at.weight"),
-        ("--teacher.iterations=2", "the checkpoint is of iteration 4 already: teacher.iterations=2 cannot be"),
+        ("--teacher.iterations=2", "the checkpoint is at iteration 4 already, so teacher.iterations=2 is too low"),
     ],
 )
 def test_nothing_is_recorded_that_no_iteration_is_left_for(override: str, message: str, tmp_path: Path) -> None:
