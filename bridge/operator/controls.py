@@ -163,8 +163,8 @@ class Keyboard:
                 beyond = self._presence.beyond
                 notices.append(
                     (f"this terminal is {beyond}'s, which answers though nobody looks at it: " if beyond else "")
-                    + f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the"
-                    f" last key, and the policy ends after {self._silence_s:g} s"
+                    + "whether you are there is known by keys alone: where this terminal is lost the robot halts"
+                    f" {self._hold_s:g} s after the last key, and the policy ends after {self._silence_s:g} s"
                 )
         keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)
         lost = silent_s > LOST_S
