@@ -125,17 +125,11 @@ class Robot:
         tool: the end effector of an arm.
         stand_height: height of the root's frame above the ground in the default pose [m]; None for a fixed base.
         max_tilt: largest tilt of the base in operation [rad].
-<<<<<<< HEAD
         warm_motor_c: temperature of a motor from which a deployed robot warns [degrees C].
         hot_motor_c: temperature of a motor above which it does not stand up [degrees C].
-        self_collision: whether its links meet each other (neighbours never do, nor what overlaps in the default pose). Pairs that the
-            model's `<contact>` names meet in any case.
-        gravity_compensated: whether the maker's controller carries the robot's own weight, as those of most arms do.
-=======
         self_collision: whether its links collide with each other (never neighbours, nor links that overlap in the default pose). Pairs in
             the model's `<contact>` always collide.
         gravity_compensated: whether the manufacturer's controller compensates the robot's own weight, as for most arms.
->>>>>>> main
         workspace: box of goals for the tool in the base's frame [m].
         mirror: joint -> (its image in the x-z plane, 1 or -1); None to find them by geometry; empty for no symmetry.
         source: the `robot.yaml` that it was read from; None for one written in Python.
