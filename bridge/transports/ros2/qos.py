@@ -87,8 +87,8 @@ class QosWatch:
         """Create a publisher."""
         return self._node.create_publisher(kind, topic, profile, event_callbacks=no_event_callbacks(True))
 
-    def subscription(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> Any:
-        """Create a subscription."""
+    def subscription(self, kind: Any, topic: str, callback: Callable[..., None], profile: QoSProfile) -> Any:
+        """Create a subscription; `callback` takes the message, and its information too if it has a second argument (rclpy)."""
         return self._node.create_subscription(kind, topic, callback, profile, event_callbacks=no_event_callbacks(False))
 
     def resolve(self, topic: str) -> str:
