@@ -125,8 +125,9 @@ class EnvCfg:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, is {getattr(self, name):g}")
         if not 1 <= self.episode_s / self.control_dt < 2**53:
-            raise ValueError(f"episode_s must be at least one control_dt ({self.control_dt:g} s), and countable in steps, not "
-                             f"{self.episode_s:g}")
+            raise ValueError(
+                f"episode_s must be at least one control_dt ({self.control_dt:g} s), and countable in steps, not {self.episode_s:g}"
+            )
         for name, steps in (("observation_delay_s", 1), ("action_delay_s", MOST_LATE)):
             delay = self.randomization.range(name)
             most = steps * self.control_dt

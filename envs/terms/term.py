@@ -40,8 +40,9 @@ def reference(func: Callable[..., Any]) -> str:
     """
     name = getattr(func, "__qualname__", "")
     if not name or "<" in name:
-        raise TermError(f"{func!r} has no name in its module; define it with def at the top level of a module, so that a config can name "
-                        f"it")
+        raise TermError(
+            f"{func!r} has no name in its module; define it with def at the top level of a module, so that a config can name it"
+        )
     return f"{func.__module__}:{name}"
 
 

@@ -97,7 +97,8 @@ def columns_of(robot: Robot, spec: PolicySpec, sensed: bool = False) -> tuple[Co
 
 def succeeded(taken: Taken, control_dt: float) -> bool:
     """Whether an episode was a success: it lasted to its end, and the task's score held at the end of each command that lasted long
-    enough."""
+    enough.
+    """
     if not taken.lasted or taken.good is None:
         return taken.lasted
     command = taken.columns.get(COMMAND)

@@ -31,8 +31,9 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
             continue
         if what in OF_ROBOT:
             mend = f"restore the original, or accept this one with --robot {robot.source or robot.name}"
-            raise UserError(f"{file.path} was trained with {what} that differ from those of {robot.where}: {differences(robot, theirs)}; "
-                            f"{mend}")
+            raise UserError(
+                f"{file.path} was trained with {what} that differ from those of {robot.where}: {differences(robot, theirs)}; {mend}"
+            )
         raise UserError(f"{file.path} was trained with {what} that differ from those of task {theirs.task} here: {b} against {a}")
 
 

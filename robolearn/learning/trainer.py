@@ -31,7 +31,8 @@ class Trainer(Protocol):
 
     Attributes:
         kind: `teacher`, `student` or `pretrain`, as in the config.
-        cfg: the training's config. policy: an nn.Module.
+        cfg: the training's config.
+        policy: an nn.Module.
         env: its worlds.
         products: the precision of its updates.
         missed: targets that the latest check missed; None before the first.
@@ -245,8 +246,9 @@ def _check_length(trainer: Any, done: int, names: list[str]) -> None:
     """
     kind, planned = trainer.kind, trainer.iterations
     if f"{kind}.iterations" in names and planned < done:
-        raise UserError(f"the checkpoint is at iteration {done} already, so {kind}.iterations={planned} is too low; give more, or leave "
-                        f"it out")
+        raise UserError(
+            f"the checkpoint is at iteration {done} already, so {kind}.iterations={planned} is too low; give more, or leave it out"
+        )
     if done < planned or getattr(getattr(trainer.cfg, kind), "until", None) is not None:
         return
     others = (f"{kind}.until", f"{kind}.iterations", *(("student.",) if kind == "teacher" else ()))

@@ -60,7 +60,7 @@ def test_a_file_that_the_gate_did_not_pass_drives_no_robot(stand: Path, capsys: 
     """Refused before any participant of ROS 2 exists; `--ungated` and a robot simulated in process are the ways on."""
     parser = argparse.ArgumentParser()
     options.configure(parser)
-    for verdict, found in ((None, "never saw the gate"), (False, "failed its gate")):
+    for verdict, found in ((None, "was not evaluated by the gate"), (False, "failed its gate")):
         edit_metadata(stand, PROVENANCE_KEY, lambda provenance, verdict=verdict: provenance | {"deployable": verdict})
         for transport, flags in (("ros2", []), ("ros2", ["--dry-run"]), ("unitree", [])):
             assert deploy.main([str(stand), "--transport", transport, *flags]) == 2
@@ -111,7 +111,7 @@ def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureF
         (("--mjcf", "/nowhere.xml"), "no robot model"),
         (("--mjcf", str(ROBOTS / "g1" / "g1.xml")), "--mjcf does not fit go1, the policy's robot: "),
         (("--mjcf", str(REPOSITORY / "constraints.txt")), "--mjcf does not fit go1, the policy's robot: could not find decoder"),
-        (("--network-interface", "lo"), "--network-interface belongs to --transport unitree"),
+        (("--network-interface", "lo"), "--network-interface is for --transport unitree"),
         (("--gamepad", "/nowhere/js0"), "cannot open /nowhere/js0: No such file or directory; is it plugged in?"),
         (("--dashboard",), "--dashboard needs a terminal"),
     ],
@@ -134,7 +134,7 @@ def test_a_gamepad_that_this_user_may_not_read_says_who_may(
     monkeypatch.setattr(deploy, "Gamepad", refused)  # root may read everything
     assert sim(stand, "--gamepad") == 2
     error = capsys.readouterr().err
-    assert "cannot open /dev/input/js0: Permission denied; give this user the right to read it" in error
+    assert "cannot open /dev/input/js0: Permission denied; give this user permission to read it" in error
     assert "usermod -aG input" in error
 
 
@@ -172,7 +172,7 @@ def test_what_ros_says_to_its_arguments_is_one_line(stand: Path, capsys: pytest.
     ("error", "said"),
     [
         (ImportError("_rclpy.so: undefined symbol: rcl_take\nThe C extension failed"), "_rclpy.so: undefined symbol: rcl_take; is another"),
-        (ModuleNotFoundError("No module", name="rclpy._rclpy_pybind11"), "the rclpy found is not for Python 3."),
+        (ModuleNotFoundError("No module", name="rclpy._rclpy_pybind11"), "the installed rclpy is not for Python 3."),
         (ModuleNotFoundError("No module", name="rclpy"), f"needs rclpy; run: pip install -e '{REPOSITORY}[ros]'"),
     ],
 )

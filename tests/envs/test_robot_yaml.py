@@ -289,7 +289,7 @@ def test_what_the_model_lacks_is_said_with_the_nearest_name(folder: Path) -> Non
         "joints.front left hop: the model has no such joint; did you mean 'front left hip'?",
         "feet.back left.body: the model has no body",
         "joints.front right knee.default: 1 lies outside the joint's range, -2 to 0.1",
-        "imu.body: 'tail' moves against the root",
+        "imu.body: 'tail' moves relative to the root",
     ):
         assert part in said, said
 
@@ -344,7 +344,7 @@ def test_the_fingerprint_survives_signs_that_platforms_differ_in(robot: Robot) -
 
 def test_robots_are_found_by_name_path_or_folder(robot: Robot, folder: Path) -> None:
     assert get_robot(str(folder / "robot.yaml")) == robot == get_robot(folder)
-    with pytest.raises(UnknownRobotError, match="is a model; make a robot of it: robolearn robot new"):
+    with pytest.raises(UnknownRobotError, match="is a model; make a robot from it: robolearn robot new"):
         get_robot(folder / "table.xml")
     with pytest.raises(UnknownRobotError, match=r"there is no robot at .*nowhere.yaml"):
         get_robot(folder / "nowhere.yaml")

@@ -225,7 +225,7 @@ def test_seeds_of_stable_baselines3() -> None:
         ("--teacher.hidden=[0]", "at least 1 unit"),
         ("--teacher.initial_std=0", "initial_std must be positive"),
         ("--student.network.heads=0", "heads must be at least 1"),
-        ("--env.episode_s=1e-300", "episode_s must be one control_dt"),
+        ("--env.episode_s=1e-300", "episode_s must be at least one control_dt"),
         ("--env.episode_s=1e300", "countable"),
         ("--env.control_dt=.nan", "finite"),
         ("--sb3.epochs=0", "epochs must be at least 1"),
@@ -296,7 +296,7 @@ def test_a_training_goes_on_in_no_folder_of_somebody_else(runs: Path, tmp_path: 
         ("config.yaml", "- 1\n"),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
-        assert "is no run of robolearn to go on in" in refused(capsys, "train", "--resume", str(tmp_path / "checkpoint.pt"))
+        assert "is not a run of robolearn that can be continued" in refused(capsys, "train", "--resume", str(tmp_path / "checkpoint.pt"))
         assert (tmp_path / name).read_text(encoding="utf-8") == text
         (tmp_path / name).unlink()
     (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")
@@ -348,7 +348,7 @@ def test_a_crash_is_no_answer(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 70, (broken, done.stderr)
         assert "Traceback" in done.stderr
-        assert "robolearn: this is a defect of robolearn; please report it" in done.stderr
+        assert "robolearn: this is a bug in robolearn; please report it" in done.stderr
 
 
 def test_debug_keeps_the_exit_code(tmp_path: Path) -> None:

@@ -144,9 +144,9 @@ def test_a_guess_of_what_actions_are_is_told(tmp_path: Path) -> None:
     arrays = {"time": t, "q": motions.joints(t), "action": motions.targets(t), "quat": motions.quat_wxyz(t)}
     np.savez(tmp_path / "walk.npz", **arrays)
     asked = dataclasses.replace(GO1_MAP, orientation=Field(at="quat", order="wxyz"))
-    assert any("`action` was taken for joint targets" in note for note in load(tmp_path / "walk.npz", asked).notes)
+    assert any("`action` was read as joint targets" in note for note in load(tmp_path / "walk.npz", asked).notes)
     told = dataclasses.replace(asked, action=Field(at="action"))
-    assert not any("was taken for joint targets" in note for note in load(tmp_path / "walk.npz", told).notes)
+    assert not any("was read as joint targets" in note for note in load(tmp_path / "walk.npz", told).notes)
 
 
 def test_a_pickle_inside_is_not_opened(tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ def test_an_arm_needs_no_attitude(tmp_path: Path) -> None:
         ("a,b\n1,2\n3,4\n5,6\n", {"joint_position": Field(at="c")}, "no column 'c'"),
         ("a,b\n1,2\n3,4\n5,6\n", {"joint_position": Field(at="q_*")}, "like 'q_*'"),
         ("1,2\n3,4\n5,6\n", {"joint_position": Field(at="0:12")}, "columns 0 to 1"),
-        ("time,a\n0,2\n2,4\n1,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "row 2 is missing or before"),
+        ("time,a\n0,2\n2,4\n1,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "row 2 is missing or earlier"),
         ("time,a\n0,2\n20,4\n40,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "the unit of the time"),
         ("a\n2\n4\n6\n", {"joint_position": Field(at="a")}, "rate: HZ"),
-        ("time,a\n0,2\n1,bad\n2,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, ":3: 'bad' is no number"),
-        ("time,a\n0,2\nx,4\n2,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, ":3: 'x' is no number"),
+        ("time,a\n0,2\n1,bad\n2,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, ":3: 'bad' is not a number"),
+        ("time,a\n0,2\nx,4\n2,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, ":3: 'x' is not a number"),
         ("a\n2\n4\n6\n", {}, "joint_position: {at: ...}"),
     ],
 )
@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, text: str, mapping: dict[str,
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "walk.pkl").write_bytes(b"x")
-    with pytest.raises(RecordingError, match="nobody here reads"):
+    with pytest.raises(RecordingError, match="cannot read"):
         load(tmp_path / "walk.pkl", GO1_MAP)
     with pytest.raises(RecordingError, match="no recording at"):
         load(tmp_path / "nothing.csv", GO1_MAP)
