@@ -216,7 +216,7 @@ def test_a_robot_in_this_process_that_nobody_can_ask_is_told(monkeypatch: pytest
     assert said(GO1, "--auto-start", "--command", "0", "0", "0") == said(GO1, "--dry-run") == said(GO1, "--gamepad") == ""
     monkeypatch.setattr(options, "on_terminal", lambda: True)
     assert said(GO1) == ""
-    assert "nobody gives x, y, z" in said(PANDA)  # the keys steer no arm
+    assert "there is no source for x, y, z" in said(PANDA)  # the keys steer no arm
     assert "sticks give velocities, and this policy takes a goal_position" in said(PANDA, "--gamepad")
     assert said(PANDA, "--command", "0.5", "0", "0.5") == ""
 
