@@ -51,7 +51,7 @@ examples:
 LIMITS = """\
 limits that --limit NAME=VALUE takes, and their defaults:
 {limits}
-max_tilt is the robot's own and max_lateness_s two control periods, at least 10 ms. The two time-outs of
+max_tilt, warm_motor_c and hot_motor_c are the robot's own and max_lateness_s two control periods, at least 10 ms. The two time-outs of
 the command hold for velocities; a goal stays valid until the next one."""
 
 

@@ -75,6 +75,7 @@ def after_training(trainer: Any, folder: Path) -> list[tuple[str, str]]:
         longer += f"iterations={max(trainer.iteration + 1, round(LATER * trainer.iteration))}"
     else:
         longer += f"until.at_most={number(round(LATER * max(until.at_most, trainer.iteration / trainer.iterations), 1))}"
+        longer += f"  # times {trainer.iterations} iterations"
     runs = folder.parent.parent if folder.parent != folder.parent.parent else folder
     curves = ("look at its curves", f"tensorboard --logdir {quoted(runs)}")
     judge = [("see how it walks", f"robolearn evaluate {here} --gait")] if _walks(trainer) else []

@@ -28,7 +28,7 @@ from tests.make_policy import POSE, asking, go1_spec, make_policy
 GO1, PANDA = (PolicyFile(zoo()[name]) for name in ("go1-velocity", "panda-reach"))
 FILES = {"walk.onnx": GO1, "reach.onnx": PANDA, **{name: PolicyFile(path) for name, path in zoo().items()}}
 EXAMPLES = re.findall(r"^  robolearn deploy (.+)$", options.INTRODUCTION, re.MULTILINE)
-OF_POLICY = {"max_tilt", "max_lateness_s", "command_timeout_s", "heartbeat_timeout_s"}
+OF_POLICY = {"max_tilt", "warm_motor_c", "hot_motor_c", "max_lateness_s", "command_timeout_s", "heartbeat_timeout_s"}
 """Limits whose default depends on the policy file."""
 
 
