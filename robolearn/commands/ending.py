@@ -60,7 +60,8 @@ def of_training(
         first = f"nothing left to do: all {done} iterations of this {kind} are done"
         lines = [first, *metrics_lines({name: value for name, value in metrics.items() if name.startswith("check/")})]
     else:
-        lines = [f"done: {kind}, {done} iterations, {trainer.minutes:.1f} min", *metrics_lines(metrics)]
+        targets = [] if trainer.missed is None else [f"targets: {'; '.join(trainer.missed) or 'met'}"]
+        lines = [f"done: {kind}, {done} iterations, {trainer.minutes:.1f} min", *targets, *metrics_lines(metrics)]
     return [*lines, *next_lines(after_training(trainer, folder) if steps is None else steps)]
 
 
@@ -75,7 +76,6 @@ def after_training(trainer: Any, folder: Path) -> list[tuple[str, str]]:
         longer += f"iterations={max(trainer.iteration + 1, round(LATER * trainer.iteration))}"
     else:
         longer += f"until.at_most={number(round(LATER * max(until.at_most, trainer.iteration / trainer.iterations), 1))}"
-        longer += f"  # times {trainer.iterations} iterations"
     runs = folder.parent.parent if folder.parent != folder.parent.parent else folder
     curves = ("look at its curves", f"tensorboard --logdir {quoted(runs)}")
     judge = [("see how it walks", f"robolearn evaluate {here} --gait")] if _walks(trainer) else []
