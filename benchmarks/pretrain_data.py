@@ -1,6 +1,6 @@
 """The datasets that the studies of pretraining name, made of one of a policy's rollouts: parts of it, and parts without their actions.
 
-robolearn collect go1-velocity --out DIR/policy --episodes 1000 --licence Apache-2.0
+robolearn collect go1-velocity --out DIR/policy --episodes 1000 --sensed --licence Apache-2.0
 robolearn collect controller:trot --robot go1 --out DIR/trot-200 --episodes 200 --licence Apache-2.0
 python -m benchmarks.pretrain_data DIR
 robolearn study pretrain-models --data DIR --policy go1-velocity
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robolearn.data.columns import ACTION, COMMAND, STATE
+from robolearn.data.columns import ACTION, COMMAND, SENSED, STATE
 from robolearn.data.reader import Dataset
 from robolearn.data.source import Episode
 from robolearn.data.writer import DatasetWriter
@@ -31,10 +31,16 @@ def as_it_is(episode: Episode, index: int) -> Episode:
     return episode
 
 
+def clean(episode: Episode, index: int) -> Episode:
+    """Without what the policy was shown."""
+    del index
+    return dataclasses.replace(episode, columns={name: rows for name, rows in episode.columns.items() if not name.startswith(SENSED)})
+
+
 def without_actions(episode: Episode, index: int) -> Episode:
     """As a source that tells none would give it."""
     del index
-    columns = {name: rows for name, rows in episode.columns.items() if not name.startswith(ACTION)}
+    columns = {name: rows for name, rows in episode.columns.items() if not name.startswith((ACTION, SENSED))}
     return dataclasses.replace(episode, columns=columns, source=dataclasses.replace(episode.source, control_mode=""))
 
 
@@ -67,6 +73,7 @@ def main(folder: Path) -> None:
     for count in (50, 200):  # of episodes whose actions are in none of the smaller ones
         write(data, folder / f"free-{count}", everything[300 : 300 + count], without_actions)
     write(data, folder / "shuffled-200", everything[300:500], shuffled)
+    write(data, folder / "policy-clean", everything, clean)
     command = data.column(COMMAND)
     backs = [bool((command[row.start : row.stop, 0] < -0.05).any()) for row in data.episodes]
     forward = [index for index in everything if not backs[index]][:150]

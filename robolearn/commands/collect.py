@@ -55,6 +55,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", action="store_true", help="use the commands of the task's evaluation in turn")
     parser.add_argument("--keep", choices=("all", "successes", "failures"), default="all", help="which episodes to keep (default: all)")
     parser.add_argument("--best-of", type=int, default=1, metavar="N", help="try each command N times and keep the best (default: 1)")
+    parser.add_argument(
+        "--sensed", action="store_true", help="also keep what the policy was shown, with noise and delay: a pretraining learns from it"
+    )
     parser.add_argument("--worlds", type=int, default=MOST_WORLDS, help=f"worlds of a batch (default: {MOST_WORLDS})")
     parser.add_argument(
         "--seed",
@@ -264,18 +267,25 @@ def _source(who: Who, env: VecEnv, args: argparse.Namespace, plan: Plan) -> Sour
 
 def _writer(args: argparse.Namespace, env: VecEnv) -> DatasetWriter:
     from robolearn.data.collect import columns_of
+    from robolearn.data.columns import SENSED
     from robolearn.data.writer import DatasetWriter
-    from robolearn.errors import UserError
+    from robolearn.errors import UsageError, UserError
+    from robolearn.policy_path import is_controller
 
     fps = 1.0 / env.cfg.control_dt
     if abs(fps - round(fps)) > 1e-6:
         raise UserError(f"the policy acts {fps:.3f} times per second; a dataset needs a whole number of frames per second")
+    if args.sensed and is_controller(args.file):
+        raise UsageError("--sensed records what a policy observes; a controller sees the robot's true state: leave --sensed away")
     there = (args.out / "meta" / "info.json").is_file()
     if there and not (args.resume or args.append):
         raise UserError(f"there is a dataset at {args.out}; --resume continues the same collection, --append adds to it")
     if not there:
-        return DatasetWriter(args.out, columns_of(env.robot, env.spec), round(fps))
+        return DatasetWriter(args.out, columns_of(env.robot, env.spec, args.sensed), round(fps))
     writer = DatasetWriter.append(args.out)
+    if args.sensed and SENSED not in writer.info.features:
+        writer.close()
+        raise UserError(f"{args.out} was begun without --sensed and has no column for it; leave --sensed away, or give another --out")
     if writer.info.fps != round(fps):
         writer.close()
         raise UserError(f"{args.out} has {writer.info.fps} frames per second, the policy acts {fps:g} times per second; give another --out")

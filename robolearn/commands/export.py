@@ -32,6 +32,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.learning.export import export, gate
     from robolearn.learning.run import find_checkpoint, load_checkpoint, other_model, readable
     from robolearn.learning.student import load_student
+    from robolearn.pretraining.starting import can_act
 
     if args.no_gate and args.seeds is not None:
         raise UsageError("--seeds is for the gate, which --no-gate skips")
@@ -47,6 +48,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UserError(
             f"{path} was pretrained to use past and future, and a robot has only the past; continue with: robolearn pretrain PRESET "
             f"--init {path.parent}"
+        )
+    if not can_act(state):
+        raise UserError(
+            f"{path} has learned from data without actions, so its head for them is random, and it cannot act; go on with data that has"
+            f" some: robolearn pretrain PRESET --data DATASET --init {path.parent}"
         )
     if changed := other_model(state, get_robot(cfg.robot)):
         if not args.robot:

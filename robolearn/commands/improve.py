@@ -1,7 +1,7 @@
 """Find where a student fails, train it there, and test it again: rounds of failure mining (docs/improving.md).
 
-POLICY is the run folder of a student (robolearn distill), or the policy.onnx in it; its checkpoint, which holds its teacher, must be there
-too. With --rounds 0, which only searches, any policy file will do. The same command continues what was stopped.
+POLICY is the run folder of a student (robolearn distill), or the policy.onnx in it, exported from the checkpoint beside it, which holds the
+teacher. With --rounds 0, which only searches, any policy file will do. The same command continues what was stopped.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=512, metavar="N", help="episodes of a round's search (default: 512)")
     parser.add_argument(
         "--held-out", type=int, default=512, metavar="N", help="conditions of the test, which are never trained on (default: 512)"
+    )
+    parser.add_argument(
+        "--choosing",
+        type=int,
+        default=256,
+        metavar="N",
+        help="other conditions, by which the round is chosen that is exported (default: 256)",
     )
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="episodes per command of the task's own evaluation (default: 2)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of an episode (default: 8)")
@@ -111,6 +118,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         ("iterations", args.iterations, 1, MOST_ITERATIONS),
         ("episodes", args.episodes, 20, MOST_EPISODES),
         ("held-out", args.held_out, 20, MOST_EPISODES),
+        ("choosing", args.choosing, 20, MOST_EPISODES),
         ("seeds", args.seeds, 1, 1000),
         ("dataset-episodes", args.dataset_episodes, 1, MOST_EPISODES),
         ("seconds", args.seconds, 2.0, LONGEST_S),
@@ -128,6 +136,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         control=args.control,
         episodes=args.episodes,
         held_out=args.held_out,
+        choosing=args.choosing,
         nominal_seeds=args.seeds,
         iterations=args.iterations,
         seconds=args.seconds,

@@ -69,10 +69,16 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if not distributed.rank():
         for line in trainer.about():
             print(line, file=sys.stderr)
-    step = ("export it", f"robolearn export {quoted(folder)}")
-    if cfg.pretrain.objective == "masked":
-        step = ("make it a policy", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}")
-    return go(trainer, folder, state, settings.named(given), [step])
+    here = quoted(folder)
+    act = ("make it a policy", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {here}")
+    start = ("start a student", f"robolearn distill TEACHER --init {here}")
+    if not any(trainer.statistics.rows):  # no actions in the data: the action head is untrained
+        steps = [act]
+    elif cfg.pretrain.objective == "masked":
+        steps = [act, start]
+    else:
+        steps = [("export it", f"robolearn export {here}"), start]
+    return go(trainer, folder, state, settings.named(given), steps)
 
 
 def _short(args: argparse.Namespace) -> list[str]:

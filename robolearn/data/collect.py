@@ -18,7 +18,7 @@ import torch
 from envs.robots.robot import Robot
 from envs.vec_env import VecEnv
 from policies.contract.spec import PolicySpec
-from robolearn.data.columns import ACTION, COMMAND, Column, robot_columns
+from robolearn.data.columns import ACTION, COMMAND, SENSED, Column, robot_columns, sensed_column
 from robolearn.data.harvest import Acting, Taken, take
 from robolearn.data.source import Episode, Source
 from robolearn.data.writer import DatasetWriter
@@ -89,9 +89,10 @@ class Starting(Acting, Protocol):
         ...
 
 
-def columns_of(robot: Robot, spec: PolicySpec) -> tuple[Column, ...]:
-    """The columns of the dataset for a task."""
-    return robot_columns(robot.joint_names, tuple(robot.feet), spec.command.labels)
+def columns_of(robot: Robot, spec: PolicySpec, sensed: bool = False) -> tuple[Column, ...]:
+    """The columns of the dataset for a task; with `sensed` also the readings that the policy saw."""
+    extra = [sensed_column(robot.joint_names)] if sensed else []
+    return robot_columns(robot.joint_names, tuple(robot.feet), spec.command.labels, extra)
 
 
 def succeeded(taken: Taken, control_dt: float) -> bool:
@@ -129,13 +130,13 @@ def collect(
     Raises:
         UserError: many batches gave no episode to keep.
     """
-    done = Collected()
+    done, sensed = Collected(), SENSED in writer.info.features
     by_seed = of_source(writer, source)
     done.before = sum(by_seed.values())
     seed = max(by_seed, default=plan.seed)
     fruitless = 0
     while done.before + done.episodes < plan.episodes:
-        kept = _batch(acting, plan, source, seed, done, lambda step: every_step(done.before + done.episodes, step))
+        kept = _batch(acting, plan, source, seed, done, lambda step: every_step(done.before + done.episodes, step), sensed)
         there = by_seed.get(seed, 0)  # from a batch that was cut short, by a limit or by a signal
         fresh = kept[there : there + plan.episodes - done.before - done.episodes]
         if fresh:
@@ -186,7 +187,9 @@ def difference(writer: DatasetWriter, source: Source) -> str:
     return "another policy" if "file_hash" in nearest else f"the existing one differs in {', '.join(nearest)}"
 
 
-def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collected, every_step: Callable[[int], None]) -> list[Episode]:
+def _batch(
+    acting: Starting, plan: Plan, source: Source, seed: int, done: Collected, every_step: Callable[[int], None], sensed: bool
+) -> list[Episode]:
     """The episodes of one batch to keep, in the order of worlds."""
     env = acting.env
     env.reseed(seed)
@@ -198,7 +201,7 @@ def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collec
         count += 1
         every_step(count)
 
-    taken = take(acting, plan.steps, tell)
+    taken = take(acting, plan.steps, tell, sensed)
     good = [item is not None and succeeded(item, env.cfg.control_dt) for item in taken]
     done.attempts += len(taken)
     done.successes += sum(good)

@@ -5,6 +5,8 @@ An episode is a table with one row per control step. Row `t` holds what was obse
     column                     width   what
     observation.state          2J + 6  joint positions [rad], joint velocities [rad/s], gravity's direction and the base's angular velocity
                                        [rad/s], both in the base frame; joints in the policy's order, positions absolute
+    observation.sensed         2J + 6  the same as the policy was shown it: late, and with the sensors' noise; only where it was asked for
+    observation.sensed         2J + 6  the same as the policy was shown it, late and with noise; kept where that was asked for
     observation.root           13      position [m] and quaternion wxyz of the base in the world, its linear velocity in the world [m/s],
                                        its angular velocity in the base frame [rad/s]
     observation.contact        F       whether each foot stands, 0 or 1
@@ -28,6 +30,8 @@ import numpy as np
 from robolearn.errors import UserError
 
 STATE = "observation.state"
+SENSED = "observation.sensed"
+SENSED = "observation.sensed"
 ROOT = "observation.root"
 CONTACT = "observation.contact"
 COMMAND = "observation.command"
@@ -121,11 +125,7 @@ def robot_columns(
     if not joints or len(set(joints)) < len(joints):
         raise DataError(f"a robot's columns need its joints, each once; given: {', '.join(joints) or 'none'}")
     columns = [
-        Column(
-            name=STATE,
-            names=(*(f"{joint}.position" for joint in joints), *(f"{joint}.velocity" for joint in joints), *BASE_NAMES),
-            optional=False,
-        ),
+        Column(name=STATE, names=_state_names(joints), optional=False),
         Column(name=ROOT, names=ROOT_NAMES),
         Column(name=ACTION, names=joints),
         Column(name=REWARD, names=("reward",)),
@@ -136,6 +136,15 @@ def robot_columns(
     if command_names:
         columns.insert(2, Column(name=COMMAND, names=tuple(command_names)))
     return check_columns([*columns, *extra])
+
+
+def sensed_column(joint_names: Sequence[str]) -> Column:
+    """The column of what a policy was shown, for `robot_columns(extra=...)`."""
+    return Column(name=SENSED, names=_state_names(joint_names))
+
+
+def _state_names(joints: Sequence[str]) -> tuple[str, ...]:
+    return (*(f"{joint}.position" for joint in joints), *(f"{joint}.velocity" for joint in joints), *BASE_NAMES)
 
 
 def mark_of(name: str) -> str:

@@ -16,7 +16,8 @@ import torch
 from envs.screening import Step
 from envs.vec_env import VecEnv
 from policies.contract.observation import projected_gravity
-from robolearn.data.columns import ACTION, COMMAND, CONTACT, DONE, REWARD, ROOT, STATE
+from robolearn.data.columns import ACTION, COMMAND, CONTACT, DONE, REWARD, ROOT, SENSED, STATE
+from robolearn.data.sensed import Shown
 
 Alter = Callable[[torch.Tensor], torch.Tensor]
 
@@ -26,6 +27,7 @@ class Acting(Protocol):
 
     env: VecEnv
     alive: torch.Tensor
+    policy: torch.Tensor
 
     def step(self, alter: Alter | None = None) -> Step:
         """Act once in all worlds."""
@@ -53,13 +55,14 @@ class Taken:
         return len(self.columns[STATE])
 
 
-def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: None) -> list[Taken | None]:
+def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: None, sensed: bool = False) -> list[Taken | None]:
     """Run worlds that were just reset, and record them.
 
     Args:
         acting: the worlds; their commands are set already, or drawn by the task.
         steps: longest episode [steps].
         every_step: called after each step.
+        sensed: whether to record the readings that the policy saw beside the clean ones.
 
     Returns: The episode of each world; None if its numbers were not finite.
     """
@@ -68,6 +71,7 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
     env = acting.env
     evaluation = get_task(env.task_name).evaluation
     signal = evaluation.measures[evaluation.score].signal
+    shown = Shown(env.spec) if sensed else None
     kept: dict[str, list[np.ndarray]] = {}
     length = np.zeros(env.num_worlds, np.int64)
     lasted = np.ones(env.num_worlds, bool)
@@ -75,6 +79,8 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
     alive = np.ones(env.num_worlds, bool)
     for _ in range(steps):
         row = _seen(env)
+        if shown is not None:
+            row[SENSED] = _array(shown(acting.policy.cpu(), torch.from_numpy(row[STATE])))
         if signal is not None:
             row["good"] = _array(signal(env))
         given: list[torch.Tensor] = []

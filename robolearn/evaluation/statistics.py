@@ -50,3 +50,11 @@ def t_interval(values: np.ndarray) -> tuple[float | None, float | None]:
     half = factor * float(values.std(ddof=1)) / math.sqrt(len(values))
     middle = float(values.mean())
     return middle - half, middle + half
+
+
+def r_interval(r: float, count: int) -> tuple[float, float]:
+    """Fisher's interval of Pearson's r of `count` pairs; all that there can be of three or fewer."""
+    if count <= 3 or abs(r) >= 1:
+        return (-1.0, 1.0) if count <= 3 else (r, r)
+    middle, half = math.atanh(r), Z95 / math.sqrt(count - 3)
+    return math.tanh(middle - half), math.tanh(middle + half)

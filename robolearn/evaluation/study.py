@@ -33,10 +33,10 @@ from robolearn.evaluation.adaptation.suite import UNCHANGED
 from robolearn.evaluation.evaluate import evaluate
 from robolearn.evaluation.figures import Figure, written
 from robolearn.evaluation.statistics import wilson
-from robolearn.learning.run import CHECKPOINT, METRICS, Run, load_checkpoint
+from robolearn.learning.finish import finished
+from robolearn.learning.run import METRICS, load_checkpoint
 from robolearn.learning.student import StudentTrainer, load_student
 from robolearn.learning.teacher import load_teacher
-from robolearn.learning.trainer import resume, train
 from robolearn.pretraining.starting import as_start
 
 FIRST_SEED = 3000  # seed of the evaluations
@@ -56,6 +56,7 @@ class Study:
         task: task of the teacher, with any robot.
         preset: preset of stage `pretrain`, in place of a teacher.
         starts: variant -> name of the pretrained network that its student starts from, given as `--start NAME=RUN`.
+        compared_on: of stage `pretrain`: the dataset whose held-out episodes all networks are asked about, whatever they learned from.
         seeds: of the trainings.
         common: overrides for all variants.
         variants: name -> overrides.
@@ -73,6 +74,7 @@ class Study:
     task: str
     preset: str = ""
     starts: dict[str, str] = field(default_factory=dict, metadata={"open": True})
+    compared_on: str = ""
     seeds: tuple[int, ...] = (0, 1)
     common: tuple[str, ...] = ()
     variants: dict[str, tuple[str, ...]]
@@ -184,20 +186,12 @@ def _one(
 def _trained_and_evaluated(
     study: Study, source: dict[str, Any], name: str, cfg: Any, run_folder: Path, quick: bool, start: Network | None
 ) -> dict[str, Any]:
-    state = load_checkpoint(run_folder) if (run_folder / CHECKPOINT).is_file() else None
-    if state is None or state["iteration"] < cfg.student.iterations:
-        trainer = StudentTrainer(cfg, load_teacher(source, cfg), start)
-        if state is not None:
-            resume(trainer, state)
-        job = Run(run_folder, cfg)
-        if state is not None:
-            job.truncate_metrics(trainer.iteration)
-        print(f"{name}, seed {cfg.seed}: {run_folder}", flush=True)
-        try:
-            train(trainer, job)
-        finally:
-            job.close()
-        state = load_checkpoint(run_folder)
+
+    def make(fresh: bool) -> StudentTrainer:
+        print(f"{name}, seed {cfg.seed}: {run_folder}{'' if fresh else ' (goes on)'}", flush=True)
+        return StudentTrainer(cfg, load_teacher(source, cfg), start)
+
+    state = finished(run_folder, cfg.student.iterations, make)
     student = load_student(state, cfg)
     found: dict[str, Any] = {}
     for condition, overrides in study.conditions.items():
@@ -247,12 +241,20 @@ def speed(results: dict[str, Any]) -> str:
     names, seeds = list(dict.fromkeys(name for name, _ in curves)), list(dict.fromkeys(seed for _, seed in curves))
     if len(names) < 2:
         return ""
-    lines = [f"iterations to the final return of {names[0]} (mean of {SMOOTH}), by seed:"]
+    whole = min(len(curve) for curve in curves.values())
+    marks = [mark for mark in (whole // 4, whole // 2, whole) if mark >= SMOOTH]
+    lines = [f"iterations to the return that {names[0]} has after {' / '.join(map(str, marks))} (mean of {SMOOTH}), by seed:"]
     for name in names:
         pairs = [(curves[name, seed], curves[names[0], seed]) for seed in seeds if (name, seed) in curves]
-        needed = [iterations_to(mine, float(np.mean(first[-SMOOTH:]))) for mine, first in pairs]
-        lines.append(f"  {name}: {', '.join('never' if math.isinf(x) else f'{x:.0f}' for x in needed)}")
+        needed = [
+            ", ".join(_count(iterations_to(mine, float(np.mean(first[mark - SMOOTH : mark])))) for mine, first in pairs) for mark in marks
+        ]
+        lines.append(f"  {name}: {' / '.join(needed)}")
     return "\n".join(lines)
+
+
+def _count(iterations: float) -> str:
+    return "never" if math.isinf(iterations) else f"{iterations:.0f}"
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

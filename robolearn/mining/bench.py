@@ -22,6 +22,8 @@ from robolearn.mining.subject import Subject
 WORLDS = 256
 """Of a batch."""
 HELD_OUT, NOMINAL, MINING, LISTS, TEACHING = 7_000_000, 8_000_000, 1_000_000, 2_000_000, 3_000_000
+CHOOSING = 2_000_000
+"""How far from the two tests' own seeds those episodes begin by which a round is chosen, so that no reported figure chose it."""
 """Where the seeds of each purpose begin; a round adds to them, and `SEEDS_APART` for each seed of the whole."""
 SEEDS_APART = 10_000
 FOREVER_S = 1e30
@@ -52,12 +54,12 @@ class Bench:
         """Episodes of a round in which a policy is looked at, (count)."""
         return self._in_wide(actor, count, MINING + self._seed * SEEDS_APART + round_, label)
 
-    def held_out(self, actor: Callable[[int], Actor], count: int, label: str) -> Episodes:
-        """The same episodes whichever round it is, which nothing is learned from."""
-        return self._in_wide(actor, count, HELD_OUT + self._seed * SEEDS_APART, label)
+    def held_out(self, actor: Callable[[int], Actor], count: int, label: str, choosing: bool = False) -> Episodes:
+        """The same episodes whichever round it is, which nothing is learned from; others for `choosing` a round."""
+        return self._in_wide(actor, count, HELD_OUT + CHOOSING * choosing + self._seed * SEEDS_APART, label)
 
-    def nominal(self, actor: Callable[[int], Actor], seeds: int, label: str) -> Episodes:
-        """The commands of the task's evaluation, each held for an episode, in worlds as it has them."""
+    def nominal(self, actor: Callable[[int], Actor], seeds: int, label: str, choosing: bool = False) -> Episodes:
+        """The commands of the task's evaluation, each held for an episode, in worlds as it has them; others for `choosing` a round."""
         cfg, evaluation = self._subject.cfg, self.judge.evaluation
         worlds = evaluation.worlds
         if self._plain is None:
@@ -72,7 +74,7 @@ class Bench:
             grid = command_grid(evaluation, env).cpu().numpy()
             asked = np.concatenate([grid, np.full((worlds, 1), FOREVER_S, np.float32)], axis=1)
         conditions = np.tile(asked, (seeds, 1))
-        seed = NOMINAL + self._seed * SEEDS_APART
+        seed = NOMINAL + CHOOSING * choosing + self._seed * SEEDS_APART
         with _bar(label, seeds * round(self._seconds / env.cfg.control_dt)) as tell:
             return explore(env, actor(worlds), self.judge, names, conditions, self._seconds, seed, tell)
 

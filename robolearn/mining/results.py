@@ -7,7 +7,7 @@ episodes, and says nothing of what another seed of the training would have given
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -76,12 +76,15 @@ class Results:
         arms: arm -> a point a round, in order.
         expert: the teacher's episodes on the held-out conditions; None where there is no teacher.
         more_is_better: of the task's means, whether it is.
+        choosing: the start and each round of the mined arm on other episodes than those that are reported: which round is kept is read
+            from these alone, or what is told of it would be flattered by the choice.
     """
 
     start: Point
     arms: dict[str, list[Point]]
     expert: Episodes | None
     more_is_better: Mapping[str, bool]
+    choosing: list[Point] = field(default_factory=list)
 
     def curves(self) -> dict[str, list[dict[str, Figure]]]:
         """Arm -> figures of each round, the start's first."""
@@ -104,14 +107,17 @@ class Results:
         mined, random = (self.arms[arm][rounds - 1].held_out.failed for arm in (MINED, RANDOM))
         return difference(mined, random)
 
-    def best(self, arm: str = MINED) -> int:
-        """The last round that is worth keeping: fewer failures than the start, and nothing nominal surely worse; 0 for none."""
-        for number in range(len(self.arms.get(arm, [])), 0, -1):
-            figures = figures_of(self.arms[arm][number - 1], self.start)
-            fewer = figures["held_out/failed_change"].value
-            if fewer is not None and fewer < 0 and not worse(figures, self.more_is_better):
-                return number
-        return 0
+    def best(self) -> int:
+        """The round with fewest failures, if these are fewer than the start's and nothing nominal is surely worse; 0 for none."""
+        if not self.choosing:
+            return 0
+        start, *rounds = self.choosing
+        best, least = 0, int(start.held_out.failed.sum())
+        for number, point in enumerate(rounds, 1):
+            failed = int(point.held_out.failed.sum())
+            if failed < least and not worse(figures_of(point, start), self.more_is_better):
+                best, least = number, failed
+        return best
 
     def verdict(self) -> list[str]:
         """In sentences."""

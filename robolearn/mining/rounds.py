@@ -1,11 +1,12 @@
 """The rounds: look where it fails, teach it there, test, and again. Each step leaves a file, and what has one is not done again.
 
 plan.json                      what was asked for, and of whom
-start/                         held_out.json, nominal.json of the policy as it came; expert.json of its teacher
+start/                         held_out.json, nominal.json of the policy as it came; expert.json of its teacher; choosing/
 mined/round-1/ ...             explored.json, failures.json, conditions.json, training/ (a run), held_out.json, nominal.json
+              choosing/        held_out.json, nominal.json of other episodes, by which the round is chosen that is kept
 random/round-1/ ...            the control: the same number of control steps under conditions that are drawn alike
 results.json, report.html      of what there is so far
-policy.onnx                    the last round that is worth keeping, with its provenance
+policy.onnx                    the best round, if it is worth keeping, with its provenance
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ class Plan:
         control: whether as many steps under random conditions are taken as well.
         episodes: that a round looks at.
         held_out: episodes of the test.
+        choosing: episodes by which the round is chosen that is kept; none of them is in the test.
         nominal_seeds: episodes a command of the task's own evaluation.
         iterations: of a round's training; the control gets as many more as looking costs.
         seconds: length of an episode [s].
@@ -67,6 +70,7 @@ class Plan:
     control: bool = False
     episodes: int = 512
     held_out: int = 512
+    choosing: int = 256
     nominal_seeds: int = 2
     iterations: int = 20
     seconds: float = 8.0
@@ -99,6 +103,7 @@ def improve(subject: Subject, plan: Plan, folder: Path, tell: Tell, collect: Col
     _settle(subject, plan, folder)
     bench = Bench(subject, plan.seconds, plan.margin, Judge.of(subject.cfg.task, plan.limits), plan.seed)
     start = _tested(bench, subject.actor, plan, folder / "start", "start", tell)
+    choosing = [_for_choosing(bench, subject.actor, plan, folder / "start", "start")] if plan.rounds else []
     expert = None
     if plan.rounds and subject.state is not None:
         expert = _kept(
@@ -107,7 +112,8 @@ def improve(subject: Subject, plan: Plan, folder: Path, tell: Tell, collect: Col
     arms: dict[str, list[Point]] = {arm: [] for arm in plan.arms} if plan.rounds else {}
     now: dict[str, dict[str, Any] | None] = dict.fromkeys(arms, subject.state)
     measures = bench.judge.evaluation.measures
-    found = Results(start=start, arms=arms, expert=expert, more_is_better={name: m.more_is_better for name, m in measures.items()})
+    more = {name: measure.more_is_better for name, measure in measures.items()}
+    found = Results(start=start, arms=arms, expert=expert, more_is_better=more, choosing=choosing)
     for number in range(1, plan.rounds + 1):
         for arm in arms:
             here = folder / arm / f"round-{number}"
@@ -115,8 +121,10 @@ def improve(subject: Subject, plan: Plan, folder: Path, tell: Tell, collect: Col
             if collect is not None and arm == MINED:
                 collect(subject, bench, drawn, number)
             now[arm] = _taught(bench, subject, now[arm], plan, arm, number, here, drawn, tell)
-            state = now[arm]
-            arms[arm].append(_tested(bench, lambda n, state=state: subject.actor(n, state), plan, here, f"{arm}, round {number}", tell))
+            actor, label = partial(subject.actor, state=now[arm]), f"{arm}, round {number}"
+            arms[arm].append(_tested(bench, actor, plan, here, label, tell))
+            if arm == MINED:
+                choosing.append(_for_choosing(bench, actor, plan, here, label))
             write_text(folder / "results.json", json.dumps(results.to_dict(found), indent=1) + "\n")
     if not plan.rounds:
         look(bench, subject, None, plan, folder / "start", 1, tell)
@@ -184,6 +192,15 @@ def _tested(bench: Bench, actor: Callable[[int], Actor], plan: Plan, folder: Pat
               for value, ends in [share(episodes.failed).text("%")]]  # fmt: skip
     tell(f"{label}: failures {', '.join(shares)}")
     return Point(held_out=held_out, nominal=nominal)
+
+
+def _for_choosing(bench: Bench, actor: Callable[[int], Actor], plan: Plan, folder: Path, label: str) -> Point:
+    """A policy on the episodes by which the round is chosen that is kept."""
+    here, label = folder / "choosing", f"{label}, choosing"
+    return Point(
+        held_out=_kept(here / "held_out.json", lambda: bench.held_out(actor, plan.choosing, label, choosing=True)),
+        nominal=_kept(here / "nominal.json", lambda: bench.nominal(actor, plan.nominal_seeds, label, choosing=True)),
+    )
 
 
 def _expert(subject: Subject) -> Actor:

@@ -44,6 +44,10 @@ LOOKED_AT = settings.EVALUATE | _EPISODES
 """Settings that would have no effect, and why: of who is taught, and of who is only looked at."""
 
 
+COMPARED, COMPARED_STEPS, COMPARED_TO = 4, 8, 1e-3
+"""Worlds, steps and difference of actions by which a file is told from a checkpoint."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A policy.
@@ -103,10 +107,18 @@ def find_subject(text: str, overrides: list[str], teach: bool) -> Subject:
         UserError: there is none, or it cannot be taught; says what is needed.
     """
     path = Path(text)
-    run = path.parent if path.suffix == ".onnx" else path
-    if path.exists() and (path.suffix != ".onnx" or (run / CHECKPOINT).is_file()) and _has_checkpoint(run):
-        return _of_checkpoint(find_checkpoint(run), overrides)
+    is_file = path.suffix == ".onnx"
+    if path.exists() and not is_file and _has_checkpoint(path):
+        return _of_checkpoint(find_checkpoint(path), overrides)
     file = PolicyFile(find_policy(text))
+    if teach and is_file and (path.parent / CHECKPOINT).is_file():
+        subject = _of_checkpoint(path.parent / CHECKPOINT, overrides)
+        if not same(file, subject):
+            raise UserError(
+                f"{path} does not act as the checkpoint beside it, which a teaching would begin from: export that one"
+                f" (robolearn export {path.parent}), give the run folder to teach it all the same, or look at the file alone (--rounds 0)"
+            )
+        return subject
     if teach:
         raise UserError(
             f"{file.path} is a policy file alone: it can be looked at (--rounds 0), and not be taught, since neither its teacher nor its "
@@ -117,6 +129,23 @@ def find_subject(text: str, overrides: list[str], teach: bool) -> Subject:
     settings.refuse(config_of(file, robot), cfg, LOOKED_AT, "improve --rounds 0")
     cfg = dataclasses.replace(cfg, env=cfg.env.at_rates_of(file.spec))
     return Subject(name=file.path.stem, path=file.path, cfg=cfg, robot=robot, file=file)
+
+
+def same(file: PolicyFile, subject: Subject) -> bool:
+    """Whether a policy file acts as a subject's checkpoint does, on observations that are drawn for it."""
+    assert subject.state is not None
+    network = subject.student().cpu()
+    seen = int(subject.state["observation"][0].shape[1])
+    if seen != file.spec.observation_dim or len(subject.state["policy"]["distribution.log_std"]) != file.spec.action_dim:
+        return False
+    ours, theirs = StudentActor(network, COMPARED), FileActor(file, COMPARED)
+    generator, alive = torch.Generator().manual_seed(0), torch.ones(COMPARED, dtype=torch.bool)
+    for _ in range(COMPARED_STEPS):
+        observation = torch.randn(COMPARED, seen, generator=generator)
+        one, two = (actor.act(observation, observation, alive) for actor in (ours, theirs))
+        if not torch.allclose(one, two, atol=COMPARED_TO, rtol=COMPARED_TO):
+            return False
+    return True
 
 
 def _has_checkpoint(path: Path) -> bool:

@@ -11,10 +11,10 @@ import torch
 
 from envs.terms.conditions import Conditions
 from robolearn.config.schema import TrainCfg
-from robolearn.learning.run import CHECKPOINT, Run, load_checkpoint, readable
+from robolearn.learning.finish import finished
+from robolearn.learning.run import readable
 from robolearn.learning.student import StudentTrainer
 from robolearn.learning.teacher import load_teacher
-from robolearn.learning.trainer import resume, train
 from robolearn.mining.explore import worlds_of
 from robolearn.mining.space import Space
 from robolearn.mining.weigh import Drawn
@@ -64,31 +64,28 @@ def teach(
     Raises:
         Interrupted: an end was asked for; the same call goes on.
     """
-    state = load_checkpoint(folder) if (folder / CHECKPOINT).is_file() else None
-    if state is not None and state["iteration"] >= cfg.student.iterations:
-        return state
-    with readable(folder):
-        trainer = StudentTrainer(cfg, load_teacher({"policy": source["teacher"]}, cfg))
-    env = trainer.env
-    values, weights = torch.from_numpy(drawn.conditions), torch.from_numpy(drawn.weights)
-    env.meet(Conditions(space.names, values, env.num_worlds, env.generator, weights, ordinary, trained_levels))
-    if state is None:
+
+    def make(fresh: bool) -> StudentTrainer:
         with readable(folder):
-            trainer.policy.load_state_dict(source["policy"])
-            trainer.optimizer.load_state_dict(copy.deepcopy(source["optimizer"]))  # or its moments would be trained on in place
-            if trainer.reference is not None:  # whom the student was held near: the one made here knows nothing
-                trainer.reference.load_state_dict(source["reference"]["weights"])
-        trainer.pretrained = source.get("pretrained")
-        stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
-        trainer.history = [*source.get("history", []), stage]
-        trainer.begin_anew()
-    else:
-        resume(trainer, state)
-    run = Run(folder, cfg)
-    try:
-        if state is not None:
-            run.truncate_metrics(trainer.iteration)
-        train(trainer, run)
-    finally:
-        run.close()
-    return load_checkpoint(folder)
+            trainer = StudentTrainer(cfg, load_teacher({"policy": source["teacher"]}, cfg))
+        env = trainer.env
+        values, weights = torch.from_numpy(drawn.conditions), torch.from_numpy(drawn.weights)
+        env.meet(Conditions(space.names, values, env.num_worlds, env.generator, weights, ordinary, trained_levels))
+        if fresh:
+            _begin(trainer, source, folder)
+        return trainer
+
+    return finished(folder, cfg.student.iterations, make)
+
+
+def _begin(trainer: StudentTrainer, source: dict[str, Any], folder: Path) -> None:
+    """Give a fresh trainer all that the student has learned."""
+    with readable(folder):
+        trainer.policy.load_state_dict(source["policy"])
+        trainer.optimizer.load_state_dict(copy.deepcopy(source["optimizer"]))  # or its moments would be trained on in place
+        if trainer.reference is not None:  # whom the student was held near: the one made here knows nothing
+            trainer.reference.load_state_dict(source["reference"]["weights"])
+    trainer.pretrained = source.get("pretrained")
+    stage = {"config": source["config"], "iterations": source["iteration"], "minutes": source.get("minutes", 0.0)}
+    trainer.history = [*source.get("history", []), stage]
+    trainer.begin_anew()

@@ -26,7 +26,8 @@ class PretrainCfg:
         max_grad_norm: gradients are cut off there.
         weights: share of each dataset in a batch, in the order of `data`; empty for shares by their rows.
         final_weights: towards which `weights` go linearly over the training; empty keeps them.
-        noise: share of the contract's sensor noise and sensing delay that what the network sees is given; datasets hold clean readings.
+        noise: share of the contract's sensor noise and sensing delay that what the network sees is given, where a
+            dataset holds clean readings alone (`robolearn collect --sensed` keeps both).
         normalize: whether each `source` (robot and control mode, or kind of source) has statistics of its own, or all of a `robot` share.
         held_out: share of the episodes of each dataset that is only predicted, never learned from.
         evaluate_every: iterations between two evaluations in closed loop, beside the one at the end; 0 for none at all.

@@ -15,7 +15,7 @@ AT_ONCE = 128
 
 
 class HeldOut:
-    """Windows of the episodes that are held out, with clean readings."""
+    """Windows of the episodes that are held out, with the readings that the policy was shown, clean ones where nothing tells."""
 
     def __init__(self, mixture: Mixture, how: PretrainCfg, seed: int) -> None:
         self._mixture, self._how, self._seed = mixture, how, seed

@@ -76,4 +76,5 @@ class Mixture:
             parts.append(self._sources.cut(int(index), self._episodes[index][episode], offset, self._steps))
             where.append(here)
         back = torch.from_numpy(np.argsort(np.concatenate(where)))
-        return Tokens(**{name: torch.cat([getattr(part, name) for part in parts])[back] for name in vars(parts[0])})
+        filled = [name for name, value in vars(parts[0]).items() if value is not None]  # the same ones of every dataset
+        return Tokens(**{name: torch.cat([getattr(part, name) for part in parts])[back] for name in filled})

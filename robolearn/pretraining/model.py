@@ -94,12 +94,17 @@ class SequenceModel(nn.Module):
         """o_{t+1} (B, T, P), normalised, from hidden states (B, T, D); `action` a_t (B, T, J) is told where that is asked for."""
         return self.observation_head(states if self._aligned else torch.cat([states, action], dim=-1))
 
-    def folded(self, tokens: Tokens) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Observations (B, T, O), the observations after them, and actions (B, T, J), all from the side that each token is looked at."""
+    def folded(self, tokens: Tokens, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What is seen, observations (B, T, O), those after them, and actions (B, T, J), all from the side that each token is looked at.
+
+        Args:
+            tokens: B windows.
+            seen: their observations as the network sees them, (B, T, O).
+        """
         now, after, action = tokens.observation[:, :-1], tokens.observation[:, 1:], tokens.action
         if not isinstance(self.actor, Folded):
-            return now, after, action
+            return seen, now, after, action
         fold = self.actor.fold
-        now, mirrored = fold(now)
-        after = torch.where(mirrored, after[..., fold.permutation] * fold.sign, after)
-        return now, after, fold.unfold(action, mirrored)  # a mirror undoes itself
+        seen, mirrored = fold(seen)
+        now, after = (torch.where(mirrored, x[..., fold.permutation] * fold.sign, x) for x in (now, after))
+        return seen, now, after, fold.unfold(action, mirrored)  # a mirror undoes itself

@@ -40,9 +40,10 @@ class Errors:
 
 
 def sensed(tokens: Tokens, noise: torch.Tensor, delay: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """What is added to the observations (B, T, O) of a window so that they look as a robot senses them: late, and with noise.
+    """The observations (B, T, O) of windows as a robot senses them: late, and with noise.
 
-    As in the environments: each window has an age, by which its readings lie between those of their step and of the step before.
+    Where a dataset tells what the policy was shown, it is that: the action answers it. Elsewhere as in the environments: each window has an
+    age, by which its readings lie between those of their step and of the step before.
 
     Args:
         tokens: B windows with clean readings.
@@ -55,32 +56,32 @@ def sensed(tokens: Tokens, noise: torch.Tensor, delay: torch.Tensor, generator: 
     age = torch.rand(len(now), 1, 1, generator=generator).to(now.device) * delay
     both = (tokens.inside[:, 1:-1] & tokens.inside[:, :-2])[..., None] & (delay > 0)  # what is missing is never late
     added[:, 1:] += torch.where(both, (now[:, :-1] - now[:, 1:]) * age, 0.0)
-    return added
+    return tokens.as_shown(now + added)
 
 
-def next_errors(model: SequenceModel, tokens: Tokens, noise: torch.Tensor | None = None) -> Errors:
+def next_errors(model: SequenceModel, tokens: Tokens, seen: torch.Tensor | None = None) -> Errors:
     """Errors of the causal prediction.
 
     Args:
         model: the network.
         tokens: B windows.
-        noise: added to what is seen, raw, (B, T, O).
+        seen: what the network sees of them, raw, (B, T, O); None for what the policy was shown, or clean readings where nothing tells.
     """
-    now, after, action = model.folded(tokens)
-    x = model.normalized(now if noise is None else now + noise, tokens.source)
+    seen, _, after, action = model.folded(tokens, tokens.as_shown() if seen is None else seen)
+    x = model.normalized(seen, tokens.source)
     states = model.encode(x, ~tokens.known[:, :-1]).float()
     return _errors(model, tokens, states, after, action, tokens.acted, tokens.known[:, 1:])
 
 
-def masked_errors(model: SequenceModel, tokens: Tokens, masks: torch.Tensor, noise: torch.Tensor | None = None) -> Errors:
+def masked_errors(model: SequenceModel, tokens: Tokens, masks: torch.Tensor, seen: torch.Tensor | None = None) -> Errors:
     """Errors of what was hidden.
 
     Args:
-        model, tokens, noise: see `next_errors`.
+        model, tokens, seen: see `next_errors`.
         masks: (B, T, 2) bool, whether body and action of a token are hidden.
     """
-    now, _, action = model.folded(tokens)
-    x = model.normalized(now if noise is None else now + noise, tokens.source)
+    seen, now, _, action = model.folded(tokens, tokens.as_shown() if seen is None else seen)
+    x = model.normalized(seen, tokens.source)
     known, inside = tokens.known[:, :-1], tokens.inside[:, :-1]
     hidden = ~known
     hidden[..., _ACTION] |= masks[..., 1]

@@ -154,6 +154,7 @@ class Sources:
         self.layout, self.remarks, self.names = Layout(spec), Remarks(), list[str]()
         self._robot, self._spec, self._by = robot, spec, by
         self.shelves = [self._open(Path(path), held_out, seed) for path in paths]
+        self._tells = any(columns.SENSED in shelf.dataset.info.features for shelf in self.shelves)
         chosen = np.concatenate([shelf.draw[shelf.held] for shelf in self.shelves])
         for shelf in self.shelves:  # what one dataset holds out, because it has to hold out something, no other may teach
             shelf.held |= np.isin(shelf.draw, chosen)
@@ -273,6 +274,7 @@ class Sources:
         action = np.where(acted[..., None], action, 0.0).astype(np.float32)
         rows = Rows(state=state, command=command, before=action[:, :-1], step=np.maximum(step[:, 1:], 0))
         body = inside[:, 1:]
+        shown, told = self._shown(shelf, episode, at[:, 1:-1], rows, body[:, :-1])
         first = (step[:, 1:] == 0) & shelf.acts[episode][:, None]  # whose action before is zero, and known to be
         known = {
             BODY: body,
@@ -286,7 +288,24 @@ class Sources:
             action=torch.from_numpy(action[:, 1:-1].copy()),
             acted=torch.from_numpy(acted[:, 1:-1].copy()),
             source=torch.from_numpy(shelf.source[episode].astype(np.int64)),
+            shown=shown,
+            told=told,
         )
+
+    def _shown(
+        self, shelf: Shelf, episode: np.ndarray, at: np.ndarray, rows: Rows, inside: np.ndarray
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Observations (B, T, O) as the policy was shown them and where that is known (B, T); None where no dataset tells it."""
+        if not self._tells:
+            return None, None
+        sensed, told = self._take(shelf, columns.SENSED, at)
+        width = rows.state.shape[-1]
+        if sensed.shape[-1] < width:  # this dataset does not tell
+            sensed = np.zeros((*at.shape, width), np.float32)
+        sensed, _ = self._in_order(shelf, episode, sensed[..., :width], rows.before[:, :-1])
+        felt = Rows(state=sensed, command=rows.command[:, :-1], before=rows.before[:, :-1], step=rows.step[:, :-1])
+        observation = self.layout.observe(felt).astype(np.float32, copy=False)
+        return torch.from_numpy(observation), torch.from_numpy(told & inside)
 
     def _take(self, shelf: Shelf, name: str, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows of a column, (B, R, D) float32, and where it is known, (B, R)."""

@@ -23,11 +23,12 @@ from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor, StudentActor
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.paired import Episodes, Judge, difference, pooled
-from robolearn.evaluation.statistics import wilson
+from robolearn.evaluation.statistics import r_interval, wilson
 from robolearn.evaluation.study import FIRST_SEED, INIT, Study, alone, arguments, check_settings, digest, write_json
-from robolearn.learning.run import CHECKPOINT, METRICS, Run, load_checkpoint
+from robolearn.learning.finish import finished
+from robolearn.learning.run import CHECKPOINT, METRICS, load_checkpoint
 from robolearn.learning.student import load_student
-from robolearn.learning.trainer import resume, train
+from robolearn.pretraining.compared import Compared
 from robolearn.pretraining.trainer import PretrainTrainer
 
 ERROR, SCORE = "velocity_error_xy", "survival"
@@ -45,6 +46,7 @@ class Bench:
         folder: of the results; trainings stand beside it.
         quick: two iterations and a second of evaluation each.
         references: what the policy does under each condition, by seed.
+        asked: what all networks are asked about, by seed.
     """
 
     study: Study
@@ -53,6 +55,7 @@ class Bench:
     folder: Path
     quick: bool = False
     references: dict[tuple[str, int], Episodes] = field(default_factory=dict)
+    asked: dict[int, Compared] = field(default_factory=dict)
 
     def cfg(self, overrides: tuple[str, ...]) -> TrainCfg:
         """The config of a variant.
@@ -70,20 +73,13 @@ class Bench:
         """The run of a config, trained to its end."""
         start = "" if init is None else init.parent.name
         run = self.folder.parent / "trainings" / digest(config.dump(cfg), start)
+
+        def make(fresh: bool) -> PretrainTrainer:
+            print(f"seed {cfg.seed}: {run}{'' if fresh else ' (goes on)'}", flush=True)
+            return PretrainTrainer(cfg, None if init is None else load_checkpoint(init))
+
         with alone(run):
-            state = load_checkpoint(run) if (run / CHECKPOINT).is_file() else None
-            if state is None or state["iteration"] < cfg.pretrain.iterations:
-                trainer = PretrainTrainer(cfg, None if init is None else load_checkpoint(init))
-                if state is not None:
-                    resume(trainer, state)
-                job = Run(run, cfg)
-                if state is not None:
-                    job.truncate_metrics(trainer.iteration)
-                print(f"seed {cfg.seed}: {run}", flush=True)
-                try:
-                    train(trainer, job)
-                finally:
-                    job.close()
+            finished(run, cfg.pretrain.iterations, make)
         return run / CHECKPOINT
 
     def judge(self, overrides: tuple[str, ...], seed: int) -> Judge:
@@ -92,6 +88,18 @@ class Bench:
         episodes, seconds = (1, 1.2) if self.quick else (self.study.episodes, self.study.seconds)
         robot = get_robot(cfg.robot)
         return Judge(task=cfg.task, robot=robot, env=cfg.env.at_full_strength(), seeds=episodes, seconds=seconds, seed=FIRST_SEED + seed)
+
+    def compared(self, state: dict[str, Any], cfg: TrainCfg, place: Path) -> dict[str, float]:
+        """Error of actions on the dataset that all networks are asked about, kept in `place`; nothing where the study names none."""
+        if not self.study.compared_on:
+            return {}
+        if not place.is_file():
+            if cfg.seed not in self.asked:
+                first = schema.load(self.study.preset, arguments((*self.study.common, f"seed={cfg.seed}")))
+                self.asked[cfg.seed] = Compared(self.data / self.study.compared_on, first)
+            write_json(place, {"action_error": self.asked[cfg.seed].action_error(state, cfg)})
+        told = json.loads(place.read_text(encoding="utf-8"))["action_error"]
+        return {} if told is None else {"compared": told}
 
     def reference(self, condition: str, judge: Judge) -> Episodes:
         """What the policy that made the data does in the same worlds."""
@@ -161,6 +169,7 @@ def _judged(bench: Bench, name: str, seed: int, checkpoint: Path) -> dict[str, A
         }
     size = sum(value.numel() for value in student.parameters())
     held = {key.partition("/")[2]: value for key, value in last.items() if key.startswith("held_out/")}
+    held |= bench.compared(state, cfg, checkpoint.parent / f"compared-{digest(bench.study.compared_on, *bench.study.common)}.json")
     return {"variant": name, "seed": seed, "minutes": state.get("minutes"), "parameters": size, "held_out": held, "conditions": conditions}
 
 
@@ -202,7 +211,7 @@ def summary(study: Study, runs: list[dict[str, Any]]) -> dict[str, Any]:
 def _correlation(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Pearson's r between held-out errors and the error in closed loop, over all networks, under the first condition."""
     found: dict[str, Any] = {"models": len(runs)}
-    for key in ("action_error", "observation_error"):
+    for key in ("action_error", "observation_error", "compared"):
         pairs = [
             (run["held_out"][key], float(np.nanmean(_episodes(next(iter(run["conditions"].values()))["ours"])[ERROR])))
             for run in runs
@@ -212,21 +221,32 @@ def _correlation(runs: list[dict[str, Any]]) -> dict[str, Any]:
             x, y = np.array(pairs).T
             if x.std() > 0 and y.std() > 0:
                 found[key] = float(np.corrcoef(x, y)[0, 1])
+                found[f"{key}_interval"] = r_interval(found[key], len(pairs))
     return found
 
 
 def pretrain_table(results: dict[str, Any]) -> str:
     """The results as a Markdown table."""
-    titles = ("variant", "condition", "held-out action error", "survival, %", "error, m/s (seeds)", "less the policy's, paired", "seeds")
+    titles = (
+        "variant",
+        "condition",
+        "held-out action error",
+        "on the same episodes",
+        "survival, %",
+        "error, m/s (seeds)",
+        "less the policy's, paired",
+        "seeds",
+    )
     lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
     for row in results["rows"]:
         low, high = row[f"{SCORE}_interval"]
         ends = [written(x, "m/s") if x is not None else "…" for x in row["difference_interval"]]
         apart = "-" if row["difference"] is None else f"{row['difference']:+.3f} [{', '.join(ends)}]"
         held = f"{row['held_out_action_error']:.3f}" if "held_out_action_error" in row else "-"
+        same = f"{row['held_out_compared']:.3f}" if "held_out_compared" in row else "-"
         seeds = ", ".join(written(x, "m/s") for x in row[f"{ERROR}_seeds"])
         cells = [
-            row["variant"], row["condition"], held, f"{100 * row[SCORE]:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
+            row["variant"], row["condition"], held, same, f"{100 * row[SCORE]:.1f} [{100 * low:.1f}, {100 * high:.1f}]",
             f"{written(row[ERROR], 'm/s')} ({seeds})", apart, str(row["seeds"]),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
@@ -234,8 +254,12 @@ def pretrain_table(results: dict[str, Any]) -> str:
     lines.append(
         f"\nthe policy itself: survival {100 * first[f'policy_{SCORE}']:.1f} %, error {written(first[f'policy_{ERROR}'], 'm/s')} m/s"
     )
+    found = results["correlation"]
+    words = {"action_error": "action error", "observation_error": "observation error", "compared": "action error on the same episodes"}
     told_r = ", ".join(
-        f"{key.replace('_', ' ')} r = {results['correlation'][key]:.2f}" for key in results["correlation"] if key != "models"
+        f"{word} r = {found[key]:.2f} [{found[f'{key}_interval'][0]:.2f}, {found[f'{key}_interval'][1]:.2f}]"
+        for key, word in words.items()
+        if key in found
     )
     return "\n".join(
         [*lines, f"held-out against closed-loop error over {results['correlation']['models']} networks: {told_r or 'too few'}"]

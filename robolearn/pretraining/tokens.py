@@ -31,6 +31,8 @@ class Tokens:
         action: a_t as the policy gave it, (B, T, J); anything where it is not known.
         acted: where it is, (B, T) bool.
         source: (B,) index into the sources' statistics.
+        shown: as the policy was shown it, late and with noise, (B, T, O); anything where that is not known, None where it never is.
+        told: where it is, (B, T) bool; None likewise.
     """
 
     observation: torch.Tensor
@@ -38,6 +40,13 @@ class Tokens:
     action: torch.Tensor
     acted: torch.Tensor
     source: torch.Tensor
+    shown: torch.Tensor | None = None
+    told: torch.Tensor | None = None
+
+    def as_shown(self, otherwise: torch.Tensor | None = None) -> torch.Tensor:
+        """Observations (B, T, O) as the policy was shown them, and `otherwise` (clean where None) where that is not known."""
+        clean = self.observation[:, :-1] if otherwise is None else otherwise
+        return clean if self.shown is None or self.told is None else torch.where(self.told[..., None], self.shown, clean)
 
     @property
     def inside(self) -> torch.Tensor:
@@ -46,7 +55,8 @@ class Tokens:
 
     def to(self, device: torch.device) -> Tokens:
         """The same on a device."""
-        return Tokens(**{name: value.to(device, non_blocking=True) for name, value in vars(self).items()})
+        given = {name: value.to(device, non_blocking=True) for name, value in vars(self).items() if value is not None}
+        return Tokens(**given)
 
 
 @dataclass(kw_only=True)

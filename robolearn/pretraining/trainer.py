@@ -17,6 +17,7 @@ import torch
 from envs.tasks.registry import make_env
 from policies.networks.fold import Folded
 from policies.networks.registry import make_network
+from robolearn.config import schema
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import StudentActor
@@ -30,6 +31,7 @@ from robolearn.pretraining.mixture import Mixture
 from robolearn.pretraining.model import SequenceModel
 from robolearn.pretraining.objectives import Errors, draw_masks, masked_errors, next_errors, sensed
 from robolearn.pretraining.sources import Sources, Statistics
+from robolearn.pretraining.starting import check_same
 from robolearn.pretraining.tokens import Tokens
 
 SEED = 2000
@@ -70,6 +72,7 @@ class PretrainTrainer:
         fold = make_fold(self.env, "policy", "student") if cfg.student.ppo.symmetry == "fold" else None
         self.statistics = self.sources.statistics(fold)
         if init is not None:
+            check_same(schema.loads(init["config"], "the checkpoint's config"), cfg, "the checkpoint of --init", "this pretraining's")
             self.statistics = self.statistics.kept(Statistics(**init["statistics"]))
             self.sources.number_as(self.statistics.names)
         inner = make_network(spec.observation_dim, spec.action_dim, cfg.student.network)
@@ -174,11 +177,11 @@ class PretrainTrainer:
         """Of one batch."""
         how = self.cfg.pretrain
         generator = torch.Generator().manual_seed(int(np.random.default_rng((self.cfg.seed, step, self._rank, 1)).integers(2**62)))
-        noise = None if how.noise == 0 else sensed(tokens, self._noise, self._delay, generator)
+        seen = None if how.noise == 0 else sensed(tokens, self._noise, self._delay, generator)
         with self.products.passes():
             if how.objective == "next":
-                return next_errors(self.policy, tokens, noise)
-            return masked_errors(self.policy, tokens, draw_masks(tokens, how.mask_low, how.mask_high, generator), noise)
+                return next_errors(self.policy, tokens, seen)
+            return masked_errors(self.policy, tokens, draw_masks(tokens, how.mask_low, how.mask_high, generator), seen)
 
     def _rate(self, progress: float) -> float:
         """The learning rate at a share of the training."""

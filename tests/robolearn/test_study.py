@@ -9,7 +9,7 @@ from policies.networks.registry import make_network
 from robolearn.cli import main
 from robolearn.config import loading as config
 from robolearn.config import schema
-from robolearn.evaluation.study import load_study, run_study, table
+from robolearn.evaluation.study import INIT, load_study, run_study, table
 from robolearn.learning.run import Run
 from robolearn.learning.trainer import save
 from tests.learning_helpers import make_trainer, tiny_cfg
@@ -39,7 +39,10 @@ def teacher_run(folder: Path, task: str) -> Path:
 def test_shipped_studies_name_settings_that_exist(path):
     study = load_study(path)
     for overrides in (*study.variants.values(), *study.conditions.values()):
-        cfg = schema.load(study.task, ["--robot=go1", *(f"--{override}" for override in (*study.common, *overrides))])
+        starts = [override.removeprefix(INIT) for override in overrides if override.startswith(INIT)]
+        assert {*starts} <= {*study.variants}, "a network to start from is another variant's"
+        given = [f"--{override}" for override in (*study.common, *overrides) if not override.startswith(INIT)]
+        cfg = schema.load(study.task, ["--robot=go1", *given])
         assert cfg.task == study.task
 
 

@@ -13,13 +13,14 @@ from policies.contract.observation import Sensors, clock_phase, observe
 from policies.contract.spec import PolicySpec
 from robolearn.cli import main
 from robolearn.data.collect import Plan, collect, columns_of, succeeded, worlds_of
-from robolearn.data.columns import ACTION, COMMAND, DONE, REWARD, ROOT, STATE
+from robolearn.data.columns import ACTION, COMMAND, DONE, REWARD, ROOT, SENSED, STATE
 from robolearn.data.harvest import Taken, take
 from robolearn.data.reader import Dataset
 from robolearn.data.source import Source
 from robolearn.data.writer import DatasetWriter
 from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.rollout import Rollout
+from robolearn.pretraining.tokens import Layout, Rows
 from tests.robolearn.data.rollouts import worlds
 
 SOURCE = Source(kind="policy", robot="go1", fps=50.0, control_mode="position_offset", licence="Apache-2.0", seed=0)
@@ -54,6 +55,25 @@ def test_the_episodes_give_their_actions_again() -> None:
         np.testing.assert_allclose(answers, taken.columns[ACTION], atol=2e-4)
         assert len(taken) == 100
         assert np.abs(taken.columns[ACTION]).max() > 0.1
+
+
+def test_what_the_policy_was_shown_gives_its_actions_to_the_bit() -> None:
+    """With noise and delay, where clean readings do not."""
+    file, env = worlds(POLICY, 2, 2.0)
+    rollout = Rollout(env, FileActor(file, 2))
+    rollout.start()
+    for taken in take(rollout, 60, sensed=True):
+        assert taken is not None
+        misses = []
+        for name in (SENSED, STATE):
+            policy = file.fork()
+            policy.reset()
+            before = np.concatenate([np.zeros((1, file.spec.action_dim), np.float32), taken.columns[ACTION][:-1]])
+            rows = Rows(state=taken.columns[name], command=taken.columns[COMMAND], before=before, step=np.arange(60))
+            answers = np.stack([policy.act(row).copy() for row in Layout(file.spec).observe(rows).astype(np.float32)])
+            misses.append(float(np.abs(answers - taken.columns[ACTION]).max()))
+        assert misses[0] < 1e-3
+        assert misses[1] > 0.05
 
 
 def test_an_episode_is_one_worlds_and_ends_where_it_ended() -> None:

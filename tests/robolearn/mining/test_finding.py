@@ -186,8 +186,13 @@ def test_episodes_come_back_from_their_file(tmp_path):
         Episodes.load(tmp_path / "e.json")
 
 
-def results(start: float, mined_rates: list[float], random_rates: list[float], error: float = 0.0) -> Results:
-    """Results whose policies fail in so many of the same 1,000 episodes, and whose nominal error grows by `error`."""
+def results(
+    start: float, mined_rates: list[float], random_rates: list[float], error: float = 0.0, chosen_by: list[float] | None = None
+) -> Results:
+    """Results whose policies fail in so many of the same 1,000 episodes, and whose nominal error grows by `error`.
+
+    `chosen_by` are the rates on the episodes that a round is chosen by, the start's first; None for the same as reported.
+    """
     where = space()
     rows = where.draw(1000, 0)
 
@@ -200,7 +205,8 @@ def results(start: float, mined_rates: list[float], random_rates: list[float], e
     arms = {MINED: [point(rate, error) for rate in mined_rates]}
     if random_rates:
         arms[RANDOM] = [point(rate) for rate in random_rates]
-    return Results(start=point(start), arms=arms, expert=None, more_is_better={"error": False})
+    choosing = [point(start), *(point(rate, error) for rate in mined_rates)] if chosen_by is None else [point(r, error) for r in chosen_by]
+    return Results(start=point(start), arms=arms, expert=None, more_is_better={"error": False}, choosing=choosing)
 
 
 def test_the_verdict_is_yes_where_failures_fall_and_nothing_gets_worse():
@@ -213,6 +219,12 @@ def test_the_verdict_is_yes_where_failures_fall_and_nothing_gets_worse():
     told = " ".join(found.verdict())
     assert "fell in every round" in told
     assert "Mining beat" in told
+
+
+def test_a_round_is_chosen_by_episodes_that_are_not_reported():
+    """A round that is best where it is reported, and not where rounds are chosen, is not the one."""
+    assert results(0.4, [0.3, 0.1], [], chosen_by=[0.4, 0.2, 0.3]).best() == 1
+    assert results(0.4, [0.1, 0.1], [], chosen_by=[0.4, 0.5, 0.4]).best() == 0
 
 
 def test_the_verdict_is_no_where_it_is_no():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from policies.contract.file import PolicyFile
 from robolearn.cli import main
 from robolearn.errors import UserError
+from robolearn.learning import finish
 from robolearn.learning.interruption import Interrupted
 from robolearn.learning.run import Run, load_checkpoint
 from robolearn.learning.trainer import save
@@ -27,8 +29,8 @@ from robolearn.mining.subject import find_subject
 from robolearn.mining.weigh import at_random
 from tests.learning_helpers import assert_identical, make_trainer, tiny_cfg, transformer_file
 
-SMALL = ("--iterations", "2", "--episodes", "20", "--held-out", "20", "--seeds", "1", "--seconds", "2")
-PLAN = Plan(rounds=1, iterations=2, episodes=20, held_out=20, nominal_seeds=1, seconds=2.0, limits={"velocity_error_xy": 0.5})
+SMALL = ("--iterations", "2", "--episodes", "20", "--held-out", "20", "--choosing", "24", "--seeds", "1", "--seconds", "2")
+PLAN = Plan(rounds=1, iterations=2, episodes=20, held_out=20, choosing=24, nominal_seeds=1, seconds=2.0, limits={"velocity_error_xy": 0.5})
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,14 @@ def test_rounds_leave_their_files_and_are_not_done_again(run: Path, tmp_path: Pa
         assert (tmp_path / name).is_file(), name
     start, after = (Episodes.load(tmp_path / name / "held_out.json") for name in ("start", "mined/round-1"))
     looked = Episodes.load(tmp_path / "mined/round-1/explored.json")
+    chosen = Episodes.load(tmp_path / "mined/round-1/choosing/held_out.json")
+    assert len(chosen) == 24
+    assert not {tuple(row) for row in chosen.conditions} & {tuple(row) for row in (*start.conditions, *looked.conditions)}, (
+        "a round is chosen by episodes that are neither learned from nor reported"
+    )
+    nominal, other = (Episodes.load(tmp_path / f"start/{name}nominal.json") for name in ("", "choosing/"))
+    assert np.array_equal(nominal.conditions, other.conditions)
+    assert not np.array_equal(nominal.figures["velocity_error_xy"], other.figures["velocity_error_xy"], equal_nan=True)
     assert np.array_equal(start.conditions, after.conditions), "the test is always the same one"
     assert not {tuple(row) for row in looked.conditions} & {tuple(row) for row in start.conditions}, "and is not what is learned from"
     more = (
@@ -100,7 +110,7 @@ def test_a_teaching_that_was_stopped_goes_on_exactly(run: Path, tmp_path: Path) 
         return teaching.teach(subject.state or {}, cfg, space, drawn, 0.25, 8, folder)
 
     whole = teach(tmp_path / "whole")
-    stop = teaching.train
+    stop = finish.train
 
     def stopping(trainer: Any, job: Run) -> dict[str, float]:
         def interrupt(metrics: dict[str, float]) -> bool:
@@ -110,12 +120,12 @@ def test_a_teaching_that_was_stopped_goes_on_exactly(run: Path, tmp_path: Path) 
 
         return stop(trainer, job, on_iteration=interrupt)
 
-    teaching.train = stopping
+    finish.train = stopping
     try:
         with pytest.raises(Interrupted):
             teach(tmp_path / "cut")
     finally:
-        teaching.train = stop
+        finish.train = stop
     assert load_checkpoint(tmp_path / "cut")["iteration"] < 4
     torch.manual_seed(99)
     resumed = teach(tmp_path / "cut")
@@ -195,6 +205,27 @@ def test_a_policy_file_alone_can_be_looked_at_and_not_taught(tmp_path: Path, cap
     assert main(["improve", str(path), "--rounds", "0", *SMALL, "--out", str(tmp_path / "out")]) == 0
     assert "fails in all" in capsys.readouterr().out
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_file_is_looked_at_and_not_the_checkpoint_beside_it(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run's policy.onnx of an earlier iteration, or of another student, is itself; what would be taught is the checkpoint."""
+    folder = tmp_path / "run" / "one"
+    shutil.copytree(run, folder)
+    assert main(["export", str(folder), "--no-gate"]) == 0
+    file = folder / "policy.onnx"
+    assert find_subject(str(file), [], teach=False).file is not None
+    assert find_subject(str(file), [], teach=True).state is not None
+    state = load_checkpoint(folder)
+    next(value for name, value in state["policy"].items() if name.startswith("actor.head") and name.endswith("bias")).add_(0.05)
+    torch.save(state, folder / "checkpoint.pt")
+    subject = find_subject(str(file), [], teach=False)
+    assert subject.file is not None
+    assert subject.file.path == file
+    assert subject.state is None
+    capsys.readouterr()
+    assert main(["improve", str(file), "--rounds", "1", *SMALL, "--out", str(tmp_path / "out")]) == 2
+    assert "does not act as the checkpoint beside it" in capsys.readouterr().err
+    assert find_subject(str(folder), [], teach=True).state is not None, "the run itself can be taught"
 
 
 def test_a_teacher_is_to_be_distilled_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

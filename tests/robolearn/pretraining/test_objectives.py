@@ -126,16 +126,54 @@ def test_readings_are_late_and_noisy_as_in_the_environments() -> None:
     given.known[:] = True
     nothing, late = torch.zeros(spec().observation_dim), torch.zeros(spec().observation_dim)
     late[:3] = 0.5
-    added = sensed(given, nothing, late, torch.Generator().manual_seed(0))
+    added = sensed(given, nothing, late, torch.Generator().manual_seed(0)) - given.observation[:, :-1]
     assert float(added[..., 3:].abs().max()) == 0.0
     assert float(added[:, 0].abs().max()) == 0.0
     now = given.observation[:, :-1]
     ages = added[:, 1:, :3] / (now[:, :-1, :3] - now[:, 1:, :3])
     torch.testing.assert_close(ages, ages[:, :1, :1].expand_as(ages), atol=1e-3, rtol=1e-3)
     assert 0 < float(ages.min()) < float(ages.max()) < 0.5
-    loud = sensed(given, nothing + 0.2, nothing, torch.Generator().manual_seed(0))
-    assert 0.19 < float(loud.abs().max()) <= 0.2
+    loud = sensed(given, nothing + 0.2, nothing, torch.Generator().manual_seed(0)) - now
+    assert 0.19 < float(loud.abs().max()) <= 0.2 + 1e-6
     given.known[0, 7] = False
     given.observation[0, 7] = math.nan
     given.observation[1, 7, 3:] = math.nan  # a modality that is never late, and missing
-    assert bool(torch.isfinite(sensed(given, nothing, late, torch.Generator().manual_seed(0))).all()), "of the steps around, too"
+    seen = sensed(given, nothing, late, torch.Generator().manual_seed(0))
+    assert bool(torch.isfinite(seen[:, [*range(7), *range(8, 20)]]).all()), "of the steps around it"
+
+
+@pytest.mark.parametrize("ask", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_what_the_policy_was_shown_is_seen_and_clean_readings_are_asked_for(ask: Ask) -> None:
+    """Where a window tells it; NaN where it does not, and in what is missing, changes nothing."""
+    net, given = model(), tokens()
+    given.shown, given.told = given.observation[:, :-1] + 0.3, torch.zeros_like(given.acted)
+    given.told[0] = True
+    plain = copy.deepcopy(given)
+    plain.told = torch.zeros_like(given.acted)
+    assert float(ask(net, given).action.detach()) != float(ask(net, plain).action.detach())
+    nothing = torch.zeros(spec().observation_dim)
+    seen = sensed(given, nothing + 0.1, nothing, torch.Generator().manual_seed(0))
+    assert torch.equal(seen[0], given.shown[0]), "with no noise but its own"
+    assert not torch.equal(seen[1], given.shown[1])
+    wild = copy.deepcopy(given)
+    assert wild.shown is not None
+    wild.shown[1:] = math.nan
+    wild.shown[~given.known[:, :-1][..., net.modality]] = math.nan
+    for ours, theirs in zip(differentiated(net, ask(net, given)), differentiated(net, ask(net, wild)), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("both_ways", [False, True], ids=["next", "masked"])
+def test_what_is_missing_changes_no_output(both_ways: bool) -> None:
+    """Hidden states, actions and predicted observations, to the bit."""
+    net, given = model(), tokens()
+    hidden, inside = ~given.known[:, :-1], given.inside[:, :-1]
+    x = given.observation[:, :-1].clone()
+    outputs = []
+    for value in (0.0, 7.0, math.nan, -math.inf):
+        x[hidden[..., net.modality]] = value
+        states = net.encode(x, hidden, both_ways=both_ways, inside=inside)
+        outputs.append((states, net.net.head(states), net.predict_observation(states, given.action)))
+    for other in outputs[1:]:
+        for ours, theirs in zip(outputs[0], other, strict=True):
+            assert torch.equal(ours, theirs)

@@ -11,7 +11,7 @@ import torch
 
 from envs.robots.registry import get_robot
 from robolearn.data.columns import ACTION as ACTION_COLUMN
-from robolearn.data.columns import STATE, DataError
+from robolearn.data.columns import SENSED, STATE, DataError, robot_columns, sensed_column
 from robolearn.data.harvest import take
 from robolearn.data.merge import merge
 from robolearn.data.source import Episode
@@ -88,6 +88,33 @@ def test_actions_of_another_law_are_missing_and_a_person_is_told(tmp_path: Path)
     found = sources(write(tmp_path / "d", episode(0, of=source(control_mode="position_delta"))), held_out=0.0)
     assert not bool(whole(found).acted.any())
     assert any("position_delta" in line for line in found.remarks.text())
+
+
+def test_what_the_policy_was_shown_is_seen_in_place_of_noise(tmp_path: Path) -> None:
+    """Beside a dataset that does not tell it, in the policy's joint order, and not as what is asked for."""
+    joints = spec().robot.joint_names
+    order = [*range(1, len(joints)), 0]
+    plain = episode(0)
+    late = plain.columns[STATE] + 0.05
+    n = len(joints)
+
+    def moved(state: np.ndarray) -> np.ndarray:
+        return np.concatenate([state[:, :n][:, order], state[:, n : 2 * n][:, order], state[:, 2 * n :]], axis=1)
+
+    rows = {**plain.columns, STATE: moved(plain.columns[STATE]), SENSED: moved(late), ACTION_COLUMN: plain.columns[ACTION_COLUMN][:, order]}
+    names = tuple(joints[index] for index in order)
+    with DatasetWriter(tmp_path / "told", robot_columns(names, (), spec().command.labels, [sensed_column(names)]), 50) as writer:
+        writer.add(dataclasses.replace(plain, columns=rows, source=source(joint_names=names)))
+    found = sources(str(tmp_path / "told"), write(tmp_path / "silent", episode(1)), held_out=0.0)
+    told, silent = whole(found), whole(found, shelf=1)
+    expected = whole(sources(write(tmp_path / "late", dataclasses.replace(plain, columns={**plain.columns, STATE: late})), held_out=0.0))
+    torch.testing.assert_close(told.as_shown(), expected.observation[:, :-1])
+    clean = whole(sources(write(tmp_path / "clean", plain), held_out=0.0))
+    assert torch.equal(told.observation, clean.observation)
+    assert torch.equal(silent.as_shown(), silent.observation[:, :-1])
+    both = Mixture(found, 8).draw(40, (0, 0, 0))
+    assert both.told is not None
+    assert 0 < float(both.told.float().mean()) < 1
 
 
 def test_the_clock_of_another_rate_is_missing(tmp_path: Path) -> None:
@@ -226,7 +253,7 @@ def test_shares_are_by_rows_or_as_asked_and_change_as_asked(tmp_path: Path) -> N
 def test_a_draw_is_a_function_of_its_key_and_sees_every_step(tmp_path: Path) -> None:
     given, found = mixture(tmp_path)
     one, two, other = given.draw(50, (0, 1, 0)), given.draw(50, (0, 1, 0)), given.draw(50, (0, 1, 1))
-    assert all(torch.equal(getattr(one, name), getattr(two, name)) for name in vars(one))
+    assert all(torch.equal(value, getattr(two, name)) for name, value in vars(one).items() if value is not None)
     assert not torch.equal(one.observation, other.observation)
     many = Mixture(found, 8, weights=(1, 0)).draw(20000, (0,))
     rows = many.observation[:, :-1][many.inside[:, :-1]]

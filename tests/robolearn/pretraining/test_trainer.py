@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from robolearn.learning.trainer import resume, save
 from robolearn.pretraining.objectives import next_errors
 from robolearn.pretraining.starting import as_start
 from robolearn.pretraining.trainer import PretrainTrainer
-from tests.learning_helpers import TINY, assert_identical, tiny_cfg, tiny_teacher, untimed
+from tests.learning_helpers import TINY, assert_identical, make_trainer, tiny_cfg, tiny_teacher, untimed
 from tests.robolearn.pretraining.trajectories import episode, source, write
 from tests.robolearn.test_distributed import two_processes
 
@@ -39,7 +41,7 @@ def cfg_of(data: str, *overrides: str) -> TrainCfg:
     return tiny_cfg("go1-velocity-flat", *SMALL, f"--pretrain.data=[{data}]", *overrides)
 
 
-def saved(trainer: PretrainTrainer, folder: Path) -> Path:
+def saved(trainer: Any, folder: Path) -> Path:
     job = Run(folder, trainer.cfg)
     save(trainer, job)
     job.close()
@@ -130,10 +132,13 @@ def test_behind_a_fold_a_mirrored_world_is_the_same(data: str, tmp_path: Path) -
         one, two = next_errors(model, tokens), next_errors(model, other)
     torch.testing.assert_close(one.action, two.action)
     torch.testing.assert_close(one.observation, two.observation)
+    late = tokens.observation[:, :-1] + 0.1 * torch.randn_like(tokens.observation[:, :-1])  # as sensed, which looks the same in a mirror
+    with torch.no_grad():
+        torch.testing.assert_close(next_errors(model, tokens, late).action, next_errors(model, other, late[..., order] * sign).action)
     student = load_student(load_checkpoint(saved(trainer, tmp_path / "run")), trainer.cfg)
     with torch.no_grad():
-        now, _, wanted = model.folded(tokens)
-        asked = model.net.head(model.encode(model.normalized(now, tokens.source), ~tokens.known[:, :-1])) - wanted
+        seen, _, _, wanted = model.folded(tokens, tokens.as_shown())
+        asked = model.net.head(model.encode(model.normalized(seen, tokens.source), ~tokens.known[:, :-1])) - wanted
         acted = student(tokens.observation[:, :-1], student.start(2))[0] - tokens.action
     torch.testing.assert_close(asked.abs().sum(-1), acted.abs().sum(-1), atol=1e-4, rtol=1e-4)
 
@@ -169,6 +174,74 @@ def test_next_goes_on_from_masked_with_its_statistics(data: str, tmp_path: Path,
     assert_identical(second.policy.actor.state_dict(), first.policy.actor.state_dict())
     with pytest.raises(UserError, match=r"does not fit student\.network"):
         PretrainTrainer(cfg_of(mine, "--student.network.width=32"), state)
+
+
+OTHER_CONTRACTS = {
+    "env.observations": "--env.observations.joint_velocity.scale=0.5",
+    "env.clock_hz": "--env.clock_hz=1.7",
+    "env.action.mode": "--env.action.mode=position_delta",
+    "env.action.scale": "--env.action.scale=0.1",
+    "student.ppo.symmetry": "--student.ppo.symmetry=fold",
+}
+
+
+@pytest.mark.parametrize(("name", "override"), OTHER_CONTRACTS.items(), ids=OTHER_CONTRACTS)
+def test_what_was_learned_of_other_observations_or_actions_is_no_start(name: str, override: str, data: str, tmp_path: Path) -> None:
+    """Sizes are the same: only the meaning differs, which no shape tells."""
+    trainer = PretrainTrainer(cfg_of(data))
+    run = saved(trainer, tmp_path / "run")
+    with pytest.raises(UserError, match=rf"another {name} than this pretraining's: .*, not "):
+        PretrainTrainer(cfg_of(data, override), load_checkpoint(run))
+    with pytest.raises(UserError, match=rf"another {name} than the student's: .*, not "):
+        as_start(run, cfg_of(data, override))
+
+
+def test_other_noise_and_another_task_are_no_other_contract(data: str, tmp_path: Path) -> None:
+    run = saved(PretrainTrainer(cfg_of(data)), tmp_path / "run")
+    PretrainTrainer(cfg_of(data, "--env.observations.joint_velocity.noise=0.9"), load_checkpoint(run))
+    rough = tiny_cfg("go1-velocity-rough", *SMALL, f"--pretrain.data=[{data}]")
+    assert as_start(run, rough)[0].task == "velocity-rough"
+
+
+def test_data_without_actions_teaches_nobody_to_act(data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its action head is as random as at the start: no file, no student; a pretraining may go on from it."""
+    people = write(tmp_path / "people", *(episode(index, of=source("mocap")) for index in range(4)))
+    tiny = [item for item in TINY if item.startswith(("--threads", "--env", "--student.network"))]
+    arguments = ["pretrain", "go1-velocity-flat", "--data", people, "--runs", str(tmp_path / "runs"), *tiny, *SMALL]
+    assert cli.main(arguments) == 0
+    told = capsys.readouterr().out
+    assert "make it a policy: robolearn pretrain go1-velocity-flat --data ... --init" in told
+    assert "robolearn export" not in told
+    (run,) = (tmp_path / "runs" / "go1-velocity-flat-pretrain").iterdir()
+    assert cli.main(["export", str(run), "--no-gate"]) == 2
+    assert f"robolearn pretrain PRESET --data DATASET --init {run}" in capsys.readouterr().err
+    assert not (run / "policy.onnx").exists()
+    with pytest.raises(UserError, match="has seen no actions"):
+        as_start(run, cfg_of(people))
+    second = PretrainTrainer(cfg_of(data), load_checkpoint(run))
+    after = saved(second, tmp_path / "second")
+    assert cli.main(["export", str(after), "--no-gate"]) == 0
+
+
+def test_a_masked_pretraining_starts_a_student_and_a_causal_pretraining(
+    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both ways of docs/pretraining.md, by their commands."""
+    tiny = [item for item in TINY if item.startswith(("--threads", "--env", "--student.network"))]
+    common = ["pretrain", "go1-velocity-flat", "--data", data, "--runs", str(tmp_path / "runs"), *tiny, *SMALL]
+    assert cli.main([*common, "--pretrain.objective=masked"]) == 0
+    (masked,) = (tmp_path / "runs" / "go1-velocity-flat-pretrain").iterdir()
+    assert f"robolearn distill TEACHER --init {masked}" in capsys.readouterr().out
+    assert cli.main([*common, "--init", str(masked)]) == 0
+    teacher = make_trainer("teacher", cfg_of(data))
+    run = saved(teacher, tmp_path / "teacher" / "one")
+    arguments = ["distill", str(run), "--init", str(masked), "--runs", str(tmp_path / "students"), "--student.iterations=1"]
+    assert cli.main(arguments) == 0
+    (student,) = (tmp_path / "students").glob("*/*")
+    state = load_checkpoint(student)
+    assert "objective: masked" in state["pretrained"]["config"]
+    before = load_checkpoint(masked)["policy"]
+    assert torch.equal(state["policy"]["actor.normalizer.mean"], before["actor.normalizer.mean"])
 
 
 def test_a_student_starts_as_the_pretrained_network(data: str, tmp_path: Path) -> None:
@@ -215,7 +288,7 @@ def test_on_the_command_line(data: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert cli.main(common) == 0
     (run,) = (tmp_path / "runs" / "go1-velocity-flat-pretrain").iterdir()
     out = capsys.readouterr()
-    assert "export it: robolearn export" in out.out
+    assert re.search(r"export it: +robolearn export", out.out)
     assert "14 episodes, 840 rows" in out.err
     assert cli.main(["pretrain", "--resume", str(run), "--pretrain.iterations=5"]) == 0
     assert load_checkpoint(run)["iteration"] == 5
