@@ -15,6 +15,7 @@ from envs.terms.term import (
     CommandTerm,
     CurriculumTerm,
     MetricTerm,
+    ObservationEntry,
     PrivilegedTerm,
     ResetTerm,
     RewardTerm,
@@ -73,7 +74,7 @@ class EnvCfg:
         scene: what stands there beside robot and ground.
         action: how an action becomes joint targets.
         command: what is asked; null for a task of which nothing is asked.
-        observations: what the policy sees of its sensors, in order.
+        observations: what the policy sees of its sensors, in order, and what cameras show it.
         privileged: what only the simulator knows, which the teacher sees beside it, in order.
         rewards: what is rewarded (weights above zero) and penalised (below zero).
         terminations: when an episode ends.
@@ -99,7 +100,7 @@ class EnvCfg:
     scene: Mapping[str, SceneTerm] = field(default_factory=dict)
     action: ActionCfg = field(default_factory=ActionCfg)
     command: CommandTerm | None = None
-    observations: Mapping[str, SensedTerm] = field(default_factory=dict)
+    observations: Mapping[str, ObservationEntry] = field(default_factory=dict)
     privileged: Mapping[str, PrivilegedTerm] = field(default_factory=dict)
     rewards: Mapping[str, RewardTerm] = field(default_factory=dict)
     terminations: Mapping[str, TerminationTerm] = field(default_factory=dict)
@@ -133,8 +134,16 @@ class EnvCfg:
                 raise ValueError(f"randomization.{name} must lie between 0 and {what} ({most:g} s), not up to {delay.high:g}")
         if self.most_action_delay_s() > MOST_LATE * self.control_dt:
             raise ValueError(f"actions may come at most {MOST_LATE} control steps late, not {self.most_action_delay_s():g} s")
-        if not self.observations:
-            raise ValueError("observations is empty: a policy must see something")
+        if not self.sensed():
+            raise ValueError("observations is empty: a policy must see something" + (" beside pictures" if self.observations else ""))
+
+    def sensed(self) -> dict[str, SensedTerm]:
+        """The entries of `observations` that make up the vector `state`, in order."""
+        return {name: term for name, term in self.observations.items() if isinstance(term, SensedTerm)}
+
+    def blind(self) -> Self:
+        """This config without cameras."""
+        return dataclasses.replace(self, observations=self.sensed()) if len(self.sensed()) < len(self.observations) else self
 
     def most_action_delay_s(self) -> float:
         """The longest delay of actions that a world may have [s]: of the table's range, or of a change (`envs.terms.changes`)."""

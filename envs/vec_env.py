@@ -18,7 +18,7 @@ import mujoco
 import torch
 
 from envs import screening
-from envs.building import action_spec, build_scene, check_base, observation_terms, rest_state, whole_scene
+from envs.building import build_scene, check_base, policy_spec, rest_state, whole_scene
 from envs.engines.face import Engine
 from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
@@ -29,6 +29,7 @@ from envs.scene.places import Places
 from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
+from envs.sensing.making import make_cameras, varied_fields
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
@@ -40,7 +41,6 @@ from envs.terms.ids import actuator_ids
 from envs.terms.state import BaseState, FeetState, JointState, States, ToolState, TrunkState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, asked_targets, clock, clock_phase, observe
-from policies.contract.spec import STATE, ObservationGroup, PolicySpec
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class VecEnv:
         terminated: worlds whose task the last step ended, (N,) bool.
         events: what happens to worlds by functions of the table of randomization.
         reward_terms: weighted rewards of the last step, a second, by name, (N,) each.
+        cameras: what cameras show, None where the observations have none.
     """
 
     def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
@@ -91,7 +92,7 @@ class VecEnv:
         self.generator = torch.Generator(device=self.device)
         self.generator.manual_seed(torch_seed(cfg.seed))
         self.commander = Command(self) if cfg.command is None else cfg.command.func(self, **cfg.command.params)
-        self.spec = self._make_spec()
+        self.spec = policy_spec(cfg, robot, task_name, self.commander)
         self._constants = ActionConstants.of(self.spec, self.tensor)
         self.default_pose = self._constants.default_pose
         self._actuators = actuator_ids(model, self.spec.robot.joint_names)
@@ -109,26 +110,15 @@ class VecEnv:
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
+        self.cameras = make_cameras(self)
         self._tables = Tables(self)
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)
         self._tables.try_all()
+        if self.cameras is not None:
+            self.cameras.open()
+            self.spec = dataclasses.replace(self.spec, observation=(*self.spec.observation, *self.cameras.groups()))
         self.events.startup(self._everywhere)
-
-    def _make_spec(self) -> PolicySpec:
-        """The contract of this task with this configuration."""
-        cfg, robot = self.cfg, self.robot.spec()
-        return PolicySpec(
-            task=self.task_name,
-            robot=robot,
-            observation=(ObservationGroup(name=STATE, terms=observation_terms(cfg, robot, self.commander)),),
-            action=action_spec(cfg, self.robot),
-            command=self.commander.spec(),
-            control_dt=cfg.control_dt,
-            decimation=cfg.decimation,
-            clock_hz=cfg.clock_hz,
-            clock_still_below=cfg.clock_still_below,
-        )
 
     def _make_tensors(self) -> None:
         """What the environment keeps of each world."""
@@ -295,6 +285,7 @@ class VecEnv:
         policy, privileged, clean = self._observe()
         policy, privileged = self._usable(self._everywhere, policy, privileged)
         self._previous = screening.zeroed(clean)
+        self._look(self._everywhere)
         return policy, privileged
 
     def start_spread(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -313,6 +304,8 @@ class VecEnv:
         self.episode_steps[:] = 0
         for part in self.parts().values():
             part.restart()
+        if self.cameras is not None:
+            self.cameras.reseed(seed)
         self.events.startup(self._everywhere)
 
     @torch.no_grad()
@@ -343,7 +336,8 @@ class VecEnv:
         self.disturbances.advance(self.cfg.control_dt)
         self.events.advance(self.cfg.control_dt)
         self.failure_counts += failed
-        return self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
+        step = self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
+        return dataclasses.replace(step, images=self._look(self._everywhere)) if self.cameras is not None else step
 
     def _ended(self, failed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Worlds (N,) bool whose task ended, those that failed included, and those whose episode is cut off."""
@@ -386,7 +380,16 @@ class VecEnv:
         policy[ids], privileged[ids], _ = self._start_anew(ids)
         self._previous = privileged[:, : self.spec.observation_dim].clone()
         self.reward_terms = {name: value.masked_fill(bad, 0.0) for name, value in self.reward_terms.items()}
-        return dataclasses.replace(screening.failed(step, bad), policy=policy, privileged=privileged)
+        return dataclasses.replace(screening.failed(step, bad), policy=policy, privileged=privileged, images=self._look(ids))
+
+    @property
+    def images(self) -> Mapping[str, torch.Tensor]:
+        """What cameras show of the present state, by the entry's name, (N, height, width, channels)."""
+        return {} if self.cameras is None else self.cameras.pictures
+
+    def _look(self, ids: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """`images`, after the cameras of the worlds `ids` have looked again where it is time."""
+        return {} if self.cameras is None else dict(self.cameras.look(ids, self.episode_steps, varied_fields(self)))
 
     @property
     def failure_count(self) -> int:
@@ -476,7 +479,8 @@ class VecEnv:
 
     def parts(self) -> dict[str, Stateful]:
         """What has a history that outlasts an episode, for `envs.snapshot`."""
-        parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places, "conditions": self.conditions}
+        parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places,
+                                            "conditions": self.conditions, "cameras": self.cameras}  # fmt: skip
         return {name: part for name, part in parts.items() if part is not None}
 
     def meet(self, conditions: Conditions | None) -> None:

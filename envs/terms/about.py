@@ -23,8 +23,8 @@ angular velocity, whose x and z turn round; one entry a joint or a foot, which c
 Image = tuple[list[int], list[float]]
 """Permutation (k,) and sign (k,) of a term's entries."""
 Mirrored = tuple[Kind, ...] | Kind | Callable[[Env], Image]
-Need = Literal["terrain", "ramp"]
-"""What an environment may lack without a fault: ground that is not flat, the ramp of disturbances."""
+Need = Literal["terrain", "ramp", "camera"]
+"""What an environment may lack without a fault: ground that is not flat, the ramp of disturbances, cameras."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

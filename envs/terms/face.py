@@ -26,6 +26,7 @@ from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
+from envs.sensing.cameras import Cameras
 from envs.terms.commands import Command
 from envs.terms.disturbance import Disturbances
 from envs.terms.fields import FieldRandomizer
@@ -57,6 +58,7 @@ class Env(Protocol):
         randomizer: what each world's physics is.
         disturbances: pushes, forces and throws.
         commander: what draws the commands, of the class that the config names.
+        cameras: what the policy sees, and what it looks at; None where its observations have no camera.
     """
 
     cfg: EnvCfg
@@ -79,6 +81,7 @@ class Env(Protocol):
     randomizer: FieldRandomizer
     disturbances: Disturbances
     commander: Command
+    cameras: Cameras | None
 
     @property
     def command(self) -> torch.Tensor: ...
