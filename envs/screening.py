@@ -29,7 +29,6 @@ class Step:
         final_policy, final_privileged: observations before the reset of ended worlds; equal to the above elsewhere.
         failed: the world's numbers were worth nothing, since physics failed or one of them was not finite, (N,) bool. It is also
             `terminated`, with reward zero; who learns from steps leaves these out.
-        images: what cameras show of the present state, by the entry's name, (N, height, width, channels); empty where there are none.
     """
 
     policy: torch.Tensor
@@ -40,7 +39,6 @@ class Step:
     final_policy: torch.Tensor
     final_privileged: torch.Tensor
     failed: torch.Tensor
-    images: Mapping[str, torch.Tensor] = dataclasses.field(default_factory=dict[str, torch.Tensor])
 
 
 LARGEST = 1e6

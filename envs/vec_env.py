@@ -29,7 +29,7 @@ from envs.scene.places import Places
 from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
-from envs.sensing.making import make_cameras, varied_fields
+from envs.sensing.making import look, make_cameras
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
@@ -285,7 +285,7 @@ class VecEnv:
         policy, privileged, clean = self._observe()
         policy, privileged = self._usable(self._everywhere, policy, privileged)
         self._previous = screening.zeroed(clean)
-        self._look(self._everywhere)
+        look(self, self._everywhere)
         return policy, privileged
 
     def start_spread(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -337,7 +337,8 @@ class VecEnv:
         self.events.advance(self.cfg.control_dt)
         self.failure_counts += failed
         step = self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
-        return dataclasses.replace(step, images=self._look(self._everywhere)) if self.cameras is not None else step
+        look(self, self._everywhere)
+        return step
 
     def _ended(self, failed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Worlds (N,) bool whose task ended, those that failed included, and those whose episode is cut off."""
@@ -380,16 +381,13 @@ class VecEnv:
         policy[ids], privileged[ids], _ = self._start_anew(ids)
         self._previous = privileged[:, : self.spec.observation_dim].clone()
         self.reward_terms = {name: value.masked_fill(bad, 0.0) for name, value in self.reward_terms.items()}
-        return dataclasses.replace(screening.failed(step, bad), policy=policy, privileged=privileged, images=self._look(ids))
+        look(self, ids)
+        return dataclasses.replace(screening.failed(step, bad), policy=policy, privileged=privileged)
 
     @property
     def images(self) -> Mapping[str, torch.Tensor]:
-        """What cameras show of the present state, by the entry's name, (N, height, width, channels)."""
-        return {} if self.cameras is None else self.cameras.pictures
-
-    def _look(self, ids: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        """`images`, after the cameras of the worlds `ids` have looked again where it is time."""
-        return {} if self.cameras is None else dict(self.cameras.look(ids, self.episode_steps, varied_fields(self)))
+        """What cameras show of the present state, by the entry's name, (N, height, width, channels); later steps leave it as it is."""
+        return {} if self.cameras is None else dict(self.cameras.pictures)
 
     @property
     def failure_count(self) -> int:

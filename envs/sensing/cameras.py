@@ -194,16 +194,13 @@ class Cameras:
             group(name, term, self._dt, stage.model, stage.camera(term.camera), self._labels) for name, term in self.terms.items()
         )
 
-    def look(self, ids: torch.Tensor, steps: torch.Tensor, follow: Iterable[str] = ()) -> dict[str, torch.Tensor]:
+    def look(self, ids: torch.Tensor, steps: torch.Tensor, follow: Iterable[str] = ()) -> None:
         """Bring the pictures of worlds up to date.
 
         Args:
             ids: the worlds, (n,).
             steps: control steps of all worlds' episodes by now, (N,); at 0 one has no past.
             follow: fields of the physics' model that differ between worlds.
-
-        Returns:
-            `pictures`.
         """
         start = time.perf_counter()
         followed = False
@@ -220,7 +217,6 @@ class Cameras:
             for name in names:
                 self._take(name, due, shots[self._sources[name].view], fresh)
         self.seconds += time.perf_counter() - start
-        return self.pictures
 
     def _take(self, name: str, ids: torch.Tensor, shot: Shot, fresh: torch.Tensor) -> None:
         """Give the policy new pictures of worlds, after all that happens to them on their way."""

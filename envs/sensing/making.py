@@ -27,6 +27,12 @@ def make_cameras(env: VecEnv) -> Cameras | None:
     return Cameras(terms, stage, env.engine, env.cfg.control_dt, env.cfg.num_threads or available_cores())
 
 
+def look(env: VecEnv, ids: torch.Tensor) -> None:
+    """Let the cameras of the worlds `ids` (n,) look again where it is time."""
+    if env.cameras is not None:
+        env.cameras.look(ids, env.episode_steps, varied_fields(env))
+
+
 def varied_fields(env: VecEnv) -> set[str]:
     """Fields of the physics' model that differ between worlds and can be seen."""
     named = set(env.cfg.randomization.entries) if env.conditions is None else set(WRITES)

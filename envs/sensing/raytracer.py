@@ -22,7 +22,7 @@ from policies.install import install_command
 try:
     import warp as wp
 
-    wp.config.log_level = wp.LOG_WARNING
+    wp.config.log_level = wp.LOG_WARNING  # before it is initialized, as in `envs.engines.warp`
     import mujoco_warp as mjw
 except ImportError as error:
     missing = f"renderer 'raytracer' needs MuJoCo Warp: {install_command('warp')}; without it say renderer: opengl"

@@ -12,7 +12,8 @@ from typing import Any
 
 LATER = 1.5
 """How many times as many iterations a training is offered that is to go on."""
-_UNITS = {"minutes": "min", "steps_per_s": "1/s", "falls_a_minute": "1/min", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s"}
+_UNITS = {"minutes": "min", "steps_per_s": "1/s", "pictures_per_s": "1/s", "falls_a_minute": "1/min", "velocity_error_xy": "m/s",
+          "velocity_error_yaw": "rad/s"}  # fmt: skip
 
 
 def number(value: float) -> str:

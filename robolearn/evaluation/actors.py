@@ -42,6 +42,11 @@ class FileActor:
 
     def __init__(self, file: PolicyFile, worlds: int) -> None:
         self.memories = [file.fork() for _ in range(worlds)]
+        self._env: VecEnv | None = None
+
+    def watch(self, env: VecEnv) -> None:
+        """See what the cameras of these worlds show, where the policy wants it."""
+        self._env = env
 
     def reset(self, ids: torch.Tensor) -> None:
         """Forget the past of worlds `ids`."""
@@ -54,8 +59,17 @@ class FileActor:
         rows = policy.cpu().numpy()
         action = np.zeros((len(rows), self.memories[0].spec.action_dim), np.float32)
         for index in alive.nonzero()[:, 0].tolist():
-            action[index] = self.memories[index].act(rows[index])
+            action[index] = self.memories[index].act(rows[index], self._pictures(index))
         return torch.from_numpy(action).to(policy.device)
+
+
+    def _pictures(self, index: int) -> dict[str, np.ndarray] | None:
+        """What a world's policy sees of its cameras; None for a policy that sees nothing."""
+        names = self.memories[index].images
+        if not names:
+            return None
+        assert self._env is not None, "a policy that sees pictures acts in the worlds of a rollout"
+        return {name: self._env.images[name][index].cpu().numpy() for name in names}
 
 
 class TeacherActor:

@@ -23,6 +23,7 @@ from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.worlds import FOREVER_S
+from robolearn.viewer.eyes import shown, with_camera
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.who import Who, actor_of, label_of, task_of, worlds_of
 
@@ -39,10 +40,11 @@ class Playback:
         task: what is done in it.
         evaluation: how the task is judged and shown.
         rollout: the policy in the world.
+        eye: the entry of the observations that is looked through; None for none.
     """
 
     def __init__(self, who: Who, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
-                 terrain: TerrainCfg | None = None, robot: str | Robot | None = None) -> None:  # fmt: skip
+                 terrain: TerrainCfg | None = None, robot: str | Robot | None = None, camera: str | None = None) -> None:  # fmt: skip
         """Make the world and start.
 
         Args:
@@ -52,9 +54,10 @@ class Playback:
             seed: of everything random.
             terrain: what a walking robot walks on; the floor where None.
             robot: what `--robot` says of a file's robot, or the one that `robot_of` made of it; the file's own where None.
+            camera: what is looked through beside, see `robolearn.viewer.eyes`; None where nothing is but what the policy sees.
 
         Raises:
-            UserError: the task here has another contract than the file, or its robot is not there.
+            UserError: the task here has another contract than the file, or its robot or the camera is not there.
         """
         found, cfg = worlds_of(who, robot)
         self.task = task_of(who)
@@ -66,6 +69,9 @@ class Playback:
             raise UserError(f"{label_of(who)}: task {self.task} has no terrain")
         if not randomize:
             cfg = dataclasses.replace(cfg, randomization=without_randomization())
+        self.eye: str | None = None
+        if camera is not None:
+            cfg, self.eye = with_camera(cfg, found, camera)
         torch.set_num_threads(1)
         self.env = make_env(self.task, found, cfg)
         actor = actor_of(who, self.env)
@@ -119,6 +125,11 @@ class Playback:
         qpos = self.env.engine.qpos[0].numpy().copy()
         asked = tuple(float(value) for value in command)
         return Moment(self.time_s, asked, tuple(measured), qpos, self._note(), self._reached(), bool(step.terminated[0]))
+
+    def seen(self) -> np.ndarray:
+        """What the camera shows now, for people, (h, w, 3) uint8 RGB."""
+        assert self.eye is not None and self.env.cameras is not None, "this playback looks through no camera"
+        return shown(self.env.images[self.eye][0].cpu().numpy(), self.env.cameras.terms[self.eye])
 
     def _note(self) -> str:
         """The figure that the task wants to be seen."""
