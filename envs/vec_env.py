@@ -29,6 +29,7 @@ from envs.scene.places import Places
 from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
+from envs.sensing.cameras import Cameras
 from envs.sensing.making import look, make_cameras
 from envs.tables import Tables
 from envs.terms.about import About, told
@@ -110,7 +111,7 @@ class VecEnv:
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # worlds that `screened` found
-        self.cameras = make_cameras(self)
+        self.cameras: Cameras | None = make_cameras(self)
         self._tables = Tables(self)
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)

@@ -190,9 +190,7 @@ class Cameras:
     def groups(self) -> tuple[ObservationGroup, ...]:
         """What the contract says of the entries."""
         stage = self.stage
-        return tuple(
-            group(name, term, self._dt, stage.model, stage.camera(term.camera), self._labels) for name, term in self.terms.items()
-        )
+        return tuple(group(name, term, self._dt, stage.model, stage.camera(term.camera), self._labels) for name, term in self.terms.items())
 
     def look(self, ids: torch.Tensor, steps: torch.Tensor, follow: Iterable[str] = ()) -> None:
         """Bring the pictures of worlds up to date.
@@ -232,7 +230,9 @@ class Cameras:
         if name in self._lines:
             picture = self._lines[name].through(ids, picture, fresh)
         whole = len(ids) == self.stage.num_worlds
-        self.pictures[name] = picture.clone() if whole and name in self._lines else picture if whole else self.pictures[name].index_copy(0, ids, picture)
+        self.pictures[name] = (
+            picture.clone() if whole and name in self._lines else picture if whole else self.pictures[name].index_copy(0, ids, picture)
+        )
 
     def _developed(self, term: CameraTerm, shot: Shot) -> torch.Tensor:
         """What a renderer gave as the policy's picture, (n, height, width, channels)."""

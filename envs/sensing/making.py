@@ -16,6 +16,7 @@ from envs.terms.fields import WRITES
 if TYPE_CHECKING:
     from envs.vec_env import VecEnv
 
+
 def make_cameras(env: VecEnv) -> Cameras | None:
     """The cameras that the observations name; None where there are none, and nothing of a renderer is loaded."""
     terms = cameras_of(env.cfg.observations)

@@ -147,7 +147,9 @@ class _Buffers:
         self._first_sky = int(self._skies[0][0])
         self._skies[1].fill_(self._first_sky)
         self._sky_ids = torch.tensor(
-            [i for i in range(model.ntex) if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX], dtype=torch.int32, device=stage.device
+            [i for i in range(model.ntex) if model.tex_type[i] == mujoco.mjtTexture.mjTEXTURE_SKYBOX],
+            dtype=torch.int32,
+            device=stage.device,
         )
         modes = {int(mode) for mode in (*model.cam_mode, *model.light_mode)}
         self._needs_tree = bool(modes & {int(mode) for mode in _OF_THE_TREE})

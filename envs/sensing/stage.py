@@ -212,11 +212,17 @@ class Stage:
                 geom
                 for geom in range(model.ngeom)
                 if what[geom] != DISTRACTOR
-                and (fnmatchcase(model.geom(geom).name or "-", word) or what[geom] == word or (word == "objects" and what[geom] not in (GROUND, ROBOT)))
+                and (
+                    fnmatchcase(model.geom(geom).name or "-", word)
+                    or what[geom] == word
+                    or (word == "objects" and what[geom] not in (GROUND, ROBOT))
+                )
             ]
             if not fits and word not in (GROUND, ROBOT, "objects"):
                 names = [model.geom(i).name for i in range(model.ngeom) if model.geom(i).name]
-                raise ValueError(f"nothing that is seen is called {word!r}; valid: ground, robot, objects, or a pattern of {', '.join(names)}")
+                raise ValueError(
+                    f"nothing that is seen is called {word!r}; valid: ground, robot, objects, or a pattern of {', '.join(names)}"
+                )
             found |= set(fits)
         return torch.tensor(sorted(found), dtype=torch.long, device=self.device)
 

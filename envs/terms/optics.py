@@ -4,7 +4,7 @@ pictures. Entries of the table of randomization, each with a function; how stron
     randomization:
       noise_of_the_camera: {func: "envs.terms.optics:Noise", on: [wrist_view], spread: [0.0, 0.03]}
 
-They change pictures and nothing else; without a camera they are left out. What OpenCV does, it does on the CPU, one picture after the other.
+They change pictures and nothing else; without a camera they are left out. What OpenCV does, it does on the CPU, a picture at a time.
 """
 
 from __future__ import annotations

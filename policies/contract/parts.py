@@ -101,7 +101,8 @@ class ImageSpec:
     The middle of the first pixel is column 0, row 0, as in OpenCV and ROS.
 
     Attributes:
-        kind: `rgb` (3 channels), `depth` (1 channel, z [m], 0 where nothing was measured) or `segmentation` (1 channel, index into `labels`).
+        kind: `rgb` (3 channels), `depth` (1 channel, z [m], 0 where nothing was measured) or `segmentation` (1 channel, an index into
+            `labels`).
         width, height: [pixels].
         frame: the camera's name, which is that of its frame.
         fx, fy: focal lengths [pixels].

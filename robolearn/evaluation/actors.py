@@ -62,7 +62,6 @@ class FileActor:
             action[index] = self.memories[index].act(rows[index], self._pictures(index))
         return torch.from_numpy(action).to(policy.device)
 
-
     def _pictures(self, index: int) -> dict[str, np.ndarray] | None:
         """What a world's policy sees of its cameras; None for a policy that sees nothing."""
         names = self.memories[index].images

@@ -61,8 +61,8 @@ def record_policy(
         camera: of which a video is written beside the other one, a picture a control step as the policy has it.
 
     Returns:
-        Plain JSON values: `video`, `camera_video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's figures
-        by their names and with all about them in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`,
+        Plain JSON values: `video`, `camera_video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's
+        figures by their names and with all about them in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`,
         `measured` (T, C).
 
     Raises:

@@ -128,7 +128,8 @@ class Playback:
 
     def seen(self) -> np.ndarray:
         """What the camera shows now, for people, (h, w, 3) uint8 RGB."""
-        assert self.eye is not None and self.env.cameras is not None, "this playback looks through no camera"
+        assert self.eye is not None, "this playback looks through no camera"
+        assert self.env.cameras is not None
         return shown(self.env.images[self.eye][0].cpu().numpy(), self.env.cameras.terms[self.eye])
 
     def _note(self) -> str:

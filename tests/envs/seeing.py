@@ -59,8 +59,14 @@ def view(camera: str = "outside", **values: Any) -> CameraTerm:
 
 
 def seeing(
-    *terms: EventTerm, worlds: int = 2, task: str = "reach", robot: str | Robot = "panda", nominal: bool = True, seed: int = 0, **views: CameraTerm
-) -> VecEnv:  # fmt: skip
+    *terms: EventTerm,
+    worlds: int = 2,
+    task: str = "reach",
+    robot: str | Robot = "panda",
+    nominal: bool = True,
+    seed: int = 0,
+    **views: CameraTerm,
+) -> VecEnv:
     """Worlds whose observations have `views`, and whose table of randomization has `terms` alone, or its own beside them."""
     found = robot if isinstance(robot, Robot) else get_robot(robot)
     cfg = get_task(task).make(found)

@@ -5,8 +5,8 @@ kp = I w^2, kd = 2 zeta I w, w = 2 pi 10 Hz. Rotor inertias and gear ratios are 
 of BeyondMimic (Liao et al. 2025, arXiv 2508.08241, section III). A two-stage planetary gear with rotor inertias (r0, r1, r2) and
 ratios (1, g1, g2) reflects I = r0 (g1 g2)^2 + r1 g2^2 + r2. Ankles and waist roll and pitch are driven by two motors in parallel.
 
-The camera `head` is the RealSense D435 that the robot has there: place and pitch are those of Unitree's URDF (`d435_joint`), the angle of view
-that of its depth picture. `chest` is ours, for a camera of one's own: it looks ahead, 20 degrees downward.
+The camera `head` is the RealSense D435 that the robot has there: place and pitch are those of Unitree's URDF (`d435_joint`), the angle
+of view is that of its depth picture. `chest` is ours, for a camera of one's own: it looks ahead, 20 degrees downward.
 """
 
 from dataclasses import dataclass
