@@ -26,8 +26,9 @@ help: ## this list
 demo: $(VENV)/.demo check-egl ## train, distill, export, check and run a policy over ROS 2; ends with a report and a video
 	$(BIN)/robolearn demo
 
-test: $(VENV)/.dev check-egl ## the whole test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+test: $(VENV)/.dev check-egl ## the whole test suite: what keeps time alone, the rest side by side
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not alone" -n 2 --dist loadfile; side=$$?; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m alone && exit $$side
 
 test-fast: $(VENV)/.dev ## the tests that are not marked slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow"

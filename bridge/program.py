@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import FrameType
 from typing import Any, TextIO
 
@@ -53,6 +53,28 @@ def heeded() -> list[signal.Signals]:
     """The signals of `ENDING` that nobody else has taken: not those that are ignored (`nohup`), nor those with a handler of another's."""
     ours = (signal.SIG_DFL, signal.default_int_handler, _raise)
     return [number for number in ENDING if signal.getsignal(number) in ours]
+
+
+@contextlib.contextmanager
+def unbroken() -> Generator[None]:
+    """Hold back signals that ask for an end while the body runs, where they would leave something half made; they come at its end.
+
+    For moments only. Outside the main thread no signal can break in.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    previous = {number: signal.getsignal(number) for number in heeded()}
+    for number in previous:
+        signal.signal(number, lambda given, frame: came.append(given))
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def run_program(name: str, main: Callable[[], int]) -> int:

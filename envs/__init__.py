@@ -1,7 +1,7 @@
-"""What moves: physics engines, robots, tasks and their randomization."""
+"""Simulation: physics engines, robots, tasks and their randomization."""
 
 import robolearn_rooms
 
 robolearn_rooms.check()  # before anything of ours is imported by its plain name
 
-import policies  # noqa: E402, F401 (tells the libraries what they are to do before they are loaded)
+import policies  # noqa: E402, F401 (configures the libraries before they are loaded)

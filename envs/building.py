@@ -1,4 +1,4 @@
-"""What an environment is put together from, before it can step."""
+"""Builds the parts of an environment."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ NEEDS_FREE_BASE = ("push_velocity", "external_force", "thrown_mass")
 
 
 def check_base(cfg: EnvCfg, robot: Robot) -> None:
-    """Raises `ValueError` where a robot on a fixed base is to be pushed about."""
+    """Raises `ValueError` if the config would push a robot on a fixed base."""
     if not robot.floating_base:
         for name in NEEDS_FREE_BASE:
             if cfg.randomization.range(name) is not None:
-                raise ValueError(f"randomization.{name} is for robots that walk; {robot.name} stands on a fixed base")
+                raise ValueError(f"randomization.{name} is for walking robots; {robot.name} has a fixed base")
 
 
 def build_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
-    """A fresh copy of the robot, what it stands on, and what the task puts there."""
+    """A fresh copy of the robot, with its ground and the task's objects."""
     spec = robot.scene()
     if terrain is not None:
         terrain.add_to(spec)
@@ -40,7 +40,7 @@ def build_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.Mj
 
 
 def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.MjSpec:
-    """The same with a ball, if one is thrown."""
+    """The same with a ball, if balls are thrown."""
     spec = build_scene(cfg, robot, terrain)
     if cfg.randomization.range("thrown_mass") is not None:
         add_ball(spec)
@@ -48,7 +48,7 @@ def whole_scene(cfg: EnvCfg, robot: Robot, terrain: Terrain | None) -> mujoco.Mj
 
 
 def rest_state(model: mujoco.MjModel, device: torch.device) -> torch.Tensor:
-    """The keyframe `stand`, or the model's own pose where there is none, (nq,)."""
+    """The keyframe `stand`, or the model's own pose if there is none, (nq,)."""
     key = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_KEY, "stand")
     return torch.tensor(model.qpos0 if key < 0 else model.key_qpos[key], dtype=torch.float32, device=device)
 
@@ -80,7 +80,7 @@ def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[
     """The terms of the policy's observation, in order.
 
     Raises:
-        ValueError: the contract knows no term of that name, or the robot has no sensor for it.
+        ValueError: the contract has no term of that name, or the robot has no sensor for it.
     """
     delay = cfg.randomization.range("observation_delay_s")
     delay_s = 0.0 if delay is None else delay.high
@@ -101,10 +101,10 @@ def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[
 
 
 def register_foreign(table: Mapping[str, SensedTerm]) -> Mapping[str, SensedTerm]:
-    """Tell the contract of the terms that bring a function of their own.
+    """Register terms that have their own function with the contract.
 
     Raises:
-        ValueError: a term is unknown and brings none, or brings another under a name that is taken.
+        ValueError: a term is unknown and has no function, or has another function under an existing name.
     """
     for name, term in table.items():
         if term.func:
@@ -112,18 +112,18 @@ def register_foreign(table: Mapping[str, SensedTerm]) -> Mapping[str, SensedTerm
         elif name not in TERMS:
             near = difflib.get_close_matches(name, TERMS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"observations.{name}: there is no such term{hint}; valid: {', '.join(TERMS)}, or one with a func of its own")
+            raise ValueError(f"observations.{name}: there is no such term{hint}; valid: {', '.join(TERMS)}, or one with its own func")
     return table
 
 
 def register_once(name: str, func: Callable[..., Any]) -> None:
-    """Tell the contract of a term, unless it knows it with its unit and its image already."""
+    """Register a term with the contract, unless it is known already with its unit and its mirror image."""
     if TERMS.get(name) is not func:
         register_term(name, func)
 
 
 def _readings(cfg: EnvCfg, robot: RobotSpec, command: Command) -> Sensors:
-    """Readings of one world, all zero, for the sizes of terms."""
+    """Readings of one world, all zero, to find the sizes of terms."""
     joints = torch.zeros(1, robot.num_joints)
     return Sensors(
         joint_position=joints,

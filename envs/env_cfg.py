@@ -1,4 +1,4 @@
-"""The config of an environment: tables of terms, and what the worlds are made of. One class for all tasks."""
+"""The config of an environment: tables of terms, and the settings of its worlds. One class for all tasks."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from envs.terms.term import (
 from policies.contract.spec import PolicySpec
 
 MOST = 2**31 - 1
-"""Of worlds and the like: what the physics counts with."""
+"""Largest number of worlds and the like that the physics can count."""
 MOST_THREADS = 4096
 MOST_LATE = 8
-"""Control steps by which an action may come late."""
+"""Largest delay of an action in control steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionCfg:
-    """How an action becomes joint targets, see `policies.contract.spec.ActionSpec`.
+    """The conversion of actions to joint targets, see `policies.contract.spec.ActionSpec`.
 
     Attributes:
         mode: `position_offset` from the default pose, or `position_delta` from the last target.
-        scale: what a unit of action asks of every joint [rad]; null takes the robot's own scale of each joint.
-        clip: limit of the raw action's magnitude.
+        scale: change of every joint's target per unit of action [rad]; null takes the robot's own scale of each joint.
+        clip: largest magnitude of the raw action.
     """
 
     mode: Literal["position_offset", "position_delta"] = "position_offset"
@@ -56,33 +56,34 @@ class ActionCfg:
 
 @dataclass(frozen=True, kw_only=True)
 class EnvCfg:
-    """What an environment is made of. Entries of a table are removed by `null` and may be added, with a `func` of their own.
+    """An environment. `null` removes an entry of a table; new entries are added with their own `func`.
 
     Attributes:
         num_worlds: worlds stepped together, N.
         engine: physics engine, by its name in `envs.engines.registry`.
-        device: `cpu`, or `cuda` with the warp engine.
-        num_threads: simulation threads, 0 for all cores.
-        seed: of everything random in the environment.
+        device: `cpu`, or `cuda` for the warp engine.
+        num_threads: simulation threads; 0 uses all cores.
+        seed: seed of everything random in the environment.
         control_dt: time between actions [s].
         decimation: physics steps per control step.
         episode_s: length after which an episode is truncated [s].
-        clock_hz: rate of the gait's clock, in cycles; 0 for none.
-        clock_still_below: norm of a command below which the policy's clock stands still (zeros): who stands has no gait. 0: it always runs.
-        contact_force: a foot that is loaded more than this is on the ground [N].
-        terrain: what to walk on; a plane where null.
-        scene: what stands there beside robot and ground.
-        action: how an action becomes joint targets.
-        command: what is asked; null for a task of which nothing is asked.
-        observations: what the policy sees of its sensors, in order, and what cameras show it.
-        privileged: what only the simulator knows, which the teacher sees beside it, in order.
-        rewards: what is rewarded (weights above zero) and penalised (below zero).
-        terminations: when an episode ends.
-        metrics: figures for the log.
-        reset: how an episode begins.
-        success: what counts as a good episode, for curricula; null for one that lasts until its time is up.
-        curriculum: what changes with success.
-        randomization: what varies from world to world, and what happens to them, see `envs.terms.randomization`.
+        clock_hz: rate of the gait's clock, in cycles per second; 0 for none.
+        clock_still_below: norm of a command below which the policy's clock stops (zeros), since a standing robot has no gait. 0: it always
+            runs.
+        contact_force: force above which a foot counts as on the ground [N].
+        terrain: the terrain; null for a plane.
+        scene: objects besides robot and ground.
+        action: conversion of actions to joint targets.
+        command: the commands; null for a task without commands.
+        observations: the policy's observation of its sensors, in order, and its cameras.
+        privileged: further observations of the teacher, which only the simulator knows, in order.
+        rewards: rewards (positive weights) and penalties (negative weights).
+        terminations: conditions that end an episode.
+        metrics: figures for the training's log.
+        reset: the start of an episode.
+        success: what counts as a successful episode, for curricula; null: lasting until its time is up.
+        curriculum: changes that depend on success.
+        randomization: variations between worlds, and disturbances, see `envs.terms.randomization`.
     """
 
     num_worlds: int = 1024
@@ -125,7 +126,9 @@ class EnvCfg:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, is {getattr(self, name):g}")
         if not 1 <= self.episode_s / self.control_dt < 2**53:
-            raise ValueError(f"episode_s must be one control_dt ({self.control_dt:g} s) or more, and countable, not {self.episode_s:g}")
+            raise ValueError(
+                f"episode_s must be at least one control_dt ({self.control_dt:g} s), and countable in steps, not {self.episode_s:g}"
+            )
         for name, steps in (("observation_delay_s", 1), ("action_delay_s", MOST_LATE)):
             delay = self.randomization.range(name)
             most = steps * self.control_dt
@@ -135,7 +138,7 @@ class EnvCfg:
         if self.most_action_delay_s() > MOST_LATE * self.control_dt:
             raise ValueError(f"actions may come at most {MOST_LATE} control steps late, not {self.most_action_delay_s():g} s")
         if not self.sensed():
-            raise ValueError("observations is empty: a policy must see something" + (" beside pictures" if self.observations else ""))
+            raise ValueError("observations is empty: a policy needs at least one" + (" beside its cameras" if self.observations else ""))
 
     def sensed(self) -> dict[str, SensedTerm]:
         """The entries of `observations` that make up the vector `state`, in order."""
@@ -146,17 +149,17 @@ class EnvCfg:
         return dataclasses.replace(self, observations=self.sensed()) if len(self.sensed()) < len(self.observations) else self
 
     def most_action_delay_s(self) -> float:
-        """The longest delay of actions that a world may have [s]: of the table's range, or of a change (`envs.terms.changes`)."""
+        """The longest delay of actions that a world may have [s]: from the table's range, or from a change (`envs.terms.changes`)."""
         table = self.randomization.range("action_delay_s")
         changes = (term.params for term in self.randomization.terms().values() if term.params.get("quantity") == "action_delay_s")
         return max(0.0 if table is None else table.high, *(float(params["high"]) for params in changes), 0.0)
 
     def at_full_strength(self) -> Self:
-        """This config without the ramp of disturbances: what is not a first training meets all of them at once."""
+        """This config without the ramp of disturbances: only a first training increases them gradually."""
         return dataclasses.replace(self, randomization=dataclasses.replace(self.randomization, disturbance_ramp=False))
 
     def at_rates_of(self, spec: PolicySpec) -> Self:
-        """This config with what a training chooses freely and its policy depends on: rates, and the scale of actions."""
+        """This config with those free settings of a training that its policy depends on: rates, and the scale of actions."""
         action = self.action if self.action.scale is None else dataclasses.replace(self.action, scale=spec.action.scale[0])
         clock = {"clock_hz": spec.clock_hz, "clock_still_below": spec.clock_still_below}
         return dataclasses.replace(self, control_dt=spec.control_dt, decimation=spec.decimation, action=action, **clock)

@@ -1,4 +1,4 @@
-"""Targets on their way to the motors: a delay of actions by any time, whole control steps and a share of one."""
+"""Targets on their way to the motors: delays actions by any time, in whole control steps and a share of one."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class Late:
     """
 
     def __init__(self, most: float, joints: int, buffers: Buffers) -> None:
-        """Remember as many targets as a delay of `most` steps needs; nothing where it is one step at most."""
+        """Keep as many targets as a delay of `most` steps needs; none if it is at most one step."""
         self._depth = math.ceil(most - 1e-6)
         self._row = buffers.new("late_targets", (self._depth, joints)) if self._depth > 1 else None
 
     def controls(self, new: torch.Tensor, before: torch.Tensor, delay: torch.Tensor, switching: int) -> torch.Tensor:
-        """What the physics is told to follow in a step, (N, K, J).
+        """The targets that the physics follows in a step, (N, K, J).
 
-        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings: one call of the
-        engine, whose every call copies all worlds in and out. The precise engines switch between them, at the nearest substep.
+        In training the two targets are mixed by their shares of the step, a fractional delay like that of the readings, which takes one
+        call of the engine; each call copies all worlds in and out. The precise engines switch between them at the nearest substep.
 
         Args:
             new, before, delay: see `sent`.
-            switching: K, the physics steps of a control step, of an engine that switches; 0 for one that is given the mean, K = 1.
+            switching: K, the physics steps per control step, for an engine that switches; 0 for one that gets the mean, K = 1.
         """
         sent, before, share = self.sent(new, before, delay)
         if not switching:
@@ -37,15 +37,15 @@ class Late:
         return torch.where(late, before[:, None], sent[:, None])
 
     def sent(self, new: torch.Tensor, before: torch.Tensor, delay: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What reaches the motors in a step.
+        """The targets that reach the motors in a step.
 
         Args:
             new: target of this step [rad], (N, J).
-            before: that of the step before, (N, J).
-            delay: in steps, (N, 1).
+            before: target of the previous step, (N, J).
+            delay: delay in steps, (N, 1).
 
         Returns:
-            The target that arrives in this step (N, J), the one that is followed until then (N, J), and until which share of it (N, 1).
+            The target that arrives in this step (N, J), the one followed until then (N, J), and the share of the step until then (N, 1).
         """
         if self._row is None:
             return new, before, delay
@@ -57,6 +57,6 @@ class Late:
         return sent
 
     def begin(self, ids: torch.Tensor, target: torch.Tensor) -> None:
-        """The worlds `ids` (n,) begin with a target (n, J), and had no other."""
+        """Start the worlds `ids` (n,) with a target (n, J), without earlier ones."""
         if self._row is not None:
             self._row[ids] = target[:, None]

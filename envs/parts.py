@@ -9,23 +9,23 @@ import torch
 
 
 class Stateful(Protocol):
-    """A part with a state of its own."""
+    """A part with its own state."""
 
     def restart(self) -> None:
-        """Begin anew, with fresh draws, as after construction."""
+        """Start again with fresh draws, as after construction."""
         ...
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What its future depends on, on the CPU."""
+        """Everything that its future depends on, on the CPU."""
         ...
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave."""
+        """Restore the result of `state`."""
         ...
 
 
 class Buffers:
-    """Tensors with a row a world that are saved and resumed by name; they are changed in place."""
+    """Tensors with a row per world that are saved and restored by name; they are changed in place."""
 
     def __init__(self, worlds: int, device: torch.device) -> None:
         self._worlds, self._device = worlds, device
@@ -35,10 +35,10 @@ class Buffers:
         """A tensor (N, *shape) of zeros.
 
         Raises:
-            ValueError: there is one of that name already.
+            ValueError: one with that name exists already.
         """
         if name in self._tensors:
-            raise ValueError(f"there is a buffer {name!r} already; give yours a name of its own, e.g. that of its term")
+            raise ValueError(f"a buffer {name!r} exists already; choose another name, e.g. that of its term")
         self._tensors[name] = torch.zeros(self._worlds, *shape, dtype=dtype, device=self._device)
         return self._tensors[name]
 
@@ -51,10 +51,10 @@ class Buffers:
         return {name: value.cpu().clone() for name, value in self._tensors.items()}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave.
+        """Restore the result of `state`.
 
         Raises:
-            ValueError: it is of other tensors; names them.
+            ValueError: it has other tensors; names them.
         """
         differing = [
             f"{name} {list(state[name].shape) if name in state else 'missing'}, here {list(value.shape)}"
@@ -63,16 +63,16 @@ class Buffers:
         ]
         differing += [f"{name}, which is not here" for name in state if name not in self._tensors]
         if differing:
-            raise ValueError(f"the state is of another config: {'; '.join(differing)}")
+            raise ValueError(f"the state is from another config: {'; '.join(differing)}")
         for name, value in self._tensors.items():
             value.copy_(state[name])
 
 
 def take_tensors(owner: Any, names: Sequence[str], state: Mapping[str, torch.Tensor]) -> None:
-    """Give an object the tensors of a state, by its attributes' names, on the device where it has them.
+    """Set an object's tensors from a state, by the names of its attributes, on their present device.
 
     Raises:
-        ValueError: one has another shape; none is taken then.
+        ValueError: one has another shape; then none is set.
     """
     for name in names:
         here = getattr(owner, name)

@@ -1,7 +1,7 @@
-"""What a control step gives, and which of its worlds have failed: those with a number that is not finite.
+"""The result of a control step, and the detection of failed worlds: those with a number that is not finite.
 
-One such number would reach the statistics of a normaliser, where it stays for ever, and every mean over the worlds. So a world that has one
-is taken for failed, as one whose physics failed: counted, reset, and left out of what is learned from.
+One such number would enter the statistics of a normaliser, where it stays for ever, and every mean over the worlds. So a world with one is
+treated as failed, like one whose physics failed: counted, reset, and left out of learning.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from policies.contract.spec import PolicySpec
 
 @dataclass(slots=True)
 class Step:
-    """What one control step gives; (N, ...) each.
+    """The result of one control step; (N, ...) each.
 
     Attributes:
-        policy: what the robot can sense, with noise and delay, (N, O).
+        policy: the robot's sensor readings, with noise and delay, (N, O).
         privileged: clean observation and the simulator's knowledge, (N, P).
-        reward: (N,).
-        terminated: the task ended: fallen, or the world failed, (N,) bool.
-        truncated: time was up, (N,) bool.
-        final_policy, final_privileged: observations before the reset of ended worlds; equal to the above elsewhere.
-        failed: the world's numbers were worth nothing, since physics failed or one of them was not finite, (N,) bool. It is also
-            `terminated`, with reward zero; who learns from steps leaves these out.
+        reward: the reward, (N,).
+        terminated: whether the task ended, by a fall or because the world failed, (N,) bool.
+        truncated: whether time was up, (N,) bool.
+        final_policy, final_privileged: observations before the reset of ended worlds; for others equal to the above.
+        failed: whether the world's numbers are invalid, since physics failed or one of them was not finite, (N,) bool. Such a world is also
+            `terminated`, with reward zero; learning must leave it out.
     """
 
     policy: torch.Tensor
@@ -42,13 +42,13 @@ class Step:
 
 
 LARGEST = 1e6
-"""Of a number that a world can give, in whatever unit: larger ones come from physics that has come apart, and are as bad as infinity."""
+"""Largest valid number of a world, in any unit: larger ones come from exploded physics and are treated like infinity."""
 
 
 def is_sound(step: Step) -> bool:
     """Whether every number of a step is finite and no larger than `LARGEST`.
 
-    A length is at least as large as each of its numbers, and torch finds it twenty times faster than the largest of them.
+    The norm of a vector is at least as large as each of its entries, and torch computes it twenty times faster than their maximum.
     """
     lengths = torch.stack([torch.linalg.vector_norm(values) for values in _given(step)])
     if bool(lengths.max() <= LARGEST):  # false for NaN
@@ -63,12 +63,12 @@ def unsound_worlds(step: Step) -> torch.Tensor:
 
 
 def sound(x: torch.Tensor) -> torch.Tensor:
-    """Which numbers are finite and no larger than `LARGEST`."""
+    """The numbers that are finite and no larger than `LARGEST`, as a mask."""
     return x.abs() <= LARGEST  # false for NaN
 
 
 def failed(step: Step, bad: torch.Tensor) -> Step:
-    """The step in which the worlds `bad` (N,) bool have failed; their present observations stay as they are."""
+    """The step with the worlds `bad` (N,) bool marked as failed; their present observations are not changed."""
     return dataclasses.replace(
         step,
         reward=step.reward.masked_fill(bad, 0.0),
@@ -83,13 +83,13 @@ def failed(step: Step, bad: torch.Tensor) -> Step:
 def describe(
     step: Step, bad: torch.Tensor, spec: PolicySpec, rewards: Mapping[str, torch.Tensor], extras: Sequence[tuple[str, int]]
 ) -> str:
-    """How many worlds are `bad` (N,) bool, and which numbers of the first of them are unsound, by name.
+    """The number of worlds that are `bad` (N,) bool, and the names of the invalid numbers of the first one, as text.
 
     Args:
         step: the step.
         bad: worlds, (N,) bool.
         spec: the contract.
-        rewards: of the step, by name.
+        rewards: rewards of the step, by name.
         extras: name and size of each term that the privileged observation has after the policy's.
     """
     first = int(bad.nonzero()[0])
@@ -111,7 +111,7 @@ def describe(
 
 
 def zeroed(x: torch.Tensor) -> torch.Tensor:
-    """The tensor with zeros where it is unsound."""
+    """The tensor with zeros in place of invalid numbers."""
     return torch.where(sound(x), x, torch.zeros((), device=x.device))
 
 

@@ -7,7 +7,7 @@ import torch
 
 
 def torch_seed(seed: int) -> int:
-    """A seed for torch's generators of any whole number from zero up: itself, or drawn from it where it has more than 63 bits.
+    """A seed for torch's generators from any non-negative integer: itself, or drawn from it if it has more than 63 bits.
 
     Raises:
         ValueError: it is negative.
@@ -19,5 +19,5 @@ def torch_seed(seed: int) -> int:
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    """Draw uniformly from [low, high], of a shape, on the generator's device."""
+    """Draw uniformly from [low, high], with a given shape, on the generator's device."""
     return low + torch.rand(shape, generator=generator, device=generator.device) * (high - low)

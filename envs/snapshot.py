@@ -1,4 +1,4 @@
-"""The whole state of an environment, so that a training can stop and go on exactly where it was."""
+"""The whole state of an environment, so that a training can be resumed bit for bit."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def snapshot(env: VecEnv) -> dict[str, Any]:
 
 
 def restore(env: VecEnv, state: dict[str, Any]) -> None:
-    """Put an environment of the same config into a state that `snapshot` gave.
+    """Put an environment with the same config into a state from `snapshot`.
 
     Raises:
-        ValueError: the state is of an environment of another config.
+        ValueError: the state is from an environment with another config.
     """
     env.load_world_state(state["worlds"])
     env.engine.load_state_dict(state["engine"])
@@ -38,15 +38,15 @@ def restore(env: VecEnv, state: dict[str, Any]) -> None:
 
 
 def restore_progress(env: VecEnv, state: dict[str, Any]) -> None:
-    """Give a fresh environment what another's worlds had come to (curricula, random numbers), for one whose config has changed.
+    """Transfer curricula and random number generators to a fresh environment whose config has changed.
 
-    What is drawn once a world, and every episode, begins anew under the new config: call `reset` afterwards.
+    Values drawn once per world, and all episodes, start again under the new config: call `reset` afterwards.
 
     Raises:
-        RuntimeError: the state is of another number of worlds.
+        RuntimeError: the state has another number of worlds.
     """
     env.generator.set_state(state["generator"])
-    env.episode_steps[:] = 0  # the coming reset is no end of an episode that a curriculum could judge
+    env.episode_steps[:] = 0  # the coming reset does not end an episode that a curriculum could judge
     for name, part in env.parts().items():
         if name in state["parts"]:
             part.load_state(state["parts"][name])

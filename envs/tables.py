@@ -1,7 +1,6 @@
-"""The tables of a config, bound to an environment: what is computed each step, in order.
+"""The tables of a config, bound to an environment: the functions computed in each step, in order.
 
-Every term is tried once when it is bound, so that one that gives another shape than its table wants is told by name, instead of being
-broadcast to nonsense.
+Every term is tried once when it is bound, so that one with the wrong shape is reported by name instead of being broadcast to nonsense.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class Tables:
     """The tables of an environment.
 
     Attributes:
-        rewards: those whose weight is not zero.
-        ends: what ends the task, by name.
-        cuts: what cuts an episode off, by name.
-        privileged: in order.
-        metrics: by name.
+        rewards: rewards whose weight is not zero.
+        ends: conditions that end the task, by name.
+        cuts: conditions that truncate an episode, by name.
+        privileged: terms of the privileged observation, in order.
+        metrics: metrics by name.
         reset: ids (n,) -> qpos (n, nq), qvel (n, nv).
         success: (N,) bool, see `envs.terms.term.SuccessTerm`.
         curriculum: ids (n,), succeeded (n,) -> None, by name.
@@ -58,7 +57,7 @@ class Tables:
         """Bind the tables of `env.cfg`.
 
         Raises:
-            ValueError: a term cannot be computed here, or gives another shape than (N,) or (N, k).
+            ValueError: a term cannot be computed here, or does not return (N,) or (N, k).
         """
         self._env, cfg = env, env.cfg
         self._updating: list[Callable[[Env], None]] = []
@@ -81,7 +80,7 @@ class Tables:
         self.privileged: list[Privileged] = []
 
     def try_all(self) -> None:
-        """Compute every term once, with the random numbers left as they were."""
+        """Compute every term once, without changing the random numbers."""
         env, n = self._env, self._env.num_worlds
         before = env.generator.get_state()
         for reward in self.rewards:
@@ -92,22 +91,22 @@ class Tables:
         for name, compute in self._privileged.items():
             value = _tried(f"privileged.{name}", compute)
             if value.dim() not in (1, 2) or len(value) != n:
-                raise ValueError(f"privileged.{name} gives {tuple(value.shape)}, and must give ({n},) or ({n}, k)")
+                raise ValueError(f"privileged.{name} returns {tuple(value.shape)}, but must return ({n},) or ({n}, k)")
             self.privileged.append(Privileged(name, value[0].numel(), compute, told(self._env.cfg.privileged[name].func)))
         for name, compute in self.metrics.items():
             if (value := _tried(f"metrics.{name}", compute)).dim() > 1:
-                raise ValueError(f"metrics.{name} gives {tuple(value.shape)}, and must give ({n},) or ()")
+                raise ValueError(f"metrics.{name} returns {tuple(value.shape)}, but must return ({n},) or ()")
         if self.success is not None:
             _check("success", _tried("success", self.success), (n,), torch.bool)
         env.generator.set_state(before)
 
     def update(self) -> None:
-        """Let terms that remember something take down the present step, before anything reads them."""
+        """Let terms with memory record the present step, before anything reads them."""
         for update in self._updating:
             update(self._env)
 
     def forget(self, ids: torch.Tensor) -> None:
-        """Tell terms that remember something that the worlds `ids` begin anew."""
+        """Tell terms with memory that new episodes begin in the worlds `ids`."""
         for reset in self._resetting:
             reset(ids)
 
@@ -121,16 +120,16 @@ class Tables:
         return self._env.cfg.randomization.disturbance_ramp if needs == "ramp" else True
 
     def made(self, term: Term) -> Callable[..., Any] | None:
-        """The term's function, to be called with the environment; None where the environment lacks what it needs."""
+        """The term's function, to be called with the environment; None if the environment lacks what it needs."""
         return self._made(term) if self._applies(term) else None
 
     def _bound(self, term: Term) -> Compute | None:
-        """The term as a function without parameters; None where the environment lacks what it needs."""
+        """The term as a function without parameters; None if the environment lacks what it needs."""
         made = self.made(term)
         return None if made is None else partial(made, self._env)
 
     def _made(self, term: Term) -> Callable[..., Any]:
-        """The term's function; what remembers something is told of steps and resets."""
+        """The term's function; one with memory is also called for steps and resets."""
         made = term.made(self._env)
         for name, listed in (("update", self._updating), ("reset", self._resetting)):
             if inspect.isclass(term.func) and hasattr(made, name):
@@ -139,7 +138,7 @@ class Tables:
 
 
 def _tried(where: str, compute: Compute) -> torch.Tensor:
-    """A term's value; what it asks for in vain is told with its name."""
+    """A term's value; its errors are raised with its name."""
     try:
         return compute()
     except ValueError as error:
@@ -147,9 +146,9 @@ def _tried(where: str, compute: Compute) -> torch.Tensor:
 
 
 def _check(where: str, value: torch.Tensor, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> None:
-    """Raises `ValueError` where a term gives something of another shape or kind."""
+    """Raises `ValueError` if a term returns another shape or kind."""
     if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
         given = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-        raise ValueError(f"{where} gives {given}, and must give one value a world, {shape}")
+        raise ValueError(f"{where} returns {given}, but must return one value per world, {shape}")
     if dtype is not None and value.dtype != dtype:
-        raise ValueError(f"{where} gives {value.dtype}, and must give {dtype}")
+        raise ValueError(f"{where} returns {value.dtype}, but must return {dtype}")

@@ -46,42 +46,42 @@ from policies.contract.observation import ABOUT, ActionConstants, Sensors, asked
 log = logging.getLogger(__name__)
 
 Rows = torch.Tensor | slice
-"""Some worlds by their ids, or all of them."""
+"""Some worlds by their ids, or all."""
 ALL = slice(None)
 TENSORS = (
     "action", "previous_action", "target", "terminated", "episode_steps", "failure_counts",
     "joint_offset", "_observation_age", "_action_delay", "_lost",
 )  # fmt: skip
-"""What the environment itself keeps of each world from step to step."""
+"""Per-world state of the environment itself."""
 
 
 class VecEnv:
-    """N worlds of a task; everything is a batched tensor on `device`. What terms see of it is `envs.terms.face.Env`.
+    """N worlds of a task; everything is a batched tensor on `device`. Its interface for terms is `envs.terms.face.Env`.
 
     Attributes:
         cfg: the task's config.
         task_name: the task's name.
         robot: the robot.
         engine: the physics.
-        spec: the contract that policies trained here carry.
-        default_pose: pose that a zero action stands for [rad], (J,).
+        spec: the contract of policies trained here.
+        default_pose: pose that a zero action commands [rad], (J,).
         terrain: ground that is not a plane, or None.
-        places: which tile of it each world starts on, or None.
-        commander: what draws the commands.
-        failure_counts: how often each world failed since the environment was made, (N,).
-        action, previous_action: raw network output of this step and the one before, (N, J).
-        target: joint targets that the last action asks for [rad], (N, J).
-        terminated: worlds whose task the last step ended, (N,) bool.
-        events: what happens to worlds by functions of the table of randomization.
-        reward_terms: weighted rewards of the last step, a second, by name, (N,) each.
-        cameras: what cameras show, None where the observations have none.
+        places: the tile that each world starts on, or None.
+        commander: draws the commands.
+        failure_counts: number of failures of each world since the environment was made, (N,).
+        action, previous_action: raw network output of this step and the previous one, (N, J).
+        target: joint targets of the last action [rad], (N, J).
+        terminated: worlds whose task ended in the last step, (N,) bool.
+        events: the functions in the table of randomization.
+        reward_terms: weighted rewards of the last step, per second, by name, (N,) each.
+        cameras: the cameras; None if the observations have none.
     """
 
     def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
         """Make the worlds; call `reset` before the first `step`.
 
         Raises:
-            ValueError: the config asks for what the robot or the engine cannot do; the message names the entry.
+            ValueError: the config needs something that the robot or the engine cannot do; the message names the entry.
         """
         check_base(cfg, robot)
         self.cfg, self.robot, self.task_name = cfg, robot, task_name
@@ -110,7 +110,7 @@ class VecEnv:
         everywhere = not any(told(term.func).needs == "terrain" for term in cfg.curriculum.values())
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
-        self._unsound = 0  # worlds that `screened` found
+        self._unsound = 0  # failed worlds found by `screened`
         self.cameras: Cameras | None = make_cameras(self)
         self._tables = Tables(self)
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
@@ -122,15 +122,15 @@ class VecEnv:
         self.events.startup(self._everywhere)
 
     def _make_tensors(self) -> None:
-        """What the environment keeps of each world."""
+        """Create the per-world state."""
         n, joints = self.num_worlds, self.spec.action_dim
         self.action, self.previous_action, self.joint_offset = (torch.zeros(n, joints, device=self.device) for _ in range(3))
         self.asked, self.target = (torch.zeros(n, joints, device=self.device) for _ in range(2))
         self._observation_age, self._action_delay = (torch.zeros(n, 1, device=self.device) for _ in range(2))
         self.episode_steps, self.failure_counts = (torch.zeros(n, dtype=torch.long, device=self.device) for _ in range(2))
         self.terminated = torch.zeros(n, dtype=torch.bool, device=self.device)
-        self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # whose present observation is worth nothing
-        self._previous: torch.Tensor | None = None  # the clean observation of the step before, (N, O)
+        self._lost = torch.zeros(n, dtype=torch.bool, device=self.device)  # worlds with an invalid present observation
+        self._previous: torch.Tensor | None = None  # the clean observation of the previous step, (N, O)
         self.buffers = Buffers(n, self.device)
         self._late = Late(self.cfg.most_action_delay_s() / self.cfg.control_dt, joints, self.buffers)
         self.reward_terms: dict[str, torch.Tensor] = {}
@@ -178,22 +178,22 @@ class VecEnv:
 
     @property
     def command(self) -> torch.Tensor:
-        """What is asked, (N, C); a new tensor where it changes."""
+        """The commands, (N, C); a new tensor when they change."""
         return self.commander.value
 
     @property
     def phase(self) -> torch.Tensor:
-        """Of the gait's clock [rad], (N,)."""
+        """Phase of the gait's clock [rad], (N,)."""
         return self.once("phase", lambda: clock_phase(self.episode_steps, self.spec))
 
     def once(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """A value that is computed at its first use in a step and shared by who asks for the same key."""
+        """A value that is computed at its first use in a step and then shared under its key."""
         if key not in self._once:
             self._once[key] = compute()
         return self._once[key]
 
     def buffer(self, name: str, shape: tuple[int, ...] = (), dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """A tensor (N, *shape) of zeros that is saved and resumed with the training; change it in place."""
+        """A tensor (N, *shape) of zeros that is saved and restored with the training; change it in place."""
         return self.buffers.new(name, shape, dtype)
 
     def tensor(self, values: Any) -> torch.Tensor:
@@ -201,13 +201,13 @@ class VecEnv:
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
     def robot_mass(self) -> torch.Tensor:
-        """Mass of each world's robot with its payload, without an object that is thrown [kg], (N,)."""
+        """Mass of each world's robot with its payload, without a thrown object [kg], (N,)."""
         mass = self.engine.field("body_mass")
         ball = mujoco.mj_name2id(self.engine.model, mujoco.mjtObj.mjOBJ_BODY, BALL)
         return mass.sum(1) if ball < 0 else mass.sum(1) - mass[:, ball]
 
     def scene(self) -> mujoco.MjSpec:
-        """A fresh copy of the scene: the robot, what it stands on, and a ball if one is thrown."""
+        """A fresh copy of the scene: the robot, its ground, and a ball if balls are thrown."""
         return whole_scene(self.cfg, self.robot, self.terrain)
 
     def build_scene(self) -> mujoco.MjSpec:
@@ -217,19 +217,20 @@ class VecEnv:
     # commands --------------------------------------------------------------------------------------------------------
 
     def hold_command(self, values: torch.Tensor, ids: torch.Tensor | None = None) -> None:
-        """Ask `values` (n, C) or (C,) of the worlds `ids` (n,), all by default, until `release_command`, resets included."""
+        """Hold `values` (n, C) or (C,) in the worlds `ids` (n,), by default all, until `release_command`, also over resets."""
         self.commander.hold(values, ids)
         self._once.clear()
 
     def release_command(self, ids: torch.Tensor | None = None) -> None:
-        """Draw the commands of the worlds `ids` (n,) anew, all by default, and from now on when their time has come."""
+        """Draw new commands for the worlds `ids` (n,), by default all, and continue to draw on time."""
         self.commander.release(ids)
         self._once.clear()
 
     # sensing ---------------------------------------------------------------------------------------------------------
 
     def sensors(self, rows: Rows = ALL) -> Sensors:
-        """What the robots of the worlds `rows` sense now: encoder offsets on, noise and delay off. In part views of the present state."""
+        """Present sensor readings of the worlds `rows`, with encoder offsets, without noise and delay. Some are views of the present
+        state."""
         qpos, qvel, floating = self.engine.qpos[rows], self.engine.qvel[rows], self.robot.floating_base
         return Sensors(
             joint_position=qpos[:, self.joints.in_qpos] + self.joint_offset[rows],
@@ -247,7 +248,7 @@ class VecEnv:
         return self._observe()[:2]
 
     def privileged_extras(self) -> torch.Tensor:
-        """What only the simulator knows (N, E), beside the clean observation."""
+        """The privileged observation without the clean observation at its beginning, (N, E)."""
         values = [term.compute() for term in self._tables.privileged]
         if not values:
             return torch.zeros(self.num_worlds, 0, device=self.device)
@@ -279,7 +280,7 @@ class VecEnv:
 
     @torch.no_grad()
     def reset(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Start all worlds anew. Returns the policy's observation (N, O) and the privileged one (N, P)."""
+        """Reset all worlds. Returns the policy's observation (N, O) and the privileged one (N, P)."""
         self._reset_worlds(self._everywhere)
         self.moved()
         self._previous = None
@@ -297,7 +298,7 @@ class VecEnv:
         return first
 
     def reseed(self, seed: int) -> None:
-        """Make all that follows the next `reset` a function of the seed, what is drawn once a world included, whatever was before."""
+        """Make everything after the next `reset` a function of the seed, including draws once per world."""
         self.generator.manual_seed(torch_seed(seed))
         self.events.undo()
         self.randomizer.startup()
@@ -312,13 +313,13 @@ class VecEnv:
     @torch.no_grad()
     def step(self, action: torch.Tensor) -> Step:
         """Advance one control step with raw actions (N, J)."""
-        self.previous_action, self.action = self.action, action.clone()  # whose tensor may be overwritten
+        self.previous_action, self.action = self.action, action.clone()  # the caller may overwrite its tensor
         self._act()
         self.episode_steps += 1
         self.moved()
         failed = self.engine.failures()
         some_failed = bool(failed.any())
-        if some_failed:  # where a policy's NaN made it fail, it must not live on in the last action and the target
+        if some_failed:  # if a policy's NaN caused the failure, it must not stay in the last action and the target
             self.action, self.asked, self.target = (screening.zeroed(x) for x in (self.action, self.asked, self.target))
         terminated, truncated = self._ended(failed)
         self.terminated = terminated.clone()
@@ -342,7 +343,7 @@ class VecEnv:
         return step
 
     def _ended(self, failed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Worlds (N,) bool whose task ended, those that failed included, and those whose episode is cut off."""
+        """Worlds (N,) bool whose task ended, including failed ones, and worlds whose episode is truncated."""
         terminated = failed.clone()
         for ends in self._tables.ends.values():
             terminated |= ends()
@@ -352,7 +353,7 @@ class VecEnv:
         return terminated, truncated & ~terminated
 
     def _reward(self, failed: torch.Tensor | None) -> torch.Tensor:
-        """The reward (N,) of the present step; none where the world failed."""
+        """The reward (N,) of the present step; zero for failed worlds."""
         if not self._tables.rewards:
             return torch.zeros(self.num_worlds, device=self.device)
         terms = torch.stack([term.compute() for term in self._tables.rewards]) * self._weights
@@ -362,9 +363,9 @@ class VecEnv:
 
     @torch.no_grad()
     def screened(self, step: Step) -> Step:
-        """A step in which every number is finite: a world that has one that is not has failed, and is counted and reset.
+        """The step with only finite numbers: a world with one that is not finite has failed, and is counted and reset.
 
-        `step` does this with what it returns; who changes a step before learning from it does it again.
+        `step` does this with its result; callers that change a step before learning from it must do it again.
         """
         if screening.is_sound(step) and not bool(self._lost.any()):
             return step
@@ -373,7 +374,7 @@ class VecEnv:
         before, count = self._unsound, int(fresh.sum())
         self._unsound += count
         extras = [(term.name, term.dim) for term in self._tables.privileged]
-        if count and (not before or len(str(before)) < len(str(self._unsound))):  # the more there were, the less often it is said
+        if count and (not before or len(str(before)) < len(str(self._unsound))):  # reported less often the more there were
             log.warning("%s; they are reset", screening.describe(step, fresh, self.spec, self.reward_terms, extras))
         bad |= self._lost
         self.failure_counts += bad & ~step.failed
@@ -392,29 +393,29 @@ class VecEnv:
 
     @property
     def failure_count(self) -> int:
-        """How often a world failed since the environment was made: its physics, or a number that was not finite."""
+        """Number of failed worlds since the environment was made, by physics or a number that is not finite."""
         return int(self.failure_counts.sum())
 
     def reward_means(self) -> dict[str, float]:
-        """Mean over worlds of each reward term of the last step, a second."""
+        """Mean over worlds of each reward term of the last step, per second."""
         return {name: float(value.mean()) for name, value in self.reward_terms.items()}
 
     def task_metrics(self) -> dict[str, float]:
-        """Figures of the present step that people read, means over worlds."""
+        """Figures of the present step for the log, as means over worlds."""
         return {name: float(compute().mean()) for name, compute in self._tables.metrics.items()}
 
     def moved(self) -> None:
-        """The physics or the episodes have moved on, so what was derived from them holds no longer; call it after changing them by hand."""
+        """Drop derived state after the physics or the episodes have changed; call it after changing them by hand."""
         self._once.clear()
         self._states.forget()
 
     def _usable(self, ids: torch.Tensor, policy: torch.Tensor, privileged: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """First observations of worlds `ids`. Where one is not finite there are zeros, and the world is lost until it starts anew."""
+        """First observations of worlds `ids`. If one is not finite it is zeros, and the world counts as failed until its next reset."""
         self._lost[ids] = lost = ~(screening.sound(policy).all(1) & screening.sound(privileged).all(1))
         return (screening.zeroed(policy), screening.zeroed(privileged)) if bool(lost.any()) else (policy, privileged)
 
     def _start_anew(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Reset worlds `ids`. Returns their first observations as `_observe` does, which have no past."""
+        """Reset worlds `ids`. Returns their first observations like `_observe`, without history."""
         self._reset_worlds(ids)
         self.moved()
         self._previous = None
@@ -462,14 +463,14 @@ class VecEnv:
         self.commander.sample(ids)
 
     def _draw(self, ids: torch.Tensor, when: str) -> None:
-        """Entries of the randomization table that are no model field."""
+        """Entries of the randomization table that are not model fields."""
         for name, (buffer, unit) in self.unwritten().items():
             if (entry := self.cfg.randomization.range(name)) is not None and due(entry.when, name, when, self.conditions):
                 drawn = entry.sample((len(ids), buffer.shape[1]), self.generator)
                 buffer[ids] = given(name, ids, drawn, when, self.conditions) / unit
 
     def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
-        """Quantities that are no model field: what each world has of them (N, k), in a unit."""
+        """Quantities that are not model fields: values of each world (N, k), in a unit."""
         step = self.cfg.control_dt
         age, delay = self._observation_age, self._action_delay
         return {"joint_offset": (self.joint_offset, 1.0), "observation_delay_s": (age, step), "action_delay_s": (delay, step)}
@@ -477,22 +478,22 @@ class VecEnv:
     # state -----------------------------------------------------------------------------------------------------------
 
     def parts(self) -> dict[str, Stateful]:
-        """What has a history that outlasts an episode, for `envs.snapshot`."""
+        """Parts whose state outlasts an episode, for `envs.snapshot`."""
         parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places,
                                             "conditions": self.conditions, "cameras": self.cameras}  # fmt: skip
         return {name: part for name, part in parts.items() if part is not None}
 
     def meet(self, conditions: Conditions | None) -> None:
-        """Have worlds meet conditions from their next reset on, in place of what the tables draw; None for none."""
+        """Use conditions in place of the tables' draws, from each world's next reset; None for none."""
         self.conditions = self.commander.conditions = self.randomizer.conditions = self.disturbances.conditions = conditions
 
     def world_state(self) -> dict[str, torch.Tensor]:
-        """What the environment itself keeps of each world, on the CPU."""
+        """The per-world state of the environment itself, on the CPU."""
         state = {name: getattr(self, name).cpu().clone() for name in TENSORS}
         return state if self._previous is None else state | {"_previous": self._previous.cpu().clone()}
 
     def load_world_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go back to what `world_state` gave; ValueError where that is of worlds of another shape."""
+        """Restore the result of `world_state`; ValueError if its shapes differ."""
         take_tensors(self, TENSORS, state)
         self._previous = state["_previous"].to(self.device).clone() if "_previous" in state else None
         self.moved()

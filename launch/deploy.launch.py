@@ -1,8 +1,8 @@
-"""Start the policy node for a robot whose driver runs already: `ros2 launch robolearn deploy.launch.py policy:=walk.onnx`.
+"""Start the policy node for a robot whose driver is already running: `ros2 launch robolearn deploy.launch.py policy:=walk.onnx`.
 
-Nothing moves before somebody calls the services `/policy/stand` and `/policy/start`. With `managed:=true` a lifecycle manager, or a person
-with `ros2 lifecycle set /policy configure` and `activate`, comes before them. Do not let a launch event activate it: one that is bound to
-the state `inactive` activates it again right after somebody stopped it.
+Nothing moves until the services `/policy/stand` and `/policy/start` are called. With `managed:=true` the node must first be configured and
+activated, by a lifecycle manager or with `ros2 lifecycle set /policy configure` and `activate`. Do not activate it from a launch event: one
+bound to the state `inactive` would activate a stopped policy again.
 """
 
 import os
@@ -54,29 +54,33 @@ def generate_launch_description():
     return LaunchDescription(
         [
             DeclareLaunchArgument("policy", description="path of the policy file"),
-            DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments win over it"),
-            DeclareLaunchArgument("transport", default_value="", description="ros2 (default), or a transport of a plugin's"),
+            DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments take precedence"),
+            DeclareLaunchArgument("transport", default_value="", description="ros2 (default), or a plugin's transport"),
             DeclareLaunchArgument("import", default_value="", description="packages with plugins to import, comma-separated"),
-            DeclareLaunchArgument("options", default_value="", description="more options of robolearn deploy, as a shell takes them"),
-            DeclareLaunchArgument("command_interface", default_value="", choices=["", *INTERFACES], description="what the robot obeys"),
-            DeclareLaunchArgument("command_topic", default_value="", description="where commands go; empty for the interface's own topic"),
+            DeclareLaunchArgument("options", default_value="", description="further options of robolearn deploy, quoted as for a shell"),
+            DeclareLaunchArgument("command_interface", default_value="", choices=["", *INTERFACES], description="command interface of the "
+                                                                                                                "robot"),
+            DeclareLaunchArgument("command_topic", default_value="", description="topic of commands; empty for the interface's own topic"),
             DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward*"),
-            DeclareLaunchArgument("joint_names", default_value="", description="policy=wire pairs, comma-separated, where names differ"),
+            DeclareLaunchArgument("joint_names", default_value="", description="policy=wire pairs of joint names that differ, "
+                                                                               "comma-separated"),
             DeclareLaunchArgument("joint_prefix", default_value="", description="[old=]new prefix of every joint, e.g. panda_=fr3_"),
             DeclareLaunchArgument("extra_joints", default_value="", description="joints to ignore on the wire, comma-separated"),
-            DeclareLaunchArgument("silent_nodes", default_value="", description="nodes that advertise sensors in silence, comma-separated"),
+            DeclareLaunchArgument("silent_nodes", default_value="", description="nodes that may advertise sensor topics without "
+                                                                                "publishing, comma-separated"),
             DeclareLaunchArgument("dry_run", default_value="false", choices=true_or_false, description="send nothing to the robot"),
-            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
+            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file that has not passed "
+                                                                                                       "the gate"),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
             DeclareLaunchArgument("use_sim_time", default_value="false", choices=true_or_false, description="follow /clock"),
-            DeclareLaunchArgument("policy_sha256", default_value="", description="start only if the policy file is this one"),
+            DeclareLaunchArgument("policy_sha256", default_value="", description="start only if the policy file has this hash"),
             DeclareLaunchArgument("base_frame", default_value="", description="frame of goals (default: base)"),
             DeclareLaunchArgument("joint_states", default_value="joint_states", description="topic of the joint encoders"),
             DeclareLaunchArgument("imu", default_value="imu", description="topic of the IMU"),
             DeclareLaunchArgument("cmd_vel", default_value="cmd_vel", description="topic of velocity commands"),
             DeclareLaunchArgument("goal", default_value="goal", description="topic of goal positions"),
             DeclareLaunchArgument("goal_pose", default_value="goal_pose", description="topic of goal poses"),
-            DeclareLaunchArgument("motion", default_value="motion", description="topic of commands that a task defines"),
+            DeclareLaunchArgument("motion", default_value="motion", description="topic of commands defined by a task"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"
             ),

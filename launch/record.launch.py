@@ -1,6 +1,6 @@
-"""Record what a policy node hears and says with rosbag2: `ros2 launch robolearn record.launch.py output:=walk`.
+"""Record the topics of a policy node with rosbag2: `ros2 launch robolearn record.launch.py output:=walk`.
 
-The policy node's own log (`--log`) holds the inferences too; a bag is what other ROS tools read, and what `replay.launch.py` plays.
+The policy node's own log (`--log`) also holds the inferences; a bag can be read by other ROS tools and played by `replay.launch.py`.
 """
 
 from pathlib import Path
@@ -36,9 +36,10 @@ def generate_launch_description():
     """Declare the arguments and start."""
     return LaunchDescription(
         [
-            DeclareLaunchArgument("output", description="folder that the bag goes to; it must not exist yet"),
+            DeclareLaunchArgument("output", description="folder for the bag, which must not exist yet"),
             DeclareLaunchArgument("storage", default_value="mcap", choices=["mcap", "sqlite3"], description="rosbag2's storage"),
-            DeclareLaunchArgument("command_interface", default_value="impedance", choices=list(TOPICS), description="what the robot obeys"),
+            DeclareLaunchArgument("command_interface", default_value="impedance", choices=list(TOPICS), description="command interface of "
+                                                                                                                    "the robot"),
             DeclareLaunchArgument("topics", default_value="", description="further topics, comma-separated"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"

@@ -1,6 +1,6 @@
-"""Play a bag to a policy node that runs dry: `ros2 launch robolearn replay.launch.py bag:=walk policy:=walk.onnx`.
+"""Play a bag to a policy node in a dry run: `ros2 launch robolearn replay.launch.py bag:=walk policy:=walk.onnx`.
 
-The node runs in the bag's time (`/clock`), reads the recorded sensors, infers, says what it would send, and sends nothing.
+The node runs in the bag's time (`/clock`), reads the recorded sensors, infers, and logs commands without sending them.
 """
 
 import os
@@ -44,7 +44,7 @@ def generate_launch_description():
         [
             DeclareLaunchArgument("bag", description="the bag, a folder or a file"),
             DeclareLaunchArgument("policy", description="path of the policy file"),
-            DeclareLaunchArgument("rate", default_value="1.0", description="how fast to play, 1 for real time"),
+            DeclareLaunchArgument("rate", default_value="1.0", description="playback speed, 1 for real time"),
             DeclareLaunchArgument("extra_joints", default_value="", description="joints to ignore in the bag, comma-separated"),
             DeclareLaunchArgument("joint_prefix", default_value="", description="[old=]new prefix of every joint, e.g. panda_=fr3_"),
             DeclareLaunchArgument(

@@ -19,7 +19,7 @@ OPTIONS = ("robot", "mjcf", "config", "command_interface", "clock", *FLAGS)
 
 
 def model_of(robot: str, folder: str) -> str:
-    """The MJCF of a robot (a name, a robot.yaml, or a policy file, whose own robot it is), written by robolearn into a folder."""
+    """The MJCF of a robot (a name, a robot.yaml, or a policy file, for its own robot), written by robolearn into a folder."""
     path = str(Path(folder) / "robot.xml")
     made = subprocess.run([PYTHON, "-m", "robolearn", "robot", "mjcf", robot, "--out", path], capture_output=True, text=True, check=False)
     if made.returncode:
@@ -61,12 +61,14 @@ def generate_launch_description():
             DeclareLaunchArgument("policy", description="path of the policy file"),
             DeclareLaunchArgument("robot", default_value="", description="a name or a robot.yaml; empty for the policy's own robot"),
             DeclareLaunchArgument("mjcf", default_value="", description="another model of the robot, MJCF"),
-            DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments win over it"),
-            DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="what the robot obeys"),
-            DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk at once"),
+            DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments take precedence"),
+            DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="command interface of "
+                                                                                                                  "the robot"),
+            DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk automatically"),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
             DeclareLaunchArgument("clock", default_value="false", choices=true_or_false, description="run both in simulated time, /clock"),
-            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file without the gate's yes"),
+            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file that has not passed "
+                                                                                                       "the gate"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"
             ),

@@ -1,6 +1,6 @@
-"""What decides: the policy contract, the networks, the policy file and the trained policies.
+"""Policies: the contract, the networks, the policy file and the trained policies.
 
-Imported before anything else of ours, and before the libraries that are told here what they are to do.
+Imported before our other packages, and before the libraries that are configured here.
 """
 
 import robolearn_rooms

@@ -1,6 +1,6 @@
-"""What the libraries that robolearn loads are told through the environment, before any of them is loaded.
+"""Configures the libraries that robolearn loads through environment variables, before they are loaded.
 
-A value that the user has set always wins. A library that was imported before robolearn has read its variables already.
+Values set by the user take precedence. A library that was imported before robolearn has already read its variables.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ _OPENMP = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def prepare() -> None:
-    """Set what is not set yet.
+    """Set the variables that are not set yet.
 
-    ONNX Runtime, which `policies` alone imports, starts telemetry from version 1.29 on as soon as it is imported (threads, name look-ups,
-    connections, a device's identity in the home folder), unless it is forbidden. A robot's computer has no use for that.
+    From version 1.29, ONNX Runtime, which only `policies` imports, starts telemetry when it is imported (threads, name look-ups,
+    connections, a device id in the home folder) unless it is disabled. A robot's computer has no use for that.
 
-    The threads of OpenMP (torch) and OpenBLAS (numpy) wait asleep instead of spinning: beside another program a pool that spins slows both
-    down by up to ten times, and alone it gains 5 to 10 % (`python -m benchmarks.beside`).
+    Threads of OpenMP (torch) and OpenBLAS (numpy) sleep while waiting instead of spinning: beside another program, a spinning pool slows
+    both down by up to ten times, and alone it only gains 5 to 10 % (`python -m benchmarks.beside`).
     """
     if "onnxruntime" in sys.modules and _TELEMETRY not in os.environ:
         warnings.warn(

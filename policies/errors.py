@@ -1,4 +1,5 @@
-"""Errors that are the user's to fix, for every package: the command line prints their one line and exits 2, without a traceback."""
+"""Errors that the user can fix, for every package: the command line prints their message in one line and exits with 2, without a
+traceback."""
 
 from __future__ import annotations
 
@@ -11,16 +12,16 @@ class UserError(Exception):
 
 
 class ConfigError(UserError, ValueError):
-    """A preset, YAML file or override that does not fit its schema."""
+    """A preset, YAML file or override does not fit its schema."""
 
 
 def nearest(given: str, valid: Iterable[str]) -> str | None:
-    """The valid name most like the given one, None where none is near."""
+    """The valid name most similar to the given one; None if none is near."""
     close = difflib.get_close_matches(given, list(valid), n=1, cutoff=0.6)
     return close[0] if close else None
 
 
 def suggestion(given: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the nearest valid name, or an empty string where none is near."""
+    """`; did you mean 'x'?` for the nearest valid name, or an empty string if none is near."""
     close = nearest(given, valid)
     return "" if close is None else f"; did you mean {close!r}?"

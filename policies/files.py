@@ -1,7 +1,7 @@
-"""How every package writes a file: whole or not at all, with an error that names it and says why in one line.
+"""Writes files for every package: whole or not at all, with a one-line error that names the file and the reason.
 
-A disk can be full, read-only or over a quota, and a process can be ended at any moment. What is written goes to a temporary name beside its
-place, is handed to the disk, and takes its name only then; so what stood there before stays until something whole takes its place.
+A disk can be full, read-only or over a quota, and a process can be killed at any moment. So data is written to a temporary file in the same
+folder, flushed to disk, and only then renamed; the old file stays until a whole one replaces it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PROBE_BYTES = 1 << 16
 
 
 class WriteError(OSError):
-    """A file or a folder that cannot be written; the message is one line with its path and the reason."""
+    """A file or a folder cannot be written; the message is one line with its path and the reason."""
 
     def __init__(self, path: Path, why: str, number: int | None = None) -> None:
         super().__init__(f"cannot write {path}: {why}")
@@ -23,27 +23,27 @@ class WriteError(OSError):
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, in one line that is never empty; of an error of the operating system its reason alone, without the path."""
+    """An error's text in one line that is never empty; for an error of the operating system only its reason, without the path."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
-    elif isinstance(error, KeyError):  # whose text is the key alone
+    elif isinstance(error, KeyError):  # its text is only the key
         text = f"{text} is missing"
     return " ".join(text.split()) or type(error).__name__
 
 
 @contextlib.contextmanager
 def whole(path: str | Path) -> Generator[Path]:
-    """Where to write what is to become the file `path`; it gets that name when the body ends well.
+    """A temporary path to write to; it is renamed to `path` if the body succeeds.
 
-    Folders that are missing are made. If the body fails, the temporary file and these folders go, and `path` is as it was. A link is
+    Missing folders are created. If the body fails, the temporary file and these folders are removed, and `path` is unchanged. A link is
     followed; a pipe or a device is written to directly.
 
     Yields:
         A path with the same ending, in the same folder.
 
     Raises:
-        WriteError: it cannot be written; also where a library hides that the disk is full behind an error of its own.
+        WriteError: it cannot be written, also if a library hides a full disk behind its own error.
     """
     path = Path(path)
     made: list[Path] = []
@@ -51,12 +51,12 @@ def whole(path: str | Path) -> Generator[Path]:
     try:
         if path.is_dir():
             raise IsADirectoryError(None, "Is a directory")
-        if path.exists() and not path.is_file():  # a pipe, a terminal, /dev/null: nothing there can be renamed over
+        if path.exists() and not path.is_file():  # a pipe, a terminal, /dev/null: cannot be replaced by renaming
             yield path
             return
         place = Path(os.path.realpath(path))
         made = _folder_of(place, path)
-        # a name that is long already must not become too long
+        # a long name must not become too long
         temporary = place.with_name(f".{place.stem[:40]}.{os.getpid()}.tmp{place.suffix[:40]}")
         temporary.open("wb").close()
         yield temporary
@@ -84,28 +84,28 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def check_writable(*paths: str | Path | None) -> None:
-    """Find out before long work whether its results can be written; `-`, None and empty names stand for no file. Nothing is left behind.
+    """Check before long work whether its results can be written; `-`, None and empty names mean no file. Nothing is left behind.
 
     Raises:
-        WriteError: a file cannot be.
+        WriteError: a file cannot be written.
     """
     for path in paths:
         if path and str(path) != "-":
             with contextlib.suppress(_NothingYetError), whole(path) as temporary:
-                if temporary != Path(path):  # a device or a pipe is asked when there is something to say
+                if temporary != Path(path):  # devices and pipes are only tried when writing
                     check_room(temporary)
                     raise _NothingYetError
 
 
 class _NothingYetError(BaseException):
-    """Takes a file back that was only tried."""
+    """Aborts a file that was only a trial."""
 
 
 def make_folder(path: Path) -> list[Path]:
-    """Make a folder and those above it. Returns those that were missing, the innermost first.
+    """Create a folder and its parents. Returns those that were missing, the innermost first.
 
     Raises:
-        WriteError: it cannot be made; those that were made go again.
+        WriteError: it cannot be created; new folders are removed again.
     """
     missing: list[Path] = []
     above = path
@@ -116,13 +116,13 @@ def make_folder(path: Path) -> list[Path]:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         remove_empty(missing)
-        why = f"{above} is no folder" if above.exists() and not above.is_dir() else reason(error)
+        why = f"{above} is not a folder" if above.exists() and not above.is_dir() else reason(error)
         raise WriteError(path, why, error.errno) from error
     return missing
 
 
 def _folder_of(place: Path, path: Path) -> list[Path]:
-    """`make_folder` for the file at `place`; an error names `path`, what the user gave."""
+    """`make_folder` for the file at `place`; an error names `path`, as the user gave it."""
     try:
         return make_folder(place.parent)
     except WriteError as error:
@@ -137,7 +137,7 @@ def remove_empty(folders: list[Path]) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until a file is on its disk: some file systems say only then that there was no room."""
+    """Wait until a file is on disk: some file systems only then report that there was no room."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -146,10 +146,10 @@ def _to_disk(path: Path) -> None:
 
 
 def check_room(path: Path) -> None:
-    """Find out whether more could be written to a file, for a library that does not tell when it could not. The file stays as it is.
+    """Check whether more could be written to a file, for a library that does not report failures. The file is not changed.
 
     Raises:
-        OSError: what the operating system says against it.
+        OSError: the error of the operating system.
     """
     with path.open("ab", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -163,7 +163,7 @@ def check_room(path: Path) -> None:
 
 
 def _full(path: Path) -> OSError | None:
-    """What `check_room` raises; None where there is room, so that something else failed."""
+    """The error of `check_room`; None if there is room, so that something else failed."""
     try:
         check_room(path)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""How to install what is missing, where this copy of robolearn stands.
+"""Commands to install missing packages, for this copy of robolearn.
 
-On the Python package index the name `robolearn` is somebody else's: to ask pip for it would fetch a stranger's code into a robot's
+The name `robolearn` on the Python package index belongs to another project: installing it would put foreign code into a robot's
 environment. So every command here names a path, or the packages themselves.
 """
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 DISTRIBUTION = "robolearn-sim2real"
-"""What pip calls this project; it is not on the package index. What is imported and typed is called `robolearn`."""
+"""Name of this project for pip; it is not on the package index. The package and the command are named `robolearn`."""
 
 
 def install_command(*extras: str) -> str:
-    """The command that installs extras: from the checkout or the wheel that this copy comes from, or else their packages by name.
+    """The command that installs extras: from this copy's checkout or wheel, or else their packages by name.
 
     Args:
         extras: names of optional dependencies in pyproject.toml.
     """
     wanted = ",".join(extras)
-    checkout = Path(__file__).absolute().parent.parent  # not through links: those of a colcon workspace lead to one
+    checkout = Path(__file__).absolute().parent.parent  # without following links: those of a colcon workspace lead to a checkout
     found = _distribution()
     if (checkout / "pyproject.toml").is_file() and (checkout / "setup.py").is_file():
         return f"pip install -e {shlex.quote(f'{checkout}[{wanted}]')}"
@@ -32,7 +32,7 @@ def install_command(*extras: str) -> str:
     if wheel is not None:
         return f"pip install {shlex.quote(f'{wheel}[{wanted}]')}"
     packages = [] if found is None else _packages(found, extras)
-    if found is not None and found.read_text("INSTALLER") is None and "ros" in extras:  # colcon's, whose ROS 2 is the system's
+    if found is not None and found.read_text("INSTALLER") is None and "ros" in extras:  # installed by colcon, with the system's ROS 2
         return "source /opt/ros/DISTRIBUTION/setup.bash"
     if packages:
         return f"pip install {shlex.join(packages)}"
@@ -57,7 +57,7 @@ def _origin(found: Distribution) -> Path | None:
 
 
 def _packages(found: Distribution, extras: tuple[str, ...]) -> list[str]:
-    """What the extras ask for, as pip takes it: for a colcon workspace, and for a wheel that is gone."""
+    """The requirements of the extras for pip, for a colcon workspace or a wheel that no longer exists."""
     lines = [line.partition(";") for line in found.requires or []]
     names = [re.findall(r"""extra == ['"]([^'"]+)""", marker) for _, _, marker in lines]
     return [line.strip() for (line, _, _), own in zip(lines, names, strict=True) if set(own) & set(extras)]

@@ -1,4 +1,4 @@
-"""What a setting is laid over: a file over what it `extends`, and `--section.key=value` of the command line over both."""
+"""Merges layers of settings: a file over what it `extends`, and `--section.key=value` of the command line over both."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def parse_override(override: str) -> Node:
 
 
 def overridden(tree: Node, overrides: Sequence[str]) -> Node:
-    """A tree with overrides laid over it, later ones winning."""
+    """A tree with overrides merged over it; later ones take precedence."""
     for override in overrides:
         tree = merge(tree, parse_override(override))
     return tree
 
 
 def read_extended(path: Path, find: Callable[[str, Path], Path], chain: tuple[Path, ...] = ()) -> Node:
-    """A file laid over what its key `extends` names: one name, or a list of those, later ones winning.
+    """A file merged over what its key `extends` names: one name, or a list of names, in which later ones take precedence.
 
     Args:
         path: of the file.
-        find: from a name and the folder of the file that says it to the file that is meant.
-        chain: the files that led here.
+        find: returns the file for a name and the folder of the file that contains it.
+        chain: the files that led to this one.
 
     Raises:
-        ConfigError: a file that is not there, unreadable, or extends itself.
+        ConfigError: a file does not exist, is unreadable, or extends itself.
     """
     if path.resolve() in chain:
-        raise ConfigError(f"{shown(path)}: extends itself by way of {' -> '.join(shown(p) for p in chain)}")
+        raise ConfigError(f"{shown(path)}: extends itself through {' -> '.join(shown(p) for p in chain)}")
     tree = read_file(path)
     if not isinstance(tree.value, dict) or EXTENDS not in tree.value:
         return tree

@@ -1,10 +1,10 @@
-"""What comes from outside: installed packages with an entry point in the group `robolearn.plugins`, and what `--import` names.
+"""Plugins: installed packages with an entry point in the group `robolearn.plugins`, and packages named by `--import`.
 
     [project.entry-points."robolearn.plugins"]
     my_robot = "my_robot_package.plugin"        # a module, imported; or "module:function", which is called
 
-Each registers robots, tasks, networks, transports or engines (`robolearn.plugins`). One that fails is an error: a robot that is missing
-without a word is looked for in the wrong place.
+Each registers robots, tasks, networks, transports or engines (`robolearn.plugins`). A plugin that fails is an error, since a silently
+missing robot would be searched for in the wrong place.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from typing import Any
 
 GROUP = "robolearn.plugins"
 IMPORT = "ROBOLEARN_IMPORT"
-"""Environment variable with the names that `--import` gave, comma-separated: programs that this one starts import the same."""
+"""Environment variable with the names from `--import`, comma-separated, so that programs started by this one import the same."""
 SWITCH = "ROBOLEARN_PLUGINS"
 """Environment variable; `off` leaves installed plugins out."""
 OF_TRAINING = frozenset({"torch", "mujoco", "gymnasium", "envs", "onnx"})
-"""What a robot's computer need not have."""
+"""Packages that a robot's computer may lack."""
 ROOMS = frozenset({"policies", "envs", "bridge", "robolearn"})
 
 _loaded: set[str] = set()
 _asked: list[tuple[str | None, str | None]] = []
-"""What the two variables said when all was loaded."""
+"""Values of the two variables when all was loaded."""
 
 
 class PluginError(ValueError):
-    """A plugin that cannot be loaded, or registers what it must not."""
+    """A plugin cannot be loaded, or registers something invalid."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """A package that brings something.
+    """A package that registers something.
 
     Attributes:
         value: `module` or `module:function`.
         origin: where it was named, for messages.
-        mend: what to do where it fails.
+        mend: what to do if it fails.
     """
 
     value: str
@@ -53,7 +53,7 @@ class Plugin:
 
 
 def installed() -> Iterator[Plugin]:
-    """The plugins of installed packages; none where `ROBOLEARN_PLUGINS=off`."""
+    """The plugins of installed packages; none if `ROBOLEARN_PLUGINS=off`."""
     switch = os.environ.get(SWITCH, "")
     if switch not in ("", "on", "off"):
         raise PluginError(f"{SWITCH} must be on or off, not {switch!r}")
@@ -61,14 +61,14 @@ def installed() -> Iterator[Plugin]:
         return
     for entry in importlib.metadata.entry_points(group=GROUP):
         package = entry.dist.name if entry.dist is not None else entry.name
-        mend = f"mend it, or pip uninstall {package}, or run without plugins: {SWITCH}=off"
+        mend = f"fix it, or pip uninstall {package}, or run without plugins: {SWITCH}=off"
         yield Plugin(value=entry.value, origin=f"the plugin {entry.name!r} of the installed package {package}", mend=mend)
 
 
 def named() -> Iterator[Plugin]:
-    """What `--import` and the environment's `ROBOLEARN_IMPORT` name."""
+    """The plugins named by `--import` and the environment variable `ROBOLEARN_IMPORT`."""
     for value in filter(None, os.environ.get(IMPORT, "").split(",")):
-        yield Plugin(value=value, origin=f"--import {value}", mend="mend it, or leave the option away")
+        yield Plugin(value=value, origin=f"--import {value}", mend="fix it, or leave the option out")
 
 
 def load() -> None:
@@ -80,7 +80,7 @@ def load() -> None:
     now = (os.environ.get(IMPORT), os.environ.get(SWITCH))
     if now in _asked:
         return
-    _asked.append(now)  # before: what a plugin imports may ask for plugins
+    _asked.append(now)  # set first, since a plugin's imports may ask for plugins
     try:
         for plugin in (*installed(), *named()):
             if plugin.value not in _loaded:
@@ -92,29 +92,29 @@ def load() -> None:
 
 
 def use(names: Sequence[str]) -> None:
-    """Load all plugins, and the packages that `--import` names; also those that lie in the folder that the program started in.
+    """Load all plugins and the packages named by `--import`, including those in the folder in which the program was started.
 
     Raises:
-        PluginError: one fails, or is no name of a module.
+        PluginError: one fails, or is not a module's name.
     """
     for name in names:
         if name.endswith(".py") or os.sep in name:
             module = os.path.splitext(name)[0].strip(os.sep).replace(os.sep, ".")
             raise PluginError(f"--import takes the name of a module, not a path: --import {module}")
         if not all(part.isidentifier() for part in name.split(".")):
-            raise PluginError(f"--import takes the name of a module, as my_package.plugin, not {name!r}")
+            raise PluginError(f"--import takes the name of a module, e.g. my_package.plugin, not {name!r}")
     known = [name for name in os.environ.get(IMPORT, "").split(",") if name]
     known += [name for name in dict.fromkeys(names) if name not in known]
     if known:
         os.environ[IMPORT] = ",".join(known)
         if os.getcwd() not in sys.path:
-            sys.path.append(os.getcwd())  # last: a folder there hides nothing that is installed
+            sys.path.append(os.getcwd())  # last, so that a folder there does not hide installed packages
     load()
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:
-    """Show `--import` in a command's help; `take` has read it before the command's options are known, since a plugin may add some."""
-    text = "import this package first, which registers robots, tasks or more of yours; may be given again"
+    """Show `--import` in a command's help; `take` reads it before the command's options are known, since a plugin may add some."""
+    text = "package to import first, which registers your robots, tasks and so on; repeatable"
     parser.add_argument("--import", dest="imports", action="append", metavar="PACKAGE", help=text)
 
 
@@ -122,7 +122,7 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split a command line into the rest and the names that `--import` gives.
 
     Raises:
-        PluginError: the option without a name.
+        PluginError: the option has no name.
     """
     rest: list[str] = []
     names: list[str] = []
@@ -132,7 +132,7 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         option, equals, value = argument.partition("=")
         if option != "--import":
             rest.append(argument)
-            if argument == "--ros-args":  # from here on they are another's
+            if argument == "--ros-args":  # the rest belongs to another program
                 return rest + waiting, names
             continue
         value = value if equals else waiting.pop(0) if waiting else ""
@@ -143,10 +143,10 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def locate(target: str) -> Any:
-    """What `package.module:name` names, imported.
+    """Import the object of `package.module:name`.
 
     Raises:
-        PluginError: not of that form, a module that fails, or no such name in it.
+        PluginError: not of that form, the module fails, or no such name in it.
     """
     module, colon, name = target.partition(":")
     if not (colon and name and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))):
@@ -162,12 +162,10 @@ def locate(target: str) -> Any:
 
 
 def guarded(act: Callable[[], Any], what: str, mend: str = "") -> Any:
-    """Do something of a plugin's.
+    """Run something from a plugin.
 
     Args:
-        act: what is done.
-        what: what fails where it fails, for the message.
-        mend: what to do then.
+        act: the action. what: the subject of the error message. mend: what to do if it fails.
 
     Raises:
         PluginError: it failed; with reason, place and mend.
@@ -193,7 +191,7 @@ def _load(plugin: Plugin) -> None:
         return
     register = guarded(lambda: locate(plugin.value), what, plugin.mend)
     if not callable(register):
-        raise PluginError(f"{what} is no function; an entry point is a module, or a function that registers things")
+        raise PluginError(f"{what} is not a function; an entry point must be a module, or a function that registers things")
     guarded(register, what, plugin.mend)
 
 
@@ -202,7 +200,7 @@ def _import(module: str, what: str) -> Any:
 
 
 def _place(error: BaseException) -> str:
-    """File and line of the plugin's own code where it failed."""
+    """File and line in the plugin's own code where it failed."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
@@ -218,5 +216,5 @@ def _hint(error: BaseException) -> str:
     if top in OF_TRAINING and not (dot and top in ROOMS):
         return "where only policies run, a plugin registers by name, 'package.module:name', and imports nothing of training itself"
     if top in ROOMS:
-        return f"robolearn's own package is called {top} too: a package of yours needs another name"
+        return f"robolearn has a package {top} too: give your package another name"
     return ""

@@ -1,4 +1,4 @@
-"""Things by name, from this package or from a user's: robots, tasks, networks, transports, engines."""
+"""Registries of objects by name, from this package or from plugins: robots, tasks, networks, transports, engines."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ OWN = "robolearn"
 
 
 class UnknownNameError(ValueError):
-    """Nothing of that kind has that name."""
+    """No object of that kind has that name."""
 
 
 @dataclass(frozen=True)
 class _Declared:
-    """A thing that is made when it is asked for.
+    """An object that is made on first use.
 
     Attributes:
-        target: `package.module:name`, or what makes it.
+        target: `package.module:name`, or a function that makes it.
         source: module that declared it.
     """
 
@@ -34,19 +34,19 @@ class _Declared:
 
 
 _DECLARED: dict[str, dict[str, _Declared]] = {}
-"""What plugins have said by name, kind by kind: also of kinds whose registry is not imported here."""
+"""Declarations of plugins by name, for each kind, including kinds whose registry is not imported here."""
 
 
 def declare(kind: str, name: str, target: str | Callable[[], Any]) -> None:
-    """Say that there is a thing of that name, without importing it or its registry.
+    """Declare an object by name, without importing it or its registry.
 
     Args:
-        kind: what it is, as its registry says it, e.g. `robot`.
+        kind: its kind, as in its registry, e.g. `robot`.
         name: a free name.
-        target: `package.module:name` of the thing, or of a function without arguments that makes it; or such a function.
+        target: `package.module:name` of the object, or of a function without arguments that makes it; or such a function.
 
     Raises:
-        plugins.PluginError: the name is taken, or is none.
+        plugins.PluginError: the name is taken or invalid.
     """
     _check_name(kind, name)
     source = _source()
@@ -57,10 +57,10 @@ def declare(kind: str, name: str, target: str | Callable[[], Any]) -> None:
 
 
 class Registry(Generic[T]):
-    """What there is of one kind, by name. Who asks for a name that is not there, or for all, has all plugins loaded.
+    """The objects of one kind, by name. A lookup of an unknown name, or of all names, loads all plugins.
 
     Attributes:
-        kind: what its things are, in the singular, as messages say it.
+        kind: the kind of its objects, in the singular, for messages.
     """
 
     def __init__(self, kind: str, error: type[UnknownNameError] = UnknownNameError, of: type[T] | None = None) -> None:
@@ -68,8 +68,8 @@ class Registry(Generic[T]):
 
         Args:
             kind: see the class.
-            error: raised for a name that is not there.
-            of: what its things must be; None for anything.
+            error: raised for an unknown name.
+            of: type of its objects; None for any.
         """
         self.kind = kind
         self._error, self._of = error, of
@@ -77,10 +77,10 @@ class Registry(Generic[T]):
         self._sources: dict[str, str] = {}
 
     def register(self, name: str, thing: T) -> T:
-        """Add a thing under a name that is free.
+        """Add an object under a free name.
 
         Raises:
-            plugins.PluginError: the name is taken by another thing, or is none.
+            plugins.PluginError: the name is taken or invalid.
         """
         _check_name(self.kind, name)
         source = _source()
@@ -93,11 +93,11 @@ class Registry(Generic[T]):
         return thing
 
     def get(self, name: str) -> T:
-        """The thing of that name.
+        """The object with that name.
 
         Raises:
             UnknownNameError: lists the names and the nearest.
-            plugins.PluginError: a plugin fails, or what it has declared is not what it should be.
+            plugins.PluginError: a plugin fails, or its object has the wrong type.
         """
         if name not in self:
             near = difflib.get_close_matches(name, list(self), 1)
@@ -107,7 +107,7 @@ class Registry(Generic[T]):
         return self._make(name) if name in self._declared else self._things[name]
 
     def source(self, name: str) -> str:
-        """The module that has registered a thing; `robolearn` for our own."""
+        """The module that has registered an object; `robolearn` for our own."""
         declared = self._declared.get(name)
         return declared.source if declared is not None else self._sources[name]
 
@@ -138,7 +138,7 @@ class Registry(Generic[T]):
         return "robot" if self.kind in ("robot", "transport") else "task"
 
     def _make(self, name: str) -> T:
-        """A declared thing, made once."""
+        """A declared object, made once."""
         if name not in self._things:
             declared = self._declared[name]
             said = f"the {self.kind} {name!r}, declared by {declared.source}"
@@ -147,7 +147,7 @@ class Registry(Generic[T]):
                 raise plugins.PluginError(f"{said}, is of type {type(thing).__name__}, not {self._of.__name__}")
             own = getattr(thing, "name", name) if dataclasses.is_dataclass(thing) else name
             if own != name:
-                raise plugins.PluginError(f"{said}, calls itself {own!r}; declare it under that name")
+                raise plugins.PluginError(f"{said}, has the name {own!r}; declare it under that name")
             self._things[name], self._sources[name] = cast(T, thing), declared.source
         return self._things[name]
 
@@ -159,11 +159,11 @@ def _made(target: str | Callable[[], Any]) -> Any:
 
 def _check_name(kind: str, name: str) -> None:
     if not name or name != name.strip():
-        raise plugins.PluginError(f"{name!r} is no name for {_a(kind)}")
+        raise plugins.PluginError(f"{name!r} is not a valid name for {_a(kind)}")
 
 
 def taken(kind: str, name: str, first: str, second: str) -> plugins.PluginError:
-    """The error of the module `second` that registers what `first` has."""
+    """The error if the module `second` registers a name that `first` has already registered."""
     return plugins.PluginError(f"{second} registers {_a(kind)} {name!r}, which {first} has already; register it under another name")
 
 
@@ -172,7 +172,8 @@ def _a(kind: str) -> str:
 
 
 def _source() -> str:
-    """The module that registers something now: the first outside of ours, unless a module of ours is being imported before it."""
+    """The module that is registering something: the first one on the stack that is not ours, unless our own module is being imported before
+    it."""
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))

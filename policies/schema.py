@@ -1,13 +1,13 @@
-"""Frozen keyword-only dataclasses as the schema of settings: a YAML tree fills them; each mistake says where, what and what is valid.
+"""Frozen keyword-only dataclasses as the schema of settings: a YAML tree fills them, and each error says where, what, and what is valid.
 
-Training's presets and a robot's `deploy.yaml` are read by this. It needs neither torch nor MuJoCo.
+It reads presets of trainings and a robot's `deploy.yaml`, and needs neither torch nor MuJoCo.
 
 A schema may hold int, float, bool, str, Path, `X | None`, `Literal[...]`, enums, tuples, nested dataclasses and tables
-`Mapping[str, X]`. A table whose default is not empty takes only the default's keys (`metadata={"open": True}` on the field lifts this);
-one whose default is empty takes any. `null` removes an entry of a table. An infinite or undefined float is an error unless the field has
-`metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f(kind) gives the dataclass for a
-value of its key `kind`; when a kind is chosen over a preset's, keys of the preset that it lacks are left out. A schema may say in
-`RENAMED` how keys of earlier versions are called now, and in `EMPTIED` which empty tables of theirs are passed over.
+`Mapping[str, X]`. A table with a non-empty default only takes the default's keys (unless the field has `metadata={"open": True}`); one with
+an empty default takes any. `null` removes an entry of a table. An infinite or undefined float is an error unless the field has
+`metadata={"allow_nonfinite": True}`. A dataclass of several kinds has `metadata={"variants": f}`, where f(kind) returns the dataclass for a
+value of its key `kind`; if another kind replaces a preset's, keys of the preset that it lacks are dropped. `RENAMED` in a schema gives the
+new names of keys of earlier versions, and `EMPTIED` the empty tables of earlier versions to ignore.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from policies.yaml_tree import Node
 
 MISSING: Any = dataclasses.MISSING
 NOT_SPECIAL: Any = object()
-"""What `Builder.special` gives for a value that is none of its own."""
+"""Result of `Builder.special` for a value that it does not handle."""
 NO_METADATA: Mapping[Any, Any] = types.MappingProxyType({})
 
 
 class Builder:
-    """Makes an object of a schema from a tree. A subclass may know further kinds of values.
+    """Makes an object of a schema from a tree. A subclass may handle further kinds of values.
 
     Attributes:
-        root: the whole schema, to find where a misplaced key belongs.
+        root: the whole schema, to find the right place of a misplaced key.
     """
 
     def __init__(self, root: Any) -> None:
-        """For a schema."""
+        """Make a builder for a schema."""
         self.root = root
 
     def special(self, hint: Any, node: Node, key: str, default: Any) -> Any:
-        """A value of a kind that only the subclass knows, or `NOT_SPECIAL`."""
+        """A value of a kind that the subclass handles, or `NOT_SPECIAL`."""
         return NOT_SPECIAL
 
     def is_entry(self, kind: Any) -> bool:
-        """Whether a table of this kind takes new entries that say all that they need, see `may_be_new`, and has an order."""
+        """Whether a table of this kind takes new complete entries, see `may_be_new`, and is ordered."""
         return False
 
     def may_be_new(self, kind: Any, name: str, node: Node) -> bool:
-        """Whether an entry that a table does not have yet says all that it needs."""
+        """Whether a new entry of a table is complete."""
         return False
 
     def about_new(self, kind: Any) -> str:
@@ -60,14 +60,14 @@ class Builder:
         return ""
 
     def check(self, name: str, entry: Any, node: Node, key: str) -> None:
-        """Refuse an entry of a table that makes no sense there.
+        """Refuse an invalid entry of a table.
 
         Raises:
-            ConfigError: says where and why.
+            ConfigError: says where and why it is invalid.
         """
 
     def leaves(self, value: Any, key: str) -> list[str] | None:
-        """Dotted keys inside a default value of a kind of the subclass's own, or of a table; None for others."""
+        """Dotted keys inside a default value of a kind that the subclass handles, or of a table; None for others."""
         if isinstance(value, Mapping):
             return [leaf for name, item in value.items() for leaf in self._leaves(item, join(key, name))]
         return None
@@ -78,9 +78,9 @@ class Builder:
         Args:
             hint: the type.
             node: what was written.
-            key: dotted, for messages.
-            default: the value that a table is laid over, or MISSING.
-            metadata: the field's.
+            key: dotted name, for messages.
+            default: the value that a table is merged over, or MISSING.
+            metadata: the field's metadata.
 
         Raises:
             ConfigError: one line that names the file and line or the override, the key, what was given and what is valid.
@@ -93,7 +93,7 @@ class Builder:
             if "variants" in metadata:
                 hint, node = _variant(metadata["variants"], node, key, default)
             return self._dataclass(cast(type, hint), node, key, default)
-        if origin in (typing.Union, types.UnionType):  # pyright: ignore[reportDeprecated] (what Optional[X] gives)
+        if origin in (typing.Union, types.UnionType):  # pyright: ignore[reportDeprecated] (the result of Optional[X])
             return self._union(args, node, key, default, metadata)
         if origin is typing.Literal:
             return _choice(args, node, key)
@@ -173,12 +173,12 @@ class Builder:
             else:
                 base[name] = self.value(kind, child, join(key, name), base.get(name, MISSING))
                 self.check(name, base[name], child, join(key, name))
-        if self.is_entry(kind) and set(base) <= set(node.value):  # a table that is told whole is told in its order
+        if self.is_entry(kind) and set(base) <= set(node.value):  # a table that is given in full keeps its order
             return {name: base[name] for name in node.value if name in base}
         return base
 
     def unknown(self, node: Node, key: str, name: str, valid: list[str], more: str = "") -> ConfigError:
-        """The error about a key that a table does not have, with the nearest that there is."""
+        """The error about an unknown key of a table, with the nearest valid one."""
         if told := self._renamed(f"{key}.{_first_key(node)}" if isinstance(node.value, dict) and node.value else key):
             return ConfigError(f"{node.source}: {told}")
         close = nearest(name, valid)
@@ -190,18 +190,18 @@ class Builder:
         return ConfigError(f"{node.source}: unknown key {key!r}{near}; valid: {', '.join(valid) or 'none'}{more}")
 
     def _said_nothing(self, node: Node, key: str) -> bool:
-        """Whether a file of an earlier version has an empty table that is no more."""
+        """Whether a file of an earlier version has an empty table that no longer exists."""
         return key in getattr(self.root, "EMPTIED", ()) and node.value in (None, {}) and not node.source.startswith("--")
 
     def _renamed(self, key: str) -> str:
-        """What a key of an earlier version is called now, empty for one that never was."""
+        """The new name of a key of an earlier version; empty for a key that never existed."""
         for pattern, now in getattr(self.root, "RENAMED", {}).items():
             if fnmatchcase(key, pattern):
                 return f"{key} is {now.replace('*', key.removeprefix(pattern.rstrip('*')))} now"
         return ""
 
     def _dotted_keys(self, cls: Any, prefix: str, default: Any) -> list[str]:
-        """Every setting of a schema by its dotted key; of tables what their default holds."""
+        """Every setting of a schema by its dotted key; for tables, the entries of their default."""
         keys: list[str] = []
         hints = typing.get_type_hints(cls)
         for name, field in fields(cls).items():
@@ -225,7 +225,7 @@ class Builder:
 
 
 def _variant(variants: Callable[[str], type], node: Node, key: str, default: Any) -> tuple[type, Node]:
-    """The dataclass that the key `kind` chooses, and the node without what was written for another kind beneath that choice."""
+    """The dataclass for the key `kind`, and the node without keys that a lower layer set for another kind."""
     if not isinstance(node.value, dict) or "kind" not in node.value:
         return type(default), node
     chosen = node.value["kind"]
@@ -256,7 +256,7 @@ def scalar(hint: Any, node: Node, key: str, metadata: Mapping[Any, Any] = NO_MET
     """One plain value: bool, int, float, str or Path.
 
     Raises:
-        ConfigError: it is of another type, or not finite.
+        ConfigError: it has another type, or is not finite.
     """
     value = node.value
     if hint is bool:
@@ -288,12 +288,12 @@ def scalar(hint: Any, node: Node, key: str, metadata: Mapping[Any, Any] = NO_MET
 
 
 def plain(value: Any, default: Any = MISSING, special: Callable[[Any, Any], Any] = lambda value, default: NOT_SPECIAL) -> Any:
-    """Plain data of a settings object; entries that a table lacks against its default are written as null.
+    """Plain data of a settings object; default entries that a table lacks are written as null.
 
     Args:
         value: the object.
         default: its default, or MISSING.
-        special: plain data of kinds of one's own from a value and its default, or `NOT_SPECIAL`.
+        special: returns plain data of further kinds from a value and its default, or `NOT_SPECIAL`.
     """
     if (made := special(value, default)) is not NOT_SPECIAL:
         return made
@@ -312,24 +312,24 @@ def plain(value: Any, default: Any = MISSING, special: Callable[[Any, Any], Any]
 
 
 def fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
-    """The fields of a dataclass that are given to it."""
+    """The fields of a dataclass's constructor."""
     return {field.name: field for field in dataclasses.fields(cls) if field.init}
 
 
 def default_of(field: dataclasses.Field[Any], instance: Any) -> Any:
-    """A field's value in the object it belongs to, else its own default, else MISSING."""
+    """A field's value in the given object, or its default, or MISSING."""
     if instance is not MISSING:
         return getattr(instance, field.name)
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
 def join(key: str, name: str) -> str:
-    """A dotted key and one inside it."""
+    """Joins a dotted key and one inside it."""
     return f"{key}.{name}" if key else name
 
 
 def say(node: Node) -> str:
-    """What a node is, for messages."""
+    """The kind of a node, for messages."""
     if isinstance(node.value, dict):
         return "a table"
     if isinstance(node.value, list):
@@ -344,7 +344,7 @@ def _name(hint: Any) -> str:
 
 
 def wrong(node: Node, key: str, valid: str, names: Sequence[str] = ()) -> ConfigError:
-    """The error about a value that is not what it must be."""
+    """The error about an invalid value."""
     near = suggestion(str(node.value), names)
     return ConfigError(f"{node.source}: {key or 'the configuration'} must be {valid}, not {say(node)}{near}")
 

@@ -1,7 +1,7 @@
 """YAML as a tree that remembers where each value was written, so that an error can name the file and the line.
 
 The scalars are those of YAML 1.2's core schema, not PyYAML's: `1e-3` is a number, `no` and `on` are words, `010` is ten, and a date
-is a word. Keys given twice are an error instead of a silent loss.
+is a word. Duplicate keys are an error instead of being dropped silently.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Node:
         value: `dict[str, Node]`, `list[Node]`, or None, bool, int, float or str.
         source: `file:line`, or the override as typed.
         text: the scalar exactly as typed, for command line overrides only.
-        removes: null that was laid over a table, so that there is something that it takes away.
+        removes: whether it is a null merged over a table, so that it removes something.
     """
 
     value: Any
@@ -44,7 +44,7 @@ class Node:
 
 
 def shown(path: Path) -> str:
-    """The path as a person would type it: relative to the working directory where it lies inside."""
+    """The path as one would type it: relative to the working directory if it is inside."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -67,7 +67,7 @@ def read_file(path: Path) -> Node:
 
 
 def parse(text: str, name: str) -> Node:
-    """Parse YAML text; `name` stands for the file in error messages. Empty text is an empty table.
+    """Parse YAML text; `name` is the file in error messages. Empty text is an empty table.
 
     Raises:
         ConfigError: not YAML, a key given twice, or a construct outside plain data.
@@ -85,7 +85,7 @@ def parse(text: str, name: str) -> Node:
 
 
 def parse_scalar(text: str, source: str) -> Node:
-    """Parse the value of a command line override; text that is no YAML stays a word."""
+    """Parse the value of a command line override; text that is not YAML stays text."""
     try:
         node = yaml.compose(text, Loader=_Loader)
         value = None if node is None else _convert(node, lambda _: source, frozenset()).value
@@ -95,7 +95,7 @@ def parse_scalar(text: str, source: str) -> Node:
 
 
 def merge(base: Node, over: Node) -> Node:
-    """Lay one tree over another: tables merge key by key, everything else is replaced."""
+    """Merge one tree over another: tables merge key by key, everything else is replaced."""
     if over.value is None and (base.removes or isinstance(base.value, dict)):
         return replace(over, removes=True)
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
@@ -107,18 +107,18 @@ def merge(base: Node, over: Node) -> Node:
 
 
 def write(data: Any) -> str:
-    """YAML text of plain data (dict, list, None, bool, int, float, str) that `parse` reads back exactly."""
+    """YAML text of plain data (dict, list, None, bool, int, float, str), which `parse` restores exactly."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 class _Loader(yaml.SafeLoader):
-    """Finds the node structure only; `_scalar` decides what a plain scalar is."""
+    """Only finds the structure of nodes; `_scalar` interprets plain scalars."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 def _convert(node: yaml.Node, where: Callable[[int], str], open_nodes: frozenset[int]) -> Node:
-    """Our tree of PyYAML's; `where` turns a line number into a source, `open_nodes` are the ids of the nodes around this one."""
+    """Converts PyYAML's tree to ours; `where` turns a line number into a source, `open_nodes` are the ids of the enclosing nodes."""
     source = where(node.start_mark.line + 1)
     if id(node) in open_nodes:
         raise ConfigError(f"{source}: an alias that contains itself")
@@ -144,7 +144,7 @@ def _scalar(node: yaml.ScalarNode, source: str) -> Any:
     text = str(node.value)
     if node.tag != "tag:yaml.org,2002:str":
         raise ConfigError(f"{source}: the tag {node.tag} is not supported; use plain values")
-    if node.style is not None:  # quoted or block scalars are words whatever they look like
+    if node.style is not None:  # quoted or block scalars are always text
         return text
     if _NULL.fullmatch(text):
         return None
@@ -161,7 +161,7 @@ def _scalar(node: yaml.ScalarNode, source: str) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every word that this or any other YAML reader could take for something else."""
+    """Quotes every text that a YAML reader could take for something else."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -2,9 +2,9 @@
 
 Nothing heavy is imported before the subcommand is known, so `robolearn --help` answers at once, also on a robot without torch.
 
-Exit codes: 0 done, or ended as the system asked by a signal with everything kept to go on; 1 the command ran and its answer is no; 2 the
-user's or the computer's error; 70 a defect of robolearn; 128 + n ended by signal n before there was an answer: 130 Ctrl-C, 143 SIGTERM, 141
-the reader of the output went away.
+Exit codes: 0 done, or ended by a signal of the system with everything saved that is needed to continue; 1 the command ran and its answer is
+no; 2 an error of the user or of the computer; 70 a bug in robolearn; 128 + n ended by signal n before there was an answer: 130 Ctrl-C, 143
+SIGTERM, 141 the reader of the output closed it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from robolearn import __version__
 from robolearn.errors import UsageError, UserError, missing_extra, suggestion
 
 COMMANDS = {
-    "list": "show presets, tasks, robots, networks, engines, controllers, transports and trained policies, and who brought them",
-    "config": "show every setting of a preset with its value, unit and meaning, or what it changes",
-    "robot": "inspect the model (MJCF or URDF) of any robot and describe it for training",
+    "list": "show presets, tasks, robots, networks, engines, controllers, transports and trained policies, and where each comes from",
+    "config": "show every setting of a preset with its value, unit and meaning, or only what the preset changes",
+    "robot": "inspect the model (MJCF or URDF) of any robot and write its description for training",
     "train": "train a teacher on the simulator's privileged state",
     "pretrain": "train a student's network on datasets: rollouts, controllers, people, logs",
-    "distill": "train a student that sees only what the robot senses, from a teacher",
+    "distill": "train a student, which sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",
     "collect": "record what a policy, or a controller, does in simulation as a dataset",
@@ -40,30 +40,30 @@ COMMANDS = {
     "play": "make a video of a policy file, or watch it in the browser",
     "deploy": "run a policy file on a robot or on a simulated one",
     "replay": "replay a robot's log and show where the policy answers differently",
-    "retarget": "bring motions of people (mocap, video) onto a humanoid, as a dataset or a video",
-    "identify": "find a robot's gains, friction, inertia, delay and load from its logs",
-    "data": "look at, check, import, export, merge, split and repair datasets",
+    "retarget": "retarget human motions (mocap, video) to a humanoid, as a dataset or a video",
+    "identify": "estimate a robot's gains, friction, inertia, delay and load from its logs",
+    "data": "inspect, check, import, export, merge, split and repair datasets",
     "bench": "measure simulation, training, the policy step, the control loop, latency and faults",
-    "demo": "train, distill, export, evaluate and run once; ends with a report and a video",
+    "demo": "train, distill, export, evaluate and run one policy; ends with a report and a video",
 }
 
 EXIT_CODES = {
-    "0": "done; or a signal of the system asked for an end, and everything needed to continue is saved",
+    "0": "done; or ended by a signal of the system, with everything saved that is needed to continue",
     "1": "the command ran, and its answer is no",
-    "2": "wrong input, or a disk, a package or memory that fails: one line says which",
-    "70": "a defect of robolearn: please report it",
-    "130": "Ctrl-C; a training has saved",
+    "2": "wrong input, or a failure of the disk, a package or memory: one line says which",
+    "70": "a bug in robolearn: please report it",
+    "130": "Ctrl-C; a training has saved its state",
     "128 + n": "ended by signal n before there was an answer, as 143 for SIGTERM",
 }
 
 _OF_MEMORY = ("can't allocate memory", "Storage size calculation overflowed", "numel: integer multiplication overflow", "bad_alloc")
-"""In the RuntimeErrors that torch and libraries in C++ raise where memory is not enough."""
+"""Parts of the RuntimeErrors that torch and C++ libraries raise when memory runs out."""
 _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _ALIKE = 0.66
 _ELSEWHERE = {"--out": "--runs"}
-"""What an option is called in other commands -> here."""
+"""Name of an option in other commands -> its name here."""
 _TOP_SETTINGS = ("task", "robot", "algorithm", "seed", "threads", "precision", "checkpoint_every", "env", "teacher", "student", "sb3")
-"""Settings without a section: the fields of `robolearn.config.schema.TrainCfg`, which is not imported here."""
+"""Settings outside any section: the fields of `robolearn.config.schema.TrainCfg`, which is not imported here."""
 _ERRORS_BELOW = (
     ("policies.plugins", "PluginError"),
     ("policies.contract.file", "PolicyFileError"),
@@ -87,14 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code.
 
     Args:
-        argv: arguments without the program's name, for callers that catch what is a defect themselves; None takes the process's, and its
-            signals and streams.
+        argv: arguments without the program's name, for callers that catch bugs themselves; None takes the process's arguments, and handles
+            its signals and streams.
     """
     if argv is None:
         code = run_program("robolearn", lambda: _answer(sys.argv[1:]))
         group: Any = sys.modules.get("robolearn.learning.distributed")
         if group is not None:
-            group.end(code)  # does not come back where torchrun has started this process
+            group.end(code)  # does not return if torchrun has started this process
         return code
     return _answer(list(argv), to_program=False)
 
@@ -116,13 +116,13 @@ def _answer(arguments: list[str], to_program: bool = True) -> int:
             raise
         if debug:
             traceback.print_exc()
-        shown = message.encode("utf-8", "backslashreplace").decode()  # file names may hold what no stream takes
+        shown = message.encode("utf-8", "backslashreplace").decode()  # file names may contain characters that the stream cannot encode
         print(f"robolearn: error: {shown}", file=sys.stderr)
         return 2
 
 
 def _ended(arguments: list[str], error: KeyboardInterrupt) -> int:
-    """The exit code after a signal: what keeps its work, or runs until it is asked to end, has ended well, but for Ctrl-C."""
+    """The exit code after a signal: 0 for a command that saves its work or runs until it is stopped, except after Ctrl-C."""
     if not isinstance(error, AskedToEnd):
         print("robolearn: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -132,17 +132,17 @@ def _ended(arguments: list[str], error: KeyboardInterrupt) -> int:
 
 
 def _user_message(error: Exception) -> str | None:
-    """The line, or a robot's faults line by line, of an error that is the user's or the computer's to fix; None for a bug."""
+    """The message of an error that the user can fix (one line, or a robot's faults line by line); None for a bug."""
     if isinstance(error, ModuleNotFoundError):
         extra = missing_extra(error)
         return None if extra is None else str(extra)
     if _of_rendering(error):
         chosen = os.environ.get("MUJOCO_GL", "")
         return f"MuJoCo cannot be imported with MUJOCO_GL={chosen}: {reason(error)}; unset it, or install what it needs (docs/install.md)"
-    if isinstance(error, ImportError):  # a package that is there and does not load
+    if isinstance(error, ImportError):  # a package that is installed but does not load
         return None if (error.name or "robolearn").partition(".")[0] in _OURS else f"{error.name} cannot be imported: {reason(error)}"
     if (listing := sys.modules.get("envs.robots.errors")) is not None and isinstance(error, listing.RobotError):
-        return str(error)  # which lists a description's faults, each in its line
+        return str(error)  # it lists a description's faults, one per line
     if isinstance(error, (UserError, WriteError, *_errors_below())):
         return reason(error)
     if isinstance(error, OSError) and error.errno is not None:
@@ -151,7 +151,7 @@ def _user_message(error: Exception) -> str | None:
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib's, which is no OSError
         return reason(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or any(sign in str(error) for sign in _OF_MEMORY):
-        return f"not enough memory: {reason(error)}; with fewer worlds (--env.num_worlds=...) or seeds less is needed"
+        return f"not enough memory: {reason(error)}; fewer worlds (--env.num_worlds=...) or seeds need less"
     return None
 
 
@@ -162,7 +162,7 @@ def _of_rendering(error: Exception) -> bool:
 
 
 def _errors_below() -> Iterator[type[Exception]]:
-    """The user errors of the packages below this one, which cannot know `UserError`, where they were imported."""
+    """The user errors of the packages below this one that have been imported; those packages cannot use `UserError`."""
     for module, name in _ERRORS_BELOW:
         if module in sys.modules:
             yield getattr(sys.modules[module], name)
@@ -182,7 +182,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _overview() -> str:
-    lines = ["usage: robolearn COMMAND ...", "", "Trains robots' policies in simulation and runs them on robots.", "", "commands:"]
+    lines = ["usage: robolearn COMMAND ...", "", "Trains robot policies in simulation and runs them on robots.", "", "commands:"]
     lines += [f"  {name:10} {text}" for name, text in COMMANDS.items()]
     lines += ["", "options:", "  --help     this text; `robolearn COMMAND --help` lists a command's options", "  --version  the version"]
     lines += ["", "exit codes:", *(f"  {code:10} {text}" for code, text in EXIT_CODES.items())]
@@ -191,7 +191,7 @@ def _overview() -> str:
 
 def _run(name: str, arguments: list[str]) -> int:
     arguments, imports = plugins.take(arguments)
-    if not {"-h", "--help"} & {*arguments} or name == "deploy":  # whose help shows the transports' options
+    if not {"-h", "--help"} & {*arguments} or name == "deploy":  # its help shows the transports' options
         plugins.use(imports)
     module: Any = importlib.import_module(f"robolearn.commands.{name}")
     takes_overrides = bool(getattr(module, "ACCEPTS_OVERRIDES", False))
@@ -212,7 +212,7 @@ def _run(name: str, arguments: list[str]) -> int:
         module.prepare_options(parser, arguments, overrides)
     try:
         args, unknown = parser.parse_known_args(arguments)
-    except SystemExit as stop:  # argparse's way of ending after --help
+    except SystemExit as stop:  # argparse ends this way after --help
         return int(stop.code or 0)
     if unknown:
         raise _unknown_argument(unknown[0], options, takes_overrides, parser.prog)
@@ -221,7 +221,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
 
 def _check_empty(arguments: list[str]) -> None:
-    """Refuse empty arguments, which a shell makes of variables that are not set: `--resume "$RUN"` must not begin a training anew.
+    """Refuse empty arguments, as a shell makes them from unset variables: `--resume "$RUN"` must not start a new training.
 
     Raises:
         UsageError: names the option.
@@ -229,7 +229,7 @@ def _check_empty(arguments: list[str]) -> None:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         option = argument[:-1] if argument.startswith("--") and argument.endswith("=") else before if before.startswith("--") else ""
         if argument == "" or option == argument[:-1] != "":
-            raise UsageError(f"{option or 'an argument'} is empty; is the shell's variable set that should be in it?")
+            raise UsageError(f"{option or 'an argument'} is empty; is the shell variable in it set?")
 
 
 def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -254,7 +254,7 @@ def split_ros_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _near(name: str, options: list[str]) -> str:
-    """`; did you mean '--x'?` for the option that is meant; alike are the names, not the dashes before them."""
+    """`; did you mean '--x'?` for the nearest option; names are compared without their dashes."""
     other = _ELSEWHERE.get(name)
     if other in options:
         return f"; did you mean {other!r}?"

@@ -52,12 +52,12 @@ def learn(cfg: TrainCfg, folder: Path, seeds: int, stages: Stages) -> Learned:
 
     Args:
         cfg: of the training.
-        folder: where everything goes; a folder of an interrupted demo is gone on with.
-        seeds: episodes a command in evaluations.
-        stages: tells the stages and times them.
+        folder: where everything is written; an interrupted demo in it is continued.
+        seeds: episodes per command in evaluations.
+        stages: announces and times the stages.
 
     Raises:
-        robolearn.learning.trainer.Interrupted: Ctrl-C or another signal asked for an end; the checkpoint is written.
+        robolearn.learning.trainer.Interrupted: after Ctrl-C or another signal that ends a process; the checkpoint is written.
     """
     with stages.stage("teacher", f"teacher: PPO on privileged state, {cfg.env.num_worlds} worlds, full randomization"):
         teacher_state = _train(lambda: TeacherTrainer(cfg), cfg, folder / "teacher")
@@ -81,11 +81,11 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
 
     Args:
         cfg: of the training.
-        folder: where everything goes; a folder of an interrupted demo is gone on with.
-        seeds: episodes a command in evaluations.
+        folder: where everything is written; an interrupted demo in it is continued.
+        seeds: episodes per command in evaluations.
 
     Raises:
-        robolearn.learning.trainer.Interrupted: Ctrl-C; the checkpoint is written.
+        robolearn.learning.trainer.Interrupted: after Ctrl-C; the checkpoint is written.
     """
     stages = Stages(5)
     found = learn(cfg, folder, seeds, stages)
@@ -102,7 +102,7 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
                 ros = ros_walk.walk(path)
                 ros_error = ros.failure
                 print(f"      20 s under a changing command: planar velocity error {ros.velocity_error_xy:.3f} m/s")
-            except Exception as error:  # whatever it is: what was trained is kept, and the report says so
+            except Exception as error:  # any failure: what was trained is kept, and the report states the error
                 ros_error = reason(error)
             print("      stayed up" if ros_error is None else f"      FAILED: {ros_error}")
     with stages.stage("report", "video and report"):
@@ -131,10 +131,10 @@ def run_demo(cfg: TrainCfg, folder: Path, seeds: int = 1) -> DemoResult:
 
 
 def check_resume(cfg: TrainCfg, folder: Path) -> None:
-    """Look, before anything is written, whether a demo's folder can be gone on with under this config.
+    """Check, before anything is written, that the demo in a folder can continue with this config.
 
     Raises:
-        UserError: a setting that was changed would have no effect, since its stage is done.
+        UserError: a changed setting would have no effect, since its stage is done.
     """
     student = (folder / "student" / CHECKPOINT).is_file()
     for kind in ("teacher", "student"):
@@ -152,7 +152,7 @@ def _finished(state: dict[str, Any], cfg: TrainCfg) -> bool:
 
 
 def _train(make: Callable[[], Any], cfg: TrainCfg, folder: Path) -> dict[str, Any]:
-    """Train to the end in a folder, going on from its checkpoint if there is one; one that is finished stays as it is.
+    """Train to the end in a folder, from its checkpoint if there is one; a finished training is left unchanged.
 
     Returns:
         The final state.
@@ -162,7 +162,7 @@ def _train(make: Callable[[], Any], cfg: TrainCfg, folder: Path) -> dict[str, An
         return state
     trainer = make()
     if state is not None:
-        resume(trainer, state)  # before anything is written: a config that does not fit leaves it as it was
+        resume(trainer, state)  # before anything is written, so that a config that does not fit leaves the folder unchanged
     job = Run(folder, trainer.cfg)
     job.truncate_metrics(trainer.iteration)
     try:

@@ -1,4 +1,4 @@
-"""Errors that are the user's to fix: the command line prints their one line and exits 2, without a traceback."""
+"""Errors that the user can fix: the command line prints their message in one line and exits with 2, without a traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXTRA_OF_MODULE = {
 
 
 def missing_extra(error: ModuleNotFoundError) -> MissingExtraError | None:
-    """The user error behind a failed import, or None where the module is none of the optional ones (then it is a bug)."""
+    """The user error for a failed import, or None if the module is not one of the optional ones (then it is a bug)."""
     module = (error.name or "").partition(".")[0]
     extra = EXTRA_OF_MODULE.get(module)
     if extra is None:

@@ -1,8 +1,8 @@
-"""A policy's robot as another author built its model, so that a policy can be judged there too (`evaluate --mjcf`).
+"""A policy's robot as another author modelled it, so that the policy can be evaluated in that model too (`evaluate --mjcf`).
 
-Joints are matched by name, as on a wire. What the file says of links, joints and shapes counts: masses, inertias, lengths, ranges,
+Joints are matched by name, as on a wire. Links, joints and shapes are taken from the file: masses, inertias, lengths, ranges,
 armature, damping, dry friction, gravity compensation, and how shapes touch the ground. Motors, default pose, sensors, the physics step,
-the ground, and whether links meet each other are the policy's and its task's.
+the ground, and whether links collide with each other are taken from the policy and its task.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from robolearn.errors import UserError
 from robolearn.simulated_model import based
 
 CONTACT = ("friction", "condim", "priority", "solmix", "solref", "solimp", "margin", "gap")
-"""What a shape says of how it touches another."""
+"""Attributes of a shape that determine its contacts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OtherModel(Robot):
-    """A robot whose shapes touch others as the author of its model wrote it, not as tasks have it."""
+    """A robot whose contacts are as the author of its model wrote them, not as tasks set them."""
 
     @cached_property
     def built(self) -> scene.Built:
@@ -40,24 +40,24 @@ class OtherModel(Robot):
         built = scene.build(self)
         theirs = {body.name: body.geoms for body in read(self.model).spec.bodies if body.name != "world"}
         for body in built.spec.bodies:
-            for geom, told in zip(body.geoms, theirs.get(body.name, ()), strict=False):  # what a foot was given comes after its own
+            for geom, told in zip(body.geoms, theirs.get(body.name, ()), strict=False):  # a foot's new attributes come after its own
                 for name in CONTACT:
                     setattr(geom, name, getattr(told, name))
         return built
 
 
 def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
-    """A robot as another author's model has it.
+    """A robot in another author's model.
 
-    Feet are found by their shapes, on the links that carry those of the robot; base, trunk, IMU and tool sit where they do on the robot.
+    Feet are found by their shapes, on the links that carry those of the robot; base, trunk, IMU and tool are placed as on the robot.
 
     Args:
-        robot: the policy's.
+        robot: the policy's robot.
         path: the model, MJCF or URDF.
         spec: the robot as the policy knows it.
 
     Raises:
-        UserError: there is no such file, it cannot be read, or it is no model of this robot; says what it has and lacks.
+        UserError: no such file, it cannot be read, or it is not a model of this robot; lists what it has and lacks.
     """
     if not path.is_file():
         raise UserError(f"no robot model at {path}")
@@ -90,19 +90,19 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
 
 
 LENGTH, MASS, RANGE = 0.08, 0.25, 0.1
-"""What makes a model another robot's: distances between joints that differ by this share of the largest, masses by this share, ends of
-ranges by so much [rad] on half of the joints or more. Other authors' models of one robot lie within."""
+"""A model is another robot's if distances between joints differ by this share of the largest, masses by this share, or limits of ranges by
+this much [rad] on at least half of the joints. Models of one robot by different authors lie within these bounds."""
 
 
 def refuse_other_robot(robot: Robot, path: Path) -> None:
-    """Refuse a model that has the joints of a robot and is another one's: a policy would drive it, and fall.
+    """Refuse a model with the robot's joint names that is of another robot: the policy would run on it, and fall.
 
     Args:
-        robot: the policy's.
+        robot: the policy's robot.
         path: the model, MJCF.
 
     Raises:
-        UserError: says what differs, and how such a robot is run all the same. Not of what cannot be read: who loads it says so.
+        UserError: says what differs, and how to run on that robot even so. A file that cannot be read passes: loading it reports the error.
     """
     try:
         model = mujoco.MjModel.from_xml_path(str(path))
@@ -110,12 +110,12 @@ def refuse_other_robot(robot: Robot, path: Path) -> None:
     except (ValueError, KeyError, OSError):
         return
     if differs := _other_robot(Placed(robot.compiled, robot), theirs):
-        mend = "`robolearn robot new` describes it, and `--robot its/robot.yaml` runs the policy on it all the same"
+        mend = "`robolearn robot new` describes it, and `--robot its/robot.yaml` runs the policy on it even so"
         raise UserError(f"{path} is the model of another robot than {robot.name}: {'; '.join(differs)}; {mend}")
 
 
 def _other_robot(ours: Placed, theirs: Placed) -> list[str]:
-    """What makes a model another robot's, in words; empty for one of the same."""
+    """The differences that make a model another robot's, in words; empty for a model of the same robot."""
     found: list[str] = []
     names = list(ours.robot.joints)
     places = [np.array([model.anchor(name) for name in names]) for model in (ours, theirs)]
@@ -149,7 +149,7 @@ class Placed:
         mujoco.mj_kinematics(model, self.data)
 
     def carrier(self, body: int) -> str | None:
-        """The joint that moves a body; None for one that is fixed to the root."""
+        """The joint that moves a body; None for a body fixed to the root."""
         while body:
             first = int(self.model.body_jntadr[body])
             names = [self.model.joint(first + i).name for i in range(int(self.model.body_jntnum[body]))]
@@ -159,15 +159,15 @@ class Placed:
         return None
 
     def carried(self, joint: str | None) -> int:
-        """The body that a joint moves; the root for None."""
+        """The body that a joint moves; the root body for None."""
         if joint is not None:
             return int(self.model.joint(joint).bodyid[0])
         return int(self.model.body_rootid[self.carried(next(iter(self.robot.joints)))])
 
     def place(self, other: Placed, name: str, position: Vector = (0.0, 0.0, 0.0)) -> tuple[str, Vector]:
-        """Where a point of a body of the other model is in this one: a body and a point in its frame [m].
+        """The place in this model of a point on a body of the other model: a body and a point in its frame [m].
 
-        Links are taken to be alike and their frames not: what counts is how the point lies to the joint that moves it.
+        The links are assumed equal but their frames are not, so the point keeps its position relative to the joint that moves it.
         """
         there = other.model.body(name).id
         joint = other.carrier(there)
@@ -179,7 +179,7 @@ class Placed:
         return self.model.body(here).name, (x, y, z)
 
     def anchor(self, joint: str | None) -> np.ndarray:
-        """Where a joint is [m], (3,); for None where the root is."""
+        """Position of a joint [m], (3,); for None that of the root."""
         return self.data.xpos[self.carried(None)] if joint is None else self.data.xanchor[self.model.joint(joint).id]
 
 
@@ -189,7 +189,7 @@ def _feet(robot: Robot, path: Path, ours: Placed, theirs: Placed) -> Iterator[tu
     for name, foot in robot.feet.items():
         joint = ours.carrier(ours.model.body(foot.body).id)
         if joint not in found:
-            raise UserError(f"{path} is no model of {robot.name}: it has no foot behind {joint}; `robolearn robot check {path}` tells more")
+            raise UserError(f"{path} is no model of {robot.name}: it has no foot behind {joint}; `robolearn robot check {path}` shows more")
         there = found[joint]
         x, y, z = there.position
         up = (there.up[0], there.up[1], there.up[2])
@@ -197,7 +197,7 @@ def _feet(robot: Robot, path: Path, ours: Placed, theirs: Placed) -> Iterator[tu
 
 
 def _depth(robot: Robot) -> float:
-    """How far the lowest point of the feet is below the root in the default pose [m]."""
+    """Height of the root above the lowest point of the feet in the default pose [m]."""
     model, data = robot.compiled, mujoco.MjData(robot.compiled)
     data.qpos[:] = model.key(scene.STAND).qpos
     mujoco.mj_kinematics(model, data)

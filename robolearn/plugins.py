@@ -1,4 +1,4 @@
-"""What a package of a user's calls to bring robots, tasks, networks, transports and engines of its own (docs/bring-your-task.md).
+"""Functions that your own package calls to register its robots, tasks, networks, transports and engines (docs/bring-your-task.md).
 
     # my_robot_package/plugin.py, named by an entry point in the group `robolearn.plugins` or by --import
     from robolearn.plugins import register_robot, register_task, register_transport
@@ -7,8 +7,8 @@
     register_task("hop", "my_robot_package.hop:HOP")
     register_transport("udp", "my_robot_package.udp:UDP")
 
-A thing is given as itself, or as the text `package.module:name` of it or of a function that makes it, which is imported when somebody asks
-for it: a robot's computer, which has no torch, then loads the same plugin for its transport. Importing this module imports nothing heavy.
+An object is given as itself, or as the text `package.module:name` of it or of a function that makes it, which is imported on first use. So
+a robot's computer, which has no torch, can load the same plugin for its transport. Importing this module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def register_robot(name: str, robot: Robot | Path | str) -> None:
     """Add a robot for `--robot NAME`.
 
     Args:
-        name: the robot's own.
-        robot: it, its `robot.yaml`, or `package.module:name`.
+        name: the robot's name.
+        robot: the robot, its `robot.yaml`, or `package.module:name`.
 
     Raises:
         PluginError: the name is taken.
@@ -71,10 +71,10 @@ def register_observation(
 ) -> None:
     """Add a term that a robot can sense, in training and on the robot alike; see `policies.contract.observation.register_term`.
 
-    The function itself is given: the robot needs it.
+    Give the function itself, since the robot needs it.
 
     Raises:
-        ValueError: there is a term of that name.
+        ValueError: a term of that name exists already.
     """
     from policies.contract.observation import register_term
 
@@ -87,7 +87,7 @@ def register_network(name: str, kind: NetworkKind | str) -> None:
 
 
 def register_transport(name: str, kind: TransportKind | str) -> None:
-    """Add a way to a robot, `robolearn deploy --transport NAME`; see `bridge.transports.registry.TransportKind`."""
+    """Add a transport, `robolearn deploy --transport NAME`; see `bridge.transports.registry.TransportKind`."""
     declare("transport", name, _given(kind))
 
 
@@ -102,7 +102,7 @@ def register_controller(name: str, kind: ControllerKind | str) -> None:
 
 
 def _given(thing: Any) -> Any:
-    """A thing as `declare` takes it."""
+    """An object in the form that `declare` takes."""
     return thing if isinstance(thing, str) else lambda: thing
 
 

@@ -1,4 +1,4 @@
-"""Which policy file a person means: a path, a run folder, or the name of one that ships with robolearn."""
+"""Finds the policy file that the user means: by a path, a run folder, or the name of one that ships with robolearn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from robolearn.learning.run_folders import newest_last
 
 POLICY_FILE = "policy.onnx"
 CONTROLLER = "controller:"
-"""What a model-based controller's name begins with where it stands in a policy's place."""
+"""Prefix of a model-based controller's name when it is given in place of a policy."""
 
 
 def zoo() -> dict[str, Path]:
@@ -20,19 +20,19 @@ def zoo() -> dict[str, Path]:
 
 
 def is_controller(text: str) -> bool:
-    """Whether what stands in a policy's place names a model-based controller."""
+    """Whether a text given in place of a policy names a model-based controller."""
     return text.startswith(CONTROLLER)
 
 
 def find_policy(text: str | Path) -> Path:
-    """The policy file that a path or a name means.
+    """The policy file for a path or a name.
 
     Args:
-        text: a file; a run folder that holds `policy.onnx`; a folder of runs, whose newest policy counts; or a shipped policy's name.
-            A path that exists goes before a name.
+        text: a file; a run folder that holds `policy.onnx`; a folder of runs, for its newest policy; or a shipped policy's name. An
+            existing path takes precedence over a name.
 
     Raises:
-        UserError: there is none; lists the shipped names and the nearest.
+        UserError: no such policy; lists the shipped names and the nearest.
     """
     path = Path(text)
     if path.is_file():
@@ -45,7 +45,7 @@ def find_policy(text: str | Path) -> Path:
         if found:
             return found[-1]
         if str(text) not in shipped:
-            raise UserError(f"no {POLICY_FILE} in the folder {path}; make one with: robolearn export {path}")
+            raise UserError(f"no {POLICY_FILE} in the folder {path}; write one with: robolearn export {path}")
     if str(text) in shipped:
         return shipped[str(text)]
     names = ", ".join(shipped) if shipped else "none"

@@ -1,4 +1,4 @@
-"""Which robot a policy file is for: the one it was trained with, by name or `robot.yaml`, unless its model has changed since."""
+"""Finds the robot of a policy file: the one it was trained with, by name or `robot.yaml`, unless its model has changed since."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ def robot_of(file: PolicyFile, given: str | Robot | None = None) -> Robot:
 
     Args:
         file: the policy.
-        given: what `--robot` says: a name or the path of a `robot.yaml`; None for the robot that the file names. One that was made by this
-            function before is taken as it is.
+        given: the value of `--robot`: a name or the path of a `robot.yaml`; None for the robot that the file names. A robot that this
+            function returned before is taken as it is.
 
-    Returns:
-        The robot; of one that was `given` with the policy's own gains, default pose and scale of actions, which travel in the file.
+    Returns: The robot; a `given` one with the policy's own gains, default pose and action scale, which are in the file.
 
     Raises:
-        UserError: it is not there any more, is another robot, or its model has changed since the policy was trained. Where it was
-            `given`, what differs is a warning, since who says which robot it is means it.
+        UserError: the robot no longer exists, is another robot, or its model has changed since the policy was trained. For a `given` robot,
+            a difference is only a warning, since it was chosen on purpose.
     """
     if isinstance(given, Robot):
         return given
@@ -42,21 +41,21 @@ def robot_of(file: PolicyFile, given: str | Robot | None = None) -> Robot:
     other = wanted.model_sha256 != "" and meant.fingerprint != wanted.model_sha256
     if not given and other:
         detail = f" (here {said})" if said else ""
-        raise UserError(f"{changed}{detail}; bring that back, or say that you mean this one: --robot {robot.source or robot.name}")
+        raise UserError(f"{changed}{detail}; restore the original, or accept this one with --robot {robot.source or robot.name}")
     if given and other:
         print(f"warning: {changed}", file=sys.stderr)
     if given and said:
-        print(f"warning: {robot.where} has {said}; what {file.path} was trained with acts", file=sys.stderr)
+        print(f"warning: {robot.where} has {said}; the values that {file.path} was trained with are used", file=sys.stderr)
     return meant
 
 
 def differences(robot: Robot, spec: PolicySpec, most: int = 3) -> str:
-    """What a robot says of its joints' drives that a policy was not trained with, empty where nothing: `kp of hip 33 (trained with 31)`.
+    """Drive settings of a robot that differ from the policy's training, e.g. `kp of hip 33 (trained with 31)`; empty if none do.
 
     Args:
-        robot: has the policy's joints.
-        spec: of the policy.
-        most: differences that are told one by one.
+        robot: a robot with the policy's joints.
+        spec: the policy's contract.
+        most: number of differences to list one by one.
     """
     theirs = spec.robot
     lower, upper = robot.spec().position_lower, robot.spec().position_upper
@@ -73,7 +72,7 @@ def differences(robot: Robot, spec: PolicySpec, most: int = 3) -> str:
 
 
 def _driven_by(file: PolicyFile, robot: Robot) -> Robot:
-    """The robot as a policy drives it, with what its file says of gains, default pose and scale of actions."""
+    """The robot with the gains, default pose and action scale of a policy file."""
     spec = file.spec
     told = zip(robot.joints.items(), spec.robot.kp, spec.robot.kd, spec.robot.default_pose, spec.action.scale, strict=True)
     joints = {
@@ -87,13 +86,13 @@ def _named(file: PolicyFile, wanted: RobotSpec) -> Robot:
     if source in ROBOTS or Path(source).is_file():
         return get_robot(source)
     beside = file.path.parent / "robot.yaml"
-    if beside.is_file() and get_robot(beside).name == wanted.name:  # the policy was carried along with its robot
+    if beside.is_file() and get_robot(beside).name == wanted.name:  # the policy was moved together with its robot
         return get_robot(beside)
-    if wanted.name in ROBOTS:  # a plugin's, whose package lies elsewhere on this computer
+    if wanted.name in ROBOTS:  # a plugin's robot, whose package is elsewhere on this computer
         return get_robot(wanted.name)
     raise UserError(
-        f"{file.path} was trained with robot {wanted.name}, {'of' if '/' in source else 'called'} {source}, which is not there;"
-        f" say where it is: --robot robot.yaml (or one of {', '.join(sorted(ROBOTS))})"
+        f"{file.path} was trained with robot {wanted.name}, {'of' if '/' in source else 'called'} {source}, which does not exist here; "
+        f"give its path: --robot robot.yaml (or one of {', '.join(sorted(ROBOTS))})"
     )
 
 

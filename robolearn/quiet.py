@@ -1,4 +1,4 @@
-"""Keeps what packages remember between runs out of the user's home folder, for the commands of robolearn."""
+"""Keeps the caches of packages out of the user's home folder, for the commands of robolearn."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ CONFIGURATIONS = (".config/matplotlib", ".matplotlib")
 
 
 def keep_home_clean() -> None:
-    """Have matplotlib keep its list of fonts beside the installation, before anything imports it.
+    """Make matplotlib keep its font cache beside the installation; call it before matplotlib is imported.
 
-    Not where the user has a configuration of matplotlib's, in the home folder or by the variable. Another user could have made a folder for
-    temporary files under the same name, so that it must be this user's own.
+    Does nothing if the user has a matplotlib configuration, in the home folder or by the environment variable. The temporary folder must
+    belong to this user, since another user could have made one of the same name.
     """
     home = os.path.expanduser("~")
     if "MPLCONFIGDIR" in os.environ or any(os.path.exists(os.path.join(home, name)) for name in CONFIGURATIONS):

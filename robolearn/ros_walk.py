@@ -30,7 +30,7 @@ SCHEDULE = ((0.6, 0.0, 0.0, 4.0), (0.4, 0.3, 0.0, 4.0), (0.5, 0.0, 0.6, 4.0), (-
 
 @dataclass(frozen=True)
 class RosWalk:
-    """What came of a run over ROS 2.
+    """The result of a run over ROS 2.
 
     Attributes:
         time_s: (T,).
@@ -38,7 +38,7 @@ class RosWalk:
         velocity_error_xy: mean planar error [m/s].
         velocity_error_yaw: mean error [rad/s].
         stayed_up: the base stayed above half its standing height and the node in `policy`.
-        events: the policy node's events; the last is its timing, if it came to its end.
+        events: the policy node's events; the last one is its timing, if the node finished.
     """
 
     time_s: np.ndarray
@@ -51,11 +51,11 @@ class RosWalk:
 
     @property
     def failure(self) -> str | None:
-        """Why the robot did not stay up, None where it did."""
+        """Why the robot did not stay up; None if it did."""
         if self.stayed_up:
             return None
         causes = [event["cause"] for event in self.events if event["event"] == "transition" and event["from"] == "policy"]
-        return f"the robot did not stay up ({causes[0] if causes else 'no guard spoke'})"
+        return f"the robot did not stay up ({causes[0] if causes else 'no guard reported'})"
 
     @property
     def timing(self) -> dict[str, float]:
@@ -72,7 +72,7 @@ class RosWalk:
 
 
 class RosWalkError(UserError):
-    """A run over ROS 2 that came to nothing."""
+    """A run over ROS 2 that failed."""
 
 
 def available() -> bool:
@@ -81,7 +81,7 @@ def available() -> bool:
 
 
 def walk(policy: Path, schedule: tuple[tuple[float, float, float, float], ...] = SCHEDULE, attempts: int = 3) -> RosWalk:
-    """Walk a schedule of commands; again where the robot did not stay up, since a busy computer trips the guards of time.
+    """Walk a schedule of commands; repeat it if the robot did not stay up, since a busy computer trips the timing guards.
 
     Raises:
         RosWalkError: every attempt failed; says which process and what it printed.
@@ -107,7 +107,7 @@ def _walk_once(policy: Path, schedule: tuple[tuple[float, float, float, float], 
         "CYCLONEDDS_URI": LOOPBACK_CYCLONE,
         "OMP_NUM_THREADS": "1",
     }
-    environment.pop("ROS_STATIC_PEERS", None)  # another computer's robot
+    environment.pop("ROS_STATIC_PEERS", None)  # keeps out robots of other computers
     with tempfile.TemporaryDirectory() as folder:
         events, tracking = Path(folder) / "events.jsonl", Path(folder) / "tracking.json"
         file = PolicyFile(policy)
@@ -124,7 +124,7 @@ def _walk_once(policy: Path, schedule: tuple[tuple[float, float, float, float], 
             for name, command in (("robot", simulated), ("policy", node), ("operator", operator)):
                 out = logs[name]
                 running[name] = subprocess.Popen([sys.executable, *command], env=environment, stdout=out, stderr=subprocess.STDOUT)
-            with contextlib.suppress(subprocess.TimeoutExpired):  # told below by what is missing
+            with contextlib.suppress(subprocess.TimeoutExpired):  # reported below as missing
                 running["operator"].wait(timeout=sum(part[3] for part in schedule) + 60)
         finally:
             for name in ("policy", "robot", "operator"):
@@ -146,10 +146,10 @@ def _walk_once(policy: Path, schedule: tuple[tuple[float, float, float, float], 
             raise RosWalkError(f"the run over ROS 2 failed ({last})")
         data = json.loads(tracking.read_text(encoding="utf-8"))
         lines = events.read_text(encoding="utf-8").splitlines(keepends=True) if events.is_file() else []
-        record = [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-    heights = [height for height in data["height_m"] if math.isfinite(height)]  # none is known before the first message
+        record = [json.loads(line) for line in lines if line.endswith("\n")]  # a kill may have cut off the last line
+    heights = [height for height in data["height_m"] if math.isfinite(height)]  # no velocity is known before the first message
     if not heights:
-        raise RosWalkError("the run over ROS 2 failed (operator: it never heard of the robot)")
+        raise RosWalkError("the run over ROS 2 failed (operator: it received nothing from the robot)")
     command, measured = np.array(data["command"]), np.array(data["measured"])
     error = command - measured
     return RosWalk(

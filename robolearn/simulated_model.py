@@ -1,4 +1,4 @@
-"""The MJCF that a simulated robot is made of: the bridge knows no robots, so whoever starts one hands it a model."""
+"""Provides the MJCF of a simulated robot: the bridge knows no robots, so it must be given a model."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ def simulated_model(file: PolicyFile, robot: str | Robot | None, model: Path | N
 
     Args:
         file: the policy.
-        robot: what `--robot` says, a name or `robot.yaml`, or the robot that `robot_of` made of it; None for the policy's own.
-        model: what `--mjcf` says, an MJCF or URDF of that robot; None for the model of the robot.
-        folder: where a model is written that has to be made.
+        robot: the value of `--robot`, a name or `robot.yaml`, or the robot that `robot_of` returned for it; None for the policy's own.
+        model: the value of `--mjcf`, an MJCF or URDF of that robot; None for the robot's own model.
+        folder: where a generated model is written.
 
     Raises:
-        UserError: there is none, or it is not the policy's robot.
+        UserError: there is no model, or it is not of the policy's robot.
     """
     if model is not None:
         check_one(robot)
         return converted(model, file.spec.robot, folder) if _is_urdf(model) else model
     who = robot_of(file, robot)
-    if who.source is None and who.model.suffix == ".xml" and who.model.parent.name == who.name:  # ours, as it lies there
+    if who.source is None and who.model.suffix == ".xml" and who.model.parent.name == who.name:  # our own file, unchanged
         return who.model
     return write_scene(who, folder / f"{who.name}.xml")
 
 
 def check_one(robot: str | Robot | None) -> None:
-    """Raises `UsageError` where a robot is given beside a model."""
+    """Raises `UsageError` if both a robot and a model are given."""
     if robot is not None:
-        raise UsageError("--robot names a robot with its model, --mjcf a model alone: give one of them")
+        raise UsageError("--robot names a robot with its model, --mjcf only a model: give one of them")
 
 
 def write_scene(robot: Robot, path: Path) -> Path:
     """Write the scene that tasks train in as one MJCF file; meshes stay where they are.
 
     Raises:
-        RobotError: the robot's model is not what its constants say.
+        RobotError: the robot's model does not match its constants.
         WriteError: the file cannot be written.
     """
     scene = robot.scene()
@@ -57,10 +57,10 @@ def write_scene(robot: Robot, path: Path) -> Path:
 
 
 def converted(model: Path, spec: RobotSpec, folder: Path) -> Path:
-    """A URDF as MJCF, its base free where the policy's robot has a free one.
+    """A URDF as MJCF, with a free base if the policy's robot has one.
 
     Raises:
-        RobotError: it cannot be read; lists all that is in the way.
+        RobotError: it cannot be read; lists all reasons.
     """
     scene = based(read(model), spec)
     scene.compile()
@@ -70,7 +70,7 @@ def converted(model: Path, spec: RobotSpec, folder: Path) -> Path:
 
 
 def based(reading: Reading, spec: RobotSpec) -> mujoco.MjSpec:
-    """A model that was read, its base free where the policy's robot has a free one and the format has no word for that."""
+    """A model that was read, with a free base if the policy's robot has one and the format cannot express it."""
     scene = reading.spec.copy()
     if reading.format == "URDF" and spec.floating_base and not reading.free:
         next(body for body in scene.bodies if body.name == reading.root).add_freejoint(name="base")
@@ -78,7 +78,7 @@ def based(reading: Reading, spec: RobotSpec) -> mujoco.MjSpec:
 
 
 def _is_urdf(model: Path) -> bool:
-    """By its root element where its name does not say it."""
+    """Judged by its root element if its name does not tell."""
     if not model.is_file():
         return False
     if model.suffix.lower() == ".urdf":
@@ -86,4 +86,4 @@ def _is_urdf(model: Path) -> bool:
     try:
         return next(ET.iterparse(model, events=("start",)))[1].tag == "robot"
     except (ET.ParseError, StopIteration):
-        return False  # whoever reads it as MJCF says what is wrong
+        return False  # reading it as MJCF reports what is wrong

@@ -1,4 +1,4 @@
-"""What commands and reports write for people and machines: whole files, or nothing."""
+"""How commands and reports write files for people and machines: whole, or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policies.files import write_text
 
 
 def write_json(target: str | Path, data: Any) -> None:
-    """Write JSON to a file, or to standard output where the target is `-`. The file appears whole or not at all.
+    """Write JSON to a file, or to standard output if the target is `-`. The file is written whole or not at all.
 
     Raises:
         policies.files.WriteError: the file cannot be written.

@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from bridge.isolation import LOOPBACK_CYCLONE  # needs the standard library alone
 
@@ -34,6 +35,39 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+ALONE = (
+    "bridge",
+    "test_bench.py",
+    "test_example.py",
+    "test_full_disk.py",
+    "test_install_names.py",
+    "test_launch.py",
+    "test_lower_bounds.py",
+    "test_quiet.py",
+    "test_tutorial.py",
+    "robolearn/test_cli.py",
+    "robolearn/test_distributed.py",
+    "robolearn/test_ending.py",
+    "robolearn/test_identify_deploy.py",
+    "robolearn/test_live.py",
+    "robolearn/test_live_browser.py",
+    "robolearn/test_other_model.py",
+    "robolearn/test_plugins.py",
+    "robolearn/test_precision.py",
+    "robolearn/test_threads.py",
+)
+"""Tests that run one after the other, folders and files: control loops in real time, what is measured, who fills disks or installs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what must not run beside other tests, see `ALONE`."""
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here).as_posix()
+        if place in ALONE or place.split("/")[0] in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 def pytest_runtest_teardown() -> None:

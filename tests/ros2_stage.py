@@ -171,11 +171,11 @@ class Stage:
 
 
 @contextmanager
-def stranger(name: str) -> Iterator[Any]:
+def stranger(name: str, namespace: str = "") -> Iterator[Any]:
     """A node in a context of its own, as another process has it: one context cannot have two types on a topic."""
     context = Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node(name, context=context, start_parameter_services=False)
+    node = rclpy.create_node(name, context=context, namespace=namespace, start_parameter_services=False)
     try:
         yield node
     finally:

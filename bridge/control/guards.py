@@ -270,7 +270,24 @@ def _tilt(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
     if s.inputs.reading is None or s.inputs.reading.imu_quat_wxyz is None:
         return None
     angle = tilt(s.inputs.reading.imu_quat_wxyz)
-    return None if angle <= limits.max_tilt else f"the base is tilted by {angle:.2f} rad, allowed {limits.max_tilt:.2f}"
+    if angle <= limits.max_tilt:
+        return None
+    said = f"the base is tilted by {angle:.2f} rad, allowed {limits.max_tilt:.2f}"
+    return f"{said}; {NOT_TILTED}" if angle > max(LYING, limits.max_tilt) else said
+
+
+LYING = 1.3  # [rad]: a robot that lies on its side, if its attitude is to be believed
+NOT_TILTED = (
+    "if it is not, its quaternion is in another order (x, y, z, w in ROS, w, x, y, z of Unitree) or of another frame (z up), or the IMU is"
+    " mounted turned"
+)
+DEGREES, A_TURN = 3.0, 2 * math.pi  # times the limit, and [rad]: what is further out has other units
+
+
+def _units(said: str | None, value: FloatArray, most: FloatArray, unit: str) -> str | None:
+    """Say of a value that is far beyond what is possible that it may be in degrees; most (J,) is the largest that is possible."""
+    far = np.abs(value) > np.maximum(DEGREES * np.abs(most), A_TURN)
+    return f"{said} (in degrees? it has to be in {unit})" if said is not None and far.any() else said
 
 
 def _worst(value: FloatArray, lower: FloatArray, upper: FloatArray, joints: JointVectors, what: str) -> str | None:
@@ -286,15 +303,17 @@ def _worst(value: FloatArray, lower: FloatArray, upper: FloatArray, joints: Join
 def _joint_position(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
         return None
-    margin = limits.position_excess
-    return _worst(s.inputs.reading.position, joints.lower - margin, joints.upper + margin, joints, "position [rad]")
+    margin, position = limits.position_excess, s.inputs.reading.position
+    said = _worst(position, joints.lower - margin, joints.upper + margin, joints, "position [rad]")
+    return _units(said, position, np.maximum(np.abs(joints.lower), np.abs(joints.upper)), "rad")
 
 
 def _joint_velocity(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.reading is None:
         return None
     most = limits.velocity_factor * joints.velocity
-    return _worst(s.inputs.reading.velocity, -most, most, joints, "velocity [rad/s]")
+    said = _worst(s.inputs.reading.velocity, -most, most, joints, "velocity [rad/s]")
+    return _units(said, s.inputs.reading.velocity, joints.velocity, "rad/s")
 
 
 def _joint_effort(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -140,9 +141,8 @@ class Attended:
             self._said_ns = now_ns
             shadow = loop.controller.shadow_command
             said = "; ".join([*status["problems"], *status.get("remarks", ())]) or "no guard speaks up"
-            if (celsius := status.get("temperature_c")) is not None:
-                hottest = max(celsius, key=lambda joint: celsius[joint])
-                said += f"; hottest motor {hottest}, {celsius[hottest]:.0f} C"
+            if hottest := _hottest(status.get("temperature_c") or {}):
+                said += f"; hottest motor {hottest[0]}, {hottest[1]:.0f} C"
             reading = loop.controller.inputs.reading
             if shadow is None or reading is None:
                 self.tell(f"dry run: {said}; would send nothing yet")
@@ -153,9 +153,9 @@ class Attended:
             self.tell(f"dry run: {said}; would send, furthest first [rad]: {targets}, ...")
 
     def _warn_of_heat(self, celsius: Mapping[str, float], now_ns: int) -> None:
-        hottest = max(celsius, key=lambda joint: celsius[joint])
+        hottest = _hottest(celsius)
         warm = HOT_C if self.loop is None else self.loop.controller.limits.warm_motor_c
-        hot = f"warning: the motor of {hottest} has {celsius[hottest]:.0f} C" if celsius[hottest] >= warm else None
+        hot = f"warning: the motor of {hottest[0]} has {hottest[1]:.0f} C" if hottest is not None and hottest[1] >= warm else None
         if self._hot.update(hot, now_ns) and hot is not None and self.on_line is not None:
             self.on_line(hot)
 
@@ -168,3 +168,9 @@ class Attended:
                 self._screen.close()
             for device in self._devices:
                 device.close()
+
+
+def _hottest(celsius: Mapping[str, float]) -> tuple[str, float] | None:
+    """The hottest motor and its temperature [C]; None where none is told. A motor that tells none (NaN) hides no other."""
+    told = {joint: value for joint, value in celsius.items() if not math.isnan(value)}
+    return max(told.items(), key=lambda item: item[1], default=None)

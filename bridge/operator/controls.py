@@ -22,7 +22,7 @@ from bridge.control.safety import Event
 from bridge.operator import keys
 from bridge.operator.gamepad import JS_EVENT, Gamepad
 from bridge.operator.said import HOLD_S, SILENCE_S, Device, Said
-from bridge.operator.terminal import SLOW_S, Presence, in_foreground
+from bridge.operator.terminal import LOST_S, SLOW_S, Presence, in_foreground
 from policies.contract.spec import PolicySpec
 
 __all__ = ["HARMLESS", "JS_EVENT", "KEYS", "KEY_HELP", "Device", "Gamepad", "Keyboard", "Said"]
@@ -48,7 +48,6 @@ KEY_HELP = "space EMERGENCY STOP   1 stand   2 start   3 stop   r reset   q quit
 STEER_HELP, HALT_HELP = "   arrows, a, d steer   0 halt   h hold", "   0 halt"
 PATIENCE_NS = 500_000_000
 HARMLESS = (b"3", b"q")
-LOST_S = 2.0  # without a sign of a terminal that gave some
 
 
 class Keyboard:
@@ -111,10 +110,12 @@ class Keyboard:
             return Said((Event.STOP,), None, True)
         raw = self._split(typed or b"", now_ns)
         for key in raw:
-            self._presence.sign(now_ns, key == keys.ANSWER)
+            self._presence.sign(now_ns, keys.ANSWER.fullmatch(key) is not None)
+            if keeper := keys.keeper(key):
+                self._presence.called(keeper)
         pressed = list(keys.names(raw))
         notices: list[str] = []
-        if raw and any(key != keys.ANSWER for key in raw):
+        if any(keys.by_hand(key) for key in raw):
             self._key_ns, self._warned = now_ns, False
         requests: list[Event] = []
         leave = steered = False
@@ -150,7 +151,7 @@ class Keyboard:
 
     def _until(self) -> str:
         """What ends a command that is held."""
-        if self._presence.answers:
+        if self._presence.proves:
             return ": it ends with a key, or when this terminal is lost (h lets go)"
         return f": it ends {self._silence_s:g} s after the last key, since nothing else shows that you are there (h lets go)"
 
@@ -158,10 +159,12 @@ class Keyboard:
         """Judge whether somebody is there, and let a command end that nobody renews."""
         if not self._told and not self._presence.undecided(now_ns):
             self._told = True
-            if not self._presence.answers:
+            if not self._presence.proves:
+                beyond = self._presence.beyond
                 notices.append(
-                    f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after"
-                    f" the last key, and the policy ends after {self._silence_s:g} s"
+                    (f"this terminal is {beyond}'s, which answers though nobody looks at it: " if beyond else "")
+                    + f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the"
+                    f" last key, and the policy ends after {self._silence_s:g} s"
                 )
         keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)
         lost = silent_s > LOST_S
@@ -172,9 +175,9 @@ class Keyboard:
         self._lost = said.lost = lost
         if silent_s > SLOW_S:
             said.age_s, said.hint = silent_s, self._presence.gone
-        elif not self._presence.answers and keyless_s > self._silence_s:
+        elif not self._presence.proves and keyless_s > self._silence_s:
             said.age_s, said.hint = keyless_s, "no key for so long, and nothing else shows that somebody is there"
-        elif not self._presence.answers and keyless_s > self._silence_s / 2 and self._steers and not self._warned:
+        elif not self._presence.proves and keyless_s > self._silence_s / 2 and self._steers and not self._warned:
             self._warned = True
             notices.append(f"warning: no key for {keyless_s:.0f} s: the policy ends after {self._silence_s:g} s without one")
         moving = bool(np.any(self._steps))
@@ -187,10 +190,10 @@ class Keyboard:
         if not self._steers:
             return
         if self._held:
-            said.state = "command held" + ("" if self._presence.answers else f", {max(0.0, self._silence_s - keyless_s):.0f} s left")
+            said.state = "command held" + ("" if self._presence.proves else f", {max(0.0, self._silence_s - keyless_s):.0f} s left")
         elif np.any(self._steps):
             said.state = f"halt in {max(0.0, self._hold_s - keyless_s):.0f} s without a key (h holds)"
-        elif not self._presence.answers and keyless_s > self._silence_s / 2:
+        elif not self._presence.proves and keyless_s > self._silence_s / 2:
             said.state = f"press a key: the policy ends in {max(0.0, self._silence_s - keyless_s):.0f} s"
 
     def _in_background(self, now_ns: int) -> Said:

@@ -188,7 +188,7 @@ class Gamepad:
             return Said(hint=self._gone)
         self._forget()
         self._fd, self.layout, self._refused, self._heard_ns = fd, found, False, now_ns
-        said = self._take(data) if data else Said()
+        said = self._take(_as_it_stands(data)) if data else Said()
         said.command = self._command()
         said.notices = (f"the gamepad is back: {found.words}; press L1 anew to steer",)
         return said
@@ -208,3 +208,12 @@ class Gamepad:
     def close(self) -> None:
         self._closed = True
         self._leave()
+
+
+def _as_it_stands(data: bytes) -> bytes:
+    """Events as if they told how things stand, not what happened: what came before anybody could know that the pad is back counts so."""
+    whole = len(data) - len(data) % JS_EVENT.size
+    told = b"".join(
+        JS_EVENT.pack(time_ms, value, kind | JS_INIT, number) for time_ms, value, kind, number in JS_EVENT.iter_unpack(data[:whole])
+    )
+    return told + data[whole:]

@@ -20,8 +20,13 @@ KEY = re.compile(
 )
 """A key as terminals send it: a mouse's report, a sequence of ECMA-48, a cursor key with old modifiers, a function key, a terminal's answer
 to a question, the escape key before another sequence, a key with Alt, a character of UTF-8, or a byte."""
-ANSWER = b"\x1b[0n"
-"""What a terminal answers to `terminal.QUESTION`."""
+ANSWER = re.compile(rb"(?:\x1b\[|\x9b)[03](?:;0)?n")
+"""What a terminal answers to `terminal.QUESTION`: that all is well with it, or not, in seven or eight bits."""
+REPORT = re.compile(rb"(?:\x1b\[|\x9b)(?:[<>=?]?[0-9:;]*[nRctyxMm]|[<>=?][0-?]*[ -/]*[@-~]|[0-9;]*\$y|[IO]|M[\s\S]{3})|\x1b[\]P_^X][\s\S]*")
+"""What comes from a terminal and from no key: answers, where the window's focus or the mouse is, and a question that an echo sends back."""
+NAMED = re.compile(rb"(?:\x1b\[|\x9b)>(\d+)(?:;\d*)*c")
+KEEPERS = {84: "tmux", 83: "screen"}
+"""What keeps a terminal alive while nobody looks at it, by the number that it answers to `terminal.NAME` (device attributes)."""
 
 SPACES = frozenset({0x00, 0x20, 0xA0, *range(0x2000, 0x200C), 0x202F, 0x205F, 0x3000})
 """Characters that a space bar gives: with Ctrl, plain, with AltGr or Option, and by an input method."""
@@ -60,6 +65,19 @@ def name(key: bytes) -> str:
         return _pressed(ord(key.decode()), 0)
     except (UnicodeDecodeError, TypeError):
         return ""
+
+
+def by_hand(key: bytes) -> bool:
+    """Whether somebody must have typed it: no answer or report of a terminal, and nothing that is no character."""
+    if REPORT.fullmatch(key) is not None:
+        return False
+    return key[:1] == b"\x1b" or len(key) > 1 or key[0] < 0x80
+
+
+def keeper(key: bytes) -> str:
+    """What keeps the terminal alive that gave this answer; empty where it is none of these, or no such answer."""
+    named = NAMED.fullmatch(key)
+    return "" if named is None else KEEPERS.get(int(named.group(1)), "")
 
 
 def names(keys: list[bytes]) -> Iterator[str]:

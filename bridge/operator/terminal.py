@@ -1,9 +1,11 @@
 """Whether a terminal is ours, and whether somebody is still at its other end.
 
 A terminal lives on when the connection behind it dies: ssh notices after minutes, tmux never. So it is asked a question twice a second that
-every terminal answers by itself (ECMA-48's device status report); the answer has made the whole way. Programs that keep a session
+every terminal answers by itself (ECMA-48's device status report); the answer has made the whole way. An answer that takes longer than
+`LOST_S` counts as none, since a key for the emergency stop would take as long. Programs that keep a session
 alive while nobody looks at it (`RELAYS`) answer in the terminal's place, so there only keys show that somebody is there, and of tmux
-whether any client is attached.
+whether any client is attached. One of them at the far end of a connection (tmux on the laptop that ssh runs on) is known by its name, which
+is asked for once, or by TERM: then answers show that the connection lives, and keys that somebody is there.
 """
 
 from __future__ import annotations
@@ -17,14 +19,19 @@ import sys
 import termios
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
 from bridge.control.priority import lower_priority
 
 QUESTION = b"\x1b[5n"
+NAME = b"\x1b[>c"  # secondary device attributes: what a terminal is
+NAMELESS = ("linux", "linux-16color", "cons25", "vt52", "emacs")  # terminals that might show that question
 ASK_NS = 500_000_000
 SLOW_S = 1.0  # two answers that are missing; from here on the last one counts as long ago
+LOST_S = 2.0  # without a sign of a terminal that gave some
+MOST_OPEN = 64  # questions without an answer
 PATIENCE_S = 3.0  # for the first answer
 FAREWELL_S = 0.2  # for the last one, which else would be typed into the shell
 RELAYS = {
@@ -100,17 +107,23 @@ class Presence:
     Attributes:
         relay: what answers in the terminal's place; empty for nothing.
         answers: whether the terminal has answered, all the way.
+        beyond: what answers in place of a terminal at the far end of the connection; empty for nothing.
     """
 
     def __init__(self, fd: int) -> None:
         """Begin to ask the terminal `fd`."""
         self.relay = relay()
-        self.answers = self._answered = False
-        self._begin_ns = self._asked_ns = self._sign_ns = time.monotonic_ns()
+        term = os.environ.get("TERM", "")
+        kept = next((called for called in ("tmux", "screen") if term.partition("-")[0].partition(".")[0] == called), "")
+        self.beyond = "" if self.relay else kept
+        self.answers = False
+        self._begin_ns = self._asked_ns = self._sign_ns = self._answered_ns = time.monotonic_ns()
         self._asked_ns -= ASK_NS
-        self._open = False
+        self._open: deque[int] = deque()
+        self._took_s = 0.0
+        self._named = term in NAMELESS
         self._ask: int | None = None
-        if os.environ.get("TERM", "") not in ("", "dumb"):
+        if term not in ("", "dumb"):
             with contextlib.suppress(OSError):  # of its own, so that a terminal that is paused blocks nobody
                 self._ask = os.open(os.ttyname(fd), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         self._clients = Clients() if self.relay == "tmux" and "TMUX" in os.environ else None
@@ -125,6 +138,11 @@ class Presence:
             return "this terminal is reached by ssh: it is asked twice a second whether it is there"
         return ""
 
+    @property
+    def proves(self) -> bool:
+        """Whether its answers show that somebody may be there, and not only a program that keeps the terminal alive."""
+        return self.answers and not self.beyond
+
     def undecided(self, now_ns: int) -> bool:
         """Whether the first answer may still come."""
         return not self.answers and not self.relay and self._ask is not None and now_ns - self._begin_ns < PATIENCE_S * 1e9
@@ -133,9 +151,16 @@ class Presence:
         """Ask, where it is time to."""
         if self._ask is None or self.relay or now_ns - self._asked_ns < ASK_NS:
             return
+        if self._took_s > LOST_S or len(self._open) >= MOST_OPEN:  # one that got lost must not make all that follow late
+            if self._open and now_ns - max(self._answered_ns, self._asked_ns) < 2e9 * max(self._took_s, LOST_S):
+                return  # what is under way will tell
+            self._open.clear()
         self._asked_ns = now_ns
         try:
-            self._open = os.write(self._ask, QUESTION) > 0
+            if not self._named:
+                self._named = os.write(self._ask, NAME) > 0
+            if os.write(self._ask, QUESTION) > 0:
+                self._open.append(now_ns)
         except BlockingIOError:
             pass
         except OSError:
@@ -145,18 +170,30 @@ class Presence:
         """Something came from the terminal: a key, or an answer to the question."""
         self._sign_ns = now_ns
         if answer:
-            self._open, self.answers = False, not self.relay
+            self.answers, self._answered_ns = not self.relay, now_ns
+            self._took_s = (now_ns - self._open.popleft()) * 1e-9 if self._open else self._took_s
+
+    def called(self, keeper: str) -> None:
+        """It is no terminal that answers, but what keeps one alive."""
+        self.beyond = "" if self.relay else keeper
 
     def silent_s(self, now_ns: int) -> float:
         """How long nothing has shown that somebody is there [s], where something would; else 0."""
         if self._clients is not None and self._clients.gone_ns is not None:
             return (now_ns - self._clients.gone_ns) * 1e-9
-        return (now_ns - self._sign_ns) * 1e-9 if self.answers else 0.0
+        if not self.answers:
+            return 0.0
+        silent_s = (now_ns - self._sign_ns) * 1e-9
+        return max(silent_s, self._took_s) if self._took_s > LOST_S else silent_s
 
     @property
     def gone(self) -> str:
         """In words, what it means that it is silent."""
-        return f"no client is attached to {self.relay}" if self.relay else "the terminal does not answer any more"
+        if self.relay:
+            return f"no client is attached to {self.relay}"
+        if self._took_s > LOST_S:
+            return f"the terminal answers only after {self._took_s:.1f} s, and a key would take as long"
+        return "the terminal does not answer any more"
 
     def close(self, fd: int) -> None:
         """Take the last answer off the terminal `fd`."""
@@ -167,7 +204,8 @@ class Presence:
         end = time.monotonic() + FAREWELL_S
         while self._open and self.answers and time.monotonic() < end:
             time.sleep(0.01)
-            self._open = False if _waiting(fd) else self._open
+            if _waiting(fd):
+                self._open.clear()
         if self.answers:
             with contextlib.suppress(OSError, termios.error):
                 termios.tcflush(fd, termios.TCIFLUSH)
@@ -206,12 +244,13 @@ class Clients:
 
     def _run(self) -> None:
         lower_priority()
-        pane = os.environ.get("TMUX_PANE", "")
-        command = [self._tmux or "tmux", "display-message", "-p", *(("-t", pane) if pane else ()), "#{session_attached}"]
+        pane = os.environ.get("TMUX_PANE", "")  # which several sessions may show
+        shown = ["list-panes", "-a", "-f", f"#{{==:#{{pane_id}},{pane}}}"] if pane else ["list-sessions"]
+        command = [self._tmux or "tmux", *shown, "-F", "#{session_attached}"]
         while self._tmux is not None and not self._end.wait(self.PERIOD_S):
             try:
                 told = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True, stdin=subprocess.DEVNULL)
-                attached = int(told.stdout.strip() or "0") > 0
+                attached = any(int(count) > 0 for count in told.stdout.split())
             except (OSError, ValueError, subprocess.SubprocessError):
                 continue  # keys alone tell
             if attached:

@@ -1,1 +1,1 @@
-"""The tasks as other libraries want them."""
+"""The tasks as environments of other libraries."""

@@ -1,7 +1,7 @@
 """The tasks as Gymnasium environments: `gymnasium.make("envs.adapters.gymnasium:robolearn/Go1VelocityFlat-v0")` and `gymnasium.make_vec`.
 
 Both wrap the batched `VecEnv`, one world or many, so a policy trained through Gymnasium sees exactly what robolearn's own trainers see.
-Importing this module registers all tasks; Gymnasium does it by itself for a name that begins with `envs.adapters.gymnasium:`.
+Importing this module registers all tasks; Gymnasium does so itself for a name that begins with `envs.adapters.gymnasium:`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def gym_id(task: str, robot: str = "") -> str:
-    """Gymnasium's name: `velocity-flat` of `go1` -> `robolearn/Go1VelocityFlat-v0`, of any robot `robolearn/VelocityFlat-v0`."""
+    """Gymnasium's id: `velocity-flat` with `go1` -> `robolearn/Go1VelocityFlat-v0`, for any robot `robolearn/VelocityFlat-v0`."""
     words = re.split(r"[-_ .]+", f"{robot}-{task}")
     return "robolearn/" + "".join(word[:1].upper() + word[1:] for word in words) + "-v0"
 
 
 def register_all() -> None:
-    """Register every task, for a robot of one's own (`robot=`) and for each robot that can do it; harmless when called again."""
+    """Register every task, for your own robot (`robot=`) and for each robot that can do it; it can be called again."""
     for task in TASKS:
         _register(gym_id(task), {"task": task})
         for robot in ROBOTS:
@@ -53,15 +53,15 @@ def _register(name: str, given: dict[str, str]) -> None:
             entry_point="envs.adapters.gymnasium:TaskEnv",
             vector_entry_point="envs.adapters.gymnasium:TaskVectorEnv",
             kwargs=given,
-            disable_env_checker=True,  # a check of every step, for which the tests stand
+            disable_env_checker=True,  # checks every step, which the tests already cover
         )
 
 
 def observation_space(env: VecEnv, observation: Observation) -> spaces.Box:
     """Bounds of one world's observation.
 
-    Those of the policy's are where its terms are clipped, plus the noise. The privileged one begins with the clean policy observation;
-    what follows has no bounds.
+    The policy's bounds are the clip ranges of its terms plus the noise. The privileged observation begins with the clean policy
+    observation; the rest is unbounded.
     """
     terms, noise = env.spec.terms, env.cfg.randomization.noise * (observation == "policy")
     high = np.concatenate([np.full(term.dim, (term.clip + noise * term.noise) * abs(term.scale)) for term in terms])
@@ -78,7 +78,7 @@ def action_space(env: VecEnv) -> spaces.Box:
 
 
 def which(observation: str) -> int:
-    """Where an observation stands in the pairs that `VecEnv` gives.
+    """Index of an observation in the pairs that `VecEnv` returns.
 
     Raises:
         ValueError: neither `policy` nor `privileged`.
@@ -95,12 +95,12 @@ def batch_of(task: str, robot: str | Robot, num_worlds: int, changes: dict[str, 
     Args:
         task: its name.
         robot: the robot, its name, or the path of its `robot.yaml`.
-        num_worlds: how many worlds the adapter has.
+        num_worlds: number of the adapter's worlds.
         changes: fields of the task's config.
-        **defaults: for fields that `changes` does not name.
+        **defaults: values of fields that `changes` does not name.
 
     Raises:
-        ValueError: `changes` names the number of worlds, which the adapter decides.
+        ValueError: `changes` sets the number of worlds, which the adapter decides.
     """
     if "num_worlds" in changes:
         raise ValueError(f"the number of worlds is the number of environments, here {num_worlds}; leave num_worlds out")
@@ -108,18 +108,18 @@ def batch_of(task: str, robot: str | Robot, num_worlds: int, changes: dict[str, 
 
 
 def random_seed() -> int:
-    """A seed for who gave none, as Gymnasium wants it."""
+    """A random seed, as Gymnasium requires if none is given."""
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
-    """Apply `options={"command": ...}`: every world keeps that command until `reset` is called again. Without it, the task draws.
+    """Apply `options={"command": ...}`: every world keeps that command until `reset` is called again. Without it, the task draws commands.
 
     Raises:
         ValueError: another option, or a command that does not fit the task.
     """
     if not options:
-        if bool(env.commander.left_s.isinf().any()):  # what an earlier reset held
+        if bool(env.commander.left_s.isinf().any()):  # release the command of an earlier reset
             env.release_command()
         return
     if unknown := set(options) - {"command"}:
@@ -134,7 +134,7 @@ def hold_command(env: VecEnv, options: dict[str, Any] | None) -> None:
 class TaskEnv(gymnasium.Env[Any, Any]):
     """One world of a task.
 
-    `info["reward_terms"]` has the weighted terms of the reward, a second.
+    `info["reward_terms"]` has the weighted terms of the reward, per second.
 
     Args:
         task: its name.
@@ -144,7 +144,7 @@ class TaskEnv(gymnasium.Env[Any, Any]):
         **changes: fields of the task's config, e.g. `engine="precise"`.
 
     Attributes:
-        worlds: the batched environment behind it, of one world.
+        worlds: the batched environment behind it, with one world.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (Gymnasium's own form)
@@ -205,8 +205,8 @@ class TaskEnv(gymnasium.Env[Any, Any]):
 class TaskVectorEnv(VectorEnv[Any, Any, Any]):
     """Many worlds of a task, stepped together; ended worlds are reset within the step (SAME_STEP), as Gymnasium defines it.
 
-    `infos` are those that Gymnasium's `SyncVectorEnv` would give: `final_obs` and `final_info` of ended worlds, `reward_terms`, and
-    with each a mask of the worlds that it is about.
+    `infos` are those that Gymnasium's `SyncVectorEnv` would give: `final_obs` and `final_info` of ended worlds, `reward_terms`, each with a
+    mask of its worlds.
 
     Args:
         task: its name.
@@ -230,7 +230,7 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
         **changes: Any,
     ) -> None:
         if render_mode is not None:
-            raise ValueError("many worlds do not render; make one with gymnasium.make")
+            raise ValueError("only a single world can render; make one with gymnasium.make")
         self._which = which(observation)
         self.num_envs = num_envs
         self.worlds = batch_of(task, robot, num_envs, changes)
@@ -243,12 +243,12 @@ class TaskVectorEnv(VectorEnv[Any, Any, Any]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[FloatArray, dict[str, Any]]:
-        """Start all worlds anew. `options={"command": ...}`, one for all (C,) or one for each (N, C), is kept until the next reset."""
+        """Reset all worlds. `options={"command": ...}`, one for all (C,) or one for each (N, C), is kept until the next reset."""
         if isinstance(seed, Sequence):
             if len(seed) != self.num_envs:
                 raise ValueError(f"{len(seed)} seeds for {self.num_envs} worlds")
             known = [value for value in seed if value is not None]
-            # one generator serves all worlds, so all seeds enter its one seed
+            # one generator serves all worlds, so all seeds are combined into its seed
             seed = int(np.random.SeedSequence(known).generate_state(1, np.uint64)[0] >> np.uint64(1)) if known else None
         hold_command(self.worlds, options)
         if seed is not None:

@@ -17,8 +17,8 @@ NO_INFO: dict[str, Any] = {}
 class Sb3VecEnv(Sb3Base):
     """N worlds of a task.
 
-    `terminal_observation`, `TimeLimit.truncated` and `episode` are in the infos of ended worlds, as Stable-Baselines3 expects them; the
-    infos of all others are one shared empty dict, so that a step does not build N of them.
+    `terminal_observation`, `TimeLimit.truncated` and `episode` are in the infos of ended worlds, as Stable-Baselines3 expects them; all
+    other worlds share one empty dict, so that a step does not build N of them.
 
     Args:
         task: its name.
@@ -50,7 +50,7 @@ class Sb3VecEnv(Sb3Base):
         return self._array(self.worlds.reset()[self._which])
 
     def _shared_options(self) -> dict[str, Any] | None:
-        """What `set_options` gave for each world, as one: see `envs.adapters.gymnasium.hold_command`.
+        """The options that `set_options` gave for each world, combined: see `envs.adapters.gymnasium.hold_command`.
 
         Raises:
             ValueError: some worlds have a command and others have none.
@@ -60,7 +60,7 @@ class Sb3VecEnv(Sb3Base):
         merged = dict.fromkeys(name for options in self._options for name in options)
         given = [options["command"] for options in self._options if "command" in options]
         if given and len(given) < self.num_envs:
-            raise ValueError(f"{len(given)} of {self.num_envs} worlds have a command: give one to all, or to none")
+            raise ValueError(f"{len(given)} of {self.num_envs} worlds have a command: give one to all worlds, or to none")
         return merged | ({"command": given} if given else {})
 
     def step_async(self, actions: np.ndarray) -> None:

@@ -1,1 +1,1 @@
-"""Physics: what an engine is, and the engines there are."""
+"""Physics: the interface of engines, and the engines."""

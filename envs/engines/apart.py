@@ -1,4 +1,4 @@
-"""What engines that step one world at a time have in common: a model for each world, threads, and the tensors that all worlds share."""
+"""The common part of engines that step one world at a time: a model for each world, threads, and the tensors shared by all worlds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envs.engines.face import EngineError
 
 
 class WorldsApart(ABC):
-    """N worlds, each with a model of its own, behind the `Engine` face; see `envs.engines.face.Engine`.
+    """N worlds, each with its own model, behind the `Engine` interface; see `envs.engines.face.Engine`.
 
     Attributes:
         models: the model of each world, whose arrays are the per-world fields.
@@ -26,7 +26,7 @@ class WorldsApart(ABC):
     _TENSORS = ("qpos", "qvel", "sensordata")
 
     def __init__(self, model: mujoco.MjModel, own: mujoco.MjModel, num_worlds: int, num_threads: int) -> None:
-        """Each world gets a copy of `own`, the nominal `model` as the engine wants it; 0 threads are as many as there may be."""
+        """Give each world a copy of `own`, the nominal `model` in the engine's form; 0 threads means as many as are allowed."""
         self.model = model
         self.num_worlds = num_worlds
         self.device = torch.device("cpu")
@@ -55,7 +55,7 @@ class WorldsApart(ABC):
         return [world for chunk in results for world in chunk]
 
     def _show_finite(self, bad: list[int]) -> None:
-        """What failed worlds show until they are reset is finite, so that no reduction over worlds is poisoned."""
+        """Make the state of failed worlds finite until they are reset, so that reductions over worlds stay valid."""
         for name in self._TENSORS if bad else ():
             rows = getattr(self, name)
             rows[bad] = torch.nan_to_num(rows[bad], nan=0.0, posinf=0.0, neginf=0.0)
@@ -67,7 +67,7 @@ class WorldsApart(ABC):
         holder, _, attribute = name.rpartition(".")
         array = getattr(self.models[world].opt if holder == "opt" else self.models[world], attribute, None)
         if holder not in ("", "opt") or not isinstance(array, np.ndarray):
-            valid = "arrays of mjModel, of mjOption as 'opt.gravity'"
+            valid = "arrays of mjModel, and of mjOption such as 'opt.gravity'"
             raise EngineError(f"engine {self.name!r} has no per-world field {name!r}; valid: {valid}")
         return array
 
@@ -78,10 +78,10 @@ class WorldsApart(ABC):
         return np.stack([self._array(world, name) for world in range(self.num_worlds)])
 
     def _own_fields(self) -> dict[str, torch.Tensor]:
-        """The fields that were set, to go on from."""
+        """The fields that were set, to continue from."""
         return {name: torch.from_numpy(self._stacked(name)) for name in sorted(self._fields)}
 
     def set_const(self, ids: torch.Tensor) -> None:
-        """Recompute MuJoCo's constants, which people read where the engine itself does not."""
+        """Recompute MuJoCo's constants, which users may read even if the engine does not."""
         for world in ids.tolist():
             mujoco.mj_setConst(self.models[world], mujoco.MjData(self.models[world]))

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, which is not how many the computer has."""
+"""The number of processor cores that this process may use, which can be fewer than the computer has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CGROUP = Path("/sys/fs/cgroup/cpu.max")
 def available_cores(quota: Path = CGROUP) -> int:
     """Cores for this process's pools of threads, at least one.
 
-    Those that the process is bound to (`taskset`, a scheduler), at most what the container's quota allows (`docker run --cpus`), shared
+    The cores that the process is bound to (`taskset`, a scheduler), at most the container's quota (`docker run --cpus`), shared
     with the other processes that `torchrun` started on this computer.
 
     Args:

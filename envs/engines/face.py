@@ -1,6 +1,6 @@
-"""What a physics engine is: N worlds of one model that are stepped together, behind one face.
+"""The interface of a physics engine: N worlds of one model that are stepped together.
 
-Tasks talk to `Engine` and to nothing else, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`),
+Tasks only use `Engine`, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`),
 the precise single-world gate (`precise_engine`) or Drake (`drake_engine`). All tensors are torch float32 on `device`; they are
 persistent, refreshed in place.
 """
@@ -18,11 +18,11 @@ class Engine(Protocol):
 
     Attributes:
         name: one of `envs.engines.registry.ENGINES`.
-        switches_controls: whether a late target takes over at the nearest physics step; elsewhere old and new are mixed by their shares
-            of the control step, which is one call of the engine.
+        switches_controls: whether a late target takes effect at the nearest physics step; otherwise old and new are mixed by their shares
+            of the control step, in one call of the engine.
         model: the nominal model on the host.
         num_worlds: N.
-        device: where the tensors live.
+        device: device of the tensors.
         qpos: (N, nq).
         qvel: (N, nv).
         sensordata: (N, nsensordata). As with `mj_step` it belongs to the start of the last physics step, qpos and qvel to its end.
@@ -44,11 +44,11 @@ class Engine(Protocol):
         ...
 
     def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """Put worlds `ids` (n,) into a state (n, nq), (n, nv), forget their past and failure, and make sensordata current."""
+        """Put worlds `ids` (n,) into a state (n, nq), (n, nv), clear their history and failure, and update sensordata."""
         ...
 
     def set_position(self, ids: torch.Tensor, qpos: torch.Tensor) -> None:
-        """Overwrite the positions (n, nq) of worlds `ids` in the middle of their lives, e.g. to place an object."""
+        """Overwrite the positions (n, nq) of worlds `ids` during an episode, e.g. to place an object."""
         ...
 
     def set_velocity(self, ids: torch.Tensor, qvel: torch.Tensor) -> None:
@@ -76,7 +76,7 @@ class Engine(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         ...
 
     def failures(self) -> torch.Tensor:
@@ -85,10 +85,10 @@ class Engine(Protocol):
 
 
 class EngineError(RuntimeError):
-    """A physics engine that is unknown, not installed or asked for what it cannot do."""
+    """A physics engine is unknown, not installed, or cannot do what was requested."""
 
 
 def sensor_slice(model: mujoco.MjModel, name: str) -> slice:
-    """Where a named sensor's values stand in `sensordata`."""
+    """The slice of a named sensor's values in `sensordata`."""
     sensor = model.sensor(name)
     return slice(int(sensor.adr[0]), int(sensor.adr[0] + sensor.dim[0]))

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class MujocoEngine:
-    """`mujoco.batch.Batch` behind the `Engine` face; see `envs.engines.face.Engine`."""
+    """`mujoco.batch.Batch` behind the `Engine` interface; see `envs.engines.face.Engine`."""
 
     name = "mujoco"
     switches_controls = False
@@ -72,7 +72,7 @@ class MujocoEngine:
             self.failure_count += len(fresh)
             if len(fresh):
                 log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, fresh[0])
-            # what a failed world shows until it is reset is finite, so that no reduction over worlds is poisoned
+            # a failed world's state is finite until it is reset, so that reductions over worlds stay valid
             for tensor in (self.qpos, self.qvel, self.sensordata):
                 tensor[self._failed] = torch.nan_to_num(tensor[self._failed], nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -92,7 +92,7 @@ class MujocoEngine:
         except SimulationError as error:
             self._failed[error.ids] = True
         self._live["qacc_warmstart"][rows] = 0.0
-        self._warnings_seen[rows] = 0  # the reset cleared them; what the forward warned of counts at the next step
+        self._warnings_seen[rows] = 0  # the reset cleared them; warnings of the forward pass count at the next step
         for name in self._tensors:
             getattr(self, name).numpy()[rows] = self._live[name][rows]
 

@@ -1,8 +1,8 @@
-"""The gate before hardware: plain C MuJoCo, a model and a data a world, a 1 ms step, nothing traded for speed.
+"""The engine for the gate: plain C MuJoCo, with a model and a data per world and a 1 ms step, without compromises for speed.
 
-A policy that was trained on the batch engine's 5 ms steps and pyramidal cones must also walk here, where the contact model is the exact
-elliptic cone and the solver runs until it has converged. Nothing is shared with the batch engine but MuJoCo's `mj_step`, so this is
-also the independent reference that the others are tested against. `impratio` stays 1: high values made light feet chatter.
+A policy that was trained on the batch engine's 5 ms steps and pyramidal cones must also walk here, with exact elliptic cones and a solver
+that runs to convergence. It only shares MuJoCo's `mj_step` with the batch engine, so it is also the independent reference in tests of the
+others. `impratio` stays 1: high values made light feet chatter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_TIMESTEP = 0.001  # s
 
 
 def fine_timestep(timestep: float) -> tuple[int, float]:
-    """How many steps of at most 1 ms make one step of the nominal model, and how long they are [s]."""
+    """The number of steps of at most 1 ms in one step of the nominal model, and their length [s]."""
     substeps = max(1, math.ceil(timestep / MAX_TIMESTEP - 1e-9))
     return substeps, timestep / substeps
 
@@ -44,7 +44,7 @@ def make_precise(model: mujoco.MjModel) -> mujoco.MjModel:
 
 
 class PreciseEngine(WorldsApart):
-    """C MuJoCo, one world at a time on a thread pool, behind the `Engine` face; see `envs.engines.face.Engine`.
+    """C MuJoCo, one world at a time on a thread pool, behind the `Engine` interface; see `envs.engines.face.Engine`.
 
     Attributes:
         substeps: steps of this engine in one step of the nominal model; a control is held over them.

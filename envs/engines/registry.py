@@ -1,4 +1,4 @@
-"""The physics engines by name, ours and those that plugins register; each is imported only when it is made."""
+"""The physics engines by name, ours and plugins'; each is imported only when it is made."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ class EngineKind:
     """A physics engine.
 
     Attributes:
-        make: makes one from the nominal model, the number of worlds, the device and the number of threads (0 never comes; an engine that
-            has none of its own leaves it aside). It imports what only it needs, when it is called, and raises `EngineError` where that is
-            not installed.
-        devices: where it runs.
+        make: makes one from the nominal model, the number of worlds, the device and the number of threads (never 0; engines without threads
+            ignore it). When called, it imports what only it needs, and raises `EngineError` if that is not installed.
+        devices: devices that it runs on.
     """
 
     make: Callable[[mujoco.MjModel, int, str, int], Engine]
@@ -51,10 +50,10 @@ def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str =
         model: the nominal model.
         num_worlds: N.
         device: `cpu`, or `cuda` for warp.
-        num_threads: simulation threads of the engines on the CPU; 0 means all that this process may use.
+        num_threads: simulation threads of engines on the CPU; 0 means all cores that this process may use.
 
     Raises:
-        EngineError: unknown name, a device that the engine does not have, or an engine that is not installed.
+        EngineError: unknown name, the engine does not run on the device, or it is not installed.
     """
     kind = ENGINES.get(name)
     if device.partition(":")[0] not in kind.devices:

@@ -1,11 +1,11 @@
-"""MuJoCo Warp behind the `Engine` face: all worlds in one set of kernels, tensors shared with torch without a copy.
+"""MuJoCo Warp behind the `Engine` interface: all worlds in one set of kernels, tensors shared with torch without a copy.
 
 Status: tested on Warp's CPU device, where it serves as a check of agreement and is slow. The CUDA path (graph capture, streams) is
 written and has not yet run on a GPU.
 
 Contact and constraint buffers have a fixed size, measured on the model, see `buffer_sizes`. A world whose constraints do not fit, or
-whose state is no longer finite, is reported by `failures()`. MuJoCo Warp computes in float32, C MuJoCo in float64: trajectories agree to
-rounding until a contact is made in one and not in the other; tests/envs/test_engines.py states how closely.
+whose state is no longer finite, is reported by `failures()`. MuJoCo Warp computes in float32, C MuJoCo in float64: trajectories agree up to
+rounding until a contact occurs in only one of them; tests/envs/test_engines.py states the tolerances.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from policies.install import install_command
 try:
     import warp as wp
 
-    wp.config.log_level = wp.LOG_WARNING  # before it is initialized; below this it prints a banner and each kernel it loads
+    wp.config.log_level = wp.LOG_WARNING  # set before it is initialized; at a lower level it prints a banner and each kernel it loads
     import mujoco_warp as mjw
-except ImportError as error:  # an extra: said in one line, as the other engines do
-    raise EngineError(f"engine 'warp' needs MuJoCo Warp: {install_command('warp')}; without it take --engine=mujoco") from error
+except ImportError as error:  # an optional dependency: reported in one line, as by the other engines
+    raise EngineError(f"engine 'warp' needs MuJoCo Warp: {install_command('warp')}; without it, use --engine=mujoco") from error
 
 log = logging.getLogger(__name__)
 
-LARGEST = 1e10  # as in C MuJoCo: a coordinate beyond this has diverged
-DROPS, DROP_STEPS = 32, 100  # how buffers are measured
-SPARE = 2.0  # times what was measured
+LARGEST = 1e10  # as in C MuJoCo: a larger coordinate has diverged
+DROPS, DROP_STEPS = 32, 100  # parameters of measuring buffer sizes
+SPARE = 2.0  # factor on the measured sizes
 
 # Derived by set_const from other fields.
 DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_acc0", "tendon_length0", "tendon_invweight0", "eq_data",
@@ -40,10 +40,10 @@ DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_ac
 
 
 def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
-    """Contacts (a world's share of the common buffer) and constraint rows (a world) to allocate.
+    """Contacts (a world's share of the common buffer) and constraint rows (per world) to allocate.
 
-    Measured: the most that C MuJoCo needs while the robot falls about for `DROPS` times, and as much again; but not more than can occur
-    (`most_possible`). A world that needs more is reported as failed.
+    Twice the largest numbers that C MuJoCo needs while the robot is dropped `DROPS` times, but not more than can occur (`most_possible`). A
+    world that needs more is reported as failed.
     """
     bound = most_possible(model)
     contacts, rows = _falling_about(model)
@@ -51,7 +51,8 @@ def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
 
 
 def _falling_about(model: mujoco.MjModel) -> tuple[int, int]:
-    """The most contacts and constraint rows of a robot that stands with trembling joints, or is dropped in any pose on any place."""
+    """The largest numbers of contacts and constraint rows of a robot that stands with trembling joints, or is dropped in any pose at any
+    place."""
     rng, data = np.random.default_rng(0), mujoco.MjData(model)
     limited = np.flatnonzero(model.jnt_limited)
     floating = model.njnt and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE
@@ -76,17 +77,17 @@ def _falling_about(model: mujoco.MjModel) -> tuple[int, int]:
 
 
 def most_possible(model: mujoco.MjModel) -> tuple[int, int]:
-    """More contacts and constraint rows than these cannot occur.
+    """Upper bounds of contacts and constraint rows.
 
-    Contacts: for each pair of geoms that may touch, the most contacts that the pair can make (a sphere 1, a capsule 2, on a plane a box
-    or a cylinder 4, other pairs 8, on a height field 50), summed. Rows: those of these contacts, one a limited joint, one a degree of
-    freedom (dry friction may be switched on later), two a tendon, six an equality.
+    Contacts: for each pair of geoms that may touch, the most contacts that the pair can make (a sphere 1, a capsule 2, on a plane a box or
+        a cylinder 4, other pairs 8, on a height field 50), summed. Rows: those of these contacts, one per limited joint, one per degree of
+        freedom (dry friction may be switched on later), two per tendon, six per equality.
     """
     types = mujoco.mjtGeom
     few = {int(types.mjGEOM_SPHERE): 1, int(types.mjGEOM_ELLIPSOID): 1, int(types.mjGEOM_CAPSULE): 2}
     field = int(types.mjGEOM_HFIELD)
     pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
-    contacts: list[tuple[int, int]] = []  # rows of a contact, how many of them
+    contacts: list[tuple[int, int]] = []  # rows per contact, and number of contacts
     for first in range(model.ngeom):
         for second in range(first + 1, model.ngeom):
             if not _may_touch(model, first, second):
@@ -116,8 +117,8 @@ def _may_touch(model: mujoco.MjModel, first: int, second: int) -> bool:
 class WarpEngine:
     """MuJoCo Warp; see `envs.engines.face.Engine`.
 
-    The persistent tensors are views of Warp's own arrays. On CUDA the substeps of a control step are one CUDA graph, captured at the
-    second step and again after a field has become per-world or their number has changed.
+    The persistent tensors are views of Warp's own arrays. On CUDA the substeps of a control step are one CUDA graph, captured at the second
+    step, and again after a field has become per-world or the number of substeps has changed.
     """
 
     name = "warp"
@@ -128,8 +129,8 @@ class WarpEngine:
         log.info("MuJoCo Warp compiles its kernels the first time on a machine, which takes about a minute")
         wp.init()
         if device.startswith("cuda") and not (wp.is_cuda_available() and torch.cuda.is_available()):
-            raise EngineError(f"engine 'warp' was asked for device {device!r}, but there is no CUDA device here; valid: --device=cpu")
-        if device == "cuda":  # Warp wants to know which
+            raise EngineError(f"engine 'warp' cannot use device {device!r}: there is no CUDA device here; valid: --device=cpu")
+        if device == "cuda":  # Warp needs the index
             device = f"cuda:{torch.cuda.current_device()}"
         self.model = model
         self.num_worlds = num_worlds
@@ -175,7 +176,7 @@ class WarpEngine:
                 mjw.step(self._model, self._data)
 
     def _run(self, launches: Any) -> None:
-        """Launch on Warp's stream, after what torch has queued and before what it will queue."""
+        """Launch on Warp's stream, after the work that torch has queued and before what it queues later."""
         with wp.ScopedDevice(self._device):
             if not self._device.is_cuda:
                 launches()
@@ -184,7 +185,7 @@ class WarpEngine:
             warp_stream.wait_stream(torch_stream)
             if launches != self._substeps:
                 launches()
-            elif self._graph is None:  # the first time loads the kernels, which a capture must not
+            elif self._graph is None:  # the first call loads the kernels, which is not allowed in a capture
                 launches()
                 self._graph = False
             else:
@@ -198,7 +199,7 @@ class WarpEngine:
     def _note_failures(self) -> None:
         finite = (self.qpos.abs() < LARGEST).all(1) & (self.qvel.abs() < LARGEST).all(1) & torch.isfinite(self.sensordata).all(1)
         assert self._controls is not None
-        sane = (self._controls.abs() < LARGEST).all(2).all(0)  # the force limits would turn a NaN into a full torque
+        sane = (self._controls.abs() < LARGEST).all(2).all(0)  # otherwise the force limits would turn NaN into full torque
         bad = ~finite | ~sane | (self._overflow & self._too_small).bool()
         self._overflow.zero_()
         if not bool(bad.any()):
@@ -208,7 +209,7 @@ class WarpEngine:
         self.failure_count += len(fresh)
         if len(fresh):
             log.warning("physics failed in %d of %d worlds (first: %d); they are reset", len(fresh), self.num_worlds, int(fresh[0]))
-        # as C MuJoCo does, a world that is lost starts over from the reference pose until it is reset: nothing here stays NaN
+        # as in C MuJoCo, a failed world restarts from the reference pose until it is reset, so that nothing stays NaN
         lost = ~finite[:, None]
         self.qpos.copy_(torch.where(lost, self._qpos0, self.qpos))
         for name in ("qvel", "qacc_warmstart", "act", "ctrl"):
@@ -221,7 +222,7 @@ class WarpEngine:
     # state -----------------------------------------------------------------------------------------------------------
 
     def write_state(self, ids: torch.Tensor, qpos: torch.Tensor, qvel: torch.Tensor) -> None:
-        """See `Engine`. MuJoCo Warp has no forward for some worlds, so it runs for all and the others' sensors are put back."""
+        """See `Engine`. MuJoCo Warp has no forward pass for some worlds, so it runs for all, and the others' sensors are restored."""
         sensors = self.sensordata.clone()
         for name in ("act", "ctrl", "qacc_warmstart", "time", "qfrc_applied"):
             self._live[name][ids] = 0.0
@@ -249,7 +250,7 @@ class WarpEngine:
     # per-world fields ------------------------------------------------------------------------------------------------
 
     def _field(self, name: str, expand: bool = False) -> torch.Tensor:
-        """A view of a model field, (1, ...) while it is shared, (N, ...) once `expand` was asked for."""
+        """A view of a model field, (1, ...) while it is shared, (N, ...) after `expand`."""
         if name in self._fields:
             return self._fields[name]
         holder_name, _, attribute = name.rpartition(".")
@@ -264,7 +265,7 @@ class WarpEngine:
         view = view.expand(self.num_worlds, *view.shape[1:]).contiguous() if len(view) == 1 else view
         batched = wp.from_torch(view, dtype=array.dtype)
         setattr(holder, attribute, batched)
-        self._fields[name], self._graph = view, None  # a graph holds the addresses of the arrays that were there
+        self._fields[name], self._graph = view, None  # a graph contains the addresses of the old arrays
         return view
 
     def set_field(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
@@ -276,7 +277,7 @@ class WarpEngine:
         return view.expand(self.num_worlds, *view.shape[1:]).float().clone()
 
     def set_const(self, ids: torch.Tensor) -> None:
-        """See `Engine`. The constants are computed for all worlds on the device; those of the other worlds are put back to the bit."""
+        """See `Engine`. The constants are computed for all worlds on the device; those of the other worlds are restored bit for bit."""
         names = [name for name in DERIVED if self._field(name).numel()]
         before = {name: self._field(name, expand=True).clone() for name in names}
         self._run(self._constants)

@@ -1,4 +1,4 @@
-"""The one error of everything about robots, a module of its own so that reading a model need not know what a `Robot` is."""
+"""The error for everything about robots, in a separate module so that reading a model does not depend on `Robot`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from policies.errors import UserError
 
 
 class RobotError(UserError, ValueError):
-    """A robot that cannot be used as it is described; the message lists all that is wrong, each with what to do."""
+    """A robot that cannot be used as described; the message lists all faults, each with what to do."""
 
 
 def raise_faults(where: str, faults: Sequence[str]) -> None:
-    """Raise one `RobotError` that says all of `faults`; nothing where there are none."""
+    """Raise one `RobotError` with all `faults`, if there are any."""
     if len(faults) == 1:
         raise RobotError(f"{where}: {faults[0]}")
     if faults:

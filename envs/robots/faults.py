@@ -1,4 +1,4 @@
-"""What is wrong with a robot's constants, alone and against its model: every check lists all that it finds."""
+"""Checks a robot's constants, alone and against its model; every check lists all faults."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PARALLEL = 0.02  # rad
 
 
 def shape_faults(robot: Robot) -> list[str]:
-    """What can be seen without the model, each with its key."""
+    """Faults that show without the model, each with its key."""
     found: list[str] = []
     if not robot.name or robot.name != robot.name.strip() or "/" in robot.name:
-        found.append(f"name: {robot.name!r} is no name: give a word without slashes")
+        found.append(f"name: {robot.name!r} is not a name: give a word without slashes")
     if not robot.joints:
-        found.append("joints: there is none; list the joints that the policy moves")
+        found.append("joints: the table is empty; list the joints that the policy moves")
     for name, joint in robot.joints.items():
         found += [f"joints.{name}.{fault}" for fault in _joint_faults(joint)]
     for name, foot in robot.feet.items():
@@ -35,13 +35,13 @@ def shape_faults(robot: Robot) -> list[str]:
     if robot.stand_height is not None and not 0 < robot.stand_height < math.inf:
         found.append(f"stand_height: {robot.stand_height:g} m; it must be above zero, or null for a robot on a fixed base")
     if robot.stand_height is not None and robot.imu is None:
-        found.append("imu: a robot whose base moves needs one; say which body carries it")
+        found.append("imu: a robot whose base moves needs one; name the body that carries it")
     if robot.feet and robot.stand_height is None:
         found.append("stand_height: a robot with feet needs one: the height of its base above the ground in the default pose [m]")
     if not 0 < robot.max_tilt <= math.pi:
         found.append(f"max_tilt: {robot.max_tilt:g} rad; it must lie between 0 and pi")
     if robot.imu is not None and abs(math.hypot(*robot.imu.quat_wxyz) - 1) > 1e-3:
-        found.append(f"imu.quat_wxyz: {list(robot.imu.quat_wxyz)} is no unit quaternion")
+        found.append(f"imu.quat_wxyz: {list(robot.imu.quat_wxyz)} is not a unit quaternion")
     if robot.workspace is not None and robot.tool is None:
         found.append("workspace: goals are for the tool of an arm; give `tool`, or leave the workspace out")
     for axis, (low, high) in zip("xyz", robot.workspace or (), strict=False):
@@ -68,9 +68,9 @@ def _foot_faults(foot: Foot) -> Iterator[str]:
     if not all(math.isfinite(value) for value in foot.position):
         yield f"position: {list(foot.position)}; it must be three lengths [m]"
     if not 0.5 < math.hypot(*foot.up) < 2:
-        yield f"up: {list(foot.up)} is no direction"
+        yield f"up: {list(foot.up)} is not a direction"
     if not 0 <= foot.turn < 1:
-        yield f"turn: {foot.turn:g}; it must lie between 0 and 1 (a whole turn is 0 again)"
+        yield f"turn: {foot.turn:g}; it must be at least 0 and below 1 (a full turn is 0 again)"
 
 
 def _camera_faults(camera: Camera) -> Iterator[str]:
@@ -91,7 +91,7 @@ def _mirror_faults(robot: Robot) -> Iterator[str]:
     for name, (image, sign) in (robot.mirror or {}).items():
         if name not in robot.joints or image not in robot.joints:
             missing = name if name not in robot.joints else image
-            yield f"mirror.{name}: {missing!r} is none of its joints{suggestion(missing, robot.joints)}"
+            yield f"mirror.{name}: {missing!r} is not one of its joints{suggestion(missing, robot.joints)}"
         elif abs(sign) != 1:
             yield f"mirror.{name}: the sign is {sign:g}; it must be 1 or -1"
         elif (robot.mirror or {}).get(image) != (name, sign):
@@ -101,7 +101,7 @@ def _mirror_faults(robot: Robot) -> Iterator[str]:
 
 
 def model_faults(robot: Robot, model: mujoco.MjModel) -> list[str]:
-    """What of the constants the model contradicts, or lacks. `model` is the robot alone, as it was read."""
+    """Constants that the model contradicts or lacks. `model` is the robot alone, as read."""
     found = _missing(robot, model)
     joints = {name: model.joint(name) for name in robot.joints if _id(model, mujoco.mjtObj.mjOBJ_JOINT, name) >= 0}
     for name, joint in joints.items():
@@ -119,7 +119,7 @@ def model_faults(robot: Robot, model: mujoco.MjModel) -> list[str]:
 
 
 def _missing(robot: Robot, model: mujoco.MjModel) -> list[str]:
-    """What is named and not there."""
+    """Names that do not exist."""
     joints = [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE]
     bodies = [model.body(i).name for i in range(1, model.nbody)]
     geoms = [model.geom(i).name for i in range(model.ngeom) if model.geom(i).name]
@@ -145,14 +145,14 @@ def _missing(robot: Robot, model: mujoco.MjModel) -> list[str]:
                 found.append(f"feet.{name}.geoms: the model has no geom {geom!r}{suggestion(geom, geoms)}")
         if foot.body in bodies and not foot.geoms and not colliding(model, model.body(foot.body).id):
             found.append(
-                f"feet.{name}.body: nothing of {foot.body!r} collides, so it cannot stand on it;"
-                f" bodies with shapes that do: {few(_bodies_that_collide(model))}"
+                f"feet.{name}.body: {foot.body!r} has no colliding shape, so the robot cannot stand on it;"
+                f" bodies that have one: {few(_bodies_that_collide(model))}"
             )
     return found
 
 
 def _base_faults(robot: Robot, model: mujoco.MjModel) -> Iterator[str]:
-    """Of a free base: everything that is measured on it must be fixed to the root."""
+    """For a free base: everything that is measured on it must be fixed to the root."""
     base = model.body(robot.base).id
     root = int(model.body_rootid[base])
     if not robot.floating_base:
@@ -160,7 +160,7 @@ def _base_faults(robot: Robot, model: mujoco.MjModel) -> Iterator[str]:
     for key, name in (("base", robot.base), ("imu.body", robot.imu.body if robot.imu else "")):
         body = _id(model, mujoco.mjtObj.mjOBJ_BODY, name)
         if body >= 0 and not fixed_to(model, body, root):
-            yield f"{key}: {name!r} moves against the root of the model, {model.body(root).name!r}; name a body that is fixed to that"
+            yield f"{key}: {name!r} moves relative to the root of the model, {model.body(root).name!r}; name a body that is fixed to that"
             return
     imu = _id(model, mujoco.mjtObj.mjOBJ_BODY, robot.imu.body) if robot.imu else -1
     if imu >= 0 and robot.imu is not None:
@@ -175,7 +175,7 @@ def _base_faults(robot: Robot, model: mujoco.MjModel) -> Iterator[str]:
 
 
 def fixed_to(model: mujoco.MjModel, body: int, other: int) -> bool:
-    """Whether no joint lies between two bodies, one of which carries the other."""
+    """Whether there is no joint between a body and one of its ancestors."""
     while body != other and body != 0 and model.body_jntnum[body] == 0:
         body = int(model.body_parentid[body])
     return body == other
@@ -196,7 +196,7 @@ def _bodies_that_collide(model: mujoco.MjModel) -> list[str]:
 
 
 def few(names: Iterable[str], most: int = MOST_NAMES) -> str:
-    """Names for a message, the first of them."""
+    """The first names, for a message."""
     listed: Sequence[str] = list(names)
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 

@@ -1,8 +1,8 @@
-"""A robot's model as one number: a policy file carries it, so that a model that has changed since is noticed.
+"""A fingerprint of a robot's model: a policy file contains it, so that a later change of the model is noticed.
 
-In it goes what physics depends on: links, joints, colliding shapes, motors, constraints. Names do not (but for the joints', by which wires
-are matched), nor do colours, visual meshes, the world around it, sensors, or how finely time is stepped. Numbers are rounded to six
-digits, and what MuJoCo computes by way of eigenvectors, whose signs differ between platforms, is taken in a form that does not have them.
+It covers what physics depends on: links, joints, colliding shapes, motors, constraints. It does not cover names (except joints', which
+wires are matched by), colours, visual meshes, the world around the robot, sensors, and the time step. Numbers are rounded to six digits,
+and quantities that MuJoCo computes from eigenvectors, whose signs differ between platforms, are used in a form without these signs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import mujoco
 import numpy as np
 
 DIGITS = 6
-ZERO = 1e-9  # below it is what rounding left
+ZERO = 1e-9  # smaller values are rounding errors
 
 _BODY = ("body_parentid", "body_pos", "body_mass", "body_ipos", "body_gravcomp")
 _JOINT = ("jnt_type", "jnt_bodyid", "jnt_pos", "jnt_axis", "jnt_limited", "jnt_range", "jnt_stiffness", "jnt_margin", "qpos_spring")
@@ -46,20 +46,20 @@ def _lines(model: mujoco.MjModel) -> Iterator[str]:
         yield f"{name} {_text(getattr(model, name)[solid])}"
     for geom in np.flatnonzero(solid):
         yield f"shape {_text(_shape(model, int(geom)))}"
-    rank = np.cumsum(solid) - 1  # of the solid shapes among themselves: visual ones may come and go
+    rank = np.cumsum(solid) - 1  # index among the solid shapes, since visual ones may change
     for name in _PAIR:
         values = getattr(model, name)
         yield f"{name} {_text(rank[values] if name.startswith('pair_geom') else values)}"
 
 
 def _text(values: object) -> str:
-    """Numbers rounded so that what two platforms compute reads alike."""
+    """Numbers rounded so that all platforms give the same text."""
     numbers = np.asarray(values, dtype=float).ravel()
     return " ".join(f"{0.0 if abs(value) < ZERO else value:.{DIGITS}g}" for value in numbers)
 
 
 def _signed(quats: np.ndarray) -> np.ndarray:
-    """Quaternions (n, 4) with the first entry that is not zero above zero: q and -q are one attitude."""
+    """Quaternions (n, 4) with a positive first non-zero entry, since q and -q are the same attitude."""
     signed = quats.copy()
     for quat in signed:
         leading = quat[np.abs(quat) > ZERO]
@@ -75,7 +75,8 @@ def _rotation(quat: np.ndarray) -> np.ndarray:
 
 
 def _inertia(model: mujoco.MjModel, body: int) -> np.ndarray:
-    """About the centre of mass in the body's frame, (3, 3), relative to its size; no principal axes, which may come in any order."""
+    """Inertia about the centre of mass in the body's frame, (3, 3), relative to its size; without principal axes, whose order is
+    arbitrary."""
     axes, scale = _rotation(model.body_iquat[body]), max(float(model.body_inertia[body].max()), 1e-12)
     relative = axes @ np.diag(model.body_inertia[body]) @ axes.T / scale
     relative[np.abs(relative) < 1e-6] = 0.0
@@ -87,7 +88,7 @@ def _paired(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _shape(model: mujoco.MjModel, geom: int) -> np.ndarray:
-    """Size and place of a primitive; of a mesh the box around its vertices and their mean, in the body's frame, to a micrometre."""
+    """Size and place of a primitive; for a mesh the bounding box and mean of its vertices, in the body's frame, to a micrometre."""
     rotation = _rotation(model.geom_quat[geom])
     if model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH:
         return np.concatenate([model.geom_size[geom], model.geom_pos[geom], rotation.ravel()])

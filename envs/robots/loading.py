@@ -1,7 +1,7 @@
-"""`robot.yaml`: a `Robot` as text, by the same schema. Everything that is wrong with a file is said at once, with the line and the key.
+"""`robot.yaml`: a `Robot` as text, with the same schema. All faults of a file are reported at once, with line and key.
 
 The file has the fields of `Robot` as keys, `joints` and `feet` as tables by name; `model` is a path relative to the file. Defaults are
-those of the dataclasses. What several joints have in common may stand in `defaults`, a table of a joint's keys:
+those of the dataclasses. Values shared by several joints can be given in `defaults`, a table of a joint's keys:
 
     model: spot.urdf
     defaults: {kp: 60.0, kd: 1.5, effort: 45.0, velocity: 20.0, scale: 0.3}
@@ -28,14 +28,14 @@ ROBOT_FILE = "robot.yaml"
 _DEFAULTS = "defaults"
 _NOT_IN_FILES = ("source",)
 _WORDS = {float: "a number", bool: "true or false", str: "a word", Path: "a path", int: "a whole number"}
-_WRONG: Any = object()  # what could not be read, and was said
+_WRONG: Any = object()  # a value that could not be read and was reported
 
 
 def load_robot(path: Path | str) -> Robot:
     """Read a `robot.yaml`.
 
     Raises:
-        RobotError: it is not there, not YAML, or not a robot; lists all that is wrong. The model is read when it is first needed.
+        RobotError: it does not exist, or is not YAML or not a robot; lists all faults. The model is read when it is first needed.
     """
     path = Path(path).expanduser()
     try:
@@ -45,7 +45,7 @@ def load_robot(path: Path | str) -> Robot:
     faults: list[str] = []
     values = _table(tree, Robot, "", faults, extra=(_DEFAULTS,)) if isinstance(tree.value, dict) else {}
     if not isinstance(tree.value, dict):
-        faults.append(f"this is no table: the keys of a robot are {', '.join(_fields(Robot))}")
+        faults.append(f"this is not a table: the keys of a robot are {', '.join(_fields(Robot))}")
     if isinstance(model := values.get("model"), Path):
         values["model"] = model = (path.parent / model.expanduser()).resolve()
         if not model.is_file():
@@ -58,11 +58,11 @@ def load_robot(path: Path | str) -> Robot:
 
 
 def dump_robot(robot: Robot, beside: Path | None = None) -> str:
-    """The text of a `robot.yaml` that `load_robot` reads back as an equal robot.
+    """The text of a `robot.yaml` from which `load_robot` gives an equal robot.
 
     Args:
         robot: the robot.
-        beside: folder that the file is meant for; the model's path is then written relative to it where it lies inside.
+        beside: folder for the file; the model's path is then written relative to it if the model is inside.
     """
     tree = _plain(robot)
     model = robot.model.resolve()
@@ -72,7 +72,7 @@ def dump_robot(robot: Robot, beside: Path | None = None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """As YAML has it: what is at its default is left out, but for what a table needs to be one."""
+    """A value for YAML: defaults are left out, except those that a table must have."""
     if dataclasses.is_dataclass(value):
         kept = {}
         for item in dataclasses.fields(value):
@@ -93,7 +93,7 @@ def _fields(schema: type[Any]) -> list[str]:
 
 
 def _table(node: Node, schema: type[Any], key: str, faults: list[str], extra: tuple[str, ...] = (), lacks: bool = True) -> dict[str, Any]:
-    """The fields of a dataclass from a table; what is wrong goes into `faults`, and is left out."""
+    """The fields of a dataclass from a table; faulty ones are reported in `faults` and left out."""
     prefix = f"{key}." if key else ""
     hints, names = typing.get_type_hints(schema), _fields(schema)
     values: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def _table(node: Node, schema: type[Any], key: str, faults: list[str], extra: tu
 
 
 def _joints(node: Node, defaults: Node | None, faults: list[str]) -> Any:
-    """The joints, what they have in common laid under each."""
+    """The joints, each merged over the defaults."""
     common = Node({}, node.source) if defaults is None else defaults
     if not isinstance(node.value, dict) or not isinstance(common.value, dict):
         wrong, key = (node, "joints") if not isinstance(node.value, dict) else (common, _DEFAULTS)
@@ -141,7 +141,7 @@ def _joints(node: Node, defaults: Node | None, faults: list[str]) -> Any:
 
 
 def _value(node: Node, hint: Any, key: str, faults: list[str]) -> Any:
-    """A value of the type that `hint` says."""
+    """A value of the type `hint`."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if node.value is None and type(None) in arguments:

@@ -1,4 +1,4 @@
-"""Joints of a model that no policy moves: held where they are, unless a spring, a mimic or a tendon moves them."""
+"""Handles joints of a model that no policy moves: they are held in place, unless a spring, a mimic or a tendon moves them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _EQUALITY = mujoco.mjtEq.mjEQ_JOINT
 def lock(
     spec: mujoco.MjSpec, model: mujoco.MjModel, controlled: Collection[str], unmoved: Collection[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Take the joints away that nothing moves; a locked joint stands at the angle of its range that is nearest to zero.
+    """Remove the joints that nothing moves; a locked joint is at the angle of its range nearest to zero.
 
     Args:
-        spec: of the robot, which is changed.
+        spec: spec of the robot; it is changed.
         model: the same, compiled.
         controlled: joints that get a motor.
-        unmoved: joints that the file leaves without a motor on purpose.
+        unmoved: joints that have no motor in the file on purpose.
 
     Returns:
         The joints that were locked, and those that are passive.
@@ -33,7 +33,7 @@ def lock(
     leader = _leaders(model)
     passive = {i for i in others if _sprung(model, i) or model.joint(i).name in unmoved or i in leader or _on_tendon(model, i)}
     while idle := {i for i in passive if i in leader and leader[i][0] in others and leader[i][0] not in passive}:
-        passive -= idle  # they follow what stands still
+        passive -= idle  # they follow locked joints
     locked = [i for i in others if i not in passive]
     if locked:
         _hold(spec, model, locked, leader)
@@ -41,7 +41,7 @@ def lock(
 
 
 def passive_pose(model: mujoco.MjModel, qpos: np.ndarray, passive: Iterable[str]) -> None:
-    """Put joints that follow others where these have them, in `qpos` (nq,)."""
+    """Set joints that follow others to the angles these imply, in `qpos` (nq,)."""
     leader, names = _leaders(model), set(passive)
     for _ in names:  # chains of them
         for joint, (other, polynomial) in leader.items():
@@ -75,7 +75,8 @@ def _hold(spec: mujoco.MjSpec, model: mujoco.MjModel, locked: list[int], leader:
     shared = [body for body in moved if any(model.joint(j).name not in names for j in _joints_of(model, body))]
     if shared:
         held = ", ".join(model.joint(i).name for i in locked if int(model.jnt_bodyid[i]) in shared)
-        raise RobotError(f"{held}: cannot be locked away from zero, since its body has another joint that moves; list it under `joints`")
+        raise RobotError(f"{held}: cannot be locked at an angle other than zero, since its body has another joint that moves; list it "
+                         f"under `joints`")
     mujoco.mj_kinematics(model, data)
     for body in (body for body in spec.bodies if body.name in {model.body(i).name for i in moved}):
         place = model.body(body.name).id

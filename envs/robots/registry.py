@@ -1,4 +1,4 @@
-"""Every robot by name, ours and those of plugins, and every `robot.yaml` by its path: one way to name one, everywhere."""
+"""Robots by name, ours and plugins', and by the path of a `robot.yaml`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policies.registry import Registry, UnknownNameError
 
 
 class UnknownRobotError(RobotError, UnknownNameError):
-    """A robot's name that is not registered, or the path of a file that is not there."""
+    """A robot's name is not registered, or the path of a file does not exist."""
 
 
 ROBOTS = Registry("robot", UnknownRobotError, of=Robot)
@@ -31,11 +31,11 @@ def register_robot(robot: Robot) -> Robot:
 
 
 def get_robot(name: str | Path) -> Robot:
-    """A registered robot by its name, or the one of a `robot.yaml`, given by the file's path or that of its folder.
+    """A registered robot by its name, or the robot of a `robot.yaml`, by the path of the file or its folder.
 
     Raises:
-        UnknownRobotError: there is none; the message lists the names.
-        RobotError: the file is no robot's; lists all that is wrong.
+        UnknownRobotError: no such robot; the message lists the names.
+        RobotError: the file is not a valid robot; lists all faults.
     """
     text = str(name)
     if text in ROBOTS:
@@ -48,7 +48,7 @@ def get_robot(name: str | Path) -> Robot:
     names = ", ".join(sorted(ROBOTS))
     if path.suffix.lower() in (".xml", ".urdf", ".mjcf") and path.is_file():
         raise UnknownRobotError(
-            f"{text} is a model; make a robot of it: robolearn robot new {text} --out FOLDER, then give FOLDER/{ROBOT_FILE}"
+            f"{text} is a model; make a robot from it: robolearn robot new {text} --out FOLDER, then give FOLDER/{ROBOT_FILE}"
         )
     if path.is_dir():
         raise UnknownRobotError(f"there is no {ROBOT_FILE} in the folder {text}; robolearn robot new MODEL --out {text} writes one")
@@ -56,7 +56,7 @@ def get_robot(name: str | Path) -> Robot:
         raise UnknownRobotError(f"there is no robot at {text}; give the path of a {ROBOT_FILE}, or one of {names}")
     raise UnknownRobotError(
         f"unknown robot {text!r}{suggestion(text, ROBOTS)}; valid: {names}, or the path of a {ROBOT_FILE};"
-        " for one of your own install its package, or give --import PACKAGE (docs/bring-your-robot.md)"
+        " for a robot of a package, install the package or give --import PACKAGE (docs/bring-your-robot.md)"
     )
 
 

@@ -1,7 +1,7 @@
-"""What a robot is: a model and named constants, in Python (ours) or in a `robot.yaml` beside the model (anyone's).
+"""A robot: a model and named constants, in Python (ours) or in a `robot.yaml` beside the model (yours).
 
-The model, MJCF or URDF, says what the robot is made of. The constants say how it is driven and how it stands: whatever actuators, sensors
-and keyframes the file has, `Robot.scene()` gives it those of the constants, under the same names for every robot.
+The model, MJCF or URDF, describes the robot's bodies. The constants describe its drives and its pose: `Robot.scene()` replaces the file's
+actuators, sensors and keyframes by those of the constants, with the same names for every robot.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Joint:
         kd: velocity gain [N m s / rad].
         effort: largest torque [N m].
         velocity: largest speed [rad/s].
-        scale: change of the target that a unit of action asks for [rad].
+        scale: change of the target per unit of action [rad].
         range: lowest and highest angle [rad]; None for the model's.
-        armature: rotor inertia as the joint feels it [kg m^2]; None for the model's.
+        armature: rotor inertia reflected to the joint [kg m^2]; None for the model's.
         damping: passive damping [N m s / rad]; None for the model's.
         friction: dry friction [N m]; None for the model's.
-        posture: how much of the posture reward it takes.
+        posture: weight in the posture reward.
     """
 
     default: float
@@ -65,9 +65,9 @@ class Foot:
 
     Attributes:
         body: the body that carries it.
-        position: middle of its sole, or of its ball, in that body's frame [m]: where its height and speed are measured.
-        turn: when in the gait's cycle it leaves the ground, in turns.
-        sole: whether it is flat and should lie on the ground, as a humanoid's.
+        position: middle of its sole or ball in that body's frame [m], where its height and speed are measured.
+        turn: its lift-off in the gait's cycle, in turns.
+        sole: whether it is flat and should lie flat on the ground, as a humanoid's.
         up: the upward normal of its sole in that body's frame.
         geoms: names of the geoms that it stands on; empty for all that collide, of that body and of bodies fixed to it.
     """
@@ -132,24 +132,24 @@ class Robot:
     """A robot. Attributes of its joints as tuples (`kp`, `default_pose`, ...) are in policy order, which is the order of `joints`.
 
     Attributes:
-        name: what commands, policies and logs call it.
+        name: its name in commands, policies and logs.
         model: path of its MJCF or URDF.
-        joints: the controlled joints by name, in policy order. What the model has beside them is passive where something else moves it (a
-            spring, a mimic or a tendon), and locked where nothing does.
-        base: the body that carries payloads and takes pushes; the root, or a body fixed to it, where the base is free. The root's frame has
-            x forward and z up.
-        trunk: the body that carries head and arms, where it is not the base: whose lean people see. None where the base does.
-        feet: by name; sensors are called after them.
-        imu: None for a fixed base.
+        joints: the controlled joints by name, in policy order. Other joints of the model are passive if something else moves them (a
+            spring, a mimic or a tendon), otherwise locked.
+        base: the body that carries payloads and takes pushes; for a free base the root, or a body fixed to it. The root's frame has x
+            forward and z up.
+        trunk: the body that carries head and arms, whose lean is visible; None if that is the base.
+        feet: the feet by name; sensors are named after them.
+        imu: the IMU; None for a fixed base.
         tool: the end effector of an arm.
         cameras: on it and beside it, by name; a scene has those that an observation looks through.
         stand_height: height of the root's frame above the ground in the default pose [m]; None for a fixed base.
         max_tilt: largest tilt of the base in operation [rad].
-        self_collision: whether its links meet each other (neighbours never do, nor what overlaps in the default pose). Pairs that the
-            model's `<contact>` names meet in any case.
-        gravity_compensated: whether the maker's controller carries the robot's own weight, as those of most arms do.
+        self_collision: whether its links collide with each other (never neighbours, nor links that overlap in the default pose). Pairs in
+            the model's `<contact>` always collide.
+        gravity_compensated: whether the manufacturer's controller compensates the robot's own weight, as for most arms.
         workspace: box of goals for the tool in the base's frame [m].
-        mirror: joint -> (its image in the x-z plane, 1 or -1); None to find them by geometry, empty where there is no symmetry.
+        mirror: joint -> (its image in the x-z plane, 1 or -1); None to find them by geometry; empty for no symmetry.
         source: the `robot.yaml` that it was read from; None for one written in Python.
     """
 
@@ -171,20 +171,20 @@ class Robot:
     source: Path | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "joints", dict(self.joints))  # nobody changes them afterwards
+        object.__setattr__(self, "joints", dict(self.joints))  # never changed afterwards
         object.__setattr__(self, "feet", dict(self.feet))
         object.__setattr__(self, "cameras", dict(self.cameras))
         raise_faults(self.where, shape_faults(self))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}  # what is cached can be made again
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}  # cached values can be computed again
 
     def __hash__(self) -> int:
         return hash((self.name, self.model))
 
     @property
     def where(self) -> str:
-        """How messages name it: its file, or its name."""
+        """Its name in messages: its file, or its name."""
         return f"robot {self.name}" if self.source is None else str(self.source)
 
     # joints, in policy order -----------------------------------------------------------------------------------------
@@ -224,17 +224,17 @@ class Robot:
 
     @property
     def action_scale(self) -> tuple[float, ...]:
-        """[rad] a unit of action."""
+        """Change of each target per unit of action [rad]."""
         return tuple(joint.scale for joint in self.joints.values())
 
     @property
     def posture(self) -> tuple[float, ...]:
-        """How much of the posture reward each joint takes."""
+        """Weight of each joint in the posture reward."""
         return tuple(joint.posture for joint in self.joints.values())
 
     @property
     def gait(self) -> tuple[float, ...]:
-        """When each foot leaves the ground, in turns of the gait's cycle."""
+        """Lift-off of each foot, in turns of the gait's cycle."""
         return tuple(foot.turn for foot in self.feet.values())
 
     # the body --------------------------------------------------------------------------------------------------------
@@ -245,13 +245,13 @@ class Robot:
 
     @property
     def leg_length(self) -> float:
-        """What lengths of a legged robot's task are measured in: the height of the base in the default pose [m].
+        """The unit of length in a legged robot's task: the height of the base in the default pose [m].
 
         Raises:
             RobotError: it has a fixed base.
         """
         if self.stand_height is None:
-            raise RobotError(f"{self.where}: a robot on a fixed base has no legs; this task is for robots that walk")
+            raise RobotError(f"{self.where}: a robot on a fixed base has no legs; this task is for walking robots")
         return self.stand_height
 
     @cached_property
@@ -265,7 +265,7 @@ class Robot:
 
     @property
     def mass(self) -> float:
-        """Of the whole robot [kg]."""
+        """Mass of the whole robot [kg]."""
         return float(self.compiled.body_mass.sum())
 
     @cached_property
@@ -275,15 +275,15 @@ class Robot:
 
     @cached_property
     def built(self) -> scene.Built:
-        """Its scene and what was done to the model for it.
+        """Its scene, and how it was made from the model.
 
         Raises:
-            RobotError: the model cannot be read, or is not what the constants say; lists all that is missing or contradictory.
+            RobotError: the model cannot be read, or does not match the constants; lists everything that is missing or contradictory.
         """
         return scene.build(self)
 
     def remarks(self) -> tuple[str, ...]:
-        """What a person should know of joints that the policy does not move, a sentence each.
+        """Notes on joints that the policy does not move, one sentence each.
 
         Raises:
             RobotError: see `built`.
@@ -292,13 +292,13 @@ class Robot:
         return tuple(f"{self.name}: {name} {what}" for what, names in said.items() for name in names)
 
     def scene(self) -> mujoco.MjSpec:
-        """A fresh copy of the robot above an infinite floor, with all that tasks need.
+        """A fresh copy of the robot above an infinite floor, with everything that tasks need.
 
-        In it are: one position actuator a joint, called as the joint, in policy order; a geom `floor`; a key `stand` (for arms too);
+        It contains: one position actuator per joint, named like the joint, in policy order; a geom `floor`; a key `stand` (for arms too);
         sites `imu`, `end_effector`, `<foot>_foot`; sensors `<joint>_torque`, `<foot>_touch`, `<foot>_position`, `<foot>_velocity`,
         `<foot>_upright` (the sole's normal, for feet with a sole), `end_effector_position`, `end_effector_quat`, `end_effector_velocity`,
-        `trunk_quat`, `trunk_gyro` (of a trunk that is not the base), and `imu_quat`, `imu_gyro`, `imu_velocity`. Sensors of a kind follow
-        each other in the order of `feet` and `joints`.
+        `trunk_quat`, `trunk_gyro` (of a trunk that is not the base), and `imu_quat`, `imu_gyro`, `imu_velocity`. Sensors of one kind are in
+        the order of `feet` and `joints`.
 
         Raises:
             RobotError: see `built`.
@@ -310,7 +310,7 @@ class Robot:
         return tuple(tuple(model.geom(name).id for name in names) for names in self.built.foot_geoms.values())
 
     def spec(self) -> RobotSpec:
-        """The robot as a policy knows it; ranges are those of the scene, infinite where a joint has none.
+        """The robot in a policy's contract; ranges are those of the scene, infinite for joints without one.
 
         Raises:
             RobotError: see `built`.
@@ -335,7 +335,7 @@ class Robot:
 
 
 def _range(model: mujoco.MjModel, name: str) -> tuple[float, float]:
-    """The range of a joint [rad], infinite where it is not limited."""
+    """The range of a joint [rad], infinite if it is not limited."""
     joint = model.joint(name).id
     if not model.jnt_limited[joint]:
         return -math.inf, math.inf

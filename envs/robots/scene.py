@@ -1,6 +1,6 @@
-"""A robot's scene: the model as it was read, given the motors, sensors, keyframe and collision filter of the robot's constants.
+"""A robot's scene: the model as read, with the motors, sensors, keyframe and collision filter of the robot's constants.
 
-Gains are written with the six digits that an MJCF file holds, so that a scene is the same after it went through a file.
+Gains are rounded to the six digits of an MJCF file, so that a scene does not change when it is written and read.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _SENSOR, _SITE = mujoco.mjtSensor, mujoco.mjtObj.mjOBJ_SITE
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A scene and what was done for it.
+    """A scene, and how it was made.
 
     Attributes:
-        spec: the scene; whoever changes it takes a copy.
+        spec: the scene; copy it before changing it.
         foot_geoms: names of the geoms that each foot stands on.
-        locked: joints of the model that are held where they are, since nothing moves them.
+        locked: joints of the model that are held in place, since nothing moves them.
         passive: joints of the model that move without a motor.
     """
 
@@ -46,7 +46,7 @@ def build(robot: Robot) -> Built:
     """Build a robot's scene; see `Robot.scene` for what is in it.
 
     Raises:
-        RobotError: the model cannot be read, or is not what the constants say; lists all that is missing or contradictory.
+        RobotError: the model cannot be read, or does not match the constants; lists everything that is missing or contradictory.
     """
     spec, unmoved = _read(robot)
     model = spec.compile()
@@ -67,14 +67,14 @@ def build(robot: Robot) -> Built:
         if robot.self_collision:
             _exclude_neighbours(spec)
         spec.compile()
-    except ValueError as error:  # something of the model needs what is gone
+    except ValueError as error:  # something in the model needs a removed part
         said = " ".join(str(error).split())
         raise RobotError(f"{robot.where}: {robot.model} cannot be given the robot's motors and sensors: {said}") from error
     return Built(spec=spec, foot_geoms=geoms, locked=locked, passive=passive)
 
 
 def _read(robot: Robot) -> tuple[mujoco.MjSpec, tuple[str, ...]]:
-    """The robot alone, and the joints that its file leaves without a motor on purpose."""
+    """The robot alone, and the joints that have no motor in its file on purpose."""
     try:
         reading = read(robot.model)
     except RobotError as error:
@@ -83,7 +83,7 @@ def _read(robot: Robot) -> tuple[mujoco.MjSpec, tuple[str, ...]]:
 
 
 def _free_base(spec: mujoco.MjSpec, model: mujoco.MjModel, robot: Robot) -> None:
-    """Give the root a free joint, or take it away, and put a free one where it stands."""
+    """Add or remove the root's free joint, and put a free root at its standing height."""
     root = next(body for body in spec.bodies if body.name == model.body(int(model.body_rootid[model.body(robot.base).id])).name)
     free = [joint for joint in root.joints if joint.type == mujoco.mjtJoint.mjJNT_FREE]
     if robot.stand_height is None:
@@ -99,7 +99,7 @@ def _free_base(spec: mujoco.MjSpec, model: mujoco.MjModel, robot: Robot) -> None
 
 
 def _fit_joint(joint: mujoco.MjsJoint, constants: Joint) -> None:
-    """What the constants say of the joint itself; nothing but its motor may limit its torque."""
+    """Apply the constants of the joint itself; only its motor may limit its torque."""
     joint.actfrclimited, joint.actgravcomp = mujoco.mjtLimited.mjLIMITED_FALSE, False
     if constants.range is not None:
         joint.range, joint.limited = list(constants.range), mujoco.mjtLimited.mjLIMITED_TRUE
@@ -112,7 +112,8 @@ def _fit_joint(joint: mujoco.MjsJoint, constants: Joint) -> None:
 
 
 def _filter_collisions(spec: mujoco.MjSpec, robot: Robot, feet: set[str]) -> None:
-    """The robot meets the ground and what is thrown (contype 1); itself where its constants say so, besides pairs that the model names."""
+    """Make the robot collide with the ground and thrown objects (contype 1), with itself if its constants say so, and in pairs that the
+    model names."""
     for geom in (geom for geom in spec.geoms if geom.contype or geom.conaffinity):
         geom.contype, geom.conaffinity = (2, 3) if robot.self_collision else (0, 1)
         geom.condim, geom.priority = min(geom.condim, 3), 0
@@ -127,20 +128,20 @@ def _filter_collisions(spec: mujoco.MjSpec, robot: Robot, feet: set[str]) -> Non
 
 
 def _add_actuators(spec: mujoco.MjSpec, robot: Robot) -> None:
-    """One position actuator a joint: torque = kp (target - q) - kd dq within the effort limit."""
+    """Add one position actuator per joint: torque = kp (target - q) - kd dq within the effort limit."""
     for old in list(spec.actuators):
         spec.delete(old)
     no, yes = mujoco.mjtLimited.mjLIMITED_FALSE, mujoco.mjtLimited.mjLIMITED_TRUE
     for name, joint in robot.joints.items():
         actuator = spec.add_actuator(name=name, trntype=mujoco.mjtTrn.mjTRN_JOINT, target=name)
         actuator.set_to_position(_six(joint.kp), kv=_six(joint.kd))
-        actuator.gear, actuator.group, actuator.actdim = [1.0, 0, 0, 0, 0, 0], 0, -1  # whatever the model's defaults are
+        actuator.gear, actuator.group, actuator.actdim = [1.0, 0, 0, 0, 0, 0], 0, -1  # independent of the model's defaults
         actuator.ctrllimited, actuator.inheritrange, actuator.actlimited, actuator.actearly = no, 0.0, no, 0
         actuator.forcelimited, actuator.forcerange = yes, [-joint.effort, joint.effort]
 
 
 def _six(value: float) -> float:
-    """With six digits, as MuJoCo writes numbers into a file."""
+    """Round to six digits, as MuJoCo writes numbers into a file."""
     return float(f"{value:.6g}")
 
 
@@ -186,7 +187,7 @@ def _add_floor(spec: mujoco.MjSpec) -> None:
 
 
 def _add_key(spec: mujoco.MjSpec, robot: Robot, passive: Iterable[str]) -> None:
-    """The robot standing in its default pose, its motors holding it."""
+    """The robot standing in its default pose, held by its motors."""
     for old in list(spec.keys):
         spec.delete(old)
     model = spec.compile()
@@ -198,7 +199,8 @@ def _add_key(spec: mujoco.MjSpec, robot: Robot, passive: Iterable[str]) -> None:
 
 
 def _exclude_neighbours(spec: mujoco.MjSpec) -> None:
-    """Links that overlap in the default pose are neighbours whose shapes are drawn generously: they must not push each other apart."""
+    """Exclude contacts of links that overlap in the default pose: they are neighbours with oversized shapes and must not push each other
+    apart."""
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)

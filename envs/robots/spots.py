@@ -1,7 +1,7 @@
-"""Where sensors sit on a robot: its feet, its IMU, its trunk, its tool.
+"""Sites for the sensors of a robot: its feet, its IMU, its trunk, its tool.
 
-A touch sensor counts the contacts of its site's own body whose normal meets the site. So a foot's shapes are brought together on one body,
-and its site is drawn a little larger than they are: a ball around one ball, a box around everything else.
+A touch sensor counts the contacts of its site's own body whose normal passes through the site. So a foot's shapes are collected on one
+body, and its site is a little larger than they are: a ball around a single ball, otherwise a box.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envs.robots.robot import Foot, Robot
 
 MARGIN = 0.007  # m
-CENTRED = 0.001  # m: how near a foot's point is to the middle of its ball
+CENTRED = 0.001  # m: largest distance of a foot's point from the middle of its ball
 IMU, TOOL, TRUNK = "imu", "end_effector", "trunk"
 HIDDEN_GROUP = 4
 
@@ -30,11 +30,11 @@ def foot_site(foot: str) -> str:
 
 
 def gather_feet(spec: mujoco.MjSpec, robot: Robot) -> dict[str, tuple[str, ...]]:
-    """Bring the colliding shapes of each foot together on its body; returns their names."""
+    """Collect the colliding shapes of each foot on its body; returns their names."""
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
-    given = {item.id: item for item in spec.geoms}  # before anything is added, after which ids are none
+    given = {item.id: item for item in spec.geoms}  # before anything is added, which invalidates ids
     return {
         name: tuple(_own(spec, model, data, foot, geom, given[geom]) for geom in _of_foot(model, foot)) for name, foot in robot.feet.items()
     }
@@ -45,7 +45,7 @@ def _of_foot(model: mujoco.MjModel, foot: Foot) -> list[int]:
 
 
 def _own(spec: mujoco.MjSpec, model: mujoco.MjModel, data: mujoco.MjData, foot: Foot, geom: int, given: mujoco.MjsGeom) -> str:
-    """The name of a geom that is the foot's own body's; one of a body fixed to it collides no more, a weightless copy does in its place."""
+    """The name of a geom on the foot's own body; for a geom of a body fixed to it, a massless copy, which collides in its place."""
     body = model.body(foot.body).id
     taken = {item.name for item in spec.geoms}
     if int(model.geom_bodyid[geom]) == body:
@@ -98,14 +98,14 @@ def add_sites(spec: mujoco.MjSpec, robot: Robot, foot_geoms: dict[str, tuple[str
 
 
 def _site(body: mujoco.MjsBody, name: str, kind: mujoco.mjtGeom, size: object, pos: object, quat: object) -> mujoco.MjsSite:
-    """A site, whatever the model's defaults are."""
+    """Add a site, independent of the model's defaults."""
     site = body.add_site(name=name, type=kind, size=size, pos=pos, quat=quat, group=HIDDEN_GROUP)
     site.alt.type = mujoco.mjtOrientation.mjORIENTATION_QUAT
     return site
 
 
 def _as_the_root(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
-    """Quaternion that turns the trunk's frame to the root's in the default pose: there it counts as upright."""
+    """Quaternion from the trunk's frame to the root's in the default pose, in which the trunk counts as upright."""
     data, trunk = mujoco.MjData(model), model.body(robot.trunk or robot.base).id
     for name, joint in robot.joints.items():
         data.qpos[model.jnt_qposadr[model.joint(name).id]] = joint.default
@@ -117,7 +117,7 @@ def _as_the_root(model: mujoco.MjModel, robot: Robot) -> np.ndarray:
 
 
 def _ball(model: mujoco.MjModel, foot: Foot, geoms: list[int]) -> float | None:
-    """Radius of a foot that is one ball about its point [m]; None for another foot."""
+    """Radius of a foot that is one ball around its point [m]; None for other feet."""
     if len(geoms) != 1 or model.geom_type[geoms[0]] != mujoco.mjtGeom.mjGEOM_SPHERE:
         return None
     away = float(np.linalg.norm(model.geom_pos[geoms[0]] - foot.position))
@@ -125,7 +125,7 @@ def _ball(model: mujoco.MjModel, foot: Foot, geoms: list[int]) -> float | None:
 
 
 def _upwards(up: tuple[float, float, float]) -> np.ndarray:
-    """Quaternion that turns z to `up` by the shortest way."""
+    """Quaternion that rotates z to `up` by the shortest way."""
     axis = np.array(up) / np.linalg.norm(up)
     quat = np.empty(4)
     mujoco.mju_quatZ2Vec(quat, axis)
@@ -133,7 +133,7 @@ def _upwards(up: tuple[float, float, float]) -> np.ndarray:
 
 
 def _reach(model: mujoco.MjModel, foot: Foot, quat: np.ndarray, geoms: list[int]) -> np.ndarray:
-    """Half sides of the box about the foot's point, with attitude `quat`, that holds its shapes [m], (3,)."""
+    """Half sides of the box around the foot's point, with attitude `quat`, that contains its shapes [m], (3,)."""
     axes, corners = np.empty(9), []
     mujoco.mju_quat2Mat(axes, quat)
     for geom in geoms:
@@ -146,7 +146,7 @@ def _reach(model: mujoco.MjModel, foot: Foot, quat: np.ndarray, geoms: list[int]
 
 
 def lowest_point(model: mujoco.MjModel, data: mujoco.MjData, geoms: Sequence[int]) -> np.ndarray:
-    """The lowest point of some shapes in the world [m], (3,); of a mesh that of its vertices."""
+    """The lowest point of some shapes in the world [m], (3,); for a mesh the lowest of its vertices."""
     points = [_lowest(model, geom, data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]) for geom in geoms]
     return min(points, key=lambda point: float(point[2]))
 

@@ -1,4 +1,4 @@
-"""A legged robot in the mirror: which joint and which foot is which, in policy order, by its `mirror` table or else by its geometry."""
+"""The left-right symmetry of a legged robot: mirror images of joints and feet, in policy order, from its `mirror` table or its geometry."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from envs.robots.describe.symmetry import mirror
 from envs.robots.robot import Robot
 from envs.robots.spots import foot_site
 
-FOOT_TOLERANCE = 0.1  # of the height of the base: how far a foot may stand from where the mirror has it
+FOOT_TOLERANCE = 0.1  # share of the base's height: largest distance of a foot from its mirrored place
 
 
 @dataclass(frozen=True)
 class RobotImage:
-    """Permutation and sign of what there is one of a joint, and of what there is one of a foot.
+    """Permutation and sign of quantities with one entry per joint, and per foot.
 
     Attributes:
         joints: (J,) each; a joint's deviation from the default pose is its image's times the sign.
         feet: (F,) each; signs are all 1.
-        faults: what has no image; the others are empty then.
+        faults: parts without an image; then the others are empty.
     """
 
     joints: tuple[list[int], list[float]]
@@ -30,9 +30,9 @@ class RobotImage:
 
 
 def robot_image(robot: Robot, model: mujoco.MjModel) -> RobotImage:
-    """The robot in the mirror of its base's x-z plane; `model` is that of its scene.
+    """The symmetry of a robot about its base's x-z plane; `model` is that of its scene.
 
-    Where the robot's constants have no table, the tree of joints is reflected in the default pose: names say nothing.
+    If the robot's constants have no table, the tree of joints is reflected in the default pose; names are not used.
     """
     faults: list[str] = []
     images = robot.mirror
@@ -45,7 +45,7 @@ def robot_image(robot: Robot, model: mujoco.MjModel) -> RobotImage:
         faults.append("its `mirror` is empty: it has no symmetry")
     feet = _feet(robot, model)
     if feet is None:
-        faults.append("its feet stand otherwise on the left than on the right")
+        faults.append("its feet are placed differently on the left and on the right")
     if faults or feet is None:
         return RobotImage(([], []), ([], []), tuple(faults))
     index = {name: i for i, name in enumerate(robot.joints)}
@@ -54,7 +54,7 @@ def robot_image(robot: Robot, model: mujoco.MjModel) -> RobotImage:
 
 
 def _feet(robot: Robot, model: mujoco.MjModel) -> list[int] | None:
-    """Which foot each foot is in the mirror, by where they stand; None where one has no counterpart."""
+    """The mirror image of each foot, by their places; None if one has no counterpart."""
     if not robot.feet:
         return []
     data = mujoco.MjData(model)

@@ -1,1 +1,1 @@
-"""What a robot stands on and meets."""
+"""The ground and objects around a robot."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from envs.scene.terrain import Terrain
+from envs.scene.terrain import Terrain, TerrainCfg
 from envs.seeds import uniform
 
 
@@ -24,6 +24,7 @@ class Places:
         self._levels = cfg.levels if everywhere else max(1, min(cfg.start_levels, cfg.levels))
         self.level = torch.zeros(worlds, dtype=torch.long, device=device)
         self.column = torch.zeros_like(self.level)
+        self._flat = torch.tensor([kind == "flat" for kind in cfg.kinds], device=device)
         self.restart()
         self.start = torch.zeros(worlds, 2, device=device)
 
@@ -47,26 +48,37 @@ class Places:
         self.start[ids] = xy
         return torch.cat([xy, self.terrain.height(xy)[:, None]], dim=1)
 
-    def update(self, ids: torch.Tensor, walked: torch.Tensor, succeeded: torch.Tensor) -> None:
-        """Move worlds after an episode.
+    def difficulty(self) -> torch.Tensor:
+        """How hard the ground is that each world started on, from 0 (flat, or the easiest level) to 1, (N,)."""
+        share = self.level.float() / max(1, self.terrain.cfg.levels - 1)
+        return torch.where(self._flat[self.column], 0.0, share)
+
+    def update(self, ids: torch.Tensor, walked: torch.Tensor, succeeded: torch.Tensor, fell: torch.Tensor) -> None:
+        """Move worlds after an episode: who crossed the tile goes on to harder ground, who fell or got nowhere to easier ground.
+
+        Who was asked to stand or to turn stays where it is, and so does who walks, only slower than it was asked to.
 
         Args:
             ids: (n,).
             walked: straight distance from the start [m], (n,).
             succeeded: whether the episode went well, as the task sees it, (n,) bool.
+            fell: whether it ended in a fall, (n,) bool.
         """
-        levels = self.terrain.cfg.levels
-        far = succeeded & (walked > 0.4 * self.terrain.cfg.tile)  # who was asked to stand or to turn stays where it is
-        level = self.level[ids] + far.long() - (~succeeded).long()
+        levels, tile = self.terrain.cfg.levels, self.terrain.cfg.tile
+        up = succeeded & (walked > 0.4 * tile)
+        down = fell | (~succeeded & (walked < 0.2 * tile))
+        level = self.level[ids] + up.long() - down.long()
         anywhere = torch.randint(0, levels, level.shape, generator=self._generator, device=level.device)
         self.level[ids] = torch.where(level >= levels, anywhere, level.clamp(min=0))
 
     def state(self) -> dict[str, torch.Tensor]:
         """What the future depends on."""
-        return {name: getattr(self, name).cpu().clone() for name in ("level", "column", "start")}
+        state = {name: getattr(self, name).cpu().clone() for name in ("level", "column", "start")}
+        return {**state, "levels": torch.tensor(self._levels)}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave."""
-        self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
+        """Go back to what `state` gave; where worlds are to begin on other levels than those did, they begin anew."""
+        if int(state.get("levels", TerrainCfg.start_levels)) == self._levels:
+            self.level.copy_(state["level"].clamp(max=self.terrain.cfg.levels - 1))  # of a map that may have had more
         self.column.copy_(state["column"] % len(self.terrain.cfg.kinds))
         self.start.copy_(state["start"])

@@ -1,8 +1,9 @@
-"""Ground to walk on: one map of tiles that all worlds share, easy at one end and hard at the other, and who stands where on it.
+"""Terrain: one map of tiles that all worlds share, easy at one end and hard at the other.
 
 The map is one height field. Measured against planes and boxes (docs/experiments.md): with 0.1 m cells a physics step of a humanoid costs
-1.4 times that on a plane whatever the size of the map, while static boxes cost by their number. Every tile is at height zero along its
-edges, so tiles join without cliffs, and flat in the middle, where robots start. Risers of steps are as wide as a cell.
+1.4 times that on a plane independent of the size of the map, while the cost of static boxes grows with their number. Every tile is at
+height zero along its edges, so tiles join without cliffs, and flat in the middle, where robots start. Risers of steps are as wide as a
+cell.
 
 Map coordinates: x runs along the levels (rows of tiles), y along the columns; the map's centre is the world's origin.
 """
@@ -24,26 +25,26 @@ KINDS: tuple[Kind, ...] = ("flat", "rough", "slope_up", "slope_down", "steps_up"
 
 @dataclass(frozen=True, kw_only=True)
 class TerrainCfg:
-    """What the map is made of; figures of the hardest level, from which the others fall linearly to nearly flat.
+    """The content of the map; figures are for the hardest level, from which the others decrease linearly to nearly flat.
 
     Attributes:
         kinds: kind of each column of tiles.
         levels: rows of tiles, from easy to hard.
-        start_levels: the curriculum begins with worlds spread over this many of the easiest.
+        start_levels: number of the easiest levels over which the curriculum spreads worlds at first.
         tile: side of a tile [m].
         cell: grid spacing [m].
-        platform: half side of the flat middle [m].
-        border: flat ground around the map [m].
+        platform: half side of the flat middle of a tile [m].
+        border: width of the flat ground around the map [m].
         roughness: largest height of rough ground above and below zero [m].
-        grade: of slopes, rise over run.
+        grade: grade of slopes, rise over run.
         step: height of a step [m].
         step_depth: depth of a step [m].
         plank: height of planks [m].
         plank_gap: distance between planks [m].
         plank_width: width of planks [m].
-        rim: strip along a tile's edges in which rough ground fades away [m].
-        start_spread: how far from the middle of a tile robots start at most, along each side [m].
-        seed: of everything random.
+        rim: strip along a tile's edges in which rough ground fades out [m].
+        start_spread: largest distance of a start from the middle of a tile, along each side [m].
+        seed: seed of everything random.
     """
 
     kinds: tuple[Kind, ...] = (
@@ -97,7 +98,7 @@ def single_terrain(text: str, of: TerrainCfg | None = None) -> TerrainCfg:
 
     Args:
         text: kind, and level from 0 to 1.
-        of: the figures of level 1, for a robot of another size than those of our own tasks.
+        of: the figures of level 1, for robots of other sizes than those of our tasks.
 
     Raises:
         ValueError: an unknown kind or a level that is not between 0 and 1; the message lists the kinds.
@@ -115,7 +116,7 @@ def single_terrain(text: str, of: TerrainCfg | None = None) -> TerrainCfg:
 
 
 def _hill(cfg: TerrainCfg, radius: np.ndarray) -> np.ndarray:
-    """Distance climbed on a way out that goes up from the platform's edge and down again to the tile's [m]."""
+    """Distance climbed on a path outwards, up from the platform's edge and down again to the tile's edge [m]."""
     out = np.clip(radius - cfg.platform, 0.0, None)
     back = np.clip(cfg.tile / 2 - radius, 0.0, None)
     return np.minimum(out, back)
@@ -140,7 +141,7 @@ def _steps(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.
 
 
 def _planks(cfg: TerrainCfg, level: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Concentric square frames of heights between half the level's and the whole."""
+    """Concentric square frames with heights between half the level's height and the full one."""
     radius = np.maximum(np.abs(x)[:, None], np.abs(y)[None])
     out = radius - cfg.platform
     index = np.floor(out / cfg.plank_gap).astype(int)
@@ -161,10 +162,10 @@ SHAPES: dict[Kind, tuple[Shape, float]] = {
 
 
 class Terrain:
-    """A built map.
+    """A map that was built.
 
     Attributes:
-        cfg: what it was made from.
+        cfg: its settings.
         heights: of the grid's points [m], (X, Y) float32, on `device`.
         origins: middle of each tile [m], (levels, columns, 2).
         half: half sides of the map, border included [m], (2,).
@@ -198,7 +199,7 @@ class Terrain:
         self._low = torch.tensor(-self.half, dtype=torch.float32, device=device)
 
     def add_to(self, spec: mujoco.MjSpec) -> None:
-        """Put the map into a scene in place of its floor, under the floor's name; a map that is flat throughout leaves the plane there."""
+        """Replace the scene's floor by the map, under the floor's name; a completely flat map keeps the plane."""
         if not self._host.any():
             return
         for geom in spec.geoms:
@@ -213,7 +214,7 @@ class Terrain:
         spec.worldbody.add_geom(name="floor", type=kind, hfieldname="terrain", pos=[0, 0, low], contype=1, conaffinity=0, rgba=color)
 
     def height(self, xy: torch.Tensor) -> torch.Tensor:
-        """Height of the surface [m] at points (..., 2) [m], exact (a cell is two triangles); beyond the map that of its edge."""
+        """Height of the surface [m] at points (..., 2) [m], exact (a cell is two triangles); beyond the map, the height of its edge."""
         rows, columns = self.heights.shape
         at = (xy - self._low) / self.cfg.cell
         x, y = at[..., 0].clamp(0, rows - 1.001), at[..., 1].clamp(0, columns - 1.001)
@@ -221,11 +222,11 @@ class Terrain:
         u, v = x - i, y - j
         flat, corner = self.heights.view(-1), i * columns + j
         here, beyond = flat[corner], flat[corner + columns + 1]
-        # the diagonal runs from (i, j) to (i + 1, j + 1); the third corner is on the side where the point lies
+        # the diagonal runs from (i, j) to (i + 1, j + 1); the third corner is on the point's side of it
         other = flat[torch.where(u > v, corner + columns, corner + 1)]
         near, far = torch.maximum(u, v), torch.minimum(u, v)
         return here * (1 - near) + other * (near - far) + beyond * far
 
     def inside(self, xy: torch.Tensor) -> torch.Tensor:
-        """Points (..., 2) that lie on the map, further than two rims from its end, (...) bool."""
+        """Whether points (..., 2) are on the map, further than two rims from its end, (...) bool."""
         return (xy.abs() < -self._low - 2 * self.cfg.rim).all(-1)

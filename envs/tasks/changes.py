@@ -1,4 +1,4 @@
-"""What a caller in Python changes of a task's config, checked where it is given: a wrong reward must not fail in the first step."""
+"""Checks changes of a task's config from Python when they are given, so that a wrong reward does not fail only in the first step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from envs.terms.term import Term, fits, said
 
 
 def check_changes(changes: Mapping[str, Any]) -> None:
-    """Check fields of `EnvCfg` that are to be replaced.
+    """Check replacements for fields of `EnvCfg`.
 
     Raises:
-        ValueError: there is no such field, or its value is of another type; says what is valid and what to write.
+        ValueError: no such field, or its value has another type; says what is valid and what to write.
     """
     hints = typing.get_type_hints(EnvCfg)
     valid = [field.name for field in dataclasses.fields(EnvCfg)]
@@ -33,11 +33,11 @@ def check_changes(changes: Mapping[str, Any]) -> None:
 
 
 def _check_table(name: str, value: Any, kind: type) -> None:
-    """Raises `ValueError` where a value is no table of terms of a kind."""
-    example = f"{name}={{**cfg.{name}, 'NAME': cfg.{name}['NAME'].changed(...)}}, cfg being get_task(TASK).make(get_robot(ROBOT))"
+    """Raises `ValueError` if a value is not a table of terms of the right kind."""
+    example = f"{name}={{**cfg.{name}, 'NAME': cfg.{name}['NAME'].changed(...)}}, where cfg is get_task(TASK).make(get_robot(ROBOT))"
     if not isinstance(value, Mapping):
         raise ValueError(f"{name} must be a table of {kind.__name__} by name, not {value!r}; write {example}")
     for entry, term in value.items():
         if not isinstance(term, kind):
             made = f"{kind.__name__}(FUNCTION, ...)" if issubclass(kind, Term) else f"{kind.__name__}(...)"
-            raise ValueError(f"{name}[{entry!r}] must be a {made}, not {term!r}; to change some of the task's own write {example}")
+            raise ValueError(f"{name}[{entry!r}] must be a {made}, not {term!r}; to change one of the task's own, write {example}")

@@ -1,15 +1,15 @@
-"""How a task judges a policy of its own: what is asked, what is measured, what counts as good, and how it is played.
+"""How a task evaluates its policies: commands, measures, goals, and how it is shown.
 
-A task is registered with an `Evaluation`. `evaluate`, the gate, targets (`until`), studies, reports, `play` and the live viewer ask it and
-know no figure by name. Here are tables alone; `robolearn.evaluation` rolls policies out and works out intervals.
+A task is registered with an `Evaluation`. `evaluate`, the gate, targets (`until`), studies, reports, `play` and the live viewer use it and
+know no figure by name. This module only has the tables; `robolearn.evaluation` runs policies and computes intervals.
 
-An episode is one command that is held. In each world of an evaluation `Evaluation.goals` episodes follow each other:
+An episode holds one command. Each world of an evaluation runs `Evaluation.goals` episodes in a row:
 
     steps      0 ........ settle_s ................................. hold
     measured            | mean over these, while the world is alive |
     tail_s                                       | a tail's alone   |
 
-A world that ends is out until the next episode.
+A world whose episode ends waits for the next one.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class Measure:
     """One figure of an evaluation.
 
     Attributes:
-        label: for people, e.g. `planar velocity error`.
-        kind: `share` of the episodes in which the world did not end and `signal` held at every counted step, or `mean` over episodes of
+        label: name for display, e.g. `planar velocity error`.
+        kind: `share` of the episodes that did not end early and in which `signal` held at every counted step, or `mean` over episodes of
             the signal's mean over counted steps.
-        signal: bool (N,) of a share, None where not having ended is enough; number (N,) of a mean.
-        per: what a mean is relative to: sum of `signal` over sum of this. Steps where None.
-        about: worlds (N,) bool that the figure is about, asked when an episode begins. All where None.
-        unit: of a mean; a share has none.
+        signal: bool (N,) for a share, None if it is enough not to end early; number (N,) for a mean.
+        per: denominator of a mean: sum of `signal` over sum of this; None for the number of steps.
+        about: worlds (N,) bool that the figure covers, determined when an episode begins; None for all.
+        unit: unit of a mean; a share has none.
         better: which way is better; None takes `more` for a share, `less` for a mean.
-        tail_s: count the last seconds of an episode alone [s]; None counts from `settle_s` on.
-        goal: what a good policy reaches, for the robot that the task's numbers are of; None for no goal. Of the score a share.
-        limit: beyond it on the precise engine a policy is not deployable; None for no limit.
-        dimension: how `goal` and `limit` grow with the robot, see `envs.tasks.scaling`.
+        tail_s: count only the last seconds of an episode [s]; None counts from `settle_s`.
+        goal: value that a good policy reaches, for the task's reference robot; None for no goal. For the score, a share.
+        limit: value on the precise engine beyond which a policy is not deployable; None for no limit.
+        dimension: how `goal` and `limit` scale with the robot, see `envs.tasks.scaling`.
     """
 
     label: str
@@ -71,17 +71,17 @@ class Measure:
 
     @property
     def more_is_better(self) -> bool:
-        """Which way is better."""
+        """The better direction."""
         return self.kind == "share" if self.better is None else self.better == "more"
 
 
 def nothing_measured(env: VecEnv) -> torch.Tensor:
-    """What a task without a command measures against it, (N, C): NaN."""
+    """The measurement for a task without a command, (N, C): NaN."""
     return torch.full_like(env.command, float("nan"))
 
 
 def middle_and_ends(command: CommandSpec) -> list[tuple[float, ...]]:
-    """Commands for a task that names none: the middle of all ranges, and each range's ends with the others in the middle."""
+    """Commands for a task that names none: the middle of all ranges, and the ends of each range with the others in the middle."""
     middle = [(low + high) / 2 for low, high in zip(command.lower, command.upper, strict=True)]
     found = [tuple(middle)]
     for index, ends in enumerate(zip(command.lower, command.upper, strict=True)):
@@ -91,13 +91,13 @@ def middle_and_ends(command: CommandSpec) -> list[tuple[float, ...]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Play:
-    """How one robot is shown at the task.
+    """How the task is shown with one robot.
 
     Attributes:
-        measured: what the command asks for, as it is, (N, C).
-        commands: what is asked in turn when nobody says.
-        units: of the command's entries; none where empty.
-        shown: the measure that stands in the picture; the evaluation's first mean where None.
+        measured: measured values of the commanded quantities, (N, C).
+        commands: default sequence of commands.
+        units: units of the command's entries; empty for none.
+        shown: the measure shown in pictures; None for the evaluation's first mean.
     """
 
     measured: Signal = nothing_measured
@@ -108,18 +108,18 @@ class Play:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """How policies of a task are judged.
+    """How policies of a task are evaluated.
 
     Attributes:
-        measures: the figures by name, in the order of tables; names are keys of JSON files and of `until`.
-        score: the measure that says how well the task is done, a share.
-        worlds: for each seed; as many as `commands` gives, where there are any.
-        commands: what each world of a seed is asked, (worlds, C), held for a whole episode; None lets the task draw.
-        goals: episodes that follow each other in each world, and share the time of the evaluation.
-        settle_s: of an episode that no mean counts [s].
-        terrain: robots are judged on a plane, whatever they were trained on, and may be played on any ground.
-        prepare: what becomes of the environment's config before an evaluation, beside that.
-        curves: metrics of a training that reports draw, name -> title; as `EnvCfg` and the task name them.
+        measures: the figures by name, in the order of tables; names are keys in JSON files and in `until`.
+        score: the measure of success in the task, a share.
+        worlds: number of worlds per seed; the number of `commands`, if these are given.
+        commands: command of each world of a seed, (worlds, C), held for a whole episode; None lets the task draw.
+        goals: episodes in a row in each world, which share the time of the evaluation.
+        settle_s: time at the start of an episode that is left out of means [s].
+        terrain: whether robots are evaluated on a plane, whatever they were trained on, and may be shown on any ground.
+        prepare: further changes of the environment's config before an evaluation.
+        curves: metrics of a training that reports plot, name -> title, named as in `EnvCfg`.
         play: how it is shown.
     """
 
@@ -138,23 +138,23 @@ class Evaluation:
         names = ", ".join(self.measures) or "none"
         for what, name in (("score", self.score), ("play.shown", self.play.shown)):
             if name is not None and name not in self.measures:
-                raise ValueError(f"{what} names the measure {name!r}, which the evaluation does not have; it has: {names}")
+                raise ValueError(f"{what} names the measure {name!r}, which the evaluation lacks; it has: {names}")
         if self.measures[self.score].kind != "share":
             raise ValueError(f"score names {self.score!r}, which is a mean; it must be a share, so that a gate can compare two engines")
         taken = sorted(RESERVED & set(self.measures))
         if taken:
-            raise ValueError(f"no measure may be called {', '.join(taken)}: results have such a key themselves")
+            raise ValueError(f"no measure may be called {', '.join(taken)}: results have keys of these names")
         if self.worlds < 1 or self.goals < 1:
             raise ValueError(f"worlds and goals must be at least 1, not {self.worlds} and {self.goals}")
 
     @property
     def episodes_a_seed(self) -> int:
-        """Episodes that an evaluation has for each seed."""
+        """Number of episodes per seed."""
         return self.worlds * self.goals
 
     @property
     def shown(self) -> str | None:
-        """The measure that stands in pictures; None where there is no mean."""
+        """The measure shown in pictures; None if there is no mean."""
         return self.play.shown or next((name for name, measure in self.measures.items() if measure.kind == "mean"), None)
 
 
@@ -163,7 +163,7 @@ RESERVED = {
     "seconds", "seed", "falls", "video", "codec", "frames", "fps", "labels", "time_s", "command",
     "measured", "variant", "condition", "seeds",
 }  # fmt: skip
-"""Keys that results have beside the task's measures."""
+"""Keys of results besides the task's measures."""
 
 LASTING = Evaluation(measures={"lasted": Measure(label="lasted to the end", kind="share")}, score="lasted", worlds=50)
-"""For a task that says nothing else: the share of episodes that no termination ended, under commands that the task draws."""
+"""The default of tasks: the share of episodes that no termination ended, under commands drawn by the task."""

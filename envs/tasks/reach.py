@@ -1,4 +1,4 @@
-"""Reaching: bring the end effector to goal positions in the workspace and hold it there. The numbers are the Panda's."""
+"""Reaching: move the end effector to goal positions in the workspace and hold it there. The numbers are the Panda's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reach(robot: Robot) -> EnvCfg:
         ValueError: the robot's base moves, or it has no tool.
     """
     if robot.floating_base:
-        raise ValueError(f"reaching is for arms on a fixed base; {robot.name} walks: it has the tasks velocity-flat and velocity-rough")
+        raise ValueError(f"reaching is for arms on a fixed base; {robot.name} walks: use the tasks velocity-flat and velocity-rough")
     s = scale_of(robot)
     x, y, z = robot.workspace or WORKSPACE
     return EnvCfg(
@@ -60,7 +60,7 @@ def reach(robot: Robot) -> EnvCfg:
 
 
 def reach_randomization(s: Scale) -> RandomizationCfg:
-    """The table for arms: encoders are good, gravity is compensated by the maker's controller for the nominal hand."""
+    """The table for arms: accurate encoders, and gravity compensated by the manufacturer's controller for the nominal hand."""
     return RandomizationCfg(
         friction=Range(low=0.5, high=1.5),
         mass=Range(low=0.9, high=1.1, when="startup"),

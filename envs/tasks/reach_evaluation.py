@@ -1,4 +1,4 @@
-"""How reaching policies are judged: goals that the task draws follow each other, each held for its share of the time."""
+"""How reaching policies are evaluated: a sequence of goals drawn by the task, each held for an equal share of the time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from policies.contract.spec import CommandSpec
 if TYPE_CHECKING:
     from envs.vec_env import VecEnv
 
-TAIL_S = 0.5  # of each goal, in which the tool must stay there
+TAIL_S = 0.5  # last part of each goal's time, in which the tool must stay there
 CORNERS = ((0.5, 0.5, 0.6), (0.9, 0.1, 0.2), (0.9, 0.9, 0.3), (0.2, 0.8, 0.9), (0.3, 0.1, 0.8), (0.7, 0.5, 0.1), (0.1, 0.5, 0.4))
-"""Goals that are shown, as shares of the workspace."""
+"""Goals for display, as shares of the workspace."""
 
 
 def close_to_goal(env: VecEnv) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The tasks by name. A task names no robot: it makes its config for one."""
+"""The tasks by name. A task is independent of robots: it makes its config for a given one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class UnknownTaskError(UnknownNameError):
 
 
 def _one_kind(robot: Robot) -> str:
-    """Robots that all learn alike."""
+    """One kind for all robots."""
     del robot
     return ""
 
@@ -37,10 +37,10 @@ class Task:
     Attributes:
         name: e.g. `velocity-flat`.
         description: one line.
-        make: its config for a robot; raises ValueError for a robot that cannot do it.
-        evaluation: how policies of it are judged and played.
-        variant: what kind of robot it is to this task, where kinds learn with other settings: the preset `NAME-VARIANT` is read in place of
-            `NAME`. Empty for the preset of the task's own name.
+        make: makes its config for a robot; raises ValueError for a robot that cannot do it.
+        evaluation: how its policies are evaluated and shown.
+        variant: kind of a robot for this task, if kinds need different settings: the preset `NAME-VARIANT` is read in place of `NAME`.
+            Empty for the preset with the task's own name.
     """
 
     name: str
@@ -77,12 +77,12 @@ def make_env(task: str, robot: str | Robot, cfg: EnvCfg | None = None, **changes
     Args:
         task: name of the task.
         robot: the robot, its name, or the path of its `robot.yaml`.
-        cfg: config; the task's own for that robot where None.
+        cfg: config; None for the task's own for that robot.
         changes: fields of the config to replace, e.g. `num_worlds=16`.
 
     Raises:
         UnknownTaskError: unknown name.
-        ValueError: the robot cannot do the task, the config does not fit it, or one of `changes` is no field of it or of another type.
+        ValueError: the robot cannot do the task, the config does not fit it, or one of `changes` is not a field of it or has another type.
     """
     check_changes(changes)
     made = robot if isinstance(robot, Robot) else get_robot(robot)
@@ -111,4 +111,4 @@ register_task(
         variant=_kind,
     )
 )
-register_task(Task(name="reach", description="bring the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION))
+register_task(Task(name="reach", description="move the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION))

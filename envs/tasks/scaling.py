@@ -1,8 +1,8 @@
-"""How a task's numbers grow with the robot, so that one set of numbers serves a small robot and a large one.
+"""Scales a task's numbers with the robot, so that one set of numbers serves small and large robots.
 
-Two robots of the same build, one l times as long and m times as heavy as the other, move alike under the same gravity where lengths grow
-with l, times with sqrt(l), speeds with sqrt(l), rates with 1 / sqrt(l), forces with m and torques with m l (Froude's rule; Alexander and
-Jayes 1983). A task is written down for one robot that it was tried on, and scaled from it to others: from Go1 for robots with three feet
+Two robots of the same build, one l times as long and m times as heavy as the other, move alike under the same gravity if lengths scale with
+l, times with sqrt(l), speeds with sqrt(l), rates with 1 / sqrt(l), forces with m and torques with m l (Froude's rule; Alexander and Jayes
+1983). A task's numbers are those of a reference robot that it was tested on, and are scaled to others: from Go1 for robots with three feet
 or more, from G1 for two, from the Panda for arms. For those three the factors are exactly 1.
 """
 
@@ -19,13 +19,13 @@ from envs.terms.randomization import Range
 Dimension = Literal["1", "length", "time", "speed", "rate", "mass", "force", "torque"]
 T = TypeVar("T", float, tuple[float, float], Range)
 
-ALIKE = 1e-6  # relative difference below which a robot is the one that the numbers are of
-DIGITS = 4  # of scaled numbers
+ALIKE = 1e-6  # relative difference below which a robot counts as the reference
+DIGITS = 4  # digits of scaled numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much larger a robot is than the one that numbers are of.
+    """Size of a robot relative to its reference.
 
     Attributes:
         length: ratio of lengths.
@@ -36,7 +36,7 @@ class Scale:
     mass: float = 1.0
 
     def factor(self, dimension: Dimension) -> float:
-        """How much larger a quantity is."""
+        """Factor of a quantity with a given dimension."""
         root = math.sqrt(self.length)
         factors = {"1": 1.0, "length": self.length, "time": root, "speed": root, "rate": 1.0 / root}
         return (factors | {"mass": self.mass, "force": self.mass, "torque": self.mass * self.length})[dimension]
@@ -45,9 +45,9 @@ class Scale:
         """A number, two bounds or a range, scaled.
 
         Args:
-            value: for the robot that numbers are of.
-            dimension: what it is; weights of squared quantities have `power` -2.
-            power: of the dimension.
+            value: value for the reference robot.
+            dimension: its dimension; weights of squared quantities have `power` -2.
+            power: power of the dimension.
         """
         factor = self.factor(dimension) ** power
         if isinstance(value, Range):
@@ -59,7 +59,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A robot that numbers are of.
+    """A reference robot.
 
     Attributes:
         name: of the robot.
@@ -72,7 +72,7 @@ class Reference:
     mass: float
 
     def scale(self, length: float, mass: float) -> Scale:
-        """How much larger a robot of this length [m] and mass [kg] is."""
+        """Relative size of a robot with this length [m] and mass [kg]."""
         return Scale(length=_ratio(length, self.length), mass=_ratio(mass, self.mass))
 
 
@@ -82,7 +82,7 @@ ARM = Reference(name="panda", length=math.hypot(0.65, 0.4, 0.7), mass=18.5)
 
 
 def scale_of(robot: Robot) -> Scale:
-    """How much larger a robot is than the one that the numbers of its kind are of."""
+    """Size of a robot relative to the reference of its kind."""
     if robot.floating_base:
         return (QUADRUPED if len(robot.feet) > 2 else BIPED).scale(robot.leg_length, robot.mass)
     box = robot.workspace
@@ -90,7 +90,7 @@ def scale_of(robot: Robot) -> Scale:
 
 
 def factor(robot: Robot, dimension: Dimension) -> float:
-    """How much larger a quantity is for a robot than for the one that the numbers of its kind are of."""
+    """Factor of a quantity for a robot relative to the reference of its kind."""
     return scale_of(robot).factor(dimension)
 
 
@@ -100,7 +100,7 @@ def _ratio(value: float, reference: float) -> float:
 
 
 def _rounded(value: float, factor: float) -> float:
-    """The product, to a few digits where it is another number."""
+    """The product, rounded to a few digits if it differs from the value."""
     if factor == 1.0 or value == 0.0:
         return value
     scaled = value * factor

@@ -111,7 +111,7 @@ def quadruped(s: Scale, rough: bool = False) -> EnvCfg:
 
 def biped(s: Scale, rough: bool = False) -> EnvCfg:
     """Omnidirectional walking of a humanoid: G1's numbers. On rough ground, where it can walk already, more is asked of it."""
-    along, about, strict = (12.0, 8.0, 2.0) if rough else (7.0, 5.0, 1.0)
+    along, about, strict, hardest = (12.0, 8.0, 2.0, 0.2) if rough else (7.0, 5.0, 1.0, 1.0)
     table = _rewards(
         s,
         track_velocity=RewardTerm(rewards.track_velocity, weight=along, sigma=s(0.5, "speed")),
@@ -123,8 +123,8 @@ def biped(s: Scale, rough: bool = False) -> EnvCfg:
         gait=RewardTerm(rewards.gait, weight=4.0, sigma=s(0.1, "length"), swing_height=s(0.08, "length"), swing_share=0.45, soft=True),
         gait_load=RewardTerm(rewards.gait_load, weight=4.0, swing_share=0.45, soft=True),
         gait_contact=RewardTerm(rewards.gait_contact, weight=2.0, swing_share=0.45, soft=True),
-        landing=RewardTerm(rewards.landing, weight=s(-20.0 * strict, "speed", -2), below=s(0.05, "length"), grows=True),
-        foot_slip=RewardTerm(rewards.foot_slip, weight=s(-15.0 * strict, "speed", -2), grows=True),
+        landing=RewardTerm(rewards.landing, weight=s(-20.0 * strict, "speed", -2), below=s(0.05, "length"), grows=True, hardest=hardest),
+        foot_slip=RewardTerm(rewards.foot_slip, weight=s(-15.0 * strict, "speed", -2), grows=True, hardest=hardest),
         foot_tilt=RewardTerm(rewards.foot_tilt, weight=-1.0),
         pose=RewardTerm(rewards.pose, weight=-0.5),
         overshoot=RewardTerm(rewards.overshoot, weight=-5.0),

@@ -1,7 +1,8 @@
-"""How walking policies are judged: each world holds one command of a grid for a whole episode, on a plane, whatever was trained on.
+"""How walking policies are evaluated: each world holds one command of a grid for a whole episode, on a plane, whatever the training's
+ground.
 
 Velocity errors are means over time of |v_xy - command| [m/s] and |w_z - command| [rad/s]; the cost of transport is
-sum |torque * joint velocity| over weight times distance, of worlds that are asked to move.
+sum |torque * joint velocity| over weight times distance, for worlds with a command to move.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from policies.contract.spec import CommandSpec
 if TYPE_CHECKING:
     from envs.vec_env import VecEnv
 
-GRID_SHARE = 0.8  # of the command ranges
-MOVING = 0.1  # share of the greatest planar command [1] above which a world is asked to move
+GRID_SHARE = 0.8  # share of the command ranges
+MOVING = 0.1  # share of the greatest planar command above which a command means to move
 GRAVITY = 9.81  # m/s2
 
 
@@ -35,7 +36,7 @@ def weight_times_speed(env: VecEnv) -> torch.Tensor:
 
 
 def asked_to_move(env: VecEnv) -> torch.Tensor:
-    """Worlds (N,) bool whose commanded planar speed is no standing."""
+    """Worlds (N,) bool whose command is to move."""
     command = env.spec.command
     fastest = max(abs(value) for value in (command.lower[0], command.upper[0]))
     return env.command[:, :2].norm(dim=1) > MOVING * fastest
@@ -82,4 +83,4 @@ VELOCITY_EVALUATION = Evaluation(
     curves={"velocity_error_xy": "planar velocity error [m/s]"},
     play=Play(measured=measured_velocity, commands=show_walking, units=("m/s", "m/s", "rad/s")),
 )
-"""A policy that only stands survives everything, so one that is to be deployed must also follow its commands."""
+"""A policy that only stands survives everything, so a deployable policy must also follow its commands."""

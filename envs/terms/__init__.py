@@ -1,1 +1,1 @@
-"""What tasks are made of."""
+"""The terms of tasks."""

@@ -1,10 +1,10 @@
-"""What stands beside a term's function: what it needs, and how it looks in a mirror.
+"""Facts about a term's function, declared beside it: what it needs, and its mirror image.
 
     @about(mirror="vector")
     def base_velocity(env: Env) -> torch.Tensor:
         ...
 
-so that nothing about a term has to be kept in order anywhere else.
+so that nothing about a term has to be maintained elsewhere.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from envs.terms.face import Env
 from envs.terms.term import TermError
 
 Kind = Literal["keep", "flip", "vector", "spin", "joint", "foot", "command"]
-"""How entries look in a mirror whose plane is the base's x-z plane: the same; turned round; a vector (x, y, z), whose y turns round; an
-angular velocity, whose x and z turn round; one entry a joint or a foot, which change places; the command, as its class says."""
+"""Mirror images of entries in the base's x-z plane: the same; sign flipped; a vector (x, y, z), whose y flips; an angular velocity, whose x
+and z flip; one entry per joint or foot, which swap sides; the command, as its class defines."""
 Image = tuple[list[int], list[float]]
 """Permutation (k,) and sign (k,) of a term's entries."""
 Mirrored = tuple[Kind, ...] | Kind | Callable[[Env], Image]
 Need = Literal["terrain", "ramp", "camera"]
-"""What an environment may lack without a fault: ground that is not flat, the ramp of disturbances, cameras."""
+"""Parts that an environment may lack: ground that is not flat, the ramp of disturbances, cameras."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,15 +38,15 @@ class About:
 
 
 def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable[[F], F]:
-    """Say of a term's function what it needs and how it looks in a mirror.
+    """Declare what a term's function needs, and its mirror image.
 
     Args:
-        mirror: the kind of its entries, or a kind for each block of them in order, or a function that gives the image. None: it has no
-            image, and a task that has the term has no left-right symmetry.
-        needs: the term is left out where the environment lacks this.
+        mirror: the kind of its entries, or a kind for each block of them in order, or a function that returns the image. None: it has no
+            image, and a task with the term has no left-right symmetry.
+        needs: the term is left out if the environment lacks this.
 
     Raises:
-        TermError: there is no such kind or need; lists those that there are.
+        TermError: no such kind or need; lists the valid ones.
     """
     said = About(mirror=mirror, needs=needs)
     _check("mirror", mirror if isinstance(mirror, tuple) else (mirror,) if isinstance(mirror, str) else (), get_args(Kind))
@@ -60,7 +60,7 @@ def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable
 
 
 def _check(what: str, names: Sequence[str], valid: Sequence[str]) -> None:
-    """Raises `TermError` where a word is none of the valid ones."""
+    """Raises `TermError` if a word is not one of the valid ones."""
     for name in set(names) - set(valid):
         near = difflib.get_close_matches(str(name), valid, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -68,5 +68,5 @@ def _check(what: str, names: Sequence[str], valid: Sequence[str]) -> None:
 
 
 def told(func: Callable[..., Any]) -> About:
-    """What was said of a function, nothing by default."""
+    """What was declared of a function; by default nothing."""
     return getattr(func, "__about__", About())

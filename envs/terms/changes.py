@@ -1,4 +1,4 @@
-"""What the robot cannot see and has to find out: quantities of the table of randomization that change while a world lives.
+"""Changes that a robot cannot see and has to notice: quantities of the table of randomization that change during an episode.
 
     randomization:
       weak_motor:
@@ -6,14 +6,14 @@
         when: interval
         interval_s: [3.0, 8.0]
         quantity: motor_strength    # what changes, an entry of `envs.terms.randomization.QUANTITIES`
-        low: 0.2                    # to what, as a range of that quantity would say it
+        low: 0.2                    # new value, in the meaning of that quantity's range
         high: 0.7
-        some: 1                     # of its joints (or axes), drawn anew; 0 for all
-        share: 0.7                  # of the changes that bring it; the others bring back what the table drew
-        at_start: true              # an episode may begin with it, too
-        kept: true                  # and a fall does not mend it
+        some: 1                     # number of its joints (or axes), drawn each time; 0 for all
+        share: 0.7                  # share of changes to a new value; the others return to the table's value
+        at_start: true              # an episode may also begin with it
+        kept: true                  # and it stays after a fall
 
-One such term may be about a quantity. What the privileged observation tells of the quantity follows, since both read what was drawn.
+Only one such term per quantity is allowed. The privileged observation of the quantity follows, since both read the drawn value.
 """
 
 from __future__ import annotations
@@ -29,19 +29,18 @@ Changing = Literal[
     "friction", "mass", "payload", "center_of_mass", "motor_strength", "kp", "kd", "joint_damping", "joint_friction", "gravity",
     "joint_offset", "observation_delay_s", "action_delay_s",
 ]  # fmt: skip
-"""Quantities that may change in mid-episode: those of bodies, motors and sensors that keep the shapes as they are."""
+"""Quantities that may change during an episode: those of bodies, motors and sensors that do not change shapes."""
 MOTORS = ("motor_strength", "kp", "kd", "joint_damping", "joint_friction", "joint_offset")
-"""Those with an entry a joint."""
+"""Those with one entry per joint."""
 NOT_BELOW = {"mass": 0.05, "friction": 0.0, "motor_strength": 0.0, "kp": 0.0, "kd": 0.0, "joint_damping": 0.0, "joint_friction": 0.0,
              "observation_delay_s": 0.0, "action_delay_s": 0.0}  # fmt: skip
-"""The least that makes sense."""
+"""Least valid values."""
 
 
 class Change:
-    """A quantity takes other values in some worlds, until it is drawn again or the episode ends.
+    """Sets a quantity to other values in some worlds, until the next draw or the end of the episode.
 
-    What is drawn takes the place of what the table drew for the same entries. What stands there before, by whomever it was put, is what a
-    world goes back to.
+    The drawn value replaces the table's value for the same entries. A world returns to the value that was there before, whatever set it.
     """
 
     def __init__(
@@ -56,20 +55,20 @@ class Change:
         kept: bool = False,
         flips: bool = False,
     ) -> None:
-        """Bind it.
+        """Bind it to an environment.
 
         Args:
             env: the worlds.
-            quantity: what changes.
+            quantity: the quantity to change.
             low, high: bounds of the new value, in the quantity's own meaning (a factor, what is added, a value).
-            some: how many of its entries change, drawn at each change; 0 for all.
-            share: of the changes that bring a new value; the others bring back what the table drew.
-            at_start: whether episodes may begin with it, by the same share.
-            kept: whether it outlasts a fall, as a worn motor does; when time is up another robot begins.
-            flips: whether half of the new values have the other sign, each entry by itself.
+            some: number of its entries to change, drawn at each change; 0 for all.
+            share: share of the changes to a new value; the others return to the table's value.
+            at_start: whether episodes may begin with it, with the same share.
+            kept: whether it stays after a fall, as with a worn motor; when time is up, another robot begins.
+            flips: whether half of the new values have the opposite sign, each entry independently.
 
         Raises:
-            ValueError: bounds, share or number of entries that make no sense.
+            ValueError: bounds, share or number of entries make no sense.
         """
         width = _now(env, quantity).shape[1]
         if not low <= high:
@@ -84,12 +83,12 @@ class Change:
             raise ValueError(f"share must lie between 0 and 1, not {share:g}")
         self._env, self.quantity, self._bounds = env, quantity, (low, high)
         self._some, self._share, self._at_start, self._kept, self._flips = some or width, share, at_start, kept, flips
-        self._usual = env.buffer(f"change.{quantity}.usual", (width,))  # what a world goes back to
-        self.put = env.buffer(f"change.{quantity}.put", (width,))  # what it was given last
+        self._usual = env.buffer(f"change.{quantity}.usual", (width,))  # the value that a world returns to
+        self.put = env.buffer(f"change.{quantity}.put", (width,))  # the value set last
         self.changed = env.buffer(f"change.{quantity}.changed", (width,), torch.bool)
 
     def __call__(self, env: Env, ids: torch.Tensor) -> None:
-        """Draw anew for the worlds `ids` (n,)."""
+        """Draw new values for the worlds `ids` (n,)."""
         self._learn_usual(ids)
         unit = torch.rand(len(ids), self.changed.shape[1], generator=env.generator, device=env.device)
         chosen = unit.argsort(1).argsort(1) < self._some
@@ -100,14 +99,14 @@ class Change:
         self.write(ids, chosen & there, value)
 
     def write(self, ids: torch.Tensor, changed: torch.Tensor, value: torch.Tensor) -> None:
-        """Give the entries `changed` (n, k) bool of the worlds `ids` (n,) the `value` (n, k), and the others their usual one."""
+        """Set the entries `changed` (n, k) bool of the worlds `ids` (n,) to `value` (n, k), and the others to their usual one."""
         self._learn_usual(ids)
         put = torch.where(changed, value, self._usual[ids])
         self.changed[ids], self.put[ids] = changed, put
         _set(self._env, self.quantity, ids, put)
 
     def reset(self, ids: torch.Tensor) -> None:
-        """The worlds `ids` begin anew: with what the table drew, or with a new draw, or after a fall with what they had."""
+        """Begin episodes in the worlds `ids`: with the table's values, a new draw, or, after a fall, the values they had."""
         stays = self._env.terminated[ids] & (self._env.episode_steps[ids] > 0) & self._kept
         old, begin = ids[stays], ids[~stays]
         if len(old):
@@ -118,14 +117,14 @@ class Change:
             self.write(begin, torch.zeros_like(self.changed[begin]), self.put[begin])
 
     def _learn_usual(self, ids: torch.Tensor) -> None:
-        """What stands there and was not put by this term is what the table drew."""
+        """Record the table's values: current values that this term did not set."""
         now = _now(self._env, self.quantity)[ids]
         mine = self.changed[ids].any(1) & torch.isclose(now, self.put[ids]).all(1)
         self._usual[ids] = torch.where(mine[:, None], self._usual[ids], now)
 
 
 def _now(env: Env, quantity: str) -> torch.Tensor:
-    """What each world has of a quantity, (N, k)."""
+    """The values of a quantity in each world, (N, k)."""
     loose = env.unwritten()
     if quantity in loose:
         value, unit = loose[quantity]
@@ -134,7 +133,7 @@ def _now(env: Env, quantity: str) -> torch.Tensor:
 
 
 def _set(env: Env, quantity: str, ids: torch.Tensor, values: torch.Tensor) -> None:
-    """Give worlds `ids` (n,) values (n, k) of a quantity."""
+    """Set a quantity of worlds `ids` (n,) to values (n, k)."""
     loose = env.unwritten()
     if quantity in loose:
         value, unit = loose[quantity]

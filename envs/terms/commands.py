@@ -1,6 +1,6 @@
-"""What is asked of a robot: drawn, held for a while, and drawn again; or held by a person until it is released. Those of our tasks as well.
+"""Commands of a robot: drawn, held for a while, and drawn again; or held by a user until released. Also has those of our tasks.
 
-A command of one's own is a class:
+Your own command is a class:
 
     class Heading(Command):
         kind, labels = "motion", ("heading",)
@@ -8,7 +8,7 @@ A command of one's own is a class:
         def __init__(self, env: Worlds, limit: float, hold_s: tuple[float, float] = (4.0, 8.0)) -> None:
             super().__init__(env, lower=(-limit,), upper=(limit,), hold_s=hold_s)
 
-whose parameters beside `env` are the config's.
+whose parameters besides `env` are set in the config.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from policies.contract.spec import CommandSpec
 
 
 class Worlds(Protocol):
-    """What a command knows of its environment."""
+    """The parts of the environment that a command can use."""
 
     num_worlds: int
     device: torch.device
@@ -36,14 +36,14 @@ class Command:
     """Commands of N worlds.
 
     Attributes:
-        kind: what it means, see `policies.contract.spec.CommandSpec`.
-        labels: name of each entry, C in all.
-        units: of the entries.
-        mirror: how each entry looks in a left-right mirror, 1 or -1; None where it has no image.
-        ages: whether an operator must refresh it.
-        value: (N, C); replaced when it changes, never overwritten.
-        left_s: time until the next is drawn [s], (N,); infinite while it is held.
-        conditions: what worlds are asked in place of what is drawn; None for nothing.
+        kind: its meaning, see `policies.contract.spec.CommandSpec`.
+        labels: names of the C entries.
+        units: units of the entries.
+        mirror: sign of each entry in the left-right mirror, 1 or -1; None if it has no image.
+        ages: whether it expires unless an operator refreshes it.
+        value: the commands, (N, C); replaced when they change, never overwritten.
+        left_s: time until the next draw [s], (N,); infinite while held.
+        conditions: commands of worlds in place of drawn ones; None for none.
     """
 
     kind: ClassVar[str] = "none"
@@ -55,27 +55,27 @@ class Command:
     def __init__(
         self, env: Worlds, lower: Sequence[float] = (), upper: Sequence[float] = (), hold_s: tuple[float, float] = (math.inf, math.inf)
     ) -> None:
-        """Commands between `lower` and `upper` (C,), drawn anew after a time between the ends of `hold_s` [s]."""
+        """Commands between `lower` and `upper` (C,), drawn again after a time in the range `hold_s` [s]."""
         if not len(lower) == len(upper) == len(self.labels):
-            raise ValueError(f"a command of {len(self.labels)} entries ({', '.join(self.labels)}) needs as many ends of its range")
+            raise ValueError(f"a command of {len(self.labels)} entries ({', '.join(self.labels)}) needs as many lower and upper bounds")
         self.lower, self.upper, self._hold_s = tuple(lower), tuple(upper), hold_s
         self._generator = env.generator
         self.value = torch.zeros(env.num_worlds, len(self.labels), device=env.device)
         self.left_s = torch.zeros(env.num_worlds, device=env.device)
-        self._held = False  # whether any world's is
+        self._held = False  # whether any world's command is held
         self.conditions: Conditions | None = None
 
     def spec(self) -> CommandSpec:
-        """What a policy file says of it."""
+        """Its specification in a policy file."""
         return CommandSpec(kind=self.kind, labels=self.labels, lower=self.lower, upper=self.upper, ages=self.ages)
 
     def draw(self, n: int) -> torch.Tensor:
-        """New commands (n, C); by default anywhere in the range."""
+        """Draw new commands (n, C); by default uniformly in the range."""
         ranges = zip(self.lower, self.upper, strict=True)
         return torch.stack([uniform(low, high, (n,), self._generator) for low, high in ranges], dim=1)
 
     def sample(self, ids: torch.Tensor) -> None:
-        """Draw new commands for the worlds `ids` (n,), but for those whose command is held."""
+        """Draw new commands for the worlds `ids` (n,), except those whose command is held."""
         if self._held:
             ids = ids[self.left_s[ids].isfinite()]
         if not self.labels or not len(ids):
@@ -89,7 +89,7 @@ class Command:
         self.value[ids], self.left_s[ids] = drawn, left
 
     def advance(self, seconds: float) -> bool:
-        """Let time pass. Returns whether a command changed."""
+        """Advance time. Returns whether a command changed."""
         self.left_s -= seconds
         ids = (self.left_s <= 0).nonzero()[:, 0]
         if len(ids):
@@ -97,7 +97,7 @@ class Command:
         return len(ids) > 0
 
     def hold(self, values: torch.Tensor, ids: torch.Tensor | None = None) -> None:
-        """Ask `values` (n, C) or (C,) of the worlds `ids` (n,), all by default, until `release`."""
+        """Hold `values` (n, C) or (C,) in the worlds `ids` (n,), by default all, until `release`."""
         rows = slice(None) if ids is None else ids
         self.value = self.value.clone()
         self.value[rows] = torch.as_tensor(values, dtype=torch.float32, device=self.value.device)
@@ -105,18 +105,18 @@ class Command:
         self._held = True
 
     def release(self, ids: torch.Tensor | None = None) -> None:
-        """Draw the commands of the worlds `ids` (n,) anew, all by default, and from now on when their time has come."""
+        """Draw new commands for the worlds `ids` (n,), by default all, and continue to draw on time."""
         ids = torch.arange(len(self.left_s), device=self.left_s.device) if ids is None else ids
         self.left_s[ids] = 0.0
         self.sample(ids)
         self._held = bool(self.left_s.isinf().any())
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What its future depends on, on the CPU."""
+        """Everything that its future depends on, on the CPU."""
         return {"value": self.value.cpu().clone(), "left_s": self.left_s.cpu().clone()}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave."""
+        """Restore the result of `state`."""
         self.value = state["value"].to(self.value.device).clone()
         self.left_s.copy_(state["left_s"])
         self._held = bool(self.left_s.isinf().any())
@@ -149,7 +149,7 @@ class VelocityCommand(Command):
             vy: range of the velocity to the left in the base frame [m/s].
             yaw_rate: range of the rate about the vertical, to the left [rad/s].
             standing: share of commands that are exactly zero.
-            moving_above: norm of a command above which it is to move.
+            moving_above: norm of a command above which it means to move.
             hold_s: range of the time that a command is held [s].
         """
         ranges = (vx, vy, yaw_rate)

@@ -1,6 +1,6 @@
-"""Worlds that meet given conditions in place of what the tables would draw: a list of them with weights, of which each reset draws one.
+"""Worlds under given conditions in place of the tables' draws: a weighted list, of which each reset draws one.
 
-A condition is a row of numbers, one a column; NaN leaves that column to the table. What a column is called says where it goes:
+A condition is a row of numbers, one per column; NaN leaves that column to the table. The name of a column says what it sets:
 
     command.<label>            what is asked first, and again after `then`: the two alternate
     then.<label>, change_s     what is asked from `change_s` [s] on
@@ -11,7 +11,7 @@ A condition is a row of numbers, one a column; NaN leaves that column to the tab
     force.size, .angle, .at_s  the lasting force on the base [N], horizontal
     throw.speed, .angle, .at_s the thrown object [m/s], and where it comes from
 
-The tables go on drawing all that they would, so a world without a condition is an ordinary one, and without a list nothing changes.
+The tables still draw everything, so a world without a condition is an ordinary one, and without a list nothing changes.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ import torch
 
 AXES = ("x", "y", "z")
 NONE = -1
-"""Index of a world that has no condition."""
+"""Index of a world without a condition."""
 
 
 class Conditions:
     """The conditions of N worlds.
 
     Attributes:
-        names: of the columns, C.
-        values: the list (K, C); NaN where the tables draw.
-        weights: how often each is drawn, (K,), relative to each other.
-        ordinary: share of the resets that draw none.
-        index: which one each world has, (N,) long; `NONE` for none.
-        place: whether they say where worlds start; those without a condition start anywhere then.
-        first: where given, nothing is drawn: world i has the condition `first` + i of the list, modulo K.
+        names: names of the C columns.
+        values: the list (K, C); NaN leaves the value to the tables.
+        weights: relative frequency of each, (K,).
+        ordinary: share of the resets without a condition.
+        index: index of each world's condition, (N,) long; `NONE` for none.
+        place: whether they set where worlds start; worlds without a condition then start anywhere.
+        first: if given, nothing is drawn: world i has the condition `first` + i of the list, modulo K.
     """
 
     def __init__(
@@ -48,19 +48,16 @@ class Conditions:
         ordinary: float = 0.0,
         levels: int | None = None,
     ) -> None:
-        """Nothing is drawn yet.
+        """Begin without drawing.
 
         Args:
-            names: of the columns.
-            values: (K, C).
-            worlds: N.
-            generator: of the environment, on its device.
-            weights: (K,); all alike where None.
+            names: names of the columns. values: (K, C). worlds: N. generator: the environment's generator, on its device.
+            weights: (K,); None for equal weights.
             ordinary: share of resets without a condition.
-            levels: of the ground on which worlds without a condition start anywhere; all of the map's where None.
+            levels: number of levels over which worlds without a condition start; None for all of the map's.
 
         Raises:
-            ValueError: there are no conditions, they have another width than names, or weights that cannot be drawn by.
+            ValueError: there are no conditions, their width is not the number of names, or the weights are invalid.
         """
         if values.dim() != 2 or not len(values) or values.shape[1] != len(names):
             raise ValueError(f"conditions must be (K, {len(names)}) with K of at least 1, not {tuple(values.shape)}")
@@ -68,7 +65,7 @@ class Conditions:
         self.names, self.values, self.ordinary, self.levels = tuple(names), values.float().to(device), ordinary, levels
         self.weights = torch.ones(len(values), device=device) if weights is None else weights.float().to(device)
         if self.weights.shape != (len(values),) or not bool((self.weights >= 0).all()) or not 0 < float(self.weights.sum()) < float("inf"):
-            raise ValueError("weights of conditions must be one a condition, none of them negative, and not all zero")
+            raise ValueError("weights of conditions must be one per condition, none negative, and not all zero")
         self.place = any(name.startswith("terrain.") for name in self.names)
         self.first: int | None = None
         self._generator = generator
@@ -78,7 +75,7 @@ class Conditions:
         self._now = torch.full((worlds, len(self.names)), float("nan"), device=device)
 
     def draw(self, ids: torch.Tensor) -> None:
-        """Give the worlds `ids` (n,) the conditions of their next episode."""
+        """Assign the conditions of the next episode to the worlds `ids` (n,)."""
         if self.first is not None:
             drawn = (self.first + ids) % len(self.values)
         else:
@@ -97,14 +94,14 @@ class Conditions:
         return quantity in self._at or any(f"{quantity}.{axis}" in self._at for axis in AXES)
 
     def over(self, name: str, ids: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        """What the worlds `ids` get of a column, (n,) or (n, 1) as `drawn`."""
+        """The values of a column for the worlds `ids`, (n,) or (n, 1) like `drawn`."""
         if name not in self._at:
             return drawn
         value = self._now[ids, self._at[name]].view(drawn.shape).to(drawn.dtype)
         return torch.where(value.isnan(), drawn, value)
 
     def field(self, name: str, ids: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        """What the worlds `ids` get of a quantity, (n, k): its value, its axes, or its mean over joints or links."""
+        """The values of a quantity for the worlds `ids`, (n, k): its value, its axes, or its mean over joints or links."""
         if name in self._at and drawn.shape[1] > 1:
             wanted = self.over(name, ids, torch.full_like(drawn[:, 0], float("nan")))[:, None]
             return torch.where(wanted.isnan(), drawn, drawn * wanted / drawn.mean(1, keepdim=True))
@@ -113,13 +110,13 @@ class Conditions:
         return torch.stack([self.over(f"{name}.{axis}", ids, column) for axis, column in zip(AXES, drawn.T, strict=True)], dim=1)
 
     def planar(self, name: str, ids: torch.Tensor, drawn: torch.Tensor, heading: torch.Tensor) -> torch.Tensor:
-        """A horizontal vector, its length by `speed` or `size`, its way seen from the robot.
+        """A horizontal vector with length from `speed` or `size` and direction relative to the robot.
 
         Args:
             name: `push` or `force`.
             ids: worlds (n,).
-            drawn: what it would be, in the world, (n, 2 or 3); a third axis becomes zero.
-            heading: of the robots in the world [rad], (n,).
+            drawn: the table's draw, in the world, (n, 2 or 3); a third axis becomes zero.
+            heading: heading of the robots in the world [rad], (n,).
         """
         nothing = torch.full_like(heading, float("nan"))
         size = self.over(f"{name}.speed", ids, self.over(f"{name}.size", ids, nothing))
@@ -131,7 +128,7 @@ class Conditions:
     def command(
         self, labels: Sequence[str], ids: torch.Tensor, drawn: torch.Tensor, hold_s: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the worlds `ids` are asked now, (n, C), and for how long [s], (n,)."""
+        """The current commands of the worlds `ids`, (n, C), and their duration [s], (n,)."""
         later = self._asked[ids] % 2 == 1
         pick = [
             torch.where(later, self.over(f"then.{label}", ids, drawn[:, i]), self.over(f"command.{label}", ids, drawn[:, i]))
@@ -141,29 +138,29 @@ class Conditions:
         return torch.stack(pick, dim=1), self.over("change_s", ids, hold_s)
 
     def tile(self, ids: torch.Tensor, levels: int, columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Level and column of the map that the worlds `ids` start on, (n,) long each; anywhere where no condition says."""
+        """Level and column of the map that the worlds `ids` start on, (n,) long each; anywhere without a condition."""
         within = min(levels, self.levels or levels)
         anywhere = [torch.randint(0, most, (len(ids),), generator=self._generator, device=ids.device).float() for most in (within, columns)]
         level, column = (self.over(f"terrain.{name}", ids, drawn) for name, drawn in zip(("level", "column"), anywhere, strict=True))
         return level.long().clamp(0, levels - 1), column.long().clamp(0, columns - 1)
 
     def restart(self) -> None:
-        """Begin anew, see `envs.parts.Stateful`."""
+        """Start again, see `envs.parts.Stateful`."""
         self.index[:], self._asked[:], self._now[:] = NONE, 0, float("nan")
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What the future depends on: the list as well."""
+        """Everything that the future depends on, including the list."""
         return {name: value.cpu().clone() for name, value in self._tensors().items()}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave.
+        """Restore the result of `state`.
 
         Raises:
-            ValueError: it is of another list.
+            ValueError: it has another list.
         """
         for name, value in self._tensors().items():
             if name not in state or state[name].shape != value.shape:
-                raise ValueError(f"the state's conditions ({name}) are of another list than this environment's")
+                raise ValueError(f"the state's conditions ({name}) are from another list than this environment's")
         for name, value in self._tensors().items():
             value.copy_(state[name])
         self._fill(torch.arange(len(self.index), device=self.index.device))
@@ -173,10 +170,10 @@ class Conditions:
 
 
 def due(own: str, name: str, when: str, conditions: Conditions | None) -> bool:
-    """Whether a quantity whose `own` time is `startup` or `reset` is drawn `when`; one that conditions are about is at every reset."""
+    """Whether a quantity whose `own` time is `startup` or `reset` is drawn at `when`; one with conditions is drawn at every reset."""
     return own == when or (when == "reset" and conditions is not None and conditions.has(name))
 
 
 def given(name: str, ids: torch.Tensor, drawn: torch.Tensor, when: str, conditions: Conditions | None) -> torch.Tensor:
-    """What the worlds `ids` get of a quantity that was `drawn` (n, k)."""
+    """The values of a quantity for the worlds `ids`, given the draw `drawn` (n, k)."""
     return drawn if conditions is None or when != "reset" else conditions.field(name, ids, drawn)

@@ -1,10 +1,10 @@
-"""What happens to a robot from outside while it works: pushes, forces that last, thrown objects.
+"""Disturbances of a robot: pushes, lasting forces, and thrown objects.
 
-A push is a jump of the base's planar velocity. A force acts on the base until it is drawn anew. A thrown object is a real body, a ball
-without weight that waits high above the robot and is sent at it from a random side; it flies straight, hits, and drifts away.
+A push is a jump of the base's planar velocity. A force acts on the base until the next draw. A thrown object is a real body, a ball without
+gravity that waits high above the robot and is launched at it from a random side; it flies straight, hits, and drifts away.
 
-With `disturbance_ramp` a world begins without them, and they grow by a quarter of their strength with every episode that went well: what
-standing still survives best hides the first steps.
+With `disturbance_ramp` a world begins without them, and they grow by a quarter of their strength with every successful episode; at full
+strength from the start, standing still would survive best and the robot would not start to step.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from envs.terms.randomization import RandomizationCfg, Range
 
 BALL = "thrown_object"
 BALL_RADIUS = 0.1  # m
-BALL_MASS = 5.0  # kg, where the table does not say
+BALL_MASS = 5.0  # kg, if the table does not set it
 BALL_INERTIA = 0.02  # kg m2, of a solid ball
 PARKED_HEIGHT = 50.0  # m above the robot's world
-DISTANCE = 1.0  # m from the base, where a throw begins
-RAMP_STEP = 0.25  # share of the full strength by which a world moves after an episode
+DISTANCE = 1.0  # m from the base, at which a throw begins
+RAMP_STEP = 0.25  # share of the full strength by which a world changes after an episode
 AIM = 0.3  # share of the standing height by which a throw may pass above or below the base's origin
 
 
 def add_ball(spec: mujoco.MjSpec) -> None:
-    """Add the thrown object to a scene: it touches robots and nothing else. The robot's bodies and joints stay in front of it."""
+    """Add the thrown object to a scene: it only collides with robots. The robot's bodies and joints stay before it."""
     body = spec.worldbody.add_body(name=BALL, pos=[0, 0, PARKED_HEIGHT], gravcomp=1.0)
     body.mass, body.ipos, body.inertia = BALL_MASS, [0, 0, 0], [BALL_INERTIA] * 3
-    body.explicitinertial = True  # a model may forbid that inertia is taken from shapes
+    body.explicitinertial = True  # a model may forbid computing inertia from shapes
     body.add_freejoint(name=BALL)
     size, kind = [BALL_RADIUS, 0, 0], mujoco.mjtGeom.mjGEOM_SPHERE
     body.add_geom(name=BALL, type=kind, size=size, mass=BALL_MASS, contype=1, conaffinity=0, condim=1, rgba=[0.9, 0.45, 0.1, 1])
@@ -45,11 +45,11 @@ class Disturbances:
     """Draws and applies them for all worlds of an environment.
 
     Attributes:
-        push_in_s, force_in_s, throw_in_s: time until the next one [s], (N,); infinite where there is none.
-        force: on the base, world frame [N], (N, 3).
+        push_in_s, force_in_s, throw_in_s: time until the next one [s], (N,); infinite if there is none.
+        force: force on the base, world frame [N], (N, 3).
         strength: share of the table's pushes, forces and speeds of throws, (N,).
-        aim: how far above or below the base's origin a throw passes at most [m].
-        conditions: what befalls worlds in place of what is drawn; None for nothing.
+        aim: largest height of a throw above or below the base's origin [m].
+        conditions: disturbances of worlds in place of drawn ones; None for none.
     """
 
     def __init__(self, table: RandomizationCfg, robot: Robot, engine: Engine, generator: torch.Generator) -> None:
@@ -73,11 +73,11 @@ class Disturbances:
             self._ball_qpos, self._ball_dof = int(ball.qposadr[0]), int(ball.dofadr[0])
 
     def restart(self) -> None:
-        """Begin anew, see `envs.parts.Stateful`."""
+        """Start again, see `envs.parts.Stateful`."""
         self.strength[:] = 0.0 if self._ramps else 1.0
 
     def reset(self, ids: torch.Tensor) -> None:
-        """Draw the waiting times of worlds `ids` anew and take their forces away."""
+        """Draw new waiting times for worlds `ids` and remove their forces."""
         for name, entry, left in (
             ("push", self._push_interval, self.push_in_s),
             ("force", self._force_interval, self.force_in_s),
@@ -90,13 +90,13 @@ class Disturbances:
             self._set_force(ids, torch.zeros(len(ids), 3, device=self.force.device))
 
     def ramp(self, ids: torch.Tensor, succeeded: torch.Tensor) -> None:
-        """Make life harder in worlds `ids` (n,) whose episode `succeeded` (n,) bool, and easier in the others."""
+        """Increase the strength in worlds `ids` (n,) whose episode `succeeded` (n,) bool, and decrease it in the others."""
         if self._ramps:
             step = torch.where(succeeded, RAMP_STEP, -RAMP_STEP)
             self.strength[ids] = (self.strength[ids] + step).clamp(0.0, 1.0)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; what is due happens now."""
+        """Advance time; disturbances that are due happen now."""
         if not self._on:
             return
         self._each_due(self.push_in_s, self._push_velocity, self._push_interval, seconds, self._push)
@@ -133,7 +133,7 @@ class Disturbances:
         return drawn if self.conditions is None else self.conditions.planar(name, ids, drawn, self._heading(ids))
 
     def _heading(self, ids: torch.Tensor) -> torch.Tensor:
-        """Of the bases of worlds `ids` [rad], (n,)."""
+        """Heading of the bases of worlds `ids` [rad], (n,)."""
         w, x, y, z = self._engine.qpos[ids, 3:7].unbind(1)
         return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
 
@@ -157,13 +157,13 @@ class Disturbances:
             self.throw(ids[thrown], angle[thrown], speed[thrown], height[thrown])
 
     def throw(self, ids: torch.Tensor, angle: torch.Tensor, speed: torch.Tensor, height: torch.Tensor | float = 0.0) -> None:
-        """Send the ball at the bases of worlds `ids`.
+        """Launch the ball at the bases of worlds `ids`.
 
         Args:
             ids: (n,).
-            angle: where it comes from, seen from the base, in the world [rad], (n,).
+            angle: direction it comes from, seen from the base, in the world [rad], (n,).
             speed: relative to the base [m/s], (n,).
-            height: of its path above the base [m], (n,).
+            height: height of its path above the base [m], (n,).
         """
         engine = self._engine
         qpos, qvel = engine.qpos[ids].clone(), engine.qvel[ids].clone()
@@ -178,11 +178,11 @@ class Disturbances:
         engine.set_velocity(ids, qvel)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What the future depends on, beside the engine's own state."""
+        """Everything that the future depends on, besides the engine's own state."""
         return {name: getattr(self, name).cpu().clone() for name in ("push_in_s", "force_in_s", "throw_in_s", "force", "strength")}
 
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go back to what `state` gave."""
+        """Restore the result of `state`."""
         for name, value in state.items():
             getattr(self, name).copy_(value)
         if not self._ramps:

@@ -1,14 +1,14 @@
-"""Terms of the randomization table that bring a function: what happens to worlds when they are made, at each reset, or again and again.
+"""Terms of the randomization table with a function: changes of worlds when they are made, at each reset, or repeatedly.
 
     def slippery(env: Env, ids: torch.Tensor, low: float, high: float) -> None:
         friction = nominal(env.engine, "geom_friction", len(ids))
         friction[..., 0] *= uniform(low, high, (len(ids), 1), env.generator)
         env.engine.set_field("geom_friction", ids, friction)
 
-At a reset they come after the quantities of the table and before the worlds' new state, so what they are for is fields of the model. Start
-from `envs.terms.fields.nominal`, so that episodes do not add up, or from `env.engine.field(name)` where a quantity draws the same field at
-the same time. What MuJoCo derives from masses and positions follows by itself. What was drawn once a world is resumed with the engine's
-fields and with `env.buffer`s, and is not drawn again. A term may be a class that remembers something, see `envs.terms.face`.
+At a reset they come after the quantities of the table and before the worlds' new state, so they are meant for fields of the model. Start
+from `envs.terms.fields.nominal`, so that changes do not accumulate over episodes, or from `env.engine.field(name)` if a quantity draws the
+same field at the same time. Constants that MuJoCo derives from masses and positions are updated automatically. Values drawn once per world
+are restored with the engine's fields and `env.buffer`s, and not drawn again. A term may be a class with memory, see `envs.terms.face`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from envs.terms.face import Env
 from envs.terms.term import EventTerm, Term
 
 MOVING = ("body_", "dof_", "jnt_", "qpos0", "site_", "actuator_gear", "actuator_trn", "tendon_")
-"""Fields from which MuJoCo derives constants, by how they begin."""
+"""Prefixes of the fields from which MuJoCo derives constants."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class _Event:
     term: EventTerm
     made: Callable[..., Any]
     happen: Callable[[torch.Tensor], None]
-    left_s: torch.Tensor | None  # time until the next, (N,), of those at intervals
+    left_s: torch.Tensor | None  # time until the next, (N,), for terms at intervals
 
 
 class Events:
-    """The terms of the table of an environment that bring a function.
+    """The terms with a function in an environment's table.
 
     Attributes:
-        fields: term -> fields of the model that it has set by now.
+        fields: term -> fields of the model that it has set so far.
     """
 
     def __init__(self, env: Env, make: Callable[[Term], Callable[..., Any] | None]) -> None:
@@ -51,7 +51,7 @@ class Events:
 
         Args:
             env: the environment.
-            make: the function of a term, None where the environment lacks what it needs.
+            make: makes the function of a term; None if the environment lacks what it needs.
         """
         self._env = env
         made = [(name, term, make(term)) for name, term in env.cfg.randomization.terms().items()]
@@ -63,18 +63,18 @@ class Events:
         return _Event(name, term, func, partial(func, self._env), left)
 
     def made(self, name: str) -> Callable[..., Any]:
-        """The function of a term, or the object of its class: for who lets something happen at a time of their own.
+        """The function of a term, or the object of its class, for callers that trigger it themselves.
 
         Raises:
-            KeyError: there is no such term.
+            KeyError: no such term.
         """
         return {event.name: event.made for event in self._events}[name]
 
     def startup(self, ids: torch.Tensor) -> None:
-        """The worlds `ids` are made.
+        """Apply the terms for new worlds `ids`.
 
         Raises:
-            ValueError: what a term changes would be overwritten by a quantity at the next reset.
+            ValueError: a quantity would overwrite a term's change at the next reset.
         """
         rewritten = self._env.randomizer.writes("reset")
         for event in self._events:
@@ -84,18 +84,18 @@ class Events:
             lost = sorted(fields & set(rewritten))
             if lost:
                 by = rewritten[lost[0]]
-                mend = f"say `when: reset` for it, or `randomization.{by}.when: startup`, or randomization.{by}: null"
-                raise ValueError(f"randomization.{event.name} changes {lost[0]} at startup, which {by} writes anew at every reset: {mend}")
+                mend = f"set `when: reset` for it, or `randomization.{by}.when: startup`, or randomization.{by}: null"
+                raise ValueError(f"randomization.{event.name} changes {lost[0]} at startup, which {by} overwrites at every reset: {mend}")
 
     def undo(self) -> None:
-        """Take back what terms changed, before all is drawn anew: their fields are nominal until somebody writes them.
+        """Undo the terms' changes before everything is drawn again: their fields are nominal until they are written.
 
-        What one changed at a reset or an interval goes too, since its next turn may be late, or about some worlds alone.
+        This includes changes at a reset or an interval, since the next one may be late, or only concern some worlds.
         """
         self._env.randomizer.forget({field for fields in self.fields.values() for field in fields})
 
     def reset(self, ids: torch.Tensor) -> None:
-        """The worlds `ids` begin anew."""
+        """Apply the terms for new episodes in the worlds `ids`."""
         for event in self._events:
             if event.term.when == "reset":
                 self._happen(event, ids)
@@ -103,7 +103,7 @@ class Events:
                 event.left_s[ids] = uniform(*event.term.interval_s, (len(ids),), self._env.generator)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; what is due happens now."""
+        """Advance time; terms that are due happen now."""
         for event in self._events:
             if event.left_s is None:
                 continue
@@ -114,7 +114,7 @@ class Events:
                 event.left_s[ids] = uniform(*event.term.interval_s, (len(ids),), self._env.generator)
 
     def _happen(self, event: _Event, ids: torch.Tensor) -> set[str]:
-        """Let it happen. Returns the fields of the model that it set; what MuJoCo derives from them is made to follow."""
+        """Call a term. Returns the fields of the model that it set; constants that MuJoCo derives from them are updated."""
         with _written(self._env.engine) as fields:
             try:
                 event.happen(ids)
@@ -128,7 +128,7 @@ class Events:
 
 @contextmanager
 def _written(engine: Engine) -> Iterator[set[str]]:
-    """The names of the fields that are set meanwhile."""
+    """Record the names of the fields that are set meanwhile."""
     names: set[str] = set()
     set_field = engine.set_field
 

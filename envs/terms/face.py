@@ -1,7 +1,7 @@
-"""What a term sees of the environment: `Env`, which `envs.vec_env.VecEnv` is.
+"""The interface of the environment for terms: `Env`, which `envs.vec_env.VecEnv` implements.
 
-A term reads state that is derived once a step: `env.joints`, `env.base`, `env.feet`, `env.tool`. What it has to remember from step to step
-it keeps in tensors that it asks for by name, so that they are saved and resumed with the training:
+A term reads state that is derived once per step: `env.joints`, `env.base`, `env.feet`, `env.tool`. Its memory between steps is in tensors
+that it requests by name, so that they are saved and restored with the training:
 
     class Stillness:
         def __init__(self, env: Env, patience_s: float) -> None:
@@ -10,7 +10,7 @@ it keeps in tensors that it asks for by name, so that they are saved and resumed
         def __call__(self, env: Env) -> torch.Tensor:
             ...
 
-        def reset(self, ids: torch.Tensor) -> None:             # optional: the worlds `ids` begin anew
+        def reset(self, ids: torch.Tensor) -> None:             # optional: new episodes begin in the worlds `ids`
             self._moved_s[ids] = 0.0
 """
 
@@ -34,31 +34,29 @@ from envs.terms.state import BaseState, FeetState, JointState, ToolState, TrunkS
 
 
 class Env(Protocol):
-    """N worlds, as terms see them.
+    """N worlds, as seen by terms.
 
     Attributes:
         cfg: the whole config.
-        robot: what moves.
-        engine: the physics.
-        generator: of everything random.
+        robot: the robot. engine: the physics. generator: random number generator.
         num_worlds: N.
         device: of all tensors.
-        command: what is asked, (N, C).
-        action, previous_action: raw network output of this step and the one before, (N, J).
-        asked: joint targets that the last action asks for [rad], (N, J).
-        target: the same inside the joint range, which is where they go.
-        terminated: worlds whose task this step ended, failed ones included, (N,) bool.
+        command: the commands, (N, C).
+        action, previous_action: raw network output of this step and the previous one, (N, J).
+        asked: joint targets from the last action, before limiting [rad], (N, J).
+        target: the same limited to the joint ranges, as sent to the motors.
+        terminated: worlds whose task ended in this step, including failed ones, (N,) bool.
         episode_steps: steps of each world's episode so far, (N,).
-        max_steps: steps after which an episode is cut off.
+        max_steps: steps after which an episode is truncated.
         phase: of the gait's clock [rad], (N,).
-        joint_offset: what each encoder reads too much [rad], (N, J).
+        joint_offset: offset of each encoder's reading [rad], (N, J).
         terrain: ground that is not a plane, or None.
-        places: which tile of it each world starts on, or None.
-        rest: state in which the robot stands, or an arm is at its default pose, (nq,).
-        randomizer: what each world's physics is.
+        places: the tile that each world starts on, or None.
+        rest: state of the standing robot, or of an arm in its default pose, (nq,).
+        randomizer: the physics of each world.
         disturbances: pushes, forces and throws.
-        commander: what draws the commands, of the class that the config names.
-        cameras: what the policy sees, and what it looks at; None where its observations have no camera.
+        commander: draws the commands; of the class named in the config.
+        cameras: the cameras; None if the observations have none.
     """
 
     cfg: EnvCfg
@@ -101,29 +99,29 @@ class Env(Protocol):
 
     @property
     def trunk(self) -> TrunkState:
-        """State of the trunk, which is the base where a robot has no other; ValueError for a robot whose base is fixed."""
+        """State of the trunk, which is the base if a robot has no other; ValueError for a robot whose base is fixed."""
         ...
 
     @property
     def feet(self) -> FeetState:
-        """State of the feet; ValueError for a robot without."""
+        """State of the feet; ValueError for a robot without one."""
         ...
 
     @property
     def tool(self) -> ToolState:
-        """State of the tool; ValueError for a robot without."""
+        """State of the tool; ValueError for a robot without one."""
         ...
 
     def unwritten(self) -> dict[str, tuple[torch.Tensor, float]]:
-        """Quantities of the table that are no model field: what each world has of them (N, k), in a unit."""
+        """Quantities of the table that are not model fields: values of each world (N, k), in a unit."""
         ...
 
     def once(self, key: Hashable, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """A value that is computed at its first use in a step and shared by who asks for the same key."""
+        """A value that is computed at its first use in a step and then shared under its key."""
         ...
 
     def buffer(self, name: str, shape: tuple[int, ...] = (), dtype: torch.dtype = torch.float32) -> torch.Tensor:
-        """A tensor (N, *shape) of zeros that is saved and resumed with the training; change it in place."""
+        """A tensor (N, *shape) of zeros that is saved and restored with the training; change it in place."""
         ...
 
     def tensor(self, values: object) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""What is drawn for each world, written to the physics: the quantities of the table `envs.terms.randomization` that are model fields."""
+"""Draws model fields for each world and writes them to the physics: the quantities of the table `envs.terms.randomization` that are model
+fields."""
 
 from __future__ import annotations
 
@@ -23,15 +24,15 @@ WRITES: dict[str, tuple[str, ...]] = {
     "motor_strength": _MOTORS, "kp": _MOTORS, "kd": _MOTORS,
     "joint_damping": ("dof_damping",), "joint_friction": ("dof_frictionloss",), "joint_armature": ("dof_armature",),
 }  # fmt: skip
-"""Quantity -> the fields of the model that it is written to, whole, at most."""
+"""Quantity -> the fields of the model that it may be written to."""
 
 
 def nominal(engine: Engine, name: str, worlds: int) -> torch.Tensor:
-    """A field of the model as its file has it, a row a world, (worlds, ...): what a function of one's own starts from.
+    """A field of the model as in its file, one row per world, (worlds, ...): the start for your own function.
 
     Args:
         engine: the physics.
-        name: of the field, e.g. `geom_friction` or `opt.gravity`.
+        name: name of the field, e.g. `geom_friction` or `opt.gravity`.
         worlds: n.
     """
     value = torch.tensor(reduce(getattr, name.split("."), engine.model), dtype=torch.float32, device=engine.device)
@@ -42,8 +43,8 @@ class FieldRandomizer:
     """Draws the model-field entries of the table and writes them to the engine.
 
     Attributes:
-        drawn: entry -> what each world got, (N, k): privileged knowledge.
-        conditions: what worlds get at a reset in place of what is drawn, once a world or not; None for nothing.
+        drawn: entry -> drawn value of each world, (N, k): privileged knowledge.
+        conditions: values of worlds at a reset in place of drawn ones; None for none.
     """
 
     WIDTHS = ("friction", "mass", "payload", "center_of_mass", "motor_strength", "kp", "kd", "joint_damping", "joint_friction",
@@ -81,25 +82,25 @@ class FieldRandomizer:
         self.drawn = {
             name: torch.full((engine.num_worlds, width.get(name, joints)), neutral.get(name, 1.0), device=device) for name in self.WIDTHS
         }
-        self._privileged: torch.Tensor | None = None  # of `drawn`, until something is drawn anew
+        self._privileged: torch.Tensor | None = None  # of `drawn`, until the next draw
         self.conditions: Conditions | None = None
         self.startup()
 
     def startup(self) -> None:
-        """Draw what each world keeps."""
+        """Draw the values that each world keeps."""
         self._randomize(torch.arange(self._engine.num_worlds, device=self._engine.device), "startup")
 
     def load_drawn(self, drawn: dict[str, torch.Tensor]) -> None:
-        """Take over what `drawn` was, without writing it to the engine, whose own state has it."""
+        """Restore `drawn` without writing it to the engine, whose own state has it."""
         self.drawn = {name: value.to(self._engine.device).clone() for name, value in drawn.items()}
         self._privileged = None
 
     def writes(self, when: str) -> dict[str, str]:
-        """Fields of the model that are written `when` -> a quantity that they are written for."""
+        """Fields of the model that are written at `when` -> a quantity that writes them."""
         return {field: name for name in self._due(when) for field in WRITES[name]}
 
     def forget(self, fields: Iterable[str]) -> None:
-        """Give fields of the model their nominal values in all worlds; what is drawn once a world is written by `startup`."""
+        """Reset fields of the model to nominal in all worlds; values drawn once per world are written by `startup`."""
         ids, changed = torch.arange(self._engine.num_worlds, device=self._engine.device), False
         for name in fields:
             self._engine.set_field(name, ids, nominal(self._engine, name, len(ids)))
@@ -108,23 +109,23 @@ class FieldRandomizer:
             self._engine.set_const(ids)
 
     def reset(self, ids: torch.Tensor) -> None:
-        """Draw the per-episode entries of worlds `ids` anew."""
+        """Draw the per-episode entries of worlds `ids` again."""
         self._randomize(ids, "reset")
 
     def put(self, name: str, ids: torch.Tensor, values: torch.Tensor) -> None:
-        """Give worlds `ids` (n,) other values (n, k) of a quantity than were drawn, in the middle of their lives too.
+        """Set a quantity of worlds `ids` (n,) to other values (n, k) than drawn, also during an episode.
 
-        They mean what the table's draws mean (a factor, what is added, a value), and hold until the quantity is drawn anew.
+        They have the meaning of the table's draws (a factor, an added value, or a value), and hold until the quantity is drawn again.
         """
         self.drawn[name][ids] = values
         self._write([name], ids)
 
     def drawn_at_resets(self, name: str) -> bool:
-        """Whether a quantity is drawn anew for each episode."""
+        """Whether a quantity is drawn for each episode."""
         return name in self._due("reset")
 
     def _how(self, name: str) -> Range:
-        """How a drawn value meets the nominal one; of a quantity that the table leaves out, as `put` means it."""
+        """How a drawn value is combined with the nominal one; for a quantity that is not in the table, as in `put`."""
         if name in self._ranges:
             return self._ranges[name]
         operation = "add" if name in ("gravity", "joint_friction") else "scale"
@@ -141,7 +142,7 @@ class FieldRandomizer:
         self._write(changed, ids)
 
     def _write(self, changed: list[str], ids: torch.Tensor) -> None:
-        """Write what `drawn` says of quantities to the engine."""
+        """Write the `drawn` values of quantities to the engine."""
         self._privileged = None
         if {"friction"} & set(changed):
             self._write_friction(ids)
@@ -186,21 +187,21 @@ class FieldRandomizer:
             mass[:, self._ball] = self.drawn["thrown_mass"][ids, 0]
         self._engine.set_field("body_mass", ids, mass)
         self._engine.set_field("body_inertia", ids, inertia * factor[..., None])
-        if self._compensated:  # the maker's controller compensates the nominal masses, not the ones that are there
+        if self._compensated:  # the manufacturer's controller compensates the nominal masses, not the actual ones
             self._engine.set_field("body_gravcomp", ids, self._rows("body_gravcomp", ids) / factor.clamp(min=1e-6))
         center = self._rows("body_ipos", ids) * self.drawn["link_size"][ids][..., None]
         center[:, self._base] += self.drawn["center_of_mass"][ids]
         self._engine.set_field("body_ipos", ids, center)
 
     def _write_restitution(self, ids: torch.Tensor) -> None:
-        """A contact is a damped spring: of damping ratio z it gives back e = exp(-pi z / sqrt(1 - z^2)) of the speed."""
+        """A contact is a damped spring: with damping ratio z it returns e = exp(-pi z / sqrt(1 - z^2)) of the speed."""
         logarithm = -torch.log(self.drawn["restitution"][ids].clamp(min=1e-6))
         solref = self._rows("geom_solref", ids)
         solref[:, self._contact_geoms, 1] = logarithm / torch.sqrt(torch.pi**2 + logarithm.square())
         self._engine.set_field("geom_solref", ids, solref)
 
     def _write_size(self, ids: torch.Tensor) -> None:
-        """Scale each link about its own frame: its shapes, its sites and where its children hang. Masses stay."""
+        """Scale each link about its own frame: its shapes, its sites and the places of its children. Masses do not change."""
         factor = self.drawn["link_size"][ids].clone()
         factor[:, 0] = 1.0  # the world
         if self._ball is not None:
@@ -226,7 +227,7 @@ class FieldRandomizer:
         self._engine.set_field("actuator_forcerange", ids, limits)
 
     def privileged(self) -> torch.Tensor:
-        """What the worlds drew, (N, P), for a teacher: friction, payload, centre of mass, gravity, restitution, and means over links
+        """The worlds' draws, (N, P), for a teacher: friction, payload, centre of mass, gravity, restitution, and means over links
         and joints.
         """
         if self._privileged is None:

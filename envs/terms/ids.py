@@ -1,4 +1,4 @@
-"""Where named things of a model stand in the arrays of its state. A run of indices is a slice: a view instead of a copy."""
+"""Indices of a model's named elements in the arrays of its state. Consecutive indices are a slice, which gives a view instead of a copy."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch
 from envs.engines.face import sensor_slice
 
 Ids = slice | torch.Tensor
-"""Columns of an array: a run of them, or by index."""
+"""Columns of an array: a slice, or indices."""
 
 
 def run(ids: Sequence[int], device: torch.device | str) -> Ids:
-    """Indices as a slice where they follow each other, else as a tensor."""
+    """Indices as a slice if they are consecutive, otherwise as a tensor."""
     first = ids[0] if ids else 0
     return slice(first, first + len(ids)) if list(ids) == list(range(first, first + len(ids))) else torch.tensor(list(ids), device=device)
 
 
 def qpos_ids(model: mujoco.MjModel, joints: Sequence[str], device: torch.device | str) -> Ids:
-    """Where the positions of joints stand in qpos."""
+    """Indices of the positions of joints in qpos."""
     return run([int(model.joint(name).qposadr[0]) for name in joints], device)
 
 
 def dof_ids(model: mujoco.MjModel, joints: Sequence[str], device: torch.device | str) -> Ids:
-    """Where the velocities of joints stand in qvel."""
+    """Indices of the velocities of joints in qvel."""
     return run([int(model.joint(name).dofadr[0]) for name in joints], device)
 
 
 def actuator_ids(model: mujoco.MjModel, joints: Sequence[str]) -> list[int]:
-    """The actuator of each joint, by the joint that it drives.
+    """The actuator of each joint.
 
     Raises:
         ValueError: a joint has none, or more than one; names all such joints.
@@ -44,7 +44,7 @@ def actuator_ids(model: mujoco.MjModel, joints: Sequence[str]) -> list[int]:
 
 
 def sensor_ids(model: mujoco.MjModel, sensors: Sequence[str], device: torch.device | str) -> Ids:
-    """Where the values of sensors stand in sensordata, sensor by sensor.
+    """Indices of the values of sensors in sensordata, sensor by sensor.
 
     Raises:
         ValueError: the model lacks some of them; names all.

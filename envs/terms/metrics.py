@@ -1,4 +1,4 @@
-"""Figures of the present step that people read while a training runs: functions of the environment that give (N,) or ()."""
+"""Figures of the present step for a training's log: functions of the environment that return (N,) or ()."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def yaw_error(env: Env) -> torch.Tensor:
 
 @about(needs="ramp")
 def disturbance_strength(env: Env) -> torch.Tensor:
-    """Share of the pushes, forces and throws that each world has come to."""
+    """Current share of the full pushes, forces and throws in each world."""
     return env.disturbances.strength
 
 
 @about(needs="terrain")
 def terrain_level(env: Env) -> torch.Tensor:
-    """Level of the ground that each world walks on."""
+    """Level of each world's ground."""
     assert env.places is not None
     return env.places.level.float()
 
 
 def at_goal(env: Env, distance: float, settled_s: float = 1.0) -> torch.Tensor:
-    """Share of the worlds within `distance` of their goal, of those whose goal is held for less than `settled_s` yet.
+    """Share of the worlds within `distance` of their goal, among those whose goal changes within `settled_s`.
 
     Args:
         env: the environment.
-        distance: from the tool to the goal at most [m].
-        settled_s: only goals that change within this time are looked at [s].
+        distance: largest distance from the tool to the goal [m].
+        settled_s: only goals that change within this time count [s].
     """
-    settled = env.commander.left_s < settled_s  # the goal has been there for a while
+    settled = env.commander.left_s < settled_s  # the goal has been held for a while
     close = (goal_distance(env) < distance) & settled
     return close.sum() / settled.sum().clamp(min=1)

@@ -1,6 +1,6 @@
-"""What only the simulator knows, for a teacher. What the robot senses is in `policies.contract.observation`.
+"""Privileged observations, which only the simulator knows, for teachers. What the robot senses is in `policies.contract.observation`.
 
-Each function takes the environment and gives (N, k) or (N,).
+Each function takes the environment and returns (N, k) or (N,).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from envs.terms.about import Image, about
 from envs.terms.face import Env
 
 SCAN_POINTS = tuple((i, j) for i in range(-4, 7) for j in range(-3, 4))
-"""Where a height scan looks, forward and left of the base, in multiples of its spacing; symmetric about the middle."""
+"""Points of a height scan, forward and left of the base, in multiples of its spacing; symmetric about the middle."""
 
 
 @about(mirror="vector")
@@ -29,7 +29,7 @@ def base_height(env: Env) -> torch.Tensor:
 
 @about(mirror="foot")
 def foot_contact(env: Env) -> torch.Tensor:
-    """Which feet are on the ground, (N, F)."""
+    """Whether each foot is on the ground, (N, F)."""
     return env.feet.contact.float()
 
 
@@ -47,12 +47,12 @@ def foot_air_time(env: Env) -> torch.Tensor:
 
 @about(mirror=("keep", "keep", "vector", "vector", "keep", "keep", "keep", "keep", "keep"))
 def randomization(env: Env) -> torch.Tensor:
-    """What the world's physics was drawn to be, see `FieldRandomizer.privileged`, (N, k)."""
+    """The world's drawn physics, see `FieldRandomizer.privileged`, (N, k)."""
     return env.randomizer.privileged()
 
 
 def _hidden_image(env: Env) -> Image:
-    """Left and right motors change places; offsets of encoders turn round with their joints."""
+    """Left and right motors swap; offsets of encoders change sign with their joints."""
     permutation, sign = robot_image(env.robot, env.robot.compiled).joints
     joints = len(permutation)
     places = [block * joints + index for block in range(3) for index in permutation]
@@ -61,8 +61,8 @@ def _hidden_image(env: Env) -> Image:
 
 @about(mirror=_hidden_image)
 def hidden(env: Env) -> torch.Tensor:
-    """What each motor is in this world, beside `randomization`: strengths, logarithms of damping factors, encoder offsets [rad], (N, J)
-    each, and the delays of readings and actions [control steps], (N, 3 J + 2).
+    """Properties of each motor in this world, besides `randomization`: strengths, logarithms of damping factors, encoder offsets [rad], (N,
+    J) each, and the delays of readings and actions [control steps], (N, 3 J + 2).
     """
     drawn, loose, step = env.randomizer.drawn, env.unwritten(), env.cfg.control_dt
     delays = [loose[name][0] * loose[name][1] / step for name in ("observation_delay_s", "action_delay_s")]
@@ -72,27 +72,27 @@ def hidden(env: Env) -> torch.Tensor:
 
 @about(mirror=("flip", "flip"))
 def clock(env: Env) -> torch.Tensor:
-    """Sine and cosine of the gait's phase, for who is not to see it but for its teacher, (N, 2)."""
+    """Sine and cosine of the gait's phase, for the teacher of a policy without a clock, (N, 2)."""
     return torch.stack([torch.sin(env.phase), torch.cos(env.phase)], dim=1)
 
 
 def _scan_image(env: Env) -> Image:
-    """Left and right of a height scan change places."""
+    """Left and right of a height scan swap."""
     points = list(SCAN_POINTS)
     return [points.index((i, -j)) for i, j in points], [1.0] * len(points)
 
 
 @about(mirror=_scan_image, needs="terrain")
 class HeightScan:
-    """Height of the standing base above the ground at points around it, less what it is on a plane [m], (N, S)."""
+    """Height of the base above the ground at points around it, minus its standing height on a plane [m], (N, S)."""
 
     def __init__(self, env: Env, spacing: float = 0.15, limit: float = 1.0) -> None:
-        """Look at points on a grid.
+        """Scan points on a grid.
 
         Args:
             env: the environment.
             spacing: distance between neighbouring points [m].
-            limit: heights are cut off this far up and down [m].
+            limit: heights are clipped to this magnitude [m].
         """
         self._points = env.tensor([[spacing * i, spacing * j] for i, j in SCAN_POINTS])
         self._limit = limit
@@ -108,15 +108,15 @@ class HeightScan:
 
 
 def goal_error(env: Env) -> torch.Tensor:
-    """From the tool to the goal [m], (N, 3)."""
+    """Vector from the tool to the goal [m], (N, 3)."""
     return env.command - env.tool.position
 
 
 def tool_position(env: Env) -> torch.Tensor:
-    """Of the tool in the base frame [m], (N, 3)."""
+    """Position of the tool in the base frame [m], (N, 3)."""
     return env.tool.position
 
 
 def tool_velocity(env: Env) -> torch.Tensor:
-    """Of the tool in the base frame [m/s], (N, 3)."""
+    """Velocity of the tool in the base frame [m/s], (N, 3)."""
     return env.tool.velocity

@@ -1,17 +1,17 @@
-"""Domain randomization: what varies from world to world, one table of entries by name.
+"""Domain randomization: variations between worlds, as one table of entries by name.
 
     RandomizationCfg(
         friction=Range(low=0.5, high=2.0),                         # a quantity of ours, see `QUANTITIES`
-        slope=EventTerm(my_package.slope, when="reset", most=0.1),  # a term of one's own, with a function
+        slope=EventTerm(my_package.slope, when="reset", most=0.1),  # your own term, with a function
         noise=0.5,
     )
 
-A quantity varies by a `Range`. Model fields go through `Engine.set_field`, so all engines take them, see `envs.terms.fields`. What is no
-model field is applied elsewhere: sensing noise and delay, actuation delay and encoder offsets by `envs.vec_env`, pushes, forces and throws
-by `envs.terms.disturbance`. Quantities need no function of their own, since several act on one field together (mass, payload, centre of
-mass and link size on inertia; strength and gains on the motors). A term with a function happens after them, in the table's order, see
-`envs.terms.events`; under the name of a quantity it takes its place.
-Ranges start from Radosavovic et al. 2024 (arXiv 2303.03381, table of randomizations).
+A quantity varies by a `Range`. Model fields go through `Engine.set_field`, so they work with all engines, see `envs.terms.fields`.
+Quantities that are not model fields are applied elsewhere: sensing noise and delay, actuation delay and encoder offsets by `envs.vec_env`,
+pushes, forces and throws by `envs.terms.disturbance`. Quantities have no separate functions, since several affect the same field (mass,
+payload, centre of mass and link size affect inertia; strength and gains affect the motors). A term with a function is applied after them,
+in the table's order, see `envs.terms.events`; with the name of a quantity it replaces that quantity. Ranges start from Radosavovic et al.
+2024 (arXiv 2303.03381, table of randomizations).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from envs.terms.term import EventTerm
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """How one quantity varies.
+    """The variation of one quantity.
 
     Attributes:
         low: lower bound, in the unit of the entry, or a factor.
@@ -66,31 +66,31 @@ class Range:
 
 
 QUANTITIES = {
-    "friction": "sliding friction of the contact geoms, one value a world",
-    "mass": "mass and inertia of every link, one factor a link",
+    "friction": "sliding friction of the contact geoms, one value per world",
+    "mass": "mass and inertia of every link, one factor per link",
     "payload": "mass added to the base body [kg]",
     "center_of_mass": "shift of the base body's centre of mass, each axis [m]",
-    "motor_strength": "factor on the torque that each motor gives for the same command (gains and limit), one a joint",
-    "kp": "factor on the position gain, one a joint",
-    "kd": "factor on the damping gain, one a joint",
-    "joint_damping": "factor on passive damping, one a joint",
-    "joint_friction": "dry friction added to each joint [N m]; it adds a constraint row a joint (20 % of the step)",
-    "joint_armature": "factor on reflected inertia, one a joint",
-    "gravity": "added to each axis of the gravity vector [m/s2]",
-    "joint_offset": "encoder offset [rad], one a joint; the PD acts on the offset reading",
+    "motor_strength": "factor on the torque that each motor gives for the same command (gains and limit), one per joint",
+    "kp": "factor on the position gain, one per joint",
+    "kd": "factor on the damping gain, one per joint",
+    "joint_damping": "factor on passive damping, one per joint",
+    "joint_friction": "dry friction added to each joint [N m]; it adds one constraint row per joint (20 % of the step's time)",
+    "joint_armature": "factor on reflected inertia, one per joint",
+    "gravity": "value added to each axis of the gravity vector [m/s2]",
+    "joint_offset": "encoder offset [rad], one per joint; the PD uses the offset reading",
     "observation_delay_s": "age of the sensor readings [s], at most one control step",
     "action_delay_s": "time until a new target reaches the motors [s], at most eight control steps",
     "push_velocity": "planar velocity added to the base at a push, each axis [m/s]",
     "push_interval_s": "time between pushes [s]",
-    "link_size": "factor on the extent of every link and on where its children are attached, one a link",
-    "restitution": "of the contact geoms, the share of the speed that a bounce keeps, one value a world",
-    "external_force": "force on the base, each axis of the world [N], held until the next is drawn",
-    "external_force_interval_s": "how long it is held [s]",
-    "thrown_mass": "of a ball that is thrown at the robot [kg]; it is a body of its own: six more degrees of freedom",
-    "thrown_speed": "of the ball relative to the robot [m/s]",
+    "link_size": "factor on the size of every link and on the places of its children, one per link",
+    "restitution": "restitution of the contact geoms: share of the speed that a bounce keeps, one value per world",
+    "external_force": "force on the base, each axis of the world [N], held until the next draw",
+    "external_force_interval_s": "how long the force is held [s]",
+    "thrown_mass": "mass of a ball that is thrown at the robot [kg]; it is a separate body with six degrees of freedom",
+    "thrown_speed": "speed of the ball relative to the robot [m/s]",
     "throw_interval_s": "time between throws [s]",
 }
-"""Entries that need no function: name -> what varies."""
+"""Entries without a function: name -> what varies."""
 
 OPERATION = {
     "mass": "scale", "payload": "add", "center_of_mass": "add", "motor_strength": "scale", "kp": "scale", "kd": "scale",
@@ -98,37 +98,37 @@ OPERATION = {
     "link_size": "scale", "restitution": "set", "external_force": "set", "external_force_interval_s": "set",
     "thrown_mass": "set", "thrown_speed": "set", "throw_interval_s": "set",
 }  # fmt: skip
-"""Entries that know one operation only; the others take any."""
+"""Entries with a fixed operation; the others take any."""
 
 WHEN_DUE = ("push_velocity", "push_interval_s", "external_force", "external_force_interval_s", "thrown_speed", "throw_interval_s")
-"""Entries that are drawn each time that something is due, whatever the episode does."""
+"""Entries that are drawn each time they are due, independent of episodes."""
 
 ABOVE_ZERO = ("mass", "link_size", "thrown_mass", "push_interval_s", "external_force_interval_s", "throw_interval_s")
-"""Entries whose values must be more than nothing: no physics has masses and sizes below, and no time passes between two blows."""
+"""Entries whose values must be positive: masses, sizes, and times between two disturbances."""
 
 NOT_NEGATIVE = ("friction", "motor_strength", "kp", "kd", "joint_damping", "joint_friction", "joint_armature", "thrown_speed")
-"""Entries whose values, or factors, cannot be less than nothing; what is added to the nominal value may be."""
+"""Entries whose values or factors cannot be negative; values added to the nominal one may be."""
 
 TOGETHER = (
     ("push_velocity", "push_interval_s"),
     ("external_force", "external_force_interval_s"),
     ("thrown_mass", "thrown_speed", "throw_interval_s"),
 )
-"""Entries of which none stands alone: what befalls the robot from outside."""
+"""Groups of entries that need each other: the disturbances."""
 
 RESERVED = ("entries", "disturbance_ramp", "noise")
-"""Words of the table, which no entry can have as its name."""
+"""The table's own settings, which are not allowed as names of entries."""
 
 Entry = Range | EventTerm
 
 
 @dataclass(frozen=True, init=False)
 class RandomizationCfg:
-    """The table.
+    """The table of randomization.
 
     Attributes:
         entries: name -> the range of a quantity, or a term with a function.
-        disturbance_ramp: pushes, forces and throws begin at nothing in each world and grow with its success.
+        disturbance_ramp: whether pushes, forces and throws begin at zero in each world and grow with its success.
         noise: factor on the observation noise of every term; 0 for none.
     """
 
@@ -139,10 +139,10 @@ class RandomizationCfg:
     def __init__(
         self, entries: Mapping[str, Entry] | None = None, *, disturbance_ramp: bool = False, noise: float = 1.0, **named: Entry | None
     ) -> None:
-        """Entries stand by their names; None takes one of `entries` away, as `dataclasses.replace(table, friction=None)` does.
+        """Entries are keyword arguments by name; None removes one of `entries`, as in `dataclasses.replace(table, friction=None)`.
 
         Raises:
-            ValueError: an entry that there is not, or that makes no sense; the message names it.
+            ValueError: an entry that does not exist or makes no sense; the message names it.
         """
         given = {**(entries or {}), **named}
         object.__setattr__(self, "entries", {name: entry for name, entry in given.items() if entry is not None})
@@ -151,10 +151,10 @@ class RandomizationCfg:
         self._check()
 
     def range(self, name: str) -> Range | None:
-        """How a quantity varies; None where it does not, or where a term took its place.
+        """The variation of a quantity; None if it does not vary, or a term has replaced it.
 
         Raises:
-            KeyError: there is no such quantity.
+            KeyError: no such quantity.
         """
         if name not in QUANTITIES:
             raise KeyError(f"there is no quantity {name!r}; valid: {', '.join(QUANTITIES)}")
@@ -166,7 +166,7 @@ class RandomizationCfg:
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, EventTerm)}
 
     def undisturbed(self) -> RandomizationCfg:
-        """The table without what befalls a robot in the middle of an episode: pushes, forces, throws, and terms at intervals."""
+        """The table without disturbances during an episode: pushes, forces, throws, and terms at intervals."""
         happening = {name for names in TOGETHER for name in names}
         happening |= {name for name, term in self.terms().items() if term.when == "interval"}
         kept = {name: entry for name, entry in self.entries.items() if name not in happening}
@@ -179,15 +179,15 @@ class RandomizationCfg:
             given = [name for name in parts if self.range(name) is not None]
             if given and len(given) < len(parts):
                 lacking = ", ".join(name for name in parts if name not in given)
-                raise ValueError(f"{', '.join(given)} without {lacking}: these go together")
+                raise ValueError(f"{', '.join(given)} without {lacking}: they are needed together")
         if not self.noise >= 0:
             raise ValueError(f"noise must not be negative, is {self.noise:g}")
 
 
 def check_entry(name: str, entry: object) -> None:
-    """Raises `ValueError` where an entry of the table is none, or cannot have these values."""
+    """Raises `ValueError` if an entry of the table is invalid, or cannot have these values."""
     if name in RESERVED:
-        raise ValueError(f"{name} is a word of the table; give your entry another name")
+        raise ValueError(f"{name} is a setting of the table; give your entry another name")
     if isinstance(entry, EventTerm):
         return
     if not isinstance(entry, Range):
@@ -197,7 +197,7 @@ def check_entry(name: str, entry: object) -> None:
     if name in OPERATION and entry.operation != OPERATION[name]:
         raise ValueError(f"{name} has operation {OPERATION[name]!r}, not {entry.operation!r}")
     if name in WHEN_DUE and entry.when != "reset":
-        raise ValueError(f"{name} is drawn each time that it is due, so its `when` has no effect; leave it out")
+        raise ValueError(f"{name} is drawn each time it is due, so its `when` has no effect; leave it out")
     if name in ABOVE_ZERO and not entry.low > 0:
         raise ValueError(f"{name} must be above zero, its low is {entry.low:g}")
     if name in NOT_NEGATIVE and entry.operation != "add" and entry.low < 0:
@@ -207,7 +207,7 @@ def check_entry(name: str, entry: object) -> None:
 
 
 def no_such_quantity(name: str) -> str:
-    """What to say of a range under a name that no quantity has."""
+    """The message for a range with an unknown name."""
     near = difflib.get_close_matches(name, QUANTITIES, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"there is no quantity {name!r}{hint}; valid: {', '.join(QUANTITIES)}; an entry of your own has a function"

@@ -1,4 +1,4 @@
-"""How an episode begins: functions of the environment and of world ids (n,) that give qpos (n, nq) and qvel (n, nv)."""
+"""The start of an episode: functions of the environment and of world ids (n,) that return qpos (n, nq) and qvel (n, nv)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def standing(
     velocity: float = 0.3,
     angular_velocity: float = 0.3,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A robot that stands, facing anywhere.
+    """A standing robot with a random heading.
 
     Args:
         env: the environment.
         ids: worlds, (n,).
-        drop: largest height from which it drops [m].
+        drop: largest height from which it is dropped [m].
         joint_spread: largest deviation of a joint from the default pose [rad].
         velocity: largest velocity of the base along each axis [m/s].
         angular_velocity: largest rate of the base about each axis [rad/s].
@@ -39,7 +39,7 @@ def standing(
 
 
 def around_default(env: Env, ids: torch.Tensor, joint_spread: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
-    """A robot at rest, its joints near the default pose and within 95 % of their range.
+    """A robot at rest, with joints near the default pose and within 95 % of their range.
 
     Args:
         env: the environment.

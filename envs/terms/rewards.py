@@ -193,31 +193,41 @@ def grown(env: Env) -> torch.Tensor:
     return EARLY + (1.0 - EARLY) * env.disturbances.strength
 
 
-def landing(env: Env, below: float = 0.03, grows: bool = False) -> torch.Tensor:
+def eased(env: Env, hardest: float) -> torch.Tensor | float:
+    """Share of a penalty that is left on hard ground, in each world with the difficulty of its tile: 1 on flat ground, (N,)."""
+    places = env.places
+    return 1.0 if places is None else 1.0 - (1.0 - hardest) * env.once("difficulty", places.difficulty)
+
+
+def landing(env: Env, below: float = 0.03, grows: bool = False, hardest: float = 1.0) -> torch.Tensor:
     """Squared downward speed of feet close to the ground [m2/s2], summed: a step that is heard.
 
     Args:
         env: the environment.
         below: height of a foot under which its speed counts [m].
         grows: whether it comes with the disturbances, see `foot_slip`.
+        hardest: share of it that is left on the hardest ground, see `eased`.
     """
     down = (-env.feet.velocity_w[..., 2]).relu()
-    return (down.square() * (env.feet.height < below)).sum(1) * (grown(env) if grows else 1.0)
+    return (down.square() * (env.feet.height < below)).sum(1) * (grown(env) if grows else 1.0) * eased(env, hardest)
 
 
-def foot_slip(env: Env, grows: bool = False) -> torch.Tensor:
+def foot_slip(env: Env, grows: bool = False, hardest: float = 1.0) -> torch.Tensor:
     """Squared planar speed of loaded feet [m2/s2], summed.
 
     Args:
         env: the environment.
         grows: whether it comes with the disturbances (`disturbance_ramp`), see `grown`: a penalty on how feet move keeps who cannot walk
             yet from moving them.
+        hardest: share of it that is left on the hardest ground, see `eased`: feet that may not slide do not learn to climb.
     """
-    return (env.feet.speed2 * env.feet.contact).sum(1) * (grown(env) if grows else 1.0)
+    return (env.feet.speed2 * env.feet.contact).sum(1) * (grown(env) if grows else 1.0) * eased(env, hardest)
 
 
 GROWING = (fall, landing, foot_slip)
 """Terms whose `grows` has no effect where disturbances do not grow."""
+EASING = (landing, foot_slip)
+"""Terms whose `hardest` has no effect where there is no terrain."""
 
 
 def foot_tilt(env: Env) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""What rewards, terminations, observations and curricula share, derived from the physics.
+"""State derived from the physics and shared by rewards, terminations, observations and curricula.
 
-Each quantity is computed at its first use in a step and kept until the physics moves on, so that a term costs nothing where nobody asks
-for it and two terms that ask for the same share it. `forget` is called after every change of the physics.
+Each quantity is computed at its first use in a step and kept until the physics advances, so that unused quantities cost nothing and terms
+share them. `forget` is called after every change of the physics.
 
 A robot has `JointState`; with a free base `BaseState`; with feet `FeetState`; with a tool `ToolState`.
 """
@@ -43,11 +43,11 @@ class JointState(Derived):
     """The controlled joints, in policy order.
 
     Attributes:
-        in_qpos, in_qvel: where they stand in qpos and qvel.
-        default: pose that a zero action stands for [rad], (J,).
-        lower, upper: range [rad], infinite where a joint has no end, (J,).
+        in_qpos, in_qvel: their indices in qpos and qvel.
+        default: pose that a zero action commands [rad], (J,).
+        lower, upper: range [rad], infinite for unlimited joints, (J,).
         soft_lower, soft_upper: the inner 95 % of the range [rad], (J,).
-        posture: how much of the posture reward each joint takes, (J,).
+        posture: weight of each joint in the posture reward, (J,).
     """
 
     def __init__(self, robot: Robot, engine: Engine, default: torch.Tensor, lower: torch.Tensor, upper: torch.Tensor) -> None:
@@ -72,17 +72,17 @@ class JointState(Derived):
 
     @property
     def torque(self) -> torch.Tensor:
-        """Of the motors [N m], (N, J)."""
+        """Torques of the motors [N m], (N, J)."""
         return self._engine.sensordata[:, self._torque]
 
     @cached_property
     def deviation(self) -> torch.Tensor:
-        """From the default pose [rad], (N, J)."""
+        """Deviation from the default pose [rad], (N, J)."""
         return self.position - self.default
 
     @cached_property
     def beyond(self) -> torch.Tensor:
-        """How far each joint is outside its soft range [rad], (N, J)."""
+        """Distance of each joint outside its soft range [rad], (N, J)."""
         position = self.position
         return (position - self.soft_upper).relu() + (self.soft_lower - position).relu()
 
@@ -91,7 +91,7 @@ class BaseState(Derived):
     """The base of a robot that moves freely.
 
     Attributes:
-        standing_height: of the base where the robot stands on a plane [m].
+        standing_height: height of the base of the robot standing on a plane [m].
     """
 
     def __init__(self, engine: Engine, terrain: Terrain | None, standing_height: torch.Tensor) -> None:
@@ -124,7 +124,7 @@ class BaseState(Derived):
 
     @cached_property
     def height(self) -> torch.Tensor:
-        """Above the ground below it [m], (N,)."""
+        """Height above the ground below it [m], (N,)."""
         height = self._engine.qpos[:, 2]
         return height if self._terrain is None else height - self._terrain.height(self._engine.qpos[:, :2])
 
@@ -136,7 +136,7 @@ class BaseState(Derived):
 
 
 class TrunkState(Derived):
-    """What carries head and arms; the base where a robot has no other."""
+    """The trunk, which carries head and arms; the base if a robot has no other."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine, model = engine, engine.model
@@ -146,7 +146,7 @@ class TrunkState(Derived):
 
     @cached_property
     def gravity_b(self) -> torch.Tensor:
-        """Direction of gravity in its frame, which is the base's in the default pose, (N, 3)."""
+        """Direction of gravity in its frame, which equals the base's in the default pose, (N, 3)."""
         return projected_gravity(self._engine.sensordata[:, self._quat] if self._own else self._engine.qpos[:, 3:7])
 
     @property
@@ -170,13 +170,13 @@ class FeetState(Derived):
 
     Attributes:
         names: of the feet.
-        turns: when in the gait's cycle each foot leaves the ground, in turns, (F,).
+        turns: lift-off of each foot in the gait's cycle, in turns, (F,).
         air_time_s: time since each foot was on the ground [s], (N, F); counted by `count`.
         has_soles: whether the feet have soles that can be tilted.
     """
 
     def __init__(self, robot: Robot, engine: Engine, terrain: Terrain | None, loaded: float, air_time_s: torch.Tensor) -> None:
-        """A foot that is loaded more than `loaded` [N] is on the ground."""
+        """A foot with a load above `loaded` [N] counts as on the ground."""
         self._engine, self._terrain, self._loaded = engine, terrain, loaded
         model, device = engine.model, engine.device
         self._robot, self.names = robot.name, tuple(robot.feet)
@@ -194,28 +194,28 @@ class FeetState(Derived):
 
     @cached_property
     def position_w(self) -> torch.Tensor:
-        """Of the soles [m], (N, F, 3)."""
+        """Positions of the soles [m], (N, F, 3)."""
         return self._engine.sensordata[:, self._position].reshape(self._shape)
 
     @cached_property
     def height(self) -> torch.Tensor:
-        """Above the ground below each, less what it is while the robot stands [m], (N, F)."""
+        """Height above the ground below each foot, minus that of the standing robot [m], (N, F)."""
         height = self.position_w[..., 2] - self._grounded
         return height if self._terrain is None else height - self._terrain.height(self.position_w[..., :2])
 
     @property
     def force(self) -> torch.Tensor:
-        """On the ground [N], (N, F)."""
+        """Force on the ground [N], (N, F)."""
         return self._engine.sensordata[:, self._touch]
 
     @cached_property
     def contact(self) -> torch.Tensor:
-        """Feet (N, F) bool that the ground carries."""
+        """Feet (N, F) bool that are on the ground."""
         return self.force > self._loaded
 
     @cached_property
     def velocity_w(self) -> torch.Tensor:
-        """Of the soles [m/s], (N, F, 3)."""
+        """Velocities of the soles [m/s], (N, F, 3)."""
         return self._engine.sensordata[:, self._velocity].reshape(self._shape)
 
     @cached_property
@@ -235,7 +235,7 @@ class FeetState(Derived):
         return self._engine.sensordata[:, self._upright].reshape(self._shape)[..., :2].square().sum(-1)
 
     def count(self, seconds: float) -> None:
-        """Let time pass for `air_time_s`, once a step."""
+        """Advance `air_time_s`, once per step."""
         self.air_time_s.add_(seconds).masked_fill_(self.contact, 0.0)
 
 
@@ -260,10 +260,10 @@ class ToolState(Derived):
 
 
 class States:
-    """What is derived from the physics once a step.
+    """State that is derived from the physics once per step.
 
     Attributes:
-        joints: always there.
+        joints: state of the joints, which always exists.
     """
 
     def __init__(
@@ -276,7 +276,7 @@ class States:
         contact_force: float,
         buffers: Buffers,
     ) -> None:
-        """Find the parts of a robot that rests in the state `rest` (nq,); a foot with more than `contact_force` [N] is on the ground."""
+        """Find the parts of a robot with the rest state `rest` (nq,); a foot with more than `contact_force` [N] is on the ground."""
         self._name = robot.name
         self.joints = JointState(robot, engine, constants.default_pose, constants.lower, constants.upper)
         self._base = BaseState(engine, terrain, rest[2]) if robot.floating_base else None
@@ -293,10 +293,10 @@ class States:
         """State of the base.
 
         Raises:
-            ValueError: it is fixed.
+            ValueError: the base is fixed.
         """
         if self._base is None:
-            raise ValueError(f"this asks for a base that moves; that of {self._name} is fixed")
+            raise ValueError(f"this needs a base that moves; that of {self._name} is fixed")
         return self._base
 
     @property
@@ -307,7 +307,7 @@ class States:
             ValueError: the base is fixed.
         """
         if self._trunk is None:
-            raise ValueError(f"this asks for a trunk that moves; {self._name} stands on a fixed base")
+            raise ValueError(f"this needs a trunk that moves; {self._name} has a fixed base")
         return self._trunk
 
     @property
@@ -315,10 +315,10 @@ class States:
         """State of the feet.
 
         Raises:
-            ValueError: there are none.
+            ValueError: the robot has no feet.
         """
         if self._feet is None:
-            raise ValueError(f"this asks for feet; {self._name} has none")
+            raise ValueError(f"this needs feet; {self._name} has none")
         return self._feet
 
     @property
@@ -326,10 +326,10 @@ class States:
         """State of the tool.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the robot has no tool.
         """
         if self._tool is None:
-            raise ValueError(f"this asks for a tool; {self._name} has none")
+            raise ValueError(f"this needs a tool; {self._name} has none")
         return self._tool
 
     def forget(self) -> None:
@@ -338,18 +338,18 @@ class States:
             part.forget()
 
     def count(self, seconds: float) -> None:
-        """Let time pass for what is counted, once a step."""
+        """Advance the counters, once per step."""
         if self._feet is not None:
             self._feet.count(seconds)
 
     def reset(self, ids: torch.Tensor) -> None:
-        """The worlds `ids` begin anew."""
+        """New episodes begin in the worlds `ids`."""
         if self._feet is not None:
             self._feet.air_time_s[ids] = 0.0
 
 
 def grounded_height(model: mujoco.MjModel, feet: tuple[str, ...]) -> float:
-    """Height of the feet's position sensors while the robot stands [m]."""
+    """Height of the feet's position sensors on the standing robot [m]."""
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
     mujoco.mj_forward(model, data)

@@ -1,4 +1,4 @@
-"""Left-right symmetry of a task: how its observations and actions look in a mirror, put together from the images of its terms.
+"""Left-right symmetry of a task: the mirror images of its observations and actions, composed from the images of its terms.
 
 A reflection in the x-z plane of the base keeps x and z of vectors and flips y; it flips the x and z of angular velocities and keeps
 y; it swaps left and right limbs. It is a signed permutation, so applying it twice changes nothing. A task whose terms do not all have an
@@ -25,17 +25,15 @@ FIXED: dict[str, Image] = {
     "vector": ([0, 1, 2], [1.0, -1.0, 1.0]),
     "spin": ([0, 1, 2], [-1.0, 1.0, -1.0]),
 }
-"""Images that depend on no robot."""
+"""Images that do not depend on the robot."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A term of a vector.
+    """One term of a vector.
 
     Attributes:
-        name: of the term.
-        dim: entries.
-        about: its image.
+        name: name of the term. dim: number of entries. about: its image.
     """
 
     name: str
@@ -45,11 +43,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Symmetry:
-    """What a mirror does to a task's vectors, or why it has no image.
+    """The mirror images of a task's vectors, or why there are none.
 
     Attributes:
-        mirrors: of `policy`, `privileged` and `action`; empty where there is none.
-        faults: what has no image, and why.
+        mirrors: images of `policy`, `privileged` and `action`; empty if there are none.
+        faults: parts without an image, and why.
     """
 
     mirrors: Mapping[str, Mirror]
@@ -62,11 +60,11 @@ def symmetry(env: Env, policy: list[Block], extras: list[Block], command: tuple[
     Args:
         env: the environment.
         policy: terms of the policy's observation, in order.
-        extras: terms that the privileged observation has after those.
-        command: sign of each entry of the command in the mirror; None where it has no image.
+        extras: further terms of the privileged observation after those.
+        command: sign of each entry of the command in the mirror; None if it has no image.
     """
     if not env.robot.floating_base:
-        return Symmetry({}, (f"{env.robot.name} stands on a fixed base",))
+        return Symmetry({}, (f"{env.robot.name} has a fixed base",))
     robot = robot_image(env.robot, env.robot.compiled)
     faults = [*robot.faults, *_gait_faults(env, policy, robot)]
     images: dict[str, list[Image]] = {"policy": [], "extras": []}
@@ -84,25 +82,25 @@ def symmetry(env: Env, policy: list[Block], extras: list[Block], command: tuple[
 
 
 def _gait_faults(env: Env, policy: list[Block], robot: RobotImage) -> list[str]:
-    """Feet whose image does not swing half a turn of the clock later, which is what the clock looks like in the mirror."""
+    """Feet whose image does not swing half a turn of the clock later, as the clock's mirror image requires."""
     if robot.faults or all(block.name != "clock" for block in policy):
         return []
     turns, names = env.robot.gait, list(env.robot.feet)
     pairs = [(foot, image) for foot, image in enumerate(robot.feet[0]) if abs((turns[foot] - turns[image]) % 1.0 - 0.5) > GAIT_TOLERANCE]
-    return [f"the foot {names[foot]} does not leave the ground half a turn after {names[image]}" for foot, image in pairs]
+    return [f"the foot {names[foot]} does not lift off half a turn after {names[image]}" for foot, image in pairs]
 
 
 def _image(env: Env, block: Block, robot: RobotImage, command: tuple[float, ...] | None) -> Image | str:
     """The image of a term, or what is wrong with it."""
     mirror = block.about.mirror
     if mirror is None:
-        return "has no image in a mirror; give its function one with envs.terms.about.about(mirror=...)"
+        return "has no mirror image; declare one for its function with envs.terms.about.about(mirror=...)"
     if callable(mirror):
         image = mirror(env)
     else:
         kinds = (mirror,) if isinstance(mirror, str) else mirror
         if "command" in kinds and command is None:
-            return "has no image in a mirror: the command's class says none"
+            return "has no mirror image: the command's class declares none"
         signs = list(command or ())
         known = FIXED | {"joint": robot.joints, "foot": robot.feet, "command": (list(range(len(signs))), signs)}
         if len(kinds) == 1 and kinds[0] in ("keep", "flip"):

@@ -1,14 +1,14 @@
-"""An entry of a task's tables: a function, its parameters, and what its table says about it.
+"""An entry of a task's tables: a function, its parameters, and the table's own settings.
 
     RewardTerm(track_velocity, weight=2.5, sigma=0.5)
 
-`weight` is the table's, `sigma` a parameter of the function, and both stand side by side in YAML, with the function as text:
+`weight` is a setting of the table, `sigma` a parameter of the function; in YAML both are side by side, with the function as text:
 
     rewards:
       track_velocity: {func: "envs.terms.rewards:track_velocity", weight: 2.5, sigma: 0.5}
 
 The first parameter of a function is the environment; the others are checked against its signature when the term is made. A function may
-also be a class that is made once with the environment and its parameters, for a term that remembers something; see `envs.terms.face`.
+also be a class that is constructed once with the environment and its parameters, for a term with memory; see `envs.terms.face`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ from envs.terms.commands import Command
 
 
 class TermError(ValueError):
-    """A term whose function cannot be found, or does not take the parameters that it is given."""
+    """A term's function cannot be found, or does not take the given parameters."""
 
 
 def reference(func: Callable[..., Any]) -> str:
     """A function as text, `package.module:function`.
 
     Raises:
-        TermError: it has no name that a module gives.
+        TermError: it has no name in a module.
     """
     name = getattr(func, "__qualname__", "")
     if not name or "<" in name:
-        raise TermError(f"{func!r} has no name in its module; write it with def at the top of a module, so that a config can name it")
+        raise TermError(
+            f"{func!r} has no name in its module; define it with def at the top level of a module, so that a config can name it"
+        )
     return f"{func.__module__}:{name}"
 
 
@@ -49,11 +51,11 @@ def resolve(text: str) -> Callable[..., Any]:
     """The function that `package.module:function` names.
 
     Raises:
-        TermError: not of that form, no such module, one that fails, or no such function in it; the message lists the nearest.
+        TermError: not of that form, no such module, the import fails, or no such function in it; the message lists the nearest.
     """
     module_name, colon, name = text.partition(":")
     if not colon or not module_name or not name:
-        raise TermError(f"{text!r} names no function; write package.module:function")
+        raise TermError(f"{text!r} is not a function's name; write package.module:function")
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -77,11 +79,11 @@ def resolve(text: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a function wants to know.
+    """A parameter of a function.
 
     Attributes:
-        hint: its type; `Any` where the function does not say.
-        default: its value where nobody gives one; `inspect.Parameter.empty` for none.
+        hint: its type; `Any` without an annotation.
+        default: its default value; `inspect.Parameter.empty` for none.
     """
 
     hint: Any
@@ -89,10 +91,10 @@ class Parameter:
 
 
 def parameters(func: Callable[..., Any]) -> dict[str, Parameter]:
-    """The parameters of a term's function after those that the environment gives, by name.
+    """The parameters of a term's function after those passed by the environment, by name.
 
     Raises:
-        TermError: it takes no environment, or its parameters cannot be given by name.
+        TermError: it does not take an environment, or its parameters cannot be given by name.
     """
     given = list(inspect.signature(func).parameters.values())
     if not given:
@@ -110,13 +112,13 @@ def _hint(func: Callable[..., Any], parameter: inspect.Parameter, scope: dict[st
     if not isinstance(hint, str):
         return hint
     try:
-        return eval(hint, scope)  # the annotation of a function that is about to be called
+        return eval(hint, scope)  # the annotation of a function that will be called anyway
     except NameError as error:
         raise TermError(f"the annotation {hint!r} of {reference(func)} cannot be read: {error}; import what it names") from error
 
 
 FROM_ENVIRONMENT = ("ids", "succeeded")
-"""Parameters that the environment gives beside itself, to functions that are about some worlds."""
+"""Parameters that the environment passes besides itself, to functions that concern some worlds."""
 
 
 @dataclass(frozen=True, init=False)
@@ -124,10 +126,10 @@ class Term:
     """A function with its parameters.
 
     Attributes:
-        func: what it does.
-        params: values of the function's parameters, all of them, by name.
-        GIVEN: what the environment gives the function beside itself, in order; None where it is a class that is not called.
-        LEFT_OUT: whether a term is left out where the environment lacks what its function needs, see `envs.terms.about`.
+        func: the function.
+        params: values of all of the function's parameters, by name.
+        GIVEN: arguments that the environment passes besides itself, in order; None for a class that is not called.
+        LEFT_OUT: whether a term is left out if the environment lacks what its function needs, see `envs.terms.about`.
     """
 
     func: Callable[..., Any]
@@ -136,7 +138,7 @@ class Term:
     LEFT_OUT: ClassVar[bool] = True
 
     def __init__(self, func: Callable[..., Any] | str, **values: Any) -> None:
-        """Values are fields of the table and parameters of the function, by name.
+        """Values are settings of the table and parameters of the function, by name.
 
         Raises:
             TermError: one of them is neither, has another type, or is missing.
@@ -147,7 +149,7 @@ class Term:
         own = {item.name: item for item in self.own_fields()}
         clash = sorted(set(own) & set(wanted))
         if clash:
-            raise TermError(f"{reference(func)} has parameters {', '.join(clash)}, which are words of the table; rename them")
+            raise TermError(f"{reference(func)} has parameters {', '.join(clash)}, which are settings of the table; rename them")
         valid = [*own, *wanted]
         for name in values:
             if name not in valid:
@@ -168,7 +170,7 @@ class Term:
         self.check()
 
     def check(self) -> None:
-        """Raises `ValueError` where the table's own values make no sense."""
+        """Raises `ValueError` if the table's own values make no sense."""
         for item in self.own_fields():
             value = getattr(self, item.name)
             if isinstance(value, float) and not math.isfinite(value):
@@ -176,7 +178,7 @@ class Term:
 
     @classmethod
     def check_function(cls, func: Callable[..., Any]) -> None:
-        """Raises `TermError` where a function is of another kind of table, by what it wants to be given."""
+        """Raises `TermError` if a function is for another kind of table, judged by its arguments."""
         if not cls.LEFT_OUT and getattr(func, "__about__", None) is not None and func.__about__.needs:  # pyright: ignore
             raise TermError(f"{reference(func)} says needs={func.__about__.needs!r}, but this entry cannot be left out")  # pyright: ignore
         if cls.GIVEN is None:
@@ -188,16 +190,16 @@ class Term:
         names = [p.name for p in inspect.signature(call).parameters.values()][inspect.isclass(func) :]
         given = tuple(name for name in names if name in FROM_ENVIRONMENT)
         if given != cls.GIVEN or tuple(names[1 : 1 + len(given)]) != given:
-            more = "" if inspect.isclass(func) else ", then parameters of its own"
+            more = "" if inspect.isclass(func) else ", then its own parameters"
             raise TermError(f"{reference(func)} takes {', '.join(names)}; an entry here takes {', '.join(('env', *cls.GIVEN))}{more}")
 
     @classmethod
     def own_fields(cls) -> list[dataclasses.Field[Any]]:
-        """Fields of the table, which stand beside the function and its parameters."""
+        """Settings of the table, besides the function and its parameters."""
         return [item for item in dataclasses.fields(cls) if item.name not in ("func", "params")]
 
     def values(self) -> dict[str, Any]:
-        """The table's own fields and the function's parameters, by name."""
+        """The table's own settings and the function's parameters, by name."""
         return {item.name: getattr(self, item.name) for item in self.own_fields()} | dict(self.params)
 
     def changed(self, **values: Any) -> Self:
@@ -205,7 +207,7 @@ class Term:
         return type(self)(self.func, **(self.values() | values))
 
     def made(self, env: Any) -> Callable[..., Any]:
-        """The function with its parameters, to be called with the environment; of a class, an object of it that is called alike.
+        """The function with its parameters, to be called with the environment; for a class, an object that is called in the same way.
 
         Raises:
             TermError: the class cannot be called.
@@ -223,7 +225,7 @@ class RewardTerm(Term):
     """`func(env) -> (N,)`; the reward of a step is the sum over terms of weight * value * control_dt.
 
     Attributes:
-        weight: per second; above zero rewards, below zero penalises, and a term of weight zero is not computed.
+        weight: weight per second; positive rewards, negative penalises, and a term with weight zero is not computed.
     """
 
     weight: float = 1.0
@@ -234,7 +236,7 @@ class TerminationTerm(Term):
     """`func(env) -> (N,) bool`: worlds whose episode ends.
 
     Attributes:
-        time_out: the episode is cut off without the task having ended, so that what would have followed still counts.
+        time_out: whether it truncates the episode without ending the task, so that the value of the final state still counts.
     """
 
     time_out: bool = False
@@ -242,22 +244,23 @@ class TerminationTerm(Term):
 
 @dataclass(frozen=True, init=False)
 class PrivilegedTerm(Term):
-    """`func(env) -> (N, k) or (N,)`: what only the simulator knows."""
+    """`func(env) -> (N, k) or (N,)`: something that only the simulator knows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SensedTerm:
-    """What the robot senses, computed alike in training and on the robot by the function that the contract knows under the entry's name.
+    """Something that the robot senses, computed in the same way in training and on the robot by the contract's function with the entry's
+    name.
 
-    A function of one's own, `func(sensors, default_pose) -> (..., k)`, is made of operators that numpy and torch share. It is registered
-    under the entry's name, as it must be on the robot, see `policies.contract.observation.register_term`.
+    Your own function, `func(sensors, default_pose) -> (..., k)`, may only use operators that numpy and torch share. It is registered under
+    the entry's name, as it must be on the robot, see `policies.contract.observation.register_term`.
 
     Attributes:
-        func: `package.module:function` where the contract knows no term of the entry's name; empty where it does.
+        func: `package.module:function` if the contract has no term with the entry's name; otherwise empty.
         noise: half-width of the uniform noise on the raw value, in its unit.
         scale: factor after clipping.
-        clip: limit of the raw value's magnitude, in its unit.
-        delayed: whether the reading comes late, by the table's `observation_delay_s`.
+        clip: largest magnitude of the raw value, in its unit.
+        delayed: whether the reading is delayed by the table's `observation_delay_s`.
     """
 
     func: str = ""
@@ -292,19 +295,19 @@ class CommandTerm(Term):
     def check_function(cls, func: Callable[..., Any]) -> None:
         super().check_function(func)
         if not (inspect.isclass(func) and issubclass(func, Command)):
-            raise TermError(f"{reference(func)} is no class of commands; derive yours from {reference(Command)}")
+            raise TermError(f"{reference(func)} is not a class of commands; derive yours from {reference(Command)}")
 
 
 @dataclass(frozen=True, init=False)
 class SceneTerm(Term):
-    """`func(spec)`: puts something into the `mujoco.MjSpec` of the scene, before the robot's world is compiled."""
+    """`func(spec)`: adds something to the `mujoco.MjSpec` of the scene before it is compiled."""
 
     LEFT_OUT = False
 
 
 @dataclass(frozen=True, init=False)
 class ResetTerm(Term):
-    """`func(env, ids) -> qpos (n, nq), qvel (n, nv)`: how the worlds `ids` begin."""
+    """`func(env, ids) -> qpos (n, nq), qvel (n, nv)`: the start of episodes in the worlds `ids`."""
 
     GIVEN = ("ids",)
     LEFT_OUT = False
@@ -312,28 +315,28 @@ class ResetTerm(Term):
 
 @dataclass(frozen=True, init=False)
 class CurriculumTerm(Term):
-    """`func(env, ids, succeeded)`: what becomes of the worlds `ids` (n,) whose episode ended, and went well where `succeeded` (n,)."""
+    """`func(env, ids, succeeded)`: changes the worlds `ids` (n,) whose episode ended, with success `succeeded` (n,)."""
 
     GIVEN = ("ids", "succeeded")
 
 
 @dataclass(frozen=True, init=False)
 class SuccessTerm(Term):
-    """`func(env) -> (N,) bool`: worlds whose episode, if it ended now, would have gone well; what makes the next one harder."""
+    """`func(env) -> (N,) bool`: worlds whose episode would be a success if it ended now, which makes the next one harder."""
 
 
 @dataclass(frozen=True, init=False)
 class MetricTerm(Term):
-    """`func(env) -> (N,) or ()`: a figure of the present step that people read, its mean over worlds."""
+    """`func(env) -> (N,) or ()`: a figure of the present step for the log, as mean over worlds."""
 
 
 @dataclass(frozen=True, init=False)
 class EventTerm(Term):
-    """`func(env, ids)`: something that happens to the worlds `ids` (n,), e.g. a change of `env.engine`'s fields, see `envs.terms.events`.
+    """`func(env, ids)`: a change of the worlds `ids` (n,), e.g. of `env.engine`'s fields, see `envs.terms.events`.
 
     Attributes:
-        when: `startup` (once a world), `reset` (each episode), `interval` (again and again).
-        interval_s: bounds of the time between two, for `interval` [s].
+        when: `startup` (once per world), `reset` (each episode), `interval` (repeatedly).
+        interval_s: bounds of the time between two changes, for `interval` [s].
     """
 
     GIVEN = ("ids",)
@@ -352,7 +355,7 @@ class EventTerm(Term):
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of the type that a parameter's annotation asks for; what the annotation does not say fits."""
+    """Whether a value has the type of a parameter's annotation; anything fits without one."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, arg) for arg in args)
@@ -372,7 +375,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def said(hint: Any) -> str:
-    """A type as a message says it."""
+    """A type in words, for messages."""
     words = {float: "a finite number", int: "a whole number", bool: "true or false", str: "text"}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return f"a {hint.__name__}, with {', '.join(item.name for item in dataclasses.fields(hint))}"

@@ -1,4 +1,4 @@
-"""When an episode ends: functions of the environment that give (N,) bool."""
+"""Conditions that end an episode: functions of the environment that return (N,) bool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from envs.terms.face import Env
 
 
 def tilted(env: Env, max_tilt: float = 1.0) -> torch.Tensor:
-    """The base leans by more than `max_tilt`.
+    """The base is tilted by more than `max_tilt`.
 
     Args:
         env: the environment.
@@ -37,6 +37,6 @@ def time_up(env: Env) -> torch.Tensor:
 
 @about(needs="terrain")
 def off_the_map(env: Env) -> torch.Tensor:
-    """The robot has come to the end of the ground."""
+    """The robot has reached the edge of the ground."""
     assert env.terrain is not None
     return ~env.terrain.inside(env.base.position_w[:, :2])

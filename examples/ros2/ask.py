@@ -1,4 +1,4 @@
-"""Asks the policy node what the `ros2` command would ask, for where that command is not installed.
+"""Calls the policy node as the `ros2` command does, for computers without that command.
 
 python examples/ros2/ask.py stand              # or start, stop, estop, reset: ros2 service call /policy/stand std_srvs/srv/Trigger
 python examples/ros2/ask.py configure          # or activate, deactivate, cleanup: ros2 lifecycle set /policy configure
@@ -25,7 +25,7 @@ TRANSITIONS = {
 
 
 def call(node: Any, service: str, kind: Any, request: Any) -> Any:
-    """Answer of a service; ends the program if there is none."""
+    """The answer of a service; exits if there is none."""
     client = node.create_client(kind, service)
     if not client.wait_for_service(timeout_sec=10):
         sys.exit(f"no service {service}: is the policy node running, with the same ROS_DOMAIN_ID?")
@@ -35,7 +35,7 @@ def call(node: Any, service: str, kind: Any, request: Any) -> Any:
 
 
 def main(words: list[str]) -> int:
-    """Do what the command line says. Returns the exit code."""
+    """Run the command line. Returns the exit code."""
     rclpy.init(args=[])
     node = rclpy.create_node("asker")
     match words:

@@ -1,1 +1,1 @@
-"""The contract between training and robot: spec, observation and policy file. Needs numpy and ONNX Runtime alone."""
+"""The contract between training and robot: spec, observation and policy file. Needs only numpy and ONNX Runtime."""

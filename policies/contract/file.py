@@ -1,13 +1,13 @@
-"""The policy file: one ONNX file that holds the network, its normaliser, its contract, its origin and its own test.
+"""The policy file: one ONNX file with the network, its normaliser, its contract, its provenance and its own test.
 
-Reading and running it needs numpy and ONNX Runtime alone. The graph takes one input (1, *shape) for each observation group, by the
-group's name (`state` is the flat vector that every policy has), and gives `action` (1, J). What the network remembers are named arrays:
+Reading and running it only needs numpy and ONNX Runtime. The graph has one input (1, *shape) for each observation group, named after the
+group (`state` is the flat vector that every policy has), and the output `action` (1, J). The network's memory consists of named arrays:
 explicit inputs, each input `x` with an output `x_out`. Metadata keys:
 
 - `robolearn.spec`: the `PolicySpec`, JSON
 - `robolearn.memory`: name, shape, dtype and value after a reset of each remembered array, JSON
 - `robolearn.provenance`: commit, resolved config, seeds, engine, evaluation results, JSON
-- `robolearn.golden`: a recorded sequence of sensor readings with the observations and actions that they must give, packed arrays
+- `robolearn.golden`: a recorded sequence of sensor readings with the observations and actions that must result, packed arrays
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import numpy as np
 import onnxruntime as ort
 
 from policies.contract.golden import Array, FloatArray, Golden, memory_from_text
+from policies.contract.instead import found_instead, missing
 from policies.contract.observation import ActionConstants, Sensors, clock, clock_phase, joint_targets, observe
 from policies.contract.spec import STATE, OldSpecError, PolicySpec, SpecError
 from policies.files import reason
@@ -35,7 +36,7 @@ PROVENANCE_KEY, GOLDEN_KEY = "robolearn.provenance", "robolearn.golden"
 
 
 ELEMENTS = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-"""What a graph's inputs and outputs may be, by ONNX Runtime's name."""
+"""Valid types of a graph's inputs and outputs, by ONNX Runtime's name."""
 
 
 class PolicyFileError(ValueError):
@@ -43,53 +44,49 @@ class PolicyFileError(ValueError):
 
 
 class GoldenMismatchError(PolicyFileError):
-    """The file does not give the actions that it recorded: wrong runtime, wrong file or broken arithmetic."""
+    """The file does not reproduce its recorded actions: wrong runtime, wrong file or broken arithmetic."""
 
 
 class PolicyFile:
     """A policy file in memory, ready to run one step at a time on one thread.
 
     Attributes:
-        path: where it was read.
+        path: where it was read from.
         spec: the contract.
-        provenance: where it comes from, as plain JSON values.
+        provenance: its provenance, as plain JSON values.
         golden: its recorded run.
         sha256: hash of the whole file.
-        data: its bytes, as they were read.
+        data: its bytes, as read.
     """
 
     def __init__(self, path: str | Path, data: bytes | None = None) -> None:
         """Read a policy file.
 
         Args:
-            path: of the file.
-            data: its bytes, where they come from elsewhere (from inside a log); `path` then only names their origin.
+            path: path of the file.
+            data: its bytes, if they come from elsewhere (e.g. from a log); `path` then only names their origin.
 
         Raises:
-            PolicyFileError: missing, unreadable, without metadata, of an older contract, or with a graph that contradicts its spec.
+            PolicyFileError: the file is missing, unreadable, without metadata, of an older contract, or its graph contradicts its spec.
         """
         self.path = Path(path)
         if data is None:
             if not self.path.is_file():
-                raise PolicyFileError(f"no policy file at {self.path}")
+                raise PolicyFileError(f"no policy file at {self.path}{missing(self.path)}")
             try:
                 data = self.path.read_bytes()
             except OSError as error:
                 raise PolicyFileError(f"{self.path} cannot be read: {reason(error)}") from error
-        if data.startswith(b"version https://git-lfs."):
-            raise PolicyFileError(
-                f"{self.path} is a pointer of Git LFS in place of the file; run: git lfs pull (in the repository it is of)"
-            )
         self.data = data
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no public base class
-            raise PolicyFileError(_unreadable(self.path, error)) from error
+            raise PolicyFileError(_unreadable(self.path, data, error)) from error
         meta = self._session.get_modelmeta().custom_metadata_map
-        missing = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
-        if missing:
-            raise PolicyFileError(f"{self.path} is an ONNX file but no policy file: it lacks the metadata {', '.join(missing)}")
+        lacks = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
+        if lacks:
+            raise PolicyFileError(f"{self.path} is an ONNX file but no policy file: it lacks the metadata {', '.join(lacks)}")
         try:
             self.spec = PolicySpec.from_json(meta[SPEC_KEY])
             self._initial = memory_from_text(meta.get(MEMORY_KEY, "[]"))
@@ -106,10 +103,10 @@ class PolicyFile:
         self.reset()
 
     def _check_graph(self) -> None:
-        """The graph's inputs and outputs must be those that spec and memory name, of their shapes and types."""
+        """Check that the graph's inputs and outputs are those of spec and memory, with their shapes and types."""
         inputs = {group.name: ([1, *group.shape], group.dtype) for group in self.spec.observation}
         if both := [name for name in self._initial if name in inputs]:
-            raise PolicyFileError(f"{self.path}: {', '.join(both)} is an observation group and a remembered array at once")
+            raise PolicyFileError(f"{self.path}: {', '.join(both)} is both an observation group and a memory array")
         inputs |= {name: (list(value.shape), "float32") for name, value in self._initial.items()}
         outputs = {"action": ([1, self.spec.action_dim], "float32")}
         outputs |= {f"{name}_out": (list(value.shape), "float32") for name, value in self._initial.items()}
@@ -123,14 +120,14 @@ class PolicyFile:
                 raise PolicyFileError(f"{self.path}: the graph has no {what} {name}; it has {', '.join(graph)}")
             if graph[name] != (shape, dtype):
                 has = f"is {graph[name][1]} of shape {graph[name][0]}"
-                raise PolicyFileError(f"{self.path}: graph {what} {name} {has}, the metadata say {dtype} of shape {shape}")
+                raise PolicyFileError(f"{self.path}: graph {what} {name} {has}, but the metadata say {dtype} of shape {shape}")
         if more := [name for name in graph if name not in said]:
             raise PolicyFileError(
-                f"{self.path}: graph {what} {', '.join(more)} is neither the action, an observation group nor a remembered array"
+                f"{self.path}: graph {what} {', '.join(more)} is neither the action, an observation group nor a memory array"
             )
 
     def _check_golden(self) -> None:
-        """An empty golden run would prove nothing; one that does not fit the contract can't be replayed."""
+        """Check the golden run: an empty one would prove nothing, and one that does not fit the contract cannot be replayed."""
         golden, steps = self.golden, len(self.golden.action)
         shapes = (golden.observation.shape, golden.action.shape)
         if steps == 0 or shapes != ((steps, self.spec.observation_dim), (steps, self.spec.action_dim)):
@@ -166,14 +163,14 @@ class PolicyFile:
             self._bindings.append(binding)
 
     def fork(self) -> PolicyFile:
-        """The same policy with a memory of its own, for another robot; the weights are shared."""
+        """The same policy with its own memory, for another robot; the weights are shared."""
         twin = copy.copy(self)
         twin._bind()
         twin.reset()
         return twin
 
     def reset(self) -> None:
-        """Forget the past: the memory is as it was before the first step."""
+        """Clear the memory to its value before the first step."""
         self._turn = 0
         for memory in self._memory:
             for name, array in memory.items():
@@ -183,15 +180,15 @@ class PolicyFile:
 
     @property
     def memory(self) -> dict[str, FloatArray]:
-        """The memory that the last step left, by name: views that later steps overwrite; empty for a policy without one."""
+        """The memory after the last step, by name: views that later steps overwrite; empty for a policy without memory."""
         return self._memory[self._turn]
 
     def act(self, observation: FloatArray, groups: Mapping[str, Array] | None = None) -> FloatArray:
         """Advance one control step.
 
         Args:
-            observation: of the group `state`, (O,).
-            groups: readings of other groups by name, of their shape; one that is not given stays what it was.
+            observation: the group `state`, (O,).
+            groups: readings of other groups by name, in their shape; groups that are not given keep their last reading.
 
         Returns:
             The action (J,), a view that the next call overwrites.
@@ -205,11 +202,11 @@ class PolicyFile:
         return self._action[0]
 
     def observe(self, sensors: Sensors) -> FloatArray:
-        """The group `state` (O,) of one robot's sensors, float32."""
+        """The group `state` (O,) from one robot's sensors, float32."""
         return observe(sensors, self.spec, self._constants.default_pose)
 
     def observe_others(self, sensors: Sensors, step: int) -> dict[str, FloatArray]:
-        """The other groups of terms that are due at a control step counted from the reset, by name; images are not among them."""
+        """The other groups of terms that are due at a control step counted from the reset, by name, without images."""
         due = [group.name for group in self._others if group.image is None and step % group.every == 0]
         return {name: observe(sensors, self.spec, self._constants.default_pose, name) for name in due}
 
@@ -219,7 +216,7 @@ class PolicyFile:
         return tuple(group.name for group in self._others if group.image is not None)
 
     def clock(self, step: int, command: FloatArray) -> FloatArray | None:
-        """What the gait's clock shows (2,) at a step counted from the reset, under a command (C,); None for a policy without one."""
+        """The gait's clock (2,) at a step counted from the reset, under a command (C,); None for a policy without one."""
         if not self.spec.clock_hz:
             return None
         return clock(np.array([clock_phase(step, self.spec)], np.float32), command, self.spec)
@@ -229,7 +226,7 @@ class PolicyFile:
         return joint_targets(action, previous_target, self.spec, self._constants)
 
     def verify(self) -> float:
-        """Replay the golden run; every runtime does so before it arms.
+        """Replay the golden run, as every runtime does before it moves a robot.
 
         Returns:
             The largest difference found.
@@ -259,13 +256,14 @@ class PolicyFile:
         return worst
 
 
-def _unreadable(path: Path, error: Exception) -> str:
+def _unreadable(path: Path, data: bytes, error: Exception) -> str:
     """What to say of a file that ONNX Runtime refuses, in one line; of a newer format, what to do."""
     said = " ".join(str(error).split())
     if re.search(r"Unsupported model IR version|Opset \d+ is under development", said):
         hint = f"ONNX Runtime {ONNX_RUNTIME} is too old for its format; upgrade onnxruntime (at least 1.19)"
         return f"{path} cannot be loaded: {hint}: {said}"
-    return f"{path} is not an ONNX file that ONNX Runtime can load: {said}"
+    what = f"it is {found}" if (found := found_instead(data)) else f"{said}; if it once was one, it may be cut off: copy it again"
+    return f"{path} is not an ONNX file that ONNX Runtime can load: {what}"
 
 
 def _bind_array(bind: Any, name: str, array: Array) -> None:

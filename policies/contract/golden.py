@@ -1,7 +1,7 @@
 """Recorded arrays inside a policy file's metadata: the golden run and the memory at the start of an episode.
 
-Metadata of ONNX are texts. Arrays are therefore numpy's own compressed archive (`.npz`) in base64: exact to the bit, a
-fifth of the size of JSON, and readable without this package: `numpy.load(io.BytesIO(base64.b64decode(text)))`.
+ONNX metadata are text. Arrays are therefore stored as numpy's compressed archive (`.npz`) in base64: exact to the bit, a fifth of the size
+of JSON, and readable without this package: `numpy.load(io.BytesIO(base64.b64decode(text)))`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ def pack(arrays: Mapping[str, Array]) -> str:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w") as file:  # names no time, so the same arrays give the same text
+            with archive.open(f"{name}.npy", "w") as file:  # without a time stamp, so that the same arrays give the same text
                 np.lib.format.write_array(file, np.ascontiguousarray(value), allow_pickle=False)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def unpack(text: str) -> dict[str, Array]:
-    """Read what `pack` wrote.
+    """Read the result of `pack`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is not valid.
     """
     try:
         with np.load(io.BytesIO(base64.b64decode(text, validate=True)), allow_pickle=False) as archive:
@@ -52,9 +52,9 @@ class Golden:
 
     Attributes:
         sensors: name of a `Sensors` field -> (T, n) readings, float32.
-        observation: of the group `state`, (T, O).
-        action: (T, J).
-        groups: name of another observation group -> its readings, one each `every` steps, (ceil(T / every), *shape).
+        observation: the group `state`, (T, O).
+        action: the actions, (T, J).
+        groups: name of another observation group -> its readings, one per `every` steps, (ceil(T / every), *shape).
     """
 
     sensors: dict[str, FloatArray]
@@ -70,10 +70,10 @@ class Golden:
 
     @staticmethod
     def from_text(text: str) -> Golden:
-        """Read what `to_text` wrote.
+        """Read the result of `to_text`.
 
         Raises:
-            ValueError, KeyError: it is something else.
+            ValueError, KeyError: it is not valid.
         """
         named = unpack(text)
         sensors = {name.removeprefix(SENSOR): value.astype(np.float32) for name, value in named.items() if name.startswith(SENSOR)}
@@ -84,7 +84,7 @@ class Golden:
 def memory_to_text(memory: Mapping[str, Array]) -> str:
     """The memory at the start of an episode as metadata: JSON that lists each array's name, shape, dtype and initial value.
 
-    The initial value is a number where all entries have it, else the packed array.
+    The initial value is a number if all entries are equal, otherwise the packed array.
     """
     entries = []
     for name, value in memory.items():
@@ -95,10 +95,10 @@ def memory_to_text(memory: Mapping[str, Array]) -> str:
 
 
 def memory_from_text(text: str) -> dict[str, FloatArray]:
-    """Read what `memory_to_text` wrote.
+    """Read the result of `memory_to_text`.
 
     Raises:
-        ValueError, KeyError, TypeError: it is something else.
+        ValueError, KeyError, TypeError: it is not valid.
     """
     memory: dict[str, FloatArray] = {}
     for entry in json.loads(text):

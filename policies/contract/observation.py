@@ -25,10 +25,10 @@ class Sensors:
         joint_position: encoder positions [rad], (..., J).
         joint_velocity: encoder velocities [rad/s], (..., J).
         command: see `CommandSpec`, (..., C).
-        last_action: the action of the step before, before clipping and scaling; zero after a reset, (..., J).
+        last_action: the previous step's action, before clipping and scaling; zero after a reset, (..., J).
         imu_quat_wxyz: attitude of the base in the world, (..., 4); None for a fixed base.
         imu_angular_velocity_b: angular velocity in the base frame [rad/s], (..., 3); None for a fixed base.
-        joint_target: position targets commanded at the step before [rad], (..., J); the measured pose after a reset.
+        joint_target: position targets commanded at the previous step [rad], (..., J); the measured pose after a reset.
         clock: sine and cosine of the gait's phase, (..., 2), see `clock`; None for a policy without one.
     """
 
@@ -43,7 +43,7 @@ class Sensors:
 
 
 class ObservationError(ValueError):
-    """An observation term that is unknown or whose sensor is missing."""
+    """An observation term is unknown or its sensor is missing."""
 
 
 def projected_gravity(quat_wxyz: Array) -> Array:
@@ -68,11 +68,12 @@ def _concatenate(parts: list[Array]) -> Array:
 
 
 def clock(phase: Array, command: Array, spec: PolicySpec) -> Array:
-    """Sine and cosine of the gait's phase (..., 2); zeros under a command below `spec.clock_still_below`: who stands has no gait.
+    """Sine and cosine of the gait's phase (..., 2); zeros under a command below `spec.clock_still_below`, since a standing robot has no
+    gait.
 
     Args:
         phase: see `clock_phase`, (..., 1).
-        command: what the policy is told, (..., C).
+        command: the command in the observation, (..., C).
         spec: the contract.
     """
     moves = (command * command).sum(-1)[..., None] >= spec.clock_still_below**2
@@ -83,7 +84,7 @@ def clock(phase: Array, command: Array, spec: PolicySpec) -> Array:
 def clock_phase(step: Array, spec: PolicySpec) -> Array:
     """Phase of the gait clock [rad] in [0, 2 pi) at a control step counted from the reset (0 at the first observation).
 
-    Whole turns are removed in exact arithmetic, so that a robot that runs for days keeps its phase.
+    Whole turns are removed in exact arithmetic, so that the phase stays accurate for days.
     """
     steps_a_turn = max(1, round(1.0 / (spec.clock_hz * spec.control_dt))) if spec.clock_hz else 1
     return (step % steps_a_turn) * (2.0 * math.pi / steps_a_turn)
@@ -104,12 +105,12 @@ TERMS: dict[str, Callable[[Sensors, Array], Array | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class TermAbout:
-    """What is known of a term beside its function.
+    """Facts about a term besides its function.
 
     Attributes:
         unit: of the raw value.
         frame: of the raw value, see `policies.contract.spec.ObservationTerm`.
-        mirror: how its entries look in a left-right mirror, see `envs.terms.about`; None where they have no image.
+        mirror: left-right mirror image of its entries, see `envs.terms.about`; None if they have none.
     """
 
     unit: str
@@ -125,9 +126,9 @@ ABOUT: dict[str, TermAbout] = {
     "joint_velocity": TermAbout("rad/s", "joint", "joint"),
     "joint_target": TermAbout("rad", "joint", "joint"),
     "last_action": TermAbout("1", "action", "joint"),
-    "clock": TermAbout("1", "base", ("flip", "flip")),  # half a turn later: the other feet swing
+    "clock": TermAbout("1", "base", ("flip", "flip")),  # half a turn later, when the other feet swing
 }
-"""Of each term; the command's unit is the command's."""
+"""For each term; the unit of the term `command` is that of the command itself."""
 
 
 def register_term(
@@ -137,18 +138,18 @@ def register_term(
     frame: str = "",
     mirror: str | tuple[str, ...] | None = None,
 ) -> None:
-    """Add a term of one's own, in training and on the robot alike.
+    """Add your own term, for both training and robot.
 
     Args:
-        name: what tasks and policy files call it.
-        func: its raw value (..., k) from the sensors and the default pose (J,), of operators that numpy and torch share.
+        name: its name in tasks and policy files.
+        func: its raw value (..., k) from the sensors and the default pose (J,), with operators that numpy and torch share.
         unit, frame, mirror: see `TermAbout`.
 
     Raises:
         ValueError: another term has that name.
     """
     if TERMS.get(name, func) is not func:
-        raise ValueError(f"there is an observation term {name!r} already; give yours another name")
+        raise ValueError(f"an observation term {name!r} exists already; give yours another name")
     TERMS[name], ABOUT[name] = func, TermAbout(unit, frame, mirror)
 
 
@@ -165,14 +166,14 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str 
         (..., O), the terms in the spec's order.
 
     Raises:
-        ObservationError: unknown term, or one whose sensor is missing or of the wrong size.
+        ObservationError: a term is unknown, or its sensor is missing or has the wrong size.
     """
     parts = []
     for term in spec.group(group).terms:
         if term.name not in TERMS:
-            plugins.load()  # the robot's programs ask for them here
+            plugins.load()  # programs on the robot load them here
         if term.name not in TERMS:
-            mend = "one of a package of its own needs that installed, or --import PACKAGE"
+            mend = "for a term of a package, install the package or give --import PACKAGE"
             raise ObservationError(f"unknown observation term {term.name!r}; known: {', '.join(TERMS)}; {mend}")
         raw = TERMS[term.name](sensors, default_pose)
         if raw is None or raw.shape[-1] != term.dim:
@@ -184,16 +185,16 @@ def observe(sensors: Sensors, spec: PolicySpec, default_pose: Array, group: str 
 
 
 def joint_targets(action: Array, previous_target: Array, spec: PolicySpec, constants: ActionConstants) -> Array:
-    """Joint position targets [rad] (..., J) that an action stands for, inside the joint range. Arguments as of `asked_targets`."""
+    """Joint position targets [rad] (..., J) of an action, limited to the joint range. Arguments as in `asked_targets`."""
     return asked_targets(action, previous_target, spec, constants).clip(constants.lower, constants.upper)
 
 
 def asked_targets(action: Array, previous_target: Array, spec: PolicySpec, constants: ActionConstants) -> Array:
-    """The targets [rad] (..., J) that an action asks for, before the joint range clips them.
+    """The targets [rad] (..., J) of an action, before limiting to the joint range.
 
     Args:
         action: raw network output, (..., J).
-        previous_target: targets of the step before, (..., J); only `position_delta` reads it.
+        previous_target: targets of the previous step, (..., J); only used by `position_delta`.
         spec: the contract.
         constants: the spec's vectors as arrays of the action's kind.
     """

@@ -1,6 +1,6 @@
 """The parts of a `PolicySpec`: robot, observation groups, action law, command, normaliser; each a frozen dataclass of plain values.
 
-This module needs the standard library alone. What values they may have stands in `policies.contract.validation`.
+This module only needs the standard library. Valid values are defined in `policies.contract.validation`.
 """
 
 from __future__ import annotations
@@ -10,41 +10,41 @@ from dataclasses import dataclass
 
 ACTION_MODES = ("position_offset", "position_delta")
 ENDS = {"position_lower": -math.inf, "position_upper": math.inf}
-"""Fields of `RobotSpec`, and their value for a joint without an end."""
+"""Fields of `RobotSpec`, and their value for an unlimited joint."""
 
 COMMAND_SIZES: dict[str, int | None] = {"velocity": 3, "goal_position": 3, "goal_pose": 7, "motion": None, "none": 0}
-"""Kinds of command, and how many numbers each has; None for any."""
+"""Kinds of command, with their number of entries; None for any."""
 
 STATE = "state"
-"""Name of the group that every policy has: the flat vector of what the robot feels."""
+"""Name of the group that every policy has: the flat vector of sensor readings."""
 
 DTYPES = ("float32", "uint8")
 IMAGE_KINDS = {"rgb": 3, "depth": 1, "segmentation": 1}
-"""Kinds of image, and their channels."""
+"""Kinds of image, with their number of channels."""
 
 
 class SpecError(ValueError):
-    """A policy spec that is malformed, incomplete or inconsistent."""
+    """A policy spec is malformed, incomplete or inconsistent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RobotSpec:
-    """The robot as the policy knows it; every tuple is in policy joint order, J entries.
+    """The robot in the policy's contract; every tuple is in policy joint order, J entries.
 
     Attributes:
-        name: robot's name, as it is registered or as its `robot.yaml` says.
+        name: the robot's name, as registered or in its `robot.yaml`.
         joint_names: names of the J controlled joints; wires are matched to them by name, never by position.
-        default_pose: joint positions that a zero action stands for [rad].
+        default_pose: joint positions that a zero action commands [rad].
         kp: position gain of the joint PD [N m / rad].
         kd: velocity gain of the joint PD [N m s / rad].
-        effort_limit: largest torque [N m]; above zero, since there is no value that stands for "none".
-        velocity_limit: largest joint speed [rad/s]; likewise.
-        position_lower, position_upper: joint range [rad]; -inf and inf where a joint has no end there (a wheel). JSON has `null` for both.
+        effort_limit: largest torque [N m]; positive, since there is no value for "unlimited".
+        velocity_limit: largest joint speed [rad/s]; positive, too.
+        position_lower, position_upper: joint range [rad]; -inf and inf for a joint without that limit (a wheel). In JSON both are `null`.
         floating_base: whether the base moves freely and an IMU is expected.
         imu_frame: name of the frame that the IMU reports in; its axes are the base's. None for a fixed base.
-        max_tilt: largest angle between the base's z axis and the vertical that is still operation [rad].
-        model_sha256: fingerprint of the compiled model that it was trained on; "" where unknown.
-        source: where training found the robot: a registered name, or the absolute path of its `robot.yaml`; "" where unknown.
+        max_tilt: largest angle between the base's z axis and the vertical in operation [rad].
+        model_sha256: fingerprint of the compiled model that it was trained on; "" if unknown.
+        source: the robot in training: a registered name, or the absolute path of its `robot.yaml`; "" if unknown.
     """
 
     name: str
@@ -64,7 +64,7 @@ class RobotSpec:
 
     @property
     def num_joints(self) -> int:
-        """J."""
+        """Number of joints J."""
         return len(self.joint_names)
 
 
@@ -78,7 +78,7 @@ class ObservationTerm:
         unit: physical unit of the raw value.
         frame: frame of the raw value: `base`, `joint`, `command` or `action`.
         scale: factor after clipping.
-        clip: limit of the raw value's magnitude, in `unit`.
+        clip: largest magnitude of the raw value, in `unit`.
         noise: half-width of the uniform noise that training added to the raw value, in `unit`.
         delay_s: largest sensing delay that training simulated [s].
     """
@@ -95,7 +95,7 @@ class ObservationTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec:
-    """What a camera gives, as an array (height, width, channels), row 0 at the top.
+    """A camera image as an array (height, width, channels), row 0 at the top.
 
     A point at (x, y, z) [m] in the camera's optical frame (x right, y down, z forward) lies at column fx x / z + cx and row fy y / z + cy.
     The middle of the first pixel is column 0, row 0, as in OpenCV and ROS.
@@ -104,11 +104,11 @@ class ImageSpec:
         kind: `rgb` (3 channels), `depth` (1 channel, z [m], 0 where nothing was measured) or `segmentation` (1 channel, an index into
             `labels`).
         width, height: [pixels].
-        frame: the camera's name, which is that of its frame.
+        frame: the camera's name, which is also the name of its frame.
         fx, fy: focal lengths [pixels].
         cx, cy: principal point [pixels].
-        near, far: depths that training covered [m]; both 0 where that says nothing.
-        labels: what each value of a segmentation stands for; empty for the other kinds.
+        near, far: range of depths in training [m]; both 0 if not applicable.
+        labels: the meaning of each value of a segmentation; empty for the other kinds.
     """
 
     kind: str
@@ -125,7 +125,7 @@ class ImageSpec:
 
     @property
     def channels(self) -> int:
-        """3 for `rgb`, 1 for the others."""
+        """Number of channels: 3 for `rgb`, 1 for the others."""
         return IMAGE_KINDS[self.kind]
 
 
@@ -134,11 +134,11 @@ class ObservationGroup:
     """One input of the policy: a vector of terms, or an image.
 
     Attributes:
-        name: of the input in the policy's graph.
-        terms: in order; the vector is their concatenation. Empty for an image.
-        image: None for a vector.
+        name: name of the input in the policy's graph.
+        terms: the terms, in order; the vector is their concatenation. Empty for an image.
+        image: the image; None for a vector.
         dtype: `float32` or, for images, `uint8`.
-        every: control steps from one reading to the next; in between the policy sees the last one again.
+        every: control steps between readings; in between the policy gets the last one again.
     """
 
     name: str
@@ -149,7 +149,7 @@ class ObservationGroup:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(O,) of a vector, (height, width, channels) of an image."""
+        """Shape: (O,) for a vector, (height, width, channels) for an image."""
         if self.image is not None:
             return (self.image.height, self.image.width, self.image.channels)
         return (sum(term.dim for term in self.terms),)
@@ -157,7 +157,7 @@ class ObservationGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """How an action becomes joint position targets.
+    """The conversion of actions to joint position targets.
 
     `position_offset`: target = default_pose + scale * clip(action).
     `position_delta`: target = previous target + scale * clip(action), kept inside the joint range; the first previous target is
@@ -166,7 +166,7 @@ class ActionSpec:
     Attributes:
         mode: one of `ACTION_MODES`.
         scale: J factors [rad].
-        clip: limit of the raw action's magnitude.
+        clip: largest magnitude of the raw action.
         delay_s: largest actuation delay that training simulated [s].
     """
 
@@ -178,14 +178,14 @@ class ActionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandSpec:
-    """What a person or planner asks of the policy.
+    """The command that an operator or planner gives to the policy.
 
     Attributes:
         kind: `velocity` (vx [m/s], vy [m/s], yaw rate [rad/s], base frame), `goal_position` (x, y, z [m], base frame), `goal_pose`
-            (a position and a quaternion wxyz, base frame), `motion` (what the task says) or `none`.
+            (a position and a quaternion wxyz, base frame), `motion` (defined by the task) or `none`.
         labels: name of each entry.
-        lower, upper: range that training covered; the bridge clamps to it.
-        ages: whether it must be given again and again to stay valid. A velocity must, or a robot whose operator is gone walks on; a goal
+        lower, upper: range in training; the bridge clamps to it.
+        ages: whether it expires unless it is repeated. A velocity does, so that a robot does not walk on when its operator is gone; a goal
             is a set point that stays.
     """
 
@@ -197,13 +197,14 @@ class CommandSpec:
 
     @property
     def dimension(self) -> int:
-        """C, how many numbers it has."""
+        """Number of entries C."""
         return len(self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NormalizerSpec:
-    """(observation - mean) / std of the group `state`, applied inside the policy's graph; recorded here for people. O entries, in order."""
+    """(observation - mean) / std of the group `state`, applied inside the policy's graph; recorded here for information. O entries, in
+    order."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -1,10 +1,10 @@
 """The contract between training and robot: one frozen `PolicySpec`, written by the task, read by everything else.
 
-Joint order, default pose, gains, limits, observation terms, action law, normaliser and rates stand here and nowhere else, so that
-training, export, evaluation, bridge and viewer cannot disagree about them. The spec travels inside the policy file as JSON whose
-numbers are written with Python's shortest exact representation: reading gives back the same bits.
+Joint order, default pose, gains, limits, observation terms, action law, normaliser and rates are defined here only, so that training,
+export, evaluation, bridge and viewer cannot disagree about them. The spec is stored in the policy file as JSON whose numbers have Python's
+shortest exact representation, so that reading restores the same bits.
 
-This module needs the standard library alone.
+This module only needs the standard library.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = [
 
 
 class OldSpecError(SpecError):
-    """A spec of a version that is read no longer."""
+    """A spec has a version that is no longer supported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +63,18 @@ class PolicySpec:
     Attributes:
         task: name of the task, e.g. `velocity-flat`; it names no robot.
         robot, action, command: see their classes.
-        observation: groups, one for each input of the policy. Each holds the present alone: the past is in the network's memory. The group
-            `state` is always there: the vector of terms that the robot's sensors give at every control step.
-        history_steps: how many observations an action depends on by way of the memory, the present one included; 0 for all since the
-            reset. After a reset the memory is as the policy file says; nothing is filled in.
+        observation: groups, one for each input of the policy. Each only has the present: the past is in the network's memory. The group
+            `state` always exists: the vector of terms from the robot's sensors at every control step.
+        history_steps: number of observations that an action depends on through the memory, including the present one; 0 for all since the
+            reset. A reset sets the memory to its initial value in the policy file, without any further filling.
         control_dt: time between two actions [s].
-        decimation: physics steps a control step in training.
-        clock_hz: rate of the gait clock that the term `clock` gives, 0 for none.
-        clock_still_below: norm of a command below which the clock gives zeros: who stands has no gait. 0 for a clock that always runs.
+        decimation: physics steps per control step in training.
+        clock_hz: rate of the gait clock of the term `clock`; 0 for none.
+        clock_still_below: norm of a command below which the clock is zero, since a standing robot has no gait. 0 for a clock that always
+            runs.
         pd_hz: rate at which the joint PD ran in training [Hz].
-        normalizer: statistics of the group `state`, None where the network has none.
-        quaternion_order: order inside; ROS's xyzw is converted at the edge.
+        normalizer: statistics of the group `state`; None if the network has none.
+        quaternion_order: order inside robolearn; ROS's xyzw is converted at the boundary.
     """
 
     task: str
@@ -116,10 +117,10 @@ class PolicySpec:
         return self.decimation / self.control_dt
 
     def group(self, name: str) -> ObservationGroup:
-        """The observation group of that name.
+        """The observation group with that name.
 
         Raises:
-            SpecError: there is none; lists the names.
+            SpecError: no such group; lists the names.
         """
         for group in self.observation:
             if group.name == name:
@@ -130,7 +131,7 @@ class PolicySpec:
         validate(self)
 
     def to_json(self) -> str:
-        """Serialize exactly; a joint without an end has `null` for it, since JSON has no infinity."""
+        """Serialize exactly; an infinite limit is `null`, since JSON has no infinity."""
         raw = dataclasses.asdict(self)
         for name in ENDS:
             raw["robot"][name] = [None if math.isinf(value) else value for value in raw["robot"][name]]
@@ -138,7 +139,7 @@ class PolicySpec:
 
     @staticmethod
     def from_json(text: str) -> PolicySpec:
-        """Read what `to_json` wrote.
+        """Read the result of `to_json`.
 
         Raises:
             OldSpecError: version 1.
@@ -151,8 +152,8 @@ class PolicySpec:
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version == 1:
             raise OldSpecError(
-                f"is of contract version 1, which is read no longer (this robolearn reads {SCHEMA_VERSION}): "
-                "make it anew from its run with: robolearn export RUN (or take a shipped policy anew)"
+                f"has contract version 1, which is no longer supported (this robolearn reads {SCHEMA_VERSION}): export it again from its "
+                f"run with: robolearn export RUN (or use the current shipped policy)"
             )
         if version != SCHEMA_VERSION:
             raise SpecError(f"policy spec has schema version {version!r}; this robolearn reads version {SCHEMA_VERSION}")

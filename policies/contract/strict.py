@@ -1,6 +1,6 @@
 """From plain JSON values to frozen dataclasses, strictly: an unknown, missing or ill-typed key is an error that names it.
 
-This module needs the standard library alone.
+This module only needs the standard library.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which values the parts of a `PolicySpec` may have: sizes, ranges, finiteness. Every error names the entry and says what is valid.
 
-This module needs the standard library alone.
+This module only needs the standard library.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 def check_robot(robot: RobotSpec) -> None:
-    """Raises `SpecError` where the robot's vectors do not fit its joints or each other."""
+    """Raises `SpecError` if the robot's vectors do not fit its joints or each other."""
     count = robot.num_joints
     if count == 0 or len(set(robot.joint_names)) != count:
         raise SpecError(f"robot.joint_names must be distinct and not empty: {robot.joint_names}")
@@ -40,14 +40,14 @@ def check_robot(robot: RobotSpec) -> None:
     for name in ("kp", "kd", "effort_limit", "velocity_limit"):
         if min(getattr(robot, name)) < 0:
             raise SpecError(f"robot.{name} must not be negative: {getattr(robot, name)}")
-    for name in ("effort_limit", "velocity_limit"):  # 0 is what a URDF has for "none"; here it would hold the joint for ever
+    for name in ("effort_limit", "velocity_limit"):  # a URDF uses 0 for "unlimited"; here it would mean that the joint never moves
         unable = [joint for joint, most in zip(robot.joint_names, getattr(robot, name), strict=True) if most == 0]
         if unable:
-            raise SpecError(f"robot.{name} of {', '.join(unable)} is 0: such a joint may never move; give the motor's real limit")
+            raise SpecError(f"robot.{name} of {', '.join(unable)} is 0: such a joint could never move; give the motor's real limit")
     for joint, low, pose, high in zip(robot.joint_names, robot.position_lower, robot.default_pose, robot.position_upper, strict=True):
         if low == high:
             raise SpecError(
-                f"the range of joint {joint} is [{low}, {high}] rad: nothing; a joint without limits has -inf and inf (JSON: null)"
+                f"the range of joint {joint} is [{low}, {high}] rad, which is empty; a joint without limits has -inf and inf (JSON: null)"
             )
         if not low <= pose <= high:
             raise SpecError(f"default pose of joint {joint} is {pose} rad, outside its range [{low}, {high}]")
@@ -55,7 +55,7 @@ def check_robot(robot: RobotSpec) -> None:
 
 
 def check_action(action: ActionSpec, joints: int) -> None:
-    """Raises `SpecError` where the action law does not fit J joints."""
+    """Raises `SpecError` if the action law does not fit J joints."""
     if action.mode not in ACTION_MODES:
         raise SpecError(f"action.mode is {action.mode!r}; valid: {', '.join(ACTION_MODES)}")
     check_vector("action.scale", action.scale, joints)
@@ -64,7 +64,7 @@ def check_action(action: ActionSpec, joints: int) -> None:
 
 
 def check_command(command: CommandSpec) -> None:
-    """Raises `SpecError` where a command is of no known kind, has another size than its kind, or an empty range."""
+    """Raises `SpecError` if a command has an unknown kind, the wrong size for its kind, or an empty range."""
     if command.kind not in COMMAND_SIZES:
         raise SpecError(f"command.kind is {command.kind!r}{_nearest(command.kind, COMMAND_SIZES)}; valid: {', '.join(COMMAND_SIZES)}")
     size, labels = COMMAND_SIZES[command.kind], len(command.labels)
@@ -78,12 +78,12 @@ def check_command(command: CommandSpec) -> None:
 
 
 def check_groups(groups: tuple[ObservationGroup, ...], clock_hz: float) -> None:
-    """Raises `SpecError` where the observation has no group `state`, or a group is malformed."""
+    """Raises `SpecError` if the observation has no group `state`, or a group is malformed."""
     names = [group.name for group in groups]
     if len(set(names)) != len(names):
         raise SpecError(f"observation groups must have distinct names: {names}")
     if STATE not in names:
-        raise SpecError(f"observation has no group {STATE!r}, the vector of what the robot feels; its groups: {', '.join(names) or 'none'}")
+        raise SpecError(f"observation has no group {STATE!r}, the vector of sensor readings; its groups: {', '.join(names) or 'none'}")
     for group in groups:
         where = f"observation group {group.name}"
         if not NAME.fullmatch(group.name):
@@ -93,13 +93,13 @@ def check_groups(groups: tuple[ObservationGroup, ...], clock_hz: float) -> None:
         if group.every < 1:
             raise SpecError(f"{where}: every is {group.every}, it must be at least 1 control step")
         if group.image is not None and group.terms:
-            raise SpecError(f"{where} has both terms and an image; make two groups of it")
+            raise SpecError(f"{where} has both terms and an image; split it into two groups")
         if group.image is not None:
             _check_image(group.image, where)
         else:
             _check_terms(group, where, clock_hz)
         if group.name == STATE and (group.image is not None or group.every != 1):
-            raise SpecError(f"{where} must be a vector that is read at every control step")
+            raise SpecError(f"{where} must be a vector with a reading at every control step")
 
 
 def _check_terms(group: ObservationGroup, where: str, clock_hz: float) -> None:
@@ -130,7 +130,7 @@ def _check_image(image: ImageSpec, where: str) -> None:
 
 
 def check_normalizer(normalizer: NormalizerSpec, size: int) -> None:
-    """Raises `SpecError` where it is not of O entries or divides by zero."""
+    """Raises `SpecError` if it does not have O entries or divides by zero."""
     check_vector("normalizer.mean", normalizer.mean, size)
     check_vector("normalizer.std", normalizer.std, size)
     if min(normalizer.std) <= 0:
@@ -138,21 +138,21 @@ def check_normalizer(normalizer: NormalizerSpec, size: int) -> None:
 
 
 def check_positive(values: dict[str, float]) -> None:
-    """Raises `SpecError` naming a value that is not finite and above zero."""
+    """Raises `SpecError` if a value is not finite and positive."""
     for name, value in values.items():
         if not value > 0 or not math.isfinite(value):
             raise SpecError(f"{name} must be positive, not {value}")
 
 
 def check_not_negative(values: dict[str, float]) -> None:
-    """Raises `SpecError` naming a value that is negative or not finite."""
+    """Raises `SpecError` if a value is negative or not finite."""
     for name, value in values.items():
         if not 0 <= value < math.inf:
             raise SpecError(f"{name} must be finite and not negative: {value}")
 
 
 def check_vector(name: str, values: tuple[float, ...], count: int, none: float | None = None) -> None:
-    """Raises `SpecError` for another size, or a value that is not finite; `none` stands for "no limit" and may be there too."""
+    """Raises `SpecError` for another size, or a value that is not finite; `none` means "no limit" and is allowed."""
     if len(values) != count:
         raise SpecError(f"{name} has {len(values)} entries, expected {count}")
     if not all(math.isfinite(value) or value == none for value in values):

@@ -1,1 +1,1 @@
-"""From a network in torch to the ONNX graph of a policy file."""
+"""Exports a torch network to the ONNX graph of a policy file."""

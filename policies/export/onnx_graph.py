@@ -1,4 +1,4 @@
-"""From a trained network to a policy file: the graph, its contract, its origin and its golden run, in one ONNX file.
+"""Writes a trained network as a policy file: graph, contract, provenance and golden run in one ONNX file.
 
 Normaliser and memory are inside the graph. The file is written to a temporary name, read back by ONNX Runtime, compared with
 torch over the golden run, and only then renamed into place.
@@ -30,8 +30,8 @@ from policies.networks.protocol import Memory, Network
 
 EXPORT_TOLERANCE = 1e-5
 OPSET, IR_VERSION = 20, 10
-"""What every policy file is written in, whatever the installed exporter prefers: the oldest opset with Gelu, and the IR version that ONNX
-Runtime reads since 1.18, older than the least that pyproject.toml asks for. A robot's runtime need not be as new as the trainer's."""
+"""Format of every policy file, independent of the installed exporter: the oldest opset with Gelu, and an IR version that ONNX Runtime reads
+since 1.18, which is older than pyproject.toml requires. So a robot's runtime can be older than the trainer's."""
 
 
 class StepGraph(nn.Module):
@@ -54,10 +54,10 @@ def record_golden(net: Network, spec: PolicySpec, sensors: dict[str, np.ndarray]
     """Run the network in torch over recorded readings from a reset.
 
     Args:
-        net: the network; one that sees `state` alone is run by its `forward`, which the exported step must then equal.
+        net: the network; one with only `state` is run by its `forward`, which the exported step must match.
         spec: its contract.
         sensors: `Sensors` field -> (T, n).
-        groups: images by name, one each `every` steps.
+        groups: images by name, one per `every` steps.
     """
     tensors = Sensors(**{name: torch.from_numpy(value) for name, value in sensors.items()})
     default_pose = torch.tensor(spec.robot.default_pose, dtype=torch.float32)
@@ -94,8 +94,8 @@ def export_student(
         spec: the contract of its task; normaliser and history are filled in here.
         golden_sensors: a recorded run, `Sensors` field -> (T, n) float32.
         provenance: plain JSON values; `weights_sha256` is added.
-        path: where to; replaced only by a file that passed.
-        golden_images: what the cameras gave in that run, for each group that is an image: (ceil(T / every), height, width, channels).
+        path: the file to write; only replaced by a file that passed.
+        golden_images: camera images of that run, for each group that is an image: (ceil(T / every), height, width, channels).
 
     Returns:
         The file as ONNX Runtime reads it.
@@ -129,7 +129,7 @@ def _statistics(net: Network) -> NormalizerSpec | None:
 
 
 def _check(net: Network, spec: PolicySpec, memory: Memory) -> None:
-    """A network of one's own may contradict its contract or itself; say so in its words, not in the exporter's."""
+    """Check a custom network, which may contradict its contract or itself, with clearer messages than the exporter's."""
     kind = type(net).__name__
     given = [group.name for group in spec.observation]
     if set(net.groups) != set(given):
@@ -141,15 +141,15 @@ def _check(net: Network, spec: PolicySpec, memory: Memory) -> None:
     with torch.no_grad():
         action, after = net.step(zeros, memory)
     if action.shape != (1, spec.action_dim):
-        raise PolicyFileError(f"{kind}.step gives actions of shape {tuple(action.shape)}, not (1, {spec.action_dim})")
+        raise PolicyFileError(f"{kind}.step returns actions of shape {tuple(action.shape)}, not (1, {spec.action_dim})")
     shapes = [{name: tuple(value.shape) for name, value in part.items()} for part in (memory, after)]
     if shapes[0] != shapes[1]:
-        raise PolicyFileError(f"{kind}.step leaves the memory {shapes[1]}, but start gives {shapes[0]}: they must have the same arrays")
+        raise PolicyFileError(f"{kind}.step returns the memory {shapes[1]}, but start returns {shapes[0]}: they must have the same arrays")
 
 
 @contextlib.contextmanager
 def _quiet() -> Generator[None]:
-    """Without what torch's exporter says about packages that are not needed here."""
+    """Silence the exporter's messages about packages that are not needed here."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)
@@ -193,23 +193,23 @@ def _write(
 
 
 def _settle_versions(model: onnx.ModelProto) -> None:
-    """Put the model into `IR_VERSION`.
+    """Convert the model to `IR_VERSION`.
 
     Raises:
-        PolicyFileError: the exporter gave another opset, or something that this IR version does not have.
+        PolicyFileError: the exporter used another opset, or something that this IR version lacks.
     """
     opsets = {item.domain: item.version for item in model.opset_import}
     if opsets != {"": OPSET}:
-        raise PolicyFileError(f"torch's exporter gave opsets {opsets} where {OPSET} was asked for; install the versions of constraints.txt")
+        raise PolicyFileError(f"torch's exporter used opsets {opsets} in place of {OPSET}; install the versions of constraints.txt")
     model.ir_version = IR_VERSION
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise PolicyFileError(f"torch's exporter gave a graph that IR version {IR_VERSION} does not have: {error}") from error
+        raise PolicyFileError(f"torch's exporter made a graph that IR version {IR_VERSION} cannot represent: {error}") from error
 
 
 def _forget_source(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes of where each node came from: they hold paths of the machine and double the file."""
+    """Drop the exporter's notes on the source of each node, which contain local paths and double the file's size."""
     graph = model.graph
     for group in ([graph], graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
         for item in group:
@@ -218,10 +218,10 @@ def _forget_source(model: onnx.ModelProto) -> None:
 
 
 def annotate(path: str | Path, **entries: Any) -> PolicyFile:
-    """Add entries to a policy file's provenance; the graph and its weights stay as they are.
+    """Add entries to a policy file's provenance; the graph and its weights do not change.
 
     Args:
-        path: of the file, which is replaced whole.
+        path: path of the file, which is replaced as a whole.
         entries: plain JSON values, e.g. `evaluation=[...]`.
     """
     path = Path(path)

@@ -1,1 +1,1 @@
-"""The networks that decide."""
+"""The networks of policies."""

@@ -1,4 +1,4 @@
-"""A symmetric world looked at from one side: what makes a policy exactly left-right symmetric."""
+"""The fold: makes a policy exactly left-right symmetric."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ZERO_SINE = 1e-5
 
 
 class Fold(nn.Module):
-    """Halves a symmetric world: what happens in the second half of the gait's cycle is looked at in the mirror.
+    """Mirrors observations and actions in the second half of the gait's cycle.
 
-    In the mirror the clock is half a cycle earlier, so a policy behind a fold sees the first half-cycle alone, and is exactly symmetric:
-    pi(M s) = M pi(s). It costs nothing, and each step teaches both sides.
+    The mirrored clock is half a cycle earlier, so a network behind a fold only sees the first half-cycle, and the policy is exactly
+    symmetric: pi(M s) = M pi(s). It costs nothing, and each step trains both sides.
     """
 
     permutation: torch.Tensor
@@ -27,7 +27,7 @@ class Fold(nn.Module):
     clock: torch.Tensor
 
     def __init__(self, observation: tuple[torch.Tensor, torch.Tensor], action: tuple[torch.Tensor, torch.Tensor], clock: int) -> None:
-        """Make one.
+        """Make a fold.
 
         Args:
             observation, action: mirrors (permutation, sign) of observations (P) and actions (J).
@@ -41,39 +41,38 @@ class Fold(nn.Module):
         self.register_buffer("clock", torch.tensor(clock))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Folded observations (..., P), and which of them were mirrored (..., 1) bool."""
+        """Folded observations (..., P), and whether each was mirrored (..., 1) bool."""
         sine, cosine = x.index_select(-1, self.clock[None]), x.index_select(-1, self.clock[None] + 1)
-        mirrored = torch.where(sine.abs() < ZERO_SINE, cosine, sine) < 0  # rounding must not decide about the middle of the cycle
+        mirrored = torch.where(sine.abs() < ZERO_SINE, cosine, sine) < 0  # rounding must not decide in the middle of the cycle
         return torch.where(mirrored, x[..., self.permutation] * self.sign, x), mirrored
 
     def unfold(self, action: torch.Tensor, mirrored: torch.Tensor) -> torch.Tensor:
-        """Actions (..., J) back in the world."""
+        """Unfolded actions (..., J)."""
         return torch.where(mirrored, action[..., self.action_permutation] * self.action_sign, action)
 
     @staticmethod
     def placeholder(observation: int, action: int) -> Fold:
-        """A fold of these sizes, to load a state into."""
+        """A fold with these sizes, to load a state into."""
         one = torch.ones(observation), torch.ones(action)
         return Fold((torch.arange(observation), one[0]), (torch.arange(action), one[1]), 0)
 
 
 class Folded(Network):
-    """A network with a memory behind a fold, which makes it exactly symmetric: every observation is looked at from the side of its moment.
+    """A network with memory behind a fold, which makes it exactly symmetric: every observation is folded by its own phase.
 
-    What it remembers was folded when it was seen, so the other half-cycle lies in the memory as its own mirror image.
+    Its memory consists of folded observations, so the other half-cycle is remembered as its mirror image.
 
     Attributes:
-        inner: sees folded observations.
-        fold: of the policy's observation.
+        inner: the network for folded observations. fold: fold of the policy's observation.
     """
 
     def __init__(self, inner: Network, fold: Fold) -> None:
-        nn.Module.__init__(self)  # the normaliser is the inner network's
+        nn.Module.__init__(self)  # the normaliser belongs to the inner network
         self.inner, self.fold, self.cfg = inner, fold, inner.cfg
 
     @property
     def normalizer(self) -> Any:
-        """Of folded observations."""
+        """Normaliser of folded observations."""
         return self.inner.normalizer
 
     @property

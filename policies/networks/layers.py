@@ -1,4 +1,4 @@
-"""Layers that several networks are made of."""
+"""Layers shared by several networks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 
 def mlp(sizes: tuple[int, ...], gain: float = 1.0) -> nn.Sequential:
-    """Linear layers with ELU between, orthogonal initialisation, last layer scaled by `gain`.
+    """Linear layers with ELU in between, orthogonal initialisation, and the last layer scaled by `gain`.
 
     Args:
         sizes: input, hidden layers, output.
-        gain: of the last layer; 0.01 makes an initial policy act near zero.
+        gain: gain of the last layer; 0.01 makes initial actions close to zero.
     """
     layers: list[nn.Module] = []
     for i, (a, b) in enumerate(pairwise(sizes)):

@@ -1,4 +1,4 @@
-"""A network without a past: what a student gives up that sees this observation alone."""
+"""A network without memory, to show what a student loses that only sees the present observation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MlpCfg(CoreCfg):
 
 
 class Mlp(CoreNetwork):
-    """Residual blocks on this observation; no memory."""
+    """Residual blocks on the present observation; no memory."""
 
     def __init__(self, observation_dim: int, action_dim: int, cfg: MlpCfg) -> None:
         super().__init__(observation_dim, action_dim, cfg)

@@ -12,7 +12,7 @@ class Normalizer(nn.Module):
     Chan et al. 1979: moments of two sets combined.
     """
 
-    CLIP = 8.0  # standard deviations; rare spikes, e.g. of a foot thrown up in a fall, must not dominate
+    CLIP = 8.0  # standard deviations; rare spikes, e.g. of a foot in a fall, must not dominate
 
     mean: torch.Tensor
     var: torch.Tensor
@@ -41,7 +41,7 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def update(self, x: torch.Tensor) -> None:
-        """Take in samples (..., size)."""
+        """Add samples (..., size)."""
         x = x.reshape(-1, x.shape[-1])
         var, mean = torch.var_mean(x, dim=0, correction=0)
         var, mean, n = var.double(), mean.double(), float(len(x))
@@ -54,7 +54,7 @@ class Normalizer(nn.Module):
 
     @torch.no_grad()
     def copy_head(self, other: Normalizer) -> None:
-        """Take over the statistics of the first entries of a longer vector."""
+        """Copy the statistics of the first entries of a longer vector."""
         size = len(self.mean)
         self.mean.copy_(other.mean[:size])
         self.var.copy_(other.var[:size])
@@ -62,7 +62,7 @@ class Normalizer(nn.Module):
         self.freeze()
 
     def freeze(self) -> None:
-        """Make `forward` use the mean and variance as they are now."""
+        """Make `forward` use the current mean and variance."""
         self.shift.copy_(self.mean)
         self.inverse.copy_(1.0 / self.std)
 

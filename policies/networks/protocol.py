@@ -1,10 +1,10 @@
-"""What a student's network is: a chunk in training, a step in a rollout and on the robot, and a memory of named arrays.
+"""The interface of students' networks: a chunk in training, a step in a rollout and on the robot, and a memory of named arrays.
 
-A network maps raw observations (N, T, O) of N worlds and T control steps to action means (N, T, A). What it keeps from one chunk to the
-next is its memory: a table name -> array whose first axis is the world. Training passes chunks with the memory from before them and a
-mask of the steps that begin an episode; a policy file holds one step for one robot, with the memory as explicit inputs and outputs.
+A network maps raw observations (N, T, O) of N worlds and T control steps to action means (N, T, A). Between chunks it
+keeps its memory: a table name -> array whose first axis is the world. Training passes chunks with the memory before them and a mask of the
+steps that begin an episode; a policy file holds one step for one robot, with the memory as explicit inputs and outputs.
 
-Your own network subclasses `Network`, writes `start` and `forward`, and is made known with `policies.networks.registry.register_network`.
+Your own network subclasses `Network`, writes `start` and `forward`, and is registered with `policies.networks.registry.register_network`.
 Then it is a student (`--student.network.kind=NAME`) and becomes a policy file like the transformer.
 """
 
@@ -25,7 +25,7 @@ Memory = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkCfg:
-    """Kind of a student's network; each kind has a subclass with its sizes.
+    """Settings of a student's network; each kind has a subclass with its sizes.
 
     Attributes:
         kind: its registered name.
@@ -35,24 +35,24 @@ class NetworkCfg:
 
 
 class Stream(Protocol):
-    """Many worlds step by step."""
+    """Many worlds, step by step."""
 
     def step(self, observation: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
-        """Action means (N, A) of raw observations (N, O); `first` (N,) bool tells the worlds whose episode begins."""
+        """Action means (N, A) of raw observations (N, O); `first` (N,) bool marks the worlds whose episode begins."""
         ...
 
     def memory(self) -> Memory:
-        """What the steps so far leave behind; a copy."""
+        """The memory after the steps so far; a copy."""
         ...
 
 
 class Network(nn.Module):
-    """A student's network. A subclass writes `start` and `forward`; the rest has defaults that are right for any network.
+    """A student's network. A subclass implements `start` and `forward`; the defaults of the rest are valid for any network.
 
     Attributes:
-        cfg: what it was made of, of its kind's subclass of `NetworkCfg`.
+        cfg: its settings, of its kind's subclass of `NetworkCfg`.
         normalizer: a `Normalizer` of the group `state`, inside the network, or None. Distillation gives it the teacher's statistics.
-        groups: names of the observation groups that `step` takes. Another than `state` alone needs a `step` of its own.
+        groups: names of the observation groups that `step` takes. Groups other than `state` need their own `step`.
     """
 
     cfg: Any
@@ -65,7 +65,7 @@ class Network(nn.Module):
 
     @property
     def history_steps(self) -> int:
-        """How many observations an action depends on, the present one included; 0 for all since the episode's start."""
+        """Number of observations that an action depends on, including the present one; 0 for all since the episode's start."""
         return 0
 
     def start(self, worlds: int) -> Memory:
@@ -77,8 +77,8 @@ class Network(nn.Module):
 
         Args:
             observation: raw, (N, T, O).
-            memory: what the steps before the chunk left.
-            first: steps that begin an episode, (N, T) bool: nothing from before them may have influence. None for none.
+            memory: the memory before the chunk.
+            first: steps that begin an episode, (N, T) bool: nothing before them may have influence. None for none.
 
         Returns:
             Action means (N, T, A) and the memory after the chunk.
@@ -86,19 +86,19 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def stream(self, memory: Memory) -> Stream:
-        """Go on from a memory step by step, for rollouts."""
+        """Continue from a memory step by step, for rollouts."""
         return ForwardStream(self, memory)
 
     def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
-        """One step inside an episode, as a policy file holds it: groups (N, *shape) by name and memory -> (N, A) and memory.
+        """One step inside an episode, as in a policy file: groups (N, *shape) by name and memory -> (N, A) and memory.
 
-        Whatever counts steps must stay in bounds: a robot runs for days.
+        Counters of steps must stay bounded, since a robot runs for days.
         """
         action, after = self(observations[STATE][:, None], memory)
         return action[:, 0], after
 
     def prepared(self) -> Network:
-        """A copy whose `step` is to be exported; a subclass may fold into the weights what is constant then."""
+        """A copy for exporting `step`; a subclass may fold constants into the weights."""
         return copy.deepcopy(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, Memory]:
@@ -107,7 +107,7 @@ class Network(nn.Module):
 
 
 class ForwardStream:
-    """Steps of any network by its own forward pass."""
+    """Steps of any network, by its forward pass."""
 
     def __init__(self, net: Network, memory: Memory) -> None:
         self._net, self._memory = net, memory
@@ -139,16 +139,16 @@ def to_device(memory: Memory, device: torch.device | str) -> Memory:
 
 
 def ages(before: torch.Tensor, t: int, first: torch.Tensor | None) -> torch.Tensor:
-    """Steps since the start of its episode of every step of a chunk, (N, T): 0 at a first step.
+    """For every step of a chunk, the number of steps since the start of its episode, (N, T): 0 at a first step.
 
     Args:
-        before: age of the last step before the chunk, -1 for none, (N,) float.
-        t: T, length of the chunk.
+        before: age of the last step before the chunk; -1 for none, (N,) float.
+        t: length T of the chunk.
         first: steps that begin an episode, (N, T) bool; None for none.
     """
     age = before[:, None] + torch.arange(1, t + 1, device=before.device, dtype=before.dtype)
     if first is None:
         return age
-    # age at the last start so far is subtracted: cummax over the ages at starts
+    # subtract the age at the last start: cummax over the ages at starts
     last = torch.cummax(torch.where(first, age, torch.zeros_like(age) - 1), dim=1).values
     return torch.where(last >= 0, age - last, age)

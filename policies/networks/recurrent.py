@@ -1,4 +1,4 @@
-"""Long short-term memory (Hochreiter and Schmidhuber 1997), the network that most deployed walking policies use."""
+"""Long short-term memory (Hochreiter and Schmidhuber 1997), the network of most deployed walking policies."""
 
 from __future__ import annotations
 

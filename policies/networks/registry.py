@@ -1,4 +1,4 @@
-"""The kinds of network that a student can have, by name: ours, and those that a plugin registers."""
+"""The kinds of student networks by name: ours and plugins'."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from policies.registry import Registry
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkKind:
-    """How networks of one kind are made.
+    """A kind of network.
 
     Attributes:
-        cfg: its config, a subclass of `NetworkCfg`; its fields are what `student.network` takes.
+        cfg: its config, a subclass of `NetworkCfg`, with the settings of `student.network`.
         make: (entries of an observation, entries of an action, config) -> network.
     """
 
@@ -49,7 +49,7 @@ def network_cfg(kind: str) -> type[NetworkCfg]:
 
 
 def make_network(observation_dim: int, action_dim: int, cfg: NetworkCfg) -> Network:
-    """A network, untrained.
+    """An untrained network.
 
     Raises:
         UnknownNameError: no such kind.

@@ -1,4 +1,4 @@
-"""What the small networks share: normaliser, embedding, a core with a memory, action head."""
+"""The common part of the small networks: normaliser, embedding, a core with memory, and action head."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ class CoreCfg(NetworkCfg):
     """Size of a network with a core between embedding and head.
 
     Attributes:
-        width: D, of its layers.
-        layers: L, of its core.
+        width: width D of its layers. layers: number L of layers in its core.
         embed_hidden: hidden layers between observation and core.
         head_hidden: hidden layers between core and action.
     """

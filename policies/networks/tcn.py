@@ -17,7 +17,7 @@ class TcnCfg(CoreCfg):
     """Size of the convolutions.
 
     Attributes:
-        window: observations that an action depends on at least, spread over the layers.
+        window: least number of observations that an action depends on, spread over the layers.
     """
 
     kind: str = "tcn"
@@ -30,10 +30,10 @@ class TcnCfg(CoreCfg):
 
 
 class Tcn(CoreNetwork):
-    """Residual causal convolutions, dilated by powers of the kernel so that the layers together see at least `window` observations.
+    """Residual causal convolutions, dilated by powers of the kernel size so that the layers together see at least `window` observations.
 
-    Memory: `past_l` (N, P, D), the inputs of layer l that its taps look back to, oldest first, and `age` (N,), steps since the start of the
-    episode, -1 before the first. What lies before the episode counts as zero.
+    Memory: `past_l` (N, P, D), the past inputs of layer l that its taps use, oldest first, and `age` (N,), steps since the start of the
+        episode, -1 before the first. Inputs before the episode are zero.
     """
 
     def __init__(self, observation_dim: int, action_dim: int, cfg: TcnCfg) -> None:
@@ -62,7 +62,7 @@ class Tcn(CoreNetwork):
         """See `CoreNetwork`."""
         t = x.shape[1]
         age = ages(memory["age"], t, first)  # (N, T)
-        after = {"age": age[:, -1].clamp(max=float(self.pasts[-1]))}  # beyond that nothing depends on it
+        after = {"age": age[:, -1].clamp(max=float(self.pasts[-1]))}  # nothing depends on larger values
         for layer, (dilation, past) in enumerate(zip(self.dilations, self.pasts, strict=True)):
             row = torch.cat([memory[f"past_{layer}"], self.norms[layer](x)], dim=1)  # (N, P + T, D), oldest first
             seen: list[torch.Tensor] = []

@@ -14,10 +14,10 @@ from policies.networks.normalizer import Normalizer
 
 
 class TeacherPolicy(nn.Module):
-    """Actor and critic on privileged state, sharing its normaliser, behind a fold where the task is symmetric.
+    """Actor and critic on privileged state, with a shared normaliser, behind a fold if the task is symmetric.
 
     Attributes:
-        normalizer: of the (folded) privileged observation, P.
+        normalizer: normaliser of the (folded) privileged observation, P.
         actor: P -> J.
         critic: P -> 1.
         distribution: over actions.
@@ -46,7 +46,7 @@ class TeacherPolicy(nn.Module):
 
     @torch.no_grad()
     def world_statistics(self) -> Normalizer:
-        """Mean and variance of unfolded observations: half of them are as the normaliser saw them, half mirrored."""
+        """Mean and variance of unfolded observations: half of them are as seen by the normaliser, half mirrored."""
         if self.fold is None:
             return self.normalizer
         seen, permutation, sign = self.normalizer, self.fold.permutation, self.fold.sign

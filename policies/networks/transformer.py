@@ -1,13 +1,13 @@
-"""The student: a causal transformer whose attention is a band, so that training in chunks and running step by step are the same.
+"""The student: a causal transformer with banded attention, so that training in chunks and running step by step are equivalent.
 
-Token t is the normalised observation o_t, which holds the action a_{t-1}. In every layer a token attends to itself and to the W - 1
+Token t is the normalised observation o_t, which includes the action a_{t-1}. In every layer a token attends to itself and to the W - 1
 tokens before it, never across the start of an episode; positions enter only as a learned bias per head and distance. Hence
 
 - one pass over a chunk of T tokens, given the keys and values of the W - 1 tokens before it, equals T single steps with a cache;
-- a step costs one token, however long the episode.
+- a step costs one token, regardless of the length of the episode.
 
 Shapes: N worlds, T tokens, W window, D width, H heads, K = D / H, L layers. Memory: `key_l` and `value_l` (N, H, W - 1, K) of each layer,
-oldest first, and `age` (N,), tokens since the start of the episode that the last token had, -1 before the first.
+oldest first, and `age` (N,), age of the last token since the start of the episode, -1 before the first.
 After Radosavovic et al. 2024 (arXiv 2303.03381), with a band in place of a sliding context window (Beltagy et al. 2020, 2004.05150)
 and a bias by distance (Raffel et al. 2020, 1910.10683).
 """
@@ -28,7 +28,7 @@ from policies.networks.normalizer import Normalizer
 from policies.networks.protocol import STATE, Memory, Network, NetworkCfg, ages
 
 INITIAL_VARIANCE = 0.0768
-"""Of a weight from a normalised input of width D, times D."""
+"""Initial variance of a weight for a normalised input of width D, multiplied by D."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,9 @@ class TransformerCfg(NetworkCfg):
     """Size of the transformer.
 
     Attributes:
-        width: of a token, D.
-        layers: blocks, L.
-        heads: of the attention, H; divides the width.
-        window: W, tokens that a token sees in each layer, itself included.
-        mlp_ratio: hidden width of a block's MLP over D.
+        width: width D of a token. layers: number L of blocks. heads: number H of attention heads; divides the width.
+        window: number W of tokens that a token sees in each layer, including itself.
+        mlp_ratio: ratio of the hidden width of a block's MLP to D.
         embed_hidden: hidden layers between observation and first block.
         head_hidden: hidden layers between last block and action.
     """
@@ -70,12 +68,12 @@ def attend(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torc
     Args:
         q: queries, scaled, (N, H, Q, K).
         keys, values: (N, H, S, K).
-        bias: of distance, very low where a key is out of reach, (N or 1, H or 1, Q, S).
+        bias: bias by distance, very low for a key out of reach, (N or 1, H or 1, Q, S).
 
     Returns:
         (N, H, Q, K).
     """
-    if q.shape[2] == 1 and q.shape[0] > 1:  # products of whole arrays: batches of tiny matrix products are slower
+    if q.shape[2] == 1 and q.shape[0] > 1:  # elementwise products of whole arrays, since batches of tiny matrix products are slower
         weights = ((keys * q).sum(-1) + bias[:, :, 0]).softmax(-1)  # (N, H, S)
         return (values * weights[..., None]).sum(2, keepdim=True)
     return torch.matmul((torch.matmul(q, keys.transpose(-1, -2)) + bias).softmax(-1), values)
@@ -88,7 +86,7 @@ class Block(nn.Module):
         super().__init__()
         d = cfg.width
         self.heads = cfg.heads
-        self.scale: float | None = (d // cfg.heads) ** -0.5  # of queries; None where it is in their weights
+        self.scale: float | None = (d // cfg.heads) ** -0.5  # scale of the queries; None if it is folded into their weights
         self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
         self.qkv = nn.Linear(d, 3 * d)
         self.project = nn.Linear(d, d)
@@ -106,7 +104,7 @@ class Block(nn.Module):
 
         Args:
             x: (N, T, D), or (N, D) for T = 1.
-            keys, values: of the tokens before the chunk, (N, H, W - 1, K).
+            keys, values: those of the tokens before the chunk, (N, H, W - 1, K).
             bias: see `attend`, S = W - 1 + T.
 
         Returns:
@@ -128,12 +126,12 @@ class Block(nn.Module):
         return (q if self.scale is None else q * self.scale), k, v
 
     def project_out(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
-        """What follows attention (N, H, T, K) in the layer, as x."""
+        """The rest of the layer after attention (N, H, T, K), in the shape of x."""
         x = x + self.project(attended.reshape(x.shape) if x.ndim == 2 else attended.transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
     def fold_scale(self) -> None:
-        """Put the queries' scale into their weights: an operation less in the exported graph."""
+        """Fold the queries' scale into their weights, which saves an operation in the exported graph."""
         if self.scale is not None:
             queries = slice(0, len(self.qkv.weight) // 3)
             self.qkv.weight.data[queries] *= self.scale
@@ -163,7 +161,7 @@ class Transformer(Network):
 
     def layers(self) -> list[Block]:
         """The blocks, first to last."""
-        return cast(list[Block], list(self.blocks))  # ModuleList does not tell what it holds
+        return cast(list[Block], list(self.blocks))  # ModuleList has no element type
 
     def start(self, worlds: int) -> Memory:
         """See `Network`."""
@@ -182,11 +180,11 @@ class Transformer(Network):
         return self.head(hidden), memory
 
     def encode(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
-        """As `forward`, but the hidden states (N, T, D) before the action head."""
+        """Like `forward`, but returns the hidden states (N, T, D) before the action head."""
         return self.through(self.embed(self.normalizer(observation)), memory, first)
 
     def through(self, x: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
-        """As `encode`, of tokens (N, T, D) that are embedded already."""
+        """Like `encode`, for tokens (N, T, D) that are already embedded."""
         t = x.shape[1]
         age = ages(memory["age"], t, first)  # (N, T)
         distance = self._distances(t)
@@ -194,16 +192,16 @@ class Transformer(Network):
         near = distance.clamp(0, self.cfg.window - 1)
         after = {"age": age[:, -1]}
         for layer, block in enumerate(self.layers()):
-            bias = torch.where(reach, block.distance_bias[:, near], float("-inf"))  # each token sees itself: no row is empty
+            bias = torch.where(reach, block.distance_bias[:, near], float("-inf"))  # each token sees itself, so no row is empty
             x, after[f"key_{layer}"], after[f"value_{layer}"] = block(x, memory[f"key_{layer}"], memory[f"value_{layer}"], bias)
         return self.norm(x), after
 
     def alone(self, x: torch.Tensor, both_ways: bool = False, inside: torch.Tensor | None = None) -> torch.Tensor:
-        """Hidden states (N, T, D) of windows that nothing came before: as `through` with an empty memory, and cheaper.
+        """Hidden states (N, T, D) of windows without earlier tokens: like `through` with an empty memory, but cheaper.
 
         Args:
             x: embedded tokens, (N, T, D).
-            both_ways: attend to the W - 1 tokens after a token as to those before it, with the same bias by distance.
+            both_ways: whether to also attend to the W - 1 tokens after a token, with the same bias by distance.
             inside: tokens that others may attend to, (N, T) bool; None for all. A token always attends to itself.
         """
         steps = torch.arange(x.shape[1], device=x.device)
@@ -220,7 +218,7 @@ class Transformer(Network):
         return self.norm(x)
 
     def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
-        """See `Network`. Written with few operations: at N = 1 one costs ONNX Runtime about as much as its arithmetic."""
+        """See `Network`. Written with few operations: at N = 1 the overhead of one in ONNX Runtime is about as large as its arithmetic."""
         age = (memory["age"] + 1.0).clamp(max=float(self.cfg.window))
         distance = torch.arange(self.cfg.window - 1, -1, -1, dtype=torch.float32, device=age.device)  # of each slot, oldest first
         reach = torch.where(distance <= age.reshape(-1, 1, 1, 1), 0.0, -1e9)  # (N, 1, 1, W)
@@ -239,22 +237,22 @@ class Transformer(Network):
         return net
 
     def _distances(self, t: int) -> torch.Tensor:
-        """How many tokens key j lies before query t, (T, W - 1 + T); negative for the future."""
+        """Number of tokens by which key j precedes query t, (T, W - 1 + T); negative for the future."""
         device = self.norm.weight.device
         w = self.cfg.window
         return torch.arange(t, device=device)[:, None] + (w - 1) - torch.arange(w - 1 + t, device=device)[None]
 
 
 class TransformerStream:
-    """Many worlds step by step, for rollouts: as `Transformer.forward` with T = 1, but keys and values are written where they stay.
+    """Many worlds, step by step, for rollouts: like `Transformer.forward` with T = 1, but keys and values are written in place.
 
-    They lie in a row of W - 1 + `room` tokens; when it is full, the last W - 1 move to its front.
+    They are in a buffer of W - 1 + `room` tokens; when it is full, the last W - 1 are moved to its front.
     """
 
     def __init__(self, net: Transformer, memory: Memory, room: int = 24) -> None:
         self._net, self._age = net, memory["age"]
         self._past = memory["key_0"].shape[2]
-        self._at = self._past  # where the next token goes
+        self._at = self._past  # place of the next token
         self._end = self._past + room
         self._rows = {name: self._row(value) for name, value in memory.items() if name != "age"}
         # distance of the keys in view, oldest first

@@ -2,8 +2,8 @@
 
 A module has a docstring whose first line is its help, `configure(parser)`, which adds its options, and `run(args, overrides)`, which
 returns the exit code. One that sets `ACCEPTS_OVERRIDES = True` gets the `--section.key=value` arguments in `overrides`. One that has
-`prepare_options(parser, arguments, overrides)` is asked before its options are parsed, to give them other defaults. `args.ros_args`
-holds what followed `--ros-args`.
+`prepare_options(parser, arguments, overrides)` is called before its options are parsed, so that it can change their defaults.
+`args.ros_args` holds what followed `--ros-args`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["add_print_config", "add_robot", "check_seed", "with_robot", "write_j
 
 
 def add_robot(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add `--robot`; `default` says which robot it is without the option."""
+    """Add `--robot`; `default` says which robot is used without the option."""
     parser.add_argument("--robot", metavar="NAME", help=f"a robot's name, or the path of its robot.yaml (default: {default})")
 
 
@@ -27,12 +27,12 @@ def add_print_config(parser: argparse.ArgumentParser) -> None:
 
 
 def with_robot(args: argparse.Namespace, overrides: list[str]) -> list[str]:
-    """The overrides of a config, and the robot that `--robot` names."""
+    """The overrides of a config, with the robot that `--robot` names added."""
     return [*overrides, f"--robot={args.robot}"] if getattr(args, "robot", None) else [*overrides]
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a `--seed` that generators of random numbers do not take.
+    """Refuse a `--seed` that random number generators do not accept.
 
     Raises:
         UsageError: it is negative.

@@ -1,12 +1,11 @@
-"""Measure simulation, training, the policy step and the control loop, each against something else in the same run.
+"""Measure simulation, training, the policy step and the control loop, each against a reference in the same run.
 
-sim: control steps a second of each task against the engine alone. cameras: pictures to the observation against the ray tracer's kernel.
+sim: control steps per second of each task against the engine alone. cameras: images as observations against the ray tracer's kernel alone.
 train: whole training iterations against the engine alone and against Stable-Baselines3's PPO; the PPO update against rsl_rl's. policy: a
-step of the student by ONNX Runtime against a pass over a window in torch; training tokens a second. pretrain: tokens a second of a
-pretraining against torch's own encoder. loader: windows of a dataset against the student's training step. loop: how late the control
-loop's ticks begin, at 50 and 500 Hz. latency: from a sensor message to the command over ROS 2. faults: a thousand random faults of a
-walking robot's wire. soak: an hour of simulated time (--seconds for more).
-docs/benchmarks.md and docs/reliability.md tell how to read them. Nothing else should run meanwhile.
+step of the student by ONNX Runtime against a pass over a window in torch; training tokens per second. pretrain: tokens per second of a pretraining against torch's own encoder. loader: windows of a dataset
+against the student's training step. loop: how late the control loop's ticks begin, at 50 and 500 Hz. latency: from a sensor message to the
+command over ROS 2. faults: a thousand random faults on a walking robot's wire. soak: an hour of simulated time (--seconds for more).
+docs/benchmarks.md and docs/reliability.md explain the figures. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("name", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--json", metavar="PATH", help="also write the results as JSON; - is standard output, instead of the table")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs; the figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to check that it runs; the figures mean nothing")
     parser.add_argument("--worlds", type=int, help="worlds of the simulation (default: the benchmark's own, 1024 for most)")
-    parser.add_argument("--task", help="the only task or preset that `sim` simulates (default: all with our robots, several minutes)")
-    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml, for `sim --task TASK` with a task that names none")
-    parser.add_argument("--policy", help="policy file or name that moves the robots of `sim --task` (default: random actions)")
+    parser.add_argument("--task", help="task or preset for `sim` (default: all tasks with our robots, several minutes)")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml, for `sim --task TASK` if the task names no robot")
+    parser.add_argument("--policy", help="policy file or name that drives the robots of `sim --task` (default: random actions)")
     parser.add_argument("--seconds", type=float, help="roughly how long each thing is measured")
 
 
@@ -73,7 +72,7 @@ def load(name: str) -> tuple[Any, Any]:
 
     root = Path(__file__).resolve().parent.parent.parent
     if not (root / "benchmarks" / f"{name}.py").is_file():
-        raise UserError("the benchmarks are no part of the installed package: run this in a checkout (there: pip install -e '.[train]')")
+        raise UserError("the benchmarks are not part of the installed package: run this in a checkout (there: pip install -e '.[train]')")
     return importlib.import_module(f"benchmarks.{name}"), importlib.import_module("benchmarks.common").Options
 
 

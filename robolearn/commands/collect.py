@@ -1,7 +1,7 @@
-"""Let a policy, or a model-based controller, act in simulation and keep its episodes as a dataset (docs/bring-your-data.md).
+"""Run a policy, or a model-based controller, in simulation and keep its episodes as a dataset (docs/bring-your-data.md).
 
-Worlds are those of the policy's training, with its randomization; commands are drawn by the task. --resume goes on with a collection that
-was stopped, --append adds to a dataset that holds something else.
+Worlds are set up as in the policy's training, with its randomization; the task draws the commands. --resume continues a collection that was
+stopped, --append adds to a dataset that holds something else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KEEPS_ITS_WORK = True
 WORLDS = re.compile(r"(\d+) worlds a batch")
 MOST_WORLDS = 64
 MATTERS = ("env.command.hold_s", "env.rewards.*", "env.num_worlds")
-"""Settings that an evaluation does not read, and a collection does, or says otherwise."""
+"""Settings that an evaluation ignores, but a collection reads or sets in another way."""
 INSTEAD = {"env.num_worlds": "see --worlds"}
 LONGEST_S = 3600.0
 MOST_EPISODES = 10_000_000
@@ -42,12 +42,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DATASET", help="folder of the dataset")
     parser.add_argument("--episodes", type=int, default=100, help="how many episodes to keep (default: 100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="longest episode (default: 10)")
-    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics: mujoco (default), precise, drake, warp, or a plugin's")
+    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics engine: mujoco (default), precise, drake, warp, or a "
+                                                                           "plugin's")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that POLICY was trained with)")
-    parser.add_argument("--no-randomization", action="store_true", help="nominal physics and clean sensors in place of those of training")
+    parser.add_argument("--no-randomization", action="store_true", help="nominal physics and clean sensors in place of training's "
+                                                                        "randomization")
     parser.add_argument("--command", type=float, nargs="+", action="append", default=[], metavar="X",
-                        help="hold this for whole episodes, as the task takes it: vx vy wz, or x y z; if repeated: in turn")  # fmt: skip
-    parser.add_argument("--grid", action="store_true", help="hold the commands of the task's evaluation in turn")
+                        help="command to hold for whole episodes: vx vy wz, or x y z, as the task takes it; if repeated, they take "
+                             "turns")  # fmt: skip
+    parser.add_argument("--grid", action="store_true", help="use the commands of the task's evaluation in turn")
     parser.add_argument("--keep", choices=("all", "successes", "failures"), default="all", help="which episodes to keep (default: all)")
     parser.add_argument("--best-of", type=int, default=1, metavar="N", help="try each command N times and keep the best (default: 1)")
     parser.add_argument("--worlds", type=int, default=MOST_WORLDS, help=f"worlds of a batch (default: {MOST_WORLDS})")
@@ -55,10 +58,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=0,
-        help="seed of the first batch; each next batch adds one (default: 0); with --append a later one, if it was used",
+        help="seed of the first batch, plus one for each further batch (default: 0); --append takes a later one if it is used already",
     )
     parser.add_argument("--licence", default="unknown", metavar="SPDX", help="licence of the episodes, e.g. Apache-2.0 (default: unknown)")
-    parser.add_argument("--attribution", default="", metavar="TEXT", help="whom to acknowledge")
+    parser.add_argument("--attribution", default="", metavar="TEXT", help="attribution of the episodes")
     on = parser.add_mutually_exclusive_group()
     on.add_argument("--resume", action="store_true", help="continue the same collection until there are --episodes")
     on.add_argument("--append", action="store_true", help="add --episodes to a dataset of the same robot and rate")
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     _check(args)
     ENGINES.get(args.engine)
     if args.grid and args.command:
-        raise UsageError("--grid and --command both say what is asked: leave one away")
+        raise UsageError("--grid and --command both set the commands: leave one of them out")
     who = _controller(args, overrides) if is_controller(args.file) else _policy(args, overrides)
     plan = Plan(
         episodes=args.episodes,
@@ -92,12 +95,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         if args.append:
             plan = dataclasses.replace(plan, episodes=plan.episodes + before, seed=args.seed if before else unused_seed(writer, source))
         elif len(writer) and not before:
-            raise UserError(f"{args.out} holds nothing of this collection: {difference(writer, source)}; --append adds to it all the same")
+            raise UserError(f"{args.out} holds another collection: {difference(writer, source)}; --append adds to it even so")
         rollout = Rollout(env, who.actor(env.num_worlds))
         try:
             done = _with_progress(lambda tell: collect(rollout, plan, source, writer, tell), plan, env.num_worlds, args.engine)
-        except KeyboardInterrupt:  # and other signals that ask for an end
-            print(f"{len(writer)} episodes are in {args.out}; the same command with --resume goes on", file=sys.stderr)
+        except KeyboardInterrupt:  # and other signals that ask the process to end
+            print(f"{len(writer)} episodes are in {args.out}; continue with the same command and --resume", file=sys.stderr)
             raise
     print(_summary(done, plan, args.out))
     return 0
@@ -121,17 +124,17 @@ def _check(args: argparse.Namespace) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Who:
-    """Who acts: a policy file, or a model-based controller, whose actions are none of a policy's and are left out.
+    """What acts: a policy file, or a model-based controller, whose actions are not those of a policy and are left out.
 
     Attributes:
-        kind: of the source.
+        kind: kind of source.
         name: what the source's note calls it.
-        robot: whose.
-        cfg: of its worlds.
-        actor: it in so many worlds.
-        check: refuses worlds that are not its own.
-        control_mode: what an action means; empty where there are none.
-        file_hash: of its file.
+        robot: the robot that moves.
+        cfg: config of its worlds.
+        actor: makes it act in a number of worlds.
+        check: refuses worlds that it was not made for.
+        control_mode: what an action means; empty without actions.
+        file_hash: hash of its file.
     """
 
     kind: Literal["policy", "controller"]
@@ -182,7 +185,7 @@ def _controller(args: argparse.Namespace, overrides: list[str]) -> Who:
 
 
 def _idle() -> dict[str, str]:
-    """Settings that have no effect here, and why."""
+    """Settings without effect here, and why."""
     from robolearn.config import settings
 
     return {name: why for name, why in settings.EVALUATE.items() if name not in MATTERS} | INSTEAD
@@ -194,7 +197,7 @@ def _as_asked(cfg: TrainCfg, args: argparse.Namespace, overrides: list[str]) -> 
     from robolearn.errors import UsageError
 
     if args.no_randomization and any(override.startswith("--env.randomization") for override in overrides):
-        raise UsageError("--no-randomization and --env.randomization... contradict each other: leave one away")
+        raise UsageError("--no-randomization and --env.randomization... contradict each other: leave one of them out")
     env = cfg.env.at_full_strength()
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())
@@ -202,7 +205,7 @@ def _as_asked(cfg: TrainCfg, args: argparse.Namespace, overrides: list[str]) -> 
 
 
 def _worlds_before(path: Path, who: Who) -> int | None:
-    """How many worlds a batch of a collection had that is gone on with: another number gives other episodes. None for no collection."""
+    """Worlds per batch of the collection to continue, since another number gives other episodes. None if there is no collection."""
     from robolearn.data.info import INFO
     from robolearn.data.reader import Dataset
 
@@ -230,7 +233,7 @@ def _grid(env: VecEnv) -> tuple[tuple[float, ...], ...]:
 
     evaluation = get_task(env.task_name).evaluation
     if evaluation.commands is None:
-        raise UserError(f"the evaluation of task {env.task_name} names no commands: it lets the task draw; leave --grid away")
+        raise UserError(f"the evaluation of task {env.task_name} names no commands, since the task draws them; leave --grid out")
     return tuple(tuple(map(float, row)) for row in evaluation.commands(env.spec.command))
 
 
@@ -253,7 +256,7 @@ def _source(who: Who, env: VecEnv, args: argparse.Namespace, plan: Plan) -> Sour
         seed=plan.seed,
         engine=args.engine,
         commit=source_commit(),
-        note=f"{who.name}; {asked}; {plan.keep} kept, best of {plan.best_of}; {plan.steps} steps; {env.num_worlds} worlds a batch",
+        note=f"{who.name}; {asked}; {plan.keep} kept, best of {plan.best_of}; {plan.steps} steps; {env.num_worlds} worlds per batch",
     )
 
 
@@ -264,21 +267,21 @@ def _writer(args: argparse.Namespace, env: VecEnv) -> DatasetWriter:
 
     fps = 1.0 / env.cfg.control_dt
     if abs(fps - round(fps)) > 1e-6:
-        raise UserError(f"the policy acts {fps:.3f} times a second; a dataset has a whole number of frames a second")
+        raise UserError(f"the policy acts {fps:.3f} times per second; a dataset needs a whole number of frames per second")
     there = (args.out / "meta" / "info.json").is_file()
     if there and not (args.resume or args.append):
-        raise UserError(f"there is a dataset at {args.out}; --resume goes on with the same collection, --append adds to it")
+        raise UserError(f"there is a dataset at {args.out}; --resume continues the same collection, --append adds to it")
     if not there:
         return DatasetWriter(args.out, columns_of(env.robot, env.spec), round(fps))
     writer = DatasetWriter.append(args.out)
     if writer.info.fps != round(fps):
         writer.close()
-        raise UserError(f"{args.out} has {writer.info.fps} frames a second, the policy acts {fps:g} times; give another --out")
+        raise UserError(f"{args.out} has {writer.info.fps} frames per second, the policy acts {fps:g} times per second; give another --out")
     return writer
 
 
 def _with_progress(work, plan: Plan, worlds: int, engine: str) -> Collected:
-    """Run with a bar of episodes, which a batch fills as it goes on."""
+    """Run with a progress bar of episodes, which moves on within a batch."""
     from tqdm import tqdm
 
     bar_format = "{l_bar}{bar}| {n:.0f}/{total} [{elapsed}<{remaining}{postfix}]"
@@ -301,10 +304,11 @@ def _with_progress(work, plan: Plan, worlds: int, engine: str) -> Collected:
 
 def _summary(done: Collected, plan: Plan, out: Path) -> str:
     if not done.attempts:
-        return f"{out} has the {done.before} episodes already; more with --episodes N"
+        return f"{out} has {done.before} episodes already; --episodes N collects more"
     share = 100 * done.successes / done.attempts
     unsound = f", {done.unsound} failed in the simulator" if done.unsound else ""
     return (
-        f"{done.episodes} episodes, {done.frames} frames, of {done.attempts} that were run ({share:.0f} % successes{unsound}): {out}\n"
+        f"{done.episodes} episodes, {done.frames} frames, of {done.attempts} episodes that were run ({share:.0f} % successes{unsound}): "
+        f"{out}\n"
         f"next: robolearn data check {out}"
     )

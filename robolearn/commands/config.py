@@ -1,8 +1,7 @@
-"""Show every setting of a preset: its name, value, unit and what it is.
+"""Show every setting of a preset with its name, value, unit and meaning.
 
-A section is a dotted name: robolearn config go1-velocity-flat env.rewards. Any setting shown is changed by typing --NAME=VALUE after train,
-or by writing it into a preset; docs/settings.md has them all on one page. --changed shows what differs from the defaults, and which line of
-which file says so.
+A section is a dotted name: robolearn config go1-velocity-flat env.rewards. To change a setting, type --NAME=VALUE after train, or write it
+into a preset; docs/settings.md has them all on one page. --changed shows what differs from the defaults, and the file and line that set it.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ if TYPE_CHECKING:
 
 ACCEPTS_OVERRIDES = True
 LEAST_TEXT = 40
-"""Letters of a line that a sentence gets at least."""
+"""Least width of the column of sentences, in characters."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", help="name of a preset (see robolearn list), path of a YAML, name of a task, or a run folder")
-    parser.add_argument("section", nargs="?", default="", help="a part of it, e.g. teacher.ppo or env.rewards (default: all)")
-    add_robot(parser, "the preset's; presets such as velocity-flat name none")
-    parser.add_argument("--changed", action="store_true", help="only what differs from the defaults, and in which file and line")
-    parser.add_argument("--yaml", action="store_true", help="the whole configuration as YAML with comments, as a start for a preset")
-    parser.add_argument("--json", metavar="PATH", help="write name, value, unit and sentence as JSON; - is standard output")
+    parser.add_argument("section", nargs="?", default="", help="part to show, e.g. teacher.ppo or env.rewards (default: all)")
+    add_robot(parser, "the preset's; required for presets such as velocity-flat, which name none")
+    parser.add_argument("--changed", action="store_true", help="show only what differs from the defaults, with file and line")
+    parser.add_argument("--yaml", action="store_true", help="write the whole configuration as YAML with comments, to start a preset from")
+    parser.add_argument("--json", metavar="PATH", help="write name, value, unit and meaning as JSON; - is standard output")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Show them."""
+    """Show the settings."""
     from robolearn.config import schema
     from robolearn.config.commented import commented
     from robolearn.errors import UsageError
 
     if args.yaml and (args.section or args.changed or args.json):
-        raise UsageError("--yaml writes the whole configuration: leave the section, --changed and --json out")
+        raise UsageError("--yaml writes the whole configuration: leave out the section, --changed and --json")
     preset, section = _preset(args.preset), args.section.removeprefix("--").rstrip(".")
     given = with_robot(args, overrides)
     cfg = schema.load(preset, given)
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _preset(text: str) -> str | Path:
-    """What was given, or the config.yaml of the run folder that was."""
+    """What was given; for a run folder its config.yaml."""
     from robolearn.learning.run_folders import newest_last
 
     folder = Path(text)
@@ -79,7 +78,7 @@ def _section(cfg: TrainCfg, section: str) -> list[Setting]:
     """The settings of a section.
 
     Raises:
-        UsageError: there is none of that name; names the nearest and those around it.
+        UsageError: no such section; names the nearest and those around it.
     """
     from robolearn.config.catalogue import catalogue
     from robolearn.errors import UsageError, suggestion
@@ -96,7 +95,7 @@ def _section(cfg: TrainCfg, section: str) -> list[Setting]:
 
 
 def _inside(name: str, section: str) -> bool:
-    """Whether a setting is of a section; an empty one has them all."""
+    """Whether a setting belongs to a section; the empty section has them all."""
     return not section or name == section or name.startswith(f"{section}.")
 
 
@@ -106,7 +105,7 @@ def _parents(name: str) -> list[str]:
 
 
 def _changed(before: TrainCfg, cfg: TrainCfg, shown: Sequence[Setting], section: str) -> list[Setting]:
-    """Those of the settings of a section that are not as in `before`; entries that were removed among them."""
+    """The settings of a section that differ from `before`, removed entries included."""
     from robolearn.config import settings
     from robolearn.config.catalogue import meanings
 
@@ -140,7 +139,7 @@ def _lines(shown: Sequence[Setting]) -> list[str]:
 
 
 def _unused(section: str, shown: Sequence[Setting]) -> list[str]:
-    """Under a table of terms, the functions of ours that it does not have."""
+    """Under a table of terms, our functions that it does not use."""
     from envs.terms.term import reference
     from robolearn.config.functions import functions
     from robolearn.config.sentences import summary
@@ -154,7 +153,7 @@ def _unused(section: str, shown: Sequence[Setting]) -> list[str]:
 
 
 def _differences(before: TrainCfg, shown: Sequence[Setting], sources: dict[str, str]) -> list[str]:
-    """Name, value, default, and the place that says so."""
+    """Name, value, default, and the place that sets it."""
     from robolearn.config.catalogue import meanings
 
     if not shown:
@@ -171,7 +170,7 @@ def _differences(before: TrainCfg, shown: Sequence[Setting], sources: dict[str, 
 
 
 def _columns(rows: Sequence[tuple[str, str, str, str]]) -> list[list[str]]:
-    """Rows in columns, the last column wrapped where the screen ends; a value that is too wide moves only its own row."""
+    """Rows in columns, the last column wrapped at the screen's width; a value that is too wide shifts only its own row."""
     widths = [min(max((len(row[column]) for row in rows), default=0), most) for column, most in ((0, 60), (1, 24), (2, 28))]
     made = []
     for row in rows:
@@ -182,7 +181,7 @@ def _columns(rows: Sequence[tuple[str, str, str, str]]) -> list[list[str]]:
 
 
 def _width() -> int:
-    """Letters of a line: the screen's, or many where nobody wraps."""
+    """Characters per line: the screen's width, or a large number if the output is not a screen."""
     return shutil.get_terminal_size((140, 24)).columns if sys.stdout.isatty() else 10_000
 
 

@@ -1,4 +1,4 @@
-"""Look at, merge, split and repair datasets of trajectories (LeRobotDataset v3.0 on disk; docs/data.md tells the format)."""
+"""Inspect, merge, split and repair datasets of trajectories (LeRobotDataset v3.0 on disk; docs/data.md describes the format)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import argparse
 from robolearn.commands import data_check, data_export, data_files, data_import, data_show
 
 PARTS = (data_files, data_import, data_export, data_check, data_show)
-"""Modules with subcommands. Each has `configure(actions)`, which adds parsers whose default `do` is what runs: `do(args) -> exit code`."""
+"""Modules with subcommands. Each has `configure(actions)`, which adds parsers whose default `do` is the function to run: `do(args) -> exit
+code`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Do what was asked."""
+    """Run the subcommand."""
     del overrides
     return int(args.do(args))

@@ -1,4 +1,4 @@
-"""`robolearn data check`: say what is wrong with a dataset, one line each."""
+"""`robolearn data check`: report what is wrong with a dataset, one line each."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 def configure(actions: Any) -> None:
     """Add the subcommand."""
-    text = "say what is wrong with a dataset, one line each; exit code 2 where something is"
+    text = "report what is wrong with a dataset, one line each; exit code 2 if anything is"
     parser = actions.add_parser("check", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
-    several = "folder of a dataset; several are the parts of a split, and no episode may be in two of them"
+    several = "folder of a dataset; several are checked as parts of a split: no episode may be in two of them"
     parser.add_argument("dataset", type=Path, nargs="+", metavar="DATASET", help=several)
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that each source names)")
     parser.add_argument("--no-notes", action="store_true", help="print faults only, without notes")

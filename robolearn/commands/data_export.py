@@ -17,10 +17,11 @@ def configure(actions: Any) -> None:
     text = "write episodes as MCAP, for Foxglove, ros2 bag play and other tools"
     parser = actions.add_parser("export", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the dataset")
-    where = "a file .mcap with the episodes after each other, or a folder with a file for each"
+    where = "an .mcap file for all episodes in a row, or a folder for one file per episode"
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=where)
-    parser.add_argument("--episodes", metavar="LIST", help=f"which ones, e.g. 0,3,7-9 (default: all, of more than {MOST_TOGETHER} those)")
-    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot to be drawn (default: that of each source)")
+    parser.add_argument("--episodes", metavar="LIST", help=f"which ones, e.g. 0,3,7-9 (default: all, but at most the first "
+                                                           f"{MOST_TOGETHER})")
+    parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot to draw (default: that of each source)")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(do=run)
 
@@ -65,19 +66,19 @@ def _chosen(text: str | None, count: int) -> list[int]:
     """Episodes of a list like `0,3,7-9`.
 
     Raises:
-        UsageError: it is no list, or names episodes that are not there.
+        UsageError: not a list of episodes, or one of them does not exist.
     """
     from robolearn.errors import UsageError
 
     if text is None:
         if count > MOST_TOGETHER:
-            print(f"note: the first {MOST_TOGETHER} of {count} episodes; --episodes 0-{count - 1} takes all")
+            print(f"note: exporting the first {MOST_TOGETHER} of {count} episodes; --episodes 0-{count - 1} takes all")
         return list(range(min(count, MOST_TOGETHER)))
     found: list[int] = []
     for part in text.split(","):
         begin, dash, end = part.strip().partition("-")
         if not begin.isdigit() or (dash and not end.isdigit()):
-            raise UsageError(f"--episodes takes numbers and ranges, as 0,3,7-9, not {text!r}")
+            raise UsageError(f"--episodes takes numbers and ranges, such as 0,3,7-9, not {text!r}")
         found += range(int(begin), int(end or begin) + 1)
     beyond = [number for number in found if number >= count]
     if beyond or not found:
@@ -91,5 +92,5 @@ def _check_free(files: list[Path], force: bool) -> None:
 
     there = [path for path in files if path.exists()]
     if there and not force:
-        raise UserError(f"{there[0]} is there already; --force writes over it")
+        raise UserError(f"{there[0]} exists already; --force overwrites it")
     check_writable(files[0])

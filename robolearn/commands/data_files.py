@@ -1,4 +1,4 @@
-"""`robolearn data info | merge | split | repair`: what is done with datasets as a whole."""
+"""`robolearn data info | merge | split | repair`: operations on whole datasets."""
 
 from __future__ import annotations
 
@@ -19,38 +19,39 @@ if TYPE_CHECKING:
 
 def configure(actions: Any) -> None:
     """Add the subcommands."""
-    info = actions.add_parser("info", help="say what a dataset holds: sources, licences, columns, tasks", allow_abbrev=False)
+    info = actions.add_parser("info", help="show what a dataset holds: sources, licences, columns, tasks", allow_abbrev=False)
     info.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the dataset")
     info.add_argument("--json", metavar="PATH", help="write it as JSON; - is standard output, without the table")
     info.set_defaults(do=_info)
 
-    merge = actions.add_parser("merge", help="write several datasets into one, robots kept apart", allow_abbrev=False)
+    merge = actions.add_parser("merge", help="merge several datasets into one, with robots kept apart", allow_abbrev=False)
     merge.add_argument("datasets", type=Path, nargs="+", metavar="DATASET")
     merge.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new dataset")
     merge.set_defaults(do=_merge)
 
-    split = actions.add_parser("split", help="write parts of a dataset as datasets, drawn or chosen", allow_abbrev=False)
+    split = actions.add_parser("split", help="write parts of a dataset, drawn or chosen, as datasets", allow_abbrev=False)
     split.add_argument("dataset", type=Path, metavar="DATASET")
     split.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for the parts: FOLDER/NAME")
     split.add_argument(
         "--shares", default="train=0.9,test=0.1", metavar="LIST", help="parts and their shares (default: train=0.9,test=0.1)"
     )
-    split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what must not be divided (default: episode)")
-    split.add_argument("--seed", type=int, default=0, help="seed of the draw (default: 0)")
+    split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what stays together in one part (default: "
+                                                                                              "episode)")
+    split.add_argument("--seed", type=int, default=0, help="seed of the random split (default: 0)")
     split.add_argument("--robot", metavar="NAME", help="take only episodes of this robot")
     kinds = "policy, controller, mocap, video, log, teleoperation or import"
     split.add_argument("--kind", metavar="KIND", help=f"take only episodes of this kind of source: {kinds}")
-    split.add_argument("--task", metavar="TEXT", help="take only episodes with this in their task")
+    split.add_argument("--task", metavar="TEXT", help="take only episodes whose task contains this text")
     split.add_argument("--successful", action="store_true", help="take only episodes that are known to have succeeded")
     split.add_argument("--free", action="store_true", help="take only episodes with a free licence")
-    split.add_argument("--allow-license", action="append", default=[], metavar="NAME", help="with --free: this licence too")
+    split.add_argument("--allow-license", action="append", default=[], metavar="NAME", help="with --free, also take this licence")
     split.set_defaults(do=_split)
 
     repair = actions.add_parser(
-        "repair", help="save what is left of a broken dataset, also of one that another program wrote", allow_abbrev=False
+        "repair", help="save what is left of a broken dataset, also one written by another program", allow_abbrev=False
     )
     repair.add_argument("dataset", type=Path, metavar="DATASET")
-    repair.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new dataset; the broken one stays as it is")
+    repair.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new dataset; the broken one is not changed")
     repair.add_argument("--fps", type=int, metavar="HZ", help="rows per second, if info.json is lost")
     repair.add_argument("--robot", metavar="NAME", help="the dataset's robot, if info.json is lost")
     repair.set_defaults(do=_repair)
@@ -65,7 +66,7 @@ def _bar(title: str, total: int) -> Iterator[Progress]:
 
 
 def void(_: object) -> None:
-    """Nothing, of something."""
+    """Discard a value, for lambdas that must return None."""
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -129,7 +130,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
 
 def lines(told: dict[str, Any]) -> list[str]:
-    """`describe` for people."""
+    """The result of `describe` as text."""
     size = told["bytes"] / 1e6
     length = f"{told['frames']} rows at {told['fps']} Hz ({duration(told['seconds'])})"
     found = [f"{told['path']}: {told['episodes']} episodes, {length}, {size:.1f} MB"]
@@ -146,14 +147,14 @@ def lines(told: dict[str, Any]) -> list[str]:
         share = "no rows yet" if column["known"] is None else f"known in {column['known']:.0%} of the rows"
         found.append(f"  {column['name']:{width}}  {column['dtype']:7} {column['width']:4}  {share}")
     if told["unread"]:
-        found.append(f"pictures that are not read, since they are no videos in colour: {', '.join(told['unread'])}")
+        found.append(f"pictures that are not read, since they are not colour videos: {', '.join(told['unread'])}")
     tasks = told["tasks"]
     found.append(f"tasks: {'; '.join(tasks[:8])}{f'; and {len(tasks) - 8} more' if len(tasks) > 8 else ''}")
     return found
 
 
 def duration(seconds: float) -> str:
-    """A length of time for people."""
+    """A duration as text."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -179,7 +180,7 @@ def _shares(text: str) -> dict[str, float]:
         except ValueError:
             share = -1.0
         if not sign or not name or "/" in name or name.startswith(".") or share <= 0 or name in shares:
-            raise UsageError(f"--shares takes names and shares above 0, as in train=0.9,test=0.1; {item.strip()!r} is none")
+            raise UsageError(f"--shares takes names and shares above 0, as in train=0.9,test=0.1, not {item.strip()!r}")
         shares[name] = share
     return shares
 
@@ -193,13 +194,13 @@ def _split(args: argparse.Namespace) -> int:
     if args.kind:
         check_kind(args.kind)
     if args.allow_license and not args.free:
-        raise UsageError("--allow-license goes with --free; without it every licence is taken")
+        raise UsageError("--allow-license is for --free; without --free every licence is taken")
     shares, dataset = _shares(args.shares), Dataset(args.dataset)
     free = args.allow_license if args.free else None
     chosen = select(dataset, args.robot, args.kind, args.task, args.successful, free)
     if not chosen and len(dataset):
         conditions = "--robot, --kind, --task, --successful and --free"
-        raise UserError(f"no episode of {args.dataset} fits all of {conditions}; see: robolearn data info {args.dataset}")
+        raise UserError(f"no episode of {args.dataset} meets all of {conditions}; see: robolearn data info {args.dataset}")
     parts = assign(dataset, shares, args.by, args.seed, chosen)
     with _bar("split", len(chosen)) as progress:
         written = split(dataset, parts, args.out, progress)

@@ -1,8 +1,7 @@
 """Bring recordings of your own into a dataset (docs/bring-your-data.md).
 
 Logs of robolearn deploy need nothing else. A ROS 2 bag (MCAP or SQLite, a file or its folder), a table (.csv, .tsv) or an .npz file is read
-by a map, which is guessed from names and types as far as they tell: --show says what is in a recording, --map-out writes the guess to be
-edited.
+by a map, which is guessed as far as names and types allow: --show lists what is in a recording, --map-out writes the guess for editing.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ def configure(actions: Any) -> None:
     parser.add_argument("recording", type=Path, nargs="+", metavar="RECORDING", help="log, bag (file or folder), .csv, .tsv or .npz")
     parser.add_argument("--out", type=Path, metavar="DATASET", help="folder of the dataset")
     parser.add_argument("--append", action="store_true", help="add to an existing dataset")
-    parser.add_argument("--map", type=Path, metavar="YAML", help="map from the recording's topics or columns to the dataset's")
+    parser.add_argument("--map", type=Path, metavar="YAML", help="YAML that maps the recording's topics or columns to the dataset's")
     parser.add_argument("--robot", metavar="ROBOT", help="the robot that moved: a name or a robot.yaml")
-    parser.add_argument("--fps", type=int, metavar="N", help="frames per second (default: the recording's, or 50 if that is above 60)")
+    parser.add_argument("--fps", type=int, metavar="N", help="frames per second (default: the recording's, or 50 if it has more than 60)")
     parser.add_argument("--task", metavar="TEXT", help="the task, in words")
     parser.add_argument("--kind", metavar="KIND", help="who moved the robot: policy, controller, teleoperation, log, import (default)")
     parser.add_argument("--licence", metavar="SPDX", help="licence of the recording, e.g. CC-BY-4.0 (default: unknown)")
-    parser.add_argument("--attribution", metavar="TEXT", help="whom to acknowledge")
-    parser.add_argument("--show", action="store_true", help="list what is in the recording, and end")
-    parser.add_argument("--map-out", type=Path, metavar="YAML", help="write the map, guesses included, and end")
+    parser.add_argument("--attribution", metavar="TEXT", help="attribution of the recording")
+    parser.add_argument("--show", action="store_true", help="list what is in the recording, and exit")
+    parser.add_argument("--map-out", type=Path, metavar="YAML", help="write the map, guesses included, and exit")
     parser.set_defaults(do=run)
 
 
@@ -52,14 +51,14 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("--show and --map-out look at one recording")
         return _show(args, mapping)
     if args.out is None:
-        raise UsageError("--out says where the dataset is to be; --show looks at the recording alone")
+        raise UsageError("give --out, the folder of the dataset, or --show to list what is in the recording")
     if args.fps is not None and args.fps < 1:
         raise UsageError(f"--fps must be at least 1, not {args.fps}")
     return _import(args, mapping)
 
 
 def _mapping(args: argparse.Namespace) -> ImportMap:
-    """The map, with what was typed in place of what it says."""
+    """The map, with options in place of its own values."""
     from robolearn.data.imports.mapping import ImportMap, load_map
     from robolearn.data.source import check_kind
 
@@ -71,7 +70,7 @@ def _mapping(args: argparse.Namespace) -> ImportMap:
 
 
 def _show(args: argparse.Namespace, mapping: ImportMap) -> int:
-    """What is in a recording, and the map that is guessed of it."""
+    """What is in a recording, and the map guessed from it."""
     from envs.robots.registry import get_robot
     from policies.files import write_text
     from robolearn.data.imports.bag import Bag
@@ -86,10 +85,10 @@ def _show(args: argparse.Namespace, mapping: ImportMap) -> int:
         return 0
     if not mapping.robot:
         if args.map_out:
-            raise UsageError("--map-out wants to know whose recording it is: --robot NAME|robot.yaml")
+            raise UsageError("--map-out needs the robot of the recording: --robot NAME|robot.yaml")
         recording = Bag(path) if path.is_dir() or path.suffix in (".mcap", ".db3") else opened(path, mapping, get_robot("go1"))[0]
         print("\n".join(recording.contents()))
-        print(f"what is guessed of it for a robot: robolearn data import {path} --show --robot NAME")
+        print(f"to see the guessed map for a robot: robolearn data import {path} --show --robot NAME")
         return 0
     recording, guess = opened(path, mapping, get_robot(mapping.robot))
     full = mapping.over(guess())
@@ -109,7 +108,7 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
     from robolearn.errors import UserError
 
     if args.out.exists() and not args.append and any(args.out.iterdir() if args.out.is_dir() else [args.out]):
-        raise UserError(f"there is something at {args.out} already; --append adds to a dataset, or give another --out")
+        raise UserError(f"{args.out} exists already; --append adds to a dataset, or give another --out")
     writer: DatasetWriter | None = None
     episodes = seconds = 0.0
     notes: dict[str, list[str]] = {}
@@ -123,7 +122,7 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
             except UserError as error:
                 if not number:
                     raise
-                done = f"the {number} before {path} are in {args.out}; import it and those after it with --append"
+                done = f"the {number} before {path} are in {args.out}; import this one and those after it with --append"
                 raise UserError(f"{error}; {done}") from error
             episodes, seconds = episodes + len(found.episodes), seconds + found.seconds
             for note in found.notes:
@@ -135,7 +134,7 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
         print(f"note: {names[0] if len(names) == 1 else f'{len(names)} recordings'}: {note}")
     print(f"{episodes:.0f} episodes, {seconds:.1f} s, of {len(args.recording)} recordings: {args.out}")
     if mapping.licence == "unknown":
-        print("note: without --licence they are kept out of trainings until --allow-license unknown")
+        print("note: without --licence, trainings leave these episodes out unless given --allow-license unknown")
     print(f"next: robolearn data check {args.out}")
     return 0
 
@@ -146,17 +145,18 @@ def _add(writer: DatasetWriter, found: Found) -> None:
 
     fps = writer.info.fps
     if found.fps != fps:
-        raise UserError(f"{found.path} has {found.fps} frames a second, the dataset {fps}; say --fps {fps}")
+        raise UserError(f"{found.path} has {found.fps} frames per second, the dataset {fps}; give --fps {fps}")
     try:
         writer.add(*found.episodes)
     except DataError as error:
         raise UserError(
-            f"{found.path} does not fit {writer.path}: {error}; import it into a dataset of its own and join them by robolearn data merge"
+            f"{found.path} does not fit {writer.path}: {error}; import it into a separate dataset and join the two with robolearn data "
+            f"merge"
         ) from error
 
 
 def _writer(args: argparse.Namespace, found: Found) -> DatasetWriter:
-    """Of a new dataset with the columns of the robot of the first recording, or of the one that is there."""
+    """The writer of a new dataset with the columns of the first recording's robot, or of the existing dataset."""
     from robolearn.data.columns import robot_columns
     from robolearn.data.writer import DatasetWriter
 

@@ -9,13 +9,13 @@ from typing import Any
 
 def configure(actions: Any) -> None:
     """Add the subcommand."""
-    text = "look at episodes in the browser: what they are, their robots in motion, and every term over time"
+    text = "look at episodes in the browser: their data sheet, the robot in motion, and every term over time"
     parser = actions.add_parser("show", help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
     parser.add_argument(
-        "dataset", type=Path, nargs="+", metavar="DATASET", help="folder of a dataset; of two, the first episodes stand side by side"
+        "dataset", type=Path, nargs="+", metavar="DATASET", help="folder of a dataset; with two, their first episodes stand side by side"
     )
     parser.add_argument(
-        "--port", type=int, default=8080, help="port of the page, on this computer only (default: 8080, or the next that is free)"
+        "--port", type=int, default=8080, help="port of the page, on this computer only (default: 8080, or the next free one)"
     )
     parser.add_argument("--open", action="store_true", help="open the page in this computer's browser")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that each source names)")

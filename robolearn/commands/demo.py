@@ -1,6 +1,6 @@
 """Train a teacher, distill it into a transformer, export and check the policy file, run it over ROS 2, and write a report.
 
-Everything goes into runs/demo/<time>/. Ctrl-C saves, as every other signal that asks for an end; --resume goes on.
+Everything goes into runs/demo/<time>/. Ctrl-C saves, and so does every other signal that ends a process; --resume continues.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Run the demo; 1 if a training missed its targets, or the policy is not deployable or did not come through ROS 2."""
+    """Run the demo; 1 if a training missed its targets, or the policy is not deployable or failed over ROS 2."""
     from robolearn.commands.ending import quoted
     from robolearn.commands.evaluate import MOST
     from robolearn.config import schema, settings
@@ -39,12 +39,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     overrides = with_robot(args, overrides)
     if args.resume:
         if args.preset or args.runs:
-            raise UsageError("--resume takes preset and folder from the demo that it goes on with: leave out the preset and --runs")
+            raise UsageError("--resume takes preset and folder from the demo that it continues: leave out the preset and --runs")
         folder = Path(args.resume)
         stage = "student" if (folder / "student" / "config.yaml").is_file() else "teacher"
         written = folder / stage / "config.yaml"
         if not written.is_file():
-            raise UserError(f"no demo to go on with at {folder}: {written} is missing")
+            raise UserError(f"no demo to continue at {folder}: {written} is missing")
         cfg = schema.load(str(written), overrides)
         check_resume(cfg, folder)
     else:
@@ -52,13 +52,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         cfg, folder = schema.load(preset, overrides), Run.new_folder("demo", Path(args.runs or "runs"))
         settings.refuse(schema.load(preset, with_robot(args, [])), cfg, settings.TRAIN, "this training")
     if cfg.algorithm != "ppo":
-        raise UsageError(f"the demo is of robolearn's own algorithm, not of {cfg.algorithm}; give another preset (see robolearn list)")
+        raise UsageError(f"the demo needs robolearn's own algorithm, not {cfg.algorithm}; give another preset (see robolearn list)")
     try:
         result = run_demo(cfg, folder, args.seeds)
     except Interrupted as stopped:
-        print(f"saved; go on with: robolearn demo --resume {quoted(folder)}")
+        print(f"saved; continue with: robolearn demo --resume {quoted(folder)}")
         return stopped.code
     except KeyboardInterrupt:
-        print(f"what was trained is kept; go on with: robolearn demo --resume {quoted(folder)}")
+        print(f"what was trained is kept; continue with: robolearn demo --resume {quoted(folder)}")
         raise
     return 0 if result.deployable and result.ros_error is None and not result.missed else 1

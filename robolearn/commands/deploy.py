@@ -1,7 +1,7 @@
 """Run a policy file on a robot over ROS 2 or Unitree's DDS, or on a simulated one (docs/deploy.md).
 
-With --transport sim the robot is simulated in this process; --simulate starts it as a process of its own first, on the same wire as a
-real one.
+With --transport sim the robot is simulated in this process; --simulate first starts it as a separate process, on the same wire as a real
+one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
-STABLE_FEET = 3  # feet, from which on nobody has to balance
+STABLE_FEET = 3  # a robot with this many feet stands without balancing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare_options(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides: Sequence[str]) -> None:
-    """Read `--config` before the options, which win over it."""
+    """Read `--config` before the options, which take precedence."""
     with faults_of_users():
         settings.prepare(parser, arguments, overrides)
 
@@ -47,24 +47,24 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     if not 4 <= args.motion_seconds <= 600:
         raise UsageError(f"--motion-seconds must lie between 4 and 600, not {args.motion_seconds:g}")
     if args.base_held and args.motion != "sines":
-        raise UsageError("--base-held belongs to --motion sines; without it, it would do nothing")
+        raise UsageError("--base-held is for --motion sines and does nothing without it")
     kind = get_transport(args.transport)
     if args.simulate and kind.in_process:
         raise UsageError(f"--simulate starts a robot on a wire; with --transport {args.transport} the robot is already simulated")
     if args.simulate and kind.simulator is None:
-        raise UsageError(f"--transport {args.transport} brings no simulated robot for --simulate (docs/bring-your-robot.md)")
+        raise UsageError(f"--transport {args.transport} has no simulated robot for --simulate (docs/bring-your-robot.md)")
     if args.robot and not (args.simulate or kind.in_process):
-        raise UsageError("--robot is the model of a simulated robot: with --simulate, or --transport sim")
+        raise UsageError("--robot is the model of a simulated robot: use it with --simulate or --transport sim")
     with faults_of_users():
         policy = PolicyFile(args.policy)
         with contextlib.ExitStack() as stack:
             if args.robot is not None:
                 from robolearn.policy_robot import robot_of
 
-                args.robot = robot_of(policy, args.robot)  # once: it warns where the model has changed
+                args.robot = robot_of(policy, args.robot)  # once: it warns if the model has changed
             if args.simulate or kind.in_process:
                 find_model(args, policy, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-            if args.simulate:  # before a robot is started in vain
+            if args.simulate:  # before a robot is started for nothing
                 options.check_options(policy.spec, args)
                 options.limits_of(args)
                 check_model(args, policy)
@@ -79,10 +79,10 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def faults_of_users() -> Iterator[None]:
-    """What a person can put right is a line and exit code 2, as of every command.
+    """Turn errors that the user can fix into one line and exit code 2, as in every command.
 
     Raises:
-        UsageError: in place of an error of the bridge's own.
+        UsageError: in place of the bridge's own errors.
     """
     try:
         yield
@@ -94,10 +94,10 @@ def find_model(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> No
     """Put the path of the simulated robot's MJCF into the options; one that has to be made is written into `folder`.
 
     Raises:
-        UserError: there is none, or it is not of the policy's robot.
+        UserError: there is no model, or it is not of the policy's robot.
     """
     if args.mjcf is not None and not args.mjcf.is_file():
-        return  # who reads it says so
+        return  # the reader reports it
     from robolearn.other_model import refuse_other_robot
     from robolearn.policy_robot import robot_of
     from robolearn.simulated_model import simulated_model
@@ -108,16 +108,16 @@ def find_model(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> No
         return
     try:
         robot = robot_of(policy)
-    except UserError:  # not here, or changed since: there is nothing to hold the model against
+    except UserError:  # missing, or changed since: there is nothing to compare the model with
         return
     refuse_other_robot(robot, args.mjcf)
 
 
 def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
-    """Put the motion that `--motion` names into the options, at the policy's own rate, and log what identification wants.
+    """Put the motion that `--motion` names into the options, at the policy's own rate, and log what identification needs.
 
     Raises:
-        UsageError: it is not for this robot, or nobody said that the base is held.
+        UsageError: the motion does not suit this robot, or --base-held is missing.
     """
     from bridge.control.motion import Motion
     from robolearn.identify.excitation import sines, squats
@@ -126,7 +126,7 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     robot, simulated = policy.spec.robot, args.simulate or options.in_process(args)
     hangs = args.gantry == "always" if simulated else args.base_held
     if args.motion == "sines" and robot.floating_base and not hangs:
-        how = "give --gantry always" if simulated else "hang the robot up with its feet free, and say so with --base-held"
+        how = "give --gantry always" if simulated else "hang the robot up with its feet free, and confirm it with --base-held"
         raise UsageError(f"--motion sines needs the base held: {how}")
     rate_hz = 1 / policy.spec.control_dt
     if args.motion == "sines":
@@ -134,7 +134,7 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     else:
         who = robot_of(policy, args.robot)
         if len(who.feet) < STABLE_FEET or args.gantry == "always":
-            raise UsageError("--motion squats is for robots that stand on three feet or more, by themselves")
+            raise UsageError("--motion squats is for robots that stand without balancing, on three feet or more")
         commands = squats(who, args.motion_seconds, rate_hz)
     args.motion = Motion(
         name=args.motion,
@@ -146,15 +146,15 @@ def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
     )
     args.log_sensors = "all"
     if args.command is None:
-        asks = policy.spec.command  # nobody steers a motion
+        asks = policy.spec.command  # a motion takes no commands
         args.command = asked.inside(asked.nothing(asks), asks).tolist()
 
 
 def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
-    """Refuse a model that the simulated robot's process would not take: nobody would be there to wait for.
+    """Refuse a model that the simulated robot's process could not load: the bridge would wait for it in vain.
 
     Raises:
-        UsageError: says what the model has and lacks.
+        UsageError: lists what the model has and lacks.
     """
     from bridge.simulated.physics import ModelError, PhysicsRobot
 
@@ -166,18 +166,18 @@ def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
 
 @contextlib.contextmanager
 def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
-    """The simulated robot's process while the body runs."""
+    """Run the simulated robot's process for the duration of the body."""
     from bridge.isolation import isolate
 
     isolate(args.discovery)
     simulator = get_transport(args.transport).simulator
     assert simulator is not None
     command = [sys.executable, *simulator(args), "--policy", str(args.policy), "--mjcf", str(args.mjcf), "--gantry", args.gantry]
-    process = subprocess.Popen([*command, *getattr(args, "ros_args", [])], start_new_session=True)  # Ctrl-C is for the policy first
+    process = subprocess.Popen([*command, *getattr(args, "ros_args", [])], start_new_session=True)  # Ctrl-C must reach the policy first
     try:
         yield
     finally:
         if (code := process.poll()) is not None and code != 0:
-            print(f"warning: the simulated robot had ended by itself, with exit code {code}", file=sys.stderr)
+            print(f"warning: the simulated robot ended on its own, with exit code {code}", file=sys.stderr)
         process.terminate()
         process.wait(timeout=10)

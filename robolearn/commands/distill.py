@@ -1,8 +1,8 @@
-"""Distill a trained teacher into a student (transformer, LSTM, TCN, MLP or yours), by imitation and reinforcement together.
+"""Distill a trained teacher into a student (transformer, LSTM, TCN, MLP or yours), by imitation and reinforcement learning together.
 
-Settings stand under `student` in the preset; pure imitation is --student.imitation.rl_weight=0 --student.imitation.annealed_at=0, pure
-reinforcement --student.imitation.weight=0. With --init the student starts from a pretrained network, whose size it takes, and
---student.imitation.pretrained_weight=0.1 holds it near that one by a KL.
+Its settings are under `student` in the preset; pure imitation is --student.imitation.rl_weight=0 --student.imitation.annealed_at=0, pure
+reinforcement learning --student.imitation.weight=0. With --init the student starts from a pretrained network and has its size;
+--student.imitation.pretrained_weight=0.1 keeps it near that network by a KL term.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("teacher", nargs="?", help="the teacher: a run folder, a folder of runs (its newest) or a checkpoint")
-    parser.add_argument("--init", metavar="PATH", help="start from the network of a pretraining (robolearn pretrain)")
-    parser.add_argument("--resume", metavar="PATH", help="continue from a student's checkpoint or run folder")
-    add_robot(parser, "the teacher's, where it was")
+    parser.add_argument("--init", metavar="PATH", help="run of robolearn pretrain, whose network the student starts from")
+    parser.add_argument("--resume", metavar="PATH", help="student's checkpoint or run folder to continue from")
+    add_robot(parser, "the teacher's robot, if it has moved: name or robot.yaml")
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     start, pretrained = None, None
     if args.resume:
         if args.teacher or args.init:
-            raise UsageError("--resume takes the teacher and where it started from the checkpoint: leave out the teacher and --init")
+            raise UsageError("--resume takes the teacher and the starting network from the checkpoint: leave out the teacher and --init")
         args.preset = None
         cfg, folder, state = prepare(args, overrides, "student")
         assert state is not None

@@ -1,6 +1,6 @@
-"""What a command says at its end: what came out, in aligned lines and with no number rounded away, and what to type next.
+"""What a command prints at its end: the results in aligned lines, with no number rounded to zero, and what to type next.
 
-Who runs this for the first time does not know what follows a training, and who failed a check wants to know what to try.
+New users do not know what follows a training, and a failed check must say what to try.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 LATER = 1.5
-"""How many times as many iterations a training is offered that is to go on."""
+"""Factor on the iterations that is suggested for continuing a training."""
 _UNITS = {"minutes": "min", "steps_per_s": "1/s", "pictures_per_s": "1/s", "falls_a_minute": "1/min", "velocity_error_xy": "m/s",
           "velocity_error_yaw": "rad/s"}  # fmt: skip
 
 
 def number(value: float) -> str:
-    """A number to four digits, never rounded to zero; whole ones as they are, thousands apart."""
+    """A number with four digits, never rounded to zero; integers in full, with separators of thousands."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace(",", " ")
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}".replace(",", " ")
 
 
 def metrics_lines(metrics: Mapping[str, float]) -> list[str]:
-    """The last metrics, one a line: those without a section first, then those of the check for the targets."""
+    """The last metrics, one per line: those without a section first, then those of the check for the targets."""
     shown = {name: value for name, value in metrics.items() if "/" not in name}
     shown |= {f"at the check: {name.partition('/')[2]}": value for name, value in metrics.items() if name.startswith("check/")}
     width = max((len(name) for name in shown), default=0)
@@ -34,27 +34,27 @@ def metrics_lines(metrics: Mapping[str, float]) -> list[str]:
 
 
 def next_lines(steps: Sequence[tuple[str, str]]) -> list[str]:
-    """What to type next: what for, and the command, in columns."""
+    """What to type next: the purpose and the command, in columns."""
     width = max((len(why) for why, _ in steps), default=0)
     return ["next:", *(f"  {f'{why}:':<{width + 1}} {command}" for why, command in steps)]
 
 
 def quoted(path: Path) -> str:
-    """A path as a shell takes it."""
+    """A path, quoted for the shell."""
     return shlex.quote(str(path))
 
 
 def of_training(
     trainer: Any, folder: Path, metrics: Mapping[str, float], before: int, steps: Sequence[tuple[str, str]] | None = None
 ) -> list[str]:
-    """What a training says that has come to its end.
+    """What a finished training prints.
 
     Args:
         trainer: a `robolearn.learning.trainer.Trainer`.
-        folder: of the run.
-        metrics: the last ones; none of a training that was at its end already.
-        before: its iterations when it was begun or gone on with.
-        steps: what comes next and its command; None for what follows a teacher or a student.
+        folder: the run's folder.
+        metrics: the last ones; none if the training was finished already.
+        before: its iterations when it was started or resumed.
+        steps: purpose and command of each next step; None for those after a teacher or a student.
     """
     done, kind = trainer.iteration, trainer.kind
     if done == before:
@@ -66,7 +66,7 @@ def of_training(
 
 
 def after_training(trainer: Any, folder: Path) -> list[tuple[str, str]]:
-    """What to do after a training: the next stage first, but where targets were missed."""
+    """What to do after a training: the next stage first, unless targets were missed."""
     here, teacher = quoted(folder), trainer.kind == "teacher"
     verb = "train" if teacher else "distill"
     on = ("distill it", f"robolearn distill {here}") if teacher else ("export it", f"robolearn export {here}")
@@ -80,7 +80,7 @@ def after_training(trainer: Any, folder: Path) -> list[tuple[str, str]]:
     curves = ("look at its curves", f"tensorboard --logdir {quoted(runs)}")
     judge = [("see how it walks", f"robolearn evaluate {here} --gait")] if _walks(trainer) else []
     if trainer.missed:
-        return [("train longer", longer), curves, *judge, ("or go on as it is", on[1])]
+        return [("train longer", longer), curves, *judge, ("or use it as it is", on[1])]
     return [on, curves, *judge, ("train longer", longer)]
 
 
@@ -94,24 +94,24 @@ def after_export(file: Path, passed: bool | None, why: Sequence[str], folder: Pa
 
     Args:
         file: the policy file.
-        passed: the gate's verdict; None without one.
-        why: what it lacks, as the gate says it.
-        folder: of the student's run.
+        passed: the gate's verdict; None if it did not run.
+        why: the gate's reasons against it.
+        folder: the student's run.
     """
     path = quoted(file)
     look = [("look at it", f"robolearn play {path}  (a video; --live opens the browser)")]
     if passed:
-        drive = ("walk it in simulation", f"robolearn deploy {path} --transport sim")
-        return next_lines([*look, drive, ("judge it at length", f"robolearn evaluate {path} --suite locomotion")])
+        drive = ("run it in simulation", f"robolearn deploy {path} --transport sim")
+        return next_lines([*look, drive, ("evaluate it thoroughly", f"robolearn evaluate {path} --suite locomotion")])
     if passed is None:
         return next_lines([("judge it", f"robolearn evaluate {path}"), *look])
     longer = ("train the student longer", f"robolearn distill --resume {quoted(folder)} --student.until.at_most=5")
     tries: list[tuple[str, str]] = [*look, longer]
     if any("training engine" in text for text in why):
-        tries.append(("see whether its teacher is better", "robolearn evaluate TEACHER_RUN --gait; a poor one: train --resume it"))
+        tries.append(("check its teacher", "robolearn evaluate TEACHER_RUN --gait; if it is poor: train --resume"))
     if any("precise engine" in text for text in why):
         tries.append(("vary the physics more", "robolearn config PRESET env.randomization; train the teacher with wider ranges"))
-    tries.append(("judge it with more episodes", f"robolearn evaluate {path} --engine all --seeds 8"))
+    tries.append(("evaluate it with more episodes", f"robolearn evaluate {path} --engine all --seeds 8"))
     return ["what to try:", *next_lines(tries)[1:]]
 
 

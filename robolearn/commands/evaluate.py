@@ -1,8 +1,7 @@
-"""Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals.
-
-Walking robots are judged on a plane, with all disturbances of their task. With --gait: how one walks, in figures, targets and pictures,
-also while it is still being trained. With --suite locomotion: commands and gait, disturbances, standing, terrain, pushes, thrown balls,
-loads, friction, a course with a slope, arm swing, targets, and one report, of a training that still runs as well (docs/evaluation.md).
+"""Run a frozen policy file over a fixed grid of commands and seeds and report figures with 95 % intervals. Walking robots are judged on a
+plane, with all disturbances of their task. With --gait: how the robot walks, in figures, targets and pictures, also during a training. With
+--suite locomotion: commands and gait, disturbances, standing, terrain, pushes, thrown balls, loads, friction, a course with a slope, arm
+swing, targets, and one report, also of a running training (docs/evaluation.md).
 With --suite adaptation: the error before and after the body or the ground changes in the middle of a walk (docs/adaptation.md).
 """
 
@@ -27,41 +26,41 @@ if TYPE_CHECKING:
 
 SUITES = ("locomotion", "adaptation")
 MOST, LONGEST_S = 100_000, 86_400.0
-"""Episodes a command, and their length: what is meant, and not a number with too many digits."""
+"""Largest number of episodes per command and longest episode, to catch numbers with a digit too many."""
 ACCEPTS_OVERRIDES = True
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot")
-    engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if there"
+    engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if installed"
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help=engines)
     parser.add_argument("--seeds", type=int, help="episodes per command (default: 2), or per cell of a suite (default: 8, --quick: 2)")
-    parser.add_argument("--seconds", type=float, help="length of an episode; for a sequence of goals, of all together (default: 10)")
+    parser.add_argument("--seconds", type=float, help="length of an episode; for a sequence of goals, of the whole sequence (default: 10)")
     parser.add_argument("--seed", type=int, default=1000, help="seed of the environment (default: 1000)")
     parser.add_argument(
         "--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that the file was trained with)"
     )
-    mjcf = "MJCF or URDF of the same robot by another author, to be judged in; joints are matched by name"
+    mjcf = "MJCF or URDF of the same robot by another author, to evaluate in; joints are matched by name"
     parser.add_argument("--mjcf", type=Path, metavar="MODEL", help=mjcf)
-    parser.add_argument("--config", metavar="PRESET", help="preset or YAML whose task settings count (default: those of its training)")
+    parser.add_argument("--config", metavar="PRESET", help="preset or YAML to take the task settings from (default: FILE's training)")
     parser.add_argument("--no-randomization", action="store_true", help="nominal physics, clean sensors, no disturbances")
     parser.add_argument("--json", metavar="PATH", help="write one JSON object (docs/cli.md); - is standard output")
-    gait = "how a robot walks: figures, targets, strips of pictures; FILE may be the run folder of a training that still runs"
+    gait = "how the robot walks: figures, targets, strips of pictures; FILE may be the run folder of a running training"
     parser.add_argument("--gait", action="store_true", help=gait)
     parser.add_argument("--no-pictures", action="store_true", help="--gait without strips")
     parser.add_argument("--suite", metavar="NAME", help=f"a whole suite with a report, one of: {', '.join(SUITES)}")
     parser.add_argument(
-        "--only", metavar="ITEM", nargs="+", help="items of the suite (default: all); withstands: all that targets are about"
+        "--only", metavar="ITEM", nargs="+", help="items of the suite (default: all); withstands: all items that have targets"
     )
-    against = "other policies or runs for the suite adaptation, side by side with FILE"
+    against = "other policies or runs to compare with FILE in the suite adaptation"
     parser.add_argument("--against", metavar="FILE", nargs="+", help=against)
-    parser.add_argument("--probe", action="store_true", help="with the suite adaptation: what hidden states contain of a change")
-    parser.add_argument("--quick", action="store_true", help="a small suite or --gait, to try things")
+    parser.add_argument("--probe", action="store_true", help="with the suite adaptation: what the hidden states encode of a change")
+    parser.add_argument("--quick", action="store_true", help="a small suite or --gait, to try it out")
     parser.add_argument(
         "--out",
         metavar="FOLDER",
-        help="folder of the suite's report (default: runs/suite/<policy>), or of --gait (default: runs/gait/<policy>)",
+        help="folder of the report of a suite (default: runs/suite/<policy>) or of --gait (default: runs/gait/<policy>)",
     )
 
 
@@ -91,15 +90,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         return _judge_controller(args, overrides, seeds, seconds)
     if args.gait and is_training(args.file):
         if overrides or args.config:
-            raise UsageError("--gait of a training takes its own settings: leave --config and --section.key=value away")
+            raise UsageError("--gait of a training uses the training's settings: leave out --config and --section.key=value")
         if args.mjcf:
-            raise UsageError("--mjcf is for policy files: export the training first, or leave it away")
+            raise UsageError("--mjcf is for policy files: export the training first, or leave it out")
         return _look(args, of_checkpoint(args.file, args.engine, args.seed, args.robot))
     if args.suite and is_training(args.file):
         if overrides or args.config:
-            raise UsageError("--suite of a training takes its own settings: leave --config and --section.key=value away")
+            raise UsageError("--suite of a training uses the training's settings: leave out --config and --section.key=value")
         if args.mjcf:
-            raise UsageError("--mjcf is for policy files: export the training first, or leave it away")
+            raise UsageError("--mjcf is for policy files: export the training first, or leave it out")
         return _run_suite(args, setup_of_training(args.file, args.robot, engine=args.engine, seed=args.seed))
     file = PolicyFile(find_policy(args.file))
     file.verify()
@@ -111,14 +110,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     settings.refuse(before, cfg, settings.EVALUATE | (settings.suite(before.env, cfg.env) if args.suite or args.gait else {}), "evaluate")
     if not args.suite and any(override.startswith("--env.terrain") for override in overrides):
         mend = "leave it out" if args.gait else "add --suite locomotion"
-        raise UsageError(f"without a suite robots are evaluated on a plane, whatever their task walks on: {mend}")
+        raise UsageError(f"without a suite, robots are evaluated on a plane, whatever the terrain of their task: {mend}")
     if cfg.task != task:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.no_randomization:
         env = dataclasses.replace(env, randomization=without_randomization())
     if args.engine != "all":
-        env = dataclasses.replace(env, engine=args.engine)  # whose device --env.device is
+        env = dataclasses.replace(env, engine=args.engine)  # --env.device is the device of its worlds
     if args.mjcf:
         robot = in_model(robot, args.mjcf.expanduser(), file.spec.robot)
     if args.gait:
@@ -138,7 +137,7 @@ def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int
     from robolearn.evaluation.gait.subject import of_setup
 
     if args.mjcf:
-        raise UsageError("--mjcf is for policy files: a controller walks by the robot's own model; leave it away")
+        raise UsageError("--mjcf is for policy files: a controller uses the robot's own model; leave it out")
     kind, robot = find_controller(args.file, args.robot)
     env = config_of(kind, robot, overrides, idle(settings.EVALUATE), "evaluate", args.config).env
     if args.no_randomization:
@@ -150,7 +149,7 @@ def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int
 
 
 def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResult]) -> int:
-    """Judge on the engine that was asked for, or on all, and tell."""
+    """Evaluate on the engine that was asked for, or on all, and print the result."""
     from envs.engines.face import EngineError
     from robolearn.commands import write_json
     from robolearn.commands.ending import after_evaluation
@@ -166,8 +165,8 @@ def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResul
         except EngineError as error:
             if not results:
                 raise
-            unable[engine] = str(error)  # under `all` the others' answers stay
-            print(f"note: {engine} cannot judge this robot: {error}", file=sys.stderr)
+            unable[engine] = str(error)  # under `all` the other engines' results stay
+            print(f"note: {engine} cannot simulate this robot: {error}", file=sys.stderr)
     if args.json:
         first, *others = [result.to_dict() for result in results]
         others += [{"engine": engine, "reason": why} for engine, why in unable.items()]
@@ -182,7 +181,7 @@ def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResul
 
 
 def _config(preset: str | None, file: PolicyFile, robot: Robot, overrides: list[str]) -> TrainCfg:
-    """The config whose task settings count: of a preset, or that of the file's training, for the robot that is evaluated."""
+    """The config with the task settings: of a preset, or of the file's training, for the robot that is evaluated."""
     from robolearn.config import schema
     from robolearn.evaluation.worlds import config_of
 
@@ -204,33 +203,33 @@ def _check(args: argparse.Namespace) -> None:
     if args.seconds is not None and not args.seconds <= LONGEST_S:
         raise UsageError(f"--seconds must be at most {LONGEST_S:g}, not {args.seconds:g}")
     if args.no_pictures and not args.gait:
-        raise UsageError("--no-pictures belongs to --gait")
+        raise UsageError("--no-pictures is for --gait")
     if args.gait:
         for name in ("only", "suite", "seconds"):
             if getattr(args, name):
-                raise UsageError(f"--gait is a look at one thing: leave --{name} away")
+                raise UsageError(f"--gait stands alone: leave out --{name}")
         if args.engine == "all":
             raise UsageError("--gait runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
     elif args.suite is None:
         for name in ("only", "quick", "out"):
             if getattr(args, name):
-                raise UsageError(f"--{name} belongs to a suite: add --suite {SUITES[0]}")
+                raise UsageError(f"--{name} is for suites: add --suite {SUITES[0]}")
     if args.suite != "adaptation":
         for name in ("against", "probe"):
             if getattr(args, name):
-                raise UsageError(f"--{name} belongs to the suite adaptation: add --suite adaptation")
+                raise UsageError(f"--{name} is for the suite adaptation: add --suite adaptation")
     if args.suite is None or args.gait:
         return
     if args.suite not in SUITES:
         raise UsageError(f"no suite {args.suite!r}{suggestion(args.suite, SUITES)}; valid: {', '.join(SUITES)}")
     if args.seconds is not None:
-        raise UsageError("--seconds is not for a suite: its items know how long they take")
+        raise UsageError("--seconds is not for suites, whose items have their own lengths")
     if args.engine == "all":
         raise UsageError("a suite runs on one engine, not on all: give --engine mujoco, precise, drake or warp")
 
 
 def _look(args: argparse.Namespace, subject: Subject) -> int:
-    """Look at a gait and say what was found."""
+    """Evaluate a gait and print the result."""
     from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.evaluation.gait import report
@@ -249,7 +248,7 @@ def _look(args: argparse.Namespace, subject: Subject) -> int:
 
 
 def _run_suite(args: argparse.Namespace, setup: Setup) -> int:
-    """Run the suite and say where its report is."""
+    """Run the suite and print where its report is."""
     from policies.files import check_writable
     from robolearn.commands import write_json
     from robolearn.evaluation.locomotion.report import PAGE
@@ -271,7 +270,7 @@ def _run_suite(args: argparse.Namespace, setup: Setup) -> int:
 
 
 def _run_adaptation(args: argparse.Namespace, setup: Setup) -> int:
-    """Run the suite of changes on one policy or several, and say where its report is."""
+    """Run the suite of changes on one policy or several, and print where its report is."""
     from policies.contract.file import PolicyFile
     from policies.files import check_writable
     from robolearn.commands import write_json

@@ -1,4 +1,4 @@
-"""Write the policy file of a student, or of a pretrained network, and pass it through the gate: both engines, golden run, provenance."""
+"""Write the policy file of a student, or of a pretrained network, and put it through the gate: both engines, golden run, provenance."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("student", help="the student: a run folder, a folder of runs (its newest) or a checkpoint")
     parser.add_argument("--out", metavar="FILE", help="file to write (default: policy.onnx in the run folder)")
-    add_robot(parser, "the student's, where it was")
-    parser.add_argument("--no-gate", action="store_true", help="skip the evaluation; the file says that it was not evaluated")
+    add_robot(parser, "the student's robot, if it has moved: name or robot.yaml")
+    parser.add_argument("--no-gate", action="store_true", help="skip the evaluation; the file records that it was not evaluated")
     parser.add_argument("--seeds", type=int, help="episodes per command in the gate (default: 2)")
 
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.learning.student import load_student
 
     if args.no_gate and args.seeds is not None:
-        raise UsageError("--seeds is for the gate, which --no-gate leaves out")
+        raise UsageError("--seeds is for the gate, which --no-gate skips")
     seeds = 2 if args.seeds is None else args.seeds
     if not 1 <= seeds <= MOST:
         raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {seeds}")
@@ -45,11 +45,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     cfg = schema.loads(state["config"], str(path), with_robot(args, []))
     if state["kind"] == "pretrain" and cfg.pretrain.objective == "masked":
         raise UserError(
-            f"{path} has learned to look both ways, which no robot can; go on with: robolearn pretrain PRESET --init {path.parent}"
+            f"{path} was pretrained to use past and future, and a robot has only the past; continue with: robolearn pretrain PRESET "
+            f"--init {path.parent}"
         )
     if changed := other_model(state, get_robot(cfg.robot)):
         if not args.robot:
-            raise UserError(f"{changed}; bring that back, or say that you mean this one: --robot {cfg.robot}")
+            raise UserError(f"{changed}; restore the original, or accept this one with --robot {cfg.robot}")
         print(f"warning: {changed}", file=sys.stderr)
     out = Path(args.out) if args.out else path.parent / "policy.onnx"
     check_writable(out)
@@ -74,12 +75,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def how_pretrained(task: str) -> str:
-    """What a person would type to make a pretrained network again, from the same datasets."""
-    return f"save `config` as {task}.yaml; robolearn pretrain {task}.yaml, with the `datasets` where it names them"
+    """The command lines that train this pretrained network again, from the same datasets."""
+    return f"save `config` as {task}.yaml; robolearn pretrain {task}.yaml, with the `datasets` at the paths it names"
 
 
 def how_it_was_made(task: str, history: list[dict[str, Any]], pretrained: bool = False) -> str:
-    """What a person would type to make a student again: each teacher of the history from the one before it, then the student."""
+    """The command lines that train this student again: each teacher of the history from the one before it, then the student."""
     stages = max(1, len(history))
     told = ["save each `history[i].config` as stage<i>.yaml"]
     for stage in range(stages):

@@ -1,7 +1,7 @@
-"""Find a robot's gains, friction, inertia, delay and load from logs of it, and propose a randomization for training.
+"""Estimate a robot's gains, friction, inertia, delay and load from its logs, and propose a randomization for training.
 
-LOG is a run with the base held (an arm, a legged robot on a gantry) that follows varied commands; --standing LOG is one on its feet that
-squats. --demo ROBOT shows the method on a simulated robot with hidden parameters. docs/identification.md tells how to record.
+LOG is a run with the base held (an arm, a legged robot on a gantry) under varied commands; --standing LOG is one of squats on its feet.
+--demo ROBOT shows the method on a simulated robot with hidden parameters. docs/identification.md explains how to record.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="some of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: those that the logs allow)",
     )
     parser.add_argument(
-        "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group: one motor)"
+        "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group, the joints with the "
+                                                                           "same motor)"
     )
-    parser.add_argument("--use-effort", action="store_true", help="use the reported torques, too")
+    parser.add_argument("--use-effort", action="store_true", help="use the reported torques too")
     parser.add_argument("--simulated", type=float, metavar="DT", help="physics step of a simulated robot [s] (--transport sim: known)")
     parser.add_argument("--json", metavar="PATH", help="write the result as JSON; - is standard output")
     parser.add_argument("--out", metavar="FILE", help="write the proposed ranges as a preset (.yaml) for robolearn train")
@@ -42,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Identify. Returns 1 where nothing was identifiable, or the result was rejected; then no preset is written."""
+    """Identify. Returns 1 and writes no preset if nothing was identifiable or the result was rejected."""
     from policies.files import check_writable, write_text
     from robolearn.commands import write_json
     from robolearn.identify.report import preset_text, remarks, table, to_dict
@@ -74,10 +75,10 @@ def _check(args: argparse.Namespace) -> None:
     paths = [Path(path).resolve() for path in (*args.log, *args.standing)]
     twice = [path.name for path in dict.fromkeys(paths) if paths.count(path) > 1]
     if twice:
-        raise UsageError(f"{', '.join(twice)}: given more than once, which tells nothing more")
+        raise UsageError(f"{', '.join(twice)}: given more than once, which adds no information")
     written = [Path(path).resolve() for path in (args.json, args.out) if path and path != "-"]
     if any(path in paths for path in written) or len(set(written)) < len(written):
-        raise UsageError("--json and --out need files of their own: a log would be written over")
+        raise UsageError("--json and --out must not name a log, which would be overwritten")
     if logs == bool(args.demo):
         raise UsageError("give either logs or --demo ROBOT (see robolearn identify --help)")
     if args.out and not args.out.endswith((".yaml", ".yml")):
@@ -89,11 +90,11 @@ def _check(args: argparse.Namespace) -> None:
     if not 0 <= args.threads <= 4096:
         raise UsageError(f"--threads must lie between 0 and 4096, not {args.threads}")
     if args.simulated is not None and not 0 < args.simulated <= 0.1:
-        raise UsageError(f"--simulated takes a physics step above 0 and at most 0.1 s, not {args.simulated:g}")
+        raise UsageError(f"--simulated takes a physics step above 0 and up to 0.1 s, not {args.simulated:g}")
 
 
 def _fit(args: argparse.Namespace) -> tuple[Any, Any, Any]:
-    """The fit, the hidden values of a demonstration or None, and the robot."""
+    """The fit, the hidden values of a demonstration (or None), and the robot."""
     from tqdm import tqdm
 
     from envs.robots.registry import get_robot
@@ -139,5 +140,5 @@ def _recordings(args: argparse.Namespace) -> tuple[list[Any], str]:
             names.add(args.robot or name)
             found.append(recording if args.simulated is None else dataclasses.replace(recording, simulated_timestep_s=args.simulated))
     if len(names) > 1:
-        raise UsageError(f"the logs are of different robots: {', '.join(sorted(names))}; --robot says which model they are compared with")
+        raise UsageError(f"the logs are of different robots: {', '.join(sorted(names))}; name the model to compare with: --robot NAME")
     return found, names.pop()

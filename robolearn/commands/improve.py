@@ -1,7 +1,7 @@
-"""Find where a student fails, teach it there, and test it: rounds of failure mining (docs/improving.md).
+"""Find where a student fails, train it there, and test it again: rounds of failure mining (docs/improving.md).
 
-POLICY is the run folder of a student (robolearn distill), or the policy.onnx in it; what is needed is its checkpoint, which holds its
-teacher. With --rounds 0 any policy file will do: it is only looked at. The same command goes on with what was stopped.
+POLICY is the run folder of a student (robolearn distill), or the policy.onnx in it; its checkpoint, which holds its teacher, must be there
+too. With --rounds 0, which only searches, any policy file will do. The same command continues what was stopped.
 """
 
 from __future__ import annotations
@@ -26,38 +26,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("policy", metavar="POLICY", help="run folder of a student, the policy.onnx in it; with --rounds 0 any policy file")
     parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="rounds of looking, teaching and testing; 0 only looks (default: 3)"
+        "--rounds", type=int, default=3, metavar="N", help="rounds of searching, training and testing; 0 only searches (default: 3)"
     )
-    parser.add_argument("--control", action="store_true", help="also teach with as many steps under random conditions, to compare")
-    parser.add_argument("--iterations", type=int, default=20, metavar="N", help="iterations of a round's training (default: 20)")
-    parser.add_argument("--episodes", type=int, default=512, metavar="N", help="episodes that a round looks at (default: 512)")
+    parser.add_argument("--control", action="store_true", help="also train for as many steps under random conditions, for comparison")
+    parser.add_argument("--iterations", type=int, default=20, metavar="N", help="training iterations per round (default: 20)")
+    parser.add_argument("--episodes", type=int, default=512, metavar="N", help="episodes of a round's search (default: 512)")
     parser.add_argument(
-        "--held-out", type=int, default=512, metavar="N", help="conditions of the test, which is never learned from (default: 512)"
+        "--held-out", type=int, default=512, metavar="N", help="conditions of the test, which are never trained on (default: 512)"
     )
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="episodes per command of the task's own evaluation (default: 2)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of an episode (default: 8)")
     parser.add_argument(
-        "--margin", type=float, default=0.25, help="how far beyond training's ranges, as a share of their width; blows twice as far (0.25)"
+        "--margin", type=float, default=0.25, help="how far to search beyond training's ranges, as a share of their width; pushes and "
+                                                   "blows twice as far (default: 0.25)"
     )
     parser.add_argument(
         "--ordinary",
         type=float,
         default=0.25,
         metavar="SHARE",
-        help="share of taught episodes as in the student's own training (0.25)",
+        help="share of training episodes under the student's usual conditions (default: 0.25)",
     )
     parser.add_argument("--toward", choices=("failure", "edge"), default="failure",
                         help="weigh conditions by the chance p of failing (default), or by p (1 - p)")  # fmt: skip
     parser.add_argument("--limit", action="append", default=[], metavar="FIGURE=VALUE",
-                        help="an episode whose mean is beyond this has failed too, e.g. velocity_error_xy=0.4; repeatable")  # fmt: skip
+                        help="an episode whose mean exceeds this has failed too, e.g. velocity_error_xy=0.4; repeatable")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--dataset", type=Path, metavar="DATASET", help="also keep episodes of the teacher under the mined conditions here")
     parser.add_argument(
         "--dataset-episodes", type=int, default=200, metavar="N", help="episodes of the teacher in each round (default: 200)"
     )
     parser.add_argument("--licence", default="unknown", metavar="SPDX", help="licence of the dataset (default: unknown)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results, also to continue (default: runs/improve/NAME)")
-    parser.add_argument("--no-gate", action="store_true", help="write the policy file without its evaluation")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results, also of a run to continue (default: "
+                                                                "runs/improve/NAME)")
+    parser.add_argument("--no-gate", action="store_true", help="write the policy file without the gate's evaluation")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -88,10 +90,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             print(f"report: {page}")
             return _export(subject, plan, folder, results.best(), args) if plan.rounds else 0
     except Interrupted as stopped:
-        print(f"saved in {folder}; the same command goes on", file=sys.stderr)
+        print(f"saved in {folder}; the same command continues", file=sys.stderr)
         return stopped.code
     except KeyboardInterrupt:
-        print(f"what is done is kept in {folder}; the same command goes on", file=sys.stderr)
+        print(f"what is done is kept in {folder}; the same command continues", file=sys.stderr)
         raise
 
 
@@ -115,7 +117,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         if not least <= value <= most:
             raise UsageError(f"--{name} must lie between {least:g} and {most:g}, not {value:g}")
     if args.control and not args.rounds:
-        raise UsageError("--control compares trainings, and --rounds 0 has none: leave one of them away")
+        raise UsageError("--control compares trainings, and --rounds 0 has none: leave one of them out")
     if args.dataset is not None and not args.rounds:
         raise UsageError("--dataset needs the teacher and its rounds: give --rounds 1 or more")
     return Plan(
@@ -148,13 +150,13 @@ def _limit(text: str) -> tuple[str, float]:
 
 
 def _export(subject: Subject, plan: Plan, folder: Path, best: int, args: argparse.Namespace) -> int:
-    """Write the policy file of the round that is worth keeping; 1 where none is, or the gate says no."""
+    """Write the policy file of the best round; 1 if none is worth keeping, or the gate rejects it."""
     from robolearn.evaluation.gate import shortcomings
     from robolearn.learning.export import gate
     from robolearn.mining.exporting import export_round
 
     if not best:
-        print("no round is worth keeping: nothing is exported; more --iterations or --episodes may help, or --toward edge")
+        print("no round improved the student, so nothing is exported; more --iterations or --episodes may help, or --toward edge")
         return 1
     out = export_round(subject, plan, folder, best)
     print(f"wrote {out} (round {best})")

@@ -1,7 +1,7 @@
 """Show presets, studies, tasks, robots, networks, engines, controllers, transports and trained policies, and what plugins bring.
 
-Presets stand in configs/, studies in configs/studies/, trained policies in policies/zoo/. What a plugin has registered is shown with its
-module. What only training uses is shown where the extra `train` is installed.
+Presets are in configs/, studies in configs/studies/, trained policies in policies/zoo/. Entries of plugins are shown with their module.
+Entries that only training uses are shown if the extra `train` is installed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     for title, entries in lists.items():
         print(f"{title}:")
         if entries is None:
-            print(f"  unknown here; to see them, run: {install_command('train')}")
+            print(f"  not available here; to see them, run: {install_command('train')}")
             continue
         width = max((len(entry["name"]) for entry in entries), default=0)
         for entry in entries:
@@ -73,7 +73,7 @@ def studies() -> list[dict[str, str]]:
 
 
 def first_comment(path: Path) -> str:
-    """The text of a file's first comment line, empty where it has none."""
+    """The text of a file's first comment line, empty if it has none."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             return line.lstrip("# ").strip()
@@ -95,7 +95,7 @@ def robots() -> list[dict[str, str]]:
 
 
 def networks() -> list[dict[str, str]]:
-    """Each registered kind of network with what its config says."""
+    """Each registered kind of network with its config's description."""
     from policies.networks.registry import NETWORKS
 
     return _registered(NETWORKS, lambda kind: (inspect.getdoc(kind.cfg) or "").partition("\n")[0])
@@ -116,7 +116,7 @@ def controllers() -> list[dict[str, str]]:
 
 
 def transports() -> list[dict[str, str]]:
-    """Each registered way to a robot."""
+    """Each registered transport."""
     import bridge.transports.connect  # noqa: F401 (registers ours)
     from bridge.transports.registry import TRANSPORTS
 
@@ -130,12 +130,12 @@ def _registered(registry: Registry[Any], describe: Callable[[Any], str]) -> list
 
 
 def policies() -> list[dict[str, str]]:
-    """The policy files that ship with robolearn: robot, task, how well they did when they were judged, and when they were made."""
+    """The policy files that ship with robolearn: robot, task, results of their evaluation, and date."""
     return [{"name": name, "description": described(PolicyFile(path)), "path": str(path)} for name, path in zoo().items()]
 
 
 def described(file: PolicyFile) -> str:
-    """A policy file in a line, by what was written into it."""
+    """A policy file in one line, from what is written in it."""
     spec, provenance = file.spec, file.provenance
     parts = [f"{spec.robot.name}, {spec.task}", *_judged(provenance.get("evaluation", []))]
     if made := str(provenance.get("made", ""))[:10]:
@@ -161,7 +161,7 @@ def _judged(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _optional(source: Callable[[], list[dict[str, str]]]) -> list[dict[str, str]] | None:
-    """The list, or None where the extra that it needs is not installed."""
+    """The list, or None if the extra that it needs is not installed."""
     try:
         return source()
     except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
 """Make a video of a policy file or a controller, or watch it in the browser (docs/viewing.md).
 
-The robot is asked to walk each way, turn and stand, or to reach for goals all over its workspace; --command asks for one thing.
+The robot walks each way, turns and stands, or reaches for goals all over its workspace; --command holds one command.
 """
 
 from __future__ import annotations
@@ -13,31 +13,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from robolearn.viewer.who import Who
 
-OUT_HELP = "video, .mp4 or .webm, or small looping picture, .webp or .gif (default: play.mp4 beside FILE, or here for a shipped policy)"
-TERRAIN_HELP = "walk on flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
+OUT_HELP = "video, .mp4 or .webm, or small animation, .webp or .gif (default: play.mp4 beside FILE, or here for a shipped policy)"
+TERRAIN_HELP = "terrain: flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
 
-CAMERA_HELP = "also write what the policy saw through a camera (or would see through one of its robot's): play-NAME.mp4 beside the video"
+CAMERA_HELP = "also write the images of a camera as the policy sees them (or would see them): play-NAME.mp4 beside the video"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", metavar="FILE", help="policy file, run folder, name of a shipped policy, or controller:NAME")
     parser.add_argument("--out", metavar="PATH", help=OUT_HELP)
-    parser.add_argument("--seconds", type=float, help="length (default: 16; about 8 for a looping picture)")
+    parser.add_argument("--seconds", type=float, help="length (default: 16; about 8 for an animation)")
     parser.add_argument(
         "--command",
         type=float,
         nargs="+",
         metavar="X",
-        help="hold this, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]",
+        help="command to hold, as the task takes it: vx vy wz [m/s, m/s, rad/s], or a goal x y z [m]",
     )
-    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics: mujoco (default), precise, or a plugin's")
+    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics engine: mujoco (default), precise, or a plugin's")
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that FILE was trained with)")
-    parser.add_argument("--randomize", action="store_true", help="with the randomization, noise, delays and pushes of training")
+    parser.add_argument("--randomize", action="store_true", help="add the randomization, noise, delays and pushes of training")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
     parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
-    parser.add_argument("--size", metavar="WxH", help="size of the video (default: 960x540; 400x300 for a looping picture)")
+    parser.add_argument("--size", metavar="WxH", help="size of the video (default: 960x540; 400x300 for an animation)")
     parser.add_argument("--camera", metavar="NAME", help=CAMERA_HELP)
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _check(args: argparse.Namespace) -> bool:
-    """See that the options fit together, and fill in the length; whether a looping picture is asked for."""
+    """Check that the options fit together and fill in the length; returns whether an animation is asked for."""
     from robolearn.commands import check_seed
     from robolearn.errors import UsageError
 
@@ -105,15 +105,15 @@ def _check(args: argparse.Namespace) -> bool:
     if not 0 < args.seconds <= 3600:
         raise UsageError(f"--seconds must be above 0 and at most 3600, not {args.seconds:g}")
     if args.live and (args.no_video or args.out or args.size or args.json or args.visuals):
-        raise UsageError("--live makes no video and no figures: leave --out, --size, --no-video, --json and --visuals away")
+        raise UsageError("--live makes no video and no figures: leave out --out, --size, --no-video, --json and --visuals")
     if args.no_video and (args.out or args.size):
-        raise UsageError("--no-video makes no video: leave --out and --size away")
+        raise UsageError("--no-video makes no video: leave out --out and --size")
     if loops and (args.randomize or args.terrain):
-        raise UsageError("a looping picture shows the task as it is: leave --randomize and --terrain away, or make a video")
+        raise UsageError("an animation shows the task as it is: leave out --randomize and --terrain, or make a video")
     if args.camera and (args.live or args.no_video or loops):
-        raise UsageError("--camera is for a video: leave --live and --no-video away, and give --out a name that ends in .mp4 or .webm")
+        raise UsageError("--camera is for a video: leave out --live and --no-video, and give --out a name that ends in .mp4 or .webm")
     if loops and not 2 <= args.seconds <= 60:
-        raise UsageError(f"--seconds of a looping picture must lie between 2 and 60, not {args.seconds:g}")
+        raise UsageError(f"--seconds of an animation must lie between 2 and 60, not {args.seconds:g}")
     if args.port is not None and not args.live:
         raise UsageError("--port is for --live")
     if args.command and not all(math.isfinite(value) for value in args.command):
@@ -127,7 +127,7 @@ def _check(args: argparse.Namespace) -> bool:
 
 
 def _who(args: argparse.Namespace) -> tuple[Who, Path]:
-    """Who is shown, a file after its golden run, and the folder for a video that was given no name."""
+    """What is shown (a file after its golden run), and the folder for a video without a given name."""
     from policies.contract.file import PolicyFile
     from robolearn.errors import UsageError
     from robolearn.policy_path import find_policy, is_controller, zoo

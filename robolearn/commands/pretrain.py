@@ -1,9 +1,10 @@
-"""Train a student's network on datasets: to predict what comes next, or what was hidden. What it learns can act, and start a student.
+"""Train a student's network on datasets: to predict what comes next, or what is masked. The result can act, and a student can start from
+it.
 
-Data is what `robolearn collect`, `retarget` and `data import` write; sources without actions (people, controllers, others' data) take part.
-Settings stand under `pretrain` in the preset; the network is `student.network`. A masked pretraining is gone on with by
---init RUN --pretrain.objective=next, and so is one on a few episodes of your own. Then: robolearn export RUN, or robolearn distill TEACHER
---init RUN. docs/pretraining.md shows the way.
+Data is what `robolearn collect`, `retarget` and `data import` write; sources without actions (people, controllers, others' data) count too.
+Settings are under `pretrain` in the preset; the network is `student.network`. To follow a masked pretraining, or to fine-tune on a few
+episodes of your own: --init RUN --pretrain.objective=next. Then: robolearn export RUN, or robolearn distill TEACHER --init RUN.
+docs/pretraining.md explains the steps.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
     parser.add_argument("--data", nargs="+", metavar="DATASET", help="folders of datasets; short for --pretrain.data=[...]")
-    parser.add_argument("--init", metavar="PATH", help="start from the network of another pretraining")
-    parser.add_argument("--resume", metavar="PATH", help="continue from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--init", metavar="PATH", help="run of another pretraining, whose network this one starts from")
+    parser.add_argument("--resume", metavar="PATH", help="checkpoint, run folder or folder of runs (its newest) to continue from")
     parser.add_argument(
         "--allow-license",
         action="append",
         default=[],
         metavar="NAME",
-        help="train on this licence too (may be repeated); `unknown` for none",
+        help="also train on data with this licence (repeatable); `unknown` for data without one",
     )
-    add_robot(parser, "the preset's; presets such as velocity-flat name none")
+    add_robot(parser, "the preset's; required for presets such as velocity-flat, which name none")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
 
@@ -52,9 +53,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     state, init = None, None
     if args.resume:
         if args.init or args.data:
-            raise UsageError("--resume goes on with the same training and data: leave out --init and --data")
+            raise UsageError("--resume continues the same training and data: leave out --init and --data")
         cfg, folder, state = prepare(args, given, "pretrain")
-        init = state  # whose sources may be more than those of its data, where it had an --init
+        init = state  # it may have more sources than its data, if it had an --init
     else:
         if not args.preset:
             raise UsageError(f"give a preset or --resume PATH; presets: {', '.join(config.preset_names())}")
@@ -70,12 +71,12 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
             print(line, file=sys.stderr)
     step = ("export it", f"robolearn export {quoted(folder)}")
     if cfg.pretrain.objective == "masked":
-        step = ("let it act", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}")
+        step = ("make it a policy", f"robolearn pretrain {args.preset or 'PRESET'} --data ... --init {quoted(folder)}")
     return go(trainer, folder, state, settings.named(given), [step])
 
 
 def _short(args: argparse.Namespace) -> list[str]:
-    """The overrides that options stand for."""
+    """The overrides that the options stand for."""
     found = [f"--env.device={args.device}"] if args.device else []
     args.device = None
     if args.data:

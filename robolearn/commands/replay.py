@@ -1,7 +1,7 @@
-"""Run a robot's log again and show where the policy answers differently.
+"""Run the policy again on a robot's log and show where its actions differ.
 
 The log of `robolearn deploy` holds the policy and everything that it saw, so the same actions must come out; --policy shows what another
-one would have asked for on the same sensors. Exit code 1 where an action differs by more than --tolerance.
+policy would have done with the same sensor readings. Exit code 1 if an action differs by more than --tolerance.
 """
 
 from __future__ import annotations
@@ -32,12 +32,15 @@ WORST_JOINTS = 5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("log", type=Path, metavar="LOG", help="a log of robolearn deploy, or a folder: its newest in which a policy ran")
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot, or the name of a shipped policy")
+    parser.add_argument("log", type=Path, metavar="LOG", help="log of robolearn deploy, or a folder, for the newest log in which a policy "
+                                                              "ran")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot: a file, or the name of a shipped "
+                                                                    "policy")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=f"of an action (default {TOLERANCE:g})")
-    parser.add_argument("--json", metavar="PATH", help="write the figures, and each tick's largest difference")
-    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw the joints that differ most, as PNG (needs matplotlib)")
-    parser.add_argument("--repair", type=Path, metavar="PATH", help="also write a copy with end and index: for logs of killed processes")
+    parser.add_argument("--json", metavar="PATH", help="write the figures and each tick's largest difference as JSON")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="plot the joints that differ most, as PNG, PDF or SVG (needs matplotlib)")
+    parser.add_argument("--repair", type=Path, metavar="PATH", help="also write a copy with its end and index restored, for logs of "
+                                                                    "killed processes")
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     try:
         other = None if args.policy is None else PolicyFile(find_policy(args.policy))
         log = read_log(_run_in(args.log) if args.log.is_dir() else args.log, other)
-        other = None if log.policy is other else other  # it stands in for the log's own
+        other = None if log.policy is other else other  # it replaces the log's own
         if args.repair is not None:
             print(f"repaired copy: {args.repair}, {repair(log.path, args.repair)} messages")
         result = _replay(log, other)
@@ -67,17 +70,17 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
 
 
 def _run_in(folder: Path) -> Path:
-    """The newest log of a folder in which a policy ran; says which, and what it passed over."""
+    """The newest log of a folder in which a policy ran; prints which, and how many newer ones it skipped."""
     log, passed = newest_run(folder)
-    newer = f"; passed over {len(passed)} newer, in which no policy ran" if passed else ""
-    print(f"newest log with a policy's run in {folder}: {log.name}{newer}", file=sys.stderr)
+    newer = f"; skipped {len(passed)} newer, in which no policy ran" if passed else ""
+    print(f"newest log in {folder} in which a policy ran: {log.name}{newer}", file=sys.stderr)
     return log
 
 
 def _replay(log: Log, policy: PolicyFile | None) -> Replay:
     try:
         from tqdm import tqdm
-    except ModuleNotFoundError:  # the robot's install has no need of it
+    except ModuleNotFoundError:  # not needed on the robot
         return replay(log, policy)
     with tqdm(total=len(log.ticks), desc="replay", unit="tick", disable=None) as bar:
 
@@ -90,7 +93,7 @@ def _replay(log: Log, policy: PolicyFile | None) -> Replay:
 def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -> None:
     ticks, inferred = len(log.ticks), int(result.inferred.sum())
     seconds = float(result.time_s[-1])
-    end = "" if log.complete else "; no end: the process was killed or still runs"
+    end = "" if log.complete else "; the log has no end: the process was killed or still runs"
     run = f"{log.metadata['task']} over {log.metadata['transport']}, {seconds:.1f} s"
     print(f"{log.path}: {run}, {ticks} ticks, {inferred} with the policy{end}")
     begin_ns = int(log.ticks["now_ns"][0])
@@ -98,9 +101,9 @@ def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -
         if event["event"] == "transition":
             print(f"  {max(0, event['t_ns'] - begin_ns) * 1e-9:.2f} s  {event['from']} -> {event['to']}: {event['cause']}")
     if other is not None:
-        print(f"replayed with {other.path}: differences are what it would have asked for on the same sensors")
+        print(f"replayed with {other.path}: differences are against what it would have done with the same sensor readings")
     for note in result.notes:
-        print(f"a part of a run: {note}")
+        print(f"part of a run: {note}")
     numbers = log.ticks["index"]
     for tick, logged, replayed in result.states[:3]:
         print(f"tick {numbers[tick]} ({result.time_s[tick]:.2f} s): state {logged} in the log, {replayed} in the replay")

@@ -1,8 +1,8 @@
-"""Bring motions of people onto a humanoid: mocap, video, or another's retargeting; as a dataset, a video or in the browser.
+"""Retarget human motions to a humanoid, from mocap, video or another retargeting, as a dataset, a video or in the browser.
 
 Files are .amc (with its .asf), .bvh, .c3d, .npz (AMASS, SMPL joints, kimodo), .pkl (SMPL joints, TWIST2, ASAP) and .csv (root and joints of
-this robot, as Unitree's and LAFAN1's). A motion that is on this robot already is cleaned: grounded, its feet locked, ranges and speeds
-kept. Each clip gets a line; one that misses a bar is not kept. docs/motions.md tells what is done and what the figures mean.
+this robot, as Unitree's and LAFAN1's). A motion of this robot is cleaned: put on the ground, its feet locked, joint ranges and speeds kept.
+Each clip gets a line; one that misses a limit is not kept. docs/motions.md explains the steps and the figures.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ if TYPE_CHECKING:
     from robolearn.motions.retarget import Clip, Retargeter, Wanted
 
 KINDS = ("mocap", "video", "teleoperation", "import")
-"""Of the kinds of sources of `robolearn.data.source`, those of motions: policies, controllers and logs come in by other commands."""
+"""The kinds of `robolearn.data.source` that are motions: policies, controllers and logs are brought in by other commands."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of motions, or folders of them")
     parser.add_argument("--robot", required=True, metavar="NAME", help="a humanoid's name, or the path of its robot.yaml")
-    parser.add_argument("--out", type=Path, metavar="DATASET", help="folder of the dataset that is written")
+    parser.add_argument("--out", type=Path, metavar="DATASET", help="folder of the dataset to write")
     parser.add_argument("--append", action="store_true", help="add to the dataset of --out")
     parser.add_argument("--video", type=Path, metavar="F", help="write a video of the result, .mp4 or .webm")
     parser.add_argument("--pictures", type=Path, metavar="F", help="write a strip of pictures per clip, .png or .jpg")
     parser.add_argument("--live", action="store_true", help="watch the result in the browser, on this computer only, until Ctrl-C")
     parser.add_argument("--port", type=int, default=8080, help="port of --live (default: 8080)")
-    parser.add_argument("--as-is", action="store_true", help="show motions of this robot as they are, without cleaning")
-    parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="rate of the result, that of the policy (default: 50)")
-    parser.add_argument("--fps", type=float, help="frames per second, for files that do not state it")
+    parser.add_argument("--as-is", action="store_true", help="show motions of this robot unchanged, without cleaning")
+    parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="frames per second of the result, as the policy's rate "
+                                                                           "(default: 50)")
+    parser.add_argument("--fps", type=float, help="frames per second of files that do not state it")
     parser.add_argument(
-        "--time", choices=("froude", "keep"), default="froude", help="scale the person's time with size, or keep it (default: froude)"
+        "--time", choices=("froude", "keep"), default="froude", help="scale time with the person's size, or keep it (default: froude)"
     )
-    parser.add_argument("--solved", action="store_true", help="take the robot's motion if a file has one beside the person's")
-    parser.add_argument("--licence", metavar="NAME", help="licence of the files, after SPDX (default: that of a LICENSE beside them)")
-    parser.add_argument("--kind", choices=KINDS, help="of the source (default: mocap, or video where the path says so)")
+    parser.add_argument("--solved", action="store_true", help="take the robot's motion if a file has both a robot's and a person's")
+    parser.add_argument("--licence", metavar="NAME", help="SPDX licence of the files (default: that of a LICENSE beside them)")
+    parser.add_argument("--kind", choices=KINDS, help="kind of the source (default: mocap, or video if the path says so)")
     parser.add_argument("--keep-all", action="store_true", help="also keep clips that miss a limit")
-    parser.add_argument("--table", action="store_true", help="show which part of the robot stands for which of the person")
+    parser.add_argument("--table", action="store_true", help="show which part of the robot matches which part of the person")
     parser.add_argument("--json", metavar="PATH", help="write all reports as one JSON object; - is standard output")
 
 
@@ -61,11 +62,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.fps is not None and not 1 <= args.fps <= 1000:
         raise UsageError(f"--fps must lie between 1 and 1000, not {args.fps:g}")
     if args.append and args.out is None:
-        raise UsageError("--append goes on with a dataset: name it with --out")
+        raise UsageError("--append adds to a dataset: name it with --out")
     if args.as_is and (args.out or args.json):
-        raise UsageError("--as-is shows motions and writes no dataset and no report: leave --out and --json away")
+        raise UsageError("--as-is shows motions and writes no dataset and no report: leave out --out and --json")
     if args.as_is and not (args.video or args.pictures or args.live):
-        raise UsageError("--as-is shows motions: say how, with --video F, --pictures F or --live")
+        raise UsageError("--as-is only shows motions: add --video F, --pictures F or --live")
     if not 1 <= args.port <= 65535:
         raise UsageError(f"--port must lie between 1 and 65535, not {args.port}")
     for option, path, endings in (("--video", args.video, (".mp4", ".webm")), ("--pictures", args.pictures, (".png", ".jpg"))):
@@ -91,11 +92,11 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) -> tuple[list[Report], list[tuple[str, Any]]]:
-    """Retarget, and write what is kept file by file, so that what was done stays done; all reports, and poses where they are shown."""
+    """Retarget and write what is kept file by file, so that an interruption loses little; returns all reports, and the poses to show."""
     from robolearn.motions.licences import licence_of
     from robolearn.motions.retarget import Clip
 
-    licences = {path: licence_of(path, args.licence) for path in files}  # before the work, since one may be refused
+    licences = {path: licence_of(path, args.licence) for path in files}  # before the work, since it may be refused
     reports: list[Report] = []
     shown: list[tuple[str, Any]] = []
     count = 0
@@ -117,7 +118,7 @@ def _bring(args: argparse.Namespace, retargeter: Retargeter, files: list[Path]) 
                 writer.add(*(retargeter.episode(clip, licences[path]) for clip in kept))
     frames = sum(report.figures.get("frames", 0.0) for report in reports)
     spent = sum(report.figures.get("frames", 0.0) * report.figures.get("milliseconds", 0.0) for report in reports) / 1000
-    print(f"{count} of {len(reports)} clips kept, {frames:.0f} frames, {frames / max(spent, 1e-9):.0f} a second of one core")
+    print(f"{count} of {len(reports)} clips kept, {frames:.0f} frames, {frames / max(spent, 1e-9):.0f} per second on one core")
     if args.out and count:
         print(f"written: {args.out}, {count} episodes; look at it: robolearn data info {args.out}")
     return reports, shown
@@ -132,7 +133,7 @@ def _beginning(args: argparse.Namespace, retargeter: Retargeter) -> DatasetWrite
 
 
 def _appending(args: argparse.Namespace) -> DatasetWriter:
-    """The dataset that is there.
+    """The existing dataset.
 
     Raises:
         UserError: it has another rate.
@@ -143,12 +144,12 @@ def _appending(args: argparse.Namespace) -> DatasetWriter:
     writer = DatasetWriter.append(args.out)
     if writer.info.fps != args.rate:
         writer.close()
-        raise UserError(f"{args.out} has {writer.info.fps} frames a second; go on with it by --rate {writer.info.fps}")
+        raise UserError(f"{args.out} has {writer.info.fps} frames per second; add to it with --rate {writer.info.fps}")
     return writer
 
 
 def _clips(retargeter: Retargeter, path: Path, alone: bool) -> Iterator[Clip | Report]:
-    """The clips of a file; one of many that cannot be read is reported with the others."""
+    """The clips of a file; among several files, one that cannot be read is reported with the others."""
     from robolearn.errors import UserError
     from robolearn.motions.judge import Report
 
@@ -161,7 +162,7 @@ def _clips(retargeter: Retargeter, path: Path, alone: bool) -> Iterator[Clip | R
 
 
 def _recordings(retargeter: Retargeter, files: list[Path], wanted: Wanted) -> list[tuple[str, Any]]:
-    """Motions that are on the robot already, as they are."""
+    """Motions that are the robot's own already, unchanged."""
     from robolearn.errors import UserError
     from robolearn.motions.person import Person
     from robolearn.motions.reading import read
@@ -192,10 +193,10 @@ def _show(args: argparse.Namespace, retargeter: Retargeter, motions: list[tuple[
 
 
 def _files(given: list[str]) -> list[Path]:
-    """The files that were named, and those of motions in the folders that were.
+    """The files that were named, and the files of motions in named folders.
 
     Raises:
-        UserError: one is not there, or a folder has none.
+        UserError: a file does not exist, or a folder has no motions.
     """
     from robolearn.errors import UserError
     from robolearn.motions.reading import ENDINGS
@@ -212,7 +213,7 @@ def _files(given: list[str]) -> list[Path]:
             found.append(path)
         else:
             raise UserError(f"there is no file {path}")
-    return list(dict.fromkeys(found))  # a file may be named by itself and with its folder
+    return list(dict.fromkeys(found))  # a file may be named directly and through its folder
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Look at anyone's robot, MJCF or URDF, and describe it for training.
+"""Inspect any robot's model, MJCF or URDF, and write its description for training.
 
-`check` says what a model is, joint by joint, and what will not work with it. `new` writes a folder with the robot alone (model.xml), a
-complete robot.yaml, each value with its origin, and a picture of the robot standing. Exit code 2 where something will not work as it is.
+`check` shows what a model holds, joint by joint, and what will not work with it. `new` writes a folder with the robot alone (model.xml), a
+complete robot.yaml that states where each value comes from, and a picture of the robot standing. Exit code 2 if the model cannot be used as
+it is.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ if TYPE_CHECKING:
 
 YAML = (".yaml", ".yml")
 FILES = ("robot.yaml", "model.xml", "assets", "robot.png")
-MJCF_OF = "a robot's name, its robot.yaml or folder; or a policy, whose own robot it is: a shipped one's name, a run folder, a file"
+MJCF_OF = "a robot's name, its robot.yaml or folder; or a policy, for its own robot: a shipped name, a run folder, a file"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands and their options."""
     actions = parser.add_subparsers(dest="action", metavar="check|new|mjcf", required=True)
-    check = actions.add_parser("check", help="say what a model is and what will not work with it", allow_abbrev=False)
+    check = actions.add_parser("check", help="show what a model holds and what will not work with it", allow_abbrev=False)
     check.add_argument("model", metavar="MODEL", help="MJCF, URDF, robot.yaml or its folder")
-    new = actions.add_parser("new", help="describe a model: robot.yaml, the model and a picture", allow_abbrev=False)
+    new = actions.add_parser("new", help="write the description of a model: robot.yaml, the model and a picture", allow_abbrev=False)
     new.add_argument("model", metavar="MODEL", help="MJCF or URDF")
-    new.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the description is written")
+    new.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder of the description")
     new.add_argument("--force", action="store_true", help="overwrite what is there")
     new.add_argument("--no-picture", action="store_true", help="do not write the picture")
     mjcf = actions.add_parser("mjcf", help="write the scene that tasks train in as one MJCF file", allow_abbrev=False)
     mjcf.add_argument("robot", metavar="ROBOT", help=MJCF_OF)
     mjcf.add_argument("--out", required=True, type=Path, metavar="FILE", help="the file to write, .xml")
     for action in (check, new):
-        action.add_argument("--name", help="of the robot; the model's own otherwise")
+        action.add_argument("--name", help="name of the robot (default: the model's)")
         base = action.add_mutually_exclusive_group()
-        base.add_argument("--floating", action="store_true", help="its base moves, whatever the file says")
-        base.add_argument("--fixed", action="store_true", help="its base is fixed, whatever the file says")
+        base.add_argument("--floating", action="store_true", help="the base moves, whatever the file says")
+        base.add_argument("--fixed", action="store_true", help="the base is fixed, whatever the file says")
         action.add_argument(
-            "--packages", type=Path, action="append", default=[], metavar="FOLDER", help="folder in which package:// is looked up first"
+            "--packages", type=Path, action="append", default=[], metavar="FOLDER", help="folder to search first for package:// paths"
         )
         action.add_argument("--json", metavar="PATH", help="write what was found as JSON; - is standard output, without the table")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """Check or describe."""
+    """Run the subcommand."""
     return {"check": _check, "new": _new, "mjcf": _mjcf}[args.action](args)
 
 
@@ -66,7 +67,7 @@ def _robot(text: str) -> Robot:
     """The robot that a name or a path means, or that of a policy.
 
     Raises:
-        UserError: there is neither, or the policy's robot is not there or has changed.
+        UserError: there is no such robot or policy, or the policy's robot is missing or has changed.
     """
     from envs.robots.registry import ROBOTS, get_robot
     from policies.contract.file import PolicyFile
@@ -107,7 +108,7 @@ def _verdict(found: Description, model: str) -> str:
     if found.usable:
         return f"usable; next: robolearn robot new {model} --out {found.name}"
     refused = [note for note in found.notes if note.kind == "refused"]
-    return f"not usable as it is: {len(refused)} thing{'s' if len(refused) > 1 else ''} to mend, listed above under `will not work`"
+    return f"not usable as it is: {len(refused)} thing{'s' if len(refused) > 1 else ''} to fix, listed above under `will not work`"
 
 
 def _tell(args: argparse.Namespace, values: dict[str, Any], lines: list[str]) -> None:
@@ -118,7 +119,7 @@ def _tell(args: argparse.Namespace, values: dict[str, Any], lines: list[str]) ->
 
 
 def _finite(value: Any) -> Any:
-    """Plain values for JSON: numbers of numpy as Python's, and none that is not finite."""
+    """Plain values for JSON: numpy's numbers as Python's, and none that is not finite."""
     if isinstance(value, dict):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -130,11 +131,11 @@ def _finite(value: Any) -> Any:
 
 def _new(args: argparse.Namespace) -> int:
     if args.model.lower().endswith(YAML):
-        raise UsageError(f"{args.model} is a description already; check it with: robolearn robot check {args.model}")
+        raise UsageError(f"{args.model} is already a description; check it with: robolearn robot check {args.model}")
     folder: Path = args.out.expanduser()
     there = [name for name in FILES if (folder / name).exists()]
     if there and not args.force:
-        raise UserError(f"{folder} holds {', '.join(there)} already; --force writes over them, --out names another folder")
+        raise UserError(f"{folder} holds {', '.join(there)} already; --force overwrites them, --out names another folder")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out: {folder} is a file, not a folder")
     from envs.robots.describe.check import as_json, report
@@ -157,7 +158,7 @@ def _new(args: argparse.Namespace) -> int:
 
 
 def _written(description: Path, found: Description, no_picture: bool) -> Iterator[str]:
-    """Read back what was written, draw it, and say how to go on."""
+    """Read back what was written, draw it, and print what to type next."""
     from envs.robots.loading import load_robot
 
     robot = load_robot(description)
@@ -169,11 +170,11 @@ def _written(description: Path, found: Description, no_picture: bool) -> Iterato
         task = "velocity-flat" if found.floating else "reach"
         yield f"next: robolearn train {task} --robot {description}, then: robolearn distill runs/{task}-{robot.name}"
     else:
-        yield f"not usable as it is; mend what is listed under `will not work`, then: robolearn robot check {description}"
+        yield f"not usable as it is; fix what is listed under `will not work`, then: robolearn robot check {description}"
 
 
 def _picture(robot: Robot, path: Path) -> str:
-    """Draw the picture; where nothing can be drawn, say so and go on."""
+    """Draw the picture; if it cannot be drawn, print why and continue."""
     from robolearn.viewer.portrait import save
 
     try:

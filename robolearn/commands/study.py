@@ -1,8 +1,8 @@
 """Compare students, or pretrained networks, that differ in one thing: with several seeds, evaluated on the same commands and physics.
 
 A study is a YAML in configs/studies/ (or your own): variants and conditions, each a set of overrides. Students are trained from --teacher;
-networks of a study with `stage: pretrain` on datasets in --data, and judged beside the --policy that made them. What is done already is not
-done again, so an interrupted study goes on when it is started again.
+networks of a study with `stage: pretrain` on datasets in --data, and compared with the --policy that made the data. What is done is not
+repeated, so an interrupted study continues when it is started again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("study", help="name of a study in configs/studies/, or the path of a YAML")
-    parser.add_argument("--teacher", metavar="RUN", help="the students' teacher: a run folder, a folder of runs or a checkpoint")
+    parser.add_argument("--teacher", metavar="RUN", help="teacher of the students: a run folder, a folder of runs or a checkpoint")
     parser.add_argument(
         "--start", action="append", default=[], metavar="NAME=RUN", help="a pretrained network that the study's students start from"
     )
@@ -30,8 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=int, nargs="+", metavar="N", help="seeds of the trainings (default: the study's), e.g. to share work"
     )
-    parser.add_argument("--out", default="runs/studies", metavar="DIR", help="for DIR/NAME/results.json and DIR/trainings (runs/studies)")
-    parser.add_argument("--quick", action="store_true", help="two iterations each: shows whether it runs, not what it finds")
+    parser.add_argument("--out", default="runs/studies", metavar="DIR", help="folder for NAME/results.json and trainings/ (default: "
+                                                                             "runs/studies)")
+    parser.add_argument("--quick", action="store_true", help="two iterations each: checks that the study runs; its results mean nothing")
 
 
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
@@ -54,10 +55,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     try:
         text = _pretraining(study, args, folder) if study.stage == "pretrain" else _students(study, args, folder)
     except Interrupted as stopped:
-        print(f"saved {stopped}; go on with the same command")
+        print(f"saved {stopped}; continue with the same command")
         return stopped.code
     except KeyboardInterrupt:
-        print("what is done is kept; go on with the same command")
+        print("what is done is kept; continue with the same command")
         raise
     print(f"{study.question}\n\n{text}\n\nresults: {folder / 'results.json'}")
     return 0
@@ -70,7 +71,7 @@ def _students(study: Study, args: argparse.Namespace, folder: Path) -> str:
     from robolearn.learning.run import find_checkpoint
 
     if not args.teacher or args.data or args.policy:
-        raise UsageError("this study is of students: give --teacher RUN, without --data and --policy")
+        raise UsageError("this study compares students: give --teacher RUN, without --data and --policy")
     starts = {name: find_checkpoint(path) for name, _, path in (text.partition("=") for text in args.start)}
     results = run_study(study, find_checkpoint(args.teacher), folder, args.quick, starts)
     return f"{table(results)}\n\n{speed(results)}".rstrip()
@@ -84,6 +85,6 @@ def _pretraining(study: Study, args: argparse.Namespace, folder: Path) -> str:
     from robolearn.pretraining.study import Bench, pretrain_table, run_pretrain_study
 
     if not args.data or not args.policy or args.teacher or args.start:
-        raise UsageError("this study is of pretraining: give --data DIR and --policy FILE, without --teacher and --start")
+        raise UsageError("this study compares pretrainings: give --data DIR and --policy FILE, without --teacher and --start")
     bench = Bench(study=study, data=args.data, policy=PolicyFile(find_policy(args.policy)), folder=folder, quick=args.quick)
     return pretrain_table(run_pretrain_study(bench))

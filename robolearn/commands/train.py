@@ -1,8 +1,8 @@
-"""Train a teacher on privileged state (or Stable-Baselines3's PPO, where the preset says so).
+"""Train a teacher on privileged state (or Stable-Baselines3's PPO, if the preset says so).
 
-Writes to runs/<preset>/<time>/, or runs/<preset>-<robot>/<time>/ where --robot names the robot: config.yaml, checkpoint.pt,
-metrics.jsonl and TensorBoard events. Ctrl-C saves, and so does every other signal that asks for an end (SIGTERM, a closed terminal, a
-scheduler's warning); --resume continues exactly.
+Writes to runs/<preset>/<time>/, or runs/<preset>-<robot>/<time>/ if --robot names the robot: config.yaml, checkpoint.pt,
+metrics.jsonl and TensorBoard events. Ctrl-C saves, and so does every other signal that ends a process (SIGTERM, a closed terminal, a
+scheduler's warning); --resume continues bit for bit.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ KEEPS_ITS_WORK = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
-    parser.add_argument("--resume", metavar="PATH", help="continue from a checkpoint, a run folder or a folder of runs (its newest)")
+    parser.add_argument("--resume", metavar="PATH", help="checkpoint, run folder or folder of runs (its newest) to continue from")
     parser.add_argument(
-        "--init", metavar="PATH", help="start from the teacher of another training, e.g. on flat ground; its config may differ"
+        "--init", metavar="PATH", help="another training, whose teacher this one starts from, e.g. one on flat ground; its config may "
+                                       "differ"
     )
-    add_robot(parser, "the preset's; presets such as velocity-flat name none")
+    add_robot(parser, "the preset's; required for presets such as velocity-flat, which name none")
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.learning.teacher import TeacherTrainer
 
     if args.init and args.resume:
-        raise UsageError("--resume goes on with the same training, --init begins another one: give one of them")
+        raise UsageError("--resume continues the same training, --init begins a new one: give one of them")
     cfg, folder, state = prepare(args, overrides, "teacher")
     if args.print_config:
         print(commented(cfg), end="")
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     for doubt in doubtful(cfg):
         print(f"robolearn: warning: {doubt}", file=sys.stderr)
     if args.init and cfg.algorithm == "sb3":
-        raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training begins from nothing")
+        raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training starts from scratch")
     first = find_checkpoint(args.init) if args.init else None
     if cfg.algorithm == "sb3":
         from robolearn.learning.run import Run
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         try:
             train_sb3(cfg, job)
         except Interrupted as stopped:
-            print(f"saved what it learned so far: {folder}; Stable-Baselines3's training cannot be gone on with")
+            print(f"saved what it learned so far: {folder}; a training by Stable-Baselines3 cannot be continued")
             return stopped.code
         finally:
             job.close()
@@ -83,10 +84,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def start_from(trainer: TeacherTrainer, path: Path) -> None:
-    """Give a fresh trainer the teacher of a checkpoint.
+    """Load the teacher of a checkpoint into a fresh trainer.
 
     Raises:
-        UserError: not a teacher's checkpoint, or one that does not fit.
+        UserError: not a teacher's checkpoint, or it does not fit.
     """
     from policies.files import reason
     from robolearn.errors import UserError
@@ -117,7 +118,7 @@ def prepare(args: argparse.Namespace, overrides: list[str], kind: str) -> tuple[
         if args.preset:
             raise UsageError("--resume takes its config from the checkpoint: leave out the preset")
         if args.runs:
-            raise UsageError("--resume goes on in the run's own folder: leave out --runs")
+            raise UsageError("--resume continues in the run's own folder: leave out --runs")
         path = find_checkpoint(args.resume)
         state = load_checkpoint(path)
         if state["kind"] != kind:
@@ -145,17 +146,16 @@ def go(
     given: Sequence[str] = (),
     steps: Sequence[tuple[str, str]] | None = None,
 ) -> int:
-    """Run a trainer in a folder and say what came out and what comes next.
+    """Run a trainer in a folder and print its results and the next steps.
 
     Args:
-        trainer: fresh.
-        folder: of the run.
-        state: the checkpoint to go on from; None for a new run.
-        given: names of settings that were given anew.
-        steps: what comes next and its command; None for what follows a teacher or a student.
+        trainer: a fresh one.
+        folder: the run's folder.
+        state: the checkpoint to continue from; None for a new run.
+        given: names of settings that were given when resuming.
+        steps: purpose and command of each next step; None for those after a teacher or a student.
 
-    Returns:
-        After Ctrl-C 130, after another signal that asked for an end 0, 1 if it missed its targets.
+    Returns: 130 after Ctrl-C, 0 after another signal that ended it, 1 if it missed its targets.
     """
     from robolearn.learning import distributed
     from robolearn.learning.run import Run, check_ours
@@ -163,8 +163,8 @@ def go(
 
     if state is not None:
         check_ours(folder)
-        resume(trainer, state, given)  # before anything is written: a config that does not fit leaves the folder as it was
-    if distributed.rank():  # the first process of several writes the run
+        resume(trainer, state, given)  # before anything is written, so that a config that does not fit leaves the folder unchanged
+    if distributed.rank():  # of several processes only the first writes the run
         folder = Path(tempfile.mkdtemp(prefix="robolearn-"))
     job = Run(folder, trainer.cfg)
     if state is not None and not distributed.rank():
@@ -174,7 +174,7 @@ def go(
     try:
         metrics = train(trainer, job)
     except Interrupted as stopped:
-        print(f"saved at iteration {trainer.iteration}; go on with: robolearn {_verb(trainer)} --resume {quoted(folder)}")
+        print(f"saved at iteration {trainer.iteration}; continue with: robolearn {_verb(trainer)} --resume {quoted(folder)}")
         return stopped.code
     finally:
         job.close()

@@ -20,13 +20,13 @@ _SENSED = {
     "base_angular_velocity": "angular velocity of the base by the gyro, in the base frame",
     "projected_gravity": "direction of gravity in the base frame",
     "command": "what is asked of the robot",
-    "joint_position": "joint angles less the default pose",
+    "joint_position": "joint angles minus the default pose",
     "joint_velocity": "joint speeds",
-    "joint_target": "the targets of the step before, less the default pose",
-    "last_action": "the action of the step before",
+    "joint_target": "the previous step's targets, minus the default pose",
+    "last_action": "the previous step's action",
     "clock": "sine and cosine of the gait's clock",
 }
-"""What the contract's own observations are; `policies.contract.observation.TERMS` has their functions."""
+"""Meaning of the contract's own observations; their functions are in `policies.contract.observation.TERMS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +34,12 @@ class Setting:
     """One setting, or a table of settings.
 
     Attributes:
-        name: dotted, as it is typed after `--`.
-        value: as plain data; of a table, None.
-        sentence: what it is.
-        unit: empty for a pure number, a word or a switch.
+        name: dotted, as typed after `--`.
+        value: as plain data; None for a table.
+        sentence: its meaning.
+        unit: empty for pure numbers, words and switches.
         table: whether it holds other settings.
-        absent: an entry that could be there and is not.
+        absent: whether it is an entry that could be there and is not.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Setting:
 
     @property
     def text(self) -> str:
-        """The value as YAML takes it after `--name=`; empty for a table."""
+        """The value as YAML to type after `--name=`; empty for a table."""
         return "" if self.table else written(self.value)
 
 
 def written(value: Any) -> str:
-    """A value as it is typed on the command line: numbers to the last digit, lists in brackets."""
+    """A value as typed on the command line: numbers to the last digit, lists in brackets."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(written(item) for item in value)}]"
     if isinstance(value, str):
@@ -103,20 +103,20 @@ def _of_value(value: Any, name: str, sentence: str) -> Iterator[Setting]:
 
 
 def _says_more(sentence: str) -> bool:
-    """Whether a sentence is more than a pointer to another docstring."""
+    """Whether a sentence says more than where another docstring is."""
     return bool(sentence) and not sentence.startswith(("see their", "as of"))
 
 
 def _about_observation(name: str) -> str:
-    """What a robot senses under this name."""
+    """The meaning of an observation, by its name."""
     if name not in _SENSED or name not in ABOUT:
-        return "an observation of a package"
+        return "an observation that a plugin registers"
     its = ABOUT[name].unit
     return f"{_SENSED[name]} [{its}]" if any(letter.isalpha() for letter in its) else _SENSED[name]
 
 
 def _of_term(term: Term, name: str) -> Iterator[Setting]:
-    """An entry of a table that has a function: what the function gives, the table's own words, the function's parameters."""
+    """An entry with a function: what the function computes, the entry's own settings, the function's parameters."""
     about = summary(term.func)
     yield Setting(name=name, value=None, sentence=about, table=True)
     own, given = attributes(type(term)), arguments(term.func)
@@ -148,5 +148,5 @@ def _of_randomization(table: RandomizationCfg, name: str) -> Iterator[Setting]:
     for key, what in QUANTITIES.items():
         if key not in table.entries:
             how = f", operation: {OPERATION[key]}" if key in OPERATION else ""
-            form = f"does not vary; {{low: ..., high: ...{how}}} lets it"
+            form = f"does not vary; to vary it: {{low: ..., high: ...{how}}}"
             yield Setting(name=join(name, key), value=None, sentence=f"{without_unit(what)} ({form})", unit=unit(key, what), absent=True)

@@ -1,6 +1,6 @@
-"""A configuration as YAML with what each setting means beside it: a run's config.yaml, and what `--print-config` prints.
+"""A configuration as YAML with the meaning of each setting in a comment: a run's config.yaml and the output of `--print-config`.
 
-The comments change nothing: the text loads as the same config, to the last bit.
+The comments change nothing: the text loads as the same config, bit for bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from robolearn.config.catalogue import Setting, meanings
 from robolearn.config.loading import dump
 
 _SAID_ONCE = ("func", "operation", "distribution", "when", "low", "high", "noise", "scale", "clip", "delayed", "weight", "time_out")
-"""Words of tables that mean the same in every entry: explained at the first."""
+"""Settings that mean the same in every entry of a table: explained only at the first."""
 
 
 def commented(cfg: Any) -> str:
@@ -43,7 +43,7 @@ def _remark(setting: Setting) -> str:
 
 
 def _places(node: Any, name: str) -> Iterator[tuple[str, int, bool]]:
-    """Dotted key, its line, and whether a comment may follow there: the value begins and ends on it, or begins below as a table."""
+    """Dotted key, its line, and whether a comment may follow on that line: the value ends there, or is a table that begins below."""
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         here, line = join(name, str(key.value)), key.start_mark.line
         below = value.start_mark.line > line

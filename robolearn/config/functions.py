@@ -1,4 +1,4 @@
-"""The functions of ours that a table of terms can take, so that a reward that exists can be found without reading the source."""
+"""Our functions that a table of terms can use, so that an existing reward can be found without reading the source."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _MODULES: dict[str, tuple[type[Term], ModuleType]] = {
     "env.metrics": (MetricTerm, metrics),
 }
 TABLES = ("env.rewards", *_MODULES)
-"""Tables and entries whose functions are known here."""
+"""Tables and entries with functions of ours, and where those are."""
 _NEITHER = (commands.Command,)
 
 
 def functions(table: str) -> list[Callable[..., Any]]:
-    """The functions of ours for a table, in the order of their module; empty for a table that has none here."""
+    """Our functions for a table, in the order of their module; empty if there are none."""
     if table == "env.rewards":
         found: list[Callable[..., Any]] = [thing for thing in vars(rewards).values() if thing in _RATED]
         return found
@@ -50,7 +50,7 @@ _RATED = [*PENALTIES, *REWARDS]
 
 
 def _fits(kind: type[Term], module: ModuleType, name: str, thing: Any) -> bool:
-    """Whether a thing of a module is a function for a kind of table."""
+    """Whether an object of a module is a function for a kind of table."""
     ours = (inspect.isfunction(thing) or inspect.isclass(thing)) and thing.__module__ == module.__name__
     if not ours or name.startswith("_") or thing in _NEITHER:
         return False

@@ -1,10 +1,10 @@
 """Configuration: frozen keyword-only dataclasses are the schema; YAML presets and `--a.b=c` overrides fill them.
 
-The value of a field is its default, then the preset's, then the override's. A preset may say `extends: other` (a preset name, a path
-beside it, or a list of those, later ones winning) and is laid over what it extends, table by table.
+An override takes precedence over the preset, and the preset over the default. A preset may say `extends: other` (a preset's name, a path
+relative to it, or a list of these, in which later ones take precedence) and is merged over what it extends, table by table.
 
-`policies.schema` says what a schema may hold. A table of terms (`envs.terms.term`) takes new entries that name their function; the
-parameters of a term stand beside its own values, see `robolearn.config.terms`.
+`policies.schema` says what a schema may hold. A table of terms (`envs.terms.term`) takes new entries that name their function; a term's
+parameters are given beside its own values, see `robolearn.config.terms`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def load(schema: type[T], preset: str | Path | None = None, overrides: Sequence[
     Args:
         schema: the dataclass to fill.
         preset: name of a file in `configs/` (without `.yaml`), a path, or None for the defaults alone.
-        overrides: `--section.key=value`, the value in YAML; later ones win.
+        overrides: `--section.key=value`, the value in YAML; later ones take precedence.
 
     Raises:
         ConfigError: one line that names the file and line or the override, the key, what was given and what is valid.
@@ -51,10 +51,10 @@ def loads(schema: type[T], text: str, source: str = "<text>", overrides: Sequenc
 
 
 def peek(preset: str | Path, key: str, overrides: Sequence[str] = (), default: str | None = None) -> str:
-    """One top-level text value of a preset and its overrides, read before the schema is known: task and robot decide the schema.
+    """A top-level text value of a preset and its overrides, read before the schema is known, since task and robot decide the schema.
 
     Raises:
-        ConfigError: no such preset, the preset lacks the key and there is no default, or its value is no text.
+        ConfigError: no such preset, the preset lacks the key and there is no default, or its value is not text.
     """
     path = preset_path(preset)
     tree = overridden(_read(path), overrides)
@@ -67,13 +67,13 @@ def peek(preset: str | Path, key: str, overrides: Sequence[str] = (), default: s
 
 
 def place(preset: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
-    """Where a top-level setting is given, `file:line` or the override; empty where it is not."""
+    """Where a top-level setting is given: `file:line` or the override; empty if it is not."""
     tree = overridden(_read(preset_path(preset)), overrides)
     return tree.value[key].source if isinstance(tree.value, dict) and key in tree.value else ""
 
 
 def sources(preset: str | Path | None, overrides: Sequence[str] = ()) -> dict[str, str]:
-    """Dotted name of every setting that a preset or an override gives -> where: `file:line`, or the override."""
+    """Dotted name of every setting that a preset or an override gives -> where it is given: `file:line`, or the override."""
     tree = Node({}, "the defaults") if preset is None else _read(preset_path(preset))
     return dict(_sources(overridden(tree, overrides), ""))
 
@@ -100,12 +100,12 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Node:
-    """A preset laid over what it extends."""
+    """A preset merged over what it extends."""
     return read_extended(path, lambda name, beside: preset_path(name, beside=beside))
 
 
 class TermBuilder(Builder):
-    """A `policies.schema.Builder` that knows terms."""
+    """A `policies.schema.Builder` that can build terms."""
 
     def special(self, hint: Any, node: Node, key: str, default: Any) -> Any:
         if terms.is_term(hint):

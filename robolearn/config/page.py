@@ -1,6 +1,6 @@
-"""docs/settings.md: every setting with its values for our robots, its unit and its meaning, made of the code.
+"""docs/settings.md: every setting with its values for our robots, its unit and its meaning, generated from the code.
 
-python -m robolearn.config.page        # writes it anew; a test compares
+python -m robolearn.config.page        # writes the page again; a test compares
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from robolearn.config.sentences import summary
 
 PAGE = Path("docs/settings.md")
 COLUMNS = (("Go1", "velocity-rough", "go1"), ("G1", "velocity-rough", "g1"), ("Panda", "reach", "panda"))
-"""Title, task and robot of the values that are shown side by side."""
+"""Title, task and robot of each column of values."""
 HEAD = """\
 # Settings
 
-Every setting, made of the code by `python -m robolearn.config.page`. To see those of one preset, with its own values:
+Every setting, generated from the code by `python -m robolearn.config.page`. To see the settings of one preset with its own values:
 
-    robolearn config go1-velocity-flat                   # all of them; add a section to see a part: env.rewards, teacher.ppo
-    robolearn config go1-velocity-flat --changed         # what the preset changes, and in which line of which file
+    robolearn config go1-velocity-flat                   # all; add a section to see a part: env.rewards, teacher.ppo
+    robolearn config go1-velocity-flat --changed         # what the preset changes, with file and line
     robolearn train go1-velocity-flat --print-config     # the whole configuration as YAML, with comments
 
-A setting is changed by typing `--NAME=VALUE` after `train` or `distill`, or by writing it into a preset
-([Configuration](configuration.md)). Where three columns stand side by side they are what the tasks make of it for Go1 and G1
-(`velocity-rough`) and for Panda (`reach`), before a preset; `-` means that there is no such entry there.
+To change a setting, type `--NAME=VALUE` after `train` or `distill`, or write it into a preset ([Configuration](configuration.md)). Where
+three columns stand side by side they are what the tasks make of it for Go1 and G1 (`velocity-rough`) and for Panda (`reach`), before a
+preset; `-` means that there is no such entry there.
 """
 FUNCTIONS = """\
 ## Functions of ours
 
-What an entry of a table may name as its `func`, in use above or not:
+Functions that an entry of a table can name as its `func`, used above or not:
 `--env.rewards.NAME.func=envs.terms.rewards:trunk_rate --env.rewards.NAME.weight=-0.1`.
 """
 
@@ -52,12 +52,12 @@ def page() -> str:
 
 
 def _of_tasks() -> Iterable[str]:
-    """What depends on task and robot: `env`, section by section."""
+    """The settings that depend on task and robot: `env`, section by section."""
     configs = [schema.defaults(task, robot).env for _, task, robot in COLUMNS]
     found = [{setting.name: setting for setting in catalogue(cfg, "env")} for cfg in configs]
     names = _merged([list(one) for one in found])
     yield "## env\n"
-    yield "What is simulated, seen, asked and rewarded.\n"
+    yield "The simulation, observations, commands and rewards.\n"
     top = [name for name in names if name.count(".") == 1 and not any(n.startswith(f"{name}.") for n in names)]
     yield _beside(top, found)
     for table in [name for name in names if name.count(".") == 1 and name not in top]:
@@ -67,7 +67,7 @@ def _of_tasks() -> Iterable[str]:
 
 
 def _of_learners() -> Iterable[str]:
-    """What the code alone decides: the defaults of teacher, student and so on."""
+    """The settings that depend on neither task nor robot: the defaults of teacher, student and so on."""
     cfg = schema.defaults(*COLUMNS[0][1:])
     known = catalogue(cfg)
     yield "## General\n"
@@ -97,7 +97,7 @@ def _plain(settings: Sequence[Setting]) -> str:
 
 
 def _beside(names: Sequence[str], found: Sequence[dict[str, Setting]]) -> str:
-    """Settings by name with their value for each robot; an entry of a table has its sentence alone."""
+    """Settings by name with their value for each robot; an entry of a table has only its sentence."""
     rows = []
     for name in names:
         told = min((one[name] for one in found if name in one), key=lambda setting: setting.absent)
@@ -113,7 +113,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _merged(lists: Sequence[Sequence[str]]) -> list[str]:
-    """Names of several lists, each once, those of a later list after the one that they follow there."""
+    """The names of several lists, each once; names that only a later list has come after the name that they follow there."""
     merged: list[str] = list(lists[0])
     for names in lists[1:]:
         place = 0

@@ -1,4 +1,4 @@
-"""Presets by name: where their files lie, ours and those of plugins. Reads no schema, so that a computer without torch can list them."""
+"""Presets by name and where their files are, ours and plugins'. Reads no schema, so that a computer without torch can list them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRESETS = Registry("preset", of=Path)
 
 
 def presets_dir() -> Path:
-    """The folder of presets: inside the package where it was installed from a wheel, beside it in a checkout."""
+    """The folder of presets: inside the package if installed from a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
@@ -25,7 +25,7 @@ def preset_names() -> list[str]:
     """Names of all presets, ours and those of plugins, sorted.
 
     Raises:
-        policies.plugins.PluginError: a plugin has a preset of a name that is ours.
+        policies.plugins.PluginError: a plugin's preset has the name of one of ours.
     """
     ours = [path.stem for path in presets_dir().glob("*.yaml")]
     for name in ours:
@@ -39,7 +39,7 @@ def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
 
     Args:
         preset: a preset's name, or a path.
-        beside: folder that a relative path or name is looked for in first.
+        beside: folder in which a relative path or name is looked up first.
 
     Raises:
         ConfigError: no such preset or file; lists the presets that exist.
@@ -57,7 +57,7 @@ def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
         raise ConfigError(f"no configuration file at {shown(candidates[-1])}")
     names = preset_names()
     valid = f"valid: {', '.join(names) or 'none'}, or the path of a .yaml file"
-    own = "for one of your own install its package, or give --import PACKAGE"
+    own = "for a preset of a package, install the package or give --import PACKAGE"
     raise ConfigError(f"no preset {text!r}{suggestion(text, names)}; {valid}; {own}")
 
 
@@ -65,7 +65,7 @@ def loads_any(text: str, source: str = "<text>") -> dict[str, Any]:
     """YAML text as plain top-level values, before its schema is known; nested tables stay nodes.
 
     Raises:
-        ConfigError: not YAML, or no table.
+        ConfigError: not YAML, or not a table.
     """
     tree = parse(text, source)
     if not isinstance(tree.value, dict):

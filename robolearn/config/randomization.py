@@ -1,13 +1,13 @@
-"""The table of randomization in YAML: ranges of quantities, terms with a function, and the table's two words, side by side.
+"""The table of randomization in YAML: ranges of quantities, terms with a function, and the table's two settings of its own, side by side.
 
     randomization:
-      friction: {low: 0.4}                                           # a value of a range that is there
-      joint_friction: {low: 0.0, high: 0.2, operation: add}          # a quantity more
-      slope: {func: "my_package.terms:slope", when: reset, most: 0.1}  # a term of one's own
-      mass: null                                                     # and one the less
+      friction: {low: 0.4}                                           # changes a value of an existing range
+      joint_friction: {low: 0.0, high: 0.2, operation: add}          # adds a quantity
+      slope: {func: "my_package.terms:slope", when: reset, most: 0.1}  # adds a term of yours
+      mass: null                                                     # removes a quantity
       noise: 0.5
 
-`null` stands for a quantity that does not vary in what is written, so that a resolved config says so whatever the task's own table is.
+When a config is written, a quantity that does not vary is `null`, so that a resolved config does not depend on the task's own table.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def build(node: Node, key: str, default: Any, build_value: Build) -> Randomizati
 
     Args:
         node: what was written.
-        key: dotted, for messages.
-        default: the table that it is laid over, if there is one.
+        key: dotted name, for messages.
+        default: the table that it is merged over, if there is one.
         build_value: makes a value of a type from a node.
 
     Raises:
@@ -60,7 +60,7 @@ def build(node: Node, key: str, default: Any, build_value: Build) -> Randomizati
             near = "" if close is None else f"; did you mean {key + '.' + close!r}?"
             raise ConfigError(f"{child.source}: unknown key {inner!r}{near}; valid: {', '.join(valid)}{NEW}")
         _check(child, inner, name, entries.get(name))
-    if set(entries) <= set(node.value):  # a table that is told whole is told in its order
+    if set(entries) <= set(node.value):  # a table that is given in full keeps its order
         entries = {name: entries[name] for name in node.value if name in entries}
     try:
         return RandomizationCfg(entries, **words)
@@ -69,7 +69,7 @@ def build(node: Node, key: str, default: Any, build_value: Build) -> Randomizati
 
 
 def _check(node: Node, key: str, name: str, entry: Any) -> None:
-    """Raises `ConfigError` where one entry makes no sense."""
+    """Raises `ConfigError` if an entry makes no sense."""
     try:
         if entry is not None:
             check_entry(name, entry)
@@ -78,7 +78,7 @@ def _check(node: Node, key: str, name: str, entry: Any) -> None:
 
 
 def plain(table: RandomizationCfg, default: Any) -> dict[str, Any]:
-    """The table as one of values by name, for `robolearn.config.loading.to_dict`; entries that are off are None."""
+    """The table as values by name, for `robolearn.config.loading.to_dict`; entries that are off are None."""
     base = default.entries if isinstance(default, RandomizationCfg) else {}
     terms = table.terms()
     ranges = {name: table.range(name) for name in QUANTITIES if name not in terms}
@@ -87,7 +87,7 @@ def plain(table: RandomizationCfg, default: Any) -> dict[str, Any]:
 
 
 def keys(table: RandomizationCfg, key: str) -> list[str]:
-    """Dotted keys of every setting, for messages: of quantities also those that are off."""
+    """Dotted keys of every setting, for messages, including quantities that are off."""
     ranges = [f"{key}.{name}.{field.name}" for name in QUANTITIES for field in dataclasses.fields(Range)]
     terms = [f"{key}.{name}.{value}" for name, term in table.terms().items() for value in term.values()]
     return ranges + terms + [f"{key}.{name}" for name in _WORDS]

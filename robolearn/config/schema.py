@@ -1,4 +1,4 @@
-"""The config of a training: what YAML presets and `--section.key=value` fill."""
+"""The config of a training, which YAML presets and `--section.key=value` fill."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from robolearn.learning.ppo import PpoCfg
 from robolearn.pretraining.config import PretrainCfg
 
 LARGEST_SEED = 2**62
-"""Above every seed; what is added for several processes and iterations still fits into 64 bits."""
+"""Bound on seeds: with the offsets of processes and iterations they still fit into 64 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UntilCfg:
-    """When a training is good enough: it goes on past its `iterations` until small evaluations on the task's grid say so, or to a cap.
+    """When a training is good enough: it continues past its `iterations` until small evaluations on the task's grid meet the targets, or up
+    to a cap.
 
-    A target counts as met where the 95 % interval says so, so that another evaluation will say the same.
+    A target counts as met if the whole 95 % interval meets it, so that another evaluation will agree.
 
     Attributes:
-        at_most: multiple of `iterations` after which the training ends even so and tells what it missed.
-        every: share of `iterations` between two evaluations; the first is after `iterations`.
+        at_most: multiple of `iterations` after which the training ends in any case and reports the targets it missed.
+        every: interval between two evaluations as a share of `iterations`; the first is after `iterations`.
         seeds: episodes per command in each evaluation.
     """
 
@@ -59,7 +60,7 @@ class TeacherUntilCfg(UntilCfg):
     Attributes:
         score: least share of episodes without a fall, or of goals reached.
         figures: targets for other figures of the task's evaluation, by their names, in their units.
-        goals: also every goal that the task's evaluation names itself, which grows with the robot.
+        goals: whether every goal that the task's evaluation names must be met too; these goals scale with the robot.
     """
 
     score: float = 0.95
@@ -73,7 +74,7 @@ class TeacherUntilCfg(UntilCfg):
 
 @dataclass(frozen=True, kw_only=True)
 class StudentUntilCfg(UntilCfg):
-    """Targets of a student, against its own teacher on the same commands.
+    """Targets of a student, relative to its own teacher on the same commands.
 
     Attributes:
         score_ratio: least ratio of its score to the teacher's.
@@ -92,7 +93,7 @@ class StudentUntilCfg(UntilCfg):
 
 
 def _check_share(name: str, value: float) -> None:
-    """Raises `ValueError` where a share lies outside 0 to 1."""
+    """Raises `ValueError` if a share lies outside 0 to 1."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie between 0 and 1, not {value:g}")
 
@@ -102,9 +103,8 @@ class TeacherCfg:
     """The privileged teacher.
 
     Attributes:
-        iterations: rollouts and updates.
-        until: what it must reach, and how much longer it may train for that; null trains for `iterations`, and so does a number of
-            iterations given on the command line.
+        iterations: rollouts and updates. until: the targets it must reach, and how much longer it may train to reach them; null trains for
+            exactly `iterations`, and so does a number of iterations given on the command line.
         hidden: hidden layers of actor and critic.
         initial_std: standard deviation of the first actions.
         ppo: how it learns.
@@ -127,11 +127,12 @@ class ImitationCfg:
 
     Attributes:
         weight: lambda at the start; 0 is pure reinforcement learning.
-        annealed_at: share of the iterations at which lambda has fallen linearly to `final_weight`; 0 keeps it: with rl_weight 0 this
-            is pure imitation (DAgger: the student acts, the teacher labels).
+        annealed_at: share of the iterations at which lambda has fallen linearly to `final_weight`; 0 keeps it constant: with rl_weight 0
+            this is pure imitation (DAgger: the student acts, the teacher labels).
         final_weight: lambda after annealing.
         rl_weight: weight of the reinforcement loss.
-        pretrained_weight: of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays as it is.
+        pretrained_weight: weight of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays
+            constant.
         rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
     """
 
@@ -148,14 +149,14 @@ class StudentCfg:
     """The transformer student.
 
     Attributes:
-        iterations: rollouts and updates; the schedules of imitation and learning rate end with them.
-        until: what it must reach of its teacher, as for the teacher.
+        iterations: rollouts and updates; the schedules of imitation and learning rate end with the last.
+        until: its targets relative to the teacher, and how much longer it may train to reach them; null trains for exactly `iterations`.
         network: its kind and size.
-        memory: what it remembers is of an `episode`, or of a `life`, in which a fall is no end: what a body is like outlasts it (cf.
-            LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
+        memory: how long it remembers: one `episode`, or a `life`, which a fall does not end, so that it remembers what its body is like
+            (cf. LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
         initial_std: standard deviation of its actions at the start.
         imitation: the teacher's part in the loss.
-        ppo: the reinforcement part; minibatches are sets of worlds, each with its whole chunk of tokens.
+        ppo: the reinforcement learning; minibatches are sets of worlds, each with its whole chunk of tokens.
     """
 
     iterations: int = 120
@@ -180,7 +181,7 @@ class Sb3Cfg:
         steps: rollout length per world.
         batch_size: samples in a minibatch.
         epochs: passes over a rollout.
-        learning_rate: of its Adam.
+        learning_rate: its Adam learning rate.
         privileged: whether it sees the privileged observation.
     """
 
@@ -204,7 +205,7 @@ class Sb3Cfg:
 
 
 def _renamed() -> dict[str, str]:
-    """How settings of earlier versions are called now, by pattern; `*` stands for the last part of the name."""
+    """New names of earlier versions' settings, by pattern; `*` stands for the last part of the name."""
     both = "env.rewards.{0}.swing_share and env.rewards.{1}.swing_share"
     return {
         "env.reward.track_sigma": "env.rewards.track_velocity.sigma and env.rewards.track_yaw_rate.sigma",
@@ -219,7 +220,7 @@ def _renamed() -> dict[str, str]:
         "env.max_tilt": "env.terminations.tilt.max_tilt",
         "env.min_height": "env.terminations.height.minimum",
         "env.action_scale": "env.action.scale",
-        "env.events": "a part of env.randomization",
+        "env.events": "now part of env.randomization",
         "env.events.*": "env.randomization.*",
         "env.curriculum": "the table env.curriculum (env.curriculum.terrain=null for all levels from the start)",
     }
@@ -236,16 +237,16 @@ class TrainCfg:
         task: name of the task.
         robot: name of the robot, or the path of its `robot.yaml`.
         algorithm: `ppo`, or `sb3` for Stable-Baselines3's PPO.
-        seed: of everything random: networks, exploration and environment.
-        threads: torch threads in updates, 0 for all cores.
-        precision: of the matrix products in updates: `auto` takes bf16 where this CPU computes it rightly and faster, `fp32` never, `bf16`
-            also where it is slower.
+        seed: seed of everything random: networks, exploration and environment.
+        threads: torch threads during updates; 0 uses all cores.
+        precision: precision of matrix products during updates: `auto` uses bf16 if this CPU computes it correctly and faster, `fp32` never
+            does, `bf16` always does.
         checkpoint_every: iterations between checkpoints.
         env: the task's own config for the robot.
         teacher: the privileged teacher, `robolearn train`.
-        student: what it is distilled into, `robolearn distill`.
+        student: the student that it is distilled into, `robolearn distill`.
         pretrain: learning from datasets, `robolearn pretrain`.
-        sb3: Stable-Baselines3's own PPO, read with `algorithm: sb3` alone.
+        sb3: Stable-Baselines3's own PPO, only read with `algorithm: sb3`.
     """
 
     RENAMED: ClassVar[dict[str, str]] = RENAMED
@@ -275,17 +276,17 @@ class TrainCfg:
 
 
 def _check_sizes(cfg: Any) -> None:
-    """Raises `ValueError` where a whole number is larger than what torch counts with."""
+    """Raises `ValueError` if an integer is larger than torch's."""
     for item in dataclasses.fields(cfg):
         value = getattr(cfg, item.name)
         if dataclasses.is_dataclass(value):
             _check_sizes(value)
         elif isinstance(value, int) and item.name != "seed" and not -(2**63) <= value < 2**63:
-            raise ValueError(f"{item.name} must be a whole number that 64 bits hold, not {value}")
+            raise ValueError(f"{item.name} must be an integer that fits into 64 bits, not {value}")
 
 
 def _check_learner(cfg: TeacherCfg | StudentCfg) -> None:
-    """Raises `ValueError` where a teacher or a student could not learn."""
+    """Raises `ValueError` if a teacher or a student could not learn."""
     if cfg.iterations < 1:
         raise ValueError(f"iterations must be at least 1, not {cfg.iterations}")
     if not cfg.initial_std > 0:
@@ -293,17 +294,17 @@ def _check_learner(cfg: TeacherCfg | StudentCfg) -> None:
 
 
 def _check_layers(sizes: tuple[int, ...]) -> None:
-    """Raises `ValueError` where a hidden layer has no units."""
+    """Raises `ValueError` if a hidden layer has no units."""
     if any(size < 1 for size in sizes):
         raise ValueError(f"hidden layers must have at least 1 unit each, not {list(sizes)}")
 
 
 def schema_of(task: str, robot: str | Robot) -> type[TrainCfg]:
-    """`TrainCfg` with `env` as the task makes it for the robot.
+    """`TrainCfg` whose `env` is the task's own config for the robot.
 
     Raises:
-        UnknownTaskError: names the tasks there are.
-        UnknownRobotError: names the robots there are.
+        UnknownTaskError: no such task; names the existing ones.
+        UnknownRobotError: no such robot; names the existing ones.
         ConfigError: the robot cannot do the task.
     """
     made = robot if isinstance(robot, Robot) else get_robot(robot)
@@ -324,8 +325,8 @@ def schema_of(task: str, robot: str | Robot) -> type[TrainCfg]:
 def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
     """Read a preset: the name of a YAML in `configs/`, a path, or a task's bare name.
 
-    A preset that names no robot needs the override `robot=...` (on the command line `--robot`); for a robot of a kind that learns with
-    other settings the preset `NAME-KIND` is read in place of `NAME`, see `envs.tasks.registry.Task.variant`.
+    A preset that names no robot needs the override `robot=...` (on the command line `--robot`); for a kind of robot that needs other
+    settings to learn, the preset `NAME-KIND` is read in place of `NAME`, see `envs.tasks.registry.Task.variant`.
 
     Raises:
         ConfigError: unknown key, wrong type, missing file; the message names the place.
@@ -334,13 +335,14 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
 
 
 def sources(preset: str | Path, overrides: Sequence[str] = ()) -> dict[str, str]:
-    """Dotted name of each setting that a preset or an override gives -> where: `file:line`, or the override. Errors as in `load`."""
+    """Dotted name of each setting that a preset or an override gives -> where it is given: `file:line`, or the override. Errors as in
+    `load`."""
     _, chosen, given = _chosen(preset, overrides)
     return config.sources(chosen, given)
 
 
 def _chosen(preset: str | Path, overrides: Sequence[str]) -> tuple[type[TrainCfg], str | Path | None, list[str]]:
-    """The schema, the preset that is read (None for a bare task) and the overrides, of what a person gave."""
+    """The schema, the preset to read (None for a bare task) and the overrides, from the user's input."""
     given = [_as_path(override) for override in _exactly(overrides)]
     name = _name_of(preset)
     bare = name in TASKS and name not in config.preset_names()
@@ -349,7 +351,7 @@ def _chosen(preset: str | Path, overrides: Sequence[str]) -> tuple[type[TrainCfg
         get_task(task)
     robot = _value_of(given, "robot") if bare else config.peek(preset, "robot", given, default="")
     if not robot:
-        raise ConfigError(f"{name} is for any robot: say which, with --robot NAME or --robot PATH of a robot.yaml")
+        raise ConfigError(f"{name} is for any robot; choose one with --robot NAME or --robot PATH of a robot.yaml")
     if not bare and (found := _beside(config.preset_path(preset), robot)) is not None:
         robot, given = str(found), [*given, f"--robot={found}"]
     with _placed(preset, "robot", given):
@@ -362,7 +364,7 @@ def _chosen(preset: str | Path, overrides: Sequence[str]) -> tuple[type[TrainCfg
 
 @contextlib.contextmanager
 def _placed(preset: str | Path, key: str, given: Sequence[str]) -> Generator[None]:
-    """Say of a name that nothing has in which line of which file it stands, where it does not stand on the command line.
+    """Add to an error about an unknown name the file and line of that name, unless it comes from the command line.
 
     Raises:
         ConfigError: the body's error, with the place before it.
@@ -378,27 +380,28 @@ def _placed(preset: str | Path, key: str, given: Sequence[str]) -> Generator[Non
 
 
 def _name_of(preset: str | Path) -> str:
-    """The name of a preset, also of one that is given by its path."""
+    """The name of a preset, also if it is given by its path."""
     path = Path(preset)
     ours = path.suffix in (".yaml", ".yml") and path.stem in config.preset_names() and path.exists()
     return path.stem if ours and path.samefile(config.preset_path(path.stem)) else str(preset)
 
 
 def _check_kind(name: str, task: Task, robot: Robot) -> None:
-    """Refuse a preset of one kind of robots for a robot of another kind.
+    """Refuse a preset for one kind of robot with a robot of another kind.
 
     Raises:
-        ConfigError: names the preset that finds the robot's own settings.
+        ConfigError: names the preset that selects the settings for the robot's kind.
     """
     general, _, kind = name.rpartition("-")
     if kind == task.variant(robot) or general not in config.preset_names():
         return
     if kind in {task.variant(ROBOTS.get(other)) for other in ROBOTS}:
-        raise ConfigError(f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which finds those of its kind")
+        raise ConfigError(f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which selects those for its "
+                          f"kind")
 
 
 def name_of_runs(preset: str | Path, overrides: Sequence[str] = ()) -> str:
-    """What the trainings of a preset are called: by its name, and the robot's where it is not the preset that names it."""
+    """The name of a preset's trainings: the preset's, and the robot's if the preset does not name it."""
     given = [_as_path(override) for override in overrides]
     robot, name = _value_of(given, "robot"), Path(preset).stem
     its = "" if str(preset) in TASKS and name not in config.preset_names() else config.peek(preset, "robot", default="")
@@ -406,13 +409,13 @@ def name_of_runs(preset: str | Path, overrides: Sequence[str] = ()) -> str:
 
 
 def _beside(preset: Path, robot: str) -> Path | None:
-    """The absolute path of a `robot.yaml` that a preset names by a path from its own folder, None for another robot."""
+    """The absolute path of a `robot.yaml` that a preset names relative to its own folder; None for other robots."""
     path = preset.parent / robot
     return path.resolve() if robot.endswith((".yaml", ".yml")) and path.is_file() else None
 
 
 def defaults(task: str, robot: str) -> TrainCfg:
-    """The config of a task with a robot of which nobody has said anything."""
+    """The default config of a task with a robot."""
     return config.load(schema_of(task, robot))
 
 
@@ -432,10 +435,10 @@ def loads(text: str, source: str, overrides: Sequence[str] = ()) -> TrainCfg:
 
 
 def task_name(task: str, robot: str) -> str:
-    """The name of a task, once it is known that there is one.
+    """The name of a task, after a check that it exists.
 
     Raises:
-        ConfigError: it is a name of an earlier version, in which a task named its robot.
+        ConfigError: the name is of an earlier version, in which a task named its robot.
     """
     if task not in TASKS:
         for name in TASKS:
@@ -452,24 +455,24 @@ ROBOT_TASKS = {
     "velocity-rough": ("go1-velocity-rough", "g1-velocity-rough"),
     "reach": ("panda-reach",),
 }
-"""What tasks were called when each named its robot."""
+"""Names of tasks in earlier versions, when each named its robot."""
 
 
 def _value_of(overrides: Sequence[str], key: str) -> str:
-    """What the last override of a key says, empty where there is none."""
+    """The value in the last override of a key; empty if there is none."""
     found = [text.partition("=")[2] for text in (o.removeprefix("--") for o in overrides) if text.startswith(f"{key}=")]
     return found[-1] if found else ""
 
 
 def _as_path(override: str) -> str:
-    """An override of the robot by a path, which is made absolute: a training may be gone on with from another folder."""
+    """An override of the robot by a path, made absolute, since a training may be resumed from another folder."""
     key, equals, value = override.removeprefix("--").partition("=")
     is_path = key == "robot" and (value.endswith((".yaml", ".yml")) or "/" in value)
     return f"--{key}{equals}{Path(value).expanduser().resolve()}" if is_path else override
 
 
 def _exactly(overrides: Sequence[str]) -> list[str]:
-    """The overrides; who says how many iterations a training takes gets that many, unless `until` is given too."""
+    """The overrides; a given number of iterations is exact (`until` off), unless `until` is given too."""
     given = [override.removeprefix("--") for override in overrides]
 
     def exactly(stage: str) -> bool:

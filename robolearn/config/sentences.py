@@ -1,4 +1,4 @@
-"""What each setting means, read from the docstrings where it is defined, so that no second text has to be kept in step.
+"""The meaning of each setting, read from the docstring where it is defined, so that there is no second text to keep up to date.
 
 A field is explained under `Attributes:` of its class, a parameter of a term under `Args:` of its function; a function without `Args:`
 explains its parameters in its first sentence.
@@ -27,19 +27,19 @@ def attributes(cls: type) -> dict[str, str]:
 
 
 def arguments(func: Callable[..., Any]) -> dict[str, str]:
-    """Parameter -> its sentence, from `Args:` of a function, or of the `__init__` of a class."""
+    """Parameter -> its sentence, from `Args:` of a function, or of a class's `__init__`."""
     docs = [func.__init__.__doc__, func.__doc__] if inspect.isclass(func) else [func.__doc__]
     return {name: text for doc in docs for name, text in _section(doc or "", "Args:").items()}
 
 
 def summary(thing: Any) -> str:
-    """The first sentence of a docstring, or its first paragraph where that is no longer than a line or two."""
+    """The first sentence of a docstring, or its first paragraph if that is no longer than a line or two."""
     paragraph = " ".join(inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0].split())
     return _plain(_SHAPE.sub("", paragraph))
 
 
 def unit(name: str, sentence: str) -> str:
-    """The unit of a setting: what its sentence has in brackets, or what its name ends with; empty for a pure number or a word."""
+    """The unit of a setting, from the brackets in its sentence or the ending of its name; empty for a pure number or a word."""
     found = _UNIT.search(sentence)
     if found is not None:
         return found[1]
@@ -47,12 +47,12 @@ def unit(name: str, sentence: str) -> str:
 
 
 def without_unit(sentence: str) -> str:
-    """A sentence without its unit in brackets, where that only follows it."""
+    """A sentence without the unit in brackets that ends it."""
     return re.sub(r"\s*\[[^\[\]]*[A-Za-z/][^\[\]]*\](?=[,;.]|$)", "", sentence).strip()
 
 
 def _section(doc: str, title: str) -> dict[str, str]:
-    """The entries of a section of a Google-style docstring; one for `a, b: text` stands under both names."""
+    """The entries of a section of a Google-style docstring; `a, b: text` is entered under both names."""
     lines = inspect.cleandoc(doc).splitlines()
     if title not in lines:
         return {}

@@ -1,6 +1,6 @@
-"""Settings that a command could only record: they are refused by name, so that what a config says is what happened.
+"""Refuses settings that a command would record without using them, so that a config shows what really happened.
 
-What a table does not name has its effect, or changes a network's sizes, which a checkpoint refuses when it is loaded.
+A setting that these tables do not name has an effect, or changes a network's size, which fails when the checkpoint is loaded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from envs.env_cfg import EnvCfg
 from envs.robots.registry import get_robot
 from envs.terms.about import told
 from envs.terms.randomization import TOGETHER
-from envs.terms.rewards import GROWING
+from envs.terms.rewards import EASING, GROWING
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import ConfigError
@@ -24,24 +24,24 @@ _ENV_SEED = "worlds are seeded from `seed`"
 _ALWAYS = {
     "env.seed": _ENV_SEED,
     "student.ppo.target_kl": "a student's learning rate follows a cosine",
-    "student.ppo.symmetry": "a student is behind a fold or sees its own side alone",
+    "student.ppo.symmetry": "a student acts through a fold, or sees only one side",
 }
 _BEGUN = {
-    "task": "a training goes on with its own task",
-    "robot": "a training goes on with its own robot",
-    "algorithm": "a training goes on with its own algorithm",
-    "seed": "a training goes on with its own random numbers",
+    "task": "a training continues with its own task",
+    "robot": "a training continues with its own robot",
+    "algorithm": "a training continues with its own algorithm",
+    "seed": "a training continues with its own random numbers",
     "sb3.*": "this training is not by Stable-Baselines3",
 }
-_TRAINED = {"teacher.*": "the teacher is trained already; begin anew with: robolearn train"}
+_TRAINED = {"teacher.*": "the teacher is trained already; start a new one with: robolearn train"}
 
 HARMLESS = {"student.ppo.target_kl": (0.0,), "student.ppo.symmetry": ("none", "fold")}
-"""Values that settings without effect may have all the same: they say so themselves, or they alone have one."""
+"""Values that are allowed for settings without effect: they state that themselves, or they are the only ones with an effect."""
 
-OWN = _ALWAYS | {"sb3.*": "only `algorithm: sb3` reads it"}
-"""Never read by robolearn's own algorithm, wherever they stand."""
-_NO_PRETRAINING = {"pretrain.*": "only `robolearn pretrain` reads it"}
-_NO_INIT = {"student.imitation.pretrained_weight": "the student starts from no pretrained network; see distill --init"}
+OWN = _ALWAYS | {"sb3.*": "only read with `algorithm: sb3`"}
+"""Never read by robolearn's own algorithm."""
+_NO_PRETRAINING = {"pretrain.*": "only read by `robolearn pretrain`"}
+_NO_INIT = {"student.imitation.pretrained_weight": "the student does not start from a pretrained network; see distill --init"}
 TRAIN = OWN | _NO_PRETRAINING
 TRAIN_INIT = TRAIN | {"teacher.initial_std": "the teacher of --init brings its own"}
 TRAIN_SB3 = _NO_PRETRAINING | {
@@ -55,7 +55,7 @@ TRAIN_SB3 = _NO_PRETRAINING | {
     },
     "student.*": "a policy of Stable-Baselines3 is not distilled",
 }
-RESUME_TEACHER = _ALWAYS | _BEGUN | _NO_PRETRAINING | {"teacher.initial_std": "the checkpoint has the standard deviation as it is by now"}
+RESUME_TEACHER = _ALWAYS | _BEGUN | _NO_PRETRAINING | {"teacher.initial_std": "the checkpoint has the current standard deviation"}
 DISTILL = (
     _ALWAYS
     | _TRAINED
@@ -75,29 +75,29 @@ RESUME_STUDENT = (
     | _NO_PRETRAINING
     | {
         "student.initial_std": RESUME_TEACHER["teacher.initial_std"],
-        "student.imitation.pretrained_weight": "the checkpoint holds to the network that it started from as it did",
+        "student.imitation.pretrained_weight": "the checkpoint keeps its weight for the network that it started from",
         "env.randomization.disturbance_ramp": DISTILL["env.randomization.disturbance_ramp"],
     }
 )
 DISTILL_PLAIN = DISTILL | _NO_INIT
-"""Without a pretrained network to start from."""
-DISTILL_INIT = DISTILL | {"student.network.*": "the pretrained network's own size counts"}
+"""For a start without a pretrained network."""
+DISTILL_INIT = DISTILL | {"student.network.*": "the size is the pretrained network's own"}
 """With one."""
 _PRETRAIN = {
     "env.seed": _ENV_SEED,
     "teacher.*": "a pretraining has no teacher",
     **{
-        f"student.{name}": "a pretraining reads student.network and student.ppo.symmetry alone"
+        f"student.{name}": "a pretraining only reads student.network and student.ppo.symmetry"
         for name in ("iterations", "until*", "initial_std")
     },
     "student.imitation.*": "a pretraining has no teacher",
     **{
-        f"student.ppo.{field.name}": "a pretraining is no reinforcement; see the settings under pretrain"
+        f"student.ppo.{field.name}": "a pretraining is not reinforcement learning; see the settings under pretrain"
         for field in dataclasses.fields(PpoCfg)
         if field.name != "symmetry"
     },
     "sb3.*": _BEGUN["sb3.*"],
-    "algorithm": "a pretraining is robolearn's own",
+    "algorithm": "pretraining is robolearn's own algorithm",
 }
 PRETRAIN = _PRETRAIN
 STUDY_PRETRAIN = PRETRAIN | {"seed": "see the study's seeds"}
@@ -106,7 +106,7 @@ RESUME_PRETRAIN = (
     | _BEGUN
     | {
         **{
-            f"pretrain.{name}": "a pretraining goes on as it began; begin another with --init"
+            f"pretrain.{name}": "a pretraining continues as it began; start another one with --init"
             for name in ("data", "objective", "aligned", "normalize", "held_out", "allow")
         }
     }
@@ -143,20 +143,20 @@ EVALUATE = {
 
 
 def suite(*envs: EnvCfg) -> dict[str, str]:
-    """What has no effect in a suite of items: what befalls a robot while it works, by entries of the tables of `envs`."""
+    """Settings without effect in a suite of items: disturbances during an episode, by entries of the tables of `envs`."""
     tables = [env.randomization for env in envs]
     names = {name for together in TOGETHER for name in together}
     names |= {name for table in tables for name in table.entries if name not in table.undisturbed().entries}
-    return {key: "the suite disturbs by itself, or as the training did" for name in names for key in _entry(name)}
+    return {key: "the suite brings its own disturbances, or those of the training" for name in names for key in _entry(name)}
 
 
 def _entry(name: str) -> tuple[str, str]:
-    """Patterns of an entry of the table of randomization, as a whole and inside; others may begin alike."""
+    """Patterns of an entry of the table of randomization, whole and inner; other entries may begin with the same letters."""
     return f"env.randomization.{name}", f"env.randomization.{name}.*"
 
 
 def changed(before: TrainCfg, after: TrainCfg) -> list[str]:
-    """Dotted names of the settings in which two configs differ."""
+    """Dotted names of the settings that differ between two configs."""
     return _differences(config.to_dict(before), config.to_dict(after), "")
 
 
@@ -185,10 +185,10 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
     """Check the settings that were changed. Returns their names.
 
     Args:
-        before: the config without what a person gave.
-        after: with it.
+        before: the config without the changes.
+        after: the config with them.
         without_effect: pattern of a setting -> why it would have no effect.
-        where: what was asked for, for the message, e.g. `train --resume`.
+        where: the command, for the message, e.g. `train --resume`.
 
     Raises:
         ConfigError: one of them would have no effect; names all that do.
@@ -207,7 +207,7 @@ def refuse(before: TrainCfg, after: TrainCfg, without_effect: Mapping[str, str],
 
 
 def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
-    """Settings of terms that the environment `env` does not compute, and why; those of `before` may have been removed from it."""
+    """Settings of terms that the environment `env` does not compute, and why; terms of `before` may have been removed from it."""
     lacking = {"terrain": "there is no terrain"} if env.terrain is None else {}
     if not env.randomization.disturbance_ramp:
         lacking["ramp"] = "env.randomization.disturbance_ramp is off"
@@ -224,11 +224,13 @@ def _idle(before: EnvCfg, env: EnvCfg) -> dict[str, str]:
             found |= {f"env.rewards.{name}.{parameter}": "the term's weight is 0" for parameter in term.params}
         elif "ramp" in lacking and term.func in GROWING:
             found[f"env.rewards.{name}.grows"] = lacking["ramp"]
+        if "terrain" in lacking and term.func in EASING:
+            found[f"env.rewards.{name}.hardest"] = lacking["terrain"]
     if "ramp" in lacking and all(f"env.curriculum.{name}*" in found for name in env.curriculum):
         found["env.success*"] = "there is no ramp of disturbances, and no curriculum"
     return found
 
 
 def changes_worlds(names: Collection[str]) -> bool:
-    """Whether changes of these settings make other worlds, which cannot go on from the state of the old ones."""
+    """Whether changes of these settings make other worlds, which cannot continue from the state of the old ones."""
     return any(name.startswith("env.") and name not in ("env.num_threads", "env.device") for name in names)

@@ -1,4 +1,4 @@
-"""Which rewards are penalties, to warn of a weight whose sign turns one into the other: a typed minus is easily forgotten."""
+"""Which rewards are penalties, to warn of a weight whose sign turns one into the other: a minus is easily forgotten."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ PENALTIES = frozenset(
         rewards.idle_step, rewards.stand_still, rewards.fall, rewards.landing, rewards.foot_slip, rewards.foot_tilt, rewards.goal_distance,
     }
 )  # fmt: skip
-"""Functions of ours that grow with what is not wanted, so that their weight is below zero."""
+"""Our functions that grow with what is unwanted and so need a negative weight."""
 REWARDS = frozenset(
     {rewards.track_velocity, rewards.track_yaw_rate, rewards.gait, rewards.gait_contact, rewards.gait_load, rewards.near_goal}
 )
-"""Functions of ours that grow with what is wanted."""
+"""Our functions that grow with what is wanted."""
 
 
 def doubtful(cfg: TrainCfg) -> list[str]:
-    """What to warn of: weights with the other sign than their function is made for, each in a sentence. Functions of others pass."""
+    """Warnings about weights with the wrong sign for their function, one sentence each. Functions that are not ours are not checked."""
     found: list[str] = []
     for name, term in cfg.env.rewards.items():
         key = f"env.rewards.{name}.weight"

@@ -1,11 +1,11 @@
 """Terms in YAML: a function by its name, its parameters, and the table's own values, side by side.
 
     rewards:
-      torque: {weight: -1.0e-4}                                         # a value of a term that is there
-      spin: {func: "my_package.rewards:spin", weight: 0.5, sigma: 0.2}  # a new one
-      pose: null                                                        # and one the less
+      torque: {weight: -1.0e-4}                                         # changes a value of an existing term
+      spin: {func: "my_package.rewards:spin", weight: 0.5, sigma: 0.2}  # adds a term
+      pose: null                                                        # removes a term
 
-A new function keeps of the term that was there what both have a word for.
+A new function for an existing term keeps the values of the parameters that both functions have.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def kind_of_observation(node: Node, default: Any) -> type[SensedTerm] | type[Cam
 
 
 def may_be_new(kind: Any, name: str, node: Node) -> bool:
-    """Whether an entry that a table does not have yet says all that it needs."""
+    """Whether a new entry of a table is complete."""
     named = isinstance(node.value, dict) and (FUNC in node.value or (kind == ObservationEntry and CAMERA in node.value))
     return (is_entry(kind) and named) or (kind == ObservationEntry and name in TERMS and node.value is not None)
 
@@ -62,8 +62,8 @@ def build(kind: type[Term], node: Node, key: str, default: Any, build_value: Bui
     Args:
         kind: its class.
         node: what was written.
-        key: dotted, for messages.
-        default: the term that it is laid over, if there is one.
+        key: dotted name, for messages.
+        default: the term that it is merged over, if there is one.
         build_value: makes a value of a type from a node.
 
     Raises:
@@ -102,14 +102,15 @@ def build(kind: type[Term], node: Node, key: str, default: Any, build_value: Bui
 
 
 def check_sensed(name: str, term: SensedTerm, node: Node, key: str) -> None:
-    """Refuse an observation that nobody could compute.
+    """Refuse an observation that cannot be computed.
 
     Raises:
-        ConfigError: the contract has no term of that name and the entry no function, or it has another one of that name.
+        ConfigError: the contract has no term of that name and the entry no function, or the contract's term of that name has another
+            function.
     """
     place = f"{node.source}: {key}"
     if not term.func and name not in TERMS:
-        own = f"to bring one of your own, write {key}.{FUNC}: package.module:function, or register it with register_observation"
+        own = f"to add your own, write {key}.{FUNC}: package.module:function, or register it with register_observation"
         near = suggestion(name, TERMS)
         raise ConfigError(f"{place}: there is no observation {name!r}{near}; valid: {', '.join(TERMS)}; {own}")
     if not term.func:
@@ -119,11 +120,11 @@ def check_sensed(name: str, term: SensedTerm, node: Node, key: str) -> None:
     except TermError as error:
         raise ConfigError(f"{place}.{FUNC}: {error}") from error
     if TERMS.get(name, func) is not func:
-        raise ConfigError(f"{place}.{FUNC}: there is an observation {name!r} already, of another function; give yours another name")
+        raise ConfigError(f"{place}.{FUNC}: an observation {name!r} with another function exists already; give yours another name")
 
 
 def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
-    """The function of a term: the one that is named, or that of the term that it is laid over."""
+    """The function of a term: the one that is named, or that of the term that it is merged over."""
     named: Node | None = node.value.get(FUNC)
     if named is None:
         if over is None:
@@ -140,12 +141,12 @@ def _function(node: Node, key: str, over: Term | None) -> Callable[..., Any]:
 
 
 def _value(kind: Any, node: Node, key: str, default: Any, build_value: Build) -> Any:
-    """A parameter's value; one whose function does not say its type is taken as it is written."""
+    """A parameter's value; a parameter without a type annotation is taken as written."""
     return plain(node) if kind is Any else build_value(kind, node, key, default)
 
 
 def written(node: Node) -> str:
-    """A value as a message repeats it."""
+    """A value as quoted in messages."""
     return "null" if node.value is None else repr(node.value)
 
 

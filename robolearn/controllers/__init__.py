@@ -1,1 +1,1 @@
-"""Model-based controllers: they walk by the robot's equations of motion, not by what was learned."""
+"""Model-based controllers: they walk by the robot's equations of motion, without learning."""

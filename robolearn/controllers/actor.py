@@ -1,4 +1,4 @@
-"""A controller as an actor of a rollout, so that evaluations and collecting take it where they take a policy."""
+"""A controller as an actor of a rollout, so that evaluations and collecting can use it in place of a policy."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from robolearn.controllers.body import Body
 from robolearn.controllers.face import Controller, State, Timing
 
 Make = Callable[[Body, Timing], Controller]
-"""A controller for a robot's model, which many share, and the times at which it acts."""
+"""Makes a controller from a robot's model, which many share, and the timing of its actions."""
 
 
 class ControllerActor:
     """A controller in each world of an environment. It sees the true state, as a teacher does, through the robot's own encoders.
 
-    What it answers is the action that asks for its joint targets, so it is bound by the same limits, delays and motors as a policy.
+    It returns the actions that ask for its joint targets, so it is bound by the same limits, delays and motors as a policy.
 
     Attributes:
-        controllers: one a world; none before `watch`.
+        controllers: one per world; empty before `watch`.
     """
 
     def __init__(self, make: Make) -> None:
-        """Nothing is made before the worlds are known."""
+        """Make no controllers before the worlds are known."""
         self._make = make
         self.controllers: list[Controller] = []
 
     def watch(self, env: VecEnv) -> None:
-        """Take one controller for each world."""
+        """Make one controller for each world."""
         body = Body(env.robot)
         delay = env.cfg.randomization.range("action_delay_s")
         timing = Timing(control_dt=env.cfg.control_dt, delay_s=0.0 if delay is None else (delay.low + delay.high) / 2)
         self.controllers = [self._make(body, timing) for _ in range(env.num_worlds)]
         self._env = env
-        self._nq, self._nv = int(body.model.nq), int(body.model.nv)  # without a ball that is thrown
+        self._nq, self._nv = int(body.model.nq), int(body.model.nv)  # without any thrown ball
         self._scale = np.array(env.spec.action.scale)
         self._default = np.array(env.spec.robot.default_pose)
 
@@ -46,7 +46,7 @@ class ControllerActor:
             self.controllers[index].reset()
 
     def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
-        """Actions (N, J), zeros for worlds that are out."""
+        """Actions (N, J), zeros for worlds whose episode has ended."""
         del privileged
         env = self._env
         qpos, qvel = _array(env.engine.qpos)[:, : self._nq], _array(env.engine.qvel)[:, : self._nv]

@@ -1,9 +1,9 @@
-"""A robot's equations of motion and its feet, from its nominal model alone.
+"""A robot's equations of motion and its feet, from its nominal model only.
 
     M(q) a + h(q, v) = tau + sum over feet of J^T f
 
-M is the mass matrix, h what gravity, rotation and passive joints ask for, tau the motors, f the forces of the ground on the feet. A leg is
-the joints that move one foot and no other.
+M is the mass matrix, h the forces of gravity, rotation and passive joints, tau the motor torques, f the ground's forces on the feet. A leg
+consists of the joints that move one foot and no other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from envs.robots.robot import Robot
 from robolearn.controllers.face import State
 from robolearn.evaluation.gait.soles import sole
 
-DAMPED = 1e-5  # m2: of a leg's inverse where it is stretched out
+DAMPED = 1e-5  # m2: of a leg's inverse, for a stretched leg
 FREE = 6  # degrees of freedom of the root
 
 
@@ -31,9 +31,9 @@ class Leg:
         site: id of the foot's site.
         body: id of the body that carries the foot.
         dofs: the leg's degrees of freedom, (L,).
-        joints: their places in policy order, (L,).
-        rows: how many coordinates of the foot the leg controls: 3, or 6 of a foot with a sole.
-        points: where it meets the ground, in the body's frame [m], (P, 3).
+        joints: their indices in policy order, (L,).
+        rows: number of the foot's coordinates that the leg controls: 3, or 6 for a foot with a sole.
+        points: its contact points, in the body's frame [m], (P, 3).
     """
 
     name: str
@@ -46,11 +46,11 @@ class Leg:
 
 
 class Body:
-    """A robot in a state, shared by the controllers of all worlds: `look` at a state before reading.
+    """A robot in a state, shared by the controllers of all worlds: call `look` with a state before reading.
 
     Attributes:
-        robot: whose.
-        model: its nominal model, for reading.
+        robot: the robot.
+        model: its nominal model, read only.
         legs: in the order of `Robot.feet`.
         joint_qpos, joint_dofs: addresses of the joints in policy order, (J,).
         mass: of the whole robot [kg].
@@ -61,8 +61,8 @@ class Body:
         rotation: of the root, (3, 3).
         foot, foot_velocity: of the feet in the world [m], [m/s], (F, 3).
         jacobians: of each foot, linear rows first, (rows, nv).
-        inverses: rates of each leg's joints for those of its foot: J^T (J J^T + damping)^-1 of the leg's own part of J, (L, rows).
-        drifts: acceleration of each foot where all joints keep their rates, (rows,).
+        inverses: from a foot's velocity to its leg's joint velocities: J^T (J J^T + damping)^-1 of the leg's own part of J, (L, rows).
+        drifts: acceleration of each foot if all joints keep their velocities, (rows,).
     """
 
     def __init__(self, robot: Robot) -> None:
@@ -81,7 +81,7 @@ class Body:
         self.stand()
 
     def stand(self) -> None:
-        """Look at the default pose, at rest."""
+        """Start with the default pose, at rest."""
         self.look(State(qpos=self.standing, qvel=np.zeros(self.model.nv), contact=np.ones(len(self.legs), bool)))
 
     def look(self, state: State) -> None:
@@ -114,7 +114,7 @@ class Body:
 
     @property
     def position(self) -> np.ndarray:
-        """Of the root in the world [m], (3,)."""
+        """Position of the root in the world [m], (3,)."""
         return self.data.qpos[:3]
 
     @property
@@ -124,7 +124,7 @@ class Body:
 
     @property
     def mass_center(self) -> np.ndarray:
-        """Of the whole robot in the world [m], (3,)."""
+        """Centre of mass of the robot in the world [m], (3,)."""
         return self.data.subtree_com[self.model.body_rootid[self.legs[0].body]]
 
     def foot_rotation(self, index: int) -> np.ndarray:
@@ -137,7 +137,7 @@ class Body:
         return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
 
     def contact_points(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where a foot meets the ground, in the world [m], (P, 3), and their Jacobians, (P, 3, nv)."""
+        """Contact points of a foot in the world [m], (P, 3), and their Jacobians, (P, 3, nv)."""
         leg, data = self.legs[index], self.data
         if leg.rows == 3:
             return self.foot[index][None], self.jacobians[index][None]
@@ -148,7 +148,7 @@ class Body:
         return places, linear + crossed
 
     def _moves(self, body: str) -> set[int]:
-        """Degrees of freedom above a body that a motor moves."""
+        """Degrees of freedom above a body that are driven by a motor."""
         found, at = set[int](), int(self.model.body(body).id)
         while at:
             start, count = int(self.model.body_dofadr[at]), int(self.model.body_dofnum[at])

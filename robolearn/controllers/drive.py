@@ -1,11 +1,11 @@
-"""From torques to what the robot takes: targets of its position actuators, torque = kp (target - q) - kd v.
+"""From torques to targets of the robot's position actuators, torque = kp (target - q) - kd v.
 
-A target is held for a whole control step, in which the joint moves on. So it is chosen such that the motor gives the wanted torque in the
-middle of the time in which it acts, if the joint is then where it is expected:
+A target is held for a whole control step, in which the joint moves on. So it is chosen such that the motor gives the desired torque in the
+middle of that step, if the joint then is where it is expected:
 
     target = q' + (torque + kd v') / kp
 
-Where it is not, the motor itself pulls it there, far faster than the next step could.
+If it is not, the motor itself pulls it there, much sooner than the next step could.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ class Drive:
         self.kp, self.kd, self.effort = np.array(robot.kp), np.array(robot.kd), np.array(robot.effort_limit)
 
     def targets(self, position: np.ndarray, velocity: np.ndarray, torque: np.ndarray) -> np.ndarray:
-        """Targets [rad] for expected positions [rad] and velocities [rad/s] and wanted torques [N m], (J,) each."""
+        """Targets [rad] for expected positions [rad] and velocities [rad/s] and desired torques [N m], (J,) each."""
         return position + (np.clip(torque, -self.effort, self.effort) + self.kd * velocity) / self.kp

@@ -1,7 +1,7 @@
-"""What a controller is: it is given a robot's true state and what is asked of it, and says where the joints should go.
+"""The interface of controllers: from a robot's true state and its command to targets of its joints.
 
-A controller knows its robot's nominal model and nothing of what an environment has varied. It commands what a policy commands, the targets
-of the position actuators, so that the same delays, limits and randomization befall it.
+A controller knows its robot's nominal model and nothing of what an environment has varied. Its output is a policy's, targets of the
+position actuators, so that the same delays, limits and randomization apply to it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class State:
         qpos: as in a model made of `Robot.scene()`: position [m] and attitude (wxyz) of the root in the world, joints as their encoders
             read them [rad], (nq,).
         qvel: linear velocity of the root in the world [m/s], angular velocity in its own frame [rad/s], joints [rad/s], (nv,).
-        contact: which feet the ground carries, in the robot's order, (F,) bool.
+        contact: which feet are on the ground, in the robot's order, (F,) bool.
     """
 
     qpos: np.ndarray
@@ -34,7 +34,7 @@ class Timing:
 
     Attributes:
         control_dt: time between two steps [s].
-        delay_s: time until a target reaches the motors, on average [s]; a robot's maker measures it once.
+        delay_s: time until a target reaches the motors, on average [s]; can be measured once per robot.
     """
 
     control_dt: float
@@ -42,7 +42,7 @@ class Timing:
 
     @property
     def ahead_s(self) -> float:
-        """How long after its state was taken a target acts in the middle [s]."""
+        """Time from measuring a state to the middle of its target's action [s]."""
         return self.control_dt / 2 + self.delay_s
 
 

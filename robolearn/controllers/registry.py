@@ -1,4 +1,4 @@
-"""The controllers by name: `controller:NAME` stands where `evaluate`, `collect` and `play` take a policy file."""
+"""The controllers by name: `evaluate`, `collect` and `play` take `controller:NAME` in place of a policy file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class ControllerKind:
     Attributes:
         name: e.g. `trot`.
         description: one line.
-        make: one for a world.
-        fits: why a robot cannot have it; None where it can.
-        robot: name of the robot that it is for where none is named.
-        task: the task in which it is judged; its commands are vx, vy and yaw rate.
+        make: makes one for a world.
+        fits: why a robot cannot use it; None if it can.
+        robot: name of its default robot.
+        task: the task in which it is evaluated; its commands are vx, vy and yaw rate.
     """
 
     name: str
@@ -59,10 +59,10 @@ def find_controller(text: str, robot: str | None = None) -> tuple[ControllerKind
 
     Args:
         text: as typed.
-        robot: what `--robot` says; None for the one that the controller is for.
+        robot: the value of `--robot`; None for the controller's default robot.
 
     Raises:
-        UserError: there is none of that name, or it is not for that robot.
+        UserError: no controller of that name, or it is not for that robot.
     """
     kind = CONTROLLERS.get(text.removeprefix(CONTROLLER))
     who = get_robot(robot or kind.robot)

@@ -1,4 +1,4 @@
-"""A controller where a policy file stands: the config of its worlds, its evaluation, and its place in the suite and in `--gait`."""
+"""Uses a controller in place of a policy file: the config of its worlds, its evaluation, and its use in the suite and `--gait`."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ OWN = {
 }
 """Settings that no controller reads, and why."""
 FREE = ("env.control_dt", "env.decimation", "env.action.*")
-"""Settings that a policy file decides and a controller takes as they are."""
+"""Settings that a policy file fixes, but that can be set for a controller."""
 
 
 def idle(of_policies: Mapping[str, str]) -> dict[str, str]:
-    """Settings that have no effect on a controller in a command, and why, from those that have none there on a policy."""
+    """Settings without effect on a controller in a command, and why, made from those without effect on a policy."""
     return {name: why for name, why in of_policies.items() if name not in FREE} | OWN
 
 
@@ -46,19 +46,19 @@ def config_of(
     where: str,
     preset: str | None = None,
 ) -> TrainCfg:
-    """The config whose worlds a controller walks in: of a preset, or the task's own, with `--section.key=value` laid over it.
+    """The config of a controller's worlds: a preset's or the task's own, with `--section.key=value` applied.
 
     Args:
         kind: the controller.
         robot: its robot.
         overrides: as typed.
         without_effect: settings that must not be given, and why, see `idle`.
-        where: what was asked for, for messages.
-        preset: in place of the task's own settings.
+        where: the command, for messages.
+        preset: a preset to use in place of the task's own settings.
 
     Raises:
         ConfigError: an override is wrong, or would have no effect.
-        UsageError: they are settings of another task.
+        UsageError: the settings are for another task.
     """
 
     def read(given: Sequence[str]) -> TrainCfg:
@@ -68,7 +68,7 @@ def config_of(
 
     found = read(overrides)
     if found.task != kind.task:
-        raise UsageError(f"{CONTROLLER}{kind.name} walks in task {kind.task}, and what was given is for {found.task}; leave that out")
+        raise UsageError(f"{CONTROLLER}{kind.name} walks in task {kind.task}, but the preset is for {found.task}; leave it out")
     settings.refuse(read(()), found, without_effect, where)
     return found
 
@@ -88,7 +88,7 @@ def evaluate_controller(
 
 
 def setup_of_controller(kind: ControllerKind, robot: Robot, env: EnvCfg, engine: str = "mujoco", seed: int = 1000) -> Setup:
-    """A controller in the suite and in `--gait`; `env` as for `evaluate_controller`."""
+    """A controller for the suite and `--gait`; `env` as for `evaluate_controller`."""
     cfg = env.at_full_strength()
     world = calm(cfg)
     spec = make_env(kind.task, robot, world, num_worlds=1, device="cpu", engine="mujoco").spec

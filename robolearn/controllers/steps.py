@@ -1,12 +1,12 @@
-"""When a walker on two feet changes from foot to foot, where it presses, and where it steps.
+"""The steps of a biped: when it changes from foot to foot, where it presses on the ground, and where it steps.
 
     both feet      one foot               both feet      the other foot
     |  lean  | ---- swing_s ---- touch |  lean  | ...
 
-With both feet on the ground the point of pressure may lie anywhere between them, so there the capture point is brought to where a steady
-walk has it as a foot begins to carry alone, and only then the other foot leaves. On one foot little can be pressed, and the capture point
-runs away; the next foot is put where it will be, less the offset that a steady walk has there (`robolearn.controllers.capture`). A foot
-that touches early ends its swing.
+With both feet on the ground the point of pressure may lie anywhere between them, so in this phase the capture point is moved to where a
+steady walk has it at the beginning of single support; only then does the other foot lift off. On one foot the point of pressure can move
+only a little, and the capture point runs away; the next foot is placed where it will be, minus the offset of a steady walk
+(`robolearn.controllers.capture`). A foot that touches early ends its swing.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from robolearn.controllers.capture import Pace, runs_to
 
 @dataclass(frozen=True, kw_only=True)
 class StepsCfg:
-    """Steps of G1; others' are scaled.
+    """Steps of G1; they are scaled for other robots.
 
     Attributes:
         step_s: time of a step [s].
-        both_share: of a step with both feet on the ground, at least.
-        width: between the feet, sideways [m].
-        narrowest, widest: of a step, sideways [m].
-        longest: of a step, along [m].
-        pressure_gain: how far beside the middle of the carrying foot is pressed for an error of the capture point.
-        shift_gain: the same between both feet, beyond the capture point itself.
-        near: error of the capture point, sideways, with which a foot may leave [m].
-        hurry: error along with which it leaves in any case [m].
-        patience_s: after which it leaves in any case [s].
-        calm: how far the capture point lies from the middle of both feet at most before the first step [m].
-        leans: how far it may lie there while standing [m]; a step is due beyond.
-        settle_s: before the first step, at most [s].
-        early: share of a swing after which a touch of the ground ends it.
+        both_share: least share of a step with both feet on the ground.
+        width: distance between the feet, sideways [m].
+        narrowest, widest: bounds of a step, sideways [m].
+        longest: bound of a step, lengthwise [m].
+        pressure_gain: shift of the point of pressure from the middle of the stance foot, per error of the capture point.
+        shift_gain: the same between both feet, added to the capture point itself.
+        near: sideways error of the capture point below which a foot may lift off [m].
+        hurry: lengthwise error above which it lifts off in any case [m].
+        patience_s: time after which it lifts off in any case [s].
+        calm: largest distance of the capture point from the middle of both feet before the first step [m].
+        leans: largest distance while standing [m]; beyond it, a step is taken.
+        settle_s: longest time before the first step [s].
+        early: share of a swing after which touching the ground ends it.
     """
 
     step_s: float = 0.36
@@ -58,15 +58,15 @@ class StepsCfg:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """What steps depend on.
+    """The state that steps depend on.
 
     Attributes:
         feet: middles of the soles in the world [m], (2, 2).
         contact: which feet touch the ground, (2,) bool.
         capture: the capture point [m], (2,).
-        heading: columns are forward and left in the world, (2, 2).
-        velocity: what is asked, forward and left [m/s], (2,).
-        asked: whether anything is.
+        heading: its columns are forward and left in the world, (2, 2).
+        velocity: the commanded velocity, forward and left [m/s], (2,).
+        asked: whether any motion is commanded.
     """
 
     feet: np.ndarray
@@ -81,8 +81,8 @@ class Steps:
     """The steps of one walker.
 
     Attributes:
-        carrier: the foot that carries, or will, when the other has left.
-        single: whether it carries alone.
+        carrier: the stance foot, or the next one once the other has lifted off.
+        single: whether it is the only foot on the ground.
         down: feet that stand, (2,) bool.
         swing_s: time of a swing [s].
     """
@@ -100,9 +100,9 @@ class Steps:
         """Begin standing.
 
         Args:
-            cfg: how.
-            control_dt: time between two moments [s].
-            rate: of the pendulum [1/s].
+            cfg: the settings.
+            control_dt: time between two control steps [s].
+            rate: the pendulum's rate w [1/s].
             left: which foot is the left one, (2,) bool.
             sole: lowest and highest point of pressure from a sole's middle, forward and left [m], (2,) each.
             length: scale of the config's lengths.
@@ -124,16 +124,16 @@ class Steps:
 
     @property
     def share(self) -> float:
-        """Of the swing that is over."""
+        """Share of the swing that is over."""
         return self._since_s / self.swing_s
 
     @property
     def left_s(self) -> float:
-        """Until the weight is on the next foot, half the time of both feet included [s]."""
+        """Time until the weight is on the next foot, including half of the double support [s]."""
         return max(self.swing_s - self._since_s, 0.0) + self._both_s / 2
 
     def advance(self, now: Moment) -> bool:
-        """Let a control step pass. Returns whether a foot leaves the ground now."""
+        """Advance by one control step. Returns whether a foot lifts off now."""
         self._since_s += self.dt
         if self.single:
             self._land(now)
@@ -153,12 +153,12 @@ class Steps:
         return True
 
     def pressure(self, now: Moment) -> np.ndarray:
-        """Where to press on the ground [m], (2,)."""
+        """The desired point of pressure [m], (2,)."""
         self._pressure = self._press_one(now) if self.single else self._press_both(now)
         return self._pressure
 
     def foothold(self, now: Moment) -> np.ndarray:
-        """Where the foot in the air comes down [m], (2,); `pressure` was asked at this moment."""
+        """The foothold of the swing foot [m], (2,); call `pressure` first in the same control step."""
         cfg, foot, left = self.cfg, now.feet[self.carrier], bool(self._left[1 - self.carrier])
         will_be = runs_to(now.capture, self._pressure, self.rate, self.left_s)
         along, across = now.heading.T @ (will_be - foot) - self._pace(now).offset(left)
@@ -168,11 +168,11 @@ class Steps:
         return foot + now.heading @ np.array([along, across])
 
     def _pace(self, now: Moment) -> Pace:
-        """The steady walk that is asked for."""
+        """The commanded steady walk."""
         return Pace(step_s=self.step_s, rate=self.rate, stride=now.velocity * self.step_s, width=self.cfg.width * self._length)
 
     def _land(self, now: Moment) -> None:
-        """End a swing whose time is up, or whose foot has touched."""
+        """End a swing whose time is up or whose foot has touched the ground."""
         swinging = 1 - self.carrier
         if self.share >= 1.0 or (self.share > self.cfg.early and now.contact[swinging]):
             self.single, self._since_s, self.carrier = False, 0.0, swinging
@@ -180,7 +180,7 @@ class Steps:
             self.down[swinging] = now.contact[swinging]
 
     def _may_leave(self, now: Moment) -> bool:
-        """Whether the next foot can carry alone."""
+        """Whether the next single support can begin."""
         if not self.down[self.carrier] or self._since_s < self._both_s - 1e-6:
             return False
         cfg = self.cfg
@@ -189,17 +189,17 @@ class Steps:
         return -cfg.near < out < 2 * cfg.near or abs(along) > cfg.hurry or self._since_s > cfg.patience_s * self._time
 
     def _steady(self, now: Moment, since_s: float) -> np.ndarray:
-        """Where a steady walk has the capture point after the carrying foot was alone for a time [m], (2,)."""
+        """The capture point of a steady walk after a time in single support [m], (2,)."""
         offset = self._pace(now).offset(bool(self._left[self.carrier]))
         return now.feet[self.carrier] + now.heading @ offset * np.exp(self.rate * (since_s + self._both_s / 2))
 
     def _press_one(self, now: Moment) -> np.ndarray:
-        """Beside the middle of the carrying foot, such that the capture point comes back to the steady walk's."""
+        """The point of pressure on the stance foot that brings the capture point back to the steady walk's."""
         error = now.heading.T @ (now.capture - self._steady(now, self._since_s))
         return now.feet[self.carrier] + now.heading @ np.clip(self.cfg.pressure_gain * error, *self._sole)
 
     def _press_both(self, now: Moment) -> np.ndarray:
-        """Between the feet that stand: beyond the capture point, such that it moves to where it should be."""
+        """The point of pressure between the standing feet: beyond the capture point, such that it moves to where it should be."""
         foot, other = now.feet[self.carrier], now.feet[1 - self.carrier]
         goal = now.feet.mean(0) if self._rests else self._steady(now, 0.0)
         low, high = self._sole

@@ -1,8 +1,8 @@
-"""A trot for any robot with four feet: diagonal legs step together, where Raibert puts them, and the others carry.
+"""A trot for any robot with four feet: diagonal legs step together, to Raibert's footholds, while the others carry the robot.
 
 Each pair is in the air for nearly half of a cycle. Feet come down such that the body keeps its speed, and further out in the direction in
-which it is too fast; the standing legs give the forces that hold height, attitude and speed (`robolearn.controllers.whole_body`). Asked
-for nothing, and undisturbed, it stands on four feet. Every time and length is Go1's, scaled to the robot by Froude's rule
+which it is too fast; the stance legs provide the forces that hold height, attitude and speed (`robolearn.controllers.whole_body`). Without
+a command or a disturbance, it stands on four feet. All times and lengths are Go1's, scaled to the robot by Froude's rule
 (`envs.tasks.scaling`).
 """
 
@@ -23,23 +23,23 @@ from robolearn.controllers.whole_body import Wanted, solve
 
 @dataclass(frozen=True, kw_only=True)
 class TrotCfg:
-    """How a trot goes, for Go1.
+    """Settings of a trot, for Go1.
 
     Attributes:
         cycle_s: time of two steps [s].
-        swing_share: of a cycle that a foot is in the air; at most half.
-        lift: of a foot in the middle of its swing [m].
-        place_s: Raibert's gain, how much further out a foot comes down for each m/s that is too fast [s].
-        farthest: of a foothold from below its hip [m].
-        stays: how fast a robot that stands goes back over the middle of its feet [1/s].
-        speed_gain, rate_gain: of planar velocity and yaw rate [1/s].
-        height_gains: of the height [1/s2] and of vertical velocity [1/s].
-        tilt_gains: of roll and pitch [1/s2] and their rates [1/s].
-        learns: of what the model does not know, each kind of acceleration, [1/s]: how fast a lasting error is made up for.
-        most_learned: bound of it [m/s2] and [rad/s2].
-        weights: of planar acceleration, vertical, roll and pitch, yaw.
-        rests_below: speed under which a robot of which nothing is asked stands still [m/s].
-        rests_within: how far its feet may then be from below its hips [m].
+        swing_share: share of a cycle in which a foot is in the air; at most half.
+        lift: height of a foot in the middle of its swing [m].
+        place_s: Raibert's gain, how much further out a foot comes down per m/s of excess speed [s].
+        farthest: largest distance of a foothold from the point below its hip [m].
+        stays: how fast a standing robot moves back over the middle of its feet [1/s].
+        speed_gain, rate_gain: gains of planar velocity and yaw rate [1/s].
+        height_gains: gains of the height [1/s2] and of vertical velocity [1/s].
+        tilt_gains: gains of roll and pitch [1/s2] and their rates [1/s].
+        learns: integral rate [1/s]: how fast lasting errors of each kind of acceleration, which the model lacks, are compensated.
+        most_learned: bound of this compensation [m/s2] and [rad/s2].
+        weights: weights of planar acceleration, vertical, roll and pitch, yaw.
+        rests_below: speed under which a robot without a command stands still [m/s].
+        rests_within: largest distance of its feet from the points below its hips for that [m].
     """
 
     cycle_s: float = 0.4
@@ -67,8 +67,8 @@ class Trot:
 
         Args:
             body: the robot's model, which may be shared.
-            timing: when it acts.
-            cfg: how.
+            timing: the timing of its actions.
+            cfg: the settings.
         """
         robot, s = body.robot, scale_of(body.robot)
         self.body, self.cfg, self.dt = body, cfg or TrotCfg(), timing.control_dt
@@ -83,9 +83,9 @@ class Trot:
         self.reset()
 
     def reset(self) -> None:
-        self.phase = 0.0  # of the cycle, in turns
+        self.phase = 0.0  # phase of the cycle, in turns
         self.moving = False
-        self._lifted = np.zeros((len(self._hips), 3))  # where each foot left the ground
+        self._lifted = np.zeros((len(self._hips), 3))  # where each foot lifted off
         self._in_air = np.zeros(len(self._hips), bool)
         self._learned = np.zeros(FREE)
         self._ground = 0.0
@@ -115,7 +115,7 @@ class Trot:
         return self._drive.targets(expected, rate, motion.torque)
 
     def _advance(self, command: np.ndarray) -> None:
-        """Let the clock go on, or stand where nothing is asked and nothing disturbs."""
+        """Advance the clock, or stand if there is no command and no disturbance."""
         before = self.phase
         if self.moving:
             self.phase = (self.phase + self.dt / self.cycle_s) % 1.0
@@ -126,7 +126,7 @@ class Trot:
             self.moving, self.phase = True, 0.0
 
     def _rests(self, command: np.ndarray) -> bool:
-        """Whether nothing is asked, and standing will do."""
+        """Whether there is no command and the robot can just stand."""
         still = self.cfg.rests_below * self._speed
         body, c, s = self.body, np.cos(self.body.yaw), np.sin(self.body.yaw)
         turn = np.array([[c, -s], [s, c]])
@@ -135,7 +135,7 @@ class Trot:
         return not asked and np.hypot(*body.velocity[:2]) < still and bool(np.hypot(*off.T).max() < self.cfg.rests_within * self._length)
 
     def _path(self, index: int, share: float, ahead: float, command: np.ndarray) -> Point:
-        """Where a foot in the air should be when the next target acts."""
+        """Where a swing foot should be when the next target acts."""
         cfg, body = self.cfg, self.body
         left = max(1.0 - share, 0.0) * self.swing_s
         yaw = body.yaw + command[2] * left
@@ -154,7 +154,7 @@ class Trot:
         return swing(self._lifted[index], end, cfg.lift * self._length, share + ahead / self.swing_s, self.swing_s)
 
     def _wanted(self, command: np.ndarray, feet: list[np.ndarray]) -> Wanted:
-        """The base's acceleration that brings speed, height and attitude back."""
+        """The base acceleration that corrects speed, height and attitude."""
         cfg, body, rotation = self.cfg, self.body, self.body.rotation
         (kz, dz), (kr, dr), time = cfg.height_gains, cfg.tilt_gains, self._time
         up = rotation[2]  # the world's z in the base's frame
@@ -180,7 +180,7 @@ class Trot:
         )
 
     def _posture(self) -> np.ndarray:
-        """Acceleration of joints that are no leg's: back to the default pose, (nv,)."""
+        """Acceleration of the joints outside the legs, back to the default pose, (nv,)."""
         body, time = self.body, self._time
         wanted = np.zeros(body.model.nv)
         q, v = body.data.qpos[body.joint_qpos], body.velocity[body.joint_dofs]
@@ -188,31 +188,32 @@ class Trot:
         return wanted
 
     def _follow(self, index: int, path: Point, ahead: float, state: State, expected: np.ndarray, rate: np.ndarray) -> None:
-        """Write what a leg's joints must be for its foot to be on its path, into `expected` and `rate`, (J,) in policy order."""
+        """Write the leg's joint positions and velocities that keep its foot on its path into `expected` and `rate`, (J,) in policy
+        order."""
         body, leg = self.body, self.body.legs[index]
         inverse, jacobian = body.inverses[index], body.jacobians[index]
-        base = jacobian[:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg kept still
+        base = jacobian[:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg's joints did not move
         expected[leg.joints] = state.qpos[body.joint_qpos[leg.joints]] + inverse @ (path.position - body.foot[index] - base * ahead)
         rate[leg.joints] = inverse @ (path.velocity - base)
 
 
 def _stance(body: Body) -> tuple[np.ndarray, float]:
-    """Where the feet stand in the default pose, from the root's origin, along its heading [m], (F, 2); its height above them [m]."""
+    """Footholds of the default pose relative to the root, in its heading frame [m], (F, 2); the root's height above them [m]."""
     return body.foot[:, :2] - body.position[:2], float(body.position[2] - body.foot[:, 2].mean())
 
 
 def diagonals(feet: np.ndarray) -> np.ndarray:
-    """Which feet (4, 2) step second, (4,) bool: the front left one and its diagonal; by geometry, whatever they are called."""
+    """Which feet (4, 2) step second, (4,) bool: front left and its diagonal; by geometry, whatever their names."""
     middle = feet.mean(0)
     left, front = feet[:, 1] > middle[1], feet[:, 0] > middle[0]
     return left == front
 
 
 def fits(robot: Robot) -> str | None:
-    """Why a robot cannot trot; None where it can."""
+    """Why a robot cannot trot; None if it can."""
     if len(robot.feet) != 4:
         return f"a trot is for robots with four feet; {robot.name} has {len(robot.feet)}"
     few = [leg.name for leg in Body(robot).legs if len(leg.dofs) < 3]
     if few:
-        return f"a trot is for legs of three joints or more, which put a foot anywhere; {robot.name} has fewer in: {', '.join(few)}"
+        return f"a trot needs at least three joints per leg, to place a foot anywhere; {robot.name} has fewer in: {', '.join(few)}"
     return None

@@ -1,8 +1,8 @@
-"""A walk on two feet, for humanoids with soles: the next foot goes where the capture point asks for it, the whole body follows.
+"""A walk on two feet, for humanoids with soles: the next foot goes where the capture point requires it, and the whole body follows.
 
-`robolearn.controllers.steps` says where to press on the ground and where to step; here the body is made to do it. The centre of mass is
-accelerated as the linear pendulum over the point of pressure is, the base is held level and at its height, the foot in the air follows its
-path, and the joints that are no leg's are held where they stand. Numbers are G1's, scaled to the robot.
+`robolearn.controllers.steps` gives the point of pressure and the footholds; this module moves the body accordingly. The centre of mass is
+accelerated like the linear pendulum over the point of pressure, the base is held level and at its height, the swing foot follows its path,
+and the joints outside the legs are held still. Numbers are G1's, scaled to the robot.
 """
 
 from __future__ import annotations
@@ -20,28 +20,27 @@ from robolearn.controllers.steps import Moment, Steps, StepsCfg
 from robolearn.controllers.swing import EARTH, Point, swing
 from robolearn.controllers.whole_body import Following, Wanted, following, solve
 
-LARGEST_TURN = 0.3  # rad, by which the heading that is wanted may lead the robot's own
+LARGEST_TURN = 0.3  # rad, by which the desired heading may lead the robot's own
 USED = 0.85  # of a sole, for the point of pressure
-GRIP = 10.0  # 1/s, with which a standing foot's speed is taken away
+GRIP = 10.0  # 1/s, damping of a stance foot's velocity
 
 
 @dataclass(frozen=True, kw_only=True)
 class WalkCfg:
-    """How a walk goes, for G1.
+    """Settings of a walk, for G1.
 
     Attributes:
-        steps: from foot to foot.
-        lift: of a foot in the middle of its swing [m].
-        deep: how far below the ground a swing aims, so that it ends with a touch [m].
-        seek: speed at which a foot that should stand looks for the ground [m/s].
-        crouch: of the base below its height in the default pose [m].
-        hastens: how fast the command that is followed changes [m/s2] and [rad/s2].
-        height_gains: of the height [1/s2] and of vertical velocity [1/s].
-        tilt_gains: of roll and pitch and their rates.
-        yaw_gains: of heading and its rate.
-        learns: how fast a lasting error of height, roll and pitch is made up for [1/s].
-        most_learned: bound of it [m/s2] and [rad/s2].
-        weights: of the centre of mass's planar acceleration; of the base's vertical one, roll and pitch, and yaw.
+        steps: settings of the steps. lift: height of a foot in the middle of its swing [m].
+        deep: how far below the ground a swing aims, so that it ends with a contact [m].
+        seek: speed at which a foot that should stand is lowered until it finds the ground [m/s].
+        crouch: how far the base is below its height in the default pose [m].
+        hastens: rate limit of the command that is followed [m/s2] and [rad/s2].
+        height_gains: gains of the height [1/s2] and of vertical velocity [1/s].
+        tilt_gains: gains of roll and pitch and their rates.
+        yaw_gains: gains of heading and its rate.
+        learns: how fast a lasting error of height, roll and pitch is compensated [1/s].
+        most_learned: bound of this compensation [m/s2] and [rad/s2].
+        weights: weights of the centre of mass's planar acceleration, and of the base's vertical, roll and pitch, and yaw acceleration.
     """
 
     steps: StepsCfg = field(default_factory=StepsCfg)
@@ -60,11 +59,11 @@ class WalkCfg:
 
 @dataclass(frozen=True, kw_only=True)
 class Path:
-    """A foot with a sole on its way.
+    """The desired state of a foot with a sole.
 
     Attributes:
-        foot: which.
-        point: its middle.
+        foot: index of the foot.
+        point: the middle of its sole.
         yaw: its heading [rad].
         yaw_rate: [rad/s].
     """
@@ -79,7 +78,7 @@ class Walk:
     """The walk of one robot in one world.
 
     Attributes:
-        steps: from foot to foot.
+        steps: the state of its steps.
     """
 
     def __init__(self, body: Body, timing: Timing, cfg: WalkCfg | None = None) -> None:
@@ -87,8 +86,8 @@ class Walk:
 
         Args:
             body: the robot's model, which may be shared.
-            timing: when it acts.
-            cfg: how.
+            timing: the timing of its actions.
+            cfg: the settings.
         """
         robot, s = body.robot, scale_of(body.robot)
         self.body, self.cfg, self._dt, self._ahead = body, cfg or WalkCfg(), timing.control_dt, timing.ahead_s
@@ -108,8 +107,8 @@ class Walk:
         self.steps.reset()
         self._asked = np.zeros(3)  # the command that is followed
         self._learned = np.zeros(3)
-        self._yaw: float | None = None  # that is wanted
-        self._lifted, self._lifted_yaw = np.zeros(3), 0.0  # where the foot in the air left the ground
+        self._yaw: float | None = None  # the desired one
+        self._lifted, self._lifted_yaw = np.zeros(3), 0.0  # where the swing foot lifted off
 
     def step(self, state: State, command: np.ndarray) -> np.ndarray:
         cfg, body, steps, ahead = self.cfg, self.body, self.steps, self._ahead
@@ -138,13 +137,13 @@ class Walk:
         motion = solve(body, wanted, steps.down, follow)
         q, v, a = state.qpos[body.joint_qpos], state.qvel[body.joint_dofs], motion.acceleration[body.joint_dofs]
         expected, rate = q + v * ahead + 0.5 * a * ahead**2, v + a * ahead
-        expected[self._upper], rate[self._upper] = self._default[self._upper], 0.0  # held by the motors themselves
+        expected[self._upper], rate[self._upper] = self._default[self._upper], 0.0  # held by their motors
         if path is not None:
             self._follow(path, q, expected, rate)
         return self._drive.targets(expected, rate, motion.torque)
 
     def _turned(self) -> float:
-        """The heading that is wanted, which never leads far [rad]."""
+        """The desired heading, which never leads the actual one by much [rad]."""
         yaw = self.body.yaw
         wanted = (yaw if self._yaw is None else self._yaw) + self._asked[2] * self._dt
         self._yaw = yaw + float(np.clip(_wrapped(wanted - yaw), -LARGEST_TURN, LARGEST_TURN))
@@ -163,12 +162,12 @@ class Walk:
         )
 
     def _path(self, now: Moment, yaw: float) -> Path | None:
-        """Where the foot that is not on the ground should be when the next target acts; None where both are."""
+        """Where the foot that is off the ground should be when the next target acts; None if both are down."""
         cfg, body, steps = self.cfg, self.body, self.steps
         if not steps.single:
             if steps.down[steps.carrier]:
                 return None
-            foot, speed = steps.carrier, cfg.seek * self._speed  # it should stand and does not: down with it
+            foot, speed = steps.carrier, cfg.seek * self._speed  # it should stand but does not, so lower it
             position = body.foot[foot] - np.array([0.0, 0.0, speed * self._ahead])
             return Path(foot=foot, point=Point(position, np.array([0.0, 0.0, -speed]), np.zeros(3)), yaw=yaw, yaw_rate=0.0)
         foot = 1 - steps.carrier
@@ -181,14 +180,15 @@ class Walk:
         return Path(foot=foot, point=point, yaw=float(both.position[3]), yaw_rate=float(both.velocity[3]))
 
     def _rows(self, follow: Following) -> tuple[np.ndarray, np.ndarray]:
-        """What is wanted, as rows of the base's acceleration, (6, 6) and (6,): two of the centre of mass, then the base's own four."""
+        """The desired motion as rows of the base's acceleration, (6, 6) and (6,): two for the centre of mass, then four for the base
+        itself."""
         body, base, offset = self.body, np.eye(FREE), np.zeros(FREE)
         base[:2] = body.mass_matrix[:2] @ follow.slope / body.mass
         offset[:2] = (body.mass_matrix[:2] @ follow.start + body.bias[:2]) / body.mass
         return base, offset
 
     def _balance(self, yaw: float) -> np.ndarray:
-        """The base's acceleration up, and about its axes, that brings height and attitude back, (4,)."""
+        """The vertical and angular acceleration of the base that corrects height and attitude, (4,)."""
         cfg, body, time, up = self.cfg, self.body, self._time, self.body.rotation[2]
         (kz, dz), (kr, dr), (ky, dy) = ((k / time**2, d / time) for k, d in (cfg.height_gains, cfg.tilt_gains, cfg.yaw_gains))
         ground = float(body.foot[self.steps.down, 2].min())
@@ -200,10 +200,11 @@ class Walk:
         return np.append(error + self._learned, turn)
 
     def _follow(self, path: Path, q: np.ndarray, expected: np.ndarray, rate: np.ndarray) -> None:
-        """Write what a leg's joints must be for its foot to be on its path, flat, into `expected` and `rate`, (J,) in policy order."""
+        """Write the leg's joint positions and velocities that keep its foot flat and on its path into `expected` and `rate`, (J,) in policy
+        order."""
         body, leg = self.body, self.body.legs[path.foot]
         inverse = body.inverses[path.foot]
-        base = body.jacobians[path.foot][:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg kept still
+        base = body.jacobians[path.foot][:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg's joints did not move
         c, s = np.cos(path.yaw), np.sin(path.yaw)
         error = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) @ body.foot_rotation(path.foot).T
         turn = 0.5 * np.array([error[2, 1] - error[1, 2], error[0, 2] - error[2, 0], error[1, 0] - error[0, 1]])
@@ -213,21 +214,21 @@ class Walk:
 
 
 def _sole(body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest point of pressure from a sole's middle, forward and left, of the robot that stands [m], (2,) each."""
+    """Lowest and highest point of pressure relative to a sole's middle, forward and left, of the standing robot [m], (2,) each."""
     reach = np.concatenate([body.contact_points(foot)[0][:, :2] - body.foot[foot, :2] for foot in range(2)])
     return USED * reach.min(0), USED * reach.max(0)
 
 
 def _wrapped(angle: float) -> float:
-    """An angle within half a turn [rad]."""
+    """An angle wrapped to half a turn [rad]."""
     return float((angle + np.pi) % (2 * np.pi) - np.pi)
 
 
 def fits(robot: Robot) -> str | None:
-    """Why a robot cannot walk; None where it can."""
+    """Why a robot cannot walk; None if it can."""
     if len(robot.feet) != 2 or not all(foot.sole for foot in robot.feet.values()):
         return f"a walk is for robots on two feet with soles; {robot.name} has {len(robot.feet)} feet"
     few = [leg.name for leg in Body(robot).legs if leg.rows < 6]
     if few:
-        return f"a walk is for legs of six joints or more, which put a sole anywhere; {robot.name} has fewer in: {', '.join(few)}"
+        return f"a walk needs at least six joints per leg, to place a sole anywhere; {robot.name} has fewer in: {', '.join(few)}"
     return None

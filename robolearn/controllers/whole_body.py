@@ -1,12 +1,12 @@
-"""From what base and feet should do to torques: inverse dynamics, with forces that the ground can give.
+"""From the desired motion of base and feet to torques: inverse dynamics, with forces that the ground can provide.
 
-Feet and posture say how the joints must accelerate for any acceleration b of the base, since each leg's joints follow from its foot:
+Feet and posture determine the joint accelerations for any acceleration b of the base, since each leg's joints follow from its foot:
 
     a = S b + s
 
-The six rows of the equations of motion that no motor drives then give b for any forces of the ground, b = A f + c. The forces are those
-whose b comes nearest to what is wanted, see `robolearn.controllers.forces`; the other rows are the torques. (It is inverse dynamics as in
-Righetti et al. 2013; here the base's acceleration is eliminated, so that what is left to solve is small and has bounds alone.)
+The six unactuated rows of the equations of motion then give b for any forces of the ground, b = A f + c. The forces are chosen such that b
+comes nearest to the desired one, see `robolearn.controllers.forces`; the other rows are the torques. (It is inverse dynamics as in Righetti
+et al. 2013; here the base's acceleration is eliminated, so that the remaining problem is small and only has bounds.)
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import numpy as np
 from robolearn.controllers.body import FREE, Body
 from robolearn.controllers.forces import EDGES, SMALL, best_weights
 
-HEAVIEST = 4.0  # of the robot's weight: the most that a contact carries
+HEAVIEST = 4.0  # of the robot's weight: the largest force of a contact
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is wanted of base and joints at one moment.
+    """The desired motion of base and joints at one moment.
 
     Attributes:
-        base: rows R of R b + r = values, what is wanted of the base's acceleration b (linear in the world, angular in its own frame),
+        base: rows R of R b + r = values, the desired acceleration b of the base (linear in the world, angular in its own frame),
             in SI units, (m, 6).
         offset: r, (m,).
         values: (m,).
-        weights: of each row's error, (m,).
+        weights: weight of each row's error, (m,).
         feet: acceleration of each foot, linear and for a sole angular, in the world, (rows,) each.
-        joints: acceleration of all degrees of freedom that are no leg's, (nv,).
+        joints: acceleration of all degrees of freedom outside the legs, (nv,).
     """
 
     base: np.ndarray
@@ -46,13 +46,13 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """What comes nearest to it.
+    """The nearest feasible motion.
 
     Attributes:
         acceleration: of all degrees of freedom, (nv,).
         torque: of the joints in policy order [N m], (J,).
         forces: of the ground on each contact point of the feet that stand, in the world [N], (P, 3).
-        points: where they act [m], (P, 3).
+        points: their contact points [m], (P, 3).
     """
 
     acceleration: np.ndarray
@@ -63,7 +63,7 @@ class Motion:
 
 @dataclass(frozen=True, kw_only=True)
 class Following:
-    """How all joints accelerate with the base: a = slope b + start.
+    """Accelerations of all joints as a function of the base's: a = slope b + start.
 
     Attributes:
         slope: S, (nv, 6).
@@ -75,7 +75,7 @@ class Following:
 
 
 def following(body: Body, feet: Sequence[np.ndarray], joints: np.ndarray) -> Following:
-    """The joints' accelerations that give the feet theirs, for any acceleration of the base. Arguments as in `Wanted`."""
+    """The joint accelerations that give the feet the desired ones, for any acceleration of the base. Arguments as in `Wanted`."""
     nv = body.model.nv
     slope, start = np.zeros((nv, FREE)), joints.copy()
     slope[:FREE] = np.eye(FREE)
@@ -91,13 +91,13 @@ def following(body: Body, feet: Sequence[np.ndarray], joints: np.ndarray) -> Fol
 
 
 def solve(body: Body, wanted: Wanted, stands: np.ndarray, follow: Following | None = None, small: float = SMALL) -> Motion:
-    """The motion nearest to what is wanted.
+    """The feasible motion nearest to the desired one.
 
     Args:
-        body: has looked at the present state.
-        wanted: of base, feet and joints.
-        stands: feet (F,) bool whose forces count.
-        follow: `following` of the same feet and joints, where it is known already.
+        body: the robot, after `look` at the present state.
+        wanted: the desired motion of base, feet and joints.
+        stands: stance feet, whose forces are used, (F,) bool.
+        follow: `following` of the same feet and joints, if already computed.
         small: weight of the forces themselves.
     """
     follow = follow or following(body, wanted.feet, wanted.joints)

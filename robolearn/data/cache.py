@@ -1,7 +1,7 @@
-"""Columns of a dataset decoded once, as files that are mapped into memory.
+"""Columns of a dataset, decoded once into files that are mapped into memory.
 
-Parquet is packed and cannot be read at random; a training reads at random. So each column that is asked for is decoded once into
-`.cache/robolearn` of the dataset, or into the user's cache where the dataset's folder cannot be written, and mapped from there.
+A training needs random access, which compressed Parquet does not give. So each requested column is decoded once into `.cache/robolearn` of
+the dataset (or into the user's cache if the dataset's folder is not writable) and mapped from there.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Frames = Callable[[str], Iterator[np.ndarray]]
 
 
 def mapped(path: Path, info: Info, names: Sequence[str], frames: Frames) -> dict[str, np.ndarray]:
-    """Columns of all counted rows, (total frames, ...) each, read-only and mapped into memory.
+    """Columns of all rows that info.json counts, (total frames, ...) each, read-only and mapped into memory.
 
     Args:
         path: of the dataset.
-        info: what its info.json says.
+        info: its info.json.
         names: of the columns.
-        frames: gives all pictures of a camera in order.
+        frames: yields all pictures of a camera in order.
 
     Raises:
         DataError: a file cannot be read, or does not hold what info.json says.
@@ -51,7 +51,7 @@ def _file(name: str) -> str:
 
 
 def _places(path: Path, stamp: str) -> list[Path]:
-    """Where decoded columns may stand: beside the data, in the user's cache."""
+    """Folders for decoded columns: beside the data, or in the user's cache."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     return [
@@ -62,7 +62,7 @@ def _places(path: Path, stamp: str) -> list[Path]:
 
 
 def _stamp(path: Path, info: Info) -> str:
-    """Changes when the rows do."""
+    """A key that changes when the rows do."""
     text = f"{info.total_frames} {info.total_episodes}"
     for file in parquet_files(path / "data"):
         about = file.stat()
@@ -86,7 +86,7 @@ def _decode(path: Path, info: Info, names: Sequence[str], stamp: str, frames: Fr
         except WriteError as error:
             failed = error
             continue
-        for old in folder.parent.iterdir():  # of rows that are no more
+        for old in folder.parent.iterdir():  # for rows that no longer exist
             if old.name != stamp:
                 shutil.rmtree(old, ignore_errors=True)
         return folder
@@ -106,7 +106,7 @@ def _fill(path: Path, info: Info, files: dict[str, Path]) -> None:
         table = read_table(file, [*files, "index"])
         rows = table["index"].to_numpy()[:count]
         if not np.array_equal(rows, np.arange(start, start + len(rows))):
-            raise DataError(f"{file}: its rows are not number {start} and those after it; try: robolearn data repair {path} --out NEW")
+            raise DataError(f"{file}: its first row is not number {start}; try: robolearn data repair {path} --out NEW")
         for name, array in arrays.items():
             try:
                 array[start : start + len(rows)] = to_rows(table[name], info.features[name])[:count]
@@ -114,7 +114,8 @@ def _fill(path: Path, info: Info, files: dict[str, Path]) -> None:
                 raise DataError(f"{file}: column {name} does not hold what info.json says: {error}") from error
         start += len(rows)
     if start < info.total_frames:
-        raise DataError(f"{path}: {info.total_frames - start} rows fewer than are counted; try: robolearn data repair {path} --out NEW")
+        raise DataError(f"{path}: {info.total_frames - start} rows fewer than info.json counts; try: robolearn data repair {path} --out "
+                        f"NEW")
     for array in arrays.values():
         if isinstance(array, np.memmap):
             array.flush()

@@ -1,7 +1,7 @@
-"""Rollouts of a policy as a dataset: batches of worlds, each a function of its seed, until there are enough episodes that may stay.
+"""Collects rollouts of a policy as a dataset: batches of worlds, each a function of its seed, until enough episodes are kept.
 
-A batch is written as a whole. A collection that was stopped goes on with the seed after the last one in the dataset, so that the result is
-the same as if it had not been stopped.
+A batch is written as a whole. A stopped collection continues with the seed after the last one in the dataset, so that the result is the
+same as without the stop.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from robolearn.data.writer import DatasetWriter
 from robolearn.errors import UserError
 
 SETTLE_S, TAIL_S = 1.0, 0.5
-"""Of each command: time to get there, and the time at its end in which the task's score must hold."""
+"""For each command: the time to reach it, and the time at its end in which the task's score must hold."""
 FRUITLESS = 20
-"""Batches in a row that give nothing, after which the collection is given up."""
+"""The collection gives up after this many batches in a row without a kept episode."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is collected.
+    """What to collect.
 
     Attributes:
-        episodes: how many.
-        steps: the longest that one lasts.
-        keep: `all`, `successes` alone, or `failures` alone.
-        best_of: attempts at each command, of which the best stays.
-        commands: what is asked in turn, (K, C), held for whole episodes; empty lets the task draw.
-        seed: of the first batch.
-        least: shorter episodes are left out [steps].
+        episodes: number of episodes.
+        steps: longest episode [steps].
+        keep: `all`, only `successes`, or only `failures`.
+        best_of: attempts per command, of which the best is kept.
+        commands: commands that take turns, (K, C), held for whole episodes; empty lets the task draw.
+        seed: seed of the first batch.
+        least: shortest episode to keep [steps].
     """
 
     episodes: int
@@ -55,14 +55,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Collected:
-    """What came of it.
+    """The result of a collection.
 
     Attributes:
-        episodes, frames: that were written now.
-        before: episodes of the same collection that were there already.
-        attempts: episodes that were run.
-        successes: of them.
-        unsound: episodes whose numbers were not finite; they are never kept.
+        episodes, frames: numbers written by this run.
+        before: number of episodes of the same collection that existed already.
+        attempts: number of episodes that were run.
+        successes: number of successes among them.
+        unsound: number of episodes with values that were not finite; they are never kept.
     """
 
     episodes: int = 0
@@ -74,14 +74,14 @@ class Collected:
 
 
 class Starting(Acting, Protocol):
-    """A policy in all worlds that can be started anew, see `robolearn.evaluation.rollout.Rollout`."""
+    """A policy in all worlds that can be restarted, see `robolearn.evaluation.rollout.Rollout`."""
 
     def start(self, command: torch.Tensor | None = None) -> None:
-        """Reset all worlds; they hold `command` (N, C), or what the task draws."""
+        """Reset all worlds, with `command` (N, C) held or commands drawn by the task."""
         ...
 
     def draw(self) -> None:
-        """Have the task draw another command for all worlds and hold it."""
+        """Let the task draw another command for all worlds, and hold it."""
         ...
 
     def ask(self, command: torch.Tensor) -> None:
@@ -90,12 +90,13 @@ class Starting(Acting, Protocol):
 
 
 def columns_of(robot: Robot, spec: PolicySpec) -> tuple[Column, ...]:
-    """The columns of what is collected in a task."""
+    """The columns of the dataset for a task."""
     return robot_columns(robot.joint_names, tuple(robot.feet), spec.command.labels)
 
 
 def succeeded(taken: Taken, control_dt: float) -> bool:
-    """Whether an episode did its task: it lasted, and the task's score held at the end of each command that was there long enough."""
+    """Whether an episode was a success: it lasted to its end, and the task's score held at the end of each command that lasted long
+    enough."""
     if not taken.lasted or taken.good is None:
         return taken.lasted
     command = taken.columns.get(COMMAND)
@@ -115,17 +116,17 @@ def collect(
     """Collect until the dataset has `plan.episodes` of this source.
 
     Args:
-        acting: the worlds, N of them.
-        plan: what is wanted.
-        source: what is known of it; each batch has its own seed there.
-        writer: of the dataset, which may hold episodes of the same source already.
-        every_step: is told after each step how many episodes there are and which step of its batch it was.
+        acting: the N worlds.
+        plan: what to collect.
+        source: the episodes' source; each batch gets its own seed in it.
+        writer: writer of the dataset, which may hold episodes of the same source already.
+        every_step: called after each step with the number of episodes and the number of the step in its batch.
 
     Returns:
         What was written.
 
     Raises:
-        UserError: nothing that may stay came of many batches.
+        UserError: many batches gave no episode to keep.
     """
     done = Collected()
     by_seed = of_source(writer, source)
@@ -134,7 +135,7 @@ def collect(
     fruitless = 0
     while done.before + done.episodes < plan.episodes:
         kept = _batch(acting, plan, source, seed, done, lambda step: every_step(done.before + done.episodes, step))
-        there = by_seed.get(seed, 0)  # of a batch that was cut short, by a limit or by a signal
+        there = by_seed.get(seed, 0)  # from a batch that was cut short, by a limit or by a signal
         fresh = kept[there : there + plan.episodes - done.before - done.episodes]
         if fresh:
             writer.add(*fresh)
@@ -143,15 +144,15 @@ def collect(
         fruitless = 0 if fresh or there else fruitless + 1
         if fruitless == FRUITLESS:
             raise UserError(
-                f"of {done.attempts} episodes none was kept ({done.successes} were successes, {plan.keep} are wanted); change --keep, or"
-                " the policy"
+                f"none of {done.attempts} episodes was kept ({done.successes} were successes; --keep is {plan.keep}); change --keep or "
+                f"the policy"
             )
         seed += 1
     return done
 
 
 def of_source(writer: DatasetWriter, source: Source) -> dict[int, int]:
-    """Seed -> number of episodes of this source, but for the seed, that a dataset has already."""
+    """Seed -> number of episodes that a dataset already has from this source with that seed."""
     info = writer.info
     seeds = {
         number: item.seed
@@ -166,14 +167,14 @@ def of_source(writer: DatasetWriter, source: Source) -> dict[int, int]:
 
 
 def unused_seed(writer: DatasetWriter, source: Source) -> int:
-    """The source's seed, or the next with which its policy has given no episodes yet: the same seed may give the same motion again."""
+    """The source's seed, or the next one without episodes of its policy, since the same seed may repeat the same motion."""
     used = [item.seed for item, _ in writer.info.sources if item.file_hash == source.file_hash and item.seed is not None]
     first = source.seed or 0
     return max([first, *(seed + 1 for seed in used)]) if first in used else first
 
 
 def difference(writer: DatasetWriter, source: Source) -> str:
-    """What the source that is most like this one differs in, for people."""
+    """The differences to the most similar source, as text."""
     names = [item.name for item in dataclasses.fields(source) if item.name != "seed"]
     told = [
         [name for name in names if getattr(item, name) != getattr(source, name)]
@@ -181,11 +182,11 @@ def difference(writer: DatasetWriter, source: Source) -> str:
         if item.kind == source.kind
     ]
     nearest = min(told, key=len, default=["kind"])
-    return "another policy" if "file_hash" in nearest else f"what is there differs in {', '.join(nearest)}"
+    return "another policy" if "file_hash" in nearest else f"the existing one differs in {', '.join(nearest)}"
 
 
 def _batch(acting: Starting, plan: Plan, source: Source, seed: int, done: Collected, every_step: Callable[[int], None]) -> list[Episode]:
-    """The episodes of one batch that may stay, in the order of worlds."""
+    """The episodes of one batch to keep, in the order of worlds."""
     env = acting.env
     env.reseed(seed)
     _begin(acting, plan)
@@ -231,13 +232,13 @@ def _begin(acting: Starting, plan: Plan) -> None:
 
 
 def task_text(env: VecEnv) -> str:
-    """What an episode's task is called: the task's name and what is asked there."""
+    """The text of an episode's task: the task's name and its commands."""
     labels = env.spec.command.labels
     return f"{env.task_name}: {', '.join(labels)} as commanded" if labels else env.task_name
 
 
 def worlds_of(plan: Plan, most: int) -> int:
-    """Worlds of a batch: no more than are needed, and a whole number of `best_of`."""
+    """Worlds per batch: no more than needed, and a multiple of `best_of`."""
     return max(1, math.ceil(min(most, plan.episodes * plan.best_of) / plan.best_of)) * plan.best_of
 
 

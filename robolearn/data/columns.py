@@ -1,6 +1,6 @@
 """Names, widths and units of what an episode of a legged robot or an arm holds.
 
-An episode is a table with one row a control step. The row `t` holds what was observed before the action `t` was taken:
+An episode is a table with one row per control step. Row `t` holds what was observed before action `t` was taken:
 
     column                     width   what
     observation.state          2J + 6  joint positions [rad], joint velocities [rad/s], gravity's direction and the base's angular velocity
@@ -13,7 +13,7 @@ An episode is a table with one row a control step. The row `t` holds what was ob
     next.reward                1       of the step from t to t + 1
     next.done                  1       whether the episode ended with this step (bool)
 
-What a source cannot tell is missing, and missing is neither guessed nor NaN: the column holds zeros, and a bool column beside it,
+Values that a source does not know are missing, neither guessed nor NaN: the column holds zeros, and its bool mark, such as
 `action.is_valid`, is False. Every column but `observation.state` and `next.done` has such a mark; it may change within an episode.
 """
 
@@ -35,7 +35,7 @@ ACTION = "action"
 REWARD = "next.reward"
 DONE = "next.done"
 IS_VALID = ".is_valid"
-"""What follows a column's name in the name of its mark."""
+"""Suffix of a mark's name after its column's."""
 
 ROOT_NAMES = (
     *(f"position_{axis}" for axis in "xyz"),
@@ -48,11 +48,11 @@ DTYPES = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uin
 VIDEO = "video"
 """Dtype of a camera's column: pictures (T, H, W, 3) of uint8, kept as videos."""
 OF_THE_FORMAT = ("timestamp", "frame_index", "episode_index", "index", "task_index")
-"""Columns that the writer fills; no source may bring them."""
+"""Columns that only the writer fills."""
 
 
 class DataError(UserError):
-    """An episode or a dataset that is not as it must be; the message is one line for the user."""
+    """An invalid episode or dataset; the message is one line for the user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +61,10 @@ class Column:
 
     Attributes:
         name: as on disk.
-        names: of its entries, in order; their number is the width.
+        names: names of its entries, in order; their number is the width.
         dtype: a numpy name, `string`, or `video` for a camera.
         optional: whether a source may lack it; then it has a mark, a bool column, see `mark_of`.
-        shape: of one row where it is no vector; None for `(len(names),)`.
+        shape: shape of one row that is not a vector; None for `(len(names),)`.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Numbers a row."""
+        """Numbers per row."""
         return int(np.prod(self.row_shape))
 
     @property
@@ -99,7 +99,7 @@ class Column:
 
     @property
     def mark(self) -> str | None:
-        """Name of the bool column that tells where this one is known; None where it always is."""
+        """Name of the bool column that marks where this one is known; None if it always is."""
         return mark_of(self.name) if self.optional else None
 
 
@@ -110,12 +110,12 @@ def robot_columns(
 
     Args:
         joint_names: J names in the policy's order.
-        foot_names: F names, in the order of `observation.contact`; the column is left out where there are none.
-        command_names: C names of the task's command; the column is left out where there are none.
+        foot_names: F names, in the order of `observation.contact`; the column is left out if there are none.
+        command_names: C names of the task's command; the column is left out if there are none.
         extra: further columns, for example measured torques.
 
     Raises:
-        DataError: two columns or two joints of one name.
+        DataError: two columns or two joints have the same name.
     """
     joints = tuple(joint_names)
     if not joints or len(set(joints)) < len(joints):
@@ -139,7 +139,7 @@ def robot_columns(
 
 
 def mark_of(name: str) -> str:
-    """Name of a column's mark: `action.is_valid`; of a camera `observation.images.front` it is `observation.cameras.front.is_valid`.
+    """Name of a column's mark: `action.is_valid`; for a camera `observation.images.front`, `observation.cameras.front.is_valid`.
 
     lerobot takes every column with `image` in its name for pictures, and fails on the statistics of one that holds none.
     """
@@ -155,13 +155,13 @@ def check_columns(columns: Iterable[Column]) -> tuple[Column, ...]:
     """Columns of one dataset, with names that are all different, marks included.
 
     Raises:
-        DataError: names the one that is there twice, or that lerobot would take for a camera.
+        DataError: names the column that occurs twice, or that lerobot would take for a camera.
     """
     columns = tuple(columns)
     names = [name for column in columns for name in (column.name, column.mark) if name]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"columns of one name: {', '.join(twice)}")
+        raise DataError(f"columns with the same name: {', '.join(twice)}")
     false = [column.name for column in columns if "image" in column.name and column.dtype != VIDEO]
     if false:
         raise DataError(

@@ -1,7 +1,7 @@
-"""What happens in the worlds of an environment, step by step, as episodes.
+"""Records the worlds of an environment, step by step, as episodes.
 
-Of each step there is what the robot's sensors read before the action, without their noise; the action as the policy gave it; and what came
-of it. A world gives one episode, from its start to its end or until time is up.
+Each step has the robot's sensor readings before the action, without noise; the action as the policy gave it; and its result. Each world
+gives one episode, from its start to its end or until time is up.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Taken:
 
     Attributes:
         columns: as in `robolearn.data.source.Episode`.
-        lasted: whether no termination ended it.
-        good: where the task's score held, (T,) bool; None for a task whose score is to last.
+        lasted: whether it ended without a termination.
+        good: steps in which the task's score held, (T,) bool; None for a task whose score is survival.
         total: sum of the rewards.
     """
 
@@ -54,15 +54,14 @@ class Taken:
 
 
 def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: None) -> list[Taken | None]:
-    """Let worlds that were just started act, and keep what happens.
+    """Run worlds that were just reset, and record them.
 
     Args:
-        acting: the worlds; commands are asked for already, or drawn by the task.
-        steps: the longest that an episode lasts.
-        every_step: is called after each step.
+        acting: the worlds; their commands are set already, or drawn by the task.
+        steps: longest episode [steps].
+        every_step: called after each step.
 
-    Returns:
-        The episode of each world; None where its numbers were not finite.
+    Returns: The episode of each world; None if its numbers were not finite.
     """
     from envs.tasks.registry import get_task
 
@@ -101,7 +100,7 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
 
 
 def _seen(env: VecEnv) -> dict[str, np.ndarray]:
-    """What is observed now, (N, D) each."""
+    """The present observations, (N, D) each."""
     sensors, floating = env.sensors(), env.robot.floating_base
     count = env.num_worlds
     if floating:
@@ -120,7 +119,7 @@ def _seen(env: VecEnv) -> dict[str, np.ndarray]:
 
 
 def _array(values: torch.Tensor) -> np.ndarray:
-    """A copy on the CPU: what the engine gives is overwritten by its next step."""
+    """A copy on the CPU, since the engine's next step overwrites its arrays."""
     return values.detach().cpu().numpy().copy()
 
 

@@ -1,7 +1,7 @@
-"""`meta/info.json`: what lerobot keeps there, and under the key `robolearn` what we add.
+"""`meta/info.json`: lerobot's content, and ours under the key `robolearn`.
 
-lerobot passes over keys that it does not know, but leaves them out when it writes the file anew. So the same table stands in
-`meta/robolearn.json` too, and is taken from there where info.json has lost it.
+lerobot ignores keys that it does not know, but drops them when it rewrites the file. So the same table is also in `meta/robolearn.json`,
+and is read from there if info.json has lost it.
 
     "robolearn": {
       "version": 1,
@@ -11,8 +11,8 @@ lerobot passes over keys that it does not know, but leaves them out when it writ
       "statistics": [{"robot": "go1", "control_mode": "position", "layout": 0, "columns": {"action": {"mean": [...], ...}}}]
     }
 
-`layouts` are the columns of each robot; where a dataset has several robots, rows of the narrower one are filled with zeros at their end.
-`episodes.sources` are runs: how many episodes, and their source. `episodes.success` has one letter an episode: 1, 0 or ?.
+`layouts` are the columns of each robot; in a dataset with several robots, rows of the narrower ones are padded with zeros at the end.
+`episodes.sources` is run-length coded: number of episodes, and their source. `episodes.success` has one character per episode: 1, 0 or ?.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ class Layout:
     columns: tuple[Column, ...]
 
     def column(self, name: str) -> Column | None:
-        """The column of that name, None where there is none."""
+        """The column of that name; None if there is none."""
         return next((column for column in self.columns if column.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """One column on disk, marks and those of the format included.
+    """One column on disk, including marks and the format's own columns.
 
     Attributes:
         dtype: a numpy name, `string`, or `video` or `image` for a camera.
         shape: of one row.
-        names: of the entries, None where they have none.
-        rest: what else info.json says of it; kept as it is.
+        names: names of the entries; None if they have none.
+        rest: its other keys in info.json; kept unchanged.
     """
 
     dtype: str
@@ -84,7 +84,7 @@ class Feature:
 
     @property
     def is_video(self) -> bool:
-        """Whether its rows are pictures that we read and write: colours, in a video."""
+        """Whether its rows are pictures that we read and write: colour videos."""
         abouts = [self.rest.get(part) or {} for part in ("info", "video_info")]
         depth = any(about.get(key) for about in abouts for key in ("is_depth_map", "video.is_depth_map"))
         return self.dtype == VIDEO and len(self.shape) == 3 and self.shape[2] == 3 and not depth
@@ -92,18 +92,18 @@ class Feature:
 
 @dataclass(kw_only=True)
 class Info:
-    """What is known of a dataset without its frames.
+    """The description of a dataset without its frames.
 
     Attributes:
-        fps: rows a second [Hz].
-        features: by name, in order.
+        fps: rows per second [Hz].
+        features: the columns on disk by name, in order.
         layouts: the columns of each robot.
-        sources: each with the index of its layout.
-        episode_sources: of each episode, index into `sources`.
-        success: of each episode.
-        statistics: of each robot and control mode.
-        robot_type: lerobot's word for the robot; `mixed` where there are several.
-        rest: other keys of info.json; kept as they are.
+        sources: the sources, each with the index of its layout.
+        episode_sources: index into `sources` for each episode.
+        success: whether each episode succeeded.
+        statistics: statistics of each robot and control mode.
+        robot_type: lerobot's name of the robot; `mixed` if there are several.
+        rest: other keys of info.json; kept unchanged.
     """
 
     fps: int
@@ -162,7 +162,7 @@ class Info:
 
 
 def _video_info(shape: tuple[int, ...], fps: int) -> dict[str, Any]:
-    """What info.json says of a camera beside its shape."""
+    """The entry of a camera in info.json, besides its shape."""
     return {
         "video.height": shape[0],
         "video.width": shape[1],
@@ -179,7 +179,7 @@ def features_of(layouts: Sequence[Layout], fps: int) -> dict[str, Feature]:
     """The columns on disk that hold the rows of all robots: each as wide as the widest.
 
     Raises:
-        DataError: two robots have a column of one name and of different dtype, or of different shape where it is no vector.
+        DataError: two robots have a column with the same name but different dtypes, or different shapes other than vectors.
     """
     features: dict[str, Feature] = {}
     for name in dict.fromkeys(column.name for layout in layouts for column in layout.columns):
@@ -188,7 +188,7 @@ def features_of(layouts: Sequence[Layout], fps: int) -> dict[str, Feature]:
         shapes = {column.row_shape for column in found}
         if len({column.dtype for column in found}) > 1 or (len(shapes) > 1 and any(len(shape) != 1 for shape in shapes)):
             told = "; ".join(f"{layout.robot}: {c.dtype} {c.row_shape}" for layout in layouts if (c := layout.column(name)) is not None)
-            raise DataError(f"the robots' columns {name} cannot stand in one dataset ({told})")
+            raise DataError(f"the robots' columns {name} cannot be in one dataset ({told})")
         shape = max(shapes)
         same = len({column.names for column in found}) == 1
         names = first.names if same else tuple(f"{name.rpartition('.')[2]}_{index}" for index in range(shape[0]))
@@ -204,7 +204,7 @@ def features_of(layouts: Sequence[Layout], fps: int) -> dict[str, Feature]:
 
 
 def layout_of(features: Mapping[str, Feature], robot: str) -> Layout:
-    """The columns of a dataset that is not ours, from its features; pictures other than videos in colour are left out."""
+    """The columns of a dataset that is not ours, from its features; pictures other than colour videos are left out."""
     columns = []
     marks = {mark_of(name) for name in features}
     for name, feature in features.items():
@@ -228,7 +228,7 @@ def layout_of(features: Mapping[str, Feature], robot: str) -> Layout:
 
 
 def _names(feature: Feature) -> Any:
-    if "names" in feature.rest:  # in a form of others' that we do not write
+    if "names" in feature.rest:  # in other formats, which we do not write
         return feature.rest["names"]
     return None if feature.names is None else list(feature.names)
 
@@ -237,16 +237,16 @@ def read_info(path: Path) -> Info:
     """Read `meta/info.json` of the dataset at `path`.
 
     Raises:
-        DataError: there is none, or it is not of version 3; says what to type.
+        DataError: no such file, or not version 3; says what to type.
     """
     raw = _json(path, INFO)
     if raw is None:
         what = "there is no such folder" if not path.exists() else f"there is no {INFO} in it"
-        raise DataError(f"{path} is no dataset: {what}")
+        raise DataError(f"{path} is not a dataset: {what}")
     version = raw.get("codebase_version")
     if not str(version).startswith("v3."):
         raise DataError(
-            f"{path} is of version {version!r}, and v3.0 is read; convert it with lerobot: "
+            f"{path} has version {version!r}, and only v3.0 is read; convert it with lerobot: "
             "python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=NAME --root=FOLDER"
         )
     known = {
@@ -288,7 +288,7 @@ def _json(path: Path, name: str) -> dict[str, Any] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
-        raise DataError(f"{path / name} is no JSON ({reason(error)}); try: robolearn data repair {path} --out NEW") from error
+        raise DataError(f"{path / name} is not JSON ({reason(error)}); try: robolearn data repair {path} --out NEW") from error
     return raw if isinstance(raw, dict) else None
 
 
@@ -304,7 +304,7 @@ def _feature(raw: Mapping[str, Any]) -> Feature:
 
 
 def take_table(path: Path, info: Info) -> bool:
-    """Fill in what `meta/robolearn.json` tells, for a dataset whose info.json is lost; whether there is such a file and it is whole."""
+    """Fill in the content of `meta/robolearn.json`, for a dataset whose info.json is lost; returns whether the file exists and is whole."""
     try:
         raw = _json(path, OURS)
         if raw is None:
@@ -318,7 +318,7 @@ def take_table(path: Path, info: Info) -> bool:
 
 
 def _take_ours(info: Info, raw: Mapping[str, Any] | None) -> None:
-    """Fill in what stands under our key; what others have written since, or all of it, is of an unknown source."""
+    """Fill in the content under our key; episodes that other programs have written have an unknown source."""
     if raw is not None:
         info.layouts = [Layout(item["robot"], tuple(Column.from_json(column) for column in item["columns"])) for item in raw["layouts"]]
         for item in raw["sources"]:

@@ -1,7 +1,7 @@
-"""What may be trained on as it is, and what only when somebody says so.
+"""Decides which licences may be trained on, and which need explicit permission.
 
-A licence is named as SPDX names it. What forbids commercial use or derived works, and what nobody knows, never gets into a training
-unless it is allowed by name: weights that were trained on it may not be free. This is a reading of names, not legal advice.
+Licences have their SPDX names. Data whose licence is unknown, or forbids commercial use or derived works, is never used in a training
+unless that licence is allowed by name, since the resulting weights may not be free. This interprets names and is not legal advice.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FREE = [
     "LicenseRef-CMU-mocap",
     "LicenseRef-own",
 ]
-"""Licences that permit training and what comes of it, some with conditions such as attribution. `LicenseRef-own` is for what you recorded
+"""Licences that permit training and use of the result, some with conditions such as attribution. `LicenseRef-own` is for what you recorded
 yourself, `LicenseRef-CMU-mocap` for the terms of the CMU motion capture database (all uses, no resale of the data)."""
 _OWN_WORDS = ("-nc", "noncommercial", "non-commercial", "research", "-nd")
 
@@ -44,7 +44,7 @@ Verdict = Literal["free", "restricted", "unknown"]
 
 
 def verdict(licence: str) -> Verdict:
-    """What a licence's name says: `restricted` where it forbids commercial use or derived works."""
+    """The class of a licence by its name: `restricted` if it forbids commercial use or derived works."""
     name = licence.strip().lower()
     if name in (known.lower() for known in FREE):
         return "free"
@@ -55,8 +55,8 @@ def refused(sources: Iterable[Source], allow: Sequence[str] = ()) -> list[Source
     """The sources that may not be trained on.
 
     Args:
-        sources: of the episodes that are used.
-        allow: licences that are allowed by name, `unknown` for sources without one.
+        sources: sources of the episodes that are used.
+        allow: licences that are explicitly allowed; `unknown` for sources without one.
     """
     allowed = {name.strip().lower() for name in allow}
     return [
@@ -65,7 +65,7 @@ def refused(sources: Iterable[Source], allow: Sequence[str] = ()) -> list[Source
 
 
 def check_licences(sources: Iterable[Source], allow: Sequence[str] = ()) -> None:
-    """Refuse to mix in what may not be.
+    """Refuse sources whose licence is not allowed.
 
     Raises:
         DataError: names the licences, their sources and what to type.
@@ -81,4 +81,4 @@ def check_licences(sources: Iterable[Source], allow: Sequence[str] = ()) -> None
         kind = {"restricted": "not for every use", "unknown": "not known to be free", "free": ""}[verdict(licence)]
         told.append(f"{licence} ({kind}; {', '.join(of[:3])}{', ...' if len(of) > 3 else ''})")
     flags = " ".join(f"--allow-license {licence}" for licence in dict.fromkeys(source.licence or UNKNOWN for source in found))
-    raise DataError(f"these licences are not mixed into a training unasked: {'; '.join(told)}; leave the sources out, or add: {flags}")
+    raise DataError(f"these licences need explicit permission for training: {'; '.join(told)}; leave the sources out, or add: {flags}")

@@ -1,4 +1,4 @@
-"""One dataset of several, robots and control modes kept apart."""
+"""Merges datasets into one, with robots and control modes kept apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from robolearn.data.reader import Dataset
 from robolearn.data.writer import DatasetWriter
 
 Progress = Callable[[int], None]
-"""Told how many episodes were written since."""
+"""Called with the number of episodes written since the last call."""
 BATCH = 16
 """Episodes that are written at once."""
 
@@ -21,25 +21,25 @@ BATCH = 16
 def merge(paths: Sequence[str | Path], out: str | Path, progress: Progress | None = None) -> Path:
     """Write all episodes of several datasets into a new one, in order.
 
-    Columns of one name are as wide as the widest robot's; rows of the others are filled with zeros at their end, and each episode is read
-    back at its robot's own width. A column that a robot lacks is marked as missing. Statistics are kept of each robot and control mode.
-    A video that holds one episode is copied; one that holds several, as lerobot writes them, is packed anew.
+    Columns of one name are as wide as the widest robot's; rows of the others are padded with zeros at the end, and each episode is read
+    back at its robot's own width. A column that a robot lacks is marked as missing. Statistics are kept per robot and control mode. A video
+    that holds one episode is copied; one that holds several, as lerobot writes them, is encoded again.
 
     Args:
-        paths: datasets of one rate.
-        out: a folder that is not there yet.
-        progress: told of every batch.
+        paths: datasets with the same rate.
+        out: a folder that does not exist yet.
+        progress: called after every batch.
 
     Raises:
-        DataError: rates differ, columns do not go together, a dataset has pictures that are no videos, or there is something at `out`.
+        DataError: rates differ, columns do not fit together, a dataset has pictures that are not videos, or `out` exists.
     """
     datasets = [Dataset(path) for path in paths]
     if not datasets:
-        raise DataError("a merge needs datasets")
+        raise DataError("a merge needs at least one dataset")
     rates = {dataset.fps for dataset in datasets}
     if len(rates) > 1:
         told = ", ".join(f"{dataset.path}: {dataset.fps}" for dataset in datasets)
-        raise DataError(f"datasets of different rates cannot be merged ({told} Hz); write them anew at one rate first")
+        raise DataError(f"datasets with different rates cannot be merged ({told} Hz); collect or import them at one rate first")
     return write_episodes(((dataset, range(len(dataset))) for dataset in datasets), datasets, out, progress)
 
 
@@ -50,9 +50,9 @@ def write_episodes(
 
     Args:
         chosen: datasets and the numbers of their episodes.
-        datasets: all that are named in `chosen`.
-        out: a folder that is not there yet; it is taken away again where not all could be written.
-        progress: told of every batch.
+        datasets: all datasets in `chosen`.
+        out: a folder that does not exist yet; it is removed if not everything could be written.
+        progress: called after every batch.
 
     Raises:
         DataError: as `merge`.
@@ -61,7 +61,7 @@ def write_episodes(
         if dataset.unread:
             names = ", ".join(dataset.unread)
             raise DataError(
-                f"{dataset.path} has pictures that are no videos in colour ({names}), which are not copied; use lerobot-edit-dataset"
+                f"{dataset.path} has pictures that are not colour videos ({names}), which cannot be copied; use lerobot-edit-dataset"
             )
     full = [dataset for dataset in datasets if len(dataset)] or datasets
     layouts = list(dict.fromkeys(_named(layout) for dataset in full for layout in dataset.layouts))
@@ -69,7 +69,7 @@ def write_episodes(
         try:
             for dataset, indices in chosen:
                 _copy(writer, layouts, dataset, indices, progress)
-        except BaseException:  # a part of it would be taken for the whole
+        except BaseException:  # a partial dataset would be taken for the whole
             writer.close()
             shutil.rmtree(out, ignore_errors=True)
             raise
@@ -89,12 +89,12 @@ def _copy(writer: DatasetWriter, layouts: list[Layout], dataset: Dataset, indice
 
 
 def _named(layout: Layout) -> Layout:
-    """A layout with a robot; that of a dataset without episodes has none yet."""
+    """A layout with a robot; a dataset without episodes has a layout without one."""
     return layout if layout.robot else Layout("unknown", layout.columns)
 
 
 def _batches(dataset: Dataset, indices: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
-    """Episodes that follow each other and have one layout, some at a time."""
+    """Batches of consecutive episodes with the same layout."""
     batch: list[int] = []
     layout = -1
     for index in indices:

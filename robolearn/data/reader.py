@@ -25,22 +25,22 @@ from robolearn.errors import suggestion
 _OF_EPISODES = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index", "data/chunk_index", "data/file_index")
 _OF_VIDEOS = ("chunk_index", "file_index", "from_timestamp")
 _DRIFT = 2
-"""Pictures by which the time stamps of a long video may be off."""
+"""Error of a long video's time stamps that is allowed, in pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpisodeRow:
-    """What the table of episodes says of one.
+    """The entry of an episode in the table of episodes.
 
     Attributes:
-        index: of the episode.
+        index: number of the episode.
         start, stop: its rows in `Dataset.column`.
         task: in words.
         source: index into `Dataset.sources`.
         layout: index into `Dataset.layouts`: the columns of its robot.
-        success: None where nobody said.
-        file: in which its rows stand.
-        videos: of each camera, the file of its pictures and the number of the first there.
+        success: None if unknown.
+        file: the file with its rows.
+        videos: for each camera, the file with its pictures and the number of its first one there.
     """
 
     index: int
@@ -59,24 +59,24 @@ class EpisodeRow:
 
 
 class Dataset:
-    """A dataset on disk; nothing in it is changed by reading, but for the folder `.cache` (see `robolearn.data.cache`).
+    """A dataset on disk; reading changes nothing in it except the folder `.cache` (see `robolearn.data.cache`).
 
     Attributes:
         path: its folder.
-        info: what its info.json says.
-        fps: rows a second [Hz].
-        columns: all columns, without marks and without those of the format; as wide as the widest robot's.
-        layouts: of each robot, its columns.
+        info: its info.json.
+        fps: rows per second [Hz].
+        columns: all columns, without marks and the format's own columns; as wide as the widest robot's.
+        layouts: the columns of each robot.
         sources: what the episodes come from.
-        statistics: of each robot and control mode, over the known rows.
-        cameras: names of the columns that hold pictures; of them `unread` are no videos in colour, and are left out.
+        statistics: statistics of each robot and control mode, over the known rows.
+        cameras: names of the columns that hold pictures; those in `unread` are not colour videos and are left out.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Open.
 
         Raises:
-            DataError: it is no dataset, or a broken one; says what to type.
+            DataError: not a dataset, or a broken one; says what to type.
         """
         self.path = Path(path)
         self.info = read_info(self.path)
@@ -101,7 +101,7 @@ class Dataset:
 
     @cached_property
     def episodes(self) -> tuple[EpisodeRow, ...]:
-        """One row for each episode."""
+        """The table of episodes, one row each."""
         files = parquet_files(self.path / "meta" / "episodes")
         cameras = [name for name in self.cameras if name not in self.unread]
         wanted = [*_OF_EPISODES, *(f"videos/{name}/{part}" for name in cameras for part in _OF_VIDEOS)]
@@ -120,7 +120,7 @@ class Dataset:
         return tuple(self._row(index, row, videos[index]) for index, row in enumerate(rows))
 
     def _videos(self, name: str, rows: list[dict]) -> Iterator[tuple[Path, int]]:
-        """The file of each episode's pictures, and which is its first there: counted, unless the file holds some of no episode."""
+        """The file of each episode's pictures, and the number of its first one: counted, unless the file holds pictures of no episode."""
         before: dict[tuple[int, int], int] = {}
         for row in rows:
             chunk, file = row[f"videos/{name}/chunk_index"], row[f"videos/{name}/file_index"]
@@ -148,11 +148,11 @@ class Dataset:
         """One episode in memory, with the columns of its robot at their own widths; columns without one known row are left out.
 
         Args:
-            index: of the episode.
+            index: number of the episode.
             pictures: whether cameras are read, (T, H, W, 3) uint8 each.
 
         Raises:
-            DataError: there is no such episode, or its file cannot be read.
+            DataError: no such episode, or its file cannot be read.
         """
         if not -len(self) <= index < len(self):
             raise DataError(f"{self.path} has no episode {index}; it has {len(self)}, counted from 0")
@@ -174,13 +174,13 @@ class Dataset:
         """A column or a mark of all frames, (total frames, ...), mapped into memory; an episode's rows are `row.start` to `row.stop`.
 
         Raises:
-            DataError: there is none, it holds no numbers, or a file cannot be read.
+            DataError: no such column, it holds no numbers, or a file cannot be read.
         """
         self.load([name])
         return self._mapped[name]
 
     def load(self, names: list[str]) -> None:
-        """Decode several columns at once, which reads each file once; `column` then has them at hand.
+        """Decode several columns at once, reading each file once; `column` then returns them at once.
 
         Raises:
             DataError: as `column`.
@@ -208,7 +208,7 @@ class Dataset:
             yield from decode(*run)
 
     def _table(self, row: EpisodeRow) -> pa.Table:
-        """The file that holds an episode; the last one is kept, since episodes are mostly read in order."""
+        """The file that holds an episode; the last one is cached, since episodes are mostly read in order."""
         if self._read is None or self._read[0] != row.file:
             self._read = row.file, read_table(row.file)
         return self._read[1]

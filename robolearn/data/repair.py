@@ -1,8 +1,7 @@
 """Saves what is left of a broken dataset into a new one; the broken one stays as it is.
 
-Our own writer leaves nothing to repair. Others do: a recording that was killed leaves Parquet files without an end, tables of episodes that
-were never written, and counts of rows that are not there. What counts here are the rows: an episode is saved where all its rows are there,
-whatever the other files say.
+Our own writer leaves nothing to repair. Others do: a killed recording leaves Parquet files without an end, missing tables of episodes, and
+counts of rows that do not exist. Only the rows matter here: an episode is saved if all its rows exist, whatever the other files say.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _NUMBERS = ("frame_index", "episode_index", "task_index")
 
 @dataclass
 class Repaired:
-    """What came of it.
+    """The result of a repair.
 
     Attributes:
         saved: number of episodes in the new dataset.
@@ -45,17 +44,17 @@ class Repaired:
 def repair(
     path: str | Path, out: str | Path, fps: int | None = None, robot: str | None = None, progress: Progress | None = None
 ) -> Repaired:
-    """Save every episode that is whole.
+    """Save every complete episode.
 
     Args:
         path: the broken dataset.
-        out: a folder that is not there yet.
-        fps: rows a second [Hz], where info.json is lost; None takes it from the time stamps.
-        robot: its name, where info.json is lost.
-        progress: told of every episode.
+        out: a folder that does not exist yet.
+        fps: rows per second [Hz] if info.json is lost; None takes it from the time stamps.
+        robot: the robot's name if info.json is lost.
+        progress: called after every episode.
 
     Raises:
-        DataError: there is no file of rows, or there is something at `out`.
+        DataError: there is no file of rows, or `out` exists.
     """
     path, found = Path(path), Repaired()
     files = parquet_files(path / "data")
@@ -73,7 +72,7 @@ def repair(
         for file in files:
             for old, task, rows in _episodes(file, info, lengths, found):
                 if old in seen:
-                    found.lost.append(f"{file.name}: episode {old} is there twice; the first was saved")
+                    found.lost.append(f"{file.name}: episode {old} occurs twice; the first was saved")
                     continue
                 source, layout, success = _about(info, old)
                 try:
@@ -94,7 +93,7 @@ def repair(
 
 
 def _info(path: Path, files: list[Path], fps: int | None, robot: str | None, found: Repaired) -> Info:
-    """What info.json says, or what the rows tell where it is lost."""
+    """The content of info.json, or what the rows show if it is lost."""
     try:
         return read_info(path)
     except UserError as error:
@@ -109,17 +108,17 @@ def _info(path: Path, files: list[Path], fps: int | None, robot: str | None, fou
             gaps = np.diff(table["timestamp"].to_numpy()[:1000]) if "timestamp" in table.column_names else np.zeros(0)
             gaps = gaps[gaps > 0]
             if not len(gaps):
-                raise DataError(f"{path}: nothing tells the rate; add --fps HZ")
+                raise DataError(f"{path}: the rate is unknown; add --fps HZ")
             fps = max(1, round(1 / float(np.median(gaps))))
         info = Info(fps=fps, features=features, layouts=[layout_of(features, robot or "unknown")], robot_type=robot)
         if take_table(path, info):
             found.lost[-1] += "; sources and columns were taken from meta/robolearn.json"
         return info
-    raise DataError(f"{path}: info.json is lost and no file of rows can be read, so that nobody knows the columns")
+    raise DataError(f"{path}: info.json is lost and no file of rows can be read, so the columns are unknown")
 
 
 def _feature(table: pa.Table, name: str) -> Feature | None:
-    """A column from its type in a file and the length of its rows; None for what is no column of numbers or words."""
+    """A column from its type in a file and the length of its rows; None for a column of neither numbers nor words."""
     kind, shape = table.schema.field(name).type, ()
     first = table[name][0].as_py() if len(table) else 0
     while isinstance(first, list):
@@ -137,12 +136,12 @@ def _tasks(path: Path, found: Repaired) -> dict[int, str]:
         name = next(name for name in table.column_names if name != "task_index")
         return dict(zip(table["task_index"].to_pylist(), map(str, table[name].to_pylist()), strict=True))
     except (DataError, StopIteration, KeyError):
-        found.lost.append(f"{TASKS}: the tasks' words are lost; they are called by their numbers")
+        found.lost.append(f"{TASKS}: the texts of the tasks are lost; they are named by their numbers")
         return {}
 
 
 def _lengths(path: Path) -> dict[int, int]:
-    """Rows of each episode, as far as the table of episodes tells."""
+    """Rows of each episode, as far as the table of episodes states them."""
     lengths: dict[int, int] = {}
     for file in parquet_files(path / "meta" / "episodes"):
         try:
@@ -154,7 +153,7 @@ def _lengths(path: Path) -> dict[int, int]:
 
 
 def _episodes(file: Path, info: Info, lengths: dict[int, int], found: Repaired) -> Iterator[tuple[int, int, pa.Table]]:
-    """Of each whole episode in a file its old number, the number of its task, and its rows."""
+    """For each whole episode in a file: its old number, the number of its task, and its rows."""
     try:
         table = read_table(file)
     except DataError:

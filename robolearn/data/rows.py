@@ -1,4 +1,4 @@
-"""Between an episode as a source gives it and rows as they are stored: checked, cast, and with marks for what is missing."""
+"""Converts between a source's episode and stored rows: checked, cast, and with marks for missing values."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from robolearn.errors import suggestion
 def stored_rows(
     episode: Episode, layout: Layout, features: Mapping[str, Feature], where: str, copied: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
-    """The rows of an episode for every column of the dataset that is no column of the format.
+    """The rows of an episode for every column of the dataset except the format's own.
 
     Args:
         episode: of T steps.
         layout: the columns of its robot.
         features: the columns of the dataset, which may be wider than the robot's.
-        where: what the episode is called in messages.
+        where: name of the episode in messages.
         copied: cameras whose pictures are known though the episode does not hold them.
 
-    Returns:
-        Of each feature but the cameras (T, ...), marks included.
+    Returns: Each feature except cameras, (T, ...), including marks.
 
     Raises:
         DataError: names the column, what is wrong, and what is valid.
@@ -79,13 +78,13 @@ def _camera_mark(name: str, column: Column | None, episode: Episode, count: int,
     if given is not None and column is not None:
         check_frames(np.asarray(given), name, where)
         if np.shape(given)[1:] != column.row_shape:
-            raise DataError(f"{where}: {name} has pictures of shape {np.shape(given)[1:]}, and {column.row_shape} is wanted")
+            raise DataError(f"{where}: {name} has pictures of shape {np.shape(given)[1:]}, but must have {column.row_shape}")
     known = column is not None and (given is not None or copied)
     return _mark(column, episode, count, where) if known and column is not None else np.zeros(count, dtype=bool)
 
 
 def _given(column: Column, episode: Episode, count: int, where: str) -> np.ndarray | None:
-    """The rows of a column as they were given, of the column's shape and dtype; None where they are missing."""
+    """The given rows of a column in its shape and dtype; None if they are missing."""
     raw = episode.columns.get(column.name)
     if raw is None:
         return None
@@ -94,11 +93,11 @@ def _given(column: Column, episode: Episode, count: int, where: str) -> np.ndarr
         rows = rows[:, None]
     if rows.shape != (count, *column.row_shape):
         names = f" ({', '.join(column.names)})" if column.shape is None else ""
-        raise DataError(f"{where}: {column.name} has rows of shape {rows.shape[1:]}, and {column.row_shape} is wanted{names}")
+        raise DataError(f"{where}: {column.name} has rows of shape {rows.shape[1:]}, but must have {column.row_shape}{names}")
     if column.dtype == "string":
         return rows.astype(object)
     if rows.dtype.kind not in "fiub" or (rows.dtype.kind == "f" and column.dtype[0] != "f"):
-        raise DataError(f"{where}: {column.name} is of dtype {rows.dtype}, and {column.dtype} is wanted")
+        raise DataError(f"{where}: {column.name} has dtype {rows.dtype}, but must have {column.dtype}")
     stored = rows.astype(column.dtype)
     if column.dtype.lstrip("u").startswith("int") and not np.array_equal(stored, rows):
         raise DataError(f"{where}: {column.name} goes from {rows.min()} to {rows.max()}, which {column.dtype} does not hold")
@@ -106,7 +105,7 @@ def _given(column: Column, episode: Episode, count: int, where: str) -> np.ndarr
 
 
 def _mark(column: Column, episode: Episode, count: int, where: str) -> np.ndarray:
-    """Where a column that was given is known, (T,)."""
+    """The rows in which a given column is known, (T,)."""
     raw = episode.columns.get(column.mark) if column.mark else None
     if raw is None:
         return np.ones(count, dtype=bool)
@@ -117,7 +116,7 @@ def _mark(column: Column, episode: Episode, count: int, where: str) -> np.ndarra
 
 
 def _padded(given: np.ndarray | None, valid: np.ndarray, feature: Feature, count: int) -> np.ndarray:
-    """Rows as wide as the dataset's column, with zeros beyond the robot's width and where nothing is known."""
+    """Rows as wide as the dataset's column, with zeros beyond the robot's width and in unknown rows."""
     if feature.dtype == "string":
         return np.full(count, "", dtype=object) if given is None else np.where(valid, given.reshape(count), "")
     rows = np.zeros((count, *(feature.shape or (1,))), dtype=feature.dtype)
@@ -131,11 +130,11 @@ def _check_finite(rows: np.ndarray, name: str, where: str, optional: bool) -> No
     if rows.dtype.kind == "f" and not np.isfinite(rows).all():
         row = int(np.argwhere(~np.isfinite(rows.reshape(len(rows), -1)).all(axis=1))[0, 0])
         mend = f"give the column {mark_of(name)} (bool) that is False there" if optional else "end the episode before it"
-        raise DataError(f"{where}: {name} is not finite in row {row} of {len(rows)}; where a value is missing, {mend}")
+        raise DataError(f"{where}: {name} is not finite in row {row} of {len(rows)}; if a value is missing, {mend}")
 
 
 def check_joints(episode: Episode, layout: Layout, where: str) -> tuple[str, ...]:
-    """The joints of an episode's source, which must be those of the columns, in their order.
+    """Check that the joints of an episode's source are those of the columns, in their order.
 
     Raises:
         DataError: names the first that differs.
@@ -162,8 +161,8 @@ def episode_columns(
         table: the rows of the episode, with all features.
         layout: the columns of its robot.
         features: the columns of the dataset.
-        file: where the rows stand, for messages.
-        frames: gives the pictures of a camera; None leaves them out.
+        file: the file with the rows, for messages.
+        frames: returns the pictures of a camera; None leaves them out.
 
     Raises:
         DataError: a column does not hold what the features say.

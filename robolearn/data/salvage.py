@@ -1,9 +1,9 @@
-"""Rows of a Parquet file that was never closed.
+"""Recovers rows of a Parquet file that was never closed.
 
-A Parquet file's directory stands at its end and is written when it is closed; after a `kill -9` it is missing and no library opens the
-file. The rows are there all the same: a row group is written when its rows are complete (lerobot writes one for every episode), as pages
-that each begin with a header that says how long they are. So the pages are walked from the beginning, given to the columns in their order,
-and a directory is made for the row groups that are complete.
+A Parquet file's directory is at its end and is written when it is closed; after a `kill -9` it is missing and no library opens the
+file. The rows still exist: a row group is written when its rows are complete (lerobot writes one for every episode), as pages that each
+begin with a header with their length. So the pages are read from the beginning, assigned to the columns in their order, and a directory is
+made for the complete row groups.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DATA, _DICTIONARY = 0, 2
 
 @dataclass(frozen=True)
 class _Page:
-    """One page: where it begins, its length with and without packing, and its values (0 for a dictionary)."""
+    """One page: its start, its length with and without compression, and its number of values (0 for a dictionary)."""
 
     start: int
     stop: int
@@ -44,22 +44,21 @@ def salvage(file: Path, features: Mapping[str, Feature]) -> tuple[pa.Table, str]
         file: as its writer left it.
         features: the columns of the dataset, in their order.
 
-    Returns:
-        The rows, none where nothing can be saved; what was done, for people.
+    Returns: The rows, None if nothing can be saved; a text of what was done.
     """
     stored = {name: feature for name, feature in features.items() if feature.dtype != "video"}
     odd = [name for name, feature in stored.items() if _arrow(feature) is None]
     empty = pa.table({})
     if odd:
-        return empty, f"its rows cannot be saved, since the column {odd[0]} is of no fixed width"
+        return empty, f"its rows cannot be saved, since the column {odd[0]} has no fixed width"
     data = file.read_bytes()
     if data[:4] != MAGIC:
-        return empty, "it is no Parquet file"
+        return empty, "it is not a Parquet file"
     pages = _pages(data)
     widths = [max(int(np.prod(feature.shape)), 1) for feature in stored.values()]
     groups = _groups(pages, widths)
     if not groups:
-        return empty, f"not one row group of its {len(data)} bytes is complete"
+        return empty, f"none of the row groups in its {len(data)} bytes is complete"
     try:
         table = pq.read_table(io.BytesIO(_closed(data, groups, stored)))
     except (OSError, pa.ArrowException) as error:
@@ -68,7 +67,7 @@ def salvage(file: Path, features: Mapping[str, Feature]) -> tuple[pa.Table, str]
 
 
 def _arrow(feature: Feature) -> pa.DataType | None:
-    """The type of a column as it is stored; None for one of no fixed width."""
+    """The type of a column on disk; None for one without a fixed width."""
     try:
         kind: pa.DataType = pa.string() if feature.dtype == "string" else pa.from_numpy_dtype(np.dtype(feature.dtype))
     except (TypeError, pa.ArrowException):
@@ -80,7 +79,7 @@ def _arrow(feature: Feature) -> pa.DataType | None:
 
 
 def _pages(data: bytes) -> list[_Page]:
-    """All pages from the beginning on, as far as they are whole."""
+    """All pages from the beginning, as far as they are whole."""
     pages: list[_Page] = []
     at = len(MAGIC)
     view = memoryview(data)
@@ -88,7 +87,7 @@ def _pages(data: bytes) -> list[_Page]:
         reader = thrift.Reader(view, at)
         try:
             header = reader.struct()
-            if 1 not in header and header[3][0] == STRUCT:  # what older writers say of a column behind its pages
+            if 1 not in header and header[3][0] == STRUCT:  # metadata that older writers put after a column's pages
                 at = reader.at
                 continue
             kind, unpacked, packed = (int(header[field][1]) for field in (1, 2, 3))
@@ -104,7 +103,7 @@ def _pages(data: bytes) -> list[_Page]:
 
 
 def _groups(pages: list[_Page], widths: list[int]) -> list[tuple[int, list[list[_Page]]]]:
-    """The complete row groups: number of rows, and of each column its pages."""
+    """The complete row groups: number of rows, and the pages of each column."""
     groups: list[tuple[int, list[list[_Page]]]] = []
     at = 0
     while at < len(pages):
@@ -118,7 +117,7 @@ def _groups(pages: list[_Page], widths: list[int]) -> list[tuple[int, list[list[
 
 
 def _rows(pages: list[_Page], at: int, width: int) -> list[int]:
-    """How many rows the first column may have: nothing but its pages' values tells where it ends."""
+    """Possible numbers of rows of the first column: only the values of its pages show where it ends."""
     counts, total = [], 0
     for number, page in enumerate(pages[at:]):
         if page.dictionary and number:
@@ -130,7 +129,7 @@ def _rows(pages: list[_Page], at: int, width: int) -> list[int]:
 
 
 def _group(pages: list[_Page], at: int, widths: list[int], rows: int) -> tuple[int, list[list[_Page]]] | None:
-    """A row group of so many rows that begins here, None where the pages say otherwise."""
+    """A row group with this many rows that begins here; None if the pages contradict it."""
     columns: list[list[_Page]] = []
     for width in widths:
         column: list[_Page] = []
@@ -146,7 +145,7 @@ def _group(pages: list[_Page], at: int, widths: list[int], rows: int) -> tuple[i
 
 
 def _closed(data: bytes, groups: list[tuple[int, list[list[_Page]]]], features: Mapping[str, Feature]) -> bytes:
-    """The file with a directory of these row groups, made after that of a file with the same columns."""
+    """The file with a directory of these row groups, modelled on that of a file with the same columns."""
     types: dict[str, Any] = {name: _arrow(feature) for name, feature in features.items()}
     model = io.BytesIO()
     with pq.ParquetWriter(model, pa.schema(types), compression="snappy") as writer:

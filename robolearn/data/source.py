@@ -1,4 +1,4 @@
-"""Where an episode comes from, and the episode itself: what a writer takes and a reader gives."""
+"""The source of an episode, and the episode itself, as writers take and readers return it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ UNKNOWN = "unknown"
 
 
 def check_kind(kind: str) -> None:
-    """Refuse what is no kind of source.
+    """Refuse an unknown kind of source.
 
     Raises:
-        DataError: says what is valid.
+        DataError: lists the valid kinds.
     """
     if kind not in KINDS:
         raise DataError(f"there is no kind of source {kind!r}{suggestion(kind, KINDS)}; valid: {', '.join(KINDS)}")
@@ -28,23 +28,23 @@ def check_kind(kind: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What made episodes, and what may be done with them; a dataset keeps each distinct source once.
+    """What made episodes, and how they may be used; a dataset keeps each distinct source once.
 
     Attributes:
-        kind: what it is: `policy` for rollouts of a policy, `controller` for a model-based one, `mocap` for a person's motion, measured,
-            `video` for one seen in video, `log` for a robot's own log, `teleoperation`, and `import` for others' datasets.
+        kind: what it is: `policy` for rollouts of a policy, `controller` for a model-based one, `mocap` for human motion capture, `video`
+            for human motion from video, `log` for a robot's own log, `teleoperation`, and `import` for others' datasets.
         robot: its name, for example `go1`.
         joint_names: J names in the order of the columns.
         fps: rate at which the source was recorded [Hz], before it was resampled to the dataset's.
         control_mode: what an action means, an action mode of the policy's contract, for example `position`; empty without actions.
         licence: an identifier of SPDX, for example `CC-BY-4.0`, or `unknown`.
-        attribution: whom the licence asks to be named.
-        file_hash: SHA-256 of the policy file or of the file that was imported.
+        attribution: whom to credit under the licence.
+        file_hash: SHA-256 of the policy file or of the imported file.
         config: the resolved configuration that made it, as text.
-        seed: of its random numbers.
+        seed: seed of its random numbers.
         engine: name of the engine that simulated it.
-        commit: of the code that made it.
-        note: anything else, for people.
+        commit: commit of the code that made it.
+        note: any further text.
     """
 
     kind: Kind
@@ -70,13 +70,13 @@ class Source:
         """Read what `dataclasses.asdict` gave.
 
         Raises:
-            TypeError: a key that is not known.
+            TypeError: an unknown key.
         """
         return Source(**raw)
 
     @property
     def group(self) -> str:
-        """What statistics are kept apart by: `robot/control_mode`."""
+        """Key of the statistics: `robot/control_mode`."""
         return f"{self.robot}/{self.control_mode or 'none'}"
 
 
@@ -85,11 +85,11 @@ class Episode:
     """One episode of T control steps.
 
     Attributes:
-        columns: of each column that is known, (T, ...); see `robolearn.data.columns`. Beside a column there may be its mark, (T,) bool,
-            where it is known in part; without a mark it is known throughout.
-        task: what was asked, in words, for example `walk as commanded`.
-        source: where it comes from.
-        success: whether the task was done; None where nobody said.
+        columns: the known columns, (T, ...); see `robolearn.data.columns`. A column that is known only in part has its mark, (T,) bool,
+            beside it; without a mark it is known throughout.
+        task: the task in words, for example `walk as commanded`.
+        source: its source.
+        success: whether the task was done; None if unknown.
     """
 
     columns: Mapping[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""Parts of a dataset as datasets of their own: for training, validation and testing, or what fits a condition."""
+"""Splits a dataset into parts for training, validation and testing, or selects episodes by conditions."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ By = Literal["episode", "source", "task"]
 def assign(
     dataset: Dataset, shares: Mapping[str, float], by: By = "episode", seed: int = 0, chosen: Sequence[int] | None = None
 ) -> dict[str, list[int]]:
-    """Draw which episodes go to which part; every robot and kind of source is divided alike.
+    """Draw which episodes go to which part; every robot and kind of source is split in the same proportions.
 
     Args:
-        dataset: to be divided.
+        dataset: the dataset to split.
         shares: name of a part -> its share; they add up to 1.
-        by: what stays together, so that no source, or no task, stands on both sides.
-        seed: of the draw.
-        chosen: episodes that are divided; None for all.
+        by: what stays together, so that no source, or no task, is on both sides.
+        seed: seed of the draw.
+        chosen: episodes to split; None for all.
 
-    Returns:
-        Of each part its episodes, in order.
+    Returns: The episodes of each part, in order.
 
     Raises:
-        DataError: shares that do not add up to 1, or a part that stays empty.
+        DataError: the shares do not add up to 1, or a part is empty.
     """
     if any(share <= 0 for share in shares.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         raise DataError(f"the shares {', '.join(f'{name}={share:g}' for name, share in shares.items())} must be above 0 and add up to 1")
@@ -50,7 +49,7 @@ def assign(
         order = [list(group.values())[place] for place in generator.permutation(len(group))]
         total = sum(len(bundle) for bundle in order)
         given = dict.fromkeys(shares, 0)
-        for bundle in order:  # to the part that lacks most of its share
+        for bundle in order:  # to the part that is furthest below its share
             name = max(shares, key=lambda part: shares[part] * total - given[part])
             parts[name] += bundle
             given[name] += len(bundle)
@@ -68,14 +67,14 @@ def select(
     successful: bool = False,
     free: Sequence[str] | None = None,
 ) -> list[int]:
-    """The episodes that fit all conditions.
+    """The episodes that meet all conditions.
 
     Args:
-        dataset: that is looked through.
-        robot, kind: of the source.
-        task: a part of its words.
-        successful: whether only those whose success is known.
-        free: licences that are allowed beside the free ones; None for any licence.
+        dataset: the dataset to search.
+        robot, kind: robot and kind of the source.
+        task: a part of its text.
+        successful: whether to take only known successes.
+        free: licences that are allowed besides the free ones; None for any licence.
     """
 
     def fits(row: EpisodeRow) -> bool:
@@ -96,6 +95,6 @@ def split(dataset: Dataset, parts: Mapping[str, Sequence[int]], out: str | Path,
     """Write parts of a dataset as datasets `out/NAME`.
 
     Raises:
-        DataError: there is something at one of these places.
+        DataError: one of these folders exists already.
     """
     return {name: write_episodes([(dataset, indices)], [dataset], Path(out) / name, progress) for name, indices in parts.items()}

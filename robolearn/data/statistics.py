@@ -1,10 +1,11 @@
-"""Statistics of columns: those that lerobot keeps, computed as it does, and ours of each robot and control mode.
+"""Statistics of columns: lerobot's, computed as lerobot does, and ours per robot and control mode.
 
-lerobot's (`meta/stats.json`, and of each episode in `meta/episodes`) are over all rows, so the zeros of missing values count. Its quantiles
-are read off a histogram of 5,000 bins an episode, and those of a dataset are the episodes' averages; they are reproduced here bin by bin,
-so that both programs give the same numbers. Means and deviations are computed in double precision, where lerobot uses the column's.
+lerobot's (`meta/stats.json`, and those of each episode in `meta/episodes`) are over all rows, including the zeros of missing values. Its
+quantiles come from a histogram of 5,000 bins per episode, and those of a dataset are averages over episodes; they are reproduced here bin
+by bin, so that both programs give the same numbers. Means and standard deviations are computed in double precision; lerobot uses the
+column's precision.
 
-Ours (`GroupStatistics`) are over the rows that are known, and of one robot and control mode only: what a normaliser wants.
+Ours (`GroupStatistics`) are over the known rows of one robot and control mode, as a normaliser needs them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BINS = 5000
 
 
 def column_statistics(rows: np.ndarray) -> Statistics:
-    """Statistics of a numeric column, as lerobot has them.
+    """lerobot's statistics of a numeric column.
 
     Args:
         rows: (T, D) of any number type; T at least 1.
@@ -46,7 +47,7 @@ def column_statistics(rows: np.ndarray) -> Statistics:
 
 
 def _quantile(ordered: np.ndarray, start: np.ndarray, stop: np.ndarray, step: np.ndarray, target: float) -> np.ndarray:
-    """Where the histogram's cumulated count reaches `target`, by straight lines within a bin; (D,)."""
+    """Where the histogram's cumulative count reaches `target`, interpolated linearly within a bin; (D,)."""
 
     def edge(index: np.ndarray) -> np.ndarray:
         inside = (index.astype(ordered.dtype) * step + start).astype(ordered.dtype)
@@ -88,7 +89,7 @@ def aggregate(parts: list[Statistics]) -> Statistics:
 
 @dataclass
 class Moments:
-    """Count, mean and spread of one column's known rows, which more rows can be added to."""
+    """Count, mean and spread of a column's known rows; more rows can be added."""
 
     count: int
     mean: np.ndarray
@@ -98,12 +99,12 @@ class Moments:
 
     @staticmethod
     def of(rows: np.ndarray) -> Moments:
-        """Of rows (T, D)."""
+        """The statistics of rows (T, D)."""
         rows = rows.astype(np.float64)
         return Moments(len(rows), rows.mean(axis=0), rows.std(axis=0), rows.min(axis=0), rows.max(axis=0))
 
     def with_more(self, other: Moments) -> Moments:
-        """Of the rows of both (Chan et al. 1979)."""
+        """The statistics of the rows of both (Chan et al. 1979)."""
         count = self.count + other.count
         share = other.count / count
         difference = other.mean - self.mean
@@ -119,12 +120,12 @@ class Moments:
 
 @dataclass
 class GroupStatistics:
-    """Statistics of one robot in one control mode, over the rows that are known.
+    """Statistics of one robot in one control mode, over the known rows.
 
     Attributes:
-        robot, control_mode: whose.
+        robot, control_mode: the group.
         layout: index of its columns in the dataset's layouts.
-        columns: by column; one that no row of the group knows is not there.
+        columns: statistics by column, without columns that are unknown in all rows of the group.
     """
 
     robot: str
@@ -133,7 +134,7 @@ class GroupStatistics:
     columns: dict[str, Moments] = field(default_factory=dict)
 
     def add(self, name: str, rows: np.ndarray) -> None:
-        """Take known rows (T, ...) of a column in."""
+        """Add known rows (T, ...) of a column."""
         if len(rows):
             more = Moments.of(rows.reshape(len(rows), -1))
             self.columns[name] = self.columns[name].with_more(more) if name in self.columns else more

@@ -1,6 +1,6 @@
-"""The files of a dataset, and the order in which they change, so that a reader finds it whole at any moment.
+"""The files of a dataset, changed in an order in which a reader finds the dataset whole at any moment.
 
-lerobot reads every Parquet file that it finds and counts what info.json counts. So what is new takes its place in this order, by renames:
+lerobot reads every Parquet file that it finds and takes counts from info.json. So new files are renamed to their places in this order:
 
     1. videos/...            files that nobody names yet
     2. data/...              rows that nobody counts yet
@@ -10,9 +10,9 @@ lerobot reads every Parquet file that it finds and counts what info.json counts.
     6. meta/robolearn.json   our table
     7. meta/info.json        the count
 
-After each of them the dataset opens, with the episodes that info.json counts. A temporary file beside the Parquet files would be read by
-lerobot as one of them, so all are written in the folder `.writing` first. Files that grow are replaced by ones with the old rows and the
-new, as long as they are small; then the next is begun.
+After each step the dataset can be opened, with the episodes that info.json counts. lerobot would read a temporary file beside the Parquet
+files as one of them, so all files are first written in the folder `.writing`. Small files are replaced by ones with the old and new rows; a
+file that has grown large is followed by a new one.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from robolearn.data.statistics import Statistics
 from robolearn.data.table import write_table
 
 GROWING_BYTES = 4 << 20
-"""A file that holds this many bytes of rows grows no more."""
+"""A file with this many bytes of rows does not grow any more."""
 CALL_BYTES = 32 << 20
-"""Episodes of one call with more bytes than this are written in several files."""
+"""Episodes of one call with more bytes than this are written to several files."""
 STAGING = ".writing"
 STATS = "meta/stats.json"
 TASKS = "meta/tasks.parquet"
@@ -53,7 +53,7 @@ def next_place(place: Place, chunk_files: int) -> Place:
 
 
 def place_of(path: Path) -> Place | None:
-    """The place of a file `chunk-000/file-000.parquet`; None where it is called otherwise."""
+    """The place of a file `chunk-000/file-000.parquet`; None if it has another name."""
     try:
         return int(path.parent.name.removeprefix("chunk-")), int(path.stem.removeprefix("file-"))
     except ValueError:
@@ -61,21 +61,21 @@ def place_of(path: Path) -> Place | None:
 
 
 def parquet_files(folder: Path) -> list[Path]:
-    """The Parquet files of a folder's chunks, in the order in which their rows follow each other; as lerobot, by name."""
+    """The Parquet files of a folder's chunks in the order of their rows; by name, as in lerobot."""
     return sorted(folder.glob("*/*.parquet"))
 
 
 class Growing:
-    """The file that rows are being added to."""
+    """The file that rows are added to."""
 
     def __init__(self, path: Callable[[Place], Path], place: Place, chunk_files: int, grouped: bool) -> None:
         """Begin with an empty file.
 
         Args:
-            path: of the file at a place.
-            place: of the first file.
-            chunk_files: files a chunk.
-            grouped: whether each table becomes a row group of its own, which can be read alone.
+            path: returns the path of the file at a place.
+            place: place of the first file.
+            chunk_files: files per chunk.
+            grouped: whether each table becomes its own row group, which can be read separately.
         """
         self._path, self._chunk_files, self._grouped = path, chunk_files, grouped
         self.place = place
@@ -83,15 +83,15 @@ class Growing:
         self._bytes = 0
 
     def place_for_more(self) -> Place:
-        """Where rows that come now will stand."""
+        """The place of the next rows."""
         return next_place(self.place, self._chunk_files) if self._bytes >= GROWING_BYTES else self.place
 
     def write(self, stage: Path, tables: list[pa.Table]) -> Callable[[], None]:
-        """Write the file with more rows in it, at its place only when what is returned is called.
+        """Write the file with the added rows; calling the returned function moves it to its place.
 
         Args:
             stage: path of the temporary file.
-            tables: one an episode.
+            tables: one table per episode.
         """
         place = self.place_for_more()
         whole = [*(self._tables if place == self.place else []), *tables]
@@ -104,7 +104,7 @@ class Growing:
         return take_place
 
     def keep(self, tables: list[pa.Table]) -> None:
-        """Remember rows that `write` wrote, once they are counted."""
+        """Keep the rows that `write` wrote, once they are counted."""
         place = self.place_for_more()
         if place != self.place:
             self._tables, self._bytes, self.place = [], 0, place
@@ -116,10 +116,10 @@ class Store:
     """The folder of a dataset, held by one writer at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Take hold of a folder.
+        """Lock a folder.
 
         Raises:
-            DataError: another writer has it.
+            DataError: another writer has locked it.
             WriteError: it cannot be written.
         """
         self.path, self.stage = path, path / STAGING
@@ -129,12 +129,12 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._lock)
-            raise DataError(f"{path} is being written by another program; end that first") from error
-        for left in self.stage.iterdir():  # of a writer that was killed
+            raise DataError(f"{path} is being written by another program; stop that first") from error
+        for left in self.stage.iterdir():  # left by a killed writer
             left.unlink()
 
     def release(self) -> None:
-        """Let go of the folder."""
+        """Unlock the folder."""
         shutil.rmtree(self.stage, ignore_errors=True)
         os.close(self._lock)
 
@@ -147,18 +147,18 @@ class Store:
         episodes: _Rows | None = None,
         videos: Sequence[tuple[Path, Path]] = (),
     ) -> None:
-        """Write all that is new, and count it last.
+        """Write everything new, and the count last.
 
         Args:
-            info: as it will be.
-            tasks: all tasks, None where they are as before.
-            stats: of the dataset.
-            data: the file of rows and what is added to it.
-            episodes: the same of the table of episodes.
+            info: the new info.
+            tasks: all tasks; None if they have not changed.
+            stats: statistics of the dataset.
+            data: the file of rows and the rows added to it.
+            episodes: the same for the table of episodes.
             videos: files in the staging folder, and their places.
 
         Raises:
-            WriteError: the dataset is as it was.
+            WriteError: writing failed; the dataset is unchanged.
         """
         moves: list[Callable[[], None]] = [partial(move, stage, place) for stage, place in videos]
         try:
@@ -188,7 +188,7 @@ _Rows = tuple[Growing, list[pa.Table]]
 
 
 def move(stage: Path, place: Path) -> None:
-    """Let a file that was written take its place."""
+    """Move a written file to its place."""
     place.parent.mkdir(parents=True, exist_ok=True)
     stage.replace(place)
 
@@ -199,7 +199,7 @@ def stats_json(stats: dict[str, Statistics]) -> dict[str, dict[str, list[float]]
 
 
 def read_stats(path: Path) -> dict[str, Statistics]:
-    """The statistics of a dataset; empty where there are none."""
+    """The statistics of a dataset; empty if there are none."""
     with contextlib.suppress(FileNotFoundError):
         raw = json.loads((path / STATS).read_text(encoding="utf-8"))
         return {name: {key: np.array(value) for key, value in item.items()} for name, item in raw.items()}
@@ -207,7 +207,7 @@ def read_stats(path: Path) -> dict[str, Statistics]:
 
 
 def tasks_table(tasks: list[str]) -> pa.Table:
-    """The table of tasks; lerobot reads it with pandas and expects the task as the index, which pandas takes from the schema."""
+    """The table of tasks; lerobot reads it with pandas and expects the task as the index, which pandas reads from the schema."""
     table = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks, pa.string())})
 
     def about(name: str | None, kind: str, numpy: str, metadata: dict[str, str] | None = None) -> dict[str, object]:
@@ -224,10 +224,10 @@ def tasks_table(tasks: list[str]) -> pa.Table:
 
 
 def episodes_path(root: Path) -> Callable[[Place], Path]:
-    """Where the tables of episodes stand."""
+    """The path of a table of episodes."""
     return lambda place: root / EPISODES_PATH.format(chunk_index=place[0], file_index=place[1])
 
 
 def data_path(root: Path, pattern: str) -> Callable[[Place], Path]:
-    """Where the rows stand."""
+    """The path of a file of rows."""
     return lambda place: root / pattern.format(chunk_index=place[0], file_index=place[1])

@@ -1,4 +1,4 @@
-"""Between numpy and Arrow: rows as the files hold them."""
+"""Converts rows between numpy and Arrow, as the files hold them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from robolearn.data.info import Feature
 
 
 def to_table(columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Rows of several columns as Arrow has them.
+    """Rows of several columns as an Arrow table.
 
     Args:
         columns: each (T, ...); vectors become lists of fixed size, and a column of width 1 holds plain values, as lerobot writes it.
@@ -36,10 +36,10 @@ def _array(rows: np.ndarray) -> pa.Array:
 
 
 def to_rows(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
-    """A column of a file (T, ...), of one number (T,).
+    """A column of a file (T, ...); (T,) for one of single numbers.
 
     Raises:
-        ValueError: its rows are of another shape than the feature says, or values are missing.
+        ValueError: its rows do not have the feature's shape, or values are missing.
     """
     array: Any = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
@@ -63,17 +63,17 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file.
 
     Raises:
-        DataError: it is not there, no whole Parquet file, or lacks one of `columns`.
+        DataError: it does not exist, is not a whole Parquet file, or lacks one of `columns`.
     """
     try:
         table = pq.ParquetFile(path).read(columns)
     except (OSError, pa.ArrowException, KeyError) as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
         raise DataError(
-            f"{path} cannot be read: {why[:200]}; what is left can be saved by: robolearn data repair DATASET --out NEW"
+            f"{path} cannot be read: {why[:200]}; save what is left with: robolearn data repair DATASET --out NEW"
         ) from error
     if missing := [name for name in columns or () if name not in table.column_names]:
-        raise DataError(f"{path} has no column {', '.join(missing)}; what is left can be saved by: robolearn data repair DATASET --out NEW")
+        raise DataError(f"{path} has no column {', '.join(missing)}; save what is left with: robolearn data repair DATASET --out NEW")
     return table
 
 

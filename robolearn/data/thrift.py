@@ -1,6 +1,6 @@
-"""Thrift's compact protocol as far as Parquet's headers and footers use it: read into trees, written back from them.
+"""The part of Thrift's compact protocol that Parquet's headers and footers use: read into trees, and written from them.
 
-A struct is a dict from a field's number to `(type, value)`; a list is `(type of its items, items)`. The types are the protocol's own
+A struct is a dict from a field's number to `(type, value)`; a list is `(type of its items, items)`. The types are the protocol's
 numbers: 1 and 2 true and false, 3 to 6 integers of 8 to 64 bits, 7 double, 8 bytes, 9 list, 12 struct.
 (https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md)
 """
@@ -14,7 +14,7 @@ Struct = dict[int, tuple[int, Any]]
 
 
 class Reader:
-    """Reads values from bytes, one after the other.
+    """Reads values from bytes in order.
 
     Attributes:
         at: position of the next byte.
@@ -27,7 +27,7 @@ class Reader:
         """A struct.
 
         Raises:
-            ValueError, IndexError: the bytes are none, or end before it does.
+            ValueError, IndexError: the bytes are not a struct, or end before it does.
         """
         fields: Struct = {}
         number = 0

@@ -1,4 +1,4 @@
-"""Puts a dataset back to what its info.json counts, before a writer goes on with it."""
+"""Cuts a dataset back to what its info.json counts, before a writer continues it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from robolearn.data.table import read_table, write_table
 
 
 def trim(store: Store, info: Info) -> None:
-    """Take away rows and episodes that are not counted; rows first, so that lerobot finds the counted ones at every moment.
+    """Remove rows and episodes that are not counted; rows first, so that lerobot finds the counted ones at every moment.
 
     Raises:
-        DataError: a file cannot be read, or there are fewer rows than are counted.
+        DataError: a file cannot be read, or there are fewer rows than counted.
     """
     _trim_videos(store.path, info)
     for folder, count in (("data", info.total_frames), ("meta/episodes", info.total_episodes)):
@@ -42,11 +42,12 @@ def _trim(store: Store, files: list[Path], count: int, folder: str) -> None:
             move(stage, file)
         left = max(left - metadata.num_rows, 0)
     if left:
-        raise DataError(f"{store.path / folder} has {left} rows fewer than are counted; try: robolearn data repair {store.path} --out NEW")
+        raise DataError(f"{store.path / folder} has {left} fewer rows than info.json counts; try: robolearn data repair {store.path} "
+                        f"--out NEW")
 
 
 def _trim_videos(path: Path, info: Info) -> None:
-    """Take away the videos that no counted episode names."""
+    """Remove the videos of uncounted episodes."""
     cameras = [name for name, feature in info.features.items() if feature.dtype == VIDEO]
     tables = [read_table(file) for file in parquet_files(path / "meta/episodes")] if cameras else []
     for name in cameras:
@@ -75,13 +76,14 @@ def read_tasks(path: Path, count: int) -> list[str]:
     table = read_table(path / TASKS)
     name = next((name for name in table.column_names if name != "task_index"), None)
     if name is None or "task_index" not in table.column_names or len(table) < count:
-        raise DataError(f"{path / TASKS} does not hold the {count} tasks that are counted; try: robolearn data repair {path} --out NEW")
+        raise DataError(f"{path / TASKS} does not hold the {count} tasks that info.json counts; try: robolearn data repair {path} --out "
+                        f"NEW")
     pairs = sorted(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
     return [str(task) for _, task in pairs[:count]]
 
 
 def counted_statistics(path: Path, info: Info) -> dict[str, Statistics]:
-    """The statistics of the counted episodes: those on disk, or summed up anew where they know of others."""
+    """The statistics of the counted episodes: those on disk, or new ones if those include other episodes."""
     found = read_stats(path)
     if "index" in found and int(found["index"]["count"][0]) == info.total_frames:
         return found

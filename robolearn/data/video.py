@@ -1,8 +1,8 @@
-"""Pictures of cameras, as the videos in which a LeRobotDataset keeps them.
+"""Reads and writes camera pictures as the videos of a LeRobotDataset.
 
-We write one file for each episode and camera, so that a kill loses no other, frames are counted from the file's first, and a merge copies
-files without packing them anew. lerobot puts many episodes into one file; where an episode begins in it follows from the lengths of those
-before it, not from time stamps, which drift. Encoded as lerobot does: AV1, every second frame a key frame.
+We write one file per episode and camera, so that a kill loses only one, frames are counted from the start of the file, and a merge copies
+files without encoding them again. lerobot puts many episodes into one file; the start of an episode follows from the lengths of those
+before it, not from time stamps, which drift. The encoding is lerobot's: AV1, every second frame a key frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from policies.files import whole
 from robolearn.data.columns import DataError
 from robolearn.data.statistics import Statistics, column_statistics
 
-os.environ.setdefault("SVT_LOG", "1")  # the encoder tells of itself on standard error otherwise
+os.environ.setdefault("SVT_LOG", "1")  # otherwise the encoder prints to standard error
 CODEC = "libsvtav1"
 OPTIONS = {"g": "2", "crf": "30", "preset": "12"}
 
@@ -62,14 +62,14 @@ def decode(path: Path, start: int, count: int) -> Iterator[np.ndarray]:
     except (FFmpegError, OSError, IndexError) as error:
         raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if given < count:
-        raise DataError(f"{path} has {start + given} frames, and {start + count} are wanted")
+        raise DataError(f"{path} has {start + given} frames, but {start + count} are needed")
 
 
 def check_frames(frames: np.ndarray, name: str, where: str) -> None:
-    """Refuse what the encoder does not take.
+    """Refuse pictures that the encoder does not accept.
 
     Raises:
-        DataError: says what is wanted.
+        DataError: says what is valid.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise DataError(f"{where}: {name} must be pictures (T, H, W, 3) of uint8, is {frames.dtype} of shape {frames.shape}")
@@ -79,7 +79,7 @@ def check_frames(frames: np.ndarray, name: str, where: str) -> None:
 
 
 def video_statistics(frames: np.ndarray) -> Statistics:
-    """Statistics of each colour, (3, 1, 1), in [0, 1], of a sample of frames as lerobot draws it.
+    """Statistics of each colour, (3, 1, 1), in [0, 1], over a sample of frames drawn as lerobot does.
 
     Args:
         frames: (T, H, W, 3) uint8.

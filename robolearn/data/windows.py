@@ -1,13 +1,13 @@
-"""Windows of steps for training: drawn from memory-mapped columns, shuffled over all files, and resumed exactly.
+"""Windows of steps for training: drawn from memory-mapped columns, shuffled over all files, and resumed bit for bit.
 
     windows = Windows([Dataset(path)], steps=16, batch_size=256, seed=0)
     for batch in windows:          # never ends
         ...
-        state = windows.state()    # in a checkpoint; another Windows goes on by .restore(state)
+        state = windows.state()    # for a checkpoint; another Windows continues with .restore(state)
 
-Every window of every episode comes once an epoch, in an order that seed and epoch alone decide; nothing is buffered, so a state is three
-numbers. An episode that is shorter than a window gives one, filled with zeros at its end. Columns of several robots are as wide as the
-widest; `Batch.group` says whose statistics a window is normalised by.
+Every window of every episode comes once per epoch, in an order that only depends on seed and epoch; nothing is buffered, so a state is
+three numbers. An episode shorter than a window gives one window, padded with zeros at the end. Columns of several robots are as wide as the
+widest; `Batch.group` selects the statistics that normalise a window.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from robolearn.data.statistics import GroupStatistics
 
 @dataclass(frozen=True)
 class WindowsState:
-    """Where a training stands in its windows.
+    """The position of a training in its windows.
 
     Attributes:
         seed: of the order.
-        epoch: how often all windows have come.
-        batch: how many batches of this epoch have come.
-        fingerprint: of the datasets and of how windows are cut.
+        epoch: completed passes over all windows.
+        batch: completed batches of this epoch.
+        fingerprint: hash of the datasets and of how windows are cut.
     """
 
     seed: int
@@ -47,8 +47,8 @@ class Batch:
     """B windows of L steps.
 
     Attributes:
-        columns: of each column (B, L, D), of a camera (B, L, H, W, 3); zeros where nothing is known.
-        valid: of each column (B, L) bool, whether the step is inside the episode and the column known there.
+        columns: each column (B, L, D), a camera (B, L, H, W, 3); zeros in unknown steps.
+        valid: for each column (B, L) bool, whether the step is inside the episode and the column is known there.
         inside: (B, L) bool, whether the step is inside the episode.
         group: (B,) index into `Windows.groups`.
         dataset: (B,) index of the dataset.
@@ -65,7 +65,7 @@ class Batch:
 
 @dataclass
 class _Episodes:
-    """Of all chosen episodes, as arrays (E,): dataset, first row, end, group, and the number of windows before each."""
+    """All chosen episodes as arrays (E,): dataset, first row, end, group, and the number of windows before each."""
 
     dataset: list[int] = field(default_factory=list)
     start: list[int] = field(default_factory=list)
@@ -74,11 +74,11 @@ class _Episodes:
 
 
 class Windows:
-    """An endless run of batches.
+    """An endless sequence of batches.
 
     Attributes:
-        groups: robots and control modes, each with the statistics of its known rows, over all datasets.
-        batches_per_epoch: whole batches; what is left over of an epoch's order is passed over.
+        groups: robots and control modes, each with the statistics of its known rows over all datasets.
+        batches_per_epoch: whole batches; the remainder of an epoch is skipped.
     """
 
     def __init__(
@@ -97,24 +97,24 @@ class Windows:
         """Map the columns and count the windows.
 
         Args:
-            datasets: one or several, of one rate.
-            steps: L, of a window.
+            datasets: one or several, with the same rate.
+            steps: length L of a window.
             batch_size: B.
-            columns: that are given.
-            seed: of the order.
-            stride: steps between the starts of neighbouring windows.
-            allow: licences that are allowed by name, see `robolearn.data.licence`.
-            episodes: of each dataset the numbers of its episodes; None for all.
+            columns: columns of the batches.
+            seed: seed of the order. stride: steps between the starts of neighbouring windows.
+            allow: licences that are explicitly allowed, see `robolearn.data.licence`.
+            episodes: episode numbers of each dataset; None for all.
             shard: rank and number of processes that share the batches.
 
         Raises:
             DataError: a licence, a column or an episode that no dataset has, different rates, or fewer windows than a batch.
         """
         if min(steps, batch_size, stride) < 1:
-            raise DataError(f"windows need at least one step, one a batch and a stride of one, not {steps}, {batch_size} and {stride}")
+            raise DataError(f"windows need at least one step, one window per batch and a stride of one, not {steps}, {batch_size} and "
+                            f"{stride}")
         rates = {dataset.fps for dataset in datasets}
         if len(rates) != 1:
-            raise DataError(f"windows need datasets of one rate, not {', '.join(map(str, sorted(rates))) or 'none'} Hz")
+            raise DataError(f"windows need datasets with the same rate, not {', '.join(map(str, sorted(rates))) or 'none'} Hz")
         self._datasets, self.steps, self.batch_size, self.names, self.shard = list(datasets), steps, batch_size, tuple(columns), shard
         self.groups: list[GroupStatistics] = []
         chosen = [list(range(len(dataset))) for dataset in datasets] if episodes is None else [list(part) for part in episodes]
@@ -133,7 +133,7 @@ class Windows:
         self.batches_per_epoch = self.total // (batch_size * shard[1])
         if not self.batches_per_epoch:
             raise DataError(
-                f"{self.total} windows of {steps} steps are fewer than a batch of {batch_size * shard[1]}; a smaller batch goes"
+                f"{self.total} windows of {steps} steps are fewer than a batch of {batch_size * shard[1]}; choose a smaller batch"
             )
         self._map()
         self._fingerprint = self._print(seed)
@@ -158,23 +158,24 @@ class Windows:
         return batch
 
     def state(self) -> WindowsState:
-        """Where this stands; the next batch follows it."""
+        """The present position, after which the next batch follows."""
         return WindowsState(self.seed, self.epoch, self.batch, self._fingerprint)
 
     def restore(self, state: WindowsState) -> None:
-        """Go on where another stood.
+        """Continue from the position of another.
 
         Raises:
-            DataError: that one had other datasets, or cut them otherwise.
+            DataError: that one had other datasets, or cut them differently.
         """
         if state.fingerprint != self._fingerprint:
             raise DataError(
-                "these are not the datasets and windows that the training was saved with, so it cannot go on exactly; begin anew"
+                "these are not the datasets and windows that the training was saved with, so it cannot be resumed bit for bit; start a "
+                "new one"
             )
         self.seed, self.epoch, self.batch = state.seed, state.epoch, state.batch
 
     def normalizer(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of a column in each group, (G, D) each; 0 and 1 where nothing is known or nothing varies."""
+        """Mean and standard deviation of a column in each group, (G, D) each; 0 and 1 if nothing is known or nothing varies."""
         width = self._widths[name]
         mean, std = np.zeros((len(self.groups), width), np.float32), np.ones((len(self.groups), width), np.float32)
         for index, group in enumerate(self.groups):
@@ -216,7 +217,7 @@ class Windows:
             group.columns[name] = group.columns[name].with_more(moments) if name in group.columns else moments
 
     def _map(self) -> None:
-        """Map every column and mark of every dataset that has it."""
+        """Map every column and mark from every dataset that has it."""
         self._columns: list[dict[str, np.ndarray]] = []
         for dataset in self._datasets:
             names = [name for name in self.names if name in dataset.info.features]
@@ -228,7 +229,7 @@ class Windows:
         for name in self.names:
             found = [columns[name] for columns in self._columns if name in columns]
             if not found:
-                self._datasets[0].column(name)  # says what there is
+                self._datasets[0].column(name)  # its error lists the columns
             self._widths[name] = max(int(np.prod(column.shape[1:])) for column in found)
             self._shapes[name] = found[0].shape[1:] if found[0].ndim > 2 else (self._widths[name],)
 
@@ -238,7 +239,7 @@ class Windows:
         return hashlib.sha256(text.encode() + b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
 
     def _cut(self, windows: np.ndarray) -> Batch:
-        """The windows of these numbers."""
+        """The windows with these numbers."""
         episode = np.searchsorted(self._ends, windows, side="right")
         before = np.where(episode > 0, self._ends[episode - 1], 0)
         start = self._start[episode] + (windows - before) * self._stride
@@ -275,12 +276,12 @@ class Windows:
     def _take(self, number: int, name: str, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         column, mark = self._columns[number][name], self._columns[number].get(mark_of(name))
         flat = column.reshape(len(column), -1)
-        rows = np.take(flat, steps, axis=0, mode="clip")  # the rows are inside; clip spares a check of each
+        rows = np.take(flat, steps, axis=0, mode="clip")  # the rows are inside; mode "clip" avoids a check of each
         return rows, np.ones(steps.shape, dtype=bool) if mark is None else np.take(mark, steps, mode="clip")
 
 
 def _whole(dataset: Dataset) -> list[GroupStatistics]:
-    """Statistics that the dataset has of all rows of a group; another program may have written some of them."""
+    """The dataset's own statistics of a group if they cover all its rows; another program may have written some of them."""
     rows: Counter[tuple[str, str, int]] = Counter()
     for row in dataset.episodes:
         source = dataset.sources[row.source]
@@ -293,7 +294,7 @@ def _whole(dataset: Dataset) -> list[GroupStatistics]:
 
 
 def _counted(dataset: Dataset, key: tuple[str, str, int]) -> GroupStatistics:
-    """Statistics of a group of which the dataset has none, or not of all, because another program wrote rows of it."""
+    """Statistics of a group for which the dataset has none, or not over all rows, because another program wrote some."""
     group = GroupStatistics(*key)
     for row in dataset.episodes:
         source = dataset.sources[row.source]

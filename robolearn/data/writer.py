@@ -1,4 +1,4 @@
-"""Writes a dataset that survives `kill -9` at any moment: at most the episodes of the call of `add` that was running are lost."""
+"""Writes a dataset that survives `kill -9` at any moment: at most the episodes of the current call of `add` are lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from robolearn.data.video import decode, encode, video_statistics
 
 @dataclasses.dataclass
 class _Ready:
-    """An episode that was checked and is to be written."""
+    """A checked episode, ready to write."""
 
     rows: dict[str, np.ndarray]
     task: str
@@ -50,7 +50,7 @@ class _Ready:
 
 
 class DatasetWriter:
-    """Writes episodes into a folder; one writer has a folder at a time.
+    """Writes episodes into a folder, which it locks.
 
     >>> with DatasetWriter(path, robot_columns(joint_names), fps=50) as writer:
     ...     writer.add(episode)
@@ -61,17 +61,17 @@ class DatasetWriter:
 
         Args:
             path: a folder that does not exist yet, or is empty.
-            columns: of the robot, see `robot_columns`; or the layouts of several robots.
-            fps: rows a second, the control rate [Hz].
+            columns: the robot's columns, see `robot_columns`; or the layouts of several robots.
+            fps: rows per second, the control rate [Hz].
 
         Raises:
-            DataError: there is something at `path` already, or the rate is no whole number.
+            DataError: `path` exists and is not empty, or the rate is not a whole number.
         """
         self.path = Path(path)
         if fps != int(fps) or fps < 1:
-            raise DataError(f"a dataset's rate is a whole number of rows a second (lerobot's rule), not {fps:g}; resample to one")
+            raise DataError(f"a dataset's rate must be a whole number of rows per second (lerobot's rule), not {fps:g}; resample to one")
         if self.path.exists() and (not self.path.is_dir() or any(item.name != STAGING for item in self.path.iterdir())):
-            raise DataError(f"{path} is there already and not empty; name a new folder")
+            raise DataError(f"{path} exists already and is not empty; name a new folder")
         layouts = _layouts(columns)
         info = Info(fps=int(fps), features=features_of(layouts, int(fps)), layouts=layouts)
         self._take(Store(self.path), info, [], {}, (0, 0), (0, 0))
@@ -79,10 +79,10 @@ class DatasetWriter:
 
     @classmethod
     def append(cls, path: str | Path) -> DatasetWriter:
-        """Go on with a dataset that exists; what a killed writer left uncounted is taken away first.
+        """Continue an existing dataset; uncounted files of a killed writer are removed first.
 
         Raises:
-            DataError: it is no dataset, has pictures that are no videos in colour, or is being written by another program.
+            DataError: not a dataset, it has pictures that are not colour videos, or another program is writing it.
         """
         writer = cls.__new__(cls)
         writer.path = Path(path)
@@ -92,7 +92,7 @@ class DatasetWriter:
             info = read_info(writer.path)
             unread = [name for name, feature in info.features.items() if feature.is_camera and not feature.is_video]
             if unread:
-                raise DataError(f"{path} has pictures that are no videos in colour ({', '.join(unread)}), which cannot be added to")
+                raise DataError(f"{path} has pictures that are not colour videos ({', '.join(unread)}), which cannot be added to")
             trim(store, info)
             data, episodes = (_after(parquet_files(writer.path / folder), info.chunks_size) for folder in ("data", "meta/episodes"))
             writer._take(store, info, read_tasks(writer.path, info.total_tasks), counted_statistics(writer.path, info), data, episodes)
@@ -109,34 +109,34 @@ class DatasetWriter:
         self._open = True
 
     def __len__(self) -> int:
-        """Number of episodes that are written."""
+        """Number of written episodes."""
         return self.info.total_episodes
 
     def add(self, *episodes: Episode) -> None:
-        """Write episodes; when this returns they are on the disk, and lerobot finds them.
+        """Write episodes; when this returns they are on disk, and lerobot finds them.
 
-        Several at once cost hardly more than one.
+        Adding several at once costs hardly more than adding one.
 
         Raises:
             DataError: an episode does not fit; names it, the column and what is wrong. Nothing of the call is written.
-            WriteError: the disk does not take them; what was there before is as it was.
+            WriteError: writing failed; the dataset is unchanged.
         """
         self._add([(episode, None, {}) for episode in episodes])
 
     def add_as(self, layout: int, episodes: Iterable[Episode], videos: Iterable[Mapping[str, Path]] | None = None) -> None:
-        """`add` for a dataset of several robots where one robot has several layouts, and for videos that are there already.
+        """`add` for datasets in which a robot has several layouts, and for existing video files.
 
         Args:
             layout: index into the layouts that the writer was made with.
-            episodes: what is written.
-            videos: of each episode, by camera, a file with its pictures and no others, which is copied.
+            episodes: the episodes to write.
+            videos: for each episode, by camera, a file to copy that holds only its pictures.
         """
         episodes = list(episodes)
         copies = [{} for _ in episodes] if videos is None else videos
         self._add([(episode, layout, copy) for episode, copy in zip(episodes, copies, strict=True)])
 
     def close(self) -> None:
-        """End. Everything was on the disk before; this only lets go of the folder."""
+        """Close. Everything is on disk already; this only unlocks the folder."""
         if self._open:
             self._open = False
             self._store.release()
@@ -149,7 +149,7 @@ class DatasetWriter:
 
     def _add(self, episodes: list[tuple[Episode, int | None, Mapping[str, Path]]]) -> None:
         if not self._open:
-            raise DataError(f"the writer of {self.path} is closed; go on with DatasetWriter.append({str(self.path)!r})")
+            raise DataError(f"the writer of {self.path} is closed; continue with DatasetWriter.append({str(self.path)!r})")
         ready = [self._check(*item, self.info.total_episodes + place) for place, item in enumerate(episodes)]
         start, size = 0, 0
         for end, item in enumerate(ready, 1):
@@ -181,9 +181,10 @@ class DatasetWriter:
         fitting = [index for index, layout in enumerate(layouts) if layout.robot == robot]
         if not fitting:
             robots = ", ".join(dict.fromkeys(layout.robot for layout in layouts))
-            raise DataError(f"{where} is of the robot {robot!r}, and the dataset of {robots}; write another, then: robolearn data merge")
+            raise DataError(f"{where} is of the robot {robot!r}, but the dataset of {robots}; write a separate dataset, then: robolearn "
+                            f"data merge")
         if len(fitting) > 1:
-            raise DataError(f"{where}: the robot {robot!r} has several tables of columns here; say which by add_as")
+            raise DataError(f"{where}: the robot {robot!r} has several layouts here; choose one with add_as")
         return fitting[0]
 
     def _write(self, ready: list[_Ready]) -> None:
@@ -223,12 +224,12 @@ class DatasetWriter:
         self.info, self._tasks, self._stats = info, tasks, stats
 
     def _stage_videos(self, item: _Ready, videos: list[tuple[Path, Path]], found: dict[str, Statistics]) -> dict[str, Place]:
-        """Write the videos of an episode beside their places, one file a camera.
+        """Write the videos of an episode to the staging folder, one file per camera.
 
         Args:
             item: the episode.
-            videos: where the files stand and will stand; is added to.
-            found: statistics of the episode; are added to.
+            videos: present and final places of the files; is extended.
+            found: statistics of the episode; is extended.
 
         Returns:
             The place of each camera's file.
@@ -253,13 +254,13 @@ class DatasetWriter:
         return places
 
     def _copy(self) -> Info:
-        """The info, to be changed: what fails must leave it as it was."""
+        """A copy of the info to change, since a failure must leave the original unchanged."""
         info = self.info
         lists = {name: list(getattr(info, name)) for name in ("layouts", "sources", "episode_sources", "success")}
         return dataclasses.replace(info, **lists, statistics=copy.deepcopy(info.statistics))
 
     def _count(self, info: Info, item: _Ready) -> None:
-        """Take an episode into the info."""
+        """Add an episode to the info."""
         if not info.layouts[item.layout].robot:
             info.layouts[item.layout] = Layout(item.source.robot, info.layouts[item.layout].columns)
         key = (item.source, item.layout)
@@ -275,7 +276,7 @@ class DatasetWriter:
 
 
 def _add_statistics(info: Info, item: _Ready) -> None:
-    """Take an episode's known rows into the statistics of its robot and control mode."""
+    """Add an episode's known rows to the statistics of its robot and control mode."""
     key = (item.source.robot, item.source.control_mode, item.layout)
     group = next((group for group in info.statistics if (group.robot, group.control_mode, group.layout) == key), None)
     if group is None:
@@ -292,7 +293,7 @@ def _add_statistics(info: Info, item: _Ready) -> None:
 def _about(
     index: int, item: _Ready, start: int, data: Place, table: Place, stats: dict[str, Statistics], videos: dict[str, tuple[Place, float]]
 ) -> pa.Table:
-    """The row of one episode in the table of episodes; of each camera its file and the seconds that it lasts."""
+    """The row of an episode in the table of episodes, with file and duration [s] for each camera."""
     integers = {
         "length": item.count,
         "dataset_from_index": start,
@@ -332,6 +333,6 @@ def _layouts(columns: Sequence[Column] | Sequence[Layout]) -> list[Layout]:
 
 
 def _after(files: list[Path], chunk_files: int) -> Place:
-    """The place after the last of these files."""
+    """The place after the last one of these files."""
     places = [place for file in files if (place := place_of(file)) is not None]
     return next_place(max(places), chunk_files) if places else (0, 0)

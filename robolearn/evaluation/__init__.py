@@ -1,1 +1,1 @@
-"""How good a policy is, with intervals."""
+"""Evaluation of policies, with 95 % intervals."""

@@ -1,4 +1,4 @@
-"""Who acts in the worlds of a rollout: a policy file, a teacher or a student, each for N worlds at once."""
+"""Actors of a rollout: a policy file, a teacher or a student, each for N worlds at once."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from policies.networks.teacher import TeacherPolicy
 
 
 class Actor(Protocol):
-    """A policy for N worlds. It may run on another device than the worlds; what it returns lies where the observation did."""
+    """A policy for N worlds. It may run on another device than the worlds; its actions are returned on the observation's device."""
 
     def reset(self, ids: torch.Tensor) -> None:
-        """Forget the past of worlds `ids`."""
+        """Clear the memory of worlds `ids`."""
         ...
 
     def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
-        """Actions (N, J) from the robot's observation (N, O) or the privileged one (N, P); of worlds that are not `alive` anything."""
+        """Actions (N, J) from the robot's observation (N, O) or the privileged one (N, P); arbitrary for worlds that are not `alive`."""
         ...
 
 
 @runtime_checkable
 class Watcher(Protocol):
-    """An actor that looks at the worlds themselves, not at what is observed of them: a rollout tells it which they are."""
+    """An actor that reads the state of the worlds, not their observations: the rollout passes it the worlds."""
 
     def watch(self, env: VecEnv) -> None:
         """Act in these worlds from now on."""
@@ -34,7 +34,7 @@ class Watcher(Protocol):
 
 
 class FileActor:
-    """A policy file, one memory a world, each stepped as on the robot. Worlds that are out are not computed.
+    """A policy file with one memory per world, stepped as on the robot. Worlds whose episode has ended are not computed.
 
     Attributes:
         memories: the file in each world.
@@ -49,12 +49,12 @@ class FileActor:
         self._env = env
 
     def reset(self, ids: torch.Tensor) -> None:
-        """Forget the past of worlds `ids`."""
+        """Clear the memory of worlds `ids`."""
         for index in ids.tolist():
             self.memories[index].reset()
 
     def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
-        """Actions (N, J), zeros for worlds that are out."""
+        """Actions (N, J), zeros for worlds whose episode has ended."""
         del privileged
         rows = policy.cpu().numpy()
         action = np.zeros((len(rows), self.memories[0].spec.action_dim), np.float32)
@@ -79,7 +79,7 @@ class TeacherActor:
         self._device = next(teacher.parameters()).device
 
     def reset(self, ids: torch.Tensor) -> None:
-        """Nothing is remembered."""
+        """Do nothing, since the teacher has no memory."""
         del ids
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class TeacherActor:
 
 
 class StudentActor:
-    """A student in torch, many worlds at once: in training, and for networks that have no policy file.
+    """A student in torch for many worlds at once: during training, and for networks without a policy file.
 
     Attributes:
         network: the student's.
@@ -103,7 +103,7 @@ class StudentActor:
         self._first = torch.ones(worlds, dtype=torch.bool, device=self._device)
 
     def reset(self, ids: torch.Tensor) -> None:
-        """Forget the past of worlds `ids`."""
+        """Clear the memory of worlds `ids`."""
         self._first[ids.to(self._device)] = True
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Whether an environment is the one that a policy file was trained for."""
+"""Checks that an environment is the one that a policy file was trained for."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ OF_ROBOT = ("default pose", "gains", "joint range")
 
 
 def check_contract(file: PolicyFile, env: VecEnv) -> None:
-    """Raises `UserError` where an environment is not what a file was trained for."""
+    """Raises `UserError` if an environment is not the one that a file was trained for."""
     ours, theirs, robot = env.spec, file.spec, env.robot
     here, there = ours.robot, theirs.robot
-    known = there.model_sha256 in ("", robot.fingerprint)  # of another model `robot_of` has told
+    known = there.model_sha256 in ("", robot.fingerprint)  # `robot_of` has already warned of another model
     for what, a, b in (
         ("joint names", here.joint_names, there.joint_names),
         ("default pose", here.default_pose, there.default_pose),
@@ -31,9 +31,11 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
         if a == b or (what == "joint range" and not known):
             continue
         if what in OF_ROBOT:
-            mend = f"bring that back, or say that you mean this one: --robot {robot.source or robot.name}"
-            raise UserError(f"{file.path} was trained with other {what} than {robot.where} has: {differences(robot, theirs)}; {mend}")
-        raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
+            mend = f"restore the original, or accept this one with --robot {robot.source or robot.name}"
+            raise UserError(
+                f"{file.path} was trained with {what} that differ from those of {robot.where}: {differences(robot, theirs)}; {mend}"
+            )
+        raise UserError(f"{file.path} was trained with {what} that differ from those of task {theirs.task} here: {b} against {a}")
 
 
 def _arithmetic(spec: PolicySpec) -> list[tuple[str, int, float, float]]:

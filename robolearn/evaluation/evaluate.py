@@ -1,7 +1,7 @@
 """Evaluation of a frozen policy over its task's commands and seeds, on any engine, with 95 % intervals.
 
-What is asked and measured is the task's (`envs.tasks.evaluation`): walking robots hold one command of a grid each for a whole episode, arms
-are given goals that follow each other. Here the worlds are made, the policy runs, and the figures are worked out.
+The task defines the commands and measures (`envs.tasks.evaluation`): walking robots hold one command of a grid for a whole episode, arms
+get a sequence of goals. This module makes the worlds, runs the policy and computes the figures.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def evaluate_file(
     env: EnvCfg | None = None,
     robot: str | Robot | None = None,
 ) -> EvaluationResult:
-    """Evaluate a policy file; it is only read.
+    """Evaluate a policy file, which is only read.
 
     Args:
         file: the frozen policy.
         engine: physics engine.
-        seeds: episodes a command.
-        seconds: length of an episode; of goals that follow each other, of all together.
+        seeds: episodes per command.
+        seconds: length of an episode; for a sequence of goals, of the whole sequence.
         seed: of the environment.
-        env: config of the task to evaluate in (e.g. another randomization); that of the file's training where None.
-        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
+        env: config of the task to evaluate in (e.g. another randomization); None for that of the file's training.
+        robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
 
     Raises:
-        UserError: the task's contract is not the file's, or its robot is not there.
+        UserError: the task's contract is not the file's, or its robot does not exist.
     """
     who, task = robot_of(file, robot), file.spec.task
     env = env or env_of(file, who)
@@ -71,7 +71,7 @@ def evaluate(
 ) -> EvaluationResult:
     """Evaluate any actor; `make_actor` is given the number of worlds. Arguments as in `evaluate_file`.
 
-    The worlds lie on the device of `env` where they are stepped by its own engine.
+    The worlds are on the device of `env` if its own engine steps them.
     """
     evaluation, who = get_task(task).evaluation, robot if isinstance(robot, Robot) else get_robot(robot)
     world = worlds_of(task, who, engine, seeds, seconds, seed, env, sees_ground=check is None)
@@ -108,24 +108,24 @@ def worlds_of(task: str, robot: Robot, engine: str, seeds: int, seconds: float, 
         engine=engine,
         device=device_of(told, engine),
         seed=seed,
-        episode_s=seconds + 2 * cfg.control_dt,  # no end but the task's
+        episode_s=seconds + 2 * cfg.control_dt,  # no end other than the task's
     )
     torch.set_num_threads(1)
     return make_env(task, robot, cfg)
 
 
 def measured(env: VecEnv, actor: Actor, evaluation: Evaluation, seeds: int, seconds: float) -> Tally:
-    """Run an evaluation in worlds that are made for it. Returns what was counted.
+    """Run an evaluation in worlds that were made for it. Returns the tally.
 
     Args:
-        env: `evaluation.worlds` for each seed.
-        actor: who acts.
-        evaluation: what is asked and measured.
-        seeds: how many.
-        seconds: of all episodes of a world together [s].
+        env: `evaluation.worlds` worlds for each seed.
+        actor: the actor.
+        evaluation: the commands and measures.
+        seeds: number of seeds.
+        seconds: total length of a world's episodes [s].
 
     Raises:
-        UserError: the task's commands are not one for each of its worlds, or a measure is not one value a world.
+        UserError: the task does not give one command per world, or a measure one value per world.
     """
     rollout, tally = Rollout(env, actor), Tally(evaluation, env)
     steps = max(1, round(seconds / evaluation.goals / env.cfg.control_dt))
@@ -154,7 +154,7 @@ def command_grid(evaluation: Evaluation, env: VecEnv) -> torch.Tensor:
     """The commands of one seed, (worlds, C).
 
     Raises:
-        UserError: there is another number of them than the task says, or one has another length than its commands.
+        UserError: their number is not the task's, or one of them does not have the length of the task's commands.
     """
     assert evaluation.commands is not None
     rows, labels = evaluation.commands(env.spec.command), env.spec.command.labels
@@ -165,5 +165,5 @@ def command_grid(evaluation: Evaluation, env: VecEnv) -> torch.Tensor:
 
 
 def _progress(steps: range, label: str) -> Iterable[int]:
-    """A bar that vanishes when it is done; nothing where no person watches."""
+    """A progress bar that disappears at the end; none if the output is not a terminal."""
     return tqdm(steps, desc=label, unit="step", dynamic_ncols=True, leave=False, disable=None)

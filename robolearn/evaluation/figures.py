@@ -1,4 +1,4 @@
-"""A figure: a number, its 95 % interval, and how it is written for people."""
+"""A figure: a number with its 95 % interval, and its text."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from robolearn.evaluation.statistics import bootstrap_mean, bootstrap_ratio, wil
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number, its 95 % interval and how many episodes it stands on.
+    """A number, its 95 % interval and the number of episodes behind it.
 
     Attributes:
-        value: None where nothing was measured or where it lies beyond what was tried; the interval then says on which side.
-        low, high: None where open.
-        count: episodes.
+        value: None if nothing was measured or it lies beyond the range that was tried; the interval then says on which side.
+        low, high: the interval; None if open.
+        count: number of episodes.
     """
 
     value: float | None
@@ -25,7 +25,7 @@ class Figure:
     count: int
 
     def text(self, unit: str = "") -> tuple[str, str]:
-        """Value and interval for people."""
+        """Value and interval as text."""
         if self.value is None:
             if self.low is not None and self.high is None:
                 return f"> {written(self.low, unit)}", "beyond what was tried"
@@ -39,7 +39,7 @@ class Figure:
 
 
 def written(value: float, unit: str) -> str:
-    """A number for people, without its unit; one in percent is a share from 0 to 1."""
+    """A number as text, without its unit; a number in percent is a share from 0 to 1."""
     if unit == "%":
         return f"{100 * value:.1f}"
     if unit == "deg":
@@ -54,14 +54,14 @@ def written(value: float, unit: str) -> str:
 
 
 def share(hits: np.ndarray) -> Figure:
-    """Share of true entries (n,), with Wilson's interval."""
+    """Share of true entries (n,), with its Wilson interval."""
     if len(hits) == 0:
         return Figure(None, None, None, 0)
     return Figure(float(hits.mean()), *wilson(int(hits.sum()), len(hits)), len(hits))
 
 
 def mean(values: np.ndarray) -> Figure:
-    """Mean of (n,) values, with the bootstrap's interval; NaN are episodes that have no value."""
+    """Mean of (n,) values, with its bootstrap interval; NaN is an episode without a value."""
     values = values[np.isfinite(values)].astype(float)
     if len(values) == 0:
         return Figure(None, None, None, 0)
@@ -70,7 +70,7 @@ def mean(values: np.ndarray) -> Figure:
 
 
 def ratio(values: np.ndarray, others: np.ndarray) -> Figure:
-    """Mean of (n,) values over the mean of (m,) others, with the bootstrap's interval; NaN are episodes that have no value."""
+    """Mean of (n,) values over the mean of (m,) others, with its bootstrap interval; NaN is an episode without a value."""
     values, others = (array[np.isfinite(array)].astype(float) for array in (values, others))
     if not len(values) or not len(others) or not others.mean():
         return Figure(None, None, None, 0)

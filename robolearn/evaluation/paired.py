@@ -1,4 +1,4 @@
-"""Two policies on the same commands, in worlds of the same seed, episode by episode: what differs is who acts."""
+"""Compares two policies on the same commands, in worlds of the same seed, episode by episode."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Episodes = dict[str, np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """The worlds in which all are judged.
+    """The worlds in which all policies are evaluated.
 
     Attributes:
-        task, robot, env: whose; nobody sees the ground.
-        seeds: episodes a command.
+        task, robot, env: what to evaluate in; the policies do not observe the ground.
+        seeds: episodes per command.
         seconds: length of an episode [s].
-        seed: of the worlds.
+        seed: seed of the worlds.
     """
 
     task: str
@@ -37,17 +37,17 @@ class Judge:
     seed: int = 1000
 
     def episodes(self, make_actor: Callable[[int], Actor]) -> Episodes:
-        """What an actor does; `make_actor` is given the number of worlds."""
+        """Evaluate an actor; `make_actor` gets the number of worlds."""
         world = worlds_of(self.task, self.robot, "mujoco", self.seeds, self.seconds, self.seed, self.env, sees_ground=False)
         evaluation = get_task(self.task).evaluation
         return measured(world, make_actor(world.num_worlds), evaluation, self.seeds, self.seconds).episodes()
 
 
 def difference(ours: Episodes, theirs: Episodes, name: str) -> Figure:
-    """Mean of ours less theirs over the episodes in which both have a value, with the bootstrap's interval."""
+    """Mean of ours minus theirs over the episodes in which both have a value, with its bootstrap interval."""
     return mean(ours[name].astype(float) - theirs[name].astype(float))
 
 
 def pooled(parts: list[Episodes]) -> Episodes:
-    """The episodes of several evaluations, one after the other."""
+    """The concatenated episodes of several evaluations."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

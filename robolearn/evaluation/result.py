@@ -1,4 +1,4 @@
-"""What an evaluation found: the task's own figures with their intervals, as an object and as JSON."""
+"""The result of an evaluation: the task's own figures with their intervals, as an object and as JSON."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from robolearn.evaluation.figures import Figure, written
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One figure, and all that a reader must know about it.
+    """One figure, with everything needed to read it.
 
     Attributes:
-        value, low, high: with its 95 % interval; None where nothing was measured.
-        count: episodes.
-        label: for people.
-        unit: `%` of a share, which is kept as 0 to 1.
+        value, low, high: the value with its 95 % interval; None if nothing was measured.
+        count: number of episodes.
+        label: name for display.
+        unit: unit for display; `%` for a share, which is stored as 0 to 1.
         kind, better: see `envs.tasks.evaluation.Measure`.
-        goal, limit: what a good policy reaches, and what it must not exceed on the precise engine, for this robot.
+        goal, limit: the value that a good policy reaches, and the one that it must not exceed on the precise engine, for this robot.
     """
 
     value: float | None
@@ -51,21 +51,21 @@ class Outcome:
 
     @property
     def figure(self) -> Figure:
-        """The number alone."""
+        """The number only."""
         return Figure(self.value, self.low, self.high, self.count)
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Both ends; None where there is none."""
+        """Both ends of the interval; None if there is none."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     def reaches(self, wanted: float) -> bool:
-        """Whether all of the interval, or the value where there is none, is at `wanted` or better."""
+        """Whether the whole interval (the value, if there is none) is at `wanted` or better."""
         worst = (self.low if self.better == "more" else self.high) if self.interval else self.value
         return worst is not None and (worst >= wanted if self.better == "more" else worst <= wanted)
 
     def text(self) -> str:
-        """The value with its unit for people."""
+        """The value with its unit as text."""
         return "nothing measured" if self.value is None else self.text_of(self.value)
 
     def text_of(self, value: float) -> str:
@@ -84,16 +84,16 @@ class EvaluationResult:
 
     Attributes:
         policy: path or name.
-        robot, task, engine: what ran.
+        robot, task, engine: what was evaluated.
         model: path of the robot's model that was simulated.
-        model_sha256: fingerprint of the scene made of it (`envs.robots.fingerprint`).
-        ground: `plane` for tasks whose robots are judged there, whatever they were trained on; None for others.
-        episodes: how many commands were held in all.
-        figures: the task's own, by name, in its order.
-        score_name: the figure that says how well the task is done.
-        policy_sha256: of the file that ran, to prove that it is frozen.
-        physics_failures: worlds that failed numerically.
-        seconds: length of an episode, of all goals that follow each other [s].
+        model_sha256: fingerprint of its compiled scene (`envs.robots.fingerprint`).
+        ground: `plane` for tasks that are evaluated there, whatever ground they were trained on; None for others.
+        episodes: total number of held commands.
+        figures: the task's figures, by name, in its order.
+        score_name: name of the figure that is the score of the task.
+        policy_sha256: hash of the file that ran, to prove that it is frozen.
+        physics_failures: number of worlds that failed numerically.
+        seconds: length of an episode, or of a whole sequence of goals [s].
         seed: first seed.
     """
 
@@ -114,16 +114,16 @@ class EvaluationResult:
 
     @property
     def score(self) -> float:
-        """How well the task is done, 0 to 1."""
+        """The score of the task, 0 to 1."""
         return self.value(self.score_name) or 0.0
 
     def value(self, name: str) -> float | None:
-        """A figure's value; None where nothing was measured, or the task has no such figure."""
+        """A figure's value; None if nothing was measured or the task has no such figure."""
         outcome = self.figures.get(name)
         return None if outcome is None else outcome.value
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: each figure by its name, the intervals of those that have one, and `figures` with all about each."""
+        """Plain JSON values: each figure by its name, intervals, and `figures` with all details."""
         told = dataclasses.asdict(self)
         figures, score = told.pop("figures"), told.pop("score_name")
         intervals = {name: list(outcome.interval) for name, outcome in self.figures.items() if outcome.interval is not None}

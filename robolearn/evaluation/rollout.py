@@ -24,18 +24,16 @@ class Rollout:
 
     Attributes:
         env: the worlds.
-        actor: who acts.
-        alive: worlds that have not ended since `start` or `revive`, (N,) bool; always all where worlds go on.
-        policy, privileged: what is observed now, (N, O) and (N, P).
+        actor: the actor. alive: worlds whose episode has not ended since `start` or `revive`, (N,) bool; always all if `go_on`.
+        policy, privileged: the present observations, (N, O) and (N, P).
     """
 
     def __init__(self, env: VecEnv, actor: Actor, go_on: bool = False) -> None:
-        """Take the worlds over; `start` begins.
+        """Take over the worlds; `start` begins.
 
         Args:
             env: the worlds.
-            actor: who acts.
-            go_on: a world that ends goes on with a new episode; otherwise it is out.
+            actor: the actor. go_on: whether a world whose episode ends continues with a new one; otherwise it stops.
         """
         self.env, self.actor, self._go_on = env, actor, go_on
         self._everywhere = torch.arange(env.num_worlds, device=env.device)
@@ -44,7 +42,7 @@ class Rollout:
             actor.watch(env)
 
     def start(self, command: torch.Tensor | None = None) -> None:
-        """Reset all worlds and forget; they hold `command` (N, C) or (C,), or what the task draws."""
+        """Reset all worlds and memories; they hold `command` (N, C) or (C,), or the task draws commands."""
         self.policy, self.privileged = self.env.reset()
         self.actor.reset(self._everywhere)
         self.revive()
@@ -56,12 +54,12 @@ class Rollout:
         self.alive = torch.ones_like(self.alive)
 
     def ask(self, command: torch.Tensor) -> None:
-        """Hold another command, (N, C) or (C,), until the next one; it is told at once."""
+        """Hold another command, (N, C) or (C,), until the next one; it is observed at once."""
         self.env.hold_command(command)
         self.policy, self.privileged = self.env.observe()
 
     def draw(self) -> None:
-        """Have the task draw another command for all worlds; it is told at once."""
+        """Let the task draw another command for all worlds; it is observed at once."""
         self.env.release_command()
         self.env.hold_command(self.env.command)
         self.policy, self.privileged = self.env.observe()
@@ -70,7 +68,7 @@ class Rollout:
         """Act once in all worlds.
 
         Args:
-            alter: what becomes of the actions (N, J) before they reach the robot.
+            alter: changes the actions (N, J) before they reach the robot.
         """
         action = self.actor.act(self.policy, self.privileged, self.alive)
         step = self.env.step(action if alter is None else alter(action))

@@ -1,7 +1,7 @@
-"""Studies: students that differ in one thing, trained from one teacher with several seeds, measured on the same commands and physics.
+"""Studies: students that differ in one thing, trained from one teacher with several seeds, evaluated on the same commands and physics.
 
-A study is a YAML: the settings that all share, the variants and the conditions under which all are evaluated, each a set of overrides.
-Everything that is done already (a finished training, an evaluation) is taken as it is when the study is started again.
+A study is a YAML: the settings that all share, the variants, and the conditions under which all are evaluated, each a set of overrides.
+When a study is started again, finished trainings and evaluations are reused.
 """
 
 from __future__ import annotations
@@ -39,32 +39,33 @@ from robolearn.learning.teacher import load_teacher
 from robolearn.learning.trainer import resume, train
 from robolearn.pretraining.starting import as_start
 
-FIRST_SEED = 3000  # of the evaluations
+FIRST_SEED = 3000  # seed of the evaluations
 INIT = "init="
-"""How an override of a pretraining begins that names the variant it starts from."""
+"""Prefix of a pretraining's override that names the variant it starts from."""
 SMOOTH = 5
-"""Iterations over which a return is averaged: one rollout is noisy."""
+"""Iterations over which a return is averaged, since one rollout is noisy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """What a study's YAML holds. An override is written as on the command line without the dashes, `student.network.window=8`.
+    """The content of a study's YAML. An override is written as on the command line without the dashes, `student.network.window=8`.
 
     Attributes:
-        stage: `student` distils each variant from one teacher; `pretrain` trains each on datasets, see `robolearn.pretraining.study`.
+        stage: `student` distills each variant from one teacher; `pretrain` trains each on datasets, see `robolearn.pretraining.study`.
         question: one line.
-        task: of the teacher that it is run on, of whichever robot.
-        preset: of stage `pretrain`, in place of a teacher.
+        task: task of the teacher, with any robot.
+        preset: preset of stage `pretrain`, in place of a teacher.
         starts: variant -> name of the pretrained network that its student starts from, given as `--start NAME=RUN`.
         seeds: of the trainings.
-        common: overrides of all variants.
+        common: overrides for all variants.
         variants: name -> overrides.
-        conditions: name -> overrides of the world in which all variants are evaluated.
-        episodes: per command of the evaluation's grid, for each seed and condition.
+        conditions: name -> overrides of the worlds in which all variants are evaluated.
+        episodes: episodes per command of the evaluation's grid, for each seed and condition.
         seconds: length of an evaluation's episode [s].
-        changes: kinds of change (`robolearn.evaluation.adaptation.kinds`, and `unchanged`) that all walk through, and the teacher, too.
-        change_episodes: per command of those walks.
-        probes: whether hidden states are asked what they know of those changes.
+        changes: kinds of change (`robolearn.evaluation.adaptation.kinds`, and `unchanged`) that all variants, and the teacher, walk
+            through.
+        change_episodes: episodes per command of those walks.
+        probes: whether hidden states are probed for those changes.
     """
 
     stage: Literal["student", "pretrain"] = "student"
@@ -87,12 +88,12 @@ def load_study(path: Path) -> Study:
     """Read a study.
 
     Raises:
-        UserError: no such file, not a study, or of a task that there is not.
+        UserError: no such file, not a study, or an unknown task.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: {reason(error)}") from error
+        raise UserError(f"{path} is not UTF-8 text: {reason(error)}") from error
     study = config.loads(Study, text, str(path))
     try:
         get_task(schema.task_name(study.task, robot="any"))
@@ -109,22 +110,23 @@ def load_study(path: Path) -> Study:
     if (study.stage == "pretrain") != bool(study.preset):
         raise UserError(f"{path}: stage pretrain needs a preset, and stage student a teacher and none")
     if unknown := sorted({*study.starts} - {*study.variants}):
-        raise UserError(f"{path}: starts names {unknown[0]!r}, which is no variant")
+        raise UserError(f"{path}: starts names {unknown[0]!r}, which is not a variant")
     return study
 
 
 def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False, starts: Mapping[str, Path] | None = None) -> dict[str, Any]:
-    """Train and evaluate what is not there yet; returns the results, which are also in `folder`/results.json.
+    """Train and evaluate whatever is missing; returns the results, which are also in `folder`/results.json.
 
     Args:
         study: what to compare.
         teacher: checkpoint or run of the teacher.
-        folder: of the results; the trainings stand beside it, by the hash of teacher and settings, where other studies find them too.
-        quick: two iterations and a second of evaluation each, to see that a study runs.
+        folder: folder of the results; the trainings are beside it, named by the hash of teacher and settings, so that other studies can
+            reuse them.
+        quick: two iterations and one second of evaluation each, to check that a study runs.
         starts: checkpoint of each pretrained network that the study's `starts` name.
 
     Raises:
-        UserError: the teacher is of another task or no teacher, or a pretrained network is lacking.
+        UserError: the teacher is of another task or not a teacher, or a pretrained network is missing.
     """
     source = load_checkpoint(teacher)
     task = schema.loads(source["config"], str(teacher)).task
@@ -136,7 +138,7 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False, st
     check_settings(study, source)
     told = {} if not study.changes else {adaptation.TEACHER: _through_changes(study, teacher, folder, quick, _weights(source["policy"]))}
     runs: list[dict[str, Any]] = []
-    for seed in study.seeds:  # seed by seed, so that a study that is cut short compares all variants
+    for seed in study.seeds:  # seed by seed, so that an interrupted study compares all variants
         for name, overrides in study.variants.items():
             changes = (*study.common, *overrides, f"seed={seed}", *(["student.iterations=2"] if quick else []))
             start = (starts or {})[study.starts[name]] if name in study.starts else None
@@ -147,10 +149,10 @@ def run_study(study: Study, teacher: Path, folder: Path, quick: bool = False, st
 
 
 def check_settings(study: Study, source: dict[str, Any]) -> None:
-    """Look at all that a study changes, before anything is trained.
+    """Check all overrides of a study, before anything is trained.
 
     Raises:
-        ConfigError: a setting of a variant or a condition that would have no effect; names both.
+        ConfigError: a setting of a variant or a condition would have no effect; names both.
     """
 
     def config_of(*sets: tuple[str, ...]) -> Any:
@@ -216,7 +218,8 @@ def _trained_and_evaluated(
 
 
 def _through_changes(study: Study, run: Path, folder: Path, quick: bool, whose: str = "") -> dict[str, Any]:
-    """A training through the study's changes, kept in `folder`; all meet the same worlds. `whose` tells policies in one folder apart."""
+    """Run a policy through the study's changes and keep the result in `folder`; all get the same worlds. `whose` distinguishes policies in
+    one folder."""
     kinds, episodes = (study.changes[:2], 1) if quick else (study.changes, study.change_episodes)
     what = [str(KINDS.get(name)) for name in kinds]
     done = folder / f"changes-{digest(whose, str((kinds, episodes, study.probes)), *what)}.json"
@@ -231,19 +234,19 @@ def rewards(run: Path) -> list[float]:
 
 
 def iterations_to(curve: Sequence[float], level: float) -> float:
-    """Iterations until the mean reward of `SMOOTH` of them reaches a level; infinite where it never does."""
+    """Iterations until the mean reward over `SMOOTH` of them reaches a level; infinite if it never does."""
     means = np.convolve(curve, np.ones(SMOOTH) / SMOOTH, mode="valid")
     reached = np.flatnonzero(means >= level)
     return float(reached[0] + SMOOTH) if len(reached) else math.inf
 
 
 def speed(results: dict[str, Any]) -> str:
-    """How many iterations each variant needs to the return that the first one has at its end, seed by seed."""
+    """Iterations that each variant needs to reach the final return of the first variant, seed by seed."""
     curves = {(run["variant"], run["seed"]): run["reward"] for run in results["runs"] if run.get("reward")}
     names, seeds = list(dict.fromkeys(name for name, _ in curves)), list(dict.fromkeys(seed for _, seed in curves))
     if len(names) < 2:
         return ""
-    lines = [f"iterations to the last return of {names[0]} (mean of {SMOOTH}), by seed:"]
+    lines = [f"iterations to the final return of {names[0]} (mean of {SMOOTH}), by seed:"]
     for name in names:
         pairs = [(curves[name, seed], curves[names[0], seed]) for seed in seeds if (name, seed) in curves]
         needed = [iterations_to(mine, float(np.mean(first[-SMOOTH:]))) for mine, first in pairs]
@@ -252,13 +255,13 @@ def speed(results: dict[str, Any]) -> str:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """JSON that appears whole or not at all."""
+    """Write JSON whole or not at all."""
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """One process at a time trains and evaluates what is kept in a folder; another waits."""
+    """Lock a folder, so that one process at a time trains and evaluates in it; others wait."""
     make_folder(folder)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -266,7 +269,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def digest(*texts: str) -> str:
-    """A short name of what these texts say."""
+    """A short hash of these texts."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
@@ -279,12 +282,12 @@ def _weights(policy: dict[str, torch.Tensor]) -> str:
 
 
 def arguments(overrides: tuple[str, ...]) -> list[str]:
-    """Overrides as on the command line."""
+    """Overrides in the form of the command line."""
     return [f"--{override}" for override in overrides]
 
 
 def _summary(study: Study, runs: list[dict[str, Any]], told: dict[str, Any]) -> dict[str, Any]:
-    """Over seeds: shares pooled over all episodes with Wilson's interval; means as the mean of the seeds and each seed's own."""
+    """Summary over seeds: shares pooled over all episodes with Wilson's interval; means as the mean over seeds and each seed's value."""
     rows: list[dict[str, Any]] = []
     for name in study.variants:
         mine = [run for run in runs if run["variant"] == name]
@@ -301,7 +304,7 @@ def _summary(study: Study, runs: list[dict[str, Any]], told: dict[str, Any]) -> 
 
 
 def _over_seeds(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """One row of evaluations (`EvaluationResult.to_dict`) that differ in their seeds."""
+    """One row for evaluations (`EvaluationResult.to_dict`) that differ only in their seeds."""
     row: dict[str, Any] = {"episodes": sum(result["episodes"] for result in results)}
     for name, told in results[0]["figures"].items():
         known = [result["figures"][name] for result in results if result[name] is not None]

@@ -1,4 +1,4 @@
-"""Evaluations as a table for people: values below values, intervals below intervals, and what a good policy reaches."""
+"""Evaluations as a text table, with aligned values and intervals, and what a good policy reaches."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def show(results: Sequence[EvaluationResult], titles: Sequence[str] | None = Non
 
     Args:
         results: at least one.
-        titles: of the columns; the engines where None.
+        titles: titles of the columns; None for the engines.
     """
     print(text(results, titles))
 
 
 def text(results: Sequence[EvaluationResult], titles: Sequence[str] | None = None) -> str:
-    """The table: a row per figure, a column per evaluation with the 95 % interval in brackets, and the goals where the task has some."""
+    """The table: a row per figure, a column per evaluation with the 95 % interval in brackets, and the goals if the task has any."""
     heads = list(titles or [result.engine for result in results])
     rows: list[tuple[str, list[Cell], str]] = []
     for name, told in results[0].figures.items():
@@ -51,5 +51,5 @@ def _cell(figure: Outcome) -> Cell:
 
 
 def _goal(figure: Outcome) -> str:
-    """What a good policy reaches; empty where the task does not say."""
+    """What a good policy reaches; empty if the task does not say."""
     return "" if figure.goal is None else f"{'at least' if figure.better == 'more' else 'at most':<8} {figure.goal:.3f}"

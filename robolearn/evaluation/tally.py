@@ -1,4 +1,4 @@
-"""What a task measures, counted while its worlds run: per world and episode, then over episodes."""
+"""Accumulates a task's measures while its worlds run: per world and episode, then over episodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robolearn.evaluation.figures import Figure, mean, share
 
 
 class Tally:
-    """Counts the measures of an evaluation, episode by episode.
+    """Accumulates the measures of an evaluation, episode by episode.
 
     tally.begin(steps)
     for _ in range(steps):
@@ -22,12 +22,12 @@ class Tally:
     """
 
     def __init__(self, evaluation: Evaluation, env: VecEnv, settle_s: float | None = None) -> None:
-        """Nothing is counted yet.
+        """Begin empty.
 
         Args:
-            evaluation: what is measured.
-            env: where.
-            settle_s: of an episode that no mean counts [s]; the evaluation's own where None.
+            evaluation: the measures.
+            env: the worlds.
+            settle_s: time at the start of an episode that is left out of means [s]; None for the evaluation's own.
         """
         self._env, self._dt = env, env.cfg.control_dt
         self._settle_s = evaluation.settle_s if settle_s is None else settle_s
@@ -36,14 +36,14 @@ class Tally:
         self._alive = torch.ones(env.num_worlds, dtype=torch.bool, device=env.device)
 
     def begin(self, steps: int) -> None:
-        """An episode of so many control steps begins in all worlds; its command is the present one."""
+        """Begin an episode of this many control steps in all worlds, under the present command."""
         self._index, self._steps = 0, steps
         self._alive = torch.ones_like(self._alive)
         for count in self._counts.values():
             count.begin()
 
     def add(self, alive: torch.Tensor) -> None:
-        """A step was done; `alive` (N,) are the worlds that had not ended by its end."""
+        """Add a step; `alive` (N,) are the worlds whose episode has not ended by its end."""
         self._alive = alive
         for count in self._counts.values():
             tail_s = count.measure.tail_s
@@ -52,12 +52,12 @@ class Tally:
         self._index += 1
 
     def end(self) -> None:
-        """The episode is over."""
+        """End the episode."""
         for count in self._counts.values():
             count.end(self._alive)
 
     def episodes(self) -> dict[str, np.ndarray]:
-        """Of each measure, its value in every episode that it is about, in the order of worlds; NaN where nothing was counted."""
+        """For each measure its value in every episode that it covers, in the order of worlds; NaN if nothing was counted."""
         return {name: np.concatenate(count.episodes) for name, count in self._counts.items()}
 
     def figures(self) -> dict[str, Figure]:
@@ -86,14 +86,14 @@ class _Count:
             self._held = self._held & value.bool()
             return
         weight = torch.ones_like(self._weight) if self.measure.per is None else self._ask(self.measure.per)
-        self._sum += torch.where(alive, value, 0.0)  # a world that is out may give anything
+        self._sum += torch.where(alive, value, 0.0)  # values of ended worlds are arbitrary
         self._weight += torch.where(alive, weight, 0.0)
 
     def end(self, alive: torch.Tensor) -> None:
         if self.measure.kind == "share":
             values = (self._held & alive)[self._about]
         else:
-            values = (self._sum / self._weight)[self._about]  # NaN where nothing was counted
+            values = (self._sum / self._weight)[self._about]  # NaN if nothing was counted
         self.episodes.append(values.cpu().numpy())
 
     def figure(self) -> Figure:
@@ -104,11 +104,11 @@ class _Count:
         """A signal of all worlds.
 
         Raises:
-            UserError: it is not one value a world.
+            UserError: it is not one value per world.
         """
         value = signal(self._env)
         if value.shape != (self._env.num_worlds,):
             name = getattr(signal, "__qualname__", str(signal))
-            wanted = f"one value a world, ({self._env.num_worlds},)"
+            wanted = f"one value per world, ({self._env.num_worlds},)"
             raise UserError(f"measure {self._name!r} of task {self._env.spec.task}: {name} gives {tuple(value.shape)}, not {wanted}")
         return value

@@ -1,4 +1,4 @@
-"""The worlds of an evaluation, of the gate, of a suite's item and of playback: as a file's training had them, without what only it has."""
+"""The worlds of evaluations, the gate, suites and playback: as in a file's training, without settings that only matter for learning."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 
 FLAT = TerrainCfg(kinds=("flat",), levels=1, tile=20.0, cell=0.5, border=20.0)  # a plane
-"""Flat ground for a teacher that looks at the ground."""
+"""Flat ground for a teacher that observes the ground."""
 FOREVER_S = 1e9
-"""Longer than any rollout, and still countable in control steps."""
+"""Longer than any rollout, but still countable in control steps."""
 HOW_IT_RAN = ("num_worlds", "engine", "device", "num_threads", "seed")
-"""Settings of a training that say nothing of what was learned: not its judge's."""
+"""Settings of a training's execution, which evaluations do not take over."""
 
 
 def trained_as(file: PolicyFile, robot: Robot, overrides: Sequence[str] = ()) -> TrainCfg | None:
-    """The config of a file's training with the robot that is judged, but for how it ran; None where the file tells none that reads here.
+    """The config of a file's training, without settings of its execution, for the robot to evaluate; None if the file has no readable one.
 
     Args:
         file: the frozen policy.
-        robot: whose policy it is.
-        overrides: `--section.key=value`, laid over it.
+        robot: the robot.
+        overrides: `--section.key=value`, applied to it.
 
     Raises:
         ConfigError: an override is wrong.
@@ -44,13 +44,13 @@ def trained_as(file: PolicyFile, robot: Robot, overrides: Sequence[str] = ()) ->
     try:
         found = config.loads(made, str(text), source, here)
     except UserError as error:
-        _note(f"{error}; the task's own settings count in place of those of its training")
+        _note(f"{error}; the task's own settings are used in place of its training's")
         return None
     return config.loads(made, str(text), source, [*here, *overrides]) if overrides else found
 
 
 def config_of(file: PolicyFile, robot: Robot, overrides: Sequence[str] = ()) -> TrainCfg:
-    """The config whose worlds a file is judged and shown in: of its training, or else of its task. As `trained_as`."""
+    """The config of the worlds in which a file is evaluated and shown: its training's, or else its task's. Arguments as in `trained_as`."""
     found = trained_as(file, robot, overrides)
     return found or config.loads(schema.schema_of(file.spec.task, robot), "{}", "the task's defaults", overrides)
 
@@ -66,22 +66,22 @@ def env_of(file: PolicyFile, robot: Robot) -> EnvCfg:
 
 @functools.cache
 def _note(text: str) -> None:
-    """Tell a person, once."""
+    """Print a note, once."""
     print(f"note: {text}", file=sys.stderr)
 
 
 def device_of(cfg: EnvCfg, engine: str) -> str:
-    """Where worlds of a config lie when another engine steps them: its device is that of its own engine."""
+    """The device of a config's worlds when another engine steps them, since the config's device is for its own engine."""
     return cfg.device if engine == cfg.engine else "cpu"
 
 
 def judged(cfg: EnvCfg, sees_ground: bool, terrain: bool) -> EnvCfg:
-    """A config as evaluations have it: all disturbances at their full strength, the ground a plane where there could be another.
+    """A config for evaluations: all disturbances at their full strength, and a plane in place of terrain.
 
     Args:
         cfg: the task's.
-        sees_ground: whether who acts observes the ground under it, as a teacher does.
-        terrain: whether the task walks on ground that may be rough.
+        sees_ground: whether the actor observes the ground, as a teacher does.
+        terrain: whether the task's ground may be rough.
     """
     cfg = cfg.at_full_strength()
     if not terrain:

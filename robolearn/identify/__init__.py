@@ -1,1 +1,2 @@
-"""Real to sim: the parameters of a robot's joints, delay and load from a log of it, with 95 % intervals. See docs/identification.md."""
+"""Real to sim: estimates the parameters of a robot's joints, delay and load from its logs, with 95 % intervals. See
+docs/identification.md."""

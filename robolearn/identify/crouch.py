@@ -1,4 +1,4 @@
-"""How a legged robot goes down and up on its feet: which joints bend, and by how much each, found from its geometry."""
+"""How a legged robot crouches and rises on its feet: which joints bend, and by how much, from its geometry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from envs.robots.spots import foot_site
 from robolearn.errors import UserError
 from robolearn.identify.recording import FloatArray
 
-ACROSS = 0.8  # of a joint's axis along the base's y axis: it bends the leg in the x-z plane
+ACROSS = 0.8  # least component of a joint's axis along the base's y axis, for a joint that bends the leg in the x-z plane
 SMALL = 0.05  # share of the largest
 
 
@@ -21,8 +21,8 @@ class Crouch:
     """Directions in joint space at the default pose.
 
     Attributes:
-        down: lowers the base straight, its feet where they are; the joint that turns least of a leg's turns by 1 rad, (J,).
-        forward: moves the base forward over its feet; 1 rad of the first joint of each leg that does, (J,).
+        down: lowers the base vertically over fixed feet; scaled so that each leg's least-turning joint turns by 1 rad, (J,).
+        forward: moves the base forward over its feet; scaled to 1 rad of each leg's first bending joint, (J,).
     """
 
     down: FloatArray
@@ -30,10 +30,10 @@ class Crouch:
 
 
 def crouch_of(robot: Robot) -> Crouch:
-    """How this robot crouches.
+    """The crouch of a robot.
 
     Raises:
-        UserError: a leg has no two joints that bend it in the x-z plane of the base, so it cannot squat.
+        UserError: a leg lacks two joints that bend it in the x-z plane of the base, so the robot cannot squat.
     """
     model = robot.compiled
     data = mujoco.MjData(model)
@@ -50,7 +50,7 @@ def crouch_of(robot: Robot) -> Crouch:
         of_leg = jacobian[:, dofs]
         bending = np.flatnonzero(across & (np.abs(of_leg[[0, 2]]).max(axis=0) > 1e-6))
         if len(bending) < 2:
-            raise UserError(f"{robot.name} cannot squat: its leg {foot} has no two joints that bend it in the x-z plane of the base")
+            raise UserError(f"{robot.name} cannot squat: its leg {foot} lacks two joints that bend it in the x-z plane of the base")
         turns, *_ = np.linalg.lstsq(of_leg[[0, 2]][:, bending], np.array([0.0, 1.0]), rcond=1e-6)
         moving = np.abs(turns) > SMALL * np.abs(turns).max()
         down[bending[moving]] = turns[moving] / np.abs(turns[moving]).min()

@@ -1,4 +1,4 @@
-"""A robot with hidden random parameters is simulated, excited, recorded and identified: what the method finds, beside what is true."""
+"""Simulates, excites, records and identifies a robot with hidden random parameters, and compares the estimates with the truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from robolearn.identify.result import Fit
 
 @dataclass(frozen=True, kw_only=True)
 class Demonstration:
-    """What was hidden and what was found.
+    """The hidden values and the estimates.
 
     Attributes:
         hidden: true values of the fit's estimates, in their order, (P,).
@@ -31,14 +31,14 @@ class Demonstration:
 
     @property
     def errors(self) -> FloatArray:
-        """Relative errors of what is precise; a tilt may be zero, so it has none."""
+        """Relative errors of the precise estimates, without the tilt, which may be zero."""
         found = zip(self.fit.estimates, self.hidden, strict=True)
         pairs = [(e.value, h) for e, h in found if e.precise and e.parameter.kind != "tilt"]
         return np.array([value / hidden - 1 for value, hidden in pairs])
 
     @property
     def covered(self) -> FloatArray:
-        """Whether the interval holds the true value, of what is identifiable, weakly or not; 0 or 1."""
+        """Whether the interval contains the true value, for each (weakly) identifiable estimate; 0 or 1."""
         return np.array([float(e.low <= h <= e.high) for e, h in zip(self.fit.estimates, self.hidden, strict=True) if e.identifiable])
 
 
@@ -54,11 +54,11 @@ def demonstrate(
     """Hide, record and identify.
 
     Args:
-        robot: which robot.
+        robot: the robot.
         seed: of hidden values, excitation and noise.
-        seconds: of the excitation with the base held [s]; a quadruped squats for 6 s besides, where its mass is asked for.
-        cfg: how to fit; `kinds` also says what is hidden, all but motor strength by default.
-        gains: of the excitation; None for what suits the robot.
+        seconds: of the excitation with the base held [s]; a quadruped also squats for 6 s if its mass is estimated.
+        cfg: settings of the fit; `kinds` also selects what is hidden, by default everything except motor strength.
+        gains: gains of the excitation; None for those that suit the robot.
         step_s: physics step of the hidden robot [s].
         progress: as in `robolearn.identify.fit.identify`.
     """

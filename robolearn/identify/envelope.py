@@ -1,7 +1,7 @@
-"""Where the joints may move without one limb meeting another: what the joints' ranges don't tell, and a robot in the air finds out.
+"""Joint ranges within which limbs do not collide with each other, which the joints' own ranges do not ensure for a robot held in the air.
 
 The ranges below are chosen so that simulated robots keep 3 cm or more between any two limbs while `robolearn.identify.excitation.sines`
-plays (held by `tests/robolearn/test_identify_motion.py`).
+plays (checked by `tests/robolearn/test_identify_motion.py`).
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ G1: Ranges = {
     "elbow": (-0.4, 1.0),
 }
 ENVELOPES: dict[str, Ranges] = {"go1": GO1, "g1": G1}
-"""Robot -> joint -> range [rad]; of joints in pairs the left one's, which the right one mirrors where it rolls or yaws."""
+"""Robot -> joint -> range [rad]; for paired joints the left one's; the right one's is mirrored for roll and yaw."""
 SLOWEST_HZ: dict[str, dict[str, float]] = {"g1": {"waist_roll": 1.5, "waist_pitch": 1.5}}
-"""Robot -> joint -> slowest motion. A G1's upper body falls with -25 N m/rad and its waist holds it with 28.5: whatever is slow is eight
-times as large as it was asked for."""
+"""Robot -> joint -> slowest motion. A G1's upper body falls with -25 N m/rad and its waist holds it with 28.5, so slow motions come out
+eight times as large as commanded."""
 
 
 def slowest_hz(spec: RobotSpec, otherwise: float) -> FloatArray:
-    """Lowest frequency (J,) that a motion of each joint may have [Hz]."""
+    """Lowest frequency of each joint's motion [Hz], (J,)."""
     listed = SLOWEST_HZ.get(spec.name, {})
     return np.array([max(otherwise, listed.get(name.removesuffix("_joint"), 0.0)) for name in spec.joint_names])
 
 
 def envelope(spec: RobotSpec) -> tuple[FloatArray, FloatArray]:
-    """Middle of a motion and how far it may go from there to either side [rad], (J,) each.
+    """Middle of a motion and its largest amplitude [rad], (J,) each.
 
-    Joints without a listed range have their own, and the default pose as middle unless it is close to the range's end.
+    Joints without a listed range use their own, with the default pose as the middle unless it is close to an end of the range.
     """
     pose = np.array(spec.default_pose)
-    lower, upper = np.maximum(spec.position_lower, pose - np.pi), np.minimum(spec.position_upper, pose + np.pi)  # some joints have no ends
+    lower, upper = np.maximum(spec.position_lower, pose - np.pi), np.minimum(spec.position_upper, pose + np.pi)  # some joints are unlimited
     middle = np.clip(pose, lower + 0.25 * (upper - lower), upper - 0.25 * (upper - lower))
     for j, name in enumerate(spec.joint_names):
         for part, (low, high) in ENVELOPES.get(spec.name, {}).items():

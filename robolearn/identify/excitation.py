@@ -1,8 +1,9 @@
-"""Motions that tell the parameters apart: sums of sines inside the joints' limits, with gains that change on the way.
+"""Motions that make the parameters identifiable: sums of sines inside the joints' limits, with gains that change during the motion.
 
-Gains and passive damping act alike while the gains stay the same, and so do motor strength and gains while nothing is fed forward. So the
-motion is repeated with other gains, and feed-forward torques can be added. A stiff controller also hides whatever is small beside it: at
-200 N m/rad a wrist's dry friction of 0.07 N m moves it by 0.35 mrad, less than an encoder's noise. So an arm is soft half of the time.
+Gains and passive damping have the same effect as long as the gains are constant, and so do motor strength and gains without feed-forward
+torques. So the motion is repeated with other gains, and feed-forward torques can be added. A stiff controller also hides small effects: at
+200 N m/rad a wrist's dry friction of 0.07 N m moves it by 0.35 mrad, less than an encoder's noise. So an arm has soft gains half of the
+time.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from robolearn.identify.recording import FloatArray
 
 Gains = tuple[tuple[float, float], ...]
 LEG_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (1.0, 1.0), (1.0, 0.3))
-"""Factors on kp and kd, each for an equal part of an excitation. A softer kp would let what carries weight sink: held by its pelvis, a G1's
-torso tips over below 0.9 of it."""
+"""Factors on kp and kd, each for an equal part of an excitation. A softer kp would let loaded joints sink: held by its pelvis, a G1's torso
+tips over below 0.9."""
 ARM_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (0.1, 0.02), (0.1, 0.02))
 """For arms, whose controllers carry their weight."""
-FADE_S, FADE_SHARE = 0.5, 1 / 6  # s, and at most this share of a part: the gains go over at rest, the wave fades in, the wave fades out
-ROOM, SPEED, TORQUE = 0.5, 0.4, 0.3  # largest shares of the joint's room, speed limit and effort limit
-CROUCH, FORWARD = 0.05, 0.1  # rad; a little lower than the default pose, and the trunk further forward: a load would sit down on the shins
-LOWERING_S, FOLD_MARGIN = 2.0, 0.1  # s, at the end of squats; rad that the folded legs keep from the ends of their ranges
+FADE_S, FADE_SHARE = 0.5, 1 / 6  # s, and at most this share of a part: the gains change at rest, the wave fades in, the wave fades out
+ROOM, SPEED, TORQUE = 0.5, 0.4, 0.3  # largest shares of the joint's range, speed limit and effort limit
+CROUCH, FORWARD = 0.05, 0.1  # rad; a little lower than the default pose, with the trunk further forward, since a loaded robot would sit
+                             # down on its shins
+LOWERING_S, FOLD_MARGIN = 2.0, 0.1  # s, at the end of squats; rad that the folded legs stay away from the ends of their ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +58,14 @@ def sines(
     lowest_hz: float = 0.3,
     highest_hz: float = 8.0,
 ) -> Commands:
-    """Sums of six sines a joint around the default pose. Each part: the gains go over at rest, then the wave fades in and out.
+    """Sums of six sines per joint around the default pose. In each part the gains change at rest, then the wave fades in and out.
 
     Args:
         spec: the robot, whose base must be held.
         seconds: duration of the whole [s].
-        rate_hz: commands a second.
-        seed: of frequencies and phases.
-        gains: factors on kp and kd, each for an equal part of the time; None for what suits the robot.
-        effort_share: feed-forward torque as a share of the effort limit, to tell motor strength from gains.
+        rate_hz: commands per second. seed: seed of frequencies and phases.
+        gains: factors on kp and kd, each for an equal part of the time; None for those that suit the robot.
+        effort_share: feed-forward torque as a share of the effort limit, to distinguish motor strength from gains.
         lowest_hz, highest_hz: frequencies [Hz]; a joint moves at most at three times its natural frequency.
     """
     rng = np.random.default_rng(seed)
@@ -73,7 +74,7 @@ def sines(
     time = np.arange(count) / rate_hz
     center, room = envelope(spec)
     target, kp, kd = np.tile(center, (count, 1)), np.empty((count, joints)), np.empty((count, joints))
-    # limbs in pairs swing against each other and spread together, so that what they do to a torso on a weak waist cancels
+    # paired limbs swing against each other and spread together, so that their effects on a torso with a weak waist cancel
     names = spec.joint_names
     pairs = [
         (j, names.index(other)) for j, name in enumerate(names) if (other := name.replace("right_", "left_")) != name and other in names
@@ -110,10 +111,11 @@ def _wave(
     band_hz: tuple[float, float],
     room: FloatArray,
 ) -> FloatArray:
-    """Six sines a joint (K, J) [rad], as large as the joint's limits allow.
+    """Six sines per joint (K, J) [rad], as large as the joint's limits allow.
 
-    What a joint makes of them is foretold by the inertia m that its gains damp critically, kd = 2 sqrt(kp m), which is all that the robot's
-    description tells: m s^2 q = kp (target - q) - kd s q. A heavier joint moves less, but for resonances, which the shares leave room for.
+    A joint's response is predicted from the inertia m that its gains damp critically, kd = 2 sqrt(kp m), which is all that the robot's
+    description provides: m s^2 q = kp (target - q) - kd s q. A heavier joint moves less, except at resonances, for which the shares leave
+    room.
     """
     stiffness, damping = factors[0] * np.array(spec.kp), factors[1] * np.array(spec.kd)
     inertia = np.array(spec.kd) ** 2 / (4 * np.array(spec.kp))
@@ -133,31 +135,30 @@ def _wave(
         np.ones(spec.num_joints),
         ROOM * room / np.maximum(largest(1.0), largest(follows)),
         SPEED * speed_limit / largest(s * follows),
-        0.9 * speed_limit / largest(s),  # targets may be faster than the joint that follows them
+        0.9 * speed_limit / largest(s),  # targets may be faster than the joint
         TORQUE * np.array(spec.effort_limit) / largest(inertia[:, None] * s**2 * follows),
     )
     return (((amplitude[..., None] * turning).sum(axis=1).imag) * np.min(shares, axis=0)[:, None]).T
 
 
 def squatting_s(seconds: float) -> float:
-    """How long `squats` of so many seconds go on before the robot is lowered [s]."""
+    """Time for which `squats` of a given duration move before the robot is lowered [s]."""
     return seconds - min(LOWERING_S, seconds / 4)
 
 
 def squats(robot: Robot, seconds: float = 8.0, rate_hz: float = 100.0, seed: int = 0, depth: float = 0.1) -> Commands:
-    """Squats of a legged robot: the feet stay where they are.
+    """Squats of a legged robot on fixed feet.
 
-    In the end the legs fold, so that a robot whose motors then let go does not drop.
+    At the end the legs fold, so that the robot does not drop when its motors switch off.
 
     Args:
-        robot: the robot, which stands on flat ground.
+        robot: a robot that stands on flat ground.
         seconds: duration of the whole [s]; the last 2 s, at most a quarter, are the lowering.
-        rate_hz: commands a second.
-        seed: of the phases.
-        depth: largest change of the angle of a leg's joint that turns least, as a quadruped's thigh [rad].
+        rate_hz: commands per second. seed: seed of the phases.
+        depth: largest change of angle of each leg's least-turning joint, such as a quadruped's thigh [rad].
 
     Raises:
-        UserError: its legs do not bend as squats want.
+        UserError: its legs do not bend as squats need.
     """
     spec, crouch = robot.spec(), crouch_of(robot)
     rng = np.random.default_rng(seed)
@@ -168,7 +169,7 @@ def squats(robot: Robot, seconds: float = 8.0, rate_hz: float = 100.0, seed: int
     weights = crouch.down
     stance = np.array(spec.default_pose) + CROUCH * weights + FORWARD * crouch.forward
     to_end = np.where(weights > 0, np.array(spec.position_upper) - stance, stance - np.array(spec.position_lower)) - FOLD_MARGIN
-    to_end = np.minimum(to_end, np.pi)  # a joint without an end
+    to_end = np.minimum(to_end, np.pi)  # an unlimited joint
     folded = np.min(to_end[weights != 0] / np.abs(weights[weights != 0]))
     before_s = squatting_s(seconds)
     down = _smooth((time - before_s) / (time[-1] - before_s))

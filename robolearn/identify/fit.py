@@ -1,4 +1,4 @@
-"""Finds a robot's parameters from recordings: joints and delay where the base was held, the base's mass where the robot stood."""
+"""Estimates a robot's parameters from recordings: joints and delay if the base was held, the base's mass if the robot stood."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from robolearn.identify.start import starting_values
 from robolearn.identify.uncertainty import long_run
 
 OF_JOINTS: tuple[Kind, ...] = ("kp", "kd", "damping", "friction", "armature", "delay")
-"""What is found by default where a base was held; motor strength cannot be told from the gains unless torques are fed forward."""
-UNBALANCED = 0.03  # of the weight: a simulated Go1 that squats leaves 1 %, one that hangs 10 %
+"""Estimated by default if the base was held; motor strength cannot be distinguished from the gains without feed-forward torques."""
+UNBALANCED = 0.03  # share of the weight: 1 % for a simulated Go1 that squats, 10 % for one that hangs
 GRAVITY = 9.81  # m/s2
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitCfg:
-    """How to fit.
+    """Settings of the fit.
 
     Attributes:
-        kinds: what to find; None for all that the recordings can tell, less motor strength.
-        by: whether each joint has its own values, joints with one motor share them, or all do.
-        window_s: length of the pieces that are simulated apart from each other [s].
-        use_effort: whether reported torques are believed to be the joints' torques.
-        threads: simulation threads, 0 for all cores.
+        kinds: what to estimate; None for everything that the recordings determine, except motor strength.
+        by: whether each joint has its own values, joints with the same motor share them, or all joints do.
+        window_s: length of the separately simulated windows [s].
+        use_effort: whether reported torques are used as the joints' torques.
+        threads: simulation threads; 0 for all cores.
     """
 
     kinds: tuple[Kind, ...] | None = None
@@ -46,7 +46,7 @@ class FitCfg:
 
     def __post_init__(self) -> None:
         if self.kinds is not None and not self.kinds:
-            raise ValueError("kinds is empty: there is nothing to find")
+            raise ValueError("kinds is empty: there is nothing to estimate")
         if not self.window_s > 0:
             raise ValueError(f"window_s must be above zero, not {self.window_s:g}")
 
@@ -54,16 +54,15 @@ class FitCfg:
 def identify(
     recordings: Sequence[Recording], robot: Robot, cfg: FitCfg | None = None, progress: Callable[[int, float], None] | None = None
 ) -> Fit:
-    """Find the parameters that explain the recordings, which share all of them.
+    """Estimate the parameters that explain the recordings, all of which share them.
 
     Args:
         recordings: one or more of the same robot.
-        robot: the model that is corrected.
-        cfg: how.
-        progress: called with the iteration and the residual against the noise.
+        robot: the nominal model. cfg: the settings.
+        progress: called with the iteration and the ratio of residual to noise.
 
     Raises:
-        RecordingError: no recordings, one that does not fit the robot, or none that tells what is asked for.
+        RecordingError: no recordings, one does not fit the robot, or none determines what is requested.
     """
     if not recordings:
         raise RecordingError("no recordings: give at least one")
@@ -75,7 +74,7 @@ def identify(
     kinds = with_tilt(_kinds(cfg, robot, held, standing), robot)
     nominal = nominal_of(robot)
     parameters = make_parameters(nominal, kinds, cfg.by)
-    # a load is weighed with the joints' torques, so whatever makes them is found too where it can be
+    # a load is computed from the joints' torques, so what determines them is estimated too, if possible
     fitted = kinds if not (held and standing) else with_tilt((*OF_JOINTS, *(k for k in kinds if k not in OF_JOINTS)), robot)
     of_held = tuple(p for p in make_parameters(nominal, fitted, cfg.by) if p.kind != "mass" or not robot.floating_base) if held else ()
     estimates: list[Estimate] = []
@@ -85,7 +84,7 @@ def identify(
         simulations = [Simulation(recording, robot, cfg.window_s, cfg.use_effort, cfg.threads) for recording in held]
         start = starting_values(held, robot, of_held, nominal)
         solution = LeastSquares(simulations, of_held, start, nominal, progress).solve()
-        # of what a log's readings all share, so that the fit does not see it
+        # errors that all readings of a log share are invisible to the fit
         shared = {"tilt": max(map(_attitude_error, held)), "delay": max(recording.stamp_step_s for recording in held) / 2 / Z95}
         deviations = np.sqrt(np.diag(solution.covariance) + np.array([shared.get(p.kind, 0.0) for p in of_held]) ** 2)
         estimates = [
@@ -95,7 +94,7 @@ def identify(
         estimates = [_with_partner(i, estimates, solution.correlation) for i in range(len(estimates))]
         estimates = [estimate for estimate in estimates if estimate.parameter.kind in kinds]
         if not solution.converged:
-            notes.append(f"the search was ended after {solution.iterations} steps; its last one still gained")
+            notes.append(f"the search stopped after {solution.iterations} steps, although the last one still improved the fit")
     if robot.floating_base and "mass" in kinds:
         known = physical(of_held, np.zeros(0) if solution is None else solution.values, nominal)
         balances = [StandingBalance(recording, robot, nominal, known.tilt) for recording in standing]
@@ -114,34 +113,35 @@ def identify(
 
 
 def with_tilt(kinds: tuple[Kind, ...], robot: Robot) -> tuple[Kind, ...]:
-    """The kinds, and the tilt of a held base where one can: an IMU that is off by 1 mrad lets a G1's waist seem weaker than it is."""
+    """The kinds, with the tilt of a held base if it can tilt: an IMU error of 1 mrad makes a G1's waist seem weaker than it is."""
     tilts = robot.floating_base and set(kinds) - {"mass", "tilt"}
     return (*kinds, "tilt") if tilts and "tilt" not in kinds else kinds
 
 
 def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: Sequence[Recording]) -> tuple[Kind, ...]:
-    """What to find; raises where the recordings cannot tell it."""
+    """What to estimate; raises if the recordings cannot determine it."""
     where, weighs = [*held, *standing][0].source, bool(standing) or not robot.floating_base
     if cfg.kinds is None:
         return (OF_JOINTS if held else ()) + (("mass",) if weighs else ())
     if "tilt" in cfg.kinds and not robot.floating_base:
-        raise RecordingError(f"{where}: {robot.name} stands on a base that does not tilt")
+        raise RecordingError(f"{where}: {robot.name} has a base that does not tilt")
     if "mass" in cfg.kinds and not weighs:
-        raise RecordingError(f"{where}: a held base's mass moves no joint; record {robot.name} standing (squats) to find it")
+        raise RecordingError(f"{where}: the mass of a held base has no effect on the joints; to estimate it, record {robot.name} standing "
+                             f"(squats)")
     if standing and "mass" not in cfg.kinds:
-        raise RecordingError(f"{standing[0].source}: a robot that stands tells the mass alone, which is not among what is asked for")
+        raise RecordingError(f"{standing[0].source}: a standing robot only determines the mass, which was not requested")
     if not held and set(cfg.kinds) - {"mass"}:
-        raise RecordingError(f"{where}: a robot that stands tells the mass alone; add a recording with the base held for the joints")
+        raise RecordingError(f"{where}: a standing robot only determines the mass; add a recording with the base held for the joints")
     if {"kp", "kd", "motor_strength"} <= set(cfg.kinds) and not any(recording.command_effort.any() for recording in held):
         raise RecordingError(
-            f"{where}: no torque was fed forward, as robolearn deploy never does, so motor_strength scales kp and kd alike;"
-            " leave it out, then kp and kd are found with it in them, or ask for it without one of them"
+            f"{where}: there were no feed-forward torques (robolearn deploy sends none), so motor_strength has the same effect as kp and "
+            f"kd together; leave it out, so that the estimates of kp and kd include it, or leave out one of those"
         )
     return cfg.kinds
 
 
 def _attitude_error(recording: Recording) -> float:
-    """Standard deviation of the mean attitude that the IMU of a held base told [rad], the larger one of roll and pitch."""
+    """Standard deviation of the mean attitude from the IMU of a held base [rad], the larger of roll and pitch."""
     quat = recording.imu_quat_wxyz
     if quat is None:
         return 0.0
@@ -158,7 +158,7 @@ def _weighed(
     of_held: tuple[Parameter, ...],
     solution: Solution | None,
 ) -> Estimate:
-    """The base's mass; what is not known about the joints counts in its interval. Without a solution the gains are taken as told."""
+    """The base's mass; its interval includes the uncertainty of the joints. Without a solution the commanded gains are assumed."""
     found = weigh(balances, known)
     variance = found.deviation**2
     if solution is not None:
@@ -171,32 +171,33 @@ def _weighed(
     if found.imbalance > UNBALANCED * weight:
         flaw = (
             f"{found.imbalance:.0f} N of the robot's {weight:.0f} N do not balance in a typical reading (at most {100 * UNBALANCED:.0f} %):"
-            " it hangs, walks or leans on something, or its joints are not as told"
+            " it hangs, walks or leans on something, or its joints differ from their description"
         )
     return Estimate(parameter=mass, value=found.payload, half_width=float(Z95 * np.sqrt(variance)), flaw=flaw)
 
 
 def _unknown_gains(balances: Sequence[StandingBalance], told: Physical, nominal: Nominal) -> str:
-    """What gains and friction that are not as told would do to a load that no held log goes with."""
+    """How errors of gains and friction would change a load that was estimated without a log with the base held."""
     found = weigh(balances, told).payload
     softer = weigh(balances, dataclasses.replace(told, kp=0.9 * told.kp)).payload - found
     dry = weigh(balances, dataclasses.replace(told, friction=told.friction + 0.01 * nominal.effort_limit)).payload - found
     return (
-        f"the mass supposes gains and friction as told: 10 % less of kp would make it {softer:+.2g} kg, dry friction of 1 % of the effort"
-        f" limits {dry:+.2g} kg. Give a log with the base held as well, and both are found"
+        f"the mass assumes the commanded gains and the model's friction: 10 % less of kp would make it {softer:+.2g} kg, dry friction of "
+        f"1 % of the effort"
+        f" limits {dry:+.2g} kg. Add a log with the base held, so that both are estimated"
     )
 
 
 def _bound_reached(parameter: Parameter, value: float) -> str:
-    """What is wrong with a value at the end of the range that is searched; empty inside it, or at an end that stands for zero."""
+    """The flaw of a value at a bound of the search; empty inside the bounds, or at a bound that means zero."""
     near = 1e-6 * (parameter.high - parameter.low)
     if value < parameter.high - near and (parameter.vanishes or value > parameter.low + near):
         return ""
-    return f"at the end of what is searched, {parameter.low:g} to {parameter.high:g} {parameter.unit}"
+    return f"at a bound of the search, {parameter.low:g} to {parameter.high:g} {parameter.unit}"
 
 
 def _with_partner(index: int, estimates: list[Estimate], correlation: FloatArray) -> Estimate:
-    """Name the parameter that one without a narrow interval is mixed up with, if there is one."""
+    """For parameters with a wide interval, name the one that each is most correlated with, if any."""
     mine = estimates[index]
     if mine.precise or len(estimates) < 2:
         return mine

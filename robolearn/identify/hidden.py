@@ -1,6 +1,6 @@
-"""A simulated robot whose parameters are hidden from the fit: to prove the method, and to show it.
+"""A simulated robot whose parameters are hidden from the fit, to test and demonstrate the method.
 
-It is simulated apart from the fit's own simulation: one world, an eighth of the step, and commands that switch when they arrive.
+Its simulation is independent of the fit's: one world, an eighth of the step, and commands that take effect on arrival.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Noise:
 
 
 def draw(parameters: Sequence[Parameter], seed: int) -> FloatArray:
-    """Hidden values (P,) within what robots differ by."""
+    """Hidden values (P,) within the usual spread of robots."""
     rng = np.random.default_rng(seed)
     spans = {"kp": (0.75, 1.2), "kd": (0.7, 1.3), "motor_strength": (0.8, 1.1), "damping": (0.6, 3.0), "armature": (0.7, 1.5)}
     values = []
@@ -120,7 +120,7 @@ def record(
 
 
 def hidden_physical(robot: Robot, parameters: Sequence[Parameter], values: FloatArray) -> tuple[Nominal, Physical]:
-    """The robot's nominal values, and what hidden values (P,) of the parameters make of them."""
+    """The robot's nominal values, and those under hidden values (P,) of the parameters."""
     nominal = nominal_of(robot)
     return nominal, physical(parameters, values, nominal)
 

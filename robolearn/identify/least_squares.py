@@ -1,11 +1,11 @@
-"""Nonlinear least squares over all recordings with a held base, and how sure the result is.
+"""Nonlinear least squares over all recordings with a held base, with the uncertainty of the result.
 
 Minimizes the squared differences between simulated and measured joint positions and velocities, each channel divided by its noise:
-taken from the readings first, and from what the first fit leaves second. A wide prior around the nominal values keeps the problem
-solvable where a recording tells nothing about a parameter.
+estimated from the readings in the first pass, and from the residual of the first fit in the second. A wide prior around the nominal values
+keeps the problem solvable if a recording has no information about a parameter.
 
-Variances are the larger ones of two: the Gauss-Newton covariance, which supposes white noise, and the sandwich estimator with
-Bartlett's weights (Newey and West 1987), which takes the residual as it hangs together in time.
+The variance is the larger of two: the Gauss-Newton covariance, which assumes white noise, and the sandwich estimator with Bartlett's
+weights (Newey and West 1987), which accounts for the residual's correlation in time.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from robolearn.identify.result import Channel
 from robolearn.identify.simulation import Simulation
 from robolearn.identify.uncertainty import long_run
 
-CORRELATION_S = 0.3  # how far in time residuals may hang together: what disturbs a joint it remembers
-SMALLEST_NOISE = {"position": 2e-5, "velocity": 2e-3, "effort": 1e-2}  # finer than encoders count; a simulated robot has none
-FINE = {"position": 5e-4, "velocity": 0.03, "effort": 0.1}  # rad, rad/s, N m: what good sensors read with, and what no model need explain
+CORRELATION_S = 0.3  # longest correlation time of residuals: a disturbed joint moves for a while
+SMALLEST_NOISE = {"position": 2e-5, "velocity": 2e-3, "effort": 1e-2}  # below an encoder's resolution; a simulated robot has no noise
+FINE = {"position": 5e-4, "velocity": 0.03, "effort": 0.1}  # rad, rad/s, N m: noise of good sensors, which no model needs to explain
 MOST_ITERATIONS = 20  # of each of the two passes
-SMALLEST_STEP = 1e-4  # of a value or of its spread: smaller ones are no use, however small a simulated robot's noise makes errors
+SMALLEST_STEP = 1e-4  # share of a value or of its spread: smaller steps are useless, however small the errors of a noiseless robot
 TOLERANCES = ((1.0, 5e-4), (0.1, 2e-5))
-"""When each of the two passes ends: the last step in standard deviations of the estimate, or what it took from the squares as a share."""
+"""End of each of the two passes: size of the last step in standard deviations of the estimate, or its relative decrease of the squares."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """Where the squares are least.
+    """The minimum of the squares.
 
     Attributes:
         values: (P,) in the parameters' units.
         covariance: of the values, (P, P).
-        correlation: of the values by the white part of it, (P, P).
-        channels: how well each is explained.
+        correlation: correlation of the values by the covariance for white noise, (P, P).
+        channels: how well each channel is explained.
         iterations: steps taken.
-        converged: whether the search ended because steps had become small, and not because it had lasted too long.
+        converged: whether the search ended because its steps had become small, not because of the limit of iterations.
     """
 
     values: FloatArray
@@ -55,13 +55,13 @@ class Solution:
 
 @dataclass(frozen=True, kw_only=True)
 class _Step:
-    """Where a step led to.
+    """The result of a step.
 
     Attributes:
-        values, starts, residuals, squares: there.
-        damping: how much it was damped.
-        size: in standard deviations of the estimate.
-        largest: of a value or its spread.
+        values, starts, residuals, squares: those after the step.
+        damping: damping of the step.
+        size: size in standard deviations of the estimate.
+        largest: largest change as a share of a value or its spread.
     """
 
     values: FloatArray
@@ -119,10 +119,10 @@ class LeastSquares:
         )
 
     def _minimize(self, values: FloatArray, tolerance: float, gain: float) -> FloatArray:
-        """Levenberg and Marquardt's steps inside the bounds, until one is smaller than `tolerance` of the expected error
-        or gains less than a share of the squares.
+        """Levenberg-Marquardt steps inside the bounds, until one is smaller than `tolerance` of the expected error or decreases the squares
+        by less than a share.
 
-        What is positive moves by its logarithm: all torques scaled alike change little but gravity's share, and with logarithms that
+        Positive values move by their logarithm: scaling all torques together changes little except gravity's share, and in logarithms this
         long valley is straight.
         """
         residuals, damping = self._residuals(values, self._starts), 1e-4
@@ -143,7 +143,7 @@ class LeastSquares:
         return values
 
     def _descend(self, values: FloatArray, residuals: Sequence[FloatArray], squares: float, damping: float) -> _Step | None:
-        """A step that makes the squares smaller, damped as much as that needs; None where no step does."""
+        """A step that decreases the squares, with as much damping as needed; None if no step does."""
         unit = np.where(self._logarithmic, values, self._spread)
         equations = self._linearize(self._simulations, values, unit, residuals)
         for _ in range(8):
@@ -173,7 +173,8 @@ class LeastSquares:
         residuals: Sequence[FloatArray],
         keep_rows: bool = False,
     ) -> list[NormalEquations]:
-        """Of each recording, by forward differences, backward at an upper bound; derivatives by steps of `unit` (P,)."""
+        """Normal equations of each recording, by forward differences, backward at an upper bound; derivatives with respect to steps of
+        `unit` (P,)."""
         size = np.where(self._logarithmic, 5e-3 * values, [0.0005 if p.kind == "delay" else 5e-3 * p.spread for p in self._parameters])
         size = np.where(values + size > self._high, -size, size)
         found = []
@@ -207,7 +208,7 @@ class LeastSquares:
         return low, high
 
     def _differences(self, values: FloatArray, starts: Sequence[FloatArray]) -> list[FloatArray]:
-        """Simulated less measured (M, C) of each recording."""
+        """Simulated minus measured values (M, C) of each recording."""
         told = [physical(self._parameters, values, self._nominal)]
         return [s.predict(told, start[None])[0] - s.measured for s, start in zip(self._simulations, starts, strict=True)]
 
@@ -239,7 +240,7 @@ class LeastSquares:
         change = [np.einsum("mcp,mc->p", e.rows, r - p) for e, r, p in zip(equations, fine, plain, strict=True)]
         moved = np.clip(values + step * self._spread, self._low, self._high)
         self._starts = self._moved_starts(equations, step, 0.0)
-        # a first-order error, such as friction's, that falls by so much from 2 ms to a quarter of that has a third of it left
+        # a first-order error, such as friction's, that falls by this much from 2 ms to a quarter of it has a third of it left
         left = np.abs(white @ np.sum(change, axis=0)) / 3
         meat = np.zeros_like(white)
         for simulation, part, residual in zip(self._simulations, equations, self._residuals(moved, self._starts), strict=True):
@@ -253,7 +254,7 @@ class LeastSquares:
 
 
 def _bounded_step(normal: FloatArray, gradient: FloatArray, damping: float, low: FloatArray, high: FloatArray) -> FloatArray:
-    """The damped step (P,); what would leave its room stops there, and the others go on without it."""
+    """The damped step (P,); a component that would leave its bounds stops there, and the others are solved without it."""
     step, free = np.zeros_like(gradient), np.ones(len(gradient), bool)
     damped = normal + damping * np.diag(np.diag(normal))
     for _ in range(len(gradient)):
@@ -269,7 +270,7 @@ def _bounded_step(normal: FloatArray, gradient: FloatArray, damping: float, low:
 def noise(simulation: Simulation) -> FloatArray:
     """Standard deviation (C,) of the readings' noise, from their fourth differences, in which slow motion cancels.
 
-    At low rates some motion is left in it, so it is an upper bound there.
+    At low rates it includes some motion, so it is an upper bound.
     """
     recording = simulation.recording
     columns = [recording.position, recording.velocity]

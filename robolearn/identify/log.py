@@ -1,4 +1,4 @@
-"""From a flight recorder's log to a recording."""
+"""Reads a recording from a log of `robolearn deploy`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from robolearn.identify.recording import FloatArray, Mount, Recording, Recording
 def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
     """Read the recording in a log of `robolearn deploy`, and its robot: its name, or the path of its `robot.yaml`.
 
-    All readings count where they were logged (`--log-sensors all`), else those of the ticks; of a motion's log, those while it played:
-    a robot that stands up before may lean on itself. Readings keep the robot's own stamps, shifted to the loop's clock by the fastest
-    message, so the way of the messages does not shake them.
+    All readings are used if they were logged (`--log-sensors all`), otherwise those of the ticks; from a motion's log only those during the
+    motion, since a robot that stands up may lean on itself. Readings keep the robot's own stamps, shifted to the loop's clock by the
+    fastest message, so that transport delays add no jitter.
 
     Args:
         path: of the log.
-        mount: how the robot stood; None for what its motion says.
+        mount: whether the robot was held or stood; None for the motion's own.
 
     Raises:
-        RecordingError: no log, or one without readings or commands.
+        RecordingError: not a log, or it has no readings or commands.
     """
     try:
         log = read_log(path)
@@ -40,8 +40,8 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
     interface = log.metadata.get("command_interface", "impedance")
     if interface in OWN_GAINS:
         raise RecordingError(
-            f"{path} was recorded on the interface {interface}: a controller of the robot's moved the joints, and its gains are in no"
-            " command; record on impedance or forward_effort"
+            f"{path} was recorded on the interface {interface}: the robot's own controller moved the joints with gains that no command "
+            f"contains; record with impedance or forward_effort"
         )
     _check_topics(log)
     if not len(log.ticks):
@@ -59,8 +59,8 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
     rate = _rate(stamps, rows["received_ns"])
     if abs(rate - 1.0) > OFF_RATE:
         raise RecordingError(
-            f"in {path} the robot's clock runs at {rate:.2f} of this computer's, by which the commands are dated, so the two do not fit"
-            " together: record from a robot, or from a simulator that keeps up with real time"
+            f"in {path} the robot's clock runs at {rate:.2f} times this computer's, which stamps the commands, so the two cannot be "
+            f"aligned: record from a robot, or from a simulator that keeps up with real time"
         )
     time_s = (stamps + np.min(rows["received_ns"] - stamps)) * 1e-9
     rows, time_s = _increasing(rows, time_s)
@@ -90,23 +90,24 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
 
 
 def _rate(stamps_ns: FloatArray, received_ns: FloatArray) -> float:
-    """Of the stamps' clock to the arrivals' (T,) [ns]; 1 where they are too few to tell, or where one of them stands still."""
+    """Rate of the stamps' clock relative to the arrivals', both (T,) [ns]; 1 if there are too few of them, or if one of the clocks stands
+    still."""
     stamped, passed = (int(times[-1]) - int(times[0]) for times in (stamps_ns, received_ns))
     return stamped / passed if passed >= RATE_WINDOW_NS and stamped > 0 else 1.0
 
 
 def _check_topics(log: Log) -> None:
-    """Raises `RecordingError` where a tool has left out what is fitted to, or what was sent."""
+    """Raises `RecordingError` if some tool has removed the readings or the commands."""
     readings = {SAMPLES_IMU} if len(log.samples) else {"/joint_states", "/imu"}
     lacks = sorted(log.lacks & {"/impedance_command", *readings})
     if lacks:
-        raise RecordingError(f"{log.path} lacks {', '.join(lacks)}, which a tool has left out; copy the log with all its topics")
+        raise RecordingError(f"{log.path} lacks {', '.join(lacks)}, which some tool has removed; copy the log with all its topics")
 
 
 def _in_one_piece(log: Log) -> tuple[Rows, tuple[str, ...]]:
-    """The part with most of the motion, or of the policy's run, in which no command is missing, and what a person should know of it.
+    """The part with most of the motion, or of the policy's run, without missing commands, and a note about it.
 
-    In a hole nobody knows what was sent.
+    In a gap the commands are unknown.
     """
     pieces = np.split(log.ticks, np.flatnonzero(np.diff(log.ticks["index"]) != 1) + 1)
     playing = MODES.index(Mode.POLICY)
@@ -114,35 +115,35 @@ def _in_one_piece(log: Log) -> tuple[Rows, tuple[str, ...]]:
     if len(pieces) == 1:
         return longest, ()
     first, last = int(longest["index"][0]), int(longest["index"][-1])
-    return longest, (f"{log.path} lacks control steps in {len(pieces) - 1} places; of it, steps {first} to {last} were taken",)
+    return longest, (f"{log.path} lacks control steps in {len(pieces) - 1} places; steps {first} to {last} are used",)
 
 
 def _of_motion(log: Log, ticks: Rows, rows: Rows) -> Rows:
-    """The readings while a motion played; all where there was none."""
+    """The readings during a motion; all if there was none."""
     motion = log.metadata.get("motion")
     if not motion:
         return rows
     at = np.flatnonzero(ticks["mode"] == MODES.index(Mode.POLICY))
     if not len(at):
-        if log.complete and not log.notes and len(ticks) == int(log.ticks["index"][-1]) + 1:  # a whole run, which ended before
+        if log.complete and not log.notes and len(ticks) == int(log.ticks["index"][-1]) + 1:  # a whole run that ended earlier
             return rows
-        raise RecordingError(f"{log.path} is a part of a log in which the motion {motion} does not play; take the whole log")
+        raise RecordingError(f"{log.path} is a part of a log without the motion {motion}; give the whole log")
     begin, end = ticks["now_ns"][at[0]] + APPROACH_S * 1e9, ticks["now_ns"][at[-1]]
-    if motion == "squats":  # the robot is lowered after them; how long that takes follows from the whole motion's length
+    if motion == "squats":  # the robot is lowered after them, for a time that depends on the motion's length
         whole = at[0] > 0 and at[-1] < len(ticks) - 1
         end = begin + squatting_s(float(end - begin) * 1e-9) * 1e9 if whole else end - LOWERING_S * 1e9
     return rows[(rows["received_ns"] >= begin) & (rows["received_ns"] <= end)]
 
 
 def _increasing(rows: Rows, time_s: FloatArray) -> tuple[Rows, FloatArray]:
-    """Without rows whose time is not after all before: repeated and overtaken messages."""
+    """Rows without repeated and overtaken messages: only those later than all before."""
     newest = np.concatenate([[-np.inf], np.maximum.accumulate(time_s)[:-1]])
     keep = time_s > newest
     return rows[keep], time_s[keep]
 
 
 def _rounding_s(stamps_ns: FloatArray) -> float:
-    """What stamps (T,) [ns] are rounded to [s]; 0 where they come in equal steps, or with lost ones in multiples of them."""
+    """Resolution of stamps (T,) [ns] in [s]; 0 if they come in equal steps, or, with lost ones, in multiples of these."""
     steps = np.diff(stamps_ns.astype(np.int64))
     if not len(steps):
         return 0.0

@@ -1,4 +1,4 @@
-"""The MuJoCo model that a recording is explained with: the robot held in the air, or standing on the floor."""
+"""The MuJoCo model that is fitted to a recording: the robot held in the air, or standing on the floor."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from envs.terms.ids import actuator_ids
 from robolearn.identify.parameters import Nominal, Physical
 from robolearn.identify.recording import FloatArray, Mount, Recording, RecordingError
 
-MOVED = 0.3  # rad/s: what turns faster is not held
+MOVED = 0.3  # rad/s: a base that turns faster is not held
 
 
 def nominal_of(robot: Robot) -> Nominal:
-    """What the robot's model says."""
+    """The nominal values of a robot's model."""
     model = robot.compiled
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
     return Nominal(
@@ -29,7 +29,7 @@ def nominal_of(robot: Robot) -> Nominal:
 
 
 def check_robot(recording: Recording, robot: Robot) -> None:
-    """Raises `RecordingError` where a recording cannot be of this robot, or cannot be simulated."""
+    """Raises `RecordingError` if a recording cannot be of this robot, or cannot be simulated."""
     where = recording.source
     if recording.num_joints != len(robot.joints):
         raise RecordingError(f"{where}: the recording has {recording.num_joints} joints, {robot.name} has {len(robot.joints)}")
@@ -37,7 +37,7 @@ def check_robot(recording: Recording, robot: Robot) -> None:
         if theirs != ours:
             raise RecordingError(f"{where}: the recording has the joint {theirs} where {robot.name} has {ours}")
     if recording.mount == "held" and robot.floating_base and recording.imu_quat_wxyz is None:
-        raise RecordingError(f"{where}: no IMU was read, so how {robot.name} hangs is not known")
+        raise RecordingError(f"{where}: there are no IMU readings, so the attitude of {robot.name} is unknown")
     if recording.mount == "standing" and (len(robot.feet) < 3 or recording.imu_quat_wxyz is None):
         raise RecordingError(f"{where}: a standing recording needs a robot with at least three feet and an IMU; hold the base instead")
     if recording.mount == "held" and robot.floating_base and recording.imu_angular_velocity_b is not None:
@@ -45,7 +45,7 @@ def check_robot(recording: Recording, robot: Robot) -> None:
         if turns > MOVED:
             raise RecordingError(
                 f"{where}: the base turned at {turns:.2f} rad/s (root mean square; at most {MOVED:g} for a base that is held):"
-                " hang the robot up, or give the log of a robot that squats with --standing"
+                " hang the robot up, or, for a log of squats, give it with --standing"
             )
 
 
@@ -55,11 +55,11 @@ def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = N
     Args:
         robot: the robot.
         mount: `held` welds the base to the world, `standing` puts the robot on a floor.
-        base_quat_wxyz: attitude of a held base (4,): it decides what gravity does. None for upright.
+        base_quat_wxyz: attitude of a held base (4,), which determines the effect of gravity. None for upright.
     """
     spec = robot.scene()
     if mount == "held" and robot.floating_base:
-        for key in list(spec.keys):  # keyframes are of the free base's size
+        for key in list(spec.keys):  # keyframes have the size of a model with a free base
             spec.delete(key)
         base = spec.body(robot.base)
         while base.parent.name != "world":
@@ -74,9 +74,9 @@ def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = N
     model.actuator_forcelimited[actuators] = 1
     model.actuator_gainprm[actuators, 0] = 1.0
     model.actuator_biasprm[actuators, :3] = 0.0
-    # solved to the end: what training's loose tolerance leaves would be noise in the derivatives of dry friction
+    # solved to convergence: the error of training's loose tolerance would be noise in the derivatives of dry friction
     model.opt.tolerance, model.opt.iterations, model.opt.ls_iterations = 1e-12, 50, 50
-    if mount == "standing":  # feet that creep, as training's soft contacts let them, would part until the robot sits
+    if mount == "standing":  # with training's soft contacts, feet would creep apart until the robot sits
         model.opt.cone, model.opt.impratio = mujoco.mjtCone.mjCONE_ELLIPTIC, 100.0
     if mount == "held":
         model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
@@ -86,8 +86,8 @@ def make_model(robot: Robot, mount: Mount, base_quat_wxyz: FloatArray | None = N
 def model_fields(model: mujoco.MjModel, robot: Robot, values: Physical) -> dict[str, np.ndarray]:
     """Model fields that differ from the nominal ones, complete arrays by name.
 
-    A payload scales the base body's inertia with its mass, and an arm's controller goes on compensating the nominal weight, both as
-    in `envs.terms.randomization`. Tilt turns a base that is held.
+    A payload scales the base body's inertia with its mass, and an arm's controller still compensates the nominal weight, both as in
+    `envs.terms.randomization`. Tilt turns a held base.
     """
     dofs = [int(model.joint(name).dofadr[0]) for name in robot.joints]
     actuators = actuator_ids(model, robot.joint_names)
@@ -129,7 +129,7 @@ def tilted(quat_wxyz: FloatArray, tilt: FloatArray) -> FloatArray:
 
 
 def standing_qpos(model: mujoco.MjModel, robot: Robot, quat_wxyz: FloatArray, joints: FloatArray) -> FloatArray:
-    """State (nq,) with this attitude (4,) and these joint positions (J,), so high that the feet touch the floor on average."""
+    """State (nq,) with this attitude (4,) and these joint positions (J,), at the height at which the feet touch the floor on average."""
     data = mujoco.MjData(model)
     data.qpos[3:7] = quat_wxyz / np.linalg.norm(quat_wxyz)
     data.qpos[[int(model.joint(name).qposadr[0]) for name in robot.joints]] = joints

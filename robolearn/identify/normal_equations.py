@@ -1,13 +1,13 @@
-"""Gauss-Newton's normal equations of one recording, in which every window begins in a state of its own.
+"""The Gauss-Newton normal equations of one recording, in which every window has its own start state.
 
-The start states are measured, but with noise that a softly driven joint carries along for seconds; left as it is, it would count as motion
-that the parameters must explain. So the W starts s_w (2 J numbers each) are unknowns as well. Each acts on its own window alone:
+The start states are measured, but with noise whose effect on a softly driven joint lasts for seconds; it would be taken for motion that the
+parameters must explain. So the W starts s_w (2 J numbers each) are unknowns too. Each affects only its own window:
 
     | N    C_1'  C_2' .. |  | parameters |     | g   |
     | C_1  A_1           |  | s_1        |  = -| b_1 |        and so    (N - sum C_w' A_w^-1 C_w) parameters = -(g - sum C_w' A_w^-1 b_w)
     | C_2        A_2     |  | s_2        |     | b_2 |
 
-which is no larger than it was without them (the reduced camera system of bundle adjustment: Triggs et al. 2000, section 6.1).
+which is no larger than without them (the reduced camera system of bundle adjustment: Triggs et al. 2000, section 6.1).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from robolearn.identify.parameters import Nominal, Parameter, physical
 from robolearn.identify.recording import FloatArray
 from robolearn.identify.simulation import WORLDS_AT_ONCE, Simulation
 
-START_STEPS = (1e-3, 0.02)  # rad, rad/s: of the differences for the start states
+START_STEPS = (1e-3, 0.02)  # rad, rad/s: finite differences of the start states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class NormalEquations:
         normal, gradient: N (P, P) and g (P,).
         cross: C, (W, S, P).
         inner, inner_gradient: A (W, S, S) and b (W, S).
-        rows: derivatives of the residual as far as no start makes up for them (M, C, P), where asked for; else (0, C, P).
+        rows: derivatives of the residual after elimination of the starts, (M, C, P) if requested; otherwise (0, C, P).
     """
 
     normal: FloatArray
@@ -44,13 +44,13 @@ class NormalEquations:
     rows: np.ndarray
 
     def reduced(self, damping: float) -> tuple[FloatArray, FloatArray]:
-        """Normal matrix (P, P) and gradient (P,) without the starts, whose steps are damped by this share."""
+        """Normal matrix (P, P) and gradient (P,) after elimination of the starts, whose steps are damped by this share."""
         solved = self._solved(damping)
         normal = self.normal - np.einsum("wsp,wsq->pq", self.cross, solved[..., :-1])
         return normal, self.gradient - np.einsum("wsp,ws->p", self.cross, solved[..., -1])
 
     def start_steps(self, step: FloatArray, damping: float) -> FloatArray:
-        """Steps (W, S) of the starts that go with a step (P,) of the parameters."""
+        """Steps (W, S) of the starts that belong to a step (P,) of the parameters."""
         solved = self._solved(damping)
         return -(solved[..., -1] + solved[..., :-1] @ step)
 
@@ -60,14 +60,14 @@ class NormalEquations:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """Where to differentiate one recording.
+    """The point at which to differentiate one recording.
 
     Attributes:
-        values: of the P parameters.
-        moves: of the differences, (P,).
-        unit: of each derivative, (P,): it is by the value divided by this.
+        values: values of the P parameters.
+        moves: finite differences, (P,).
+        unit: unit of each derivative, (P,): it is with respect to the value divided by this.
         starts: start states, (W, 2, J).
-        residual: there, (M, C), in units of the noise.
+        residual: residual there, (M, C), in units of the noise.
         noise: standard deviation of each channel, (C,).
     """
 
@@ -84,7 +84,7 @@ def linearize(
 ) -> NormalEquations:
     """Differentiate by forward differences of the coarse integration, whose error cancels in them.
 
-    Limbs of a held base don't feel each other, so one run moves one parameter of each limb.
+    Limbs of a held base do not affect each other, so one run moves one parameter of each limb.
     """
     windows, _, joints = point.starts.shape
     count, whole = len(parameters), frozenset(range(joints))
@@ -132,7 +132,7 @@ def linearize(
 
 
 def _share(limbs: Sequence[frozenset[int]]) -> list[list[int]]:
-    """Columns in runs, so that no two of a run concern the same limb; first fit."""
+    """Columns grouped into runs, first fit, so that no two columns in a run concern the same limb."""
     runs: list[list[int]] = []
     taken: list[set[int]] = []
     for column, mine in enumerate(limbs):

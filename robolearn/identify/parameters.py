@@ -1,6 +1,6 @@
-"""What can be identified, for which joints, and what a vector of values means for the physics.
+"""The parameters that can be identified, their joints, and the meaning of a vector of values for the physics.
 
-Joints that share a motor share values: `group` puts the joints of all legs (arms, sides) that have one name together.
+Joints with the same motor share values: `group` joins the joints of all legs (arms, sides) that have the same name.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _SIDE = re.compile(r"^(FR|FL|RR|RL|left|right)_")
 
 @dataclass(frozen=True, kw_only=True)
 class Nominal:
-    """What the model says, joints in policy order, (J,) each.
+    """The model's values, joints in policy order, (J,) each.
 
     Attributes:
         joint_names: names.
         damping: viscous friction of the joints [N m s / rad].
         friction: dry friction [N m].
         armature: reflected inertia of the rotors [kg m2].
-        effort_limit: [N m].
-        base_mass: of the body that carries payloads [kg].
+        effort_limit: largest torque [N m].
+        base_mass: mass of the body that carries payloads [kg].
     """
 
     joint_names: tuple[str, ...]
@@ -44,15 +44,15 @@ class Nominal:
 
 @dataclass(frozen=True, kw_only=True)
 class Physical:
-    """One set of values, as the physics takes them; (J,) each, but for the last three.
+    """One set of values for the physics; (J,) each, except the last three.
 
     Attributes:
         kp, kd: factors on the commanded gains.
         strength: factor on the whole torque and its limit.
         damping, friction, armature: as in `Nominal`.
         delay_s: time from command to torque [s].
-        payload: mass on top of the base body's [kg].
-        tilt: how the base is turned about its own x and y against what its IMU says [rad], (2,).
+        payload: mass added to the base body's [kg].
+        tilt: rotation of the base about its own x and y relative to its IMU's attitude [rad], (2,).
     """
 
     kp: FloatArray
@@ -68,19 +68,19 @@ class Physical:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One number to find.
+    """One number to estimate.
 
     Attributes:
-        kind: what it is.
-        group: name of its joints; empty where it belongs to the whole robot.
+        kind: kind of parameter.
+        group: name of its joints; empty for the whole robot.
         joints: their indices in policy order.
         unit: `x` for factors on the nominal value.
         nominal: its value in the model.
-        start: where the search starts.
-        low, high: its bounds. What has a positive lower bound is searched by its logarithm.
-        spread: standard deviation of what is believed beforehand. So wide that any log that tells something overrules it; it keeps the
-            fit solvable where a log tells nothing.
-        reference: smallest size that it is judged against [its unit]; an interval of a friction of nearly zero is compared with this.
+        start: start value of the search.
+        low, high: its bounds. A parameter with a positive lower bound is searched by its logarithm.
+        spread: standard deviation of the prior. It is so wide that any informative log overrules it; it keeps the fit solvable if a log has
+            no information.
+        reference: smallest size for judging an interval [its unit]; the interval of a friction close to zero is compared with this.
     """
 
     kind: Kind
@@ -104,7 +104,7 @@ class Parameter:
 
     @property
     def vanishes(self) -> bool:
-        """Whether its lower bound stands for zero: a joint without friction has none."""
+        """Whether its lower bound means zero, as for a joint without friction."""
         return self.kind == "delay" or (self.low > 0 and not self.is_factor)
 
 
@@ -112,7 +112,7 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
     """The kinds in a list separated by commas.
 
     Raises:
-        UsageError: names the kinds there are.
+        UsageError: unknown kind; names the valid ones.
     """
     names = [name.strip() for name in text.split(",")]
     for name in names:
@@ -162,7 +162,7 @@ def _of_joints(kind: Kind, nominal: Nominal, group: str, joints: tuple[int, ...]
     if kind != "friction" and (values > 0).all():
         factor = {"low": 0.01, "high": 20.0, "spread": 2.0, "reference": 0.2}
         return Parameter(kind=kind, group=group, joints=joints, unit="x", nominal=1.0, start=1.0, **factor)
-    # no nominal value to be a factor of: found as what is added to it
+    # no nominal value for a factor, so it is estimated as a difference
     effort = float(nominal.effort_limit[list(joints)].mean())
     scale = effort * {"friction": 0.02, "damping": 0.02, "armature": 0.001}[kind]
     unit = {"friction": "N m", "damping": "N m s/rad", "armature": "kg m2"}[kind]
@@ -171,7 +171,7 @@ def _of_joints(kind: Kind, nominal: Nominal, group: str, joints: tuple[int, ...]
 
 
 def physical(parameters: Sequence[Parameter], values: FloatArray, nominal: Nominal) -> Physical:
-    """What values (P,) of the parameters mean; whatever is no parameter has its nominal value."""
+    """The physics for values (P,) of the parameters; everything else is nominal."""
     one = np.ones(len(nominal.joint_names))
     arrays = {"kp": one.copy(), "kd": one.copy(), "motor_strength": one.copy(), "damping": nominal.damping.copy()}
     arrays |= {"friction": nominal.friction.copy(), "armature": nominal.armature.copy()}

@@ -1,4 +1,4 @@
-"""What a log holds that identification needs: what the joints did, and what they were told to do."""
+"""The content of a log that identification needs: the joints' motion and their commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Mount = Literal["held", "standing"]
 
 
 class RecordingError(UserError, ValueError):
-    """A recording that cannot be identified from: the message says what is wrong, where, and what is valid."""
+    """A recording that cannot be used: the message says what is wrong, where, and what is valid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +36,13 @@ class Recording:
         command_effort: feed-forward torques [N m], (K, J).
         kp: commanded position gains [N m / rad], (K, J).
         kd: commanded velocity gains [N m s / rad], (K, J).
-        mount: `held` where the base does not move (an arm, a robot on a gantry), `standing` on its feet on flat ground.
+        mount: `held` if the base does not move (an arm, a robot on a gantry), `standing` if on its feet on flat ground.
         simulated_timestep_s: physics step of the simulator that played the robot [s], None for a real one. The fit then integrates as
             that simulator did, so that its error does not end up in the damping.
-        joint_names: names of the joints, in the order of the columns; None where they are not known.
-        stamp_step_s: what the robot's stamps are rounded to [s], 0 for stamps that are exact.
+        joint_names: names of the joints, in the order of the columns; None if unknown.
+        stamp_step_s: resolution of the robot's stamps [s], 0 for exact stamps.
         source: where it came from, for messages.
-        notes: what a person should know of it, a sentence each.
+        notes: notes for the user, one sentence each.
     """
 
     time_s: FloatArray

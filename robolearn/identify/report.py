@@ -1,4 +1,4 @@
-"""The result for people (a table and advice), for programs (plain values) and for training (a randomization table as a preset)."""
+"""The result as text (a table and advice), as plain values, and as a preset with a randomization table for training."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from robolearn.identify.result import UNEXPLAINED, Estimate, Fit
 
 ADVICE = {
     "kp": "let the joint follow sines of 0.3 to 8 Hz with a base that is held",
-    "kd": "repeat the motion with another kd: while it stays the same, it acts like passive damping",
-    "motor_strength": "feed torques forward: without them motor strength acts like kp and kd together",
-    "damping": "move longer and faster, a part of it with a small kd: under a strong kd passive damping is lost in it",
-    "friction": "add slow, wide motion with reversals: dry friction shows where a joint turns around",
-    "armature": "add fast motion, up to the joint's bandwidth: inertia shows in acceleration alone",
+    "kd": "repeat the motion with another kd: a constant kd acts like passive damping",
+    "motor_strength": "add feed-forward torques: without them motor strength acts like kp and kd together",
+    "damping": "move longer and faster, partly with a small kd: a large kd hides passive damping",
+    "friction": "add slow, wide motion with reversals: dry friction shows when a joint reverses",
+    "armature": "add fast motion, up to the joint's bandwidth: inertia only shows in acceleration",
     "tilt": "let the joints carry weight while the base is held still",
     "delay": "add fast motion and log commands with the times at which they were sent",
     "mass": "squat on flat ground without touching it with anything but the feet, or move an arm faster",
 }
 ENTRY = {"kp": "kp", "kd": "kd", "motor_strength": "motor_strength", "damping": "joint_damping", "friction": "joint_friction",
          "armature": "joint_armature", "delay": "action_delay_s", "mass": "payload"}  # fmt: skip
-"""Kind of parameter -> entry of `envs.terms.randomization.RandomizationCfg`. A tilt is the sensor's, and of this mounting."""
-SLOW_HZ = 150.0  # below it: a log of the control steps alone
-MARGIN = 0.05  # of the value, on each side: for what the robot does on another day
+"""Kind of parameter -> entry of `envs.terms.randomization.RandomizationCfg`. A tilt belongs to the sensor's mounting and has none."""
+SLOW_HZ = 150.0  # below it: a log of the control steps only
+MARGIN = 0.05  # share of the value on each side, for changes from day to day
 
 
 def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
-    """One line a parameter; with the true values where they are known."""
+    """One line per parameter, with the true values if they are known."""
     columns = ("nominal", "found") if hidden is None else ("nominal", "hidden", "found")
     lines = [f"{'parameter':24}{''.join(f'{column:>10}' for column in columns)}  {'95 % interval':22}".rstrip()]
     for i, estimate in enumerate(fit.estimates):
@@ -55,16 +55,17 @@ def table(fit: Fit, hidden: Sequence[float] | None = None) -> str:
 
 
 def remarks(fit: Fit) -> list[str]:
-    """What a person should know: residuals, what is not identifiable and why, and whether the model explains the data."""
+    """Notes for the user: residuals, what is not identifiable and why, and whether the model explains the data."""
     said = [f"warning: {e.parameter.name} = {e.value:.4g} {e.parameter.unit}: {e.flaw}" for e in fit.estimates if e.flaw]
     said += fit.notes
     if fit.channels:
         before = math.sqrt(sum((c.before / c.noise) ** 2 for c in fit.channels) / len(fit.channels))
-        said.append(f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with those found ({fit.seconds:.0f} s)")
+        said.append(f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with the estimates ({fit.seconds:.0f} "
+                    f"s)")
     if fit.channels and fit.rate_hz < SLOW_HZ:
         said.append(
-            f"sensors were logged at {fit.rate_hz:.0f} Hz: intervals are about {math.sqrt(500 / fit.rate_hz):.1f} times as wide as at"
-            " 500 Hz, and what the model lacks shows less in the residual; robolearn deploy --log-sensors all logs every reading"
+            f"sensors were logged at {fit.rate_hz:.0f} Hz: intervals are about {math.sqrt(500 / fit.rate_hz):.1f} times as wide as at 500 "
+            f"Hz, and model errors show less in the residual; robolearn deploy --log-sensors all logs every reading"
         )
     vague = [e for e in fit.estimates if not e.precise and not e.flaw]
     for kind in dict.fromkeys(e.parameter.kind for e in vague):
@@ -79,13 +80,13 @@ def remarks(fit: Fit) -> list[str]:
         worst = max(fit.channels, key=lambda c: c.after / c.noise)
         said.append(
             f"warning: the model does not explain the log: residual {fit.unexplained:.1f} times the noise, worst {worst.name}"
-            f" ({worst.after / worst.noise:.1f} times). Intervals are too narrow then; look for contacts, a base that moves, wrong names"
+            f" ({worst.after / worst.noise:.1f} times). The intervals are then too narrow; look for contacts, a moving base, or wrong names"
         )
     return said
 
 
 def _width(estimate: Estimate) -> str:
-    """Half of the interval as a share of the value, or in the parameter's unit where the value is too small for that."""
+    """Half of the interval as a share of the value, or in the parameter's unit if the value is too small for that."""
     if abs(estimate.value) >= 0.5 * estimate.parameter.reference:
         return f"+- {100 * estimate.share:.0f} %"
     return f"+- {estimate.half_width:.2g} {estimate.parameter.unit}"
@@ -122,10 +123,10 @@ def to_dict(fit: Fit) -> dict[str, Any]:
 def proposal(fit: Fit, control_dt: float) -> dict[str, dict[str, Any]]:
     """Entries of the randomization table: the hull of the intervals of all joints, and a margin of 5 % of the value on each side.
 
-    A world draws one factor a joint from one range, so where groups of joints differ much, correct the robot's model instead.
+    A world draws one factor per joint from one range, so if groups of joints differ much, correct the robot's model instead.
 
     Args:
-        fit: what was found; what is not identifiable is left out.
+        fit: the result; estimates that are not identifiable are left out.
         control_dt: the task's control step [s], which bounds the delay.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -161,29 +162,29 @@ def preset_of(robot: Robot) -> str:
 
 
 def called(robot: Robot) -> str:
-    """What configs call a robot: its name where it is registered, or the path of its `robot.yaml`."""
+    """The name of a robot in configs: its name if it is registered, otherwise the path of its `robot.yaml`."""
     if robot.name in ROBOTS and get_robot(robot.name) == robot:
         return robot.name
     return str(robot.source or robot.name)
 
 
 def check_preset(preset: str, robot: Robot) -> None:
-    """Refuse a preset that trains another robot.
+    """Refuse a preset for another robot.
 
     Raises:
         ConfigError: no such preset.
-        UserError: another robot's.
+        UserError: it is for another robot.
     """
     trains = config.peek(preset, "robot", default="")
     if trains and get_robot(trains) != robot:
-        raise UserError(f"the preset {preset} trains {trains}, the log is of {robot.name}")
+        raise UserError(f"the preset {preset} trains {trains}, but the log is of {robot.name}")
 
 
 def preset_text(fit: Fit, preset: str, robot: Robot) -> str:
     """A preset that extends another one with the proposed ranges, checked by reading it back.
 
     Raises:
-        ConfigError: no such preset, or one that cannot take the ranges.
+        ConfigError: no such preset, or it cannot take the ranges.
         UserError: nothing is identifiable, so there is nothing to propose.
     """
     own = {} if config.peek(preset, "robot", default="") else {"robot": called(robot)}
@@ -191,12 +192,12 @@ def preset_text(fit: Fit, preset: str, robot: Robot) -> str:
     entries = proposal(fit, control_dt)
     if not entries:
         raise UserError("nothing was identifiable from this log, so there is no table to write")
-    lines = [f"# Ranges identified from a log of {fit.robot}: the 95 % intervals and {100 * MARGIN:.0f} % on each side."]
+    lines = [f"# Ranges identified from a log of {fit.robot}: the 95 % intervals plus {100 * MARGIN:.0f} % on each side."]
     lines += [f"# {line}" for line in table(fit).splitlines()]
     lines += [f"# {line}" for line in remarks(fit)]
     late = [e for e in fit.estimates if e.parameter.kind == "delay" and e.identifiable and e.high > control_dt]
     lines += [
-        f"# The delay is longer than the task's control step of {control_dt:g} s, the most that training delays an action." for _ in late
+        f"# The delay is longer than the task's control step of {control_dt:g} s, the largest delay of an action in training." for _ in late
     ]
     text = "\n".join(lines) + "\n" + write({"extends": preset, **own, "env": {"randomization": entries}})
     plain = write({"env": {"randomization": entries}})

@@ -1,4 +1,4 @@
-"""What was found, how surely, and how well it explains the recordings."""
+"""The result of an identification: estimates, their intervals, and how well they explain the recordings."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import numpy as np
 
 from robolearn.identify.parameters import Parameter
 
-PRECISE, WIDEST = 0.05, 0.5  # half an interval against the value: above the first it is weakly identifiable, above the second not at all
-NEGLIGIBLE = 0.02  # half an interval against a size that matters: a dry friction of 0.001 +- 0.001 N m is known well enough
-UNEXPLAINED = 2.0  # residual against noise; beyond it the model lacks something
+PRECISE, WIDEST = 0.05, 0.5  # half an interval relative to the value: above the first it is weakly identifiable, above the second not at
+                             # all
+NEGLIGIBLE = 0.02  # half an interval relative to a size that matters: a dry friction of 0.001 +- 0.001 N m is known well enough
+UNEXPLAINED = 2.0  # ratio of residual to noise above which the model lacks something
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What was found for a parameter.
+    """The estimate of a parameter.
 
     Attributes:
-        parameter: which.
+        parameter: the parameter.
         value: the estimate [the parameter's unit].
         half_width: half of the 95 % interval.
-        partner: the parameter it cannot be told from, if there is one; else empty.
-        flaw: why the value is not to be believed however narrow its interval is; empty if nothing speaks against it.
+        partner: the parameter that it cannot be distinguished from; empty if none.
+        flaw: why the value is wrong however narrow its interval is; empty if there is no such reason.
     """
 
     parameter: Parameter
@@ -34,7 +35,7 @@ class Estimate:
 
     @property
     def low(self) -> float:
-        """Lower end of the interval; zero where the search ended at the bound that stands for it."""
+        """Lower end of the interval; zero if the search ended at the bound that means zero."""
         if self.parameter.vanishes and self.value <= 2 * self.parameter.low:
             return 0.0
         return self.value - self.half_width
@@ -50,23 +51,24 @@ class Estimate:
 
     @property
     def identifiable(self) -> bool:
-        """Whether the log tells anything: the interval is at most +- 50 % of the value, or of a size that matters, and nothing is wrong."""
+        """Whether the log determines it: the interval is at most +- 50 % of the value, or of a size that matters, and it has no flaw."""
         return not self.flaw and self.half_width <= WIDEST * max(abs(self.value), self.parameter.reference)
 
     @property
     def precise(self) -> bool:
-        """Whether the interval is at most +- 5 % of the value, or negligible; what is identifiable but not precise is weakly so."""
+        """Whether the interval is at most +- 5 % of the value, or negligible; an estimate that is identifiable but not precise is weakly
+        identifiable."""
         return not self.flaw and self.half_width <= max(PRECISE * abs(self.value), NEGLIGIBLE * self.parameter.reference)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """How well one measured quantity is explained; units of the quantity.
+    """How well one measured quantity is explained, in its unit.
 
     Attributes:
         name: such as `position FR_hip_joint`, with the recording's name before it.
         before, after: root mean square difference with the nominal and with the found values.
-        noise: what the readings themselves show, at least that of good sensors.
+        noise: noise of the readings, at least that of good sensors.
     """
 
     name: str
@@ -80,13 +82,11 @@ class Fit:
     """A result.
 
     Attributes:
-        robot: name.
-        estimates: one a parameter.
-        channels: one a measured quantity and recording.
-        seconds: duration of what was compared [s].
+        robot: name of the robot. estimates: one per parameter. channels: one per measured quantity and recording.
+        seconds: duration of the compared readings [s].
         iterations: Gauss-Newton steps.
-        rate_hz: sensor readings a second, of the slowest recording.
-        notes: what else a person should know, a sentence each.
+        rate_hz: sensor readings per second of the slowest recording.
+        notes: further notes for the user, one sentence each.
     """
 
     robot: str
@@ -103,13 +103,14 @@ class Fit:
 
     @property
     def believable(self) -> bool:
-        """Whether something was identifiable, the model explains the recordings, and nothing speaks against a value."""
+        """Whether something was identifiable, the model explains the recordings, and no value has a flaw."""
         told = any(estimate.identifiable for estimate in self.estimates) and not any(estimate.flaw for estimate in self.estimates)
         return told and not self.unexplained > UNEXPLAINED
 
     @property
     def unexplained(self) -> float:
-        """Residual against noise, root mean square over the channels; about 1 where the model explains everything, NaN without channels."""
+        """Ratio of residual to noise, root mean square over the channels; about 1 if the model explains everything, NaN without
+        channels."""
         if not self.channels:
             return math.nan
         return math.sqrt(float(np.mean([(channel.after / channel.noise) ** 2 for channel in self.channels])))

@@ -1,4 +1,4 @@
-"""Simulates the windows of a recording for many sets of parameters at once: one world a window and set, in lock-step on all threads."""
+"""Simulates the windows of a recording for many sets of parameters at once: one world per window and set, in lock-step on all threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.windows import cut, start_states
 
 LARGEST_STEP_S, FINE_STEP_S = 0.002, 0.0005
-WORLDS_AT_ONCE = 512  # bounds the memory of trajectories
+WORLDS_AT_ONCE = 512  # limits the memory of trajectories
 
 
 class Simulation:
@@ -29,11 +29,11 @@ class Simulation:
         windows: its windows, W.
         starts: measured joint positions and velocities at their beginnings, (W, 2, J).
         dt: physics step [s].
-        measured: what the simulation is compared with, (M, C): positions, velocities, and torques where they are used.
+        measured: measurements to compare with, (M, C): positions, velocities, and torques if they are used.
         channels: C names, such as `position hip`.
         channel_joints: joint of each channel, (C,).
         effort_joints: joints whose torques are compared.
-        limbs: which kinematic tree each joint belongs to, (J,); on a held base they move apart from each other.
+        limbs: kinematic tree of each joint, (J,); on a held base these move independently.
     """
 
     def __init__(
@@ -48,12 +48,11 @@ class Simulation:
         """Prepare.
 
         Args:
-            recording: what the robot did.
-            robot: what it is.
+            recording: the recording. robot: the robot.
             window_s: length of a window, see `robolearn.identify.windows` [s].
-            use_effort: whether reported torques count as measurements of the joints' torques.
+            use_effort: whether reported torques are used as measurements of the joints' torques.
             threads: simulation threads, 0 for all cores.
-            largest_step_s: of the physics [s]; for a simulated robot its simulator's step counts.
+            largest_step_s: largest physics step [s]; for a simulated robot, its simulator's step is used.
 
         Raises:
             RecordingError: the recording has no usable part.
@@ -68,7 +67,7 @@ class Simulation:
         mean = None if quat is None else np.mean(quat * np.sign(quat @ quat[0])[:, None], axis=0)
         self._model = make_model(robot, "held", mean)
         self._model.opt.timestep = self.dt
-        # a real robot has no integration error: RK4 has next to none at this step
+        # a real robot has no integration error, and RK4 has hardly any at this step
         self._integrator = mujoco.mjtIntegrator.mjINT_RK4 if simulated is None else mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         self._steps = math.ceil(self.windows.duration_s / self.dt - 1e-6) + 1
         self._commands = CommandMeans(recording)
@@ -91,18 +90,18 @@ class Simulation:
         return Simulation(*self._refined)
 
     def rows(self, windows: slice) -> slice:
-        """Where the readings (M) of these windows are."""
+        """The indices of these windows' readings among M."""
         first, last = np.searchsorted(self.windows.window, [windows.start, windows.stop])
         return slice(int(first), int(last))
 
     def predict(self, sets: Sequence[Physical], starts: FloatArray, coarse: bool = False, windows: slice | None = None) -> FloatArray:
-        """What the sensors would have said, (B, M, C); not finite where the physics failed.
+        """The simulated sensor readings, (B, M, C); not finite if the physics failed.
 
         Args:
             sets: B sets of parameters.
             starts: joint positions and velocities at the windows' beginnings, (B, W, 2, J) or (1, W, 2, J) for all sets.
-            coarse: whether to integrate with MuJoCo's implicit Euler method, a quarter of the work: good enough for differences.
-            windows: which of the W windows to simulate; M counts their readings alone. None for all.
+            coarse: whether to integrate with MuJoCo's implicit Euler method, a quarter of the work: accurate enough for finite differences.
+            windows: which of the W windows to simulate; M then counts only their readings. None for all.
         """
         self._model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST if coarse else self._integrator
         whole = windows or slice(0, len(self.windows.start_s))
@@ -141,7 +140,7 @@ class Simulation:
             except SimulationError as error:
                 qpos[error.ids] = np.nan
             if torque is not None and force is not None:
-                torque[step + 1] = force[:, actuators]  # what a sensor says after the step
+                torque[step + 1] = force[:, actuators]  # sensor readings after the step
         if torque is not None:
             torque[0] = torque[1]
         return self._at_samples(trajectory, torque, len(sets), windows)

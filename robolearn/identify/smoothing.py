@@ -1,4 +1,4 @@
-"""Readings and commands smoothed alike, so that equations between them still hold: what is linear in both survives a common filter."""
+"""Smooths readings and commands with the same filter, under which linear equations between them still hold."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from robolearn.identify.recording import FloatArray, Recording
 from robolearn.identify.staircase import CommandMeans
 from robolearn.identify.windows import LONGEST_GAP_S
 
-SMOOTHED_S = 0.012  # on each side
+SMOOTHED_S = 0.012  # time on each side
 
 
 class Smoothing:
-    """A moving mean and slope over a recording, kept at some of its readings.
+    """A moving mean and slope over a recording, evaluated at some of its readings.
 
     Attributes:
-        rows: indices of the readings that are kept, (n,).
+        rows: indices of these readings, (n,).
         period_s: time between them [s].
-        driven: whether commands were fresh and drove the joints, (n,).
+        driven: whether recent commands drove the joints, (n,).
     """
 
     def __init__(self, recording: Recording, most: int = 3000) -> None:

@@ -1,7 +1,7 @@
-"""What the motors were told in each physics step, for any delay.
+"""The motors' commands in each physics step, for any delay.
 
-The commands are a staircase. Its mean over each step, shifted by the delay, is a continuous function of the delay, so the fit has a
-derivative even though the staircase has none.
+The commands are a step function. Its mean over each physics step, shifted by the delay, is a continuous function of the delay, so the fit
+has a derivative although the step function has none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class CommandMeans:
 
     def __init__(self, recording: Recording) -> None:
         stamps = recording.command_time_s
-        # as the torque law needs them: tau = kp_factor kp (q* - q) + kd_factor kd (dq* - dq) + effort
+        # terms of the torque law: tau = kp_factor kp (q* - q) + kd_factor kd (dq* - dq) + effort
         stairs = (recording.kp * recording.target, recording.kd * recording.command_velocity, recording.command_effort)
         values = np.stack([*stairs, recording.kp, recording.kd], axis=1)  # (K, 5, J)
         self._stamps, self._values = stamps, values
@@ -24,7 +24,8 @@ class CommandMeans:
         self._integral = np.concatenate([np.zeros_like(values[:1]), np.cumsum(area, axis=0)])
 
     def _area(self, times: FloatArray) -> FloatArray:
-        """Integral of the staircase from its beginning to each time (n,): (n, 5, J). The first value holds before, the last after."""
+        """Integral of the staircase from its beginning to each time (n,): (n, 5, J). The first value extends to earlier times, the last one
+        to later times."""
         row = np.clip(np.searchsorted(self._stamps, times, side="right") - 1, 0, len(self._stamps) - 1)
         return self._integral[row] + self._values[row] * (times - self._stamps[row])[:, None, None]
 

@@ -1,12 +1,12 @@
-"""The base's mass from a robot that stands on its feet and squats.
+"""Estimates the base's mass of a robot that squats on its feet.
 
-Feet that stand still are pushed by forces nobody measures, and they hold stresses among each other that a simulation from a measured
-state cannot know. Both drop out of the virtual work of a motion that leaves the feet where they are: the base moves straight up with
-1 m/s, and the joints follow as the legs make them. With N the velocities (nv,) of that motion:
+Standing feet are subject to contact forces that are not measured, and to internal stresses that a simulation from a measured state cannot
+know. Both drop out of the virtual work of a motion that does not move the feet: the base moves straight up with 1 m/s, and the joints
+follow. With N the velocities (nv,) of that motion:
 
     N' (M a + h) + m N' d(M a + h)/dm = N' torques
 
-is one equation a reading, linear in the payload m. Torques come from the commands with the joints' parameters as found before.
+is one equation per reading, linear in the payload m. Torques are computed from the commands with the joints' estimated parameters.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from robolearn.identify.recording import FloatArray, Recording, RecordingError
 from robolearn.identify.smoothing import Smoothing
 from robolearn.identify.uncertainty import long_run
 
-SLOW = 0.1  # rad/s: below it dry friction may push either way
-CORRELATION_S = 0.3  # what a motion repeats of the model's faults hangs together for so long
-HUBER, ROBUST_PASSES = 1.5, 10  # a belly or a shin that touches the ground is no equation of ours
-CLEAR = 0.006  # m; what seems to be less above the ground than this may touch it
-WEIGHT_ERROR = 0.001  # smoothing and rolling feet leave an error of about this share of the whole weight
+SLOW = 0.1  # rad/s: below it dry friction may have either sign
+CORRELATION_S = 0.3  # correlation time of model errors in a repeated motion
+HUBER, ROBUST_PASSES = 1.5, 10  # the equations do not hold if the belly or a shin touches the ground
+CLEAR = 0.006  # m; parts less than this above the ground may touch it
+WEIGHT_ERROR = 0.001  # smoothing and rolling feet cause an error of about this share of the weight
 UP = 2  # index of the base's vertical velocity
 
 
@@ -39,15 +39,15 @@ class StandingBalance:
     """The vertical balance of one standing recording.
 
     Attributes:
-        period_s: between two used readings [s].
+        period_s: time between two used readings [s].
         robot_mass: of the whole nominal robot [kg].
     """
 
     def __init__(self, recording: Recording, robot: Robot, nominal: Nominal, tilt: FloatArray | None = None) -> None:
-        """Prepare what depends on the motion alone; `tilt` (2,) [rad] is how the base is turned against what its IMU says.
+        """Prepare what only depends on the motion; `tilt` (2,) [rad] is the rotation of the base relative to its IMU's attitude.
 
         Raises:
-            RecordingError: too short, or the legs do not move.
+            RecordingError: the recording is too short, or the legs do not move.
         """
         if recording.imu_quat_wxyz is None:
             raise RecordingError(f"{recording.source}: a standing recording needs the IMU's attitude")
@@ -75,8 +75,8 @@ class StandingBalance:
         if self._usable.sum() < 20:
             raise RecordingError(
                 f"{recording.source}: the legs move faster than {SLOW:g} rad/s in {int(moves.sum())} readings, and in"
-                f" {int(self._usable.sum())} of these nothing but the feet is within {1e3 * CLEAR:g} mm of the ground, as it looks from the"
-                " joints: record squats on flat ground, higher up if the shins touch it"
+                f" {int(self._usable.sum())} of these only the feet are within {1e3 * CLEAR:g} mm of the ground, according to the"
+                " joints: record squats on flat ground, less deep if the shins touch it"
             )
 
     def _motions(self) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -95,7 +95,7 @@ class StandingBalance:
             jacobian = np.empty((3 * len(self._feet), model.nv))
             lowest = 0.0
             for i, foot in enumerate(self._feet):
-                # a round foot rolls: it is the point that touches the ground that rests
+                # a round foot rolls: the point that touches the ground is at rest
                 point = lowest_point(model, data, foot)
                 lowest += point[2] / len(self._feet)
                 mujoco.mj_jac(model, data, of_foot, None, point, model.geom_bodyid[foot[0]])
@@ -111,7 +111,7 @@ class StandingBalance:
         data.qpos[self._qpos] = self._position[row]
 
     def _virtual_work(self, payload: float) -> FloatArray:
-        """What moves the links alone, (n,)."""
+        """The force that moves the links without a payload, (n,)."""
         model = make_model(self._robot, "standing")
         loaded = dataclasses.replace(physical((), np.zeros(0), self._nominal), payload=payload)
         for name, field in model_fields(model, self._robot, loaded).items():
@@ -129,7 +129,7 @@ class StandingBalance:
         return work
 
     def equations(self, values: Physical) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The usable equations, (n,) each: factor of the payload, right side, and how far dry friction may be off [N]."""
+        """The usable equations, (n,) each: factor of the payload, right side, and largest error from dry friction [N]."""
         spring, damper, effort = self._smoothing.motor_torques(values.delay_s)
         torque = values.strength * (values.kp * spring + values.kd * damper + effort)
         dry = values.friction * np.where(self._slow, 0.0, np.sign(self._velocity))
@@ -144,9 +144,9 @@ class Weighing:
     """The payload that balances a standing robot.
 
     Attributes:
-        payload: on the base [kg].
+        payload: mass added to the base [kg].
         deviation: its standard deviation for known joints [kg].
-        imbalance: of the worst recording, what is left of the balance in a typical reading [N].
+        imbalance: residual of the balance in a typical reading of the worst recording [N].
     """
 
     payload: float
@@ -170,7 +170,7 @@ def weigh(balances: Sequence[StandingBalance], values: Physical) -> Weighing:
         scores = weight * factor * (right - factor * mass)
         variance += float(long_run(scores[:, None], max(1, round(CORRELATION_S / balance.period_s)))[0, 0])
         unknown += float((weight * np.abs(factor)) @ slow)
-    # slow joints' friction pushes either way: evenly distributed between its bounds
+    # friction of slow joints is uniformly distributed between its bounds
     weighed = WEIGHT_ERROR * (balances[0].robot_mass + mass)
     return Weighing(
         payload=mass,

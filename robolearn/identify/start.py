@@ -1,10 +1,10 @@
-"""Where the search starts: a linear regression of torques, which needs no simulation.
+"""The start of the search: a linear regression of torques, which needs no simulation.
 
 With smoothed accelerations the torque law is linear in everything but the delay, which is tried on a grid:
 
     kp_factor kp (q* - q) + kd_factor kd (dq* - dq) + effort - damping dq - friction sign(dq) - armature ddq - mass dtau/dmass = tau_rigid
 
-Noise in the regressors biases it by a few percent, so it is a start and no result; from further away the fit takes ten times the steps.
+Noise in the regressors biases it by a few percent, so it is only a start; from further away the fit takes ten times the steps.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from robolearn.identify.recording import FloatArray, Recording
 from robolearn.identify.smoothing import Smoothing
 
 DELAYS_S = np.arange(0.0, 0.0505, 0.001)
-SLOW = 0.05  # rad/s: below it the direction of friction is not known
+SLOW = 0.05  # rad/s: below it the direction of friction is unknown
 
 
 def starting_values(recordings: Sequence[Recording], robot: Robot, parameters: Sequence[Parameter], nominal: Nominal) -> FloatArray:
-    """Values (P,) to start from, inside the bounds; the parameters' own start where no base is held."""
+    """Values (P,) to start from, inside the bounds; the parameters' own start if no base is held."""
     held = next((recording for recording in recordings if recording.mount == "held"), None)
     own = np.array([p.start for p in parameters])
     if held is None or len(held.time_s) < 50:
@@ -49,10 +49,10 @@ class _Regression:
         self._rigid = self._inverse_dynamics(robot, 0.0)
         self._per_mass = self._inverse_dynamics(robot, 1.0) - self._rigid if any(p.kind == "mass" for p in parameters) else None
         self._usable = (np.abs(self._velocity) > SLOW) & smooth.driven[:, None]
-        self._noise = 0.02 * np.array(robot.effort_limit)  # of a torque equation [N m]; a rough figure does
+        self._noise = 0.02 * np.array(robot.effort_limit)  # noise of a torque equation [N m]; a rough value is enough
 
     def _inverse_dynamics(self, robot: Robot, payload: float) -> FloatArray:
-        """Torques (n, J) that move the links alone."""
+        """Torques (n, J) that move the links, without friction and armature."""
         quat = self._recording.imu_quat_wxyz
         model = make_model(robot, "held", None if quat is None else quat[len(quat) // 2])
         loaded = dataclasses.replace(physical((), np.zeros(0), self._nominal), payload=payload)

@@ -1,4 +1,4 @@
-"""How sure least squares is when residuals hang together in time."""
+"""The uncertainty of least squares with residuals that are correlated in time."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Cuts a recording into windows that are simulated apart from each other.
+"""Cuts a recording into windows that are simulated separately.
 
     |--- window 0 ---|--- window 1 ---|- skipped: a gap in the commands -|--- window 2 ---|
 
-Each begins in a state of its own, which is measured with noise and estimated along with the parameters. One long simulation would run
-away from the log by what the model lacks; in a window that has no time to grow.
+Each has its own start state, which is measured with noise and estimated along with the parameters. One long simulation would diverge from
+the log because of model errors; a window leaves no time for that.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from robolearn.identify.recording import FloatArray, Recording, RecordingError
 
-LONGEST_GAP_S = 0.1  # between commands: after that a robot damps itself, which no command tells
+LONGEST_GAP_S = 0.1  # between commands: after that the robot damps its joints without a command
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Where to start and what to compare.
+    """The starts of the windows and the readings to compare.
 
     Attributes:
         start_s: time of each window's first state [s], (W,).
@@ -27,7 +27,7 @@ class Windows:
         duration_s: length of every window [s].
         window: window of each compared reading, (M,), ascending; its first reading is the one at its start.
         sample: index of each compared reading, (M,).
-        skipped: windows that were left out, since the robot was not driven or commands had gaps.
+        skipped: number of windows left out, since the robot was not driven or commands had gaps.
     """
 
     start_s: FloatArray
@@ -64,7 +64,7 @@ def cut(recording: Recording, duration_s: float) -> Windows:
     if not starts:
         raise RecordingError(
             f"{recording.source}: no usable window of {duration_s:g} s in {time[-1] - time[0]:.2f} s of readings"
-            f" ({skipped} without drive or with gaps in the commands): record a longer run with commands all the time"
+            f" ({skipped} were not driven or had gaps in the commands): record a longer run without gaps in the commands"
         )
     index = np.array(starts)
     return Windows(
@@ -78,7 +78,7 @@ def cut(recording: Recording, duration_s: float) -> Windows:
 
 
 def _driven(recording: Recording, start: float, end: float) -> bool:
-    """Whether every command in force between two times drives, and none is held for too long."""
+    """Whether every command that is active between two times drives the joints, and none is held for too long."""
     stamps = recording.command_time_s
     rows = slice(max(0, int(np.searchsorted(stamps, start, side="right")) - 1), int(np.searchsorted(stamps, end, side="right")))
     held = np.diff(np.append(stamps[rows], end))
@@ -86,7 +86,7 @@ def _driven(recording: Recording, start: float, end: float) -> bool:
 
 
 def smoothing_half(recording: Recording) -> int:
-    """Readings on each side of a start that its state is smoothed over: 10 ms, few enough that motion stays a parabola."""
+    """Number of readings on each side of a start over which its state is smoothed: 10 ms, short enough that motion is a parabola."""
     return int(0.010 / recording.period_s)
 
 

@@ -1,1 +1,1 @@
-"""How it learns: teacher, student, and the loop around both."""
+"""Training of teacher and student, and the loop around both."""

@@ -1,4 +1,4 @@
-"""Several processes that train one policy, as `torchrun` starts them: each has its own worlds, and gradients are averaged.
+"""Training of one policy by several processes, started with `torchrun`: each has its own worlds, and gradients are averaged.
 
     torchrun --nproc-per-node=4 -m robolearn train g1-velocity-flat --engine=warp --device=cuda
 
@@ -23,37 +23,37 @@ from envs.vec_env import VecEnv
 
 SEEDS_APART = 1000  # between processes
 PATIENCE = timedelta(seconds=10)
-"""How long a process that has done its work waits for the others before it ends without them."""
+"""How long a process that is done waits for the others before it exits without them."""
 
 
 def rank() -> int:
-    """Which process this is, 0 for the first or the only one."""
+    """The rank of this process, 0 for the first or only one."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def processes() -> int:
-    """How many there are."""
+    """The number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def _leave() -> None:
-    """Take the group down before the interpreter ends: gloo's threads abort a process that leaves with them."""
+    """Destroy the group before the interpreter exits: a process that exits with gloo's threads running is aborted."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def end(code: int) -> None:
-    """End this process now, with its exit code, where it has joined a group; else do nothing.
+    """Exit this process now if it has joined a group; otherwise do nothing.
 
-    For a program's last line. The interpreter's own end is left out: a thread of gloo's that asks for the interpreter's lock meanwhile is
-    ended by force, which C++ takes for an accident and aborts the process (about one in some hundreds).
+    For a program's last line. It skips the interpreter's shutdown, in which a gloo thread that asks for the interpreter's lock is killed;
+    C++ then aborts the process (about once in some hundred runs).
 
     Args:
-        code: exit code; the processes wait for each other where it is an answer, 0 or 1, and not where one has failed alone.
+        code: exit code; the processes wait for each other if it is an answer, 0 or 1, but not if this one has failed.
     """
     if not dist.is_initialized():
         return
-    with contextlib.suppress(RuntimeError):  # the others are gone
+    with contextlib.suppress(RuntimeError):  # the others have exited
         if code in (0, 1):
             done = dist.barrier(async_op=True)
             if done is not None:
@@ -66,7 +66,7 @@ def end(code: int) -> None:
 
 
 def start(device: str) -> str:
-    """Join the group that torchrun made, if it did. Returns the device of this process: its own GPU of several."""
+    """Join torchrun's group, if there is one. Returns the device of this process: its own GPU if there are several."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return device
     on_gpu = device.startswith("cuda")
@@ -81,7 +81,7 @@ def start(device: str) -> str:
 
 
 def part(env: VecEnv, generator: torch.Generator, iteration: int) -> None:
-    """Give this process's worlds and exploration seeds of their own, after all have read the same checkpoint."""
+    """Give this process's worlds and exploration their own seeds, after all processes have read the same checkpoint."""
     seed = env.cfg.seed + SEEDS_APART * rank() + 7 * iteration
     env.reseed(seed)
     generator.manual_seed(seed)
@@ -109,7 +109,7 @@ def average(value: torch.Tensor) -> torch.Tensor:
 
 
 def largest(number: int) -> int:
-    """The largest of all processes' numbers: all get the same answer, so that they leave their loop together."""
+    """The maximum over all processes: all get the same value, so that they leave their loop together."""
     if processes() == 1:
         return number
     here = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
@@ -119,7 +119,7 @@ def largest(number: int) -> int:
 
 
 def standardized(x: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Tensor:
-    """(x - mean) / standard deviation, both over the elements `kept` (all where None) of all processes."""
+    """(x - mean) / standard deviation, both over the elements `kept` (None for all) of all processes."""
     seen = x if kept is None else x[kept]
     if processes() == 1:
         return (x - seen.mean()) / (seen.std() + 1e-8)
@@ -130,7 +130,7 @@ def standardized(x: torch.Tensor, kept: torch.Tensor | None = None) -> torch.Ten
 
 
 def gather(x: torch.Tensor) -> torch.Tensor:
-    """The rows (n, ...) of all processes, which may have differently many, (sum of n, ...)."""
+    """The rows (n, ...) of all processes, whose n may differ, (sum of n, ...)."""
     if processes() == 1:
         return x
     counts = [torch.zeros(1, dtype=torch.long, device=x.device) for _ in range(processes())]

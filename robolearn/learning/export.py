@@ -1,4 +1,4 @@
-"""From a student's checkpoint to a checked policy file: golden run, export, evaluation on two engines, provenance."""
+"""Makes a checked policy file from a student's checkpoint: golden run, export, evaluation on two engines, provenance."""
 
 from __future__ import annotations
 
@@ -45,12 +45,11 @@ def export(
 
     Args:
         student: the network.
-        cfg: the config of its training, which goes into the provenance.
-        path: where to.
-        iteration: of the training.
-        command: what a person would type to make it again.
+        cfg: the config of its training, which goes into the provenance. path: the file to write.
+        iteration: iteration of the training.
+        command: the command lines that make it again.
         history: the trainings before the student's, oldest first: config, iterations, minutes.
-        datasets: that it was pretrained on: path, episodes, licences.
+        datasets: the datasets that it was pretrained on: path, episodes, licences.
     """
     worlds = cfg.env.blind() if tuple(student.groups) == (STATE,) else cfg.env  # a file says what its policy sees, and no more
     env = make_env(cfg.task, cfg.robot, worlds, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
@@ -74,7 +73,7 @@ def export(
 
 
 def record_sensors(env: VecEnv, student: Network, steps: int) -> dict[str, np.ndarray]:
-    """What one robot senses while the student acts, until its episode ends: `Sensors` field -> (T, n) float32."""
+    """Sensor readings of one robot while the student acts, until its episode ends: `Sensors` field -> (T, n) float32."""
     rollout = Rollout(env, StudentActor(student, 1))
     rollout.start()
     record: dict[str, list[np.ndarray]] = {}
@@ -84,7 +83,7 @@ def record_sensors(env: VecEnv, student: Network, steps: int) -> dict[str, np.nd
             value = getattr(now, field.name)
             if value is not None:
                 record.setdefault(field.name, []).append(value[0].numpy().astype(np.float32).copy())
-        rollout.policy = observe(now, env.spec, env.default_pose)  # without delay, as the file's arithmetic has it
+        rollout.policy = observe(now, env.spec, env.default_pose)  # without delay, as in the file's arithmetic
         rollout.step()
         if not bool(rollout.alive.any()):
             break
@@ -94,8 +93,7 @@ def record_sensors(env: VecEnv, student: Network, steps: int) -> dict[str, np.nd
 def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, EvaluationResult, EvaluationResult, bool]:
     """Evaluate a policy file on the training and the precise engine and write the results into its provenance.
 
-    Returns:
-        The file, both evaluations and whether it may go to a robot.
+    Returns: The file, both evaluations, and whether it is deployable.
     """
     file = PolicyFile(path)
     training = evaluate_file(file, "mujoco", seeds, seconds)

@@ -1,4 +1,4 @@
-"""Whether what a training has made is finite: one number that is not makes a network worthless, and a checkpoint keeps it for ever."""
+"""Checks that the result of a training is finite: one bad number makes a network worthless, and a checkpoint would keep it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 LEARNED = ("policy", "teacher", "optimizer")
-"""Parts of a checkpoint that must be finite. The rest may hold infinities that mean something, such as the time until no next push."""
+"""Parts of a checkpoint that must be finite. The rest may hold meaningful infinities, such as the time of a push that never comes."""
 
 
 def not_finite(tree: Any, name: str = "") -> list[str]:
@@ -23,11 +23,11 @@ def not_finite(tree: Any, name: str = "") -> list[str]:
 
 
 def not_finite_in(state: Mapping[str, Any]) -> list[str]:
-    """The same of what was learned in a checkpoint's state."""
+    """The same for the learned parts of a checkpoint's state."""
     return not_finite({part: state[part] for part in LEARNED if part in state})
 
 
 def listed(names: list[str], most: int = 4) -> str:
-    """Names for one line of text."""
+    """Names as one line of text."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -1,7 +1,7 @@
-"""Whether a training has reached its targets: a small evaluation with intervals, so that luck does not end it early.
+"""Checks whether a training has reached its targets, by a small evaluation with intervals, so that luck does not end it early.
 
-What is asked and measured is the task's own (`envs.tasks.evaluation`), as in `robolearn evaluate`; the seed is another than the one that
-judges afterwards. The worlds are on the engine and the device of the training.
+Commands and measures are the task's (`envs.tasks.evaluation`), as in `robolearn evaluate`, with another seed than the later evaluation's.
+The worlds are on the engine and the device of the training.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Goal:
     """The targets of one training.
 
     Attributes:
-        first, last: iterations after which it is checked for the first time, and after which it ends in any case.
+        first, last: iterations after which the targets are first checked, and after which the training ends in any case.
         every: iterations between two checks.
-        missed: what the newest check missed, each in some words; empty where nothing, None before the first.
+        missed: targets that the latest check missed, in words; empty if none, None before the first check.
     """
 
     def __init__(self, trainer: Any, until: UntilCfg) -> None:
@@ -44,7 +44,7 @@ class Goal:
 
     @staticmethod
     def of(trainer: Any) -> Goal | None:
-        """The goal of a trainer; None where its config has none."""
+        """The goal of a trainer; None if its config has none."""
         until = getattr(getattr(trainer.cfg, trainer.kind), "until", None)  # a pretraining has none
         if until is None:
             return None
@@ -65,7 +65,7 @@ class Goal:
         return {f"check/{name}": value for name, value in figures.items() if value is not None}
 
     def _actor(self, policy: Any) -> Any:
-        """Makes an actor of a copy, which leaves the training as it is."""
+        """Makes an actor from a copy of the policy, so that the training is not affected."""
         if self._trainer.kind == "teacher":
             return lambda worlds: TeacherActor(copy.deepcopy(policy))
         return lambda worlds: StudentActor(copy.deepcopy(policy.actor), worlds)
@@ -78,14 +78,14 @@ class Goal:
             torch.set_num_threads(threads)
 
     def _of(self, found: EvaluationResult) -> dict[str, float]:
-        """What a teacher must reach, by figure."""
+        """A teacher's targets, by figure."""
         until: Any = self._until
         goals = {name: figure.goal for name, figure in found.figures.items() if figure.goal is not None} if until.goals else {}
         goals.pop(found.score_name, None)
         return {found.score_name: until.score} | goals | until.figures
 
     def _of_student(self, found: EvaluationResult) -> dict[str, float]:
-        """What a student must reach, by figure, where its teacher reaches that itself."""
+        """A student's targets, by figure, as far as its teacher reaches them itself."""
         until: Any = self._until
         if self._of_teacher is None:
             teacher = self._trainer.teacher
@@ -97,22 +97,22 @@ class Goal:
 
 
 def missing(figure: Outcome, wanted: float) -> list[str]:
-    """How far a figure's interval lies from what is wanted; empty where it does not."""
+    """How a figure's interval misses its target, in words; empty if it does not."""
     if figure.reaches(wanted):
         return []
     aim = figure.text_of(wanted)
     if figure.value is None:
-        return [f"no {figure.label}, since no episode was long enough; {aim} wanted"]
+        return [f"no {figure.label}, since no episode was long enough; the target is {aim}"]
     side = "begin" if figure.better == "more" else "end"
     ends = "" if figure.interval is None else f" [{', '.join(written(end, figure.unit) for end in figure.interval)}]"
     return [f"{figure.label} {figure.text()}{ends}, the interval must {side} at {aim}"]
 
 
 def check_attainable(cfg: Any, kind: str) -> None:
-    """Look whether targets can be met at all.
+    """Check whether targets can be met at all.
 
     Raises:
-        UserError: a figure that the task does not have, or a score that its few episodes cannot show even where all of them go well.
+        UserError: the task lacks a figure, or its few episodes cannot show the score even if all succeed.
     """
     until = getattr(cfg, kind).until
     if until is None:
@@ -130,8 +130,8 @@ def check_attainable(cfg: Any, kind: str) -> None:
     if wanted <= best:
         return
     enough = next((n for n in range(until.seeds, 1000) if wilson(n * episodes, n * episodes)[0] >= wanted), None)
-    more = "no number of them would do" if enough is None else f"give {kind}.until.seeds={enough}"
+    more = "no number of them is enough" if enough is None else f"give {kind}.until.seeds={enough}"
     raise UserError(
-        f"{kind}.until.{score}={wanted:g} cannot be met with {kind}.until.seeds={until.seeds}: where all of the {until.seeds * episodes}"
-        f" episodes go well the 95 % interval begins at {best:.3f}; {more}"
+        f"{kind}.until.{score}={wanted:g} cannot be met with {kind}.until.seeds={until.seeds}: even if all {until.seeds * episodes} "
+        f"episodes succeed, the 95 % interval begins at {best:.3f}; {more}"
     )

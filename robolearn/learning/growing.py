@@ -1,8 +1,8 @@
 """Files that grow during a training: its metrics as lines of JSON, and TensorBoard's events.
 
-A disk that is full for a while must cost neither the training nor a line: what cannot be written is kept and written with what comes next.
-Lines and events are whole at any moment, since a write that fails is taken back. TensorBoard's own writer has a thread that dies of its
-first failed write, and then blocks whoever logs; so its records are made here.
+A disk that is full for a while must not stop the training or lose a line: data that cannot be written is kept and written with the next.
+Lines and events are always whole, since a failed write is undone. TensorBoard's own writer has a thread that dies at its first failed write
+and then blocks every caller, so its records are made here.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from robolearn.learning.run_folders import EVENTS
 
 
 class GrowingFile:
-    """A file that is only added to.
+    """A file that is only appended to.
 
     Attributes:
         path: of the file.
-        failure: why not everything is written yet; None where it is.
+        failure: why not everything is written yet; None if it is.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open it, and make it where there is none.
+        """Open the file; create it if it does not exist.
 
         Raises:
             WriteError: it cannot be opened.
@@ -45,7 +45,7 @@ class GrowingFile:
             raise WriteError(path, reason(error), error.errno) from error
 
     def add(self, data: bytes) -> None:
-        """Add bytes, and those that wait; `failure` tells whether all are written."""
+        """Append bytes, after those still waiting; `failure` tells whether all are written."""
         self._waiting += data
         number = self._file.fileno()
         size = os.fstat(number).st_size
@@ -60,7 +60,7 @@ class GrowingFile:
         self.failure, self._waiting = None, b""
 
     def close(self) -> None:
-        """Try once more what waits, and close; `failure` tells whether all is written."""
+        """Try once more to write waiting bytes, and close; `failure` tells whether all are written."""
         if not self._file.closed:
             self.add(b"")
             self._file.close()

@@ -1,4 +1,4 @@
-"""Work that is not to be torn in the middle: signals that ask for an end are noted, and the loop ends where nothing is lost."""
+"""For work that must not be cut off in the middle: signals that end a process are noted, and the loop ends where nothing is lost."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bridge.program import INTERRUPTED, heeded
 
 
 class Interrupted(Exception):
-    """Somebody asked a training to end: a person by Ctrl-C, or the system by another signal; the checkpoint is written.
+    """The user (Ctrl-C) or the system (another signal) asked a training to end; the checkpoint is written.
 
     Attributes:
-        code: the exit code that says so: 130 after Ctrl-C, 0 for a signal of the system's, since what was asked for was done.
+        code: the exit code: 130 after Ctrl-C, 0 after a signal of the system, since the request was fulfilled.
     """
 
     def __init__(self, folder: str, number: int = signal.SIGINT) -> None:
@@ -25,10 +25,10 @@ class Interrupted(Exception):
 
 
 class Request:
-    """Whether an end was asked for.
+    """Records whether an end was requested.
 
     Attributes:
-        number: of the first signal that did, None for none.
+        number: number of the first such signal; None if there was none.
     """
 
     number: int | None = None
@@ -36,17 +36,16 @@ class Request:
 
 @contextlib.contextmanager
 def noted(what: str, insist: bool = True) -> Generator[Request]:
-    """Note signals that ask for an end while the body runs, instead of ending it.
+    """While the body runs, record signals that ask for an end instead of ending it.
 
-    Signals that are ignored (`nohup`) or that the surrounding program handles stay as they are, but for Ctrl-C. Outside the main thread
-    nothing can be noted, and everything stays as it is.
+    Signals that are ignored (`nohup`) or that the surrounding program handles are left alone, except Ctrl-C. Outside the main thread
+    signals cannot be recorded, and nothing changes.
 
     Args:
-        what: what is finished before the end, for the line that says so.
+        what: what is finished before the end, for the printed line.
         insist: whether a second Ctrl-C raises KeyboardInterrupt at once.
 
-    Yields:
-        What was asked for so far.
+    Yields: The request so far.
     """
     request = Request()
     if threading.current_thread() is not threading.main_thread():
@@ -58,7 +57,7 @@ def noted(what: str, insist: bool = True) -> Generator[Request]:
         if first:
             again = "; Ctrl-C again stops at once" if number == signal.SIGINT and insist else ""
             name = "" if number == signal.SIGINT else f"{signal.Signals(number).name}: "
-            with contextlib.suppress(OSError):  # not by print: the signal may have come in the middle of one
+            with contextlib.suppress(OSError):  # not by print: the signal may have interrupted one
                 os.write(2, f"\n{name}stopping after this {what}{again}\n".encode())
         elif number == signal.SIGINT and insist:
             raise KeyboardInterrupt

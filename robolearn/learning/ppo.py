@@ -19,15 +19,15 @@ from robolearn.learning.precision import FP32, Products
 
 
 class DivergedError(UserError):
-    """Training has left the numbers: there is nothing more to learn from it."""
+    """The training has diverged to values that are not finite."""
 
 
 class FailedWorldsError(DivergedError):
-    """Most of what the worlds gave was worth nothing."""
+    """Too many worlds failed for the rollout to be useful."""
 
 
 MOST_FAILED = 0.5
-"""Share of an iteration's steps that may fail; with more, what is learned is not the task."""
+"""Share of an iteration's steps that may fail; with more failures, the policy would not learn the task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +38,16 @@ class PpoCfg:
         rollout_steps: control steps between updates, T.
         epochs: passes over a rollout.
         minibatches: parts of a pass, one optimiser step each.
-        learning_rate: Adam's; adapted to hold `target_kl` where that is positive.
+        learning_rate: Adam's learning rate; adapted to hold `target_kl` if that is positive.
         target_kl: KL divergence between old and new policy that an update aims at; 0 keeps the learning rate.
-        discount: gamma, how much a reward counts a step later.
+        discount: gamma, the weight of a reward one step later.
         gae_lambda: lambda of generalised advantage estimation (arXiv 1506.02438).
-        clip: how far from one the ratio of new to old probability counts.
+        clip: largest deviation from 1 of the ratio of new to old probability.
         entropy: weight of the entropy bonus.
         value_weight: weight of the value loss.
         max_grad_norm: the gradient is scaled down to this norm.
-        symmetry: what a task's left-right symmetry is used for: `fold` makes a policy exactly symmetric (`policies.networks.fold`,
-            needs a gait clock), `samples` trains a teacher on a random half of each minibatch as seen in the mirror, `none`.
+        symmetry: use of the task's left-right symmetry: `fold` makes a policy exactly symmetric (`policies.networks.fold`, needs a gait
+            clock), `samples` trains a teacher on a random half of each minibatch as its mirror image, `none` ignores it.
     """
 
     rollout_steps: int = 24
@@ -90,17 +90,17 @@ def gae(
 ) -> torch.Tensor:
     """Generalised advantage estimation with a bootstrap from the true final state of truncated episodes.
 
-    delta_t = r_t + gamma V'_t - V_t, A_t = delta_t + gamma lambda A_{t+1}, where V'_t is V_{t+1} inside an episode, V of the final
-    state where it was truncated and 0 where it terminated; the sum stops at every end. A step in which the world failed says nothing: its
+    delta_t = r_t + gamma V'_t - V_t, A_t = delta_t + gamma lambda A_{t+1}, where V'_t is V_{t+1} inside an episode, V of the final state if
+    it was truncated and 0 if it terminated; the sum stops at every end. A step in which the world failed carries no information: its
     advantage is 0, so that the steps before it bootstrap from V of the state in which it began.
 
     Args:
-        reward, value, final_value: (T, N); final_value is read only where truncated.
+        reward, value, final_value: (T, N); final_value is only used for truncated steps.
         terminated, truncated: (T, N) bool.
         last_value: value after the last step, (N,).
         discount: gamma.
         gae_lambda: lambda.
-        failed: (T, N) bool; None where no world failed.
+        failed: (T, N) bool; None if no world failed.
 
     Returns:
         Advantages (T, N).
@@ -124,8 +124,8 @@ class Rollout:
     """Buffers of one rollout, (T, N, ...).
 
     Attributes:
-        failed: steps in which a world failed, which nothing is learned from.
-        kept: all others; None where no world failed.
+        failed: steps in which a world failed, which are not learned from.
+        kept: all other steps; None if no world failed.
     """
 
     def __init__(self, steps: int, worlds: int, observation: int, action: int, device: torch.device) -> None:
@@ -147,7 +147,7 @@ class Rollout:
         """Compute advantages and value targets.
 
         Raises:
-            FailedWorldsError: in more than `MOST_FAILED` of all steps, of all processes, the world failed.
+            FailedWorldsError: the world failed in more than `MOST_FAILED` of all steps of all processes.
         """
         self.kept = ~self.failed if bool(self.failed.any()) else None
         share = float(distributed.average(self.failed.float().mean()))
@@ -160,13 +160,13 @@ class Rollout:
 
 
 def minibatches(order: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
-    """`count` parts of equal size (fewer where there is less) of a permutation (n,); what is left over by the division is left out."""
+    """`count` parts of equal size (fewer if n is small) of a permutation (n,); the remainder of the division is left out."""
     size = max(1, len(order) // count)
     return order[: size * count].split(size)
 
 
 class Updates:
-    """Steps of an optimiser, less those whose gradient is not finite: one bad minibatch must not end a training, but all of them do."""
+    """Optimiser steps that skip gradients that are not finite: one bad minibatch must not end a training, but if all are bad, it ends."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], max_grad_norm: float) -> None:
         self._optimizer, self._parameters, self._max_grad_norm = optimizer, parameters, max_grad_norm
@@ -174,14 +174,14 @@ class Updates:
         self._norm = torch.zeros(())
 
     def differentiate(self, loss: torch.Tensor) -> None:
-        """Compute the gradient, of all processes together, clipped."""
+        """Compute the gradient over all processes, and clip it."""
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         distributed.average_gradients(self._parameters)
         self._norm = nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm)
 
     def step(self) -> bool:
-        """Follow the gradient; False where it is not finite and nothing was done."""
+        """Take a step; returns False, without one, if the gradient is not finite."""
         good = bool(torch.isfinite(self._norm))
         if good:
             self._optimizer.step()
@@ -191,10 +191,10 @@ class Updates:
         return good
 
     def means(self, sums: dict[str, float]) -> dict[str, float]:
-        """Means over the steps that were done, and how many were not.
+        """Means over the steps taken, and the number of steps skipped.
 
         Raises:
-            DivergedError: none was done.
+            DivergedError: no step was taken.
         """
         if not self._done:
             raise DivergedError(f"none of the {self._skipped} updates had a finite gradient, so nothing was learned")
@@ -205,8 +205,8 @@ class Ppo:
     """The update of actor and critic from a rollout.
 
     Attributes:
-        learning_rate: the present one; it adapts.
-        products: how its passes multiply; whoever fills a rollout uses the same, or the first ratios are not one.
+        learning_rate: the current learning rate; it adapts.
+        products: the precision of its passes; rollouts must use the same, or the first ratios are not one.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class Ppo:
             observation, action = self._with_mirrored(observation, action)
             with torch.no_grad():
                 old_mean = torch.cat([old_mean, self.means(observation[len(old_mean) :])])
-            # a mirrored action was drawn with the probability of the action itself: the ratio to that weighs it
+            # a mirrored action was drawn with the probability of the original action, which is the ratio's denominator
             log_prob, advantage, target = log_prob.repeat(2), advantage.repeat(2), target.repeat(2)
         old_log_std = policy.distribution.log_std.detach().clone()
         observation, samples = self.products.narrowed(observation), rollout.reward.numel()
@@ -270,12 +270,12 @@ class Ppo:
         }
 
     def means(self, observation: torch.Tensor) -> torch.Tensor:
-        """Action means (..., J) of normalised observations (..., P), multiplied as an update does it."""
+        """Action means (..., J) of normalised observations (..., P), with the precision of an update."""
         with self.products.passes():
             return self.policy.actor(observation).float()
 
     def _with_mirrored(self, observation: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append the mirror image of every sample; observations are normalised, so they are mirrored in raw units.
+        """Append the mirror image of every sample; observations are normalised, so the mirroring is done in raw units.
 
         With x = (raw - shift) * inverse, the mirrored x is x[permutation] * a + b.
         """
@@ -299,17 +299,17 @@ class Ppo:
         self.use_learning_rate(self.learning_rate)
 
     def use_learning_rate(self, rate: float) -> None:
-        """Go on with this learning rate."""
+        """Continue with this learning rate."""
         self.learning_rate = rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
 
 def clipped_surrogate(log_ratio: torch.Tensor, advantage: torch.Tensor, clip: float) -> torch.Tensor:
-    """The objective of PPO, (...): min(r A, clip(r, 1 - c, 1 + c) A), bounded below by 3 A where A is negative.
+    """The objective of PPO, (...): min(r A, clip(r, 1 - c, 1 + c) A), bounded below by 3 A for negative A.
 
     Without that bound (dual clip, Ye et al. 2020, arXiv 1912.09729) a sample that was unlikely under the old policy, as a mirrored one
-    can be, gives a ratio without limit and ends the training in infinities.
+    can be, gives an unbounded ratio and makes the training diverge.
     """
     ratio = torch.exp(log_ratio.clip(-20.0, 20.0))
     surrogate = torch.min(ratio * advantage, ratio.clip(1 - clip, 1 + clip) * advantage)

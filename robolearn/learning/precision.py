@@ -1,7 +1,7 @@
-"""bf16 matrix products in the passes that training differentiates, where this CPU has them: judged by their result and by their time.
+"""bf16 matrix products in the differentiated passes of training, if this CPU has them: chosen by accuracy and speed.
 
-Layers round their inputs, weights and results to bf16 and add up in fp32. All else stays fp32: the weights that the optimiser moves, its
-moments, losses, log-probabilities, KL divergences, advantages, and what the environment and a policy file compute.
+Layers round their inputs, weights and results to bf16 and accumulate in fp32. Everything else stays fp32: the weights that the optimiser
+moves, its moments, losses, log-probabilities, KL divergences, advantages, and what the environment and a policy file compute.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ Asked = Literal["auto", "fp32", "bf16"]
 """A config's `precision`."""
 
 ACCURATE = 5e-3
-"""Relative error that rounding to bf16 explains (it gives 3e-3 at most), and that adding up in bf16 exceeds."""
+"""Relative error between that of rounding to bf16 (at most 3e-3) and that of accumulating in bf16."""
 ALIKE = 0.1
-"""Relative difference of a whole network's output that is still taken for the same."""
+"""Relative difference up to which a whole network's output counts as the same."""
 FASTER = 0.85
-"""Time of a pass in bf16 over its time in fp32 from which on bf16 is taken; a training that has it already keeps it up to 1."""
+"""Ratio of times in bf16 and fp32 below which bf16 is chosen; a resumed training that has it keeps it up to 1."""
 LEAST_WORK = 2 * 10**7
-"""Multiplications of a pass below which nothing is to be gained."""
+"""Multiplications per pass below which there is no gain."""
 MOST_ROWS = 2048
-"""Rows that are tried."""
+"""Rows of the trial."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Products:
-    """How the passes of an update multiply.
+    """The precision of an update's passes.
 
     Attributes:
         name: `fp32` or `bf16`.
-        why: a clause for people.
+        why: the reason, as a clause.
         device: torch's kind of device.
     """
 
@@ -51,11 +51,11 @@ class Products:
     device: str = "cpu"
 
     def passes(self) -> contextlib.AbstractContextManager[object]:
-        """To be entered around the passes of one minibatch and left before the optimiser's step, for it keeps the rounded weights."""
+        """A context for the passes of one minibatch; leave it before the optimiser's step, since it caches the rounded weights."""
         return torch.autocast(self.device, torch.bfloat16) if self.name == "bf16" else contextlib.nullcontext()
 
     def narrowed(self, x: torch.Tensor) -> torch.Tensor:
-        """What a first layer would make of its input, once and for all passes."""
+        """The input as the first layer rounds it, once for all passes."""
         return x.bfloat16() if self.name == "bf16" else x
 
     def __str__(self) -> str:
@@ -73,15 +73,12 @@ def choose(
     trial: Callable[[], torch.Tensor] | None = None,
     before: str | None = None,
 ) -> Products:
-    """How a training multiplies; all processes of one choose the same.
+    """The precision of a training; all its processes choose the same.
 
     Args:
-        asked: what the config says.
-        net: all that is trained.
-        rows: of a minibatch.
-        device: where.
-        trial: a pass of a network that is not only made of linear layers; it may draw nothing at random.
-        before: what the training that is gone on with did, so that it stays what it was.
+        asked: the config's `precision`. net: everything that is trained. rows: rows of a minibatch. device: the device.
+        trial: a pass of a network with other than linear layers; it must not draw random numbers.
+        before: the precision of the training that is resumed, which is kept.
     """
     if asked == "fp32":
         return Products(name="fp32", why="as asked")
@@ -90,9 +87,9 @@ def choose(
     if asked == "auto" and before == "fp32":
         return Products(name="fp32", why="as before")
     if asked == "auto" and device.type != "cpu":
-        return Products(name="fp32", why="bf16 is judged on CPUs alone")
+        return Products(name="fp32", why="bf16 is only used on CPUs")
     if asked == "auto" and work < LEAST_WORK:
-        return Products(name="fp32", why="the networks are too small to gain by bf16")
+        return Products(name="fp32", why="the networks are too small to benefit from bf16")
     bf16 = Products(name="bf16", why="as asked", device=device.type)
     rows = min(rows, MOST_ROWS)
     fault, share = fault_of(bf16, net, layers, rows, trial), 0.0
@@ -102,24 +99,24 @@ def choose(
             fault = f"bf16 takes {share:.2f} of the time here"
         bf16 = Products(name="bf16", why=f"{share:.2f} of the time of fp32's here; --precision=fp32 switches it off", device=device.type)
     if distributed.largest(int(fault is not None)):
-        return Products(name="fp32", why=fault or "another process cannot do bf16")
+        return Products(name="fp32", why=fault or "another process cannot use bf16")
     return bf16
 
 
 def fault_of(bf16: Products, net: nn.Module, layers: Layers, rows: int, trial: Callable[[], torch.Tensor] | None) -> str | None:
-    """What is wrong with the results of bf16 here; None where nothing is."""
+    """What is wrong with the results of bf16 here; None if nothing is."""
     if bf16.device == "cpu" and (error := layer_error(layers, rows)) > ACCURATE:
         return f"this computer's bf16 products are wrong by {error:.1e}"
     if trial is not None and (error := trial_error(bf16, trial, net)) > ALIKE:
-        return "the network cannot be passed in bf16" if error == float("inf") else f"in bf16 the network's output differs by {error:.1e}"
+        return "the network cannot run in bf16" if error == float("inf") else f"in bf16 the network's output differs by {error:.1e}"
     return None
 
 
 @functools.cache
 def layer_error(layers: Layers, rows: int) -> float:
-    """The largest relative error of what linear layers (inputs, outputs) give in bf16, forward and backward, against float64.
+    """The largest relative error of linear layers (inputs, outputs) in bf16, forward and backward, against float64.
 
-    No mean is zero, so that sums grow: one that is added up in bf16 stands still halfway.
+    No mean is zero, so that sums grow: a sum accumulated in bf16 stops growing halfway.
     """
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
@@ -136,7 +133,7 @@ def layer_error(layers: Layers, rows: int) -> float:
 
 
 def trial_error(products: Products, trial: Callable[[], torch.Tensor], net: nn.Module) -> float:
-    """The relative difference of a network's output from fp32's; infinite where it cannot be passed, or not backward."""
+    """The relative difference of a network's output from fp32's; infinite if it cannot run forward or backward."""
     with torch.enable_grad():
         exact = trial()
         try:
@@ -151,9 +148,9 @@ def trial_error(products: Products, trial: Callable[[], torch.Tensor], net: nn.M
 
 @functools.cache
 def time_share(layers: Layers, rows: int, repetitions: int = 15) -> float:
-    """How long linear layers (inputs, outputs) take in bf16, casts included, over how long they take in fp32.
+    """Ratio of the times of linear layers (inputs, outputs) in bf16, casts included, and in fp32.
 
-    The best of repetitions in turns, of one thread's own time on the CPU: whoever else computes meanwhile must not decide it.
+    The best of alternating repetitions, in CPU time of one thread, so that other load on the computer does not matter.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

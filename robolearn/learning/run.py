@@ -1,7 +1,7 @@
 """A run's folder: `runs/<name>/<time>/` with the resolved config, checkpoints, metrics.jsonl and TensorBoard events.
 
-Everything that matters is written to a temporary name and renamed, so a stop at any moment leaves whole files. A disk that is full costs a
-warning: the training goes on and what is missing is tried again.
+Important files are written to a temporary name and renamed, so that a stop at any moment leaves whole files. A full disk only causes a
+warning: the training continues, and what is missing is tried again.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from robolearn.learning.run_folders import newest_last
 CHECKPOINT = "checkpoint.pt"
 CONFIG, METRICS = "config.yaml", "metrics.jsonl"
 HELD = {"kind": str, "config": str, "iteration": int, "policy": dict}
-"""What every checkpoint holds."""
+"""Keys of every checkpoint."""
 
 
 class Run:
     """One training's folder.
 
     Attributes:
-        folder: where it is.
+        folder: its path.
         cfg: the resolved config.
     """
 
     def __init__(self, folder: Path, cfg: TrainCfg) -> None:
-        """Make the folder, or go on in one.
+        """Create the folder, or continue in it.
 
         Raises:
-            policies.files.WriteError: it cannot be written; a new one is gone again.
+            policies.files.WriteError: it cannot be written; a new folder is removed.
         """
         from robolearn.learning.growing import EventFile, GrowingFile
 
@@ -76,7 +76,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the newest checkpoint is."""
+        """Path of the newest checkpoint."""
         return self.folder / CHECKPOINT
 
     def log(self, iteration: int, metrics: dict[str, float]) -> None:
@@ -85,16 +85,16 @@ class Run:
         self._events.scalars(metrics, iteration)
         failure = self._metrics.failure or self._events.failure
         if failure is not None and not self._warned:
-            warn(f"{failure}; the training goes on, and what is missing is written once it can be")
+            warn(f"{failure}; the training continues, and what is missing is written as soon as possible")
         self._warned = failure is not None
 
     def truncate_metrics(self, iteration: int) -> None:
-        """Drop lines of iterations that a resumed run will do again."""
+        """Drop lines of iterations that a resumed run will repeat."""
         from robolearn.learning.growing import GrowingFile
 
         path = self.folder / METRICS
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole_lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        whole_lines = [line for line in lines if line.endswith("\n")]  # a kill may have cut off the last line
         kept = [line for line in whole_lines if json.loads(line)["iteration"] <= iteration]
         self._metrics.close()
         write_text(path, "".join(kept))
@@ -104,9 +104,9 @@ class Run:
         """Write the checkpoint.
 
         Raises:
-            policies.files.WriteError: it cannot be written; the one before stays.
+            policies.files.WriteError: it cannot be written; the previous one is kept.
         """
-        # into a file of Python's: torch's own writer keeps the file open, and with it the disk's room, after it has failed
+        # through a Python file: after a failure, torch's own writer keeps the file open, and its disk space occupied
         with whole(self.checkpoint) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
 
@@ -114,7 +114,7 @@ class Run:
         """Write what is left, and close.
 
         Raises:
-            policies.files.WriteError: lines are lost, and no other error is on its way already.
+            policies.files.WriteError: lines are lost, unless another error is being raised.
         """
         failures = []
         for file in (self._metrics, self._events):
@@ -127,15 +127,15 @@ class Run:
 
 
 def warn(text: str) -> None:
-    """One line on standard error, above a progress bar where there is one."""
+    """One line on standard error, above a progress bar if there is one."""
     tqdm.write(f"robolearn: warning: {text}", file=sys.stderr)
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint that a path names: the file, a run folder, or a folder of runs, whose newest counts.
+    """The checkpoint that a path names: the file, a run folder, or a folder of runs (its newest).
 
     Raises:
-        UserError: there is none.
+        UserError: no checkpoint.
     """
     path = Path(path)
     if path.is_file():
@@ -146,7 +146,7 @@ def find_checkpoint(path: str | Path) -> Path:
     if found:
         return found[-1]
     if (path / "model.zip").is_file() or (path.is_dir() and any(path.glob("*/model.zip"))):
-        raise UserError(f"{path} is a run of Stable-Baselines3, which cannot be gone on with; start it again")
+        raise UserError(f"{path} is a run of Stable-Baselines3, which cannot be resumed; start it again")
     raise UserError(f"no checkpoint at {path}: give a {CHECKPOINT}, a run folder, or a folder of runs")
 
 
@@ -158,21 +158,22 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = find_checkpoint(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # what is wrong is told once
+        with warnings.catch_warnings(action="ignore"):  # report the error only once
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # whose text advises to load what could run anything
-        raise UserError(f"{path} is not a checkpoint that can be read: it is none of torch's, or holds more than numbers") from error
+    except pickle.UnpicklingError as error:  # its text advises a kind of loading that could run any code
+        raise UserError(f"{path} is not a readable checkpoint: it is not torch's, or holds more than numbers") from error
     except Exception as error:  # torch raises many kinds for a broken file
-        raise UserError(f"{path} is not a checkpoint that can be read: {reason(error)}") from error
+        raise UserError(f"{path} is not a readable checkpoint: {reason(error)}") from error
     if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in HELD.items()):
         raise UserError(f"{path} is not a checkpoint of robolearn")
     if bad := not_finite_in(state):
-        raise UserError(f"{path} is of a training that diverged: {listed(bad)} not finite; go on from an earlier checkpoint, or train anew")
+        raise UserError(f"{path} is of a training that diverged: {listed(bad)} not finite; resume from an earlier checkpoint, or train "
+                        f"again")
     return state
 
 
 def other_model(state: Mapping[str, Any], robot: Robot) -> str:
-    """What to say where a robot's model is not the one that a checkpoint was trained with; empty where it is."""
+    """A message if a robot's model is not the one that a checkpoint was trained with; empty if it is."""
     if state.get("model_sha256", robot.fingerprint) == robot.fingerprint:
         return ""
     return f"the model of {robot.where} ({robot.model}) is not the one that the checkpoint was trained with"
@@ -180,10 +181,10 @@ def other_model(state: Mapping[str, Any], robot: Robot) -> str:
 
 @contextlib.contextmanager
 def readable(path: Path) -> Generator[None]:
-    """Turn what goes wrong in the body, which makes networks of a checkpoint's weights, into the user's error.
+    """Turn errors in the body, which makes networks from a checkpoint's weights, into user errors.
 
     Raises:
-        UserError: something is missing in the checkpoint, or of another size.
+        UserError: something is missing in the checkpoint, or has another size.
     """
     try:
         yield
@@ -194,10 +195,10 @@ def readable(path: Path) -> Generator[None]:
 
 
 def check_ours(folder: Path) -> None:
-    """Look whether a training may go on in a folder, which is written to then.
+    """Check whether a training may continue in a folder, which it then writes to.
 
     Raises:
-        UserError: files of the names that a run has are there, and are none of robolearn's.
+        UserError: the folder has files with a run's names that are not robolearn's.
     """
     settings, metrics = folder / CONFIG, folder / METRICS
     try:
@@ -209,4 +210,5 @@ def check_ours(folder: Path) -> None:
                 int(json.loads(line)["iteration"])
     except (UserError, ValueError, KeyError, TypeError, OSError) as error:
         why = f"{settings.name} or {metrics.name} there is not a training's ({reason(error)})"
-        raise UserError(f"{folder} is no run of robolearn to go on in: {why}; put the checkpoint into a folder of its own") from error
+        mend = "put the checkpoint into a separate folder"
+        raise UserError(f"{folder} is not a run of robolearn that can be continued: {why}; {mend}") from error

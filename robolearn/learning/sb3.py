@@ -1,4 +1,4 @@
-"""Stable-Baselines3's own PPO on robolearn's tasks: a baseline, and a door for its users."""
+"""Stable-Baselines3's own PPO on robolearn's tasks: a baseline, and an entry point for its users."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODEL = "model.zip"
 
 
 class Watch(BaseCallback):
-    """Between rollouts and updates: metrics, progress bar, and torch's threads, which must not spin beside the simulation's."""
+    """Called between rollouts and updates: metrics, progress bar, and torch's threads, which must not spin beside the simulation's."""
 
     def __init__(self, run: Run | None, cfg: TrainCfg, request: Request | None = None) -> None:
         super().__init__()
@@ -66,12 +66,12 @@ class Watch(BaseCallback):
 def make_ppo(cfg: TrainCfg, env: Any = None) -> PPO:
     """Stable-Baselines3's PPO with the settings under `sb3`.
 
-    What is no setting there is as in `teacher.ppo`: discount, lambda, clip, weights of entropy and value, gradient clipping; so is the
-    teacher's initial standard deviation. Networks have ELU, as robolearn's.
+    Other settings are those of `teacher.ppo` (discount, lambda, clip, weights of entropy and value, gradient clipping) and the teacher's
+    initial standard deviation. Networks use ELU, as in robolearn.
 
     Args:
         cfg: the config.
-        env: what to train on, an environment of Gymnasium or Stable-Baselines3; None makes the batched one of the task.
+        env: an environment of Gymnasium or Stable-Baselines3 to train in; None makes the task's batched one.
     """
     sb3, ppo = cfg.sb3, cfg.teacher.ppo
     if env is None:
@@ -95,7 +95,7 @@ def make_ppo(cfg: TrainCfg, env: Any = None) -> PPO:
             "activation_fn": nn.ELU,
             "log_std_init": math.log(cfg.teacher.initial_std),
         },
-        seed=cfg.seed % 2**32,  # NumPy's global generator, which it seeds too, takes no more
+        seed=cfg.seed % 2**32,  # the limit of NumPy's global generator, which it seeds too
         device=cfg.env.device,
     )
 
@@ -113,7 +113,7 @@ def train_sb3(cfg: TrainCfg, run: Run) -> None:
         try:
             model.learn(cfg.sb3.timesteps, callback=watch)
         except ValueError as error:
-            if not str(error).startswith("Expected parameter"):  # torch's word for a distribution that is none
+            if not str(error).startswith("Expected parameter"):  # torch raises this for an invalid distribution
                 raise
             raise _diverged(model, "an action is") from error
         except KeyboardInterrupt:

@@ -1,9 +1,9 @@
-"""Training of the student: a network that sees what the robot senses, by imitation and reinforcement together.
+"""Training of the student: a network that sees what the robot senses, by imitation and reinforcement learning together.
 
 loss = rl_weight * L_RL + lambda(t) * KL(student || teacher), both on the student's own rollouts, lambda annealed (Radosavovic et al.
-2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance step by step; an
-update passes the whole chunk, given the memory from before it. A student may start from a pretrained network (`robolearn.pretraining`), and
-be held near it by a KL of its own.
+2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance step by step; an update processes
+the whole chunk, given the memory from before it. A student may start from a pretrained network (`robolearn.pretraining`) and be kept near
+it by another KL term.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from robolearn.learning.symmetry import make_fold
 from robolearn.learning.threads import Threads
 
 PROLONGED_RATE = 0.3
-"""Share of the learning rate after the schedule's end, while targets are missed."""
+"""Share of the learning rate used after the schedule's end, while targets are missed."""
 
 
 class StudentPolicy(nn.Module):
@@ -41,7 +41,7 @@ class StudentPolicy(nn.Module):
     Attributes:
         actor: observation sequence -> action means.
         distribution: over actions.
-        critic: the teacher's critic with its normaliser, trained on.
+        critic: the teacher's critic with its normaliser, trained further.
     """
 
     def __init__(self, actor: Network, action_dim: int, initial_std: float, teacher: TeacherPolicy) -> None:
@@ -67,7 +67,7 @@ def imitation_weight(cfg: ImitationCfg, progress: float) -> float:
 
 
 class StudentTrainer:
-    """One rollout and one update at a time; same face as `TeacherTrainer`."""
+    """One rollout and one update at a time; the same interface as `TeacherTrainer`."""
 
     kind = "student"
 
@@ -75,9 +75,9 @@ class StudentTrainer:
         """Make worlds and networks.
 
         Args:
-            cfg: the training's; `student.network` is that of `start`.
-            teacher: who is imitated, and whose critic is trained on.
-            start: a pretrained network to start from, of the same observations; it keeps its own normaliser.
+            cfg: the training's config; with a `start`, `student.network` is that one's.
+            teacher: the teacher to imitate, whose critic is trained further.
+            start: a pretrained network with the same observations to start from; it keeps its own normaliser.
         """
         torch.manual_seed(cfg.seed)
         self.cfg = cfg
@@ -95,15 +95,15 @@ class StudentTrainer:
         inner = make_network(spec.observation_dim, spec.action_dim, student.network)
         fold = make_fold(self.env, "policy", "student") if student.ppo.symmetry == "fold" else None
         actor = inner if fold is None else Folded(inner, fold)
-        # the privileged observation begins with the clean one, so its statistics are known; they stand still from here on, so that
-        # what the memory holds stays what it was
-        if start is not None:  # its weights have learned to see through its own statistics
+        # the privileged observation begins with the clean one, so its statistics are known; they stay fixed from here on, so that
+        # the content of the memory stays valid
+        if start is not None:  # its weights were trained with its own statistics
             actor.load_state_dict(start.state_dict())
         elif actor.normalizer is not None:
             actor.normalizer.copy_head(teacher.world_statistics() if fold is None else teacher.normalizer)
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
         held = student.imitation.pretrained_weight > 0
-        self.reference = copy.deepcopy(self.policy.actor).requires_grad_(False) if held else None  # a checkpoint brings its own
+        self.reference = copy.deepcopy(self.policy.actor).requires_grad_(False) if held else None  # a checkpoint has its own
         self._parameters = list(self.policy.parameters())
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
         steps, worlds = student.ppo.rollout_steps, self.env.num_worlds
@@ -117,12 +117,12 @@ class StudentTrainer:
         self.iteration, self.iterations = 0, student.iterations
         self.minutes = 0.0  # of training so far
         self.missed: list[str] | None = None  # of the targets, see `robolearn.learning.goal`
-        self.history: list[dict[str, Any]] = []  # the trainings before this one, oldest first
-        self.pretrained: dict[str, Any] | None = None  # the pretraining that it started from: config, iterations, datasets
+        self.history: list[dict[str, Any]] = []  # the earlier trainings, oldest first
+        self.pretrained: dict[str, Any] | None = None  # the pretraining it started from: config, iterations, datasets
 
     @property
     def _reference_log_std(self) -> torch.Tensor:
-        """Of the pretrained network, which has none of its own: that with which the student began."""
+        """The distribution for the pretrained network, which has none: the student's initial one."""
         return torch.full_like(self.policy.distribution.log_std, math.log(self.cfg.student.initial_std)).detach()
 
     @property
@@ -195,7 +195,7 @@ class StudentTrainer:
         weight = imitation_weight(imitation, progress)
         rl_weight = imitation.rl_weight if progress >= imitation.rl_from else 0.0
         teacher_log_std = self.teacher.distribution.log_std
-        # learning rate falls with a cosine, as in the paper; who goes on past the schedule needs some of it back
+        # the learning rate falls with a cosine, as in the paper; a training past the schedule needs some of it back
         share = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)) if progress < 1 else PROLONGED_RATE
         rate = cfg.learning_rate * share
         for group in self.optimizer.param_groups:
@@ -237,7 +237,7 @@ class StudentTrainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, the teacher included."""
+        """Everything that `load_state_dict` needs to continue bit for bit, including the teacher."""
         return {
             "kind": self.kind,
             "iteration": self.iteration,
@@ -255,7 +255,7 @@ class StudentTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
-        """As of `TeacherTrainer`."""
+        """As in `TeacherTrainer`."""
         device = self.env.device
         self.iteration, self.history, self.pretrained = state["iteration"], state.get("history", []), state.get("pretrained")
         self.policy.load_state_dict(state["policy"])
@@ -275,16 +275,16 @@ class StudentTrainer:
             if self.reference is not None:
                 self._reference_memory = to_device(state["reference"]["memory"], device)
             restore(self.env, state["env"])
-        if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
+        if distributed.rank():  # the checkpoint is the first process's; the others continue with their own worlds and noise
             distributed.part(self.env, self.generator, self.iteration)
             self._begin(*self.env.reset())
 
     def begin_anew(self) -> None:
-        """Reset all worlds, spread over their episodes, as after construction: for who has changed what they meet."""
+        """Reset all worlds, spread over their episodes, as after construction; for callers that have changed their conditions."""
         self._begin(*self.env.start_spread())
 
     def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
-        """Stand at the start of an episode in every world."""
+        """Begin an episode in every world."""
         self._policy_obs, self._privileged = policy_obs, privileged
         self._memory = self.policy.actor.start(self.env.num_worlds)
         self._reference_memory: Memory = {} if self.reference is None else self.reference.start(self.env.num_worlds)
@@ -292,14 +292,14 @@ class StudentTrainer:
 
 
 def _mean(x: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
-    """Mean over the steps (T, n) that are kept; all of them where None."""
+    """Mean over the steps (T, n) that are kept; None for all."""
     if kept is None:
         return x.mean()
     return (x * kept).sum() / kept.sum().clamp(min=1)
 
 
 def load_student(state: dict[str, Any], cfg: TrainCfg) -> Network:
-    """The student of a checkpoint, or the network of a pretraining's, ready to act."""
+    """The student of a checkpoint, or the network of a pretraining's checkpoint, ready to act."""
     weights = {name.removeprefix("actor."): value for name, value in state["policy"].items() if name.startswith("actor.")}
     if state["kind"] == "pretrain":
         seen, joints = state["sizes"]

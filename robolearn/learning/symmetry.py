@@ -1,4 +1,4 @@
-"""What a training does with a task's left-right symmetry."""
+"""The use of a task's left-right symmetry in a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def mirror_of(env: VecEnv) -> dict[str, Mirror] | None:
-    """The mirror that a teacher's `samples` are seen in; None, and a warning, where the task has none."""
+    """The mirror for a teacher's `samples`; None, with a warning, if the task has none."""
     found = env.symmetry()
     if found.faults:
         log.warning("%s; teacher.ppo.symmetry has no effect", _lacks(env, found.faults))
@@ -22,10 +22,10 @@ def mirror_of(env: VecEnv) -> dict[str, Mirror] | None:
 
 
 def make_fold(env: VecEnv, seen: Literal["policy", "privileged"], who: Literal["teacher", "student"]) -> Fold:
-    """The fold of what a network sees.
+    """The fold for a network's observations.
 
     Raises:
-        UserError: the task is not symmetric, and what has no image; or its policy sees no clock.
+        UserError: the task is not symmetric (names what has no image), or its policy sees no clock.
     """
     found = env.symmetry()
     if found.faults:

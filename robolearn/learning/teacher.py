@@ -24,7 +24,7 @@ from robolearn.learning.threads import Threads
 log = logging.getLogger(__name__)
 
 INHERITED_SAMPLES = 1e6
-UNSEEN_VARIANCE = 0.01  # of an observation that a teacher has not seen before, in its own unit squared
+UNSEEN_VARIANCE = 0.01  # variance of an observation that is new to a teacher, in its unit squared
 
 
 class TeacherTrainer:
@@ -34,7 +34,7 @@ class TeacherTrainer:
         env: the environment.
         policy: actor and critic.
         iteration: iterations done.
-        iterations: iterations in all.
+        iterations: total iterations.
         history: trainings that this one started from, oldest first: config, iterations, minutes.
     """
 
@@ -57,7 +57,7 @@ class TeacherTrainer:
         mirror = mirror_of(self.env) if teacher.ppo.symmetry == "samples" else None
         fold = make_fold(self.env, "privileged", "teacher") if teacher.ppo.symmetry == "fold" else None
         if cfg.student.ppo.symmetry == "fold":
-            make_fold(self.env, "policy", "student")  # refused now, not after hours
+            make_fold(self.env, "policy", "student")  # fails now, not after hours
         self.policy = TeacherPolicy(size, joints, teacher.hidden, teacher.initial_std, fold).to(device)
         self._mirror = None if mirror is None else mirror["privileged"]
         self._threads = Threads(cfg.threads)
@@ -70,26 +70,26 @@ class TeacherTrainer:
         self.history: list[dict[str, Any]] = []
 
     def start_from(self, source: dict[str, Any]) -> None:
-        """Take over the teacher of another training's checkpoint, which may have seen less.
+        """Load the teacher of another training's checkpoint, which may have observed less.
 
-        What is new in the privileged observation must stand at its end (the height scan does): its weights begin at zero, so that the
-        teacher acts as it did. Statistics of the old part are kept as if from `INHERITED_SAMPLES`, so that they move with the new task.
+        New entries of the privileged observation must be at its end (as the height scan is): their weights begin at zero, so that the
+        teacher acts as before. Statistics of the old entries are kept as if from `INHERITED_SAMPLES`, so that they adapt to the new task.
 
         Raises:
-            ValueError: the teacher saw more than there is here, or only one of the two is behind a fold.
-            RuntimeError: layers of other sizes.
+            ValueError: the teacher observed more than there is here, or only one of the two has a fold.
+            RuntimeError: layers have other sizes.
         """
         weights = {name: value.clone() for name, value in source["policy"].items()}
         known, here = len(weights["normalizer.mean"]), self._privileged.shape[1]
         if known > here:
-            raise ValueError(f"it saw {known} numbers, here are {here}")
+            raise ValueError(f"it observed {known} numbers, and there are {here} here")
         for name in ("actor.0.weight", "critic.0.weight"):
             weights[name] = torch.nn.functional.pad(weights[name], (0, here - known))
         weights["normalizer.mean"] = torch.nn.functional.pad(weights["normalizer.mean"], (0, here - known))
         weights["normalizer.var"] = torch.nn.functional.pad(weights["normalizer.var"], (0, here - known), value=UNSEEN_VARIANCE)
         weights["normalizer.count"] = weights["normalizer.count"].clamp(max=INHERITED_SAMPLES)
         if ("fold.permutation" in weights) != (self.policy.fold is not None):
-            raise ValueError("one of them is behind a fold (teacher.ppo.symmetry) and the other is not")
+            raise ValueError("one of them has a fold (teacher.ppo.symmetry) and the other does not")
         fresh = self.policy.state_dict()
         weights = {name: value for name, value in weights.items() if not name.startswith("fold.")}
         self.policy.load_state_dict(weights | {name: value for name, value in fresh.items() if name.startswith("fold.")})
@@ -103,7 +103,7 @@ class TeacherTrainer:
 
     @property
     def products(self) -> Products:
-        """How it multiplies."""
+        """The precision of its updates."""
         return self.ppo.products
 
     def _choose_products(self, before: str | None = None) -> Products:
@@ -156,7 +156,7 @@ class TeacherTrainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly."""
+        """Everything that `load_state_dict` needs to continue bit for bit."""
         return {
             "kind": self.kind,
             "iteration": self.iteration,
@@ -171,7 +171,7 @@ class TeacherTrainer:
         }
 
     def load_state_dict(self, state: dict[str, Any], changed: Collection[str] = ()) -> None:
-        """Go on from a checkpoint: exactly, but for the settings that were `changed` since. New ones of `env` start its worlds anew."""
+        """Continue from a checkpoint: bit for bit, except for settings that were `changed` since. Changes of `env` reset its worlds."""
         self.iteration, self.history = state["iteration"], state.get("history", [])
         self.policy.load_state_dict(state["policy"])
         self.ppo.optimizer.load_state_dict(state["optimizer"])
@@ -186,7 +186,7 @@ class TeacherTrainer:
         else:
             self._privileged = state["privileged"].to(self.env.device)
             restore(self.env, state["env"])
-        if distributed.rank():  # the checkpoint is the first process's: the others go on with worlds and noise of their own
+        if distributed.rank():  # the checkpoint is the first process's; the others continue with their own worlds and noise
             distributed.part(self.env, self.generator, self.iteration)
             self._privileged = self.env.reset()[1]
 
@@ -200,5 +200,5 @@ def load_teacher(state: dict[str, Any], cfg: TrainCfg) -> TeacherPolicy:
     try:
         policy.load_state_dict(weights)
     except RuntimeError as error:
-        raise UserError(f"the checkpoint's teacher is of another size than the config's, hidden {list(cfg.teacher.hidden)}") from error
+        raise UserError(f"the checkpoint's teacher has another size than the config's, hidden {list(cfg.teacher.hidden)}") from error
     return policy.requires_grad_(False)

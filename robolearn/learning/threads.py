@@ -1,4 +1,4 @@
-"""How torch uses the CPU: threads by phase, and the mode of fp32 matrix products."""
+"""torch's use of the CPU: threads by phase, and the mode of fp32 matrix products."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ACCURATE = 1e-5
 
 
 class Threads:
-    """One torch thread while physics runs, all cores while learning.
+    """One torch thread during physics, all cores during learning.
 
-    torch's OpenMP pool spins after its work, which must not happen beside the simulation's threads.
+    torch's OpenMP pool spins after its work, which would slow the simulation's threads.
 
     Args:
         count: torch threads in updates; 0 means all cores that this process may use.
@@ -26,21 +26,21 @@ class Threads:
         choose_matmul_precision()
 
     def simulating(self) -> None:
-        """Before rollouts."""
+        """Call before rollouts."""
         torch.set_num_threads(1)
 
     def learning(self) -> None:
-        """Before updates."""
+        """Call before updates."""
         torch.set_num_threads(self._count)
 
 
 @functools.cache
 def choose_matmul_precision() -> str:
-    """Set torch's fp32 matrix products to `medium` where that is still fp32 in fact, and to `highest` otherwise. Returns the choice.
+    """Set torch's fp32 matrix products to `medium` if that is still fp32 in practice, otherwise to `highest`. Returns the choice.
 
     On CPUs with AVX-512 `medium` goes through oneDNN, up to twice as fast and as accurate; on CPUs with AMX it rounds to bf16, and on
-    older ones it changes nothing. The products themselves tell, so they are asked once a process. CUDA keeps full fp32: the same
-    setting would round there.
+    older ones it changes nothing. This is tested with actual products, once per process. CUDA keeps full fp32, since the same setting would
+    round there.
     """
     if torch.cuda.is_available() or torch.get_float32_matmul_precision() != "highest":
         return torch.get_float32_matmul_precision()
@@ -51,7 +51,7 @@ def choose_matmul_precision() -> str:
 
 
 def matmul_error() -> float:
-    """Relative error of a matrix product as torch computes it now."""
+    """Relative error of torch's matrix products in the current mode."""
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randn(256, 256, generator=generator) for _ in range(2))
     exact = a.double() @ b.double()

@@ -1,4 +1,4 @@
-"""The loop around a trainer: progress bar, log, checkpoints, an end at any time without loss, exact resume."""
+"""The loop around a trainer: progress bar, log, checkpoints, an end at any time without loss, and resuming bit for bit."""
 
 from __future__ import annotations
 
@@ -27,16 +27,15 @@ __all__ = ["Interrupted", "Trainer", "resume", "save", "train"]
 
 
 class Trainer(Protocol):
-    """What the loop needs of `TeacherTrainer` and `StudentTrainer`.
+    """The interface that the loop needs of `TeacherTrainer` and `StudentTrainer`.
 
     Attributes:
         kind: `teacher`, `student` or `pretrain`, as in the config.
-        cfg: the training's.
-        policy: an nn.Module.
+        cfg: the training's config. policy: an nn.Module.
         env: its worlds.
-        products: how its updates multiply.
-        missed: targets that the newest check missed; None before the first.
-        iteration, iterations: done, and in all.
+        products: the precision of its updates.
+        missed: targets that the latest check missed; None before the first.
+        iteration, iterations: iterations done, and in total.
         minutes: of training so far [min], over all resumes.
     """
 
@@ -60,29 +59,29 @@ class Trainer(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to go on exactly."""
+        """Everything needed to continue bit for bit."""
         ...
 
 
 def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]], bool] | None = None) -> dict[str, float]:
-    """Iterate to the end, or until Ctrl-C or another signal that asks for an end, or until `on_iteration` returns True.
+    """Iterate to the end, or until Ctrl-C or another signal that ends a process, or until `on_iteration` returns True.
 
-    A checkpoint that cannot be written on the way costs a warning, and is tried again after each iteration.
+    A checkpoint that cannot be written during the training causes a warning, and is tried again after each iteration.
 
-    The end is after `trainer.iterations`, or, where the config has targets (`until`), when they are met, or after the most iterations
-    that it allows; `trainer.missed` then tells what was missed.
+    The end is after `trainer.iterations`, or, if the config has targets (`until`), when they are met or the largest allowed number of
+    iterations is reached; `trainer.missed` then lists missed targets.
 
     Args:
         trainer: fresh, or loaded from a checkpoint.
-        run: where to write.
+        run: the run's folder.
         on_iteration: called with the metrics after each iteration; True stops the training.
 
     Returns:
         The last metrics.
 
     Raises:
-        Interrupted: an end was asked for; the checkpoint is written.
-        UserError: the last checkpoint could not be written; the one before stays.
+        Interrupted: an end was requested; the checkpoint is written.
+        UserError: the last checkpoint could not be written; the previous one is kept.
     """
     metrics: dict[str, float] = {}
     owed = False  # a checkpoint that could not be written
@@ -95,7 +94,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             saved, owed = trainer.iteration, False
         except WriteError as error:
             if not owed:
-                warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training goes on, and tries again")
+                warn(f"no checkpoint of iteration {trainer.iteration}: {error}; the training continues and will try again")
             owed = True
 
     minutes_before = trainer.minutes
@@ -107,9 +106,9 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     goal, own = Goal.of(trainer), get_task(trainer.cfg.task).evaluation.curves
     if goal is None:
         trainer.missed = None
-    # torchrun passes a Ctrl-C on that the terminal has sent us already, so the second one is nobody's insisting
+    # torchrun forwards a Ctrl-C that the terminal has already sent us, so a second one does not mean insisting
     with noted("iteration", insist=distributed.processes() == 1) as request, bar:
-        asked = 0  # the signal, of whichever process
+        asked = 0  # the signal of any process
         ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
         while not ended and not asked:
             begin, seen = time.monotonic(), _pictures(trainer)
@@ -120,7 +119,7 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
             metrics |= {"steps": float(steps), "minutes": trainer.minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
             metrics |= {} if trainer.env.cameras is None else {"pictures_per_s": (_pictures(trainer) - seen) / seconds}
             if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0 or (goal is not None and goal.due()):
-                try_to_save()  # before a check, which takes longer than some who ask for an end will wait
+                try_to_save()  # before a check, which takes longer than some schedulers wait
             asked = distributed.largest(request.number or 0)
             if not asked and trainer.iteration >= trainer.iterations:
                 ended = goal is None or _reached(trainer, goal, metrics, bar)
@@ -146,7 +145,7 @@ def _pictures(trainer: Trainer) -> int:
 
 
 def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) -> bool:
-    """Whether a training that has done its iterations may end; what was checked goes into `metrics`."""
+    """Whether a training that has done its iterations may end; adds the checked figures to `metrics`."""
     if not goal.due():
         return False
     if distributed.rank() == 0:
@@ -154,27 +153,27 @@ def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) 
         if goal.missed:
             bar.write(f"targets after {trainer.iteration} iterations: {'; '.join(goal.missed)}")
     met = distributed.largest(int(distributed.rank() == 0 and not goal.missed))
-    trainer.missed = (goal.missed or ["told by the first process"]) if not met else []
+    trainer.missed = (goal.missed or ["reported by the first process"]) if not met else []
     ended = bool(met) or trainer.iteration >= goal.last
     bar.total = max(trainer.iteration, trainer.iterations) if ended else min(trainer.iteration + goal.every, goal.last)
     return ended
 
 
 def _iterate(trainer: Trainer, run: Run) -> dict[str, float]:
-    """One iteration of a training that is still one.
+    """One iteration, with a check that the result is finite.
 
     Raises:
-        UserError: a metric, a weight or a statistic is not finite, or nothing could be learned; the checkpoint is from before.
+        UserError: a metric, a weight or a statistic is not finite, or nothing could be learned; the checkpoint is from before that.
     """
     number = trainer.iteration + 1
     try:
         metrics = trainer.iterate()
     except FailedWorldsError as error:
-        raise _diverged(trainer, number, str(error), run, "look at what those worlds meet (the warnings above name the numbers)") from error
+        raise _diverged(trainer, number, str(error), run, "check what happens in those worlds (see the warnings above)") from error
     except DivergedError as error:
         raise _diverged(trainer, number, str(error), run) from error
     bad = sorted(name for name, value in metrics.items() if not math.isfinite(value)) or not_finite(trainer.policy.state_dict(), "policy")
-    if distributed.largest(len(bad)):  # of any process: all of them end
+    if distributed.largest(len(bad)):  # in any process: all of them end
         raise _diverged(trainer, number, f"{listed(bad) or 'something in another process'} not finite", run)
     return metrics
 
@@ -185,10 +184,10 @@ def _diverged(trainer: Trainer, iteration: int, what: str, run: Run, advice: str
 
 
 def save(trainer: Trainer, run: Run) -> None:
-    """Write a checkpoint that `resume` goes on from.
+    """Write a checkpoint that `resume` continues from.
 
     Raises:
-        UserError: what was learned is not finite; the checkpoint that is there stays.
+        UserError: a learned value is not finite; the existing checkpoint is kept.
     """
     if distributed.rank():
         return
@@ -208,19 +207,17 @@ def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> li
     """Bring a fresh trainer to a checkpoint's state.
 
     Args:
-        trainer: of the checkpoint's config, but for what was changed.
-        state: the checkpoint's.
-        given: names of settings that were given anew. A learning rate is: it may have adapted away from the one in the config.
+        trainer: made with the checkpoint's config, except for changes.
+        state: the checkpoint's state.
+        given: names of settings that were given again. A given learning rate replaces the adapted one.
 
-    Returns:
-        The settings that are not the checkpoint's.
+    Returns: The settings that differ from the checkpoint's.
 
     Raises:
-        UserError: the robot's model has changed since, or a setting that differs would have no effect, or makes other shapes than the
-            checkpoint has.
+        UserError: the robot's model has changed since, or a changed setting would have no effect or does not fit the checkpoint's shapes.
     """
     if changed := other_model(state, trainer.env.robot):
-        raise UserError(f"{changed}; bring that back, or begin another training (train --init starts from this one's teacher)")
+        raise UserError(f"{changed}; restore the original, or start another training (train --init starts from this one's teacher)")
     before = schema.loads(state["config"], "the checkpoint's config")
     names = settings.refuse(before, trainer.cfg, settings.RESUME[trainer.kind], "--resume")
     names += [name for name in given if name == "teacher.ppo.learning_rate" and name not in names]
@@ -235,26 +232,28 @@ def resume(trainer: Any, state: dict[str, Any], given: Sequence[str] = ()) -> li
 
 
 def _check_fold(trainer: Trainer, before: schema.TrainCfg) -> None:
-    """Refuse to go on behind a fold without one, or the other way round: what the network has learned to see would be another.
+    """Refuse to resume with a fold if the training had none, or the other way round, since the network's input would change.
 
     Raises:
-        UserError: says what the checkpoint has.
+        UserError: names the checkpoint's symmetry.
     """
     kind = "student" if trainer.kind == "pretrain" else trainer.kind
     old, new = (getattr(cfg, kind).ppo.symmetry for cfg in (before, trainer.cfg))
     if (old == "fold") != (new == "fold"):
-        raise UserError(f"the checkpoint was trained with {kind}.ppo.symmetry={old} and cannot go on with {new}; leave it out")
+        raise UserError(f"the checkpoint was trained with {kind}.ppo.symmetry={old} and cannot continue with {new}; leave it out")
 
 
 def _check_length(trainer: Any, done: int, names: list[str]) -> None:
-    """Refuse settings that no iteration would be left for.
+    """Refuse settings if no iteration is left for them.
 
     Raises:
         UserError: names them, or the number of iterations that is below what is done.
     """
     kind, planned = trainer.kind, trainer.iterations
     if f"{kind}.iterations" in names and planned < done:
-        raise UserError(f"the checkpoint is of iteration {done} already: {kind}.iterations={planned} cannot be; give more, or leave it out")
+        raise UserError(
+            f"the checkpoint is at iteration {done} already, so {kind}.iterations={planned} is too low; give more, or leave it out"
+        )
     if done < planned or getattr(getattr(trainer.cfg, kind), "until", None) is not None:
         return
     others = (f"{kind}.until", f"{kind}.iterations", *(("student.",) if kind == "teacher" else ()))

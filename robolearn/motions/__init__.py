@@ -1,1 +1,1 @@
-"""Motions of people and of robots, brought onto a robot: readers, retargeting, cleaning and a report of every clip."""
+"""Motions of people and robots, retargeted to a robot: readers, retargeting, cleaning and a report of every clip."""

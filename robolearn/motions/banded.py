@@ -1,7 +1,7 @@
-"""Least squares over a whole clip, in which a frame meets its two neighbours on each side alone: one pass forward and one back.
+"""Least squares over a whole clip in which a frame is only coupled to its two neighbours on each side: one pass forward and one back.
 
-Blocks of a frame with itself are full, those between frames are diagonal at first, since what couples frames is the smoothness of each
-coordinate by itself. Frames are eliminated one after the other; the cost grows with the length of the clip and not with its square.
+Blocks within a frame are full, those between frames are diagonal at first, since frames are coupled by the smoothness of each coordinate
+separately. Frames are eliminated one after the other, so the cost is linear in the length of the clip.
 """
 
 from __future__ import annotations

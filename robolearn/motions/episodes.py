@@ -14,7 +14,7 @@ from robolearn.motions.rotation import logarithm, matrix_of_quat
 
 COMMANDS = ("vx", "vy", "yaw_rate")
 COMMAND_S = 0.5
-"""Before and after, over which a command is the mean of the root's velocity: a person's sway is no command."""
+"""Time before and after over which the root's velocity is averaged to a command, to remove a person's sway."""
 
 
 def columns_of(robot: Robot) -> tuple[Column, ...]:
@@ -28,10 +28,8 @@ def episode_of(kinematics: Kinematics, qpos: np.ndarray, contact: np.ndarray, dt
     Args:
         kinematics: of the robot.
         qpos: poses, (T, nq).
-        contact: feet that stand, in the robot's order, (T, F).
-        dt: between them [s].
-        source: where it comes from.
-        task: what is done, in words.
+        contact: feet that are down, in the robot's order, (T, F).
+        dt: time between them [s]. source: the source. task: the task in words.
     """
     joints = qpos[:, kinematics.joints]
     attitude = matrix_of_quat(qpos[:, 3:7])

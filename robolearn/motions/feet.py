@@ -1,9 +1,9 @@
-"""Feet that stand still: a foot's path is made so that what touches the ground does not move while it carries load.
+"""Locks feet in stance: a foot's path is changed so that its touching points do not move while it carries load.
 
-A sole is a set of points (`gait.soles.Sole`). While a foot stands, each step of its path is what keeps the points that touch where they
-are, heel and toe alike, so that a foot rolls over its edge instead of sliding. The path's own place in a stance is the mean of what was
-asked. In a swing the correction goes over from that of the stance before to that of the stance after, and the sole is kept above the
-ground. After Kovar, Schreiner and Gleicher 2002 (footskate cleanup), with a sole in place of two joints.
+A sole is a set of points (`gait.soles.Sole`). In stance, each step of the path keeps the touching points in place, heel or toe, so that a
+foot rolls over its edge instead of sliding. The place of a stance is the mean of the desired path. In a swing the correction blends from
+that of the stance before to that of the stance after, and the sole is kept above the ground. After Kovar, Schreiner and Gleicher 2002
+(footskate cleanup), with a sole in place of two joints.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from robolearn.evaluation.gait.soles import LEVEL, Sole
 from robolearn.motions.rotation import logarithm
 
 PIVOT = np.radians(20.0)
-"""How far a standing foot's yaw may be from what is asked before it turns along."""
-CLEARANCE = 0.002  # m above the ground in a swing, at least
+"""Largest difference between a standing foot's yaw and the desired one before it turns along [rad]."""
+CLEARANCE = 0.002  # m: least height above the ground in a swing
 
 
 def stances(contact: np.ndarray) -> list[tuple[int, int]]:
@@ -27,12 +27,12 @@ def stances(contact: np.ndarray) -> list[tuple[int, int]]:
 
 
 def hold(values: np.ndarray, contact: np.ndarray, locked: np.ndarray) -> np.ndarray:
-    """`values` (T, ...) with `locked` in stance; in swings what was added goes over smoothly from one stance to the next.
+    """`values` (T, ...) with `locked` in stance; in swings the correction blends smoothly from one stance to the next.
 
     Args:
-        values: what is asked.
+        values: the desired values.
         contact: (T,).
-        locked: what is to be in stance, (T, ...); read there alone.
+        locked: the values in stance, (T, ...); only read there.
     """
     spans, added = stances(contact), np.zeros_like(values)
     if not spans:
@@ -50,8 +50,8 @@ def hold(values: np.ndarray, contact: np.ndarray, locked: np.ndarray) -> np.ndar
 def steady_yaw(yaw: np.ndarray, contact: np.ndarray) -> np.ndarray:
     """Yaw of a foot [rad], (T,), that does not turn while it stands.
 
-    It stays where the middle of a stance has it, as long as what is asked is less than `PIVOT` away. Where a person turns on a foot, it is
-    dragged along behind what is asked: a leg that is twisted further than that is no pose.
+    It keeps its yaw from the middle of the stance as long as the desired yaw is less than `PIVOT` away. If a person turns on a foot, it is
+    dragged along behind the desired yaw, since a leg that is twisted further is not a valid pose.
     """
     locked = yaw.copy()
     for start, end in stances(contact):
@@ -68,16 +68,16 @@ def steady_yaw(yaw: np.ndarray, contact: np.ndarray) -> np.ndarray:
 
 
 def lock(sole: Sole, position: np.ndarray, attitude: np.ndarray, contact: np.ndarray) -> np.ndarray:
-    """Where a foot's body is to be [m], (T, 3), so that its sole neither slides in stance nor goes below the ground.
+    """Desired positions of a foot's body [m], (T, 3), such that its sole neither slides in stance nor goes below the ground.
 
     Args:
-        sole: of the foot.
-        position: asked of its body [m], (T, 3); the ground is at 0.
-        attitude: of its body, (T, 3, 3); kept.
-        contact: frames in which it stands, (T,).
+        sole: the foot's sole.
+        position: desired positions of its body [m], (T, 3); the ground is at 0.
+        attitude: attitudes of its body, (T, 3, 3); kept.
+        contact: frames in which it is down, (T,).
     """
     arms = np.einsum("tij,pj->tpi", attitude, sole.points)
-    depth = (arms[..., 2] - sole.radius).min(1)  # of the lowest point below the body's origin
+    depth = (arms[..., 2] - sole.radius).min(1)  # distance of the lowest point below the body's origin
     grounded = position.copy()
     grounded[:, 2] = -depth
     moves = _rolling(sole, arms, attitude)
@@ -90,7 +90,7 @@ def lock(sole: Sole, position: np.ndarray, attitude: np.ndarray, contact: np.nda
 
 
 def _rolling(sole: Sole, arms: np.ndarray, attitude: np.ndarray) -> np.ndarray:
-    """Planar steps of the body from frame to frame that leave what touches in its place [m], (T - 1, 2); see `Sole.slip`."""
+    """Planar steps of the body from frame to frame that keep its touching points in place [m], (T - 1, 2); see `Sole.slip`."""
     heights = arms[..., 2] - sole.radius
     low = heights <= heights.min(1, keepdims=True) + LEVEL
     both = low[:-1] & low[1:]

@@ -1,4 +1,4 @@
-"""Motions as a video and in the browser: the robot moves as a clip says, without physics."""
+"""Shows motions as a video or in the browser: the robot follows a clip, without physics."""
 
 from __future__ import annotations
 
@@ -24,22 +24,18 @@ def film(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], dt: float, pat
     """Write a video of motions, one after the other.
 
     Args:
-        robot: whose.
-        motions: name and poses (T, nq) of each.
-        dt: between poses [s].
-        path: of the video, .mp4 or .webm.
-        width, height: [pixels].
+        robot: the robot. motions: name and poses (T, nq) of each. dt: time between poses [s]. path: the video file, .mp4 or .webm. width,
+            height: size [pixels].
 
-    Returns:
-        How many pictures it has.
+    Returns: Its number of pictures.
 
     Raises:
-        UserError: the video cannot be written, or nothing be drawn.
+        UserError: the video cannot be written, or nothing can be drawn.
     """
     every, count = max(1, round(1 / (FPS * dt))), 0
     with VideoWriter(path, width, height, 1 / (every * dt)) as video:
         for name, qpos in motions:
-            with Recorder(robot, width, height) as recorder:  # whose camera begins anew
+            with Recorder(robot, width, height) as recorder:  # its camera starts again
                 for pose in qpos[::every]:
                     picture = np.ascontiguousarray(recorder.draw(pose))
                     cv2.putText(picture, name, (16, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.7, INK, 1, cv2.LINE_AA)
@@ -62,7 +58,7 @@ def show(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], dt: float, por
     """Play motions in the browser, over and over, until `stop` or Ctrl-C; on this computer only.
 
     Raises:
-        UserError: no port can be had.
+        UserError: no port is free.
     """
     import mujoco
 

@@ -1,8 +1,7 @@
-"""Where a person's feet stand: the ground under a clip, and which foot carries load in which frame.
+"""Finds the footing of a person: the ground under a clip, and which foot carries load in which frame.
 
-The height of the ground is not known: mocap has its own floor, people in video float. It is taken from the feet, as the height that the
-ankles have at their lowest. Contacts are told as those of a robot's recording are in `gait.stance`: by
-height and speed, of the lower of ankle and toe.
+The height of the ground is unknown: mocap has its own floor, and people in video float. It is taken from the feet, as the height of the
+ankles at their lowest. Contacts are found as for a robot's recording in `gait.stance`: by height and speed, of the lower of ankle and toe.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from robolearn.motions.person import Person
 ANKLE = 0.0795
 """Height of the ankle over the sole against thigh and shank, 0.039 to 0.491 of a body's height (Winter, Biomechanics, table 4.1)."""
 LOW = 10.0  # percentile of an ankle's or a toe's height that is its height in stance
-LIFTED, FAST = 0.032, 0.8  # m above its ground and m/s planar, from which on a foot swings: a little more than `gait.stance` takes
-APART = 0.04  # m between left and right, from which on one of them never stood and has no floor of its own
-UNEVEN = 0.06  # m of range of the ground, from which on that is said
-STILL = 0.35  # m/s, below which a foot on uneven ground stands
-FALLING = 5.0  # m/s2 downward, from which on a person is in flight
-UNSUPPORTED = 0.12  # share of frames without a foot on the ground and without a flight, from which on the ground is taken as uneven
-SMOOTH_S = 0.2  # before and after, over which the ground is averaged
+LIFTED, FAST = 0.032, 0.8  # m above its ground and m/s in the plane, beyond which a foot swings: a little more than in `gait.stance`
+APART = 0.04  # m between left and right, beyond which one of them was never down and has no floor of its own
+UNEVEN = 0.06  # m of range of the ground, beyond which it is reported
+STILL = 0.35  # m/s, below which a foot on uneven ground is down
+FALLING = 5.0  # m/s2 downward, beyond which a person is in flight
+UNSUPPORTED = 0.12  # share of frames with no foot down and no flight, beyond which the ground is treated as uneven
+SMOOTH_S = 0.2  # time before and after over which the ground is averaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +32,9 @@ class Footing:
 
     Attributes:
         ground: height of the ground [m], (T,).
-        lift: height of ankle and toe above where they are in stance [m], (T, 2, 2).
+        lift: height of ankle and toe above their height in stance [m], (T, 2, 2).
         contact: feet that carry load, (T, 2).
-        range: of the ground's height in the clip [m]; 0 where it is nearly flat.
+        range: range of the ground's height in the clip [m]; 0 if it is nearly flat.
     """
 
     ground: np.ndarray
@@ -58,9 +57,7 @@ def footing(person: Person, leg: float, dt: float) -> Footing:
     """Find ground and contacts of a person without gaps.
 
     Args:
-        person: whose.
-        leg: thigh and shank [m].
-        dt: between frames [s].
+        person: the person. leg: length of thigh and shank [m]. dt: time between frames [s].
     """
     toes = person.has("left_toe") and person.has("right_toe")
     points = [np.stack([person[f"{side}_{name}"] for side in ("left", "right")], 1) for name in (("ankle", "toe") if toes else ("ankle",))]
@@ -81,7 +78,7 @@ def footing(person: Person, leg: float, dt: float) -> Footing:
 
 
 def _level(relative: np.ndarray, speed: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lift, contacts and the ground's drift [m] where both feet stand on one floor, which may drift or lean a little."""
+    """Lift, contacts and the ground's drift [m] if both feet are on one floor, which may drift or lean a little."""
     own = ground(relative.min(2), dt)  # (T, 2)
     below = own.min(1, keepdims=True)  # under the lower foot
     aside = np.where(own - below < APART, own - below, 0.0)
@@ -93,7 +90,7 @@ def _level(relative: np.ndarray, speed: np.ndarray, dt: float) -> tuple[np.ndarr
 
 
 def _uneven(relative: np.ndarray, speed: np.ndarray, planar: np.ndarray, dt: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The same where each step has a height of its own: a foot stands where it is still, and its ground is there."""
+    """The same if each step has its own height: a foot is down while it is still, and its ground is at that height."""
     contact = steady(speed.min(2) < STILL, round(SHORTEST_S / dt))
     grounds = []
     for foot in range(2):
@@ -112,14 +109,14 @@ def _uneven(relative: np.ndarray, speed: np.ndarray, planar: np.ndarray, dt: flo
 
 
 def _unsupported(hips: np.ndarray, contact: np.ndarray, dt: float) -> float:
-    """Share of frames in which no foot stands although the hips do not fall: what carries the person is not this ground."""
+    """Share of frames in which no foot is down although the hips do not fall: something else carries the person."""
     settled = smooth(hips, max(1, round(0.04 / dt)))
     fall = np.gradient(np.gradient(settled, dt), dt)
     return float((~contact.any(1) & (fall > -FALLING)).mean())
 
 
 def _floors(height: np.ndarray) -> np.ndarray:
-    """The height in stance of left and right (T, 2) [m], (2,): each its own, unless one of them did not stand."""
+    """The height in stance of left and right (T, 2) [m], (2,): each its own, unless one of them was never down."""
     own = np.percentile(height, LOW, axis=0)
     return own if abs(own[0] - own[1]) < APART else np.full(2, np.percentile(height, LOW / 2))
 

@@ -1,4 +1,4 @@
-"""Gaps in a person's motion: short ones are bridged; a clip is cut where what is needed is missing for long, and where it leaps."""
+"""Handles gaps in a person's motion: short ones are bridged; a clip is cut at long gaps of needed landmarks, and at leaps."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from robolearn.motions.feet import stances
 from robolearn.motions.person import LANDMARKS, NEEDED, Person
 
-BRIDGED_S = 0.4  # of a gap in what is needed, at most
-SHORTEST_S = 0.5  # of a piece
+BRIDGED_S = 0.4  # longest gap of a needed landmark
+SHORTEST_S = 0.5  # shortest piece
 UNSURE = 0.15  # confidence below which a landmark counts as missing
-BREAKING = 4.0  # m/s of the hips, and three times what is usual about it, from which on a clip is cut
-LEAPING = 12.0  # m/s of a landmark that is needed, from which on a frame is a jump of the recording
+BREAKING = 4.0  # m/s of the hips, and also three times their usual speed, beyond which a clip is cut
+LEAPING = 12.0  # m/s of a needed landmark, beyond which a frame is a jump of the recording
 
 
 def pieces(person: Person) -> list[Person]:
-    """The stretches in which a person can be followed, without gaps; none where there is no such stretch of `SHORTEST_S`."""
+    """The stretches in which a person can be followed, without gaps; none if no stretch is as long as `SHORTEST_S`."""
     known = person.confidence > UNSURE
     needed = [LANDMARKS.index(name) for name in NEEDED]
     usable: np.ndarray = np.logical_and.reduce(known[:, needed], axis=1)
@@ -52,7 +52,7 @@ def leaps(person: Person) -> int:
 
 
 def _breaks(person: Person) -> list[int]:
-    """Frames to which the hips leap: another moment of the recording, or another person, and no motion."""
+    """Frames to which the hips leap: a cut in the recording, or another person."""
     hips = (person["left_hip"] + person["right_hip"]) / 2
     speed = np.nan_to_num(np.linalg.norm(np.diff(hips, axis=0), axis=-1)) * person.fps
     usual = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(speed, 3, mode="reflect" if len(speed) > 3 else "edge"), 7), axis=-1)
@@ -64,7 +64,7 @@ def _lacking(known: np.ndarray, needed: list[int]) -> list[str]:
 
 
 def _filled(person: Person, known: np.ndarray, start: int, end: int, name: str, remarks: tuple[str, ...]) -> Person:
-    """A stretch with straight lines through its gaps; a landmark that is nowhere known in it stays unknown."""
+    """A stretch with its gaps interpolated linearly; a landmark that is never known in it stays unknown."""
     position, frames = person.position[start:end].copy(), np.arange(end - start)
     for k in range(len(LANDMARKS)):
         at = np.flatnonzero(known[start:end, k])

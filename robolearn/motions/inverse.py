@@ -1,7 +1,7 @@
-"""Poses that do what is asked: damped least squares frame by frame, then over the whole clip with smoothness, ranges and speeds.
+"""Inverse kinematics: damped least squares frame by frame, then over the whole clip with smoothness, ranges and speeds.
 
-First every few frames are solved from the default pose, and the frames between take what lies between. Then Gauss-Newton steps go over the
-clip as a whole: what is asked of each frame, small accelerations, and what a joint's range and largest speed allow.
+First every few frames are solved from the default pose, and the frames between are interpolated. Then Gauss-Newton steps improve the
+clip as a whole: the targets of each frame, small accelerations, and each joint's range and largest speed.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from robolearn.motions.rotation import logarithm, matrix_of_quat, slerp
 from robolearn.motions.targets import Targets
 from robolearn.motions.tasks import Tasks, Tolerances
 
-CHUNK = 256  # frames whose Jacobians are held at once
-HELD = 1e10  # weight of a joint that is held
-LONGEST = 0.5  # rad: of a step
-NEAR, SLIGHT = 1e-6, 0.01  # rad: at the end of a range, and so little beyond it that cutting does no harm
-DAMPING = 5.0, 1e5  # the least and the most
+CHUNK = 256  # frames whose Jacobians are in memory at once
+HELD = 1e10  # weight of a held joint
+LONGEST = 0.5  # rad: largest step
+NEAR, SLIGHT = 1e-6, 0.01  # rad: a joint this close to the end of its range is at it; this little beyond it, clipping does no harm
+DAMPING = 5.0, 1e5  # least and largest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long it is tried.
+    """Limits of the iteration.
 
     Attributes:
-        every: frames from one that is solved by itself to the next.
-        alone: steps of these.
-        together: steps over the whole clip, at least.
-        most: of these.
-        enough: how far a standing foot may be from its place for the steps to end [m].
-        rounds: of holding joints at the ends of their range, in a step.
-        soft: how many times larger a foot's tolerance is at the first step; it is quartered at each.
-        margin: kept from the ends of a joint's range [rad].
+        every: interval of the frames that are solved individually.
+        alone: steps for these.
+        together: least number of steps over the whole clip.
+        most: largest number of these.
+        enough: distance of standing feet from their places at which the steps end [m].
+        rounds: rounds of holding joints at the ends of their range, per step.
+        soft: factor on a foot's tolerance in the first step; it is quartered in each further one.
+        margin: distance kept from the ends of a joint's range [rad].
         speed: share of a joint's largest speed that is allowed.
-        tolerances: of what is asked.
+        tolerances: tolerances of the targets.
     """
 
     every: int = 8
@@ -54,7 +54,7 @@ class Effort:
 
 
 def solve(rig: Rig, kinematics: Kinematics, targets: Targets, effort: Effort | None = None) -> np.ndarray:
-    """Poses (T, nq) of a robot that do what is asked."""
+    """Poses (T, nq) of a robot that meet the targets."""
     effort = effort or Effort()
     tasks = Tasks(rig, kinematics, targets, effort.tolerances)
     qpos = _start(rig, kinematics, targets)
@@ -64,7 +64,7 @@ def solve(rig: Rig, kinematics: Kinematics, targets: Targets, effort: Effort | N
 
 
 def _start(rig: Rig, kinematics: Kinematics, targets: Targets) -> np.ndarray:
-    """The default pose, or that of a recording, hips and trunk where they are asked to be."""
+    """The default pose, or a recording's, with hips and trunk at their targets."""
     count = len(targets.hips)
     attitude = targets.trunk[:, 0]
     joints = np.tile(rig.neutral, (count, 1)) if targets.joints is None else targets.joints
@@ -77,7 +77,7 @@ def _start(rig: Rig, kinematics: Kinematics, targets: Targets) -> np.ndarray:
 
 
 def _alone(tasks: Tasks, kinematics: Kinematics, qpos: np.ndarray, frames: np.ndarray, effort: Effort) -> np.ndarray:
-    """Solve frames each by itself; ranges by clipping."""
+    """Solve frames individually; ranges by clipping."""
     for step in range(effort.alone):
         own, right, _, _ = tasks.normal(qpos, frames, effort.soft)
         damping = 10.0 * 0.5**step
@@ -106,7 +106,7 @@ def _within(kinematics: Kinematics, qpos: np.ndarray, margin: float) -> np.ndarr
 
 
 class _Clip:
-    """Gauss-Newton steps over a whole clip, damped frame by frame where a step made a frame worse (Levenberg and Marquardt).
+    """Gauss-Newton steps over a whole clip, damped for each frame that a step made worse (Levenberg-Marquardt).
 
     A joint at the end of its range whose gradient points beyond it is held there (Bertsekas 1982, projected Newton).
     """
@@ -117,7 +117,7 @@ class _Clip:
         self._damping = np.full(len(qpos), 30.0)
 
     def solve(self) -> np.ndarray:
-        """Steps until the feet are where they should be, or no more are allowed."""
+        """Take steps until the feet are in place, or no more are allowed."""
         effort, cost = self._effort, np.full(len(self._qpos), np.inf)
         best, least, stuck = self._qpos, np.inf, 0
         for step in range(effort.most + 1):
@@ -135,7 +135,7 @@ class _Clip:
     def _equations(
         self, softness: float, before: np.ndarray
     ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray, float, float]:
-        """The normal equations, the cost of each frame and of the clip, and how far a standing foot is from its place at the most [m]."""
+        """The normal equations, the cost of each frame and of the clip, and the largest distance of a standing foot from its place [m]."""
         qpos, dt, effort, kinematics = self._qpos, self._dt, self._effort, self._kinematics
         count, n = len(qpos), ROOT + len(kinematics.joints)
         own, right, cost = np.empty((count, n, n)), np.empty((count, n)), np.empty(count)
@@ -193,7 +193,7 @@ def _smoothness(
     next_: np.ndarray,
     after: np.ndarray,
 ) -> float:
-    """Add small accelerations of all coordinates to the equations; returns what the accelerations cost."""
+    """Add small accelerations of all coordinates to the equations; returns their cost."""
     if len(qpos) < 3:
         return 0.0
     t = effort.tolerances
@@ -215,7 +215,7 @@ def _smoothness(
 def _speeds(
     kinematics: Kinematics, qpos: np.ndarray, dt: float, effort: Effort, own: np.ndarray, right: np.ndarray, next_: np.ndarray
 ) -> float:
-    """Add a pull back to a joint's largest speed, less a margin, to the equations; returns what is beyond costs."""
+    """Add a penalty on joint speeds beyond the largest, minus a margin, to the equations; returns its cost."""
     moved = np.diff(qpos[:, kinematics.joints], axis=0)
     most = kinematics.speed * effort.speed * dt
     beyond = np.clip(moved, -most, most) - moved

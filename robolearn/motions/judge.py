@@ -1,7 +1,7 @@
-"""What became of a clip: how its feet stand, whether the robot could do it, how near it is to the person; and whether it is kept.
+"""Judges a retargeted clip: how its feet stand, whether the robot could do it, how near it is to the person; and whether it is kept.
 
-`slip` is that of the points of a sole that touch the ground, in the frames in which the foot is labelled as standing. `slip_by_height` asks
-no label: it takes what `gait.stance` takes for stance in any recording, by height and speed, and so compares with motions of others.
+`slip` is that of a sole's touching points in the frames in which the foot is labelled as standing. `slip_by_height` needs
+no label: it uses the stance of `gait.stance`, by height and speed, and so is comparable with motions from other sources.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ UNITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """What a clip must not exceed to be kept.
+    """The limits for a clip to be kept.
 
     Attributes:
-        slip: mean of standing feet [m/s].
-        penetration: of a sole below the ground [mm].
-        beyond_range: of a joint [rad].
-        speed_share: of a joint's largest speed.
-        hips_off: mean distance of the hips from what was asked [mm]: more of it, and the robot cannot do this motion.
+        slip: mean slip of standing feet [m/s].
+        penetration: depth of a sole below the ground [mm].
+        beyond_range: excess of a joint over its range [rad].
+        speed_share: share of a joint's largest speed.
+        hips_off: mean distance of the hips from their targets [mm]; beyond it, the robot cannot do this motion.
         leaps: share of frames to which a landmark leaps.
     """
 
@@ -46,7 +46,7 @@ class Bars:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Figures of a clip, in `UNITS` (shares as 0 to 1), what was decided on the way, and why it is not kept; empty where it is."""
+    """Figures of a clip, in `UNITS` (shares as 0 to 1), remarks, and why it is not kept (empty if it is)."""
 
     name: str
     figures: Mapping[str, float]
@@ -59,7 +59,7 @@ class Report:
         return not self.faults
 
     def line(self) -> str:
-        """One line for people."""
+        """One line of text."""
         f = self.figures
         told = (
             f"{f['seconds']:6.1f} s  slip {f['slip']:.3f} m/s ({f['slip_by_height']:.3f} by height)  below {f['penetration']:.1f} mm"
@@ -76,7 +76,7 @@ def figures_of(rig: Rig, kinematics: Kinematics, qpos: np.ndarray, dt: float, co
         kinematics: of the robot.
         qpos: poses, (T, nq).
         dt: between them [s].
-        contact: feet that stand, left before right, (T, 2); None to tell it by height and speed.
+        contact: feet that are down, left before right, (T, 2); None to infer it from height and speed.
     """
     by_height = motion_of(rig.anatomy, qpos, dt)
     order = list(rig.feet)
@@ -111,17 +111,17 @@ def judge(
     seconds: float = 0.0,
     bars: Bars | None = None,
 ) -> Report:
-    """The report of a clip that was brought onto a robot.
+    """The report of a retargeted clip.
 
     Args:
-        name: of the clip.
+        name: name of the clip.
         rig: the robot's limbs.
         kinematics: of the robot.
-        targets: what was asked.
+        targets: the targets.
         qpos: poses, (T, nq).
         leaps: frames to which a landmark of the person leaps.
-        seconds: of computing [s].
-        bars: what must not be exceeded.
+        seconds: computing time [s].
+        bars: the limits.
     """
     bars = bars or Bars()
     found = figures_of(rig, kinematics, qpos, targets.dt, targets.contact)
@@ -148,7 +148,7 @@ def judge(
 
 
 def limbs_off(rig: Rig, kinematics: Kinematics, targets: Targets, qpos: np.ndarray) -> float:
-    """Mean angle between a robot's thighs, shanks, upper and lower arms and those that were asked for [degrees]."""
+    """Mean angle between a robot's thighs, shanks, upper and lower arms and their targets [degrees]."""
     placed = kinematics.place(qpos)
     angles = []
     for place, (a, b) in enumerate(pair for limb in (*rig.legs, *rig.arms) for pair in zip(limb.points[:-1], limb.points[1:], strict=True)):
@@ -161,7 +161,7 @@ def limbs_off(rig: Rig, kinematics: Kinematics, targets: Targets, qpos: np.ndarr
 
 
 def _slips(slip: np.ndarray, contact: np.ndarray) -> np.ndarray:
-    """Speeds in intervals at whose both ends a foot stands."""
+    """Speeds over intervals with the foot down at both ends."""
     return slip[1:][contact[1:] & contact[:-1]]
 
 

@@ -1,4 +1,4 @@
-"""Points of a robot and how they move with its joints, for all frames of a motion at once.
+"""Points of a robot and their Jacobians, for all frames of a motion at once.
 
 MuJoCo places the bodies frame by frame; everything else is arithmetic on arrays of all frames. A pose has n = 6 + J coordinates: the
 root's displacement in the world [m], its turn about the world's axes [rad], and the joints in policy order [rad].
@@ -35,18 +35,18 @@ class Placed:
     axis: np.ndarray
 
     def at(self, point: Point) -> np.ndarray:
-        """Where a point is [m], (T, 3)."""
+        """The position of a point [m], (T, 3)."""
         return self.position[:, point.body] + self.attitude[:, point.body] @ point.local
 
 
 class Kinematics:
-    """Places a robot and differentiates.
+    """Forward kinematics and its derivatives.
 
     Attributes:
         model: of its scene.
-        joints: where the joints stand in qpos, in policy order, (J,).
-        lower, upper: range of each joint [rad], infinite where it has none, (J,).
-        speed: the largest of each joint [rad/s], (J,).
+        joints: indices of the joints in qpos, in policy order, (J,).
+        lower, upper: range of each joint [rad], infinite if unlimited, (J,).
+        speed: largest speed of each joint [rad/s], (J,).
     """
 
     def __init__(self, robot: Robot) -> None:
@@ -65,7 +65,8 @@ class Kinematics:
         self._neutral = self.model.key("stand").qpos.copy()
 
     def qpos(self, position: np.ndarray, attitude: np.ndarray, joints: np.ndarray) -> np.ndarray:
-        """Poses (T, nq) of root positions (T, 3) [m], root attitudes (T, 3, 3) and joints (T, J); what else moves stays in its default."""
+        """Poses (T, nq) of root positions (T, 3) [m], root attitudes (T, 3, 3) and joints (T, J); other joints stay in their default
+        pose."""
         found = np.tile(self._neutral, (len(position), 1))
         found[:, :3], found[:, 3:7], found[:, self.joints] = position, quat_of_matrix(attitude), joints
         return found
@@ -94,7 +95,7 @@ class Kinematics:
         )
 
     def jacobian(self, placed: Placed, points: Sequence[Point]) -> np.ndarray:
-        """How points move with the coordinates, (T, P, 3, n)."""
+        """Jacobians of points with respect to the coordinates, (T, P, 3, n)."""
         bodies = [point.body for point in points]
         at = np.stack([placed.at(point) for point in points], 1)  # (T, P, 3)
         found = np.zeros((*at.shape, ROOT + len(self._ids)))
@@ -111,7 +112,7 @@ class Kinematics:
         return found
 
     def turning(self, placed: Placed, bodies: Sequence[int]) -> np.ndarray:
-        """How attitudes of bodies turn in the world with the coordinates [rad], (T, B, 3, n)."""
+        """Rotational Jacobians of bodies in the world [rad], (T, B, 3, n)."""
         found = np.zeros((len(placed.axis), len(bodies), 3, ROOT + len(self._ids)))
         found[..., 3:6] = np.eye(3)
         for b, body in enumerate(bodies):
@@ -121,5 +122,5 @@ class Kinematics:
 
     @property
     def root(self) -> int:
-        """Id of the body that moves freely."""
+        """Id of the floating body."""
         return int(np.flatnonzero(self.model.body_parentid[1:] == 0)[0]) + 1

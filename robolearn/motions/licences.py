@@ -1,4 +1,4 @@
-"""Whose a motion is and what may be done with it: from the licence that lies beside a file, where it is one that is known."""
+"""Finds who owns a motion and how it may be used, from a known licence beside the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGNS = (
     ("BSD-3-Clause", r"redistribution and use in source and binary forms[\s\S]*neither the name"),
     ("CC-BY-4.0", r"attribution 4\.0 international|cc[ -]by[ -]4\.0"),
 )
-"""Name of a licence and what its text says, the strictest of a family first."""
+"""Name of a licence and a pattern of its text, the strictest of a family first."""
 LAFAN1 = re.compile(r"_subject\d+$")
 LAFAN1_LICENCE = "CC-BY-NC-ND-4.0"
 ACKNOWLEDGED = {"LicenseRef-CMU-mocap": "mocap.cs.cmu.edu, funded by NSF EIA-0196217"}
@@ -29,24 +29,24 @@ ACKNOWLEDGED = {"LicenseRef-CMU-mocap": "mocap.cs.cmu.edu, funded by NSF EIA-019
 
 @dataclass(frozen=True)
 class Licence:
-    """Name after SPDX, and whom it asks to be named."""
+    """SPDX name, and whom to credit."""
 
     name: str
     attribution: str = ""
 
 
 def licence_of(path: Path, given: str | None = None) -> Licence:
-    """The licence of a file of motions: what was given, or that of a licence file in its folder or the one above.
+    """The licence of a file of motions: the given one, or that of a licence file in its folder or the one above.
 
     Raises:
-        UsageError: the file is named as LAFAN1's are, whose licence forbids most uses, and nobody said that it is known.
+        UsageError: the file is named like LAFAN1's, whose licence forbids most uses, and no licence was given.
     """
     if given:
         return Licence(given, ACKNOWLEDGED.get(given, ""))
     if LAFAN1.search(path.stem):
         raise UsageError(
-            f"{path.name} is named as LAFAN1's motions are, which are under {LAFAN1_LICENCE}: no commercial use, nothing derived may be"
-            f" given away. If you may use it: --licence {LAFAN1_LICENCE}; if it is another's: --licence NAME"
+            f"{path.name} is named like a motion of LAFAN1, whose licence is {LAFAN1_LICENCE}: no commercial use, no distribution of "
+            f"derived works. If you may use it: --licence {LAFAN1_LICENCE}; if it has another licence: --licence NAME"
         )
     for folder in (path.parent, path.parent.parent):
         for pattern in FILES:

@@ -1,4 +1,4 @@
-"""A person in motion: where a few landmarks of the body are, whatever file they came from."""
+"""A person in motion: the positions of a few landmarks of the body, from any kind of file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robolearn.errors import UserError
 
 SIDED = ("hip", "knee", "ankle", "toe", "shoulder", "elbow", "wrist")
 LANDMARKS = ("pelvis", "chest", "neck", "head", *(f"{side}_{name}" for side in ("left", "right") for name in SIDED))
-"""What is followed; chest is a joint of the spine below the shoulders, toe the ball of the foot."""
+"""The landmarks; chest is a joint of the spine below the shoulders, toe is the ball of the foot."""
 NEEDED = tuple(f"{side}_{name}" for side in ("left", "right") for name in ("hip", "knee", "ankle", "shoulder"))
 LEG_M = (0.45, 1.2)  # thigh and shank of a person, children included
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "inch": 0.0254, "inch / 0.45": 0.0254 / 0.45}
@@ -32,7 +32,7 @@ _SIDED = {
     "elbow": ("radius", "elbow", "forearm", "lowarm", "lowerarm"),
     "wrist": ("wrist", "hand"),
 }
-"""Landmark -> how files call it, the surest first. A name is taken once: a foot beside an ankle is the toe."""
+"""Landmark -> its names in files, the surest first. A name is used once: a foot besides an ankle is the toe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +41,9 @@ class Person:
 
     Attributes:
         name: of the clip.
-        fps: frames a second.
-        position: in the world, z up [m], (T, K, 3); NaN where a landmark is not known.
-        confidence: how sure each is, 0 to 1, (T, K); 0 where it is not known.
-        remarks: what the reader had to decide, a sentence each.
+        fps: frames per second. position: position in the world, z up [m], (T, K, 3); NaN for unknown landmarks.
+        confidence: confidence of each, 0 to 1, (T, K); 0 for unknown landmarks.
+        remarks: assumptions of the reader, one sentence each.
     """
 
     name: str
@@ -63,10 +62,10 @@ class Person:
 
 
 def find_landmarks(names: Sequence[str]) -> dict[str, int]:
-    """Which of a file's joints is which landmark, by name.
+    """The file's joint for each landmark, by name.
 
     Raises:
-        UserError: a landmark that is needed is not found; the message says what there is.
+        UserError: a needed landmark is not found; the message lists the joints.
     """
     plain = [_plain(name) for name in names]
     found: dict[str, int] = {}
@@ -90,18 +89,16 @@ def person_of(
 
     Args:
         name: of the clip.
-        fps: frames a second.
-        names: of B joints.
-        position: in the file's units and axes, (T, B, 3); NaN in gaps.
-        confidence: (T, B), 0 to 1; 1 where None.
-        remarks: of the reader.
+        fps: frames per second. names: names of B joints. position: positions in the file's units and axes, (T, B, 3); NaN in gaps.
+        confidence: (T, B), 0 to 1; None for 1.
+        remarks: remarks of the reader.
 
     Raises:
-        UserError: landmarks are missing, or no unit makes the legs those of a person.
+        UserError: landmarks are missing, or no unit gives legs of a person's length.
     """
     found = find_landmarks(names)
     if len(position) < 2:
-        raise UserError(f"{name} has {len(position)} frames; a motion has 2 at least")
+        raise UserError(f"{name} has {len(position)} frames; a motion needs at least 2")
     chosen = np.full((len(position), len(LANDMARKS), 3), np.nan)
     sure = np.zeros(chosen.shape[:2])
     for landmark, index in found.items():
@@ -140,13 +137,13 @@ def _unit(name: str, position: np.ndarray) -> tuple[str, float]:
     for unit, scale in UNITS.items():
         if LEG_M[0] <= leg * scale <= LEG_M[1]:
             return unit, scale
-    raise UserError(f"{name}: thigh and shank are {leg:.4g} long, which is no person's leg in {', '.join(UNITS)}")
+    raise UserError(f"{name}: thigh and shank are {leg:.4g} long, which is not the length of a person's leg in {', '.join(UNITS)}")
 
 
 def _upright(position: np.ndarray) -> tuple[np.ndarray, str]:
-    """Positions turned so that z is up; what is up is the axis, or its opposite, along which shoulders are farthest from ankles.
+    """Positions rotated so that z is up; the up axis, or its opposite, is the one along which the shoulders are farthest from the ankles.
 
-    Its opposite is up where a camera's axes are kept, whose y points down.
+    The opposite occurs with a camera's axes, whose y points down.
     """
     shoulders = (_at(position, "left_shoulder") + _at(position, "right_shoulder")) / 2
     ankles = (_at(position, "left_ankle") + _at(position, "right_ankle")) / 2

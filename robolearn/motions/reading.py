@@ -1,4 +1,4 @@
-"""Reads any file of motions: which reader it is for is told by its ending and by what is in it."""
+"""Reads any file of motions with the reader for its ending and content."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
 
     Args:
         path: of the file.
-        robot: whose motions a robot's are.
-        fps: frames a second, where the file does not say them.
-        solved: take a robot's motion where a file has it beside a person's.
+        robot: the robot of robot motions.
+        fps: frames per second, if the file does not state them.
+        solved: take the robot's motion if a file has both a robot's and a person's.
 
     Raises:
         UserError: it cannot be read.
@@ -40,7 +40,7 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
     if ending == ".csv":
         return [robot_csv.read(path, robot, fps)]
     if ending not in (".npz", ".pkl"):
-        raise UserError(f"{path}: no motions are read from {ending or 'a file without an ending'}; valid: {', '.join(ENDINGS)}")
+        raise UserError(f"{path}: cannot read motions from {ending or 'a file without an ending'}; valid: {', '.join(ENDINGS)}")
     told = load_arrays(path) if ending == ".pkl" else _arrays(path)
     nested = isinstance(told, Mapping) and told and all(isinstance(value, Mapping) for value in told.values())
     clips = [*told.values()] if nested else [told]
@@ -48,7 +48,7 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
     for place, clip in enumerate(clips):
         name = path.stem if len(clips) == 1 else f"{path.stem}_{place}"
         if not isinstance(clip, Mapping):
-            raise UserError(f"{path} holds a {type(clip).__name__} and no dict of arrays")
+            raise UserError(f"{path} holds a {type(clip).__name__}, not a dict of arrays")
         if robot_arrays.is_robot(clip) and (solved or not smpl.is_smpl(clip)):
             found.append(_told(path, lambda clip=clip, name=name: robot_arrays.read(name, clip, robot, fps)))
         elif smpl.is_smpl(clip):
@@ -58,14 +58,15 @@ def read(path: Path, robot: Robot, fps: float | None = None, solved: bool = Fals
         else:
             keys = ", ".join(str(key) for key in clip)
             raise UserError(
-                f"{path} holds {keys or 'nothing'}, which is no motion; known: poses and trans (AMASS), smpl_joints, posed_joints (kimodo),"
+                f"{path} holds {keys or 'nothing'}, which is not a known motion; known: poses and trans (AMASS), smpl_joints, "
+                f"posed_joints (kimodo),"
                 f" {'; '.join(', '.join(form) for form in robot_arrays.FORMS)}"
             )
     return found
 
 
 def _told(path: Path, make: Callable[[], Person | Recording]) -> Person | Recording:
-    """What a reader makes of arrays; what it cannot take is told with the file."""
+    """The result of a reader of arrays; its errors are raised with the file's name."""
     try:
         return make()
     except UserError as error:
@@ -77,11 +78,11 @@ def _arrays(path: Path) -> dict[str, Any]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} is no file of arrays that can be read: {reason(error)}") from error
+        raise UserError(f"{path} is not a readable file of arrays: {reason(error)}") from error
 
 
 def text_beside(path: Path) -> str:
-    """What a clip shows, where a JSON of the same name has its `text`; empty otherwise."""
+    """The description of a clip, from `text` in a JSON of the same name; empty if there is none."""
     beside = path.with_suffix(".json")
     try:
         told = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}

@@ -1,7 +1,7 @@
-"""What a robot is asked to do by a motion that is on this robot already: the same, with its feet on the ground and standing still.
+"""Targets from a motion of the same robot: the same motion, with its feet on the ground and locked in stance.
 
-The pose of every frame is kept as what is asked, limb by limb and joint by joint; feet are grounded and locked as a person's are. What is
-repaired on the way: floating and sinking, slipping, joints beyond their range or speed.
+The pose of every frame becomes the target, limb by limb and joint by joint; feet are grounded and locked as a person's are. This
+repairs floating and sinking, slipping, and joints beyond their range or speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from robolearn.motions.rotation import about, exponential, heading, logarithm, m
 from robolearn.motions.targets import LEVELLING, Targets
 
 FLAT, TILTED = np.radians(3.0), np.radians(12.0)
-"""Tilt of a standing foot below which it is laid flat, and above which it is as it was."""
+"""Tilt of a standing foot below which it is laid flat, and above which it is unchanged."""
 SMOOTH_S = 0.2
 
 
@@ -34,7 +34,7 @@ def resampled(kinematics: Kinematics, recording: Recording, fps: float) -> np.nd
 
 
 def targets_of_recording(recording: Recording, rig: Rig, kinematics: Kinematics, fps: float) -> Targets:
-    """What a recorded motion asks of the robot that it is on."""
+    """The targets from a recorded motion of the same robot."""
     dt = 1.0 / fps
     qpos = resampled(kinematics, recording, fps)
     placed = kinematics.place(qpos)
@@ -42,7 +42,7 @@ def targets_of_recording(recording: Recording, rig: Rig, kinematics: Kinematics,
     height = np.stack([sole.height(sole.places(placed.position[:, sole.body], placed.attitude[:, sole.body])) for sole in soles], 1)
     own = ground(height, dt)
     drift = np.stack([smooth(row, round(SMOOTH_S / dt)) for row in own.T], 1)
-    apart = np.abs(drift - drift.min(1, keepdims=True)) > UNEVEN  # a foot that does not stand for long has no ground of its own
+    apart = np.abs(drift - drift.min(1, keepdims=True)) > UNEVEN  # a foot that is not down for long has no ground of its own
     under = np.where(apart, drift.min(1, keepdims=True), drift)
     moving = motion_of(rig.anatomy, qpos, dt)
     slip = moving.slip[:, list(rig.feet)]
@@ -71,7 +71,7 @@ def targets_of_recording(recording: Recording, rig: Rig, kinematics: Kinematics,
 def _feet(
     rig: Rig, position: np.ndarray, attitude: np.ndarray, height: np.ndarray, under: np.ndarray, contact: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the soles' bodies (T, 2, 3) and attitudes of the soles (T, 2, 3, 3): level and locked where they stand."""
+    """Positions of the soles' bodies (T, 2, 3) and attitudes of the soles (T, 2, 3, 3): level and locked in stance."""
     places, turns = [], []
     for i, sole in enumerate(rig.soles):
         asked = attitude[:, sole.body] @ rig.upright[i].T

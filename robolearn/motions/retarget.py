@@ -1,4 +1,4 @@
-"""From a file of motions to poses of a robot: read, cut, ask, solve, judge."""
+"""From a file of motions to poses of a robot: read, cut, make targets, solve, judge."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from robolearn.motions.rig import Rig
 from robolearn.motions.targets import Targets, targets_of
 
 SUNK, RAISED_S = 0.002, 0.1
-"""How far a sole may be below the ground [m]; the whole robot is raised over so long before and after where it is further [s]."""
+"""Depth up to which a sole may be below the ground [m]; if it is deeper, the robot is raised, over this time before and after [s]."""
 RATE = 50.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """How motions are brought onto a robot.
+    """Settings of retargeting.
 
     Attributes:
-        rate: of the result [Hz].
-        fps: of the files, where they do not say it.
-        froude: time by Froude's number; otherwise it is the person's.
-        solved: take a robot's own motion where a file has it beside a person's.
-        kind: of the source; None for `video` where the name of the file or of its folder says so, else `mocap`.
-        effort: of the inverse kinematics.
-        bars: what a clip must not exceed.
+        rate: rate of the result [Hz].
+        fps: rate of the files, if they do not state it.
+        froude: whether to scale time by Froude's number; otherwise it is the person's.
+        solved: take the robot's motion if a file has both a robot's and a person's.
+        kind: kind of the source; None for `video` if the name of the file or its folder says so, otherwise `mocap`.
+        effort: limits of the inverse kinematics.
+        bars: limits for a clip to be kept.
     """
 
     rate: float = RATE
@@ -55,15 +55,15 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A motion on a robot.
+    """A retargeted motion.
 
     Attributes:
         name: of the clip.
-        path: of the file that it came from.
+        path: the file that it came from.
         fps: of the recording [Hz].
-        targets: what was asked.
+        targets: the targets.
         qpos: poses, (T, nq).
-        contact: feet that stand, in the robot's order, (T, F).
+        contact: feet that are down, in the robot's order, (T, F).
         report: its figures, and whether it is kept.
     """
 
@@ -77,10 +77,10 @@ class Clip:
 
 
 class Retargeter:
-    """Brings motions onto one robot.
+    """Retargets motions to one robot.
 
     Attributes:
-        robot: whom.
+        robot: the robot.
         rig: its limbs.
         kinematics: its points and their Jacobians.
     """
@@ -89,13 +89,13 @@ class Retargeter:
         """Find the robot's limbs.
 
         Raises:
-            UserError: it is no humanoid.
+            UserError: it is not a humanoid.
         """
         self.robot, self.wanted = robot, wanted or Wanted()
         self.rig, self.kinematics = Rig.of(robot), Kinematics(robot)
 
     def clips(self, path: Path) -> Iterator[Clip | Report]:
-        """The motions of a file on the robot; a report alone of those of which nothing can be made.
+        """The motions of a file on the robot; only a report for those that cannot be used.
 
         Raises:
             UserError: the file cannot be read.
@@ -112,7 +112,7 @@ class Retargeter:
                 continue
             found = pieces(motion)
             if not found:
-                fault = "no stretch of it shows hips, knees, ankles and shoulders long enough"
+                fault = "no stretch shows hips, knees, ankles and shoulders for long enough"
                 yield Report(name=motion.name, figures={}, remarks=motion.remarks, faults=(fault,))
             for piece in found:
                 begin = time.process_time()
@@ -127,7 +127,7 @@ class Retargeter:
         return Clip(name=name, path=path, fps=fps, targets=targets, qpos=qpos, contact=targets.contact[:, order], report=report)
 
     def _raised(self, qpos: np.ndarray, dt: float) -> np.ndarray:
-        """Poses raised where a sole is still below the ground, smoothly."""
+        """Poses, raised smoothly while a sole is still below the ground."""
         placed = self.kinematics.place(qpos)
         heights = [sole.height(sole.places(placed.position[:, sole.body], placed.attitude[:, sole.body])) for sole in self.rig.soles]
         below = np.maximum(-np.min(heights, axis=0) - SUNK, 0.0)

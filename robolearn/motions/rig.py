@@ -1,8 +1,8 @@
 """The table person -> robot: which points of a robot are its hips, knees, ankles, shoulders, elbows and wrists, found from its model.
 
-Nothing is asked of names. A leg is the chain of joints that carries a foot, an arm a chain with a left-right image that carries none. A
-hip, an ankle and a shoulder are points where the axes of several joints meet, or nearly; a knee is the second joint of a leg that swings
-it fore and aft; an elbow is the joint across an arm that leaves as much arm before it as behind it.
+Names are not used. A leg is the chain of joints to a foot, an arm a chain with a left-right image and without a foot. A hip, an ankle and a
+shoulder are points where the axes of several joints (nearly) meet; a knee is the second joint of a leg that swings it fore and aft; an
+elbow is the joint that bends an arm closest to its middle.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from robolearn.evaluation.gait.soles import Sole
 from robolearn.evaluation.locomotion.limbs import bodies_above
 
 Spot = tuple[np.ndarray, int]
-"""A place in the world [m], (3,), and the id of the body that holds it."""
-ALONG = 0.5  # cosine between an axis and the limb, below which the joint bends the limb and does not roll it
+"""A place in the world [m], (3,), and the id of the body that it is fixed to."""
+ALONG = 0.5  # cosine between an axis and the limb, below which the joint bends the limb rather than rolling it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +47,18 @@ class Rig:
     """A humanoid's limbs, left before right.
 
     Attributes:
-        robot: whose.
+        robot: the robot.
         anatomy: its trunk and soles.
         pelvis: id of the body from which the legs branch off.
-        chest: id of the body from which the arms branch off; the trunk where there are none.
+        chest: id of the body from which the arms branch off; the trunk if there are none.
         hips: middle of both hips, of the pelvis.
-        level: attitudes of pelvis and chest where all joints are in the default pose and the base is upright, (2, 3, 3).
+        level: attitudes of pelvis and chest in the default pose with the base upright, (2, 3, 3).
         legs: left and right.
-        arms: left and right; empty where it has none.
+        arms: left and right; empty if it has none.
         feet: which of the robot's feet belongs to the left and to the right leg.
-        neutral: angle of each joint to which it is drawn where nothing else asks for one [rad], (J,).
-        stand_height: of the middle of the hips above the soles with straight legs [m].
-        upright: attitude of each sole's body where the soles lie flat and the toes point ahead, (2, 3, 3).
+        neutral: angle to which each joint is drawn without another target [rad], (J,).
+        stand_height: height of the middle of the hips above the soles with straight legs [m].
+        upright: attitude of each sole's body with flat soles and toes ahead, (2, 3, 3).
     """
 
     robot: Robot
@@ -76,11 +76,11 @@ class Rig:
 
     @property
     def soles(self) -> tuple[Sole, Sole]:
-        """Of the left and of the right foot."""
+        """Soles of the left and the right foot."""
         return self.anatomy.soles[self.feet[0]], self.anatomy.soles[self.feet[1]]
 
     def table(self) -> list[tuple[str, str]]:
-        """Person's landmark and robot's body, for people to read."""
+        """The person's landmarks and the robot's bodies, as text."""
         model, rows = (
             self.anatomy.model,
             [("pelvis", self.anatomy.model.body(self.pelvis).name), ("chest", self.anatomy.model.body(self.chest).name)],
@@ -95,10 +95,10 @@ class Rig:
         """Find a humanoid's limbs.
 
         Raises:
-            UserError: it does not stand on two feet whose legs have knees, one left and one right.
+            UserError: it does not stand on two feet, one left and one right, with knees in their legs.
         """
         if len(robot.feet) != 2:
-            raise UserError(f"{robot.where} stands on {len(robot.feet)} feet; people's motions are brought onto robots with two")
+            raise UserError(f"{robot.where} stands on {len(robot.feet)} feet; people's motions can only be retargeted to robots with two")
         anatomy = Anatomy.of(robot)
         if any(knee is None for knee in anatomy.knees):
             raise UserError(f"{robot.where}: a leg has no knee, which is a second joint that swings it fore and aft")
@@ -132,7 +132,7 @@ class Rig:
 
 
 class _Pose:
-    """The robot in its default pose, in which limbs are looked for."""
+    """The robot in its default pose, for finding its limbs."""
 
     def __init__(self, robot: Robot, anatomy: Anatomy) -> None:
         self.robot, self.anatomy, self.model = robot, anatomy, anatomy.model
@@ -143,16 +143,16 @@ class _Pose:
         self.ids = [self.model.joint(name).id for name in robot.joint_names]
 
     def at(self, point: Point) -> np.ndarray:
-        """Where a point is [m], (3,)."""
+        """The position of a point [m], (3,)."""
         return self.data.xpos[point.body] + self.data.xmat[point.body].reshape(3, 3) @ point.local
 
     def branching(self, bodies: list[int]) -> int:
-        """The last body that carries both of two."""
+        """The last common ancestor of two bodies."""
         one, other = (bodies_above(self.model, body) for body in bodies)
         return next(body for body in one if body in other)
 
     def leg(self, foot: int, pelvis: int) -> Limb:
-        """The leg of a foot, from the pelvis on."""
+        """The leg of a foot, from the pelvis."""
         sole = self.anatomy.soles[foot]
         below = set(bodies_above(self.model, pelvis))
         chain = [joint for joint in self._joints(sole.body) if self._body(joint) not in below]
@@ -166,7 +166,7 @@ class _Pose:
         return self._limb((first, pelvis), (middle, self._body(knee)), (last, sole.body), chain)
 
     def arms(self) -> tuple[Limb, ...]:
-        """The arms, left and right; none where there is not one of each."""
+        """The arms, left and right; none unless there is one of each."""
         able = set(self.anatomy.limbs.arms)
         tips: dict[bool, list[int]] = {True: [], False: []}
         for joint in able:
@@ -181,7 +181,7 @@ class _Pose:
         return tuple(limb for limb in found if limb is not None) if all(found) else ()
 
     def _arm(self, chain: list[int], chest: int) -> Limb | None:
-        """An arm of its joints from the trunk on; None where no joint can be an elbow."""
+        """An arm from its joints, beginning at the trunk; None if no joint can be an elbow."""
         if len(chain) < 2:
             return None
         anchors = np.array([self.data.xanchor[self.ids[joint]] for joint in chain])
@@ -210,13 +210,13 @@ class _Pose:
         return int(self.model.jnt_bodyid[self.ids[joint]])
 
     def _joints(self, body: int) -> list[int]:
-        """The controlled joints that carry a body, from the root on."""
+        """The controlled joints from the root to a body."""
         above = bodies_above(self.model, body)[::-1]
         found = [(above.index(self._body(i)), self.ids[i], i) for i in range(len(self.ids)) if self._body(i) in above]
         return [i for _, _, i in sorted(found)]
 
     def _limb(self, first: Spot, middle: Spot, last: Spot, chain: list[int]) -> Limb:
-        """A limb of three places in the world, each held by a body."""
+        """A limb from three places in the world, each fixed to a body."""
         points = [
             Point(body=body, local=self.data.xmat[body].reshape(3, 3).T @ (where - self.data.xpos[body]))
             for where, body in (first, middle, last)
@@ -225,7 +225,7 @@ class _Pose:
         return Limb(points=(points[0], points[1], points[2]), upper=upper, lower=lower, joints=tuple(chain))
 
     def _meeting(self, joints: list[int], towards: np.ndarray) -> np.ndarray:
-        """The point nearest to the axes of joints, drawn a little to the last of them, since parallel axes meet everywhere."""
+        """The point nearest to the axes of joints, with a small pull to the last one, since parallel axes have no unique point."""
         anchors = np.array([self.data.xanchor[self.ids[joint]] for joint in joints])
         axes = np.array([self.data.xaxis[self.ids[joint]] for joint in joints])
         away = np.eye(3) - axes[:, :, None] * axes[:, None, :]
@@ -234,7 +234,7 @@ class _Pose:
         return np.linalg.solve(away.sum(0) + weight * np.eye(3), (away @ anchors[:, :, None]).sum(0)[:, 0] + weight * centre)
 
     def _tip(self, body: int, start: np.ndarray) -> np.ndarray:
-        """The middle of the shapes of a limb's last body, or the body's own place where it has none: where a hand is."""
+        """The place of a hand: the middle of the shapes of a limb's last body, or the body's origin if it has none."""
         welded = np.flatnonzero(self.model.body_weldid[self.model.geom_bodyid] == self.model.body_weldid[body])
         if not len(welded):
             return self.data.xpos[body].copy()

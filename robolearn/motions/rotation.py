@@ -8,7 +8,7 @@ AXES = {"x": 0, "y": 1, "z": 2}
 
 
 def matrix_of_quat(quat_wxyz: np.ndarray) -> np.ndarray:
-    """Matrices (..., 3, 3) of quaternions (..., 4), which need not be of length 1."""
+    """Matrices (..., 3, 3) of quaternions (..., 4), which need not be normalised."""
     w, x, y, z = np.moveaxis(quat_wxyz / np.linalg.norm(quat_wxyz, axis=-1, keepdims=True), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -59,14 +59,14 @@ def logarithm(matrix: np.ndarray) -> np.ndarray:
 
 
 def about(axis: str, angle: np.ndarray) -> np.ndarray:
-    """Matrices (..., 3, 3) of turns about x, y or z by angles (...) [rad]."""
+    """Matrices (..., 3, 3) of rotations about x, y or z by angles (...) [rad]."""
     vector = np.zeros((*np.shape(angle), 3))
     vector[..., AXES[axis]] = angle
     return exponential(vector)
 
 
 def euler(order: str, angles: np.ndarray) -> np.ndarray:
-    """Matrices (..., 3, 3) of turns one after the other, each about the axis that the former have turned: `zxy` is Rz Rx Ry.
+    """Matrices (..., 3, 3) of successive intrinsic rotations, each about the axis as rotated by the previous ones: `zxy` is Rz Rx Ry.
 
     Args:
         order: letters x, y, z, as many as angles.
@@ -79,7 +79,7 @@ def euler(order: str, angles: np.ndarray) -> np.ndarray:
 
 
 def slerp(matrix: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Attitudes (len(at), ..., 3, 3) between those of a series (T, ..., 3, 3), at fractional frames `at`."""
+    """Attitudes (len(at), ..., 3, 3) interpolated in a series (T, ..., 3, 3), at fractional frames `at`."""
     before = np.clip(np.floor(at).astype(int), 0, max(len(matrix) - 2, 0))
     after = np.minimum(before + 1, len(matrix) - 1)
     share = (at - before).reshape(-1, *[1] * (matrix.ndim - 2))

@@ -1,8 +1,8 @@
-"""What a robot is asked to do in a clip, in its own proportions: from a person, part by part.
+"""The targets for a robot in a clip, in its own proportions, from a person, part by part.
 
-Lengths are brought to the robot's by the legs: a factor s, the robot's hips above its soles over the person's. Paths, strides and heights
-are the person's times s. Thighs, shanks and arms keep the person's directions and have the robot's lengths. Time goes by Froude's number
-v^2 / (g L): at the same number speeds go by sqrt(s) and durations too, so that falls, swings and jumps stay what they are.
+Lengths are scaled by the legs: the factor s is the height of the robot's hips above its soles over the person's. Paths, strides and heights
+are the person's times s. Thighs, shanks and arms keep the person's directions and have the robot's lengths. Time is scaled by Froude's
+number v^2 / (g L): at the same number, speeds and durations scale with sqrt(s), so that falls, swings and jumps stay physical.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from robolearn.motions.rig import Rig
 from robolearn.motions.rotation import about, frame_of
 
 FLAT, TILTED = np.radians(4.0), np.radians(16.0)
-"""Pitch of a foot below which it lies flat, and above which it is as the person's."""
+"""Pitch of a foot below which it is laid flat, and above which it is the person's."""
 PITCH = (np.radians(-40.0), np.radians(75.0))
 LEVELLING = 0.012  # m of lift of ankle and toe, below which a standing foot is flat
 
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
-    """What is asked in T frames at dt, with L limb parts: thighs and shanks, then upper and lower arms, left before right.
+    """The targets of T frames with L limb parts: thighs and shanks, then upper and lower arms, left before right.
 
     Attributes:
-        dt: between frames [s].
+        dt: time between frames [s].
         hips: middle of the hips [m], (T, 3).
-        trunk: attitudes of pelvis and chest, upright and ahead where they are the identity, (T, 2, 3, 3).
+        trunk: attitudes of pelvis and chest, (T, 2, 3, 3); the identity is upright and ahead.
         foot: positions of the soles' bodies [m], (T, 2, 3).
-        sole: attitudes of the soles, flat and ahead where they are the identity, (T, 2, 3, 3).
+        sole: attitudes of the soles, (T, 2, 3, 3); the identity is flat and ahead.
         parts: direction and length of each limb part [m], (T, L, 3).
-        trust: how much the limb parts and the trunk count, 0 to 1, (T, L + 2).
-        contact: feet that stand, left before right, (T, 2).
+        trust: weights of the limb parts and the trunk, 0 to 1, (T, L + 2).
+        contact: feet that are down, left before right, (T, 2).
         scale: robot's length over the person's.
         pace: robot's duration over the person's.
-        joints: angles that the joints are drawn to [rad], (T, J); None for the robot's default.
-        remarks: what was decided, a sentence each.
+        joints: angles to which the joints are drawn [rad], (T, J); None for the robot's default pose.
+        remarks: notes on what was done, one sentence each.
     """
 
     dt: float
@@ -57,13 +57,12 @@ class Targets:
 
 
 def targets_of(person: Person, rig: Rig, fps: float, froude: bool = True) -> Targets:
-    """What a person's motion asks of a robot.
+    """The targets for a robot from a person's motion.
 
     Args:
-        person: without gaps (see `gaps.pieces`).
+        person: a person without gaps (see `gaps.pieces`).
         rig: the robot's limbs.
-        fps: of the result.
-        froude: time by Froude's number; otherwise it is the person's.
+        fps: rate of the result. froude: whether to scale time by Froude's number; otherwise it is the person's.
     """
     leg = leg_length(person)
     scale = rig.stand_height / (leg * (1 + ANKLE))
@@ -77,8 +76,8 @@ def targets_of(person: Person, rig: Rig, fps: float, froude: bool = True) -> Tar
     foot, sole = _feet(at, feet, rig, trunk)
     parts, trust = _parts(at, scaled, rig)
     remarks = [f"lengths times {scale:.3f} (legs of {leg:.2f} m and {rig.stand_height:.2f} m to the hips)"]
-    remarks += [f"time times {pace:.3f} (Froude)" if froude else "time as it was"]
-    remarks += [f"the ground's height, {feet.range * 100:.0f} cm of it, was taken out"] if feet.range else []
+    remarks += [f"time times {pace:.3f} (Froude)" if froude else "time not scaled"]
+    remarks += [f"the ground's changes of height, {feet.range * 100:.0f} cm, were removed"] if feet.range else []
     return Targets(
         dt=dt,
         hips=(at["left_hip"] + at["right_hip"]) / 2,
@@ -113,7 +112,7 @@ def resampled(person: Person, dt: float) -> Person:
 
 
 def _trunk(at: dict[str, np.ndarray]) -> np.ndarray:
-    """Attitudes of pelvis and chest, (T, 2, 3, 3): the line from hips to shoulders is up for both, each has its own left."""
+    """Attitudes of pelvis and chest, (T, 2, 3, 3): the line from hips to shoulders is up for both, and each has its own left."""
     hips = at["left_hip"] - at["right_hip"]
     shoulders = at["left_shoulder"] - at["right_shoulder"]
     up = (at["left_shoulder"] + at["right_shoulder"] - at["left_hip"] - at["right_hip"]) / 2
@@ -121,7 +120,7 @@ def _trunk(at: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _feet(at: dict[str, np.ndarray], feet: Footing, rig: Rig, trunk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the soles' bodies (T, 2, 3) and attitudes of the soles (T, 2, 3, 3), locked where they stand."""
+    """Positions of the soles' bodies (T, 2, 3) and attitudes of the soles (T, 2, 3, 3), locked in stance."""
     positions, attitudes = [], []
     for i, side in enumerate(("left", "right")):
         ankle, contact = at[f"{side}_ankle"], feet.contact[:, i]
@@ -153,7 +152,7 @@ def _feet(at: dict[str, np.ndarray], feet: Footing, rig: Rig, trunk: np.ndarray)
 
 
 def _parts(at: dict[str, np.ndarray], person: Person, rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """Limb parts (T, L, 3) in the robot's lengths, and how much they and the trunk count (T, L + 2)."""
+    """Limb parts (T, L, 3) in the robot's lengths, and the weights of these and the trunk (T, L + 2)."""
     vectors, trust = [], []
     legs = [("hip", "knee", "ankle", limb) for limb in rig.legs]
     arms = [("shoulder", "elbow", "wrist", limb) for limb in rig.arms]

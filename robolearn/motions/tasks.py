@@ -1,4 +1,4 @@
-"""What a pose should be, as rows of a least-squares problem: residual over its tolerance, and how it changes with the coordinates."""
+"""Targets of a pose as rows of a least-squares problem: residuals over their tolerances, and their Jacobians."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from robolearn.motions.targets import Targets
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerances:
-    """How far each thing may stay from what is asked: a residual as large as its tolerance costs 1.
+    """Tolerances of the targets: a residual as large as its tolerance costs 1.
 
     Attributes:
-        hips: [m].
-        trunk: of pelvis and chest [rad].
-        stance, swing: of a foot's place [m].
-        sole, tilt: of a foot's attitude in stance and in swing [rad].
-        sunk: of a sole below the ground [m].
-        leg: of thighs and shanks [m].
-        arm: of upper and lower arms [m].
-        neutral, kept: of a joint from its default, and from what a recording of this robot has [rad].
-        joint_acceleration: [rad/s^2].
-        root_acceleration: [m/s^2].
-        speed: beyond a joint's largest speed, less a margin, as a share of it.
+        hips: place of the hips [m].
+        trunk: attitude of pelvis and chest [rad].
+        stance, swing: place of a foot in stance and in swing [m].
+        sole, tilt: attitude of a foot in stance and in swing [rad].
+        sunk: depth of a sole below the ground [m].
+        leg: thighs and shanks [m].
+        arm: upper and lower arms [m].
+        neutral, kept: difference of a joint from its default, and from a recording of this robot [rad].
+        joint_acceleration: acceleration of a joint [rad/s^2].
+        root_acceleration: acceleration of the root [m/s^2].
+        speed: excess over a joint's largest speed minus a margin, as a share of it.
     """
 
     hips: float = 0.02
@@ -46,13 +46,13 @@ class Tolerances:
     speed: float = 0.02
 
 
-SURFACE = 0.0005  # m: to where a sole below the ground is lifted
+SURFACE = 0.0005  # m: height to which a sole below the ground is lifted
 NEAR_S = 0.08
-"""Before and after a stance, in which a swinging foot's tolerances go over to those of a standing one."""
+"""Time before and after a stance in which a swinging foot's tolerances blend into a standing one's."""
 
 
 class Tasks:
-    """Rows of R residuals a frame for a robot and what is asked of it."""
+    """R residuals per frame for a robot and its targets."""
 
     def __init__(self, rig: Rig, kinematics: Kinematics, targets: Targets, tolerances: Tolerances) -> None:
         self._rig, self._kinematics, self._targets = rig, kinematics, targets
@@ -76,7 +76,7 @@ class Tasks:
         self._drawn = np.broadcast_to(rig.neutral, (count, len(rig.neutral))) if targets.joints is None else targets.joints
 
     def rows(self, qpos: np.ndarray, frames: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Jacobian (T, R, n) and residual (T, R) of the poses qpos (T, nq) of some frames; the residual is what is asked less what is."""
+        """Jacobian (T, R, n) and residual (T, R) of the poses qpos (T, nq) of some frames; the residual is target minus actual value."""
         placed = self._kinematics.place(qpos)
         points = self._kinematics.jacobian(placed, self._points)  # (T, P, 3, n)
         turning = self._kinematics.turning(placed, self._bodies)
@@ -96,7 +96,7 @@ class Tasks:
         return jacobian, np.concatenate([residual.reshape(count, -1) * weights, off], 1)
 
     def _floor(self, placed: Placed, rising: np.ndarray, turning: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (T, 2, n) and residuals (T, 2) that lift the lowest point of each sole above the ground, where it is below."""
+        """Rows (T, 2, n) and residuals (T, 2) that lift the lowest point of each sole above the ground if it is below."""
         rows, off = [], []
         for foot, sole in enumerate(self._rig.soles):
             arms = np.einsum("tij,pj->tpi", placed.attitude[:, sole.body], sole.points)
@@ -112,15 +112,15 @@ class Tasks:
     def normal(
         self, qpos: np.ndarray, frames: slice | np.ndarray, softness: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Normal equations of each frame by itself, with a pull to the default pose.
+        """Normal equations of each frame separately, with a pull to the default pose.
 
         Args:
             qpos: poses, (T, nq).
-            frames: which of the clip they are.
-            softness: by which the tolerances of the feet are multiplied.
+            frames: their indices in the clip.
+            softness: factor on the tolerances of the feet.
 
         Returns:
-            H (T, n, n); b (T, n); the cost (T,); how far a standing foot is from its place at the most [m].
+            H (T, n, n); b (T, n); the cost (T,); the largest distance of a standing foot from its place [m].
         """
         jacobian, residual = self.rows(qpos, frames)
         off = np.linalg.norm(residual[:, 3:9].reshape(-1, 2, 3), axis=-1) / self._weights[frames][:, [3, 6]]
@@ -138,7 +138,7 @@ class Tasks:
 
 
 def _nearness(contact: np.ndarray, reach: int) -> np.ndarray:
-    """1 in stance, less before and after, 0 further than `reach` frames from one, (T,)."""
+    """1 in stance, falling to 0 within `reach` frames before and after it, (T,)."""
     near = contact.astype(float)
     for away in range(1, reach + 1):
         share = 1.0 - away / (reach + 1)

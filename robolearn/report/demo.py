@@ -1,4 +1,4 @@
-"""What the demo made, and the report that shows it: targets against figures, curves, tracking, the gate, ROS 2, timing and the video."""
+"""The results of the demo, and its report: targets and figures, curves, tracking, the gate, ROS 2, timing and the video."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from robolearn.report.page import ReportData, Target, write_report
 from robolearn.viewer.film import record_policy
 
 LABELS, UNITS = ("vx", "vy", "yaw_rate"), ("m/s", "m/s", "rad/s")
-WORSE = 1.3  # how many times as large as the teacher's an error of the student may be
+WORSE = 1.3  # largest ratio of the student's errors to the teacher's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """What teacher and student came to.
+    """The results of teacher and student.
 
     Attributes:
         policy: the policy file.
         teacher, training, precise: evaluations of the teacher and of the policy file on both engines.
         deployable: verdict of the gate.
-        missed: targets of the trainings that were missed at their caps, each in some words.
+        missed: targets that the trainings missed at their caps, in words.
     """
 
     policy: Path
@@ -41,12 +41,12 @@ class Learned:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult(Learned):
-    """What the demo made.
+    """The results of the demo.
 
     Attributes:
-        folder: of the run: teacher, student, policy file, report.
-        ros: the run over ROS 2, None without rclpy, for an arm, or where it came to nothing.
-        ros_error: why it failed, None where the robot stayed up.
+        folder: folder of the run: teacher, student, policy file, report.
+        ros: the run over ROS 2; None without rclpy, for an arm, or if it failed.
+        ros_error: why it failed; None if the robot stayed up.
         minutes: wall-clock of each stage.
     """
 
@@ -62,7 +62,7 @@ def write(result: DemoResult) -> Path:
     video, no_video = result.folder / "video.mp4", None
     try:
         recorded = record_policy(file, video, seconds=16.0, width=640, height=360)
-    except Exception as error:  # whatever graphics and codecs raise: the report is worth having without
+    except Exception as error:  # any error of graphics and codecs: the report is useful without a video
         no_video = reason(error)
         print(f"      no video: {no_video}")
         recorded = record_policy(file, None, seconds=16.0)
@@ -110,10 +110,10 @@ def timing_rows(timing: Mapping[str, float]) -> list[dict[str, Any]]:
     """The figures of a control loop in plain words, with their units."""
     counts = {
         "ticks": "control steps",
-        "missed": "control steps that were missed altogether",
-        "overruns": "control steps that took longer than their time",
+        "missed": "missed control steps",
+        "overruns": "control steps that took too long",
     }
-    parts = {"late": "how late a control step began", "busy": "work of a control step", "inference": "the policy's part of it"}
+    parts = {"late": "lateness of a control step's start", "busy": "work of a control step", "inference": "the policy's share of it"}
     ends = {"_p50_ms": "median", "_p99_ms": "99 of 100 below", "_max_ms": "largest"}
     rows = []
     for name, value in timing.items():
@@ -124,7 +124,7 @@ def timing_rows(timing: Mapping[str, float]) -> list[dict[str, Any]]:
 
 
 def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
-    """What should be reached and what was; `no_video` is why there is no video."""
+    """Targets and results; `no_video` is why there is no video."""
     rows: list[Any] = [("target of the training", "met", f"missed by the {what}", False) for what in result.missed]
     if result.ros_error is not None:
         rows.append(("20 s over ROS 2", "stays up", f"failed: {result.ros_error}", False))
@@ -136,7 +136,7 @@ def targets(result: DemoResult, no_video: str | None = None) -> list[Target]:
 
 
 def learned(teacher: EvaluationResult, training: EvaluationResult, precise: EvaluationResult) -> list[Target]:
-    """What teacher and policy file should reach and what they did, by their evaluations and their task's own goals."""
+    """Targets and results of teacher and policy file, by their evaluations and their task's own goals."""
     rows: list[Any] = []
     for name, of_teacher in teacher.figures.items():
         if of_teacher.goal is None:

@@ -1,4 +1,4 @@
-"""How a report opens: the verdict in a sentence, three numbers, and a picture of the robot in mid-stride for the video's poster."""
+"""The opening of a report: the verdict in one sentence, three numbers, and a picture of the robot in mid-stride as the video's poster."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from robolearn.report.page import Target
 
 POSTER_AT = 0.3
-"""Share of the video at which its poster is taken: the robot walks by then."""
+"""Share of the video at which its poster is taken, when the robot is walking."""
 
 
 def verdict(deployable: bool | None, targets: Sequence[Target]) -> str:
-    """What came of it, in one sentence; empty where nothing was judged."""
+    """The verdict in one sentence; empty if nothing was evaluated."""
     missed = [line for line in targets if line.passed is False]
     wishes = f"{len(missed)} of the {len(targets)} targets {'was' if len(missed) == 1 else 'were'} missed"
     if deployable is None:
@@ -30,7 +30,7 @@ def verdict(deployable: bool | None, targets: Sequence[Target]) -> str:
 
 
 def three_numbers(evaluations: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """The policy's share of good episodes on the training engine and on the last one, and its first error, each with what it is."""
+    """The policy's share of successful episodes on the training engine and on the last one, and its first error, each with a label."""
     results = list(evaluations.items())[-2:]
     found: list[tuple[str, str]] = []
     for label, result in results:
@@ -46,7 +46,7 @@ def three_numbers(evaluations: Mapping[str, Mapping[str, Any]]) -> list[tuple[st
 
 
 def poster(video: Path | None) -> str:
-    """Address of a picture out of a video, inside the page; empty where none can be taken."""
+    """Data URL of a frame of a video; empty if none can be read."""
     if video is None or not video.is_file():
         return ""
     try:

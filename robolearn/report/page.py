@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, from whatever parts there are; a part that is missing says that it was not run."""
+"""The report: one self-contained HTML file, made of the parts that exist; a missing part is shown as not run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,8 @@ class Target:
     """A line of the summary.
 
     Attributes:
-        name: what.
-        target: what it should be, in words.
-        reached: what it is, in words.
-        passed: whether that is enough; None where there is nothing to pass.
+        name: name of the figure. target: its target, in words. reached: its value, in words.
+        passed: whether the target is met; None if there is none.
     """
 
     name: str
@@ -41,25 +39,24 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportData:
-    """What a report shows; every part but the title may be missing.
+    """The content of a report; every part except the title may be missing.
 
     Attributes:
-        title: of the page.
+        title: title of the page.
         summary: a paragraph under it.
         targets: lines of the summary table.
         curves: name of a run (`teacher`, `student`) -> its metrics.jsonl.
-        metrics: of the task, that curves are drawn of: column -> title.
-        tracking: what `render.record_policy` gave, or another object with `time_s`, `labels`, `command`, `measured`, and with `figures` and
-            `falls` where there are any.
+        metrics: the task's metrics to plot: column -> title.
+        tracking: what `render.record_policy` gave, or another object with `time_s`, `labels`, `command`, `measured`, and `figures` and
+            `falls` if there are any.
         evaluations: label -> object that `evaluate --json` writes, e.g. of the teacher, the training engine and the precise one.
         deployable: verdict of the gate.
-        loop: objects that `bench loop --json` writes.
-        jitter_us: how late each control step began [us].
+        loop: objects that `bench loop --json` writes. jitter_us: lateness of each control step's start [us].
         ros: figures of the run over ROS 2, in reading order.
         ros_tracking: its series, as in `tracking`.
-        minutes: stage -> wall-clock [min].
-        provenance: where the policy comes from, as in the policy file.
-        video: file.
+        minutes: stage -> wall-clock time [min].
+        provenance: the policy's provenance, as in the policy file.
+        video: path of the video.
     """
 
     title: str
@@ -83,11 +80,10 @@ def write_report(folder: Path, data: ReportData) -> Path:
     """Write `report.html` into a folder.
 
     Args:
-        folder: of the run; made if it is not there. A video too large to embed is linked, and copied here if it lies elsewhere.
-        data: what to show.
+        folder: folder of the run; created if missing. A video too large to embed is linked, and copied here if it is elsewhere.
+        data: the content.
 
-    Returns:
-        Path of the page; it appears whole or not at all.
+    Returns: Path of the page, which is written whole or not at all.
     """
     runs = {name: plots.read_metrics(path) for name, path in data.curves.items() if path.is_file()}
     page = template("report.html.j2").render(
@@ -112,13 +108,13 @@ def write_report(folder: Path, data: ReportData) -> Path:
 
 
 def write_page(path: Path, page: str) -> Path:
-    """Write a page; it appears whole or not at all."""
+    """Write a page whole or not at all."""
     write_text(path, page)
     return path
 
 
 def template(name: str) -> jinja2.Template:
-    """One of `robolearn/report/templates`."""
+    """Read one of `robolearn/report/templates`."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("robolearn.report", "templates"),
         autoescape=True,
@@ -131,7 +127,7 @@ def template(name: str) -> jinja2.Template:
 
 
 def number(value: Any) -> str:
-    """A number for people: three significant digits, thousands apart; anything else as it is."""
+    """A number as text: three significant digits, with separators of thousands; anything else unchanged."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -148,13 +144,13 @@ def _tracking(series: Mapping[str, Any] | None, label: str) -> str:
 
 
 def _tracked(series: Mapping[str, Any]) -> list[str]:
-    """Each figure of a recorded run in some words."""
+    """Each figure of a recorded run in words."""
     figures = [figure for figure in series.get("figures", {}).values() if figure["value"] is not None]
     return [f"{figure['label']} {written(figure['value'], figure['unit'])} {figure['unit']}".rstrip() for figure in figures]
 
 
 def _evaluation_rows(evaluations: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """One row a figure that any evaluation has: name, and (value, interval) of each evaluation."""
+    """One row per figure of any evaluation: its name, and (value, interval) for each evaluation."""
     told = {name: figure for result in evaluations.values() for name, figure in result["figures"].items()}
     rows = []
     for key, about in told.items():
@@ -182,14 +178,14 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
 
 
 def embed_picture(picture: Path | None) -> str:
-    """Address of a picture inside the page; empty where there is none."""
+    """Data URL of a picture; empty if there is none."""
     if picture is None or not picture.is_file():
         return ""
     return f"data:{PICTURES[picture.suffix]};base64,{base64.b64encode(picture.read_bytes()).decode('ascii')}"
 
 
 def embed_video(video: Path | None, folder: Path) -> dict[str, str] | None:
-    """Address and type of the video: inside the page if it is small, else a file beside it."""
+    """URL and type of the video: embedded if it is small, otherwise a file beside the page."""
     if video is None or not video.is_file():
         return None
     mime = MIME.get(video.suffix, "video/mp4")

@@ -1,4 +1,4 @@
-"""Plots for the report as inline SVG that takes its text colour from the page, so that it reads in light and in dark."""
+"""Plots for the report as inline SVG that takes its text colour from the page, so that it is readable on light and dark."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
 }
-CURVES = {"reward": "reward a step", "falls_a_minute": "falls a minute"}
-"""Metrics that every training has: column of metrics.jsonl -> title. The task's own stand between them."""
+CURVES = {"reward": "reward per step", "falls_a_minute": "falls per minute"}
+"""Metrics that every training has: column of metrics.jsonl -> title. The task's own are put between them."""
 
 
 def read_metrics(path: Path) -> dict[str, np.ndarray]:
-    """The columns of a metrics.jsonl, each (T,), NaN where a line lacks one. A last line cut short by a crash is left out."""
+    """The columns of a metrics.jsonl, each (T,), NaN if a line lacks one. A last line cut off by a crash is left out."""
     rows: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -66,8 +66,8 @@ def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]], own: Mapping[s
     """Learning curves against control steps.
 
     Args:
-        runs: name -> columns of `read_metrics`.
-        own: metrics of the task -> title. Those that a run has are drawn.
+        runs: name -> columns from `read_metrics`.
+        own: metrics of the task -> title; those that a run has are plotted.
     """
     first, *rest = CURVES.items()
     shown = [(name, title) for name, title in (first, *own.items(), *rest) if any(name in columns for columns in runs.values())]
@@ -91,10 +91,10 @@ def learning_curves(runs: Mapping[str, Mapping[str, np.ndarray]], own: Mapping[s
 
 
 def tracking(series: Mapping[str, Any], label: str = "commanded and measured over time") -> str:
-    """Command and measurement over time, one row an entry of the command.
+    """Command and measurement over time, one row per entry of the command.
 
     Args:
-        series: `time_s` (T,), `labels` (C,), `command` and `measured` (T, C), and `units` (C,) where known.
+        series: `time_s` (T,), `labels` (C,), `command` and `measured` (T, C), and `units` (C,) if known.
         label: see `to_svg`; one page holds each once.
     """
     time_s, command, measured = (np.asarray(series[name], float) for name in ("time_s", "command", "measured"))
@@ -113,7 +113,7 @@ def tracking(series: Mapping[str, Any], label: str = "commanded and measured ove
 
 
 def jitter_histogram(jitter_us: Sequence[float]) -> str:
-    """Distribution of how late each control step began [us]."""
+    """Distribution of the lateness of control steps [us]."""
     values = np.asarray(jitter_us, float)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 2.4), layout="constrained")
@@ -129,7 +129,7 @@ def jitter_histogram(jitter_us: Sequence[float]) -> str:
 
 
 def to_svg(figure: Figure, label: str) -> str:
-    """The figure as an SVG element without XML header, metadata or addresses; `label` is read to people who do not see it."""
+    """The figure as an SVG element without XML header, metadata or addresses; `label` is its description for screen readers."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     svg = text.getvalue()
@@ -138,7 +138,7 @@ def to_svg(figure: Figure, label: str) -> str:
     svg = re.sub(r'\s(?:xmlns(?::\w+)?|version)="[^"]*"', "", svg)
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    prefix = re.sub(r"\W+", "-", label)  # ids are the page's, and several plots stand on it
+    prefix = re.sub(r"\W+", "-", label)  # ids are shared by the page, and it has several plots
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)

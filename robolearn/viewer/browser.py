@@ -1,4 +1,4 @@
-"""What all pages in the browser share: a server of viser on this computer only, and MuJoCo's scene in it."""
+"""Shared by all pages in the browser: a viser server on this computer only, with MuJoCo's scene."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ HOST = "127.0.0.1"
 
 
 def open_server(label: str, port: int) -> viser.ViserServer:
-    """A server for this computer alone.
+    """Start a server that only this computer can reach.
 
     Args:
         label: title of the page.
-        port: first port tried; the next free one is taken if it is not free, and that is said.
+        port: first port tried; if it is taken, the next free one is used, and a note says so.
 
     Raises:
-        UserError: no port can be had.
+        UserError: no port is free.
     """
-    # browsers open connections that they do not use, and each would be told as an error with a traceback
+    # browsers open connections that they do not use, and each would be logged as an error with a traceback
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
         server = viser.ViserServer(host=HOST, port=port, label=f"robolearn: {label}", verbose=False)
@@ -40,18 +40,18 @@ def open_server(label: str, port: int) -> viser.ViserServer:
 
 
 def url_of(server: viser.ViserServer) -> str:
-    """Where to point the browser."""
+    """The URL to open in the browser."""
     return f"http://localhost:{server.get_port()}"
 
 
 def add_scene(server: viser.ViserServer, model: mujoco.MjModel, follow: bool, move: bool = True) -> ViserMujocoScene:
-    """Everything of a model but its sites, on a ground and under a sky.
+    """Show all of a model except its sites, on a ground and under a sky.
 
     Args:
         server: of the page.
-        model: what is shown; its maps become invisible to mjviser.
-        follow: the camera goes with the first body that moves, or stands.
-        move: put the cameras of those who are on the page where they see the robot.
+        model: the model to show; its height fields become invisible to mjviser.
+        follow: whether the camera follows the first body that moves, or stands still.
+        move: whether to move the cameras of open pages to see the robot.
     """
     server.scene.set_up_direction("+z")
     hide_maps(model)
@@ -67,5 +67,5 @@ def add_scene(server: viser.ViserServer, model: mujoco.MjModel, follow: bool, mo
 
 
 def followed(model: mujoco.MjModel) -> int | None:
-    """The body that a camera follows: the first that moves."""
+    """The body that a camera follows: the first one that moves."""
     return next((body for body in range(model.nbody) if model.body_weldid[body] > 0), None)

@@ -1,4 +1,4 @@
-"""Where the browser's camera begins: before the robot, as near as it goes in whole, whatever its size."""
+"""The start of the browser's camera: in front of the robot, as near as the whole robot fits into view."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import viser
 
 FOV_DEG = 38.0  # upright
 FILL = 0.82  # of the picture's height
-FROM = np.array([0.72, -1.0, 0.42])  # direction from which it looks: from the front right, a little from above
-ROOM_M = 0.14  # over the robot, for arrows
+FROM = np.array([0.72, -1.0, 0.42])  # viewing direction: from the front right, a little from above
+ROOM_M = 0.14  # room above the robot, for arrows
 CORNERS = np.array(list(itertools.product((-1, 1), repeat=3)), float)
 
 
 def bounds(model: mujoco.MjModel, data: mujoco.MjData, body: int | None = None) -> np.ndarray:
-    """Lowest and highest corner (2, 3) of what can be seen of the tree that a body belongs to, or of all trees [m]."""
+    """Lowest and highest corner (2, 3) of the visible parts of a body's kinematic tree, or of all trees [m]."""
     tree = model.body_rootid > 0 if body is None else model.body_rootid == model.body_rootid[body]
     shown = np.flatnonzero(tree[model.geom_bodyid] & (model.geom_rgba[:, 3] > 0))
     if not len(shown):
@@ -39,11 +39,11 @@ def resting(model: mujoco.MjModel) -> mujoco.MjData:
 
 
 def view_of(model: mujoco.MjModel, follow: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """Where the camera is and what it looks at, (3,) each [m].
+    """Position of the camera and the point it looks at, (3,) each [m].
 
     Args:
-        model: what is looked at, in its pose of rest.
-        follow: body at whose place the scene's origin stands; None where the scene stands still.
+        model: the model, in its rest pose.
+        follow: body at the scene's origin; None if the scene stands still.
     """
     data = resting(model)
     low, high = bounds(model, data, follow)
@@ -56,7 +56,7 @@ def view_of(model: mujoco.MjModel, follow: int | None) -> tuple[np.ndarray, np.n
 
 
 def look(server: viser.ViserServer, position: np.ndarray, look_at: np.ndarray, move: bool = True) -> None:
-    """Have who comes to the page look so, and who is there too, unless their cameras stay where they are."""
+    """Set the camera of new pages, and, with `move`, of open ones."""
     camera = server.initial_camera
     camera.fov = np.radians(FOV_DEG)
     camera.position, camera.look_at = position, look_at

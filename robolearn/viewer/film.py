@@ -1,4 +1,4 @@
-"""A video of a policy file, and the figures of what it shows."""
+"""Makes a video of a policy file, with the figures of the shown run."""
 
 from __future__ import annotations
 
@@ -47,23 +47,21 @@ def record_policy(
 
     Args:
         who: the frozen policy, or a controller.
-        path: of the video, `.mp4` or `.webm`; None for the figures alone.
+        path: path of the video, `.mp4` or `.webm`; None for the figures only.
         seconds: simulated time [s].
-        commands: each held for an equal share of the time, (K, C); a schedule over the trained range where None.
+        commands: each held for an equal share of the time, (K, C); None for a schedule over the trained range.
         engine: physics engine.
-        randomize: with the task's randomization, noise, delays and pushes.
+        randomize: whether to use the task's randomization, noise, delays and pushes.
         seed: of everything random.
-        width, height: [pixels].
-        fps: pictures a second, at most one a control step.
+        width, height: size [pixels]. fps: pictures per second, at most one per control step.
         visuals: MJCF whose meshes are shown in place of our shapes.
-        terrain: what a walking robot walks on; the floor where None.
-        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
-        camera: of which a video is written beside the other one, a picture a control step as the policy has it.
+        terrain: terrain for a walking robot; None for a flat floor.
+        robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
+        camera: name of a camera whose images are written as a second video, one frame per control step.
 
     Returns:
         Plain JSON values: `video`, `camera_video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's
-        figures by their names and with all about them in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`,
-        `measured` (T, C).
+        figures by name, their details in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`, `measured` (T, C).
 
     Raises:
         UserError: the video cannot be written, or the command does not fit the task.
@@ -127,8 +125,8 @@ def _camera_video(play: Playback, path: Path) -> contextlib.AbstractContextManag
 def _run(play: Playback, schedule: Sequence[Sequence[float]], count: int, show: Callable[[Moment], None]) -> dict[str, Outcome]:
     """Play `count` steps, each command of the schedule for an equal share of them; `show` is called with every moment.
 
-    Returns:
-        The task's figures, each command an episode of which all counts; after a fall nothing, until the next command.
+    Returns: The task's figures; each command is an episode that counts from its start, and after a fall nothing counts until the next
+        command.
     """
     tally = Tally(play.evaluation, play.env, settle_s=0.0)
     bar = tqdm(total=count, desc="play", unit="step", dynamic_ncols=True, mininterval=0.5)

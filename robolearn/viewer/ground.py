@@ -1,6 +1,7 @@
-"""What a robot stands on in the browser: a floor with lines that fade before they flicker, or a map of hills and steps.
+"""The ground in the browser: a floor with lines that fade out before they flicker, or a height field of hills and steps.
 
-mjviser draws floors white on white, with lines that make moire far away, and maps with all their points: ours stand in their place.
+mjviser draws floors white on white, with lines that cause moire in the distance, and height fields with all their points; ours replace
+them.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ import viser
 from mjviser.conversions import get_body_name
 
 FLOOR, LINES, FINE_LINES = (140, 147, 156), (168, 175, 184), (142, 149, 158)
-FADES_M = 18.0  # where the floor has become sky
-COARSE = 10  # cells: so far apart are the points of a map where it is flat
+FADES_M = 18.0  # distance at which the floor has faded into the sky
+COARSE = 10  # cells between the points of a flat area
 LOW, HIGH = np.array([98, 108, 122]), np.array([206, 204, 196])
-"""Colours of a map's lowest and highest points."""
-SPAN_M = 0.15  # heights that differ by less are not told apart by the whole range of colours
+"""Colours of a height field's lowest and highest points."""
+SPAN_M = 0.15  # m: range of heights below which not all of the range of colours is used
 
 
 def hide_maps(model: mujoco.MjModel) -> None:
-    """Leave a model's maps to `add_ground`: mjviser draws nothing that lets all light through."""
+    """Leave a model's height fields to `add_ground` by making them transparent, which mjviser does not draw."""
     model.geom_rgba[model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD, 3] = 0.0
 
 
 def add_ground(server: viser.ViserServer, model: mujoco.MjModel) -> None:
-    """Add the floors and maps of a model to the frame of what stands still, floors in place of mjviser's of the same names."""
+    """Add the floors and height fields of a model to the static frame; floors replace mjviser's of the same names."""
     for geom in range(model.ngeom):
         place = {"position": model.geom_pos[geom], "wxyz": model.geom_quat[geom]}
         name = f"/fixed_bodies/{get_body_name(model, model.geom_bodyid[geom])}/{model.geom(geom).name or None}"
@@ -50,7 +51,7 @@ def add_ground(server: viser.ViserServer, model: mujoco.MjModel) -> None:
 
 
 def map_mesh(model: mujoco.MjModel, number: int) -> trimesh.Trimesh:
-    """A model's height field as a mesh with all its heights, light where it is high, and few points where it is flat."""
+    """A model's height field as a mesh with all its heights, lighter at higher points, with few points in flat areas."""
     rows, columns = int(model.hfield_nrow[number]), int(model.hfield_ncol[number])
     start = int(model.hfield_adr[number])
     half_x, half_y, top, _ = model.hfield_size[number]
@@ -68,14 +69,14 @@ def map_mesh(model: mujoco.MjModel, number: int) -> trimesh.Trimesh:
 
 
 def colors_of(heights: np.ndarray) -> np.ndarray:
-    """Colours (P, 4) uint8 of heights (P,) [m], which differ the less the flatter all of them are."""
+    """Colours (P, 4) uint8 of heights (P,) [m], with less contrast for flatter ground."""
     middle, span = (heights.max() + heights.min()) / 2, max(float(np.ptp(heights)), SPAN_M)
     share = (0.5 + (heights - middle) / span)[:, None]
     return np.column_stack([(1 - share) * LOW + share * HIGH, np.full(len(heights), 255)]).astype(np.uint8)
 
 
 def needed(heights: np.ndarray) -> np.ndarray:
-    """The rows (K,) of heights (R, C) that a mesh needs: all that differ from a neighbour, and each `COARSE`-th of the others."""
+    """The rows (K,) of heights (R, C) that a mesh needs: all that differ from a neighbour, and every `COARSE`-th of the others."""
     differs = np.abs(np.diff(heights, axis=0)).max(axis=1) > 1e-6
     kept = np.zeros(len(heights), bool)
     kept[::COARSE] = kept[-1] = True

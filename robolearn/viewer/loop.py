@@ -1,9 +1,9 @@
-"""A small picture that moves for ever, for a page: a robot at its task, the end going over into the beginning without a jump.
+"""Makes a small endless animation for a page: a robot at its task, whose end continues into its beginning without a jump.
 
-A walking robot walks, turns to one side, stops, turns to the other and walks on; everything else does what its task shows. Begin and end
-are the two moments of that, about as far apart as was asked, at which the robot is most nearly in the same pose at the same speed: a walk
-is cut at one phase of its gait. By as much as it has turned in between, the camera turns too, evenly; what is left, the floor above all,
-fades over in a few pictures.
+A walking robot walks, turns to one side, stops, turns to the other and walks on; other robots do what their task shows. Begin and end are
+two moments, about as far apart as requested, at which pose and speed of the robot are most similar, so a walk is cut at one phase of its
+gait. The camera turns evenly by as much as the robot has turned in between; the remaining difference, mainly the floor, is blended over a
+few pictures.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from robolearn.viewer.render import VIEW_DEG, Recorder
 from robolearn.viewer.who import Who, label_of
 
 ENDINGS = (".webp", ".gif")
-EVERY = 3  # control steps a picture: 17 a second at 50 Hz
-LEAD_S, SEARCH_S = 3.0, 1.5  # s before the loop; s in which its two ends are looked for, of a short one less
+EVERY = 3  # control steps per picture: 17 per second at 50 Hz
+LEAD_S, SEARCH_S = 3.0, 1.5  # s before the loop; s in which its two ends are searched for, fewer for a short loop
 FADE = 6  # pictures
 QUALITY = 85  # of a WebP
 AHEAD, TURN = 0.6, 0.6  # of the largest speed, and of the largest yaw rate
-SPEED_S = 0.1  # s: so much a joint's speed counts against its angle
-STEADY_S = 1.0  # s, over which the camera's way is averaged
+SPEED_S = 0.1  # s: weight of a joint's speed relative to its angle
+STEADY_S = 1.0  # s, over which the camera's path is averaged
 
 
 def record_loop(
@@ -45,24 +45,24 @@ def record_loop(
     visuals: Path | None = None,
     robot: str | Robot | None = None,
 ) -> dict[str, Any]:
-    """Write a looping picture of a policy.
+    """Write an endless animation of a policy.
 
     Args:
         who: the frozen policy, or a controller.
-        path: of the picture, one of `ENDINGS`.
-        seconds: about how long a round takes [s].
-        command: held all the time, (C,); what the module says where None.
+        path: path of the animation, with one of `ENDINGS`.
+        seconds: approximate length of a loop [s].
+        command: command to hold, (C,); None for the sequence above.
         engine: physics engine.
         seed: of everything random.
-        width, height: [pixels].
+        width, height: size [pixels].
         visuals: MJCF whose meshes are shown in place of our shapes.
-        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
+        robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
 
     Returns:
         Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, and no `figures`.
 
     Raises:
-        UserError: the robot fell, or the picture cannot be written.
+        UserError: the robot fell, or the animation cannot be written.
     """
     play = Playback(who, engine, seed=seed, robot=robot)
     dt = play.control_dt
@@ -74,7 +74,8 @@ def record_loop(
         part = min(max(step - lead, 0) * len(schedule) // length, len(schedule) - 1)
         moment = play.step(schedule[part])
         if moment.fell:
-            raise UserError(f"the robot fell after {moment.time_s:.1f} s: no loop; try another --seed, or see why with a video")
+            raise UserError(f"the robot fell after {moment.time_s:.1f} s: no loop is possible; try another --seed, or make a video to see "
+                            f"why")
         poses.append(moment.qpos)
     poses = np.array(poses)
     floating = play.env.robot.floating_base
@@ -86,7 +87,7 @@ def record_loop(
 
 
 def shown(task: str, command: CommandSpec) -> list[tuple[float, ...]]:
-    """What is asked in equal shares of a round, the first and the last the same."""
+    """The commands of equal shares of a loop; the first and the last are the same."""
     if command.kind != "velocity":
         commands = [*default_commands(task, command)]
         return [*commands, commands[0]]
@@ -95,12 +96,11 @@ def shown(task: str, command: CommandSpec) -> list[tuple[float, ...]]:
 
 
 def pose_features(poses: np.ndarray, floating: bool, dt: float) -> np.ndarray:
-    """What two moments must have in common for one to follow the other, (T, F): joints and their speeds, height and lean, not place.
+    """Features that two moments must share to follow each other, (T, F): joints and their speeds, height and tilt, not place.
 
     Args:
         poses: (T, nq).
-        floating: the base moves.
-        dt: between poses [s].
+        floating: whether the base moves. dt: time between poses [s].
     """
     joints = poses[:, 7:] if floating else poses
     features = [joints, SPEED_S * np.gradient(joints, dt, axis=0)]
@@ -112,19 +112,19 @@ def pose_features(poses: np.ndarray, floating: bool, dt: float) -> np.ndarray:
 
 
 def cut(features: np.ndarray, begins: tuple[int, int], ends: tuple[int, int], every: int) -> tuple[int, int]:
-    """The begin and end, each in its range of steps and a multiple of `every` apart, that are most alike in their features (T, F)."""
+    """The begin and end, each in its range of steps and a multiple of `every` apart, with the most similar features (T, F)."""
     pairs = [(begin, end) for begin in range(*begins) for end in range(*ends) if (end - begin) % every == 0]
     rows = np.array(pairs)
     return pairs[int(np.argmin(np.square(features[rows[:, 0]] - features[rows[:, 1]]).sum(axis=1)))]
 
 
 def _drawn(play: Playback, poses: np.ndarray, begin: int, end: int, size: tuple[int, int], visuals: Path | None) -> list[np.ndarray]:
-    """The pictures of one round."""
+    """The pictures of one loop."""
     robot, reach = play.env.robot, round(STEADY_S / play.control_dt / 2)
     height = robot.stand_height or 0.0
     tall = len(robot.feet) == 2
     view = (0.82 * height, -8.0, 2.5 * height) if tall else (0.55 * height, -18.0, 4.2 * height)
-    yaw = np.zeros(len(poses))  # of an arm, which may have fewer joints than a base has coordinates
+    yaw = np.zeros(len(poses))  # an arm may have fewer joints than a base has coordinates
     if robot.floating_base:
         w, x, y, z = poses[:, 3:7].T
         yaw = np.unwrap(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y**2 + z**2)))
@@ -150,7 +150,7 @@ def _write(pictures: list[np.ndarray], path: Path, duration_ms: int) -> None:
     animation = cv2.Animation()
     animation.frames = [np.ascontiguousarray(picture[:, :, ::-1]) for picture in pictures]
     animation.durations = [duration_ms] * len(pictures)
-    animation.loop_count = 0  # for ever
+    animation.loop_count = 0  # endless
     options = [cv2.IMWRITE_WEBP_QUALITY, QUALITY] if path.suffix == ".webp" else []
     encoded, data = cv2.imencodeanimation(path.suffix, animation, options)
     if not encoded:

@@ -1,4 +1,4 @@
-"""What one control step of one robot shows: the pose, what is asked and what is measured."""
+"""One control step of one robot, for display: pose, command and measurement."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Moment:
     Attributes:
         time_s: since the start [s].
         command: (C,), see `CommandSpec`.
-        measured: what the command asks for, as it is, in the command's units, (C,).
+        measured: the measured value of the commanded quantity, in the command's units, (C,).
         qpos: (nq,).
-        note: the figure that stands in the picture, for people; empty for none.
-        reached: whether the task says of this step that its aim is reached; None where it says it of whole episodes alone.
-        fell: the task ended in this step and began anew.
+        note: the figure shown in the picture, as text; empty for none.
+        reached: whether the task's score counts this step as a success; None if the score only applies to whole episodes.
+        fell: whether the episode ended in this step and a new one began.
     """
 
     time_s: float

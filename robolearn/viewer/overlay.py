@@ -1,4 +1,4 @@
-"""The figures over a picture: what is asked and what is measured, as numbers and as bars, drawn with OpenCV."""
+"""The overlay of a picture: command and measurement as numbers and bars, drawn with OpenCV."""
 
 from __future__ import annotations
 
@@ -15,14 +15,11 @@ TEXT, MUTED, GREEN, BLUE, RED = (245, 245, 245), (175, 180, 186), (80, 210, 130)
 
 
 def draw_overlay(picture: np.ndarray, moment: Moment, command: CommandSpec, title: str, units: Sequence[str] = ()) -> np.ndarray:
-    """The picture (H, W, 3), RGB, with a panel: title, time, and one row a command entry with its command (green) and value (blue).
+    """The picture (H, W, 3), RGB, with a panel: title, time, and one row per command entry with command (green) and measurement (blue).
 
     Args:
-        picture: is drawn on.
-        moment: what is said.
-        command: what it is about.
-        title: over it.
-        units: of the command's entries; none where empty.
+        picture: the picture to draw on. moment: the moment to show. command: the kind of command. title: title of the panel. units: units
+            of the command's entries; empty for none.
     """
     picture = np.ascontiguousarray(picture)
     scale = picture.shape[0] / 540

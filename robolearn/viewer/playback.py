@@ -1,7 +1,7 @@
-"""A policy file, or a controller, in one world, step by step, under commands that somebody else chooses: what video and live viewer show.
+"""Runs a policy file, or a controller, in one world, step by step, under given commands, for videos and the live viewer.
 
-A file runs as on the robot, with a memory of its own; the world is that of its training. The task draws no commands
-here: `Playback.step(command)` says what is asked, and the task's evaluation says what is measured.
+A file runs as on the robot, with its own memory; the world is that of its training. The task draws no commands
+here: `Playback.step(command)` gives the command, and the task's evaluation defines the measurements.
 """
 
 from __future__ import annotations
@@ -34,11 +34,10 @@ class Playback:
     """One world of a policy's task.
 
     Attributes:
-        file: the policy with its memory; None where a controller acts.
-        command: what can be asked.
+        file: the policy with its memory; None if a controller acts.
+        command: the possible commands.
         env: the world.
-        task: what is done in it.
-        evaluation: how the task is judged and shown.
+        task: its task. evaluation: how the task is evaluated and shown.
         rollout: the policy in the world.
         eye: the entry of the observations that is looked through; None for none.
     """
@@ -48,16 +47,16 @@ class Playback:
         """Make the world and start.
 
         Args:
-            who: the frozen policy, which gets a memory of its own, or a controller.
+            who: the frozen policy, which gets its own memory, or a controller.
             engine: physics engine.
-            randomize: the training's randomization, noise, delays and pushes, instead of nominal physics and clean sensors.
+            randomize: whether to use the training's randomization, noise, delays and pushes instead of nominal physics and clean sensors.
             seed: of everything random.
-            terrain: what a walking robot walks on; the floor where None.
-            robot: what `--robot` says of a file's robot, or the one that `robot_of` made of it; the file's own where None.
-            camera: what is looked through beside, see `robolearn.viewer.eyes`; None where nothing is but what the policy sees.
+            terrain: terrain for a walking robot; None for the floor.
+            robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
+            camera: name of a camera to look through, see `robolearn.viewer.eyes`; None for none.
 
         Raises:
-            UserError: the task here has another contract than the file, or its robot or the camera is not there.
+            UserError: the task's contract differs from the file's, or its robot or the camera does not exist.
         """
         found, cfg = worlds_of(who, robot)
         self.task = task_of(who)
@@ -85,7 +84,7 @@ class Playback:
 
     @property
     def control_dt(self) -> float:
-        """Time of a step [s]."""
+        """Duration of a control step [s]."""
         return self.env.cfg.control_dt
 
     @property
@@ -94,7 +93,7 @@ class Playback:
         return self._steps * self.control_dt
 
     def reset(self) -> None:
-        """Begin the episode anew; the time goes on."""
+        """Restart the episode; the time continues."""
         self.rollout.start()
         self._asked = None
 
@@ -110,7 +109,7 @@ class Playback:
         self.env.engine.set_velocity(torch.tensor([0]), velocity)
 
     def ask(self, command: Sequence[float]) -> None:
-        """Ask for `command` (C,) from now on; the policy is told at once."""
+        """Set `command` (C,) from now on; the policy observes it at once."""
         wanted = tuple(float(value) for value in command)
         if wanted != self._asked:
             self._asked = wanted
@@ -133,7 +132,7 @@ class Playback:
         return shown(self.env.images[self.eye][0].cpu().numpy(), self.env.cameras.terms[self.eye])
 
     def _note(self) -> str:
-        """The figure that the task wants to be seen."""
+        """The figure that the task chooses to show."""
         name = self.evaluation.shown
         if name is None:
             return ""
@@ -145,12 +144,12 @@ class Playback:
         return f"{measure.label} {written(value, measure.unit)} {measure.unit}".rstrip()
 
     def _reached(self) -> bool | None:
-        """What the task's score says of this step."""
+        """The task's score in this step."""
         signal = self.evaluation.measures[self.evaluation.score].signal
         return None if signal is None else bool(signal(self.env)[0])
 
 
 def default_commands(task: str, command: CommandSpec) -> tuple[tuple[float, ...], ...]:
-    """What is asked in turn when nobody says: the task names it, within what can be asked."""
+    """The default sequence of commands: the task's, within the possible range."""
     commands = get_task(task).evaluation.play.commands(command)
     return tuple(tuple(float(value) for value in command) for command in commands)

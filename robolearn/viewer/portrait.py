@@ -15,15 +15,15 @@ from robolearn.viewer.render import open_context
 
 SIZE = 640  # pixels, of each side
 VIEWS = ((145.0, -18.0), (90.0, -6.0))  # azimuth and elevation [degrees]: from the front left, from the right
-HIDES = 0.5  # of the size of what a body collides with: what is visible of it is all of it
-SEEN_GROUP = 2  # geoms of groups beyond it are for contact; shown where a body has no others
+HIDES = 0.5  # share of the size of a body's collision shapes that visible shapes must have to stand for it
+SEEN_GROUP = 2  # geoms in higher groups are for contact; shown if a body has no others
 
 
 def draw(robot: Robot) -> np.ndarray:
     """The robot in its default pose on its floor, seen from two sides, (SIZE, 2 SIZE, 3) uint8 RGB.
 
     Raises:
-        UserError: no OpenGL here.
+        UserError: OpenGL is not available.
         RobotError: the robot's scene cannot be built.
     """
     spec = robot.scene()
@@ -80,7 +80,7 @@ def _dress(spec: mujoco.MjSpec) -> None:
 
 
 def _show(model: mujoco.MjModel) -> None:
-    """Bodies with visible geoms are shown by those, the others by what they collide with."""
+    """Show bodies by their visible geoms, and those without any by their collision geoms."""
 
     def size(body: int, visible: bool) -> float:
         geoms = (model.geom_bodyid == body) & ((model.geom_group <= SEEN_GROUP) == visible)
@@ -119,7 +119,7 @@ def save(robot: Robot, path: Path) -> None:
     """Write the picture as PNG, whole or not at all.
 
     Raises:
-        UserError: no OpenGL here.
+        UserError: OpenGL is not available.
         WriteError: the file cannot be written.
     """
     encoded = cv2.imencode(".png", draw(robot)[:, :, ::-1])[1]

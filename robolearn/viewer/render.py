@@ -1,6 +1,6 @@
-"""Pictures of a robot: a scene with floor, sky, light and shadow, and what is asked and measured drawn into it.
+"""Renders pictures of a robot: a scene with floor, sky, light and shadow, with command and measurement drawn into it.
 
-`Recorder` draws one robot offscreen with MuJoCo's renderer. What is added to the robot's scene is for looks only: the physics runs in the
+`Recorder` draws one robot offscreen with MuJoCo's renderer. Additions to the robot's scene are only visual: the physics runs in the
 environment, on its own model.
 """
 
@@ -29,9 +29,9 @@ YAW_RADIUS = 0.22  # m
 GOAL_RADIUS = 0.03  # m
 SUN_HEIGHT = 2.0  # m; straight above, since MuJoCo's shadows of a slanted sun speckle the floor
 ARM_VIEW = np.array([0.1, -0.1, 0.36])  # m, beside the arm: the figures stand on the left
-VIEW_DEG = 125.0  # where the camera looks, against the robot's heading at the start
+VIEW_DEG = 125.0  # direction of the camera relative to the robot's initial heading
 MAX_GEOMS = 2000
-FOLLOW = np.array([0.25, 0.25, 0.03])  # share of the way to the base that the camera moves at each picture
+FOLLOW = np.array([0.25, 0.25, 0.03])  # share of the distance to the base that the camera moves per picture
 
 
 def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | None = None, visuals: Path | None = None) -> mujoco.MjModel:
@@ -41,9 +41,9 @@ def dressed_scene(robot: Robot, width: int, height: int, scene: mujoco.MjSpec | 
         hang_meshes(spec, robot, visuals)
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
     spec.visual.quality.shadowsize, spec.visual.quality.offsamples = 1024, 4
-    spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 8  # without a GPU a picture takes a quarter less
+    spec.visual.quality.numslices, spec.visual.quality.numstacks = 16, 8  # saves a quarter of the time per picture without a GPU
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse, spec.visual.headlight.specular = [0.35] * 3, [0.35] * 3, [0.1] * 3
-    spec.stat.extent, spec.visual.map.shadowclip = 1.2, min(max(robot.stand_height or 1.0, 0.6), 1.0)  # far from it shadows come and go
+    spec.stat.extent, spec.visual.map.shadowclip = 1.2, min(max(robot.stand_height or 1.0, 0.6), 1.0)  # farther away, shadows flicker
     spec.visual.map.znear = 0.02
     spec.visual.map.zfar, spec.visual.map.fogstart, spec.visual.map.fogend = 40.0, 4.0, 12.0
     spec.visual.rgba.fog, spec.visual.rgba.haze = [0.86, 0.90, 0.94, 1.0], [0.86, 0.90, 0.94, 1.0]
@@ -70,8 +70,8 @@ class Recorder:
     """Draws one robot offscreen.
 
     Attributes:
-        model: what is drawn.
-        width, height: of a picture [pixels].
+        model: the drawn model.
+        width, height: size of a picture [pixels].
     """
 
     def __init__(self, robot: Robot, width: int = 960, height: int = 540, scene: mujoco.MjSpec | None = None,
@@ -79,14 +79,14 @@ class Recorder:
         """Open an OpenGL context (EGL on Linux, unless MUJOCO_GL says otherwise).
 
         Args:
-            robot: who is drawn.
-            width, height: of a picture [pixels], even.
-            scene: where the robot is not alone on its floor.
+            robot: the robot to draw.
+            width, height: size of a picture [pixels], even.
+            scene: a scene with more than the robot on its floor.
             visuals: MJCF whose meshes are shown in place of our primitive shapes.
-            kind: of the commands that are drawn into the scene, see `CommandSpec`; others are not drawn.
+            kind: kind of the commands to draw into the scene, see `CommandSpec`; others are not drawn.
 
         Raises:
-            UserError: a size that is odd, or no OpenGL here.
+            UserError: a size is odd, or OpenGL is not available.
         """
         if width < 2 or height < 2 or width % 2 or height % 2:
             raise UserError(f"a video is an even number of pixels wide and high, not {width} x {height}")
@@ -109,13 +109,13 @@ class Recorder:
         self._open = True
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._option = mujoco.MjvOption()
-        self._option.geomgroup[:] = 1  # bundled robots are primitives, whose group other viewers hide
+        self._option.geomgroup[:] = 1  # bundled robots consist of primitives, in a group that other viewers hide
         self._option.sitegroup[:] = 0
         self._scene.flags[mujoco.mjtRndFlag.mjRND_FOG] = 1
         self._scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = 1
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-        self._size = (robot.stand_height or 0.28) / 0.28  # against a quadruped's
+        self._size = (robot.stand_height or 0.28) / 0.28  # relative to a quadruped's
         self._camera.distance, self._camera.elevation = 1.7 * max(1.0, 0.6 * self._size), -18.0 if self._size < 2 else -10.0
         self._look_at: np.ndarray | None = None
         self._held = False
@@ -127,7 +127,8 @@ class Recorder:
         self._camera.azimuth, self._camera.elevation, self._camera.distance = azimuth, elevation, distance
 
     def draw(self, qpos: np.ndarray, moment: Moment | None = None) -> np.ndarray:
-        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with what `moment` asks and measures drawn into the scene."""
+        """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with the command and measurement of `moment` drawn into the
+        scene."""
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)
@@ -146,10 +147,10 @@ class Recorder:
         return np.flipud(picture)
 
     def close(self) -> None:
-        """Give the OpenGL context back."""
+        """Free the OpenGL context."""
         if self._open:
             self._open = False
-            self._gl.make_current()  # what the context names is freed in the OpenGL context that is current
+            self._gl.make_current()  # its objects are freed in the OpenGL context that is current
             self._context.free()
             self._gl.free()
 
@@ -164,11 +165,12 @@ class Recorder:
         self.close()
 
     def _aim(self, restart: bool) -> None:
-        """Follow the base smoothly, slowest up and down, so that its bobbing is seen; an arm is looked at."""
+        """Follow the base smoothly, slowest vertically, so that its bobbing is visible; for an arm the camera stays."""
         target = self._data.xpos[self._base] - [0, 0, 0.04 * self._size] if self._floating else ARM_VIEW
         if self._look_at is None or restart:
             self._look_at = target
-            self._camera.azimuth = VIEW_DEG + (np.degrees(self._yaw()) if self._floating else 0.0)  # what walks ahead is seen from the side
+            self._camera.azimuth = VIEW_DEG + (np.degrees(self._yaw()) if self._floating else 0.0)  # a robot that walks ahead is seen from
+                                                                                                    # the side
         self._look_at = self._look_at + FOLLOW * (target - self._look_at)
         self._camera.lookat[:] = self._look_at
 
@@ -177,7 +179,7 @@ class Recorder:
         return float(np.arctan2(rotation[1, 0], rotation[0, 0]))
 
     def _draw_velocity(self, moment: Moment) -> None:
-        """Arrows over the back, green for the command and blue for what is; arcs for the yaw rate."""
+        """Arrows above the back, green for the command and blue for the measurement; arcs for the yaw rate."""
         yaw = self._yaw()
         above = self._data.xpos[self._base]
         for (vx, vy, rate), color, height in ((moment.command, GREEN, 0.30), (moment.measured, BLUE, 0.24)):
@@ -226,7 +228,7 @@ def open_context(width: int, height: int) -> Any:
             from mujoco.egl import GLContext
         else:
             from mujoco.gl_context import GLContext
-        with warnings.catch_warnings(action="ignore"):  # GLFW's, before the error that tells
+        with warnings.catch_warnings(action="ignore"):  # GLFW's warning, before the error that explains
             context = GLContext(width, height)
             context.make_current()
     except (ImportError, OSError, RuntimeError, AttributeError, mujoco.FatalError) as error:
@@ -235,8 +237,8 @@ def open_context(width: int, height: int) -> Any:
 
 
 def _no_opengl(error: Exception) -> UserError:
-    """Whatever MuJoCo and the libraries below it raise where nothing can be drawn."""
-    advice = "on Debian and Ubuntu: apt-get install libegl1 libopengl0 libgl1-mesa-dri; or leave the video out with --no-video"
+    """Raise a user error for whatever MuJoCo and its libraries raise if drawing is not possible."""
+    advice = "on Debian and Ubuntu: apt-get install libegl1 libopengl0 libgl1-mesa-dri; or skip the video with --no-video"
     return UserError(f"cannot draw without a screen, OpenGL does not start ({reason(error)}); {advice}")
 
 

@@ -1,7 +1,7 @@
-"""A sky for the browser: a dome that is not lit, pale at the horizon and blue above, so that the ground has an end.
+"""A sky for the browser: an unlit dome, pale at the horizon and blue above, so that the ground has a visible end.
 
-viser sends glTF to the page; a material without light (`KHR_materials_unlit`) has the colours that stand here, whatever the lamps do. Below
-the horizon the dome has the haze into which the ground fades.
+viser sends glTF to the page; a material without light (`KHR_materials_unlit`) has exactly the colours given here, whatever the lights.
+Below the horizon the dome has the colour of the haze into which the ground fades.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import viser
 RADIUS_M = 400.0
 HAZE, ZENITH = (178, 210, 250), (48, 112, 224)
 """Colours at the horizon and below, and straight above: bluer than they look after the page's tone mapping."""
-RISE = 0.22  # of the way from the horizon to the zenith; above it the dome has the colour of the zenith
+RISE = 0.22  # share of the way from the horizon to the zenith, above which the dome has the colour of the zenith
 RINGS, SECTORS = 24, 32
 
 
 def add_sky(server: viser.ViserServer) -> None:
-    """Add the dome; it stays where it is, around the camera."""
+    """Add the dome, which stays in place around the camera."""
     server.scene.add_glb("/sky", dome(), cast_shadow=False, receive_shadow=False)
 
 
@@ -39,7 +39,7 @@ def dome() -> bytes:
 
 
 def _linear(color: tuple[int, int, int]) -> np.ndarray:
-    """A colour of the screen, 0 to 255, as glTF has it: linear in light."""
+    """A screen colour, 0 to 255, in glTF's form: linear in light."""
     value = np.asarray(color) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 

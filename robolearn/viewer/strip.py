@@ -1,4 +1,4 @@
-"""One stride as a row of pictures, each seen from straight beside the robot, as one looks at a person who walks by."""
+"""One stride as a row of pictures, each seen exactly from the side, as one sees a person walking by."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from envs.robots.robot import Robot
 from policies.files import whole
 from robolearn.viewer.render import Recorder
 
-WIDTH, HEIGHT = 200, 280  # pixels of one picture of a robot on two legs
-WIDE = (320, 220)  # of one on more
+WIDTH, HEIGHT = 200, 280  # pixels of one picture of a biped
+WIDE = (320, 220)  # of one of a robot with more legs
 CAPTION = 22  # pixels
 QUALITY = 85  # of a JPEG
 SIDE, FRONT = 90.0, 180.0
-"""Where the camera looks, against the robot's heading: what walks ahead is seen from its right, what walks sideways from the front."""
+"""Direction of the camera relative to the robot's heading: a robot that walks ahead is seen from its right, sideways from the front."""
 ELEVATION = -4.0
 BACKGROUND, INK = (255, 255, 255), (40, 40, 40)
 
@@ -30,8 +30,7 @@ class Row:
 
     Attributes:
         poses: (frames, nq).
-        caption: stands over it.
-        front: seen from the front, not from the side.
+        caption: text above it. front: whether it is seen from the front, not from the side.
     """
 
     poses: np.ndarray
@@ -43,11 +42,10 @@ def strip(robot: Robot, rows: Sequence[Row]) -> np.ndarray:
     """Strips of poses, one under the other, uint8 RGB.
 
     Args:
-        robot: who is drawn.
-        rows: what; all with as many poses.
+        robot: the robot to draw. rows: the strips, all with the same number of poses.
 
     Raises:
-        UserError: no OpenGL here.
+        UserError: OpenGL is not available.
     """
     drawn = []
     size, biped = robot.stand_height or 1.0, len(robot.feet) == 2

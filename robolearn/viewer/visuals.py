@@ -1,4 +1,4 @@
-"""Full meshes for looks: hung onto the bodies of our own model, which alone is simulated.
+"""Full meshes for display, attached to the bodies of our own model, which is the one that is simulated.
 
 The meshes come from a model of the same robot, by default MuJoCo Menagerie's (package `mujoco-menagerie`, which downloads on first use).
 Bodies are matched by the joints that move them, never by their names or order, and shapes are placed by comparing both models in the
@@ -25,7 +25,7 @@ def find_visuals(source: str, robot: Robot) -> Path:
     """The MJCF that `--visuals` names: a path, or `menagerie`.
 
     Raises:
-        UserError: there is no such file, or the package is missing or cannot download.
+        UserError: no such file, or the package is missing or cannot download.
     """
     if source != "menagerie":
         if not Path(source).is_file():
@@ -38,7 +38,7 @@ def find_visuals(source: str, robot: Robot) -> Path:
     except ImportError as error:
         raise UserError("--visuals=menagerie needs its package: pip install mujoco-menagerie (it downloads on first use)") from error
     name, file = MENAGERIE[robot.name]
-    print(f"{name} from MuJoCo Menagerie: downloaded at first use (without a network it gives up after three minutes)", file=sys.stderr)
+    print(f"{name} from MuJoCo Menagerie: downloading on first use (without a network it fails after three minutes)", file=sys.stderr)
     try:
         path = Path(mujoco_menagerie.get(name).path()) / file
     except (mujoco_menagerie.MenagerieError, OSError) as error:
@@ -56,7 +56,7 @@ def hang_meshes(spec: mujoco.MjSpec, robot: Robot, path: Path) -> int:
     """
     try:
         theirs = mujoco.MjSpec.from_file(str(path))
-        for key in list(theirs.keys):  # of no use here, and one that does not fit must not be in the way
+        for key in list(theirs.keys):  # not needed here, and one that does not fit would cause an error
             theirs.delete(key)
         for number, body in enumerate(theirs.bodies):
             body.name = body.name or f"nameless_{number}"
@@ -97,7 +97,7 @@ def hang_meshes(spec: mujoco.MjSpec, robot: Robot, path: Path) -> int:
 
 
 def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, path: Path) -> dict[str, str]:
-    """Our body -> theirs, by the joints that move them; the base by the free joint, or as the parent of the first joint's body."""
+    """Our body -> their body, by the joints that move them; the base by the free joint, or as the parent of the first joint's body."""
     pairs: dict[str, str] = {}
     for name in robot.joints:
         short = name.removeprefix(f"{robot.name}_")
@@ -105,7 +105,7 @@ def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, pa
             (candidate for candidate in (name, short) if mujoco.mj_name2id(theirs, mujoco.mjtObj.mjOBJ_JOINT, candidate) >= 0), None
         )
         if found is None:
-            raise UserError(f"{path} has no joint {name}: it is a model of another robot than {robot.name}")
+            raise UserError(f"{path} has no joint {name}: it is not a model of {robot.name}")
         pairs[ours.body(ours.joint(name).bodyid[0]).name] = theirs.body(theirs.joint(found).bodyid[0]).name
         if name == robot.joint_names[0]:
             pairs[_parent(ours, name)] = _parent(theirs, found)
@@ -114,7 +114,8 @@ def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, pa
 
 
 def _carried(model: mujoco.MjModel, pairs: dict[str, str]) -> dict[str, str]:
-    """Each body of a model (second of the pairs) -> the body of ours (first) that carries it: its match, or that of what it is fixed to."""
+    """Each body of a model (second of the pairs) -> our body (first) that carries it: its match, or the match of the body it is fixed
+    to."""
     ours = {body: our_body for our_body, body in pairs.items()}
     carried = {}
     for i in range(1, model.nbody):
@@ -127,12 +128,12 @@ def _carried(model: mujoco.MjModel, pairs: dict[str, str]) -> dict[str, str]:
 
 
 def _parent(model: mujoco.MjModel, joint: str) -> str:
-    """The body that a joint's body hangs on."""
+    """The parent of a joint's body."""
     return model.body(model.body_parentid[model.joint(joint).bodyid[0]]).name
 
 
 def _frames(model: mujoco.MjModel) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Position and attitude of every body, all joints at zero and the base at the origin."""
+    """Position and attitude of every body, with all joints at zero and the base at the origin."""
     data = mujoco.MjData(model)
     data.qpos[:] = 0.0
     for joint in range(model.njnt):

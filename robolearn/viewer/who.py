@@ -1,4 +1,4 @@
-"""Who is shown: a policy file in the worlds of its training, or a model-based controller in those of its task."""
+"""What a viewer shows: a policy file in the worlds of its training, or a model-based controller in those of its task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from robolearn.policy_path import CONTROLLER
 from robolearn.policy_robot import robot_of
 
 VELOCITY = ("vx", "vy", "yaw_rate")
-"""What every controller is asked for."""
+"""Command of every controller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Controlled:
 
     Attributes:
         kind: the controller.
-        robot: whom it moves.
+        robot: the robot that it moves.
     """
 
     kind: ControllerKind
@@ -35,7 +35,7 @@ class Controlled:
 
     @property
     def name(self) -> str:
-        """As it is typed."""
+        """Its name as typed."""
         return f"{CONTROLLER}{self.kind.name}"
 
 
@@ -43,38 +43,38 @@ Who = PolicyFile | Controlled
 
 
 def controlled(text: str, robot: str | None = None) -> Controlled:
-    """The controller that `controller:NAME` means.
+    """The controller of `controller:NAME`.
 
     Args:
         text: as typed.
-        robot: what `--robot` says; None for the one that the controller is for.
+        robot: the value of `--robot`; None for the controller's default robot.
 
     Raises:
-        UserError: there is none of that name, or it is not for that robot.
+        UserError: no controller of that name, or it is not for that robot.
     """
     kind, found = find_controller(text, robot)
     return Controlled(kind=kind, robot=found)
 
 
 def task_of(who: Who) -> str:
-    """The task that somebody does."""
+    """The task of a policy or controller."""
     return who.spec.task if isinstance(who, PolicyFile) else who.kind.task
 
 
 def label_of(who: Who) -> str:
-    """What a report calls somebody: the file's path, or what is typed for a controller."""
+    """The name in reports: the file's path, or `controller:NAME`."""
     return str(who.path) if isinstance(who, PolicyFile) else who.name
 
 
 def worlds_of(who: Who, robot: str | Robot | None = None) -> tuple[Robot, EnvCfg]:
-    """Whose worlds they are, and how they are with all disturbances at their full strength.
+    """The robot, and the config of the worlds with all disturbances at their full strength.
 
     Args:
-        who: who is shown.
-        robot: what `--robot` says of a file's robot, or the one that `robot_of` made of it; a controller has its own.
+        who: the policy or controller.
+        robot: the value of `--robot` for a file, or the robot that `robot_of` returned for it; a controller has its own.
 
     Raises:
-        UserError: the robot is not there.
+        UserError: the robot does not exist.
     """
     if isinstance(who, PolicyFile):
         found = robot_of(who, robot)
@@ -84,10 +84,10 @@ def worlds_of(who: Who, robot: str | Robot | None = None) -> tuple[Robot, EnvCfg
 
 
 def actor_of(who: Who, env: VecEnv) -> Actor:
-    """Who acts in the one world of an environment.
+    """The actor for the one world of an environment.
 
     Raises:
-        UserError: the task here has another contract than the file.
+        UserError: the task's contract differs from the file's.
     """
     if isinstance(who, PolicyFile):
         check_contract(who, env)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from bridge.control.loop import ControlLoop
 from bridge.control.reading import Inputs
 from bridge.control.safety import Event, Mode
 from bridge.logs.reader import read_log
 from bridge.logs.replay import replay
 from bridge.logs.writer import LogWriter
-from tests.bridge_helpers import Driver
+from bridge.operator.attended import Attended
+from tests.bridge_helpers import Driver, FakeTransport
 from tests.make_policy import make_policy
 
 
@@ -35,6 +37,26 @@ def test_a_hot_motor_keeps_a_robot_from_standing_and_ends_nothing_by_itself(tmp_
     driver.reach(Mode.POLICY)
     driver.tick(at(120.0))
     assert driver.controller.mode is Mode.POLICY
+
+
+def test_a_motor_that_tells_no_temperature_hides_no_other(tmp_path: Path) -> None:
+    driver = Driver(make_policy(tmp_path / "linear.onnx"))
+
+    def change(inputs: Inputs) -> None:
+        inputs.temperature = np.array([np.nan, *[40.0] * 10, 120.0])
+
+    driver.tick(change)
+    assert f"the motor of {driver.controller.joints.names[11]} has 120 C" in str(driver.controller.refusal(Event.STAND))
+    lines: list[str] = []
+    wire = FakeTransport(driver.controller.spec)
+    attended = Attended(wire, [], None, dry_run=False)  # type: ignore[arg-type]
+    attended.loop, attended.on_line = ControlLoop(driver.controller, attended), lines.append
+    wire.temperature = np.array([np.nan, *[40.0] * 10, 120.0])
+    attended.report(attended.loop.status())
+    assert lines == [f"warning: the motor of {driver.controller.joints.names[11]} has 120 C"]
+    wire.temperature = np.full(12, np.nan)
+    attended.report(attended.loop.status())
+    assert len(lines) == 1
 
 
 def test_a_limit_damps_a_robot_whose_motor_is_too_hot(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,66 +27,18 @@ from bridge.operator import pads
 from bridge.operator.attended import Attended
 from bridge.operator.controls import JS_EVENT, Gamepad, Keyboard, Said
 from bridge.operator.pads import PadError, layout
-from bridge.operator.terminal import QUESTION
 from policies.contract.file import PolicyFile
 from tests.bridge_helpers import REPOSITORY, Driver, FakeTransport, events, wait_for
 from tests.make_policy import go1_spec, make_policy
+from tests.terminals import Person, at_terminal, notices, polled
 
 UP = b"\x1b[A"
 
 
-class Person:
-    """The other end of a terminal: it answers as terminals do, as long as it is there."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd, self.there, self.seen = fd, True, b""
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            try:
-                data = os.read(self.fd, 4096)
-            except BlockingIOError:
-                time.sleep(0.005)
-                continue
-            except OSError:
-                return
-            self.seen += data
-            if self.there and QUESTION in data:
-                os.write(self.fd, b"\x1b[0n" * data.count(QUESTION))
-
-    def close(self) -> None:
-        self._end.set()
-        self._thread.join(2)
-
-
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Person, Any]]:
-    monkeypatch.setenv("TERM", "xterm")
-    for variable in ("TMUX", "STY", "ZELLIJ", "SSH_TTY", "SSH_CONNECTION"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr("bridge.operator.terminal.relay", lambda: "")
-    mine, theirs = pty.openpty()
-    os.set_blocking(mine, False)
-    someone = Person(mine)
-    with os.fdopen(theirs, "r+b", buffering=0) as file:
-        yield someone, file
-    someone.close()
-    with contextlib.suppress(OSError):
-        os.close(mine)
-
-
-def polled(device: Any, until: Callable[[Said], bool], timeout_s: float = 20.0) -> list[Said]:
-    """Poll at 50 Hz until something holds. Returns all that was said."""
-    said: list[Said] = []
-    assert wait_for(lambda: bool(said.append(device.poll()) or until(said[-1])), timeout_s), said[-3:]
-    return said
-
-
-def notices(said: list[Said]) -> str:
-    return "\n".join(line for one in said for line in one.notices)
+    with at_terminal(monkeypatch) as both:
+        yield both
 
 
 def test_a_terminal_that_does_not_answer_any_more_makes_the_command_old(person: tuple[Person, Any]) -> None:
@@ -298,6 +249,40 @@ def test_a_pad_that_comes_back_is_used_again_and_drives_nobody_by_itself(tmp_pat
     said = [pad.poll()]
     assert np.any(said[0].command)
     assert said[0].steered
+    pad.close()
+    os.close(pipe.writer)
+
+
+def test_what_a_pad_sent_before_anybody_heard_that_it_is_back_moves_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.operator.gamepad.LOOK_NS", 20_000_000)
+    pipe = Pipe(tmp_path / "js0")
+    pad = Gamepad(go1_spec(), pipe.path)
+    pipe.unplug()
+    pad.poll()
+    pipe.plug()
+    pipe.send(press(4) + move(1, -32767) + press(0) + press(3) + press(1))
+    said = polled(pad, lambda said: "is back" in notices([said]))
+    assert said[-1].requests == (Event.ESTOP,)  # a stop counts whenever it was meant
+    assert not any(np.any(one.command) for one in [*said, pad.poll()] if one.command is not None)
+    pipe.send(press(4, 0) + press(4) + move(1, -32767))
+    assert np.any(pad.poll().command)
+    pad.close()
+    os.close(pipe.writer)
+
+
+def test_a_pad_that_comes_back_with_another_layout_is_read_by_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.operator.gamepad.LOOK_NS", 20_000_000)
+    pipe = Pipe(tmp_path / "js0")
+    found = [layout("by cable", CABLE, ABS["xpad"], 0x045E), layout("by radio", RADIO, ABS["bluetooth"], 0x045E)]
+    pad = Gamepad(go1_spec(), pipe.path, read=lambda fd, path: found[0])
+    assert did(pad, pipe, 2) == (Event.STOP,)
+    pipe.unplug()
+    pad.poll()
+    found.pop(0)
+    pipe.plug()
+    assert "by radio" in notices(polled(pad, lambda said: "is back" in notices([said])))
+    assert did(pad, pipe, 2) == ()
+    assert did(pad, pipe, 3) == (Event.STOP,)
     pad.close()
     os.close(pipe.writer)
 

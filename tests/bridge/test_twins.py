@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 
 from sensor_msgs.msg import Imu, JointState
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from bridge.control.safety import Event, Mode
 from bridge.transports.ros2.transport import Ros2Options
@@ -63,6 +64,35 @@ def test_another_publisher_of_its_state_is_named(path: Path) -> None:
         with stranger("recorder") as other:
             other.create_publisher(String, "policy/state", RELIABLE)
             within(stage, 60, lambda: "/recorder publishes /policy/state too" in refusal(stage))
+
+
+def test_a_node_of_the_same_name_that_publishes_nothing_is_found_too(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.ready()
+        with stranger("policy"):
+            within(stage, 60, lambda: "another node of the name /policy" in refusal(stage))
+        within(stage, 30, lambda: "another node" not in refusal(stage))
+    with Stage(path) as stage:  # one that has left counts no more
+        stage.ready()
+
+
+def test_who_answers_in_its_place_is_named(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.ready()
+        with stranger("proxy") as other:
+            other.create_service(Trigger, "/policy/start", lambda request, response: response)
+            within(stage, 60, lambda: "/proxy answers /policy/start too" in refusal(stage))
+
+
+def test_the_same_name_in_another_namespace_is_another_node(path: Path) -> None:
+    with Stage(path) as stage:
+        stage.ready()
+        with stranger("policy", "r2") as other:
+            other.create_publisher(String, "policy/state", RELIABLE)
+            other.create_service(Trigger, "policy/start", lambda request, response: response)
+            within(stage, 60, lambda: "/r2/policy" in str(stage.transport._node.get_fully_qualified_node_names()))
+            stage.tick(40)
+            assert stage.transport._twins == ""
 
 
 def test_a_robot_that_is_driven_goes_on_when_a_twin_comes(path: Path) -> None:
@@ -175,3 +205,55 @@ def test_parts_that_lack_a_joint_are_refused_by_its_name(path: Path) -> None:
         stage.joints = InParts(stage.joints, publisher, (slice(0, 5), slice(6, 12)))
         lacks = stage.spec.robot.joint_names[5]
         within(stage, 60, lambda: f"missing ['{lacks}']" in refusal(stage))
+
+
+def test_a_second_sender_of_one_part_is_found_though_there_are_as_many_publishers_as_parts(path: Path) -> None:
+    class Driver(InParts):
+        """Both parts by one publisher; a second one repeats the last part, a little off."""
+
+        rogue: Any = None
+
+        def publish(self, message: Any) -> None:
+            super().publish(message)
+            if self.rogue is not None:
+                part = self._parts[1]
+                one = JointState(
+                    name=message.name[part], position=[q + 0.01 for q in message.position[part]], velocity=message.velocity[part]
+                )
+                one.header = message.header
+                self.rogue.publish(one)
+
+    with Stage(path) as stage, stranger("rogue") as rogue:
+        stage.joints = driver = Driver(stage.joints, stage.joints, (slice(0, 5), slice(5, 12)))
+        stage.ready()
+        driver.rogue = rogue.create_publisher(JointState, "joint_states", RELIABLE)
+        within(stage, 60, lambda: "come from two senders" in refusal(stage))
+
+
+def test_parts_that_overlap_are_told_so(path: Path) -> None:
+    with Stage(path) as stage, stranger("legs") as legs:
+        publisher = legs.create_publisher(JointState, "joint_states", RELIABLE)
+        stage.joints = InParts(stage.joints, publisher, (slice(0, 7), slice(5, 12)))
+        shared = stage.spec.robot.joint_names[5]
+        within(stage, 60, lambda: f"{shared}" in refusal(stage) and "in two of them" in refusal(stage))
+        for _ in range(40):  # and not of joints that are missing, now and then
+            stage.tick()
+            assert "missing" not in refusal(stage)
+
+
+def test_an_imu_upside_down_and_a_quaternion_in_another_order_are_refused_with_the_cause(path: Path) -> None:
+    def upside_down(message: Any) -> None:
+        o = message.orientation
+        o.w, o.x = 0.0, 1.0
+
+    def another_order(message: Any) -> None:
+        o = message.orientation
+        o.x, o.y, o.z, o.w = o.w, o.x, o.y, o.z
+
+    with Stage(path) as stage:
+        for change in (upside_down, another_order):
+            publisher = stage.imu
+            stage.imu = Altered(publisher, change)
+            within(stage, 60, lambda: "tilt" in refusal(stage) and "x, y, z, w in ROS" in refusal(stage))
+            stage.imu = publisher
+            stage.ready()

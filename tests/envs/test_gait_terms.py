@@ -137,6 +137,21 @@ def test_penalties_that_grow_come_with_the_disturbances(g1: VecEnv):
     g1.terminated[:] = False
 
 
+def test_penalties_on_feet_ease_on_hard_ground() -> None:
+    """All of them on flat tiles and at the first level, the share that was asked for at the last."""
+    env = make_env("g1-velocity-rough", num_worlds=4)
+    assert env.places is not None
+    kinds, levels = env.places.terrain.cfg.kinds, env.places.terrain.cfg.levels
+    env.places.level[:] = torch.tensor([0, levels - 1, levels - 1, 3])
+    env.places.column[:] = torch.tensor([1, 1, kinds.index("flat"), 1])
+    env.moved()
+    env.feet.speed2[:] = 0.01
+    env.feet.contact[:] = True
+    assert rewards.foot_slip(env).tolist() == pytest.approx([0.02] * 4)
+    share = 1 - 0.8 * 3 / (levels - 1)
+    assert rewards.foot_slip(env, hardest=0.2).tolist() == pytest.approx([0.02, 0.004, 0.02, 0.02 * share])
+
+
 def test_a_load_that_is_shifted_is_rewarded_before_a_foot_leaves_the_ground(g1: VecEnv):
     """The left foot swings, then the right one: what the other carries counts. Standing, both may carry; in the air none does."""
     g1.reset()

@@ -127,23 +127,41 @@ def test_curriculum_moves_up_down_and_around():
     curriculum = Places(terrain, 70, torch.Generator().manual_seed(0))
     ids = torch.arange(70)
     assert set(curriculum.column.tolist()) == set(range(7))
-    bad, good = torch.zeros(70, dtype=torch.bool), torch.ones(70, dtype=torch.bool)
+    no, yes = torch.zeros(70, dtype=torch.bool), torch.ones(70, dtype=torch.bool)
     far, near = torch.full((70,), 4.0), torch.full((70,), 0.3)
-    curriculum.update(ids, near, bad)
+    curriculum.update(ids, near, no, yes)
     assert (curriculum.level == 0).all()
-    curriculum.update(ids, far, good)
+    curriculum.update(ids, far, yes, no)
     assert (curriculum.level == 1).all()
-    curriculum.update(ids, near, good)  # who was asked to stand, or walked in a circle, stays
+    curriculum.update(ids, near, yes, no)  # who was asked to stand, or walked in a circle, stays
     assert (curriculum.level == 1).all()
-    curriculum.update(ids, far, bad)  # a fall is no success, however far
+    curriculum.update(ids, far, no, no)  # and who crossed the ground more slowly than it was asked to
+    assert (curriculum.level == 1).all()
+    curriculum.update(ids, far, no, yes)  # a fall is no success, however far
+    assert (curriculum.level == 0).all()
+    curriculum.update(ids, far, yes, no)
+    curriculum.update(ids, near, no, no)  # who was to walk and stood still
     assert (curriculum.level == 0).all()
     for _ in range(2):
-        curriculum.update(ids[:35], far[:35], good[:35])
+        curriculum.update(ids[:35], far[:35], yes[:35], no[:35])
     assert (curriculum.level[:35] == 2).all()
-    curriculum.update(ids[:35], far[:35], good[:35])  # beyond the hardest: anywhere
+    curriculum.update(ids[:35], far[:35], yes[:35], no[:35])  # beyond the hardest: anywhere
     assert set(curriculum.level[:35].tolist()) == {0, 1, 2}
     assert (curriculum.level[35:] == 0).all()
+    curriculum.level[:] = 1
+    flat = torch.tensor([terrain.cfg.kinds[column] == "flat" for column in curriculum.column])
+    assert torch.equal(curriculum.difficulty(), torch.where(flat, 0.0, 0.5))
     assert torch.equal(curriculum.origins(ids[:2]), terrain.origins[curriculum.level[:2], curriculum.column[:2]])
+
+
+def test_worlds_go_on_where_they_were_unless_they_are_to_begin_elsewhere() -> None:
+    before = Places(small(start_levels=1), 70, torch.Generator().manual_seed(0))
+    before.level[:] = 2
+    same, wider = (Places(small(start_levels=levels), 70, torch.Generator().manual_seed(1)) for levels in (1, 3))
+    for places in (same, wider):
+        places.load_state(before.state())
+    assert (same.level == 2).all()
+    assert set(wider.level.tolist()) == {0, 1, 2}
 
 
 def test_impossible_maps_are_refused():

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -97,6 +98,34 @@ def test_a_video_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         writer.write(np.zeros((96, 160, 3), np.uint8))
         raise KeyboardInterrupt
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a.mp4", b"older")]
+
+
+def test_a_video_that_is_broken_off_as_its_encoder_starts_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between the start of ffmpeg and its first look at the file, which it would make anew."""
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    slow = tmp_path / "ffmpeg"
+    slow.write_text(f'#!/bin/sh\nsleep 1\nexec {imageio_ffmpeg.get_ffmpeg_exe()} "$@"\n', encoding="utf-8")
+    slow.chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(slow))
+    monkeypatch.setattr(video, "CODECS", {".mp4": (video.H264,)})
+    popen = subprocess.Popen
+
+    def start(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        process = popen(*args, **kwargs)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:  # as Popen does with its pipes where it is broken off itself
+            assert process.stdin is not None
+            process.stdin.close()
+            raise
+        return process
+
+    monkeypatch.setattr(video.subprocess, "Popen", start)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "out" / "a.mp4", 160, 96, 25):
+        pass
+    time.sleep(2.0)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ROBOTS)

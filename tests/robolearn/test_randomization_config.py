@@ -218,6 +218,12 @@ def test_a_penalty_grows_only_where_disturbances_do() -> None:
     assert settings.refuse(tiny_cfg(GO1, ramp), tiny_cfg(GO1, ramp, grows), {}, "train") == ["env.rewards.foot_slip.grows"]
 
 
+def test_a_penalty_eases_only_where_there_is_terrain() -> None:
+    hardest = "--env.rewards.foot_slip.hardest=0.5"
+    with pytest.raises(ConfigError, match=r"env.rewards.foot_slip.hardest \(there is no terrain\)"):
+        settings.refuse(tiny_cfg(GO1), tiny_cfg(GO1, hardest), {}, "train")
+
+
 # the other tables --------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@
 | event callbacks | `rclpy.qos_event` | `rclpy.event_handler` (the old name warns) |
 | local discovery | `ROS_LOCALHOST_ONLY`, see `bridge.isolation` | `ROS_AUTOMATIC_DISCOVERY_RANGE` |
 | a timeout that changes between two spins | a float | `rclpy.executors.TimeoutObject`, where there is one |
+| `publisher_gid` of a message | not told, up to Jazzy | told |
 | a lifecycle transition that is not possible now | raises out of the executor, up to Jazzy, and the caller gets no answer | answered "no" |
 
 Kept out, because Humble has none: `add_post_set_parameters_callback`, the logger service, the events executor, service introspection.
@@ -26,6 +27,12 @@ def no_event_callbacks(publisher: bool) -> Any:
         module = importlib.import_module("rclpy.qos_event")
     kind = module.PublisherEventCallbacks if publisher else module.SubscriptionEventCallbacks
     return kind(use_default_callbacks=False)
+
+
+def sender(info: Any) -> object:
+    """Which publisher a message came from, by what a subscription's callback is told of it; None where that is not told."""
+    gid = info.get("publisher_gid") if isinstance(info, dict) else None
+    return bytes(gid["data"]) if isinstance(gid, dict) and "data" in gid else None
 
 
 class Spinner:
@@ -66,3 +73,10 @@ def answer_bad_transitions(node: Any) -> None:
                 return response
 
         service.callback = answer
+
+
+def release_state_machine(node: Any) -> None:
+    """Let go of what a lifecycle node that was destroyed still has of the graph."""
+    destroy = getattr(getattr(node, "_state_machine", None), "destroy_when_not_in_use", None)
+    if destroy is not None:
+        destroy()

@@ -83,7 +83,7 @@ def _sensors(name: str, filters: Mapping[str, NewestFilter], odd: Sequence[str],
 
 
 def _temperatures(name: str, celsius: Mapping[str, float]) -> Any:
-    hottest = max(celsius, key=lambda part: celsius[part])
+    hottest = max(celsius, key=lambda part: celsius[part] if celsius[part] == celsius[part] else -1.0)  # a NaN hides no other
     level = DiagnosticStatus.WARN if celsius[hottest] >= HOT_C else DiagnosticStatus.OK
     return _status(name, level, f"{hottest} {celsius[hottest]:.0f} C", {part: f"{value:.1f}" for part, value in celsius.items()})
 

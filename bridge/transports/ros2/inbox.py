@@ -16,6 +16,7 @@ from bridge.control.plausibility import Rate
 from bridge.control.reading import Reading
 from bridge.simulated.physics import Sample
 from bridge.transports.ros2.absent import NotAvailableError, acceleration, check_arrays, check_stamp
+from bridge.transports.ros2.compat import sender
 from bridge.transports.ros2.messages import JointStateDecoder, decode_imu, encode_sensors, stamp_ns
 from bridge.transports.ros2.mounting import Mounting
 from bridge.transports.ros2.newest import NewestFilter
@@ -100,7 +101,7 @@ class Inbox:
         newest, full = self.filters.setdefault(topic, NewestFilter()), self._watch.resolve(topic)
         rate = self._rates.setdefault(topic, Rate())
 
-        def call(message: Any) -> None:
+        def call(message: Any, info: Any) -> None:
             rate.count(time.monotonic_ns())
             try:
                 if kind is JointState and self._extra and message.name and self._extra.issuperset(message.name):
@@ -110,7 +111,7 @@ class Inbox:
                 check_stamp(stamp)
                 if kind is JointState and (part := self.parts.key(message)) is not None:
                     if self.parts.accepts(part, stamp):
-                        self._part(part, message)
+                        self._part(part, message, sender(info))
                 elif newest.accepts(stamp, time.monotonic_ns()):
                     take(message)
             except NotAvailableError as error:
@@ -132,9 +133,9 @@ class Inbox:
             self._watch.destroy(self._subscriptions[0])
             self._subscriptions[0] = self._subscribe(JointState, "joint_states", self._joint_state, PARTS)
 
-    def _part(self, part: frozenset[str], message: Any) -> None:
+    def _part(self, part: frozenset[str], message: Any, sent_by: object) -> None:
         check_arrays(message)
-        joined = self.parts.take(part, message, stamp_ns(message.header.stamp) + self._lost_ns())
+        joined = self.parts.take(part, message, stamp_ns(message.header.stamp) + self._lost_ns(), sent_by)
         if joined is not None:
             self._joints = joined
             self._on_sensors(not self._floating)

@@ -26,7 +26,7 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from bridge.transports.ros2.compat import answer_bad_transitions
+from bridge.transports.ros2.compat import answer_bad_transitions, release_state_machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +97,11 @@ class PolicyNode(LifecycleNode):
         self._damp()
         self._hooks.release()
         return TransitionCallbackReturn.SUCCESS  # to unconfigured, from where a person may try again
+
+    def destroy_node(self) -> None:
+        """Leave the graph at once: rclpy's state machine keeps the name there until it is collected."""
+        super().destroy_node()
+        release_state_machine(self)
 
     def _damp(self) -> None:
         self.active = False

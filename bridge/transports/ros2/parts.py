@@ -29,12 +29,13 @@ Joints = tuple[FloatArray, FloatArray, FloatArray, int, int]
 
 @dataclass(slots=True)
 class Part:
-    """One controller's joints: their places in the policy's order, and the newest of it; see `Joints`."""
+    """One controller's joints: their places in the policy's order, the newest of it, see `Joints`, and who sent that."""
 
     places: list[int]
     values: FloatArray
     stamp_ns: int
     received_ns: int
+    sender: object
 
 
 class Parts:
@@ -51,6 +52,7 @@ class Parts:
         self._begin_ns: int | None = None
         self._whole_ns: int | None = None
         self._stamp_ns: int | None = None
+        self._apart = ""
         self.filters: dict[frozenset[str], NewestFilter] = {}
 
     def key(self, message: Any) -> frozenset[str] | None:
@@ -89,20 +91,31 @@ class Parts:
         age_ms = (self._now_ns() - part.received_ns) * 1e-6
         return f"joint states come in {len(self._parts)} parts; that of {', '.join(sorted(key))} is {age_ms:.0f} ms old"
 
-    def take(self, key: frozenset[str], message: Any, stamp_ns: int) -> Joints | None:
+    def take(self, key: frozenset[str], message: Any, stamp_ns: int, sender: object = None) -> Joints | None:
         """Take a part. Returns the whole robot where it is known and has moved on.
 
+        Args:
+            key: see `key`.
+            message: the JointState.
+            stamp_ns: its time [ns].
+            sender: whose it is; None where that is not known.
+
         Raises:
-            JointError: parts that overlap, or that never make a whole.
+            JointError: parts that overlap or come from two senders, or that never make a whole.
         """
         now_ns = self._now_ns()
         self._begin_ns = now_ns if self._begin_ns is None else self._begin_ns
         for other, part in list(self._parts.items()):
             if other != key and other & key and now_ns - part.received_ns > WHOLE_NS:
                 del self._parts[other]  # the controllers were divided otherwise
+                self._apart = ""
             elif other != key and other & key:
                 both = ", ".join(sorted(other & key))
-                raise JointError(f"joint states come in parts, and {both} in two of them: each joint needs one sender")
+                self._apart = f"joint states come in parts, and {both} in two of them: each joint needs one sender"
+                raise JointError(self._apart)
+        twin = self._parts.get(key)
+        if twin is not None and twin.sender != sender and now_ns - twin.received_ns < WHOLE_NS:
+            raise JointError(f"the joint states of {', '.join(sorted(key))} come from two senders: each joint needs one")
         count, own = len(message.name), [index for index, name in enumerate(message.name) if name in key]
         if len(own) != len(key):
             raise JointError(f"joint states come in parts, and one has a joint twice: {', '.join(message.name)}")
@@ -112,12 +125,13 @@ class Parts:
                 raise JointError(f"a part of the joint states has {size} values of {field} for {count} joints")
         effort = np.array(message.effort)[own] if len(message.effort) else np.full(len(own), np.nan)
         values = np.stack([np.array(message.position)[own], np.array(message.velocity)[own], effort])
-        self._parts[key] = Part([self._names.index(message.name[index]) for index in own], values, stamp_ns, now_ns)
+        self._parts[key] = Part([self._names.index(message.name[index]) for index in own], values, stamp_ns, now_ns, sender)
         if not self._complete:
             if now_ns - self._begin_ns > KNOWN_NS:
                 lacks = [name for name in self._names if not any(name in part for part in self._parts)]
                 raise JointError(
-                    f"joint set differs: missing {lacks}, which no part of the joint states has; parts so far: "
+                    self._apart
+                    or f"joint set differs: missing {lacks}, which no part of the joint states has; parts so far: "
                     + "; ".join(", ".join(sorted(part)) for part in self._parts)
                 )
             return None

@@ -428,22 +428,10 @@ class Ros2Transport:
         self._rivals, self._rival_names = rivals if known or rivals else None, tuple(names)
 
     def _look_for_twins(self) -> None:
-        """Other nodes of this one's full name, or others that publish its state: who asks one of them asks all, and hears one answer."""
-        from bridge.transports.ros2.graph import full_name
+        """Others that are called as this node is, publish its state or answer in its place."""
+        from bridge.transports.ros2.twins import find_twins
 
-        me, topic = self._node.get_fully_qualified_name(), self._topics["state"].name
-        others = list(self._node.get_publishers_info_by_topic(topic))
-        own = next((end for end in others if full_name(end) == me), None)  # one of this name is this node's own
-        others = [end for end in others if end is not own]
-        if not others:
-            self._twins = ""
-            return
-        names = ", ".join(sorted({full_name(end) for end in others}))
-        same = f"another node of the name {me} is on this graph" if me in names.split(", ") else f"{names} publishes {topic} too"
-        self._twins = (
-            f"{same}: what is asked of one is asked of both. Stop one of them, or call this one otherwise (--ros-args -r __node:=NAME);"
-            " one that was killed counts for up to 20 s"
-        )
+        self._twins = find_twins(self._node, self._topics["state"].name, SERVICES)
 
     def close(self) -> None:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""

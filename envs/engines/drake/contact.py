@@ -1,12 +1,12 @@
-"""Which shapes of a MuJoCo model touch, and how: the rules of `mj_collision`, told in terms that Drake can carry.
+"""Which shapes of a MuJoCo model can touch, and their contact parameters: the rules of `mj_collision` in Drake's terms.
 
-Drake gives each surface a friction coefficient and combines two of them as 2 a b / (a + b); MuJoCo takes the coefficient of the prior
-surface, or the larger one. So of two surfaces that touch one gets a coefficient without bound, and the other half of the wanted one,
-which then is what comes out. Static shapes are such grounds, and so is one of two moving shapes. A shape that meets several kinds of
-partners has a `Surface` for each. Surfaces of frictionless contacts need no partner of their own: zero stays zero.
+Drake gives each surface a friction coefficient and combines two of them as 2 a b / (a + b); MuJoCo takes the coefficient of the surface
+with priority, or the larger one. So one of two touching surfaces gets an unbounded coefficient, and the other half of the desired one,
+which gives the desired result. Static shapes get the unbounded one, and so does one of two moving shapes. A shape with several kinds of
+partners has a `Surface` for each. Frictionless contacts need no partner of their own: zero stays zero.
 
-Restitution: MuJoCo's damped spring of damping ratio z gives back e = exp(-pi z / sqrt(1 - z^2)) of the speed. Hunt and Crossley's
-f = k x (1 + d v), Drake's law, gives back the e that solves u - ln(1 + u) = -e u - ln(1 - e u), u = d v (its equation of motion
+Restitution: MuJoCo's damped spring with damping ratio z has the coefficient of restitution e = exp(-pi z / sqrt(1 - z^2)). Hunt and
+Crossley's law f = k x (1 + d v), Drake's, has the e that solves u - ln(1 + u) = -e u - ln(1 - e u), u = d v (its equation of motion
 integrated from touch to release), less for faster impacts; it is matched at 1 m/s.
 """
 
@@ -25,17 +25,17 @@ from envs.engines.face import EngineError
 
 GROUND, SLICK, HUB = -1, -2, -3
 UNBOUNDED = 1e9
-"""Friction coefficient of the one surface of two that leaves the other to decide."""
-MAX_DISSIPATION = 20.0  # s/m: what does not bounce; the law gives back 5 % of 1 m/s, friction is right to 2 % at 1 ms
+"""The unbounded friction coefficient, with which the other surface decides."""
+MAX_DISSIPATION = 20.0  # s/m: for contacts without bounce; 5 % of 1 m/s is left, and friction is accurate to 2 % at 1 ms
 _PLANE = int(mujoco.mjtGeom.mjGEOM_PLANE)
 
 
 class Surface(NamedTuple):
-    """A geom as one kind of partner meets it.
+    """A geom in contact with one kind of partner.
 
     Attributes:
         geom: its id.
-        partner: `GROUND` (static geoms), `SLICK` (others without friction), a geom that is a hub, or `HUB`: it is that hub.
+        partner: `GROUND` (static geoms), `SLICK` (others without friction), a geom that is a hub, or `HUB` for the hub itself.
     """
 
     geom: int
@@ -57,13 +57,13 @@ class Material:
 
 @dataclass(frozen=True)
 class Contacts:
-    """What may touch.
+    """The pairs that may touch.
 
     Attributes:
         static: ids of static geoms.
         ground: moving geom -> the static geoms that it may touch.
-        between: two moving geoms and the explicit pair that says so, or -1.
-        hubs: moving geoms that leave the friction to their partners.
+        between: two moving geoms and the explicit pair that defines it, or -1.
+        hubs: moving geoms whose partners decide the friction.
     """
 
     static: tuple[int, ...]
@@ -79,7 +79,7 @@ class Contacts:
         return Surface(hub, HUB), Surface(other, hub)
 
     def materials(self, model: mujoco.MjModel) -> dict[Surface, Material]:
-        """Each surface's coefficients for the fields that a world's model has now.
+        """Each surface's coefficients for the current fields of a world's model.
 
         Raises:
             EngineError: a surface would need different ones for different partners.
@@ -98,15 +98,16 @@ class Contacts:
             wanted[other].add((0.0 if condim == 1 else friction / 2, bounce))
         for surface, laws in wanted.items():
             if len(laws) > 1:
-                raise EngineError(f"engine 'drake' needs one friction and restitution for all that {_name(model, surface.geom)} touches")
+                raise EngineError(f"engine 'drake' needs one friction and restitution for everything that {_name(model, surface.geom)} "
+                                  f"touches")
         return {surface: Material(friction, dissipation(bounce)) for surface, ((friction, bounce),) in wanted.items()}
 
 
 def contacts(model: mujoco.MjModel) -> Contacts:
-    """Which geoms MuJoCo's filters let touch.
+    """The geoms that may touch by MuJoCo's filters.
 
     Raises:
-        EngineError: a contact that Drake cannot carry.
+        EngineError: a contact that Drake cannot represent.
     """
     weld = model.body_weldid[model.geom_bodyid]
     parent = model.body_weldid[model.body_parentid[model.body_weldid]][model.geom_bodyid]
@@ -124,7 +125,7 @@ def contacts(model: mujoco.MjModel) -> Contacts:
         return not ((model.geom_contype[a] & model.geom_conaffinity[b]) or (model.geom_contype[b] & model.geom_conaffinity[a]))
 
     if any(weld[a] == 0 or weld[b] == 0 for a, b in explicit):
-        raise EngineError("engine 'drake' takes explicit contact pairs of moving geoms only")
+        raise EngineError("engine 'drake' only takes explicit contact pairs of moving geoms")
     ground = {geom: tuple(other for other in static if not filtered(geom, other)) for geom in moving}
     ground = {geom: others for geom, others in ground.items() if others}
     between = [(a, b, -1) for a, b in itertools.combinations(moving, 2) if (a, b) not in explicit and not filtered(a, b)]
@@ -134,7 +135,7 @@ def contacts(model: mujoco.MjModel) -> Contacts:
     hubs = frozenset(max(pair, key=lambda geom: (count[geom], geom)) for pair in rough)
     for a, b in rough:
         if a in hubs and b in hubs:
-            raise EngineError(f"engine 'drake' cannot give {_name(model, a)} and {_name(model, b)} a friction of their own")
+            raise EngineError(f"engine 'drake' cannot give {_name(model, a)} and {_name(model, b)} their own friction")
     used = {*ground, *(geom for others in ground.values() for geom in others), *(geom for a, b, _ in between for geom in (a, b))}
     for geom in used:
         _check(model, geom)
@@ -162,7 +163,7 @@ def _restitution(damping_ratio: float) -> float:
 
 
 def dissipation(restitution: float) -> float:
-    """Hunt and Crossley's d [s/m] that gives back this share of 1 m/s, at most `MAX_DISSIPATION`."""
+    """Hunt and Crossley's d [s/m] for this restitution at 1 m/s, at most `MAX_DISSIPATION`."""
     low, high = 0.0, min(MAX_DISSIPATION, (1 - 1e-12) / max(restitution, 1e-12))
     for _ in range(60):
         middle = (low + high) / 2
@@ -178,11 +179,11 @@ def _check(model: mujoco.MjModel, geom: int) -> None:
     if kind.name.removeprefix("mjGEOM_") not in shapes:
         raise EngineError(f"engine 'drake' has no shape for {name}, a {kind.name}; valid: {', '.join(shapes).lower()}")
     if model.geom_type[geom] == _PLANE and model.body_weldid[model.geom_bodyid[geom]]:
-        raise EngineError(f"engine 'drake' takes planes that do not move only, not {name}")
+        raise EngineError(f"engine 'drake' only takes planes that do not move, not {name}")
     if model.geom_condim[geom] > 3:
         raise EngineError(f"engine 'drake' has no torsional or rolling friction: {name} has condim {model.geom_condim[geom]}; valid: 1, 3")
     if model.geom_margin[geom] or model.geom_gap[geom]:
-        raise EngineError(f"engine 'drake' has no contact margin or gap, {name} has")
+        raise EngineError(f"engine 'drake' has no contact margin or gap, but {name} has one")
     if model.geom_solref[geom, 0] <= 0:
         raise EngineError(f"engine 'drake' takes solref as time constant and damping ratio, not as stiffness and damping: {name}")
 

@@ -1,7 +1,9 @@
-"""The second opinion: Drake's multibody dynamics and contact, one world at a time, a step of at most 1 ms, behind the `Engine` face.
+"""The second opinion: Drake's multibody dynamics and contact, one world at a time, with steps of at most 1 ms, behind the `Engine`
+interface.
 
-Nothing of MuJoCo's dynamics runs here: the compiled model is translated into a Drake plant (`envs.engines.drake.model`), whose contact law
-and solver are others. A policy that walks in both does not live on one simulator's habits. What Drake cannot carry is refused in one line.
+Nothing of MuJoCo's dynamics runs here: the compiled model is translated into a Drake plant (`envs.engines.drake.model`), with another
+contact law and solver. A policy that walks in both does not depend on quirks of one simulator. Models with parts that Drake cannot
+represent are refused with one line.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class DrakeEngine(WorldsApart):
-    """Drake behind the `Engine` face; see `envs.engines.face.Engine`.
+    """Drake behind the `Engine` interface; see `envs.engines.face.Engine`.
 
     Attributes:
         substeps: steps of this engine in one step of the nominal model; a control is held over them.
@@ -45,7 +47,7 @@ class DrakeEngine(WorldsApart):
         self.substeps, timestep = fine_timestep(model.opt.timestep)
         drake, sensors = DrakeModel(model, timestep), DrakeSensors(model)
         self._worlds = [DrakeWorld(one, model, drake, sensors) for one in self.models]
-        self._poisoned = np.zeros(num_worlds, bool)  # was given a state that is none; fails at its next step
+        self._poisoned = np.zeros(num_worlds, bool)  # got an invalid state; fails at its next step
         rest = torch.tensor(model.qpos0, dtype=torch.float32).repeat(num_worlds, 1)
         self.write_state(torch.arange(num_worlds), rest, torch.zeros(num_worlds, model.nv))
 
@@ -55,7 +57,7 @@ class DrakeEngine(WorldsApart):
         self._note_failures(bad)
 
     def _step_world(self, world: int, controls: np.ndarray, substeps: int) -> bool:
-        """As the base has it; a failed world waits until it is written."""
+        """As in the base class; a failed world waits until its state is written."""
         if self._failed[world]:
             return True
         if self._poisoned[world]:

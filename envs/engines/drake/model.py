@@ -2,15 +2,15 @@
 
 Exact: the tree and its frames, masses, inertias, armature, joint damping, limits and dry friction, gravity, the torque of the position
 actuators (`envs.engines.drake.world`), which shapes may touch and the friction of each contact (`envs.engines.drake.contact`). Drake's own:
-how a contact yields and how motion is integrated.
+the compliance of contacts and the integration.
 
 Integration: the plant is discrete, with Drake's `lagged` contact: at each step a convex problem with Coulomb friction and Hunt and
-Crossley's contact force is solved to convergence. It needs no error control to stay stable, has none of the gliding of plain SAP, and
-differs in principle from MuJoCo's: contacts are springs in newtons per metre, not in accelerations, and their normal force is that of the
-material, whatever slides. Contact points, not hydroelastic patches: those need a mesh of each shape and cost several times more.
+Crossley's contact force is solved to convergence. It is stable without error control, does not glide as plain SAP does, and differs in
+principle from MuJoCo's: contacts are springs in newtons per metre, not in accelerations, and their normal force depends only on the
+material, not on sliding. It uses contact points, not hydroelastic patches, which need a mesh of each shape and cost several times more.
 """
 
-# Drake's stubs give numpy arrays a shape where numpy has the dtype, and miss some names.
+# Drake's type stubs swap shape and dtype of numpy arrays, and lack some names.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ from envs.engines.drake.shapes import points_of, properties, shape_of, transform
 from envs.engines.face import EngineError
 from envs.terms.disturbance import BALL
 
-PENETRATION = 0.001  # m: how deep one contact yields under the robot's whole weight
-RIGID = 1e15  # N/m: the stiffness of the ground, whose part in a contact's yielding is none
-STICTION = 1e-4  # m/s: a contact that sticks creeps slower
-DRY_FRICTION_SLOPE = 1e3  # N m s/rad: how sharply dry friction of a joint changes its sign
+PENETRATION = 0.001  # m: penetration of one contact under the robot's whole weight
+RIGID = 1e15  # N/m: stiffness of the ground, so high that its penetration is negligible
+STICTION = 1e-4  # m/s: a sticking contact creeps more slowly than this
+DRY_FRICTION_SLOPE = 1e3  # N m s/rad: slope of a joint's dry friction at zero velocity
 
 _JOINT, _GEOM = mujoco.mjtJoint, mujoco.mjtGeom
 
 
 class DrakeModel:
-    """The plant of one model; contexts of it are the worlds that share its geometry.
+    """The plant of one model; its contexts are the worlds that share its geometry.
 
     Attributes:
         plant, scene_graph, diagram: Drake's systems.
         bodies: Drake's body of each MuJoCo body.
-        position, velocity: where each of MuJoCo's qpos and qvel stands in Drake's.
+        position, velocity: index of each of MuJoCo's qpos and qvel in Drake's.
         free: (qpos address, dof address) of each free joint.
         has_dry_friction: whether dry friction of joints was built in.
     """
@@ -124,8 +124,8 @@ class DrakeModel:
         self._joints.append(one)
 
     def _add_rotors(self, model: mujoco.MjModel) -> dict[int, JointActuator]:
-        """An actuator for each hinge and slide, which carries its armature and its dry friction: Drake's velocity controller, solved
-        with the contacts, too weak to do more than that. The motors' torques come as generalized forces.
+        """An actuator for each hinge and slide, for its armature and dry friction: Drake's velocity controller, solved with the contacts,
+        and limited to the friction. The motors' torques are generalized forces.
         """
         rotors: dict[int, JointActuator] = {}
         for joint, one in enumerate(self._joints):
@@ -152,7 +152,7 @@ class DrakeModel:
     # shapes ----------------------------------------------------------------------------------------------------------
 
     def _add_geometries(self, model: mujoco.MjModel) -> dict[Surface, tuple[list[GeometryId], list[GeometryId]]]:
-        """Register what touches: surface -> its points (or, where it has none, its shape) and the shapes that only obstacles meet."""
+        """Register the contact shapes: surface -> its points (or, if it has none, its shape) and the shapes that only touch obstacles."""
         data = mujoco.MjData(model)
         mujoco.mj_kinematics(model, data)
         registered: dict[Surface, tuple[list[GeometryId], list[GeometryId]]] = {}
@@ -226,8 +226,8 @@ class DrakeModel:
                 self.scene_graph.AssignRole(context, self.plant.get_source_id(), one, properties(material, stiffness), RoleAssign.kReplace)
 
     def forces(self, model: mujoco.MjModel, external: np.ndarray) -> list[ExternallyAppliedSpatialForce]:
-        """What acts on the bodies beside the plant's gravity: what this world's gravity and its compensation differ by, and force and
-        torque from outside (nbody, 6), all at the centres of mass.
+        """Forces on the bodies besides the plant's gravity: the difference of this world's gravity and its compensation, and external force
+        and torque (nbody, 6), all at the centres of mass.
         """
         applied = []
         for body in range(1, model.nbody):
@@ -241,7 +241,7 @@ class DrakeModel:
 
 
 def _robot_mass(model: mujoco.MjModel) -> float:
-    """Of all bodies but a ball that is thrown [kg]."""
+    """Mass of all bodies except a thrown ball [kg]."""
     ball = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, BALL)
     return float(model.body_mass.sum() - (model.body_mass[ball] if ball >= 0 else 0.0))
 
@@ -257,4 +257,4 @@ def spatial_inertia(model: mujoco.MjModel, body: int) -> SpatialInertia:
     try:
         return SpatialInertia(mass, center, unit)
     except RuntimeError as error:
-        raise EngineError(f"engine 'drake' refuses the inertia of body {model.body(body).name!r}: no body can have it") from error
+        raise EngineError(f"engine 'drake' refuses the inertia of body {model.body(body).name!r}: it is physically impossible") from error

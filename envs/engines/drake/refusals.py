@@ -1,4 +1,4 @@
-"""What a MuJoCo model can have and the Drake engine cannot: refused by name, never left out in silence."""
+"""Parts of MuJoCo models that the Drake engine cannot represent: refused by name, never left out silently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _JOINT = mujoco.mjtJoint
 
 
 def refuse_unknown(model: mujoco.MjModel) -> None:
-    """Raises `EngineError` for what a model has and the plant would not."""
+    """Raises `EngineError` for parts of a model that the plant would lack."""
     flag = mujoco.mjtDisableBit
     harmless = (flag.mjDSBL_ISLAND, flag.mjDSBL_WARMSTART, flag.mjDSBL_EULERDAMP, flag.mjDSBL_AUTORESET, flag.mjDSBL_MIDPHASE,
                 flag.mjDSBL_NATIVECCD, flag.mjDSBL_MULTICCD)  # fmt: skip
@@ -29,13 +29,13 @@ def refuse_unknown(model: mujoco.MjModel) -> None:
         "bodies with several joints": (model.body_jntnum > 1).any(),
         "ball joints": (model.jnt_type == _JOINT.mjJNT_BALL).any(),
         "joint springs": model.jnt_stiffness.any() or model.jnt_stiffnesspoly.any(),
-        "damping that is no constant": model.dof_dampingpoly.any() or model.actuator_dampingpoly.any(),
+        "damping that is not constant": model.dof_dampingpoly.any() or model.actuator_dampingpoly.any(),
         "damping or armature of actuators": model.actuator_damping.any() or model.actuator_armature.any(),
         "delayed sensors or actuators": model.nhistory,
         "plugins": model.nplugin,
         "surfaces that move like a belt": model.geom_surfacevel.any(),
         "disabled groups of actuators": model.opt.disableactuator,
-        "joints whose zero is not that of qpos0": _shifted(model),
+        "joints whose zero is not at qpos0": _shifted(model),
         "joint limits with a margin": model.jnt_margin.any(),
         "actuatorfrcrange": model.jnt_actfrclimited.any(),
         "actgravcomp": model.jnt_actgravcomp.any(),
@@ -43,13 +43,13 @@ def refuse_unknown(model: mujoco.MjModel) -> None:
             model.dof_damping[free_dofs].any() or model.dof_armature[free_dofs].any() or model.dof_frictionloss[free_dofs].any()
         ),
         "actuators of anything but a hinge or slide joint": actuated,
-        "actuators with dynamics, or gains that are no constants": dynamic,
+        "actuators with dynamics, or gains that are not constant": dynamic,
         "a medium": model.opt.density or model.opt.viscosity,
         "these disableflags": int(model.opt.disableflags) & ~sum(int(one) for one in harmless),
         "these enableflags": int(model.opt.enableflags) & ~int(mujoco.mjtEnableBit.mjENBL_ENERGY),
     }.items():
         if there:
-            raise EngineError(f"engine 'drake' cannot carry {what}")
+            raise EngineError(f"engine 'drake' cannot represent {what}")
 
 
 def _shifted(model: mujoco.MjModel) -> bool:

@@ -4,7 +4,7 @@ Kinematic sensors come from Drake's own poses and velocities of the bodies. `tou
 site's body that lie in the site's volume, or whose force points into it, by MuJoCo's own ray test: the same rule as in `mj_sensorAcc`.
 """
 
-# Drake's stubs give numpy arrays a shape where numpy has the dtype, and miss some names.
+# Drake's type stubs swap shape and dtype of numpy arrays, and lack some names.
 # pyright: reportReturnType=false, reportOperatorIssue=false
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _SENSOR, _OBJECT = mujoco.mjtSensor, mujoco.mjtObj
 
 @dataclass(slots=True)
 class Reading:
-    """What sensors are read from.
+    """The state that sensors are read from.
 
     Attributes:
         model: the world's model, for sites.
-        data: kinematics of the same state, for the signs of quaternions only.
+        data: kinematics of the same state, only used for the signs of quaternions.
         plant, context, bodies: Drake's world and its bodies in MuJoCo's order.
         actuator_force: (nu,).
-        contacts: of this state.
+        contacts: contacts of this state.
     """
 
     model: mujoco.MjModel
@@ -63,7 +63,7 @@ class Reading:
         return R @ R_bo.reshape(3, 3), pose.translation() + lever, angular, linear
 
     def quat_wxyz(self, kind: int, index: int) -> np.ndarray:
-        """The frame's quaternion; of its two signs the one that MuJoCo's kinematics give."""
+        """The frame's quaternion, with the sign of MuJoCo's kinematics."""
         quat, signed = np.zeros(4), np.zeros(4)
         mujoco.mju_mat2Quat(quat, self.frame(kind, index)[0].ravel())
         if kind == _OBJECT.mjOBJ_SITE:
@@ -115,7 +115,7 @@ class DrakeSensors:
     """All sensors of a model.
 
     Raises:
-        EngineError: a sensor that cannot be read from Drake.
+        EngineError: a sensor cannot be read from Drake.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:

@@ -1,11 +1,11 @@
-"""MuJoCo's shapes as Drake's, and with what they touch.
+"""MuJoCo's shapes in Drake, and their contact points.
 
-Drake makes one contact for two shapes, where they are deepest: a sole or a box that lies flat would rock about a point that jumps. So
-what meets the ground meets it with points: a capsule with a sphere at each end, a box with one in each corner, as MuJoCo has them on a
-plane. Obstacles other than planes also meet the shape itself.
+Drake makes one contact for two shapes, at their deepest point: a flat sole or box would rock about a jumping point. So shapes touch the
+ground with points: a capsule with a sphere at each end, a box with one in each corner, as MuJoCo does on a plane. Obstacles other than
+planes also touch the shape itself.
 """
 
-# Drake's stubs give numpy arrays a shape where numpy has the dtype, and miss some names.
+# Drake's type stubs swap shape and dtype of numpy arrays, and lack some names.
 # pyright: reportArgumentType=false, reportCallIssue=false
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from pydrake.multibody.plant import CoulombFriction
 
 from envs.engines.drake.contact import Material
 
-CORNER = 0.001  # m: radius of the spheres that stand for a box's corners; they touch its faces from inside
+CORNER = 0.001  # m: radius of the spheres at a box's corners, which touch its faces from inside
 
-# Drake says at each half space that soft bodies would fall through it. There are none.
+# Drake warns at each half space that soft bodies would fall through it. There are none.
 logging.getLogger("drake").addFilter(lambda record: "half spaces are not currently supported" not in record.getMessage())
 
 _GEOM = mujoco.mjtGeom
@@ -69,7 +69,7 @@ def shape_of(model: mujoco.MjModel, geom: int) -> Shape:
 
 
 def points_of(model: mujoco.MjModel, geom: int) -> list[tuple[RigidTransform, Shape]]:
-    """Spheres in the geom's frame with which a capsule or a box meets the ground; none for shapes that are round themselves."""
+    """Spheres in the geom's frame with which a capsule or a box touches the ground; none for round shapes."""
     size, kind = model.geom_size[geom], model.geom_type[geom]
     if kind == _GEOM.mjGEOM_CAPSULE:
         return [(RigidTransform([0, 0, end * size[1]]), Sphere(float(size[0]))) for end in (-1, 1)]

@@ -2,10 +2,10 @@
 
 A free joint is (position, quaternion; velocity of the body's origin in the world, angular velocity in the body) in MuJoCo and
 (quaternion, position; angular velocity, velocity of the origin, both in the world) in Drake. The actuators' force, gain * ctrl + bias
-clamped to its range, is computed from each step's state and held over the step, as a motor controller of that rate does.
+clamped to its range, is computed from each step's state and held over the step, as a motor controller with that rate does.
 """
 
-# Drake's stubs give numpy arrays a shape where numpy has the dtype, and miss some names.
+# Drake's type stubs swap shape and dtype of numpy arrays, and lack some names.
 # pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from envs.engines.drake.model import DrakeModel
 from envs.engines.drake.sensors import DrakeSensors, Reading
 from envs.engines.face import EngineError
 
-LARGEST = 1e10  # what MuJoCo, too, takes for a failed simulation
+LARGEST = 1e10  # MuJoCo also treats this as a failed simulation
 
 REBUILD = frozenset(("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "jnt_pos", "jnt_axis", "jnt_range", "dof_frictionloss"))
-"""Fields that are built into a plant: a world in which they change gets its own."""
+"""Fields that are built into a plant: a world that changes them gets its own plant."""
 FIELDS: dict[str, tuple[str, ...]] = {
     "body_mass": ("inertias", "forces"),
     "body_ipos": ("inertias", "forces"),
@@ -40,15 +40,15 @@ FIELDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("geom_rbound", "geom_aabb"), ()),
     **dict.fromkeys(REBUILD, ("plant",)),
 }
-"""Fields that may differ between worlds -> what follows from them. Bounds of MuJoCo's own collision search concern nothing here."""
+"""Fields that may differ between worlds -> what depends on them. Bounds of MuJoCo's own collision search have no effect here."""
 
 
 class DrakeWorld:
     """One world.
 
     Attributes:
-        model: the model whose fields are this world's; `changed` tells the world which have been written.
-        external: force and torque on each body in the world frame (nbody, 6); `changed` as well.
+        model: the model with this world's fields; call `changed` after writing them.
+        external: force and torque on each body in the world frame (nbody, 6); call `changed` after writing it.
         sensordata: (nsensordata,).
     """
 
@@ -77,15 +77,15 @@ class DrakeWorld:
     # fields ----------------------------------------------------------------------------------------------------------
 
     def changed(self, *what: str) -> None:
-        """Note that fields, or the `external` force, were written."""
+        """Mark fields, or the `external` force, as written."""
         for name in what:
             self._stale |= {"forces"} if name == "external" else set(FIELDS[name])
 
     def refresh(self) -> None:
-        """Carry what was written into Drake.
+        """Transfer written fields to Drake.
 
         Raises:
-            EngineError: it cannot be carried.
+            EngineError: Drake cannot represent it.
         """
         if not self._stale:
             return
@@ -140,7 +140,7 @@ class DrakeWorld:
         self._drake.plant.SetPositionsAndVelocities(self._context, state)
 
     def recover(self) -> None:
-        """After a failure: a finite state, whatever it is, and a simulator that knows of nothing."""
+        """After a failure: set any finite state, with a fresh simulator."""
         self._root.SetTime(0.0)
         self._steps = 0
         self.set_state(self.model.qpos0, np.zeros(self.model.nv))
@@ -160,7 +160,7 @@ class DrakeWorld:
         return qpos, qvel
 
     def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Put the world into a state of MuJoCo's; what it was forgotten, fields and external forces kept."""
+        """Put the world into a MuJoCo state, without memory of the old one; fields and external forces are kept."""
         drake, R = self._drake, np.zeros(9)
         qpos, qvel = np.array(qpos, float), np.array(qvel, float)
         for at, dof in drake.free:
@@ -174,10 +174,10 @@ class DrakeWorld:
     # time ------------------------------------------------------------------------------------------------------------
 
     def advance(self, control: np.ndarray, steps: int, sense: bool) -> bool:
-        """Hold a control (nu,) for some steps; if asked to, sense at the start of the last. Returns whether all went well."""
+        """Hold a control (nu,) for some steps; optionally read sensors at the start of the last step. Returns whether all went well."""
         for left in reversed(range(steps)):
             state = self.raw
-            if not np.abs(state).max() < LARGEST:  # also if it is not a number
+            if not np.abs(state).max() < LARGEST:  # also if it is NaN
                 return False
             force = self._actuate(state, control)
             if not np.isfinite(force).all():
@@ -185,12 +185,12 @@ class DrakeWorld:
             if sense and left == 0:
                 self._sense(state, force)
             self._steps += 1
-            # the step takes place where time passes a multiple of its length: half-way between, rounding decides nothing
+            # the step happens when time passes a multiple of its length: times half-way between are safe from rounding
             self._simulator.AdvanceTo((self._steps - 0.5) * self._timestep, interruptible=False)
         return bool(np.abs(self.raw).max() < LARGEST)
 
     def sense(self, control: np.ndarray) -> None:
-        """Make `sensordata` that of the present state under a control."""
+        """Update `sensordata` to the present state under a control."""
         state = self.raw
         self._sense(state, self._actuate(state, control))
 

@@ -1,1 +1,1 @@
-"""From a robot's model (MJCF or URDF, as it is in the wild) to what training needs to know of it."""
+"""From any robot's model (MJCF or URDF) to the description that training needs."""

@@ -1,4 +1,4 @@
-"""What a file's own actuators, tendons and keyframes say about the robot's joints, before they are taken out."""
+"""Reads what a file's actuators, tendons and keyframes say about the robot's joints, before they are removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def motors(spec: mujoco.MjSpec, robot: set[str], log: Log) -> tuple[dict[str, Mo
     Args:
         spec: the whole file.
         robot: names of the robot's joints.
-        log: takes what cannot be carried.
+        log: gets notes on what cannot be represented.
     """
     found: dict[str, Motor] = {}
     indirect: set[str] = set()
@@ -44,7 +44,7 @@ def motors(spec: mujoco.MjSpec, robot: set[str], log: Log) -> tuple[dict[str, Mo
                 continue
             if joints[target].type not in SINGLE:
                 log.fault(
-                    f"actuator {name} drives {target}, which is no joint of one degree of freedom",
+                    f"actuator {name} drives {target}, which is not a joint with one degree of freedom",
                     "write it as hinges, each with an actuator",
                 )
                 continue
@@ -57,7 +57,7 @@ def motors(spec: mujoco.MjSpec, robot: set[str], log: Log) -> tuple[dict[str, Mo
         else:
             lost.append(name)
     if lost:
-        log.refused(f"actuators that act on no joint are not carried: {listed(lost)}", "robolearn drives joints alone")
+        log.refused(f"actuators that do not act on a joint are left out: {listed(lost)}", "robolearn only drives joints")
     return found, indirect - set(found)
 
 
@@ -125,7 +125,7 @@ def _moved_by(tendon: mujoco.MjsTendon) -> set[str]:
 
 
 def efforts(spec: mujoco.MjSpec, robot: set[str]) -> dict[str, float | None]:
-    """Largest torques that the joints themselves state (`actuatorfrcrange`)."""
+    """Largest torques stated by the joints themselves (`actuatorfrcrange`)."""
     return {
         joint.name: _largest(joint.actfrcrange, joint.actfrclimited)
         for joint in spec.joints
@@ -134,7 +134,7 @@ def efforts(spec: mujoco.MjSpec, robot: set[str]) -> dict[str, float | None]:
 
 
 def keys(spec: mujoco.MjSpec, given: dict[str, list[float]], robot: set[str], log: Log) -> dict[str, dict[str, float]]:
-    """Keyframes as joint angles, where their size is that of the whole file or of the robot alone."""
+    """Keyframes as joint angles, if their size is that of the whole file or of the robot alone."""
     everything = [*joints_in_order(spec.worldbody)]
     alone = [joint for joint in everything if joint.name in robot]
     jointed = [joint for joint in alone if joint.type in SINGLE]

@@ -20,7 +20,7 @@ def describe_arm(found: Description) -> Description:
     chain = limbs.arms[0]
     others = [link.name for link in limbs.joints if link not in chain.links]
     for name in others:
-        limbs.locked[name] = "not of the arm that reaches"
+        limbs.locked[name] = "not part of the arm that reaches"
     for link in chain.links:
         address = model.jnt_qposadr[link.joint]
         qpos[address] = round(float(qpos[address]), 3) + 0.0
@@ -39,10 +39,11 @@ def describe_arm(found: Description) -> Description:
     notes += limit_notes(found, drives)
     if not trial.stands or trial.trembles:
         notes.append(
-            Note(kind="refused", what="its gains do not hold it still in simulation", mend="raise `armature` or lower `kp` in robot.yaml")
+            Note(kind="refused", what="it does not hold still in simulation with its gains", mend="raise `armature` or lower `kp` in "
+                                      "robot.yaml")
         )
     if others:
-        notes.append(Note(kind="remark", what=f"{few(others)} are held: they are not of the arm that reaches"))
+        notes.append(Note(kind="remark", what=f"{few(others)} are held: they are not part of the arm that reaches"))
     return with_notes(
         replace(
             found,

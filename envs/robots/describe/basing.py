@@ -1,7 +1,7 @@
-"""The base's frame as tasks expect it: x forward and z up, at the origin of the world where the base is fixed.
+"""The base's frame as tasks expect it: x forward and z up, and at the origin of the world if the base is fixed.
 
-A model that looks along y, or whose y is up, as CAD programs like to export, gets one more body above its base, turned so. Forward is
-where the knees' axes point to the left; which of two ways, where the feet's toes are, or names of legs (front, hind).
+A model that faces along y, or whose y is up, as often exported by CAD programs, gets an additional, rotated body above its base. The knees'
+axes point sideways, which leaves two directions for forward; toes of the feet, or names of legs (front, hind), decide.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from envs.robots.describe.reading import Reading
 
 FRONT = re.compile(r"(^|[_\W])(f[lr]|[lr]f|front)($|[_\W])", re.IGNORECASE)
 HIND = re.compile(r"(^|[_\W])([rhb][lr]|[lr][hb]|rear|hind|back)($|[_\W])", re.IGNORECASE)
-UPRIGHT = 0.99  # cosine of a base's tilt; an arm that hangs from a ceiling stays so
+UPRIGHT = 0.99  # cosine of a base's tilt; an arm that hangs from a ceiling is left alone
 _POSES = ("pos", "quat", "euler", "axisangle", "xyaxes", "zaxis")
 
 
@@ -35,7 +35,7 @@ def _changed(reading: Reading, tree: ET.Element, root: str) -> Reading:
 
 
 def held(reading: Reading) -> Reading:
-    """The robot without a free joint, its base at the origin: goals are given in the base's frame, which is then the world's."""
+    """The robot without a free joint and with its base at the origin: goals are given in the base's frame, which is then the world's."""
     model = reading.spec.compile()
     upright = np.empty(9)
     mujoco.mju_quat2Mat(upright, model.body(reading.root).quat)
@@ -48,7 +48,7 @@ def held(reading: Reading) -> Reading:
 
 
 def _take_free(body: ET.Element) -> list[ET.Element]:
-    """Take the free joints of a body out of it."""
+    """Remove the free joints of a body."""
     found = [child for child in body if child.tag == "freejoint" or (child.tag == "joint" and child.get("type") == "free")]
     for free in found:
         body.remove(free)
@@ -61,7 +61,7 @@ def turned(reading: Reading, yaw: float) -> Reading:
 
 
 def rebased(reading: Reading, quat_wxyz: tuple[float, float, float, float], name: str) -> Reading:
-    """The robot with a new base of that name above its own, which has this attitude in it."""
+    """The robot with a new base of that name above its own, which gets this attitude in the new one."""
     tree = ET.fromstring(reading.xml)
     world = tree.find("worldbody")
     assert world is not None
@@ -85,7 +85,7 @@ def rebased(reading: Reading, quat_wxyz: tuple[float, float, float, float], name
 
 
 def upright(reading: Reading) -> Reading:
-    """The robot with a new base above its own, whose z is up, where its limbs reach along another axis than -z; else as it is."""
+    """The robot with a new base above its own, whose z is up, if its limbs reach along another axis than -z; otherwise unchanged."""
     down = limbs_sideways(reading.spec.compile(), reading.root)
     if down is None:
         return reading
@@ -108,7 +108,7 @@ def walks_sideways(model: mujoco.MjModel, limbs: Limbs) -> bool:
 
 
 def looks_back(model: mujoco.MjModel, limbs: Limbs) -> bool:
-    """Whether the robot's front is at negative x: toes of flat feet, else the names of its legs."""
+    """Whether the robot's front is at negative x, by the toes of flat feet, or else the names of its legs."""
     data = mujoco.MjData(model)
     data.qpos[:] = neutral(model)
     mujoco.mj_kinematics(model, data)

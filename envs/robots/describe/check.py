@@ -1,4 +1,4 @@
-"""What was found about a model, as a table that a person reads and as plain values that a program reads."""
+"""The findings about a model, as a text table and as plain values."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def report(found: Description) -> str:
         ]
         if found.trial is not None:
             held = f"stands {found.trial.seconds:g} s, sinks by {1000 * found.trial.sunk:.0f} mm"
-            lines.append(f"  simulated  {held if found.trial.stands else f'falls after {found.trial.seconds:.1f} s: it needs balance'}")
-        lines += [f"  foot {foot.name:6}{foot.body}: {foot.shape}, leaves the ground at {foot.turn:g}" for foot in found.feet]
+            lines.append(f"  simulated  {held if found.trial.stands else f'falls after {found.trial.seconds:.1f} s: it must balance'}")
+        lines += [f"  foot {foot.name:6}{foot.body}: {foot.shape}, lifts off at {foot.turn:g} of the cycle" for foot in found.feet]
     if found.reach is not None:
         tool = found.reach.tool
         lines.append(f"  tool       {found.model.body(tool.body).name}: {tool.source}; reaches {found.reach.length:.3f} m")
@@ -66,7 +66,7 @@ def _joint_table(found: Description) -> list[str]:
             f" {'+' if sign > 0 else '-' if sign < 0 else '':>6}"
         )
     if any("guess" in drive.effort_from + drive.velocity_from for drive in found.drives.values()):
-        lines.append("* a guess: the file has none")
+        lines.append("* a guess: the file has no value")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""MJCF's default classes: what an attribute of an element is, whoever says so."""
+"""MJCF's default classes: resolves attributes of elements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Classes:
             self._walk(child, inherited)
 
     def chain(self, element: ET.Element, tag: str = "") -> Iterator[ET.Element]:
-        """The element, then the defaults that hold for it, the nearest first."""
+        """The element, then its defaults, the nearest first."""
         yield element
         name = element.get("class") or self.childclass.get(element, self.main)
         yield from self.defaults_of(name, tag or element.tag)
@@ -50,7 +50,7 @@ class Classes:
             name = self.above.get(name)
 
     def get(self, element: ET.Element, key: str, default: str = "") -> str:
-        """The attribute as MuJoCo would see it; `default` where nobody sets it."""
+        """The attribute as MuJoCo would see it; `default` if it is not set."""
         return next((value for e in self.chain(element) if (value := e.get(key)) is not None), default)
 
     def collides(self, geom: ET.Element) -> bool:

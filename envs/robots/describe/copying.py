@@ -1,4 +1,4 @@
-"""Writes a model that was read, with the meshes it needs, into a folder that is complete in itself."""
+"""Writes a model that was read, with the meshes it needs, into a self-contained folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ ASSETS = "assets"
 
 
 def write_model(reading: Reading, folder: Path) -> Path:
-    """Writes `model.xml` and `assets/`; files of the same content are written once.
+    """Writes `model.xml` and `assets/`; files with the same content are written once.
 
-    Returns:
-        the path of `model.xml`, which `read` reads to the same physics.
+    Returns: the path of `model.xml`, from which `read` gives the same physics.
     """
     tree = ET.fromstring(reading.xml)
     assets = folder / ASSETS
@@ -43,7 +42,7 @@ def write_model(reading: Reading, folder: Path) -> Path:
 
 
 def unique_file(source: Path, taken: set[str]) -> str:
-    """The file's name, with a number before its suffix where another file has it (on any file system, so in any case of letters)."""
+    """The file's name, with a number before its suffix if another file has it (in upper or lower case, for any file system)."""
     stem = source.stem
     lower = {Path(name).stem.lower() for name in taken if Path(name).suffix.lower() == source.suffix.lower()}
     found = unique(stem.lower(), lower)

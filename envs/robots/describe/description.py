@@ -1,4 +1,4 @@
-"""Everything that robolearn finds out about a model: what the robot is, how it is driven and stands, and what will not work."""
+"""Describes a model: kind of robot, drives, standing pose, and what will not work."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from envs.robots.describe.symmetry import Mirror, mirror
 
 
 def describe(path: Path, name: str | None = None, floating: bool | None = None, packages: Sequence[Path] = ()) -> Description:
-    """Find out all about a model.
+    """Describe a model.
 
     Args:
         path: MJCF or URDF.
-        name: of the robot; the model's own where None.
+        name: name of the robot; None for the model's own.
         floating: whether its base moves; None to decide by its legs.
         packages: folders of ROS packages.
 
@@ -43,17 +43,17 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
     reading, model, symmetry, limbs, turn = _facing_forward(reading)
     if turn:
         where = "x backward" if abs(turn) > 2 else "y"
-        what = f"it looks along its base's {where}: a body {reading.root} above it, with x forward, is its base"
+        what = f"it faces along its base's {where}: a body {reading.root} above it, with x forward, is its base"
         notes.append(Note(kind="mended", what=what, mend="turn the model's base by a quarter if that is wrong"))
     moves = bool(limbs.legs) if floating is None else floating
     if moves and not reading.free:
         reading.spec.body(reading.root).add_freejoint(name=unused_joint(model, "base_free"))
         if floating is None:
             notes.append(
-                Note(kind="mended", what="the base gets a free joint, since the robot has legs", mend="--fixed keeps it in its place")
+                Note(kind="mended", what="the base gets a free joint, since the robot has legs", mend="--fixed keeps it in place")
             )
     elif reading.free and not moves and floating is None:
-        mend = "--fixed holds its base, where it is an arm on something that drives or flies"
+        mend = "if it is an arm on something that drives or flies, --fixed holds its base"
         notes.append(Note(kind="refused", what="its base is free and no legs were found", mend=mend))
     if not moves:
         reading = held(reading)
@@ -74,7 +74,7 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
     found = replace(found, kind=kind_of(found))
     if not limbs.joints:
         return with_notes(
-            found, Note(kind="refused", what="it has no joint that a policy could move", mend="give a model with hinges or slides")
+            found, Note(kind="refused", what="it has no joint that a policy could move", mend="give a model with hinge or slide joints")
         )
     if moves and limbs.legs:
         return describe_legged(found)
@@ -84,7 +84,7 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
             Note(
                 kind="refused",
                 what="no legs were found: chains of at least three joints in left-right pairs that reach the ground",
-                mend="is the base's frame x forward and z up, and is the robot left-right symmetrical? --fixed takes it for an arm",
+                mend="is the base's frame x forward and z up, and is the robot left-right symmetric? --fixed treats it as an arm",
             ),
         )
     if not limbs.arms:
@@ -100,7 +100,7 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
 
 
 def _facing_forward(reading: Reading) -> tuple[Reading, mujoco.MjModel, Mirror, Limbs, float]:
-    """The model with a base whose x is forward, what was found of it, and by how much it was turned [rad]."""
+    """The model with a base whose x is forward, its findings, and the angle by which it was turned [rad]."""
 
     def found(reading: Reading) -> tuple[Reading, mujoco.MjModel, Mirror, Limbs]:
         model = reading.spec.compile()
@@ -120,7 +120,7 @@ def _facing_forward(reading: Reading) -> tuple[Reading, mujoco.MjModel, Mirror, 
 
 
 def default_name(reading: Reading) -> str:
-    """The model's own name, as a file and a policy can have it."""
+    """The model's own name, valid for a file and a policy."""
     name = str(reading.spec.modelname or "")
     if not name or name.lower() in ("robot", "scene", "mujoco model", "urdf"):
         name = reading.path.stem
@@ -129,7 +129,7 @@ def default_name(reading: Reading) -> str:
 
 
 def kind_of(found: Description) -> str:
-    """What it is, in words."""
+    """The kind of robot, in words."""
     legs, arms = len(found.limbs.legs), len(found.limbs.arms)
     if found.floating and legs:
         word = {2: "biped", 4: "quadruped", 6: "hexapod"}.get(legs, f"{legs}-legged robot")

@@ -1,4 +1,4 @@
-"""Makes MJCF of any dialect one: no attributes that MuJoCo has given up, radians, a name for everything, no defaults that reach others."""
+"""Normalises MJCF: no obsolete attributes, angles in radians, a name for everything, and no defaults that affect other elements."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OUTSIDE_BODIES = {"mesh", "material", "pair", "connect", "weld", "joint", "tendo
 
 
 def scrub(tree: ET.Element, path: Path, log: Log) -> None:
-    """Removes attributes and elements that this MuJoCo's schema does not know (older or newer ones), and says so.
+    """Removes attributes and elements that this MuJoCo's schema does not know (older or newer ones), with a note.
 
     Raises:
-        RobotError: MuJoCo does not read the file for another reason.
+        RobotError: MuJoCo cannot read the file for another reason.
     """
     gone: list[str] = []
     for _ in range(200):
@@ -45,14 +45,14 @@ def scrub(tree: ET.Element, path: Path, log: Log) -> None:
                 continue
             reason = " ".join((message.splitlines() or ["no reason given"])[0].split()).removeprefix("XML Error: ").removeprefix("Error: ")
             where = f" (<{element.tag}{' ' + repr(element.get('name')) if element.get('name') else ''}>)" if element is not None else ""
-            raise RobotError(f"{path}: MuJoCo does not read it: {reason}{where}; mend that element") from None
+            raise RobotError(f"{path}: MuJoCo cannot read it: {reason}{where}; fix that element") from None
         break
     if gone:
         log.dropped(f"this MuJoCo ({mujoco.__version__}) does not know {listed(gone)}", "write the file for this MuJoCo")
 
 
 def element_at(tree: ET.Element, text: str, line: int) -> ET.Element | None:
-    """The element that begins at a line of an indented tree's text."""
+    """The element that begins at a given line of an indented tree's text."""
     starts = [number for number, content in enumerate(text.splitlines(), 1) if re.match(r"\s*<[A-Za-z_]", content)]
     return next((element for element, start in zip(tree.iter(), starts, strict=False) if start == line), None)
 
@@ -99,7 +99,7 @@ def _turn(element: ET.Element, key: str, which: slice) -> None:
 
 
 def name_all(tree: ET.Element, log: Log) -> None:
-    """Gives every body, joint, geom and site of the tree a name of its own; the first of several alike keeps it."""
+    """Gives every body, joint, geom and site of the tree a name of its own; of several with one name, the first keeps it."""
     taken: dict[str, set[str]] = {}
     for tag in ("body", "joint", "geom", "site"):
         names = {element.get("name", "") for world in tree.findall("worldbody") for element in world.iter(tag)}
@@ -109,7 +109,7 @@ def name_all(tree: ET.Element, log: Log) -> None:
     for world in tree.findall("worldbody"):
         _name_inside(world, "world", taken, twins)
     if twins:
-        log.mended(f"names given twice: {listed(twins)}; the second ones have a number now", "give each a name of its own")
+        log.mended(f"duplicate names: {listed(twins)}; the later ones now have a number", "give each a unique name")
 
 
 def _name_inside(holder: ET.Element, body: str, taken: dict[str, set[str]], twins: list[str]) -> None:
@@ -136,7 +136,7 @@ def _name_inside(holder: ET.Element, body: str, taken: dict[str, set[str]], twin
 
 
 def close_defaults(tree: ET.Element, roots: list[ET.Element]) -> None:
-    """Moves the main defaults into a class that the robot alone uses, so that what a task adds to the scene does not inherit them.
+    """Moves the main defaults into a class that only the robot uses, so that objects added by a task do not inherit them.
 
     Args:
         tree: the robot.

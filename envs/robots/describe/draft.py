@@ -1,4 +1,4 @@
-"""A model on its way from a file to a `Reading`: MJCF as an XML tree, and what the file said beside it."""
+"""A model on its way from a file to a `Reading`: MJCF as an XML tree, with further data of the file."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Motor:
-    """What an actuator of the file said about its joint.
+    """An actuator of the file, seen at its joint.
 
     Attributes:
         kp: position gain at the joint [N m / rad]; None for a motor without.
         kd: velocity gain at the joint [N m s / rad]; None for a motor without.
-        effort: largest torque at the joint [N m]; None where the file has no limit.
-        gear: ratio that multiplies the actuator's force; `kp`, `kd` and `effort` have it in them.
+        effort: largest torque at the joint [N m]; None if the file has no limit.
+        gear: ratio that multiplies the actuator's force; `kp`, `kd` and `effort` include it.
     """
 
     kp: float | None
@@ -26,7 +26,7 @@ class Motor:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshFile:
-    """Where a mesh asset comes from: `path` is None where there is no file at `uri`."""
+    """The source of a mesh asset; `path` is None if there is no file at `uri`."""
 
     uri: str
     path: Path | None
@@ -39,11 +39,11 @@ class Draft:
     Attributes:
         tree: the `mujoco` element.
         root: name of the robot's root body.
-        free: the file gave it a free joint.
+        free: whether the file gave it a free joint.
         meshes: files of the mesh assets, by the asset's name.
-        efforts: largest torque of each joint [N m]; None where the file has none.
-        velocities: largest speed of each joint [rad/s]; None where the file has none.
-        motors: what the file's actuators said, by joint.
+        efforts: largest torque of each joint [N m]; None if the file has none.
+        velocities: largest speed of each joint [rad/s]; None if the file has none.
+        motors: the file's actuators, by joint.
         keys: keyframes as joint angles [rad].
         mimics: joint -> (joint it follows, multiplier, offset).
         passive: joints that cannot be given an actuator.

@@ -1,4 +1,4 @@
-"""What was found out about a robot's model."""
+"""The findings about a robot's model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASYMMETRIC = 0.02  # rad by which a default pose may differ from its mirror imag
 
 @dataclass(frozen=True, kw_only=True)
 class FootFound:
-    """A foot, as `robot.yaml` has it."""
+    """A foot, as in `robot.yaml`."""
 
     name: str
     body: str
@@ -36,23 +36,20 @@ class FootFound:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What was found.
+    """The findings.
 
     Attributes:
         name: of the robot.
-        reading: the model as it was read; spheres that feet lacked are in its `spec`.
-        model: the robot alone, compiled; with a free joint where it stands on legs.
-        kind: in words.
-        floating: whether its base moves.
-        limbs, mirror: what it is made of.
-        standing: of a legged robot.
-        reach: of an arm.
+        reading: the model as read, with spheres added to its `spec` for feet that lacked them.
+        model: the robot alone, compiled; with a free joint if it stands on legs.
+        kind: kind of robot, in words. floating: whether its base moves. limbs, mirror: its limbs and symmetry. standing: standing pose of a
+            legged robot. reach: reach of an arm.
         drives: joint -> its drive, in policy order.
         default: joint -> angle in the default pose.
         posture: joint -> share of the posture reward.
-        feet: in the order of `robot.yaml`.
-        trial: what it did under its gains in simulation.
-        notes: the reading's and what was found since; a `refused` one means that it will not work as it is.
+        feet: feet in the order of `robot.yaml`.
+        trial: result of a simulation with its gains.
+        notes: notes of the reading and later ones; a `refused` one means that it will not work as it is.
     """
 
     name: str
@@ -95,7 +92,8 @@ class Description:
 
     @property
     def trunk(self) -> str | None:
-        """The heaviest body above the base that is no part of a leg and heavier than the base: it carries head and arms. None for none."""
+        """The heaviest body above the base that is not part of a leg and heavier than the base; it carries head and arms. None if there is
+        none."""
         model = self.model
         legs = {body for chain in self.limbs.legs for link in chain.own for body in link.bodies}
         others = [body for body in range(1, model.nbody) if body not in legs and body not in self.limbs.base.bodies]
@@ -106,7 +104,7 @@ class Description:
 
     @property
     def asymmetric(self) -> list[str]:
-        """Joints that have no mirror image among the policy's, or do not stand where the image of another has them."""
+        """Joints that have no mirror image among the policy's, or are not at the mirror image's angle."""
         images, lost = self.mirror.joints, []
         for name in self.drives:
             image, sign = images.get(name, ("", 0.0))
@@ -115,7 +113,7 @@ class Description:
         return lost
 
     def range(self, joint: str) -> tuple[float, float] | None:
-        """The range of a joint [rad or m]; None where the file sets none."""
+        """The range of a joint [rad or m]; None if the file sets none."""
         index = self.model.joint(joint).id
         low, high = self.model.jnt_range[index]
         return (float(low), float(high)) if self.model.jnt_limited[index] else None
@@ -127,12 +125,12 @@ def with_notes(found: Description, *notes: Note) -> Description:
 
 
 def few(names: Sequence[str], most: int = 4) -> str:
-    """Names for a message, the first of them."""
+    """The first names, for a message."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def followers_of(reading: Reading, model: mujoco.MjModel) -> dict[str, str]:
-    """Joint -> why it is not the policy's to move."""
+    """Joint -> why the policy does not move it."""
     followers = dict.fromkeys(reading.passive, "no motor moves it")
     followers |= {name: f"follows {leader}" for name, (leader, _, _) in reading.mimics.items()}
     for joint in range(model.njnt):
@@ -142,7 +140,7 @@ def followers_of(reading: Reading, model: mujoco.MjModel) -> dict[str, str]:
 
 
 def natural_frequency(drive: Drive) -> float:
-    """Of a joint against what its motor sees with the limb free [Hz]."""
+    """Natural frequency of a joint with the inertia that its motor sees with the limb free [Hz]."""
     return math.sqrt(drive.kp / drive.inertia) / (2 * math.pi)
 
 

@@ -1,4 +1,4 @@
-"""Whether a robot's base frame looks x forward, y left, z up, which robolearn takes it to be."""
+"""Checks that a robot's base frame is x forward, y left, z up, as robolearn assumes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 from envs.robots.describe.notes import Log
 
 LIMBS = 2
-Z_UP = "robolearn takes its z axis for up"
+Z_UP = "robolearn assumes that its z axis is up"
 SIDEWAYS = 3.0
-"""So many times farther to the side than below are the ends of limbs on the mean where z cannot be up."""
+"""z is not up if the ends of limbs are, on average, this many times farther to the side than below."""
 
 
 def say_frame(model: mujoco.MjModel, root: str, free: bool, log: Log) -> None:
-    """Remarks on a base whose frame is turned in the file, or whose limbs reach along another axis than -z."""
+    """Remarks on a base whose frame is rotated in the file, or whose limbs reach along another axis than -z."""
     up = np.zeros(9)
     mujoco.mju_quat2Mat(up, model.body_quat[model.body(root).id])
     mend = "turn the model so that the base's x axis points forward and its z axis up"
     if free and up[8] < 0.7:
-        log.remark(f"the frame of {root} does not stand upright in the file, and {Z_UP}", mend)
+        log.remark(f"the frame of {root} is not upright in the file, and {Z_UP}", mend)
     elif (sideways := limbs_sideways(model, root)) is not None:
         log.remark(f"the limbs of {root} reach along its {'xyz'[int(np.abs(sideways).argmax())]} axis, and {Z_UP}", mend)
 
 
 def limbs_sideways(model: mujoco.MjModel, root: str) -> np.ndarray | None:
-    """The axis (3,) of the root's frame along which its limbs reach where that is x or y, either way; None where its z may be up."""
+    """The axis (3,) of the root's frame along which its limbs reach, if that is x or y in either direction; None if its z may be up."""
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)
     body = model.body(root).id
@@ -43,7 +43,7 @@ def limbs_sideways(model: mujoco.MjModel, root: str) -> np.ndarray | None:
 
 
 def _limb_ends(model: mujoco.MjModel, data: mujoco.MjData, root: int) -> list[int]:
-    """Of each limb that hangs on the root by a joint, the body farthest from the root, at least two joints down."""
+    """For each limb attached to the root by a joint, the body farthest from the root, at least two joints away."""
     farthest: dict[int, tuple[float, int]] = {}
     for body in range(root + 1, model.nbody):
         joints, limb = 0, body

@@ -1,13 +1,13 @@
-"""Gains, limits and action scales of each joint, from what its motor has to move and to hold.
+"""Chooses gains, limits and action scales of each joint, from the load that its motor has to move and hold.
 
-A leg has two loads. Hanging, joint j moves its own links, of inertia I (the diagonal of the mass matrix, rotors in it). Standing, it
-holds up a share of the body: seen from the joint, an inertia I_s = m_s r^2 at the distance r of the foot from its axis. It holds the body
-up only where it is faster than the body falls, whose rate is sqrt(g / l). So
+A leg has two loads. Hanging, joint j moves its own links, with inertia I (the diagonal of the mass matrix, including rotors). Standing, it
+supports a share of the body: seen from the joint, an inertia I_s = m_s r^2 at the distance r of the foot from its axis. It can only support
+the body if it is faster than the body falls, with rate sqrt(g / l). So
 
     kp = max(I (2 pi f)^2, I_s (c sqrt(g / l))^2, torque in the standing pose / sag),    kd = 2 zeta sqrt(kp I)
 
-with what the motor's limit and a stable simulation at 5 ms allow at most. kd stays within a range of time constants kd / kp, as used on
-hardware. An arm has the first and the third.
+limited by the motor's torque limit and by a stable simulation at 5 ms. kd stays within a range of time constants kd / kp, as used on
+hardware. An arm uses the first and the third.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from envs.robots.describe.pose import Standing
 from envs.robots.describe.stance import Leg
 
 GRAVITY = 9.81
-FREQUENCY = 4.0  # Hz, of a hanging leg of three or four joints
+FREQUENCY = 4.0  # Hz, of a hanging leg with three or four joints
 BIPED_FREQUENCY = 2.2  # Hz, of a biped's legs, which are heavy
 ARM_FREQUENCY = 3.0  # Hz, of everything else
-STIFF = 0.35  # of a biped's m g l on each leg: the least of its joints, ankles and hip yaw above all
-FALLING = 1.3  # times sqrt(g / l): how fast a standing leg is
-SAG, ARM_SAG = 0.08, 0.02  # rad that a joint gives way under the weight in its default pose
+STIFF = 0.35  # share of a biped's m g l on each leg: least kp of its joints, which matters for ankles and hip yaw
+FALLING = 1.3  # factor on sqrt(g / l): rate of a standing leg
+SAG, ARM_SAG = 0.08, 0.02  # rad by which a joint sags under the weight in its default pose
 DAMPING_RATIO, ARM_DAMPING_RATIO = 0.5, 1.0
 TIME_CONSTANT = (0.02, 0.06)  # s, kd / kp
-STABLE = 0.7  # of 1 / dt: largest rate sqrt(kp / inertia) of a motor against its links
+STABLE = 0.7  # as a share of 1 / dt: largest rate sqrt(kp / inertia) of a motor with its links
 DT = 0.005  # s
-AUTHORITY = 0.4  # share of the torque limit that a unit of action asks for at rest
+AUTHORITY = 0.4  # share of the torque limit that one unit of action commands at rest
 SCALE = (0.25, 0.5)  # rad
-LEG_SCALE = 0.5  # rad, of a leg's joint: with 0.25 Booster T1 stood still for 230 iterations, with 0.5 it steps after 100
-MOTOR_RANGE = 0.3  # rad of error for which a motor gives its whole torque, at least
-ABSURD_EFFORT, ABSURD_SPEED = 2.5, 100.0  # of m g l; rad/s: limits beyond these are fillers, not a motor's
-LEG_ARMATURE, ARM_ARMATURE = 1.5e-4, 1e-3  # kg m^2 of a rotor behind its gears for each N m of its limit
+LEG_SCALE = 0.5  # rad, of a leg's joint: with 0.25 Booster T1 had not moved after 230 iterations, with 0.5 it steps after 100
+MOTOR_RANGE = 0.3  # rad: least error at which a motor gives its full torque
+ABSURD_EFFORT, ABSURD_SPEED = 2.5, 100.0  # of m g l; rad/s: larger limits are placeholders, not a motor's
+LEG_ARMATURE, ARM_ARMATURE = 1.5e-4, 1e-3  # kg m^2 of a rotor seen through its gears, per N m of its limit
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drive:
-    """What one joint's motor is and does; each `..._from` says where the value comes from.
+    """The drive of one joint; each `..._from` says where the value comes from.
 
     Attributes:
         effort, velocity: limits [N m, rad/s].
         armature: reflected inertia [kg m^2].
-        inertia: that the motor sees with the limb free, the armature in it [kg m^2].
+        inertia: inertia that the motor sees with the limb free, including the armature [kg m^2].
         load: torque in the default pose [N m].
         kp, kd: gains [N m / rad, N m s / rad].
-        scale: [rad] a unit of action.
+        scale: change of the target per unit of action [rad].
     """
 
     effort: float
@@ -73,12 +73,12 @@ class Drive:
 
     @property
     def share(self) -> float:
-        """Share of the torque limit that the default pose takes."""
+        """Share of the torque limit that the default pose needs."""
         return abs(self.load) / self.effort
 
 
 def loads(model: mujoco.MjModel, qpos: np.ndarray, standing: Standing | None) -> np.ndarray:
-    """Torques that hold the robot still in a pose, its weight shared by its feet [N m], (nv,)."""
+    """Torques that hold the robot still in a pose, with its weight shared by its feet [N m], (nv,)."""
     data = mujoco.MjData(model)
     data.qpos[:] = qpos
     mujoco.mj_forward(model, data)
@@ -117,8 +117,8 @@ def find_drives(
         model: the robot alone.
         qpos: its default pose (nq,).
         limbs: its limbs.
-        standing: of a legged robot; None for an arm.
-        efforts, velocities: limits that the file gives [N m, rad/s]; None where it gives none.
+        standing: standing pose of a legged robot; None for an arm.
+        efforts, velocities: limits in the file [N m, rad/s]; None if it has none.
         file_gains: kp and kd of the file's own position actuators, for comparison.
     """
     mass = float(model.body_subtreemass[root_body(model)])
@@ -148,7 +148,7 @@ def find_drives(
         frequency = ARM_FREQUENCY if not walks else BIPED_FREQUENCY if standing and len(standing.legs) == 2 else FREQUENCY
         wanted = {
             f"moves its links at {frequency:g} Hz": inertia * (2 * math.pi * frequency) ** 2,
-            f"gives way by {ARM_SAG if arm else SAG:g} rad under its load": abs(load) / (ARM_SAG if arm else SAG),
+            f"sags by {ARM_SAG if arm else SAG:g} rad under its load": abs(load) / (ARM_SAG if arm else SAG),
         }
         if standing is not None and walks:
             distance = _distance(data, link, _foot(model, data, legs[link.name]))
@@ -163,7 +163,7 @@ def find_drives(
         }
         cap, most = min(limits.items(), key=lambda entry: entry[1])
         if kp > most:
-            why, kp = f"{cap} (else: {why}, kp {kp:.3g})", most
+            why, kp = f"{cap} (otherwise: {why}, kp {kp:.3g})", most
         ratio = ARM_DAMPING_RATIO if arm else DAMPING_RATIO
         kd = 2 * ratio * math.sqrt(kp * inertia)
         kd = kd if arm else float(np.clip(kd, TIME_CONSTANT[0] * kp, TIME_CONSTANT[1] * kp))
@@ -189,18 +189,18 @@ def _effort(given: float | None, mgl: float, load: float, leg: bool, standing: S
     filler = given is not None and given > ABSURD_EFFORT * mgl
     if given is not None and given > 0 and not filler:
         return given, "the file's"
-    why = f"the file has {given:g}, which no motor of it can" if filler else "the file has none"
+    why = f"the file has {given:g}, which is too large for its motor" if filler else "the file has none"
     if standing is not None and leg:
         guess = max(1.6 * mgl / len(standing.legs) * (1.5 if len(standing.legs) > 2 else 1.0), 3 * load)
         return guess, f"a guess, from the weight and the legs' length: {why}; set your motor's"
     guess = max(3 * load, 0.02 * mgl)
-    return guess, f"a guess, three times what holds its own weight: {why}; set your motor's"
+    return guess, f"a guess, three times what its own weight needs: {why}; set your motor's"
 
 
 def _velocity(given: float | None, length: float, arm: bool) -> tuple[float, str]:
     if given is not None and 0 < given <= ABSURD_SPEED:
         return given, "the file's"
-    why = "the file has none" if not given else f"the file has {given:g}, which is no motor's"
+    why = "the file has none" if not given else f"the file has {given:g}, which no motor reaches"
     if arm:
         return 2.5, f"a guess: {why}; set your motor's"
     return 5 * math.sqrt(GRAVITY / length), f"a guess, 5 sqrt(g/l): {why}; set your motor's"
@@ -210,7 +210,7 @@ def _armature(given: float, effort: float, legged: bool) -> tuple[float, str]:
     if given > 0:
         return given, "the file's"
     per = LEG_ARMATURE if legged else ARM_ARMATURE
-    return per * effort, f"a guess, {per:g} kg m^2 a N m of its limit: the file has none (rotor inertia times gear ratio squared)"
+    return per * effort, f"a guess, {per:g} kg m^2 per N m of its limit: the file has none (rotor inertia times gear ratio squared)"
 
 
 def _scale(model: mujoco.MjModel, link: Link, kp: float, effort: float, arm: bool, walks: bool) -> tuple[float, str]:

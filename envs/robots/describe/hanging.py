@@ -1,4 +1,4 @@
-"""Where arms are while a robot stands: a pair hangs at the sides, slightly bent; one in the middle of a back is drawn in over it."""
+"""Poses of arms on a standing robot: a pair hangs at the sides, slightly bent; one in the middle of a back is folded over it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OVER_THE_BACK = np.array([0.35, 0.0, 0.3])
 
 
 def place_arms(stance: Stance, qpos: np.ndarray) -> np.ndarray:
-    """A configuration (nq,) with the arms in their places."""
+    """A configuration (nq,) with the arms in these poses."""
     images = stance.mirror.joints
     for chain in stance.limbs.arms:
         shoulder = chain.own[0].name
         image = images.get(shoulder, (shoulder, 1.0))[0]
         if image < shoulder and any(other.own[0].name == image for other in stance.limbs.arms):
-            continue  # it follows the other
+            continue  # it mirrors the other
         search = Search(stance, qpos, chain.own)
         stance.place(qpos)
         residual = _residual(stance, chain, search, alone=image == shoulder)

@@ -1,4 +1,4 @@
-"""Where a robot's IMU sits: a site or a link of the file with a telling name, fixed to the base."""
+"""Finds a robot's IMU: a site or a link of the file with a usual name, fixed to the base."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ImuFound:
     Attributes:
         name: of the site or body.
         position: in the root's frame [m].
-        turned: angle of its axes against the root's [rad], 0 where they are parallel.
+        turned: angle of its axes relative to the root's [rad], 0 if they are parallel.
     """
 
     name: str
@@ -29,17 +29,17 @@ class ImuFound:
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words."""
+        """Its origin, in words."""
         given = f"{self.name} of the file, in that body's frame [m]"
         return given if not self.turned else f"{given}; its axes there are turned by {self.turned:.2f} rad, give readings in the base's"
 
 
 def find_imu(model: mujoco.MjModel, root: str) -> ImuFound | None:
-    """The IMU that a model names, a site before a body; None where it names none that is fixed to the root.
+    """The IMU that a model names, preferably a site, otherwise a body; None if none is fixed to the root.
 
     Args:
         model: the robot, compiled.
-        root: name of the root body, in whose frame the place is told.
+        root: name of the root body, whose frame the position is in.
     """
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)

@@ -1,4 +1,4 @@
-"""One tree of an MJCF file and all that it includes, with every asset's file found."""
+"""Merges an MJCF file and all its includes into one tree, and finds every asset's file."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from envs.robots.describe.notes import Log
 from envs.robots.errors import RobotError
 
 FROM = "_from"
-"""Attribute of an asset: the folder of the file that it stands in, while the files are looked for."""
+"""Attribute of an asset for the folder of its file, during the search for files."""
 PLACES = ("assetdir", "meshdir", "texturedir", "strippath")
 ASSETS = ("mesh", "texture", "hfield", "skin", "model")
 
 
 def expanded(root: ET.Element, path: Path, log: Log) -> ET.Element:
-    """The `mujoco` element with its includes in their places and each section once."""
+    """The `mujoco` element with its includes in place and each section once."""
     _mark(root, path.parent)
     _splice(root, path.parent, path.parent, log, (path.resolve(),))
     log.raise_faults(path)
@@ -32,7 +32,8 @@ def _mark(root: ET.Element, folder: Path) -> None:
 
 
 def _splice(element: ET.Element, main: Path, here: Path, log: Log, above: tuple[Path, ...]) -> None:
-    """Puts the children of included files in the place of `include` elements; they are looked for beside the main file, then their own."""
+    """Replaces `include` elements by the children of the included files, which are searched for beside the main file, then beside the
+    including one."""
     for child in [*element]:
         if child.tag != "include":
             _splice(child, main, here, log, above)
@@ -42,10 +43,10 @@ def _splice(element: ET.Element, main: Path, here: Path, log: Log, above: tuple[
         index = list(element).index(child)
         element.remove(child)
         if found is None or not name:
-            log.fault(f"included file {name!r} is not found", f"it is looked for beside {main}: put it there or mend the <include>")
+            log.fault(f"included file {name!r} is not found", f"it should be beside {main}: put it there or fix the <include>")
             continue
         if found.resolve() in above:
-            log.fault(f"{name} includes itself", "mend the <include>")
+            log.fault(f"{name} includes itself", "fix the <include>")
             continue
         try:
             part = parse(found, log)
@@ -67,7 +68,7 @@ def _merged(root: ET.Element) -> ET.Element:
             tree.append(section)
             continue
         if section.tag == "default" and section.get("class", "main") != found.get("class", "main"):
-            found.append(section)  # a class of its own beside the main one
+            found.append(section)  # a separate class beside the main one
             continue
         found.attrib.update(section.attrib)
         found.extend(list(section))
@@ -80,7 +81,7 @@ def _merged(root: ET.Element) -> ET.Element:
 
 
 def _merge_twins(element: ET.Element) -> None:
-    """Makes one of several children of the same tag (but for nested classes), as MuJoCo does."""
+    """Merges children with the same tag (except nested classes), as MuJoCo does."""
     first: dict[str, ET.Element] = {}
     for child in [*element]:
         key = child.tag if child.tag != "default" else f"default {child.get('class')}"
@@ -93,7 +94,7 @@ def _merge_twins(element: ET.Element) -> None:
 
 
 def locate(tree: ET.Element, path: Path) -> dict[str, MeshFile]:
-    """Finds the files of all assets: textures and height fields get absolute paths, meshes lose `file` and are returned by name."""
+    """Finds the files of all assets: textures and height fields get absolute paths; meshes lose `file` and are returned by name."""
     compiler = tree.find("compiler")
     places = {key: (compiler.attrib.pop(key, "") if compiler is not None else "") for key in PLACES}
     folders = {

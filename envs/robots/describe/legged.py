@@ -1,4 +1,4 @@
-"""Describes a legged robot: soles for feet that have none, a pose, gains, a trial, and what `robot.yaml` says of its feet."""
+"""Describes a legged robot: soles for feet without any, a pose, gains, a trial, and the feet in `robot.yaml`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from envs.robots.describe.symmetry import Mirror
 
 
 def describe_legged(found: Description) -> Description:
-    """Everything about a robot on legs."""
+    """Describe a robot on legs."""
     found = _add_soles(found)
     model, limbs = found.model, found.limbs
     standing = find_standing(model, limbs, found.mirror, found.reading.keys)
@@ -36,7 +36,7 @@ def describe_legged(found: Description) -> Description:
     without_self_collision(staged, free=True)
     trial = stand(staged, qpos, standing.height, list(drives))
     notes = [Note(kind="remark", what=remark) for remark in (*limbs.remarks, *found.mirror.remarks)]
-    notes += [Note(kind="refused", what=f"no pose to stand in: {fault}", mend=_pose_mend(found)) for fault in standing.faults]
+    notes += [Note(kind="refused", what=f"no standing pose: {fault}", mend=_pose_mend(found)) for fault in standing.faults]
     notes += limit_notes(found, drives)
     notes += _trial_notes(found, trial, standing)
     arm_links = {link.name for chain in limbs.arms for link in chain.own}
@@ -56,12 +56,12 @@ def describe_legged(found: Description) -> Description:
     )
     if not found.asymmetric:
         return found
-    what = f"{few(found.asymmetric)} have no mirror image, or are not at its mirrored angle: it learns without symmetry"
+    what = f"{few(found.asymmetric)} have no mirror image, or are not at the mirrored angle: it learns without symmetry"
     return with_notes(found, Note(kind="remark", what=what, mend="give `default` and `mirror` in robot.yaml"))
 
 
 def _add_soles(found: Description) -> Description:
-    """Give feet that nothing collides with a sphere each to stand on, in the place of what is seen of them."""
+    """Give feet without collision shapes a shape to stand on, in place of their visible ones."""
     notes: list[Note] = []
     tree = ET.fromstring(found.reading.xml)
     for chain in found.limbs.legs:
@@ -75,7 +75,7 @@ def _add_soles(found: Description) -> Description:
         notes.append(
             Note(
                 kind="mended",
-                what=f"nothing of {name} collides: {said} is added to it as a foot",
+                what=f"{name} has no collision shape: {said} is added as its foot",
                 mend="give the link a <collision> (URDF) or a colliding geom (MJCF)",
             )
         )
@@ -91,7 +91,7 @@ def _add_soles(found: Description) -> Description:
 
 
 def _sole_shape(chain: Chain, to_body: np.ndarray) -> tuple[dict[str, str], str]:
-    """A geom for a foot of which only the looks are known: a box about a foot with an ankle, a ball at the end of any other."""
+    """A geom for a foot with only visible shapes: a box around a foot with an ankle, a ball at the end of any other."""
 
     def text(values: np.ndarray) -> str:
         return " ".join(f"{value:.6g}" for value in values)
@@ -117,7 +117,7 @@ def _pose_mend(found: Description) -> str:
 
 
 def _alike(drives: dict[str, Drive], symmetry: Mirror) -> dict[str, Drive]:
-    """Left and right with the same gains, rounded as they are written."""
+    """The same gains left and right, rounded as they are written."""
     done: dict[str, Drive] = {}
     for name, drive in drives.items():
         image = symmetry.joints.get(name, (name, 1.0))[0]
@@ -128,7 +128,7 @@ def _alike(drives: dict[str, Drive], symmetry: Mirror) -> dict[str, Drive]:
 
 
 def _posture(found: Description, qpos: np.ndarray, joint: int, arm: bool, biped: bool) -> float:
-    """As our robots have it: a humanoid's legs may swing and bend freely, its arms as they like."""
+    """As in our robots: a humanoid's legs may swing and bend freely, and its arms too."""
     if not biped:
         return 1.0
     if arm:
@@ -173,9 +173,9 @@ def _rounded_all(values: np.ndarray) -> tuple[float, ...]:
 def _trial_notes(found: Description, trial: Trial, standing: Standing) -> list[Note]:
     if not trial.stands:
         if len(found.limbs.legs) == 2:
-            return [Note(kind="remark", what=f"it needs balance: under its gains alone it falls after {trial.seconds:.1f} s, as bipeds do")]
+            return [Note(kind="remark", what=f"it must balance: with its gains alone it falls after {trial.seconds:.1f} s, as bipeds do")]
         return [
-            Note(kind="refused", what=f"it does not stand under its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))
+            Note(kind="refused", what=f"it does not stand with its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))
         ]
     notes = []
     if trial.trembles:

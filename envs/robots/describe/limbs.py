@@ -1,7 +1,7 @@
-"""Legs, feet and arms of a mechanism, found by what they can reach: names are the last hint alone.
+"""Finds legs, feet and arms of a mechanism by what they can reach; names are only a last hint.
 
-Legs are chains of at least three joints that come in left-right pairs and reach the lowest; so the arms of a humanoid and an arm on a
-quadruped's back are none. Fingers and wheels are told apart first: they are locked, and count as part of the link that carries them.
+Legs are chains of at least three joints in left-right pairs that reach lowest, which excludes the arms of a humanoid and an arm on a
+quadruped's back. Fingers and wheels are found first: they are locked and become part of the link that carries them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Chain:
     """Links one after another, from the base to a tip.
 
     Attributes:
-        links: all of them, the base left out.
-        own: those that no other chain shares.
-        cloud: shape of the last link, in its frame; its colliding geoms, or the visible ones where none collides.
-        collides: the last link has colliding geoms.
+        links: all links, without the base.
+        own: links not shared with another chain.
+        cloud: shape of the last link, in its frame, from its colliding geoms, or the visible ones if none collides.
+        collides: whether the last link has colliding geoms.
         depth: how far below the base's origin the tip can get [m].
         reach: how far from the first own joint's axis the tip can get [m].
     """
@@ -51,15 +51,14 @@ class Chain:
 
 @dataclass(eq=False)
 class Limbs:
-    """What a robot has.
+    """The limbs of a robot.
 
     Attributes:
-        base: the mechanism, its locked joints taken out.
-        chains: all chains.
-        legs: the chains that it stands on, the foremost first, left before right.
-        arms: chains of at least three own joints that are no legs, the longest first.
-        locked: joint -> why it is none of the policy's.
-        remarks: what was noticed.
+        base: the mechanism without its locked joints.
+        chains: all chains. legs: the chains that it stands on, from front to back, left before right.
+        arms: chains of at least three own joints that are not legs, the longest first.
+        locked: joint -> why it is not one of the policy's.
+        remarks: notes.
     """
 
     base: Link
@@ -71,12 +70,12 @@ class Limbs:
 
     @property
     def joints(self) -> list[Link]:
-        """The links with a joint of the policy, in the order of the file."""
+        """The links with one of the policy's joints, in the order of the file."""
         return sorted(self.base.walk()[1:], key=lambda link: link.joint)
 
 
 def limited(model: mujoco.MjModel, joint: int, free: float = np.pi) -> tuple[float, float]:
-    """The range of a joint, `free` to both sides where the file sets none."""
+    """The range of a joint, `free` to both sides if the file sets none."""
     if model.jnt_limited[joint]:
         low, high = model.jnt_range[joint]
         return float(low), float(high)
@@ -108,7 +107,7 @@ def find_limbs(model: mujoco.MjModel, mirror: Mirror, followers: dict[str, str] 
     Args:
         model: the robot alone.
         mirror: its left-right symmetry.
-        followers: joint -> why it is not the policy's to move (it mimics another, it has no motor).
+        followers: joint -> why the policy does not move it (it mimics another, it has no motor).
     """
     data = mujoco.MjData(model)
     data.qpos[:] = neutral(model)
@@ -127,7 +126,7 @@ def find_limbs(model: mujoco.MjModel, mirror: Mirror, followers: dict[str, str] 
 
 
 def _lock(limbs: Limbs, model: mujoco.MjModel, locked: dict[str, str]) -> None:
-    """Take joints out of the mechanism: what they carry becomes part of the link before them, at their angle nearest to zero."""
+    """Lock joints of the mechanism at their angle nearest to zero: what they carry becomes part of the link before them."""
 
     def visit(link: Link) -> None:
         for child in link.children:
@@ -160,7 +159,7 @@ def _lock(limbs: Limbs, model: mujoco.MjModel, locked: dict[str, str]) -> None:
 
 
 def _length(link: Link) -> float:
-    """From a joint to the farthest centre of mass or joint that it carries [m]."""
+    """Distance from a joint to the farthest centre of mass or joint that it carries [m]."""
     ends = [float(np.linalg.norm(link.com - link.anchor))] if link.mass > 0 else [0.0]
     for child in link.children:
         anchor = child.home[:3, :3] @ child.anchor + child.home[:3, 3]
@@ -186,7 +185,7 @@ def _lock_fingers(limbs: Limbs, model: mujoco.MjModel, size: float) -> None:
 
 
 def _lock_wheels(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
-    """Wheels come in left-right pairs; the last joint of a wrist is none, round as its flange may be."""
+    """Wheels come in left-right pairs; the last joint of a wrist is not a wheel, even with a round flange."""
     wheels: dict[str, str] = {}
     for link in limbs.base.walk()[1:]:
         turns = not model.jnt_limited[link.joint] or np.ptp(model.jnt_range[link.joint]) > 4 * np.pi
@@ -200,12 +199,12 @@ def _lock_wheels(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
     if wheels:
         _lock(limbs, model, wheels)
         limbs.remarks.append(
-            f"{', '.join(wheels)}: wheels, which are locked here (it walks on them as on balls); driving is not a task of robolearn"
+            f"{', '.join(wheels)}: wheels, which are locked here (it walks on them as on round feet); robolearn has no task for driving"
         )
 
 
 def _round(shape: Cloud, link: Link) -> bool:
-    """Whether a shape is round about the axis of its joint, and not a ball or a rod that lies along it."""
+    """Whether a shape is round about the axis of its joint, but not a ball or a rod along it."""
     if len(shape) < 12:
         return False
     off = shape.points - link.anchor
@@ -236,14 +235,14 @@ def _chains(base: Link, model: mujoco.MjModel) -> list[Chain]:
         shared = {id(link) for other in paths if other is not path for link in other}
         colliding = cloud(model, path[-1].bodies)
         shape = colliding if len(colliding) else cloud(model, path[-1].bodies, colliding=False)
-        if not len(shape):  # nothing is known of its shape but where its mass is: twice as far is its end
+        if not len(shape):  # only its centre of mass is known: its end is assumed twice as far away
             shape = Cloud(points=(2 * path[-1].com - path[-1].anchor)[None], radii=np.zeros(1), geoms=np.full(1, -1))
         chains.append(Chain(path, [link for link in path if id(link) not in shared], shape, bool(len(colliding))))
     return chains
 
 
 def _measure(limbs: Limbs, model: mujoco.MjModel) -> None:
-    """How deep and how far each chain's tip gets, over configurations drawn from the ranges."""
+    """Depth and distance that each chain's tip can reach, over configurations drawn from the ranges."""
     data, random = mujoco.MjData(model), np.random.default_rng(0)
     root = root_body(model)
     addresses = [model.jnt_qposadr[link.joint] for link in limbs.joints]
@@ -296,7 +295,7 @@ def _choose_legs(limbs: Limbs, model: mujoco.MjModel, mirror: Mirror) -> None:
 
 
 def leg_names(count: int) -> tuple[str, ...]:
-    """Names of feet by where they are, in the order of `Limbs.legs`."""
+    """Names of feet by their places, in the order of `Limbs.legs`."""
     if count == 2:
         return ("left", "right")
     rows = {4: ("F", "R"), 6: ("F", "M", "R")}.get(count, tuple(str(i + 1) for i in range(count // 2)))
@@ -304,5 +303,5 @@ def leg_names(count: int) -> tuple[str, ...]:
 
 
 def gait(count: int) -> tuple[float, ...]:
-    """When in the cycle each foot leaves the ground, in turns: alternating, trotting on diagonals, tripods."""
+    """Phase of each foot's lift-off, in turns: alternating, trotting on diagonals, or tripods."""
     return tuple(0.5 if (row + side) % 2 else 0.0 for row in range(count // 2) for side in range(2))

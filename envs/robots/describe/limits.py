@@ -1,4 +1,4 @@
-"""Limits of motors: what the file says of them, and what to say where it says little."""
+"""Limits of motors: those in the file, and notes if they are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from envs.robots.describe.finding import Description, few
 from envs.robots.describe.gains import Drive
 from envs.robots.describe.notes import Note
 
-HEAVY_KG, LIGHT_KG = 400.0, 0.2  # beyond any robot that was tried
+HEAVY_KG, LIGHT_KG = 400.0, 0.2  # larger than for any robot tried
 
 
 def efforts_of(found: Description) -> dict[str, float | None]:
@@ -25,12 +25,12 @@ def file_gains(found: Description) -> dict[str, tuple[float, float]]:
 
 
 def _rounded(value: float, digits: int = 4) -> float:
-    """To so many significant digits."""
+    """Round to a number of significant digits."""
     return float(f"{value:.{digits}g}") + 0.0
 
 
 def neat(drive: Drive) -> Drive:
-    """Values as they are written."""
+    """Values as they are written to files."""
     return replace(
         drive, effort=_rounded(drive.effort), velocity=_rounded(drive.velocity), armature=_rounded(drive.armature, 3),
         kp=_rounded(drive.kp, 3), kd=_rounded(drive.kd, 3), scale=_rounded(drive.scale, 3),
@@ -38,7 +38,7 @@ def neat(drive: Drive) -> Drive:
 
 
 def limit_notes(found: Description, drives: dict[str, Drive]) -> list[Note]:
-    """What to know about the limits."""
+    """Notes on the limits."""
     notes: list[Note] = []
     guessed = [name for name, drive in drives.items() if "guess" in drive.effort_from]
     if guessed:
@@ -70,7 +70,7 @@ def limit_notes(found: Description, drives: dict[str, Drive]) -> list[Note]:
     free = [name for name in drives if found.range(name) is None]
     if free:
         notes.append(
-            Note(kind="remark", what=f"no range in the file for {few(free)}: they turn without end", mend="set `range` in robot.yaml")
+            Note(kind="remark", what=f"no range in the file for {few(free)}: they turn without limit", mend="set `range` in robot.yaml")
         )
     if not LIGHT_KG < found.mass < HEAVY_KG:
         notes.append(

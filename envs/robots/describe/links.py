@@ -1,6 +1,6 @@
-"""A robot as its mechanism: rigid links and the joints between them, whatever bodies a file writes them as.
+"""A robot as a mechanism: rigid links and the joints between them, however a file divides them into bodies.
 
-Bodies that are welded together are one link; a body with several joints is as many links, all but the last without mass. Angles are
+Bodies that are welded together are one link; a body with several joints is as many links, of which only the last has mass. Angles are
 measured from the configuration `qpos0` of the model, in which the frames are given.
 """
 
@@ -19,7 +19,7 @@ class Link:
     Attributes:
         joint: id of the joint, -1 for the base.
         name: of the joint.
-        slides: the joint is prismatic.
+        slides: whether the joint is prismatic.
         home: frame of the link in its parent's at `qpos0`, (4, 4).
         anchor: a point of the joint's axis in the link's frame [m], (3,).
         axis: of the joint in the link's frame, (3,).
@@ -43,7 +43,7 @@ class Link:
     children: list[Link] = field(default_factory=list)
 
     def walk(self) -> list[Link]:
-        """This link and all that it carries, parents first."""
+        """This link and all links that it carries, parents first."""
         return [self, *(link for child in self.children for link in child.walk())]
 
 
@@ -64,7 +64,7 @@ def turn(axis: np.ndarray, angle: float) -> np.ndarray:
 
 
 def root_body(model: mujoco.MjModel) -> int:
-    """The robot's base: the heaviest of the bodies that stand in the world."""
+    """The robot's base: the heaviest of the bodies directly in the world."""
     roots = [body for body in range(1, model.nbody) if model.body_parentid[body] == 0]
     if not roots:
         raise ValueError("the model has no body")
@@ -72,7 +72,7 @@ def root_body(model: mujoco.MjModel) -> int:
 
 
 def links(model: mujoco.MjModel) -> Link:
-    """The mechanism of the model's robot, from its base; the base's own free joint is no part of it."""
+    """The mechanism of the model's robot, from its base; the base's own free joint is not part of it."""
     root = root_body(model)
     base = Link()
     of_body: dict[int, Link] = {}
@@ -113,6 +113,6 @@ def _add_mass(link: Link, model: mujoco.MjModel, body: int, home: np.ndarray) ->
 
 
 def extent(model: mujoco.MjModel, data: mujoco.MjData) -> float:
-    """Size of the robot: the diagonal of the box about its bodies and centres of mass [m]."""
+    """Size of the robot: the diagonal of the bounding box of its bodies and centres of mass [m]."""
     points = np.concatenate([data.xpos[1:], data.xipos[1:]])
     return max(float(np.linalg.norm(points.max(axis=0) - points.min(axis=0))), 1e-3)

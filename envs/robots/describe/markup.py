@@ -1,4 +1,4 @@
-"""XML as it is in the wild: odd encodings, CRLF, undeclared prefixes; and numbers in attributes."""
+"""Reads XML from any source (odd encodings, CRLF, undeclared prefixes), and numbers in attributes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from envs.robots.describe.notes import Log
 from envs.robots.errors import RobotError
 
 MUJOCO_ERRORS = (ValueError, RuntimeError, mujoco.FatalError)
-"""What MuJoCo raises for a model that it does not read or compile."""
+"""Errors that MuJoCo raises for a model that it cannot read or compile."""
 
 
 def parse(path: Path, log: Log) -> ET.Element:
-    """The root element of an XML file, comments left out.
+    """The root element of an XML file, without comments.
 
     Raises:
-        RobotError: the file is missing, is no text or no XML; one line that names the place.
+        RobotError: the file is missing, or not text or XML; one line that names the place.
     """
     text = _text(path, log)
     if text.strip() and not text.lstrip().startswith("<"):
         raise RobotError(f"{path}: not an XML file; give an MJCF (<mujoco>) or URDF (<robot>) file")
     if re.search(r"<!ENTITY", text):
-        raise RobotError(f"{path}: it defines XML entities, which are not read: write their text in their place")
+        raise RobotError(f"{path}: it defines XML entities, which are not supported: replace them by their text")
     try:
         return ET.fromstring(text)
     except ET.ParseError as error:
@@ -40,7 +40,7 @@ def parse(path: Path, log: Log) -> ET.Element:
             reason = f"prefix {prefix[1] if prefix else ''!r} is not declared (an attribute xmlns:... of the root element)"
         if "no element found" in reason and not text.strip():
             raise RobotError(f"{path}: the file is empty; give an MJCF (<mujoco>) or URDF (<robot>) file") from None
-        raise RobotError(f"{path}, line {line}, column {column + 1}: not valid XML ({reason}); mend that line") from None
+        raise RobotError(f"{path}, line {line}, column {column + 1}: not valid XML ({reason}); fix that line") from None
 
 
 def _text(path: Path, log: Log) -> str:
@@ -60,7 +60,7 @@ def _text(path: Path, log: Log) -> str:
         except UnicodeDecodeError:
             text = raw.decode("latin-1")
             log.mended(f"{path.name} is not UTF-8: read as Latin-1", "save it as UTF-8")
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # its encoding has been dealt with, and text before it is no matter
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # its encoding has been handled, and text before it does not matter
     return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text)
 
 
@@ -70,13 +70,13 @@ def _models_inside(folder: Path) -> str:
 
 
 def xacro_message(path: Path) -> str:
-    """What to type for a file that is a xacro macro, not a URDF."""
+    """What to type for a xacro file."""
     out = path.name.removesuffix(".xacro").removesuffix(".urdf") + ".urdf"
-    return f"{path}: a xacro file, from which a URDF has to be made first: type `xacro {path} > {path.with_name(out)}` and give that file"
+    return f"{path}: this is a xacro file; make a URDF from it first with `xacro {path} > {path.with_name(out)}`, and give that file"
 
 
 def numbers(text: str | None, count: int | None = None) -> np.ndarray | None:
-    """The numbers of an attribute; None where it is missing, has other than `count` numbers, or something that is not a finite number."""
+    """The numbers of an attribute; None if it is missing, does not have `count` numbers, or has something that is not a finite number."""
     if text is None:
         return None
     try:
@@ -95,12 +95,12 @@ def number(text: str | None) -> float | None:
 
 
 def written(values: Iterable[float]) -> str:
-    """Numbers as an attribute that reads back to the same doubles."""
+    """Numbers as an attribute that gives the same doubles when read."""
     return " ".join("0" if value == 0 else repr(float(value)).removesuffix(".0") for value in values)
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """`name`, or the name with a number where it is taken; the result counts as taken afterwards."""
+    """`name`, with a number added if it is taken; the result is then marked as taken."""
     found, count = name, 2
     while found in taken:
         found, count = f"{name}_{count}", count + 1

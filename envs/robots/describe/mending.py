@@ -1,4 +1,4 @@
-"""Masses and inertias that MuJoCo refuses, and what is put in their place."""
+"""Corrects masses and inertias that MuJoCo refuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 SMALLEST_MASS = 1e-6  # [kg]
 SMALLEST_INERTIA = 1e-12  # [kg m^2], well above MuJoCo's 1e-15
-TOLERANCE = 1e-9  # of the largest principal moment
+TOLERANCE = 1e-9  # share of the largest principal moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +28,12 @@ class Inertial:
 
 
 def moved(inertial: Inertial, rotation: np.ndarray, position: np.ndarray) -> Inertial:
-    """The same body seen from a parent frame in which its own lies at `position` (3,) turned by `rotation` (3, 3)."""
+    """The same body in a parent frame, in which its own frame is at `position` (3,) with `rotation` (3, 3)."""
     return Inertial(mass=inertial.mass, position=rotation @ inertial.position + position, matrix=rotation @ inertial.matrix @ rotation.T)
 
 
 def joined(parts: list[Inertial]) -> Inertial:
-    """Several bodies of one frame as one (parallel axis theorem)."""
+    """Several bodies in one frame combined (parallel axis theorem)."""
     mass = sum(part.mass for part in parts)
     if mass <= 0:
         return parts[0]
@@ -46,36 +46,36 @@ def joined(parts: list[Inertial]) -> Inertial:
 
 
 def sphere(mass: float, density: float = 1000.0) -> np.ndarray:
-    """Inertia (3, 3) of a solid ball of that mass [kg] and density [kg/m^3]."""
+    """Inertia (3, 3) of a solid ball with that mass [kg] and density [kg/m^3]."""
     radius = (3 * mass / (4 * math.pi * density)) ** (1 / 3)
     return np.eye(3) * 0.4 * mass * radius**2
 
 
 def physical(inertial: Inertial, smallest_mass: float) -> tuple[Inertial, list[str]]:
-    """An inertia that a body can have, and what had to be changed: ends of a sentence that begins with names of links.
+    """A physically possible inertia, and the changes, as sentence endings after the names of links.
 
-    Raises the two smaller principal moments where A + B < C; a moment that is not positive gets a hundredth of the largest.
+    If A + B < C, the two smaller principal moments are raised; a moment that is not positive is set to a hundredth of the largest.
 
     Args:
-        inertial: as the file says.
-        smallest_mass: what a moving body without mass gets [kg].
+        inertial: the file's values.
+        smallest_mass: mass for a moving body without one [kg].
     """
     if inertial.mass < SMALLEST_MASS:
         light = Inertial(mass=smallest_mass, position=inertial.position, matrix=sphere(smallest_mass))
-        return light, [f"without a mass of their own: given {smallest_mass:.3g} kg, as a ball of water"]
+        return light, [f"without a mass: set to {smallest_mass:.3g} kg, as a ball of water"]
     matrix = (inertial.matrix + inertial.matrix.T) / 2
     values, axes = np.linalg.eigh(matrix)
     if values[2] < SMALLEST_INERTIA:
         ball = Inertial(mass=inertial.mass, position=inertial.position, matrix=sphere(inertial.mass))
-        return ball, ["without rotational inertia: given that of a ball of water of their mass"]
+        return ball, ["without rotational inertia: set to that of a ball of water with their mass"]
     changes = []
     if values[0] <= max(SMALLEST_INERTIA, TOLERANCE * values[2]):
         changes.append("with a principal moment of inertia that is not positive: raised to a hundredth of the largest")
         values = np.maximum(values, 0.01 * values[2])
     lack = values[2] - values[0] - values[1]
     if lack > 0:
-        if lack > 1e-3 * values[2]:  # less is rounding in the file, and nothing to speak of
-            changes.append("with principal moments A + B < C, which no body has: A and B raised")
+        if lack > 1e-3 * values[2]:  # smaller differences are rounding in the file and not reported
+            changes.append("with principal moments A + B < C, which is physically impossible: A and B raised")
         values = values + np.array([0.5, 0.5, 0]) * lack * (1 + 1e-6)
     elif not changes:
         return inertial, []
@@ -83,7 +83,7 @@ def physical(inertial: Inertial, smallest_mass: float) -> tuple[Inertial, list[s
 
 
 def equal_box(inertial: Inertial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The solid box of that mass and inertia: half sizes (3,), centre (3,) and rotation (3, 3) in the link's frame [m]."""
+    """The solid box with that mass and inertia: half sizes (3,), centre (3,) and rotation (3, 3) in the link's frame [m]."""
     values, axes = np.linalg.eigh((inertial.matrix + inertial.matrix.T) / 2)
     if np.linalg.det(axes) < 0:
         axes[:, 0] = -axes[:, 0]

@@ -1,4 +1,4 @@
-"""Triangles of mesh files, for what MuJoCo does not read itself: ASCII STL, STL with too many faces, the outlines of COLLADA."""
+"""Reads triangles of mesh files that MuJoCo cannot read: ASCII STL, STL with too many faces, and the outlines of COLLADA."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 MOST_FACES = 200_000
-"""MuJoCo reads no STL with more."""
+"""Largest number of faces of an STL that MuJoCo reads."""
 STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
 class MeshError(ValueError):
-    """A mesh file that cannot be read; its text says why, without the file's name."""
+    """A mesh file cannot be read; the text says why, without the file's name."""
 
 
 def is_ascii_stl(path: Path) -> bool:
@@ -27,7 +27,7 @@ def is_ascii_stl(path: Path) -> bool:
 
 
 def stl_faces(path: Path) -> int:
-    """Faces that a binary STL says to have."""
+    """Number of faces that a binary STL states."""
     with path.open("rb") as file:
         file.seek(80)
         return int.from_bytes(file.read(4), "little")
@@ -66,7 +66,7 @@ def indexed(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thinned(corners: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices and faces after the vertices were moved to a grid, as fine as leaves at most `most` faces."""
+    """Vertices and faces after moving the vertices to the finest grid that leaves at most `most` faces."""
     if len(corners) <= most:
         return indexed(corners)
     points = corners.reshape(-1, 3)
@@ -90,7 +90,7 @@ def outline(path: Path) -> np.ndarray:
     """Points (V, 3) that span the mesh, for a bounding box.
 
     Raises:
-        MeshError: the file is of no kind that can be read.
+        MeshError: this kind of file cannot be read.
     """
     suffix = path.suffix.lower()
     if suffix == ".stl":
@@ -106,11 +106,11 @@ def outline(path: Path) -> np.ndarray:
         return values
     if suffix == ".dae":
         return _collada(path)
-    raise MeshError(f"of a kind ({suffix or 'no suffix'}) that is not read")
+    raise MeshError(f"of a kind ({suffix or 'no suffix'}) that cannot be read")
 
 
 def _collada(path: Path) -> np.ndarray:
-    """Vertices of a COLLADA file in metres, z up, each geometry placed where the scene has it."""
+    """Vertices of a COLLADA file in metres, z up, with each geometry placed as in the scene."""
     try:
         root = ET.fromstring(path.read_bytes())
     except (ET.ParseError, ValueError):

@@ -1,4 +1,4 @@
-"""Meshes of a draft: those that can be loaded stay; of the others, what is seen is dropped and what collides becomes a primitive."""
+"""Meshes of a draft: those that can be loaded stay; of the others, visual ones are dropped and colliding ones become primitives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from envs.robots.describe.notes import Log
 
 LOADED = (".obj", ".stl", ".msh")
 INLINE_FACES = 20_000
-"""Faces of a mesh that is written into the MJCF itself."""
-FALLBACK_HALF = 0.02  # [m] where nothing says how large a shape is
+"""Largest number of faces of a mesh that is written into the MJCF itself."""
+FALLBACK_HALF = 0.02  # [m] if the size of a shape is unknown
 
 
 def settle(draft: Draft, log: Log) -> None:
@@ -35,7 +35,7 @@ def settle(draft: Draft, log: Log) -> None:
 
 
 def find_broken(draft: Draft, log: Log) -> tuple[dict[str, str], bool]:
-    """Mesh assets that MuJoCo cannot compile as they are used, each alone: name -> reason; and whether others were mended."""
+    """Mesh assets that MuJoCo cannot compile in their use, each tested alone: name -> reason; and whether others were fixed."""
     classes = Classes(draft.tree)
     colliding = {geom.get("mesh", "") for geom in draft.tree.iter("geom") if geom.get("mesh") and classes.collides(geom)}
     broken: dict[str, str] = {}
@@ -52,11 +52,11 @@ def find_broken(draft: Draft, log: Log) -> tuple[dict[str, str], bool]:
         contype = "1" if mesh.get("name") in colliding else "0"
         ET.SubElement(body, "geom", type="mesh", mesh=mesh.get("name", ""), contype=contype, conaffinity=contype, mass="1")
         fault = _compile_fault(tree)
-        if "inertia" in fault:  # a surface that encloses nothing: weigh it as a shell
+        if "inertia" in fault:  # a surface without volume: compute its mass as a shell
             before = mesh.get("inertia")
             mesh.set("inertia", "shell")
             if not (shell_fault := _compile_fault(tree)):
-                log.each("remark", "meshes that enclose no volume are weighed as shells where they have a mass: {}", mesh.get("name", ""))
+                log.each("remark", "meshes without volume get the mass of a shell, if they have mass: {}", mesh.get("name", ""))
                 mended = True
                 continue
             fault = shell_fault
@@ -67,7 +67,7 @@ def find_broken(draft: Draft, log: Log) -> tuple[dict[str, str], bool]:
 
 
 def _compile_fault(tree: ET.Element) -> str:
-    """Why MuJoCo does not compile a tree; empty if it does."""
+    """Why MuJoCo cannot compile a tree; empty if it can."""
     try:
         mujoco.MjSpec.from_string(ET.tostring(tree, encoding="unicode")).compile()
     except MUJOCO_ERRORS as error:
@@ -76,7 +76,7 @@ def _compile_fault(tree: ET.Element) -> str:
 
 
 def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
-    """Writes the file or the triangles into a mesh element; says why that cannot be, if so."""
+    """Writes the file or the triangles into a mesh element; returns why that is not possible, if so."""
     if source.path is None:
         return "not found"
     suffix = source.path.suffix.lower()
@@ -105,7 +105,7 @@ def _give_file(mesh: ET.Element, source: MeshFile, log: Log) -> str:
 
 
 def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
-    """Drops the visual geoms of meshes that cannot be had and puts primitives in the place of the colliding ones."""
+    """Drops the visual geoms of unusable meshes and replaces the colliding ones by primitives."""
     classes = Classes(draft.tree)
     needed = {e.get(key) for top in ("contact", "tendon") for e in draft.tree.findall(f"{top}//*") for key in ("geom", "geom1", "geom2")}
     for body in [*draft.tree.iter("body")]:
@@ -119,7 +119,7 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
                     how = _primitive(draft, body, geom, name, classes)
                     what = f"colliding meshes, {bad[name]}, are replaced by {how}: {{}}"
                     file = _file_name(draft, name)
-                    mend = f"put the meshes where the model says, as {' or '.join(LOADED)}"
+                    mend = f"put the meshes where the model expects them, as {' or '.join(LOADED)}"
                     log.each("mended", what, f"{body.get('name')} ({file})", mend)
                 else:
                     holder.remove(geom)
@@ -133,18 +133,18 @@ def replace(draft: Draft, bad: dict[str, str], log: Log) -> None:
 
 
 def _say_lost_mass(body: ET.Element, geom: ET.Element, classes: Classes, tree: ET.Element, log: Log) -> None:
-    """Says so where a body's mass came from the mesh of a geom that is replaced or dropped."""
+    """Notes bodies whose mass came from the mesh of a geom that is replaced or dropped."""
     compiler = tree.find("compiler")
     infers = compiler.get("inertiafromgeom", "auto") if compiler is not None else "auto"
     if infers == "false" or (infers == "auto" and body.find("inertial") is not None):
         return
     if not classes.get(geom, "mass") and number(classes.get(geom, "density", "1000")) != 0:
-        what = "bodies whose mass came from meshes that cannot be had, and is wrong now: {}"
+        what = "bodies whose mass came from unusable meshes and is wrong now: {}"
         log.each("mended", what, body.get("name", ""), "write their true <inertial>")
 
 
 def _file_name(draft: Draft, mesh: str) -> str:
-    """What a note calls a mesh: its file's name, or all that the model says of a file that is not found."""
+    """The name of a mesh in notes: its file's name, or the model's full path of a missing file."""
     source = draft.meshes.get(mesh)
     return mesh if source is None else source.uri if source.path is None else source.path.name
 
@@ -158,7 +158,8 @@ def _holders(body: ET.Element) -> list[ET.Element]:
 
 
 def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, classes: Classes) -> str:
-    """Makes a primitive of a colliding mesh geom: the mesh's box, else the box of a visual mesh beside it, else that of the inertia."""
+    """Makes a primitive from a colliding mesh geom: the mesh's bounding box, or that of a visual mesh on the same body, or the box of its
+    inertia."""
     own = _box(draft, name, classes)
     if own is not None:
         _become_box(geom, *own, classes)
@@ -179,7 +180,7 @@ def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, clas
     half = np.full(3, FALLBACK_HALF)
     if inertial is None:
         _become_box(geom, half, np.zeros(3), classes)
-        return f"cubes of {2 * FALLBACK_HALF:g} m, for want of an inertia"
+        return f"cubes of {2 * FALLBACK_HALF:g} m, since there is no inertia"
     half = _inertia_box(inertial, geom)
     _become_box(geom, half, np.zeros(3), classes)
     return "boxes of their bodies' inertia"
@@ -209,7 +210,7 @@ def _inertia_box(inertial: ET.Element, geom: ET.Element) -> np.ndarray:
 
 
 def _box(draft: Draft, name: str, classes: Classes) -> tuple[np.ndarray, np.ndarray] | None:
-    """Half sizes and centre of a mesh asset's bounding box [m], or None where its file cannot be read."""
+    """Half sizes and centre of a mesh asset's bounding box [m]; None if its file cannot be read."""
     source = draft.meshes.get(name)
     if source is None or source.path is None:
         return None

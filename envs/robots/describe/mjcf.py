@@ -1,4 +1,4 @@
-"""An MJCF file as it is in the wild: the robot in it as a draft."""
+"""Reads the robot of any MJCF file into a draft."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from envs.robots.describe.notes import Log, listed
 from envs.robots.errors import RobotError
 
 UNASKED = ("sensor", "keyframe", "custom", "size", "visual", "statistic", "extension", "deformable")
-"""Sections of which nothing is asked, so that nothing in them can be in the way."""
+"""Sections that are not used, so that errors in them do not matter."""
 PULLED_MOST = 0.25
-"""A robot with this share of its joints on tendons is refused; a gripper at the end of an arm is less."""
+"""A robot with this share of its joints on tendons is refused; a gripper at the end of an arm has less."""
 SOFT = ("flexcomp", "composite", "flex")
 DROPPED_COMPILER = ("discardvisual", "fusestatic", "saveinertial", "usethread")
 
 
 def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
-    """The robot of a `mujoco` element, alone.
+    """The robot alone, from a `mujoco` element.
 
     Raises:
-        RobotError: MuJoCo does not read it, it has no robot, or the robot has parts that cannot be carried.
+        RobotError: MuJoCo cannot read it, it has no robot, or the robot has parts that cannot be represented.
     """
     tree = expanded(root, path, log)
     files = locate(tree, path)
@@ -94,7 +94,7 @@ def draft_mjcf(root: ET.Element, path: Path, log: Log) -> Draft:
 
 
 def _loosen(body: ET.Element, whole: mujoco.MjSpec, log: Log) -> None:
-    """Makes free joints of the robot free: none keeps the damping and the like that defaults meant for motors' joints give it."""
+    """Removes damping and the like from the robot's free joints, which inherit them from defaults for motors' joints."""
     for element in [*body.iter("joint")]:
         name = element.get("name", "")
         joint = whole.joint(name)
@@ -102,7 +102,7 @@ def _loosen(body: ET.Element, whole: mujoco.MjSpec, log: Log) -> None:
             continue
         dragging = (joint.damping, joint.armature, joint.frictionloss, joint.stiffness)
         if any(np.any(np.asarray(value)) for value in dragging):
-            what = f"the free joint {name} has damping, armature, friction or stiffness, by <default> or of its own: it is free of them now"
+            what = f"the free joint {name} had damping, armature, friction or stiffness, from a <default> or its own: removed"
             log.mended(what, "write <freejoint/>, which takes no defaults")
         element.tag = "freejoint"
         element.attrib = {key: value for key, value in element.attrib.items() if key in ("name", "group")}
@@ -115,7 +115,7 @@ def _drop(tree: ET.Element, tags: Sequence[str]) -> None:
 
 
 def _flattened(tree: ET.Element, files: dict[str, MeshFile], path: Path) -> ET.Element:
-    """The tree after MuJoCo has put attached models and replicas in their places."""
+    """The tree after MuJoCo has expanded attached models and replicas."""
     for mesh in tree.findall("asset/mesh"):
         source = files.get(mesh.get("name", ""))
         if source is not None:
@@ -126,21 +126,21 @@ def _flattened(tree: ET.Element, files: dict[str, MeshFile], path: Path) -> ET.E
         return ET.fromstring(spec.to_xml())
     except (*MUJOCO_ERRORS, ET.ParseError) as error:
         reason = "; ".join(str(error).splitlines())
-        raise RobotError(f"{path}: it attaches or replicates parts, and MuJoCo does not compile it: {reason}") from None
+        raise RobotError(f"{path}: it attaches or replicates parts, and MuJoCo cannot compile it: {reason}") from None
 
 
 def _refuse_soft(tree: ET.Element, log: Log) -> None:
     for tag in SOFT:
         for element in tree.iter(tag):
-            log.fault(f"<{tag} {element.get('name', '')!r}> is a soft body", "robolearn trains rigid robots: take it out of the model")
+            log.fault(f"<{tag} {element.get('name', '')!r}> is a soft body", "robolearn trains rigid robots: remove it from the model")
     for holder in ("body", "geom", "joint"):
         for element in tree.iter(holder):
             if element.find("plugin") is not None:
-                log.fault(f"{holder} {element.get('name', '')!r} needs a plugin", "take the <plugin> out of the model")
+                log.fault(f"{holder} {element.get('name', '')!r} needs a plugin", "remove the <plugin> from the model")
 
 
 def _drop_plugins(tree: ET.Element, log: Log) -> None:
-    """Plugins of actuators, sensors and meshes go; their elements with them."""
+    """Removes plugins of actuators, sensors and meshes, with their elements."""
     gone = []
     for section in ("actuator", "sensor"):
         for element in tree.findall(section):
@@ -164,7 +164,7 @@ def _keyframes(tree: ET.Element) -> dict[str, list[float]]:
 
 
 def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
-    """The whole file as a spec, but for what may not fit and is not asked: meshes, which may be missing, among it."""
+    """The whole file as a spec, without unused parts that might cause errors, such as missing meshes."""
     kept = ET.Element("mujoco")
     kept.extend(copy.deepcopy(section) for section in tree if section.tag != "contact")
     compiler = kept.find("compiler")
@@ -184,11 +184,11 @@ def _whole_spec(tree: ET.Element, path: Path) -> mujoco.MjSpec:
     try:
         return mujoco.MjSpec.from_string(ET.tostring(kept, encoding="unicode"))
     except MUJOCO_ERRORS as error:
-        raise RobotError(f"{path}: MuJoCo does not read it: {'; '.join(str(error).splitlines())}") from None
+        raise RobotError(f"{path}: MuJoCo cannot read it: {'; '.join(str(error).splitlines())}") from None
 
 
 def _say_option(tree: ET.Element, log: Log) -> None:
-    """Says which settings of the file matter to how a robot moves and are not carried."""
+    """Notes settings of the file that affect the robot's motion and are not used."""
     option = tree.find("option")
     if option is None:
         return
@@ -205,11 +205,11 @@ def _say_option(tree: ET.Element, log: Log) -> None:
         said += [f"{key} {flag.get(key)}" for key in ("contact", "gravity", "limit", "constraint", "override") if flag.get(key)]
     said += [f"{key} {option.get(key)}" for key in ("cone", "impratio") if option.get(key) not in (None, "pyramidal")]
     if said:
-        log.remark(f"options of the file are not carried, robolearn steps all robots alike: {listed(said)}")
+        log.remark(f"options of the file are not used, since robolearn simulates all robots with the same ones: {listed(said)}")
 
 
 def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set[str], driven: set[str], log: Log) -> set[str]:
-    """Fixes the joints that only tendons or cranks move, and what follows them; a fault where that is much of the robot."""
+    """Fixes joints that only tendons or cranks move, and their followers; a fault if that is much of the robot."""
     single = [name for name, kind in kinds.items() if kind in actuators.SINGLE]
     followers = scene.followers(tree, pulled)
     leaders = [name for name in single if name in pulled and name not in followers]
@@ -217,24 +217,25 @@ def _fix_pulled(tree: ET.Element, kinds: dict[str, mujoco.mjtJoint], pulled: set
         return set()
     if len(leaders) >= PULLED_MOST * len(single):
         log.fault(
-            f"{len(leaders)} of its {len(single)} joints are moved by tendons or cranks ({listed(leaders)}), and robolearn drives joints",
-            "give these joints actuators of their own in the model, or use a model of the robot without tendons",
+            f"{len(leaders)} of its {len(single)} joints are moved by tendons or cranks ({listed(leaders)}), but robolearn only drives "
+            f"joints",
+            "give these joints their own actuators in the model, or use a model of the robot without tendons",
         )
         return set()
     fixed = {*leaders, *followers}
     closed = [joints for _, joints in scene.loops(tree) if not joints & driven]
     while linked := set().union(*(joints for joints in closed if joints & fixed)) - fixed:
-        fixed |= linked  # a linkage whose drivers stand still
+        fixed |= linked  # a linkage whose drivers are fixed
     scene.fix(tree, fixed)
-    what = f"joints that tendons or cranks move are fixed where they stand: {listed([name for name in kinds if name in fixed])}"
-    log.refused(what, "give them actuators of their own in the model if they are to move")
+    what = f"joints that tendons or cranks move are fixed in place: {listed([name for name in kinds if name in fixed])}"
+    log.refused(what, "give them their own actuators in the model if they should move")
     return fixed
 
 
 def _passive(
     kinds: dict[str, mujoco.mjtJoint], driven: set[str], mimics: dict[str, tuple[str, float, float]], held: set[str], log: Log
 ) -> tuple[str, ...]:
-    """Joints that cannot be controlled, or that the file leaves without a motor while others have one."""
+    """Joints that cannot be controlled, or that have no motor in a file in which others have one."""
     balls = [name for name, kind in kinds.items() if kind == mujoco.mjtJoint.mjJNT_BALL]
     if balls:
         log.remark(f"ball joints stay passive: {listed(balls)}")
@@ -248,7 +249,7 @@ def _passive(
 
 
 def _mend_inertials(tree: ET.Element, log: Log) -> None:
-    """Mends the inertias that the file states and MuJoCo would refuse."""
+    """Corrects inertias of the file that MuJoCo would refuse."""
     compiler = tree.find("compiler")
     if compiler is not None and (compiler.get("balanceinertia") == "true" or compiler.get("inertiafromgeom") == "true"):
         return
@@ -301,18 +302,18 @@ def _say_mount(body: ET.Element, frames: tuple[ET.Element, ...], free: bool, log
 
 
 def _say_planar(body: ET.Element, driven: set[str], log: Log) -> None:
-    """Says that a base on slides is neither fixed nor floating."""
+    """Notes a base on slides, which is neither fixed nor floating."""
     joints = [joint for joint in body.findall("joint") if joint.get("name") not in driven]
     if any(joint.get("type") == "slide" for joint in joints):
         names = listed([joint.get("name", "") for joint in joints])
         log.refused(
-            f"the base {body.get('name')} moves on joints of its own ({names}), which stay passive: it is neither fixed nor floating",
-            f"put <freejoint/> in the place of {names}, or take them out",
+            f"the base {body.get('name')} moves on its own joints ({names}), which stay passive: it is neither fixed nor floating",
+            f"replace {names} by <freejoint/>, or remove them",
         )
 
 
 def _tidy_assets(tree: ET.Element, files: dict[str, MeshFile], log: Log) -> None:
-    """Leaves the assets that the robot uses and whose files are there."""
+    """Keeps only assets that the robot uses and whose files exist."""
     asset = tree.find("asset")
     if asset is None:
         return
@@ -343,4 +344,4 @@ def _tidy_assets(tree: ET.Element, files: dict[str, MeshFile], log: Log) -> None
         if (texture.get("name") or Path(texture.get("file", "")).stem) not in used_textures:
             asset.remove(texture)
     if missing:
-        log.dropped(f"textures whose files are missing: {listed(missing)}")
+        log.dropped(f"textures with missing files: {listed(missing)}")

@@ -1,4 +1,4 @@
-"""What reading a model has to say: notes on what it changed, and faults that end it, all of them at once."""
+"""Messages from reading a model: notes on changes, and the faults that end it, all reported at once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Kind = Literal["mended", "dropped", "refused", "remark"]
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """One thing that a user should know about the model that was read.
+    """One message for the user about the model that was read.
 
     Attributes:
-        kind: `mended`: changed so that it works; `dropped`: left out, the robot's motion does not depend on it; `refused`: a part of the
-            robot that cannot be carried, while the rest can; `remark`: nothing was changed.
-        what: a sentence: what it is and what became of it.
-        mend: what to do in the model to be rid of the note; empty where there is nothing to do.
+        kind: `mended`: changed so that it works; `dropped`: left out, without effect on the robot's motion; `refused`: a part of the robot
+            that cannot be represented, while the rest can; `remark`: nothing was changed.
+        what: what it is and what was done, a sentence.
+        mend: how to fix it in the model; empty if there is nothing to do.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ class Log:
         self.notes.append(Note(kind="remark", what=what, mend=mend))
 
     def each(self, kind: Kind, what: str, name: str, mend: str = "") -> None:
-        """A note that may hold for several things: `{}` in `what` and `mend` becomes the list of their names."""
+        """A note that may apply to several things: `{}` in `what` and `mend` becomes the list of their names."""
         self.groups.setdefault((kind, what, mend), []).append(name)
 
     def finished(self) -> tuple[Note, ...]:
@@ -61,7 +61,7 @@ class Log:
         return (*self.notes, *grouped)
 
     def fault(self, what: str, mend: str) -> None:
-        """Something that ends the reading; `raise_faults` raises all of them together."""
+        """A fault that ends the reading; `raise_faults` raises all of them together."""
         self.faults.append((what, mend))
 
     def raise_faults(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class Log:
 
 
 def error_text(path: Path, faults: Sequence[tuple[str, str]]) -> str:
-    """The message of an error: one fault in one line, several in a list, each with its mend."""
+    """The message of an error: one fault in one line, several in a list, each with its fix."""
     lines = [f"{what}: {mend}" if mend else what for what, mend in faults]
     if len(lines) == 1:
         return f"{path}: {lines[0]}"
@@ -79,7 +79,7 @@ def error_text(path: Path, faults: Sequence[tuple[str, str]]) -> str:
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
-    """Names in a sentence, the tail of a long list counted."""
+    """Names in a sentence; the rest of a long list is only counted."""
     unique = list(dict.fromkeys(names))
     if len(unique) <= most:
         return ", ".join(unique)

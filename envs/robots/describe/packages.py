@@ -1,4 +1,4 @@
-"""Where a mesh is whose path a model writes as `package://`, `model://`, `file://`, or relative to it knows not what."""
+"""Finds meshes with paths like `package://`, `model://`, `file://`, or paths relative to an unknown folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 
 def find(uri: str, folder: Path, packages: Sequence[Path] = ()) -> Path | None:
-    """The file that `uri` means in a model of `folder`, or None.
+    """The file of `uri` in a model in `folder`, or None.
 
-    A package is looked for in `packages`, then among the folders above the model (by the name of a folder or of its package.xml), then in
+    A package is searched for in `packages`, then among the folders above the model (by the name of a folder or of its package.xml), then in
     ROS_PACKAGE_PATH, then in AMENT_PREFIX_PATH.
     """
     return next((path for path in _candidates(uri.strip(), folder, packages) if path.is_file()), None)
@@ -26,7 +26,7 @@ def _candidates(uri: str, folder: Path, packages: Sequence[Path]) -> Iterator[Pa
         rest = uri.replace("\\", "/")
         yield folder / rest
         yield from (above / rest for above in _above(folder))
-        if rest.startswith("/") or rest[1:2] == ":":  # absolute, on its maker's machine: its last folders may lie above the model
+        if rest.startswith("/") or rest[1:2] == ":":  # absolute, on its author's computer: its last folders may be above the model
             parts = rest.split("/")
             yield from (above / "/".join(parts[start:]) for start in range(1, len(parts) - 1) for above in _above(folder))
         return
@@ -40,8 +40,8 @@ def _candidates(uri: str, folder: Path, packages: Sequence[Path]) -> Iterator[Pa
         rest = f"{found[1]}/{found[2]}"
     name, _, inside = rest.lstrip("/").partition("/")
     yield from (root / inside for root in _roots(name, folder, packages))
-    yield from (above / rest.lstrip("/") for above in _above(folder))  # the package's name is part of a path below one of them
-    yield from (above / inside for above in _above(folder))  # the folder has another name than its package
+    yield from (above / rest.lstrip("/") for above in _above(folder))  # the package's name is a part of a path below one of them
+    yield from (above / inside for above in _above(folder))  # the folder and its package have different names
 
 
 def _roots(name: str, folder: Path, packages: Sequence[Path]) -> Iterator[Path]:
@@ -68,7 +68,7 @@ def _paths(variable: str) -> list[Path]:
 
 
 def _above(folder: Path) -> list[Path]:
-    """The folder and those above it, but for the root of the file system."""
+    """The folder and those above it, except the root of the file system."""
     resolved = folder.resolve()
     return [above for above in (resolved, *resolved.parents) if above != above.parent]
 

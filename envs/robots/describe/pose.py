@@ -1,7 +1,7 @@
-"""A standing pose for a legged robot: soles flat on one level, feet below the hips, centre of mass over them, knees bent to push off.
+"""Finds a standing pose for a legged robot: soles flat on one level, feet below the hips, centre of mass over them, knees bent to push off.
 
-Found by bounded least squares over the joints of the left legs (the right ones are their mirror images), from several starts, in a frame
-with the base level. A pose that the file names (a keyframe `home`, `stand`) is taken instead where it is a good one.
+Found by bounded least squares over the joints of the left legs (the right ones are mirrored), from several starts, with a level base. A
+named pose of the file (a keyframe `home` or `stand`) is used instead if it is good.
 """
 
 from __future__ import annotations
@@ -18,25 +18,24 @@ from envs.robots.describe.soles import find_sole
 from envs.robots.describe.stance import Leg, Search, Stance
 from envs.robots.describe.symmetry import Mirror
 
-BIPED_RATIO, RATIO = 0.93, 0.72  # of the straight leg that the standing one has, of hip to ankle or foot
+BIPED_RATIO, RATIO = 0.93, 0.72  # length of the standing leg, hip to ankle or foot, as a share of the straight one
 STARTS = 10
 LEAST_MARGIN = 0.03  # of the legs' length
-SPRAWL_OUT, SPRAWL_UP = 0.55, 0.4  # of the straight leg, where its first axis is vertical, as an insect's
+SPRAWL_OUT, SPRAWL_UP = 0.55, 0.4  # of the straight leg, if its first axis is vertical, as in an insect's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A pose to stand in.
+    """A standing pose.
 
     Attributes:
-        qpos: of the whole robot (nq,), the base level, its height set so that the lowest foot touches the ground.
+        qpos: of the whole robot (nq,), with a level base at the height at which the lowest foot touches the ground.
         height: of the base's origin above the ground [m].
-        legs: with their soles.
+        legs: the legs with their soles.
         leg_length: mean length of the straight legs [m].
-        bent: length of the standing leg against the straight one.
+        bent: length of the standing leg as a share of the straight one.
         margin: how far the centre of mass is inside the feet's polygon [m]; negative outside.
-        source: where the pose comes from.
-        faults: what is wrong with it.
+        source: where the pose comes from. faults: what is wrong with it.
     """
 
     qpos: np.ndarray
@@ -50,11 +49,11 @@ class Standing:
 
 
 def find_standing(model: mujoco.MjModel, limbs: Limbs, mirror: Mirror, keys: Mapping[str, Mapping[str, float]] | None = None) -> Standing:
-    """Find a pose to stand in: a good one of the file's keyframes, or one that is searched for.
+    """Find a standing pose: a good one among the file's keyframes, or by search.
 
     Args:
         model: the robot alone.
-        limbs: its limbs, legs among them.
+        limbs: its limbs, including legs.
         mirror: its symmetry.
         keys: name -> joint -> angle, the file's keyframes.
     """
@@ -106,7 +105,7 @@ def _place_legs(stance: Stance, qpos: np.ndarray) -> np.ndarray:
                 along = stance.along(leg)
                 terms.append(0.0 if along is None else 2 * along[1])  # toes forward
             knee = _knee(stance, leg)
-            if knee is not None:  # a person's knees point forward; a quadruped's front ones backward, its hind ones as may be
+            if knee is not None:  # a biped's knees point forward; a quadruped's front ones backward, its hind ones either way
                 bend = (knee[0] - (hip[0] + foot[0]) / 2) / size
                 front = hip[0] > stance.com()[0]
                 terms.append(0.3 * min(0.0, bend - 0.1) if biped else (0.4 if front else 0.1) * max(0.0, bend + 0.1))
@@ -124,7 +123,7 @@ def _place_legs(stance: Stance, qpos: np.ndarray) -> np.ndarray:
 
 
 def _bent_starts(stance: Stance, search: Search, sides: list[Leg]) -> list[np.ndarray]:
-    """Starts with hip and knee bent either way."""
+    """Start values with hip and knee bent either way."""
     starts = []
     for bend in (1.0, -1.0):
         start = search.neutral.copy()
@@ -141,7 +140,7 @@ def _bent_starts(stance: Stance, search: Search, sides: list[Leg]) -> list[np.nd
 
 
 def _outward(stance: Stance, leg: Leg) -> np.ndarray:
-    """The horizontal direction in which an insect's leg stretches from the body, (2,)."""
+    """The horizontal direction of an insect's leg away from the body, (2,)."""
     hip = stance.anchor(leg.chain.own[0])
     off = stance.tip(leg.chain)[:2, 3] - hip[:2]
     if np.linalg.norm(off) < 0.1 * leg.straight:
@@ -155,7 +154,7 @@ def _knee(stance: Stance, leg: Leg) -> np.ndarray | None:
 
 
 def _judge(stance: Stance, qpos: np.ndarray, source: str) -> Standing:
-    """What a pose is good for."""
+    """Evaluate a pose."""
     stance.place(qpos)
     feet = np.array([stance.foot(leg) for leg in stance.legs])
     size = stance.leg_length
@@ -169,14 +168,14 @@ def _judge(stance: Stance, qpos: np.ndarray, source: str) -> Standing:
         faults.append("the soles are not flat on the ground")
     bent = float(np.mean([stance.length(leg) / leg.straight for leg in stance.legs]))
     margin = _inside(_support(stance), stance.com()[:2])
-    if margin < -LEAST_MARGIN * size:  # on two points there is no more than a line to stand on
+    if margin < -LEAST_MARGIN * size:  # two points only span a line
         faults.append(f"the centre of mass is {-margin:.3f} m outside the feet")
     if ground > -0.3 * size:
         faults.append("the feet are not below the body")
     for joint, (image, sign) in stance.mirror.joints.items():
         here, there = (float(qpos[stance.model.jnt_qposadr[stance.model.joint(name).id]]) for name in (joint, image))
         if joint < image and abs(there - sign * here - stance.mirror.offsets[joint]) > 0.02:
-            faults.append(f"{joint} and {image} are no mirror images")
+            faults.append(f"{joint} and {image} are not mirror images")
     for link in stance.limbs.joints:
         low, high = limited(stance.model, link.joint)
         angle = float(qpos[stance.model.jnt_qposadr[link.joint]])
@@ -189,7 +188,7 @@ def _judge(stance: Stance, qpos: np.ndarray, source: str) -> Standing:
 
 
 def _turn_soles(stance: Stance) -> None:
-    """Round feet: the sole is the point that is lowest in this pose."""
+    """For round feet, the sole is the lowest point in this pose."""
     for leg in stance.legs:
         if not leg.sole.flat:
             down = -stance.tip(leg.chain)[2, :3]
@@ -197,7 +196,7 @@ def _turn_soles(stance: Stance) -> None:
 
 
 def _support(stance: Stance) -> np.ndarray:
-    """The points that touch the ground, horizontal, (S, 2)."""
+    """The horizontal coordinates of the points that touch the ground, (S, 2)."""
     points = []
     for leg in stance.legs:
         tip = stance.tip(leg.chain)
@@ -207,6 +206,7 @@ def _support(stance: Stance) -> np.ndarray:
 
 
 def _inside(points: np.ndarray, point: np.ndarray) -> float:
-    """How far a point is inside the convex hull of points (S, 2) [m]; negative outside (then along the worst direction)."""
+    """Distance of a point from the edge of the convex hull of points (S, 2) [m], positive inside; outside, negative along the worst
+    direction."""
     directions = np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 180, endpoint=False)])
     return float(((points @ directions.T).max(axis=0) - directions @ point).min())

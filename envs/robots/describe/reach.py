@@ -1,7 +1,7 @@
-"""An arm's tool, a bent pose with the tool in front, and a box of goals that it can reach.
+"""Finds an arm's tool, a bent pose with the tool in front, and a box of goals that it can reach.
 
-Reachable is what damped least squares reaches from the default pose or a few others, with joints inside their ranges, the arm clear of the
-table and of itself.
+A goal is reachable if damped least squares reaches it from the default pose or a few others, with joints inside their ranges and the arm
+clear of the table and of itself.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ TOOL_NAMES = tuple(
         "(tool|tool0|attachment|attachment_site|flange)",
     )
 )
-AHEAD = np.array([0.5, 0.0, 0.4])  # of the reach: where the tool is in the default pose
-HALF_BOX = np.array([0.22, 0.4, 0.28])  # of the reach: the largest box of goals
+AHEAD = np.array([0.5, 0.0, 0.4])  # share of the reach: place of the tool in the default pose
+HALF_BOX = np.array([0.22, 0.4, 0.28])  # share of the reach: the largest box of goals
 SAMPLES, STARTS = 1500, 12
-TOUCHED, OFTEN = 100, 0.25  # links that touch in this share of so many poses are drawn generously: it does not count
+TOUCHED, OFTEN = 100, 0.25  # links that touch in this share of this many poses have oversized shapes, so their contact is ignored
 LEAST_HEIGHT = 0.1  # of the reach, above the table
-INSIDE = 0.05  # of its range that a joint keeps from its ends
+INSIDE = 0.05  # share of its range that a joint stays away from its ends
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """The point of an arm that reaches for goals.
+    """The point of an arm that should reach goals.
 
     Attributes:
         body: id of the body that carries it.
@@ -50,16 +50,15 @@ class Tool:
 
 @dataclass(frozen=True, kw_only=True)
 class Reach:
-    """An arm ready to reach.
+    """An arm with its tool and workspace.
 
     Attributes:
         qpos: default pose (nq,).
         tool: its tool.
         load_body: id of the heaviest body of the last link.
-        workspace: box of goals in the base's frame (3, 2) [m]; None where none was found.
-        length: how far the tool gets from the first joint [m].
-        source: where the pose comes from.
-        faults: what is wrong with it.
+        workspace: box of goals in the base's frame (3, 2) [m]; None if none was found.
+        length: largest distance of the tool from the first joint [m].
+        source: where the pose comes from. faults: what is wrong with it.
     """
 
     qpos: np.ndarray
@@ -72,7 +71,7 @@ class Reach:
 
 
 def find_tool(model: mujoco.MjModel, limbs: Limbs, chain: Chain) -> Tool:
-    """The tool: a site or frame with a telling name, the point between the fingertips, or the end of the last link."""
+    """The tool: a site or frame with a usual name, the point between the fingertips, or the end of the last link."""
     bodies = chain.tip.bodies
     for pattern in TOOL_NAMES:
         for site in range(model.nsite):
@@ -162,19 +161,19 @@ class Arm:
         return self.data.xmat[self.root].reshape(3, 3).T @ (point - self.data.xpos[self.root])
 
     def point(self) -> np.ndarray:
-        """The tool in the base's frame (3,) [m]."""
+        """Position of the tool in the base's frame (3,) [m]."""
         body = self.tool.body
         return self.local(self.data.xpos[body] + self.data.xmat[body].reshape(3, 3) @ self.tool.position)
 
     def jacobian(self) -> np.ndarray:
-        """Of the tool, in the base's frame, (3, n)."""
+        """Jacobian of the tool, in the base's frame, (3, n)."""
         body, jacobian = self.tool.body, np.zeros((3, self.model.nv))
         point = self.data.xpos[body] + self.data.xmat[body].reshape(3, 3) @ self.tool.position
         mujoco.mj_jac(self.model, self.data, jacobian, None, point, body)
         return self.data.xmat[self.root].reshape(3, 3).T @ jacobian[:, self.dofs]
 
     def pointing(self) -> float:
-        """How far down the tool points: 1 straight down, -1 up."""
+        """How much the tool points down: 1 straight down, -1 up."""
         off = self.point() - self.local(self.data.xanchor[self.links[-1].joint])
         return float(-off[2] / max(float(np.linalg.norm(off)), 1e-6))
 
@@ -189,11 +188,11 @@ class Arm:
         return {tuple(sorted(int(model.body_weldid[model.geom_bodyid[geom]]) for geom in data.contact.geom[i])) for i in range(data.ncon)}  # type: ignore[return-value]
 
     def clear(self) -> bool:
-        """Above the table, and no two links touch, but for neighbours that do in many poses."""
+        """Whether the arm is above the table and no two links touch, except neighbours that do in many poses."""
         return self.lowest() > self.table and not self._touching() - self.known
 
     def solve(self, goal: np.ndarray, start: np.ndarray, rest: float = 0.0) -> tuple[np.ndarray, float]:
-        """Angles that bring the tool to a goal from a start, and the distance left [m]; `rest` draws joints to their middles."""
+        """Angles that bring the tool from a start to a goal, and the remaining distance [m]; `rest` pulls joints to their middles."""
         angles = start.copy()
         for _ in range(60):
             self.place(angles)
@@ -213,7 +212,7 @@ class Arm:
         return angles, float(np.linalg.norm(goal - self.point()))
 
     def reaches(self, goal: np.ndarray, home: np.ndarray) -> bool:
-        """Whether the tool gets to a goal, clear of table and itself."""
+        """Whether the tool can reach a goal, clear of the table and of itself."""
         near = np.argsort(np.linalg.norm(self.points - goal, axis=1))[:4]
         for start in (home, *self.samples[near]):
             _, error = self.solve(goal, start)
@@ -222,14 +221,15 @@ class Arm:
         return False
 
     def worth(self, angles: np.ndarray) -> float:
-        """How good a default pose is: nimble, in front, away from the ends of ranges, tool downwards; minus infinity for a touching one."""
+        """Score of a default pose: manipulable, in front, away from the ends of ranges, tool downwards; minus infinity if it touches
+        something."""
         self.place(angles)
         if not self.clear():
             return -np.inf
         nimble = float(np.linalg.svd(self.jacobian(), compute_uv=False)[-1]) / self.length
         away = float(np.linalg.norm(self.point() - self.shoulder * [1, 1, 0] - self.target()) / self.length)
         room = float(np.minimum((angles - self.low) / (self.high - self.low), (self.high - angles) / (self.high - self.low)).min())
-        low = (self.lowest() - self.table) / self.length  # an elbow on the table has nowhere to go
+        low = (self.lowest() - self.table) / self.length  # an elbow on the table could not move
         twisted = float(np.square(angles - self.middle).mean())
         return min(nimble, 0.35) - 3 * away + 0.5 * min(room, 0.15) + 0.15 * self.pointing() - 0.12 * twisted + 2 * min(low, 0.15)
 
@@ -266,7 +266,7 @@ def find_reach(model: mujoco.MjModel, limbs: Limbs, keys: Mapping[str, Mapping[s
     faults = [] if np.isfinite(arm.worth(best)) else ["no pose was found in which it touches neither itself nor the table"]
     box = _box(arm, best)
     if box is None:
-        faults.append("no box of goals in front of it was found that it reaches everywhere")
+        faults.append("no box of goals in front of it was found in which it reaches every point")
     arm.place(best)
     heaviest = max(chain.tip.bodies, key=lambda body: float(model.body_mass[body]))
     return Reach(
@@ -275,7 +275,7 @@ def find_reach(model: mujoco.MjModel, limbs: Limbs, keys: Mapping[str, Mapping[s
 
 
 def _box(arm: Arm, home: np.ndarray) -> np.ndarray | None:
-    """The largest box of a few sizes, in front of the base and above the table, whose corners and faces are all reached, (3, 2)."""
+    """The largest of a few boxes in front of the base and above the table whose corners and faces are all reachable, (3, 2)."""
     floor = arm.table + LEAST_HEIGHT * arm.length
     for share in np.geomspace(1.0, 0.2, 9):
         half = share * HALF_BOX * arm.length

@@ -1,4 +1,4 @@
-"""Reads a robot's model as it is in the wild (MJCF or URDF) into a clean `MjSpec` of the robot alone, with notes on what was changed."""
+"""Reads any robot's model (MJCF or URDF) into a clean `MjSpec` of the robot alone, with notes on what was changed."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ OPTION = {
     "ls_iterations": "10",
     "tolerance": "1e-6",
 }
-"""How robolearn steps every robot; what a file says of it is left out."""
+"""Simulation options of every robot; those of a file are ignored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """A robot's model, read.
+    """A robot's model that was read.
 
     Attributes:
         path: the file.
-        format: what it was.
+        format: its format.
         spec: the robot alone: no actuators, sensors, keyframes, floor, lights or cameras. It compiles; its bodies, joints and geoms have
             unique names; angles in radians; meshes by absolute path.
         xml: the MJCF text of `spec`.
         notes: what was changed or left out, and remarks.
         root: name of the root body.
-        free: the file gave the root a free joint (which is in `spec`).
-        efforts: largest torque of each joint [N m]; None where the file has none.
-        velocities: largest speed of each joint [rad/s]; None where the file has none (MJCF has none at all).
-        motors: what the file's own actuators said, by joint.
+        free: whether the file gave the root a free joint (which is in `spec`).
+        efforts: largest torque of each joint [N m]; None if the file has none.
+        velocities: largest speed of each joint [rad/s]; None if the file has none (MJCF never has one).
+        motors: the file's own actuators, by joint.
         keys: the file's keyframes as angles of the joints with one degree of freedom [rad or m].
         mimics: joint -> (joint it follows, multiplier, offset), by an equality constraint of `spec`.
         passive: joints that must not get an actuator: mimics, ball joints, and, in a file that has actuators, those
@@ -74,11 +74,11 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
     """Reads a robot's model.
 
     Args:
-        path: a URDF or MJCF file; which one its root element says, not its suffix.
-        packages: folders of ROS packages, or folders that hold such, where `package://` is looked for first.
+        path: a URDF or MJCF file, distinguished by its root element, not its suffix.
+        packages: folders of ROS packages, or folders that contain them, where `package://` is searched for first.
 
     Raises:
-        RobotError: it cannot be read as a robot; lists every reason with its mend.
+        RobotError: it cannot be read as a robot; lists every reason with its fix.
     """
     path = Path(path).expanduser()
     log = Log()
@@ -87,7 +87,7 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
     if tag not in ("robot", "mujoco"):
         raise RobotError(f"{path}: its root element is <{tag}>: {_OTHERS.get(tag, 'give an MJCF (<mujoco>) or URDF (<robot>) file')}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of MuJoCo, on settings that are the file's
+        warnings.simplefilter("ignore")  # MuJoCo's warnings about the file's own settings
         draft = draft_urdf(root, path, packages, log) if tag == "robot" else draft_mjcf(root, path, log)
         meshes.settle(draft, log)
         _set_option(draft.tree)
@@ -112,14 +112,14 @@ def read(path: Path | str, packages: Sequence[Path] = ()) -> Reading:
 _OTHERS = {
     "mujocoinclude": "a part that other MJCF files include; give the file that includes it",
     "sdf": "an SDF model; convert it to URDF (`sdf2urdf` or `gz sdf`) and give that file",
-    "model": "it looks like a part of an SDF or of a configuration; give the MJCF or URDF file",
+    "model": "it seems to be a part of an SDF or of a configuration; give the MJCF or URDF file",
     "package": "a ROS package's description; give the MJCF or URDF file in that package",
     "COLLADA": "a mesh; give the MJCF or URDF file that uses it",
 }
 
 
 def _set_option(tree: ET.Element) -> None:
-    """Puts robolearn's stepping in the place of the file's."""
+    """Replaces the file's simulation options by robolearn's."""
     for option in tree.findall("option"):
         tree.remove(option)
     option = ET.Element("option", OPTION)
@@ -149,7 +149,7 @@ def _compiled(draft: Draft, path: Path, log: Log) -> tuple[mujoco.MjSpec, str]:
             broken, mended = ({}, False) if meshes_tried else meshes.find_broken(draft, log)
             meshes_tried = True
             if not broken and not mended:
-                raise RobotError(f"{path}: MuJoCo does not compile it: {message}") from None
+                raise RobotError(f"{path}: MuJoCo cannot compile it: {message}") from None
             meshes.replace(draft, broken, log)
 
 

@@ -1,4 +1,4 @@
-"""The robot in a scene: the largest articulated tree of an MJCF file, and what of the file belongs to it."""
+"""Finds the robot in a scene: the largest articulated tree of an MJCF file, and the parts of the file that belong to it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ JOINTS = ("joint", "freejoint")
 
 
 def top_bodies(world: ET.Element, above: tuple[ET.Element, ...] = ()) -> Iterator[tuple[ET.Element, tuple[ET.Element, ...]]]:
-    """Bodies directly in the world, each with the frames around it."""
+    """Bodies directly in the world, each with its enclosing frames."""
     for child in world:
         if child.tag == "body":
             yield child, above
@@ -21,12 +21,12 @@ def top_bodies(world: ET.Element, above: tuple[ET.Element, ...] = ()) -> Iterato
 
 
 def moving_joints(body: ET.Element) -> list[str]:
-    """Names of the joints in a tree that are no free joints."""
+    """Names of the joints in a tree, without free joints."""
     return [joint.get("name", "") for joint in body.iter("joint") if joint.get("type") != "free"]
 
 
 def choose(tree: ET.Element, log: Log) -> tuple[ET.Element, tuple[ET.Element, ...]] | None:
-    """The robot's root body and the frames around it: the tree with the most joints. Says what else there was."""
+    """The root body of the tree with the most joints, and its enclosing frames. Notes what else there was."""
     found = [pair for world in tree.findall("worldbody") for pair in top_bodies(world)]
     trees = [pair for pair in found if pair[0].get("mocap") != "true"]
     if not trees:
@@ -42,15 +42,15 @@ def choose(tree: ET.Element, log: Log) -> tuple[ET.Element, tuple[ET.Element, ..
     if articulated:
         log.dropped(
             f"the robot is {best[0].get('name')}, with {len(moving_joints(best[0]))} joints; left out with fewer: {listed(articulated)}",
-            "give a file with that one alone if you meant another; limbs of one robot must hang on one body",
+            "if you meant another, give a file with only that one; limbs of one robot must be attached to one body",
         )
     if things:
-        log.dropped(f"things of the scene that are no robot: {listed(things)}")
+        log.dropped(f"objects of the scene that are not part of the robot: {listed(things)}")
     return best
 
 
 def isolate(tree: ET.Element, body: ET.Element, frames: tuple[ET.Element, ...]) -> None:
-    """Leaves of the worldbody the robot alone, in the frames that stand around it; cameras, lights and planes go."""
+    """Keeps only the robot in the worldbody, in its enclosing frames; removes cameras, lights and planes."""
     for world in tree.findall("worldbody"):
         tree.remove(world)
     world = holder = ET.SubElement(tree, "worldbody")
@@ -80,7 +80,7 @@ def followers(tree: ET.Element, leaders: set[str]) -> set[str]:
 
 
 def loops(tree: ET.Element) -> Iterator[tuple[ET.Element, set[str]]]:
-    """Constraints that close loops, each with the joints on it: those between its two ends and the body that carries both."""
+    """Constraints that close loops, each with its joints: those between its two ends and their common ancestor."""
     above = {child: parent for parent in tree.iter() for child in parent}
     by_name = {(e.tag, e.get("name")): e for world in tree.findall("worldbody") for e in world.iter() if e.tag in ("body", "site")}
 
@@ -100,7 +100,7 @@ def loops(tree: ET.Element) -> Iterator[tuple[ET.Element, set[str]]]:
 
 
 def fix(tree: ET.Element, joints: set[str]) -> None:
-    """Takes joints away, with the constraints and tendons that hold nothing but them."""
+    """Removes joints, with the constraints and tendons that only concern them."""
     rigid = [loop for loop, on_it in loops(tree) if on_it <= joints]
     for section in tree.findall("equality"):
         for loop in rigid:
@@ -121,7 +121,7 @@ def fix(tree: ET.Element, joints: set[str]) -> None:
 
 
 def strip_contacts(tree: ET.Element, log: Log) -> None:
-    """Keeps pairs and excludes within the robot. A geom that touched what is gone by a pair alone touches by itself from now on."""
+    """Keeps contact pairs and excludes within the robot. A geom that only touched removed geoms by a pair becomes colliding itself."""
     geoms, bodies, classes = names(tree, "geom"), names(tree, "body") - {"world"}, Classes(tree)
     by_name = {geom.get("name"): geom for world in tree.findall("worldbody") for geom in world.iter("geom")}
     own, gone = [], []
@@ -182,8 +182,8 @@ def strip_equalities(tree: ET.Element, driven: set[str], log: Log) -> tuple[dict
 
     Args:
         tree: the robot.
-        driven: joints with an actuator of their own in the file, which lead where a constraint names both.
-        log: takes what is kept and dropped.
+        driven: joints with their own actuator in the file, which lead if a constraint has both.
+        log: gets notes on what is kept and dropped.
     """
     bodies, sites, joints = names(tree, "body"), names(tree, "site"), names(tree, "joint")
     tendons = {tendon.get("name") for section in tree.findall("tendon") for tendon in section}
@@ -208,7 +208,7 @@ def strip_equalities(tree: ET.Element, driven: set[str], log: Log) -> tuple[dict
         if not len(section):
             tree.remove(section)
     if gone:
-        log.dropped(f"constraints to what is not the robot: {listed(gone)}")
+        log.dropped(f"constraints to objects outside the robot: {listed(gone)}")
     if kept:
         log.remark(f"closed loops stay as constraints: {listed(kept)}")
     if mimics:

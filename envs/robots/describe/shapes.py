@@ -1,4 +1,4 @@
-"""The outer shape of links as balls: points with radii, of which the lowest is where a link touches the ground."""
+"""The outer shape of links as balls (points with radii), whose lowest point is where a link touches the ground."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Cloud:
     Attributes:
         points: their centres (K, 3) [m].
         radii: (K,) [m].
-        geoms: the geom that each is of (K,).
+        geoms: the geom of each (K,).
     """
 
     points: np.ndarray
@@ -38,7 +38,7 @@ class Cloud:
         return self.points[best] + self.radii[best] * down
 
     def support(self, down: np.ndarray, tolerance: float) -> np.ndarray:
-        """The points that lie on the ground where `down` points there, all within a tolerance [m], (S, 3)."""
+        """The points that touch a ground in the direction `down`, within a tolerance [m], (S, 3)."""
         depth = self.points @ down + self.radii
         lowest = depth >= depth.max() - tolerance
         return self.points[lowest] + self.radii[lowest, None] * down
@@ -50,7 +50,7 @@ def collides(model: mujoco.MjModel, geom: int) -> bool:
 
 
 def cloud(model: mujoco.MjModel, bodies: dict[int, np.ndarray], colliding: bool = True) -> Cloud:
-    """The shape of bodies, in the frame in which their frames (4, 4) are given; `colliding` geoms alone, or the others alone."""
+    """The shape of bodies, in the frame of the given poses (4, 4); only `colliding` geoms, or only the others."""
     points, radii, geoms = [np.empty((0, 3))], [np.empty(0)], [np.empty(0, int)]
     for body, home in bodies.items():
         first = model.body_geomadr[body]
@@ -83,18 +83,18 @@ def _balls(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, float]:
         mesh = model.geom_dataid[geom]
         start, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
         return outermost(np.asarray(model.mesh_vert[start : start + count], dtype=float)), 0.0
-    return np.zeros((0, 3)), 0.0  # planes and height fields are no part of a robot
+    return np.zeros((0, 3)), 0.0  # planes and height fields are not part of a robot
 
 
 def directions(count: int) -> np.ndarray:
-    """Unit vectors all round, (count, 3)."""
+    """Unit vectors in all directions, (count, 3)."""
     index = np.arange(count) + 0.5
     polar, azimuth = np.arccos(1 - 2 * index / count), np.pi * (1 + 5**0.5) * index
     return np.stack([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), np.cos(polar)], axis=1)
 
 
 def outermost(points: np.ndarray) -> np.ndarray:
-    """Points of a hull: those that are farthest in some of many directions, where there are many; (K, 3) -> (L, 3)."""
+    """Points near the hull: if there are many points, those that are farthest in one of many directions; (K, 3) -> (L, 3)."""
     if len(points) <= MANY_VERTICES:
         return points
     axes = np.concatenate([np.eye(3), -np.eye(3), directions(ROUND_ABOUT)])
@@ -103,7 +103,7 @@ def outermost(points: np.ndarray) -> np.ndarray:
 
 
 def _tilted(axis: np.ndarray) -> np.ndarray:
-    """Directions a little off an axis of the frame, all round, (32, 3)."""
+    """Directions a little off the frame's axes, (32, 3)."""
     one, other = np.eye(3)[np.abs(axis) < 0.5]
     return np.array([axis + tilt * (np.cos(a) * one + np.sin(a) * other) for a in ROUND for tilt in (0.02, 0.2)])
 

@@ -1,7 +1,7 @@
-"""Where a leg touches the ground: a round foot at its lowest point, a flat sole wherever the foot's link is flat, away from the ankle.
+"""Finds where a leg touches the ground: a round foot at its lowest point, a flat sole at the flat face of the foot away from the ankle.
 
-A link's frame says nothing of its sole: in the pose in which the file draws a robot a foot may point anywhere. So faces are looked for in
-all directions that lead away from the ankle: the points that lie deepest give a plane, whose normal is the next direction to look in.
+A link's frame does not show its sole, since a foot may point anywhere in the file's zero pose. So faces are searched for in all directions
+away from the ankle: the farthest points in a direction give a plane, whose normal is the next direction.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 from envs.robots.describe.limbs import Chain
 from envs.robots.describe.shapes import Cloud, directions, extent_across, main_axes
 
-ANKLE_JOINTS = 5  # a leg of so many can lay its sole on the ground
-FLAT = 0.01  # of the leg's length: how far the points of a sole may be from one plane
-LONG, WIDE = 0.08, 0.03  # of the leg's length: the least that a flat sole measures
+ANKLE_JOINTS = 5  # a leg with this many joints can lay its sole on the ground
+FLAT = 0.01  # share of the leg's length: largest distance of a sole's points from one plane
+LONG, WIDE = 0.08, 0.03  # share of the leg's length: smallest size of a flat sole
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sole:
-    """Where a leg touches the ground.
+    """The contact area of a leg.
 
     Attributes:
         body: id of the body that carries the foot.
         position: middle of the sole, in the body's frame [m], (3,).
-        flat: the sole is flat and the leg can lay it on the ground.
+        flat: whether the sole is flat and the leg can lay it on the ground.
         up: its upward normal in the body's frame, (3,).
-        along: direction of its length in the body's frame (3,); None where it is as wide as it is long.
-        length, width: of what touches the ground [m].
+        along: direction of its length in the body's frame (3,); None if it is as wide as long.
+        length, width: size of the contact area [m].
     """
 
     body: int
@@ -42,7 +42,7 @@ class Sole:
 
 
 def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: float) -> Sole:
-    """The sole of a leg whose last link has the ground in about the direction `down` of its own frame.
+    """The sole of a leg, with the ground in about the direction `down` of its last link's frame.
 
     Args:
         model: the robot.
@@ -71,7 +71,7 @@ def find_sole(model: mujoco.MjModel, leg: Chain, down: np.ndarray, straight: flo
 
 
 def _flattest(shape: Cloud, ankle: np.ndarray, down: np.ndarray, straight: float) -> np.ndarray | None:
-    """The outward normal of the largest face that looks away from the ankle, rather down than up; None where none is flat, (3,)."""
+    """The outward normal of the largest face away from the ankle, preferably downwards, (3,); None if none is flat."""
     best, most = None, 0.0
     for start in (down, *np.eye(3), *-np.eye(3), *directions(60)):
         normal = _settled(shape, start, straight)
@@ -85,7 +85,7 @@ def _flattest(shape: Cloud, ankle: np.ndarray, down: np.ndarray, straight: float
 
 
 def _settled(shape: Cloud, start: np.ndarray, straight: float) -> np.ndarray:
-    """The normal of the plane through the deepest points in a direction, found by looking again along the normal, (3,)."""
+    """The normal of the plane through the farthest points in a direction, iterated along the normal, (3,)."""
     normal = start / np.linalg.norm(start)
     for tolerance in (5 * FLAT, 3 * FLAT, FLAT, FLAT):
         points = shape.support(normal, tolerance * straight)

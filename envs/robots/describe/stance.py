@@ -1,4 +1,4 @@
-"""The kinematics of a robot that is to stand: its legs and their measures, and a search over the angles of its left side."""
+"""The kinematics for finding a stance: the legs and their measures, and a search over the angles of the left side."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from envs.robots.describe.links import Link, root_body
 from envs.robots.describe.soles import Sole, find_sole
 from envs.robots.describe.symmetry import Mirror
 
-MARGIN = 0.08  # of a range that is left at its ends, at most 0.15 rad
+MARGIN = 0.08  # share of a range that is avoided at its ends, at most 0.15 rad
 
 Residual = Callable[[np.ndarray], np.ndarray]
-"""What is wrong with a stance, from the angles that put it there; (J,) -> (M,)."""
+"""Residual of a stance as a function of angles; (J,) -> (M,)."""
 
 
 @dataclass(eq=False)
 class Leg:
-    """A leg with its measures: `straight` is from its hip to its foot when it is stretched [m]."""
+    """A leg with its measures: `straight` is the distance from hip to foot of the stretched leg [m]."""
 
     chain: Chain
     sole: Sole
     straight: float
     side: float
     hip: int
-    """Index in `chain.own` of the last joint of the hip, from which the leg's length counts."""
+    """Index in `chain.own` of the last joint of the hip, from which the leg's length is measured."""
 
 
 class Stance:
-    """The robot's kinematics as the search needs them, in the frame of the level base."""
+    """The robot's kinematics for the search, in the frame of the level base."""
 
     def __init__(self, model: mujoco.MjModel, limbs: Limbs, mirror: Mirror) -> None:
         self.model, self.limbs, self.mirror = model, limbs, mirror
@@ -90,7 +90,7 @@ class Stance:
         return self.tip(leg.chain)[:3, :3] @ leg.chain.tip.bodies[leg.sole.body][:3, :3] @ leg.sole.up
 
     def along(self, leg: Leg) -> np.ndarray | None:
-        """Direction of the sole's length in the base's frame (3,); None where it has none."""
+        """Direction of the sole's length in the base's frame (3,); None if it has none."""
         along = leg.sole.along
         return None if along is None else self.tip(leg.chain)[:3, :3] @ leg.chain.tip.bodies[leg.sole.body][:3, :3] @ along
 
@@ -100,7 +100,7 @@ class Stance:
         return float((tip[:3, :3] @ leg.chain.cloud.lowest(-tip[2, :3]) + tip[:3, 3])[2])
 
     def length(self, leg: Leg) -> float:
-        """From hip to ankle, or to the foot without one [m]."""
+        """Distance from hip to ankle, or to the foot if there is no ankle [m]."""
         own = leg.chain.own
         end = self.anchor(own[-1]) if leg.sole.flat else self.foot(leg)
         return float(np.linalg.norm(end - self.anchor(own[leg.hip])))
@@ -119,7 +119,7 @@ class Stance:
         return Leg(chain, sole, sum(steps[hip:]) + tip, float(np.sign(anchors[0][1]) or 1.0), hip)
 
     def _farthest(self, own: list[Link]) -> float:
-        """How far the ranges let the last joint of a chain be from its first [m], by going up along one joint after another."""
+        """Largest distance between the last and first joint of a chain within the ranges [m], by coordinate ascent."""
         qpos, best = self.qpos.copy(), 0.0
         for _ in range(2):
             for link in own[1:-1]:
@@ -136,7 +136,7 @@ class Stance:
         return best
 
     def ankle_height(self, leg: Leg) -> float:
-        """Of the last joint above a flat sole [m]."""
+        """Height of the last joint above a flat sole [m]."""
         return float(self.up(leg) @ (self.anchor(leg.chain.own[-1]) - self.foot(leg))) if leg.sole.flat else 0.0
 
     def sprawls(self, leg: Leg) -> bool:
@@ -145,7 +145,7 @@ class Stance:
 
 
 class Search:
-    """Angles of the left side's joints as a vector, and what is wrong with a stance."""
+    """Angles of the left side's joints as a vector, and the residual of a stance."""
 
     def __init__(self, stance: Stance, qpos: np.ndarray, joints: list[Link]) -> None:
         self.stance, self.model, self.base_qpos = stance, stance.model, qpos.copy()
@@ -162,10 +162,10 @@ class Search:
         self.neutral = np.clip(self.base_qpos[self.addresses], self.low, self.high)
 
     def _bounds(self, link: Link) -> tuple[float, float]:
-        """Where a joint and its mirror image may both be."""
+        """The range that a joint and its mirror image share."""
         low, high = _bounds(self.model, link.joint)
         image, sign = self.stance.mirror.joints.get(link.name, (link.name, 1.0))
-        if image == link.name and sign < 0:  # in the middle: where the mirror leaves it
+        if image == link.name and sign < 0:  # a joint in the middle stays at the angle that is its own mirror image
             middle = float(np.clip(self.stance.mirror.offsets[link.name] / 2, low, high))
             return middle, middle + 1e-6
         if image != link.name:
@@ -188,7 +188,7 @@ class Search:
         return qpos
 
     def solve(self, start: np.ndarray, residual: Residual) -> tuple[np.ndarray, float]:
-        """The nearest minimum of |residual|^2 from a start; the residual sees the stance placed. Returns angles and cost."""
+        """The nearest minimum of |residual|^2 from a start; the residual is computed with the stance placed. Returns angles and cost."""
 
         def vectorized(angles: np.ndarray) -> np.ndarray:
             columns = []

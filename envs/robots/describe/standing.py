@@ -1,4 +1,4 @@
-"""Whether a robot stands, or an arm holds its pose: a few seconds in simulation, at the step and with the gains of the tasks."""
+"""Tests whether a robot stands, or an arm holds its pose: a few seconds of simulation with the step and gains of the tasks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FALLEN = 0.5  # rad of tilt, or this share of the height lost
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What a robot did under its gains.
+    """The result of a simulation with the robot's gains.
 
     Attributes:
-        seconds: until it fell, or all of them [s].
-        stands: it did not fall.
-        sunk: how much lower the base ended [m].
-        tilt: of the base at the end [rad].
+        seconds: time until it fell, or the whole duration [s].
+        stands: whether it did not fall.
+        sunk: how much the base sank by the end [m].
+        tilt: tilt of the base at the end [rad].
         sag: largest distance of a joint from its default at the end [rad].
-        speed: largest speed of a joint at the end [rad/s]; what trembles has one.
+        speed: largest speed of a joint at the end [rad/s], which shows trembling.
     """
 
     seconds: float
@@ -41,7 +41,7 @@ class Trial:
 
 
 def stage(spec: mujoco.MjSpec, drives: Mapping[str, Drive], floating: bool) -> mujoco.MjSpec:
-    """The robot on a floor with position actuators, as tasks have it; `spec` stays as it is."""
+    """The robot on a floor with position actuators, as in tasks; `spec` is not changed."""
     spec = spec.copy()
     spec.option.timestep, spec.option.integrator = DT, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
@@ -56,7 +56,7 @@ def stage(spec: mujoco.MjSpec, drives: Mapping[str, Drive], floating: bool) -> m
 
 
 def without_self_collision(model: mujoco.MjModel, free: bool) -> None:
-    """The robot touches the ground alone; an arm touches nothing."""
+    """Make the robot touch only the ground, and an arm nothing."""
     for geom in range(model.ngeom):
         floor = free and model.geom(geom).name == "describe_floor"
         collides = bool(model.geom_contype[geom] or model.geom_conaffinity[geom])
@@ -69,9 +69,9 @@ def stand(model: mujoco.MjModel, qpos: np.ndarray, height: float | None, names: 
     Args:
         model: a compiled `stage`.
         qpos: the pose (nq,).
-        height: of the base above the ground [m]; None for a fixed base.
-        names: joints, in the actuators' order.
-        seconds: how long [s].
+        height: height of the base above the ground [m]; None for a fixed base.
+        names: names of the joints, in the actuators' order.
+        seconds: duration [s].
     """
     data = mujoco.MjData(model)
     data.qpos[:] = qpos

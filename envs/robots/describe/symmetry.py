@@ -1,12 +1,12 @@
-"""Left and right of a robot, found by geometry: which joint is which in a mirror, and whether its angle turns round.
+"""Finds the left-right symmetry of a robot by geometry: the mirror image of each joint, and whether its angle changes sign.
 
-The mirror is the x-z plane of the base. From the base outwards, the axis of each joint is reflected and looked for on the other side.
-Nothing depends on names (they decide between equals alone), on local frames, or on the pose in which the file draws the robot: each
-matched pair of links carries the reflection (A, t), p' = A p + t, from points of the one link to points of the other.
+The mirror is the x-z plane of the base. From the base outwards, the axis of each joint is reflected and searched for on the other side.
+Nothing depends on names (they only break ties), on local frames, or on the file's zero pose: each matched pair of links carries the
+reflection (A, t), p' = A p + t, from points of the one link to points of the other.
 
-A rotation is an axial vector: turning by q about an axis u looks in the mirror as turning by q about -A u. Where the image's axis is
-v = e A u (e = +1 or -1), its angle is therefore q' = -e q + offset for a hinge, and q' = e q + offset for a slide. The offset is not zero
-where the file's zero angles are not mirror images of each other.
+A rotation is an axial vector: the mirror image of turning by q about an axis u is turning by q about -A u. If the image's axis is v = e A u
+(e = +1 or -1), its angle is therefore q' = -e q + offset for a hinge, and q' = e q + offset for a slide. The offset is not zero if the
+file's zero angles are not mirror images of each other.
 """
 
 from __future__ import annotations
@@ -22,25 +22,26 @@ import numpy as np
 
 from envs.robots.describe.links import Link, extent, links, turn
 
-ANCHOR_TOLERANCE = 0.015  # of the robot's size: how far a joint's axis may be from where the mirror has it
+ANCHOR_TOLERANCE = 0.015  # share of the robot's size: largest distance of a joint's axis from its mirrored place
 AXIS_TOLERANCE = 0.05  # rad
-COM_TOLERANCE = 0.06  # of the robot's size; links are often weighed with a cable or a motor on one side
-ALIKE = 0.003  # of the robot's size: errors below it are none
-LOST = 0.1  # of the robot's size: what a joint without an image counts
-MASS_REMARK, MASS_TOLERANCE = 0.1, 0.5  # share by which a subtree may be heavier than its image: said, no image
+COM_TOLERANCE = 0.06  # share of the robot's size; masses of links often include a cable or a motor on one side
+ALIKE = 0.003  # share of the robot's size: smaller errors are ignored
+LOST = 0.1  # share of the robot's size: cost of a joint without an image
+MASS_REMARK, MASS_TOLERANCE = 0.1, 0.5  # relative differences of a subtree's mass to its image: reported above the first, not an image
+                                        # above the second
 RANGE_TOLERANCE = 0.02  # rad
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mirror:
-    """A robot in the mirror.
+    """The left-right symmetry of a robot.
 
     Attributes:
         joints: joint -> (its image, sign): the image's angle is sign * angle + offset.
         bodies: body -> its image.
         offsets: joint -> offset [rad or m]; all zero where zero angles are mirror images of each other.
-        faults: what has no image, and why; empty for a symmetrical robot.
-        remarks: what is matched but not alike: ranges, masses.
+        faults: parts without an image, and why; empty for a symmetric robot.
+        remarks: differences between matched parts: ranges, masses.
     """
 
     joints: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -50,7 +51,7 @@ class Mirror:
     remarks: tuple[str, ...] = ()
 
     def reflect(self, model: mujoco.MjModel, qpos: np.ndarray) -> np.ndarray:
-        """The mirrored configuration of the whole robot, in the x-z plane of the world where its base is free; (nq,) -> (nq,)."""
+        """The mirrored configuration of the whole robot, in the x-z plane of the world if its base is free; (nq,) -> (nq,)."""
         mirrored = np.array(qpos, dtype=float)
         for joint, (image, sign) in self.joints.items():
             mirrored[model.jnt_qposadr[model.joint(image).id]] = sign * qpos[model.jnt_qposadr[model.joint(joint).id]] + self.offsets[joint]
@@ -63,7 +64,7 @@ class Mirror:
 
 @dataclass
 class _Search:
-    """What is found so far."""
+    """The findings so far."""
 
     model: mujoco.MjModel
     size: float
@@ -79,7 +80,7 @@ def mirror(model: mujoco.MjModel, qpos: np.ndarray | None = None) -> Mirror:
 
     Args:
         model: the robot alone; its base's frame has x forward and z up.
-        qpos: a default pose (nq,), which is then checked to look the same in the mirror; None checks none.
+        qpos: a default pose (nq,) to check for symmetry; None for no check.
 
     Returns:
         The matched joints and bodies; `faults` names those without an image.
@@ -107,11 +108,12 @@ def _pose_faults(search: _Search, qpos: np.ndarray) -> Iterator[str]:
         angle, other = (float(qpos[model.jnt_qposadr[model.joint(name).id]]) for name in (joint, image))
         wanted = sign * angle + search.offsets[joint]
         if joint <= image and abs(other - wanted) > 0.02:
-            yield f"the default pose is not symmetrical: {joint} at {angle:.3f} asks for {image} at {wanted:.3f}, which is at {other:.3f}"
+            yield f"the default pose is not symmetric: {joint} at {angle:.3f} needs {image} at {wanted:.3f}, which is at {other:.3f}"
 
 
 def _match_children(search: _Search, here: Link, there: Link, reflection: np.ndarray) -> None:
-    """Pair what two matched links carry, and go on with the pairs. `reflection` maps points of `here` to points of `there`, (4, 4)."""
+    """Pair the links that two matched links carry, and continue with the pairs. `reflection` maps points of `here` to points of `there`,
+    (4, 4)."""
     itself = here is there
     found: list[tuple[float, int, int, np.ndarray]] = []
     for (i, child), (j, image) in itertools.product(enumerate(here.children), enumerate(there.children)):
@@ -130,7 +132,7 @@ def _match_children(search: _Search, here: Link, there: Link, reflection: np.nda
             continue
         left.discard(i)
         right.discard(j)
-        if itself:  # what is paired on one side is paired on the other
+        if itself:  # a pair on one side is also a pair on the other
             left.discard(j)
             right.discard(i)
         _record(search, child, image, *matched)
@@ -143,7 +145,7 @@ def _match_children(search: _Search, here: Link, there: Link, reflection: np.nda
 
 
 def _line_fits(search: _Search, child: Link, image: Link, onto: np.ndarray) -> bool:
-    """Whether the reflected axis of a joint is the axis of another, their kinds agree and what they carry weighs alike."""
+    """Whether the reflected axis of a joint is the axis of another, with the same kind of joint and a similar carried mass."""
     return (
         child.slides == image.slides
         and _axis_error(child, image, onto) < AXIS_TOLERANCE
@@ -162,7 +164,7 @@ def _axis_error(child: Link, image: Link, onto: np.ndarray) -> float:
 
 
 def _line_error(child: Link, image: Link, onto: np.ndarray) -> float:
-    """Distance of the reflected anchor from the image's axis [m]; a slide has no line."""
+    """Distance of the reflected anchor from the image's axis [m]; zero for a slide, whose axis has no place."""
     if child.slides:
         return 0.0
     off = onto[:3, :3] @ child.anchor + onto[:3, 3] - image.anchor
@@ -170,7 +172,7 @@ def _line_error(child: Link, image: Link, onto: np.ndarray) -> float:
 
 
 def _cost(search: _Search, child: Link, image: Link, onto: np.ndarray) -> float:
-    """How unlike a joint and its image are; names count for less than any of the tolerances."""
+    """Dissimilarity of a joint and its image; names count less than any of the tolerances."""
     off = onto[:3, :3] @ child.anchor + onto[:3, 3] - image.anchor
     shape = _line_error(child, image, onto) + 0.3 * float(np.linalg.norm(off))
     names = 1.0 - difflib.SequenceMatcher(None, child.name, image.name).ratio()
@@ -178,9 +180,9 @@ def _cost(search: _Search, child: Link, image: Link, onto: np.ndarray) -> float:
 
 
 def _turned(search: _Search, child: Link, image: Link, onto: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The reflection of a link onto its image, and the image's turn where the joint stands at `qpos0`; None where none fits.
+    """The reflection of a link onto its image, and the image's rotation for the joint at `qpos0`; None if none fits.
 
-    The joint's axes agree already; what is carried (centre of mass, next joints) says how far the image must turn.
+    The joint axes agree already; the carried parts (centre of mass, next joints) determine the rotation of the image.
     """
     fits: list[tuple[float, float, np.ndarray]] = []
     for angle in _turns(child, image, onto):
@@ -192,7 +194,7 @@ def _turned(search: _Search, child: Link, image: Link, onto: np.ndarray) -> tupl
         return None
     best = min(fits, key=lambda fit: fit[0])
     straight = next((fit for fit in fits if fit[1] == 0), best)
-    if straight[0] < max(ALIKE * search.size, 10 * best[0]):  # a cable on one side is no other zero
+    if straight[0] < max(ALIKE * search.size, 10 * best[0]):  # a cable on one side does not change the zero
         best = straight
     return best[2], best[1]
 
@@ -209,7 +211,7 @@ def _moved(link: Link, amount: float) -> np.ndarray:
 
 
 def _turns(child: Link, image: Link, onto: np.ndarray) -> Iterator[float]:
-    """Turns of the image that may bring what it carries to where the mirror has it, the likeliest first."""
+    """Rotations of the image that may bring its carried parts to their mirrored places, the likeliest first."""
     yield 0.0
 
     def seen(point: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -231,19 +233,19 @@ def _turns(child: Link, image: Link, onto: np.ndarray) -> Iterator[float]:
 
 
 def _carried_error(search: _Search, child: Link, image: Link, onto: np.ndarray) -> float | None:
-    """How far what a link carries (its mass, the next joints) is from where the mirror has it [m]; None: too far."""
+    """Distance of a link's carried parts (its mass, the next joints) from their mirrored places [m]; None: too far."""
     error = 0.0
     if min(child.mass, image.mass) > 0.02 * child.subtree_mass:
         error = float(np.linalg.norm(onto[:3, :3] @ child.com + onto[:3, 3] - image.com))
         if error > COM_TOLERANCE * search.size:
             return None
-        if child is image:  # turned half about its own axis, a link always weighs alike on both sides
+        if child is image:  # rotated by half a turn about its own axis, a link always has the same mass on both sides
             error = 0.0
     free = list(image.children)
     for one in child.children:
         onto_other = {id(other): np.linalg.inv(other.home) @ onto @ one.home for other in free}
         fits = [other for other in free if _line_fits(search, one, other, onto_other[id(other)])]
-        if not fits:  # what the links carry is not alike: hands, tools
+        if not fits:  # the carried parts differ: hands, tools
             error += LOST * search.size
             continue
         nearest = min(fits, key=lambda other: _cost(search, one, other, onto_other[id(other)]))
@@ -256,7 +258,7 @@ def _record(search: _Search, child: Link, image: Link, onto: np.ndarray, shift: 
     along = 1.0 if image.axis @ (onto[:3, :3] @ child.axis) > 0 else -1.0
     sign = along if child.slides else -along
     for one, other, turned in ((child, image, shift), (image, child, -sign * shift)):
-        # q' - zero' = sign (q - zero) + turn, and the same read backwards
+        # q' - zero' = sign (q - zero) + turn, and its inverse
         zero, zero_image = (float(search.model.qpos0[search.model.jnt_qposadr[link.joint]]) for link in (one, other))
         offset = zero_image + turned - sign * zero
         search.joints[one.name] = (other.name, sign)
@@ -280,7 +282,7 @@ def _unlike(search: _Search, child: Link, image: Link) -> Iterator[str]:
     wanted = np.sort(sign * model.jnt_range[child.joint] + offset)
     if np.abs(wanted - model.jnt_range[image.joint]).max() > RANGE_TOLERANCE:
         here, there = (f"[{low:.3g}, {high:.3g}]" for low, high in (model.jnt_range[child.joint], model.jnt_range[image.joint]))
-        yield f"the ranges of {child.name} {here} and {image.name} {there} are no mirror images"
+        yield f"the ranges of {child.name} {here} and {image.name} {there} are not mirror images"
 
 
 def _match_bodies(search: _Search, here: Link, there: Link, reflection: np.ndarray) -> None:

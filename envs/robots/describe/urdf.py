@@ -1,4 +1,4 @@
-"""A URDF's links and joints, read with tolerance and checked to be one tree. `urdf_bodies` makes MJCF of them."""
+"""Reads a URDF's links and joints tolerantly and checks that they form one tree. `urdf_bodies` makes MJCF from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KNOWN = (*MOVING, "fixed", "floating", "planar")
 
 @dataclass(kw_only=True)
 class Shape:
-    """A visual or colliding shape of link `owner`: MuJoCo's type and sizes, or a mesh; its pose in the link's frame."""
+    """A visual or colliding shape of link `owner`: MuJoCo's type and sizes, or a mesh, with its pose in the link's frame."""
 
     owner: str
     collides: bool
@@ -84,7 +84,7 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
     """Links and joints of a `robot` element.
 
     Raises:
-        RobotError: it is a xacro file, or its links are not one tree; all faults in one message.
+        RobotError: it is a xacro file, or its links do not form one tree; lists all faults.
     """
     if _is_xacro(robot, path):
         raise RobotError(xacro_message(path))
@@ -95,13 +95,13 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
         if name is None:
             log.fault("a link has no name", "give every <link> a name")
         elif name in links:
-            log.fault(f"two links are called {name!r}", "give each a name of its own: joints could mean either")
+            log.fault(f"two links have the name {name!r}", "give each a unique name, since joints could mean either")
         else:
             links[name] = Link(name=name, inertial=_inertial(element, log), shapes=_shapes(element, materials, log))
     joints = _joints(robot, log)
     if not links:
         srdf = robot.find("group") is not None or robot.find("disable_collisions") is not None
-        mend = "it is an SRDF: give the URDF that it belongs to" if srdf else "a URDF robot is made of <link> and <joint> elements"
+        mend = "it is an SRDF: give the URDF that it belongs to" if srdf else "a URDF robot consists of <link> and <joint> elements"
         log.fault("it has no links", mend)
     root = _root(links, joints, log)
     if (joints and not any(joint.kind in MOVING for joint in joints.values())) or (links and not joints):
@@ -111,7 +111,7 @@ def parse_urdf(robot: ET.Element, path: Path, log: Log) -> Urdf:
 
 
 def _is_xacro(robot: ET.Element, path: Path) -> bool:
-    """Whether macros or substitutions are left in what describes the robot."""
+    """Whether the robot's elements still contain macros or substitutions."""
     if path.suffix == ".xacro" or any("xacro" in str(child.tag) for child in robot.iter()):
         return True
     parts = [element for tag in ("link", "joint") for part in robot.findall(tag) for element in part.iter()]
@@ -156,10 +156,10 @@ def _inertial(link: ET.Element, log: Log) -> Inertial | None:
     keys = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
     values = [number(tensor.get(key, "0")) if tensor is not None else None for key in keys]
     if mass is None:
-        log.mended(f"{where} has an inertial without a mass: taken for none", "write its mass, or leave out the <inertial>")
+        log.mended(f"{where} has an inertial without a mass: treated as having none", "write its mass, or leave out the <inertial>")
         return None
     if any(value is None for value in values):
-        log.mended(f"{where} has an inertia that is not six numbers: taken for zero", "write ixx, ixy, ixz, iyy, iyz and izz")
+        log.mended(f"{where} has an inertia that is not six numbers: treated as zero", "write ixx, ixy, ixz, iyy, iyz and izz")
     xx, xy, xz, yy, yz, zz = (value or 0.0 for value in values)
     matrix = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     return Inertial(mass=mass, position=position, matrix=rotation @ matrix @ rotation.T)
@@ -190,7 +190,7 @@ def _shapes(link: ET.Element, materials: dict[str, tuple[float, ...]], log: Log)
 
 
 def _geometry(geometry: ET.Element | None, shape: Shape) -> str:
-    """Writes kind and size into `shape`; says what is wrong, if something is."""
+    """Writes kind and size into `shape`; returns what is wrong, if anything is."""
     element = next(iter(geometry), None) if geometry is not None else None
     if element is None:
         return "it has no geometry"
@@ -201,7 +201,7 @@ def _geometry(geometry: ET.Element | None, shape: Shape) -> str:
         if not (element.get("filename") or "").strip():
             return "its mesh has no filename"
         if scale is None or scale.size != 3 or not scale.all():
-            return f"its scale is {element.get('scale')!r}, not three numbers that are not zero"
+            return f"its scale is {element.get('scale')!r}, not three non-zero numbers"
         shape.kind, shape.uri = "mesh", element.get("filename", "")
         shape.scale = (float(scale[0]), float(scale[1]), float(scale[2]))
         return ""
@@ -233,9 +233,9 @@ def _joints(robot: ET.Element, log: Log) -> dict[str, UrdfJoint]:
         given = _name(element)
         name = unique(given or f"{ends[1]}_joint", taken)
         if given is None:
-            log.mended(f"the joint between {ends[0]} and {ends[1]} has no name: called {name}", "name it")
+            log.mended(f"the joint between {ends[0]} and {ends[1]} has no name: named {name}", "name it")
         elif name != given:
-            log.mended(f"two joints are called {given!r}: the one of {ends[1]} is called {name}", "give each a name of its own")
+            log.mended(f"two joints have the name {given!r}: the one of {ends[1]} is renamed {name}", "give each a unique name")
         kind = (element.get("type") or "").strip()
         if kind not in KNOWN:
             log.fault(f"joint {name} is of type {kind!r}", f"valid types: {', '.join(KNOWN)}")
@@ -258,7 +258,7 @@ def _joint(element: ET.Element, joint: UrdfJoint, log: Log) -> UrdfJoint:
     axis = element.find("axis")
     direction = numbers(axis.get("xyz", "1 0 0"), 3) if axis is not None else joint.axis
     if direction is None or not (length := float(np.linalg.norm(direction))) > 0:
-        log.fault(f"joint {joint.name} has an axis that is no direction", 'write <axis xyz="0 0 1"/>')
+        log.fault(f"joint {joint.name} has a zero axis", 'write <axis xyz="0 0 1"/>')
     else:
         joint.axis = direction / length if abs(length - 1) > 1e-6 else direction
     limit = element.find("limit")
@@ -270,7 +270,8 @@ def _joint(element: ET.Element, joint: UrdfJoint, log: Log) -> UrdfJoint:
                 joint.range = (low, high)
             elif limit.get("lower") is not None or limit.get("upper") is not None:
                 said = f"lower {limit.get('lower', '0')}, upper {limit.get('upper', '0')}"
-                log.each("mended", "joints whose limits are no range: taken for none: {}", f"{joint.name} ({said})", "write lower < upper")
+                log.each("mended", "joints whose limits are not a range: treated as unlimited: {}", f"{joint.name} ({said})", "write "
+                                   "lower < upper")
     if joint.kind != "continuous" and joint.range is None:
         log.each("remark", "joints without limits of motion: {}", joint.name, "write <limit lower=... upper=.../> into them")
     dynamics = element.find("dynamics")
@@ -285,21 +286,21 @@ def _joint(element: ET.Element, joint: UrdfJoint, log: Log) -> UrdfJoint:
 
 
 def _limit(text: str | None) -> float | None:
-    """A limit that limits: None where it is missing, zero, or as good as infinite."""
+    """An effective limit: None if it is missing, zero, or practically infinite."""
     value = number(text)
     return value if value is not None and 0 < value < 1e6 else None
 
 
 def _resolve_mimics(joints: dict[str, UrdfJoint], log: Log) -> None:
-    """Makes each mimic joint follow a joint that follows none."""
+    """Makes each mimic joint follow a joint that is not a mimic itself."""
     for joint in joints.values():
         seen = {joint.name}
         while joint.mimic is not None:
             leader, factor, offset = joint.mimic
             target = joints.get(leader)
             if target is None or target.kind not in MOVING or leader in seen:
-                what = "itself" if leader in seen else f"{leader!r}, which is no moving joint"
-                log.mended(f"joint {joint.name} mimics {what}: taken for a joint of its own", "mend its <mimic>")
+                what = "itself" if leader in seen else f"{leader!r}, which is not a moving joint"
+                log.mended(f"joint {joint.name} mimics {what}: treated as an independent joint", "fix its <mimic>")
                 joint.mimic = None
                 break
             if target.mimic is None:
@@ -312,12 +313,12 @@ def _root(links: dict[str, Link], joints: dict[str, UrdfJoint], log: Log) -> str
     for joint in joints.values():
         for end in (joint.parent, joint.child):
             if end not in links:
-                log.fault(f"joint {joint.name} joins link {end!r}, which does not exist", "add the link or mend the joint's name of it")
+                log.fault(f"joint {joint.name} joins link {end!r}, which does not exist", "add the link, or correct its name in the joint")
     parents = Counter(joint.child for joint in joints.values())
     for name, count in parents.items():
         if count > 1:
             above = [joint.name for joint in joints.values() if joint.child == name]
-            log.fault(f"link {name} hangs on {count} joints ({listed(above)})", "a URDF is a tree: leave one; close loops in MJCF")
+            log.fault(f"link {name} has {count} parent joints ({listed(above)})", "a URDF is a tree: keep one of them; close loops in MJCF")
     roots = [name for name in links if name not in parents]
     if len(roots) > 1:
         alone = [name for name in roots if all(joint.parent != name for joint in joints.values())]
@@ -327,7 +328,7 @@ def _root(links: dict[str, Link], joints: dict[str, UrdfJoint], log: Log) -> str
                 del links[name]
             log.dropped(f"links without a joint, mass or shape: {listed(alone)}")
             return trees[0]
-        log.fault(f"it has {len(roots)} roots ({listed(roots)})", "join them by fixed joints under one link, or leave one")
+        log.fault(f"it has {len(roots)} roots ({listed(roots)})", "join them by fixed joints under one link, or keep only one")
     if not roots and links:
-        log.fault(f"its links form a circle ({listed(list(links))})", "one link must be the child of no joint")
+        log.fault(f"its links form a circle ({listed(list(links))})", "one link must not be the child of any joint")
     return roots[0] if roots else ""

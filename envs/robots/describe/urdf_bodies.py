@@ -1,4 +1,4 @@
-"""MJCF of a URDF's links: fixed frames fused, inertias mended, mimics as equalities."""
+"""Makes MJCF from a URDF's links: fixed frames fused, inertias corrected, mimics as equalities."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from envs.robots.describe.urdf import MOVING, Link, Shape, Urdf, UrdfJoint, pars
 def draft_urdf(robot: ET.Element, path: Path, packages: Sequence[Path], log: Log) -> Draft:
     """The robot of a `robot` element as MJCF.
 
-    Links on fixed joints are fused into their parents, where a site keeps the name of their frame. Those that collide at the end of a limb
-    (a foot, a hand) stay bodies, welded to their parents, so that what touches them can be told from what touches the limb.
+    Links on fixed joints are fused into their parents, where a site keeps the name of their frame. Colliding ones at the end of a limb (a
+    foot, a hand) stay bodies, welded to their parents, so that their contacts can be distinguished from the limb's.
 
     Raises:
-        RobotError: the links are not one tree, or have joints that cannot be carried.
+        RobotError: the links do not form one tree, or have joints that cannot be represented.
     """
     urdf = parse_urdf(robot, path, log)
     place, free = _base(urdf, log)
@@ -43,7 +43,7 @@ def draft_urdf(robot: ET.Element, path: Path, packages: Sequence[Path], log: Log
 
 
 def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
-    """Drops empty frames above the base (`world`, `base_footprint`); where the base stands below them, and whether it floats."""
+    """Drops empty frames above the base (`world`, `base_footprint`); returns the base's pose below them, and whether it floats."""
     position, rotation, free = np.zeros(3), np.eye(3), False
     frames: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     dropped = []
@@ -70,14 +70,14 @@ def _base(urdf: Urdf, log: Log) -> tuple[tuple[np.ndarray, np.ndarray], bool]:
         )
     if not free and (np.abs(position).max() > 1e-9 or np.abs(rotation - np.eye(3)).max() > 1e-9):
         turned = "" if np.abs(rotation - np.eye(3)).max() < 1e-9 else f", turned by {written(np.round(quaternion(rotation), 4))} (w x y z),"
-        log.remark(f"the base {urdf.root} stands at {written(np.round(position, 4))} m{turned} in the file; a fixed base stays there")
+        log.remark(f"the base {urdf.root} is at {written(np.round(position, 4))} m{turned} in the file; a fixed base stays there")
     return (position, rotation), free
 
 
 def _fuse(urdf: Urdf) -> None:
-    """Fuses links on fixed joints into their parents, from the leaves up; what collides at the end of a limb stays a body."""
+    """Fuses links on fixed joints into their parents, from the leaves up; colliding links at the end of a limb stay bodies."""
     order = _downward(urdf)
-    group = {urdf.root: urdf.root}  # links that move as one, by the uppermost of them
+    group = {urdf.root: urdf.root}  # links that move together, by the uppermost of them
     for joint in order:
         group[joint.child] = group[joint.parent] if joint.kind == "fixed" else joint.child
     onward = {group[joint.parent] for joint in order if joint.kind != "fixed"}
@@ -103,7 +103,7 @@ def _fuse(urdf: Urdf) -> None:
 
 
 def _rename_world(urdf: Urdf, log: Log) -> None:
-    """MuJoCo keeps the name `world` for what stands still."""
+    """Rename a link `world`, a name that MuJoCo reserves."""
     link = urdf.links.pop("world", None)
     if link is None:
         return
@@ -113,11 +113,11 @@ def _rename_world(urdf: Urdf, log: Log) -> None:
         joint.parent = link.name if joint.parent == "world" else joint.parent
         joint.child = link.name if joint.child == "world" else joint.child
     urdf.root = link.name if urdf.root == "world" else urdf.root
-    log.mended(f"link world is called {link.name}: MuJoCo keeps that name for itself")
+    log.mended(f"link world is renamed {link.name}: MuJoCo reserves that name")
 
 
 def _downward(urdf: Urdf) -> list[UrdfJoint]:
-    """Joints, each after the one above it."""
+    """Joints, each after its parent joint."""
     order, waiting = [], [urdf.root]
     while waiting:
         name = waiting.pop()
@@ -128,7 +128,7 @@ def _downward(urdf: Urdf) -> list[UrdfJoint]:
 
 
 def _mend(urdf: Urdf, log: Log) -> None:
-    """Gives each body an inertia that it can have."""
+    """Gives each body a physically possible inertia."""
     total = sum(link.mass for link in urdf.links.values())
     smallest = max(1e-3, 1e-4 * total)
     moving = {joint.child for joint in urdf.joints.values() if joint.kind in MOVING}
@@ -140,17 +140,17 @@ def _mend(urdf: Urdf, log: Log) -> None:
         if link.mass <= 0 and any(
             j.parent == link.name and j.kind == "fixed" and urdf.links[j.child].mass > 0 for j in urdf.joints.values()
         ):
-            link.inertial = None  # what is welded to it has the mass
+            link.inertial = None  # a body welded to it has the mass
             continue
         given = link.inertial or Inertial(mass=0.0, position=np.zeros(3), matrix=np.zeros((3, 3)))
         link.inertial, changes = physical(given, smallest)
-        if link.name in moving or link.mass > 0.01 * total:  # of what is welded, rounding is nothing to speak of
+        if link.name in moving or link.mass > 0.01 * total:  # for welded bodies, rounding is not reported
             for change in changes:
                 log.each("mended", f"links {change}: {{}}", link.name, "write their true <inertial>")
 
 
 def _extension(robot: ET.Element) -> dict[str, str]:
-    """Attributes of the compiler in the file's `<mujoco>` extension."""
+    """Compiler attributes in the file's `<mujoco>` extension."""
     compiler = robot.find("mujoco/compiler")
     return dict(compiler.attrib) if compiler is not None else {}
 
@@ -163,7 +163,7 @@ def quaternion(rotation: np.ndarray) -> np.ndarray:
 
 
 class _Writer:
-    """Writes MJCF elements and remembers what they came from."""
+    """Writes MJCF elements and records their sources."""
 
     def __init__(self, urdf: Urdf, path: Path, packages: Sequence[Path], extension: dict[str, str], log: Log) -> None:
         self.urdf, self.path, self.packages, self.log = urdf, path, packages, log

@@ -1,4 +1,5 @@
-"""Masses that only compiling shows to be wrong: bodies that move without one, and a total that the file's compiler was to scale to."""
+"""Corrects masses that only compiling shows to be wrong: moving bodies without one, and a total mass that the file's compiler should scale
+to."""
 
 from __future__ import annotations
 
@@ -9,12 +10,12 @@ from envs.robots.describe.classes import Classes
 from envs.robots.describe.markup import number, numbers, written
 from envs.robots.describe.notes import Log
 
-LIGHT_MASS = 1e-3  # [kg] of a body that moves and has none
-LIGHT_INERTIA = 1e-7  # [kg m^2], as of a ball of a centimetre and a half
+LIGHT_MASS = 1e-3  # [kg] of a moving body without mass
+LIGHT_INERTIA = 1e-7  # [kg m^2], as of a ball with a radius of 15 mm
 
 
 def give_mass(tree: ET.Element, message: str, log: Log) -> bool:
-    """Gives an inertia to the body that MuJoCo says moves without one, and to all that are as empty; False where it says something else."""
+    """Gives an inertia to the body that MuJoCo reports as moving without one, and to all similar ones; False for any other error."""
     named = re.search(r"mass and inertia of moving bodies.*Element name '([^']*)'", message)
     if named is None:
         return False
@@ -30,14 +31,14 @@ def give_mass(tree: ET.Element, message: str, log: Log) -> bool:
             if old is not None:
                 body.remove(old)
             body.insert(0, light)
-            what = f"bodies without a mass of their own: given {LIGHT_MASS} kg: {{}}"
+            what = f"bodies without a mass: set to {LIGHT_MASS} kg: {{}}"
             log.each("mended", what, body.get("name", ""), "write their true <inertial>")
             given = True
     return given
 
 
 def wanted_total(tree: ET.Element) -> float | None:
-    """Takes `settotalmass` out of the compiler's settings, which MuJoCo gives up; the mass that it asks for [kg]."""
+    """Removes `settotalmass`, which MuJoCo has abandoned, from the compiler's settings; returns its mass [kg]."""
     compiler = tree.find("compiler")
     total = number(compiler.attrib.pop("settotalmass", None)) if compiler is not None else None
     return total if total is not None and total > 0 else None

@@ -1,4 +1,4 @@
-"""Writes what was found as a `robot.yaml`, with a comment at each value that says where it came from."""
+"""Writes the findings as a `robot.yaml`, with a comment on the source of each value."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def robot_yaml(found: Description, model: str) -> str:
     """The text of `robot.yaml`.
 
     Args:
-        found: what was found.
+        found: the findings.
         model: path of the model, relative to the file.
     """
     lines = [
         f"# {found.name}: {found.kind}, {found.mass:.3g} kg. Found by `robolearn robot new {found.reading.path.name}`; each comment says",
         "# where its value came from. Change what you know better (torque and speed limits, gains), then: robolearn robot check robot.yaml",
-        _line(0, "name", word(found.name), "what commands, policies and logs call it"),
+        _line(0, "name", word(found.name), "its name in commands, policies and logs"),
         _line(0, "model", word(model), f"the robot alone, from the {found.reading.format} {found.reading.path.name}"),
         _line(0, "base", word(found.base), "carries payloads and takes pushes" if found.floating else "the last link: carries payloads"),
     ]
@@ -35,14 +35,15 @@ def robot_yaml(found: Description, model: str) -> str:
             lines.append(_line(0, "trunk", word(found.trunk), "carries head and arms: the heaviest body that moves against the base"))
         lines += [
             _line(
-                0, "stand_height", number(round(found.standing.height, 4)), "of the base's frame above the ground in the default pose [m]"
+                0, "stand_height", number(round(found.standing.height, 4)), "height of the base's frame above the ground in the default "
+                                                                            "pose [m]"
             ),
             _imu(found),
-            _line(0, "max_tilt", "1.0", "of the base in operation [rad]; as all our walking robots"),
+            _line(0, "max_tilt", "1.0", "largest tilt of the base in operation [rad]; as in all our walking robots"),
         ]
     else:
-        lines.append(_line(0, "gravity_compensated", "true", "a guess: makers' controllers of arms do; false if yours does not"))
-    lines.append(_line(0, "self_collision", "false", "its links meet the ground and objects, not each other: fastest"))
+        lines.append(_line(0, "gravity_compensated", "true", "a guess: most manufacturers' arm controllers do; false if yours does not"))
+    lines.append(_line(0, "self_collision", "false", "its links collide with the ground and objects, not with each other: fastest"))
     lines += _joints(found)
     if found.feet:
         lines += _feet(found)
@@ -55,16 +56,16 @@ def robot_yaml(found: Description, model: str) -> str:
 def _imu(found: Description) -> str:
     imu, body = find_imu(found.model, found.reading.root), word(found.reading.root)
     if imu is None:
-        return _line(0, "imu", f"{{body: {body}}}", "at the base's origin; a guess, give the place of yours")
+        return _line(0, "imu", f"{{body: {body}}}", "at the base's origin; a guess, give your IMU's place")
     return _line(0, "imu", f"{{body: {body}, position: {_list(imu.position)}}}", imu.source)
 
 
 def _joints(found: Description) -> list[str]:
     source = found.standing.source if found.standing else found.reach.source if found.reach else ""
-    lines = ["", "joints:  # in the order of the file, which is the policy's; units: rad, N m, kg m^2 (m, N, kg where a joint slides)"]
+    lines = ["", "joints:  # in the order of the file, which is the policy's; units: rad, N m, kg m^2 (m, N, kg for slide joints)"]
     for name, drive in found.drives.items():
         limits = found.range(name)
-        unlimited = "none in the file: a whole turn to either side; set yours"
+        unlimited = "none in the file: a full turn to either side; set yours"
         lines += [
             f"  {word(name)}:",
             _line(4, "default", number(found.default[name]), source),
@@ -73,7 +74,7 @@ def _joints(found: Description) -> list[str]:
                 4,
                 "kd",
                 number(drive.kd),
-                f"with kp {natural_frequency(drive):.3g} Hz against the {drive.inertia:.3g} kg m^2 that the motor sees",
+                f"with kp {natural_frequency(drive):.3g} Hz with the {drive.inertia:.3g} kg m^2 that the motor sees",
             ),
             _line(4, "effort", number(drive.effort), drive.effort_from),
             _line(4, "velocity", number(drive.velocity), drive.velocity_from),
@@ -87,7 +88,7 @@ def _joints(found: Description) -> list[str]:
         ]
         if found.floating:
             why = "all alike" if len(found.feet) > 2 else "swings freely" if found.posture[name] < 1 else "keeps the pose"
-            lines.append(_line(4, "posture", number(found.posture[name]), f"of the reward for the default pose: {why}"))
+            lines.append(_line(4, "posture", number(found.posture[name]), f"weight in the reward for the default pose: {why}"))
     if found.limbs.locked:
         lines.append("  # not the policy's:")
         lines += [f"  #   {name}: {why}" for name, why in found.limbs.locked.items()]
@@ -99,19 +100,20 @@ def _slides(found: Description, name: str) -> bool:
 
 
 def _feet(found: Description) -> list[str]:
-    lines = ["", "feet:  # found: the ends of the legs, named by where they are"]
+    lines = ["", "feet: # found: the ends of the legs, named by their places"]
     gaits = {2: "feet alternate", 4: "a trot: diagonals", 6: "tripods"}
     for foot in found.feet:
         lines += [
             f"  {word(foot.name)}:",
             _line(4, "body", word(foot.body), "the last link of the leg"),
             _line(4, "position", _list(foot.position), f"{foot.shape}, in that body's frame [m]"),
-            _line(4, "turn", number(foot.turn), f"when it leaves the ground, in turns: {gaits.get(len(found.feet), 'rows alternate')}"),
+            _line(4, "turn", number(foot.turn), f"its lift-off in the gait's cycle, in turns: "
+                                                f"{gaits.get(len(found.feet), 'rows alternate')}"),
         ]
         if foot.geoms:
             lines.append(_line(4, "geoms", f"[{', '.join(word(geom) for geom in foot.geoms)}]", "what it stands on"))
         if foot.sole:
-            lines.append(_line(4, "sole", "true", "flat: it should lie on the ground"))
+            lines.append(_line(4, "sole", "true", "flat: it should lie flat on the ground"))
             lines.append(_line(4, "up", _list(foot.up), "the sole's upward normal in that body's frame"))
     return lines
 
@@ -151,10 +153,10 @@ def _list(values: tuple[float, ...]) -> str:
 
 
 def number(value: float) -> str:
-    """A number that every reader of YAML takes for one: with a point, without an exponent."""
+    """A number that every YAML reader accepts as one: with a point, without an exponent."""
     return np.format_float_positional(float(f"{value:.6g}") + 0.0, trim="0")
 
 
 def word(text: str) -> str:
-    """A name, in quotation marks where YAML might take it for something else."""
+    """A name, in quotation marks if YAML might read it as something else."""
     return text if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS else json.dumps(text)

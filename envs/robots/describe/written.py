@@ -1,4 +1,4 @@
-"""Checks a `robot.yaml` against its model: it compiles, it stands under its gains, its left and right agree."""
+"""Checks a `robot.yaml` against its model: it must compile, stand with its gains, and be symmetric."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from envs.robots.robot import Robot
 def check_written(robot: Robot) -> tuple[dict[str, Any], list[str], bool]:
     """Check a description.
 
-    Returns:
-        Plain values for JSON, lines for a person, and whether it can be trained.
+    Returns: Plain values for JSON, lines of text, and whether it can be trained.
 
     Raises:
-        RobotError: it contradicts its model; lists all.
+        RobotError: it contradicts its model; lists all contradictions.
     """
     model = robot.compiled
     data = mujoco.MjData(model)
@@ -30,11 +29,11 @@ def check_written(robot: Robot) -> tuple[dict[str, Any], list[str], bool]:
     faults, remarks = _pose(robot, model, data)
     trial = stand(model, qpos, robot.stand_height, list(robot.joints), seconds=5.0 if robot.floating_base else 2.0)
     if trial.stands:
-        held = f"stands {trial.seconds:g} s under its gains" if robot.floating_base else "holds its pose under its gains"
+        held = f"stands {trial.seconds:g} s with its gains" if robot.floating_base else "holds its pose with its gains"
     elif len(robot.feet) == 2:
-        held = f"needs balance: it falls after {trial.seconds:.1f} s under its gains alone, as bipeds do"
+        held = f"must balance: with its gains alone it falls after {trial.seconds:.1f} s, as bipeds do"
     else:
-        held = f"falls after {trial.seconds:.1f} s under its gains"
+        held = f"falls after {trial.seconds:.1f} s with its gains"
         faults.append(f"it {held}: raise kp, or correct `default` and `stand_height`")
     if trial.stands and trial.trembles:
         remarks.append(f"it trembles while it stands ({trial.speed:.2f} rad/s): lower kp or raise `armature`")
@@ -75,7 +74,7 @@ def _pose(robot: Robot, model: mujoco.MjModel, data: mujoco.MjData) -> tuple[lis
         return faults, remarks
     deep = [contact.dist for contact in data.contact if contact.dist < 0]
     if deep and -min(deep) > 0.02 * robot.leg_length:
-        faults.append(f"in the default pose it is {-min(deep):.3f} m in the ground: raise `stand_height` by that")
+        faults.append(f"in the default pose it is {-min(deep):.3f} m below the ground: raise `stand_height` by that much")
     if not data.ncon:
         lowest = min(float(data.site(f"{foot}_foot").xpos[2]) for foot in robot.feet)
         if lowest > 0.15 * robot.leg_length:

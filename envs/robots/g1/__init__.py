@@ -1,12 +1,12 @@
 """Unitree G1: 29 joints, 33 kg.
 
 The PD gains follow from each joint's reflected rotor inertia I and a natural frequency of 10 Hz, overdamped (zeta = 2):
-kp = I w^2, kd = 2 zeta I w, w = 2 pi 10 Hz. Rotor inertias and gear ratios are Unitree's; the choice of frequency and damping is that
-of BeyondMimic (Liao et al. 2025, arXiv 2508.08241, section III). A two-stage planetary gear with rotor inertias (r0, r1, r2) and
-ratios (1, g1, g2) reflects I = r0 (g1 g2)^2 + r1 g2^2 + r2. Ankles and waist roll and pitch are driven by two motors in parallel.
+kp = I w^2, kd = 2 zeta I w, w = 2 pi 10 Hz. Rotor inertias and gear ratios are Unitree's; frequency and damping are chosen as in
+BeyondMimic (Liao et al. 2025, arXiv 2508.08241, section III). A two-stage planetary gear with rotor inertias (r0, r1, r2) and ratios (1,
+g1, g2) reflects I = r0 (g1 g2)^2 + r1 g2^2 + r2. Ankles and waist roll and pitch are driven by two motors in parallel.
 
-The camera `head` is the RealSense D435 that the robot has there: place and pitch are those of Unitree's URDF (`d435_joint`), the angle
-of view is that of its depth picture. `chest` is ours, for a camera of one's own: it looks ahead, 20 degrees downward.
+The camera `head` is the robot's RealSense D435: position and pitch are those of Unitree's URDF (`d435_joint`), the angle of view is that of
+its depth image. `chest` is our own, for a camera that a user mounts there: it looks ahead, 20 degrees downward.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from envs.robots.robot import Camera, Foot, Imu, Joint, Robot
 
 NATURAL_FREQUENCY = 2 * pi * 10.0  # rad/s
 DAMPING_RATIO = 2.0
-ACTION_AUTHORITY = 0.25  # share of the torque limit that a unit of action asks for at rest
+ACTION_AUTHORITY = 0.25  # share of the torque limit that one unit of action commands at rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ M4010 = Motor(rotor_inertias=(0.068e-4, 0.0, 0.0), ratios=(5.0, 5.0), effort=5.0
 
 
 def _joint(motor: Motor, angle: float = 0.0, posture: float = 1.0) -> Joint:
-    """One joint: its motor, its angle in the default pose [rad], and how much of the posture reward it takes."""
+    """One joint: its motor, its angle in the default pose [rad], and its weight in the posture reward."""
     return Joint(
         default=angle,
         kp=motor.kp,

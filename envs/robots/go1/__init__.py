@@ -16,7 +16,7 @@ GEAR_RATIO_KNEE = 9.0
 NATURAL_FREQUENCY = 2 * pi * 12.0  # rad/s
 DAMPING_RATIO = 1.0
 
-ACTION_AUTHORITY = 0.4  # share of the torque limit that a unit of action asks for at rest
+ACTION_AUTHORITY = 0.4  # share of the torque limit that one unit of action commands at rest
 EFFORT_HIP, EFFORT_KNEE = 23.7, 35.55  # N m
 VELOCITY_HIP, VELOCITY_KNEE = 30.1, 20.06  # rad/s
 

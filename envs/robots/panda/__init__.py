@@ -1,12 +1,12 @@
 """Franka Emika Panda: 7 joints, its hand a fixed tool, 18.5 kg.
 
-The PD imitates Franka's joint impedance controller: stiffness of the order its examples use, damping critical for the inertia I that
-each joint sees in the default pose, kd = 2 zeta sqrt(kp I), zeta = 1. Gravity is compensated by the model, as by Franka's
-controller, so the PD carries motion and payloads alone. Velocity and torque limits are Franka's (FCI documentation); the model does not
-enforce the velocity limits, tasks and bridge do.
+The PD imitates Franka's joint impedance controller: stiffness as in its examples, critical damping for the inertia I that each joint sees
+in the default pose, kd = 2 zeta sqrt(kp I), zeta = 1. Gravity is compensated by the model, as by Franka's controller, so the PD only
+handles motion and payloads. Velocity and torque limits are Franka's (FCI documentation); the velocity limits are enforced by tasks and
+bridge, not by the model.
 
-The cameras are where such cells often have them, not somebody's calibration: one on the hand that sees the fingers, one beside the arm that
-sees the whole workspace, each with the angle of view of a RealSense D435 (depth 58 degrees, colour 42).
+The cameras are where such cells often have them; they are not a calibration. `wrist` is on the hand and sees the fingers, `outside` stands
+beside the arm and sees the whole workspace. Their angles of view are those of a RealSense D435 (depth 58 degrees, colour 42).
 """
 
 from math import pi, sqrt
@@ -16,8 +16,8 @@ from envs.robots.robot import Camera, Joint, Robot, Tool
 
 DAMPING_RATIO = 1.0
 STIFFNESS_ARM, STIFFNESS_WRIST = 600.0, 200.0  # N m / rad
-ARMATURE = 0.1  # kg m^2; an order of magnitude, Franka publishes none
-INERTIA = (1.813, 2.367, 1.611, 1.360, 0.509, 0.322, 0.200)  # kg m^2, diagonal of the mass matrix in the default pose, armature in it
+ARMATURE = 0.1  # kg m^2; order of magnitude, since Franka publishes no value
+INERTIA = (1.813, 2.367, 1.611, 1.360, 0.509, 0.322, 0.200)  # kg m^2, diagonal of the mass matrix in the default pose, including armature
 
 KP = (STIFFNESS_ARM,) * 4 + (STIFFNESS_WRIST,) * 3
 KD = tuple(2 * DAMPING_RATIO * sqrt(kp * inertia) for kp, inertia in zip(KP, INERTIA, strict=True))

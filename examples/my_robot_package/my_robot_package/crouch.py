@@ -1,4 +1,4 @@
-"""The task `crouch`: a robot on legs holds its base at the height that is asked of it."""
+"""The task `crouch`: a legged robot holds its base at the commanded height."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from policies.contract.spec import CommandSpec
 class Height(Command):
     """A height of the base above the ground [m]."""
 
-    kind: ClassVar[str] = "motion"  # one that stays valid until the next
+    kind: ClassVar[str] = "motion"  # stays valid until the next one
     labels: ClassVar[tuple[str, ...]] = ("height",)
     units: ClassVar[str] = "m"
     mirror: ClassVar[tuple[float, ...] | None] = (1.0,)
@@ -42,7 +42,7 @@ def at_height(env: Env, sigma: float) -> torch.Tensor:
 
 
 def weak_motor(env: Env, ids: torch.Tensor, share: Range) -> None:
-    """Each episode one motor of each world gives only a `share` of its torque."""
+    """In each episode one motor of each world gives only a `share` of its torque."""
     limits = nominal(env.engine, "actuator_forcerange", len(ids))
     which = torch.randint(limits.shape[1], (len(ids),), generator=env.generator, device=env.device)
     limits[torch.arange(len(ids)), which] *= share.sample((len(ids), 1), env.generator)
@@ -50,9 +50,9 @@ def weak_motor(env: Env, ids: torch.Tensor, share: Range) -> None:
 
 
 def crouch(robot: Robot) -> EnvCfg:
-    """The task for a robot; lengths grow with its legs."""
+    """The task for a robot; lengths scale with its legs."""
     if robot.stand_height is None or not robot.feet:
-        raise ValueError(f"crouching is for robots on legs, which {robot.name} has not")
+        raise ValueError(f"crouching is for legged robots; {robot.name} has no legs")
     high = robot.stand_height
     return EnvCfg(
         episode_s=10.0,
@@ -98,7 +98,7 @@ def heights(command: CommandSpec) -> list[tuple[float, ...]]:
 
 CROUCH = Task(
     name="crouch",
-    description="hold the base at the asked height",
+    description="hold the base at the commanded height",
     make=crouch,
     evaluation=Evaluation(
         measures={

@@ -1,4 +1,4 @@
-"""A network of our own: gated recurrent units (Cho et al. 2014)."""
+"""A custom network: gated recurrent units (Cho et al. 2014)."""
 
 from __future__ import annotations
 

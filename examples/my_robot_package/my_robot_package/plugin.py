@@ -1,4 +1,4 @@
-"""What this package brings. robolearn imports this module, also on a robot without torch: so things are named, not imported."""
+"""Registers what this package adds. robolearn imports this module also on a robot without torch, so objects are named, not imported."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""An observation of our own: what the robot can sense, by operators that numpy and torch share, so that training and robot agree."""
+"""A custom observation from the robot's sensors, with operators that numpy and torch share, so that training and robot agree."""
 
 from typing import Any
 
@@ -6,5 +6,5 @@ from policies.contract.observation import Sensors
 
 
 def joint_error(sensors: Sensors, default_pose: Any) -> Any:
-    """How far the joints are from their last targets [rad], (..., J): a robot without torque sensors feels a load by it."""
+    """Distance of the joints from their last targets [rad], (..., J), which shows a load to a robot without torque sensors."""
     return None if sensors.joint_target is None else sensors.joint_target - sensors.joint_position

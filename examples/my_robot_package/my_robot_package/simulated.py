@@ -1,4 +1,4 @@
-"""A simulated robot that speaks UDP: what the robot's firmware does, around MuJoCo."""
+"""A simulated robot with UDP: does what the robot's firmware does, with MuJoCo."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATE_HZ = 500
 
 
 def main() -> int:
-    """Run until a signal comes."""
+    """Run until a signal arrives."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--policy", type=Path, required=True)
     parser.add_argument("--mjcf", type=Path, required=True)

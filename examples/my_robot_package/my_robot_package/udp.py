@@ -1,9 +1,9 @@
-"""A transport of our own: packets over UDP between this computer and the robot's. Needs numpy alone.
+"""A custom transport: packets over UDP between this computer and the robot's. Needs only numpy.
 
     robot -> us   stamp [ns], then J positions, velocities and torques, attitude wxyz and angular velocity of the base
     us -> robot   J target positions, velocities, torques, kp and kd
 
-Little-endian doubles; a sender without news for a while is dealt with by the guards here and by the watchdog there.
+Little-endian doubles; if a sender stops, the guards here and the watchdog on the robot react.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from policies.contract.spec import PolicySpec
 
 @dataclass(frozen=True, kw_only=True)
 class UdpOptions:
-    """Where the robot is."""
+    """Options: the robot's address."""
 
     host: str = option("127.0.0.1", "the robot's address (default 127.0.0.1)", flag="--udp-host", metavar="HOST")
     port: int = option(9870, "port that the robot listens to (default 9870)", flag="--udp-port", metavar="N")
@@ -39,7 +39,7 @@ class UdpTransport(Wire):
 
     def __init__(self, spec: PolicySpec, options: UdpOptions, command: tuple[float, ...] | None) -> None:
         if command is None:
-            raise ValueError("--transport udp has no operator's command on its wire: give one with --command")
+            raise ValueError("--transport udp has no operator's commands on its wire: give one with --command")
         self._joints = spec.robot.num_joints
         self._to, self._command = (options.host, options.port), np.array(command)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -48,7 +48,7 @@ class UdpTransport(Wire):
         self._fault: str | None = None
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        self._socket.sendto(b"", self._to)  # so that the robot knows whom to tell
+        self._socket.sendto(b"", self._to)  # so that the robot knows where to send
 
     def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         while (left := (deadline_ns - self.now_ns()) * 1e-9) > 0:
@@ -70,12 +70,12 @@ class UdpTransport(Wire):
     def _receive(self) -> None:
         try:
             packet = self._socket.recv(65536)
-        except (BlockingIOError, ConnectionError):  # nobody listens there yet
+        except (BlockingIOError, ConnectionError):  # no receiver there yet
             time.sleep(0.001)
             self._socket.sendto(b"", self._to)
             return
         values, n = np.frombuffer(packet, "<f8"), self._joints
-        self._fault = None if len(values) == 3 * n + 8 else f"a packet of {len(values)} numbers, where {3 * n + 8} are right"
+        self._fault = None if len(values) == 3 * n + 8 else f"a packet with {len(values)} numbers, not {3 * n + 8}"
         if self._fault is None:
             self._reading = Reading(
                 position=values[1 : n + 1],
@@ -89,12 +89,12 @@ class UdpTransport(Wire):
 
 
 def make(spec: PolicySpec, options: UdpOptions, deployment: Deployment) -> Transport:
-    """What `--transport udp` makes."""
+    """Makes the transport for `--transport udp`."""
     return UdpTransport(spec, options, deployment.command)
 
 
 def simulator(options: argparse.Namespace) -> list[str]:
-    """What `--simulate` starts on this computer."""
+    """The command that `--simulate` starts on this computer."""
     return ["-m", "my_robot_package.simulated", "--port", str(options.udp_port)]
 
 

@@ -1,1 +1,1 @@
-"""What is wrong with a dataset, told in one line for each fault."""
+"""Checks of datasets, which report each fault in one line."""

@@ -1,5 +1,5 @@
-"""Quantities that say the same in two ways: positions and velocities, tilt and spin, attitude and gravity. Where they disagree a unit, a
-rate, an order or a sign is wrong.
+"""Compares quantities that can be computed in two ways: positions and velocities, tilt and angular velocity, attitude and gravity. If they
+disagree, a unit, a rate, an order or a sign is wrong.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from robolearn.data.columns import ROOT
 
 DEGREES = 180 / math.pi
 ENOUGH = 0.15
-"""Root mean square of a speed [rad/s] from which on two ways to tell it are compared."""
+"""Least root mean square of a speed [rad/s] for a comparison."""
 SLOPE = 1.6
-"""Factor by which two ways to tell a speed may differ."""
+"""Factor by which two measures of one speed may differ."""
 ALIKE = 0.5
-"""Correlation below which two ways to tell a speed are not of the same motion."""
+"""Correlation below which two measures of a speed do not belong to the same motion."""
 
 
 def rates(seen: Seen) -> Iterator[Finding]:
-    """Joint velocities against differences of positions: units, rate and sign."""
+    """Check joint velocities against differences of positions: units, rate and sign."""
     if seen.position is None or seen.velocity is None or len(seen) < 10:
         return
     moved = np.diff(seen.position, axis=0) * seen.fps
@@ -35,7 +35,7 @@ def rates(seen: Seen) -> Iterator[Finding]:
         return
     slope = _rms(told) / _rms(moved)
     if abs(_correlation(moved, told)) < ALIKE:
-        return  # another order or noise: the check `order` says which
+        return  # another order, or noise: left to the check `order`
     yield from _scaled(seen, slope, "velocity", "joint velocities")
     if _correlation(moved, told) < 0:
         text = "joint velocities have the opposite sign of the positions' differences"
@@ -43,13 +43,13 @@ def rates(seen: Seen) -> Iterator[Finding]:
 
 
 def holes(seen: Seen) -> Iterator[Finding]:
-    """Frames between which all joints move much further than their velocities say: time that is missing."""
+    """Find frames between which all joints move much further than their velocities allow: missing time."""
     if seen.time_s is not None and len(seen) > 2:
         step = np.diff(seen.time_s)
         bad = np.abs(step * seen.fps - 1) > 0.5
         if bad.any():
             frame = int(np.argmax(np.abs(step - 1 / seen.fps)))
-            text = f"from frame {frame} to {frame + 1} pass {step[frame]:.3f} s where a frame takes {1 / seen.fps:.3f} s"
+            text = f"frames {frame} and {frame + 1} are {step[frame]:.3f} s apart, where a frame takes {1 / seen.fps:.3f} s"
             yield Finding(check="clock", key="stamps", text=text, episode=seen.name, size=float(step[frame]))
     if seen.position is None or seen.velocity is None or len(seen) < 20:
         return
@@ -57,7 +57,7 @@ def holes(seen: Seen) -> Iterator[Finding]:
     speed = np.abs(seen.velocity)
     told = np.maximum(speed[1:], speed[:-1]) / seen.fps
     usual = float(np.median(moved.sum(axis=1) / np.maximum(told.sum(axis=1), 1e-6)))
-    if not 0.3 < usual < SLOPE:  # another unit or rate, which `rates` tells
+    if not 0.3 < usual < SLOPE:  # another unit or rate, which `rates` reports
         return
     most = moved > 1.5 * told + 0.02
     ratio = moved.sum(axis=1) / np.maximum(told.sum(axis=1), 1e-3)
@@ -65,13 +65,14 @@ def holes(seen: Seen) -> Iterator[Finding]:
     if lost.any():
         frame = int(np.argmax(np.where(lost, ratio, 0)))
         text = (
-            f"from frame {frame} to {frame + 1} the joints move {ratio[frame]:.0f} times as far as their velocities say: frames are missing"
+            f"from frame {frame} to {frame + 1} the joints move {ratio[frame]:.0f} times as far as their velocities allow: frames are "
+            f"missing"
         )
         yield Finding(check="clock", key="hole", text=text, episode=seen.name, size=float(ratio[frame]))
 
 
 def spin(seen: Seen) -> Iterator[Finding]:
-    """Angular velocity against how gravity's direction turns: dg/dt = g x w."""
+    """Check the angular velocity against the rotation of gravity's direction: dg/dt = g x w."""
     if seen.gravity is None or seen.turn is None or len(seen) < 10 or (seen.robot is not None and not seen.robot.floating_base):
         return
     if not (np.isfinite(seen.gravity).all() and np.isfinite(seen.turn).all()):
@@ -92,14 +93,14 @@ def spin(seen: Seen) -> Iterator[Finding]:
         return
     agree, slope = _correlation(turned, told), _rms(told) / _rms(turned)
     if agree < ALIKE:
-        text = f"the angular velocity does not tell how the base tilts (correlation {agree:.2f}): its axes, sign or frame are others"
+        text = f"the angular velocity does not match the tilting of the base (correlation {agree:.2f}): its axes, sign or frame are wrong"
         yield Finding(check="rates", key="spin", text=text, episode=seen.name, size=-agree)
     else:
         yield from _scaled(seen, slope, "spin", "angular velocities")
 
 
 def attitude(seen: Seen) -> Iterator[Finding]:
-    """The root's quaternion: of length one, and in agreement with gravity's direction."""
+    """Check that the root's quaternion has length one and agrees with gravity's direction."""
     root = seen.values(ROOT, 13)
     if root is None or seen.gravity is None:
         return
@@ -128,7 +129,7 @@ def _apart(a: FloatArray, b: FloatArray) -> float:
 
 
 def _scaled(seen: Seen, slope: float, key: str, what: str) -> Iterator[Finding]:
-    """Whether speeds are `slope` times what the motion shows, which is another unit or rate."""
+    """Check whether speeds are `slope` times those of the motion, because of another unit or rate."""
     if slope > SLOPE or slope < 1 / SLOPE:
         check = "units" if _is_degrees(slope) else "rates"
         yield Finding(check=check, key=key, text=_why(slope, what), episode=seen.name, size=slope)
@@ -140,10 +141,10 @@ def _is_degrees(slope: float) -> bool:
 
 def _why(slope: float, what: str) -> str:
     if 0.6 < slope / DEGREES < 1.6:
-        return f"{what} are {slope:.0f} times what the motion shows: degrees a second in place of radians"
+        return f"{what} are {slope:.0f} times those of the motion: degrees per second in place of radians"
     if 0.6 < slope * DEGREES < 1.6:
-        return f"{what} are {slope:.3f} of what the motion shows: positions in degrees, velocities in radians?"
-    return f"{what} are {slope:.2g} times what the motion shows: another unit, or another rate than the dataset's"
+        return f"{what} are {slope:.3f} times those of the motion: positions in degrees, velocities in radians?"
+    return f"{what} are {slope:.2g} times those of the motion: another unit, or another rate than the dataset's"
 
 
 def _rms(values: FloatArray) -> float:
@@ -151,5 +152,5 @@ def _rms(values: FloatArray) -> float:
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
-    """Of all entries together, without taking means away."""
+    """Correlation of all entries together, without subtracting means."""
     return float(np.sum(a * b) / max(np.sqrt(np.sum(a * a) * np.sum(b * b)), 1e-12))

@@ -1,4 +1,4 @@
-"""What is there and what should be: modalities that are empty, joints that never move, licences that nobody stated."""
+"""Checks that what should be there is there: finds empty columns, joints that never move, and missing licences."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from robolearn.data.columns import ACTION, COMMAND, CONTACT, REWARD, ROOT, STATE
 from robolearn.data.source import UNKNOWN
 
 EXPECTED = {"policy": (ACTION,), "teleoperation": (ACTION,)}
-"""What a kind of source cannot do without."""
+"""Columns that a kind of source must have."""
 NEVER_ZERO = (ROOT, ACTION, STATE)
-"""What is not zero throughout where it is known."""
+"""Columns that are never all zero if they are known."""
 
 
 class Contents:
-    """Goes through all episodes and then says what is about the dataset."""
+    """Collects facts over all episodes, then reports on the dataset."""
 
     def __init__(self, declared: Iterable[str]) -> None:
-        """For a dataset that declares these columns."""
+        """Begin, for a dataset that declares these columns."""
         self._declared = tuple(declared)
         self._valid: dict[str, int] = dict.fromkeys(self._declared, 0)
         self._kinds: dict[str, list[str]] = {}
@@ -31,7 +31,7 @@ class Contents:
         self._licences: dict[str, str] = {}
 
     def see(self, seen: Seen) -> Iterator[Finding]:
-        """What is to be said of one episode."""
+        """The findings about one episode."""
         if len(seen) < 2:
             yield Finding(check="empty", key="length", text=f"{len(seen)} frames", episode=seen.name)
             return
@@ -61,14 +61,14 @@ class Contents:
             self._low[robot], self._high[robot], self._joints[robot] = low, high, seen.joints
 
     def end(self) -> Iterator[Finding]:
-        """What is to be said of the dataset."""
+        """The findings about the dataset."""
         for (kind, name), episodes in self._lacking.items():
             text = f"{name} is missing in all frames of {len(episodes)} episodes of kind {kind}, first {episodes[0]}"
             yield Finding(check="empty", key=f"{kind} {name}", text=text, size=float(len(episodes)))
         nowhere = [name for name, count in self._valid.items() if not count]
         usual = {ROOT, CONTACT, COMMAND, ACTION, REWARD}
         for name in nowhere:
-            text = f"{name} is known in no frame of the dataset" + ("" if name in usual else "; leave the column out")
+            text = f"{name} is missing in every frame of the dataset" + ("" if name in usual else "; leave the column out")
             yield Finding(check="empty", key=name, text=text, grave=name not in usual)
         for robot, low in self._low.items():
             still = [name for name, a, b in zip(self._joints[robot], low, self._high[robot], strict=True) if b - a < 1e-6]
@@ -76,5 +76,5 @@ class Contents:
                 text = f"of {robot} these joints never move: {', '.join(still)}"
                 yield Finding(check="empty", key=f"{robot} still", text=text, grave=False)
         if self._licences:
-            text = f"{len(self._licences)} sources without a licence; they are kept out of trainings until --allow-license unknown"
+            text = f"{len(self._licences)} sources have no licence; trainings leave them out unless given --allow-license unknown"
             yield Finding(check="licence", key="unknown", text=text, grave=False)

@@ -1,8 +1,8 @@
-"""Episodes that are there twice, in whole or in part. Across a split they make a validation worth nothing.
+"""Finds episodes that occur twice, in whole or in part. Across a split they make a validation worthless.
 
-An episode of the smaller side of a split is cut into windows of a second, one after the other, and each is looked for at every frame of the
-other side. A window that is found lies closer than `NEAR` on average over its frames and joints; windows in which nothing moves are not
-looked for, since everybody stands alike.
+An episode of the smaller side of a split is cut into windows of a second, one after the other, and each is searched for at every frame of
+the other side. A match is closer than `NEAR` on average over its frames and joints; windows in which nothing moves are skipped, since all
+standing looks alike.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ WINDOW_S = 1.0
 SAMPLES = 10
 """Frames of a window that are compared."""
 NEAR = 0.01
-"""Root mean square difference of two windows [rad] that are the same motion."""
+"""Root mean square difference [rad] up to which two windows are the same motion."""
 ALIVE = 0.05
-"""Standard deviation [rad] of the joint that moves most, in a window that is compared."""
+"""Least standard deviation [rad] of the joint that moves most, for a window to be compared."""
 SHARE = 0.5
-"""Share of an episode's windows that make it a near copy."""
+"""Share of an episode's windows that must match to make it a near copy."""
 MOST = 2_000_000_000
-"""Pairs of windows that are compared; where there would be more, of the smaller side every second, third, ... window is looked for."""
+"""Most pairs of windows to compare; if there are more, only every second, third, ... window of the smaller side is searched for."""
 
 
 Windows = NDArray[np.float32]
@@ -44,13 +44,13 @@ class _Episode:
 
 
 class Copies:
-    """Collects episodes, and then says which are copies."""
+    """Collects episodes, then reports which are copies."""
 
     def __init__(self) -> None:
         self._episodes: list[_Episode] = []
 
     def see(self, seen: Seen) -> None:
-        """Take an episode in."""
+        """Add an episode."""
         values = seen.columns.get(STATE)
         if values is None or not len(seen):
             return
@@ -59,7 +59,7 @@ class Copies:
         self._episodes.append(_Episode(seen.name, seen.split, digest, np.asarray(position, np.float32), seen.fps, seen.source.robot))
 
     def end(self) -> Iterator[Finding]:
-        """What was found."""
+        """The copies."""
         first: dict[str, _Episode] = {}
         copied: set[str] = set()
         for number, item in enumerate(self._episodes):
@@ -86,7 +86,7 @@ class Copies:
 
 
 def _compare(small: list[_Episode], large: list[_Episode]) -> Iterator[Finding]:
-    """Look for the motion of episodes in others."""
+    """Search for the motion of episodes in others."""
     if len({item.position.shape[1] for item in small + large}) != 1:
         return
     frames = sum(len(item.position) for item in large)
@@ -109,7 +109,7 @@ def _compare(small: list[_Episode], large: list[_Episode]) -> Iterator[Finding]:
         if not near.any() or near.mean() < SHARE:
             continue
         other = large[int(np.bincount(others).argmax())]
-        found = f"are also in {other.split or 'no split'}, most of them in {other.name}"
+        found = f"are also in {other.split or 'no split'}, mostly in {other.name}"
         text = f"{100 * near.mean():.0f} % of its windows of {WINDOW_S:g} s {found}: a near copy on both sides of the split"
         yield Finding(check="copies", key=f"{item.split}/{other.split} near", text=text, episode=item.name, size=float(near.mean()))
 
@@ -123,14 +123,14 @@ def _windows(item: _Episode, stride: int) -> Windows:
 
 
 def _alive(windows: Windows) -> Windows:
-    """Those in which something moves."""
+    """The windows in which something moves."""
     return windows[windows.reshape(len(windows), SAMPLES, -1).std(axis=1).max(axis=1, initial=0.0) > ALIVE]
 
 
 def _distances(mine: Windows, library: Windows) -> FloatArray:
-    """Root mean square distance [rad] of each of my windows (K, D) to the nearest of a library (L, D)."""
+    """Root mean square distance [rad] of each window (K, D) to the nearest in a library (L, D)."""
     if not len(library):
         return np.full(len(mine), np.inf)
     squares = np.einsum("ij,ij->i", mine, mine)[:, None] - 2 * mine @ library.T + np.einsum("ij,ij->i", library, library)[None]
     nearest = library[squares.argmin(axis=1)]
-    return np.sqrt(np.mean((mine - nearest) ** 2, axis=1))  # the squares above lose small differences to rounding
+    return np.sqrt(np.mean((mine - nearest) ** 2, axis=1))  # the expanded squares lose small differences to rounding

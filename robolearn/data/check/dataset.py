@@ -1,4 +1,4 @@
-"""Datasets on disk, as the checks see them."""
+"""Runs the checks on datasets on disk."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ STAMPS = "timestamp"
 
 
 def check_datasets(datasets: Sequence[Dataset], robot: Robot | None = None, every: Callable[[], object] = lambda: None) -> Checked:
-    """Look at every episode of one dataset, or of the parts of a split.
+    """Check every episode of one dataset, or of the parts of a split.
 
     Args:
-        datasets: what is looked at; several are the sides of a split, and no episode may stand on two of them.
-        robot: stands in for the robots that the sources name.
-        every: is called after each episode.
+        datasets: the datasets to check; several are the sides of a split, and no episode may be in two of them.
+        robot: used in place of the robots that the sources name.
+        every: called after each episode.
     """
     robots, unknown = _robots(datasets, robot)
     names = _names(datasets)
@@ -36,7 +36,7 @@ def check_datasets(datasets: Sequence[Dataset], robot: Robot | None = None, ever
         Finding(
             check="robot",
             key=name,
-            text=f"no robot {name!r} is known here, so its ranges and order are not checked; --robot NAME|robot.yaml says which it is",
+            text=f"no robot {name!r} is known here, so its ranges and order are not checked; give it with --robot NAME|robot.yaml",
             grave=False,
         )
         for name in unknown
@@ -45,13 +45,13 @@ def check_datasets(datasets: Sequence[Dataset], robot: Robot | None = None, ever
 
 
 def findings_of(dataset: Dataset, robot: Robot | None = None) -> Iterator[list[Finding]]:
-    """What is found in each episode of one dataset, a list for each as soon as it was looked at, and at the end one about all of them."""
+    """The findings of each episode of one dataset, one list each as soon as it is checked, and a last list about all of them."""
     robots, _ = _robots([dataset], robot)
     return findings(_seen(dataset, "", robots, lambda: None), [column.name for column in dataset.columns])
 
 
 def _names(datasets: Sequence[Dataset]) -> list[str]:
-    """What findings call each dataset: nothing where there is one, the folder's name where those differ."""
+    """The name of each dataset in findings: empty if there is only one, the folder's name if those differ."""
     if len(datasets) == 1:
         return [""]
     names = [dataset.path.resolve().name for dataset in datasets]
@@ -70,7 +70,7 @@ def splits_of(dataset: Dataset) -> dict[str, range]:
 
 
 def _robots(datasets: Sequence[Dataset], given: Robot | None) -> tuple[dict[str, Robot | None], list[str]]:
-    """Name -> robot, and the names of which none is known."""
+    """Name -> robot, and the names of unknown robots."""
     found: dict[str, Robot | None] = {}
     for name in dict.fromkeys(source.robot for dataset in datasets for source in dataset.sources):
         if given is not None:
@@ -95,7 +95,7 @@ def _seen(dataset: Dataset, name: str, robots: dict[str, Robot | None], every: C
 
 
 def _stamps(dataset: Dataset) -> np.ndarray | None:
-    """The time stamps on disk; None where the dataset has none."""
+    """The time stamps on disk; None if the dataset has none."""
     try:
         return dataset.column(STAMPS)
     except DataError:

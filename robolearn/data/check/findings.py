@@ -1,4 +1,4 @@
-"""What a check says, and what it sees of an episode."""
+"""The result of a check, and the episode as checks see it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One line.
+    """One line of the report.
 
     Attributes:
         check: name of the check, e.g. `jumps`.
-        key: what findings of several episodes are put together by: a joint, a column.
+        key: a joint or a column; findings of several episodes with one key are merged.
         text: what is wrong, where and how much.
-        episode: which one, in words; None where it is about the dataset.
-        grave: whether it is a fault; otherwise people should know it.
-        size: how bad; the worst of several is told.
+        episode: which episode, in words; None if it is about the dataset.
+        grave: whether it is a fault; otherwise it is a note.
+        size: how bad it is; of several, the worst is reported.
     """
 
     check: str
@@ -43,14 +43,14 @@ class Seen:
     """One episode, as checks see it.
 
     Attributes:
-        index: of the episode.
-        columns: that are known, (T, ...), and marks, as in `Episode`.
+        index: number of the episode.
+        columns: the known columns, (T, ...), and marks, as in `Episode`.
         source: where it comes from.
-        fps: frames a second.
-        robot: None where nobody knows it.
-        time_s: time stamps as they are on disk, (T,); None where they are made from the index.
-        split: which part of the data it belongs to: training, validation; empty where there is one alone.
-        dataset: its name where several are looked at together.
+        fps: frames per second.
+        robot: the robot; None if it is unknown.
+        time_s: time stamps as on disk, (T,); None if they are computed from the index.
+        split: the part of the data that it belongs to: training, validation; empty if there is only one.
+        dataset: the dataset's name, if several are checked together.
     """
 
     index: int
@@ -64,11 +64,11 @@ class Seen:
 
     @property
     def name(self) -> str:
-        """As findings call it."""
+        """Its name in findings."""
         return f"{self.dataset} episode {self.index}".lstrip()
 
     def __len__(self) -> int:
-        """T."""
+        """Number of frames T."""
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     @property
@@ -78,7 +78,7 @@ class Seen:
 
     @cached_property
     def state(self) -> FloatArray | None:
-        """`observation.state` (T, 2J + 6); None where it is another layout."""
+        """`observation.state` (T, 2J + 6); None if it has another layout."""
         state = self.columns.get(STATE)
         fits = state is not None and state.ndim == 2 and len(self.joints) and state.shape[1] == 2 * len(self.joints) + 6
         return state.astype(np.float64) if fits and state is not None else None
@@ -104,14 +104,14 @@ class Seen:
         return None if self.state is None else self.state[:, -3:]
 
     def known(self, name: str) -> BoolArray:
-        """Where a column is known, (T,)."""
+        """The frames in which a column is known, (T,) bool."""
         mark = self.columns.get(name + IS_VALID)
         if mark is not None and name in self.columns:
             return mark.astype(bool).reshape(len(self))
         return np.full(len(self), name in self.columns)
 
     def values(self, name: str, width: int | None = None) -> FloatArray | None:
-        """A column's rows that are known, (K, D); None where it is not there, or has another width."""
+        """The known rows of a column, (K, D); None if it does not exist, or has another width."""
         column = self.columns.get(name)
         if column is None or not self.known(name).any():
             return None
@@ -120,7 +120,7 @@ class Seen:
 
     @property
     def targets(self) -> FloatArray | None:
-        """Joint targets [rad] that the actions ask for, before clipping, (T, J); None where they are unknown or relative to each other."""
+        """Joint targets [rad] that the actions ask for, before clipping, (T, J); None if they are unknown or relative to each other."""
         action = self.columns.get(ACTION)
         if action is None or self.robot is None or self.source.control_mode != "position_offset" or not self.known(ACTION).all():
             return None
@@ -136,7 +136,7 @@ def runs_of(mask: BoolArray) -> list[tuple[int, int]]:
 
 
 def put_together(findings: list[Finding]) -> list[Finding]:
-    """One finding for each check and key: the worst, which says how many other episodes have the like."""
+    """One finding for each check and key: the worst, with the number of other episodes that have one."""
     groups: dict[tuple[str, str, bool], list[Finding]] = {}
     for item in findings:
         groups.setdefault((item.check, item.key, item.grave), []).append(item)
@@ -150,6 +150,6 @@ def put_together(findings: list[Finding]) -> list[Finding]:
 
 
 def line(finding: Finding) -> str:
-    """As people read it."""
+    """The finding as a line of text."""
     where = "" if finding.episode is None else f"{finding.episode}: "
     return f"{'fault' if finding.grave else 'note '} {finding.check}: {where}{finding.text}"

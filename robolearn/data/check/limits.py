@@ -1,4 +1,4 @@
-"""Positions and speeds against what the robot can do, which also tells degrees from radians."""
+"""Checks positions and speeds against the robot's limits, which also tells degrees from radians."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from robolearn.data.check.findings import Finding, FloatArray, Seen
 
 SOFT = 0.1
-"""How far a joint may be beyond its range [rad]: stops give way."""
+"""How far a joint may be beyond its range [rad], since end stops yield."""
 HARD = 0.7
 SHARE, OFTEN = 0.01, 0.1
-"""Shares of frames beyond from which it is told, and from which it is a fault: a robot that lies on its ankle bends it too far."""
+"""Shares of frames out of range that make a note and a fault; a robot that lies on its ankle bends it too far."""
 FAST = 1.5
-"""Times its speed limit that a joint may turn in more than `SHARE` of the frames."""
+"""Multiple of its speed limit that a joint may exceed in at most `SHARE` of the frames."""
 
 
 def beyond(position: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatArray:
@@ -24,7 +24,7 @@ def beyond(position: FloatArray, lower: FloatArray, upper: FloatArray) -> FloatA
 
 
 def in_degrees(seen: Seen) -> bool:
-    """Whether the positions are far outside the robot's ranges, and inside if they are taken for degrees."""
+    """Whether the positions are far outside the robot's ranges, but inside if read as degrees."""
     if seen.robot is None or seen.position is None or not np.isfinite(seen.position).all():
         return False
     lower, upper = ends(seen)
@@ -36,7 +36,7 @@ def in_degrees(seen: Seen) -> bool:
 
 
 def units(seen: Seen) -> Iterator[Finding]:
-    """Degrees in place of radians."""
+    """Find degrees in place of radians."""
     if in_degrees(seen):
         assert seen.position is not None
         largest = float(np.abs(seen.position).max())
@@ -45,7 +45,7 @@ def units(seen: Seen) -> Iterator[Finding]:
 
 
 def limits(seen: Seen) -> Iterator[Finding]:
-    """Joints outside their range, or faster than their motors."""
+    """Find joints outside their range, or faster than their motors."""
     if seen.robot is None or seen.position is None or seen.velocity is None or in_degrees(seen):
         return
     lower, upper = ends(seen)

@@ -1,8 +1,8 @@
-"""Whether the joints' columns are in the order that their names say, and that the robot has.
+"""Checks that the joints' columns are in the order of their names and of the robot.
 
-Names are compared first. Then the numbers: velocities and targets must belong to the positions beside them, and the positions must fit the
-robot's ranges and pose better in its order than in the orders that other programs use. Legs of one kind look alike to the last test; the
-first two see them apart as long as the recording has velocities of its own.
+Names are compared first, then numbers: velocities and targets must belong to the positions in the same column, and the positions must fit
+the robot's ranges and pose better in its order than in the orders of other programs. The last test cannot distinguish similar legs; the
+others can if the recording has measured velocities.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from robolearn.data.check.findings import Finding, FloatArray, Seen
 from robolearn.data.check.limits import SOFT, beyond, in_degrees
 
 MOVED = 0.02
-"""Standard deviation of a joint's position [rad], or its speed [rad/s], from which on its column is compared."""
+"""Least standard deviation of a joint's position [rad], or of its speed [rad/s], for its column to be compared."""
 BETTER, SURE = 0.2, 0.5
-"""Correlations: how much better columns must fit on average in another order, and how well, to say that they are in that order."""
+"""Correlations: how much better, and how well, columns must fit on average in another order to be judged to be in it."""
 LEFT_OVER = 0.5
-"""And what share may be left of what the present order lacks of 1: in a gait everything goes with everything else to some degree."""
+"""Largest remaining share of the present order's distance from correlation 1; in a gait all joints are somewhat correlated."""
 TARGET_DELAY = 3
-"""Control steps that a joint takes to follow its target."""
+"""Control steps by which a joint may lag its target."""
 
 
 def names(seen: Seen) -> Iterator[Finding]:
-    """The names that the source says against the robot's."""
+    """Compare the source's joint names with the robot's."""
     if seen.robot is None or not seen.source.joint_names:
         return
     ours, theirs = seen.robot.joint_names, seen.source.joint_names
@@ -35,7 +35,7 @@ def names(seen: Seen) -> Iterator[Finding]:
         return
     missing, extra = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
     if missing or extra:
-        parts = ([f"lack {', '.join(missing[:4])}"] if missing else []) + ([f"have {', '.join(extra[:4])} beside"] if extra else [])
+        parts = ([f"lack {', '.join(missing[:4])}"] if missing else []) + ([f"have {', '.join(extra[:4])} in addition"] if extra else [])
         text = f"the joints are not those of {seen.robot.name}: they {' and '.join(parts)}"
     else:
         at = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
@@ -44,21 +44,21 @@ def names(seen: Seen) -> Iterator[Finding]:
 
 
 def velocities(seen: Seen) -> Iterator[Finding]:
-    """Whether another joint's position moves as a velocity says."""
+    """Check whether a velocity belongs to another joint's position."""
     if seen.position is not None and seen.velocity is not None and len(seen) >= 50:
         moved, told = np.diff(seen.position, axis=0) * seen.fps, (seen.velocity[1:] + seen.velocity[:-1]) / 2
         yield from _belong(seen, moved, told, "velocities")
 
 
 def targets(seen: Seen) -> Iterator[Finding]:
-    """Whether another joint follows a target."""
+    """Check whether a target belongs to another joint."""
     target, position = seen.targets, seen.position
     if target is not None and position is not None and len(seen) >= 100:
         yield from _belong(seen, position[TARGET_DELAY:], target[:-TARGET_DELAY], "actions")
 
 
 def _belong(seen: Seen, moved: FloatArray, told: FloatArray, what: str) -> Iterator[Finding]:
-    """Whether columns `told` (T, J) fit the columns `moved` better in another order."""
+    """Check whether columns `told` (T, J) fit the columns `moved` better in another order."""
     if not (np.isfinite(moved).all() and np.isfinite(told).all()):
         return
     live = np.flatnonzero((moved.std(axis=0) > MOVED) & (told.std(axis=0) > MOVED))
@@ -79,7 +79,7 @@ def _belong(seen: Seen, moved: FloatArray, told: FloatArray, what: str) -> Itera
 
 
 def _assigned(alike: FloatArray) -> list[int]:
-    """Each row's column, the pair that is most alike first, no column twice."""
+    """A column for each row, the most similar pair first, no column twice."""
     found = [-1] * len(alike)
     taken: set[int] = set()
     for flat in np.argsort(-alike, axis=None):
@@ -91,7 +91,7 @@ def _assigned(alike: FloatArray) -> list[int]:
 
 
 def positions(seen: Seen) -> Iterator[Finding]:
-    """Whether the positions fit the robot in another order."""
+    """Check whether the positions fit the robot better in another order."""
     robot, position = seen.robot, seen.position
     if robot is None or position is None or position.shape[1] != robot.num_joints or in_degrees(seen) or not np.isfinite(position).all():
         return
@@ -106,7 +106,7 @@ def positions(seen: Seen) -> Iterator[Finding]:
 
 
 def _misfit(robot: Robot, position: FloatArray, order: Sequence[int]) -> tuple[float, float]:
-    """Share of frames outside the ranges, and distance of the median from the default pose [rad], of columns in this order."""
+    """Share of frames outside the ranges, and distance of the median from the default pose [rad], for columns in this order."""
     spec = robot.spec()
     arranged = np.empty_like(position)
     arranged[:, list(order)] = position
@@ -139,7 +139,7 @@ def _kind(name: str) -> str:
 
 
 def _other_side(name: str) -> str:
-    """The same joint on the other side, by the usual ways to name it."""
+    """The same joint on the other side, by the usual naming schemes."""
     swap = {
         "left": "right",
         "right": "left",

@@ -27,16 +27,16 @@ CHECKS: tuple[Check, ...] = (
     order.targets,
     order.positions,
 )
-"""What is asked of each episode by itself, once its joints' names are compared with the robot's."""
+"""The checks of single episodes, after their joint names are compared with the robot's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found.
+    """The result of all checks.
 
     Attributes:
-        findings: faults first; one for each kind and column, about its worst episode.
-        episodes, frames: how much was looked at.
+        findings: faults first; one per kind and column, about its worst episode.
+        episodes, frames: numbers of what was checked.
     """
 
     findings: list[Finding]
@@ -45,15 +45,15 @@ class Checked:
 
     @property
     def faults(self) -> list[Finding]:
-        """What is wrong."""
+        """The findings that are faults."""
         return [item for item in self.findings if item.grave]
 
 
 def findings(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Iterator[list[Finding]]:
-    """Look at episodes: a list of findings for each, in order, and at the end one about all of them.
+    """Check episodes: a list of findings for each, in order, and a last list about all of them.
 
     Args:
-        episodes: each once; they are not kept.
+        episodes: the episodes, read once and not kept.
         declared: the dataset's columns, without marks.
     """
     contents, copies = Contents(declared), Copies()
@@ -62,7 +62,7 @@ def findings(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Iterator
         empty = False
         copies.see(seen)
         found = [*contents.see(seen), *order.names(seen)]
-        if seen.robot is not None and seen.robot.num_joints != len(seen.joints):  # its ranges say nothing of these columns
+        if seen.robot is not None and seen.robot.num_joints != len(seen.joints):  # its ranges do not apply to these columns
             seen = dataclasses.replace(seen, robot=None)
         yield [*found, *(finding for look in CHECKS for finding in look(seen))]
     none = [Finding(check="empty", key="dataset", text="there are no episodes")] if empty else []
@@ -70,7 +70,7 @@ def findings(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Iterator
 
 
 def check(episodes: Iterable[Seen], declared: Sequence[str] = ()) -> Checked:
-    """Look at episodes; arguments as in `findings`."""
+    """Check episodes; arguments as in `findings`."""
     lengths: list[int] = []
 
     def counted() -> Iterator[Seen]:

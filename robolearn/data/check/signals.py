@@ -1,4 +1,4 @@
-"""Numbers that cannot be: not finite, standing still while all else moves, jumping further than a robot can."""
+"""Finds impossible numbers: not finite, constant while everything else moves, or jumping further than a robot can."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ FROZEN_S = 0.2
 MOVES = 0.3
 """Mean speed of the other joints [rad/s] above which a robot moves."""
 AT_STOP = 0.03
-"""How near to an end of its range a joint is at it [rad]."""
+"""Distance from the end of its range [rad] within which a joint is at that end."""
 PEOPLE = ("mocap", "video")
 """Kinds of sources without encoders."""
 MANY = 3
-"""Joints that are told one by one; of more, the worst."""
+"""Number of joints that are reported one by one; if there are more, only the worst is."""
 FASTER = 1.5
-"""Times a joint's speed limit that a step may be."""
+"""Multiple of a joint's speed limit up to which a step is allowed."""
 
 
 def not_finite(seen: Seen) -> Iterator[Finding]:
-    """NaN and infinity anywhere, also where a column is marked as missing."""
+    """Find NaN and infinity, also where a column is marked as missing."""
     for name, values in seen.columns.items():
         if values.dtype.kind != "f":
             continue
         bad = ~np.isfinite(values.reshape(len(seen), -1)).all(axis=1)
         if bad.any():
             text = (
-                f"{name} is not finite in {int(bad.sum())} frames, first frame {int(np.argmax(bad))}; mend the recording, import it again"
+                f"{name} is not finite in {int(bad.sum())} frames, first frame {int(np.argmax(bad))}; fix the recording and import it again"
             )
             yield Finding(check="nan", key=name, text=text, episode=seen.name, size=float(bad.sum()))
 
 
 def marks(seen: Seen) -> Iterator[Finding]:
-    """Marks that contradict what they stand beside, and flags that are none."""
+    """Find marks that contradict their column, and flags with values other than 0 and 1."""
     for name, values in seen.columns.items():
         if name.endswith(IS_VALID) or f"{name}{IS_VALID}" not in seen.columns or values.dtype.kind != "f":
             continue
@@ -57,7 +57,7 @@ def marks(seen: Seen) -> Iterator[Finding]:
 
 
 def frozen(seen: Seen) -> Iterator[Finding]:
-    """Sensors that repeat one value, bit for bit, while the robot moves."""
+    """Find sensors that repeat one value, bit for bit, while the robot moves."""
     position, gravity, turn = seen.position, seen.gravity, seen.turn
     if position is None or gravity is None or turn is None or len(seen) < 3:
         return
@@ -97,7 +97,7 @@ def _frozen_joints(seen: Seen, speed: FloatArray, least: int) -> Iterator[Findin
 
 
 def _at_stop(seen: Seen) -> np.ndarray:
-    """Where a joint is at an end of its range (T, J): what was clipped there stands still with good reason."""
+    """Frames in which a joint is at an end of its range, (T, J): a clipped value may be constant there."""
     position = seen.position
     assert position is not None
     if seen.robot is not None and position.shape[1] == seen.robot.num_joints:
@@ -118,13 +118,13 @@ def _stuck(seen: Seen, what: str, key: str, begin: int, end: int, how: str) -> F
     seconds = (end - begin) / seen.fps
     stands = "stands" if what.endswith("position") else "stand"
     people = seen.source.kind in PEOPLE
-    why = "clipped, or a gap that was filled" if people else "a sensor that hangs"
-    text = f"{what} {stands} still, bit for bit, for {seconds:.2f} s from frame {begin} on {how}: {why}"
+    why = "clipped, or a gap that was filled" if people else "a stuck sensor"
+    text = f"{what} {stands} still, bit for bit, for {seconds:.2f} s from frame {begin} {how}: {why}"
     return Finding(check="frozen", key=key, text=text, episode=seen.name, grave=not people, size=seconds)
 
 
 def jumps(seen: Seen) -> Iterator[Finding]:
-    """Steps that are further than the robot can move in one frame."""
+    """Find steps that are larger than the robot can move in one frame."""
     position, velocity, gravity, turn = seen.position, seen.velocity, seen.gravity, seen.turn
     if position is None or velocity is None or gravity is None or turn is None or len(seen) < 2:
         return

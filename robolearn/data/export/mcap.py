@@ -1,4 +1,4 @@
-"""Episodes as an MCAP file: what Foxglove plots and draws, and what `robolearn data import` reads back.
+"""Episodes as an MCAP file: Foxglove plots and draws it, and `robolearn data import` reads it back.
 
     /joint_states, /imu         what was observed
     /odom, /tf                  where the base is; frames of all bodies, for a robot that is known
@@ -9,7 +9,7 @@
     /contact, /reward           arrays that carry the names of their entries
     /episode                    at the beginning of each episode, as JSON: its number, task, source, licence and what is missing in it
 
-What is missing in a frame has no message there.
+Missing values have no message in their frame.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ def write_mcap(
     """Write episodes one after the other.
 
     Args:
-        path: of the file; it appears whole or not at all.
-        episodes: number, content and columns of each.
+        path: path of the file, which is written whole or not at all.
+        episodes: number, content and columns of each episode.
         fps: frames a second.
-        robot: finds a robot by its name; None for one that is not known.
-        every: is called after each episode.
+        robot: finds a robot by its name; returns None for an unknown one.
+        every: called after each episode.
 
     Returns:
         Number of messages.
@@ -103,7 +103,7 @@ class _Frames:
             self._robot = self._shape = None
 
     def first(self, number: int) -> Iterator[Message]:
-        """What is said once."""
+        """The messages that are sent once."""
         episode = self._episode
         source = {name: value for name, value in dataclasses.asdict(episode.source).items() if name != "config" and value not in ("", None)}
         missing = [name for name in self._names if name not in episode.columns]
@@ -155,7 +155,7 @@ class _Frames:
             yield "/tf", messages.transforms(time_ns, self._shape.frames, *self._shape.place(place, wxyz, position))
 
     def _row(self, name: str, row: int) -> np.ndarray | None:
-        """A column's values in a frame; None where they are missing."""
+        """A column's values in a frame; None if they are missing."""
         values = self._episode.columns.get(name)
         mark = self._episode.columns.get(name + IS_VALID)
         if values is None or (mark is not None and not bool(np.ravel(mark)[row])):
@@ -164,7 +164,7 @@ class _Frames:
 
 
 def _tilted(gravity: np.ndarray) -> np.ndarray:
-    """The attitude wxyz without a turn about the vertical in which gravity has this direction (3,) in the base's frame."""
+    """The attitude wxyz, with zero yaw, in which gravity has this direction (3,) in the base's frame."""
     down = gravity / np.linalg.norm(gravity)
     roll = np.arctan2(-down[1], -down[2])
     pitch = np.arcsin(np.clip(down[0], -1.0, 1.0))

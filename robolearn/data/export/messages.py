@@ -1,4 +1,4 @@
-"""ROS 2 messages without ROS: each is made by the names of its fields, the others stay empty."""
+"""ROS 2 messages without ROS: each is built from named fields; the others stay empty."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _T: Any = STORE.types
 
 
 def serialized(message: Any) -> bytes:
-    """A message as it lies in a file."""
+    """A message as stored in a file."""
     return bytes(STORE.serialize_cdr(message, message.__msgtype__))
 
 
 def definition(kind: str) -> str:
-    """The text that explains messages of a type to other programs."""
+    """The definition of a message type, for other programs."""
     return STORE.generate_msgdef(kind, ros_version=2)[0]
 
 
@@ -60,7 +60,7 @@ def joint_state(time_ns: int, names: Sequence[str], position: np.ndarray, veloci
 
 
 def imu(time_ns: int, wxyz: np.ndarray | None, turn: np.ndarray) -> Any:
-    """sensor_msgs/Imu; a covariance that begins with -1 says that there is no such sensor (REP 145)."""
+    """sensor_msgs/Imu; a covariance that begins with -1 means that there is no such sensor (REP 145)."""
     absent, unknown = np.array([-1.0, *[0.0] * 8]), np.zeros(9)
     attitude = quaternion((1.0, 0.0, 0.0, 0.0) if wxyz is None else wxyz)
     known = absent if wxyz is None else unknown
@@ -107,7 +107,7 @@ def transforms(time_ns: int, names: Sequence[str], positions: np.ndarray, quats:
 def marker(
     frame: str, number: int, kind: int, position: np.ndarray, wxyz: np.ndarray, scale: Sequence[float] | np.ndarray, rgba: np.ndarray
 ) -> Any:
-    """visualization_msgs/Marker that moves with its frame and stays; points are set by who needs them."""
+    """visualization_msgs/Marker that moves with its frame and stays; callers set points if they need them."""
     color, zero = _T["std_msgs/msg/ColorRGBA"], _T["builtin_interfaces/msg/Duration"](0, 0)
     known = {
         "header": header(0, frame),
@@ -129,7 +129,7 @@ def markers(items: list[Any]) -> Any:
 
 
 def _filled(kind: str, known: dict[str, Any]) -> Any:
-    """A message of which only some fields matter; the others are zero or empty."""
+    """A message with some fields set; the others are zero or empty."""
     values = []
     for name, (sort, detail) in STORE.fielddefs[kind][1]:
         if name in known:

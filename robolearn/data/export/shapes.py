@@ -1,4 +1,4 @@
-"""How a robot looks, and where its bodies are, for programs that draw frames and markers."""
+"""Shapes of a robot and poses of its bodies, for programs that draw frames and markers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Shape:
     """
 
     def __init__(self, robot: Robot) -> None:
-        """Of a robot's scene."""
+        """Read them from a robot's scene."""
         self._model = model = robot.compiled
         self._data = mujoco.MjData(model)
         self._floating = robot.floating_base
@@ -33,10 +33,10 @@ class Shape:
         self.frames = [model.body(index).name or f"body_{index}" for index in range(1, model.nbody)]
 
     def place(self, position: np.ndarray | None, wxyz: np.ndarray | None, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where the bodies are.
+        """The poses of the bodies.
 
         Args:
-            position: of the base in the world [m]; None for where it stands.
+            position: position of the base in the world [m]; None for its standing place.
             wxyz: attitude of the base; None for upright.
             joints: positions [rad], in the robot's order.
 

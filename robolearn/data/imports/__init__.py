@@ -1,1 +1,1 @@
-"""Recordings of others as episodes: logs of robolearn deploy, ROS 2 bags, CSV and npz."""
+"""Converts recordings from other sources to episodes: logs of robolearn deploy, ROS 2 bags, CSV and npz."""

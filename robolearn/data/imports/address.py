@@ -1,4 +1,4 @@
-"""`at` of a bag's field: a topic and fields of its messages, as `/low motor_state[0:12].q` or `/cmd_vel linear.x linear.y angular.z`.
+"""`at` of a bag's field: a topic and fields of its messages, such as `/low motor_state[0:12].q` or `/cmd_vel linear.x linear.y angular.z`.
 
 A field that is an array or a message of numbers (a vector, a quaternion) gives all its entries, in the message's order.
 """
@@ -17,7 +17,7 @@ from robolearn.errors import suggestion
 _STEP = re.compile(r"([A-Za-z_]\w*)((?:\[[-\d:*]*\])*)")
 NAMES = ("name", "joint_names")
 VECTORS = (("x", "y", "z", "w"), ("x", "y", "z"), ("linear", "angular"))
-"""Messages of numbers, by their fields."""
+"""Messages that consist of numbers, with their fields."""
 
 
 class Address:
@@ -43,7 +43,7 @@ class Address:
         """The numbers of one message.
 
         Raises:
-            RecordingError: it has no such field, or one that is no number.
+            RecordingError: no such field, or it is not a number.
         """
         found: list[float] = []
         for walk in self._walks:
@@ -51,7 +51,7 @@ class Address:
         return found
 
     def names(self, message: Any, count: int) -> tuple[str, ...]:
-        """What the message calls `count` values; empty where it does not say."""
+        """The message's names of `count` values; empty if it has none."""
         for field in NAMES:
             names = _get(message, field)
             if isinstance(names, Sequence) and not isinstance(names, str) and len(names) == count:
@@ -63,15 +63,15 @@ class Address:
 
 
 def is_quaternion(message: Any) -> bool:
-    """Whether a value is a quaternion's message, whose order is known: x, y, z, w."""
+    """Whether a value is a quaternion message, whose order is known: x, y, z, w."""
     return all(_get(message, name) is not None for name in "xyzw")
 
 
 def fields_of(message: Any, deep: int = 3, before: str = "") -> list[str]:
-    """The fields of a message that hold numbers, dotted, for people."""
+    """The dotted names of a message's numeric fields, for display."""
     found: list[str] = []
     for name in _field_names(message):
-        if name.isupper():  # constants of the type
+        if name.isupper():  # skip constants of the type
             continue
         value, dotted = _get(message, name), f"{before}{name}"
         if isinstance(value, np.ndarray) or (isinstance(value, list) and value and isinstance(value[0], int | float)):
@@ -90,7 +90,8 @@ def _walk(at: str, field: str) -> Callable[[Any], list[float]]:
     for part in field.split("."):
         match = _STEP.fullmatch(part)
         if match is None:
-            raise RecordingError(f"`at: {at}`: {field!r} is no field; write fields as position, twist.linear.x or motor_state[0:12].q")
+            raise RecordingError(f"`at: {at}`: {field!r} is not a field; write fields such as position, twist.linear.x or "
+                                 f"motor_state[0:12].q")
         steps.append(("get", match[1]))
         steps += [("index", _index(at, text)) for text in re.findall(r"\[([^\]]*)\]", match[2])]
     return lambda message: _follow(message, steps, at)
@@ -107,7 +108,7 @@ def _index(at: str, text: str) -> slice | int:
         return numbers[0]
     if len(numbers) == 2:
         return slice(*numbers)
-    raise RecordingError(f"`at: {at}`: [{text}] is no index; write [3], [0:12] or [*]")
+    raise RecordingError(f"`at: {at}`: [{text}] is not an index; write [3], [0:12] or [*]")
 
 
 def _follow(value: Any, steps: list[tuple[str, Any]], at: str) -> list[float]:
@@ -145,7 +146,7 @@ def _numbers(value: Any, at: str) -> list[float]:
 
 
 def _get(value: Any, name: str) -> Any:
-    """A field of a message, or a key of a JSON object; None where there is none."""
+    """A field of a message, or a key of a JSON object; None if there is none."""
     return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 

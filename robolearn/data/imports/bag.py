@@ -1,6 +1,6 @@
-"""ROS 2 bags of any robot, as MCAP or SQLite, whole, torn or in a folder, read without ROS.
+"""Reads ROS 2 bags of any robot, as MCAP or SQLite, complete, truncated or in a folder, without ROS.
 
-Message definitions inside the file count; for those that SQLite bags of earlier ROS versions lack, the standard messages do.
+Message definitions are taken from the file; SQLite bags of earlier ROS versions lack them and are read with the standard ones.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from robolearn.errors import suggestion
 SUFFIXES = (".mcap", ".db3")
 ZSTD = b"\x28\xb5\x2f\xfd"
 OFF_RATE = 0.02
-"""A clock whose rate differs more than this share from the recorder's is another one: a simulator's."""
+"""A clock whose rate differs by more than this share from the recorder's is a simulator's."""
 
 
 class Raw(NamedTuple):
-    """One message; `data` as its `encoding` has it."""
+    """One message; `data` is in its `encoding`."""
 
     topic: str
     data: bytes
@@ -45,7 +45,7 @@ class Topic:
     Attributes:
         kind: type of its messages, `package/msg/Name`.
         encoding: `cdr` or `json`.
-        count: messages, where the file tells.
+        count: number of messages, if the file states it.
     """
 
     kind: str
@@ -60,14 +60,14 @@ class Bag:
     Attributes:
         path: the file or folder.
         topics: by name.
-        notes: what people should know.
+        notes: notes for the user.
     """
 
     def __init__(self, path: Path, clock: str = "auto") -> None:
         """Open; `clock` as in `ImportMap`.
 
         Raises:
-            RecordingError: no bag.
+            RecordingError: not a bag.
         """
         self.path, self.clock, self.notes = path, clock, list[str]()
         self._files = bag_files(path)
@@ -82,7 +82,7 @@ class Bag:
         self._store: Any = None
 
     def read(self, wanted: dict[str, str]) -> dict[str, Series]:
-        """The series at several `at`, by the names of the quantities.
+        """The series at several `at`, by quantity.
 
         Raises:
             RecordingError: no such topic or field, or messages that cannot be read.
@@ -108,7 +108,7 @@ class Bag:
         if empty:
             raise RecordingError(f"{self.path}: the topic {empty[0]} has no messages")
         chosen = {topic: self._clock_of(topic, item) for topic, item in times.items()}
-        first = min(int(time_ns.min()) for time_ns in chosen.values())  # seconds since 1970 are too large for nanoseconds
+        first = min(int(time_ns.min()) for time_ns in chosen.values())  # a float of seconds since 1970 cannot resolve nanoseconds
         return {
             name: collected[name].series(np.asarray((chosen[address.topic] - first) * 1e-9, np.float64))
             for name, address in addresses.items()
@@ -119,7 +119,7 @@ class Bag:
         return next((self._decode(raw) for raw in self._messages({topic})), None)
 
     def is_quaternion(self, at: str) -> bool:
-        """Whether the field at `at` is a quaternion's message, whose numbers are read in the order x, y, z, w."""
+        """Whether the field at `at` is a quaternion message, whose numbers are read in the order x, y, z, w."""
         topic, *fields = at.split()
         value = self.first(topic) if topic in self.topics and len(fields) == 1 else None
         for part in fields[0].split(".") if value is not None else []:
@@ -127,7 +127,7 @@ class Bag:
         return value is not None and is_quaternion(value)
 
     def contents(self) -> list[str]:
-        """The topics with their fields, a line each, for people."""
+        """The topics with their fields, one line each, for display."""
         lines = []
         for name, topic in sorted(self.topics.items()):
             try:
@@ -154,17 +154,17 @@ class Bag:
                 raise RecordingError(f"the messages of {self.path} are compressed one by one; run: ros2 bag convert, without compression")
             if topic.kind not in self._typestore().fielddefs:
                 raise RecordingError(
-                    f"{self.path} does not say what messages of the type {topic.kind} ({raw.topic}) are; record it as MCAP, or with ROS"
+                    f"{self.path} has no definition of the message type {topic.kind} ({raw.topic}); record it as MCAP, or with ROS"
                     " Iron or later, which write definitions into the bag"
                 )
             return self._typestore().deserialize_cdr(raw.data, topic.kind)
         except RecordingError:
             raise
-        except Exception as error:  # parsers of strange messages fail in many ways
+        except Exception as error:  # parsers fail in many ways on unknown messages
             raise RecordingError(f"{self.path}: messages of {raw.topic} ({topic.kind}) cannot be read: {reason(error)}") from error
 
     def _typestore(self) -> Any:
-        """The types of the topics; those that cannot be read are left out, and told where they are wanted."""
+        """The types of the topics; unreadable ones are left out, and reported when they are requested."""
         if self._store is None:
             from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 
@@ -172,7 +172,7 @@ class Bag:
             for topic in self.topics.values():
                 if topic.definition and topic.encoding == "cdr":
                     idl = topic.definition.lstrip().startswith(("module", "=" * 80 + "\nIDL"))
-                    with contextlib.suppress(TypesysError):  # the two sides of a service, for example
+                    with contextlib.suppress(TypesysError):  # e.g. the two sides of a service
                         types = get_types_from_idl(topic.definition) if idl else get_types_from_msg(topic.definition, topic.kind)
                         self._store.register({name: fields for name, fields in types.items() if name not in self._store.fielddefs})
             if any(topic.kind not in self._store.fielddefs for topic in self.topics.values()):
@@ -184,25 +184,25 @@ class Bag:
         """The times of a topic's messages [ns]."""
         received, stamped = np.array(times.log_ns, np.int64), np.array(times.stamp_ns, np.int64)
         stamps = len(stamped) == len(received) and len(stamped) > 1 and bool((stamped > 0).all())
-        moving = stamps and stamped.max() > stamped.min()  # not all in order: messages overtake each other
+        moving = stamps and stamped.max() > stamped.min()  # not always in order: messages overtake each other
         if self.clock == "stamp":
             if not moving:
-                raise RecordingError(f"{self.path}: clock: stamp, but the messages of {topic} have no stamps that move on; use received")
+                raise RecordingError(f"{self.path}: clock: stamp, but the messages of {topic} have no increasing stamps; use received")
             return stamped
         if self.clock == "received" or not moving or np.ptp(received) == 0:
             return received
         rate = np.ptp(stamped) / np.ptp(received)
         if abs(rate - 1.0) > OFF_RATE:
             self.notes.append(
-                f"the stamps of {topic} run at {rate:.2f} of the recording's clock, so the times of recording count; a"
-                " simulator's log wants clock: stamp"
+                f"the stamps of {topic} run at {rate:.2f} times the recording's clock, so the times of recording are used; for a "
+                f"simulator's log set clock: stamp"
             )
             return received
-        return stamped + int((received - stamped).min())  # the fastest message shows how far the clocks are apart
+        return stamped + int((received - stamped).min())  # the fastest message gives the offset of the clocks
 
 
 class _Times:
-    """When the messages of a topic came, and when they say that they were made [ns]."""
+    """When the messages of a topic were received, and their stamps [ns]."""
 
     def __init__(self) -> None:
         self.log_ns: list[int] = []
@@ -219,7 +219,7 @@ class _Times:
 
 
 class _Collector:
-    """Rows of one field; entries that a message does not name are NaN in its row."""
+    """Rows of one field; entries that a message does not contain are NaN in its row."""
 
     def __init__(self) -> None:
         self.rows: list[list[float]] = []
@@ -258,7 +258,7 @@ def bag_files(path: Path) -> list[Path]:
         if packed and not files:
             raise RecordingError(f"the files of {path} are compressed as a whole ({packed[0]}); run zstd -d on them first")
         if not files:
-            raise RecordingError(f"{path} holds no .mcap and no .db3 file: it is no ROS 2 bag")
+            raise RecordingError(f"{path} holds no .mcap and no .db3 file: it is not a ROS 2 bag")
         return files
     if not path.is_file():
         raise RecordingError(f"there is no bag at {path}")
@@ -266,7 +266,7 @@ def bag_files(path: Path) -> list[Path]:
 
 
 def _number(path: Path) -> tuple[int, str]:
-    """By the number at the end of `bag_10.db3`."""
+    """Sort key: the number at the end of `bag_10.db3`."""
     digits = path.stem.rpartition("_")[2]
     return (int(digits) if digits.isdigit() else 0, path.name)
 
@@ -308,13 +308,13 @@ def _sqlite_topics(path: Path) -> Iterator[tuple[str, Topic]]:
     with _Opened(path) as database:
         try:
             definitions = dict(database.execute("SELECT topic_type, encoded_message_definition FROM message_definitions"))
-        except sqlite3.Error:  # of bags before Iron
+        except sqlite3.Error:  # as in bags before Iron
             definitions = {}
         try:
             counts = dict(database.execute("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"))
             rows = list(database.execute("SELECT id, name, type, serialization_format FROM topics"))
         except sqlite3.Error as error:
-            raise RecordingError(f"{path} is an SQLite file, but no ROS 2 bag: {reason(error)}") from error
+            raise RecordingError(f"{path} is an SQLite file, but not a ROS 2 bag: {reason(error)}") from error
     for number, name, kind, encoding in rows:
         yield name, Topic(_kind(kind), encoding, definitions.get(kind, ""), counts.get(number, 0))
 
@@ -339,13 +339,13 @@ def _raw(path: Path, topics: set[str]) -> Iterator[Raw]:
 
 
 class _Opened:
-    """A database that is only read, and closed."""
+    """A database opened for reading only, and closed afterwards."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> sqlite3.Connection:
-        # without a journal beside it nothing is being written, and then SQLite need not leave its own files there
+        # without a journal nothing is being written, so SQLite need not create its own files there
         how = "mode=ro" if Path(f"{self._path}-wal").exists() else "mode=ro&immutable=1"
         self._database = sqlite3.connect(f"{self._path.resolve().as_uri()}?{how}", uri=True)
         return self._database

@@ -1,4 +1,4 @@
-"""From what a recording has, and the map that says where, to episodes of the robot."""
+"""Builds episodes of the robot from a recording and its map."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ VELOCITY_LABELS = ("vx", "vy", "yaw_rate")
 
 
 class Recording(Protocol):
-    """What is imported: a bag, a table, arrays."""
+    """The recording to import: a bag, a table, or arrays."""
 
     @property
     def notes(self) -> list[str]:
-        """What people should know of it."""
+        """Notes for the user."""
         ...
 
     def read(self, wanted: dict[str, str]) -> dict[str, Series]:
-        """The series at several `at`, by the names of the quantities."""
+        """The series at several `at`, by quantity."""
         ...
 
 
@@ -52,9 +52,9 @@ class Imported:
 
     Attributes:
         episodes: in the order of time.
-        fps: their frames a second.
-        command_labels: names of the command's entries; empty where there is none.
-        notes: what people should know.
+        fps: their frames per second.
+        command_labels: names of the command's entries; empty without a command.
+        notes: notes for the user.
     """
 
     episodes: list[Episode]
@@ -64,7 +64,7 @@ class Imported:
 
 
 def rate_of(series: Series) -> int:
-    """Frames a second that a recording is brought to where nobody says: its own, or 50 where that is faster than 60."""
+    """Default frames per second of the episodes: the recording's own, or 50 if it has more than 60."""
     steps = np.diff(series.time_s)
     own = 1.0 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else float(USUAL_HZ)
     return USUAL_HZ if own > FASTEST_HZ else max(1, round(own))
@@ -74,14 +74,14 @@ def build(recording: Recording, mapping: ImportMap, robot: Robot, source: Source
     """Make episodes.
 
     Args:
-        recording: what is imported.
-        mapping: where it has what.
-        robot: whose motion it is.
-        source: what is known of it; rate, joints and control mode are filled in.
-        fps: of the episodes; the map's or the recording's own where None.
+        recording: the recording to import.
+        mapping: where it has each quantity.
+        robot: the robot that moves.
+        source: the episodes' source; rate, joints and control mode are filled in.
+        fps: frames per second of the episodes; None for the map's or the recording's own.
 
     Raises:
-        RecordingError: what an episode needs is not there.
+        RecordingError: something that an episode needs is missing.
     """
     given = mapping.given()
     if "joint_position" not in given:
@@ -116,7 +116,7 @@ def build(recording: Recording, mapping: ImportMap, robot: Robot, source: Source
 
 
 class _Builder:
-    """The series of one recording in the robot's order, and frames of them."""
+    """The series of one recording in the robot's order, resampled to frames."""
 
     def __init__(self, mapping: ImportMap, robot: Robot, series: dict[str, Series], notes: list[str]) -> None:
         self._map, self._robot, self._notes = mapping, robot, notes
@@ -124,7 +124,7 @@ class _Builder:
         fixed = dict(mapping.fixed_joints)
         unknown = sorted({*fixed, *mapping.joint_names} - {*robot.joint_names, *robot.feet})
         if unknown:
-            raise RecordingError(f"joint_names or fixed_joints name {', '.join(unknown)}, which {robot.name} has not")
+            raise RecordingError(f"joint_names or fixed_joints name {', '.join(unknown)}, which {robot.name} does not have")
         self._of: dict[str, tuple[Series, list[int]]] = {}
         for name in ("joint_position", "joint_velocity", "action"):
             if name in series:
@@ -171,12 +171,12 @@ class _Builder:
         return sorted((begin, end) for begin, end in both if end > begin)
 
     def why(self) -> str:
-        """What is known of the recording's length, for a message."""
+        """The lengths of the series, for a message."""
         parts = (f"{name} {s.time_s[-1] - s.time_s[0]:.1f} s" for name, (s, _) in self._of.items() if name in self.needed and len(s.time_s))
         return ", ".join(parts) + f", holes longer than gap_s ({self._map.gap_s:g} s) end an episode"
 
     def columns(self, at_s: FloatArray, fps: int) -> dict[str, np.ndarray]:
-        """The columns of one episode at its frames (T,)."""
+        """The columns of one episode at its frame times (T,)."""
         robot, gap = self._robot, self._map.gap_s
         joints = np.zeros((len(at_s), robot.num_joints))
         velocity = np.zeros_like(joints)
@@ -190,7 +190,7 @@ class _Builder:
             values, known = interpolated(series, at_s, gap)
             velocity[:, here] = np.where(known[:, None], values, velocity[:, here])
         else:
-            self._notes.append("joint velocities are differences of the positions")
+            self._notes.append("joint velocities were computed from the positions")
         quat, turn = self._attitude(at_s, fps)
         gravity = projected_gravity(quat) if robot.floating_base else np.tile([0.0, 0.0, -1.0], (len(at_s), 1))
         columns: dict[str, np.ndarray] = {STATE: np.concatenate([joints, velocity, gravity, turn], axis=1).astype(np.float32)}
@@ -235,7 +235,7 @@ class _Builder:
         quat = turned(self._of["orientation"][0], at_s, self._map.gap_s)[0]
         turn = angular_velocity_b(quat, fps)
         if "angular_velocity" not in self._of:
-            self._notes.append("angular velocities are differences of the attitude")
+            self._notes.append("angular velocities were computed from the attitude")
             return quat, turn
         values, known = interpolated(self._of["angular_velocity"][0], at_s, self._map.gap_s)
         if self._map.angular_velocity is not None and self._map.angular_velocity.frame == "world":
@@ -256,7 +256,7 @@ class _Builder:
 
 
 def _put(columns: dict[str, np.ndarray], name: str, values: np.ndarray, known: BoolArray) -> None:
-    """A column and its mark; nothing where it is known nowhere."""
+    """A column and its mark; nothing if it is never known."""
     if known.any():
         columns[name] = np.where(known[:, None], values, 0.0).astype(np.float32)
         columns[name + IS_VALID] = known
@@ -265,5 +265,5 @@ def _put(columns: dict[str, np.ndarray], name: str, values: np.ndarray, known: B
 def _wxyz(series: Series, given: Field) -> Series:
     order = given.order if isinstance(given.order, str) else "".join(given.order)
     if order not in ("wxyz", "xyzw"):
-        raise RecordingError(f"orientation: say the order of the quaternion in `{given.at}`: order: wxyz or order: xyzw")
+        raise RecordingError(f"orientation: state the order of the quaternion in `{given.at}` with order: wxyz or order: xyzw")
     return Series(series.time_s, series.values[:, [3, 0, 1, 2]] if order == "xyzw" else series.values)

@@ -1,4 +1,4 @@
-"""What a recording's own names and types say of where things are; the map that a person would have written in the plain cases."""
+"""Guesses the map of a recording from its names and types, as a person would write it in plain cases."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ ARRAYS = {
     "reward": ("reward", "rewards"),
     "episode": ("episode", "episode_index"),
 }
-"""What arrays and columns are usually called."""
+"""Usual names of arrays and columns."""
 SUFFIXES = {
     "joint_position": ("", "_pos", "_position", "_q", ".position", ".pos", ".q", "/position"),
     "joint_velocity": ("_vel", "_velocity", "_dq", ".velocity", ".vel", ".dq", "/velocity"),
     "action": ("_action", "_target", "_cmd", ".action", ".target", "/target"),
 }
-"""What follows a joint's name in the name of its column."""
+"""Usual suffixes of a column's name after the joint's."""
 
 
 def guess_bag(bag: Bag, robot: Robot) -> ImportMap:
-    """Where a bag has what, by the types of its topics."""
+    """The map of a bag, from the types of its topics."""
     fields: dict[str, Field] = {}
     states = by_kind(bag.topics, [JOINT_STATE])
     measured = [name for name in states if not COMMANDS.search(name)] or states
@@ -73,7 +73,7 @@ def guess_bag(bag: Bag, robot: Robot) -> ImportMap:
 
 
 def guess_table(table: Table, robot: Robot) -> ImportMap:
-    """Where a table has what, by the names of its columns."""
+    """The map of a table, from the names of its columns."""
     fields: dict[str, Field] = {}
     lower = {name.lower(): name for name in table.names}
     if time := next((lower[name] for name in TIMES if name in lower), None):
@@ -114,18 +114,18 @@ def _together(names: Iterable[str], quantity: str) -> str:
 
 
 def _time(name: str) -> Field:
-    """The field of times that are called so, with the unit that the name tells."""
+    """The field of a time column of this name, with the unit that the name states."""
     return Field(at=name, unit=next((unit for unit in ("ns", "us", "ms") if name.lower().endswith(f"_{unit}")), "s"))
 
 
 def _called(names: Iterable[str], quantity: str) -> str:
-    """The array or column that is called as this quantity usually is."""
+    """The array or column with a usual name of this quantity."""
     lower = {name.lower(): name for name in names}
     return next((lower[name] for name in ARRAYS[quantity] if name in lower), "")
 
 
 def guess_arrays(arrays: Arrays, robot: Robot) -> ImportMap:
-    """Where an npz file has what, by its names and widths; `qpos` and `qvel` are taken as MuJoCo has them."""
+    """The map of an npz file, from its names and widths; `qpos` and `qvel` are read in MuJoCo's layout."""
     fields: dict[str, Field] = {}
     joints, free = robot.num_joints, robot.floating_base
     widths = {name: array.shape[1] if array.ndim == 2 else 1 for name, array in arrays.arrays.items() if array.ndim}
@@ -145,7 +145,7 @@ def guess_arrays(arrays: Arrays, robot: Robot) -> ImportMap:
             fields[quantity] = Field(at=name)
     if (time := next((name for name in TIMES if widths.get(name) == 1), None)) is not None:
         fields["time"] = _time(time)
-    for word, names in arrays.words.items():  # an array of names says whose the columns are
+    for word, names in arrays.words.items():  # an array of names labels the columns
         for quantity in ("joint_position", "joint_velocity", "action"):
             if quantity in fields and len(names) == joints and len(match_names(robot.joint_names, names, {})) == joints and "joint" in word:
                 fields[quantity] = Field(at=fields[quantity].at, order=names)

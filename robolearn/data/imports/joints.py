@@ -1,4 +1,4 @@
-"""Which entry of a recording is which joint of the robot."""
+"""Finds which entry of a recording is which joint of the robot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def arranged(
     fixed: Mapping[str, float],
     notes: list[str],
 ) -> tuple[Series, list[int]]:
-    """A series' entries in the robot's order, scaled to our units.
+    """The entries of a series in the robot's order, scaled to our units.
 
     Args:
         what: the quantity, for messages.
@@ -29,14 +29,13 @@ def arranged(
         field: where it came from.
         wanted: the robot's joints or feet, in order.
         renamed: robot's name -> the recording's.
-        fixed: those that the recording may lack.
-        notes: is told what people should know.
+        fixed: joints that the recording may lack.
+        notes: list to which notes for the user are added.
 
-    Returns:
-        Entries that the recording has; and which of `wanted` they are.
+    Returns: The entries that the recording has, and their indices in `wanted`.
 
     Raises:
-        RecordingError: a joint is nowhere, or the entries have no names and another number.
+        RecordingError: a joint is not found, or the entries have no names and the wrong number.
     """
     names = field.names or series.names
     if field.names and len(field.names) != series.width:
@@ -45,8 +44,8 @@ def arranged(
     if not names:
         if series.width != len(wanted) - len(fixed):
             raise RecordingError(
-                f"{what}: `{field.at}` has {series.width} entries without names, the robot {len(wanted)} joints; say which they are with"
-                " `order: [...]`, and those that are not there with `fixed_joints: {name: angle}`"
+                f"{what}: `{field.at}` has {series.width} entries without names, the robot {len(wanted)} joints;"
+                " name them with `order: [...]`, and those that are missing with `fixed_joints: {name: angle}`"
             )
         here = [index for index, name in enumerate(wanted) if name not in fixed]
         notes.append(f"{what}: entries have no names and were taken in the robot's order ({', '.join(wanted[i] for i in here[:3])}, ...)")
@@ -56,8 +55,8 @@ def arranged(
     if missing:
         near = suggestion(missing[0], names)
         raise RecordingError(
-            f"{what}: `{field.at}` has no {', '.join(missing)}{near}; it has: {', '.join(names)}. Say what it calls them with"
-            " `joint_names: {robot's: recording's}`, or their angle where it lacks them with `fixed_joints: {name: angle}`"
+            f"{what}: `{field.at}` has no {', '.join(missing)}{near}; it has: {', '.join(names)}. Give its names for them"
+            " with `joint_names: {robot's: recording's}`, or, if it lacks them, their angles with `fixed_joints: {name: angle}`"
         )
     here = [index for index, name in enumerate(wanted) if name in found]
     return series.columns([found[wanted[index]] for index in here]), here
@@ -72,7 +71,8 @@ def scaled(what: str, series: Series, field: Field) -> Series:
     values = series.values * UNITS[field.unit]
     for name, given in (("scale", field.scale), ("offset", field.offset)):
         if len(given) not in (0, 1, series.width):
-            raise RecordingError(f"{what}: `{name}` has {len(given)} numbers; one, or {series.width} as `{field.at}` has entries")
+            raise RecordingError(f"{what}: `{name}` has {len(given)} numbers; give one, or {series.width}, one for each entry of "
+                                 f"`{field.at}`")
     if field.scale:
         values = values * np.array(field.scale)
     if field.offset:
@@ -81,12 +81,12 @@ def scaled(what: str, series: Series, field: Field) -> Series:
 
 
 def match_names(wanted: Sequence[str], names: Sequence[str], renamed: Mapping[str, str]) -> dict[str, int]:
-    """Robot's name -> index of the entry: of the name that the map gives, of the same, or of the only one that has it inside."""
+    """Robot's joint name -> index of its entry: the one named by the map, the one of the same name, or the only one that contains it."""
     found: dict[str, int] = {}
     plain = [_plain(name) for name in names]
     for name in wanted:
         said = renamed.get(name, name)
-        said = said if said in names else name  # a topic of another program may use the robot's own names
+        said = said if said in names else name  # some topics use the robot's own names despite the map
         inside = [i for i, other in enumerate(plain) if _plain(said) and _plain(said) in other]
         if said in names:
             found[name] = list(names).index(said)
@@ -99,5 +99,5 @@ def match_names(wanted: Sequence[str], names: Sequence[str], renamed: Mapping[st
 
 
 def _plain(name: str) -> str:
-    """Without what spellings differ in: `FL_hip_joint`, `fl-hip`, `/robot/FL_hip_joint`."""
+    """A name without differences of spelling: `FL_hip_joint`, `fl-hip`, `/robot/FL_hip_joint`."""
     return re.sub(r"joint|[^a-z0-9]", "", name.rpartition("/")[2].lower())

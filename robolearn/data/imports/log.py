@@ -1,4 +1,4 @@
-"""Logs of robolearn deploy as episodes: each run of the policy, what it read, was asked and answered, at its own rate."""
+"""Converts logs of robolearn deploy to episodes: the readings, commands and actions of each run of the policy, at its own rate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robolearn.data.imports.series import RecordingError
 from robolearn.data.source import Episode, Source
 
 SAME_CLOCK = 0.5
-"""Share of a control step by which two ticks may be further apart than one step and still be neighbours."""
+"""Two ticks are neighbours if they are at most one control step and this share of it apart."""
 
 
 def is_own_log(path: Path) -> bool:
@@ -32,7 +32,7 @@ def is_own_log(path: Path) -> bool:
         for record in records(path):
             if isinstance(record, Metadata) and record.name == METADATA:
                 return True
-            if isinstance(record, Message):  # ours stands before the first message
+            if isinstance(record, Message):  # our mark is before the first message
                 return False
     except LogError as error:
         raise RecordingError(str(error)) from error
@@ -49,11 +49,10 @@ def read_episodes(
         licence, attribution: see `Source`.
         least_s: runs shorter than this are left out [s].
 
-    Returns:
-        Episodes; the contract of the policy that ran; what people should know.
+    Returns: Episodes; the contract of the policy that ran; notes for the user.
 
     Raises:
-        RecordingError: no log, or none in which a policy ran.
+        RecordingError: not a log, or no policy ran in it.
     """
     try:
         log = read_log(path)
@@ -61,7 +60,7 @@ def read_episodes(
         raise RecordingError(str(error)) from error
     spec, notes = log.policy.spec, list(log.notes)
     if log.lacks & {"/joint_states", "/imu"}:
-        raise RecordingError(f"{path} lacks {', '.join(sorted(log.lacks))}, which a tool has left out; copy the log with all its topics")
+        raise RecordingError(f"{path} lacks {', '.join(sorted(log.lacks))}, which some tool has removed; copy the log with all its topics")
     if log.dropped:
         notes.append(f"{log.dropped} control steps were lost while it was recorded")
     source = _source(log, licence, attribution)
@@ -70,12 +69,12 @@ def read_episodes(
     if len(episodes) < len(runs):
         notes.append(f"{len(runs) - len(episodes)} runs shorter than {least_s:g} s were left out")
     if not episodes:
-        raise RecordingError(f"in {path} no policy ran for {least_s:g} s or longer with its sensors heard")
+        raise RecordingError(f"in {path} no policy ran for at least {least_s:g} s with sensor readings")
     return episodes, spec, notes
 
 
 def _runs(ticks: Rows, spec: PolicySpec) -> list[Rows]:
-    """Rows of each run of the policy with its readings, split where steps are lost or late."""
+    """Rows of each run of the policy with readings, split at lost or late steps."""
     needed = HAS_READING | (HAS_IMU if spec.robot.floating_base else 0)
     good = (ticks["mode"] == MODES.index(Mode.POLICY)) & ((ticks["flags"] & needed) == needed)
     rows = np.flatnonzero(good)
@@ -109,7 +108,7 @@ def _episode(run: Rows, spec: PolicySpec, source: Source, fell: bool) -> Episode
 
 
 def _fell(log: Log, run: Rows) -> bool:
-    """Whether neither the operator nor the program's end ended the run, but a guard or a fault."""
+    """Whether a guard or a fault ended the run, not the operator or the end of the program."""
     last = int(run["index"][-1])
     near = [event for event in log.events if last <= int(event["tick"]) <= last + 2]
     ends = [event for event in near if event.get("event") == "transition" and event.get("from") == str(Mode.POLICY)]

@@ -1,4 +1,4 @@
-"""The YAML that says where a recording of anybody's has what an episode needs.
+"""The YAML map that says where a recording from any source has what an episode needs.
 
     robot: go1
     joint_position: {at: "/joint_states position"}
@@ -6,8 +6,8 @@
     command: {at: "/cmd_vel linear.x linear.y angular.z"}
     action: {at: "/joint_commands position"}
 
-What `at` means is the recording's matter: a topic and the fields of its messages (`imports.bag`), columns of a table (`imports.csv`), an
-array (`imports.npz`). Everything else holds for all of them. `robolearn data import RECORDING --map-out MAP.yaml` writes one with what was
+The meaning of `at` depends on the recording: a topic and fields of its messages (`imports.bag`), columns of a table (`imports.csv`), or an
+array (`imports.npz`). Everything else is the same for all. `robolearn data import RECORDING --map-out MAP.yaml` writes a map with what was
 found.
 """
 
@@ -29,7 +29,7 @@ UNITS = {
     "deg": math.pi / 180, "deg/s": math.pi / 180, "rpm": 2 * math.pi / 60, "turns": 2 * math.pi,
     "cm": 0.01, "mm": 1e-3, "cm/s": 0.01, "mm/s": 1e-3, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
 }  # fmt: skip
-"""Unit -> how many of ours one is."""
+"""Unit -> its value in our unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ class Field:
 
     Attributes:
         at: where it is: `/topic field other.field`, column names, or an array's name.
-        unit: of the numbers there; empty for rad, m and s.
-        order: of joints or feet, their names in the recording, one for each entry, where messages or columns do not name them; of a
-            quaternion `wxyz` or `xyzw` (default: as ROS has it, xyzw, where the field is a message of its own; else it must be said).
-        scale: what each entry is multiplied with, one for all or one for each; -1 turns a joint's sign.
-        offset: what is added after that, in our units.
-        frame: of a velocity: `world` or `base`.
-        hold_s: how long a command or an action holds after its message [s]; `gap_s` where null.
+        unit: unit of the numbers; empty for rad, m and s.
+        order: for joints or feet, their names in the recording, one per entry, if messages or columns do not name them; for a
+            quaternion `wxyz` or `xyzw` (default: ROS's xyzw if the field is a quaternion message; otherwise it is required).
+        scale: factor on each entry, one for all or one each; -1 flips a joint's sign.
+        offset: value added after scaling, in our units.
+        frame: frame of a velocity: `world` or `base`.
+        hold_s: how long a command or an action holds after its message [s]; null for `gap_s`.
     """
 
     at: str
@@ -57,7 +57,7 @@ class Field:
 
     def __post_init__(self) -> None:
         if not self.at.split():
-            raise ValueError("`at` is empty: say where the recording has it")
+            raise ValueError("`at` is empty: give the place in the recording")
         if self.unit not in UNITS:
             raise ValueError(f"there is no unit {self.unit!r}{suggestion(self.unit, UNITS)}; valid: {', '.join(u for u in UNITS if u)}")
         if self.hold_s is not None and not self.hold_s > 0:
@@ -73,7 +73,7 @@ QUANTITIES = (
     "joint_position", "joint_velocity", "orientation", "angular_velocity", "root_position", "linear_velocity",
     "contact", "command", "action", "reward", "episode", "time",
 )  # fmt: skip
-"""The fields of a mapping that say where something is."""
+"""The fields of a mapping that give the place of a quantity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,35 +81,34 @@ class ImportMap:
     """A mapping.
 
     Attributes:
-        robot: name or `robot.yaml`; `--robot` goes before it.
-        fps: frames a second of the episodes; the recording's own rate of joint positions where null, or 50 where that is more than 60.
-        task: what is done, in words, e.g. `walk`.
+        robot: name or `robot.yaml`; `--robot` takes precedence.
+        fps: frames per second of the episodes; null for the rate of the recorded joint positions, or 50 if that is more than 60.
+        task: the task in words, e.g. `walk`.
         kind: who moved the robot, see `robolearn.data.source`.
-        licence: of the recording, SPDX where there is one; `unknown` keeps it out of trainings until `--allow-license` names it.
-        attribution: who is to be named.
-        note: what people should know.
-        joint_position: [rad].
-        joint_velocity: [rad/s]; differences of the positions where null.
-        orientation: of the base in the world; or that of its IMU, where its axes are the base's.
-        angular_velocity: of the base in its own frame [rad/s]; of the attitude's differences where null.
-        root_position: of the base in the world [m].
-        linear_velocity: of the base [m/s], in the `frame` of the field (default: base, as in nav_msgs/Odometry).
-        contact: of each foot: above `contact_above` it is on the ground.
-        contact_above: [the field's unit].
-        command: what was asked, in the order of the task's command.
-        command_labels: names of its entries; vx, vy and yaw_rate where it has three.
-        action: what was decided at each frame.
-        action_is: `target`: joint targets [rad]; `offset`: differences of targets from the default pose [rad]; `raw`: a policy's own
-            numbers, before its scale.
-        reward: of each frame.
+        licence: SPDX licence of the recording; `unknown` keeps it out of trainings unless `--allow-license` names it.
+        attribution: whom to credit.
+        note: note for users of the data.
+        joint_position: joint positions [rad]. joint_velocity: joint velocities [rad/s]; null computes them from the positions.
+        orientation: attitude of the base in the world, or of its IMU if their axes agree.
+        angular_velocity: angular velocity of the base in its own frame [rad/s]; null computes it from the attitude.
+        root_position: position of the base in the world [m].
+        linear_velocity: velocity of the base [m/s], in the `frame` of the field (default: base, as in nav_msgs/Odometry).
+        contact: a value per foot; above `contact_above` it is on the ground.
+        contact_above: threshold of contact [the field's unit].
+        command: the command, in the order of the task's.
+        command_labels: names of its entries (default: vx, vy and yaw_rate if it has three).
+        action: the action at each frame.
+        action_is: `target`: joint targets [rad]; `offset`: differences of targets from the default pose [rad]; `raw`: a policy's output
+            before scaling.
+        reward: reward of each frame.
         episode: a number or a word that changes where another episode begins.
-        time: of each row, for tables; the times of the messages count in bags.
-        clock: of bags: `stamp`: the stamps in the messages' headers, `received`: when they were recorded; `auto`: stamps where they agree
-            with the recording's clock.
-        rate: rows a second of a table without times [Hz].
-        joint_names: the robot's joints -> what the recording calls them.
+        time: time of each row, for tables; bags use the times of their messages.
+        clock: for bags: `stamp` uses the stamps in the messages' headers, `received` the times of recording; `auto` uses stamps if they
+            agree with the recording's clock.
+        rate: rows per second of a table without times [Hz].
+        joint_names: robot's joint name -> the recording's.
         fixed_joints: angles of joints that the recording lacks [rad].
-        gap_s: where nothing is heard for longer than this an episode ends [s].
+        gap_s: a gap in the data longer than this ends an episode [s].
         least_s: episodes shorter than this are left out [s].
     """
 
@@ -149,11 +148,11 @@ class ImportMap:
                 raise ValueError(f"{name} must be positive, not {value:g}")
 
     def given(self) -> dict[str, Field]:
-        """The quantities that it names."""
+        """The quantities that it gives a place for."""
         return {name: value for name in QUANTITIES if (value := getattr(self, name)) is not None}
 
     def over(self, guess: ImportMap) -> ImportMap:
-        """This one, and what was guessed of the quantities that it leaves open; one that names joint positions leaves nothing open."""
+        """This map, with guesses for quantities that it leaves open; a map that names joint positions leaves nothing open."""
         if self.joint_position is not None:
             return self
         missing = {name: value for name, value in guess.given().items() if getattr(self, name) is None}
@@ -172,7 +171,7 @@ def load_map(path: Path) -> ImportMap:
 
 
 def dump_map(mapping: ImportMap) -> str:
-    """YAML of a mapping, without what is as by default."""
+    """YAML of a mapping, without default values."""
     default, given = plain(ImportMap()), plain(mapping)
     bare = plain(Field(at="-"))
     short = {name: value for name, value in given.items() if value != default[name]}

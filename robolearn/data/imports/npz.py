@@ -1,6 +1,6 @@
-"""Arrays of numpy: `at` of a field is an array's name, with some of its last axis where it holds more: `qpos[7:]`.
+"""Reads arrays of numpy: `at` of a field is an array's name, with a slice of its last axis if it holds more: `qpos[7:]`.
 
-Only arrays of numbers are read: what is pickled inside could run anything.
+Only arrays of numbers are read, since pickled objects could run any code.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Arrays:
 
     Attributes:
         path: the file.
-        arrays: those of numbers, by name.
-        notes: what people should know.
+        arrays: the arrays of numbers, by name.
+        notes: notes for the user.
     """
 
     def __init__(self, path: Path) -> None:
         """Read.
 
         Raises:
-            RecordingError: no npz file.
+            RecordingError: not an npz file.
         """
         self.path, self.notes = path, list[str]()
         self.arrays: dict[str, FloatArray] = {}
@@ -46,13 +46,13 @@ class Arrays:
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, RecordingError):
                 raise
-            raise RecordingError(f"{path} is no npz file: {reason(error)}") from error
+            raise RecordingError(f"{path} is not an npz file: {reason(error)}") from error
 
     def _take(self, name: str, file: np.lib.npyio.NpzFile) -> None:
         try:
             array = file[name]
         except ValueError:
-            self.notes.append(f"{self.path}: {name} holds Python objects, which are not read: they could run anything")
+            self.notes.append(f"{self.path}: {name} holds Python objects, which are not read since they could run any code")
             return
         if array.dtype.kind in "fiub":
             self.arrays[name] = array.astype(np.float64)
@@ -69,22 +69,22 @@ class Arrays:
 
     @property
     def rate(self) -> float | None:
-        """Rows a second, where the file says so."""
+        """Rows per second, if the file states it."""
         found = (self.arrays[name] for name in RATES if name in self.arrays and self.arrays[name].size == 1)
         return next((float(value.ravel()[0]) for value in found), None)
 
     def read(self, wanted: dict[str, str]) -> dict[str, tuple[FloatArray, tuple[str, ...]]]:
-        """Values (T, D) and the names of their entries (none), at several `at`, by the names of the quantities.
+        """Values (T, D) and the names of their entries (none), at several `at`, by quantity.
 
         Raises:
-            RecordingError: no such array, or one of another length.
+            RecordingError: no such array, or it has another length.
         """
         return {name: (np.concatenate([self._one(name, word) for word in at.split()], axis=1), ()) for name, at in wanted.items()}
 
     def _one(self, name: str, word: str) -> FloatArray:
         match = _AT.fullmatch(word)
         if match is None:
-            raise RecordingError(f"{name}: {word!r} is no array; write qpos, or qpos[7:] for some of its columns")
+            raise RecordingError(f"{name}: {word!r} is not an array; write qpos, or qpos[7:] for some of its columns")
         key, begin, colon, end = match.groups()
         if key not in self.arrays:
             raise RecordingError(f"{self.path} has no array {key!r}{suggestion(key, self.arrays)}; it has: {', '.join(self.arrays)}")
@@ -100,5 +100,5 @@ class Arrays:
         return array
 
     def contents(self) -> list[str]:
-        """What is in it, for people."""
+        """What is in it, for display."""
         return [f"{name}: {'x'.join(map(str, array.shape)) or 'one number'}" for name, array in self.arrays.items()]

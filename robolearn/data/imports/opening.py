@@ -1,4 +1,4 @@
-"""Any recording as episodes: finds out what a file is, completes the map by what can be guessed, and says what it was made of."""
+"""Opens any recording as episodes: detects the kind of file, completes the map with guesses, and notes what was used."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ TABLES = (".csv", ".tsv", ".txt")
 
 @dataclass(slots=True)
 class Found:
-    """What a recording gave.
+    """The result of an import.
 
     Attributes:
         path: of the recording.
-        robot: whose it is.
+        robot: the robot that moves.
         episodes: in the order of time.
         fps: of the episodes.
-        command_labels: of the command's entries.
-        notes: what people should know.
+        command_labels: names of the command's entries.
+        notes: notes for the user.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class Found:
 
     @property
     def seconds(self) -> float:
-        """Of all episodes together."""
+        """Number of frames in all episodes."""
         return sum(map(len, self.episodes)) / self.fps
 
 
@@ -55,8 +55,8 @@ def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
 
     Args:
         path: a log of robolearn deploy, a ROS 2 bag (file or folder), a table or an npz file.
-        mapping: where it has what, as far as somebody said.
-        fps: frames a second; the recording's own where None.
+        mapping: the map as far as it is given.
+        fps: frames per second; None for the recording's own.
 
     Raises:
         RecordingError: it cannot be made into episodes; says why and what to type.
@@ -70,20 +70,20 @@ def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
     full = mapping.over(guessed())
     if full.joint_position is None:
         raise RecordingError(
-            f"{path}: its names do not tell where the positions of the {robot.num_joints} joints of {robot.name} are; say it in a map:"
+            f"{path}: the positions of the {robot.num_joints} joints of {robot.name} cannot be found by names; give their place in a map:"
             f" joint_position: {{at: ...}} (what is there: robolearn data import {path} --show)"
         )
     if isinstance(recording, Bag) and full.orientation is not None and recording.is_quaternion(full.orientation.at):
         if full.orientation.order not in ("", (), "xyzw"):
             raise RecordingError(
-                f"orientation: `{full.orientation.at}` has fields called x, y, z and w, so it needs no order; leave it away"
+                f"orientation: `{full.orientation.at}` has fields called x, y, z and w, so it needs no order; leave it out"
             )
         full = dataclasses.replace(full, orientation=dataclasses.replace(full.orientation, order="xyzw"))
     notes = []
     guessed_action = full.action.at if full.action is not None and mapping.action is None else ""
     if guessed_action and isinstance(recording, Tabled) and "target" not in guessed_action and full.action_is == "target":
         notes.append(
-            f"action: `{guessed_action}` was taken for joint targets [rad]; if it is another thing say so in a map: action_is: raw"
+            f"action: `{guessed_action}` was read as joint targets [rad]; if it is something else, say so in a map, e.g. action_is: raw"
         )
     source = Source(
         kind=full.kind,
@@ -100,10 +100,10 @@ def load(path: Path, mapping: ImportMap, fps: int | None = None) -> Found:
 
 
 def opened(path: Path, mapping: ImportMap, robot: Robot) -> tuple[Bag | Tabled, Callable[[], ImportMap]]:
-    """An open recording that is no log of ours, and what guesses its map.
+    """Open a recording that is not our own log; returns it with the function that guesses its map.
 
     Raises:
-        RecordingError: nobody knows what it is.
+        RecordingError: unknown kind of file.
     """
     suffix = path.suffix.lower()
     if path.is_dir() or suffix in SUFFIXES:
@@ -116,7 +116,7 @@ def opened(path: Path, mapping: ImportMap, robot: Robot) -> tuple[Bag | Tabled, 
         table = Table(path)
         return Tabled(path, table, mapping), lambda: guess_table(table, robot)
     raise RecordingError(
-        f"{path}: nobody here reads {suffix or 'a file without an ending'}; valid: .mcap, .db3, a bag's folder,"
+        f"{path}: cannot read {suffix or 'a file without an ending'}; valid: .mcap, .db3, a bag's folder,"
         f" {', '.join(TABLES)}, .npz (motions of people: robolearn retarget)"
     )
 
@@ -124,16 +124,16 @@ def opened(path: Path, mapping: ImportMap, robot: Robot) -> tuple[Bag | Tabled, 
 def _own(path: Path, mapping: ImportMap, fps: int | None) -> Found:
     if mapping.given():
         raise RecordingError(
-            f"{path} is a log of robolearn deploy, which needs no map; leave it away, or keep only licence and attribution in it"
+            f"{path} is a log of robolearn deploy, which needs no map; leave it out, or keep only licence and attribution in it"
         )
     episodes, spec, notes = read_episodes(path, mapping.licence, mapping.attribution, mapping.least_s)
     own = round(1.0 / spec.control_dt)
     if abs(own * spec.control_dt - 1.0) > 1e-6:
         raise RecordingError(
-            f"{path} was recorded at {1.0 / spec.control_dt:.3f} steps a second; a dataset has a whole number of frames a second"
+            f"{path} was recorded at {1.0 / spec.control_dt:.3f} steps per second; a dataset needs a whole number of frames per second"
         )
     if fps not in (None, own):
-        raise RecordingError(f"{path} holds actions for every step of {own} a second; leave --fps {fps} away")
+        raise RecordingError(f"{path} holds an action for every step at {own} per second; leave out --fps {fps}")
     robot = get_robot(mapping.robot or spec.robot.source or spec.robot.name)
     if robot.joint_names != spec.robot.joint_names:
         raise RecordingError(f"{path} is of {spec.robot.name}, whose joints are not those of {robot.where}")
@@ -144,7 +144,7 @@ def _own(path: Path, mapping: ImportMap, fps: int | None) -> Found:
 
 def _robot(mapping: ImportMap) -> Robot:
     if not mapping.robot:
-        raise RecordingError("say whose recording it is: --robot NAME|robot.yaml, or `robot:` in the map")
+        raise RecordingError("give the robot of the recording: --robot NAME|robot.yaml, or `robot:` in the map")
     return get_robot(mapping.robot)
 
 

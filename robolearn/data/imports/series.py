@@ -1,11 +1,11 @@
-"""What a recording says of one quantity over time, and how it is brought onto the frames of an episode.
+"""A quantity of a recording over time, and its resampling to the frames of an episode.
 
-Topics of a robot come at rates and phases of their own; frames of a dataset have one rate. In between:
+A robot's topics have their own rates and phases; the frames of a dataset have one rate:
 
     sensor     x    x    x    x         x    x      a hole, longer than `gap_s`
     frames     | | | | | | | |             | | |    two episodes; each value interpolated between its neighbours
 
-NaN in a series means that this message said nothing of this entry (a joint state with a few of the joints, a broken sensor).
+NaN in a series means that this message has no value for this entry (a joint state with some of the joints, a broken sensor).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Series:
 
     Attributes:
         time_s: when each row was measured, increasing, (T,).
-        values: rows, NaN where nothing was said, (T, D).
-        names: of the entries where the recording names them, D or none.
+        values: rows, NaN for missing entries, (T, D).
+        names: names of the D entries; empty if the recording does not name them.
     """
 
     time_s: FloatArray
@@ -53,11 +53,11 @@ class Series:
         return self.values.shape[1]
 
     def columns(self, which: list[int]) -> Series:
-        """Some of its entries, in this order."""
+        """A selection of its entries, in this order."""
         return Series(self.time_s, self.values[:, which], tuple(self.names[i] for i in which) if self.names else ())
 
     def sorted(self) -> Series:
-        """In the order of time; of several rows at one time the last counts."""
+        """Sorted by time; of several rows at one time the last is kept."""
         order = np.argsort(self.time_s, kind="stable")
         time_s = self.time_s[order]
         last = np.append(np.diff(time_s) > 0, True) if len(time_s) else np.zeros(0, bool)
@@ -70,7 +70,7 @@ def grid(begin_s: float, end_s: float, fps: float) -> FloatArray:
 
 
 def spans(series: list[Series], gap_s: float) -> list[tuple[float, float]]:
-    """The times in which all of `series` are known in all their entries, without a hole longer than `gap_s`, in order."""
+    """The spans of time in which all entries of all `series` are known, without a gap longer than `gap_s`, in order."""
     found: list[tuple[float, float]] | None = None
     for item in series:
         for times in _entry_times(item):
@@ -80,7 +80,7 @@ def spans(series: list[Series], gap_s: float) -> list[tuple[float, float]]:
 
 
 def _entry_times(series: Series) -> list[FloatArray]:
-    """When each entry was said; entries that were always said together are given once."""
+    """The times of each entry; entries that always occur together are given once."""
     known = ~np.isnan(series.values)
     different = np.unique(known, axis=1) if series.width else np.ones((len(known), 1), bool)
     return [series.time_s[different[:, i]] for i in range(different.shape[1])]
@@ -94,7 +94,7 @@ def _pieces(times: FloatArray, gap_s: float) -> list[tuple[float, float]]:
 
 
 def _both(a: list[tuple[float, float]], b: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where both lists of spans are."""
+    """The intersection of two lists of spans."""
     pairs = ((max(x[0], y[0]), min(x[1], y[1])) for x in a for y in b)
     return sorted((begin, end) for begin, end in pairs if end > begin)
 
@@ -102,8 +102,7 @@ def _both(a: list[tuple[float, float]], b: list[tuple[float, float]]) -> list[tu
 def interpolated(series: Series, at_s: FloatArray, gap_s: float) -> tuple[FloatArray, BoolArray]:
     """A quantity that changes steadily, at the times `at_s` (T,).
 
-    Returns:
-        Values (T, D), zeros where unknown; whether all entries are known there: within the recording and in no hole, (T,).
+    Returns: Values (T, D), zeros if unknown; whether all entries are known, within the recording and outside gaps, (T,).
     """
     values, known = np.zeros((len(at_s), series.width)), np.ones(len(at_s), bool)
     for i in range(series.width):
@@ -122,7 +121,7 @@ def turned(series: Series, at_s: FloatArray, gap_s: float) -> tuple[FloatArray, 
     said = ~np.isnan(series.values).any(axis=1)
     times, quat = series.time_s[said], series.values[said]
     length = np.linalg.norm(quat, axis=1)
-    times, quat, length = times[length > 0.5], quat[length > 0.5], length[length > 0.5]  # an IMU says with zeros that it has no attitude
+    times, quat, length = times[length > 0.5], quat[length > 0.5], length[length > 0.5]  # an IMU reports zeros if it has no attitude
     if not len(times):
         return np.zeros((len(at_s), 4)), np.zeros(len(at_s), bool)
     quat = quat / length[:, None]
@@ -134,7 +133,7 @@ def turned(series: Series, at_s: FloatArray, gap_s: float) -> tuple[FloatArray, 
 
 
 def held(series: Series, at_s: FloatArray, hold_s: float) -> tuple[FloatArray, BoolArray]:
-    """A quantity that holds until the next: the last row at or before each time, for as long as `hold_s`. As `interpolated`."""
+    """A quantity that holds until its next value: the last row at or before each time, for at most `hold_s`. As `interpolated`."""
     said = ~np.isnan(series.values).any(axis=1)
     return _taken(
         series.time_s[said], series.values[said], at_s, np.searchsorted(series.time_s[said], at_s + SAME_S, side="right") - 1, hold_s
@@ -142,9 +141,10 @@ def held(series: Series, at_s: FloatArray, hold_s: float) -> tuple[FloatArray, B
 
 
 def answered(series: Series, at_s: FloatArray, within_s: float, hold_s: float) -> tuple[FloatArray, BoolArray]:
-    """What was decided from what was seen at each time: the first row at or after it within `within_s`, else the one that holds.
+    """The action that answers the observation at each time: the first row at or after it within `within_s`, otherwise the one that still
+    holds.
 
-    An action comes a little later than the reading that it answers, so the last one before would be the answer to the frame before.
+    An action comes a little later than the reading it answers, so the last action before a frame answers the previous frame.
     """
     said = ~np.isnan(series.values).any(axis=1)
     times, rows = series.time_s[said], series.values[said]
@@ -157,7 +157,7 @@ def answered(series: Series, at_s: FloatArray, within_s: float, hold_s: float) -
 
 
 def _taken(times: FloatArray, rows: FloatArray, at_s: FloatArray, index: NDArray[np.int64], most_s: float) -> tuple[FloatArray, BoolArray]:
-    """Rows by index; unknown where there is none, or one that is further than `most_s` away."""
+    """Rows by index; unknown if there is none within `most_s`."""
     if not len(times):
         return np.zeros((len(at_s), rows.shape[1])), np.zeros(len(at_s), bool)
     safe = np.clip(index, 0, len(times) - 1)

@@ -12,7 +12,7 @@ from robolearn.data.imports.series import FloatArray, RecordingError, Series
 
 
 class Rows(Protocol):
-    """What tables and arrays have in common."""
+    """The interface that tables and arrays share."""
 
     path: Path
     notes: list[str]
@@ -30,24 +30,24 @@ class Tabled:
 
     Attributes:
         path: the file.
-        rows: what is in it.
+        rows: its content.
     """
 
     def __init__(self, path: Path, rows: Rows, mapping: ImportMap) -> None:
-        """Of an open file."""
+        """Wrap an open file."""
         self.path, self.rows, self._map = path, rows, mapping
 
     @property
     def notes(self) -> list[str]:
-        """What people should know."""
+        """Notes for the user."""
         return self.rows.notes
 
     def contents(self) -> list[str]:
-        """What is in it, for people."""
+        """What is in it, for display."""
         return self.rows.contents()
 
     def read(self, wanted: dict[str, str]) -> dict[str, Series]:
-        """The series at several `at`, by the names of the quantities."""
+        """The series at several `at`, by quantity."""
         found = self.rows.read(wanted)
         time_s = self._times()
         return {name: Series(time_s, values, names).sorted() for name, (values, names) in found.items()}
@@ -60,10 +60,10 @@ class Tabled:
             time_s = values[:, 0] * UNITS[self._map.time.unit]
             if np.isnan(time_s).any() or (np.diff(time_s) < 0).any():
                 row = int(np.flatnonzero(np.isnan(time_s) | np.append(False, np.diff(time_s) < 0))[0])
-                raise RecordingError(f"{self.path}: the time in row {row} is missing or before the row above; sort or mend it")
+                raise RecordingError(f"{self.path}: the time in row {row} is missing or earlier than the row above; sort or fix it")
             if len(time_s) > 2 and float(np.median(np.diff(time_s))) > 1.0:
                 raise RecordingError(
-                    f"{self.path}: the rows are {float(np.median(np.diff(time_s))):g} s apart; say the unit of the time: s, ms, us or ns"
+                    f"{self.path}: the rows are {float(np.median(np.diff(time_s))):g} s apart; set the unit of the time: s, ms, us or ns"
                 )
             return time_s
         rate = self._map.rate or getattr(self.rows, "rate", None)

@@ -26,7 +26,7 @@ def multiply(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def angular_velocity_b(quat: FloatArray, fps: float) -> FloatArray:
-    """In the body's frame [rad/s], (T, 3): central differences of attitudes (T, 4) that are `1 / fps` apart."""
+    """Angular velocity in the body's frame [rad/s], (T, 3), by central differences of attitudes (T, 4) that are `1 / fps` apart."""
     if len(quat) < 2:
         return np.zeros((len(quat), 3))
     before, after = np.maximum(np.arange(len(quat)) - 1, 0), np.minimum(np.arange(len(quat)) + 1, len(quat) - 1)

@@ -1,4 +1,4 @@
-"""Which part of a robot is its trunk, its knees, its soles and its arms: read from the robot's tree, whatever its parts are called."""
+"""Finds a robot's trunk, knees, soles and arms from its kinematic tree, independent of names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Anatomy:
     """The parts of a legged robot with F feet and J joints.
 
     Attributes:
-        robot: whose.
-        model: of its scene on a plane.
-        joints: where the joints stand in qpos, in policy order, (J,).
+        robot: the robot.
+        model: model of its scene on a plane.
+        joints: indices of the joints in qpos, in policy order, (J,).
         trunk: id of the trunk's body.
-        upright: the trunk's attitude where all joints are zero and the base is upright, (3, 3).
-        head: the highest point of trunk and what is fixed to it in the default pose, in the trunk's frame [m], (3,).
+        upright: the trunk's attitude with all joints at zero and the base upright, (3, 3).
+        head: the highest point of the trunk and the bodies fixed to it in the default pose, in the trunk's frame [m], (3,).
         soles: of each foot.
-        knees: joint of each foot's leg in policy order; None where the leg has none.
-        straight: what is added to a knee's angle, so that a straight leg has 0 [rad], (F,).
+        knees: index in policy order of each leg's knee joint; None if the leg has none.
+        straight: offset on a knee's angle, so that a straight leg has 0 [rad], (F,).
         bends: 1 or -1 for each foot, so that a bent knee has a positive angle, (F,).
         limbs: arms and hips.
-        images: which foot each is in the mirror; empty where there is no symmetry.
+        images: the mirror image of each foot; empty without symmetry.
     """
 
     robot: Robot
@@ -85,9 +85,9 @@ class Anatomy:
 
 
 def trunk_body(robot: Robot) -> int:
-    """The trunk: the body that the robot's constants name; otherwise that above the waist of a biped, and the base of any other robot.
+    """The trunk: the body that the robot's constants name; otherwise the body above a biped's waist, and the base of any other robot.
 
-    A waist is a joint that moves more than half of what is no leg. Where several follow each other, the trunk is above the last.
+    A waist is a joint that moves more than half of the mass outside the legs. If there are several in a row, the trunk is above the last.
     """
     model = robot.compiled
     named = getattr(robot, "trunk", None)
@@ -112,7 +112,7 @@ def _children(model: mujoco.MjModel, body: int) -> list[int]:
 
 
 def _top(model: mujoco.MjModel, data: mujoco.MjData, trunk: int) -> np.ndarray:
-    """The highest point of the shapes of a body and of what is fixed to it, in its frame."""
+    """The highest point of the shapes of a body and of the bodies fixed to it, in its frame."""
     weld = model.body_weldid[trunk]
     geoms = np.flatnonzero((model.body_weldid[model.geom_bodyid] == weld) & (model.geom_bodyid > 0))
     at = data.xpos[trunk].copy()
@@ -125,9 +125,10 @@ def _top(model: mujoco.MjModel, data: mujoco.MjData, trunk: int) -> np.ndarray:
 
 
 def _knees(robot: Robot, model: mujoco.MjModel, data: mujoco.MjData, knees: tuple[int | None, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """What makes a knee's angle 0 where hip, knee and ankle lie in a line, and its sign, from the pose where all joints are zero.
+    """The offset that makes a knee's angle 0 if hip, knee and ankle lie in a line, and its sign, from the pose with all joints at zero.
 
-    The line of the thigh goes from the hip's fore-and-aft joint to the knee's, that of the shank on to the next such joint, or to the foot.
+    The line of the thigh goes from the hip's fore-and-aft joint to the knee's, that of the shank from there to the next such joint, or to
+    the foot.
     """
     straight, bends = np.zeros(len(knees)), np.ones(len(knees))
     for foot, (name, knee) in enumerate(zip(robot.feet, knees, strict=True)):
@@ -153,5 +154,5 @@ def _knees(robot: Robot, model: mujoco.MjModel, data: mujoco.MjData, knees: tupl
 
 
 def _across(line: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """A line's part across an axis."""
+    """The component of a line normal to an axis."""
     return line - (line @ axis) * axis

@@ -16,7 +16,7 @@ COLUMNS = 4
 
 
 def knee_cycles(gait: Gait, people: Mapping[str, People]) -> str:
-    """The knee over the gait cycle in each condition, its 5 to 95 % band, and people's where there are any."""
+    """The knee over the gait cycle in each condition, its 5 to 95 % band, and that of people if available."""
     percent = np.linspace(0, 100, 101)
     rows = -(-len(gait.knees) // COLUMNS)
     with matplotlib.rc_context(STYLE):

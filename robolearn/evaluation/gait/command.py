@@ -1,4 +1,4 @@
-"""`robolearn evaluate PATH --gait`: figures, targets and strips of a policy file, or of a training as it stands."""
+"""`robolearn evaluate PATH --gait`: figures, targets and strips of a policy file, or of a training's present state."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from robolearn.evaluation.gait.subject import Subject
 from robolearn.writing import write_json
 
 SEEDS, QUICK_SEEDS = 8, 2
-FOLDER = "ROBOLEARN_MOTIONS"  # of the environment: where recordings of people on G1 lie
+FOLDER = "ROBOLEARN_MOTIONS"  # environment variable: folder of recordings of people on G1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What was written.
+    """The result that was written.
 
     Attributes:
         gait: the figures.
         data: what the JSON holds.
-        people: who was compared with.
-        picture: strips; None where nothing could be drawn, or nobody wanted it.
+        people: the people compared with.
+        picture: strips; None if nothing could be drawn or pictures were off.
         failure: why there is no picture.
     """
 
@@ -42,9 +42,9 @@ def look(subject: Subject, folder: Path, seeds: int | None = None, quick: bool =
     """Study a gait and write `gait.json` and `strips.png`; e.g. of a training that runs: `look(of_checkpoint(run), folder, quick=True)`.
 
     Args:
-        subject: whose, see `subject.of_checkpoint` and `subject.of_setup`.
-        folder: where to; made if it is not there.
-        seeds: episodes a condition.
+        subject: the policy, see `subject.of_checkpoint` and `subject.of_setup`.
+        folder: output folder; created if missing.
+        seeds: episodes per condition.
         quick: fewer conditions, shorter, fewer episodes.
         pictures: draw the strips.
     """
@@ -57,7 +57,7 @@ def look(subject: Subject, folder: Path, seeds: int | None = None, quick: bool =
 
 
 def compared_with(robot: Robot) -> list[People]:
-    """The recorded people to stand beside a robot: those of the folder in `ROBOLEARN_MOTIONS`, with pictures, or else the figures kept.
+    """Recorded people to compare a robot with: those in the folder `ROBOLEARN_MOTIONS`, with pictures, or else the stored figures.
 
     Raises:
         UserError: there are no recordings in that folder.

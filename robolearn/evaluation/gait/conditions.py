@@ -1,4 +1,4 @@
-"""What a robot is asked in a study of its gait: to stand; to walk each way at several speeds, with a start and a stop; to turn."""
+"""The commands of a study of a gait: to stand; to walk each way at several speeds, with a start and a stop; to turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policies.contract.spec import CommandSpec
 SPEEDS = (0.3, 0.6, 0.9, 1.2)  # m/s, forward
 BACKWARD = (0.3,)  # m/s, besides the greatest
 TURNING = 0.8  # of the greatest yaw rate
-ALIKE = 1.25  # a robot whose speeds differ by less than this factor from those above is asked for these
+ALIKE = 1.25  # robots whose speeds differ by less than this factor from those above get exactly these
 DIGITS = 2
 
 
@@ -20,7 +20,7 @@ class Condition:
     """One command.
 
     Attributes:
-        name: for people.
+        name: name for display.
         kind: `stand`, `ahead`, `back`, `side` or `turn`.
         command: vx, vy [m/s], yaw rate [rad/s].
     """
@@ -31,7 +31,7 @@ class Condition:
 
 
 def conditions(robot: Robot, command: CommandSpec, quick: bool = False) -> list[Condition]:
-    """The conditions of a robot within the range of its commands; fewer where `quick`."""
+    """The conditions of a robot within the range of its commands; fewer if `quick`."""
     (back, right, clockwise), (ahead, left, counter) = command.lower, command.upper
     size = factor(robot, "speed")
     size = 1.0 if 1 / ALIKE < size < ALIKE else size
@@ -58,6 +58,6 @@ def _ahead(speed: float) -> Condition:
 
 
 def _up_to(speeds: list[float], most: float) -> list[float]:
-    """The speeds below the greatest one, and that one where none comes near."""
+    """The speeds below the greatest one, and the greatest itself if none is near it."""
     kept = [round(speed, DIGITS) for speed in speeds if speed <= most * 1.001]
     return kept if kept and kept[-1] > 0.9 * most else [*kept, round(most, DIGITS)] if most > 0 else []

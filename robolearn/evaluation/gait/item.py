@@ -1,4 +1,4 @@
-"""Item `gait` of the locomotion suite: how it walks, beside recorded people, against targets, and in strips of pictures."""
+"""Item `gait` of the locomotion suite: how the robot walks, compared with recorded people and with targets, and in strips of pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(setup: Setup) -> ItemResult:
     return ItemResult(
         text=f"Each robot stands for {START_S:g} s, is given a command, and is stopped {AFTER_S:g} s before the end. Figures of walking "
         f"begin {SETTLED_S:g} s after the start; those of starts and stops are the worst of all episodes in the second after them. "
-        "Targets are held against values.",
+        "Targets are compared with values.",
         headline={
             f"{figure} ({name})": gait.rows[name][figure] for name in ("stand", *fastest) for figure in HEADLINE if _has(gait, name, figure)
         },
@@ -49,7 +49,7 @@ def _has(gait: Gait, name: str, figure: str) -> bool:
 
 
 def _rows(gait: Gait, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """A row a condition, of those figures that any condition has."""
+    """A row per condition, with the figures that any condition has."""
     shown = [name for name in names if any(_has(gait, condition, name) for condition in gait.rows)]
     return [{"condition": condition, **{name: _cell(row, name) for name in shown}} for condition, row in gait.rows.items()]
 
@@ -85,7 +85,7 @@ def _targets(gait: Gait) -> list[dict[str, Any]]:
 
 
 def _picture(setup: Setup, gait: Gait, people: list[People]) -> Picture:
-    """The strips, unless nobody wants pictures or none can be drawn."""
+    """The strips, unless pictures are off or cannot be drawn."""
     title = "One stride at each speed and direction" + ("; a person's below ours" if any(row.poses is not None for row in people) else "")
     if setup.folder is None:
         return Picture(title=title, failure="left out")

@@ -1,6 +1,6 @@
 """The figures of a stretch of motion: how the trunk is held, the legs bend, the feet land and slip, and what it costs.
 
-A figure that a stretch cannot give, for want of steps, arms or forces, is NaN. docs/evaluation.md defines each.
+A figure that cannot be computed for a stretch, since steps, arms or forces are missing, is NaN. docs/evaluation.md defines each.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from robolearn.evaluation.gait.stance import liftoffs, steady, touchdowns
 
 GRAVITY = 9.81  # m/s2
 LONGEST_S = 3.0  # of a stride
-SOUND_S = 0.04  # before the first loaded sample, in which a foot's speed counts as that of its touchdown
-JERK_HZ = 25.0  # rate that joint angles are brought to, so that motions of several rates compare
+SOUND_S = 0.04  # before the first loaded sample, in which a foot's speed is its touchdown speed
+JERK_HZ = 25.0  # rate to which joint angles are resampled, so that motions with different rates are comparable
 SAMPLES = 101  # of a gait cycle
 
 
@@ -33,7 +33,7 @@ def stretch(motion: Motion, start: int, end: int) -> Motion:
 
 
 def posture(motion: Motion) -> dict[str, float]:
-    """Trunk and knees of a stretch, whether it walks or stands."""
+    """Trunk and knees of a stretch of walking or standing."""
     found = {}
     for name, angle in (("pitch", motion.pitch), ("roll", motion.roll)):
         low, high = np.percentile(angle, [5, 95])
@@ -101,7 +101,8 @@ def _legs(motion: Motion, contact: np.ndarray) -> dict[str, float]:
 
 
 def _feet(motion: Motion, contact: np.ndarray) -> dict[str, float]:
-    """Slip of what touches, and of the middle of the sole, in intervals at whose both ends the foot is loaded; landings and clearance."""
+    """Slip of the touching points and of the middle of the sole, over intervals with the foot loaded at both ends; landings and
+    clearance."""
     both = contact[1:] & contact[:-1]
     slip = motion.slip[1:][both]
     middle = np.linalg.norm(np.diff(motion.sole[..., :2], axis=0), axis=-1)[both] / motion.dt
@@ -124,7 +125,7 @@ def _feet(motion: Motion, contact: np.ndarray) -> dict[str, float]:
 
 
 def _steps(anatomy: Anatomy, motion: Motion, contact: np.ndarray) -> dict[str, float]:
-    """Length and rate of steps from whole strides, and how much left and right differ."""
+    """Length and rate of steps from whole strides, and the difference between left and right."""
     feet = contact.shape[1]
     lengths: list[list[float]] = [[] for _ in range(feet)]
     times: list[list[float]] = [[] for _ in range(feet)]

@@ -1,4 +1,4 @@
-"""One robot over time, as far as its poses tell: trunk, head, knees and soles; with forces where a simulation has them."""
+"""The motion of one robot, computed from its poses: trunk, head, knees and soles; with forces if a simulation has them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Motion:
     """T samples of a robot with F feet and J joints.
 
     Attributes:
-        dt: between samples [s].
+        dt: time between samples [s].
         qpos: poses, (T, nq).
         joints: positions [rad], (T, J).
         velocity: of the base in the heading of the trunk's base: vx, vy [m/s] and yaw rate [rad/s], (T, 3).
         base: height of the base's origin [m], (T,).
         pitch, roll: of the trunk in the world [degrees]; leaning forward and to the right are positive, (T,).
         head: height of the highest point of the trunk [m], (T,).
-        knee: bend of each leg's knee, 0 where the leg is straight [degrees], NaN where there is no knee, (T, F).
+        knee: bend of each leg's knee, 0 for a straight leg [degrees], NaN without a knee, (T, F).
         sole: middle of each sole in the world [m], (T, F, 3).
         height: of each sole's lowest point above the ground [m], (T, F).
-        slip: planar speed of what touches the ground [m/s], see `Sole.slip`, (T, F).
+        slip: planar speed of the points that touch the ground [m/s], see `Sole.slip`, (T, F).
         contact: feet that carry load, (T, F).
-        torque: [N m], (T, J); None in a recording.
+        torque: joint torques [N m], (T, J); None in a recording.
         power: sum of |torque * joint velocity| [W], (T,); None in a recording.
-        mass: [kg].
+        mass: mass of the robot [kg].
     """
 
     dt: float
@@ -63,14 +63,13 @@ def motion_of(
     """Follow the parts of a robot through poses.
 
     Args:
-        anatomy: whose parts.
-        qpos: (T, nq), T at least 2.
-        dt: between them [s].
-        contact: feet that carry load (T, F); None to tell it by height and speed (`stance.loaded`), each foot over its own ground, since
-            feet of recordings float.
-        torque: [N m], (T, J).
-        power: [W], (T,).
-        mass: with a payload [kg]; the robot's own where None.
+        anatomy: the robot's parts.
+        qpos: poses (T, nq), T at least 2. dt: time between them [s].
+        contact: feet that carry load (T, F); None to infer it from height and speed (`stance.loaded`), each foot over its own ground, since
+            feet in recordings float.
+        torque: joint torques [N m], (T, J).
+        power: sum of |torque * joint velocity| [W], (T,).
+        mass: mass including a payload [kg]; None for the robot's own.
     """
     bodies = [anatomy.trunk, *(sole.body for sole in anatomy.soles)]
     position, rotation = follow(anatomy.model, qpos, bodies)

@@ -1,7 +1,7 @@
 """The same figures of recorded people, by what they do: standing, walking ahead, backward, sideways, turning.
 
-A stretch of two seconds in which a person steadily walks one way or turns is an episode, as is one of 0.6 s of standing. What needs forces
-is not told. The figures of TWIST2's walks are kept in `people.json` (facts; the recordings themselves are not part of this repository).
+An episode is a stretch of two seconds in which a person steadily walks one way or turns, or 0.6 s of standing. Figures that need forces are
+left out. The figures of TWIST2's walks are kept in `people.json` (facts; the recordings themselves are not part of this repository).
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ Activity = tuple[str, float]
 """Kind of a `Condition`, and speed [m/s]."""
 KEPT = "people.json"
 WINDOW_S, STAND_S, HOP_S = 2.0, 0.6, 0.2
-STILL = 0.08  # m/s of the base, below which a person stands
-STRIDE = 0.3  # m/s between the speeds that windows are sorted to
-NEAR = 0.2  # m/s: how far a person's speed may lie from a robot's to stand beside it
-BENT = 30.0  # degrees of trunk pitch from which on a person picks something up, and does not walk
+STILL = 0.08  # m/s of the base, below which a person is standing
+STRIDE = 0.3  # m/s between the speeds by which windows are grouped
+NEAR = 0.2  # m/s: largest difference of speed for comparing a person with a robot
+BENT = 30.0  # degrees of trunk pitch beyond which a person is picking something up, not walking
 UNSTEADY = 0.3  # m/s between the two halves of a window
 UNTOLD = ("sag", "touchdown", "touchdown_most")
-FLYING = 0.12  # share of a window in which neither foot seems to stand: its ground is not known
+FLYING = 0.12  # share of a window in which neither foot seems to be down, so that its ground is unknown
 PROVENANCE = {
     "source": "amazon-far/TWIST2, assets/example_motions, walk_001 to walk_009 (2025-12-03)",
     "licence": "MIT",
@@ -43,15 +43,15 @@ PROVENANCE = {
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """What people do at one speed.
+    """People's figures for one kind of motion at one speed.
 
     Attributes:
-        kind: as of a `Condition`.
-        speed: along what they do [m/s].
-        figures: over windows.
+        kind: kind as in `Condition`.
+        speed: speed in the direction of their motion [m/s].
+        figures: figures over windows.
         knee: mean, 5th and 95th percentile over the gait cycle [degrees], (3, 101); None without strides.
-        poses: of one stride for pictures, (frames, nq); None where they come from figures alone.
-        step_s: between poses [s].
+        poses: poses of one stride for pictures, (frames, nq); None if only figures are stored.
+        step_s: time between poses [s].
     """
 
     kind: str
@@ -63,7 +63,7 @@ class People:
 
 
 def people_of(recordings: Sequence[Recording], robot: Robot) -> list[People]:
-    """The figures of recorded people on a robot, by what they do and how fast."""
+    """The figures of recorded people on a robot, by kind of motion and speed."""
     anatomy = Anatomy.of(robot)
     found: dict[Activity, list[Motion]] = {}
     for recording in recordings:
@@ -84,7 +84,7 @@ def people_of(recordings: Sequence[Recording], robot: Robot) -> list[People]:
 
 
 def activity(window: Motion) -> Activity | None:
-    """What a person does in a window and about how fast [m/s]; None for what is not steady or no walking."""
+    """A person's kind of motion in a window and its rounded speed [m/s]; None if it is not steady or not walking."""
     vx, vy, turning = window.velocity.mean(0)
     half = len(window.velocity) // 2
     change = np.linalg.norm(window.velocity[:half, :2].mean(0) - window.velocity[half:, :2].mean(0))
@@ -110,7 +110,7 @@ def standing(window: Motion) -> Activity | None:
 
 
 def _windows(motion: Motion, tell: Callable[[Motion], Activity | None], seconds: float) -> Iterator[tuple[Activity, Motion]]:
-    """Stretches of a length that do not overlap, in which `tell` knows what is done."""
+    """Stretches of one length that do not overlap and that `tell` can classify."""
     start, length, hop = 0, round(seconds / motion.dt), round(HOP_S / motion.dt)
     while start + length <= len(motion.pitch):
         window = stretch(motion, start, start + length)
@@ -120,7 +120,7 @@ def _windows(motion: Motion, tell: Callable[[Motion], Activity | None], seconds:
 
 
 def match(people: Sequence[People], condition: Condition) -> People | None:
-    """Who does the same as a robot is asked to, at its speed; None where nobody does."""
+    """The people who do what a robot is commanded, at its speed; None if there are none."""
     speed = float(np.hypot(*condition.command[:2]))
     alike = [row for row in people if row.kind == condition.kind and abs(row.speed - speed) <= NEAR]
     return min(alike, key=lambda row: abs(row.speed - speed), default=None)
@@ -141,7 +141,7 @@ def to_dict(people: Sequence[People], provenance: Mapping[str, str]) -> dict[str
 
 
 def from_dict(told: Mapping[str, Any]) -> list[People]:
-    """What `to_dict` gave."""
+    """Read the result of `to_dict`."""
     return [
         People(
             kind=row["kind"],
@@ -159,10 +159,10 @@ def kept() -> list[People]:
 
 
 def kept_path() -> Path:
-    """Where `people.json` lies."""
+    """Path of `people.json`."""
     return Path(__file__).parent / KEPT
 
 
 def _without_forces(figures: dict[str, Figure]) -> dict[str, Figure]:
-    """What a recording can tell: not how hard feet that float land, nor how far a base sags that is a robot's by name alone."""
+    """The figures that a recording can give: not landing speeds, since feet float, nor the sag of the base, which is not a person's."""
     return {name: figure for name, figure in figures.items() if figure.value is not None and name not in UNTOLD}

@@ -1,4 +1,4 @@
-"""Recordings of people on a robot: pickles of arrays, as TWIST2 has them, read without running anything that is in them."""
+"""Reads recordings of people on a robot: pickles of arrays, as in TWIST2, without running any code in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robolearn.errors import UserError
 from robolearn.motions.readers.pickles import load_arrays
 
 NEEDED = ("fps", "root_pos", "root_rot", "dof_pos")
-FIRST = 2  # frames at the beginning that jump, since the retargeter had not settled
+FIRST = 2  # frames at the beginning that jump, before the retargeter has settled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Recording:
 
     Attributes:
         name: of the file.
-        dt: between poses [s].
+        dt: time between poses [s].
         qpos: base position [m], attitude wxyz, joints in policy order [rad], (T, 7 + J).
     """
 
@@ -34,12 +34,12 @@ def read(path: Path, robot: Robot) -> Recording:
     """Read a recording on a robot.
 
     Raises:
-        UserError: the file cannot be read, holds more than arrays, or is of another robot.
+        UserError: the file cannot be read, holds anything but arrays, or is of another robot.
     """
     told = load_arrays(path)
     lacking = [name for name in NEEDED if not isinstance(told, dict) or name not in told]
     if lacking:
-        raise UserError(f"{path} is no recording: it lacks {', '.join(lacking)}; valid: a dict with {', '.join(NEEDED)}")
+        raise UserError(f"{path} is not a recording: it lacks {', '.join(lacking)}; valid: a dict with {', '.join(NEEDED)}")
     position, attitude, joints = (np.asarray(told[name], float)[FIRST:] for name in NEEDED[1:])
     if joints.ndim != 2 or joints.shape[1] != robot.num_joints or position.shape != (len(joints), 3) or attitude.shape != (len(joints), 4):
         shapes = f"root_pos {position.shape}, root_rot {attitude.shape}, dof_pos {joints.shape}"
@@ -54,7 +54,7 @@ def read(path: Path, robot: Robot) -> Recording:
 
 
 def find(folder: Path) -> list[Path]:
-    """The recordings of a folder, or of its part that holds TWIST2's walks.
+    """The recordings in a folder, or in its subfolder of TWIST2's walks.
 
     Raises:
         UserError: there are none.

@@ -1,4 +1,4 @@
-"""A study of a gait for people and machines: a table, one JSON object, and strips of pictures."""
+"""Reports a study of a gait: as a table, as one JSON object, and as strips of pictures."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from robolearn.evaluation.locomotion.result import plain
 from robolearn.viewer import strip
 
 DATA, PICTURE, SMALL = "gait.json", "strips.png", "strips.jpg"
-ON = "g1"  # the robot that the recordings of people are on
+ON = "g1"  # the robot of the recordings of people
 
 
 def held(gait: Gait) -> list[Verdict]:
-    """The targets of a robot of its kind, against what was found."""
+    """The targets for the robot's kind, checked against its figures."""
     return verdicts(targets_of(len(gait.robot.feet) == 2), gait.conditions, gait.rows)
 
 
 def beside(gait: Gait, people: Sequence[People]) -> dict[str, People]:
-    """Who of the recorded people does the same at about the same speed, by condition; nobody for a robot that they are not recorded on."""
+    """The recorded people who do the same at about the same speed, by condition; none for a robot without recordings."""
     found = {condition.name: match(people, condition) for condition in gait.conditions} if gait.robot.name == ON else {}
     return {name: row for name, row in found.items() if row is not None}
 
 
 def to_dict(gait: Gait, told: Mapping[str, Any], people: Sequence[People] = ()) -> dict[str, Any]:
-    """All figures as plain JSON values: by condition and name, the knee over the gait cycle, the targets, and people's beside them."""
+    """All figures as plain JSON values: by condition and name, the knee over the gait cycle, the targets, and people's figures."""
     commands = {condition.name: {"kind": condition.kind, "command": list(condition.command)} for condition in gait.conditions}
     verdict_rows = [
         {
@@ -60,7 +60,7 @@ def to_dict(gait: Gait, told: Mapping[str, Any], people: Sequence[People] = ()) 
 
 
 def text(gait: Gait, people: Sequence[People] = ()) -> str:
-    """Figures by condition, a line a figure, people's beside them, and the targets."""
+    """Figures by condition, one line each, with people's figures, and the targets."""
     names = list(gait.rows)
     lines = [f"{'':26}" + "".join(f"{_short(name):>12}" for name in names)]
     for figure, unit in UNITS.items():
@@ -83,12 +83,12 @@ def text(gait: Gait, people: Sequence[People] = ()) -> str:
 
 
 def mark(verdict: Verdict) -> str:
-    """One word on a target."""
+    """One word for a target's outcome."""
     return "?" if not verdict.count else "MISSED" if verdict.missed else "met"
 
 
 def strips(gait: Gait, people: Sequence[People] = ()) -> list[strip.Row]:
-    """One stride of each condition, each over a person's where there are pictures of one."""
+    """One stride of each condition, with a person's below it if there are pictures of one."""
     rows, found = [], beside(gait, people)
     kinds = {condition.name: condition.kind for condition in gait.conditions}
     for name, (poses, step_s) in gait.poses.items():
@@ -102,18 +102,18 @@ def strips(gait: Gait, people: Sequence[People] = ()) -> list[strip.Row]:
 
 
 def draw(gait: Gait, folder: Path, people: Sequence[People] = (), name: str = PICTURE) -> tuple[Path | None, str]:
-    """Write the strips of all conditions; returns the picture, or None and why there is none."""
+    """Write the strips of all conditions; returns the path of the picture, or None and the reason."""
     rows = strips(gait, people)
     if not rows:
-        return None, "every robot fell at once"
+        return None, "every robot fell immediately"
     try:
         return strip.save(strip.strip(gait.robot, rows), folder / name), ""
-    except Exception as error:  # whatever graphics raise: the figures are worth having without
+    except Exception as error:  # any error of graphics: the figures are useful without pictures
         return None, reason(error)
 
 
 def _line(name: str, cells: Sequence[Figure | None], unit: str) -> list[str]:
-    """A line of the table; none where no condition has the figure."""
+    """A line of the table; empty if no condition has the figure."""
     if all(cell is None or cell.value is None for cell in cells):
         return []
     return [f"{name.strip():26}" + "".join(f"{'–' if cell is None else cell.text(unit)[0]:>12}" for cell in cells)]

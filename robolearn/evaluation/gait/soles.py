@@ -1,4 +1,4 @@
-"""The part of a foot that meets the ground, as points with a radius: balls, and the corners of everything else."""
+"""The part of a foot that touches the ground, as points with a radius: spheres, and the corners of other shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 
 RIM = 12  # points of a cylinder's rim
-LEVEL = 0.005  # m: what lies this little above the lowest point touches, too
+LEVEL = 0.005  # m: points this little above the lowest one touch too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Sole:
         body: id of the body that carries it.
         middle: of the sole, in the body's frame [m], (3,).
         points: in the body's frame [m], (P, 3).
-        radius: of the ball about each point [m], (P,).
+        radius: radius of the sphere around each point [m], (P,).
     """
 
     body: int
@@ -34,14 +34,14 @@ class Sole:
         return np.einsum("tij,pj->tpi", rotation, self.points) + position[:, None]
 
     def height(self, places: np.ndarray) -> np.ndarray:
-        """Of the lowest point [m], (T,)."""
+        """Height of the lowest point [m], (T,)."""
         return (places[..., 2] - self.radius).min(1)
 
     def slip(self, places: np.ndarray, rotation: np.ndarray, dt: float) -> np.ndarray:
-        """Planar speed of what touches the ground [m/s], (T,), over the interval that ends at each sample; 0 at the first.
+        """Planar speed of the touching points [m/s], (T,), over the interval that ends at each sample; 0 at the first.
 
-        What touches are the points that lie within `LEVEL` of the lowest in both samples; the lowest of the first where none does. A ball
-        that rolls does not slip.
+        The touching points are those within `LEVEL` of the lowest in both samples, or, if there are none, the lowest of the first sample. A
+        rolling sphere does not slip.
         """
         heights = places[..., 2] - self.radius
         low = heights <= heights.min(1, keepdims=True) + LEVEL
@@ -57,7 +57,7 @@ class Sole:
 
 
 def sole(model: mujoco.MjModel, site: int, geoms: Sequence[int]) -> Sole:
-    """The sole whose middle is a site, and which the geoms of the site's body make."""
+    """The sole of the geoms on a site's body, with the site as its middle."""
     found = [_points(model, geom) for geom in geoms]
     points, radius = np.concatenate([points for points, _ in found]), np.concatenate([radius for _, radius in found])
     return Sole(body=int(model.site_bodyid[site]), middle=model.site_pos[site].copy(), points=points, radius=radius)
@@ -81,7 +81,7 @@ def _points(model: mujoco.MjModel, geom: int) -> tuple[np.ndarray, np.ndarray]:
         vertices = model.mesh_vert[start : start + int(model.mesh_vertnum[mesh])]
         ways = np.array([way for way in itertools.product((-1.0, 0.0, 1.0), repeat=3) if any(way)])
         local, radius = vertices[np.unique((vertices @ ways.T).argmax(0))], 0.0
-    else:  # a box, or what lies in one
+    else:  # a box, or the bounding box of another shape
         local, radius = np.array(list(itertools.product((-1.0, 1.0), repeat=3))) * size, 0.0
     rotation = np.empty(9)
     mujoco.mju_quat2Mat(rotation, model.geom_quat[geom])

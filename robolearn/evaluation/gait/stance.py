@@ -1,4 +1,4 @@
-"""Which feet stand: told by height and speed where no force is known, and without the flicker of single samples."""
+"""Finds which feet are down: from height and speed if forces are unknown, and without flicker of single samples."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 
 FLOOR, FLOOR_S = 10.0, 0.75
-"""A recording's ground under a foot is this percentile of the height of its sole, over so long before and after."""
-LIFTED = 0.025  # m above its ground, from which on a foot is in the air
-FAST = 0.6  # m/s planar, from which on it swings
-SHORTEST_S = 0.13  # of a stance or a swing of a recording
+"""A recording's ground under a foot is this percentile of its sole's height, over this time [s] before and after."""
+LIFTED = 0.025  # m above its ground, beyond which a foot is in the air
+FAST = 0.6  # m/s in the plane, beyond which it swings
+SHORTEST_S = 0.13  # shortest stance or swing of a recording
 
 
 def ground(height: np.ndarray, dt: float) -> np.ndarray:
@@ -27,7 +27,7 @@ def ground(height: np.ndarray, dt: float) -> np.ndarray:
 
 
 def loaded(height: np.ndarray, slip: np.ndarray, dt: float) -> np.ndarray:
-    """Feet that stand, (T, F): lower than `LIFTED` over their ground and slower than `FAST`.
+    """Feet that are down, (T, F): lower than `LIFTED` over their ground and slower than `FAST`.
 
     Args:
         height: of each sole's lowest point above that foot's ground [m], (T, F).
@@ -38,7 +38,7 @@ def loaded(height: np.ndarray, slip: np.ndarray, dt: float) -> np.ndarray:
 
 
 def steady(contact: np.ndarray, shortest: int = 2) -> np.ndarray:
-    """Contacts (T, F) in which no state that begins and ends within the series lasts less than `shortest` samples; the first goes first."""
+    """Contacts (T, F) without states shorter than `shortest` samples, except at the ends of the series; the first is removed first."""
     settled = contact.copy()
     for foot in range(contact.shape[1]):
         row = settled[:, foot]

@@ -1,4 +1,4 @@
-"""Run a policy through the conditions and make figures: each world stands, starts, walks and stops; all worlds at once."""
+"""Run a policy through the conditions and compute figures: each world stands, starts, walks and stops; all worlds run at once."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from robolearn.evaluation.gait.motion import Motion, motion_of
 from robolearn.evaluation.gait.stance import steady
 from robolearn.evaluation.locomotion.record import Record, walk
 
-START_S = 2.0  # when the command comes; before, all stand
-SETTLED_S = 1.5  # after the start and the stop, from which on figures of walking and standing count
-EDGE_S = 1.0  # after a start or a stop, in which the trunk's extremes are told
+START_S = 2.0  # when the command is given; before that, all stand
+SETTLED_S = 1.5  # time after the start and the stop before figures of walking and standing begin
+EDGE_S = 1.0  # time after a start or a stop over which the trunk's extremes are taken
 AFTER_S = 3.0  # after the stop
 WALK_S, QUICK_WALK_S = 6.0, 4.0
-SHORTEST_S = 0.8  # of a stretch that has figures
+SHORTEST_S = 0.8  # shortest stretch with figures
 WORST = {"pitch_min": min, "pitch_max": max, "roll_min": min, "roll_max": max, "start_low": min, "start_high": max,
          "stop_low": min, "stop_high": max, "start_roll": max, "stop_roll": max, "touchdown_most": max}  # fmt: skip
-"""Figures of which the worst episode is told, not the mean."""
+"""Figures for which the worst episode is reported, not the mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gait:
-    """What a study found.
+    """The result of a study.
 
     Attributes:
-        robot: who walked.
-        conditions: what was asked.
+        robot: the robot.
+        conditions: the commands.
         rows: figures by condition.
         knees: mean, 5th and 95th percentile of the knee over the gait cycle by condition [degrees], (3, 101) each.
-        poses: one stride of each condition for pictures, (T, nq), and seconds between poses.
-        minutes: it took.
+        poses: one stride of each condition for pictures, (T, nq), and the time between poses [s].
+        minutes: duration of the study.
     """
 
     robot: Robot
@@ -59,9 +59,9 @@ def study(make_env: Callable[[int], VecEnv], make_actor: Callable[[int], Actor |
     """Run a walking policy through its conditions.
 
     Args:
-        make_env: worlds of its task on a plane that no episode's time ends, without pushes.
-        make_actor: who acts in so many worlds.
-        seeds: episodes a condition.
+        make_env: makes worlds of its task on a plane, without time limit and pushes.
+        make_actor: makes the actor for a number of worlds.
+        seeds: episodes per condition.
         quick: fewer conditions, shorter.
     """
     began = time.perf_counter()
@@ -79,7 +79,7 @@ def study(make_env: Callable[[int], VecEnv], make_actor: Callable[[int], Actor |
     record = walk(env, make_actor(env.num_worlds), ask, stop_s + AFTER_S, "gait")
     anatomy = Anatomy.of(env.robot)
     rows, knees, poses = {}, {}, {}
-    fallen: set[str] = set()  # conditions whose pictures are of a robot that never walked
+    fallen: set[str] = set()  # conditions in which no robot walked, with pictures all the same
     for index, condition in enumerate(asked):
         worlds = np.arange(seeds) * len(asked) + index
         episodes, curves = [], []
@@ -103,7 +103,7 @@ def study(make_env: Callable[[int], VecEnv], make_actor: Callable[[int], Actor |
 
 
 def motion_of_world(anatomy: Anatomy, engine: Engine, record: Record, world: int) -> Motion | None:
-    """The motion of one world until it fell; None where that is no time at all."""
+    """The motion of one world until it fell; None if it fell immediately."""
     steps = int(record.alive[:, world].sum())
     if steps * record.dt < SHORTEST_S:
         return None
@@ -142,7 +142,7 @@ def episode(anatomy: Anatomy, motion: Motion, condition: Condition, stop_s: floa
 
 
 def _following(record: Record, world: int, condition: Condition, stop_s: float) -> dict[str, float]:
-    """How well the command was followed in steady walking, from the base's own velocities."""
+    """How well the command was followed in steady walking, from the base's velocities."""
     rows = slice(round((START_S + SETTLED_S) / record.dt), round(stop_s / record.dt))
     off = record.velocity[rows, world] - np.array(condition.command)
     alive = record.alive[rows, world]
@@ -171,7 +171,8 @@ def pooled(episodes: Sequence[dict[str, float]]) -> dict[str, Figure]:
 
 
 def stride_poses(walking: Motion, frames: int = 8) -> tuple[np.ndarray, float]:
-    """Poses of one stride in the middle of a stretch, from a foot's touchdown to just before its next; of a second where there is none."""
+    """Poses of one stride in the middle of a stretch, from a foot's touchdown to just before its next; of one second if there is no
+    stride."""
     found = strides(steady(walking.contact)[:, 0], walking.dt)
     middle = len(walking.pitch) / 2
     start, end = min(found, key=lambda span: abs(sum(span) / 2 - middle), default=(0, min(len(walking.pitch) - 1, round(1.0 / walking.dt))))
@@ -180,6 +181,6 @@ def stride_poses(walking: Motion, frames: int = 8) -> tuple[np.ndarray, float]:
 
 
 def plain_rows(gait: Gait) -> list[dict[str, Any]]:
-    """Rows as tables and JSON have them."""
+    """Rows for tables and JSON."""
     told = {condition.name: condition for condition in gait.conditions}
     return [{"condition": name, "command": list(told[name].command), **row} for name, row in gait.rows.items()]

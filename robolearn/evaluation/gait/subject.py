@@ -1,4 +1,4 @@
-"""Whose gait is looked at: a policy file, or the teacher or student of a training that may still run."""
+"""The policy whose gait is studied: a policy file, or the teacher or student of a training that may still be running."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from robolearn.policy_path import POLICY_FILE
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Who walks.
+    """A policy that walks.
 
     Attributes:
-        name: what it is called.
-        told: what the JSON says of it.
-        make_env: so many worlds of its task, on a plane, without pushes and without an end.
-        make_actor: who acts in so many worlds.
+        name: its name.
+        told: its description in the JSON.
+        make_env: makes a number of worlds of its task, on a plane, without pushes and time limit.
+        make_actor: makes the actor for a number of worlds.
     """
 
     name: str
@@ -33,12 +33,12 @@ class Subject:
 
 
 def of_setup(setup: Setup) -> Subject:
-    """Who acts in a suite."""
+    """The subject of a suite's setup."""
     return Subject(name=setup.name, told=dict(setup.told), make_env=setup.env, make_actor=setup.make_actor)
 
 
 def is_training(path: str | Path) -> bool:
-    """Whether a path means a checkpoint: the file, or a folder that holds no policy file yet."""
+    """Whether a path means a checkpoint: the file, or a folder without a policy file."""
     path = Path(path)
     return path.suffix == ".pt" or (path.is_dir() and not (path / POLICY_FILE).is_file() and not any(path.glob(f"*/{POLICY_FILE}")))
 

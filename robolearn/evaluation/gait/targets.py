@@ -1,7 +1,7 @@
-"""What a gait must reach, as data, and which figures miss it.
+"""The targets of a gait, as data, and the check of figures against them.
 
-A robot on two legs is to hold itself as people do (recorded people on G1 lean forward by 5 to 15 degrees and bend their knees by 6 to 25 on
-average); what keeps it from harm on a real robot, slip, hard landings and steps where it should stand, counts for every robot.
+A biped should hold itself as people do (recorded people on G1 lean forward by 5 to 15 degrees and bend their knees by 6 to 25 on average);
+what would harm a real robot (slip, hard landings, and steps while standing) is limited for every robot.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Target:
     """Bounds of a figure.
 
     Attributes:
-        figure: its name.
-        where: in which conditions: all, standing, all others, or turning.
-        low, high: bounds, in the figure's unit; None where open.
+        figure: name of the figure.
+        where: its conditions: all, standing, all others, or turning.
+        low, high: bounds, in the figure's unit; None if open.
     """
 
     figure: str
@@ -32,17 +32,17 @@ class Target:
     high: float | None = None
 
     def about(self, condition: Condition) -> bool:
-        """Whether it is meant for a condition."""
+        """Whether it applies to a condition."""
         kinds = {"every": True, "stand": condition.kind == "stand", "move": condition.kind != "stand", "turn": condition.kind == "turn"}
         return kinds[self.where]
 
     def text(self, scale: float = 1.0) -> str:
-        """The bounds for people; `scale` is 100 for a share in percent."""
+        """The bounds as text; `scale` is 100 for a share in percent."""
         low, high = (None if bound is None else f"{scale * bound:g}" for bound in (self.low, self.high))
         return f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}"
 
     def met(self, figure: Figure) -> bool | None:
-        """Whether the value lies within the bounds; None where nothing was measured."""
+        """Whether the value lies within the bounds; None if nothing was measured."""
         if figure.value is None:
             return None
         return not ((self.low is not None and figure.value < self.low) or (self.high is not None and figure.value > self.high))
@@ -76,12 +76,12 @@ QUADRUPED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A target over all conditions that it is meant for.
+    """The outcome of a target over all its conditions.
 
     Attributes:
-        target: what was wanted.
-        worst: the value furthest out; None where nothing was measured.
-        missed: conditions whose figure misses it, with their values.
+        target: the target.
+        worst: the value furthest out; None if nothing was measured.
+        missed: conditions that miss it, with their values.
         count: conditions that have the figure.
     """
 
@@ -92,12 +92,12 @@ class Verdict:
 
 
 def targets_of(biped: bool) -> tuple[Target, ...]:
-    """The targets of a robot on two feet, or on more."""
+    """The targets of a biped, or of a robot with more feet."""
     return BIPED if biped else QUADRUPED
 
 
 def verdicts(targets: Sequence[Target], conditions: Sequence[Condition], rows: dict[str, dict[str, Figure]]) -> list[Verdict]:
-    """Hold figures by condition against targets."""
+    """Check figures by condition against targets."""
     found = []
     for target in targets:
         about = [condition.name for condition in conditions if target.about(condition)]
@@ -110,7 +110,7 @@ def verdicts(targets: Sequence[Target], conditions: Sequence[Condition], rows: d
 
 
 def _beyond(target: Target, value: float) -> float:
-    """How far a value lies beyond the nearer bound; less than 0 within."""
+    """Distance of a value beyond the nearer bound; negative inside."""
     low = -float("inf") if target.low is None else target.low - value
     high = -float("inf") if target.high is None else value - target.high
     return max(low, high)

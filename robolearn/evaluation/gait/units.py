@@ -1,4 +1,4 @@
-"""The figures of a gait in the order in which they are told, with their units; shares are kept as 0 to 1 and shown in percent."""
+"""The figures of a gait in the order of reports, with their units; shares are stored as 0 to 1 and shown in percent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ GROUPS = {
     "Steps": tuple(_STEPS),
     "Effort": tuple(_EFFORT),
 }
-"""The figures as they stand together."""
+"""The groups of figures."""
 UNITS = _FOLLOWING | _TRUNK | _EDGES | _STILL | _LEGS | _FEET | _STEPS | _EFFORT
 BESIDE = ("speed", "pitch", "pitch_range", "roll_range", "knee", "knee_swing", "step_length", "cadence", "double_support", "arm_swing",
           "clearance", "slip", "head_motion", "jerk")  # fmt: skip
-"""What is shown beside recorded people."""
+"""The figures that are compared with recorded people."""

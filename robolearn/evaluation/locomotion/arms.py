@@ -1,4 +1,5 @@
-"""Item `arms`: do the arms swing against the legs, and does it pay? No reward names an arm; here they are found in the robot's tree."""
+"""Item `arms`: do the arms swing against the legs, and does it pay? No reward mentions arms; they are found in the robot's kinematic
+tree."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from robolearn.evaluation.rollout import Alter
 
 SECONDS = 10.0
 SPEEDS = (0.5, 1.0)  # of the highest forward command
-EPISODES = 4  # a seed and speed
+EPISODES = 4  # per seed and speed
 FREE, LOCKED, INVERTED = "free", "locked", "inverted"
 
 
@@ -57,19 +58,19 @@ def run(setup: Setup) -> ItemResult:
             clips.append(film(setup, env, record, world, 2.0, 6.0, "arms free"))
     fast = speed == speed.max()
     return ItemResult(
-        text="Each shoulder's pitch against the opposite hip's at the stride frequency; phase 0° is what people do, the arm going with the "
-        "opposite leg, and a coherence near 1 says that they keep step. Then the same episodes with the arms held in the default pose, and "
-        "with every arm doing what the other one's mirror image should.",
+        text="Each shoulder's pitch against the opposite hip's at the stride frequency; phase 0° is as in people, the arm in phase with "
+             "the opposite leg, and a coherence near 1 means that they keep step. Then the same episodes with the arms held in the "
+             "default pose, and with each arm doing the mirror image of the other arm's actions.",
         headline={"phase": phases, "shoulder_amplitude": swings[-1]["shoulder_amplitude"], "coherence": swings[-1]["coherence"]}
-        | {f"more cost of transport ({condition})": mean((costs[condition] - costs[FREE])[fast]) for condition in (LOCKED, INVERTED)},
-        tables=[Table(title="Swing, arms free", rows=swings), Table(title="What the arms are worth", rows=rows)],
+        | {f"added cost of transport ({condition})": mean((costs[condition] - costs[FREE])[fast]) for condition in (LOCKED, INVERTED)},
+        tables=[Table(title="Swing, arms free", rows=swings), Table(title="Effect of the arms", rows=rows)],
         plots=plots,
         clips=clips,
     )
 
 
 def alteration(condition: str, env: VecEnv, joints: tuple[int, ...]) -> Alter | None:
-    """What a condition makes of the actions (N, J), of which `joints` are the arms'; None where it leaves them."""
+    """The change of actions (N, J) in a condition, with `joints` of the arms; None if it changes nothing."""
     arms = torch.tensor(joints, device=env.device)
     if condition == FREE:
         return None
@@ -80,7 +81,7 @@ def alteration(condition: str, env: VecEnv, joints: tuple[int, ...]) -> Alter | 
         return action
 
     mirror = env.mirror()
-    assert mirror is not None  # or there were no arms
+    assert mirror is not None  # otherwise there were no arms
     permutation, sign = mirror["action"]
 
     def invert(action: torch.Tensor) -> torch.Tensor:
@@ -98,7 +99,7 @@ def _angles(env: VecEnv, record: Record) -> np.ndarray:
 
 
 def swing_rows(record: Record, speed: np.ndarray, pairs: Sequence[tuple[int, int]], angles: np.ndarray) -> tuple[list[dict], Figure]:
-    """Phase, amplitudes and coherence at each speed, over worlds; and the phase at the highest speed."""
+    """Phase, amplitudes and coherence at each speed over worlds, and the phase at the highest speed."""
     stride = gait(record)["step_frequency"] / 2
     counted = record.counted()
     found = np.full((len(speed), 3), np.nan)

@@ -45,18 +45,18 @@ NAMES = {
     "knee_swing": "knee, most in swing",
     "torque_rms": "torque / m g l",
 }
-"""Names for people, where they are not the figure's own."""
+"""Labels that differ from the figure's name."""
 
 
 def label(name: str) -> str:
-    """A figure's name for people, with its unit."""
+    """A figure's label, with its unit."""
     figure, bracket, of_what = name.partition(" (")
     unit = UNITS.get(figure)
     return NAMES.get(figure, figure.replace("_", " ")) + bracket + of_what + (f" [{unit}]" if unit else "")
 
 
 def command_maps(cells: Sequence[tuple[float, float, float]], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Maps over vx and vy, one a yaw rate: survival, errors, cost of transport."""
+    """Maps over vx and vy, one per yaw rate: survival, errors, cost of transport."""
     shown = (("survival", BAD), ("velocity_error_xy", SHADE), ("velocity_error_yaw", SHADE), ("cost_of_transport", SHADE))
     axes_of = [sorted({cell[axis] for cell in cells}) for axis in range(3)]
     with matplotlib.rc_context(STYLE):
@@ -86,7 +86,7 @@ def command_maps(cells: Sequence[tuple[float, float, float]], rows: Sequence[Map
 
 
 def footfalls(record: Any, world: int, feet: Sequence[str], title: str, seconds: float = 3.0) -> str:
-    """Which foot is loaded when, of one robot."""
+    """The times at which each foot of one robot is loaded."""
     start = round(1.0 / record.dt)
     contact = record.contact[start : start + round(seconds / record.dt), world]
     with matplotlib.rc_context(STYLE):
@@ -104,7 +104,7 @@ def footfalls(record: Any, world: int, feet: Sequence[str], title: str, seconds:
 
 
 def survival_curve(rows: Sequence[Mapping[str, Any]], what: str, curve: Curve, half_name: str) -> str:
-    """Survival against what had to be borne, with the fit."""
+    """Survival against the load level, with the fit."""
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(9.6, 3.0), layout="constrained")
         left, right = canvas.subplots(1, 2)
@@ -122,7 +122,7 @@ def survival_curve(rows: Sequence[Mapping[str, Any]], what: str, curve: Curve, h
 
 
 def by_side(halves: Mapping[str, Figure], name: str) -> str:
-    """Half points around the robot, front up; hollow where the half point lies beyond what was tried."""
+    """Half points around the robot, front up; hollow if the half point lies beyond the levels tried."""
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(9.6, 3.6), layout="constrained")
         axes: Any = canvas.add_subplot(projection="polar")
@@ -140,7 +140,7 @@ def by_side(halves: Mapping[str, Figure], name: str) -> str:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_rlabel_position(22)
-        axes.set_title(f"{label(name)} by the side that the blow comes from", pad=18)
+        axes.set_title(f"{label(name)} by the side of the blow", pad=18)
         return to_svg(canvas, f"{name} by side")
 
 
@@ -160,7 +160,7 @@ def sweep(rows: Sequence[Mapping[str, Any]], what: str, trained: tuple[float, fl
 def course(
     edges_x: np.ndarray, edges_z: np.ndarray, steps: Sequence[Mapping[str, Any]], along: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> str:
-    """The ground, the length of the steps on it, and what the slope probes say there."""
+    """The ground, the step length on it, and the results of the slope probes."""
     with matplotlib.rc_context(STYLE):
         canvas = Canvas(figsize=(9.6, 4.8 if along else 3.2), layout="constrained")
         rows = canvas.subplots(3 if along else 2, 1, sharex=True, height_ratios=[0.5, 1, 1] if along else [0.4, 1])
@@ -179,7 +179,7 @@ def course(
         for axes in rows:
             for edge in edges_x:
                 axes.axvline(edge, color=INK, linewidth=0.5, alpha=0.3)
-        rows[-1].set_xlabel("way along the course [m]")
+        rows[-1].set_xlabel("distance along the course [m]")
         return to_svg(canvas, "the course")
 
 

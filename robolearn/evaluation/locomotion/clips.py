@@ -1,4 +1,4 @@
-"""Short videos from a record: nothing is simulated twice. Where a picture cannot be drawn or a video not written, the clip says why."""
+"""Makes short videos from a record, without simulating again. If a picture cannot be drawn or a video written, the clip says why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNITS = ("m/s", "m/s", "rad/s")
 
 
 def film(setup: Setup, env: VecEnv, record: Record, world: int, start_s: float, end_s: float, title: str, pace: float = 1.0) -> Clip:
-    """A video of one world between two times [s], as far as it was recorded, `pace` times as fast as it was; a fall ends it."""
+    """A video of one world between two times [s], as far as it was recorded, at `pace` times real speed; a fall ends it."""
     if setup.folder is None:
         return Clip(title=title, failure="left out")
     steps = int(record.alive[:, world].sum())
@@ -38,13 +38,13 @@ def film(setup: Setup, env: VecEnv, record: Record, world: int, start_s: float, 
                 moment = moment_of(record, world, index)
                 picture = recorder.draw(moment.qpos, moment)
                 video.write(draw_overlay(picture, moment, command, title, UNITS))
-    except Exception as error:  # whatever graphics and codecs raise: the figures are worth having without
+    except Exception as error:  # any error of graphics and codecs: the figures are useful without videos
         return Clip(title=title, failure=reason(error))
     return Clip(title=title, path=path)
 
 
 def moment_of(record: Record, world: int, index: int) -> Moment:
-    """A step of a record as pictures show it."""
+    """A step of a record in the form of a picture."""
     command, measured = record.command[index, world], record.velocity[index, world]
     off = float(np.linalg.norm((measured - command)[:2]))
     return Moment(

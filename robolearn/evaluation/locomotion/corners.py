@@ -1,4 +1,4 @@
-"""Item `corners`: from each corner of the range of commands, and from standing, to every other in one step."""
+"""Item `corners`: commands that jump from each corner of their range, and from standing, to every other in one step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 BEFORE_S, AFTER_S = 3.0, 4.0
-MOST_TOLD = 4  # pairs between which robots fell
+MOST_TOLD = 4  # pairs to list in which robots fell
 
 
 def pairs(ranges: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -27,7 +27,7 @@ def pairs(ranges: Sequence[tuple[float, float]]) -> np.ndarray:
 
 
 def rush(setup: Setup, seeds: int) -> tuple[Record, np.ndarray, VecEnv]:
-    """Run all pairs so often. Returns what was seen, the pairs (N, 2, C), and the worlds."""
+    """Run all pairs with this many seeds. Returns the record, the pairs (N, 2, C), and the worlds."""
     asked = np.tile(pairs(setup.ranges), (seeds, 1, 1))
     env = setup.env(len(asked))
     first, second = (torch.from_numpy(asked[:, index]).float().to(env.device) for index in range(2))
@@ -58,9 +58,9 @@ def run(setup: Setup) -> ItemResult:
     told = Counter(name for name, down in zip(pair_names, fell, strict=True) if down)
     world = int(np.flatnonzero(fell)[0]) if fell.any() else int(np.flatnonzero(ready & (turned == turned[ready].max()))[0])
     return ItemResult(
-        text=f"Each robot holds a corner of the range of commands, or stands, for {BEFORE_S:g} s, is asked for another in one step, and "
-        f"must still stand {AFTER_S:g} s later; all {len(pairs(setup.ranges))} ordered pairs, no pushes. Who fell before the step is left "
-        "out.",
+        text=f"Each robot holds a corner of the range of commands, or stands, for {BEFORE_S:g} s, then gets another command in one step, "
+             f"and must still be up {AFTER_S:g} s later; all {len(pairs(setup.ranges))} ordered pairs, no pushes. Robots that fell before "
+             f"the step are left out.",
         headline={"survival": share(survived[ready]), "fell_before": share(~ready)},
         where={"survival": listed("falls", [(name, str(count)) for name, count in told.most_common(MOST_TOLD)])},
         tables=[
@@ -78,10 +78,10 @@ def run(setup: Setup) -> ItemResult:
 
 
 def written(command: Sequence[float] | np.ndarray) -> str:
-    """A command for people."""
+    """A command as text."""
     return "(" + ", ".join(f"{value:.3g}" for value in command) + ")"
 
 
 def listed(what: str, found: Sequence[tuple[str, str]]) -> str:
-    """Names with a value each, as a line for people; nothing where there are none."""
+    """Names with their values, as a line of text; empty if there are none."""
     return f"{what}: " + ", ".join(f"{name} {value}" for name, value in found) if found else ""

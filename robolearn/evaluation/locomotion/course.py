@@ -1,4 +1,4 @@
-"""Item `course`: flat, up, flat, down, flat; how the steps change on the way, and whether the policy's memory knows where it is."""
+"""Item `course`: flat, up, flat, down, flat; how the steps change on the way, and whether the policy's memory encodes the ground."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from robolearn.evaluation.locomotion.record import SETTLE_S, Record, walk
 from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
-BIN = 0.5  # m; grows with the robot
-WORLDS = 16  # a seed
+BIN = 0.5  # m; scales with the robot
+WORLDS = 16  # per seed
 
 
 def run(setup: Setup) -> ItemResult:
     """See `items.Item`."""
     if setup.file is None:
-        return ItemResult(status="not available", reason="the memory is that of a policy file: export the student first")
+        return ItemResult(status="not available", reason="memory can only be probed in a policy file: export the student first")
     worlds, course = WORLDS * setup.seeds, Course(float(setup.scaled(1.0, "length")))
     env = dataclasses.replace(setup, cfg=on_the_course(setup.cfg, course.size)).env(worlds)
     hidden = HiddenStates(setup.file, worlds, env.cfg.control_dt)
     finished = np.zeros(worlds, bool)
-    drawn: dict[str, np.ndarray] = {}  # what each world had, before a fall draws it anew
+    drawn: dict[str, np.ndarray] = {}  # each world's values, before a fall draws new ones
 
     pull, lowest, highest = 0.7 / course.size, *setup.ranges[2]
 
     def begin(index: int) -> None:
-        """All worlds start at the beginning of the course and look along it."""
+        """All worlds start at the beginning of the course and face along it."""
         if index == 0:
             qpos, qvel = env.engine.qpos.clone(), env.engine.qvel.clone()
             qpos[:, :2], qpos[:, 3:7] = 0.0, env.tensor([1.0, 0.0, 0.0, 0.0])
             env.engine.write_state(torch.arange(worlds, device=env.device), qpos, qvel)
 
     def steer(world: VecEnv) -> torch.Tensor:
-        """Ahead, turning back to the course's line as an operator would."""
+        """A command ahead that turns back to the course's line, as an operator would."""
         y = world.base.position_w[:, 1]
         turn = (-1.5 * world.base.yaw - pull * y).clamp(lowest, highest)
         return torch.stack([torch.full_like(y, setup.cruise), torch.zeros_like(y), turn], dim=1)
@@ -99,7 +99,7 @@ def _segment_row(course: Course, index: int, steps: np.ndarray, worlds: int) -> 
 
 
 def step_profile(course: Course, steps: np.ndarray) -> list[dict]:
-    """Mean step length over the course, a row each `BIN`."""
+    """Mean step length over the course, a row per `BIN`."""
     rows, wide = [], course.size * BIN
     for start in np.arange(0.0, course.length, wide):
         here = steps[(steps[:, 1] >= start) & (steps[:, 1] < start + wide), 2]

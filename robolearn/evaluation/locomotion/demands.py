@@ -1,7 +1,7 @@
-"""What a walking robot must withstand, as data, held against the figures of the suite's items.
+"""What a walking robot must withstand, as data, checked against the figures of the suite's items.
 
-The numbers are those of G1 for robots on two legs and of Go1 for others; those with a dimension grow with the robot
-(`envs.tasks.scaling`), and so do the heights of the ground. Go1's differ in the impulse alone: both are pushes of 1.8 m/s.
+The numbers are those of G1 for bipeds and of Go1 for others; those with a dimension scale with the robot (`envs.tasks.scaling`), and so do
+the heights of the ground. Go1's only differ in the impulse: both are pushes of 1.8 m/s.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from robolearn.evaluation.gait.targets import Target
 from robolearn.evaluation.locomotion.result import UNITS, ItemResult, plain
 from robolearn.evaluation.locomotion.setup import Setup
 
-DIGITS = 3  # of bounds that were scaled
+DIGITS = 3  # of scaled bounds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demand:
-    """One line of what must be withstood.
+    """One demand.
 
     Attributes:
-        what: for people.
-        item: of the suite, whose figures tell.
-        target: bounds of a figure of its headline.
-        rows: how the names of those figures go on in brackets; all of them count, and each must be met. Nothing for the one without.
-        dimensions: of the bounds, multiplied.
+        what: text for display.
+        item: item of the suite with the figures.
+        target: bounds of a figure in its headline.
+        rows: texts in brackets that follow the figure's name; every one of these figures must meet the bounds. Empty for the figure without
+            brackets.
+        dimensions: dimensions of the bounds, as a product.
     """
 
     what: str
@@ -50,7 +51,7 @@ class Demand:
         return dataclasses.replace(self, target=dataclasses.replace(self.target, low=low, high=high))
 
     def figures(self, result: ItemResult) -> dict[str, Figure]:
-        """Its figures in what an item found, by their names there."""
+        """Its figures in an item's result, by their names there."""
         found = {}
         for name, figure in result.headline.items():
             figure_name, _, row = name.removesuffix(")").partition(" (")
@@ -64,14 +65,14 @@ def _survival(what: str, item: str, low: float, *rows: str) -> Demand:
 
 
 def _ground(what: str, low: float, *rows: str) -> tuple[Demand, Demand]:
-    """Nobody falls, and nobody only stands before it."""
+    """No robot falls, and crossing the ground is required too."""
     asked = tuple(f"asked, {row}" for row in rows)
     crossed = Demand(what=f"{what}, crossed", item="terrain", rows=asked, target=Target(figure="crossed", low=low))
     return _survival(what, "terrain", low, *asked), crossed
 
 
 def _pushed(impulse: float) -> Demand:
-    """Half of the pushes of so many newton seconds."""
+    """Half of the robots survive pushes of this many newton seconds."""
     return Demand(what="half of the pushes", item="pushes", target=Target(figure="half_impulse", low=impulse), dimensions=("mass", "speed"))
 
 
@@ -119,15 +120,15 @@ def demands_of(robot: Robot) -> tuple[Demand, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A demand against what an item found.
+    """The outcome of a demand in an item's result.
 
     Attributes:
-        demand: what was wanted.
-        worst: name of the figure furthest out; none where nothing was measured.
+        demand: the demand.
+        worst: name of the figure furthest out; empty if nothing was measured.
         figure: that figure.
-        missed: the names of all that miss it.
-        sure: whether the 95 % intervals lie on one side with the verdict.
-        where: where the worst is at its worst, as the item tells.
+        missed: the names of all figures that miss it.
+        sure: whether the 95 % intervals lie on the same side as the verdict.
+        where: where the worst figure has its worst value, from the item.
     """
 
     demand: Demand
@@ -139,12 +140,12 @@ class Verdict:
 
     @property
     def mark(self) -> str:
-        """One word."""
+        """The outcome in one word."""
         return "?" if self.worst is None else "MISSED" if self.missed else "met"
 
 
 def verdict(demand: Demand, result: ItemResult) -> Verdict:
-    """Hold what an item found against a demand. A figure beyond all that was tried counts with the end that is known of it."""
+    """Check an item's result against a demand. A figure beyond the range that was tried counts with the known end of its interval."""
     figures = {name: figure for name, figure in demand.figures(result).items() if _value(figure) is not None}
     target = demand.target
     if not figures:
@@ -157,17 +158,17 @@ def verdict(demand: Demand, result: ItemResult) -> Verdict:
 
 
 def verdicts(setup: Setup, results: Mapping[str, ItemResult]) -> list[Verdict]:
-    """The demands about those items that ran."""
+    """The outcomes of the demands on the items that ran."""
     return [verdict(demand, results[demand.item]) for demand in demands_of(setup.robot) if demand.item in results]
 
 
 def rows(setup: Setup, results: Mapping[str, ItemResult]) -> list[dict[str, str]]:
-    """The table for people."""
+    """The table for the report."""
     return [_row(held) for held in verdicts(setup, results)]
 
 
 def to_list(setup: Setup, results: Mapping[str, ItemResult]) -> list[dict[str, Any]]:
-    """The table for machines."""
+    """The table for the JSON."""
     return [
         {
             "what": held.demand.what,
@@ -187,7 +188,7 @@ def to_list(setup: Setup, results: Mapping[str, ItemResult]) -> list[dict[str, A
 
 
 def text(setup: Setup, results: Mapping[str, ItemResult]) -> str:
-    """A line a demand."""
+    """One line per demand."""
     lines = []
     for row in rows(setup, results):
         interval = f" [{row['interval']}]" if row["interval"] else ""
@@ -218,7 +219,7 @@ def _bracket(name: str) -> str:
 
 
 def _value(figure: Figure) -> float | None:
-    """The value, or the end of what was tried that it lies beyond."""
+    """The value, or the end of the range tried that it lies beyond."""
     if figure.value is not None:
         return figure.value
     return figure.low if figure.high is None else figure.high if figure.low is None else None
@@ -229,7 +230,7 @@ def _met(target: Target, value: float | None) -> bool:
 
 
 def _beyond(target: Target, value: float | None) -> float:
-    """How far a value lies beyond the nearer bound; less than 0 within."""
+    """Distance of a value beyond the nearer bound; negative inside."""
     assert value is not None
     low = -float("inf") if target.low is None else target.low - value
     high = -float("inf") if target.high is None else value - target.high
@@ -237,11 +238,11 @@ def _beyond(target: Target, value: float | None) -> float:
 
 
 def _bad_end(target: Target, figure: Figure) -> float | None:
-    """The end of the interval that is nearer to missing a bound that is open on the other side."""
+    """The end of the interval that is nearer to missing a one-sided bound."""
     return figure.low if target.low is not None else figure.high
 
 
 def _good_end(target: Target, figure: Figure) -> float | None:
-    """The other one; an open end misses nothing."""
+    """The other end; an open end misses nothing."""
     end = figure.high if target.low is not None else figure.low
     return end if end is not None else (target.low if target.low is not None else target.high)

@@ -1,4 +1,4 @@
-"""Item `disturbed`: commands over the whole range while all happens to the robot that its training has."""
+"""Item `disturbed`: commands over the whole range under all disturbances of the robot's training."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS, QUICK_SECONDS = 20.0, 8.0
-RANDOM = 13  # commands a seed from anywhere in the range, beside the grid's 27
-MOST_TOLD = 4  # commands under which robots fell
+RANDOM = 13  # commands per seed from anywhere in the range, besides the grid's 27
+MOST_TOLD = 4  # commands to list under which robots fell
 KINDS = ("pushes", "lasting forces", "thrown balls")
-"""What `envs.terms.randomization.TOGETHER` lists."""
+"""The joint terms in `envs.terms.randomization.TOGETHER`."""
 
 
 def commands(setup: Setup) -> np.ndarray:
-    """For each seed the ends and the middle of every axis in all combinations, then some from anywhere in the range, (N, 3)."""
+    """For each seed all combinations of the ends and the middle of every axis, then some from anywhere in the range, (N, 3)."""
     axes = [(low, (low + high) / 2 if low * high >= 0 else 0.0, high) for low, high in setup.ranges]
     grid = np.array(list(itertools.product(*axes)))
     lower, upper = np.array(setup.ranges).T
@@ -73,14 +73,14 @@ def run(setup: Setup) -> ItemResult:
     world = int(np.flatnonzero(~survived)[0]) if len(fell) else 0
     return ItemResult(
         text=f"{len(asked)} episodes of {seconds:g} s on a plane, each with one command from the whole range: all combinations of the ends "
-        f"and the middle, and {RANDOM} a seed from anywhere. {happening(env)}",
+        f"and the middle, and {RANDOM} per seed from anywhere. {happening(env)}",
         headline={"survival": rows[0]["survival"], "velocity_error_xy": rows[0]["velocity_error_xy"]},
         where={
             "survival": listed("falls", [(name, str(count)) for name, count in fell.most_common(MOST_TOLD)]),
             "velocity_error_xy": listed("most under", [(name, f"{error:.2f}") for name, error in errors[:MOST_TOLD]]),
         },
         tables=[
-            Table(title="By how many entries of the command lie at an end of the range", rows=rows),
+            Table(title="By number of entries of the command at an end of the range", rows=rows),
             Table(title="All commands", rows=cells, folded=True),
         ],
         clips=[film(setup, env, record, world, max(0.0, record.alive[:, world].sum() * record.dt - 5.0), seconds, "all disturbances")],
@@ -88,7 +88,7 @@ def run(setup: Setup) -> ItemResult:
 
 
 def happening(env: VecEnv) -> str:
-    """What befalls robots in these worlds, as a sentence."""
+    """The disturbances of these worlds, as a sentence."""
     table = env.cfg.randomization
     found = [kind for kind, names in zip(KINDS, TOGETHER, strict=True) if table.range(names[0]) is not None]
     found += [name for name, term in table.terms().items() if term.when == "interval"]

@@ -1,4 +1,4 @@
-"""Item `commands`: the task's whole command range, how well each cell is followed, and whether it looks like walking."""
+"""Item `commands`: how well each cell of the task's command range is followed, and whether it looks like walking."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS = 8.0
-DIGITS = 4  # of a command, so that cells are found by their values
-EXTRA = 4  # episodes a seed of what is compared: turning on the spot, and ahead and backward at one speed
+DIGITS = 4  # digits of a command, so that cells are found by their values
+EXTRA = 4  # episodes per seed of compared commands: turning on the spot, and ahead and backward at one speed
 AHEAD, BACKWARD = "ahead, as fast as backward", "backward, as fast as ahead"
 Cell = tuple[float, float, float]
 
 
 def grid(setup: Setup) -> list[Cell]:
-    """Commands from end to end of the task's range, zero included: 5 x 3 x 3, or the ends and the middle alone."""
+    """Commands from end to end of the task's range, zero included: 5 x 3 x 3, or only the ends and the middle."""
     vx, vy, yaw = setup.ranges
 
     def through_zero(low: float, high: float, halves: bool) -> list[float]:
@@ -45,7 +45,7 @@ def named(setup: Setup) -> dict[str, Cell]:
 
 
 def compared(setup: Setup) -> dict[str, Cell]:
-    """What is tried more often: full turns on the spot and while walking, and both ways along x at the speed that both have."""
+    """Commands that are tried more often: full turns on the spot and while walking, and ahead and backward at their common speed."""
     (back, ahead), _, (right, left) = ((round(low, DIGITS), round(high, DIGITS)) for low, high in setup.ranges)
     both = min(ahead, -back)
     cells = {"turn left": (0.0, 0.0, left), "turn right": (0.0, 0.0, right)}
@@ -86,7 +86,7 @@ def run(setup: Setup) -> ItemResult:
     world = int(next((w for w in walking if record.survived[w]), walking[0]))
     return ItemResult(
         text=f"{len(cells)} commands over the task's range, {setup.seeds} episodes of {len(record.alive) * record.dt:g} s each, bodies and "
-        f"sensors randomized as in training, no pushes; {often} more of each command that is compared. Figures leave out the first second.",
+        f"sensors randomized as in training, no pushes; {often} more of each compared command. Figures leave out the first second.",
         headline=headline,
         tables=[
             Table(title="Following commands", rows=[_only(name, row, tracking) for name, row in by_name.items()]),

@@ -1,4 +1,4 @@
-"""Does it look like walking? Figures of the feet alone, from contacts and positions at control rate; docs/evaluation.md defines them."""
+"""Figures of whether it looks like walking, from contacts and positions of the feet at control rate; docs/evaluation.md defines them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FIGURES = ("foot_slip", "air_time", "flight", "double_support", "step_frequency"
 
 
 def gait(record: Record) -> dict[str, np.ndarray]:
-    """The `FIGURES` of each world (N,), over its counted steps; NaN where a world has none."""
+    """The `FIGURES` of each world (N,), over its counted steps; NaN if a world has none."""
     counted = record.counted()
     every, none = np.asarray(record.contact.all(-1)), ~np.asarray(record.contact.any(-1))
     loaded = record.contact & counted[..., None]
@@ -28,7 +28,7 @@ def gait(record: Record) -> dict[str, np.ndarray]:
         ]
         seconds = (span.stop - span.start) * record.dt
         air, length, clearance, _ = np.array([swing for _, swing in swings]).reshape(-1, 4).T
-        whole = seconds - (air.mean() if swings else 0.0)  # [s] in which a swing can begin that also ends in the span
+        whole = seconds - (air.mean() if swings else 0.0)  # [s] in which a swing that ends within the span can begin
         if whole > 0:
             rows["step_frequency"][world] = 2 * len(swings) / feet / whole
         if swings:
@@ -41,14 +41,13 @@ def find_swings(contact: np.ndarray, position: np.ndarray, dt: float) -> list[tu
     """The swings of one foot that begin and end within the series.
 
     Args:
-        contact: whether the foot is loaded, (T,). A single sample that differs from both its neighbours is taken for a bounce.
+        contact: whether the foot is loaded, (T,). A single sample that differs from both its neighbours is treated as a bounce.
         position: of the foot [m], (T, 3).
         dt: between samples [s].
 
-    Returns:
-        Of each swing its time in the air [s], the length of the step [m], its clearance [m], and where it touched down [m, world x]. The
-        length is half the planar way from lift-off to touch-down: the body goes that far while the other side swings once as well.
-        The clearance is the greatest height over the line from lift-off to touch-down.
+    Returns: For each swing its time in the air [s], the step length [m], the clearance [m], and the place of touch-down [m, world x]. The
+        step length is half the planar distance from lift-off to touch-down, since the other side swings once in the same cycle. The
+        clearance is the greatest height over the line from lift-off to touch-down.
     """
     if len(contact) < 3:
         return []
@@ -70,6 +69,6 @@ def find_swings(contact: np.ndarray, position: np.ndarray, dt: float) -> list[tu
 
 
 def slice_of(flags: np.ndarray) -> slice:
-    """The run of true entries of (T,) flags that hold one run."""
+    """Bounds of the run of true entries in (T,) flags with a single run."""
     at = np.flatnonzero(flags)
     return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0)

@@ -1,4 +1,4 @@
-"""The course: flat, up, flat, down, flat. Its length grows with the robot; the grade is the same for all."""
+"""The course: flat, up, flat, down, flat. Its length scales with the robot; the grade is the same for all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ GRADE = 0.1
 SEGMENTS = (("flat", 1.5, 0.0), ("uphill", 2.5, GRADE), ("top", 1.5, 0.0), ("downhill", 2.5, -GRADE), ("flat again", 1.5, 0.0))
 """Name, length in the plane [m] for a robot of Go1's or G1's size, and grade."""
 HALF_WIDTH, THICKNESS = 4.0, 0.2  # m
-FLOOR = 1e-9  # m, below which a height is the floor's
-MARGIN = 0.25  # m around an edge that counts to neither side
+FLOOR = 1e-9  # m, below which a height counts as the floor
+MARGIN = 0.25  # m around an edge that belong to neither side
 
 
 def add_course(spec: mujoco.MjSpec, size: float = 1.0) -> None:
-    """Put the course into a scene: boxes, whose upper sides are its parts that are not at the floor's height."""
+    """Add the course to a scene: boxes whose upper sides are its parts above the floor."""
     course = Course(size)
     thickness = size * THICKNESS
     points = zip(course.edges_x, course.edges_z, strict=True)
@@ -52,7 +52,7 @@ def too_low_on_the_course(env: Env, minimum: float, size: float = 1.0) -> torch.
 
 
 def on_the_course(cfg: EnvCfg, size: float) -> EnvCfg:
-    """The config of a task with the course in its scene; the height that ends an episode counts from it."""
+    """The config of a task with the course in its scene; the height that ends an episode is measured from it."""
     lowest = cfg.terminations.get("height")
     ends = dict(cfg.terminations)
     if lowest is not None:
@@ -65,11 +65,11 @@ def on_the_course(cfg: EnvCfg, size: float) -> EnvCfg:
 
 
 class Course:
-    """Where the segments are.
+    """The places of the segments.
 
     Attributes:
-        size: how much longer it is than for Go1 or G1.
-        edges_x, edges_z: where segments meet, and how high [m], (S + 1,).
+        size: scale of its length relative to Go1 or G1.
+        edges_x, edges_z: place and height of the edges between segments [m], (S + 1,).
     """
 
     def __init__(self, size: float = 1.0) -> None:
@@ -79,11 +79,11 @@ class Course:
 
     @property
     def length(self) -> float:
-        """From the start to the end [m]."""
+        """Length from start to end [m]."""
         return float(self.edges_x[-1])
 
     def height(self, x: np.ndarray) -> np.ndarray:
-        """Of the course at x [m]."""
+        """Height of the course at x [m]."""
         return np.interp(x, self.edges_x, self.edges_z)
 
     def segment_of(self, x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Items `pushes` and `throws`: how hard a blow from which side, against survival and the time to recover."""
+"""Items `pushes` and `throws`: survival and recovery time by strength and side of a blow."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from robolearn.evaluation.worlds import FOREVER_S
 
 BEFORE_S, AFTER_S = 2.5, 4.0
 SIDES = ("front", "front left", "left", "rear left", "rear", "rear right", "right", "front right")
-"""Where the blow comes from, turning left from the front."""
-VELOCITY_CHANGES = np.linspace(0.4, 3.2, 8)  # m/s, of the pushes; grow with the robot
-BALL_SPEEDS = np.linspace(2.0, 16.0, 8)  # m/s; grow with the robot, as the ball's mass does
+"""Sides of the blow, counterclockwise from the front."""
+VELOCITY_CHANGES = np.linspace(0.4, 3.2, 8)  # m/s, of the pushes; scale with the robot
+BALL_SPEEDS = np.linspace(2.0, 16.0, 8)  # m/s; scale with the robot, as the ball's mass does
 
 
 def pushes(setup: Setup) -> ItemResult:
@@ -44,7 +44,7 @@ def pushes(setup: Setup) -> ItemResult:
 
 
 def throws(setup: Setup) -> ItemResult:
-    """See `items.Item`: a ball, a body of its own."""
+    """See `items.Item`: a ball, simulated as a separate body."""
     mass = float(setup.scaled(BALL_MASS, "mass"))
     ball = Range(low=mass, high=mass, operation="set")
     never = Range(low=FOREVER_S, high=FOREVER_S, operation="set")
@@ -55,7 +55,7 @@ def throws(setup: Setup) -> ItemResult:
         everywhere = torch.arange(env.num_worlds, device=env.device)
         env.disturbances.throw(everywhere, env.tensor(_heading(env) + side), env.tensor(level))
 
-    text = f"A ball of {mass:.3g} kg, a body of its own, flies at the base from 1 m away at the speed relative to it that is named."
+    text = f"A ball of {mass:.3g} kg, simulated as a separate body, flies at the base from 1 m away at the given relative speed."
     return _impacts(setup, env, setup.scaled(BALL_SPEEDS, "speed"), strike, "ball_speed", text)
 
 
@@ -64,7 +64,7 @@ def _worlds(setup: Setup) -> int:
 
 
 def to_two_digits(values: np.ndarray) -> np.ndarray:
-    """Values to whole numbers, or to two digits where they are small."""
+    """Values rounded to whole numbers, or to two digits if they are small."""
     return np.round(values) if values.min() >= 1 else np.array([float(f"{value:.2g}") for value in values])
 
 
@@ -117,9 +117,9 @@ def _impacts(
         f"{'push' if what == 'impulse' else 'ball'} from the {sides[side[world]]}, {level[world]:g} {'N s' if what == 'impulse' else 'm/s'}"
     )
     return ItemResult(
-        text=f"{text} The robot walks ahead at {setup.cruise:g} m/s when it is struck after {BEFORE_S:g} s, and must still stand "
-        f"{AFTER_S:g} s later. The half point is where a logistic curve through all episodes falls to 50 %; a recovered robot is back "
-        "within the velocity error and tilt that walking has, for half a second.",
+        text=f"{text} The robot walks ahead at {setup.cruise:g} m/s when it is struck after {BEFORE_S:g} s, and must still be up "
+             f"{AFTER_S:g} s later. The half point is where a logistic curve through all episodes falls to 50 %; a robot has recovered "
+             f"when it stays within the velocity error and tilt of undisturbed walking for half a second.",
         headline={half_name: curve.half, "recovery_time": mean(recovery[ready & survived]), "fell_before": share(~ready)},
         tables=[
             Table(title="By strength", rows=rows),

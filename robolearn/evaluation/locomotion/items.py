@@ -13,7 +13,7 @@ from robolearn.evaluation.locomotion.setup import Setup
 
 @dataclass(frozen=True)
 class Item:
-    """What is tested: a title and the function that does it."""
+    """One test of the suite: its title and its function."""
 
     title: str
     run: Callable[[Setup], ItemResult]
@@ -30,9 +30,9 @@ ITEMS = {
     "throws": Item("Thrown ball", impacts.throws),
     "payload": Item("Payload", loads.payload),
     "friction": Item("Friction", loads.friction),
-    "course": Item("A course with a slope, and what the memory knows", course.run),
+    "course": Item("A course with a slope, and what the memory encodes", course.run),
     "arms": Item("Arm swing", arms.run),
 }
 
 GROUPS = {"withstands": ("commands", "disturbed", "standing", "corners", "terrain", "pushes")}
-"""Names for several items: `withstands` is what `demands` is about."""
+"""Names for groups of items: `withstands` has the items of `demands`."""

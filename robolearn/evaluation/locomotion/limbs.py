@@ -1,4 +1,4 @@
-"""Which joints are arms, and which of them swing against which leg: read from the robot's tree, whatever its joints are called.
+"""Finds the joints of arms, and the joints that swing against a leg, from the robot's kinematic tree, independent of names.
 
 A leg's joint moves a foot. An arm's joint moves none and has another joint as its image in the left-right mirror; a waist is its own image.
 """
@@ -14,18 +14,18 @@ import numpy as np
 from envs.robots.robot import Robot
 from envs.vec_env import VecEnv
 
-PITCHING = 0.8  # cosine of the angle between a joint's axis and the robot's lateral axis, from which on it swings fore and aft
+PITCHING = 0.8  # least cosine of the angle between a joint's axis and the robot's lateral axis, for a joint that swings fore and aft
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limbs:
-    """Joints by their place in policy order.
+    """Joints by their index in policy order.
 
     Attributes:
         arms: all joints of arms.
         pairs: the joint that swings each arm fore and aft, and the one that swings the leg of the other side.
-        sign: 1 or -1 for each joint, so that a positive angle times it turns the limb backward about the lateral axis alike, (J,).
-        knees: of each foot's leg the second joint that swings it fore and aft; None where there is none.
+        sign: 1 or -1 for each joint, so that a positive signed angle turns any limb backward about the lateral axis, (J,).
+        knees: the second joint of each leg that swings it fore and aft; None if there is none.
     """
 
     arms: tuple[int, ...]
@@ -35,13 +35,13 @@ class Limbs:
 
 
 def limbs(env: VecEnv) -> Limbs:
-    """The limbs of an environment's robot; no arms where it has none, or no left-right image."""
+    """The limbs of an environment's robot; no arms if it has none, or no left-right symmetry."""
     mirror = env.mirror()
     return find_limbs(env.robot, env.engine.model, None if mirror is None else mirror["action"][0].tolist())
 
 
 def find_limbs(robot: Robot, model: mujoco.MjModel, image: Sequence[int] | None) -> Limbs:
-    """The limbs of a robot; `model` is that of its scene, `image` says which joint each is in the mirror, None where none is known."""
+    """The limbs of a robot; `model` is that of its scene, `image` is the mirror image of each joint, None if unknown."""
     names = list(robot.joint_names)
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, model.key("stand").id)
@@ -49,7 +49,7 @@ def find_limbs(robot: Robot, model: mujoco.MjModel, image: Sequence[int] | None)
     mujoco.mj_comPos(model, data)
     ids = [model.joint(name).id for name in names]
     lateral, side = data.xaxis[ids, 1], data.xanchor[ids, 1]
-    above = [bodies_above(model, int(model.jnt_bodyid[joint])) for joint in ids]  # bodies that carry each joint, its own first
+    above = [bodies_above(model, int(model.jnt_bodyid[joint])) for joint in ids]  # chain of bodies from each joint's own body to the root
     carried = [bodies_above(model, int(model.site(f"{foot}_foot").bodyid[0])) for foot in robot.feet]
     legs = [i for i, bodies in enumerate(above) if any(bodies[0] in chain for chain in carried)]
     pitching = [i for i in range(len(names)) if abs(lateral[i]) > PITCHING]
@@ -62,7 +62,7 @@ def find_limbs(robot: Robot, model: mujoco.MjModel, image: Sequence[int] | None)
     arms = [i for i in range(len(names)) if i not in legs and image[i] != i]
 
     def swings(joints: list[int]) -> list[int]:
-        """Of each limb the joint nearest to the trunk that swings it fore and aft."""
+        """For each limb, the joint nearest to the trunk that swings it fore and aft."""
         able = [i for i in joints if i in pitching]
         own = {i: above[i][0] for i in able}
         return [i for i in able if not any(own[j] in above[i][1:] for j in able if j != i)]
@@ -77,7 +77,7 @@ def find_limbs(robot: Robot, model: mujoco.MjModel, image: Sequence[int] | None)
 
 
 def bodies_above(model: mujoco.MjModel, body: int) -> list[int]:
-    """A body and those that carry it, without the world."""
+    """A body and its ancestors, without the world."""
     chain = []
     while body:
         chain.append(body)

@@ -19,7 +19,7 @@ from robolearn.evaluation.locomotion.setup import Setup
 SECONDS = 6.0
 PAYLOAD_SHARES = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)  # of the robot's mass
 FRICTIONS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 2.0)
-EPISODES = 4  # a seed, at each value: these items have few cells
+EPISODES = 4  # per seed and value, since these items have few cells
 
 
 def payload(setup: Setup) -> ItemResult:
@@ -30,7 +30,7 @@ def payload(setup: Setup) -> ItemResult:
     rows, level, survived = _sweep(setup, "payload", levels[:: 2 if setup.quick else 1], "add", "startup")
     curve = fit(level + 1e-3, survived)
     trained = None if setup.trained is None else setup.trained.randomization.range("payload")
-    known = "none" if setup.trained is not None else "what its file does not tell so that this version reads it"
+    known = "none" if setup.trained is not None else "a range that this version cannot read from its file"
     within = known if trained is None else f"{trained.low:g} to {trained.high:g} kg"
     return ItemResult(
         text=f"A mass fixed to the base, at its centre of mass; the robot weighs {nominal:.1f} kg and was trained with {within}. It walks "
@@ -59,7 +59,7 @@ def friction(setup: Setup) -> ItemResult:
 
 
 def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, when: Any) -> tuple[list[dict], np.ndarray, np.ndarray]:
-    """Walk ahead at each level. Returns a row a level, and level and survival of each episode."""
+    """Walk ahead at each level. Returns a row per level, and level and survival of each episode."""
     worlds = EPISODES * setup.seeds
     rows: list[dict[str, float | Figure]] = []
     survived = []
@@ -79,7 +79,7 @@ def _sweep(setup: Setup, entry: str, levels: tuple[float, ...], operation: Any, 
 
 
 def trained_friction(setup: Setup) -> tuple[float, float] | None:
-    """The coefficients that training drew; None where it drew none, or the file does not tell."""
+    """The coefficients that training drew; None if it drew none, or the file does not state them."""
     entry = None if setup.trained is None else setup.trained.randomization.range("friction")
     if entry is None:
         return None

@@ -1,7 +1,7 @@
 """The level that half of the robots survive: a logistic curve through shares, with a likelihood interval.
 
-Survival falls with the level x as p(x) = 1 / (1 + exp((x - half) / width)). The likelihood is tabulated over (half, width), so there is
-nothing to converge, and shares of 1 and 0 with nothing between, which break a fit by Newton steps, give a wide interval instead.
+Survival falls with the level x as p(x) = 1 / (1 + exp((x - half) / width)). The likelihood is tabulated over (half, width), so no iteration
+can fail; shares that jump from 1 to 0, which break Newton's method, just give a wide interval.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def fit(levels: np.ndarray, survived: np.ndarray) -> Curve:
     """Fit episodes.
 
     Args:
-        levels: what each episode had to bear, positive, (E,).
-        survived: whether it did, (E,) bool.
+        levels: the level of each episode, positive, (E,).
+        survived: whether it survived, (E,) bool.
 
     Returns:
-        The curve. Its half point has no value where it lies beyond the levels tried; the interval, the halves whose best likelihood is
-        within chi2 / 2 of the best (Wilks 1938), then says on which side.
+        The curve. Its half point has no value if it lies beyond the levels tried; the interval, all half points whose best log-likelihood
+        is within chi2 / 2 of the best (Wilks 1938), then says on which side.
     """
     tried, index = np.unique(levels, return_inverse=True)
     trials = np.bincount(index).astype(float)

@@ -1,8 +1,8 @@
-"""What the policy's memory knows: linear probes of its hidden states, against three controls.
+"""What the policy's memory encodes: linear probes of its hidden states, against three controls.
 
-Hidden states are read from the policy file's own recurrent state: of a transformer the keys and values that the last token left in every
-layer, of another network its whole state. Controls see the same observations: the raw observation; an untrained network of the same
-shape, for what any random function of the past gives; and the policy with its memory cleared before every step (a context of one).
+Hidden states are read from the policy file's own recurrent state: for a transformer the keys and values of the last token in every layer,
+for other networks the whole state. The controls see the same observations: the raw observation; an untrained network of the same shape, as
+a random function of the past; and the policy with its memory cleared before every step (a context of one).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FLAT, UPHILL, DOWNHILL = (0, 2, 4), (1,), (3,)
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """What the probes found, in the parts of an `ItemResult`; `along` is the slope probes' log-odds over the course."""
+    """The results of the probes, as parts of an `ItemResult`; `along` has the slope probes' log-odds over the course."""
 
     text: str
     headline: Mapping[str, Figure] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class HiddenStates:
         self._recurrent = bool(features(file.memory).size)
 
     def look(self, index: int, observation: torch.Tensor, counted: np.ndarray, actor: FileActor, x: np.ndarray) -> None:
-        """Take a step in: `observation` (N, O) that the policy just acted on, of the worlds `counted` (N,), at `x` (N,) on the course."""
+        """Add a step: `observation` (N, O) that the policy just acted on, for the worlds `counted` (N,), at `x` (N,) on the course."""
         if not self._recurrent:
             return
         if self._stream is not None:
@@ -70,7 +70,8 @@ class HiddenStates:
         self._samples[ALONE].append(np.stack([self._features_alone(row) for row in raw]))
         if self._stream is not None:
             memory = select(self._stream.memory(), torch.from_numpy(ids))
-            last = [value[:, :, -1].flatten(1) for name, value in memory.items() if name != "age"]  # (n, D) of each layer's keys and values
+            last = [value[:, :, -1].flatten(1) for name, value in memory.items() if name != "age"]  # (n, D) for each layer's keys and
+                                                                                                    # values
             self._samples[RANDOM].append(torch.cat(last, dim=1).numpy())
         self._world.append(ids)
         self._x.append(x[ids].copy())
@@ -81,11 +82,11 @@ class HiddenStates:
         return features(self._alone.memory)
 
     def probe(self, segment_of: Callable[[np.ndarray], np.ndarray], known: Mapping[str, np.ndarray]) -> Probes:
-        """Fit on the even worlds, judge on the odd ones.
+        """Fit on the even worlds, test on the odd ones.
 
         Args:
             segment_of: x (S,) -> index of the segment, -1 for none.
-            known: what each world drew, name -> (N,).
+            known: drawn properties of each world, name -> (N,).
         """
         if not self._recurrent:
             return Probes(text="The policy has no memory, so there is nothing to probe.")
@@ -121,7 +122,8 @@ class HiddenStates:
         headline = {f"{label} ({POLICY})": rows[0][label] for label in ("uphill_from_flat", "downhill_from_flat")}
         headline |= {f"R² of {label} ({POLICY})": rows[0][f"R² of {label}"] for label in known}
         text = (
-            "Accuracies are balanced, 50 % by chance; R² is the share of a quantity's variance that a weighted sum of the features tells."
+            "Accuracies are balanced, 50 % by chance; R² is the share of a quantity's variance that a weighted sum of the features "
+            "explains."
         )
         return Probes(text=text, headline=headline, tables=(Table(title="Probes", rows=rows),), plots=plots, along=along)
 
@@ -129,7 +131,7 @@ class HiddenStates:
 def _slope(
     x: np.ndarray, positive: np.ndarray, negative: np.ndarray, fitted: np.ndarray, world: np.ndarray
 ) -> tuple[Figure, np.ndarray | None]:
-    """Accuracy of telling two kinds of ground apart, and the log-odds of all samples (S,); none where a kind was not walked on."""
+    """Accuracy of telling two kinds of ground apart, and the log-odds of all samples (S,); none if a kind was not walked on."""
     train, judge = fitted & (positive | negative), ~fitted & (positive | negative)
     if not (positive[train].any() and negative[train].any() and positive[judge].any()):
         return Figure(None, None, None, 0), None
@@ -138,9 +140,9 @@ def _slope(
 
 
 def second_means(given: np.ndarray, kind: np.ndarray, world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of features (S, D) over each second that a world spends on one kind of ground (S,), and the kind; -1 counts to none.
+    """Means of features (S, D) over each second that a world spends on one kind of ground (S,), and the kind; -1 belongs to none.
 
-    Within a step hidden states go round with the gait, which is the largest part of their variance and hides the rest.
+    Within a step hidden states cycle with the gait, which is the largest part of their variance and hides the rest.
     """
     together = round(1 / EVERY_S)
     means, kinds = [np.zeros((0, given.shape[1]))], []
@@ -154,7 +156,7 @@ def second_means(given: np.ndarray, kind: np.ndarray, world: np.ndarray) -> tupl
 
 
 def features(state: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The hidden numbers (D,) that the last step left in a policy file's state; what only counts steps is left out."""
+    """The hidden numbers (D,) of the last step in a policy file's state, without counters of steps."""
     layers = sum(name.startswith("key_") for name in state)
     tokens = [state[f"{kind}_{layer}"][..., -1, :].ravel() for layer in range(layers) for kind in ("key", "value")]
     whole = [value.ravel() for name, value in state.items() if name != "age"]
@@ -162,7 +164,7 @@ def features(state: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def untrained(file: PolicyFile, seed: int = 0) -> Transformer | None:
-    """A transformer of the file's shape with its normaliser and the weights that a training starts from; None for another network."""
+    """A transformer of the file's shape with its normaliser and initial random weights; None for other networks."""
     state, spec = file.memory, file.spec
     layers = sum(name.startswith("key_") for name in state)
     if not layers or spec.normalizer is None or not state["key_0"].shape[-2]:

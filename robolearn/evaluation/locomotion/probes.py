@@ -1,7 +1,7 @@
-"""What can be read from features by linear means: does a straight cut tell two classes apart, does a weighted sum give a number.
+"""Linear probes of features: a hyperplane that separates two classes, or a weighted sum that gives a number.
 
-Probes are fitted in some worlds and judged in others: samples of one world resemble each other. Features are standardized and reduced
-to their leading principal components by the worlds of the fit alone, so that 1,500 hidden numbers have no advantage over 50 readings.
+Probes are fitted in some worlds and tested in others, since samples of one world resemble each other. Features are standardized and reduced
+to their leading principal components by the worlds of the fit only, so that 1,500 hidden numbers have no advantage over 50 readings.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import numpy as np
 from robolearn.evaluation.figures import Figure, mean
 
 COMPONENTS = 100
-PENALTIES = 10.0 ** np.arange(-3, 3)  # times the number of samples
+PENALTIES = 10.0 ** np.arange(-3, 3)  # multiplied by the number of samples
 RESAMPLES = 1000
 
 
 class Reduction:
-    """Standardized leading principal components of the features (S, D) it was made from."""
+    """Standardized leading principal components of features (S, D)."""
 
     def __init__(self, features: np.ndarray, components: int = COMPONENTS) -> None:
         self._mean, self._std = features.mean(0), features.std(0) + 1e-6
@@ -50,7 +50,8 @@ def _solve(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
 
 
 def logistic(x: np.ndarray, positive: np.ndarray, penalty: float = 1e-3, steps: int = 15) -> np.ndarray:
-    """Weights (K + 1,) of a logistic regression by Newton steps; both classes weigh the same, `penalty` is on the mean squared weight."""
+    """Weights (K + 1,) of a logistic regression by Newton steps; both classes have equal weight; `penalty` is on the mean squared
+    weight."""
     design = _with_one(x)
     weight = np.where(positive, 0.5 / max(positive.sum(), 1), 0.5 / max((~positive).sum(), 1))
     shrink = np.full(design.shape[1], penalty)
@@ -65,7 +66,7 @@ def logistic(x: np.ndarray, positive: np.ndarray, penalty: float = 1e-3, steps: 
 
 
 def scores(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """What a probe says of (S, K) samples, (S,): a number, or the log-odds of the positive class."""
+    """The output of a probe for (S, K) samples, (S,): a number, or the log-odds of the positive class."""
     return _with_one(x) @ weights
 
 

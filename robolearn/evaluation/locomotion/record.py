@@ -1,6 +1,6 @@
-"""Run a policy file in all worlds of an environment under commands that somebody else chooses, and keep what was seen.
+"""Runs a policy file in all worlds of an environment under given commands, and records the result.
 
-A world that falls is out: its series count up to the step before. The policy runs as on the robot, one memory a world.
+The episode of a world ends with a fall: its series count up to the step before. The policy runs as on the robot, with one memory per world.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from policies.contract.file import PolicyFile
 from robolearn.evaluation.actors import Actor, FileActor
 from robolearn.evaluation.rollout import Alter, Rollout
 
-SETTLE_S = 1.0  # of an episode that no figure counts
+SETTLE_S = 1.0  # at the beginning of an episode, left out of all figures
 GRAVITY = 9.81  # m/s2
 
 Ask = torch.Tensor | Callable[[VecEnv], torch.Tensor]
-"""(N, 3), held; or what gives it from the present state."""
+"""(N, 3), held; or a function that computes it from the present state."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Record:
     Attributes:
         dt: control step [s].
         command: of each step, (T, N, 3).
-        alive: had not fallen by the end of the step, (T, N).
+        alive: not fallen by the end of the step, (T, N).
         velocity: vx, vy [m/s] and yaw rate [rad/s] in the base frame, (T, N, 3).
         tilt: angle between base and vertical [rad], (T, N).
         contact: loaded feet, (T, N, F).
-        foot_position: in the world [m], (T, N, F, 3).
-        foot_speed: planar [m/s], (T, N, F).
+        foot_position: position in the world [m], (T, N, F, 3).
+        foot_speed: planar speed [m/s], (T, N, F).
         power: sum of |torque * joint velocity| [W], (T, N).
         torque: of the joints [N m], (T, N, J).
         qpos: (T, N, nq).
@@ -72,7 +72,7 @@ class Record:
         return over_time(np.linalg.norm(off[..., :2], axis=-1), counted), over_time(np.abs(off[..., 2]), counted)
 
     def cost_of_transport(self) -> np.ndarray:
-        """Power over weight times planar speed, of each world (N,); NaN for one that is not asked to move by more than 0.1 m/s."""
+        """Power over weight times planar speed for each world (N,); NaN for a command of at most 0.1 m/s."""
         counted = self.counted()
         moving = np.linalg.norm(self.command[..., :2], axis=-1).mean(0) > 0.1
         speed = over_time(np.linalg.norm(self.velocity[..., :2], axis=-1), counted)
@@ -80,7 +80,7 @@ class Record:
 
 
 def over_time(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
-    """Mean over the counted steps of (T, N) values, (N,); NaN where there are none."""
+    """Mean over the counted steps of (T, N) values, (N,); NaN if there are none."""
     steps = counted.sum(0)
     return np.where(steps > 0, (values * counted).sum(0) / np.maximum(steps, 1), np.nan)
 
@@ -99,18 +99,18 @@ def walk(
     alter: Alter | None = None,
     watch: Watch | None = None,
 ) -> Record:
-    """Run all worlds from a reset and keep what happens.
+    """Run all worlds from a reset and record them.
 
     Args:
-        env: worlds as `Setup.env` makes them.
-        policy: a file, or who else acts in these worlds.
-        command: what is asked.
-        seconds: how long [s].
-        label: on the progress bar.
-        before: called with the step's index before each step, to push.
-        alter: what becomes of the actions (N, J) before they reach the robot.
-        watch: called after each step with its index, what the policy acted on (N, O), who is still alive (N,) and the files in the worlds,
-            as they were left by that; True ends it, without this step.
+        env: worlds from `Setup.env`.
+        policy: a file, or another actor in these worlds.
+        command: the command.
+        seconds: duration [s].
+        label: label of the progress bar.
+        before: called with the step's index before each step, e.g. to push.
+        alter: changes the actions (N, J) before they reach the robot.
+        watch: called after each step with its index, the observation that the policy acted on (N, O), the worlds still alive (N,) and the
+            policy's state in each world after the step; returning True ends the run, without this step.
     """
     torch.set_num_threads(1)
     dt, worlds = env.cfg.control_dt, env.num_worlds
@@ -136,7 +136,7 @@ def walk(
 
 
 def _state(env: VecEnv, asked: torch.Tensor, alive: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What a record keeps of a step, by its fields."""
+    """The values of a step in a record, by field."""
     return {
         "command": asked,
         "alive": alive,

@@ -1,20 +1,20 @@
-"""How long a robot needs to be itself again after a push."""
+"""The time that a robot needs to recover after a push."""
 
 from __future__ import annotations
 
 import numpy as np
 
-SMOOTH_S = 0.2  # running mean of the velocity error: steps make it swing
-HOLD_S = 0.5  # how long it must stay in band
-BASELINE_S = 1.0  # before the push, from which the bands come
-QUANTILE = 99.0  # of all worlds in that second
+SMOOTH_S = 0.2  # window of the running mean of the velocity error, which oscillates with the steps
+HOLD_S = 0.5  # time it must stay within the bands
+BASELINE_S = 1.0  # time before the push from which the bands are computed
+QUANTILE = 99.0  # over all worlds in that second
 
 
 def recovery_times(off: np.ndarray, tilt: np.ndarray, alive: np.ndarray, push: int, dt: float) -> np.ndarray:
-    """Time from the push until velocity error and tilt are in band and stay there.
+    """Time from the push until velocity error and tilt are within their bands and stay there.
 
     Args:
-        off: velocity less command in the plane [m/s], (T, N, 2).
+        off: velocity minus command in the plane [m/s], (T, N, 2).
         tilt: [rad], (T, N).
         alive: (T, N).
         push: index of the first step after the push.
@@ -34,7 +34,7 @@ def recovery_times(off: np.ndarray, tilt: np.ndarray, alive: np.ndarray, push: i
     times = np.full(off.shape[1], np.nan)
     for world in np.flatnonzero(alive[-1]):
         good = inside[push:, world].astype(int)
-        run = np.convolve(good, np.ones(hold, int), mode="valid")  # steps in band of the `hold` steps from each one on
+        run = np.convolve(good, np.ones(hold, int), mode="valid")  # number of steps within the bands among the `hold` steps from each one
         whole = np.flatnonzero(run == hold)
         if len(whole):
             times[world] = whole[0] * dt

@@ -1,4 +1,4 @@
-"""The suite's report: one page that needs nothing else, and the same figures as JSON."""
+"""The suite's report: one self-contained page, and the same figures as JSON."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def to_dict(setup: Setup, results: Mapping[str, ItemResult], minutes: Mapping[st
 
 
 def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes: Mapping[str, float]) -> tuple[Path, dict[str, Any]]:
-    """Write page and JSON; each appears whole or not at all. Returns the page's path and what the JSON holds."""
+    """Write page and JSON, each whole or not at all. Returns the page's path and the content of the JSON."""
     data = to_dict(setup, results, minutes)
     shown = [
         {
@@ -56,7 +56,7 @@ def write(folder: Path, setup: Setup, results: Mapping[str, ItemResult], minutes
 
 
 def _rows(table: Table) -> dict[str, Any]:
-    """A table as text: header, and a (value, interval) of every cell."""
+    """A table as text: the header, and (value, interval) for every cell."""
     names = list(table.rows[0]) if table.rows else []
     rows = [[_text(name, row[name]) for name in names] for row in table.rows]
     return {"title": table.title, "folded": table.folded, "header": [label(name) for name in names], "rows": rows}

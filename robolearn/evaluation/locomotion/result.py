@@ -1,4 +1,4 @@
-"""What an item of the suite hands back: figures with 95 % intervals, tables of them, plots and clips."""
+"""The result of an item of the suite: figures with 95 % intervals, tables of them, plots and clips."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ UNITS = {
     "yaw_rate": "rad/s", "phase": "deg", "shoulder_amplitude": "rad", "hip_amplitude": "rad", "stride_frequency": "Hz",
     "still": "%", "crossed": "%", "all_steps_a_minute": "1/min", "drift": "m",
 } | gait.UNITS  # fmt: skip
-"""Unit of a figure by its name; shares are kept as 0 to 1 and shown in percent. Names not in here have no unit."""
+"""Unit of a figure by its name; shares are stored as 0 to 1 and shown in percent. Names not listed have no unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows by column name; a cell is a `Figure`, a number or text. `folded` tables are shown when asked for."""
+    """Rows by column name; a cell is a `Figure`, a number or text. `folded` tables are collapsed in the report."""
 
     title: str
     rows: Sequence[Mapping[str, Any]]
@@ -35,7 +35,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """A short video, or why there is none."""
+    """A short video, or the reason why there is none."""
 
     title: str
     path: Path | None = None
@@ -44,7 +44,7 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture, or why there is none."""
+    """A picture, or the reason why there is none."""
 
     title: str
     path: Path | None = None
@@ -53,15 +53,15 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class ItemResult:
-    """One item of the suite.
+    """The result of one item of the suite.
 
     Attributes:
-        status: `not available` needs something that is not there yet, `does not apply` has no meaning for this robot or policy.
-        reason: why, where it is not done.
-        text: what was done, a paragraph.
+        status: `not available` if something it needs does not exist yet, `does not apply` if it has no meaning for this robot or policy.
+        reason: why it was not done.
+        text: description of what was done, a paragraph.
         headline: the figures of the summary, by name.
-        where: where a figure of the headline is at its worst, by its name, for people.
-        tables, plots, clips, pictures: as they are shown; plots are SVG.
+        where: where a figure of the headline has its worst value, by its name, as text.
+        tables, plots, clips, pictures: content of the report, in order; plots are SVG.
     """
 
     status: Literal["done", "not available", "does not apply", "failed"] = "done"
@@ -92,7 +92,7 @@ def _shown(what: Clip | Picture) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Nested figures, tuples and NumPy numbers as JSON has them; what is not finite is null."""
+    """Nested figures, tuples and NumPy numbers as JSON values; numbers that are not finite become null."""
     if isinstance(value, Figure):
         return plain(dataclasses.asdict(value))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Run the suite's items one after the other; the report is written anew after each, so that an interruption costs the item at hand only."""
+"""Run the suite's items one after the other; the report is rewritten after each, so that an interruption loses only the current item."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from robolearn.evaluation.locomotion.setup import Setup
 
 
 def chosen(names: Sequence[str] | None) -> list[str]:
-    """The items to run, in the report's order, those of groups as well; all where none is named.
+    """The items to run, in the report's order, including those of groups; all if none is named.
 
     Raises:
         UsageError: no item or group of that name.
@@ -35,12 +35,11 @@ def run(setup: Setup, names: Sequence[str], folder: Path, quiet: bool = False) -
 
     Args:
         setup: what to evaluate.
-        names: items, as `chosen` gives them.
+        names: items, as returned by `chosen`.
         folder: of the report.
         quiet: print nothing.
 
-    Returns:
-        What the JSON holds.
+    Returns: The content of the JSON.
     """
     results: dict[str, ItemResult] = {}
     minutes: dict[str, float] = {}
@@ -49,7 +48,7 @@ def run(setup: Setup, names: Sequence[str], folder: Path, quiet: bool = False) -
         start = time.perf_counter()
         try:
             results[name] = ITEMS[name].run(setup)
-        except (UserError, EngineError) as error:  # an engine that cannot do one item can do the others
+        except (UserError, EngineError) as error:  # an engine that cannot run one item can run the others
             results[name] = ItemResult(status="failed", reason=str(error))
         minutes[name] = (time.perf_counter() - start) / 60
         _, data = report.write(folder, setup, results, minutes)

@@ -1,4 +1,4 @@
-"""What all items of the suite share: who acts, its task without disturbances, and how much to run."""
+"""What all items of the suite share: the policy, its task without disturbances, and how much to run."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ class Setup:
     """What to evaluate and how much of it.
 
     Attributes:
-        name: what the policy is called.
-        told: what the JSON says of it.
+        name: name of the policy.
+        told: its description in the JSON.
         spec: its contract.
-        make_actor: it in so many worlds.
+        make_actor: makes the actor for a number of worlds.
         file: its file; None for a training's teacher or student.
-        robot: who walks.
-        cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, nothing times out.
+        robot: the robot.
+        cfg: its task with the randomization of bodies and sensors, on a plane, without disturbances; commands are held, and episodes have
+            no time limit.
         table: the whole table of its training, disturbances included.
-        trained: the task as its training had it; None where a file does not tell.
-        terrain: the ground of training, or what the rough tasks have where it was a plane.
+        trained: the task as in its training; None if a file does not state it.
+        terrain: the ground of training, or that of the rough tasks if it was a plane.
         engine: physics engine.
-        seeds: episodes a cell.
-        quick: a smaller suite to try things.
+        seeds: episodes per cell.
+        quick: whether to run a smaller suite, to try it out.
         seed: of everything random.
-        folder: where clips go; None for no clips.
+        folder: folder for clips; None for no clips.
         own_fields: fields of the model that terms of the table of randomization set, by term.
     """
 
@@ -69,21 +70,21 @@ class Setup:
 
     @property
     def cruise(self) -> float:
-        """Half the highest commanded forward velocity [m/s]: what the robot does while something else is tested."""
+        """Half the highest commanded forward velocity [m/s], at which the robot walks while something else is tested."""
         return 0.5 * self.ranges[0][1]
 
     @property
     def ranges(self) -> list[tuple[float, float]]:
-        """Ends of what the policy may be asked: vx, vy [m/s], yaw rate [rad/s]."""
+        """Range of the policy's commands: vx, vy [m/s], yaw rate [rad/s]."""
         command = self.spec.command
         return list(zip(command.lower, command.upper, strict=True))
 
     def scaled(self, value: Any, dimension: Dimension) -> Any:
-        """A number of this suite, as large for this robot as it is for Go1 (G1, for robots on two legs)."""
+        """A number of this suite, scaled from Go1 (G1 for bipeds) to this robot."""
         return value * factor(self.robot, dimension)
 
     def disturbed(self) -> Setup:
-        """This setup with all that befell the robot in its training, at full strength."""
+        """This setup with all disturbances of the robot's training, at full strength."""
         return dataclasses.replace(self, cfg=dataclasses.replace(self.cfg, randomization=self.table))
 
     def env(self, worlds: int, **randomization: Any) -> VecEnv:
@@ -91,7 +92,7 @@ class Setup:
 
         Args:
             worlds: N.
-            randomization: entries of the table to replace; a term that sets the same fields of the model makes room for them.
+            randomization: entries of the table to replace; existing terms that set the same fields of the model are removed.
 
         Raises:
             UserError: the task's contract is not the file's.
@@ -113,7 +114,7 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
     Args:
         file: the frozen policy.
         cfg: of its task.
-        robot: what `--robot` says of the robot, or the one that `robot_of` made of it; the file's own where None.
+        robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
         settings: fields of `Setup`.
 
     Raises:
@@ -124,7 +125,7 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
         raise UserError(f"the suite locomotion is for velocity policies; {file.path} is for {spec.task}: use evaluate without --suite")
     who = robot_of(file, robot)
     told = trained_as(file, who)
-    path = Path(os.path.abspath(file.path))  # `policy.onnx` alone has no folder's name
+    path = Path(os.path.abspath(file.path))  # a bare `policy.onnx` has no folder name
     return ready(
         Setup(
             name=path.parent.name if path.name == "policy.onnx" else path.stem,
@@ -143,7 +144,7 @@ def make_setup(file: PolicyFile, cfg: EnvCfg, robot: str | Robot | None = None, 
 
 
 def ready(setup: Setup) -> Setup:
-    """The setup, after one world was made in it: what does not fit is refused before anything runs."""
+    """The setup, after making one world with it, so that a misfit is refused before anything runs."""
     env = setup.env(1)
     if not env.events.fields:
         return setup

@@ -1,4 +1,4 @@
-"""Two oscillations at one frequency: how large each is, how far one is behind the other, and whether they keep step at all."""
+"""Two oscillations at one frequency: their amplitudes, their phase difference, and whether they are coherent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from robolearn.evaluation.figures import Figure
 
-CYCLES = 4  # of the oscillation in a segment
+CYCLES = 4  # cycles of the oscillation per segment
 RESAMPLES = 2000
 
 
@@ -14,13 +14,13 @@ def cross_spectrum(x: np.ndarray, y: np.ndarray, frequency_hz: float, dt: float)
     """Welch's averaged cross-spectrum at one frequency: Hann windows of `CYCLES` cycles that overlap by half (Welch 1967).
 
     Args:
-        x, y: series of one length, (T,).
-        frequency_hz: where.
-        dt: between samples [s].
+        x, y: series of equal length, (T,).
+        frequency_hz: the frequency [Hz].
+        dt: time between samples [s].
 
     Returns:
         Amplitudes of x and y, the cross-spectrum normalized to at most 1 in magnitude, whose angle is how far y runs ahead of x, and the
-        coherence, its squared magnitude. NaN where fewer than two segments fit: the coherence of one is always 1.
+        coherence, its squared magnitude. NaN if fewer than two segments fit, since the coherence of one is always 1.
     """
     length = round(CYCLES / frequency_hz / dt)
     starts = range(0, len(x) - length + 1, max(length // 2, 1))
@@ -37,7 +37,7 @@ def cross_spectrum(x: np.ndarray, y: np.ndarray, frequency_hz: float, dt: float)
 
 
 def mean_phase(cross: np.ndarray, seed: int = 0) -> Figure:
-    """Circular mean of the angles of (n,) cross-spectra [deg], weighed by their magnitudes, with a bootstrap interval around it."""
+    """Circular mean of the angles of (n,) cross-spectra [deg], weighted by their magnitudes, with a bootstrap interval around it."""
     cross = cross[np.isfinite(cross)]
     if len(cross) == 0:
         return Figure(None, None, None, 0)

@@ -1,4 +1,4 @@
-"""Item `standing`: a minute of doing nothing, left alone and disturbed; who falls, and whose feet do not keep still."""
+"""Item `standing`: a minute of standing, undisturbed and disturbed; counts falls and feet that do not keep still."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 SECONDS, QUICK_SECONDS = 60.0, 15.0
-EPISODES = 8  # a seed: every fall counts, and few of many are found by many alone
-EXCUSE_S = 2.0  # after the start and after each blow, in which steps are no fault
+EPISODES = 8  # per seed: rare falls are only found in many episodes
+EXCUSE_S = 2.0  # time after the start and after each blow in which steps are excused
 ALONE, DISTURBED = "left alone", "disturbed"
 
 
 class Blows:
-    """When something befell which world: a timer of `env.disturbances` that begins anew tells of a push, another force or a throw."""
+    """Records when each world was disturbed: a restarted timer of `env.disturbances` means a push, a new force or a throw."""
 
     def __init__(self, env: VecEnv) -> None:
         self._env, self._left = env, np.zeros(0)
         self._seen: list[np.ndarray] = []
 
     def look(self, index: int, observation: torch.Tensor, alive: np.ndarray, actor: Actor) -> bool:
-        """See what the step brought; for `record.walk`, which it never ends."""
+        """Check a step for disturbances; passed to `record.walk`, which it never ends."""
         del observation, alive, actor
         now = self._timers()
         self._left = self._left if index else now
@@ -39,7 +39,7 @@ class Blows:
 
     @property
     def series(self) -> np.ndarray:
-        """Whether something happened at the end of each step, (T, N)."""
+        """Whether a disturbance came at the end of each step, (T, N)."""
         return np.array(self._seen)
 
     def _timers(self) -> np.ndarray:
@@ -49,15 +49,16 @@ class Blows:
 
 
 def unexcused(blows: np.ndarray, dt: float, excuse_s: float = EXCUSE_S) -> np.ndarray:
-    """Steps (T, N) that no start and no blow of (T, N) excuses."""
+    """Steps (T, N) that are not excused by the start or by blows (T, N)."""
     reach = round(excuse_s / dt)
     index = np.arange(len(blows))[:, None]
-    latest = np.maximum.accumulate(np.where(blows, index, 0), axis=0)  # the start is one
+    latest = np.maximum.accumulate(np.where(blows, index, 0), axis=0)  # the start counts as a blow
     return index - latest > reach
 
 
 def lifted(contact: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """How many feet lift off in each step, (T, N), from contacts (T, N, F); flicker of single samples and what follows a fall left out."""
+    """Number of feet that lift off in each step, (T, N), from contacts (T, N, F), without flicker of single samples and without steps after
+    a fall."""
     count = np.zeros(alive.shape, int)
     for world in range(alive.shape[1]):
         steps = int(alive[:, world].sum())
@@ -68,14 +69,13 @@ def lifted(contact: np.ndarray, alive: np.ndarray) -> np.ndarray:
 
 
 def feet(record: Record, blows: np.ndarray) -> dict[str, np.ndarray]:
-    """What the feet (N worlds) did.
+    """Lift-offs in N worlds.
 
     Args:
-        record: of robots that stand.
-        blows: whether something befell them, (T, N).
+        record: record of standing robots.
+        blows: whether they were disturbed, (T, N).
 
-    Returns:
-        Unexcused lift-offs per minute, NaN where no time is left for them; all lift-offs a minute; whether none was unexcused; (N,) each.
+    Returns: Unexcused lift-offs per minute, NaN if all time is excused; all lift-offs per minute; whether none was unexcused; (N,) each.
     """
     lifts = lifted(record.contact, record.alive)
     counted = record.alive & unexcused(blows[: len(record.alive)], record.dt)
@@ -110,8 +110,9 @@ def run(setup: Setup) -> ItemResult:
         clips.append(film(setup, env, record, world, max(0.0, end - 5.0), end, f"standing, {name}"))
         sentence = happening(env)
     return ItemResult(
-        text=f"{EPISODES * setup.seeds} robots are asked to stand for {seconds:g} s, bodies and sensors randomized; then again among all "
-        f"that befalls them in training. {sentence} Lift-offs within {EXCUSE_S:g} s of the start, a push, a change of force or a throw are "
+        text=f"{EPISODES * setup.seeds} robots are commanded to stand for {seconds:g} s, bodies and sensors randomized; then again under "
+             f"all disturbances of their training. {sentence} Lift-offs within {EXCUSE_S:g} s of the start, a push, a change of force or "
+             f"a throw are "
         "excused.",
         headline=headline,
         where=where,
@@ -121,7 +122,7 @@ def run(setup: Setup) -> ItemResult:
 
 
 def drift(record: Record) -> np.ndarray:
-    """How far each base (N,) went from where it was after the first second, at the end or until it fell [m]; NaN for who fell before."""
+    """Distance of each base (N,) at the end, or at its fall, from its place after the first second [m]; NaN if it fell earlier."""
     start, last = round(1.0 / record.dt), record.alive.sum(0) - 1
     if len(record.alive) <= start:
         return np.full(record.alive.shape[1], np.nan)

@@ -1,4 +1,4 @@
-"""Item `terrain`: each kind of ground, harder and harder, up to beyond what training has."""
+"""Item `terrain`: each kind of ground at increasing difficulty, up to beyond training's."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from robolearn.evaluation.locomotion.result import ItemResult, Table
 from robolearn.evaluation.locomotion.setup import Setup
 
 DIFFICULTIES = (0.25, 0.5, 0.75, 1.0, 1.25)
-"""Against the hardest ground of training, evenly spaced."""
-WAY = 0.45  # tiles, from the middle of a tile to near its edge
+"""Difficulties relative to the hardest ground of training, evenly spaced."""
+WAY = 0.45  # distance in tiles, from the middle of a tile to near its edge
 HEIGHTS = {"rough": "roughness", "slope_up": "grade", "slope_down": "grade", "steps_up": "step", "steps_down": "step", "planks": "plank"}
-"""What grows with the difficulty of each kind, a field of `TerrainCfg`; flat has nothing."""
+"""The field of `TerrainCfg` that grows with the difficulty of each kind; flat has none."""
 
 
-ASKED = 6  # episodes a seed on each ground that must be borne, at its hardest
-CROSSED = 0.5  # of the way asked, that must be made good for ground to count as crossed
+ASKED = 6  # episodes per seed on each required ground, at its hardest
+CROSSED = 0.5  # share of the commanded distance needed for the ground to count as crossed
 
 
 def terrain_env(setup: Setup, kinds: np.ndarray, levels: np.ndarray) -> VecEnv:
@@ -38,7 +38,7 @@ def terrain_env(setup: Setup, kinds: np.ndarray, levels: np.ndarray) -> VecEnv:
 
 
 def _env_on(setup: Setup, ground: TerrainCfg, kinds: np.ndarray, levels: np.ndarray) -> VecEnv:
-    """Worlds on a map of all kinds, each where `kinds` (N,) and `levels` (N,) say."""
+    """Worlds on a map of all kinds, each placed by `kinds` (N,) and `levels` (N,)."""
     ground = dataclasses.replace(ground, kinds=KINDS, start_levels=1)
     cfg = dataclasses.replace(setup.cfg, terrain=ground, curriculum={})
     env = dataclasses.replace(setup, cfg=cfg).env(len(kinds))
@@ -72,25 +72,26 @@ def run(setup: Setup) -> ItemResult:
     title = f"{KINDS[kind[world]].replace('_', ' ')}, {_height(setup, kind[world], level[world])}"
     by_kind = {f"survival ({KINDS[index].replace('_', ' ')})": share(survived[trained & (kind == index)]) for index in range(1, len(KINDS))}
     if setup.trained is None:
-        used = "trained on ground of which its file tells nothing that this version reads"
+        used = "trained on ground that this version cannot read from its file"
     else:
         used = "trained on such ground" if setup.trained.terrain is not None else "trained on a plane"
     return ItemResult(
         text=f"Robots walk from the middle of a tile over its ground in any direction at {setup.cruise:g} m/s for {way:g} m; the policy "
         f"was {used}. Difficulty 1 is the hardest that the rough tasks train on. The summary counts difficulties up to 1. "
-        f"What must be borne is the same whatever the training had, {ASKED * setup.seeds} episodes each at its hardest; ground is crossed "
-        f"by who does not fall and gets {100 * CROSSED:g} % of the way.",
+        f"The required ground does not depend on the training: {ASKED * setup.seeds} episodes each at its hardest; ground is crossed if "
+        f"the robot does not fall and covers {100 * CROSSED:g} % of the distance.",
         headline={"survival": share(survived[trained]), "velocity_error_xy": mean(planar[trained])}
         | by_kind
         | {f"{figure} (asked, {row['ground']})": row[figure] for row in asked for figure in ("survival", "crossed")},
-        tables=[Table(title="What must be borne", rows=asked), Table(title="By ground and difficulty", rows=rows)],
+        tables=[Table(title="Required ground", rows=asked), Table(title="By ground and difficulty", rows=rows)],
         plots=[charts.terrain_map(rows)],
         clips=[film(setup, env, record, world, 0.0, 5.0, title)],
     )
 
 
 def _asked(setup: Setup) -> list[dict[str, Any]]:
-    """A row for each ground that a robot of this size must bear: that of the rough tasks at its hardest, whatever this one trained on."""
+    """A row for each ground that a robot of this size must cross: that of the rough tasks at its hardest, whatever this robot was trained
+    on."""
     ground = dataclasses.replace(of_the_task(scale_of(setup.robot)), levels=1)
     kinds = np.repeat(np.arange(1, len(KINDS)), ASKED * setup.seeds)
     env = _env_on(setup, ground, kinds, np.zeros_like(kinds))
@@ -113,11 +114,11 @@ def _asked(setup: Setup) -> list[dict[str, Any]]:
 
 
 def _height(setup: Setup, kind: int, level: int) -> str:
-    """What the difficulty means for a kind of ground."""
+    """The meaning of the difficulty for a kind of ground."""
     field = HEIGHTS[KINDS[kind]]
     return _written(field, DIFFICULTIES[level] * getattr(setup.terrain, field))
 
 
 def _written(field: str, value: float) -> str:
-    """A grade or a height for people."""
+    """A grade or a height as text."""
     return f"{100 * value:.3g} %" if field == "grade" else f"{'±' if field == 'roughness' else ''}{100 * value:.3g} cm"

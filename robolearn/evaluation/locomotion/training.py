@@ -1,4 +1,4 @@
-"""A suite for the teacher or the student of a training, which may still run."""
+"""A suite for the teacher or the student of a training, which may still be running."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from robolearn.learning.student import load_student
 from robolearn.learning.teacher import load_teacher
 
 WIDE = dataclasses.replace(FLAT, border=100.0)
-"""Flat ground for who looks at the ground, that nobody walks off in an episode."""
+"""Flat ground for policies that observe the ground, too large to walk off in an episode."""
 
 
 def setup_of_training(path: str | Path, robot: str | None = None, **settings: Any) -> Setup:
-    """The newest checkpoint of a training, as the suite takes a policy file.
+    """The setup for the newest checkpoint of a training.
 
     Args:
         path: a checkpoint, a run folder or a folder of runs.
-        robot: in place of the one that the config names.
+        robot: a robot to use in place of the config's.
         settings: fields of `Setup`.
 
     Raises:
@@ -40,7 +40,7 @@ def setup_of_training(path: str | Path, robot: str | None = None, **settings: An
     cfg = schema.loads(state["config"], str(found), [f"--robot={robot}"] if robot else [])
     who = get_robot(cfg.robot)
     if not who.floating_base or not who.feet:
-        raise UserError(f"--gait and --suite are for robots that walk; {found} is of {cfg.task} with {who.name}")
+        raise UserError(f"--gait and --suite are for walking robots; {found} is of {cfg.task} with {who.name}")
     if changed := other_model(state, who):
         print(f"warning: {changed}", file=sys.stderr)
     kind = str(state["kind"])
@@ -51,7 +51,7 @@ def setup_of_training(path: str | Path, robot: str | None = None, **settings: An
         return TeacherActor(policy) if kind == "teacher" else StudentActor(policy, worlds)
 
     world = calm(cfg.env.at_full_strength())
-    if kind == "teacher" and cfg.env.terrain is not None:  # which looks at the ground
+    if kind == "teacher" and cfg.env.terrain is not None:  # it observes the ground
         world = dataclasses.replace(world, terrain=WIDE)
     spec = make_env(cfg.task, who, world, num_worlds=1, device="cpu", engine="mujoco").spec
     if spec.command.kind != "velocity":

@@ -1,1 +1,1 @@
-"""One file a format; `robolearn.motions.reading` chooses by what a file is."""
+"""One module per format; `robolearn.motions.reading` chooses by the kind of file."""

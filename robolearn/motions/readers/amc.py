@@ -1,8 +1,7 @@
-"""Acclaim motion capture: a skeleton (.asf) and its motion (.amc), as the CMU database has them.
+"""Acclaim motion capture: a skeleton (.asf) and its motion (.amc), as in the CMU database.
 
 In the skeleton's own pose every bone points along `direction` in the world. A bone turns about axes that are themselves turned by `axis`:
-its attitude is C M C^-1, C of `axis` and M of the values of its degrees of freedom. A bone's name stands here for the joint at which it
-begins.
+its attitude is C M C^-1, C of `axis` and M of the values of its degrees of freedom. A bone's name here means the joint at which it begins.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from robolearn.motions.readers.text import numbers, text_of
 from robolearn.motions.rotation import euler
 
 FPS = 120.0
-"""Of the CMU database; the format itself has no rate."""
+"""Rate of the CMU database; the format itself has none."""
 
 
 @dataclass
@@ -47,7 +46,7 @@ def read(path: Path, fps: float | None = None) -> Person:
     """Read an .amc; its skeleton is the .asf of the same name, of the part of the name before `_`, or the only one in the folder.
 
     Raises:
-        UserError: a file cannot be read, or says what cannot be.
+        UserError: a file cannot be read, or its content is invalid.
     """
     asf = skeleton_beside(path)
     skeleton = read_skeleton(asf)
@@ -68,7 +67,7 @@ def read(path: Path, fps: float | None = None) -> Person:
     root = skeleton.bones[0]
     place = np.stack([values["root"][:, root.dof.index(d)] if d in root.dof else np.zeros(count) for d in ("tx", "ty", "tz")], -1)
     position = joint_positions(skeleton.parents, np.array(offsets), np.stack(turns, 1), place)
-    remarks = () if fps else (f"the format has no rate: {FPS:g} frames a second were taken (--fps)",)
+    remarks = () if fps else (f"the format has no rate: {FPS:g} frames per second are assumed (--fps)",)
     try:
         return person_of(path.stem, fps or FPS, [bone.name for bone in skeleton.bones], position, remarks=remarks)
     except UserError as error:
@@ -79,7 +78,7 @@ def skeleton_beside(path: Path) -> Path:
     """The .asf of an .amc.
 
     Raises:
-        UserError: there is none, or it is not clear which.
+        UserError: there is none, or several are possible.
     """
     found = sorted(path.parent.glob("*.asf"))
     for stem in (path.stem, path.stem.rpartition("_")[0]):
@@ -111,7 +110,7 @@ def read_skeleton(path: Path) -> Skeleton:
         elif section == "units" and key == "angle":
             degrees = len(words) < 2 or words[1].lower().startswith("deg")
         elif len(words) < 2 and key in ("name", "axis", "order"):
-            raise UserError(f"{where}: something should stand after {words[0]}")
+            raise UserError(f"{where}: a value is missing after {words[0]}")
         elif section == "root" and key == "order":
             bones["root"].dof = tuple(word.lower() for word in words[1:])
         elif section == "root" and key == "axis":
@@ -129,10 +128,10 @@ def read_skeleton(path: Path) -> Skeleton:
             tree = key == "begin" or (tree and key != "end")
             for child in words[1:] if tree and key != "begin" else ():
                 parents[child] = words[0]
-    parents.pop("root", None)  # a tree's root has none; with one the walk below would not end
+    parents.pop("root", None)  # the root has no parent; with one the loop below would not end
     lost = sorted({*parents, *parents.values()} - {*bones})
     if lost or len(bones) == 1:
-        raise UserError(f"{path} is no ASF skeleton that can be read: {'no bones for ' + ', '.join(lost) if lost else 'it has no bones'}")
+        raise UserError(f"{path} is not a readable ASF skeleton: {'no bones for ' + ', '.join(lost) if lost else 'it has no bones'}")
     for one in bones.values():
         if sorted(one.order) != ["x", "y", "z"]:
             raise UserError(f"{path}: the axis of {one.name} is given in the order {one.order.upper()}; valid: XYZ in any order")
@@ -159,12 +158,12 @@ def _bone_line(bone: Bone, key: str, words: list[str], where: str) -> None:
 
 
 def _fixed(order: str, angles: np.ndarray) -> np.ndarray:
-    """Turns about fixed axes, in this order: the matrix of the first stands last."""
+    """Rotations about fixed axes, in this order: the first one's matrix is the last factor."""
     return euler(order[::-1], angles[["xyz".index(letter) for letter in order[::-1]]])
 
 
 def _frames(path: Path, skeleton: Skeleton) -> dict[str, np.ndarray]:
-    """Values of every bone's degrees of freedom, (T, dofs); zero where the file leaves a bone out."""
+    """Values of every bone's degrees of freedom, (T, dofs); zero for bones that the file leaves out."""
     wanted = {bone.name: len(bone.dof) for bone in skeleton.bones}
     frames: list[dict[str, list[str]]] = []
     for number, raw in enumerate(text_of(path).splitlines(), 1):

@@ -1,4 +1,4 @@
-"""What strangers' arrays hold: numbers, and how many frames a second they are."""
+"""Reads numbers and rates from arrays of unknown origin."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def array_of(told: Mapping[str, Any], key: str) -> np.ndarray:
     """Numbers under a key.
 
     Raises:
-        UserError: they are none.
+        UserError: they are not numbers.
     """
     try:
         return np.asarray(told[key], float)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{key} is no array of numbers") from error
+        raise UserError(f"{key} is not an array of numbers") from error
 
 
 def rate_of(told: Mapping[str, Any], keys: Sequence[str], given: float | None) -> float:
-    """Frames a second: what the first of `keys` says that is there, or else what was given.
+    """Frames per second: the value of the first existing one of `keys`, or else the given one.
 
     Raises:
-        UserError: neither is there, or it is no number above zero.
+        UserError: neither exists, or it is not a number above zero.
     """
     found = np.asarray(next((told[key] for key in keys if key in told), ())).reshape(-1)
     try:
@@ -36,5 +36,5 @@ def rate_of(told: Mapping[str, Any], keys: Sequence[str], given: float | None) -
     if np.isfinite(rate) and rate > 0:
         return rate
     if given is None:
-        raise UserError("the rate is not told; give it: --fps 30")
+        raise UserError("the rate is not stated; give it: --fps 30")
     return given

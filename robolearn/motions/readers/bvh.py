@@ -1,7 +1,7 @@
 """Biovision hierarchies (.bvh): any order of channels, end sites, and positions as channels of any joint.
 
-A joint's turns are made in the order in which its channels stand, each about the axis that the former have turned. Lengths have no unit,
-and no axis is up by rule: `person_of` tells both from the body.
+A joint's rotations are applied in the order of its channels, each about the axis as rotated by the previous ones. Lengths have no unit,
+and the up axis is not defined: `person_of` infers both from the body.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def read(path: Path, fps: float | None = None) -> Person:
     """Read a .bvh.
 
     Raises:
-        UserError: it cannot be read, or says what cannot be.
+        UserError: it cannot be read, or its content is invalid.
     """
     lines = [line.strip() for line in text_of(path).splitlines()]
     start = next((i for i, line in enumerate(lines) if line.upper() == "MOTION"), None)
     if start is None or not lines or not lines[0].upper().startswith("HIERARCHY"):
-        raise UserError(f"{path} is no BVH: it needs a HIERARCHY and a MOTION")
+        raise UserError(f"{path} is not a BVH: it needs a HIERARCHY and a MOTION")
     tree = _hierarchy(path, lines[:start])
     values, rate, remarks = _motion(path, lines, start, sum(len(channels) for channels in tree.channels))
     rate = rate or fps or 0.0
@@ -52,7 +52,7 @@ def read(path: Path, fps: float | None = None) -> Person:
         order = [i for i, name in enumerate(channels) if name.endswith("rotation")]
         turns[:, joint] = euler("".join(channels[i][0] for i in order), np.radians(own[:, order])) if order else np.eye(3)
         for i, name in enumerate(channels):
-            if name.endswith("position"):  # in place of the offset, as all programs write it
+            if name.endswith("position"):  # replaces the offset, as in all programs
                 offsets[:, joint, "xyz".index(name[0])] = own[:, i]
     position = joint_positions(tree.parents, offsets, turns, offsets[:, 0])
     try:
@@ -67,10 +67,10 @@ def _hierarchy(path: Path, lines: list[str]) -> Hierarchy:
         words, where = line.split(), f"{path}:{number}"
         key = words[0].upper() if words else ""
         if key in ("OFFSET", "CHANNELS") and not tree.names:
-            raise UserError(f"{where}: {key} stands before any ROOT")
+            raise UserError(f"{where}: {key} comes before any ROOT")
         if key in ("ROOT", "JOINT"):
             if key == "ROOT" and tree.names:
-                raise UserError(f"{where}: a second root; one person a file is read")
+                raise UserError(f"{where}: a second root; only one person per file is read")
             tree.names.append(" ".join(words[1:]))
             tree.parents.append(open_[-1] if open_ else -1)
             tree.offsets.append(np.zeros(3))
@@ -81,7 +81,7 @@ def _hierarchy(path: Path, lines: list[str]) -> Hierarchy:
             open_.append(len(tree.names) - 1)
         elif key == "}":
             if not ended and not open_:
-                raise UserError(f"{where}: a brace that closes nothing")
+                raise UserError(f"{where}: an unmatched closing brace")
             ended = False if ended else (open_.pop(), False)[1]
         elif key == "OFFSET" and not ended:
             tree.offsets[-1] = numbers(words[1:], where, 3)
@@ -96,7 +96,7 @@ def _hierarchy(path: Path, lines: list[str]) -> Hierarchy:
 
 
 def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[np.ndarray, float, tuple[str, ...]]:
-    """Values (T, width), frames a second (0 where they are not said), and what is odd."""
+    """Values (T, width), frames per second (0 if not stated), and remarks."""
     rate, told, begin = 0.0, "", start + 1
     while begin < len(lines):
         words = lines[begin].lower().split()
@@ -113,9 +113,9 @@ def _motion(path: Path, lines: list[str], start: int, width: int) -> tuple[np.nd
         raise UserError(f"{path} has no frames")
     values = table(rows, begin + 1, path)
     if values.shape[1] != width:
-        raise UserError(f"{path}: {values.shape[1]} numbers a frame, and its channels are {width}")
+        raise UserError(f"{path}: {values.shape[1]} numbers per frame, but {width} channels")
     odd = np.flatnonzero(~np.isfinite(values).all(1))
     if len(odd):
         raise UserError(f"{path}: frame {odd[0] + 1} has numbers that are not finite")
-    remarks = (f"{told} frames were announced and {len(rows)} are there",) if told.isdigit() and int(told) != len(rows) else ()
+    remarks = (f"{told} frames were announced, but there are {len(rows)}",) if told.isdigit() and int(told) != len(rows) else ()
     return values, rate, remarks

@@ -1,7 +1,7 @@
-"""Markers of optical motion capture (.c3d), by the package ezc3d where it is installed: markers of the Plug-in Gait set become landmarks.
+"""Markers of optical motion capture (.c3d), with the package ezc3d if it is installed: markers of the Plug-in Gait set become landmarks.
 
 A hip's centre is placed between the front and back markers of the pelvis after Harrington et al. 2007 (their regression on the pelvis'
-width and depth); knees, ankles, elbows and wrists are their markers, moved inward by half of a joint's breadth where the inner marker is
+width and depth); knees, ankles, elbows and wrists are their markers, moved inward by half of a joint's breadth if the inner marker is
 missing.
 """
 
@@ -34,20 +34,20 @@ def read(path: Path, fps: float | None = None) -> Person:
     """Read a .c3d.
 
     Raises:
-        UserError: no such file, or other markers.
-        ModuleNotFoundError: without ezc3d; the command says how it is installed.
+        UserError: no such file, or it has other markers.
+        ModuleNotFoundError: ezc3d is not installed; the command says how to install it.
     """
     import ezc3d  # pyright: ignore[reportMissingImports]
 
     try:
         file = ezc3d.c3d(str(path))
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is no C3D file that can be read: {reason(error)}") from error
+        raise UserError(f"{path} is not a readable C3D file: {reason(error)}") from error
     points = file["parameters"]["POINT"]
     labels = [str(label).rpartition(":")[2].strip().upper() for label in points["LABELS"]["value"]]
     units = str((points["UNITS"]["value"] or ["mm"])[0]).strip().lower()
     data = np.moveaxis(np.asarray(file["data"]["points"], float)[:3], 0, -1).swapaxes(0, 1) * SCALES.get(units, 0.001)
-    data = np.where((data == 0).all(-1, keepdims=True), np.nan, data)  # how C3D marks what was not seen
+    data = np.where((data == 0).all(-1, keepdims=True), np.nan, data)  # C3D's mark for invisible markers
     rate = float((points["RATE"]["value"] or [0.0])[0]) if "RATE" in points else 0.0
     rate = rate if rate > 0 else fps or 0.0
     if not rate:

@@ -1,6 +1,6 @@
-"""Pickles from strangers: arrays, numbers and text come out, and nothing that is in them is run. joblib's form is read, too.
+"""Reads untrusted pickles: arrays, numbers and text, without running any code in them. joblib's format is read too.
 
-joblib writes an array's bytes into the stream, after an object that says its shape and kind. That object is stood in for here, so that
+joblib writes an array's bytes into the stream, after an object with its shape and dtype. A substitute for that object is used here, so that
 joblib is not needed and none of its code runs.
 """
 
@@ -17,13 +17,13 @@ from policies.files import reason
 from robolearn.errors import UserError
 
 ADMITTED = {"_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer"}
-"""Of numpy, what a pickle of arrays needs."""
+"""The parts of numpy that a pickle of arrays needs."""
 MOST_BYTES = 2**31
 FAULTS = (OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ImportError, ArithmeticError, pickle.UnpicklingError)
 
 
 class _Wrapper:
-    """Stands in for joblib's description of an array."""
+    """A substitute for joblib's description of an array."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -34,7 +34,7 @@ class _Wrapper:
         """The array, whose bytes come next in the file."""
         dtype, count = np.dtype(self.dtype), int(np.prod(self.shape, dtype=np.int64))
         if dtype.hasobject or not 0 <= count * dtype.itemsize < MOST_BYTES:
-            raise pickle.UnpicklingError("an array of objects, or one that is too large")
+            raise pickle.UnpicklingError("an array of objects, or a too large one")
         if getattr(self, "numpy_array_alignment_bytes", None):
             padding = file.read(1)
             file.read(padding[0] if padding else 0)
@@ -45,7 +45,7 @@ class _Wrapper:
 
 
 class _Numbers(pickle._Unpickler):  # type: ignore[name-defined]  # the one in Python, since arrays lie between its opcodes
-    """Admits numpy's arrays, and joblib's, and nothing else."""
+    """Allows numpy's arrays and joblib's, and nothing else."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 
@@ -58,7 +58,7 @@ class _Numbers(pickle._Unpickler):  # type: ignore[name-defined]  # the one in P
             return super().find_class(module, name)
         if module == "joblib.numpy_pickle" and name == "NumpyArrayWrapper":
             return _Wrapper
-        raise pickle.UnpicklingError(f"it wants {module}.{name}, and arrays alone are admitted")
+        raise pickle.UnpicklingError(f"it needs {module}.{name}, and only arrays are allowed")
 
     def load_build(self) -> None:
         super().load_build()  # type: ignore[misc]
@@ -69,12 +69,12 @@ class _Numbers(pickle._Unpickler):  # type: ignore[name-defined]  # the one in P
 
 
 def load_arrays(path: Path) -> Any:
-    """What a pickle holds.
+    """The content of a pickle.
 
     Raises:
-        UserError: it cannot be read, or holds more than arrays, numbers and text.
+        UserError: it cannot be read, or holds anything but arrays, numbers and text.
     """
     try:
         return _Numbers(io.BytesIO(path.read_bytes())).load()
     except FAULTS as error:
-        raise UserError(f"{path} is no recording that can be read: {reason(error)}") from error
+        raise UserError(f"{path} is not a readable recording: {reason(error)}") from error

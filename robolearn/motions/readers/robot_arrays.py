@@ -1,4 +1,4 @@
-"""Motions of a robot as arrays: TWIST2's and ASAP's pickles, and what any reader found as root and joints."""
+"""Motions of a robot as arrays: TWIST2's and ASAP's pickles, and root and joints found by any reader."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from robolearn.motions.rotation import matrix_of_quat
 
 FORMS = (("root_pos", "root_rot", "dof_pos"), ("root_trans_offset", "root_rot", "dof"))
 """Names of position, attitude (xyzw) and joints."""
-HIGHEST = 10.0  # m of the base, beyond which its unit is another
-WARMING, JUMP = 5, 10.0  # frames at the beginning in which jumps are expected, and the speed of one [rad/s]
+HIGHEST = 10.0  # m of the base, beyond which its unit must be another
+WARMING, JUMP = 5, 10.0  # frames at the beginning in which jumps are expected, and the speed of a jump [rad/s]
 
 
 def is_robot(told: Mapping[str, Any]) -> bool:
@@ -25,7 +25,7 @@ def is_robot(told: Mapping[str, Any]) -> bool:
 
 
 def read(name: str, told: Mapping[str, Any], robot: Robot, fps: float | None) -> Recording:
-    """A robot's motion of arrays.
+    """A robot's motion from arrays.
 
     Raises:
         UserError: it is of another robot, or has no rate.
@@ -35,9 +35,9 @@ def read(name: str, told: Mapping[str, Any], robot: Robot, fps: float | None) ->
 
 
 def recording(name: str, robot: Robot, fps: float, position: np.ndarray, attitude_xyzw: np.ndarray, joints: np.ndarray) -> Recording:
-    """Poses of root and joints; joints without the wrists are those of a robot whose wrists stay in their default.
+    """Poses from root and joints; if the wrist joints are missing, they stay in their default pose.
 
-    Frames at the beginning that jump are left out: retargeters that go frame by frame have not settled there.
+    Jumping frames at the beginning are left out, in which retargeters that work frame by frame have not settled.
 
     Raises:
         UserError: it is of another robot or in other units, or some numbers are not finite.
@@ -47,7 +47,7 @@ def recording(name: str, robot: Robot, fps: float, position: np.ndarray, attitud
     count = len(joints) if joints.ndim == 2 else 0
     if not count or joints.shape[1] not in (len(names), len(without)) or (position.shape, attitude_xyzw.shape) != ((count, 3), (count, 4)):
         raise UserError(
-            f"no motion of {robot.name}, which has {len(names)} joints: position {position.shape}, attitude {attitude_xyzw.shape},"
+            f"not a motion of {robot.name}, which has {len(names)} joints: position {position.shape}, attitude {attitude_xyzw.shape},"
             f" joints {joints.shape}"
         )
     full = np.tile(np.array(robot.default_pose), (count, 1))
@@ -61,17 +61,17 @@ def recording(name: str, robot: Robot, fps: float, position: np.ndarray, attitud
 
 
 def _check_units(qpos: np.ndarray) -> None:
-    """Refuse what no robot does, since other units or another order of a quaternion make a motion that looks like one.
+    """Refuse impossible motions, which come from other units or another order of the quaternion.
 
     Raises:
-        UserError: says what was taken for what.
+        UserError: says what is wrong and what is expected.
     """
     if (np.linalg.norm(qpos[:, 3:7], axis=1) < 0.1).any():
-        raise UserError("some attitudes are no quaternions: their length is nearly 0")
+        raise UserError("some attitudes are not quaternions: their length is nearly 0")
     turned = matrix_of_quat(qpos[:, 3:7])[:, 2, 2]
     if np.median(turned) < -0.5:
-        raise UserError("the base is upside down; its attitude is a quaternion x, y, z, w, in this order")
+        raise UserError("the base is upside down; its attitude must be a quaternion in the order x, y, z, w")
     if np.median(np.abs(qpos[:, 2])) > HIGHEST:
-        raise UserError(f"the base is {np.median(qpos[:, 2]):.0f} m high; positions are in metres, z up")
+        raise UserError(f"the base is {np.median(qpos[:, 2]):.0f} m high; positions must be in metres, with z up")
     if np.percentile(np.abs(qpos[:, 7:]), 99) > 2 * np.pi:
-        raise UserError(f"joints turn by {np.abs(qpos[:, 7:]).max():.0f} rad; angles are in radians, not in degrees")
+        raise UserError(f"joints turn by {np.abs(qpos[:, 7:]).max():.0f} rad; angles must be in radians, not degrees")

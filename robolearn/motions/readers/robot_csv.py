@@ -1,4 +1,4 @@
-"""Motions of a robot as text: a row a frame with root position, attitude (xyzw) and joints in the robot's order (Unitree, LAFAN1)."""
+"""Motions of a robot as text: one row per frame with root position, attitude (xyzw) and joints in the robot's order (Unitree, LAFAN1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read(path: Path, robot: Robot, fps: float | None) -> Recording:
     """Read a .csv, with or without a line of names.
 
     Raises:
-        UserError: no rate was given, or it is no motion of this robot.
+        UserError: no rate was given, or it is not a motion of this robot.
     """
     if fps is None:
         raise UserError(f"{path} does not say its rate; give it: --fps 60 (Unitree's dances), --fps 30 (LAFAN1's)")
@@ -25,7 +25,7 @@ def read(path: Path, robot: Robot, fps: float | None) -> Recording:
     names = bool(rows) and not _is_number(rows[0][0])
     values = table(rows[names:], 1 + names, path) if rows[names:] else np.zeros((0, 0))
     if not len(values) or values.shape[1] < 8:
-        raise UserError(f"{path} is no motion of a robot: 7 numbers of the root and one a joint stand in a row")
+        raise UserError(f"{path} is not a motion of a robot: a row must have 7 numbers for the root and one per joint")
     try:
         return recording(path.stem, robot, fps, values[:, :3], values[:, 3:7], values[:, 7:])
     except UserError as error:

@@ -1,4 +1,4 @@
-"""A tree of joints with offsets and turns, as BVH, ASF and SMPL have it: where its joints are in every frame."""
+"""Forward kinematics of a tree of joints with offsets and rotations, as in BVH, ASF and SMPL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def joint_positions(parents: Sequence[int], offsets: np.ndarray, turns: np.ndarr
     """Positions of B joints in the world, (T, B, 3), in the unit of the offsets.
 
     Args:
-        parents: of each joint; -1 for the root, which comes first. A parent comes before its children.
-        offsets: of each joint from its parent, in the parent's frame, (B, 3) or (T, B, 3).
+        parents: parent of each joint; -1 for the root, which comes first. A parent comes before its children.
+        offsets: offset of each joint from its parent, in the parent's frame, (B, 3) or (T, B, 3).
         turns: attitude of each joint in its parent's frame, (T, B, 3, 3).
         root: position of the first joint, (T, 3).
     """

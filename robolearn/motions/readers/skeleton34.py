@@ -1,4 +1,4 @@
-"""Positions of the 34 joints of G1's skeleton, as text-to-motion models give them (kimodo): read as the person that they stand for."""
+"""Positions of the 34 joints of G1's skeleton, as text-to-motion models return them (kimodo), read as a person."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FPS = 30.0
 
 
 def is_skeleton(told: Mapping[str, Any]) -> bool:
-    """Whether a file's arrays are such a skeleton's."""
+    """Whether a file's arrays are of such a skeleton."""
     return "posed_joints" in told and np.ndim(told["posed_joints"]) == 3
 
 
@@ -33,6 +33,6 @@ def person(name: str, told: Mapping[str, Any], fps: float | None = None) -> Pers
     """
     joints = array_of(told, "posed_joints")
     if joints.shape[1:] != (34, 3):
-        raise UserError(f"{name}: posed_joints are (frames, 34, 3), not {joints.shape}")
-    remarks = () if fps else (f"the format has no rate: {FPS:g} frames a second were taken (--fps)",)
+        raise UserError(f"{name}: posed_joints must be (frames, 34, 3), not {joints.shape}")
+    remarks = () if fps else (f"the format has no rate: {FPS:g} frames per second are assumed (--fps)",)
     return person_of(name, fps or FPS, list(PLACES), joints[:, list(PLACES.values())], remarks=remarks)

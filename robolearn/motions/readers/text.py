@@ -1,4 +1,4 @@
-"""Text files of motions: read whole, and numbers that are none are told with their place."""
+"""Reads text files of motions whole, and reports the place of invalid numbers."""
 
 from __future__ import annotations
 
@@ -24,35 +24,33 @@ def text_of(path: Path) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], first: int, where: Path) -> np.ndarray:
-    """Rows of so many numbers each as the first has, (T, N).
+    """Rows with as many numbers as the first, (T, N).
 
     Args:
-        rows: words of each.
-        first: line of the first.
-        where: file that they are in.
+        rows: words of each row. first: line number of the first row. where: the file.
 
     Raises:
-        UserError: a row is longer or shorter, as where a file ends within one, or has what is no number.
+        UserError: a row is longer or shorter, e.g. at the end of a truncated file, or has something that is not a number.
     """
     for place, row in enumerate(rows):
         if len(row) != len(rows[0]):
-            raise UserError(f"{where}: frame {place + 1} has {len(row)} numbers and the first {len(rows[0])}; is the file cut off?")
+            raise UserError(f"{where}: frame {place + 1} has {len(row)} numbers, but the first has {len(rows[0])}; is the file truncated?")
     try:
         return np.array(rows, float).reshape(len(rows), -1)
     except ValueError as error:
-        raise UserError(f"{where}: its frames from line {first} on are not all numbers: {error}") from error
+        raise UserError(f"{where}: its frames from line {first} are not all numbers: {error}") from error
 
 
 def numbers(words: Sequence[str], where: str, count: int) -> np.ndarray:
-    """So many finite numbers.
+    """A given number of finite numbers.
 
     Raises:
-        UserError: there are others.
+        UserError: their number differs, or they are not finite numbers.
     """
     try:
         found = np.array([float(word) for word in words])
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
     if len(found) != count or not np.isfinite(found).all():
-        raise UserError(f"{where}: {count} finite numbers should stand here, not {' '.join(words)[:60]!r}")
+        raise UserError(f"{where}: {count} finite numbers are expected here, not {' '.join(words)[:60]!r}")
     return found

@@ -1,1 +1,1 @@
-"""The page on which people look at datasets: episodes, their robots in motion, and what was recorded of them."""
+"""The page for looking at datasets: episodes, their robots in motion, and the recorded quantities."""

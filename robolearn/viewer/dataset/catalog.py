@@ -1,4 +1,4 @@
-"""All episodes of the datasets that are shown, and one of them in memory."""
+"""All episodes of the shown datasets, and one of them in memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Entry:
 
     Attributes:
         dataset: number of its dataset.
-        row: what the table of episodes says of it.
-        name: as people call it: its number, with the dataset's name where several are shown.
-        seconds: how long it is [s].
-        source: where it comes from.
+        row: its entry in the table of episodes.
+        name: its label: its number, with the dataset's name if several are shown.
+        seconds: its duration [s].
+        source: its source.
     """
 
     dataset: int
@@ -42,13 +42,13 @@ class Shown:
     """One episode in memory.
 
     Attributes:
-        entry: which one.
-        columns: that are known, (T, ...), and marks; without pictures.
+        entry: its entry in the list.
+        columns: the known columns, (T, ...), and marks; without pictures.
         layout: the columns that its robot has in the dataset, known or not.
-        terms: what can be plotted.
-        fps: rows a second [Hz].
-        robot: None where nobody knows it.
-        poses: of the robot; None where the state is laid out otherwise.
+        terms: the terms that can be plotted.
+        fps: rows per second [Hz].
+        robot: the robot; None if unknown.
+        poses: poses of the robot; None if the state has another layout.
     """
 
     entry: Entry
@@ -64,7 +64,7 @@ class Shown:
         return len(self.entry.row)
 
     def row_at(self, at_s: float) -> int:
-        """The row at a time since its beginning [s]; after its end the last."""
+        """The row at a time since its beginning [s]; the last one after its end."""
         return min(max(int(at_s * self.fps + 1e-6), 0), len(self) - 1)
 
 
@@ -72,9 +72,7 @@ class Catalog:
     """Datasets that are shown together.
 
     Attributes:
-        datasets: as they were opened.
-        names: what they are called.
-        entries: their episodes, one dataset after the other.
+        datasets: the opened datasets. names: their names. entries: their episodes, one dataset after the other.
     """
 
     def __init__(self, paths: Sequence[Path], robot: Robot | None = None) -> None:
@@ -82,10 +80,10 @@ class Catalog:
 
         Args:
             paths: folders of datasets.
-            robot: stands in for the robots that the sources name.
+            robot: used in place of the robots that the sources name.
 
         Raises:
-            UserError: one is no dataset, or there are no episodes in any.
+            UserError: one is not a dataset, or none has episodes.
         """
         self.datasets = tuple(Dataset(path) for path in paths)
         short = [path.resolve().name for path in paths]
@@ -109,11 +107,11 @@ class Catalog:
             raise UserError(f"there are no episodes in {', '.join(map(str, paths))}")
 
     def first_of(self, dataset: int) -> int | None:
-        """Number of the first episode of a dataset; None where it has none."""
+        """Number of the first episode of a dataset; None if it has none."""
         return next((number for number, entry in enumerate(self.entries) if entry.dataset == dataset), None)
 
     def find(self, text: str) -> list[int]:
-        """Numbers of the episodes in whose name, task, source, robot or licence every word of `text` occurs."""
+        """Numbers of the episodes with every word of `text` in name, task, source, robot or licence."""
         words = text.lower().split()
         if not words:
             return list(range(len(self.entries)))
@@ -145,7 +143,7 @@ class Catalog:
 
     @staticmethod
     def _marks_of_cameras(dataset: Dataset, row: EpisodeRow) -> dict[str, np.ndarray]:
-        """Where there are pictures, (T,) bool for each camera; reading them all is not asked for it."""
+        """The rows with pictures, (T,) bool for each camera, found without reading them all."""
         marks = [mark_of(name) for name in row.videos if mark_of(name) in dataset.info.features]
         return {mark: np.asarray(dataset.column(mark)[row.start : row.stop]).reshape(-1) for mark in marks}
 

@@ -1,4 +1,4 @@
-"""When in an episode the page is: playing, paused, or where somebody put it."""
+"""The page's time within an episode: playing, paused, or set by the user."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class Clock:
-    """Time since the beginning of the episodes that are shown.
+    """Time since the beginning of the shown episodes.
 
     Attributes:
-        duration_s: of the longer one; no time lies beyond it.
-        at_s: now.
-        speed: simulated seconds a second.
+        duration_s: duration of the longer episode, the largest time.
+        at_s: the current time [s].
+        speed: simulated seconds per second.
         playing: whether time passes.
-        repeat: whether the end leads to the beginning; otherwise time stops there.
+        repeat: whether playing continues at the beginning after the end; otherwise it stops.
     """
 
     duration_s: float = 0.0
@@ -24,7 +24,7 @@ class Clock:
     repeat: bool = True
 
     def tick(self, elapsed_s: float) -> None:
-        """Let wall time pass [s]."""
+        """Advance by wall time [s]."""
         if not self.playing:
             return
         self.at_s += elapsed_s * self.speed
@@ -36,15 +36,15 @@ class Clock:
             self.at_s, self.playing = self.duration_s, False
 
     def play(self, playing: bool) -> None:
-        """Begin or stop; at the end it begins anew."""
+        """Start or pause; at the end, start from the beginning."""
         self.playing = playing
         if playing and self.at_s >= self.duration_s:
             self.at_s = 0.0
 
     def seek(self, at_s: float) -> None:
-        """Go to a time [s], as far as there is one."""
+        """Go to a time [s], limited to the duration."""
         self.at_s = min(max(at_s, 0.0), self.duration_s)
 
     def restart(self, duration_s: float) -> None:
-        """Other episodes are shown: from their beginning."""
+        """Start at the beginning of other episodes."""
         self.duration_s, self.at_s = duration_s, 0.0

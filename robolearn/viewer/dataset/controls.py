@@ -12,14 +12,14 @@ BEGIN, BACK, ON = "begin", "row back", "row on"
 
 
 class Controls:
-    """What people steer the replay by.
+    """The controls of the replay.
 
     Attributes:
-        follow: whether the camera goes with the first robot.
+        follow: whether the camera follows the first robot.
     """
 
     def __init__(self, gui: viser.GuiApi, state: State, do: Do) -> None:
-        """Add the widgets where the page is being built; `do` has something done by the thread that owns the page."""
+        """Add the widgets at the current place of the page; `do` runs an action in the thread that owns the page."""
         self._state, self.follow = state, True
         self._play = gui.add_button("Play", icon=viser.Icon.PLAYER_PLAY)
         self._time = gui.add_slider("Time [s]", min=0.0, max=1.0, step=0.01, initial_value=0.0)
@@ -39,7 +39,7 @@ class Controls:
         when_changed(self._place, do, state.stand)
 
     def enter(self) -> None:
-        """Other episodes are shown."""
+        """Update for other episodes."""
         clock = self._state.clock
         self._time.value = 0.0
         self._time.max = round(max(clock.duration_s, 0.01), 3)
@@ -47,7 +47,7 @@ class Controls:
         self._place.visible = "second" in self._state.shown
 
     def update(self) -> None:
-        """Show the time, the rows, and whether time passes."""
+        """Show the time, the rows, and whether it is playing."""
         clock = self._state.clock
         self._time.value = round(clock.at_s, 3)
         self._rows.content = f"{clock.at_s:.2f} s of {clock.duration_s:.2f} s: {self._state.rows}"

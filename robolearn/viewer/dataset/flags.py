@@ -1,4 +1,4 @@
-"""What `robolearn data check` says of each episode, found while people look."""
+"""The findings of `robolearn data check` for each episode, computed while the page is open."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Place = tuple[int, int]
 
 
 class Flags:
-    """Findings of each episode, and of each dataset as a whole; each dataset is checked by itself.
+    """Findings for each episode and each whole dataset; each dataset is checked separately.
 
     Attributes:
-        of_dataset: findings about a whole dataset, once it was looked at to the end.
-        failed: datasets that could not be read to their end, and why.
+        of_dataset: findings about a whole dataset, once its check is complete.
+        failed: datasets that could not be read to the end, and why.
     """
 
     def __init__(self, paths: Sequence[Path], robot: Robot | None = None) -> None:
-        """Nothing is known before `look` or `start`."""
+        """Begin without findings; `look` or `start` finds them."""
         self._paths, self._robot = tuple(paths), robot
         self._found: dict[Place, list[Finding]] = {}
         self.of_dataset: dict[int, list[Finding]] = {}
@@ -33,15 +33,15 @@ class Flags:
         self._ended = threading.Event()
 
     def start(self) -> None:
-        """Look in a thread, which ends with the program or at `stop`."""
+        """Check in a thread, which ends with the program or at `stop`."""
         threading.Thread(target=self.look, daemon=True).start()
 
     def stop(self) -> None:
-        """Look no further."""
+        """Stop checking."""
         self._ended.set()
 
     def look(self) -> None:
-        """Look at everything."""
+        """Check everything."""
         for number, path in enumerate(self._paths):
             try:
                 self._look(number, Dataset(path))
@@ -59,15 +59,15 @@ class Flags:
 
     @property
     def looked_at(self) -> int:
-        """Number of episodes that were looked at; grows until all were."""
+        """Number of checked episodes; grows until all are checked."""
         return len(self._found)
 
     def of(self, place: Place) -> list[Finding] | None:
-        """Findings of one episode, faults first; None before it was looked at."""
+        """Findings of one episode, faults first; None before it is checked."""
         return self._found.get(place)
 
     def short(self, place: Place) -> str:
-        """A few letters for the list."""
+        """A short mark for the list."""
         found = self.of(place)
         if found is None:
             return "not checked" if place[0] in self.failed else "…"
@@ -77,7 +77,7 @@ class Flags:
         return ", ".join(part for part in parts if part) or "no faults"
 
     def lines(self, place: Place) -> list[str]:
-        """As `robolearn data check` prints them, without the episode's name."""
+        """The findings as `robolearn data check` prints them, without the episode's name."""
         return [line(finding).replace(f"episode {place[1]}: ", "", 1) for finding in self.of(place) or []]
 
 

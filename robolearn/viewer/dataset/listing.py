@@ -1,4 +1,4 @@
-"""The list of episodes on the page: a button each, some at a time."""
+"""The list of episodes on the page: a button each, in pages."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ class Listing:
 
     def __init__(self, gui: viser.GuiApi, state: State, flags: Flags, do: Do,
                  choose: Callable[[int, Side], None]) -> None:  # fmt: skip
-        """Add the widgets where the page is being built.
+        """Add the widgets at the current place of the page.
 
         Args:
-            gui: of the server.
-            state: what is chosen.
-            flags: what is wrong with each.
-            do: has something done by the thread that owns the page.
+            gui: the server's GUI. state: what is chosen. flags: findings of each episode.
+            do: runs an action in the thread that owns the page.
             choose: shows an episode.
         """
         self._state, self._flags, self._do, self._choose = state, flags, do, choose
@@ -36,7 +34,7 @@ class Listing:
         self._side: Side = "first"
         self._text = gui.add_text("Find", initial_value="", hint="words in name, task, source, robot or licence")
         self._faulty = gui.add_checkbox("Only with faults", initial_value=False)
-        self._into = gui.add_dropdown("Show as", SIDES, initial_value=SIDES[0], hint="where the episode goes that is clicked on")
+        self._into = gui.add_dropdown("Show as", SIDES, initial_value=SIDES[0], hint="where to show the episode that you click")
         self._buttons = [gui.add_button(" ", color=PLAIN) for _ in range(ROWS)]
         self._told = gui.add_markdown("")
         turn = gui.add_button_group("Page", (BACK, ON))
@@ -49,12 +47,12 @@ class Listing:
 
     @property
     def numbers(self) -> list[int]:
-        """Episodes that pass the filter."""
+        """The episodes that pass the filter."""
         found = self._state.catalog.find(self._text.value)
         return [number for number in found if self._is_faulty(number)] if self._faulty.value else found
 
     def update(self) -> None:
-        """Show what is true by now."""
+        """Update the list."""
         numbers, entries = self.numbers, self._state.catalog.entries
         pages = max(1, -(-len(numbers) // ROWS))
         self._page = min(self._page, pages - 1)
@@ -87,7 +85,7 @@ class Listing:
         self.update()
 
     def _clicked(self, place: int) -> None:
-        """In a thread of the server: what is meant is what stands there now."""
+        """Called in a server thread: the click means the entry that is there now."""
         if place < len(self._here):
             number, side = self._here[place], self._into.value
             self._do(lambda: self._choose(number, side))

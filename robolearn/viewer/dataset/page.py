@@ -28,26 +28,25 @@ from robolearn.viewer.dataset.views import Views
 
 PICTURE_HZ = 30.0
 CHART_S = 0.2
-"""Between two drawings of the line at now while time passes."""
+"""Interval of drawing the line at the current time while playing [s]."""
 TEXT_S = 1.0
-"""Between two looks at what the checks have found."""
+"""Interval of updating the findings [s]."""
 WIDTHS = (400, 430)
-"""Of the left and the right panel [pixels]."""
+"""Widths of the left and the right panel [pixels]."""
 
 
 class Page:
     """A server that shows datasets.
 
     Attributes:
-        url: where to point the browser.
-        state: what is shown; changed by the thread in `run` alone.
+        url: the URL to open. state: what is shown; only changed by the thread in `run`.
     """
 
     def __init__(self, catalog: Catalog, flags: Flags, port: int = 8080) -> None:
-        """Start the server with the first episode, of two datasets the first of each; `run` makes it live.
+        """Start the server with the first episode, or the first of each of two datasets; `run` makes it live.
 
         Raises:
-            UserError: no port can be had, or an episode cannot be read.
+            UserError: no port is free, or an episode cannot be read.
         """
         self.state, self._flags = State(catalog=catalog), flags
         firsts = [first for number in range(len(catalog.datasets)) if (first := catalog.first_of(number)) is not None]
@@ -64,7 +63,7 @@ class Page:
         self._enter()
 
     def run(self, stop: threading.Event | None = None) -> None:
-        """Let time pass and do what people ask until `stop` is set or Ctrl-C; then close the server."""
+        """Play and handle requests until `stop` is set or Ctrl-C; then close the server."""
         before = time.monotonic()
         try:
             while stop is None or not stop.is_set():
@@ -78,7 +77,7 @@ class Page:
             self._server.stop()
 
     def step(self, elapsed_s: float) -> None:
-        """One turn: what was asked, then time, then what is to be seen of it."""
+        """One turn: handle requests, advance time, then draw."""
         while not self._asked.empty():
             request = self._asked.get()
             try:
@@ -138,7 +137,7 @@ class Page:
         self._enter()
 
     def _enter(self) -> None:
-        """Other episodes are shown."""
+        """Update for other episodes."""
         self._stage.enter(*self.state.robots)
         self._drawn = None
         self._leave.visible = "second" in self.state.shown
@@ -148,7 +147,7 @@ class Page:
         self._tell()
 
     def _tell(self) -> None:
-        """What is known by now of the episodes."""
+        """Update the findings of the episodes."""
         self._listing.update()
         for side in SIDES:
             shown = self.state.shown.get(side)
@@ -170,17 +169,17 @@ def serve(
     Args:
         paths: folders of the datasets.
         port: first port tried.
-        robot: stands in for the robots that the sources name.
+        robot: used in place of the robots that the sources name.
         browser: open the page in this computer's browser.
         stop: ends it.
 
     Raises:
-        UserError: one is no dataset, there are no episodes, or no port can be had.
+        UserError: one is not a dataset, there are no episodes, or no port is free.
     """
     catalog, flags = Catalog(paths, robot), Flags(paths, robot)
     page = Page(catalog, flags, port)
     flags.start()
-    if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
+    if threading.current_thread() is threading.main_thread():  # shells start background jobs with it ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"open {page.url} in a browser on this computer; Ctrl-C ends", flush=True)
     if browser:

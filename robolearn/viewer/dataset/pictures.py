@@ -1,4 +1,4 @@
-"""The pictures of an episode's cameras, made small and packed while people look."""
+"""The pictures of an episode's cameras, scaled down and compressed while the page is open."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from robolearn.data.video import decode
 from robolearn.errors import UserError
 
 WIDTH = 320
-"""Pixels of the widest picture that is kept."""
+"""Largest width of a kept picture [pixels]."""
 QUALITY = 85
 
 
 class Pictures:
-    """Of one camera and episode. A thread decodes them in order; each can be had as soon as it was.
+    """The pictures of one camera in one episode. A thread decodes them in order; each is available once decoded.
 
     Attributes:
-        error: why there are no more; empty where nothing is wrong.
+        error: why decoding failed; empty if it did not.
     """
 
     def __init__(self, file: Path, first: int, count: int) -> None:
-        """Begin to decode `count` pictures of a video, from number `first` on."""
+        """Begin to decode `count` pictures of a video, from number `first`."""
         self._file, self._first, self._count = file, first, count
         self._packed: list[bytes] = []
         self._stopped = threading.Event()
@@ -34,19 +34,19 @@ class Pictures:
         self._thread.start()
 
     def __len__(self) -> int:
-        """How many there are by now."""
+        """Number of decoded pictures."""
         return len(self._packed)
 
     def wait(self, timeout_s: float) -> None:
-        """Until all are there, or some time has passed."""
+        """Wait until all are decoded, or a time has passed."""
         self._thread.join(timeout_s)
 
     def stop(self) -> None:
-        """They are no longer wanted."""
+        """Stop decoding."""
         self._stopped.set()
 
     def at(self, row: int) -> np.ndarray | None:
-        """The picture of a row, (H, W, 3) uint8; None before it was decoded."""
+        """The picture of a row, (H, W, 3) uint8; None before it is decoded."""
         if row >= len(self._packed):
             return None
         picture = cv2.imdecode(np.frombuffer(self._packed[row], np.uint8), cv2.IMREAD_COLOR)
@@ -63,14 +63,14 @@ class Pictures:
 
 
 class Cameras:
-    """The cameras of one episode; used until `stop`."""
+    """The cameras of one episode, until `stop`."""
 
     def __init__(self, videos: Mapping[str, tuple[Path, int]], count: int) -> None:
-        """Decode `count` pictures of each."""
+        """Begin to decode `count` pictures of each."""
         self.pictures = {name: Pictures(file, first, count) for name, (file, first) in videos.items()}
 
     def stop(self) -> None:
-        """They are no longer wanted."""
+        """Stop decoding."""
         for pictures in self.pictures.values():
             pictures.stop()
 

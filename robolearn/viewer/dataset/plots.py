@@ -1,4 +1,4 @@
-"""The charts of the page: one term of the first and the second episode, and what of each is known."""
+"""The charts of the page: one term of the first and the second episode, and which rows of each are known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Plots:
     """Two dropdowns and, for each episode, a heading, a chart and bars."""
 
     def __init__(self, gui: viser.GuiApi, state: State, do: Do) -> None:
-        """Add the widgets where the page is being built; `do` has something done by the thread that owns the page."""
+        """Add the widgets at the current place of the page; `do` runs an action in the thread that owns the page."""
         self._state = state
         self._term = gui.add_dropdown("Term", state.terms, initial_value=state.term)
         self._entry = gui.add_dropdown("Entry", state.entries, initial_value=state.entry)
@@ -30,7 +30,7 @@ class Plots:
         when_changed(self._entry, do, lambda entry: self._plot(state.term, entry))
 
     def enter(self) -> None:
-        """Other episodes are shown."""
+        """Update for other episodes."""
         for side in SIDES:
             shown = self._state.shown.get(side)
             self._known[side].visible = self._headings[side].visible = shown is not None
@@ -39,7 +39,7 @@ class Plots:
         self._plot(self._state.term, self._state.entry)
 
     def move(self) -> None:
-        """Now is another time."""
+        """Move to another time."""
         for chart in self._charts.values():
             chart.move(self._state.clock.at_s)
 
@@ -47,7 +47,7 @@ class Plots:
         state = self._state
         state.plot(term, entry)
         for widget, options in ((self._term, state.terms or (" ",)), (self._entry, state.entries)):
-            if widget.options != options:  # a list that is open in the browser would close
+            if widget.options != options:  # an open list in the browser would close
                 widget.options = options
         self._term.value, self._entry.value = state.term or " ", state.entry
         for side in SIDES:

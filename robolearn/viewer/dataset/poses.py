@@ -1,4 +1,4 @@
-"""From the columns of an episode to poses of its robot."""
+"""Computes poses of a robot from the columns of an episode."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from robolearn.viewer.dataset.series import held, known_rows
 
 @dataclass(frozen=True, kw_only=True)
 class Poses:
-    """What a robot did.
+    """The motion of a robot.
 
     Attributes:
         qpos: (T, nq) of the robot's own model, finite and with unit quaternions.
-        root_known: rows in which position and attitude of the base were recorded, (T,) bool; in others it stays where it was last known.
+        root_known: rows in which position and attitude of the base were recorded, (T,) bool; in other rows it stays at its last known
+            place.
         strange: joints of the recording that the robot lacks; they are not shown.
     """
 
@@ -29,13 +30,13 @@ class Poses:
 
 
 def poses_of(robot: Robot, columns: Mapping[str, np.ndarray], joints: Sequence[str]) -> Poses | None:
-    """Poses of an episode; None where its state is not laid out as ours, or shares no joint with the robot.
+    """Poses of an episode; None if its state does not have our layout, or shares no joint with the robot.
 
-    Where no row of the root is known, the base stands at its place and leans as gravity's direction tells.
+    If no row of the root is known, the base stays in place and is tilted by gravity's direction.
 
     Args:
-        robot: who is shown.
-        columns: of the episode.
+        robot: the robot to show.
+        columns: columns of the episode.
         joints: names of the recorded joints, in order; empty for the robot's own.
     """
     names = tuple(joints) or robot.joint_names
@@ -66,7 +67,7 @@ def poses_of(robot: Robot, columns: Mapping[str, np.ndarray], joints: Sequence[s
 
 
 def from_start(qpos: np.ndarray, sideways: float = 0.0) -> np.ndarray:
-    """Poses (T, nq) of a robot with a free base, moved so that it begins at the origin and looks along x, or `sideways` [m] from there."""
+    """Poses (T, nq) of a robot with a free base, moved so that it starts at the origin, or `sideways` [m] from there, and faces along x."""
     moved = qpos.copy()
     w, x, y, z = qpos[0, 3:7]
     yaw = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
@@ -82,7 +83,7 @@ def from_start(qpos: np.ndarray, sideways: float = 0.0) -> np.ndarray:
 
 
 def _leaning(gravity: np.ndarray) -> np.ndarray:
-    """Attitudes wxyz (T, 4) without a turn about the vertical, in which gravity's direction in the base frame is as given, (T, 3)."""
+    """Attitudes wxyz (T, 4) with zero yaw and the given directions of gravity in the base frame, (T, 3)."""
     down = np.array([0.0, 0.0, -1.0])
     norm = np.linalg.norm(np.nan_to_num(gravity), axis=1, keepdims=True)
     unit = np.where(norm > 0.1, np.nan_to_num(gravity) / np.maximum(norm, 1e-6), down)

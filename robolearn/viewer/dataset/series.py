@@ -1,4 +1,4 @@
-"""A term over time, and where it is missing."""
+"""A term over time, with its missing rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from robolearn.data.columns import mark_of
 from robolearn.viewer.dataset.terms import Term
 
 MOST_POINTS, MOST_NUMBERS = 3000, 60_000
-"""Points of a line, and of all lines of a chart; of longer episodes each stretch is drawn by its lowest and its highest."""
+"""Most points of a line, and of all lines of a chart; longer episodes are drawn by the lowest and highest value of each stretch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +19,9 @@ class Series:
     """Entries of a term.
 
     Attributes:
-        time_s: of each row, (T,) [s].
-        values: (T, E); where they are missing, the last that was known, so that a plot is neither torn down to zero nor scaled by it.
-        missing: rows that are marked as missing or hold a number that is none, (T,) bool.
+        time_s: time of each row, (T,) [s].
+        values: (T, E); missing values repeat the last known one, so that they do not distort a plot.
+        missing: rows that are marked as missing or have a value that is not finite, (T,) bool.
         names: of the entries.
     """
 
@@ -43,7 +43,7 @@ def known_rows(columns: Mapping[str, np.ndarray], name: str, count: int) -> np.n
 
 
 def held(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Rows (T, ...) in which what is not known is the last that was, or the first that will be; zeros where nothing is."""
+    """Rows (T, ...) with unknown values replaced by the last known one, or the first later one; zeros if none is known."""
     if not known.any():
         return np.zeros_like(rows)
     last = np.maximum.accumulate(np.where(known, np.arange(len(rows)), -1))
@@ -54,11 +54,9 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
     """A term of an episode of `count` rows.
 
     Args:
-        columns: of the episode.
-        term: which one.
-        entry: one entry; None for all.
+        columns: columns of the episode. term: the term. entry: one entry; None for all.
         count: T.
-        fps: rows a second [Hz].
+        fps: rows per second [Hz].
     """
     places = [place for place, name in enumerate(term.names) if entry in (None, name)]
     known = known_rows(columns, term.column, count) & (term.column in columns)
@@ -72,7 +70,8 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
 
 
 def thinned(series: Series) -> Series:
-    """A series that a browser draws at once: of a long one, the lowest and the highest of each stretch, missing where any row of it is."""
+    """A series short enough for the browser: a long one is reduced to the lowest and highest value of each stretch, missing if any of its
+    rows is."""
     most = min(MOST_POINTS, MOST_NUMBERS // max(series.values.shape[1], 1))
     count = len(series.time_s)
     if count <= most:
@@ -88,9 +87,9 @@ def thinned(series: Series) -> Series:
 
 
 def plotted(series: Series, at_s: float) -> tuple[np.ndarray, ...]:
-    """Lines of a chart: times, each entry, 1 where it is missing and else 0, and 1 at `at_s` [s] and else 0; all (N,) of float64.
+    """Lines of a chart: times, each entry, 1 for missing rows and otherwise 0, and 1 at `at_s` [s] and otherwise 0; all (N,) of float64.
 
-    Before and after what is missing, and around now, times stand twice, so that both are drawn upright.
+    Times occur twice before and after missing rows and at `at_s`, so that edges are vertical.
     """
     time_s, values, missing = series.time_s, series.values, series.missing
     edges = np.flatnonzero(np.diff(missing.astype(np.int8))) + 1

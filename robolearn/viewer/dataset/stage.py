@@ -11,17 +11,17 @@ from robolearn.viewer.browser import add_scene
 from robolearn.viewer.camera import look
 
 APART_M = 1.0
-"""From the first robot to the second at its left."""
+"""Distance from the first robot to the second on its left [m]."""
 PREFIX = "second_"
 TINT = np.array([0.95, 0.55, 0.10])
-"""Towards this colour the second robot is painted."""
+"""Colour into which the second robot's is blended."""
 FLOOR = "floor"
 
 
 def scene_of(first: Robot, second: Robot | None = None) -> mujoco.MjModel:
     """A model with both robots on one floor: the poses (nq,) of the first come before those of the second.
 
-    The second is orange. A base that stands fixed stands `APART_M` to the left of the first.
+    The second is orange. If its base is fixed, it is `APART_M` to the left of the first.
     """
     spec = first.scene()
     if second is not None:
@@ -39,17 +39,17 @@ def scene_of(first: Robot, second: Robot | None = None) -> mujoco.MjModel:
 
 
 class Stage:
-    """The scene of a page, built anew where other robots enter."""
+    """The scene of a page, rebuilt for other robots."""
 
     def __init__(self, server: viser.ViserServer) -> None:
-        """An empty stage."""
+        """Begin empty."""
         self._server = server
         self._cast: tuple[Robot, ...] | None = None
         self._scene = self._model = self._data = None
         self.follow = True
 
     def enter(self, *robots: Robot) -> None:
-        """Who is to be seen: nobody, one or two. Where the same are there already, they stay."""
+        """Show no, one or two robots; if the same are there already, they stay."""
         if robots == self._cast:
             return
         self._cast = robots
@@ -63,7 +63,7 @@ class Stage:
                 self._step_back()
 
     def show(self, *poses: np.ndarray) -> None:
-        """Poses of those who entered, (nq,) each."""
+        """Set the poses of the shown robots, (nq,) each."""
         if self._scene is None or self._data is None or not self._cast:
             return
         self._data.qpos[:] = np.concatenate(poses)
@@ -74,6 +74,6 @@ class Stage:
             self._scene.update_from_mjdata(self._data)
 
     def _step_back(self) -> None:
-        """Have the camera see two robots that stand side by side."""
+        """Move the camera to see two robots side by side."""
         camera, shift = self._server.initial_camera, np.array([0.0, 0.4 * APART_M, 0.0])
         look(self._server, camera.look_at + 1.4 * (camera.position - camera.look_at) + shift, camera.look_at + shift)

@@ -1,4 +1,4 @@
-"""What the page shows, without a browser: which episodes, which term, when, and where the robots stand."""
+"""The state of the page, independent of a browser: episodes, term, time, and the robots' places."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ ALL = "all"
 
 @dataclass(kw_only=True)
 class State:
-    """What is chosen.
+    """The state of the page.
 
     Attributes:
-        catalog: what there is.
-        shown: the episodes that are looked at, the second beside the first.
-        clock: when.
-        term: label of what is plotted of both; empty where there is nothing.
+        catalog: the available episodes. shown: the shown episodes, the second beside the first. clock: the time.
+        term: label of the plotted term; empty if there is none.
         entry: name of one of its entries, or `all`.
-        place: where two robots stand.
+        place: places of two robots.
     """
 
     catalog: Catalog
@@ -44,22 +42,22 @@ class State:
     _paths: dict[Side, np.ndarray] = field(default_factory=dict)
 
     def choose(self, number: int, side: Side = "first") -> None:
-        """Show an episode of the catalog; the clock begins anew.
+        """Show an episode of the catalog, from its beginning.
 
         Raises:
-            UserError: it cannot be read; what was shown stays.
+            UserError: it cannot be read; the shown one stays.
         """
         self.shown[side] = self.catalog.load(number)
         self._changed()
 
     def leave_second(self) -> None:
-        """Show the first alone."""
+        """Show only the first."""
         if self.shown.pop("second", None) is not None:
             self._changed()
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Labels of what can be plotted: of the first episode, then what the second has beside it."""
+        """Labels of the terms: those of the first episode, then further ones of the second."""
         return tuple(dict.fromkeys(term.label for shown in self.shown.values() for term in shown.terms))
 
     @property
@@ -69,41 +67,41 @@ class State:
         return (ALL, *dict.fromkeys(name for term in found if term is not None for name in term.names))
 
     def plot(self, term: str, entry: str = ALL) -> None:
-        """Choose what is plotted; an entry that the term lacks is `all`."""
+        """Choose the plotted term; an entry that it lacks becomes `all`."""
         self.term = term if term in self.terms else next(iter(self.terms), "")
         self.entry = entry if entry in self.entries else ALL
 
     def stand(self, place: Place) -> None:
-        """Choose where two robots stand."""
+        """Choose the places of two robots."""
         self.place = place
         self._place()
 
     def term_of(self, side: Side) -> Term | None:
-        """The term as an episode has it; None where it has not."""
+        """The term in an episode; None if it has none."""
         shown = self.shown.get(side)
         return None if shown is None else next((term for term in shown.terms if term.label == self.term), None)
 
     def series(self, side: Side) -> Series | None:
-        """The term of an episode over time; None where it lacks the term or the entry."""
+        """The term of an episode over time; None if it lacks the term or the entry."""
         term, shown = self.term_of(side), self.shown.get(side)
         if term is None or shown is None or self.entry not in (ALL, *term.names):
             return None
         return series_of(shown.columns, term, None if self.entry == ALL else self.entry, len(shown), shown.fps)
 
     def pose(self, side: Side) -> np.ndarray | None:
-        """The pose (nq,) of an episode's robot now; None where it cannot be shown."""
+        """The current pose (nq,) of an episode's robot; None if it cannot be shown."""
         path = self._paths.get(side)
         return None if path is None else path[self.shown[side].row_at(self.clock.at_s)]
 
     @property
     def robots(self) -> list[Robot]:
-        """Who can be seen, the first episode's before the second's."""
+        """The visible robots, the first episode's first."""
         found = (self.shown.get(side) for side in SIDES)
         return [shown.robot for shown in found if shown is not None and shown.robot is not None and shown.poses is not None]
 
     @property
     def rows(self) -> str:
-        """In words, which rows are seen now, and where the base of one is not known."""
+        """The current rows as text, with a note if a base is unknown."""
         told = []
         for side, shown in self.shown.items():
             row = shown.row_at(self.clock.at_s)
@@ -117,7 +115,7 @@ class State:
         self._place()
 
     def _place(self) -> None:
-        """Poses as they are shown: with two robots, both from one start, unless they are to stand as recorded."""
+        """The poses to show: two robots start at the same place, unless they are shown as recorded."""
         self._paths = {}
         for side, shown in self.shown.items():
             if shown.poses is None or shown.robot is None:

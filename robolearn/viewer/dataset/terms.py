@@ -1,4 +1,4 @@
-"""What of an episode can be plotted: its columns, the state and the root taken apart into quantities of one unit."""
+"""The terms of an episode that can be plotted: its columns, with state and root split into quantities of one unit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARTS = {
         ("angular velocity, base [rad/s]", "angular_velocity_", ""),
     ),
 }
-"""Column -> name of each quantity, and what its entries begin and end with."""
+"""Column -> name of each quantity, and the prefix and suffix of its entries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +29,7 @@ class Term:
     """One quantity.
 
     Attributes:
-        label: as people choose it.
-        column: in which it stands.
-        names: of its entries.
-        at: their places in a row of the column.
+        label: its label on the page. column: its column. names: names of its entries. at: their indices in a row of the column.
     """
 
     label: str
@@ -42,7 +39,7 @@ class Term:
 
 
 def terms_of(columns: Iterable[Column]) -> tuple[Term, ...]:
-    """The terms of an episode with these columns; cameras and texts are none."""
+    """The terms of an episode with these columns, without cameras and texts."""
     return tuple(term for column in columns if column.dtype not in (VIDEO, "string") for term in _split(column))
 
 

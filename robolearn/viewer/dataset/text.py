@@ -1,4 +1,4 @@
-"""What the page says of an episode, as HTML. Whatever comes from a dataset is escaped: it may be anybody's."""
+"""The page's texts about an episode, as HTML. Everything from a dataset is escaped, since it is not trusted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OUTCOME = {True: "success", False: "failed", None: ""}
 
 
 def label(entry: Entry, flag: str) -> str:
-    """A line of the list, what tells most first: it is cut where the panel ends."""
+    """A line of the list, the most important first, since it is cut off at the panel's edge."""
     source = entry.source
     outcome = "" if entry.row.success in (True, None) else "failed"
     parts = (entry.name, flag, outcome, f"{source.kind} {source.robot}", source.licence, f"{entry.seconds:.1f} s", entry.row.task)
@@ -30,7 +30,7 @@ def label(entry: Entry, flag: str) -> str:
 
 
 def about(shown: Shown, flags: Flags) -> str:
-    """Where an episode comes from, and what is wrong with it."""
+    """The source of an episode, and its findings."""
     entry, source = shown.entry, shown.entry.source
     place = (entry.dataset, entry.row.index)
     rows = {
@@ -55,16 +55,16 @@ def about(shown: Shown, flags: Flags) -> str:
 
 
 def whole(names: Iterable[str], flags: Flags) -> str:
-    """What was found about each dataset as a whole."""
+    """The findings about each whole dataset."""
     parts = []
     for number, name in enumerate(names):
         found = flags.of_dataset.get(number)
         if number in flags.failed:
-            told = [f"cannot be read to its end: {flags.failed[number]}"]
+            told = [f"cannot be read to the end: {flags.failed[number]}"]
         elif found is None:
             told = ["being checked …"]
         else:
-            told = [line(item) for item in found] or ["nothing to say of it as a whole"]
+            told = [line(item) for item in found] or ["no findings about the whole dataset"]
         parts.append(
             f"<b>{escape(name)}</b><ul style='margin:0;padding-left:1.2em'>{''.join(f'<li>{escape(text)}</li>' for text in told)}</ul>"
         )
@@ -72,7 +72,7 @@ def whole(names: Iterable[str], flags: Flags) -> str:
 
 
 def heading(side: str, shown: Shown, series: Series | None, colours: Sequence[str]) -> str:
-    """Over a chart: whose it is, and the names of its lines where they are too many for the chart's own legend."""
+    """The heading of a chart: its episode, and the names of its lines if they are too many for the chart's own legend."""
     title = f"<b>{escape(side)}</b>: {escape(shown.entry.name)}, {escape(shown.entry.source.robot)}"
     if series is None:
         return f"<div style='{STYLE}'>{title}, which has no such term</div>"
@@ -82,9 +82,9 @@ def heading(side: str, shown: Shown, series: Series | None, colours: Sequence[st
 
 
 def known(shown: Shown) -> str:
-    """What of an episode was recorded: a bar for each column that is missing somewhere, green where it is known.
+    """The known rows of an episode: a bar for each column that is missing in places, green where it is known.
 
-    Grey is what is missing, red where a column holds a number that is none.
+    Grey is missing, red a value that is not finite.
     """
     count = len(shown)
     bars, throughout = [], []
@@ -118,14 +118,14 @@ def _pieces(rows: np.ndarray, colour: str, count: int) -> str:
 
 def _of_scene(shown: Shown) -> str:
     if shown.robot is None:
-        return f"no robot {shown.entry.source.robot!r} is known here; --robot NAME|robot.yaml says which it is"
+        return f"no robot {shown.entry.source.robot!r} is known here; give it with --robot NAME|robot.yaml"
     if shown.poses is None:
-        return f"its state is not joints, velocities, gravity and angular velocity of {shown.robot.name}"
+        return f"its state does not consist of joints, velocities, gravity and angular velocity of {shown.robot.name}"
     told = []
     if shown.robot.floating_base and ROOT not in shown.columns:
-        told.append("the base was not recorded: it stands in place and leans as gravity tells")
+        told.append("the base was not recorded: it stays in place and is tilted by gravity's direction")
     elif not shown.poses.root_known.all():
-        told.append("where the base is missing, it stays where it was last")
+        told.append("while the base is missing, it stays at its last place")
     if shown.poses.strange:
         told.append(f"joints that {shown.robot.name} lacks: {', '.join(shown.poses.strange)}")
     return "; ".join(told)

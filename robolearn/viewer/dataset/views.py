@@ -1,4 +1,4 @@
-"""The pictures of cameras on the page, beside each other at one time."""
+"""The pictures of cameras on the page, side by side at the same time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Views:
     """A picture for each camera of each episode."""
 
     def __init__(self, gui: viser.GuiApi, state: State) -> None:
-        """Add the place for them where the page is being built."""
+        """Add their place at the current place of the page."""
         self._gui, self._state = gui, state
         self._folder = gui.add_folder("Cameras", visible=False)
         self._cameras: dict[Side, tuple[Shown, Cameras]] = {}
@@ -25,7 +25,7 @@ class Views:
         self._seen: dict[tuple[Side, str], int] = {}
 
     def enter(self) -> None:
-        """Other episodes are shown."""
+        """Update for other episodes."""
         for side, (shown, cameras) in list(self._cameras.items()):
             if self._state.shown.get(side) is not shown:
                 cameras.stop()
@@ -48,7 +48,7 @@ class Views:
         self._folder.visible = bool(self._images)
 
     def update(self) -> None:
-        """Show the pictures of now; grey where there is none, or not yet."""
+        """Show the current pictures; grey if there is none, or not yet."""
         for (side, name), image in self._images.items():
             shown, cameras = self._cameras[side]
             row = shown.row_at(self._state.clock.at_s)
@@ -59,7 +59,7 @@ class Views:
                 image.image = _blank(shown, name) if picture is None else picture
 
     def stop(self) -> None:
-        """They are no longer wanted."""
+        """Stop decoding."""
         for _, cameras in self._cameras.values():
             cameras.stop()
 
@@ -71,7 +71,7 @@ def _known(shown: Shown, camera: str) -> np.ndarray:
 
 
 def _blank(shown: Shown, camera: str) -> np.ndarray:
-    """Grey, of the size that the camera's pictures have on the page."""
+    """A grey picture of the size of the camera's pictures on the page."""
     height, width = next((column.row_shape[:2] for column in shown.layout if column.name == camera), (240, 320))
     factor = min(1.0, WIDTH / width)
     return np.full((max(1, round(height * factor)), max(1, round(width * factor)), 3), _GREY, np.uint8)

@@ -1,4 +1,4 @@
-"""How widgets tell the page what people want. Callbacks run in the server's threads; one thread alone changes the page."""
+"""Passes requests from widgets to the page. Callbacks run in the server's threads, but only one thread changes the page."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import viser
 
 Do = Callable[[Callable[[], None]], None]
-"""Has something done by the thread that owns the page."""
+"""Runs an action in the thread that owns the page."""
 
 
 def when_changed(widget: Any, do: Do, action: Callable[[Any], None]) -> None:
-    """Have `action` done with a widget's new value when somebody changes it, but not when the page itself does.
+    """Run `action` with a widget's new value when the user changes it, but not when the page itself does.
 
-    The value is that of the change: what the page does meanwhile may write over it in the widget.
+    The value is taken at the change, since the page may overwrite it in the widget meanwhile.
     """
 
     def changed(event: viser.GuiEvent[Any]) -> None:

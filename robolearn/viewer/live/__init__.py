@@ -1,1 +1,1 @@
-"""The page in which a policy is watched and steered."""
+"""The page for watching and steering a policy."""

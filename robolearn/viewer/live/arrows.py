@@ -1,4 +1,4 @@
-"""What is asked and what is measured, drawn over the robot: arrows for the speed with an arc for turning, or a goal and the tool."""
+"""Command and measurement, drawn over the robot: arrows for the velocity with an arc for turning, or a goal and the tool."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import viser
 from robolearn.viewer.moment import Moment
 
 GREEN, BLUE, ORANGE = (0, 108, 40), (0, 52, 190), (214, 92, 0)
-"""Asked; measured; a goal that is not reached: darker than they look in the light of the page."""
-SHARE = 0.5  # of a robot's size is an arrow for 1 m/s
-TURN = 0.5  # radius of the arc, of that arrow's length
-LEAST = 0.05  # m/s or rad/s; less is not drawn
-MOST_RAD = 2.5  # of the arc, 1 rad for 1 rad/s
+"""Colours of the command, the measurement, and a goal not reached; darker than they look in the page's light."""
+SHARE = 0.5  # length of an arrow for 1 m/s, as a share of the robot's size
+TURN = 0.5  # radius of the arc, as a share of that length
+LEAST = 0.05  # m/s or rad/s; smaller values are not drawn
+MOST_RAD = 2.5  # rad of the arc; it is 1 rad for 1 rad/s
 POINTS = 13
 SHAFT, HEAD, HEAD_LENGTH, TIP_SHAFT, TIP_HEAD, TIP_LENGTH, APART = 0.02, 0.05, 0.12, 0.012, 0.04, 0.1, 0.14
-"""Of the arrow's length for 1 m/s: thickness of arrows and of the arc's head, and how far the measured arrow lies below the asked one."""
+"""As shares of the arrow's length for 1 m/s: thickness of arrows and of the arc's head, and distance of the measured arrow below the
+command's."""
 
 
 def length_for(size: float) -> float:
-    """Length of an arrow for 1 m/s over a robot of a size, a round figure [m]."""
+    """Length of an arrow for 1 m/s for a robot's size, rounded [m]."""
     return max(round(SHARE * size, 1), 0.1)
 
 
@@ -30,7 +31,7 @@ def speed_arrow(velocity: np.ndarray, yaw: float, start: np.ndarray, length: flo
 
 
 def turn_arc(rate: float, yaw: float, start: np.ndarray, length: float) -> np.ndarray:
-    """Points (POINTS, 3) of the arc of a yaw rate, from the heading on to the side to which it turns [rad/s, rad, m]."""
+    """Points (POINTS, 3) of the arc of a yaw rate, from the heading to the side of the turn [rad/s, rad, m]."""
     angles = yaw + np.linspace(0.0, np.clip(rate, -MOST_RAD, MOST_RAD), POINTS)
     return start + TURN * length * np.stack([np.cos(angles), np.sin(angles), np.zeros(POINTS)], axis=1)
 
@@ -56,7 +57,7 @@ class _Velocity:
         )
 
     def show(self, velocity: np.ndarray, yaw: float, start: np.ndarray, visible: bool) -> None:
-        """Draw (vx, vy, yaw rate) at a place; what is not finite is not drawn."""
+        """Draw (vx, vy, yaw rate) at a place; nothing if it is not finite."""
         speeds = bool(visible and np.linalg.norm(velocity[:2]) > LEAST)
         turns = bool(visible and abs(velocity[2]) > LEAST)
         if speeds:
@@ -71,16 +72,16 @@ class _Velocity:
 
 
 class Arrows:
-    """What is drawn for commands that are velocities or goals; nothing for others."""
+    """The drawing for commands that are velocities or goals; nothing for others."""
 
     def __init__(self, server: viser.ViserServer, kind: str, over: float, length: float) -> None:
-        """Add what a kind of command needs, see `CommandSpec`.
+        """Add the objects for a kind of command, see `CommandSpec`.
 
         Args:
             server: of the page.
-            kind: of the command.
-            over: how far above the base arrows lie [m].
-            length: of an arrow for 1 m/s [m].
+            kind: kind of the command.
+            over: height of the arrows above the base [m].
+            length: length of an arrow for 1 m/s [m].
         """
         self.visible = True
         self._walks, self._goals = kind == "velocity", kind.startswith("goal")

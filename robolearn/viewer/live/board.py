@@ -1,4 +1,4 @@
-"""The board in the corner of the page: what is asked and measured, in numbers with units, and what the colours mean."""
+"""The board in the corner of the page: command and measurement as numbers with units, and a legend of the colours."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from policies.contract.spec import CommandSpec
 from robolearn.viewer.moment import Moment
 
 WORDS = {"vx": "forward", "vy": "left", "yaw_rate": "turn left"}
-"""Entries of a velocity command, for people."""
+"""Labels of the entries of a velocity command."""
 GREEN, BLUE = (18, 136, 66), (30, 90, 214)
-"""Of what is asked and what is measured, as the arrows look."""
-PACE = 0.95  # of real time; slower than that is said
+"""Colours of command and measurement, as the arrows look."""
+PACE = 0.95  # share of real time below which the board says that it is slow
 
 
 def word_of(label: str, kind: str) -> str:
-    """What people call an entry of a command."""
+    """The label of an entry of a command."""
     return WORDS.get(label, label.replace("_", " ")) if kind == "velocity" else label.replace("_", " ")
 
 
 def legend(kind: str, arrow: float) -> str:
-    """What is drawn into the scene for a kind of command, an arrow for 1 m/s being so long [m]."""
+    """The legend of the scene for a kind of command; `arrow` is the length of an arrow for 1 m/s [m]."""
     if kind == "velocity":
         return f"Arrows over the robot: {arrow:g} m for 1 m/s. Arcs: turning."
     if kind.startswith("goal"):
@@ -31,7 +31,7 @@ def legend(kind: str, arrow: float) -> str:
 
 
 def table(command: CommandSpec, units: Sequence[str], moment: Moment | None) -> str:
-    """The numbers of a moment, as HTML; dashes where nothing is known."""
+    """The numbers of a moment, as HTML; dashes for unknown values."""
     head = f'<th style="{_cell(GREEN)}">&#9632; command</th><th style="{_cell(BLUE)}">&#9632; measured</th>'
     rows = []
     for index, label in enumerate(command.labels):
@@ -48,16 +48,15 @@ def table(command: CommandSpec, units: Sequence[str], moment: Moment | None) -> 
 def board(
     command: CommandSpec, units: Sequence[str], moment: Moment | None, arrow: float, falls: int, pace: float | None, state: str = ""
 ) -> str:
-    """All that stands on it, as HTML.
+    """The whole board, as HTML.
 
     Args:
-        command: what is asked for.
-        units: of its entries; none where empty.
-        moment: what is shown; None before the first.
+        command: the kind of command.
+        units: units of its entries; empty for none.
+        moment: the shown moment; None before the first.
         arrow: length of an arrow for 1 m/s [m].
-        falls: so far.
-        pace: simulated seconds a second; None where nobody knows yet.
-        state: what is the matter, e.g. `paused`.
+        falls: falls so far. pace: simulated seconds per second; None if not known yet.
+        state: a state to show, e.g. `paused`.
     """
     said = [f"{moment.time_s:.1f} s" if moment else "", moment.note if moment else ""]
     said.append(f"{falls} fall{'' if falls == 1 else 's'}")

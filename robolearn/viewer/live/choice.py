@@ -1,4 +1,4 @@
-"""What is chosen in the page: which policy, on which ground, in which physics; and the world that comes of it."""
+"""The choices on the page: policy, ground and physics engine; and the world that they give."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from robolearn.viewer.who import Who, controlled, task_of
 FLOOR = "floor"
 GROUNDS = (FLOOR, *(kind for kind in KINDS if kind != "flat"))
 RUNS = Path("runs")
-NEWEST = 10  # runs that can be chosen
+NEWEST = 10  # number of runs to choose from
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What is to be seen.
+    """What to show.
 
     Attributes:
         policy: one of `Policies.names`.
         engine: physics engine.
         ground: one of `GROUNDS`.
-        level: of the ground, 0 to 1, the hardest.
-        randomize: with the randomization, noise, delays and pushes of training.
+        level: difficulty of the ground, 0 to 1, the hardest.
+        randomize: whether to use the randomization, noise, delays and pushes of training.
     """
 
     policy: str
@@ -43,41 +43,41 @@ class Choice:
 
     @property
     def terrain(self) -> TerrainCfg | None:
-        """The ground as environments take it; None for the floor."""
+        """The ground in the form that environments take; None for the floor."""
         return None if self.ground == FLOOR else single_terrain(f"{self.ground}:{self.level:g}")
 
 
 def ground_of(text: str | None) -> tuple[str, float]:
-    """Ground and level that `--terrain` names, `KIND[:LEVEL]`; the floor where it names none."""
+    """Ground and level from `--terrain KIND[:LEVEL]`; the floor if it is not given."""
     kind, _, level = (text or FLOOR).partition(":")
     return FLOOR if kind == "flat" else kind, float(level or 1)
 
 
 def name_of(who: Who) -> str:
-    """What people call somebody."""
+    """The label of a policy or controller."""
     return _file_name(who.path) if isinstance(who, PolicyFile) else who.name
 
 
 def _file_name(path: Path) -> str:
-    """What people call a policy file: a shipped one by its name, a run by its folder, another by its file."""
+    """The label of a policy file: the name of a shipped one, the folder of a run, or the path of another."""
     if path in zoo().values():
         return path.stem
     return path.resolve().parent.name if path.name == POLICY_FILE else path.stem
 
 
 class Policies:
-    """Who can be chosen: who was asked for, the shipped policies, those of the newest runs here, and the controllers.
+    """The choice of policies: the given one, the shipped ones, those of the newest runs here, and the controllers.
 
     Attributes:
-        names: of all, who was asked for first.
+        names: all names, the given one first.
     """
 
     def __init__(self, first: Who, robot: str | Robot | None = None, seed: int = 0) -> None:
         """Begin with a controller, or a file whose golden run has been reproduced.
 
         Args:
-            first: who was asked for.
-            robot: of a file that was asked for, as `Playback` takes it; the others have their own.
+            first: the given policy or controller.
+            robot: robot of the given file, as in `Playback`; the others have their own.
             seed: of everything random.
         """
         self._first, self._robot, self._seed = first, robot, seed
@@ -92,7 +92,7 @@ class Policies:
         self.names = (*self.names, *self._paths, *(name for name in others if name not in self.names))
 
     def called(self, name: str) -> Who:
-        """Who has a name; a policy's golden run has been reproduced.
+        """The policy or controller of a name, after a policy's golden run has been reproduced.
 
         Raises:
             UserError: it cannot be run here.
@@ -109,18 +109,18 @@ class Policies:
         """The world of a choice.
 
         Raises:
-            UserError: its robot is not here, or its task has no such ground.
-            EngineError: the engine is not there.
+            UserError: its robot does not exist here, or its task has no such ground.
+            EngineError: the engine is not installed.
         """
         robot = self._robot if who is self._first else None
         return Playback(who, choice.engine, choice.randomize, self._seed, choice.terrain, robot)
 
 
 def fitting(choice: Choice, who: Who) -> Choice:
-    """The choice with the floor, where somebody's task knows no other ground."""
+    """The choice, with the floor if the task has no other ground."""
     return choice if get_task(task_of(who)).evaluation.terrain else dataclasses.replace(choice, ground=FLOOR)
 
 
 def engines() -> tuple[str, ...]:
-    """The names of all engines that may be chosen on a CPU."""
+    """The names of all engines that can run on a CPU."""
     return tuple(name for name in ENGINES if "cpu" in ENGINES.get(name).devices)

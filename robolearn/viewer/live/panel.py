@@ -1,4 +1,4 @@
-"""What can be pressed, pulled and chosen in the page. It tells a person's wishes and simulates nothing."""
+"""The widgets of the page. They pass the user's requests on and simulate nothing."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ BRAND = (38, 92, 160)
 
 
 class Wishes(Protocol):
-    """Who does what people ask for."""
+    """Handles the user's requests."""
 
     def push(self) -> None:
         """Kick the robot."""
         ...
 
     def restart(self) -> None:
-        """Begin the episode anew."""
+        """Restart the episode."""
         ...
 
     def pause(self, paused: bool) -> None:
-        """Stand still, or go on."""
+        """Pause, or continue."""
         ...
 
     def ask(self, command: np.ndarray) -> None:
-        """Command (C,) of the robot."""
+        """Set the robot's command (C,)."""
         ...
 
     def choose(self, choice: Choice) -> None:
@@ -43,26 +43,24 @@ class Wishes(Protocol):
         ...
 
     def look(self, follow: bool, arrows: bool) -> None:
-        """What is drawn, and whether the camera goes along."""
+        """Set whether arrows are drawn, and whether the camera follows."""
         ...
 
 
 class Panel:
-    """The widgets at the right.
+    """The widgets on the right.
 
     Attributes:
-        command: what the sliders say, (C,).
+        command: values of the sliders, (C,).
     """
 
     def __init__(self, server: viser.ViserServer, wishes: Wishes, do: Do, choice: Choice, policies: Sequence[str]) -> None:
-        """Add what is there whatever is shown; `tell` adds the sliders.
+        """Add the fixed widgets; `tell` adds the sliders.
 
         Args:
             server: of the page.
-            wishes: who is told.
-            do: has a wish done by the thread that simulates.
-            choice: what is shown at first.
-            policies: what can be chosen.
+            wishes: handles requests. do: runs a request in the simulating thread. choice: the initial choice. policies: the policies to
+                choose from.
         """
         self._gui, self._wishes, self._do, self._choice = server.gui, wishes, do, choice
         self.command = np.zeros(0)
@@ -76,13 +74,13 @@ class Panel:
         self._actions.on_click(self._acted)
         with self._gui.add_folder("World", order=3):
             self._policy = self._gui.add_dropdown("Policy", policies, initial_value=choice.policy)
-            self._ground = self._gui.add_dropdown("Ground", GROUNDS, initial_value=choice.ground, hint="What it walks on")
+            self._ground = self._gui.add_dropdown("Ground", GROUNDS, initial_value=choice.ground, hint="The terrain under the robot")
             self._level = self._gui.add_slider("Difficulty", 0.1, 1.0, 0.1, min(max(choice.level, 0.1), 1.0), hint="1 is the hardest")
-            self._engine = self._gui.add_dropdown("Engine", engines(), initial_value=choice.engine, hint="Who computes the physics")
+            self._engine = self._gui.add_dropdown("Engine", engines(), initial_value=choice.engine, hint="The physics engine")
             self._randomize = self._gui.add_checkbox("As trained", choice.randomize, hint="With the noise, delays and pushes of training")
         with self._gui.add_folder("View", order=4):
-            self._follow = self._gui.add_checkbox("Follow", True, hint="The camera goes with the robot")
-            self._arrows = self._gui.add_checkbox("Arrows", True, hint="Command and measurement, over the robot")
+            self._follow = self._gui.add_checkbox("Follow", True, hint="The camera follows the robot")
+            self._arrows = self._gui.add_checkbox("Arrows", True, hint="Command and measurement above the robot")
         for name in ("policy", "ground", "level", "engine", "randomize"):
             when_changed(getattr(self, f"_{name}"), do, lambda value, name=name: self.choose(name, value))
         for box in (self._follow, self._arrows):
@@ -91,13 +89,11 @@ class Panel:
     def tell(
         self, choice: Choice, title: str, under: str, spec: CommandSpec, units: Sequence[str], command: np.ndarray, ground: bool
     ) -> None:
-        """Say what is shown now.
+        """Update the panel for what is shown now.
 
         Args:
-            choice: of it.
-            title, under: its name, and what it is.
-            spec, units: of its command.
-            command: where the sliders stand, (C,).
+            choice: the current choice. title, under: its name and description. spec, units: its command and the units. command: values for
+                the sliders, (C,).
             ground: whether the ground can be chosen.
         """
         self._choice = choice
@@ -113,22 +109,22 @@ class Panel:
         self.place(command)
 
     def place(self, command: np.ndarray) -> None:
-        """Put the sliders where a command (C,) says."""
+        """Set the sliders to a command (C,)."""
         self.command = command.copy()
         for slider, value in zip(self._sliders, command, strict=True):
             slider.value = round(float(value), 2)
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """What stands on the small buttons."""
+        """Labels of the small buttons."""
         return tuple(self._actions.options)
 
     def values(self) -> dict[str, Any]:
-        """What the widgets say, by the fields of `Choice`."""
+        """Values of the widgets, by the fields of `Choice`."""
         return {field.name: getattr(self, f"_{field.name}").value for field in dataclasses.fields(Choice)}
 
     def paused(self, paused: bool) -> None:
-        """Say on the button what it does now."""
+        """Update the label of the pause button."""
         self._actions.options = (PUSH, RESTART, GO_ON if paused else PAUSE)
 
     def _lay_sliders(self, spec: CommandSpec, units: Sequence[str], command: np.ndarray) -> None:
@@ -171,6 +167,6 @@ class Panel:
         self._do(actions[str(event.target.value)])
 
     def choose(self, name: str, value: Any) -> None:
-        """Wish for another value of a field of `Choice`."""
+        """Request another value of a field of `Choice`."""
         self._choice = dataclasses.replace(self._choice, **{name: value})
         self._wishes.choose(self._choice)

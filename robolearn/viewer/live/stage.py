@@ -1,4 +1,4 @@
-"""The robot in the browser's scene, and the camera that goes with it."""
+"""The robot in the browser's scene, and the camera that follows it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,27 @@ from robolearn.viewer.live.arrows import Arrows, length_for
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.playback import Playback
 
-SOON_S, LATER_S = 0.15, 0.6  # s in which the camera goes along, and up and down, so that a gait's bobbing is seen
-LEAP_M = 1.0  # a robot that far off has been put somewhere else
-OVER_M = 0.06  # from the top of a robot to its arrows
+SOON_S, LATER_S = 0.15, 0.6  # s: time constants of the camera in the plane and vertically, slow enough that a gait's bobbing is visible
+LEAP_M = 1.0  # m: a robot that moves this far at once has been reset
+OVER_M = 0.06  # m: from the top of a robot to its arrows
 
 
 class Stage:
     """One robot on its ground.
 
     Attributes:
-        follow: the camera goes with the robot.
-        arrows: what is drawn over it.
-        arrow_m: length of an arrow for 1 m/s [m].
-        center: place in the world that is the scene's origin now (3,) [m].
+        follow: whether the camera follows the robot. arrows: the drawing above it. arrow_m: length of an arrow for 1 m/s [m].
+        center: place in the world that is the scene's origin now, (3,) [m].
     """
 
     def __init__(self, server: viser.ViserServer, playback: Playback, move: bool = True, old: Stage | None = None) -> None:
-        """Build the scene of a world, in place of what was there.
+        """Build the scene of a world, replacing the old one.
 
         Args:
             server: of the page.
             playback: the world.
-            move: put the camera where all of the robot is seen.
-            old: the stage before it, whose settings stay.
+            move: whether to move the camera to see the whole robot.
+            old: the previous stage, whose settings are kept.
         """
         server.scene.reset()
         robot = playback.env.robot
@@ -55,7 +53,7 @@ class Stage:
         self.arrows.visible = old.arrows.visible if old else True
 
     def show(self, moment: Moment, dt: float) -> None:
-        """Draw a moment, `dt` after the last [s]."""
+        """Draw a moment, `dt` [s] after the last one."""
         self._data.qpos[:] = moment.qpos
         mujoco.mj_kinematics(self._model, self._data)
         base = self._data.xpos[self._base]
@@ -67,7 +65,7 @@ class Stage:
             self.arrows.show(moment, base - center, float(np.arctan2(rotation[1, 0], rotation[0, 0])))
 
     def _go_along(self, base: np.ndarray, dt: float) -> np.ndarray:
-        """Move the scene's origin after the base; where it is in the world (3,) [m]."""
+        """Move the scene's origin after the base; returns its place in the world, (3,) [m]."""
         if not self._floats:
             return self.center
         if not self._placed or (np.linalg.norm(base[:2] - self.center[:2]) > LEAP_M and self.follow):

@@ -28,21 +28,18 @@ from robolearn.viewer.playback import default_commands
 from robolearn.viewer.who import Who
 
 FAULTS = (UserError, PolicyFileError, SpecError, UnknownNameError, EngineError, TermError, OSError, ModuleNotFoundError)
-"""What is wrong with a choice, not with this program: a file that is none, a robot or an engine that is not there."""
+"""Errors of a choice, not of this program: an invalid file, a missing robot or engine."""
 PICTURE_HZ, BOARD_HZ = 50.0, 4.0
-MAX_LAG_S = 0.25  # further behind than this, simulated time is given up instead of being run after
-PACE_S = 1.0  # over which the speed of the simulation is measured
-IDLE_S = 0.03  # between looks at what is asked for, while paused
+MAX_LAG_S = 0.25  # s: if it is further behind than this, simulated time is skipped rather than caught up
+PACE_S = 1.0  # s: time over which the speed of the simulation is measured
+IDLE_S = 0.03  # s: interval of checking for requests while paused
 
 
 class LiveViewer:
-    """A page with one robot, sliders for its command, and what can be chosen.
+    """A page with one robot, sliders for its command, and choices.
 
     Attributes:
-        url: where to point the browser.
-        playback: the world that is shown.
-        choice: what has been chosen.
-        command: what is asked, (C,).
+        url: the URL to open. playback: the shown world. choice: the current choice. command: the current command, (C,).
         panel: the widgets.
         stage: the scene.
     """
@@ -52,15 +49,15 @@ class LiveViewer:
         """Start the server; `run` makes the robot move.
 
         Args:
-            who: who was asked for; a policy's golden run has been reproduced.
-            choice: how it is shown at first; its policy is left aside.
-            port: first port tried; the next free one is taken if it is not free.
-            command: what is asked at first, (C,).
+            who: the policy, whose golden run has been reproduced, or the controller.
+            choice: the initial choice; its policy is ignored.
+            port: first port tried; if it is taken, the next free one is used.
+            command: the initial command, (C,).
             seed: of everything random.
-            robot: as `Playback` takes it.
+            robot: as in `Playback`.
 
         Raises:
-            UserError: no port can be had, or the file cannot be run here.
+            UserError: no port is free, or the file cannot run here.
         """
         self._policies = Policies(who, robot, seed)
         self.choice = dataclasses.replace(choice, policy=self._policies.names[0])
@@ -68,7 +65,7 @@ class LiveViewer:
         self.playback = self._policies.play(who, self.choice)
         self._server = open_server(name_of(who), port)
         self.url = url_of(self._server)
-        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # what is pressed is pressed in the server's threads
+        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()  # callbacks run in the server's threads
         self._paused, self._falls, self._pace = False, 0, None
         self._moment: Moment | None = None
         self.command = self._fitting(command)
@@ -119,7 +116,7 @@ class LiveViewer:
         self._server.stop()
 
     def do(self, wish: Callable[[], None]) -> None:
-        """Have something done by the thread that simulates."""
+        """Run something in the simulating thread."""
         self._asked.put(wish)
 
     def push(self) -> None:
@@ -127,32 +124,32 @@ class LiveViewer:
         self.playback.push()
 
     def restart(self) -> None:
-        """Begin the episode anew."""
+        """Restart the episode."""
         self.playback.reset()
         self._show_still()
 
     def pause(self, paused: bool) -> None:
-        """Stand still, or go on."""
+        """Pause, or continue."""
         self._paused = paused
         self.panel.paused(paused)
         self._say()
 
     def ask(self, command: np.ndarray) -> None:
-        """Ask for a command (C,) from now on."""
+        """Set the command (C,) from now on."""
         self.command = command.copy()
 
     def look(self, follow: bool, arrows: bool) -> None:
-        """What is drawn, and whether the camera goes along."""
+        """Set whether arrows are drawn, and whether the camera follows."""
         self.stage.follow, self.stage.arrows.visible = follow, arrows
         if self._moment is not None:
             self.stage.show(self._moment, 0.0)
 
     def choose(self, choice: Choice) -> None:
-        """Show another world, as soon as nothing else is asked."""
+        """Show another world, once there are no other requests."""
         self._wanted = choice
 
     def _change(self, choice: Choice) -> None:
-        """Show another world; where it cannot be had, say why and go on with the one that is there."""
+        """Show another world; if that is not possible, say why and continue with the current one."""
         self._say(f"loading {choice.policy} ...")
         try:
             who = self._who if choice.policy == self.choice.policy else self._policies.called(choice.policy)
@@ -178,13 +175,13 @@ class LiveViewer:
         return self._moment
 
     def _show_still(self) -> None:
-        """Of what is paused, show how it stands now."""
+        """While paused, show the current state."""
         if self._paused:
             self.stage.show(self.advance(), 0.0)
             self._say()
 
     def do_what_is_asked(self) -> bool:
-        """Everything that people want since the last time; whether there was something."""
+        """Handle all requests since the last call; returns whether there were any."""
         found = False
         while not self._asked.empty():
             self._asked.get()()
@@ -194,7 +191,7 @@ class LiveViewer:
         return found
 
     def _fitting(self, command: Sequence[float] | np.ndarray | None) -> np.ndarray:
-        """A command (C,) within the trained range; the first that moves where None."""
+        """A command (C,) within the trained range; None for the first one that moves."""
         spec = self.playback.command
         commands = default_commands(self.playback.task, spec)
         first = command if command is not None else commands[min(1, len(commands) - 1)]
@@ -228,9 +225,9 @@ def serve(
     stop: threading.Event | None = None,
     robot: str | Robot | None = None,
 ) -> None:
-    """Show somebody until Ctrl-C; arguments as in `LiveViewer`."""
+    """Show a policy or controller until Ctrl-C; arguments as in `LiveViewer`."""
     viewer = LiveViewer(who, choice, port, command, seed, robot)
-    if threading.current_thread() is threading.main_thread():  # a shell starts background jobs deaf to it
+    if threading.current_thread() is threading.main_thread():  # shells start background jobs with it ignored
         signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"open {viewer.url} in a browser on this computer; Ctrl-C ends", flush=True)
     try:
