@@ -230,7 +230,8 @@ class VecEnv:
 
     def sensors(self, rows: Rows = ALL) -> Sensors:
         """Present sensor readings of the worlds `rows`, with encoder offsets, without noise and delay. Some are views of the present
-        state."""
+        state.
+        """
         qpos, qvel, floating = self.engine.qpos[rows], self.engine.qvel[rows], self.robot.floating_base
         return Sensors(
             joint_position=qpos[:, self.joints.in_qpos] + self.joint_offset[rows],

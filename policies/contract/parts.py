@@ -204,7 +204,8 @@ class CommandSpec:
 @dataclass(frozen=True, kw_only=True)
 class NormalizerSpec:
     """(observation - mean) / std of the group `state`, applied inside the policy's graph; recorded here for information. O entries, in
-    order."""
+    order.
+    """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
