@@ -1,7 +1,7 @@
 """Run a policy file on a robot, over ROS 2 or Unitree's DDS, or on a robot simulated in this process.
 
-`python -m bridge.deploy` is `robolearn deploy` without --simulate, --motion and the names of shipped policies, and wants --mjcf with
---transport sim. The file must reproduce its golden run first. SIGINT, SIGTERM and a lost terminal end in damping.
+`python -m bridge.deploy` is `robolearn deploy` without --simulate, --motion and the names of shipped policies, and needs --mjcf with
+--transport sim. The file must first reproduce its golden run. SIGINT, SIGTERM and a lost terminal end in damping.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from bridge import ending
 
 if __name__ == "__main__":
-    ending.quietly()  # before what takes a while to load
+    ending.quietly()  # before imports that take a while
 
 import argparse
 import contextlib
@@ -53,7 +53,7 @@ from policies.errors import ConfigError
 
 LOGS = Path("runs/logs")
 SIGNALS = (*ENDING, signal.SIGTSTP)
-"""All end in damping: what asks a program to end, and Ctrl-Z, since who is suspended damps nobody."""
+"""Signals that end in damping: those that end a program, and Ctrl-Z, since a suspended program cannot damp the robot."""
 
 USER_ERRORS = (
     ConfigError,
@@ -66,11 +66,11 @@ USER_ERRORS = (
     Ros2OptionError,
     plugins.PluginError,
 )
-"""What the person at the keyboard can put right: one line, exit code 2."""
+"""Errors that the user can fix: one line, exit code 2."""
 MIDDLEWARE = frozenset({"rclpy", "cyclonedds"})
-"""Whose errors on connecting are about names, domains and interfaces, which a person gave."""
+"""Modules whose errors on connecting are about names, domains and interfaces, which the user gave."""
 
-SUSPENDED = ", and the program ends, since who is suspended damps nobody: start it anew"
+SUSPENDED = ", and the program ends, since a suspended program cannot damp the robot: start it again"
 TWO_ROS = "is another ROS 2 sourced in this terminal? (docs/install.md, what goes wrong)"
 
 
@@ -78,12 +78,12 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     """Verify, arm, run, end in damping.
 
     Args:
-        options: as `configure` parses them.
-        ros_args: arguments from `--ros-args` on.
-        transport: None to make the one that the options ask for.
+        options: as parsed by `configure`.
+        ros_args: arguments beginning with `--ros-args`.
+        transport: the transport; None to make the one in the options.
 
-    Returns:
-        0, or 1 if the robot ended in `fault`, or never did what `--auto-start` or a motion was to do, unless it was asked to end before.
+    Returns: 0, or 1 if the robot ended in `fault`, or if `--auto-start` or a motion never started the policy or motion and no end was
+        requested.
 
     Raises:
         ValueError: a bad policy file, golden mismatch or bad option; nothing has been sent.
@@ -93,19 +93,19 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
     check_gate(policy, options)
     limits = SafetyLimits.of(policy.spec, limits_of(options))
     with contextlib.ExitStack() as stack:
-        # under nohup a terminal may go, and the robot walks on
+        # under nohup the terminal may close, and the robot keeps walking
         heard = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
-        for number in heard:  # given back last of all: who asks twice must not tear the log off
+        for number in heard:  # restored last, so that a second signal does not cut off the log
             stack.callback(signal.signal, number, signal.getsignal(number))
             signal.signal(number, leave)
-        for number in (signal.SIGTTIN, signal.SIGTTOU):  # who is moved behind another program goes on, and damps the robot
+        for number in (signal.SIGTTIN, signal.SIGTTOU):  # a program moved to the background continues, and damps the robot
             stack.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
         events = Events(options.events)
         stack.callback(close_events, events, options)
         controller = make_controller(policy, limits, options, events)
         warnings = begin(controller, events, options)
         wire = transport or make_wire(controller, options, ros_args or [])
-        if not options.managed:  # then `configure` does it
+        if not options.managed:  # otherwise `configure` does it
             events.say(f"golden run reproduced to {controller.arm():.1e}")
         if options.auto_start:
             controller.auto_start()
@@ -121,8 +121,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
             stack.callback(finish, recorder, events)
         attended = attend(wire, devices, options, recorder, events)
         attended.tell = events.say
-        attended.says += warnings  # the screen has taken the place of the lines that said so
-        if options.cpu is not None:  # the recorder's thread and the screen's process, which exist by now, stay free
+        attended.says += warnings  # the screen has overwritten these lines
+        if options.cpu is not None:  # the recorder's thread and the screen's process exist already and are not pinned
             events.say(pin(options.cpu))
         lock = None if options.align_hz is None else PhaseLock(round(1e9 / options.align_hz), round(policy.spec.control_dt * 1e9))
         loop = attended.loop = ControlLoop(controller, attended, recorder, lock)
@@ -148,12 +148,12 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
 
 
 def leave(number: int, frame: FrameType | None) -> None:
-    """End before anything has begun."""
+    """End before anything has started."""
     raise SystemExit(0)
 
 
 def make_controller(policy: PolicyFile, limits: SafetyLimits, options: argparse.Namespace, events: Events) -> Controller:
-    """What decides: the policy, or the motion that `--motion` plays in its place."""
+    """The controller: of the policy, or of the motion that `--motion` plays in its place."""
     motion = getattr(options, "motion", None)
     if motion is None:
         return Controller(policy, limits, shadow=options.dry_run, on_event=events)
@@ -161,11 +161,11 @@ def make_controller(policy: PolicyFile, limits: SafetyLimits, options: argparse.
 
 
 def begin(controller: Controller, events: Events, options: argparse.Namespace) -> list[str]:
-    """Say what is about to run, and what a person should know before. Returns the warnings among it."""
+    """Print what will run and what to know beforehand. Returns the warnings."""
     policy = controller.policy
     events.say(f"{options.policy}: {policy.spec.task} at {1 / policy.spec.control_dt:g} Hz, sha256 {policy.sha256[:12]}")
     if events.kept is not None:
-        events.say(f"the earlier {options.events} is {events.kept} now")
+        events.say(f"the earlier {options.events} is now {events.kept}")
     warnings = [f"warning: {line}" for line in said_of(policy.spec, options)]
     for line in warnings:
         events.tell(line, "start")
@@ -173,25 +173,25 @@ def begin(controller: Controller, events: Events, options: argparse.Namespace) -
 
 
 def make_wire(controller: Controller, options: argparse.Namespace, ros_args: list[str]) -> Transport:
-    """The transport that the options ask for, not yet open.
+    """The transport in the options, not yet open.
 
     Raises:
         DeployError: a package, a model or a network interface is missing or does not fit.
         JointError: joints that do not match.
     """
     try:
-        asked = options.command if controller.spec.command.labels else ()  # where nothing is asked, that is known
+        asked = options.command if controller.spec.command.labels else ()  # for policies without a command it is known
         fixed = None if asked is None else tuple(asked)
         run = Deployment(command=fixed, controller=controller, ros_args=tuple(ros_args), screen=wants_screen(options))
         return make_transport(options.transport, controller.spec, options, run)
-    except ImportError as error:  # a package that is there and does not load
+    except ImportError as error:  # a package that is installed but does not load
         said = str(error).partition("\n")[0]
         raise DeployError(f"--transport {options.transport}: {said}; {TWO_ROS}") from error
     except DeployError as error:
         if isinstance(error.__cause__, ModuleNotFoundError):
             if str(error.__cause__.name).endswith("_pybind11"):
                 python = f"{sys.version_info.major}.{sys.version_info.minor}"
-                raise DeployError(f"--transport {options.transport}: the rclpy found is not for Python {python}; {TWO_ROS}") from error
+                raise DeployError(f"--transport {options.transport}: the installed rclpy is not for Python {python}; {TWO_ROS}") from error
             raise
         if options.transport == "sim":
             said = " ".join(str(error).split())
@@ -203,7 +203,7 @@ def open_wire(attended: Attended, controller: Controller, options: argparse.Name
     """Connect.
 
     Raises:
-        DeployError: what the middleware or the wire says, in one line.
+        DeployError: the error of the middleware or the wire, in one line.
     """
     try:
         attended.open(controller.refusal)
@@ -218,7 +218,7 @@ def open_wire(attended: Attended, controller: Controller, options: argparse.Name
 
 
 def exit_code(controller: Controller, options: argparse.Namespace, asked_to_end: bool = False) -> int:
-    """0, or 1 where the robot ended in `fault`, or did not do what it was to do by itself although nobody asked it to end before."""
+    """0, or 1 if the robot ended in `fault`, or did not complete its automatic start or motion although no end was requested."""
     ended = controller.mode is not Mode.FAULT
     if asked_to_end:
         return 0 if ended else 1
@@ -227,7 +227,7 @@ def exit_code(controller: Controller, options: argparse.Namespace, asked_to_end:
 
 
 def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> None:
-    """Say how it ended, and print and record how punctual the loop was; nothing if it never began."""
+    """Print how it ended, and print and record the loop's timing; nothing if it never began."""
     events.screen = None
     if events.begin_ns is None:
         return
@@ -242,7 +242,7 @@ def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> 
 
 
 def why_it_ended(controller: Controller, options: argparse.Namespace) -> str | None:
-    """Why the robot is not where it was to be, in a line; None if it is."""
+    """Why the robot is not in the intended state, in one line; None if it is."""
     if controller.mode is Mode.FAULT:
         return f"ended in fault: {controller.cause}"
     waited = "" if controller.waited is None else f"waited to {controller.waited}"
@@ -250,20 +250,20 @@ def why_it_ended(controller: Controller, options: argparse.Namespace) -> str | N
         return f"the policy never inferred: {waited}" if controller.shadow_command is None and waited else None
     if controller.ran:
         return f"ended in damping: {controller.tripped}" if controller.tripped and controller.cause == controller.tripped else None
-    nobody = "" if options.auto_start else "nobody asked for it"
+    nobody = "" if options.auto_start else "it was not requested"
     said = [part for part in (nobody, controller.tripped, waited) if part] or [controller.cause]
     return f"the policy never ran: {'; '.join(said)}"
 
 
 def close_events(events: Events, options: argparse.Namespace) -> None:
-    """Let out what was said last."""
+    """Flush the last messages."""
     events.close()
     if events.failure is not None:
         print(f"warning: {options.events} is incomplete: {events.failure}", file=sys.stderr)
 
 
 def finish(recorder: LogWriter, events: Events) -> None:
-    """Write the log's end and say where it is."""
+    """Finish the log and print where it is."""
     recorder.close()
     events.screen = None
     lost = f" lacks {recorder.lost} ticks: the recorder could not keep up" if recorder.lost else ""
@@ -274,7 +274,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
     """The flight recorder of this run; None with `--no-log`.
 
     Raises:
-        LogError: the log cannot be written; on a robot, that is to be known before it moves.
+        LogError: the log cannot be written, which should be known before a robot moves.
         DeployError: a package that writes it is not installed.
     """
     if options.no_log:
@@ -305,13 +305,13 @@ def motion_of(controller: Controller) -> str:
 
 
 def open_devices(spec: PolicySpec, options: argparse.Namespace, stack: contextlib.ExitStack) -> list[Device]:
-    """What the operator holds: a gamepad where asked for, and the keys of the terminal, with a screen or without.
+    """The operator's devices: a gamepad if requested, and the terminal's keys, with or without a screen.
 
     Raises:
-        DeployError: no such gamepad, or a screen asked for where there is no terminal or nothing that draws it.
+        DeployError: no such gamepad, or a screen is requested without a terminal or without the package that draws it.
     """
     if wants_screen(options) and not on_terminal():
-        raise DeployError("--dashboard needs a terminal, and standard input and output are not both one")
+        raise DeployError("--dashboard needs a terminal as standard input and output")
     if wants_screen(options) and importlib.util.find_spec("rich") is None:
         raise DeployError("the screen needs rich; run: pip install rich, or give --no-dashboard")
     devices: list[Device] = []
@@ -320,7 +320,7 @@ def open_devices(spec: PolicySpec, options: argparse.Namespace, stack: contextli
         try:
             devices.append(Gamepad(spec, options.gamepad, options.command is None, *silence))
         except PermissionError as error:
-            advice = "give this user the right to read it (on most systems: usermod -aG input USER, and log in again)"
+            advice = "give this user permission to read it (on most systems: usermod -aG input USER, and log in again)"
             raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}; {advice}") from error
         except OSError as error:
             raise DeployError(f"--gamepad: cannot open {options.gamepad}: {error.strerror}; is it plugged in?") from error
@@ -343,7 +343,7 @@ def attend(wire: Transport, devices: list[Device], options: argparse.Namespace, 
             events.tell(device.begins, "operator")
     if not keys and (behind := in_background()):
         events.tell(behind, "operator")
-    events.flush()  # before the screen takes the terminal
+    events.flush()  # before the screen takes over the terminal
     screen = Screen() if wants_screen(options) else None
     attended = Attended(wire, devices, screen, options.dry_run)
     log = "off" if recorder is None else str(recorder.path)
@@ -360,7 +360,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line of `python -m bridge.deploy`. Returns the exit code."""
     try:
         arguments, imports = plugins.take(sys.argv[1:] if argv is None else argv)
-        plugins.use(imports)  # transports of others have options of their own
+        plugins.use(imports)  # plugins' transports have their own options
         cut = arguments.index("--ros-args") if "--ros-args" in arguments else len(arguments)
         parser = argparse.ArgumentParser(prog="python -m bridge.deploy", description=__doc__, allow_abbrev=False)
         plugins.add_option(parser)

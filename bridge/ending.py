@@ -1,7 +1,7 @@
-"""A process that is asked to end ends with code 0, whenever it is asked: while it loads, while it works, and again while it cleans up.
+"""Makes a process exit with code 0 whenever it is asked to end: while it loads, while it works, and while it cleans up.
 
-Whoever starts processes takes anything else for an accident. ROS's `launch` passes a Ctrl-C on that the terminal has sent to the process
-already, so it comes twice; and Python gives up handlers of its own on its way out, when the second one would kill it.
+Launchers treat any other code as a failure. ROS's `launch` forwards a Ctrl-C that the terminal has already sent to the process, so it comes
+twice; and Python removes its handlers on exit, when the second one would kill it.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def quietly() -> None:
-    """While nothing has begun yet: end at once where asked to. For a program's first line; signals that are ignored stay so."""
+    """Exit at once on a signal while nothing has started yet. For a program's first line; ignored signals stay ignored."""
     for number in _heard():
         signal.signal(number, _leave)
 
 
 def run(name: str, main: Callable[[], int]) -> int:
-    """Run a program's `main`, which handles signals as long as it works. Returns its exit code; from then on the process ends anyway.
+    """Run a program's `main`, which handles signals while it works. Returns its exit code; signals after that have no effect.
 
     Args:
-        name: of the program, for messages.
+        name: name of the program, for messages.
         main: see `bridge.program.run_program`.
     """
     quietly()
     try:
         return run_program(name, main)
-    finally:  # also where it ends by `SystemExit`
+    finally:  # also if it ends by `SystemExit`
         for number in _heard():
             signal.signal(number, signal.SIG_IGN)
         _flush()
 
 
 def _flush() -> None:
-    """Let out what was printed, now: where the terminal is gone, Python would make an error of it on its way out."""
+    """Flush printed text now; if the terminal is gone, Python would report an error on exit."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -54,4 +54,4 @@ def _heard() -> list[signal.Signals]:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    os._exit(0)  # in the middle of an import nothing else is sure to get out
+    os._exit(0)  # in the middle of an import only this reliably exits

@@ -1,12 +1,12 @@
-"""A command line's options as fields of a frozen dataclass: name, type, default and help stand in one place, as a config's do.
+"""A command line's options as fields of a frozen dataclass: name, type, default and help are in one place, as in a config.
 
     @dataclass(frozen=True, kw_only=True)
     class CableOptions:
         port: int = option(9000, "port that the robot listens to", metavar="N")     # --port N
         raw: bool = option(False, "no check sums")                                   # --raw
 
-Types: bool (a switch; one that is on by default has a flag `--no-...`), int, float, str, Path, any of these or None, `Literal` (choices),
-and `tuple[X, ...]` (one or more values). A field without `option` is none of the command line's.
+Types: bool (a switch; if on by default, with a flag `--no-...`), int, float, str, Path, any of these or None, `Literal` (choices),
+and `tuple[X, ...]` (one or more values). A field without `option` is not on the command line.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ UNIONS = (types.UnionType, typing.Union)  # pyright: ignore[reportDeprecated] (w
 
 
 class OptionError(ValueError):
-    """Options that cannot stand on one command line."""
+    """Options that cannot be on one command line."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Option:
-    """What a field says of its option.
+    """The option of a field.
 
     Attributes:
         help: one line.
-        flag: as it is typed; None for the field's name with dashes.
-        metavar: stands for the value in the help.
-        choices: what is valid; None for anything of its type.
-        repeated: whether more values are given by giving the option again, and not in a row.
-        alone: the value of an option that stands without one; None where it needs one.
-        at: where it means something, beyond or instead of its transport's own place; see `Bound`.
+        flag: as typed; None for the field's name with dashes.
+        metavar: name of the value in the help.
+        choices: valid values; None for any of its type.
+        repeated: whether further values are given by repeating the option, not in a row.
+        alone: the value of the option without an argument; None if it needs one.
+        at: where it has an effect, besides or instead of its transport; see `Bound`.
     """
 
     help: str
@@ -60,13 +60,13 @@ class Option:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bound:
-    """An option that means something in some places only.
+    """An option that only has an effect in some places.
 
     Attributes:
-        name: as it is typed, for example `--mjcf`.
+        name: as typed, for example `--mjcf`.
         dest: its field of the namespace.
-        default: its value where it is not given.
-        places: what may follow `--transport` where it means something; `ros2` includes `ros2 --simulate`, not the other way round.
+        default: its value if not given.
+        places: values of `--transport` with which it has an effect; `ros2` includes `ros2 --simulate`, not the other way round.
     """
 
     name: str
@@ -103,10 +103,10 @@ def add_options(group: Group, schema: type, places: tuple[str, ...] = ()) -> lis
     Args:
         group: where they are shown.
         schema: the dataclass.
-        places: where those mean something that do not say so themselves.
+        places: where options have an effect that do not define it themselves.
 
     Raises:
-        OptionError: another option has the same name, or a type that no option has.
+        OptionError: another option has the same name, or an option has an unsupported type.
     """
     hints = typing.get_type_hints(schema)
     bound: list[Bound] = []
@@ -123,17 +123,15 @@ def add_options(group: Group, schema: type, places: tuple[str, ...] = ()) -> lis
         try:
             action = group.add_argument(flag, **settings)
         except argparse.ArgumentError as error:
-            raise OptionError(
-                f"{schema.__module__}.{schema.__name__}: the option {flag} is another's already; name it otherwise"
-            ) from error
+            raise OptionError(f"{schema.__module__}.{schema.__name__}: the option {flag} exists already; choose another name") from error
         bound.append(Bound(name=flag, dest=action.dest, default=field.default, places=said.at or places))
     return bound
 
 
 def options_in(parser: argparse.ArgumentParser) -> list[str]:
-    """All options of a parser as they are typed, those of its nested commands included."""
+    """All options of a parser as typed, including those of nested commands."""
     names: list[str] = []
-    for action in parser._actions:  # pyright: ignore[reportPrivateUsage] (argparse tells them in no other way)
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage] (argparse has no public way)
         names += action.option_strings
         if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
             for nested in action.choices.values():
@@ -142,7 +140,7 @@ def options_in(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def values(namespace: argparse.Namespace, schema: type[T]) -> T:
-    """The dataclass with what the command line gave."""
+    """The dataclass filled from the command line."""
     given: dict[str, Any] = {}
     for name, (_, said) in options_of(schema).items():
         value = getattr(namespace, said.dest(name))
@@ -151,9 +149,9 @@ def values(namespace: argparse.Namespace, schema: type[T]) -> T:
 
 
 def split_overrides(arguments: Sequence[str], options: Sequence[str]) -> tuple[list[str], list[str]]:
-    """A command line without its `--section.key=value`, and these; what is one of the `options` stays.
+    """A command line without its `--section.key=value`, and these separately; arguments that are among the `options` stay.
 
-    They go before argparse sees them: it would read one whose value holds a space as a positional argument.
+    They are removed before argparse, which would read one whose value has a space as a positional argument.
     """
     ours: list[str] = []
     overrides: list[str] = []
@@ -174,7 +172,7 @@ def optional(hint: Any) -> tuple[Any, bool]:
 
 
 def _settings(hint: Any, default: Any, flag: str) -> dict[str, Any]:
-    """What argparse wants for a type."""
+    """argparse's arguments for a type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in UNIONS:
         members = [arg for arg in args if arg is not type(None)]

@@ -1,10 +1,10 @@
-"""Keep ROS 2 on this computer, and its processes apart, unless somebody says otherwise.
+"""Keeps ROS 2 on this computer, and its processes independent, unless configured otherwise.
 
-The ROS default sends discovery multicast to the whole network, so two people who try the same example drive each other's robot.
-Fast DDS's shared memory has locks that all processes of the computer share: one that is starved of processor time, or killed, while
-it holds one stalls the control loop of another, whatever priority that has (a whole second was seen). UDP on loopback has none.
+By default ROS sends discovery multicast to the whole network, so two people who try the same example drive each other's robot. Fast DDS's
+shared memory uses locks shared by all processes of the computer: a process that is starved of processor time, or killed, while it holds one
+stalls another's control loop, whatever its priority (a whole second was seen). UDP on loopback has no such locks.
 
-`isolate` must run before anything imports rclpy; a value that the user has set always wins.
+`isolate` must run before anything imports rclpy; values set by the user take precedence.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ LOOPBACK_CYCLONE = (
 LOOPBACK_MULTICAST = LOOPBACK_CYCLONE.replace('multicast="false"', 'multicast="true"').replace(
     "<AllowMulticast>false<", "<AllowMulticast>spdp<"
 )
-"""Also found by multicast, on `lo` alone, which nothing leaves: Unitree's SDK looks for others by multicast and by nothing else."""
+"""Also discoverable by multicast, but only on `lo`, which nothing leaves: Unitree's SDK only discovers others by multicast."""
 
 
 def isolate(discovery: str | None = None) -> None:
-    """Default this process and its children to discovery on the local host and to UDP.
+    """Set the default of this process and its children to discovery on the local host and to UDP.
 
     Args:
-        discovery: `LOCALHOST` or `SUBNET`, said on the command line; None for the environment's value, or `LOCALHOST` without one.
+        discovery: `LOCALHOST` or `SUBNET` from the command line; None for the environment's value, or `LOCALHOST` without one.
     """
     if discovery is not None:
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = discovery
@@ -41,9 +41,9 @@ def isolate(discovery: str | None = None) -> None:
 
 
 def ros_arguments(given: Iterable[str]) -> list[str]:
-    """Arguments for `rclpy.init`: those given, and no log files in the home folder; nodes say on the screen and on `/rosout` what they say.
+    """Arguments for `rclpy.init`: the given ones, and no log files in the home folder; nodes log to the screen and to `/rosout`.
 
-    Who wants the files sets ROS_LOG_DIR or ROS_HOME, or gives `--enable-external-lib-logs`.
+    To get the files, set ROS_LOG_DIR or ROS_HOME, or give `--enable-external-lib-logs`.
     """
     arguments = list(given)
     wanted = os.environ.get("ROS_LOG_DIR") or os.environ.get("ROS_HOME") or any("external-lib-logs" in item for item in arguments)

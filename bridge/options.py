@@ -1,4 +1,4 @@
-"""The options of `robolearn deploy`, and what is refused of them before anything opens."""
+"""The options of `robolearn deploy`, and their checks before anything opens."""
 
 from __future__ import annotations
 
@@ -29,25 +29,24 @@ from policies.contract.spec import PolicySpec
 GAMEPAD = Path("/dev/input/js0")
 
 INTRODUCTION = """\
-Nothing moves before somebody asks: `stand`, then `start`. In this terminal these are the keys 1 and 2,
-space is the emergency stop and q leaves; over ROS 2 they are services, on Unitree robots keys of the
-remote. Every run is logged in runs/logs.
+Nothing moves before you request `stand`, then `start`. In this terminal these are the keys 1 and 2, space is the emergency stop and q
+quits; over ROS 2 they are services, on Unitree robots keys of the remote. Every run is logged in runs/logs.
 
 examples:
   robolearn deploy g1-velocity --transport sim
       a humanoid in this process, without ROS; keys and a screen in this terminal
   robolearn deploy walk.onnx --simulate
-      a simulated robot as a process of its own, over real ROS 2 messages on this computer
+      a simulated robot as a separate process, over real ROS 2 messages on this computer
   robolearn deploy reach.onnx --command-interface trajectory --joint-prefix panda_=fr3_
-      an arm whose ROS 2 driver runs already, takes trajectories and calls its joints fr3_joint1 and so on
+      an arm whose ROS 2 driver is already running, takes trajectories and names its joints fr3_joint1 and so on
   robolearn deploy walk.onnx --transport unitree --network-interface eth0 --dry-run
-      a Unitree robot, its cable in eth0: reads, infers, says what it would send, and sends nothing yet
+      a Unitree robot with its cable in eth0: reads, infers, prints what it would send, and sends nothing
   robolearn deploy go1-velocity --transport sim --gantry always --motion sines --auto-start
       a motion in place of the policy, logged for robolearn identify
   robolearn deploy walk.onnx --limit max_tilt=0.7 --limit sensor_timeout_s=0.04
-      other thresholds than the default ones, which stand at the end
+      other thresholds than the defaults, which are listed at the end
   robolearn deploy walk.onnx --config deploy.yaml --ros2.command_interface=trajectory
-      settings from a file, and one of them otherwise (docs/deploy.md shows a file)"""
+      settings from a file, with one of them changed (docs/deploy.md shows a file)"""
 
 LIMITS = """\
 limits that --limit NAME=VALUE takes, and their defaults:
@@ -58,33 +57,31 @@ the command hold for velocities; a goal stays valid until the next one."""
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What is to happen."""
+    """What to do."""
 
     dry_run: bool = option(False, "read sensors and infer, send nothing")
     auto_start: bool = option(False, "stand and start the policy as soon as the guards allow, once")
-    command: tuple[float, ...] | None = option(None, "fixed command instead of the operator's, e.g. vx vy yaw_rate", metavar="V")
-    duration: float | None = option(None, "end after so many seconds", metavar="S")
-    ungated: bool = option(False, "run a file that did not pass the gate of robolearn export, or never saw it, on a robot")
+    command: tuple[float, ...] | None = option(None, "fixed command in place of the operator's, e.g. vx vy yaw_rate", metavar="V")
+    duration: float | None = option(None, "end after this time", metavar="S")
+    ungated: bool = option(False, "run a file on a robot although it has not passed the gate of robolearn export")
     limit: tuple[str, ...] = option((), "override a safety limit; all of them are listed at the end", metavar="NAME=VALUE", repeated=True)
-    rate: float | None = option(
-        None, "refused unless it is the policy's own rate: a policy runs at the rate it was trained at", metavar="HZ"
-    )
+    rate: float | None = option(None, "must be the policy's own rate: a policy only runs at the rate of its training", metavar="HZ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorOptions:
-    """What a person sees and holds, and what is written."""
+    """The operator's devices, and written files."""
 
-    dashboard: bool | None = option(None, "screen and keys in this terminal (default: if it is one)")
+    dashboard: bool | None = option(None, "screen and keys in this terminal (default: on in a terminal)")
     gamepad: Path | None = option(None, f"steer with a gamepad ({GAMEPAD})", metavar="DEVICE", alone=GAMEPAD)
     command_hold: float = option(
-        HOLD_S, "how long a command from keys or sticks lasts without a key or a movement (default 5)", metavar="S"
+        HOLD_S, "time that a command from keys or sticks lasts without a key or a movement (default: 5)", metavar="S"
     )
     operator_silence: float = option(
-        SILENCE_S, "end the policy after so long without one, if nothing else shows that somebody is there (default 60)", metavar="S"
+        SILENCE_S, "end the policy after this time without one, if there is no other sign of an operator (default: 60)", metavar="S"
     )
     log: Path | None = option(None, "the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay", metavar="PATH")
-    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all, as robolearn identify needs")
+    log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all of them, which robolearn identify needs")
     no_log: bool = option(False, "write no log")
     events: Path | None = option(
         None, "write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl", metavar="PATH"
@@ -93,30 +90,31 @@ class OperatorOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputerOptions:
-    """How the loop runs on this computer."""
+    """The loop on this computer."""
 
-    cpu: int | None = option(None, "keep the control loop on this processor core", metavar="CORE")
-    align_hz: float | None = option(None, "let the ticks fall on the sensor messages, which come at this rate", metavar="HZ")
+    cpu: int | None = option(None, "processor core to keep the control loop on", metavar="CORE")
+    align_hz: float | None = option(None, "rate of the sensor messages to align the ticks with", metavar="HZ")
     lock_memory: bool = option(False, "keep the process's memory in RAM, so that no tick waits for the disk")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FullOptions:
-    """What `robolearn deploy` adds, which needs the simulator: `python -m bridge.deploy` has none of it."""
+    """Options that only `robolearn deploy` has, since they need the simulator."""
 
-    simulate: bool = option(False, "also start the robot, simulated, on this computer's loopback")
+    simulate: bool = option(False, "also start a simulated robot on this computer's loopback")
     robot: str | None = option(
         None,
         "the simulated robot: a name, or the path of its robot.yaml (default: the one that the policy was trained with)",
         metavar="NAME",
     )
     motion: Literal["sines", "squats"] | None = option(
-        None, "play a motion in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet"
+        None,
+        "motion to play in place of the policy, for robolearn identify: sines with the base held, or squats of a quadruped on its feet",
     )
-    motion_seconds: float = option(16.0, "length of the motion (default 16)", metavar="S")
+    motion_seconds: float = option(16.0, "length of the motion (default: 16)", metavar="S")
     base_held: bool = option(
         False,
-        "the robot hangs with its feet free, or is bolted down: what --motion sines needs of a legged robot (simulated: --gantry always)",
+        "confirm that a legged robot hangs with its feet free, or is bolted down, for --motion sines (simulated: --gantry always)",
     )
 
 
@@ -130,13 +128,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
-    """Add the options. Returns those that only some transports know."""
+    """Add the options. Returns those that only some transports have."""
     kinds = {name: get_transport(name) for name in TRANSPORTS}
     parser.add_argument("policy", type=Path, metavar="FILE", help="policy file")
     where = ", ".join(f"{name} ({kind.description})" for name, kind in kinds.items())
-    parser.add_argument("--config", action="append", type=Path, metavar="FILE", help="settings from a YAML file; the options win over it")
+    parser.add_argument("--config", action="append", type=Path, metavar="FILE", help="settings from a YAML file; options take precedence")
     parser.set_defaults(limits={})
-    parser.add_argument("--transport", choices=list(kinds), default="ros2", help=f"where the robot is: {where}; default ros2")
+    parser.add_argument("--transport", choices=list(kinds), default="ros2", help=f"how to reach the robot: {where}; default ros2")
     add_options(parser, RunOptions)
     add_options(parser.add_argument_group("operator and logs"), OperatorOptions)
     add_options(parser.add_argument_group("this computer"), ComputerOptions)
@@ -149,7 +147,7 @@ def _add_options(parser: argparse.ArgumentParser) -> list[Bound]:
 
 
 def simulated_places() -> tuple[str, ...]:
-    """What follows `--transport` where the robot is simulated."""
+    """Values of `--transport` with which the robot is simulated."""
     kinds = {name: get_transport(name) for name in TRANSPORTS}
     return ("sim", *(f"{name} --simulate" for name, kind in kinds.items() if kind.simulator is not None))
 
@@ -160,7 +158,7 @@ def in_process(options: argparse.Namespace) -> bool:
 
 
 def limits_help() -> str:
-    """The safety limits with default, unit and meaning, one a line."""
+    """The safety limits with default, unit and meaning, one per line."""
     lines: list[str] = []
     for field in dataclasses.fields(SafetyLimits):
         value = f"{field.default:g} {field.metadata['unit']}".rstrip()
@@ -172,17 +170,17 @@ def limits_help() -> str:
 
 
 def check_gate(policy: PolicyFile, options: argparse.Namespace) -> None:
-    """Refuse a file that was not found deployable where it may meet a robot; in process, say so.
+    """Refuse a file that is not deployable if it could drive a robot; for a robot in this process, only warn.
 
     Raises:
-        DeployError: not found deployable, on a robot's wire and not `--ungated`.
+        DeployError: not deployable, on a robot's wire and without `--ungated`.
     """
     verdict = policy.provenance.get("deployable")
     if verdict is True:
         return
-    found = "failed its gate" if verdict is False else "never saw the gate"
+    found = "failed its gate" if verdict is False else "was not evaluated by the gate"
     if not in_process(options) and not options.ungated:
-        raise DeployError(f"{options.policy} {found} (robolearn export evaluates on the precise engine); --ungated runs it all the same")
+        raise DeployError(f"{options.policy} {found} (robolearn export evaluates on the precise engine); --ungated runs it even so")
     print(f"warning: {options.policy} {found}", flush=True)
 
 
@@ -191,7 +189,7 @@ def parse_limits(pairs: Sequence[str]) -> dict[str, float]:
 
     Raises:
         DeployError: not of that form, or a name given twice.
-        SafetyLimitError: no such limit; tells the nearest.
+        SafetyLimitError: no such limit; names the nearest.
     """
     known = [field.name for field in dataclasses.fields(SafetyLimits)]
     limits: dict[str, float] = {}
@@ -212,31 +210,31 @@ def parse_limits(pairs: Sequence[str]) -> dict[str, float]:
 
 
 def limits_of(options: argparse.Namespace) -> dict[str, float]:
-    """The thresholds that the file and `--limit` give, which wins. Raises as `parse_limits`."""
+    """The thresholds from the file and from `--limit`, which takes precedence. Raises as `parse_limits`."""
     return {**options.limits, **parse_limits(options.limit)}
 
 
 def bounds() -> list[Bound]:
-    """The options that only some transports know."""
+    """The options that only some transports have."""
     return _add_options(argparse.ArgumentParser())
 
 
 def here(options: argparse.Namespace) -> str:
-    """What follows `--transport`, for the places of `bounds`."""
+    """The value of `--transport`, for the places of `bounds`."""
     return options.transport + (" --simulate" if getattr(options, "simulate", False) else "")
 
 
 def fits(bound: Bound, place: str) -> bool:
-    """Whether an option means something in a place."""
+    """Whether an option has an effect in a place."""
     return any(f"{place} ".startswith(f"{inside} ") for inside in bound.places)
 
 
 def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
-    """Refuse what contradicts the policy file.
+    """Refuse options that contradict the policy file.
 
     Raises:
         DeployError: says what and what is valid.
-        JointError: joint names that are none of the policy's.
+        JointError: joint names that are not the policy's.
     """
     _check_transport(options)
     rate_hz = 1 / spec.control_dt
@@ -252,19 +250,19 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
     if options.cpu is not None and options.cpu not in os.sched_getaffinity(0):
         raise DeployError(f"--cpu {options.cpu}: this process may use the cores {sorted(os.sched_getaffinity(0))}")
     if options.no_log and (options.log is not None or options.log_sensors == "all"):
-        raise DeployError("--no-log goes with neither --log nor --log-sensors all nor --motion")
+        raise DeployError("--no-log cannot be combined with --log, --log-sensors all or --motion")
     if options.log is not None and options.log.is_dir():
-        raise DeployError(f"--log: {options.log} is a folder; give a file in it, or leave --log away: logs go to runs/logs")
+        raise DeployError(f"--log: {options.log} is a folder; give a file in it, or leave --log out: logs go to runs/logs")
     if options.managed and options.auto_start:
-        raise DeployError("--managed goes without --auto-start: an operator moves the robot, no lifecycle manager")
+        raise DeployError("--managed cannot be combined with --auto-start: an operator starts the robot, not a lifecycle manager")
     if options.align_hz is not None and not 1 <= options.align_hz <= 1000:
         raise DeployError(f"--align-hz must lie between 1 and 1000, not {options.align_hz:g}")
     if getattr(options, "motion", None) is not None and options.dry_run:
-        raise DeployError("--motion and --dry-run do not go together: a motion is known beforehand")
+        raise DeployError("--motion and --dry-run cannot be combined, since a motion is known beforehand")
     if getattr(options, "motion", None) is not None and options.command_interface in OWN_GAINS:
         raise DeployError(
-            f"--motion needs an interface that takes gains (impedance, forward_effort): on {options.command_interface} the robot's own"
-            " controller moves the joints, and what it makes of a target tells nothing of the motors"
+            f"--motion needs an interface that takes gains (impedance, forward_effort): on {options.command_interface} the robot's own "
+            f"controller moves the joints, which hides the properties of the motors"
         )
     for name in ("command_hold", "operator_silence"):
         if not getattr(options, name) > 0:
@@ -283,10 +281,10 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
 
 
 def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
-    """Raises `DeployError` where nobody could give what the policy needs to see; a policy without a command is given none."""
+    """Raises `DeployError` if the policy needs inputs that the bridge cannot provide, or a command does not fit."""
     count = spec.command.dimension
     if images := [group.name for group in spec.observation if group.image is not None]:
-        raise DeployError(f"this policy sees images ({', '.join(images)}); the bridge gives none yet")
+        raise DeployError(f"this policy sees images ({', '.join(images)}); the bridge does not support images yet")
     if spec.command.kind == "none" and options.command is None:
         options.command = []
     if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
@@ -297,7 +295,7 @@ def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
 
 
 def _check_transport(options: argparse.Namespace) -> None:
-    """Refuse options of another transport, which would do nothing."""
+    """Refuse options of another transport, which would have no effect."""
     place = here(options)
     for bound in bounds():
         value = getattr(options, bound.dest)
@@ -306,17 +304,19 @@ def _check_transport(options: argparse.Namespace) -> None:
             name = f"--no-{bound.name[2:]}" if off else bound.name
             places = " or ".join(f"--transport {place}" for place in bound.places)
             belongs = "--transport sim, or to --simulate" if bound.places == simulated_places() else places
-            raise DeployError(f"{name} belongs to {belongs}; with --transport {place} it would do nothing")
+            raise DeployError(f"{name} is for {belongs}; with --transport {place} it would have no effect")
 
 
 def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
-    """Refuse joint names that cannot be right, before anything is on the wire."""
+    """Refuse wrong joint names before anything is on the wire."""
     wire = wire_names(spec.robot.joint_names, options.joint_names, options.joint_prefix)
     if options.transport == "ros2":
         check_names(wire, options.command_interface)
     ours = [name for name in options.extra_joints if name in wire]
     if ours:
-        raise DeployError(f"--extra-joints has joints of the policy: {', '.join(ours)}; extra ones are those that it leaves alone")
+        raise DeployError(
+            f"--extra-joints has joints of the policy: {', '.join(ours)}; extra joints are those that the policy does not move"
+        )
     if options.joint_order is None:
         return
     order = tuple(options.joint_order)
@@ -324,13 +324,11 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
     twice = sorted({name for name in order if order.count(name) > 1})
     faults = [f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("has unknown", unknown), ("repeats", twice)) if names]
     if faults:
-        raise DeployError(f"--joint-order must name each joint once, as the robot calls it: it {'; it '.join(faults)}")
+        raise DeployError(f"--joint-order must name each joint once, by the robot's name: it {'; it '.join(faults)}")
 
 
 def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
-    """What a person should read before it starts: thresholds that were changed, a command outside the trained range, a robot in this
-    process that nobody can ask for anything.
-    """
+    """Notes before the start: changed thresholds, a command outside the trained range, a robot in this process without an operator."""
     said = [f"safety limit overridden: {name}={value:g}" for name, value in limits_of(options).items()]
     if options.command is not None:
         command = asked.upright(np.array(options.command), spec.command)
@@ -338,13 +336,13 @@ def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
         if not np.allclose(command, inside, rtol=0, atol=1e-12):
             said.append(f"command {command.tolist()} is outside the trained range; the policy sees {inside.tolist()}")
     if options.gamepad is not None and options.command is None and spec.command.kind != "velocity" and spec.command.labels:
-        said.append(f"the gamepad's sticks give velocities, and this policy takes a {spec.command.kind}: its buttons alone act")
+        said.append(f"the gamepad's sticks give velocities, and this policy takes a {spec.command.kind}: only its buttons act")
     if in_process(options) and not options.dry_run:
         attended = on_terminal() or options.gamepad is not None
         if not attended and not options.auto_start:
-            said.append("nobody can ask for stand and start: this is no terminal, and there is neither --gamepad nor --auto-start")
+            said.append("stand and start cannot be requested: this is not a terminal, and there is neither --gamepad nor --auto-start")
         elif options.command is None and spec.command.labels and not (attended and spec.command.kind == "velocity"):
-            said.append(f"nobody gives {', '.join(spec.command.labels)}, so the policy will not start: give --command")
+            said.append(f"there is no source for {', '.join(spec.command.labels)}, so the policy will not start: give --command")
     return said
 
 

@@ -1,7 +1,6 @@
-"""What every program of robolearn does around its work: signals that ask it to end, text that any terminal takes, and codes that say how it
-ended.
+"""The frame of every program: signals that ask it to end, text that any terminal accepts, and exit codes.
 
-Exit codes of a crash and of an answer must differ, or a script takes one for the other; so a crash is `DEFECT`, with its traceback.
+Exit codes of a crash and of an answer must differ, so that scripts can distinguish them; so a crash is `DEFECT`, with its traceback.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ ENDING = (
     signal.SIGALRM,
     signal.SIGPWR,
 )
-"""What asks a program to end: Ctrl-C, a service manager or `docker stop`, a closed terminal, Ctrl-\\, a limit of processor time, the
+"""Signals that ask a program to end: Ctrl-C, a service manager or `docker stop`, a closed terminal, Ctrl-\\, a limit of processor time, the
 warnings of batch schedulers, `timeout -s`, and a power failure."""
 
 
@@ -41,7 +40,7 @@ class AskedToEnd(KeyboardInterrupt):
     """A signal other than Ctrl-C asked the program to end.
 
     Attributes:
-        number: of the signal.
+        number: number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -50,16 +49,16 @@ class AskedToEnd(KeyboardInterrupt):
 
 
 def heeded() -> list[signal.Signals]:
-    """The signals of `ENDING` that nobody else has taken: not those that are ignored (`nohup`), nor those with a handler of another's."""
+    """The signals of `ENDING` that are free: not ignored (`nohup`), and without another handler."""
     ours = (signal.SIG_DFL, signal.default_int_handler, _raise)
     return [number for number in ENDING if signal.getsignal(number) in ours]
 
 
 @contextlib.contextmanager
 def unbroken() -> Generator[None]:
-    """Hold back signals that ask for an end while the body runs, where they would leave something half made; they come at its end.
+    """Delay signals that ask for an end while the body runs, if it would be left half done; they are delivered at its end.
 
-    For moments only. Outside the main thread no signal can break in.
+    Only for short moments. Outside the main thread no signal can interrupt.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -80,8 +79,8 @@ def unbroken() -> Generator[None]:
 def run_program(name: str, main: Callable[[], int]) -> int:
     """Run a program's main function. Returns the exit code.
 
-    Its own code; 0 where a signal asked it to end, and 130 for Ctrl-C, unless it sees to these itself; 141 where the reader of its output
-    went away; 2 where standard output could not be written; `DEFECT` for an error that nothing caught, in whatever thread.
+    Its own code; 0 if a signal asked it to end, and 130 for Ctrl-C, unless it handles these itself; 141 if the reader of its output closed
+    it; 2 if standard output could not be written; `DEFECT` for an uncaught error in any thread.
 
     Args:
         name: of the program, for messages.
@@ -122,17 +121,17 @@ def _raise(number: int, frame: FrameType | None) -> None:
 def _tell_crash(name: str, error: BaseException) -> BaseException:
     traceback.print_exception(error)
     said = " ".join(str(error).split())
-    print(f"{name}: this is a defect of robolearn; please report it with the lines above ({type(error).__name__}: {said})", file=sys.stderr)
+    print(f"{name}: this is a bug in robolearn; please report it with the lines above ({type(error).__name__}: {said})", file=sys.stderr)
     return error
 
 
 class _Output(io.TextIOWrapper):
-    """Standard output or error that never ends the work: what cannot be written (a terminal that is gone, a full disk) is dropped.
+    """Standard output or error that never fails: text that cannot be written (a terminal that is gone, a full disk) is dropped.
 
-    A reader of standard output that went away is told to the program, once.
+    The program is informed once if the reader of standard output closes it.
 
     Attributes:
-        failure: the first error; None as long as everything was written.
+        failure: the first error; None if everything was written.
     """
 
     failure: OSError | None = None
@@ -161,7 +160,7 @@ class _Output(io.TextIOWrapper):
 
 
 def _prepare_streams() -> None:
-    """Characters that a terminal has not are written as `\\xe4`; see `_Output`."""
+    """Characters that a terminal cannot show are written as `\\xe4`; see `_Output`."""
     for name in ("stdin", "stdout", "stderr"):
         stream: Any = getattr(sys, name)
         if stream is None:  # closed by who started us; the file gets its number
@@ -177,7 +176,7 @@ def _prepare_streams() -> None:
 
 
 def _finish(name: str, code: int) -> int:
-    """Let out what is left of the output; its failure counts where nothing else did."""
+    """Flush the output; its failure determines the exit code if nothing else did."""
     output: TextIO | _Output = sys.stdout
     try:
         output.flush()

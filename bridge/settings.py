@@ -1,15 +1,16 @@
-"""`deploy.yaml`: the options of `robolearn deploy` as a file, read as training's presets are: schema, `extends`, overrides and errors.
+"""`deploy.yaml`: the options of `robolearn deploy` as a file, read like training's presets: schema, `extends`, overrides and errors.
 
     transport: ros2
     auto_start: true
     limits: {max_tilt: 0.7}            # in place of --limit
-    simulated: {gantry: always}        # of a robot that is simulated
-    ros2:                              # of one transport; read where that is chosen
+    simulated: {gantry: always}        # for a simulated robot
+    ros2:                              # for one transport; only read if it is chosen
       command_interface: trajectory
       joint_prefix: panda_=fr3_
 
-A key is an option's name with underscores, those of a transport in a table of its name. A value is, from weak to strong: the default, the
-file's, `--section.key=value`, the option. Paths in a file are relative to it. `python -m bridge.deploy` reads the same files.
+A key is an option's name with underscores; options of a transport are in a table with its name. In increasing precedence, a value is the
+default, the file's, `--section.key=value`, or the option. Paths in a file are relative to it. `python -m bridge.deploy` reads the same
+files.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ _Key = tuple[str, ...]
 
 
 def prepare(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides: Sequence[str]) -> None:
-    """Make what `--config` and overrides say the defaults of a parser's options, so that an option that is given wins.
+    """Make the values from `--config` and overrides the defaults of a parser's options, so that a given option takes precedence.
 
     Args:
         parser: of `robolearn deploy` or `python -m bridge.deploy`.
-        arguments: the command line, without overrides and without what ROS gets.
+        arguments: the command line, without overrides and ROS arguments.
         overrides: `--section.key=value`.
 
     Raises:
@@ -64,7 +65,7 @@ def prepare(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides
         for name in key:
             value = getattr(value, name)
         if key[-1] not in known:
-            raise ConfigError(f"{node.source}: {key[-1]} is for robolearn deploy; python -m bridge.deploy needs no simulator and lacks it")
+            raise ConfigError(f"{node.source}: {key[-1]} is for robolearn deploy; python -m bridge.deploy does not have it")
         value = list(value) if isinstance(value, tuple) else _from_here(value, key[-1], node)
         defaults[key[-1]] = value
         if not node.source.startswith("--"):
@@ -73,9 +74,9 @@ def prepare(parser: argparse.ArgumentParser, arguments: Sequence[str], overrides
 
 
 def settle(options: argparse.Namespace) -> None:
-    """Leave out what the file says of other transports than the one that was chosen, and note what holds now as `options.settings`.
+    """Drop the file's settings of other transports, and record the effective ones as `options.settings`.
 
-    What was typed for another transport stays, to be refused.
+    Options typed for another transport stay, so that they are refused.
     """
     place, from_file = here(options), getattr(options, "from_file", {})
     for bound in bounds():
@@ -85,12 +86,12 @@ def settle(options: argparse.Namespace) -> None:
 
 
 def dump(options: argparse.Namespace) -> str:
-    """YAML of the settings in a namespace, which `--config` reads back wherever it lies: its paths are absolute."""
+    """YAML of the settings in a namespace for `--config`; it works from any folder, since its paths are absolute."""
     return write(plain(_filled(schema(), options)))
 
 
 def schema() -> type:
-    """The dataclass that a file fills, with the transports that there are."""
+    """The dataclass that a file fills, with the registered transports."""
     sections = {SIMULATED: SimulatedOptions}
     for name in TRANSPORTS:
         options = get_transport(name).options
@@ -154,7 +155,7 @@ def _tree(files: Sequence[Path]) -> Node:
     path = expand(files[0])
     tree = read_extended(path, _beside)
     if tree.value == {}:
-        raise ConfigError(f"{shown(path)} says nothing; leave --config away, or write a setting into it, for example transport: ros2")
+        raise ConfigError(f"{shown(path)} is empty; leave --config out, or write a setting into it, for example transport: ros2")
     return tree
 
 

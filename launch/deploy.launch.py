@@ -58,19 +58,23 @@ def generate_launch_description():
             DeclareLaunchArgument("transport", default_value="", description="ros2 (default), or a plugin's transport"),
             DeclareLaunchArgument("import", default_value="", description="packages with plugins to import, comma-separated"),
             DeclareLaunchArgument("options", default_value="", description="further options of robolearn deploy, quoted as for a shell"),
-            DeclareLaunchArgument("command_interface", default_value="", choices=["", *INTERFACES], description="command interface of the "
-                                                                                                                "robot"),
+            DeclareLaunchArgument(
+                "command_interface", default_value="", choices=["", *INTERFACES], description="command interface of the robot"
+            ),
             DeclareLaunchArgument("command_topic", default_value="", description="topic of commands; empty for the interface's own topic"),
             DeclareLaunchArgument("joint_order", default_value="", description="the controller's joints, comma-separated, for forward*"),
-            DeclareLaunchArgument("joint_names", default_value="", description="policy=wire pairs of joint names that differ, "
-                                                                               "comma-separated"),
+            DeclareLaunchArgument(
+                "joint_names", default_value="", description="policy=wire pairs of joint names that differ, comma-separated"
+            ),
             DeclareLaunchArgument("joint_prefix", default_value="", description="[old=]new prefix of every joint, e.g. panda_=fr3_"),
             DeclareLaunchArgument("extra_joints", default_value="", description="joints to ignore on the wire, comma-separated"),
-            DeclareLaunchArgument("silent_nodes", default_value="", description="nodes that may advertise sensor topics without "
-                                                                                "publishing, comma-separated"),
+            DeclareLaunchArgument(
+                "silent_nodes", default_value="", description="nodes that may advertise sensor topics without publishing, comma-separated"
+            ),
             DeclareLaunchArgument("dry_run", default_value="false", choices=true_or_false, description="send nothing to the robot"),
-            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file that has not passed "
-                                                                                                       "the gate"),
+            DeclareLaunchArgument(
+                "ungated", default_value="false", choices=true_or_false, description="run a file that has not passed the gate"
+            ),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
             DeclareLaunchArgument("use_sim_time", default_value="false", choices=true_or_false, description="follow /clock"),
             DeclareLaunchArgument("policy_sha256", default_value="", description="start only if the policy file has this hash"),

@@ -38,8 +38,9 @@ def generate_launch_description():
         [
             DeclareLaunchArgument("output", description="folder for the bag, which must not exist yet"),
             DeclareLaunchArgument("storage", default_value="mcap", choices=["mcap", "sqlite3"], description="rosbag2's storage"),
-            DeclareLaunchArgument("command_interface", default_value="impedance", choices=list(TOPICS), description="command interface of "
-                                                                                                                    "the robot"),
+            DeclareLaunchArgument(
+                "command_interface", default_value="impedance", choices=list(TOPICS), description="command interface of the robot"
+            ),
             DeclareLaunchArgument("topics", default_value="", description="further topics, comma-separated"),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"

@@ -62,13 +62,15 @@ def generate_launch_description():
             DeclareLaunchArgument("robot", default_value="", description="a name or a robot.yaml; empty for the policy's own robot"),
             DeclareLaunchArgument("mjcf", default_value="", description="another model of the robot, MJCF"),
             DeclareLaunchArgument("config", default_value="", description="a YAML file of settings; arguments take precedence"),
-            DeclareLaunchArgument("command_interface", default_value="impedance", choices=INTERFACES, description="command interface of "
-                                                                                                                  "the robot"),
+            DeclareLaunchArgument(
+                "command_interface", default_value="impedance", choices=INTERFACES, description="command interface of the robot"
+            ),
             DeclareLaunchArgument("auto_start", default_value="false", choices=true_or_false, description="stand and walk automatically"),
             DeclareLaunchArgument("managed", default_value="false", choices=true_or_false, description="wait for a lifecycle manager"),
             DeclareLaunchArgument("clock", default_value="false", choices=true_or_false, description="run both in simulated time, /clock"),
-            DeclareLaunchArgument("ungated", default_value="false", choices=true_or_false, description="run a file that has not passed "
-                                                                                                       "the gate"),
+            DeclareLaunchArgument(
+                "ungated", default_value="false", choices=true_or_false, description="run a file that has not passed the gate"
+            ),
             DeclareLaunchArgument(
                 "discovery", default_value="LOCALHOST", choices=["LOCALHOST", "SUBNET"], description="ROS 2 discovery range"
             ),

@@ -1,5 +1,6 @@
 """Errors that the user can fix, for every package: the command line prints their message in one line and exits with 2, without a
-traceback."""
+traceback.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def whole(path: str | Path) -> Generator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file as UTF-8, whole or not at all; what UTF-8 has no character for (parts of odd file names) is written as `\\udc..`.
+    """Write a text file as UTF-8, whole or not at all; parts of odd file names that UTF-8 cannot encode are written as `\\udc..`.
 
     Raises:
         WriteError: it cannot be written.

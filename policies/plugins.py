@@ -165,7 +165,9 @@ def guarded(act: Callable[[], Any], what: str, mend: str = "") -> Any:
     """Run something from a plugin.
 
     Args:
-        act: the action. what: the subject of the error message. mend: what to do if it fails.
+        act: the action.
+        what: the subject of the error message.
+        mend: what to do if it fails.
 
     Raises:
         PluginError: it failed; with reason, place and mend.
@@ -214,7 +216,7 @@ def _hint(error: BaseException) -> str:
         return ""
     top, dot, _ = error.name.partition(".")
     if top in OF_TRAINING and not (dot and top in ROOMS):
-        return "where only policies run, a plugin registers by name, 'package.module:name', and imports nothing of training itself"
+        return "for running policies, a plugin must register by name, 'package.module:name', and must not import training packages itself"
     if top in ROOMS:
         return f"robolearn has a package {top} too: give your package another name"
     return ""

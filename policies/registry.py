@@ -173,7 +173,8 @@ def _a(kind: str) -> str:
 
 def _source() -> str:
     """The module that is registering something: the first one on the stack that is not ours, unless our own module is being imported before
-    it."""
+    it.
+    """
     frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         module = str(frame.f_globals.get("__name__", ""))

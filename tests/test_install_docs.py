@@ -20,19 +20,19 @@ MESSAGES = (
     ("which is not installed; run: ", "robolearn/errors.py"),
     ("the log needs", "bridge/deploy.py"),
     ("the screen needs rich; run: ", "bridge/deploy.py"),
-    ("the rclpy found is not for Python", "bridge/deploy.py"),
+    ("the installed rclpy is not for Python", "bridge/deploy.py"),
     ("is another ROS 2 sourced in this terminal?", "bridge/deploy.py"),
     ("the environment's ROS_DOMAIN_ID must be a number from 0 to 232", "bridge/options.py"),
     (
-        "normal scheduling: ticks may come late on a busy computer; no right to better (ulimit -r, or CAP_SYS_NICE)",
+        "normal scheduling: ticks may come late on a busy computer; no permission for better (ulimit -r, or CAP_SYS_NICE)",
         "bridge/control/priority.py",
     ),
-    ("no right to real-time scheduling", "bridge/control/priority.py"),
+    ("no permission for real-time scheduling", "bridge/control/priority.py"),
     ("memory not locked: ", "bridge/control/priority.py"),
     ("--gamepad: cannot open ", "bridge/deploy.py"),
     ("usermod -aG input USER", "bridge/deploy.py"),
     ("--dashboard needs a terminal", "bridge/deploy.py"),
-    ("nobody can ask for stand and start", "bridge/options.py"),
+    ("stand and start cannot be requested", "bridge/options.py"),
     ("no network interface ", "bridge/transports/unitree/dds.py"),
 )
 

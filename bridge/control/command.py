@@ -1,4 +1,4 @@
-"""Joint commands and the limits that every one of them passes last of all."""
+"""Joint commands, and the limits that each of them must pass last."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JointCommand:
         position: target [rad].
         velocity: target [rad/s].
         effort: feed-forward torque [N m].
-        kp: [N m / rad]; all zero means damping (kd > 0) or no torque (kd = 0).
+        kp: position gain [N m / rad]; all zero means damping (kd > 0) or no torque (kd = 0).
         kd: [N m s / rad].
     """
 
@@ -40,20 +40,20 @@ class JointCommand:
 
 
 def damping(kd: FloatArray) -> JointCommand:
-    """The command that only resists motion: kp = 0, the given kd (J,)."""
+    """The command that only resists motion: kp = 0, with the given kd (J,)."""
     zero = np.zeros_like(kd)
     return JointCommand(zero, zero, zero, zero, kd)
 
 
 class Limiter:
-    """Keeps commands inside the robot's limits, whatever asked for them.
+    """Keeps commands inside the robot's limits, whatever their source.
 
-    In this order: anything not finite becomes damping; targets are clipped to the joint range less a margin; their speed is limited;
-    then the target is solved back so that |kp (q* - q) - kd dq| <= effort limit, and where no target inside the range does that
-    (a joint that is too fast), both gains are scaled down until it holds.
+    In this order: a command that is not finite becomes damping; targets are clipped to the joint range minus a margin; their speed is
+    limited; then the target is adjusted so that |kp (q* - q) - kd dq| <= effort limit. If no target inside the range achieves that (the
+    joint is too fast), both gains are scaled down until it holds.
 
     Attributes:
-        acted: what the newest call changed on each joint, a sum of `RANGE`, `SLEW`, `TORQUE`, `GAINS` and `NOT_FINITE`, (J,) uint8.
+        acted: changes of the newest call on each joint, a sum of `RANGE`, `SLEW`, `TORQUE`, `GAINS` and `NOT_FINITE`, (J,) uint8.
     """
 
     def __init__(self, joints: JointVectors, limits: SafetyLimits, dt: float) -> None:
@@ -68,11 +68,11 @@ class Limiter:
 
     @property
     def newest_target(self) -> FloatArray | None:
-        """Targets [rad] (J,) of the newest driving command; None since the last one that did not drive."""
+        """Targets [rad] (J,) of the newest driving command; None after a command that did not drive."""
         return self._previous
 
     def reset(self) -> None:
-        """Forget the target before; the next one may be anywhere inside the range around the measured pose."""
+        """Forget the previous target; the next one may be anywhere inside the range around the measured pose."""
         self._previous = None
 
     def __call__(self, command: JointCommand, reading: Reading | None) -> JointCommand:

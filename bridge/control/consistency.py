@@ -1,17 +1,17 @@
-"""Whether what a robot's sensors say at one moment fits what they said before.
+"""Checks that a robot's sensor readings are consistent over time.
 
-Two questions, asked of each joint, and of the base's attitude with its gyro. q is a position, dq the velocity that is reported with it:
+Two checks, for each joint, and for the base's attitude with its gyro. q is a position, dq the velocity reported with it:
 
     jump          |q1 - q0| > most possible speed * (t1 - t0)
     contradiction e = q - integral of dq dt; over the last `WINDOW_S`, max e - min e > tolerance + 0.3 * the larger movement of the two
 
-Numbers that belong together leave e where it is, whatever the robot does: falls, impacts, a person who lifts it. A velocity that is always
-zero, an encoder that is stuck, a wrong sign, degrees or revolutions a minute, and a second sender whose messages are mixed with the robot's
-make e move as far as the joint does. The tolerance is for what good sensors cannot avoid: noise, velocities that are filtered and late,
-and the trapezoids of the integral; it grows with the largest gap between two readings. docs/reliability.md has the margins as measured.
+With consistent readings e does not change, whatever the robot does: falls, impacts, a person who lifts it. A velocity that is always zero,
+a stuck encoder, a wrong sign, degrees or revolutions per minute, and a second sender whose messages are mixed with the robot's change e by
+as much as the joint moves. The tolerance covers what good sensors cannot avoid: noise, filtered and late velocities, and the trapezoids of
+the integral; it grows with the largest gap between two readings. docs/reliability.md has the margins as measured.
 
-Of the base only its tilt counts, what turns it against gravity: no policy hears its heading, and good drivers keep none, let it jump when
-a magnetometer corrects it, or begin it anew. Where an attitude does not change at all, the whole of what the gyro tells counts.
+For the base only the tilt relative to gravity is checked: no policy uses its heading, and good drivers may lack it, let it jump when a
+magnetometer corrects it, or restart it. If an attitude does not change at all, the whole gyro signal is compared.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ from bridge.control.reading import Reading
 from bridge.control.safety import JointVectors, SafetyLimits
 
 WINDOW_S = 1.0  # more than a step of a walking robot
-ROW_S = 0.015  # readings that come faster share a row, so that a second has 70 rows at any rate
-LONGEST_GAP_S = 0.05  # over more, an integral of two ends says nothing
-USUAL_GAP_S = 0.02  # the tolerance is meant for readings that are at most so far apart
-SHARE = 0.3  # of the movement; a velocity in other units is off by more
+ROW_S = 0.015  # faster readings share a row, so that a second has 70 rows at any rate
+LONGEST_GAP_S = 0.05  # over longer gaps, an integral from its two ends is meaningless
+USUAL_GAP_S = 0.02  # the tolerance is for readings at most this far apart
+SHARE = 0.3  # share of the movement; a velocity in other units is off by more
 BASE_SPEED = 24.0  # [rad/s], as a joint's limit: with `velocity_factor` it is 2,000 degrees a second, where gyros end
-NOISE, BASE_NOISE, SLACK_S = 0.05, 0.15, 0.002  # of two positions and of two attitudes [rad], and of two stamps
-STEADY_SHARE, STUCK_SHARE = 0.3, 0.4  # of the tolerance, where a velocity or a position never changes: it has no noise either
-QUICK_JOINT = 20.0  # [rad/s]: joints of this speed or more get the whole tolerance, slower ones a part, down to a third
-BASE_SHARE = 0.8  # of the tolerance, for the base, which is heavier than a leg
+NOISE, BASE_NOISE, SLACK_S = 0.05, 0.15, 0.002  # noise of two positions and of two attitudes [rad], and of two stamps
+STEADY_SHARE, STUCK_SHARE = 0.3, 0.4  # share of the tolerance if a velocity or a position never changes, since it has no noise either
+QUICK_JOINT = 20.0  # [rad/s]: joints with this speed limit or more get the whole tolerance, slower ones less, down to a third
+BASE_SHARE = 0.8  # share of the tolerance for the base, which is heavier than a leg
 LEAST_LEVEL = 10  # readings
-WHOLE_TURN = 2 * math.pi - 0.1  # a joint with this range may be one that turns on, and whose encoder wraps
+WHOLE_TURN = 2 * math.pi - 0.1  # a joint with this range may turn without limit, with an encoder that wraps
 
 
 class Track:
     """C positions with their C velocities over the last `WINDOW_S`.
 
     Attributes:
-        jump: (channel, step [rad], the most that is possible [rad], gap [s]) of the newest reading; None where all are possible.
-        contradiction: (channel, movement of the position, movement that the velocity tells [rad]); None where all fit.
+        jump: (channel, step [rad], the most that is possible [rad], gap [s]) of the newest reading; None if all are possible.
+        contradiction: (channel, movement of the position, movement by the velocity [rad]); None if all fit.
     """
 
     def __init__(self, share: FloatArray, noise: FloatArray, wraps: NDArray[np.bool_]) -> None:
-        """Begin without a past.
+        """Begin without history.
 
         Args:
-            share: of the tolerance, (C,).
-            noise: that two positions may differ by [rad], (C,).
-            wraps: where a position is known but for whole turns, (C,).
+            share: share of the tolerance, (C,).
+            noise: difference of two positions due to noise [rad], (C,).
+            wraps: whether a position is only known up to whole turns, (C,).
         """
         self._share, self._noise, self._wraps = share, noise, wraps
         count, rows = len(share), round(WINDOW_S / ROW_S) + 2
@@ -83,16 +83,16 @@ class Track:
         tolerance: float,
         unheard: FloatArray | None = None,
     ) -> None:
-        """Take a reading.
+        """Add a reading.
 
         Args:
-            time_ns: of the reading.
-            gap_s: since the one before [s], above zero.
+            time_ns: time of the reading.
+            gap_s: time since the previous one [s], above zero.
             step: change of the positions since then [rad], (C,).
             velocity: [rad/s], (C,).
-            most_speed: that is possible [rad/s], (C,).
+            most_speed: largest possible speed [rad/s], (C,).
             tolerance: see `SafetyLimits.contradiction` [rad].
-            unheard: direction along which `step` has nothing and velocities do not count, (C,) of length 1; None for none.
+            unheard: direction that is missing in `step` and ignored in velocities, (C,) with length 1; None for none.
         """
         step = np.where(self._wraps, (step + math.pi) % (2 * math.pi) - math.pi, step)
         possible = most_speed * (gap_s + SLACK_S) + self._noise
@@ -112,7 +112,7 @@ class Track:
             self._judge(time_ns, tolerance)
 
     def begin(self, time_ns: int, velocity: FloatArray) -> None:
-        """Take the first reading, which nothing precedes."""
+        """Add the first reading."""
         self.restart()
         self._velocity = velocity
         self._add_row(time_ns)
@@ -150,7 +150,7 @@ class Seen:
     value: FloatArray
 
     def gap_s(self, stamp_ns: int, received_ns: int) -> float:
-        """Time to the next message [s], by the robot's stamps; where those went back, by their arrival."""
+        """Time to the next message [s], by the robot's stamps; by arrival if these went back."""
         gap_ns = stamp_ns - self.stamp_ns
         return max(gap_ns if gap_ns > 0 else received_ns - self.received_ns, 1_000) * 1e-9
 
@@ -159,8 +159,8 @@ class Consistency:
     """Follows a robot's readings.
 
     Attributes:
-        jump: what came further from the reading before than is possible; None if nothing did.
-        contradiction: which position and velocity do not fit each other; None if all do.
+        jump: an impossible change since the previous reading; None if there is none.
+        contradiction: a position and a velocity that do not fit; None if all do.
     """
 
     def __init__(self, joints: JointVectors) -> None:
@@ -177,7 +177,7 @@ class Consistency:
         self.contradiction: str | None = None
 
     def update(self, reading: Reading | None, limits: SafetyLimits) -> None:
-        """Take the newest reading; one whose stamps were seen before changes nothing."""
+        """Add the newest reading; one with known stamps changes nothing."""
         if reading is None:
             return
         if self._position is None or self._position.stamp_ns != reading.stamps_ns[0]:
@@ -190,7 +190,7 @@ class Consistency:
 
     def _follow_joints(self, reading: Reading, limits: SafetyLimits) -> None:
         new, before, velocity = Seen(reading.stamps_ns[0], reading.received_ns, reading.position.copy()), self._position, reading.velocity
-        if not (np.isfinite(new.value).all() and np.isfinite(velocity).all()):  # another guard says so
+        if not (np.isfinite(new.value).all() and np.isfinite(velocity).all()):  # another guard reports it
             self._position = None
             self._track.restart()
             return
@@ -224,7 +224,7 @@ class Consistency:
             self._stuck.begin(new.received_ns, turn.copy())
 
     def _watch_level(self, quat: FloatArray, turn: FloatArray, received_ns: int) -> None:
-        """Follow how long roll and pitch have been exactly 0, as in a new message and with a heading alone, while the gyro moves."""
+        """Track how long roll and pitch have been exactly 0 (as in an empty message, or with only a heading) while the gyro moves."""
         if np.any(quat[1:3]):
             self._level_since_ns, self._level = None, 0
             return
@@ -246,7 +246,7 @@ class Consistency:
                 channel, moved, told = found
                 what = f"the base's attitude about {AXES[channel]}" if names is None else f"the position of {names[channel]}"
                 source = "gyro" if names is None else "velocity"
-                return f"{what} moved by {moved:.2f} rad within {WINDOW_S:g} s, by its {source} it was {told:.2f} rad; {ADVICE}"
+                return f"{what} moved by {moved:.2f} rad within {WINDOW_S:g} s, but by its {source} it was {told:.2f} rad; {ADVICE}"
         since_ns, newest = self._level_since_ns, self._attitude
         if since_ns is None or newest is None or self._level < LEAST_LEVEL or newest.received_ns - since_ns < WINDOW_S * 1e9:
             return None
@@ -255,12 +255,13 @@ class Consistency:
 
 AXES = "xyz"
 ADVICE = (
-    "look for a second sender of the same topic, a sensor that is stuck or not filled in, a wrong sign, or units other than rad and rad/s"
+    "look for a second publisher of the same topic, a sensor that is stuck or not filled in, a wrong sign, or units other than rad and "
+    "rad/s"
 )
 
 
 def up_b(quat_wxyz: FloatArray) -> FloatArray:
-    """The vertical in the base frame, upwards, (3,), of an attitude, a unit quaternion (4,)."""
+    """The upward vertical in the base frame, (3,), for an attitude, a unit quaternion (4,)."""
     w, x, y, z = quat_wxyz
     return np.array([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)])
 

@@ -1,4 +1,4 @@
-"""The core of the bridge: from one tick's inputs to one safe joint command, without clock, wire or middleware.
+"""The core of the bridge: from one tick's inputs to one safe joint command, independent of clock, wire and middleware.
 
 check -> react -> requests -> (stand ramp | observe -> infer -> check) -> limit. The same object runs in tests, in the lock-step
 simulation and on a robot; the loop around it adds time, the transport adds the wire.
@@ -39,7 +39,7 @@ from policies.contract.observation import Sensors
 
 RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
 HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
-SAID_AGAIN = 0.1  # change of the sensors' clock rate that is worth another line
+SAID_AGAIN = 0.1  # change of the sensors' clock rate that gets another line
 NEXT = {Mode.DAMPING: Event.STAND, Mode.STAND: Event.START}
 CAUTION = {Event.RESET: 1, Event.STAND: 2, Event.START: 3}
 OnEvent = Callable[[Mapping[str, Any]], None]
@@ -50,18 +50,18 @@ class Controller:
 
     Attributes:
         mode: the safety state; only `_fire` changes it, and only along `TRANSITIONS`, or `UNARMED` before `arm`.
-        problems: what the guards said at the newest tick, whether or not they reacted.
+        problems: the guards' messages at the newest tick, whether or not they reacted.
         action: newest raw action, (J,); the observation's `last_action`.
-        shadow_command: in a dry run, what would have been sent; None before the first.
+        shadow_command: in a dry run, the command that would have been sent; None before the first.
         clock: steady clock that times inference; None to leave it untimed.
         inference_ns: duration of the newest tick's inference [ns]; 0 if there was none.
         inferred: whether the newest tick ran the policy.
-        observation: what it ran on, (O,).
+        observation: the policy's observation, (O,).
         asked: the newest tick's command before the limits.
-        cause: of the newest transition.
+        cause: cause of the newest transition.
         ran: whether the policy ever ran.
-        plausibility: what is known of the sensors from all readings.
-        tripped: what a guard said when it last damped or latched; empty if none did.
+        plausibility: the check of the sensors over all readings.
+        tripped: the guard's message at the last damping or latch; empty if there was none.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Controller:
 
     @property
     def inputs(self) -> Inputs:
-        """What came in at the newest tick."""
+        """The inputs of the newest tick."""
         return self._snapshot.inputs
 
     @property
@@ -120,20 +120,20 @@ class Controller:
 
     @property
     def remarks(self) -> list[str]:
-        """What a person should know of the robot's end of the wire although nothing is refused for it."""
+        """Remarks on the robot's end of the wire for which nothing is refused."""
         return [*self._remarks, *self.plausibility.remarks, *([self._rate_remark] if self._rate_remark else [])]
 
     @property
     def _in_mode_s(self) -> float:
-        """How long this mode has lasted at the newest tick [s]."""
+        """Time in this mode at the newest tick [s]."""
         return (self._snapshot.now_ns - self._entered_ns) * 1e-9
 
     def hear(self, reading: Reading) -> None:
-        """Take a reading between the ticks: what they tell of the sensors counts, nothing else."""
+        """Take a reading between the ticks, which is only used to check the sensors."""
         self.plausibility.hear(reading)
 
     def reset_memory(self, pose: FloatArray) -> None:
-        """Forget the policy's past, as after a reset in training with the robot in `pose` [rad] (J,)."""
+        """Clear the policy's memory, as after a reset in training with the robot in `pose` [rad] (J,)."""
         self.policy.reset()
         self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
         self.target = pose.astype(np.float32)
@@ -144,7 +144,7 @@ class Controller:
         """Verify the policy against its golden run, warm it, and leave `zero_torque`. Returns the largest difference found.
 
         Raises:
-            GoldenMismatchError: the file does not give the actions that it recorded; nothing is armed.
+            GoldenMismatchError: the file does not reproduce its recorded actions; nothing is armed.
         """
         worst = self.policy.verify()
         if not self.armed:
@@ -162,7 +162,7 @@ class Controller:
         return self._transitions is TRANSITIONS
 
     def set_limits(self, limits: SafetyLimits) -> None:
-        """Take other thresholds, between two ticks; not while the robot is driven.
+        """Change thresholds between two ticks; not while the robot is driven.
 
         Raises:
             ValueError: in `stand` or `policy`.
@@ -172,24 +172,24 @@ class Controller:
         self.use_limits(limits)
 
     def use_limits(self, limits: SafetyLimits) -> None:
-        """Take other thresholds in any state: for a replay, whose policy may be driving where the logged one was not."""
+        """Change thresholds in any state, for a replay whose policy may be driving while the logged one was not."""
         self.limits = limits
         self.limiter = Limiter(self.joints, limits, self.spec.control_dt)
         self._damping = damping(limits.damping_factor * self.joints.kd)
         self.on_event({"event": "limits", "t_ns": self._snapshot.now_ns, "values": dataclasses.asdict(limits)})
 
     def auto_start(self) -> None:
-        """Stand and then start the policy, once, each as soon as nothing speaks against it; call after `arm`. Any stop cancels the rest."""
+        """Stand, then start the policy, once, each as soon as it is possible; call after `arm`. Any stop cancels the rest."""
         self._plan = [Event.STAND, Event.START]
 
     @property
     def waits_for(self) -> str | None:
-        """Why an automatic start does not go on; None if none is pending."""
+        """What an automatic start is waiting for; None if none is pending."""
         return f"{self._plan[0]}: {self.refusal(self._plan[0])}" if self._plan else None
 
     @property
     def waiting(self) -> str | None:
-        """What keeps the robot from its next step towards the policy, whoever is to ask for it; None if nothing does but the ramp."""
+        """What prevents the next step towards the policy, whoever requests it; None if nothing does except the ramp."""
         return None if self._standing_up and not self.problems else self._lacks
 
     @property
@@ -207,7 +207,7 @@ class Controller:
 
     @property
     def waited(self) -> str | None:
-        """What was missing for the next step at the newest tick: after the end, what the robot still waited for."""
+        """What the next step was waiting for at the newest tick, for the summary at the end."""
         return self._waited
 
     def refusal(self, event: Event) -> str | None:
@@ -236,7 +236,7 @@ class Controller:
 
         Args:
             now_ns: time [ns] on the clock that stamps `received_ns`.
-            inputs: what came in.
+            inputs: the inputs.
             late_s: how late this tick started [s].
             overruns: ticks in a row that ended after the next deadline.
 
@@ -265,11 +265,11 @@ class Controller:
             self._fire(self._plan.pop(0), "automatic start")
         self.asked = self._command(snapshot)
         command = self.limiter(self.asked, inputs.reading)
-        self.raise_untold()  # the loop sends damping instead, and tells in the end
+        self.raise_untold()  # the loop sends damping instead, and reports it at the end
         return command
 
     def _doubt(self, reading: Reading | None, now_ns: int) -> tuple[str | None, str | None]:
-        """What is wrong with the sensors by all readings so far, and which come too slowly. It is told, since no log has all readings."""
+        """Log what is wrong with the sensors by all readings so far, and which come too slowly, since a log may not have all readings."""
         if reading is not None:
             self.plausibility.hear(reading)
         self.plausibility.look(now_ns, self.mode in ACTIVE, self.limits.contradiction)
@@ -281,7 +281,7 @@ class Controller:
         return found
 
     def _notice(self, inputs: Inputs, now_ns: int) -> None:
-        """Tell what is unusual of the robot's end of the wire: what the transport remarks, and a simulator's clock of another rate."""
+        """Report what is unusual at the robot's end of the wire: the transport's remarks, and a simulator's clock with another rate."""
         for text in inputs.remarks:
             if text not in self._remarks:
                 self._tell({"event": "remark", "t_ns": now_ns, "text": text})
@@ -295,18 +295,18 @@ class Controller:
             return
         seen = rate if abs(rate - 1.0) > OFF_RATE else 1.0
         hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
-        said = f"the robot's clock runs at {rate:.2f} of this computer's, so in its time the policy acts at {hz:.0f} Hz"
-        said += "; lateness of messages cannot be told from that, and is not checked"
+        said = f"the robot's clock runs at {rate:.2f} of this computer's, so by its clock the policy acts at {hz:.0f} Hz"
+        said += "; so the lateness of messages is unknown and not checked"
         if seen == self._rate_told or (seen != 1.0 != self._rate_told and abs(seen - self._rate_told) <= SAID_AGAIN):
             self._rate_told_ns = now_ns
-        elif now_ns - self._rate_told_ns >= RATE_WINDOW_NS:  # it has come to rest
+        elif now_ns - self._rate_told_ns >= RATE_WINDOW_NS:  # it has stopped
             self._rate_told, self._rate_told_ns = seen, now_ns
             if seen != 1.0:
                 self._tell({"event": "remark", "t_ns": now_ns, "text": said})
         self._rate_remark = said if self._rate_told != 1.0 else ""
 
     def _take(self, requests: tuple[Event, ...]) -> None:
-        """Do what was asked for and what the guards say, the safest first: requests of one step have no order that could be relied on."""
+        """Handle requests and guards, the safest first, since the order of requests within one step is not reliable."""
         stopped = next((event for event in (Event.ESTOP, Event.STOP) if event in requests), None)
         if stopped is Event.STOP and self.mode is Mode.FAULT:
             self._refused(Event.STOP, "nothing is driven in fault")
@@ -325,27 +325,27 @@ class Controller:
                 self._refused(event, f"{done} in the same step")
 
     def raise_untold(self) -> None:
-        """Raise what a listener raised, once, now that the command is decided."""
+        """Raise a listener's exception, once, after the command is decided."""
         if self._untold is not None:
             error, self._untold = self._untold, None
             raise error
 
     def _tell(self, event: Mapping[str, Any]) -> None:
-        """Hand an event to the listener. What that raises (a full disk, a lost terminal) must not come before the command is out."""
+        """Pass an event to the listener. Its exceptions (a full disk, a lost terminal) must not prevent the command from being sent."""
         try:
             self.on_event(event)
         except Exception as error:
             self._untold = error
 
     def fail(self, error: BaseException, phase: str = "tick") -> JointCommand:
-        """Latch the fault of an exception and return the damping command; `phase` says where it came from: `wait`, `tick` or `write`."""
+        """Latch the fault of an exception and return the damping command; `phase` says where it occurred: `wait`, `tick` or `write`."""
         self.problems = [Problem(EXCEPTION, f"{type(error).__name__}: {error}")]
         self._tell({"event": "exception", "t_ns": self._snapshot.now_ns, "text": self.problems[0].text, "phase": phase})
         self._react(self.problems)
         return self.limiter(self._damping, None)
 
     def stop(self, cause: str = "the loop ends") -> JointCommand:
-        """Leave `stand` and `policy`, cancel an automatic start, and return the damping command; for whoever acts between the ticks."""
+        """Leave `stand` and `policy`, cancel an automatic start, and return the damping command; for callers between the ticks."""
         moved = bool(self._plan) or self.mode in ACTIVE
         self._plan.clear()
         self._fire(Event.STOP, cause)
@@ -381,12 +381,12 @@ class Controller:
             return self._damping
         self.target = target
         goal, zero = np.asarray(target, np.float64), np.zeros_like(self.joints.kp)
-        if self.mode is Mode.POLICY:  # a dry run takes over from nothing
+        if self.mode is Mode.POLICY:  # in a dry run there is no pose to take over from
             goal = eased(goal, self._start_pose, self._in_mode_s, self.limits)
         return JointCommand(goal, zero, zero, self.joints.kp, self.joints.kd)
 
     def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
-        """Change of the joint targets [rad] (J,) that the newest action asks for, before the joint range clips it."""
+        """Change of the joint targets [rad] (J,) by the newest action, before clipping to the joint range."""
         law = self.spec.action  # unclipped: a clip smaller than the joint's range would hide every jump
         step = self.action - before if law.mode == "position_offset" else self.action
         return np.asarray(step, np.float64) * np.array(law.scale)
@@ -394,7 +394,7 @@ class Controller:
     def _sensors(self, reading: Reading, snapshot: Snapshot) -> Sensors:
         command = snapshot.inputs.command
         late = snapshot.command_age_s > self.limits.command_timeout_s and self.spec.command.kind == "velocity"
-        if command is None or late:  # of a velocity zero is a halt; of anything else it would be another command
+        if command is None or late:  # a zero velocity is a halt; for other kinds, zero would be another command
             command = asked.nothing(self.spec.command)
         quat, gyro = reading.imu_quat_wxyz, reading.imu_angular_velocity_b
         told = self._follow(asked.inside(command, self.spec.command))
@@ -410,7 +410,7 @@ class Controller:
         )
 
     def _follow(self, command: FloatArray) -> NDArray[np.float32]:
-        """What the policy is told of a command (C,): a goal as it is, a velocity no faster than over its range in `command_ramp_s`."""
+        """The command (C,) for the policy: a goal unchanged, a velocity changing at most by its range in `command_ramp_s`."""
         if self.spec.command.kind == "velocity":
             step = (self._command_upper - self._command_lower) * self.spec.control_dt / self.limits.command_ramp_s
             command = np.clip(command, self._told - step, self._told + step)
@@ -442,7 +442,7 @@ class Controller:
             self.plausibility.restart()
             self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, self._snapshot.now_ns, ""
             if before is after:
-                text = "reset: the measure of the sensors' delay starts again"
+                text = "reset: the measurement of the sensors' delay starts again"
                 self._tell({"event": "remark", "t_ns": self._snapshot.now_ns, "text": text})
                 return
         if after not in ACTIVE:
@@ -454,7 +454,7 @@ class Controller:
             self.limiter.reset()
             self._start_pose = reading.position.copy()
         if after is Mode.POLICY and reading is not None:
-            held = self.limiter.newest_target  # not the measured pose, which sags under load: the robot would dip
+            held = self.limiter.newest_target  # not from the measured pose, which sags under load, or the robot would dip
             self._start_pose = (reading.position if held is None else held).copy()
             self.reset_memory(reading.position)
         if before is not after:

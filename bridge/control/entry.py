@@ -1,6 +1,6 @@
-"""The way into `stand` and on into `policy`: the ramps of targets and gains, and what must hold before the policy takes over.
+"""Entering `stand` and `policy`: the ramps of targets and gains, and the conditions for the policy to take over.
 
-Each function looks at one moment and keeps nothing: when a state was entered, and in which pose, the controller knows.
+The functions have no state: the controller knows when a state was entered, and in which pose.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from bridge.control.safety import JointVectors, SafetyLimits
 
 
 def smooth(share: float) -> float:
-    """3 s^2 - 2 s^3: from 0 to 1 for s from 0 to 1, without speed at either end."""
+    """3 s^2 - 2 s^3: from 0 to 1 for s from 0 to 1, with zero speed at both ends."""
     return share * share * (3 - 2 * share)
 
 
 def stand_command(start_pose: FloatArray, elapsed_s: float, joints: JointVectors, limits: SafetyLimits) -> JointCommand:
-    """The command `elapsed_s` [s] after entering `stand` in `start_pose` [rad] (J,): to the default pose, the gains from zero."""
+    """The command `elapsed_s` [s] after entering `stand` in `start_pose` [rad] (J,): to the default pose, with gains rising from zero."""
     share = smooth(min(1.0, elapsed_s / limits.stand_s))
     gain = min(1.0, elapsed_s / limits.gain_ramp_s)
     target = start_pose + share * (joints.default_pose - start_pose)
@@ -43,7 +43,7 @@ def not_ready(reading: Reading, standing_s: float, joints: JointVectors, limits:
 
 
 def eased(target: FloatArray, held_pose: FloatArray, elapsed_s: float, limits: SafetyLimits) -> FloatArray:
-    """The policy's targets [rad] (J,), in the first `entry_ramp_s` after entering `policy` a mixture with the pose that was held before."""
+    """The policy's targets [rad] (J,), blended with the pose held before during the first `entry_ramp_s` in `policy`."""
     if elapsed_s >= limits.entry_ramp_s:
         return target
     return held_pose + smooth(elapsed_s / limits.entry_ramp_s) * (target - held_pose)

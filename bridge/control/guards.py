@@ -1,8 +1,8 @@
-"""The table of guards: named checks that stop a robot whose sensors, timing, operator or policy are not what they must be.
+"""The table of guards: named checks that stop a robot if its sensors, timing, operator or policy are not in order.
 
-A guard returns what is wrong, or None. In `stand` and `policy` a guard that speaks up ends in damping in the same tick, latched as
-`fault` where going on needs a person's judgement; in `damping` it keeps the robot from leaving. Two guards of the design act before
-there is a loop at all: a bad policy file and a golden-vector mismatch make `PolicyFile` raise, and nothing is ever armed.
+A guard returns what is wrong, or None. In `stand` and `policy` a guard that trips leads to damping in the same tick, latched as `fault` if
+a person must decide how to continue; in `damping` it keeps the robot from leaving. Two guards of the design act before there is a loop at
+all: a bad policy file and a golden-vector mismatch make `PolicyFile` raise, and nothing is ever armed.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from bridge.control.safety import ACTIVE, JointVectors, Mode, SafetyLimits
 
 @dataclass(slots=True)
 class Snapshot:
-    """What the guards see at one tick.
+    """The inputs of the guards at one tick.
 
     Attributes:
         now_ns: time of the tick [ns].
-        inputs: what came in.
-        frozen_s: how long the robot's stamps have not advanced [s].
-        backward: whether a stamp went back since the tick before.
+        inputs: the controller's inputs.
+        frozen_s: time since the robot's stamps last advanced [s].
+        backward: whether a stamp went back since the previous tick.
         command_age_s: age of the operator's command [s]; infinite before the first.
         late_s: how late the tick started [s].
         overruns: ticks in a row that ended after the next deadline.
-        lag_s: how much longer after its stamp than at best the newest sensor message came [s].
-        clock_rate: of the sensors' clock to the loop's; None while it is not known.
-        jump, contradiction: what `bridge.control.consistency.Consistency` says of the readings; None for nothing.
+        lag_s: extra delay of the newest sensor message after its stamp, compared with the best one [s].
+        clock_rate: rate of the sensors' clock relative to the loop's; None while unknown.
+        jump, contradiction: findings of `bridge.control.consistency.Consistency`; None for none.
         commanded: whether there ever was an operator's command.
-        set_by_s: how far the robot's clock was set just now [s]; see `StampWatch`.
-        doubt, slow: what `bridge.control.plausibility.Plausibility` says of all readings so far; None for nothing.
+        set_by_s: amount by which the robot's clock was just set [s]; see `StampWatch`.
+        doubt, slow: findings of `bridge.control.plausibility.Plausibility` over all readings so far; None for none.
         action: newest raw action, (J,); None before inference.
-        target_step: change of the joint targets that the newest action asks for [rad], (J,); None before inference.
-        command_fault: why the operator's command is none, see `bridge.control.asked`; None if it is one.
+        target_step: change of the joint targets by the newest action [rad], (J,); None before inference.
+        command_fault: why the operator's command is invalid, see `bridge.control.asked`; None if it is valid.
     """
 
     now_ns: int
@@ -71,11 +71,11 @@ class Guard:
     """One named check.
 
     Attributes:
-        name: what it is called in logs, diagnostics and documents.
+        name: its name in logs, diagnostics and documents.
         check: returns what is wrong, or None.
         latched: whether it leads to `fault` instead of `damping`.
-        modes: where it reacts.
-        entry: whether it only keeps the robot from these modes, and ends none.
+        modes: states in which it reacts.
+        entry: whether it only prevents entering these modes, and does not end them.
     """
 
     name: str
@@ -87,33 +87,33 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A guard that spoke up, and what it said."""
+    """A guard that tripped, with its message."""
 
     guard: Guard
     text: str
 
 
-UNIT_TOLERANCE = 0.02  # of a quaternion's length: the gravity that the policy sees is off by twice as much
-DRIFT = 6e-4  # of two clocks, seconds a second: NTP slews at most 5e-4, quartz drifts by 1e-4
-RATE_WINDOW_NS = 2_000_000_000  # messages come some milliseconds sooner or later: a rate is known to half a percent
-STILL_S = 0.1  # longer than sensors come apart: a clock that stood still for so long has no rate
-STEP_REST_NS = 10_000_000_000  # stamps that go back more often are messages out of order
-RETURN_NS = 1_000_000_000  # within which a stamp that went back and comes forward again was out of order
-FORWARD_S = 0.2  # sooner than the quickest message so far: no delay explains that
-GOES_ON_S = 0.05  # messages that are not further apart keep coming
-OFF_RATE = 0.02  # clocks that tell the same time differ by far less
+UNIT_TOLERANCE = 0.02  # error of a quaternion's length: the gravity that the policy sees is off by twice as much
+DRIFT = 6e-4  # drift of two clocks, seconds per second: NTP slews at most 5e-4, quartz drifts by 1e-4
+RATE_WINDOW_NS = 2_000_000_000  # messages jitter by some milliseconds, so a rate is known to half a percent
+STILL_S = 0.1  # longer than between sensor messages: a clock that stood still for so long has no rate
+STEP_REST_NS = 10_000_000_000  # stamps that go back more often come from messages out of order
+RETURN_NS = 1_000_000_000  # time within which a stamp that went back and forward again was out of order
+FORWARD_S = 0.2  # earlier than the fastest message so far, which no delay explains
+GOES_ON_S = 0.05  # largest interval of messages that are still coming
+OFF_RATE = 0.02  # synchronised clocks differ by far less
 
 
 class StampWatch:
-    """Remembers when each of the robot's stamps last advanced, how soon after its stamp a message can come, and how fast its clock runs.
+    """Tracks when each of the robot's stamps last advanced, the smallest delay of a message after its stamp, and the rate of its clock.
 
-    A clock that runs at 0.9 of the loop's and a wire whose delay grows by 0.1 s a second look the same. From a robot it is taken for the
-    delay, which `lag_s` tells; from a simulator (`Reading.free_clock`) for the clock, and `lag_s` stays zero.
+    A clock that runs at 0.9 of the loop's and a wire whose delay grows by 0.1 s per second look the same. For a robot it is treated as
+    delay, in `lag_s`; for a simulator (`Reading.free_clock`) as the clock's rate, and `lag_s` stays zero.
 
     Attributes:
-        lag_s: how much later than at best the newest message came [s].
-        rate: of the sensors' clock to the loop's over the last `RATE_WINDOW_NS`; None while it is not known.
-        set_by_s: how far the robot's clock was set at the newest reading [s], below zero for back; 0 where it was not.
+        lag_s: extra delay of the newest message compared with the best one [s].
+        rate: rate of the sensors' clock relative to the loop's over the last `RATE_WINDOW_NS`; None while unknown.
+        set_by_s: amount by which the robot's clock was set at the newest reading [s], negative for back; 0 if it was not.
     """
 
     def __init__(self) -> None:
@@ -125,21 +125,23 @@ class StampWatch:
         self.restart()
 
     def restart(self) -> None:
-        """Measure delay and rate anew: the robot's clock was set, or stood still. Whether it stands still now is not forgotten."""
+        """Restart the measurement of delay and rate after the robot's clock was set or stood still. A current standstill is not
+        forgotten.
+        """
         self._least_ns: float | None = None
         self._updated_ns = 0
         self._marks: deque[tuple[int, int]] = deque()
         self.lag_s, self.rate = 0.0, None
 
     def _too_far_back(self, index: int, back_ns: int, passed_ns: int, now_ns: int, step_s: float) -> bool:
-        """Look at a stamp that went back by `back_ns`, `passed_ns` after the one before. Returns whether that may not be tolerated."""
+        """Judge a stamp that went back by `back_ns`, `passed_ns` after the previous one. Returns whether it is not tolerable."""
         self.set_by_s = -back_ns * 1e-9
         lately = index in self._stepped and now_ns - self._stepped[index][0] < STEP_REST_NS
         self._stepped = {**self._stepped, index: (now_ns, back_ns)}
         return lately or passed_ns > GOES_ON_S * 1e9 or back_ns > step_s * 1e9
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
-        """How much longer than at best the newest message took; the best grows as clocks may drift apart, and by nothing else."""
+        """Extra delay of the newest message compared with the best, which only grows by the possible drift of clocks."""
         transit_ns = reading.received_ns - min(reading.stamps_ns)
         grown_ns = DRIFT * (now_ns - self._updated_ns)
         self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
@@ -147,7 +149,7 @@ class StampWatch:
         self.lag_s = 0.0 if reading.free_clock else (transit_ns - self._least_ns) * 1e-9
 
     def _measure(self, reading: Reading) -> None:
-        """The rate between the newest message and one that came `RATE_WINDOW_NS` before."""
+        """The rate between the newest message and one `RATE_WINDOW_NS` before."""
         marks, mark = self._marks, (reading.received_ns, min(reading.stamps_ns))
         if marks and mark[0] <= marks[-1][0]:
             return
@@ -160,15 +162,14 @@ class StampWatch:
         self.rate = (mark[1] - marks[0][1]) / span_ns if span_ns >= RATE_WINDOW_NS else None
 
     def update(self, reading: Reading | None, now_ns: int, step_s: float = 0.0) -> tuple[float, bool]:
-        """Take the newest reading.
+        """Add the newest reading.
 
         Args:
-            reading: None before the first.
+            reading: the reading; None before the first.
             now_ns: time [ns] on the loop's clock.
-            step_s: how far a clock may be set back while messages keep coming [s].
+            step_s: amount by which a clock may be set back while messages keep coming [s].
 
-        Returns:
-            Seconds since the stamp that is longest overdue last advanced, and whether one went back by more.
+        Returns: Time since the most overdue stamp last advanced [s], and whether a stamp went back by more than `step_s`.
         """
         self.set_by_s = 0.0
         if reading is None:
@@ -186,14 +187,14 @@ class StampWatch:
                 self._advanced_ns[index] = now_ns
             if new < old:
                 backward |= self._too_far_back(index, old + passed_ns - new, passed_ns, now_ns, step_s)
-            elif new != old and index in self._stepped:  # a clock that was set stays so; a message out of order is followed by newer ones
+            elif new != old and index in self._stepped:  # a clock that was set stays set; a message out of order is followed by newer ones
                 at_ns, back_ns = self._stepped[index]
                 backward |= now_ns - at_ns < RETURN_NS and new - old - passed_ns > back_ns / 2
         if self._least_ns is not None and not self.set_by_s and not reading.free_clock:
-            ahead_s = (self._least_ns - reading.received_ns + min(reading.stamps_ns)) * 1e-9  # sooner than ever by its stamp
+            ahead_s = (self._least_ns - reading.received_ns + min(reading.stamps_ns)) * 1e-9  # earlier than ever by its stamp
             self.set_by_s = ahead_s if ahead_s > FORWARD_S else 0.0
         if backward or self.set_by_s:
-            self.restart()  # another clock, or one that was wrong before: nothing is known of it
+            self.restart()  # another clock, or one that was wrong before: start again
         self._transit(reading, now_ns)
         frozen_s = (now_ns - min(self._advanced_ns)) * 1e-9
         if frozen_s > STILL_S:
@@ -228,7 +229,7 @@ def _stamps(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | No
     if s.backward:
         by = f" by {-s.set_by_s:.2g} s" if s.set_by_s < 0 else ""
         return (
-            f"the robot's time stamp went back{by}: its clock was set, it started anew, or messages come out of order (set clocks before)"
+            f"the robot's time stamp went back{by}: its clock was set, it restarted, or messages come out of order (set clocks beforehand)"
         )
     return None if s.frozen_s <= limits.frozen_s else f"the robot's time stamp stands still for {s.frozen_s * 1e3:.0f} ms"
 
@@ -239,7 +240,7 @@ def _late(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
     said = f"sensor messages are {s.lag_s * 1e3:.0f} ms late by their stamps"
     if s.clock_rate is not None and abs(s.clock_rate - 1.0) > OFF_RATE:
         said += f", whose clock runs at {s.clock_rate:.2f} of this computer's (a simulator's, over ROS 2, needs use_sim_time)"
-    return f"{said}; if the robot's clock was set or stood still, reset starts the measure again"
+    return f"{said}; if the robot's clock was set or stood still, reset restarts the measurement"
 
 
 def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
@@ -254,7 +255,7 @@ def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> s
     )
     for name, values in sources:
         if values is not None and not np.isfinite(values).all():
-            none = "; NaN is how drivers say that they have none" if np.isnan(values).any() else ""
+            none = "; drivers use NaN for missing values" if np.isnan(values).any() else ""
             return f"{name} is not finite: {values.tolist()}{none}"
     if reading.imu_quat_wxyz is None:
         return None
@@ -262,7 +263,7 @@ def _finite_sensor(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> s
     if norm == 0.0:
         return "IMU attitude is the zero quaternion: the driver fills in no orientation"
     if abs(norm - 1.0) > UNIT_TOLERANCE:
-        return f"IMU attitude is no unit quaternion, its length is {norm:.3g}: {reading.imu_quat_wxyz.tolist()}"
+        return f"IMU attitude is not a unit quaternion, its length is {norm:.3g}: {reading.imu_quat_wxyz.tolist()}"
     return None
 
 
@@ -276,22 +277,22 @@ def _tilt(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
     return f"{said}; {NOT_TILTED}" if angle > max(LYING, limits.max_tilt) else said
 
 
-LYING = 1.3  # [rad]: a robot that lies on its side, if its attitude is to be believed
+LYING = 1.3  # [rad]: a robot that lies on its side, according to its attitude
 NOT_TILTED = (
-    "if it is not, its quaternion is in another order (x, y, z, w in ROS, w, x, y, z of Unitree) or of another frame (z up), or the IMU is"
-    " mounted turned"
+    "if it is not, its quaternion is in another order (x, y, z, w in ROS; w, x, y, z in Unitree's messages) or another frame (z up), or "
+    "the IMU is mounted rotated"
 )
-DEGREES, A_TURN = 3.0, 2 * math.pi  # times the limit, and [rad]: what is further out has other units
+DEGREES, A_TURN = 3.0, 2 * math.pi  # multiple of the limit, and [rad]: larger values have other units
 
 
 def _units(said: str | None, value: FloatArray, most: FloatArray, unit: str) -> str | None:
-    """Say of a value that is far beyond what is possible that it may be in degrees; most (J,) is the largest that is possible."""
+    """Add to the message about an impossible value that it may be in degrees; most (J,) is the largest possible value."""
     far = np.abs(value) > np.maximum(DEGREES * np.abs(most), A_TURN)
-    return f"{said} (in degrees? it has to be in {unit})" if said is not None and far.any() else said
+    return f"{said} (in degrees? it must be in {unit})" if said is not None and far.any() else said
 
 
 def _worst(value: FloatArray, lower: FloatArray, upper: FloatArray, joints: JointVectors, what: str) -> str | None:
-    """Name the joint whose value is furthest beyond its limits; entries that are NaN do not count."""
+    """Name the joint whose value is furthest beyond its limits; NaN entries are ignored."""
     excess = np.maximum(lower - value, value - upper)
     if not (excess > 0).any():
         return None
@@ -328,7 +329,7 @@ def _jump(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None
 
 
 def _contradiction(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
-    doubt = None if s.doubt is None else f"{s.doubt} (once they agree, or after reset, it may stand)"
+    doubt = None if s.doubt is None else f"{s.doubt} (it may stand once they agree, or after reset)"
     return "; ".join(said for said in (s.contradiction, doubt) if said is not None) or None
 
 
@@ -363,7 +364,7 @@ def _overrun(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | N
 def _heartbeat(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> str | None:
     if s.inputs.command is None:
         yet = "no operator command yet (a velocity or goal by topic, remote or keys, or --command)"
-        said = "no operator command any more" if s.commanded else yet
+        said = "the operator's command has ended" if s.commanded else yet
         return _with_hint(said, s.inputs.command_hint)
     if s.command_age_s <= limits.heartbeat_timeout_s:
         return None
@@ -390,7 +391,7 @@ def _jumping_action(s: Snapshot, limits: SafetyLimits, joints: JointVectors) -> 
     if s.target_step is None:
         return None
     room = joints.upper - joints.lower
-    most = limits.jump_factor * np.where(np.isfinite(room), room, 2 * math.pi)  # a joint without ends: a turn
+    most = limits.jump_factor * np.where(np.isfinite(room), room, 2 * math.pi)  # an unlimited joint: one turn
     return _worst(s.target_step, -most, most, joints, "change of target [rad]")
 
 
@@ -420,7 +421,7 @@ ROBOT_GUARDS: tuple[Guard, ...] = (
     Guard("hot_motor", _hot, entry=True),
     Guard("motor_limit", _too_hot),
 )
-"""Checked at every tick likewise: what keeps a robot from standing up and, but for what a limit says, ends nothing that goes on."""
+"""Also checked at every tick: prevents standing up but does not end a running state, except where a limit says so."""
 
 ACTION_GUARDS: tuple[Guard, ...] = (
     Guard("finite_action", _finite_action, latched=True, modes=POLICY_ONLY),
@@ -429,10 +430,10 @@ ACTION_GUARDS: tuple[Guard, ...] = (
 """Checked after inference, before anything is sent."""
 
 EXCEPTION = Guard("exception", lambda s, limits, joints: None, latched=True, modes=frozenset(Mode))
-"""Stands for any exception inside a tick."""
+"""Represents any exception inside a tick."""
 
 
 def run_guards(guards: tuple[Guard, ...], snapshot: Snapshot, limits: SafetyLimits, joints: JointVectors) -> list[Problem]:
-    """All guards that speak up, in the table's order."""
+    """All guards that trip, in the table's order."""
     said = ((guard, guard.check(snapshot, limits, joints)) for guard in guards)
     return [Problem(guard, text) for guard, text in said if text is not None]

@@ -1,7 +1,7 @@
-"""One permutation by name between the policy's joint order and the wire's.
+"""The permutation by name between the policy's joint order and the wire's.
 
-Positions, velocities, torques, gains, limits and commands all pass through the same `JointMap`, so no vector can be in another order
-than the rest. A joint set that does not match is refused, never guessed.
+Positions, velocities, torques, gains, limits and commands all pass through the same `JointMap`, so no vector can be in a different order. A
+joint set that does not match is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class JointMap:
         Args:
             policy_names: in policy order.
             wire_names: in wire order.
-            extra: wire joints that are not the policy's and may be ignored, for example a gripper.
+            extra: wire joints to ignore that are not the policy's, for example a gripper.
 
         Raises:
             JointError: duplicate, missing or unknown names.
@@ -43,7 +43,7 @@ class JointMap:
         for where, names in (("the policy", self.policy_names), ("the wire", self.wire_names)):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise JointError(f"joints {twice} stand twice in {where}: {list(names)}")
+                raise JointError(f"joints {twice} occur twice in {where}: {list(names)}")
         missing = [name for name in self.policy_names if name not in self.wire_names]
         unknown = [name for name in self.wire_names if name not in self.policy_names and name not in extra]
         if missing or unknown:
@@ -61,7 +61,7 @@ class JointMap:
             (J,) float64.
 
         Raises:
-            JointError: not W values.
+            JointError: the number of values is not W.
         """
         array = np.asarray(values, dtype=np.float64)
         if array.shape != (len(self.wire_names),):

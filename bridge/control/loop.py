@@ -1,8 +1,8 @@
 """The fixed-rate loop: absolute deadlines around read -> controller -> write.
 
-A deadline is the one before plus the period, never "now plus the period", so work and jitter do not add up to drift. A tick that
-comes more than a period late runs once, and the deadlines that it slept through are counted as missed, not made up in a burst.
-A lock to the sensors' phase may move the deadlines, by a hundredth of a period a tick, and starts a tick with the message it waits for.
+A deadline is the previous one plus the period, never "now plus the period", so work and jitter do not add up to drift. A tick that is more
+than a period late runs once; the deadlines missed meanwhile are counted and not caught up in a burst. A lock to the sensors' phase may move
+the deadlines by a hundredth of a period per tick, and starts a tick with the message it waits for.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class ControlLoop:
 
     Attributes:
         timing: statistics of the ticks so far.
-        asked: whether somebody asked it to end: by a signal, a key, or a lifecycle manager.
+        asked: whether an end was requested, by a signal, a key, or a lifecycle manager.
     """
 
     def __init__(
         self, controller: Controller, transport: Transport, recorder: LogWriter | None = None, lock: PhaseLock | None = None
     ) -> None:
-        """Join an armed controller, an open transport and, where given, a flight recorder and a lock to the sensors' phase."""
+        """Join an armed controller, an open transport and, if given, a flight recorder and a lock to the sensors' phase."""
         self.controller, self.transport, self.recorder, self._lock = controller, transport, recorder, lock
         self.period_ns = round(controller.spec.control_dt * 1e9)
         self.timing = Timing()
@@ -52,14 +52,14 @@ class ControlLoop:
         self._stopping = self.asked = True
 
     def end(self) -> None:
-        """Let `run` end where nobody asked for it: the work is done, or cannot be."""
+        """Let `run` end without a request: the work is done, or impossible."""
         self._stopping = True
 
     def run(self, duration_s: float | None = None) -> None:
-        """Tick until `stop` or for a duration [s]; a last series of damping commands goes out on every way out.
+        """Tick until `stop` or for a duration [s]; a final series of damping commands is sent in every case.
 
         Raises:
-            Exception: what a tick raised first, after the loop has ended; until then the robot was kept in damping.
+            Exception: the first exception of a tick, after the loop has ended; until then the robot was kept in damping.
         """
         gc.collect()
         gc.freeze()
@@ -89,7 +89,7 @@ class ControlLoop:
         try:
             inputs = self.transport.read()
             command = self.controller.tick(now_ns, inputs, late_ns * 1e-9, overruns)
-        except Exception as error:  # whatever it was, the robot must hear damping, now and until somebody resets
+        except Exception as error:  # whatever it was, the robot must get damping, now and until a reset
             self.failure = self.failure or error
             command = self.controller.fail(error)
         self._write(command)
@@ -103,13 +103,13 @@ class ControlLoop:
         self.timing.overruns += over
         self.timing.add(late_ns, end_ns - now_ns, self.controller.inference_ns)
         if self.timing.ticks % 50 == 0 and deadline_ns - end_ns > self.period_ns // 2:
-            gc.collect(0)  # in the slack of a tick, where it can delay nothing
+            gc.collect(0)  # in the slack of a tick, where it delays nothing
         if self._lock is not None and inputs.reading is not None:
             deadline_ns += self._align(self._lock, due_ns, inputs.reading)
         return deadline_ns
 
     def _align(self, lock: PhaseLock, due_ns: int, reading: Reading) -> int:
-        """What to add to the next deadline [ns]."""
+        """Correction of the next deadline [ns]."""
         correction_ns = lock.correction_ns(due_ns, reading.received_ns)
         if lock.failure is not None:
             self._lock = None
@@ -126,16 +126,16 @@ class ControlLoop:
         except Exception as error:
             self.failure = self.failure or error
             self.controller.fail(error, "wait")
-            time.sleep(max(0, min(self.period_ns, deadline_ns - self.transport.now_ns())) * 1e-9)  # a broken wait must not spin
+            time.sleep(max(0, min(self.period_ns, deadline_ns - self.transport.now_ns())) * 1e-9)  # a failing wait must not spin
 
     def _rehearse(self, twin: Controller, lock: PhaseLock, deadline_ns: int) -> None:
-        """Shortly before the tick, do a dry run of the newest inputs, to no effect."""
+        """Shortly before the tick, do a dry run with the newest inputs, without effect."""
         at_ns = lock.rehearsal_ns(deadline_ns)
         if at_ns is None or self.transport.now_ns() > at_ns:
             return
         self.transport.wait_until(at_ns)
         begin_ns = self.transport.now_ns()
-        with contextlib.suppress(Exception):  # the tick itself will say it
+        with contextlib.suppress(Exception):  # the tick itself will report it
             self.transport.rehearse()
             inputs = self.controller.inputs
             twin.tick(self.controller.now_ns, dataclasses.replace(inputs, requests=()))
@@ -152,7 +152,7 @@ class ControlLoop:
             self.controller.fail(error, "write")
 
     def _record(self, now_ns: int, inputs: Inputs, command: JointCommand, late_ns: int, overruns: int) -> None:
-        """Log the tick. A recorder that breaks is let go: the robot needs none."""
+        """Log the tick. A failing recorder is dropped, since the robot does not need it."""
         if self.recorder is None:
             return
         try:
@@ -168,7 +168,7 @@ class ControlLoop:
             self.transport.on_line(line)
 
     def status(self) -> dict[str, object]:
-        """What diagnostics show: mode and what led to it, what is waited for, problems, remarks and counters."""
+        """The content of diagnostics: mode and its cause, what is waited for, problems, remarks and counters."""
         problems = [f"{problem.guard.name}: {problem.text}" for problem in self.controller.problems]
         counters = {"ticks": self.timing.ticks, "missed": self.timing.missed, "overruns": self.timing.overruns}
         why = {"cause": self.controller.cause, "waits": self.controller.waiting}

@@ -1,4 +1,4 @@
-"""Play a motion in place of a policy, behind the same states, guards and limits: for identification, which needs varied commands."""
+"""Plays a motion in place of a policy, with the same states, guards and limits, for identification, which needs varied commands."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from policies.contract.file import PolicyFile
 from policies.contract.observation import projected_gravity
 
 APPROACH_S = 1.0  # from the held pose into the motion
-MOST_TURN = 0.2  # rad; a base that turns further against gravity is not held
-SOFT, MOST_HOLD = 0.5, 0.1  # below this share of its kp, an arm may need at most this share of its torque to rest (a Panda: 0.2)
+MOST_TURN = 0.2  # rad; a base that tilts further is not held
+SOFT, MOST_HOLD = 0.5, 0.1  # if kp falls below this share, an arm may need at most this share of its torque at rest (a Panda: 0.2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,11 @@ class Motion:
     """Joint targets and gains over time, joints in policy order; each row holds until the next.
 
     Attributes:
-        name: for the log.
-        time_s: when each row begins, from 0 (K,).
+        name: name for the log.
+        time_s: start of each row, from 0 (K,).
         target: [rad], (K, J).
-        kp, kd: gains [N m / rad], [N m s / rad], (K, J); the robot's own are the most that is sent.
-        base_held: whether the base must not turn: a legged robot hangs, or is bolted down.
+        kp, kd: gains [N m / rad], [N m s / rad], (K, J); limited to the robot's own.
+        base_held: whether the base must be held: a legged robot hangs, or is bolted down.
     """
 
     name: str
@@ -46,8 +46,8 @@ class MotionController(Controller):
     """A controller whose `policy` state plays a motion once and ends in damping.
 
     Attributes:
-        motion: what is played.
-        on_end: called when it is over or was stopped, whatever stopped it.
+        motion: the motion.
+        on_end: called when it is over or was stopped, for any reason.
         over: whether it was played to its end.
     """
 
@@ -59,20 +59,20 @@ class MotionController(Controller):
         *,
         on_event: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Make one for a policy's robot: names, gains, limits and rate are the policy file's."""
+        """Make one for a policy's robot, with names, gains, limits and rate from the policy file."""
         super().__init__(policy, limits, on_event=on_event)
         self.motion = motion
         self.on_end: Callable[[], None] = lambda: None
         self.over = self._automatic = False
 
     def reset_memory(self, pose: FloatArray) -> None:
-        """Forget the last time the motion played, too; see `Controller.reset_memory`."""
+        """Also forget the last run of the motion; see `Controller.reset_memory`."""
         super().reset_memory(pose)
         self._gravity_at_first: FloatArray | None = None
         self._begun = False
 
     def auto_start(self) -> None:
-        """See `Controller.auto_start`; what stops the robot on its way into the motion ends the motion, too."""
+        """See `Controller.auto_start`; a stop on the way into the motion also ends the motion."""
         self._automatic = True
         super().auto_start()
 
@@ -107,7 +107,7 @@ class MotionController(Controller):
         return JointCommand(target, zero, zero, motion.kp[row].copy(), motion.kd[row].copy())
 
     def _turned(self, reading: Reading) -> str | None:
-        """What speaks against a base that is held: gravity's direction in it, by the IMU, is another than at first."""
+        """Why the base is not held: gravity's direction in it, by the IMU, has changed since the start."""
         if not self.motion.base_held or reading.imu_quat_wxyz is None:
             return None
         gravity = projected_gravity(reading.imu_quat_wxyz / np.linalg.norm(reading.imu_quat_wxyz))
@@ -117,7 +117,7 @@ class MotionController(Controller):
         return f"the base turns: it is not held ({turn:.2f} rad)" if turn > MOST_TURN else None
 
     def _heavy(self, reading: Reading) -> str | None:
-        """What speaks against making an arm soft that rests in the motion's first pose: its motors carry its weight."""
+        """Why an arm at rest in the motion's first pose must not become soft: its motors carry its weight."""
         held = self.limiter.newest_target
         if self.spec.robot.floating_base or held is None or not (self.motion.kp < SOFT * self.joints.kp).any():
             return None
@@ -126,6 +126,6 @@ class MotionController(Controller):
         if torque[worst] <= MOST_HOLD * self.joints.effort[worst]:
             return None
         return (
-            f"{self.joints.names[worst]} holds {torque[worst]:.0f} N m at rest: the arm does not carry its own weight, and this motion"
-            " makes it soft"
+            f"{self.joints.names[worst]} holds {torque[worst]:.0f} N m at rest: the arm's controller does not compensate its weight, and "
+            f"this motion makes it soft"
         )

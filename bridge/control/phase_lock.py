@@ -1,41 +1,41 @@
-"""Let the ticks fall on the sensor messages, for robots that send them no faster than the policy runs.
+"""Aligns the ticks with the sensor messages, for robots that send them no faster than the policy runs.
 
-Otherwise the newest message at a tick is up to a whole sensor period old, for the whole run, as chance has it at the start.
+Otherwise the newest message at a tick is up to a whole sensor period old, by chance and for the whole run.
 
     messages     |                   |                     |               |
     window    [     ]             [     ]             [     ]           [     ]      around where the next one is expected
     tick         |                   |                    >|               |         with the message, or at the end of the window
 
 The deadline is the end of the window. A message that comes inside it starts the tick at once; one that is late or lost never holds
-the tick up. The window follows the messages slowly, by a hundredth of the control period a tick, so that one late message
-moves it by little.
+the tick up. The window follows the messages slowly, by a hundredth of the control period per tick, so that one late message moves it only a
+little.
 
-Between messages that are far apart a computer forgets: the first tick after 20 ms of sleep takes twice as long as one without. So the
-loop rehearses shortly before, if that takes no more than an eighth of its period. A rehearsal must not hold a message up, and
-when a message that waited through one is taken, it looks as if it had just come: hence `QUEUED_NS`.
+Between messages that are far apart caches get cold: the first tick after 20 ms of sleep takes twice as long as one without. So the loop
+runs a dummy step shortly before, if that takes no more than an eighth of its period. The dummy step must not delay a message; a message
+that arrives during one seems to have arrived at its end: hence `QUEUED_NS`.
 """
 
 from __future__ import annotations
 
 MARGIN_NS = 2_000_000
-REST_NS = 500_000  # between a rehearsal half as long again as usual and the message
+REST_NS = 500_000  # margin between a dummy step that takes 1.5 times as long as usual and the message
 QUEUED_NS = 800_000
 LONGEST_PAUSE = 3000
-SETTLED_TICKS, MOST_DRIFT = 200, 0.003  # no two clocks drift apart by that share
+SETTLED_TICKS, MOST_DRIFT = 200, 0.003  # no two clocks drift apart that fast
 
 
 class PhaseLock:
-    """Moves a loop's deadlines to a margin after where the messages come.
+    """Moves a loop's deadlines to a margin after the messages.
 
-    How long before its deadline the newest message came, less the margin, is how much the deadline is too late. A message near a whole
-    sensor period before means that the next one came just after, so the error is taken modulo the period, in its middle.
+    The time from the newest message to the deadline, minus the margin, is how much the deadline is too late. A message almost a whole
+    sensor period earlier means that the next one came just after the deadline, so the error is taken modulo the period, centred at zero.
 
     Attributes:
-        failure: why it has given up and leaves the deadlines alone; None while it has not.
+        failure: why it has given up and leaves the deadlines alone; None if it has not.
     """
 
     def __init__(self, sensor_period_ns: int, control_period_ns: int) -> None:
-        """Lock ticks to messages of a period."""
+        """Lock ticks to messages with a period."""
         self._period, self._tick, self._gain, self._most = sensor_period_ns, control_period_ns, 0.1, control_period_ns // 100
         self._margin = min(MARGIN_NS, sensor_period_ns // 4, control_period_ns // 8)
         self._lasts, self._rehearsal = min(1e6, control_period_ns / 16), (0, 0)
@@ -44,26 +44,26 @@ class PhaseLock:
         self.failure: str | None = None
 
     def window_ns(self, deadline_ns: int) -> int:
-        """From when on a message starts the tick that is due at `deadline_ns` [ns]."""
+        """Time from which a message starts the tick that is due at `deadline_ns` [ns]."""
         return deadline_ns - 2 * self._margin
 
     def rehearsal_ns(self, deadline_ns: int) -> int | None:
-        """When to rehearse that tick [ns], so that it is over when the message comes; None where there is no time for it."""
+        """When to run the dummy step for that tick [ns], so that it is over when the message comes; None if there is no time for it."""
         if self._skips > 0:
             self._skips -= 1
             return None
         return deadline_ns - self._margin - round(1.5 * self._lasts) - REST_NS
 
     def rehearsed(self, begin_ns: int, end_ns: int) -> None:
-        """Learn how long a rehearsal took."""
+        """Record how long a dummy step took."""
         self._rehearsal = begin_ns, end_ns
         self._lasts += 0.1 * (min(end_ns - begin_ns, 2 * self._lasts) - self._lasts)
-        if self._lasts > self._tick // 8:  # leave it for a while, each time for longer
+        if self._lasts > self._tick // 8:  # skip it for a while, longer each time
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._skips, self._lasts = self._pause, self._tick / 10
 
     def correction_ns(self, deadline_ns: int, received_ns: int) -> int:
-        """What to add to the next deadline [ns], after a tick due at `deadline_ns` whose newest message was received at `received_ns`."""
+        """Correction of the next deadline [ns], after a tick due at `deadline_ns` whose newest message was received at `received_ns`."""
         if self.failure is not None:
             return 0
         begin_ns, end_ns = self._rehearsal
@@ -74,5 +74,5 @@ class PhaseLock:
         self._ticks += 1
         self._mean += 0.02 * (correction - self._mean)
         if self._ticks > SETTLED_TICKS and abs(self._mean) > MOST_DRIFT * self._tick:
-            self.failure = f"sensor messages do not come at {1e9 / self._period:g} Hz (--align-hz): the ticks keep their own time"
+            self.failure = f"sensor messages do not come at {1e9 / self._period:g} Hz (--align-hz): the ticks are not aligned"
         return correction

@@ -1,18 +1,17 @@
-"""Whether a robot's sensors mean what the policy takes them for, found out before it stands up.
+"""Checks before standing up whether a robot's sensors mean what the policy expects.
 
-`bridge.control.consistency` watches for what breaks while a robot is driven. This looks for what was wrong from the beginning and is
-finite all the same: a gyro in degrees, a quaternion that is the inverse of what it should be, axes that are turned, velocities that
-nobody fills in, messages that come more slowly than the policy runs. All of it shows in small movements already: while the robot sinks,
-is lifted or laid down, and while it stands up. Every reading counts, not those of the ticks alone, since a velocity that is sampled too
-rarely fits nothing.
+`bridge.control.consistency` detects what breaks while a robot is driven. This module detects what is wrong from the beginning although
+it is finite: a gyro in degrees, an inverted quaternion, rotated axes, velocities that are not filled in, messages slower than the policy.
+All of these show already in small movements: while the robot sinks, is lifted or laid down, and while it stands up. Every reading is used,
+not only those of the ticks, since an undersampled velocity fits nothing.
 
-Two signals are compared that must tell the same movement: the direction of gravity in the base and the gyro that turns it; a joint's
+Pairs of signals that must show the same movement are compared: the direction of gravity in the base and the gyro that turns it; a joint's
 position and its velocity. Each is averaged over `BLOCK_S`, and the changes from block to block,
 
-    m = change of the mean of what is measured        p = change of the mean of the integral of its rate
+    m = change of the mean of the measured value p = change of the mean of the integral of its rate
 
-are summed up as far as they are more than noise: gain = sqrt(sum p^2 / sum m^2), correlation = sum m p / sqrt(sum m^2 sum p^2). Sensors
-that are good have both near 1. What is gross is kept until the sensors have shown the opposite, or somebody resets.
+are summed up as far as they exceed noise: gain = sqrt(sum p^2 / sum m^2), correlation = sum m p / sqrt(sum m^2 sum p^2). Good sensors have
+both near 1. A gross error is kept until the sensors have shown the opposite, or until a reset.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ from bridge.control.safety import JointVectors, SafetyLimits
 
 TOLERANCE = SafetyLimits().contradiction
 BLOCK_S = 0.1
-SLOWLY = 0.9  # how noise is averaged over the blocks
-MOST_OVERTAKEN = 25  # messages in a row; of more the robot's clock was set back
-FADE = 0.93  # of what was summed up, a block with movement
-GAIN, CORRELATION = 3.0, 0.3  # beyond these it is gross
-GOOD_GAIN, GOOD_CORRELATION = 1.7, 0.7  # within these it is good
-NOISE = 5.0  # standard deviations of a block's mean that are no movement
+SLOWLY = 0.9  # rate of averaging noise over the blocks
+MOST_OVERTAKEN = 25  # messages in a row; more mean that the robot's clock was set back
+FADE = 0.93  # share of the sums that is kept per block with movement
+GAIN, CORRELATION = 3.0, 0.3  # beyond these an error is gross
+GOOD_GAIN, GOOD_CORRELATION = 1.7, 0.7  # within these sensors are good
+NOISE = 5.0  # standard deviations of a block's mean that do not count as movement
 BASE_LEAST, JOINT_LEAST = 0.004, 0.005  # movement from block to block that counts [rad]
-BASE_ENOUGH, JOINTS_ENOUGH, JOINT_ENOUGH = 0.015, 0.05, 0.12  # movement that allows a judgement [rad]
+BASE_ENOUGH, JOINTS_ENOUGH, JOINT_ENOUGH = 0.015, 0.05, 0.12  # movement needed for a judgement [rad]
 LEAST_BLOCKS = 2
-DRIVEN = 3.0  # times as much is needed of a robot that is driven
-STILL = 0.02  # [rad] that a joint has moved, where its velocity is exactly 0 all the time
+DRIVEN = 3.0  # factor on that movement for a robot that is driven
+STILL = 0.02  # [rad] that a joint has moved while its velocity was always exactly 0
 DEGREES = (35.0, 90.0)
 RATE_WINDOW_NS = 2_000_000_000
-SLOW, SLOWISH = 0.75, 0.95  # of the policy's rate
+SLOW, SLOWISH = 0.75, 0.95  # share of the policy's rate
 GRAVITY, QUIET = (8.0, 11.5), 0.3  # [m/s^2], [rad/s]
 MOST_LEAN = 0.35  # [rad] between the accelerometer and the attitude
 LEAN_BLOCKS = 5
@@ -53,17 +52,17 @@ Flags = NDArray[np.bool_]
 
 
 class Pair:
-    """Channels of two signals each that must tell the same movement, (C,), C vectors of K numbers that count together."""
+    """C channels with two signals each that must show the same movement; each signal is a vector of K numbers."""
 
     def __init__(self, channels: int, width: int, least: float, enough: float, both_ways: bool = False) -> None:
         """Begin.
 
         Args:
-            channels: C.
-            width: numbers of a channel, K.
-            least: change from block to block that counts.
-            enough: root of the summed squares that allows a judgement.
-            both_ways: whether a channel that is silent on one side is no fault, only one that goes the other way.
+            channels: number of channels C.
+            width: numbers per channel K.
+            least: smallest change from block to block that counts.
+            enough: root of the summed squares that is needed for a judgement.
+            both_ways: whether only opposite movement is a fault, not a channel that is silent on one side.
         """
         self.enough, self._least, self._one_sided = enough, least, both_ways
         self._shape = (channels, width)
@@ -79,7 +78,7 @@ class Pair:
         self.skip()
 
     def skip(self) -> None:
-        """Begin a block anew: something is missing."""
+        """Restart a block, since something is missing."""
         self._mean: FloatArray | None = None
         self.begin()
 
@@ -91,7 +90,7 @@ class Pair:
         self._last: list[FloatArray] = []
 
     def add(self, measured: FloatArray, integral: FloatArray) -> None:
-        """Take a reading: the measured values, and the integral of their rates, (C, K) each."""
+        """Add a reading: the measured values, and the integral of their rates, (C, K) each."""
         both = np.stack([measured, integral])
         self._sum += both
         self._count += 1
@@ -109,10 +108,10 @@ class Pair:
             return
         mean, before = self._sum / count, self._mean
         bent = self._bent.sum(axis=2) / max(1, count - 2)
-        usual = bent if self._usual is None else SLOWLY * self._usual + (1 - SLOWLY) * bent  # few readings tell little of their noise
+        usual = bent if self._usual is None else SLOWLY * self._usual + (1 - SLOWLY) * bent  # few readings show little about their noise
         self._usual, bent = usual, np.maximum(bent, usual)
-        # white noise of a measurement bends it by 6 of its variance, and a mean has 1 / count of that; white noise of a rate bends its
-        # integral by half of its variance, and the integral wanders by two thirds of count of that
+        # white noise of a measurement gives a second difference with 6 times its variance, and a mean has 1 / count of that; white noise of
+        # a rate gives its integral half of its variance, and the integral's random walk adds two thirds of count of that
         noise = np.sqrt(bent * np.array([[2 / 6 / count], [4 / 3 * count]])) if count > 2 else np.full((2, self._shape[0]), np.inf)
         self._mean = mean
         self.begin()
@@ -132,7 +131,7 @@ class Pair:
     def judge(
         self, factor: float, sums: FloatArray | None = None, blocks: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray, Flags, Flags]:
-        """(gain, correlation, whether it is gross, whether it is good), (C,) each; `factor` times the usual movement is needed."""
+        """(gain, correlation, whether it is gross, whether it is good), (C,) each; needs `factor` times the usual movement."""
         measured, told, product = self.sums if sums is None else sums
         known = (np.maximum(measured, told) >= (factor * self.enough) ** 2) & ((self.blocks if blocks is None else blocks) >= LEAST_BLOCKS)
         tiny = 1e-12
@@ -147,7 +146,7 @@ class Pair:
 
 
 class Rate:
-    """How often a source brings something new."""
+    """The rate of new messages of a source."""
 
     def __init__(self) -> None:
         self._stamp: int | None = None
@@ -155,7 +154,7 @@ class Rate:
         self._begin_ns: int | None = None
 
     def hear(self, stamp_ns: int, received_ns: int) -> None:
-        """Take a message."""
+        """Add a message."""
         if self._begin_ns is None:
             self._begin_ns = received_ns
         if stamp_ns != self._stamp:
@@ -164,11 +163,11 @@ class Rate:
             self._forget(received_ns)
 
     def count(self, received_ns: int) -> None:
-        """Take a message, whatever its stamp."""
+        """Add a message, whatever its stamp."""
         self.hear(received_ns, received_ns)
 
     def hz(self, now_ns: int) -> float | None:
-        """Messages a second of the last two; None while it is not known."""
+        """Messages per second over the last two seconds; None while unknown."""
         self._forget(now_ns)
         if self._begin_ns is None or now_ns - self._begin_ns < RATE_WINDOW_NS or len(self._times) < 2:
             return None
@@ -180,16 +179,16 @@ class Rate:
 
 
 class Plausibility:
-    """Follows all readings of a robot.
+    """Checks all readings of a robot.
 
     Attributes:
         doubt: what is grossly wrong with the sensors; None for nothing.
-        slow: which of them comes too slowly for the policy to begin; None for none.
-        remarks: what is unusual, and no reason to refuse.
+        slow: a source that is too slow for the policy to begin; None for none.
+        remarks: what is unusual, but no reason to refuse.
     """
 
     def __init__(self, joints: JointVectors, rate_hz: float) -> None:
-        """Follow a robot with these joints under a policy of this rate [Hz]."""
+        """Check a robot with these joints under a policy with this rate [Hz]."""
         self._joints, self._rate_hz = joints, rate_hz
         count = len(joints.names)
         self._tilt = Pair(1, 3, BASE_LEAST, BASE_ENOUGH)
@@ -215,7 +214,7 @@ class Plausibility:
         self._cut()
 
     def _cut(self) -> None:
-        """Begin anew with the integrals: readings are missing, or the first one is to come."""
+        """Restart the integrals: readings are missing, or the first one has not come yet."""
         self._before: tuple[int, int, FloatArray, FloatArray | None] | None = None
         self._block_ns = 0
         self._turned, self._yaw = np.zeros(3), np.zeros(2)
@@ -225,7 +224,7 @@ class Plausibility:
             pair.skip()
 
     def hear(self, reading: Reading) -> None:
-        """Take a reading; one that was heard before changes nothing."""
+        """Add a reading; a repeated one changes nothing."""
         stamp, received_ns = reading.stamps_ns[0], reading.received_ns
         self._rates[0].hear(stamp, received_ns)
         if len(reading.stamps_ns) > 1:
@@ -235,7 +234,7 @@ class Plausibility:
         if before is not None and newest <= before[0]:
             self._overtaken += newest < before[0]
             if newest == before[0] or self._overtaken <= MOST_OVERTAKEN:
-                return  # one that came out of order tells nothing of how things went on
+                return  # one out of order does not show the progress
             self._cut()
             before = None
         self._overtaken = 0
@@ -305,13 +304,13 @@ class Plausibility:
         return None if self._tilt._mean is None else self._tilt._mean[0, 0]  # pyright: ignore[reportPrivateUsage]
 
     def look(self, now_ns: int, driven: bool, tolerance: float = TOLERANCE) -> None:
-        """Judge; once a tick.
+        """Judge; call once per tick.
 
         Args:
             now_ns: time [ns] on the clock of the readings' arrival.
             driven: whether the joints are driven to targets now.
-            tolerance: see `SafetyLimits.contradiction` [rad]; more than the usual one asks for as much more movement, ten times as much
-                switches the comparison off.
+            tolerance: see `SafetyLimits.contradiction` [rad]; a larger one than usual needs proportionally more movement, and ten times as
+                much switches the comparison off.
         """
         self._ticks.count(now_ns)
         self._look_at_rates(now_ns)
@@ -335,7 +334,7 @@ class Plausibility:
         if len(named) == 1 and self._before is not None and self._before[3] is None:
             named = ("joint states",)
         slow, slowish = [], []
-        ticks_hz = self._ticks.hz(now_ns)  # of a computer that is slow itself the ticks come late too
+        ticks_hz = self._ticks.hz(now_ns)  # on a slow computer the ticks are late too
         ticks_hz = None if ticks_hz is None else min(ticks_hz, self._rate_hz)
         for name, rate in zip(named, self._rates, strict=False):
             hz = rate.hz(now_ns)
@@ -343,7 +342,7 @@ class Plausibility:
                 continue
             said = f"{name} come at {hz:.0f} Hz" if name != "the IMU" else f"the IMU comes at {hz:.0f} Hz"
             (slow if hz < SLOW * ticks_hz else slowish).append(said)
-        text = f", the policy runs at {self._rate_hz:g} Hz and would take what is old for new: let the driver publish faster"
+        text = f", the policy runs at {self._rate_hz:g} Hz and would treat old readings as new: let the driver publish faster"
         self.slow = "; ".join(slow) + text if slow else None
         self.remarks = (f"{'; '.join(slowish)}, the policy runs at {self._rate_hz:g} Hz",) if slowish else ()
 
@@ -352,7 +351,7 @@ class Plausibility:
         if gross:
             measured, told = self._tilt.sums[:2, 0]
             across = self._cross / math.sqrt((measured + 1e-12) * (told + 1e-12))
-            return f"the gyro and the change of the attitude do not tell the same movement {_figures(gain, correlation)}: " + _base_cause(
+            return f"the gyro and the change of the attitude do not show the same movement {_figures(gain, correlation)}: " + _base_cause(
                 float(gain), float(correlation), across
             ), False
         gain, correlation, gross, _ = (value[0] for value in self._heading.judge(factor))
@@ -374,7 +373,7 @@ class Plausibility:
         gain, correlation, gross, good = (value[0] for value in each.judge(factor * JOINTS_ENOUGH / JOINT_ENOUGH, sums, count))
         if gross:
             return (
-                f"the joints' velocities and the change of their positions do not tell the same movement {_figures(gain, correlation)}: "
+                f"the joints' velocities and the change of their positions do not show the same movement {_figures(gain, correlation)}: "
                 + _joint_cause(float(gain), float(correlation)),
                 False,
             )
@@ -382,28 +381,28 @@ class Plausibility:
         bad = bad & ~self._wraps
         if bad.any():
             worst = int(np.argmax(np.where(bad, each.sums[:2].max(axis=0), -1.0)))
-            said = f"velocity and change of position of {self._joints.names[worst]} do not tell the same movement"
+            said = f"velocity and change of position of {self._joints.names[worst]} do not show the same movement"
             figures = _figures(gains[worst], correlations[worst])
             return f"{said} {figures}: " + _joint_cause(float(gains[worst]), float(correlations[worst])), False
         return None, bool(good)
 
     def _judge_gravity(self, driven: bool) -> tuple[str | None, bool]:
-        """Where the accelerometer says that up is, against the attitude, of a robot that rests."""
+        """Compare the vertical by the accelerometer with the attitude, for a robot at rest."""
         if driven or len(self._acceleration) < LEAN_BLOCKS:
             return None, False
         pull, up = (np.mean([entry[index] for entry in self._acceleration], axis=0) for index in (0, 1))
         size = float(np.linalg.norm(pull))
-        if not GRAVITY[0] < size < GRAVITY[1]:  # without gravity, or in g: nothing is known
+        if not GRAVITY[0] < size < GRAVITY[1]:  # without gravity, or in g: no judgement
             return None, False
         lean = math.acos(float(np.clip(pull @ up / (size * np.linalg.norm(up)), -1.0, 1.0)))
-        lean = min(lean, math.pi - lean)  # some drivers tell the pull downwards
+        lean = min(lean, math.pi - lean)  # some drivers report the downward direction
         if lean <= MOST_LEAN:
             return None, True
-        return f"by its attitude the base leans {lean:.2f} rad otherwise than by its accelerometer: {CONJUGATE}", False
+        return f"by its attitude the base leans {lean:.2f} rad differently than by its accelerometer: {CONJUGATE}", False
 
 
 class ToldPlausibility(Plausibility):
-    """What another one found out, as a log tells it: a replay has not all the readings."""
+    """The findings of another one, from a log, since a replay may not have all readings."""
 
     def __init__(self) -> None:
         """Begin without doubt."""
@@ -411,54 +410,54 @@ class ToldPlausibility(Plausibility):
         self.remarks = ()
 
     def told(self, doubt: str, slow: str) -> None:
-        """Take what was found; empty for nothing."""
+        """Set the findings; empty for none."""
         self.doubt, self.slow = doubt or None, slow or None
 
     def hear(self, reading: Reading) -> None:
-        """Nothing to find out."""
+        """Nothing to check."""
 
     def look(self, now_ns: int, driven: bool, tolerance: float = TOLERANCE) -> None:
         """Nothing to judge."""
 
     def restart(self) -> None:
-        """What is found after a reset, the log tells."""
+        """Findings after a reset come from the log."""
 
 
-CONJUGATE = "is the quaternion inverted (of the world in the base), in another order, or of another frame than the gyro?"
+CONJUGATE = "is the quaternion inverted (of the world in the base), in another order, or in another frame than the gyro?"
 
 
 def _base_cause(gain: float, correlation: float, across: float) -> str:
     if DEGREES[0] < gain < DEGREES[1] and correlation > CORRELATION:
-        return "the gyro seems to be in degrees per second, and has to be in rad/s"
+        return "the gyro seems to be in degrees per second, but must be in rad/s"
     if gain < 0.02:
-        return "the gyro tells next to nothing: is it filled in?"
+        return "the gyro shows almost nothing: is it filled in?"
     if gain > 20:
         return "the attitude hardly moves: is it stuck, or the gyro in other units than rad/s?"
     if correlation < -0.5:
-        return f"they go against each other: {CONJUGATE}"
+        return f"they have opposite signs: {CONJUGATE}"
     if abs(across) > 0.6:
-        return f"their axes are turned by about {math.degrees(math.atan2(across, correlation)):.0f} degrees about the vertical: {CONJUGATE}"
+        return f"their axes differ by about {math.degrees(math.atan2(across, correlation)):.0f} degrees about the vertical: {CONJUGATE}"
     if correlation < CORRELATION:
-        return f"their axes are others: {CONJUGATE}"
+        return f"their axes differ: {CONJUGATE}"
     return "is the gyro in other units than rad/s?"
 
 
 def _joint_cause(gain: float, correlation: float) -> str:
     if DEGREES[0] < gain < DEGREES[1] and correlation > CORRELATION:
-        return "the velocities seem to be in degrees per second, and have to be in rad/s"
+        return "the velocities seem to be in degrees per second, but must be in rad/s"
     if gain < 0.02:
-        return "the velocities tell next to nothing: are they filled in?"
+        return "the velocities show almost nothing: are they filled in?"
     if gain > 20 and correlation < CORRELATION:
         return "the position hardly moves: is the encoder stuck?"
     if correlation < -0.5:
-        return "they go against each other: a wrong sign"
+        return "they have opposite signs"
     if correlation < CORRELATION:
-        return "is one of them another joint's, or old?"
+        return "is one of them from another joint, or old?"
     return "are they in other units than rad and rad/s?"
 
 
 def _figures(gain: float, correlation: float) -> str:
-    return f"(gain {gain:.3g}, correlation {correlation:.2f}; both are near 1 of good sensors)"
+    return f"(gain {gain:.3g}, correlation {correlation:.2f}; both are near 1 for good sensors)"
 
 
 def _cross(a: FloatArray, b: FloatArray) -> tuple[float, float, float]:

@@ -2,11 +2,11 @@
 
     zero_torque --arm--> damping --stand--> stand --start--> policy
     stand, policy --stop or trip--> damping        any --estop or latch--> fault --reset--> damping (zero_torque before arming)
-    damping --reset--> damping, which starts the measure of the sensors' delay again
+    damping --reset--> damping, which restarts the measurement of the sensors' delay
 
-`zero_torque` is left only once the policy file is verified and warmed (armed); a fault before that is reset to it, so that there is no way
-around the golden run. `damping` and `fault` both send damping commands (kp = 0, kd > 0); `fault` is left only by an explicit reset.
-There is no other way out of `policy` than to damping or fault.
+`zero_torque` is left only once the policy file is verified and warmed (armed); a fault before that is reset to it, so that the golden run
+cannot be bypassed. `damping` and `fault` both send damping commands (kp = 0, kd > 0); `fault` is left only by an explicit reset. There is
+no other way out of `policy` than to damping or fault.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ACTIVE = frozenset({Mode.STAND, Mode.POLICY})
 
 
 class Event(StrEnum):
-    """Causes of a transition: `stand`, `start`, `stop`, `estop`, `reset` from the operator; `arm`, `trip`, `latch` from within."""
+    """Causes of a transition: `stand`, `start`, `stop`, `estop`, `reset` from the operator; `arm`, `trip`, `latch` from the controller."""
 
     ARM = "arm"
     STAND = "stand"
@@ -59,7 +59,7 @@ TRANSITIONS: Mapping[tuple[Mode, Event], Mode] = {
     **{(mode, event): Mode.FAULT for mode in Mode for event in (Event.ESTOP, Event.LATCH)},
     **{(mode, Event.RESET): Mode.DAMPING for mode in (Mode.FAULT, Mode.DAMPING)},
 }
-"""Every transition allowed once armed; a pair that is not here is refused."""
+"""Every transition allowed once armed; other pairs are refused."""
 
 UNARMED: Mapping[tuple[Mode, Event], Mode] = {
     **{(mode, event): Mode.FAULT for mode in Mode for event in (Event.ESTOP, Event.LATCH)},
@@ -69,7 +69,7 @@ UNARMED: Mapping[tuple[Mode, Event], Mode] = {
 
 
 class SafetyLimitError(ValueError):
-    """A threshold that does not exist or is not a number above zero."""
+    """A threshold does not exist or is not a number above zero."""
 
 
 MOST = {
@@ -81,14 +81,14 @@ MOST = {
     "gain_ramp_s": 60.0,
     "command_ramp_s": 10.0,
 }
-"""Largest values of thresholds that must not be switched off; a million for the others, which nothing real exceeds."""
+"""Largest values of thresholds that must not be switched off; a million for the others."""
 
 
 def limit(default: float, unit: str, help: str) -> Any:  # noqa: A002
     """A threshold's field.
 
     Args:
-        default: its value where neither the policy's robot nor the user says another.
+        default: its value unless the policy's robot or the user sets another.
         unit: of the value; empty for a number without one.
         help: one line.
     """
@@ -97,38 +97,39 @@ def limit(default: float, unit: str, help: str) -> Any:  # noqa: A002
 
 @dataclass(frozen=True, kw_only=True)
 class SafetyLimits:
-    """Thresholds of guards, entry conditions and ramps. Each field says what it is: `robolearn deploy --help` lists them."""
+    """Thresholds of guards, entry conditions and ramps. Each field has its help text: `robolearn deploy --help` lists them."""
 
-    sensor_timeout_s: float = limit(0.06, "s", "oldest sensor message that is still acted on")
+    sensor_timeout_s: float = limit(0.06, "s", "largest age of a sensor message")
     frozen_s: float = limit(0.06, "s", "longest time without the robot's stamps advancing")
-    clock_step_s: float = limit(0.1, "s", "how far the robot's clock may be set back while its messages keep coming, once in 10 s")
-    max_tilt: float = limit(1.0, "rad", "largest angle of the base to the vertical")
-    position_excess: float = limit(0.1, "rad", "how far a measured joint may be outside its range")
+    clock_step_s: float = limit(0.1, "s", "amount by which the robot's clock may be set back while its messages keep coming, once in 10 s")
+    max_tilt: float = limit(1.0, "rad", "largest angle between the base and the vertical")
+    position_excess: float = limit(0.1, "rad", "largest distance of a measured joint outside its range")
     velocity_factor: float = limit(1.5, "", "largest measured joint speed, as a multiple of the robot's limit")
     effort_factor: float = limit(1.1, "", "largest measured joint torque, as a multiple of the robot's limit")
-    contradiction: float = limit(  # likewise attitude and gyro, see `bridge.control.consistency`
+    contradiction: float = limit(  # also for attitude and gyro, see `bridge.control.consistency`
         0.4,
         "rad",
-        "how far a joint's position and the integral of its reported velocity may part within a second, beside a share of what moved",
+        "largest difference of a joint's position and the integral of its reported velocity within a second, besides a share of the "
+        "movement",
     )
-    max_lateness_s: float = limit(0.04, "s", "how late a tick may start")
+    max_lateness_s: float = limit(0.04, "s", "largest delay of a tick's start")
     max_overruns: float = limit(3, "", "ticks in a row that may end after the next deadline")
-    command_timeout_s: float = limit(0.5, "s", "age of the operator's command after which it counts as zero (velocity commands)")
+    command_timeout_s: float = limit(0.5, "s", "age at which an operator's velocity command becomes zero")
     heartbeat_timeout_s: float = limit(2.0, "s", "age of the operator's command at which the policy is stopped")
-    jump_factor: float = limit(  # a G1 that walks asks for 1.1 of its waist's at times, a broken network for hundreds
+    jump_factor: float = limit(  # a walking G1 sometimes changes its waist's target by 1.1 ranges, a broken network by hundreds
         2.0, "", "largest change of an action's joint target in one tick, before any clip, as a multiple of the joint's range"
     )
-    warm_motor_c: float = limit(80.0, "C", "temperature of a motor from which on a line warns of it (where the wire tells)")
+    warm_motor_c: float = limit(80.0, "C", "temperature of a motor above which a line warns of it (if the wire reports temperatures)")
     hot_motor_c: float = limit(95.0, "C", "temperature of a motor above which the robot may not stand up")
-    max_motor_c: float = limit(math.inf, "C", "temperature of a motor at which a robot that is driven is damped; off unless it is given")
+    max_motor_c: float = limit(math.inf, "C", "temperature of a motor at which a driven robot is damped; off unless given")
     position_margin: float = limit(0.01, "rad", "distance that commanded targets keep from the joint range's ends")
     slew_factor: float = limit(2.0, "", "largest speed of commanded targets, as a multiple of the robot's velocity limit")
     damping_factor: float = limit(1.0, "", "kd in damping, as a multiple of the robot's kd")
     stand_s: float = limit(2.0, "s", "duration of the ramp to the default pose")
     gain_ramp_s: float = limit(0.5, "s", "duration of the gains' ramp from zero when entering stand")
-    entry_ramp_s: float = limit(0.2, "s", "time over which the targets go over from the pose held in stand to the policy's")
-    # no robot turns about in a step
-    command_ramp_s: float = limit(1.0, "s", "time that the operator's velocity command takes over its whole trained range")
+    entry_ramp_s: float = limit(0.2, "s", "time over which the targets blend from the pose held in stand to the policy's")
+    # no robot can reverse in one step
+    command_ramp_s: float = limit(1.0, "s", "time in which the operator's velocity command may cross its whole trained range")
     entry_pose: float = limit(0.35, "rad", "largest distance of a joint from the default pose when the policy starts")
     entry_tilt: float = limit(0.3, "rad", "largest tilt when the policy starts")
     entry_speed: float = limit(1.0, "rad/s", "largest joint speed when the policy starts")
@@ -137,7 +138,7 @@ class SafetyLimits:
     def of(spec: PolicySpec, overrides: Mapping[str, float] | None = None) -> SafetyLimits:
         """The thresholds for a policy.
 
-        A command that does not age, such as a goal, stays valid, so its policies have no command time-outs unless they are asked for.
+        A command that does not expire, such as a goal, stays valid, so policies with one have no command time-outs unless they are set.
 
         Args:
             spec: the contract.
@@ -156,10 +157,10 @@ class SafetyLimits:
 
 
 def check_limit(name: str, value: float) -> None:
-    """Refuse a threshold that there is not, or that cannot be.
+    """Refuse an unknown threshold or an invalid value.
 
     Raises:
-        SafetyLimitError: unknown name, or a value that is not above zero, or beyond what makes sense.
+        SafetyLimitError: unknown name, or a value that is not above zero, or too large.
     """
     known = [field.name for field in dataclasses.fields(SafetyLimits)]
     if name not in known:

@@ -1,8 +1,8 @@
-"""The command writer for robots that want a stream: repeats the newest command at the robot's rate, and damps if no newer one comes.
+"""The command writer for robots that need a stream: repeats the newest command at the robot's rate, and damps if no newer one comes.
 
-The control loop puts a command at each of its ticks, which goes out at once where the loop is slower than the stream; a thread of its own
-repeats it at absolute deadlines. If the loop stalls, the command's
-stiffness fades to damping, without a step in torque, before the robot's own watchdog drops it:
+The control loop puts a command at each tick, which is sent at once if the loop is slower than the stream; a separate thread repeats it at
+absolute deadlines. If the loop stalls, the command's stiffness fades to damping, without a step in torque, before the robot's own watchdog
+drops it:
 
     age of the command:  0 ......... stall_s ......... stall_s + fade_s ......
     gains sent:          as put        kp -> 0, kd -> damping's      damping
@@ -22,7 +22,7 @@ from bridge.control.joints import FloatArray
 from bridge.control.priority import raise_priority
 from bridge.control.timing import Timing
 
-STALL_PERIODS = 2.5  # of the control loop: one late tick is no stall
+STALL_PERIODS = 2.5  # in periods of the control loop: one late tick is not a stall
 TURN_S = 0.001
 
 
@@ -30,9 +30,9 @@ class CommandStream:
     """Newest command in, one command out at each write.
 
     Attributes:
-        stalls: how often the stream has begun to fade for want of a newer command.
-        failure: what a write raised first; the stream ends with it.
-        timing: of the writes.
+        stalls: number of times the stream began to fade because no newer command came.
+        failure: first exception of a write, which ends the stream.
+        timing: timing of the writes.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class CommandStream:
         """Prepare; nothing is sent before `start`.
 
         Args:
-            send: writes one command to the wire; never called twice at a time.
-            damping_kd: kd of the damping that it fades to [N m s / rad], (J,).
+            send: writes one command to the wire; calls never overlap.
+            damping_kd: kd of the damping at the end of a fade [N m s / rad], (J,).
             control_dt: period of the loop that puts commands [s].
-            rate_hz: writes a second.
+            rate_hz: writes per second.
             fade_s: duration of the fade [s].
 
         Raises:
@@ -65,22 +65,23 @@ class CommandStream:
         self.timing = Timing()
 
     def put(self, command: JointCommand, now_ns: int) -> None:
-        """Take the newest command, decided at `now_ns`; the stream keeps it, so the caller must not change it afterwards.
+        """Take the newest command, decided at `now_ns`; the stream keeps a reference, so the caller must not change it afterwards.
 
         Raises:
-            Exception: what sending it raised; the stream goes on with the command before.
+            Exception: raised by sending it; the stream continues with the previous command.
         """
-        if self._at_once and self._thread is not None and self._turn.acquire(timeout=TURN_S):  # else the thread sends it, in its time
+        if self._at_once and self._thread is not None and self._turn.acquire(timeout=TURN_S):  # otherwise the thread sends it at its next
+            # deadline
             try:
                 self._send(command)
                 self._newest = (command, now_ns)
             finally:
                 self._turn.release()
         else:
-            self._newest = (command, now_ns)  # one assignment: the thread sees the pair before or the pair after
+            self._newest = (command, now_ns)  # a single assignment, so the thread sees either the old or the new pair
 
     def at(self, now_ns: int) -> JointCommand | None:
-        """What to send at `now_ns`; None before the first command."""
+        """The command to send at `now_ns`; None before the first one."""
         newest = self._newest
         if newest is None:
             return None
@@ -101,16 +102,16 @@ class CommandStream:
         return JointCommand(command.position, keep * command.velocity, keep * command.effort, keep * command.kp, kd)
 
     def start(self) -> None:
-        """Begin to write, in a thread."""
+        """Start writing, in a thread."""
         self._stopping.clear()
         self._thread = threading.Thread(target=self._run, name="command stream")
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is newest once more and end; safe to call twice.
+        """Write the newest command once more and end; safe to call twice.
 
         Raises:
-            Exception: what a write raised.
+            Exception: raised by a write.
         """
         thread, self._thread = self._thread, None
         if thread is None:
@@ -132,9 +133,9 @@ class CommandStream:
             self.failure = error
 
     def write(self, deadline_ns: int) -> int:
-        """Do one write that was due at `deadline_ns`. Returns the next deadline [ns]; those that were slept through are not made up."""
+        """Do one write that was due at `deadline_ns`. Returns the next deadline [ns]; missed ones are not caught up."""
         now_ns = time.monotonic_ns()
-        with self._turn:  # chosen in turn, so that nothing older follows what is newest
+        with self._turn:  # chosen under the lock, so that nothing older is sent after the newest
             command = self.at(now_ns)
             if command is not None:
                 self._send(command)
@@ -146,5 +147,5 @@ class CommandStream:
 
 
 def quick_switches() -> None:
-    """Let the threads of this process take turns every half millisecond, so that a tick in Python does not delay the stream by five."""
+    """Switch between this process's threads every half millisecond, so that a tick in Python does not delay the stream by 5 ms."""
     sys.setswitchinterval(0.0005)

@@ -1,6 +1,6 @@
-"""One control tick as a row of numbers: all that came in and all that was decided, so that the log can be run again bit for bit.
+"""One control tick as a row of numbers: all inputs and all decisions, so that the log can be replayed bit for bit.
 
-Rows lie in a ring that is allocated once; the loop copies into the next row and another thread reads behind it.
+Rows are in a ring buffer that is allocated once; the loop copies into the next row and another thread reads behind it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COUNTERS = (
     "flags",
 )
 HAS_READING, HAS_COMMAND, HAS_IMU, TWO_STAMPS, INFERRED = 1, 2, 4, 8, 16
-NO_TURN = 64  # an IMU without a gyro, where the policy needs none
+NO_TURN = 64  # an IMU without a gyro, if the policy does not need one
 SENT = ("position", "velocity", "effort", "kp", "kd")
 FREE_CLOCK = 32  # `Reading.free_clock`
 HAS_HEAT, HAS_BATTERY = 128, 256
@@ -45,7 +45,7 @@ Rows = NDArray[Any]
 
 def tick_dtype(spec: PolicySpec) -> np.dtype[np.void]:
     """A row: `COUNTERS` as integers, then the reading, the operator's command, the policy's numbers and the commands; units as in
-    `Reading` and `JointCommand`, joints in policy order. `asked` is the command before the limits, `acted` what the limits did to it.
+    `Reading` and `JointCommand`, joints in policy order. `asked` is the command before the limits, `acted` its changes by the limits.
     """
     joints = (spec.robot.num_joints,)
     return np.dtype(
@@ -116,7 +116,7 @@ def get_reading(row: Any) -> Reading | None:
 
 
 def put_inputs(row: Any, inputs: Inputs) -> None:
-    """Copy what came in; texts (requests, wire faults, remarks) travel as events. Fields without a flag keep what was there before."""
+    """Copy the inputs; texts (requests, wire faults, remarks) are logged as events. Fields without a flag keep their old content."""
     flags = 0 if inputs.reading is None else put_reading(row, inputs.reading)
     if inputs.command is not None:
         row["command"], row["command_ns"] = inputs.command, inputs.command_ns
@@ -132,7 +132,7 @@ def put_inputs(row: Any, inputs: Inputs) -> None:
 
 
 def get_inputs(row: Any) -> Inputs:
-    """What came in, but for requests, wire faults and remarks."""
+    """The inputs, without requests, wire faults and remarks."""
     command = row["command"].copy() if int(row["flags"]) & HAS_COMMAND else None
     rivals = None if int(row["rivals"]) == UNKNOWN else int(row["rivals"])
     heat = row["temperature"].copy() if int(row["flags"]) & HAS_HEAT else None
@@ -141,7 +141,7 @@ def get_inputs(row: Any) -> Inputs:
 
 
 def put_outcome(row: Any, controller: Controller, sent: JointCommand) -> None:
-    """Copy what the controller decided and what was sent."""
+    """Copy the controller's decisions and the sent command."""
     row["mode"], row["inference_ns"] = MODES.index(controller.mode), controller.inference_ns
     if controller.inferred:
         row["observation"], row["action"] = controller.observation, controller.action
@@ -157,8 +157,8 @@ class Ring:
 
     Attributes:
         rows: the rows.
-        written, read: how many rows ever were; their difference is at most the ring's length.
-        dropped: rows that found the ring full.
+        written, read: total numbers of rows; their difference is at most the ring's length.
+        dropped: number of rows dropped because the ring was full.
     """
 
     rows: Rows
@@ -168,7 +168,7 @@ class Ring:
 
     @staticmethod
     def of(dtype: np.dtype[np.void], length: int) -> Ring:
-        """An empty ring; its memory is touched now, not in the loop."""
+        """Make an empty ring; its memory is touched now, not in the loop."""
         rows = np.empty(length, dtype)
         rows[:] = np.zeros((), dtype)
         return Ring(rows)
@@ -186,13 +186,13 @@ class Ring:
         return self.rows[self.written % len(self.rows)]
 
     def done(self) -> None:
-        """Hand the filled row over."""
+        """Commit the filled row."""
         self.written += 1
 
     def take(self) -> Any:
-        """The oldest row not read, or None; call `release` when done with it."""
+        """The oldest unread row, or None; call `release` when done with it."""
         return None if self.read == self.written else self.rows[self.read % len(self.rows)]
 
     def release(self) -> None:
-        """Give the row back."""
+        """Free the row."""
         self.read += 1

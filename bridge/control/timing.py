@@ -10,7 +10,7 @@ class Timing:
 
     Attributes:
         ticks: ticks so far.
-        missed: deadlines that passed without a tick of their own.
+        missed: deadlines that passed without their own tick.
         overruns: ticks that ended after the next deadline.
     """
 

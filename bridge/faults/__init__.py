@@ -1,1 +1,1 @@
-"""Faults on purpose."""
+"""Deliberate faults, for tests."""

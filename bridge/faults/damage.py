@@ -1,4 +1,4 @@
-"""What a fault does to one sensor reading: from the reading as it came to the fields that are wrong in it."""
+"""Applies a fault to one sensor reading: from the received reading to its faulty fields."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def altered(values: FloatArray | None, index: int, value: float) -> FloatArray |
 def _position(reading: Reading, fault: Fault, spec: PolicySpec, good: Reading | None) -> Changed:
     joint = fault.index % spec.robot.num_joints
     end = spec.robot.position_upper[joint] if fault.size > 0 else spec.robot.position_lower[joint]
-    if not math.isfinite(end):  # no position is wrong for a joint without an end
+    if not math.isfinite(end):  # no position is wrong for an unlimited joint
         return {}
     return {"position": altered(reading.position, joint, end + fault.size)}
 
@@ -84,4 +84,4 @@ DAMAGES: Mapping[FaultKind, Damage] = {
     FaultKind.INVERTED_ATTITUDE: _inverted,
     FaultKind.TURNED_ATTITUDE: _turned,
 }
-"""By kind: the fields of a reading that are wrong then, given the fault, the contract, and the last reading that nothing was wrong with."""
+"""By kind: the faulty fields of a reading, given the fault, the contract, and the last good reading."""

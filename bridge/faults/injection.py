@@ -1,8 +1,8 @@
-"""Faults on purpose: a wrapper around any transport that loses, damages, delays and misorders what passes through it.
+"""Fault injection: a wrapper around any transport that loses, damages, delays and reorders messages.
 
-The loop, the guards and the limits stay the ones that run on the robot, so what is seen here is what would happen there. Messages are
-taken from the wire one by one between the ticks, at the robot's rate, so that a fault may hit one message of ten and arrive at any
-moment. All that is random comes from one seed.
+Loop, guards and limits are those of the robot, so the behaviour is the same as there. Messages are
+taken from the wire one by one between the ticks, at the robot's rate, so that a fault may hit one message in ten and arrive at any moment.
+Everything random comes from one seed.
 
     wire --read at message_period_s--> lose | damage | delay --newest that arrived--> controller --command--> wire
 """
@@ -30,7 +30,7 @@ from policies.contract.spec import PolicySpec
 
 
 class InjectedError(RuntimeError):
-    """What a transport raises on purpose."""
+    """An exception that a transport raises deliberately."""
 
 
 @dataclass(slots=True)
@@ -38,10 +38,10 @@ class Injection:
     """A fault on the clock of a transport.
 
     Attributes:
-        fault: which.
+        fault: the fault.
         begin_ns, end_ns: when it lasts [ns].
-        onset_ns: when it first did something [ns]; None as long as it has not. For lost messages, the arrival of the last good one.
-        done_ns: when it last did something [ns]; None as long as it has not.
+        onset_ns: when it first had an effect [ns]; None if it has not yet. For lost messages, the arrival of the last good one.
+        done_ns: when it last had an effect [ns]; None if it has not yet.
     """
 
     fault: Fault
@@ -65,14 +65,14 @@ class FaultyTransport:
         """Wrap a transport.
 
         Args:
-            wire: the transport that works.
+            wire: the real transport.
             spec: the policy's contract, for joint names and ranges.
             faults: `Fault.at_s` counts from now.
-            seed: of all that is random.
-            message_period_s: how often the wire is asked for a message [s]: the period of the robot's messages.
+            seed: seed of everything random.
+            message_period_s: period of the robot's messages, at which the wire is read [s].
 
         Raises:
-            FaultError: a period that is not above zero.
+            FaultError: the period is not above zero.
         """
         if not message_period_s > 0:
             raise FaultError(f"message_period_s must be above zero, not {message_period_s:g}")
@@ -111,7 +111,7 @@ class FaultyTransport:
         return FaultyPolicy(policy, self)
 
     def strike(self, *kinds: FaultKind) -> Iterator[Fault]:
-        """The faults of some kinds that act now; each is noted as having acted."""
+        """The faults of given kinds that act now; each is marked as having acted."""
         if self._kinds.isdisjoint(kinds):
             return
         now_ns = self._wire.now_ns()
@@ -145,14 +145,14 @@ class FaultyTransport:
     def _advance(self, until_ns: int) -> None:
         while (before_ns := self._wire.now_ns()) < until_ns:
             self._wire.wait_until(min(until_ns, before_ns - before_ns % self._period_ns + self._period_ns))
-            if self._wire.now_ns() == before_ns:  # a lock-step wire whose steps are longer than a message's period
+            if self._wire.now_ns() == before_ns:  # a lock-step wire with steps longer than a message's period
                 self._wire.wait_until(until_ns)
             self._take()
             if self._wire.now_ns() == before_ns:
                 return
 
     def _take(self) -> None:
-        """Take a message off the wire, put it on its way, and let those arrive that are due."""
+        """Take a message off the wire, schedule it, and deliver those that are due."""
         self._inputs = inputs = self._wire.read()
         self._requests += inputs.requests
         self._wire_fault = inputs.wire_fault or self._wire_fault
@@ -185,7 +185,7 @@ class FaultyTransport:
             self._post(reading, 0.0)
 
     def _post(self, reading: Reading, delay_s: float) -> None:
-        # Of two that arrive together the late one comes last: the worse order.
+        # Of two that arrive together the late one comes last, which is the worse order.
         self._sent_messages += 1
         number = -self._sent_messages if delay_s else -(1 << 62)
         self._on_the_way.append((reading.received_ns + round(delay_s * 1e9), number, reading))
@@ -239,7 +239,7 @@ class FaultyTransport:
         return inputs
 
     def _note_overtaken(self) -> None:
-        """Messages out of order count as a fault from the first one that a tick sees."""
+        """Reordered messages count as a fault from the first one that a tick sees."""
         seen, self._seen_stamps = self._seen_stamps, None if self._arrived is None else self._arrived.stamps_ns
         if self._arrived is not None and seen is not None and self._arrived.stamps_ns < seen:
             for injection in self.injections:
@@ -264,7 +264,7 @@ class FaultyTransport:
 
 
 class FaultyPolicy(PolicyFile):
-    """A policy whose action a transport's faults change; it takes over the memory of the one that it is made of."""
+    """A policy whose action is changed by a transport's faults; it takes over the memory of the original policy."""
 
     def __init__(self, policy: PolicyFile, transport: FaultyTransport) -> None:
         """Take over `policy`, which must not run any more."""

@@ -1,4 +1,4 @@
-"""What can go wrong: the kinds of faults, what their sizes mean, and one fault with the time at which it begins and its duration.
+"""What can go wrong: the kinds of faults, the meaning of their sizes, and one fault with its start time and duration.
 
 `bridge.faults.injection` makes them happen.
 """
@@ -16,7 +16,7 @@ class FaultKind(StrEnum):
     Attributes:
         LOSS: each message is lost with a probability [1]; 1 is silence
         DUPLICATE: each message arrives a second time, later [s]
-        REORDER: every other message, at random, is overtaken: it arrives later [s]
+        REORDER: about half of the messages, at random, are overtaken: they arrive later [s]
         DELAY: each message arrives later [s]
         LAG: the delay grows [s/s] and stays, as in a queue that fills
         FROZEN_STAMP: messages keep coming with the last good stamp
@@ -27,19 +27,19 @@ class FaultKind(StrEnum):
         VELOCITY: a joint's measured speed [rad/s]
         EFFORT: a joint's measured torque [N m]
         TILT: the base's measured tilt [rad]
-        JUMP: a joint is measured beside where it is [rad]
-        STUCK_ENCODER: a joint's measured position stays where it was
+        JUMP: a joint's measured position is offset [rad]
+        STUCK_ENCODER: a joint's measured position does not change
         VELOCITY_SCALE: all measured speeds are multiplied [1]: 0 for a driver that has none, -1 for a wrong sign, 57.3 for degrees
-        STUCK_ATTITUDE: the base's measured attitude stays as it was
+        STUCK_ATTITUDE: the base's measured attitude does not change
         GYRO_SCALE: the gyro's values are multiplied [1]
         INVERTED_ATTITUDE: the base's attitude is that of the world in the base
-        TURNED_ATTITUDE: the base's attitude is of axes that are turned about the vertical, and not those of the gyro [rad]
-        CLOCK_SET: the robot's clock is set back (ahead, if positive) and stays so [s]
+        TURNED_ATTITUDE: the base's attitude has axes rotated about the vertical relative to the gyro's [rad]
+        CLOCK_SET: the robot's clock is set back (ahead, if positive) permanently [s]
         HOT_MOTOR: a joint's motor has this temperature [C]
-        SECOND_SENDER: every other message, at random, is another sender's: all joints at zero, at rest
-        OPERATOR_LOST: no operator command any more
+        SECOND_SENDER: about half of the messages, at random, are another publisher's: all joints at zero, at rest
+        OPERATOR_LOST: the operator's command ends
         OPERATOR_NOT_FINITE: an entry of the operator's command becomes `size`
-        RIVAL: somebody else publishes commands
+        RIVAL: another publisher of commands
         LATE_TICK: the process is stalled before a tick [s]
         SLOW_TICK: a tick takes longer [s]
         READ_ERROR: reading raises
@@ -92,7 +92,7 @@ FIELDS = ("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_veloci
 
 
 class FaultError(ValueError):
-    """A fault that cannot be described like this."""
+    """An invalid description of a fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +100,12 @@ class Fault:
     """One thing that goes wrong.
 
     Attributes:
-        kind: what.
-        at_s: when it begins, from the moment it is added [s].
-        duration_s: how long it lasts [s]; 0 for one message, call or tick.
-        size: how much, in the unit of the kind.
+        kind: the kind.
+        at_s: start, from the moment it is added [s].
+        duration_s: duration [s]; 0 for one message, call or tick.
+        size: size, in the unit of the kind.
         index: joint, or entry of `field` or of the action; taken modulo their length.
-        field: which of `FIELDS` is no longer finite.
+        field: the one of `FIELDS` that becomes not finite.
     """
 
     kind: FaultKind
@@ -119,7 +119,7 @@ class Fault:
         """Check.
 
         Raises:
-            FaultError: says what and what is valid.
+            FaultError: says what is wrong and what is valid.
         """
         if not (self.at_s >= 0 and self.duration_s >= 0):
             raise FaultError(f"a fault's at_s and duration_s must not be negative, they are {self.at_s:g} and {self.duration_s:g}")
@@ -144,4 +144,4 @@ class Fault:
             raise
         except (TypeError, ValueError) as error:
             form = "KIND@AT_S[,size=X][,duration_s=S][,index=N][,field=NAME]"
-            raise FaultError(f"no fault: {text!r} ({error}); the form is {form}, KIND one of {', '.join(FaultKind)}") from error
+            raise FaultError(f"not a fault: {text!r} ({error}); the form is {form}, KIND one of {', '.join(FaultKind)}") from error

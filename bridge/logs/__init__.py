@@ -1,1 +1,1 @@
-"""The flight recorder's logs: written, read, mended, run again."""
+"""The flight recorder's logs: writing, reading, repair, replay."""

@@ -1,4 +1,4 @@
-"""Read a flight recorder's log back into rows, also one that a killed process left without its end."""
+"""Reads a flight recorder's log into rows, also one that a killed process left without its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOREIGN = {
     b"SQLite": "a bag in SQLite's format, which holds neither thresholds nor policy; take the original log",
     b"#ROSBAG": "a bag of ROS 1, which holds neither thresholds nor policy; take the original log",
 }
-"""How files begin that are no MCAP, and what they are."""
+"""First bytes of files that are not MCAP, and what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Log:
         policy: the policy that ran, from inside the log.
         metadata: `policy_sha256`, `task`, `robot`, `transport`, and as JSON `limits`, `shadow` and `auto_start`.
         ticks: (T,) rows of `bridge.control.ticks.tick_dtype`, oldest first.
-        samples: (S,) rows of `bridge.control.ticks.sample_dtype`: all readings, where they were recorded.
+        samples: (S,) rows of `bridge.control.ticks.sample_dtype`: all readings, if they were recorded.
         events: transitions, refusals, requests and faults, in order; see `LogWriter.event`.
-        complete: whether the log has its end; a killed process leaves none.
-        dropped: ticks that were lost because the recorder could not keep up.
-        lacks: topics that another tool has left out although the ticks tell of them; their columns hold NaN.
-        notes: what else is missing, for people.
+        complete: whether the log has its end, which a killed process does not write.
+        dropped: number of ticks lost because the recorder could not keep up.
+        lacks: topics that another tool has removed although the ticks refer to them; their columns hold NaN.
+        notes: what else is missing, as text.
     """
 
     path: Path
@@ -59,10 +59,10 @@ class Log:
 
 
 def records(path: Path) -> Iterator[Any]:
-    """The MCAP records of a file, up to where a killed process tore it off.
+    """The MCAP records of a file, up to where a killed process cut it off.
 
     Raises:
-        LogError: no such file, or no MCAP file.
+        LogError: no such file, or not an MCAP file.
     """
     from mcap.stream_reader import StreamReader
 
@@ -74,25 +74,24 @@ def records(path: Path) -> Iterator[Any]:
             for record in StreamReader(file, validate_crcs=True, record_size_limit=LARGEST_RECORD).records:
                 count += 1
                 yield record
-        except Exception as error:  # decompressors, parsers and short reads have errors of their own; what came before is good
-            if count < 2:  # not even a header and something behind it
+        except Exception as error:  # decompressors, parsers and short reads raise various errors; earlier records are good
+            if count < 2:  # not even a header and one more record
                 file.seek(0)
                 begin = file.read(8)
                 known = next((text for magic, text in FOREIGN.items() if begin.startswith(magic)), None)
                 why = f"it is {known}" if known else reason(error) if str(error) else "it ends too soon"
-                raise LogError(f"{path} is no MCAP log: {why}") from error
+                raise LogError(f"{path} is not an MCAP log: {why}") from error
 
 
 def read_log(path: Path, policy: PolicyFile | None = None) -> Log:
-    """Read a log, also a part of one, or a copy that another tool made.
+    """Read a log, also a part of one, or a copy made by another tool.
 
     Args:
-        path: of the log.
-        policy: stands in for the one inside, where a tool has left that out; it must be the one that ran.
+        path: path of the log.
+        policy: replaces the policy inside if a tool has removed that; it must be the one that ran.
 
     Raises:
-        LogError: no such file, not a log of robolearn or not of one run, one that lacks what explains it, or one of a version that wrote
-            other messages.
+        LogError: no such file, not a log of robolearn or not of one run, its metadata are missing, or its version wrote other messages.
     """
     from mcap.records import Attachment, Channel, Footer, Message, Metadata
 
@@ -117,16 +116,16 @@ def read_log(path: Path, policy: PolicyFile | None = None) -> Log:
     if not runs:
         raise LogError(_strange(path, channels.values()))
     if len(runs) > 1:
-        raise LogError(f"{path} holds {len(runs)} runs, joined by another tool; give the log of each run by itself")
+        raise LogError(f"{path} holds {len(runs)} runs, joined by another tool; give the log of each run separately")
     metadata = runs[0]
     policy = _that_ran(path, metadata["policy_sha256"], policies, policy)
     try:
         rows = assemble(Topics(policy.spec), channels.values(), messages)
     except LogError as error:
         raise LogError(f"{path} cannot be read as one run: {error}") from error
-    except Exception as error:  # messages of another layout fail in many ways, each where its decoder notices
+    except Exception as error:  # messages with another layout fail in many ways, depending on the decoder
         why = f"{type(error).__name__}: {error}"
-        raise LogError(f"{path} has messages that this version of robolearn does not read; another one wrote it ({why})") from error
+        raise LogError(f"{path} has messages that this version of robolearn cannot read; another version wrote it ({why})") from error
     dropped, written, notes = int(counts.get("dropped", 0)), int(counts.get("ticks", 0)), rows.notes
     last = int(rows.ticks["index"][-1]) if len(rows.ticks) else -1
     if last + 1 < written + dropped:
@@ -135,11 +134,11 @@ def read_log(path: Path, policy: PolicyFile | None = None) -> Log:
 
 
 def _strange(path: Path, topics: Iterable[str]) -> str:
-    """What to say of an MCAP file that does not explain itself."""
+    """The message for an MCAP file without its metadata."""
     if any(topic.endswith(TICK) for topic in topics):
         return (
-            f"{path} is a copy of a robot's log that lacks its metadata (the thresholds and more): the tool that copied it left that out;"
-            " take the original, or copy with it (mcap filter --include-metadata --include-attachments)"
+            f"{path} is a copy of a robot's log that lacks its metadata (the thresholds and more): the tool that copied it removed them; "
+            f"use the original, or copy with them (mcap filter --include-metadata --include-attachments)"
         )
     return f"{path} is an MCAP file, but not one that robolearn deploy has written: it has no policy inside"
 
@@ -153,27 +152,26 @@ def _that_ran(path: Path, sha256: str, inside: list[bytes], given: PolicyFile | 
             except PolicyFileError as error:
                 raise LogError(str(error)) from error
     if inside:
-        raise LogError(f"{path} contradicts itself: the policy inside is not the one that ran ({sha256[:12]})")
+        raise LogError(f"{path} is inconsistent: the policy inside is not the one that ran ({sha256[:12]})")
     if given is not None and given.sha256 == sha256:
         return given
     raise LogError(
-        f"{path} lacks the policy that ran, which the tool that copied it left out: the file whose sha256 begins with {sha256[:12]}"
-        f"{'' if given is None else f', while that of {given.path} begins with {given.sha256[:12]}'}; take the original log, or"
-        " give that file: robolearn replay LOG --policy FILE"
+        f"{path} lacks the policy that ran, which the tool that copied it removed: the file whose sha256 begins with {sha256[:12]}"
+        f"{'' if given is None else f', while that of {given.path} begins with {given.sha256[:12]}'}; use the original log, or give that "
+        f"file: robolearn replay LOG --policy FILE"
     )
 
 
 def newest_run(folder: Path) -> tuple[Path, list[Path]]:
-    """The newest log of a folder in which a policy ran: not a motion, nor a robot that nobody started.
+    """The newest log of a folder in which a policy ran: not a motion, nor a robot that was never started.
 
     Args:
-        folder: with logs as `*.mcap`; the time in a log's name counts, or else that of its first message.
+        folder: folder with logs as `*.mcap`, ordered by the time in the name, or else that of the first message.
 
-    Returns:
-        The log; the newer ones that were passed over, newest first.
+    Returns: The log; the newer ones that were skipped, newest first.
 
     Raises:
-        LogError: no folder, or no such log in it; says what is there.
+        LogError: no such folder, or no such log in it; says what is there.
     """
     if not folder.is_dir():
         raise LogError(f"no folder at {folder}")
@@ -184,12 +182,13 @@ def newest_run(folder: Path) -> tuple[Path, list[Path]]:
     if not logs:
         raise LogError(f"no .mcap file in {folder}")
     raise LogError(
-        f"in none of the {len(logs)} logs in {folder} did a policy run: they are of motions, of robots that nobody started, or torn"
+        f"in none of the {len(logs)} logs in {folder} did a policy run: they are of motions, of robots that were never started, or "
+        f"truncated"
     )
 
 
 def _begun(path: Path) -> float | None:
-    """When a log's first message was recorded, in seconds since 1970; None for no log, or an empty one."""
+    """When a log's first message was recorded, in seconds since 1970; None if it is not a log, or empty."""
     from mcap.records import Message
 
     try:
@@ -199,7 +198,7 @@ def _begun(path: Path) -> float | None:
 
 
 def _policy_ran(path: Path) -> bool:
-    """Whether a log has an action of a policy, without reading it further than to the first."""
+    """Whether a log has an action of a policy, reading only up to the first one."""
     from mcap.records import Channel, Message, Metadata
 
     action: int | None = None
@@ -211,6 +210,6 @@ def _policy_ran(path: Path) -> bool:
                 action = record.id
             elif isinstance(record, Message) and record.channel_id == action:
                 return True
-    except LogError:  # no log at all; the others may be
+    except LogError:  # not a log; the others may be
         return False
     return False

@@ -1,4 +1,4 @@
-"""Give a log its end and index back, so that players which want them take it: what a killed process left is copied, record by record."""
+"""Restores a log's end and index, which some players need: the log of a killed process is copied, record by record."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from policies.files import reason, whole
 
 
 def repair(path: Path, target: Path) -> int:
-    """Write a whole copy of a log.
+    """Write a complete copy of a log.
 
     Args:
         path: the log.
         target: the copy; it must not exist.
 
-    Returns:
-        How many messages were saved.
+    Returns: The number of saved messages.
 
     Raises:
-        LogError: `path` is no MCAP file, or `target` exists or cannot be written.
+        LogError: `path` is not an MCAP file, or `target` exists or cannot be written.
     """
     from mcap.records import Attachment, Channel, Message, Metadata, Schema
     from mcap.writer import CompressionType, Writer
 
     if target.exists():
-        raise LogError(f"there is a file at {target} already")
+        raise LogError(f"{target} exists already")
     schemas: dict[int, int] = {0: 0}
     channels: dict[int, int] = {}
     count = 0

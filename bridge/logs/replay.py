@@ -1,11 +1,11 @@
-"""Run a log again: the same controller, fed with the logged sensors, tick for tick, and where it answers differently.
+"""Replays a log: the same controller with the logged sensor readings, tick for tick, and where its results differ.
 
-With the policy from inside the log every number must come out the same; with another one the differences show what it would have asked
-for on the same sensors (not where the robot would have gone).
+With the policy from inside the log every number must come out the same; with another one the differences show what it would have done with
+the same readings (not where the robot would have gone).
 
-A log may be a part: cut, filtered, with holes. What came before a part is unknown there, so it is not judged. Two things become known
-again. The policy's memory is empty where it starts, and otherwise holds only the last `history_steps` observations, so its actions can be
-compared, on the logged observations, from that many ticks on. And in damping a controller is as a new one, so from there on all is
+A log may be partial: cut, filtered, or with gaps. The state before a part is unknown, so it is not judged at first. Two things become known
+again. The policy's memory is empty when it starts, and otherwise only holds the last `history_steps` observations, so after that many ticks
+its actions can be compared on the logged observations. And in damping a controller is like a new one, so from there on everything is
 compared: actions, states and commands.
 """
 
@@ -29,28 +29,28 @@ from bridge.logs.topics import EVENT
 from bridge.logs.writer import LogError
 from policies.contract.file import PolicyFile
 
-TOLERANCE = 1e-5  # of an action, where another machine computes it; on the same one the difference is zero
+TOLERANCE = 1e-5  # of an action on another computer; on the same one the difference is zero
 MOST_NOTES = 3
 AUTOMATIC = "automatic start"  # the cause of its transitions
 
 
 class LoggedError(RuntimeError):
-    """Stands for an exception that the log tells of."""
+    """Represents an exception in the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of it.
+    """The result of a replay.
 
     Attributes:
         time_s: (T,) time of each tick since the first [s].
-        inferred: (T,) where the policy ran in the log.
-        logged, replayed: (T, J) actions; zero where the policy did not run.
-        command_difference: (T,) largest difference of anything sent [rad, N m / rad, ...].
+        inferred: (T,) ticks in which the policy ran in the log.
+        logged, replayed: (T, J) actions; zero in ticks without the policy.
+        command_difference: (T,) largest difference of any sent value [rad, N m / rad, ...].
         states: ticks whose state differs: (tick, logged, replayed).
-        judged: (T,) where the action was compared.
-        followed: (T,) where the state and what was sent were compared too.
-        notes: what is missing from the log, and from where on it is judged; empty for a whole run.
+        judged: (T,) ticks whose action was compared.
+        followed: (T,) ticks whose state and sent command were also compared.
+        notes: what is missing from the log, and from where it is judged; empty for a whole run.
     """
 
     time_s: NDArray[np.float64]
@@ -70,12 +70,12 @@ class Replay:
 
     @property
     def whole(self) -> bool:
-        """Whether all was compared, from the run's first tick on."""
+        """Whether everything was compared, from the run's first tick."""
         return bool(self.followed.all())
 
     @property
     def worst(self) -> float:
-        """Largest difference of an action; infinite where the replay gave none or one that is not finite."""
+        """Largest difference of an action; infinite if the replay gave none, or one that is not finite."""
         values = self.difference[self.judged]
         return float(np.max(np.where(np.isfinite(values), values, np.inf), initial=0.0))
 
@@ -91,24 +91,27 @@ class Replay:
 
 
 def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int], None] = lambda tick: None) -> Replay:
-    """Run a log again, as far as it goes.
+    """Replay a log as far as it goes.
 
     Args:
-        log: what was recorded, or a part of it.
+        log: the log, or a part of it.
         policy: another policy for the same robot; None for the one inside the log.
         progress: called with the number of each tick.
 
     Raises:
-        LogError: nothing to run or to compare, a topic that is needed was left out, or the other policy is for another robot, command or
-            rate.
+        LogError: nothing to run or to compare, a needed topic is missing, or the other policy is for another robot, command or rate.
     """
     if not len(log.ticks):
         raise LogError(f"{log.path} holds no ticks")
     if log.metadata.get("motion"):
-        raise LogError(f"in {log.path} the motion {log.metadata['motion']} ran in place of the policy; there is no policy's run to replay")
+        raise LogError(
+            f"in {log.path} the motion {log.metadata['motion']} ran in place of the policy; there is no run of a policy to replay"
+        )
     lacks = sorted(topic for topic in log.lacks if not topic.startswith(("/policy/observation/", "/policy/asked", "/sensors/")))
     if lacks:
-        raise LogError(f"{log.path} lacks {', '.join(lacks)}, which a tool has left out; replay needs it: copy the log with all its topics")
+        raise LogError(
+            f"{log.path} lacks {', '.join(lacks)}, which some tool has removed; replay needs it: copy the log with all its topics"
+        )
     policy = policy or log.policy
     _check(policy, log)
     run = _Run(log, policy)
@@ -125,12 +128,12 @@ def replay(log: Log, policy: PolicyFile | None = None, progress: Callable[[int],
 
 @dataclass(slots=True)
 class _Break:
-    """A place where what came before is unknown.
+    """A place before which the state is unknown.
 
     Attributes:
-        row: the first row behind it.
+        row: the first row after it.
         why: what is missing, as text.
-        judged, followed: first rows behind it from which actions, and states and commands, are compared again; None where none is.
+        judged, followed: first rows after it from which actions, and states and commands, are compared again; None if none.
     """
 
     row: int
@@ -140,7 +143,7 @@ class _Break:
 
 
 class _Run:
-    """A replay under way: the controller where its state is known, else the policy alone where its memory is."""
+    """A running replay: the controller while its state is known, otherwise only the policy while its memory is known."""
 
     def __init__(self, log: Log, policy: PolicyFile) -> None:
         self.log, self.policy, ticks = log, policy, log.ticks
@@ -191,7 +194,7 @@ class _Run:
                 self.limits = _limits(event["values"])
 
     def _notice(self, index: int) -> None:
-        """Let go of what is known, where something is missing before a tick."""
+        """Drop the known state if something is missing before a tick."""
         number = int(self.log.ticks["index"][index])
         if index == 0 and not self.whole:
             self._let_go(index, f"begins at tick {number}, so the memory before is unknown")
@@ -205,11 +208,13 @@ class _Run:
         self.alone.forget()
 
     def _known_again(self, index: int, before: Mode | None) -> bool:
-        """Whether the controller is as a new one before a tick: after one in damping. In a dry run it infers all the time."""
+        """Whether the controller is like a new one before a tick, which is so after a tick in damping. In a dry run it infers all the
+        time.
+        """
         return index > self.breaks[-1].row and not self.shadow and before in (Mode.DAMPING, Mode.ZERO_TORQUE)
 
     def _follow(self, controller: Controller, index: int, row: Any, said: list[dict[str, Any]]) -> None:
-        """Let the controller do a tick; let it go where it cannot know why the logged one did otherwise."""
+        """Run a tick of the controller; drop it if it cannot know why the logged one behaved differently."""
         sent = _tick(controller, row, said if self.whole else _as_it_went(said))
         logged = MODES[int(row["mode"])]
         if controller.mode is not logged and (why := self._unknowable(index, logged, said)):
@@ -223,7 +228,7 @@ class _Run:
         self.command[index] = max(float(np.max(np.abs(row[f"sent_{name}"] - getattr(sent, name)), initial=0.0)) for name in SENT)
 
     def _unknowable(self, index: int, logged: Mode, said: list[dict[str, Any]]) -> str | None:
-        """Why a replay cannot be expected to reach the logged state; None where it can."""
+        """Why a replay cannot be expected to reach the logged state; None if it can."""
         if index == 0 or MODES[int(self.log.ticks[index - 1]["mode"])] is logged:
             return None
         number = int(self.log.ticks["index"][index])
@@ -231,7 +236,7 @@ class _Run:
         if not causes:
             return f"lacks the events of tick {number} on {EVENT}, in which the state became {logged}"
         if not self.whole and logged in (Mode.DAMPING, Mode.FAULT) and causes[-1] != "operator":
-            return f"became {logged} in tick {number} for what may lie before the part that is here ({causes[-1]})"
+            return f"became {logged} in tick {number} for a reason that may be before this part ({causes[-1]})"
         return None
 
     def _alone(self, index: int, row: Any, entered: bool) -> None:
@@ -247,7 +252,7 @@ class _Run:
             self.breaks[-1].judged = index
 
     def notes(self) -> list[str]:
-        """One line for each break, the first ones where there are many."""
+        """One line for each break, only the first ones if there are many."""
         inferred = (self.log.ticks["flags"] & INFERRED) > 0
         lines = []
         for at, broken in enumerate(self.breaks):
@@ -257,7 +262,7 @@ class _Run:
             if ran:
                 parts = [("all", broken.judged)] if broken.judged == broken.followed else [("actions", broken.judged), *parts]
             compared = ", ".join(f"{what} {self._place(row)}" for what, row in parts)
-            lines.append(f"{broken.why}; " + ("nothing behind it can be compared" if compared == "all not" else f"compared are {compared}"))
+            lines.append(f"{broken.why}; " + ("nothing after it can be compared" if compared == "all not" else f"compared are {compared}"))
         more = len(lines) - MOST_NOTES
         return lines if more <= 0 else [*lines[:MOST_NOTES], f"and so at {more} more places"]
 
@@ -272,13 +277,15 @@ def _limits(values: dict[str, Any]) -> SafetyLimits:
     try:
         return SafetyLimits(**values)
     except TypeError as error:
-        raise LogError(f"the log has thresholds that this version of robolearn does not know; another one wrote it ({error})") from error
+        raise LogError(
+            f"the log has thresholds that this version of robolearn does not know: another version wrote it ({error})"
+        ) from error
 
 
 def _said(log: Log) -> dict[int, list[dict[str, Any]]]:
-    """Row -> the events of its tick. They count the ticks that were written, rows count those that were lost by the recorder too."""
+    """Row -> the events of its tick. Events count the written ticks, while rows also count those lost by the recorder."""
     numbers, times = log.ticks["index"], log.ticks["now_ns"]
-    exact = {"request", "wire_fault"}  # told by the recorder itself, so in the very tick of that time
+    exact = {"request", "wire_fault"}  # from the recorder itself, so in the tick of that time
     lost = {}
     for event in log.events:
         row = int(np.searchsorted(times, event["t_ns"])) if event["event"] in exact or event.get("cause") == AUTOMATIC else len(times)
@@ -286,7 +293,7 @@ def _said(log: Log) -> dict[int, list[dict[str, Any]]]:
             lost[int(event["tick"])] = int(numbers[row]) - int(event["tick"])
     said: dict[int, list[dict[str, Any]]] = {}
     row_of = {int(number): row for row, number in enumerate(numbers)}
-    whole = int(numbers[0]) == 0 and log.dropped == int(numbers[-1]) + 1 - len(numbers)  # every hole is the recorder's
+    whole = int(numbers[0]) == 0 and log.dropped == int(numbers[-1]) + 1 - len(numbers)  # every gap is the recorder's
     for event in log.events:
         written = int(event["tick"])
         before = [tick for tick in lost if tick <= written]
@@ -298,8 +305,8 @@ def _said(log: Log) -> dict[int, list[dict[str, Any]]]:
 
 
 def _as_it_went(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A tick's events for a part of a run: with what an automatic start asked for, of which nobody knows whether one was pending, and
-    without the requests that were refused, maybe for what lies before the part.
+    """A tick's events for a part of a run: with the requests of an automatic start, since it is unknown whether one was pending, and
+    without refused requests, whose reason may be before the part.
     """
     refused = {event["request"] for event in said if event["event"] == "refused"}
     went = {str(Mode.STAND): Event.STAND, str(Mode.POLICY): Event.START}
@@ -309,7 +316,7 @@ def _as_it_went(said: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _between(controller: Controller, said: list[dict[str, Any]]) -> None:
-    """Do what others did to the controller before the tick: a lifecycle manager, a parameter, an exception while it waited."""
+    """Apply external events before the tick: a lifecycle manager, a parameter, an exception while waiting."""
     for event in said:
         if event["event"] == "armed" and not controller.armed:
             controller.arm()

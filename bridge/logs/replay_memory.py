@@ -1,4 +1,4 @@
-"""The policy of a log by itself, on the logged observations: for a part of a run, before which its memory is unknown."""
+"""Runs a log's policy alone on the logged observations, for a part of a run, before which its memory is unknown."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from policies.contract.file import FloatArray, PolicyFile
 
 
 class PolicyAlone:
-    """Runs a policy on logged observations and says from where on its memory is that of the robot's run."""
+    """Runs a policy on logged observations and knows when its memory equals that of the robot's run."""
 
     def __init__(self, policy: PolicyFile, log: Log) -> None:
-        """Prepare; a policy that observes otherwise than the logged one, or whose observations were left out, is never run."""
+        """Prepare; a policy with other observations than the logged one, or without logged observations, is never run."""
         same = _seen(policy) == _seen(log.policy)
         left_out = any(topic.startswith("/policy/observation/") for topic in log.lacks)
         self._policy = policy.fork() if same and not left_out else None
@@ -22,14 +22,14 @@ class PolicyAlone:
         self._seen, self._known = 0, False
 
     def forget(self) -> None:
-        """What comes next does not follow on what came before."""
+        """Mark a break: the next observation does not follow the last one."""
         self._seen, self._known = 0, False
 
     def act(self, observation: FloatArray, entered: bool) -> FloatArray | None:
         """The action (J,) for the next observation (O,); None while the memory is unknown.
 
         Args:
-            observation: as it was logged.
+            observation: as logged.
             entered: whether the policy started in this tick, with an empty memory.
         """
         if self._policy is None:
@@ -43,13 +43,13 @@ class PolicyAlone:
 
 
 def _seen(policy: PolicyFile) -> tuple[object, ...]:
-    """What decides a policy's observations."""
+    """The parts of a contract that determine the observations."""
     spec = policy.spec
     return spec.observation, spec.clock_hz, spec.clock_still_below
 
 
 def _reach(policy: PolicyFile) -> int | None:
-    """After how many observations the memory holds nothing older: `history_steps`, if the golden run bears it out; else None."""
+    """Number of observations after which the memory holds nothing older: `history_steps`, if the golden run confirms it; otherwise None."""
     reach, observations = policy.spec.history_steps, policy.golden.observation
     begin = len(observations) - reach - 1
     if begin < 1:

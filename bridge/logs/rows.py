@@ -1,8 +1,8 @@
-"""A log's messages back into rows, whatever another tool did to their order, names, number and completeness.
+"""Converts a log's messages to rows, even if another tool changed their order, names, number or completeness.
 
-The messages of a tick carry the same time of logging to the nanosecond, and no other tick has it: that, and not their order in the file,
-says what belongs together. So a sorted, merged, re-compressed or renumbered copy gives the same rows, a reading that was filtered out is
-missed, and two runs in one file are told apart. Nothing that is missing is read as zeros.
+The messages of a tick have the same log time to the nanosecond, which no other tick has: this, not their order in the file, defines what
+belongs together. So a sorted, merged, re-compressed or renumbered copy gives the same rows, a filtered-out reading is noticed, and two runs
+in one file are distinguished. Missing values are never read as zeros.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from bridge.logs.topics import EVENT, LIMITS, STATE, TICK, Topics
 from bridge.logs.writer import LogError
 
 SAMPLES, SAMPLES_IMU = "/sensors/joint_states", "/sensors/imu"
-CLOCKS_APART_NS = 2_000_000  # of logging and of the loop: none within one run, but a tool may have rounded times to milliseconds
+CLOCKS_APART_NS = 2_000_000  # difference of log and loop time: none within one run, but a tool may have rounded times to milliseconds
 
 
 class Message(NamedTuple):
-    """One message of a log; times in [ns], `sequence` counts the messages as they were written."""
+    """One message of a log; times in [ns], `sequence` counts the messages in the order of writing."""
 
     topic: str
     data: bytes
@@ -35,12 +35,12 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Rows, and what is missing.
+    """The rows, and what is missing.
 
     Attributes:
-        ticks, samples, events: as in `bridge.logs.reader.Log`; ticks that lack a message of their own are left out.
-        lacks: topics that are nowhere although the ticks tell of them; their columns hold NaN.
-        notes: what else is missing, for people.
+        ticks, samples, events: as in `bridge.logs.reader.Log`; ticks with a missing message are left out.
+        lacks: topics that are missing although the ticks refer to them; their columns hold NaN.
+        notes: what else is missing, as text.
     """
 
     ticks: Rows
@@ -51,21 +51,21 @@ class Assembled:
 
 
 def assemble(topics: Topics, channels: Iterable[str], messages: list[Message]) -> Assembled:
-    """Put messages together.
+    """Assemble rows from messages.
 
     Args:
-        topics: of the policy that ran.
-        channels: all topics that the file names, also those without a message.
-        messages: in any order.
+        topics: topics of the policy that ran.
+        channels: all topics in the file, including those without a message.
+        messages: the messages, in any order.
 
     Raises:
-        LogError: no ticks among the messages, or more than one run.
+        LogError: there are no ticks, or more than one run.
     """
     own = _own_names(topics, channels, messages)
     groups = _by_time(own)
     found = sorted((time, group) for time, group in groups.items() if TICK in group)
     if own and not found and any(message.topic != EVENT for message in own):
-        raise LogError(f"it lacks the topic {TICK}, which says what belongs together; copy the log with all its topics")
+        raise LogError(f"it lacks the topic {TICK}, which links the messages of a tick; copy the log with all its topics")
     rows, times, missing = _ticks(topics, found)
     _one_run(rows, times)
     lacks = frozenset(topic for topic, count in Counter(t for m in missing for t in m).items() if count == _told(topics, rows, topic))
@@ -74,7 +74,7 @@ def assemble(topics: Topics, channels: Iterable[str], messages: list[Message]) -
     if torn.any():
         first = int(np.flatnonzero(torn)[0])
         what = ", ".join(sorted(missing[first] - lacks))
-        notes = (f"{int(torn.sum())} ticks lack a message of theirs, first tick {int(rows['index'][first])} that of {what}",)
+        notes = (f"{int(torn.sum())} ticks have a missing message, first tick {int(rows['index'][first])} that of {what}",)
     samples = _samples(topics, own, (times[0] - int(rows["now_ns"][0])) if times else 0)
     if len(samples) and (rows["flags"] & HAS_IMU).any() and not (samples["flags"] & HAS_IMU).any():
         lacks |= {SAMPLES_IMU}
@@ -82,7 +82,7 @@ def assemble(topics: Topics, channels: Iterable[str], messages: list[Message]) -
 
 
 def _own_names(topics: Topics, channels: Iterable[str], messages: list[Message]) -> list[Message]:
-    """The messages of the log's own topics, each once, under their own names: without a namespace that was put before them."""
+    """The messages of the log's own topics, each once, under their own names, without an added namespace."""
     prefixes = {name.removesuffix(TICK) for name in channels if name.endswith(TICK)}
     if len(prefixes) > 1:
         raise _two_runs(f"its ticks have the names {', '.join(sorted(prefix + TICK for prefix in prefixes))}")
@@ -92,9 +92,9 @@ def _own_names(topics: Topics, channels: Iterable[str], messages: list[Message])
 
 
 def _by_time(own: list[Message]) -> dict[int, dict[str, list[bytes]]]:
-    """Time -> topic -> messages, of the ticks' topics; by the time of publishing where the time of logging was changed."""
+    """Time -> topic -> messages, for the ticks' topics; by publish time if the log time was changed."""
     of_ticks = [m for m in own if m.topic not in (EVENT, STATE) and not m.topic.startswith("/sensors/")]
-    wholly = [m for m in of_ticks if m.topic.startswith("/policy/")]  # no other recording that was merged in has these
+    wholly = [m for m in of_ticks if m.topic.startswith("/policy/")]  # other recordings that were merged in do not have these
 
     by_log = {m.log_ns for m in wholly} == {m.log_ns for m in wholly if m.topic == TICK}
     by_publish = {m.publish_ns for m in wholly} == {m.publish_ns for m in wholly if m.topic == TICK}
@@ -106,16 +106,16 @@ def _by_time(own: list[Message]) -> dict[int, dict[str, list[bytes]]]:
 
 
 def _told(topics: Topics, rows: Rows, topic: str) -> int:
-    """How many ticks tell of a topic."""
+    """Number of ticks that refer to a topic."""
     return sum(topic in topics.of_tick(int(flags)) for flags in rows["flags"])
 
 
 def _ticks(topics: Topics, groups: list[tuple[int, dict[str, list[bytes]]]]) -> tuple[Rows, list[int], list[set[str]]]:
-    """The rows, the time of each, and of each the topics whose message is missing."""
+    """The rows, and for each its time and the topics whose message is missing."""
     count = sum(len(group[TICK]) for _, group in groups)
     rows, times, missing = np.zeros(count, tick_dtype(topics.spec)), [], []
     for time_ns, group in groups:
-        together = rows[len(times) : len(times) + len(group[TICK])]  # more than one only where a simulated clock stood still
+        together = rows[len(times) : len(times) + len(group[TICK])]  # more than one only if a simulated clock stood still
         for row, data in zip(together, group[TICK], strict=True):
             topics.fill(row, TICK, data)
         together.sort(order="index")
@@ -156,11 +156,11 @@ def _one_run(rows: Rows, times: list[int]) -> None:
 
 
 def _two_runs(why: str) -> LogError:
-    return LogError(f"it holds more than one run, or parts whose times were moved ({why}); give the log of each run by itself")
+    return LogError(f"it holds more than one run, or parts with shifted times ({why}); give the log of each run separately")
 
 
 def _samples(topics: Topics, own: list[Message], epoch_ns: int) -> Rows:
-    """Readings between the ticks: joints and IMU of one reading have the same time."""
+    """Readings between the ticks; joints and IMU of one reading have the same time."""
     joints: dict[int, list[bytes]] = {}
     imus: dict[int, list[bytes]] = {}
     for message in own:

@@ -1,14 +1,14 @@
 """The log's topics: rows of `bridge.control.ticks` to and from standard ROS 2 messages, serialized without ROS (`rosbags`).
 
     joint_states, imu            what the policy read at each tick (sensor_msgs/JointState, Imu); joints in policy order
-    sensors/joint_states, .../imu  every reading that arrived, where asked for
+    sensors/joint_states, .../imu  every reading that arrived, if requested
     cmd_vel, goal, goal_pose or motion   the operator's command at each tick (geometry_msgs/TwistStamped, PointStamped, PoseStamped,
                                  std_msgs/Float64MultiArray), by the policy's kind of command
-    policy/observation/<term>    what the policy was shown, by name (std_msgs/Float32MultiArray)
-    policy/action                what it answered
+    policy/observation/<term>    the policy's observation, by name (std_msgs/Float32MultiArray)
+    policy/action                its action
     policy/asked                 joint targets before the limits [rad]
-    policy/limits                what the limits changed on each joint (std_msgs/UInt8MultiArray: bits of `control.command.LIMIT_NAMES`)
-    impedance_command            what was sent (std_msgs/Float64MultiArray, as on the wire: see docs/ros2.md)
+    policy/limits                changes by the limits on each joint (std_msgs/UInt8MultiArray: bits of `control.command.LIMIT_NAMES`)
+    impedance_command            the sent command (std_msgs/Float64MultiArray, as on the wire: see docs/ros2.md)
     policy/temperature, battery  hottest sensor of each motor [C] (std_msgs/Float64MultiArray), charge of the battery (std_msgs/Float64)
     policy/tick                  times and counters of the tick (std_msgs/Int64MultiArray, `bridge.control.ticks.COUNTERS`)
     policy/state, policy/event   state after each change (std_msgs/String); transitions, refusals, requests, faults (JSON in a String)
@@ -50,7 +50,7 @@ class Topics:
     """
 
     def __init__(self, spec: PolicySpec) -> None:
-        """Prepare the layouts, which are the same in all messages."""
+        """Prepare the layouts, which are the same for all messages."""
         self.spec = spec
         self.store: Any = get_typestore(Stores.ROS2_HUMBLE)
         self._t: Any = self.store.types
@@ -88,7 +88,7 @@ class Topics:
 
     @property
     def command_topic(self) -> str:
-        """Where the operator's command stands."""
+        """The topic of the operator's command."""
         return self._asked[0]
 
     def _layout(self, label: str, columns: str | None = None, size: int | None = None) -> Any:
@@ -128,7 +128,7 @@ class Topics:
         w, x, y, z = (float(value) for value in row["imu_quat_wxyz"])
         vector = self._t["geometry_msgs/msg/Vector3"]
         unknown = np.zeros(9)
-        absent = np.array([-1.0, *[0.0] * 8])  # as REP 145 says: no accelerometer
+        absent = np.array([-1.0, *[0.0] * 8])  # by REP 145: no accelerometer
         turn = vector(*(float(value) for value in row["imu_angular_velocity_b"]))
         attitude = self._t["geometry_msgs/msg/Quaternion"](x, y, z, w)
         return self._header(time_ns, self._frame), attitude, unknown, turn, unknown, vector(0.0, 0.0, 0.0), absent
@@ -171,7 +171,7 @@ class Topics:
         return header, self._t["geometry_msgs/msg/Twist"](vector(a, b, 0.0), vector(0.0, 0.0, c))
 
     def of_tick(self, flags: int) -> frozenset[str]:
-        """Topics that a tick with these flags has a message of; `policy/limits` may come besides."""
+        """Topics with a message in a tick with these flags; `policy/limits` may be added."""
         found = {"/impedance_command"}
         found |= {"/joint_states"} if flags & HAS_READING else set()
         found |= {"/imu"} if flags & HAS_IMU else set()
@@ -187,7 +187,7 @@ class Topics:
         return self.store.deserialize_cdr(data, self.types[topic])
 
     def fill(self, row: Any, topic: str, data: bytes) -> None:
-        """Put a message of a tick back into its row; the tick's own message comes first."""
+        """Copy a message of a tick into its row; the tick's own message comes first."""
         message = self.decode(topic, data)
         if topic == TICK:
             for name, value in zip(COUNTERS, message.data, strict=True):

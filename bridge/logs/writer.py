@@ -1,8 +1,8 @@
-"""The flight recorder: every run writes an MCAP file of standard ROS 2 messages, from a thread of its own.
+"""The flight recorder: every run writes an MCAP file of standard ROS 2 messages, from a separate thread.
 
-The loop copies a row into a ring and goes on. The thread encodes it at once, in the slack after the tick, since Python lets only one of
-the two run; it closes a chunk every eighth of a second and hands it to the operating system, so that a killed process loses no more than
-that. A recorder that fails (a full disk) stops and says so; the robot goes on.
+The loop copies a row into a ring and continues. The thread encodes it at once, in the slack after the tick, since Python runs only one of
+the two at a time; it closes a chunk every eighth of a second and passes it to the operating system, so that a killed process loses no more
+than that. If recording fails (a full disk), it stops with a message, and the robot continues.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ WAKE_S = 0.02
 RING_S = 4.0
 SAMPLE_RING = 4096
 WAIT_S = 1e-3
-ELSEWHERE = "--log PATH puts it elsewhere, --no-log writes none"
+ELSEWHERE = "--log PATH writes it elsewhere, --no-log writes none"
 POLICY_ATTACHMENT = "policy.onnx"
 METADATA, COUNTS = "robolearn", "counts"
 
 
 class LogError(ValueError):
-    """A log that cannot be written or read."""
+    """A log cannot be written or read."""
 
 
 class LogWriter:
@@ -44,7 +44,7 @@ class LogWriter:
 
     Attributes:
         path: the file.
-        failure: why recording has stopped; None while it goes on.
+        failure: why recording has stopped; None if it has not.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class LogWriter:
         """Create the file and begin to record.
 
         Args:
-            path: of the file; its folder is made.
-            controller: whose run it is; its policy file goes into the log, so that the log explains itself.
-            transport: name, for the reader.
+            path: path of the file; its folder is created.
+            controller: the controller; its policy file is stored in the log, which makes the log self-contained.
+            transport: name of the transport.
             auto_start: whether the controller starts by itself.
             motion: name of the motion that runs in place of the policy; empty for none.
-            interface: what the robot listens to, as in `bridge.transports.ros2.options.INTERFACES`.
-            settings: of the run as YAML, see `bridge.settings`; empty where they are not known.
-            patient: whether the robot waits for a recorder that cannot keep up, as one that is simulated in this process does.
-            sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification wants.
+            interface: the command interface, as in `bridge.transports.ros2.options.INTERFACES`.
+            settings: settings of the run as YAML, see `bridge.settings`; empty if unknown.
+            patient: whether the robot waits for a recorder that cannot keep up, as one simulated in this process does.
+            sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification needs.
 
         Raises:
             LogError: it exists already or cannot be written.
@@ -91,7 +91,7 @@ class LogWriter:
             made = make_folder(path.parent)
             self._file = path.open("xb")
         except FileExistsError as error:
-            raise LogError(f"there is a log at {path} already; logs are never written over; {ELSEWHERE}") from error
+            raise LogError(f"a log at {path} exists already, and logs are never overwritten; {ELSEWHERE}") from error
         except OSError as error:
             raise LogError(f"cannot write the log {path}: {reason(error)}; {ELSEWHERE}") from error
         self._writer = Writer(self._file, compression=CompressionType.ZSTD, chunk_size=4 << 20)
@@ -104,7 +104,7 @@ class LogWriter:
             self._writer.flush()
             self._file.flush()
         except OSError as error:
-            with contextlib.suppress(OSError):  # it tries once more to write
+            with contextlib.suppress(OSError):  # it tries to write once more
                 self._file.close()
             path.unlink()
             remove_empty(made)
@@ -130,7 +130,7 @@ class LogWriter:
     def tick(
         self, now_ns: int, inputs: Inputs, controller: Controller, sent: JointCommand, late_ns: int, overruns: int, busy_ns: int
     ) -> None:
-        """Record one tick; called by the loop. A ring that is full drops it, and the log says how many."""
+        """Record one tick; called by the loop. If the ring is full, it is dropped, and the log counts it."""
         for event in inputs.requests:
             self.event({"event": "request", "t_ns": now_ns, "text": str(event)})
         if inputs.wire_fault is not None:
@@ -147,14 +147,14 @@ class LogWriter:
             self._wake.set()
 
     def _room(self, ring: Ring) -> Any:
-        """The next row; None where there is none. A robot that is simulated in this process stands still until there is."""
+        """The next free row; None if there is none. A robot simulated in this process waits until there is."""
         while self._patient and ring.full and self.failure is None:
             self._wake.set()
             time.sleep(WAIT_S)
         return ring.next()
 
     def reading(self, reading: Reading) -> None:
-        """Record a reading between the ticks, where `sensors` is `all`."""
+        """Record a reading between the ticks, if `sensors` is `all`."""
         row = None if self._samples is None else self._room(self._samples)
         if row is not None and self._samples is not None:
             row["flags"] = put_reading(row, reading)
@@ -168,11 +168,11 @@ class LogWriter:
 
     @property
     def lost(self) -> int:
-        """Ticks that are not in the log, since the recorder could not keep up."""
+        """Number of ticks that are not in the log, since the recorder could not keep up."""
         return self._ticks.dropped
 
     def close(self) -> None:
-        """Write what is left and the index; safe to call twice."""
+        """Write the rest and the index; safe to call twice."""
         if not self._stopping:
             self._stopping = True
             self._wake.set()
@@ -192,7 +192,7 @@ class LogWriter:
             self._drain()
             self._writer.add_metadata(COUNTS, {"ticks": str(self._ticks.written), "dropped": str(self._ticks.dropped)})
             self._writer.finish()
-        except Exception as error:  # whatever it is: the log ends, the robot goes on, and the end is told
+        except Exception as error:  # any error: the log ends, the robot continues, and the end is reported
             self.failure = reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         finally:
             try:

@@ -1,1 +1,1 @@
-"""Whoever drives: keys and sticks, the screen, events."""
+"""The operator's side: keys and sticks, the screen, events."""

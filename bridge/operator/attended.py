@@ -1,4 +1,4 @@
-"""The transport as an operator sees it: their keys and sticks join the inputs, the screen shows the status, a dry run sends nothing."""
+"""The transport with an operator: keys and sticks are added to the inputs, the screen shows the status, and a dry run sends nothing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Attended:
         loop: the loop that runs on it; set it before the first tick.
         says: lines for the screen's list of events.
         tell: prints a line.
-        recent: the newest lines that a person should know, for the wire's status.
+        recent: the newest notices, for the wire's status.
         shown: facts for the screen; see `bridge.operator.dashboard.snapshot`.
-        alone: whether nobody but this program's terminal can stop the robot or change its command: where that is lost, the robot stops.
+        alone: whether only this program's terminal can stop the robot or change its command; if that is lost, the robot stops.
     """
 
     def __init__(self, wire: Transport, devices: Sequence[Device], screen: Screen | None, dry_run: bool) -> None:
@@ -73,7 +73,9 @@ class Attended:
             self.on_reading(reading)
 
     def read(self) -> Inputs:
-        """The wire's inputs and what the operator's devices say. Who steered last has the command; a wire without one leaves it to them."""
+        """The wire's inputs combined with the operator's devices. The latest input sets the command; a wire without commands leaves it to
+        the devices.
+        """
         inputs = self._wire.read()
         inputs.temperature = self.temperature if inputs.temperature is None else inputs.temperature
         self._listen(inputs.command)
@@ -117,7 +119,7 @@ class Attended:
             self._wire.write(command)
 
     def report(self, status: Mapping[str, Any]) -> None:
-        """Publish, show and, in a dry run without a screen, say what would have been sent.
+        """Publish, show and, in a dry run without a screen, print what would have been sent.
 
         The status gets `dry_run` and `recent`, see above, and where the wire knows temperatures `temperature_c`, the hottest sensor [C] of
         each joint's motor by its name.
@@ -140,7 +142,7 @@ class Attended:
         elif self._dry_run and now_ns - self._said_ns >= DRY_RUN_PERIOD_NS:
             self._said_ns = now_ns
             shadow = loop.controller.shadow_command
-            said = "; ".join([*status["problems"], *status.get("remarks", ())]) or "no guard speaks up"
+            said = "; ".join([*status["problems"], *status.get("remarks", ())]) or "no guard has tripped"
             if hottest := _hottest(status.get("temperature_c") or {}):
                 said += f"; hottest motor {hottest[0]}, {hottest[1]:.0f} C"
             reading = loop.controller.inputs.reading
@@ -164,13 +166,13 @@ class Attended:
         try:
             self._wire.close()
         finally:
-            if self._screen is not None:  # who draws on the terminal goes first
+            if self._screen is not None:  # first what draws on the terminal
                 self._screen.close()
             for device in self._devices:
                 device.close()
 
 
 def _hottest(celsius: Mapping[str, float]) -> tuple[str, float] | None:
-    """The hottest motor and its temperature [C]; None where none is told. A motor that tells none (NaN) hides no other."""
+    """The hottest motor and its temperature [C]; None if unknown. A motor without a value (NaN) hides no other."""
     told = {joint: value for joint, value in celsius.items() if not math.isnan(value)}
     return max(told.items(), key=lambda item: item[1], default=None)

@@ -1,8 +1,8 @@
-"""The operator's keyboard, read without waiting once a control step, so that the stop key acts within one.
+"""The operator's keyboard, read without waiting once per control step, so that the stop key acts within one.
 
-It gives requests (`stand`, `start`, `stop`, `estop`, `reset`) and, for velocity policies, a command. A command is no older than the last
-sign that somebody is there (`bridge.operator.terminal`), and comes to rest some seconds after the last key unless it is held (`h`): who is
-cut off can press none.
+It gives requests (`stand`, `start`, `stop`, `estop`, `reset`) and, for velocity policies, a command. A command is as old as the last sign
+of an operator (`bridge.operator.terminal`), and is set to zero some seconds after the last key unless it is held (`h`), since an operator
+who is cut off cannot press a key.
 """
 
 from __future__ import annotations
@@ -55,20 +55,20 @@ class Keyboard:
 
     Attributes:
         holds: see `Device`.
-        begins: what a person should know at the start of whether a lost operator is noticed; empty for nothing.
+        begins: notice at the start on whether a lost operator is detected; empty for none.
     """
 
     def __init__(
         self, spec: PolicySpec, file: Any = None, steers: bool = True, hold_s: float = HOLD_S, silence_s: float = SILENCE_S
     ) -> None:
-        """Take a terminal (standard input) key by key until `close`; it steers only where asked to, and only velocity policies.
+        """Read a terminal (standard input) key by key until `close`; it steers only if requested, and only velocity policies.
 
         Args:
             spec: the contract.
             file: the terminal; None for standard input.
             steers: whether its keys may give a command.
             hold_s: how long a command lasts after the last key [s].
-            silence_s: after how long without a key nobody counts as there, where nothing else tells [s].
+            silence_s: time without a key after which the operator counts as gone, if there is no other sign [s].
         """
         self._walks = spec.command.kind == "velocity"
         self._steers = steers and self._walks
@@ -89,14 +89,14 @@ class Keyboard:
 
     @property
     def help(self) -> str:
-        """The keys that do something."""
+        """The keys that have an effect."""
         return KEY_HELP + (STEER_HELP if self._steers else HALT_HELP if self._walks else self._others)
 
     def poll(self) -> Said:
         now_ns = time.monotonic_ns()
         if not in_foreground(self._fd):
             return self._in_background(now_ns)
-        if self._away:  # the shell has set the terminal anew
+        if self._away:  # the shell has changed the terminal's settings
             self._away = False
             with contextlib.suppress(OSError, termios.error):
                 tty.setcbreak(self._fd)
@@ -136,7 +136,7 @@ class Keyboard:
                 )
             steered |= (self._steers and key in STEER) or (self._walks and key == ZERO)
             leave |= key == QUIT
-            if key == ZERO or key in KEYS:  # every start begins at rest
+            if key == ZERO or key in KEYS:  # every start begins with a zero command
                 self._steps[:] = 0
                 self._held &= key == ZERO and self._held
         if Event.ESTOP in requests:
@@ -150,20 +150,20 @@ class Keyboard:
         return said
 
     def _until(self) -> str:
-        """What ends a command that is held."""
+        """What ends a held command."""
         if self._presence.proves:
-            return ": it ends with a key, or when this terminal is lost (h lets go)"
-        return f": it ends {self._silence_s:g} s after the last key, since nothing else shows that you are there (h lets go)"
+            return ": it ends with a key, or when this terminal is lost (h releases it)"
+        return f": it ends {self._silence_s:g} s after the last key, since nothing else shows that you are there (h releases it)"
 
     def _look(self, said: Said, notices: list[str], now_ns: int) -> None:
-        """Judge whether somebody is there, and let a command end that nobody renews."""
+        """Judge whether an operator is there, and end a command that is not renewed."""
         if not self._told and not self._presence.undecided(now_ns):
             self._told = True
             if not self._presence.proves:
                 beyond = self._presence.beyond
                 notices.append(
-                    (f"this terminal is {beyond}'s, which answers though nobody looks at it: " if beyond else "")
-                    + f"whether you are there is known by keys alone: where this terminal is lost the robot halts {self._hold_s:g} s after the"
+                    (f"this terminal is {beyond}'s, which answers even when detached: " if beyond else "")
+                    + f"only keys show that you are there: if this terminal is lost, the robot halts {self._hold_s:g} s after the"
                     f" last key, and the policy ends after {self._silence_s:g} s"
                 )
         keyless_s, silent_s = (now_ns - self._key_ns) * 1e-9, self._presence.silent_s(now_ns)
@@ -176,13 +176,13 @@ class Keyboard:
         if silent_s > SLOW_S:
             said.age_s, said.hint = silent_s, self._presence.gone
         elif not self._presence.proves and keyless_s > self._silence_s:
-            said.age_s, said.hint = keyless_s, "no key for so long, and nothing else shows that somebody is there"
+            said.age_s, said.hint = keyless_s, "no key for too long, and no other sign of an operator"
         elif not self._presence.proves and keyless_s > self._silence_s / 2 and self._steers and not self._warned:
             self._warned = True
             notices.append(f"warning: no key for {keyless_s:.0f} s: the policy ends after {self._silence_s:g} s without one")
         moving = bool(np.any(self._steps))
         if lost or said.age_s > 0:
-            self._steps[:] = 0  # who comes back begins at rest
+            self._steps[:] = 0  # a returning operator begins with a zero command
             self._held = False
         elif moving and not self._held and keyless_s > self._hold_s:
             self._steps[:] = 0
@@ -197,7 +197,7 @@ class Keyboard:
             said.state = f"press a key: the policy ends in {max(0.0, self._silence_s - keyless_s):.0f} s"
 
     def _in_background(self, now_ns: int) -> Said:
-        """Somebody has moved this program behind another: its keys are not ours."""
+        """The program was moved to the background: the keys are not ours."""
         first, self._away = not self._away, True
         self._steps[:] = 0
         self._held, self._key_ns = False, now_ns
@@ -206,7 +206,7 @@ class Keyboard:
         return Said((Event.STOP,) if first else (), None, notices=(said,) if first else (), age_s=LOST_S, hint="in the background")
 
     def _split(self, typed: bytes, now_ns: int) -> list[bytes]:
-        """The keys that are complete. What has not become one in half a second is dropped, but for the keys that can do no harm."""
+        """The complete keys. Incomplete input is dropped after half a second, except keys that can do no harm."""
         before = self._rest
         found, self._rest = keys.split(before + typed)
         if found or not before:

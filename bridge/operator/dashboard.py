@@ -1,9 +1,9 @@
-"""The operator's screen: state, guards, rates, tracking and temperatures in a terminal, drawn by a process of its own.
+"""The operator's screen: state, guards, rates, tracking and temperatures in a terminal, drawn by a separate process.
 
-    ... | python -m bridge.operator.dashboard        reads one JSON object a line
+    ... | python -m bridge.operator.dashboard        reads one JSON object per line
 
-Drawing takes milliseconds of Python, which the control loop does not have; so the loop writes a line into a pipe five times a second,
-drops it if the pipe is full, and does not care whether anybody draws.
+Drawing takes milliseconds of Python, which the control loop does not have; so the loop writes a line into a pipe five times per second and
+drops it if the pipe is full.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ COLORS = {"zero_torque": "dim", "damping": "yellow", "stand": "cyan", "policy": 
 
 
 def snapshot(loop: ControlLoop, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What the screen shows of a loop now; plain JSON values.
+    """The content of the screen for a loop; plain JSON values.
 
     Args:
         loop: the running loop.
-        extra: `name` of the policy, `dry_run`, `log`, and where known `temperature` (J,) [deg C] and `rivals`.
+        extra: `name` of the policy, `dry_run`, `log`, and, if known, `temperature` (J,) [deg C] and `rivals`.
     """
     controller, timing = loop.controller, loop.timing.summary()
     inputs = controller.inputs
@@ -70,7 +70,7 @@ def snapshot(loop: ControlLoop, extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lean(quat_wxyz: FloatArray) -> tuple[float, float]:
-    """How far a base's nose and its left side are up, in degrees, of an attitude (4,): for a person who tilts the robot by hand."""
+    """How far a base's nose and left side are up, in degrees, for an attitude (4,), for checking by tilting the robot by hand."""
     up = up_b(quat_wxyz)
     return tuple(float(np.degrees(np.arcsin(np.clip(value, -1.0, 1.0)))) for value in up[:2])  # pyright: ignore[reportReturnType]
 
@@ -92,14 +92,14 @@ class Screen:
         return now_ns - self._shown_ns >= PERIOD_NS
 
     def show(self, now_ns: int, status: Mapping[str, Any]) -> None:
-        """Hand over what to show; without effect if the process is gone or busy."""
+        """Pass the content; without effect if the process is gone or busy."""
         self._shown_ns = now_ns
         line = json.dumps(status, default=float).encode() + b"\n"
         with contextlib.suppress(OSError):
-            os.write(self._pipe, line)  # what is longer than PIPE_BUF may be torn; the reader skips such a line
+            os.write(self._pipe, line)  # a line longer than PIPE_BUF may be torn; the reader skips it
 
     def close(self) -> None:
-        """End the process and give the terminal back."""
+        """End the process and restore the terminal."""
         assert self._child.stdin is not None
         with contextlib.suppress(OSError):
             self._child.stdin.close()
@@ -132,7 +132,7 @@ def render(status: Mapping[str, Any], events: Iterable[str]) -> Any:
     facts = Table.grid(padding=(0, 2))
     for name, value in _facts(status):
         facts.add_row(Text(name, "dim"), value)
-    problems = list(status["problems"]) or ["no guard speaks up"]
+    problems = list(status["problems"]) or ["no guard has tripped"]
     if len(problems) > MOST_PROBLEMS:
         problems[MOST_PROBLEMS:] = [f"and {len(problems) - MOST_PROBLEMS} more"]
     guards = Text("\n".join(problems), "red" if status["problems"] else "green")
@@ -161,7 +161,7 @@ def _facts(status: Mapping[str, Any]) -> list[tuple[str, str]]:
     command = status["command"]
     said = "none" if command is None else ", ".join(f"{label} {value:+.2f}" for label, value in zip(status["labels"], command, strict=True))
     if command is not None and status.get("yaw_rate") is not None:
-        said += f"   (turns at {status['yaw_rate']:+.2f} rad/s)"
+        said += f"   (turning at {status['yaw_rate']:+.2f} rad/s)"
     rows.append(("command", said))
     if status.get("attitude") is not None:
         rows.append(("attitude", "nose {:+.0f}, left side {:+.0f} degrees, up".format(*status["attitude"])))
@@ -192,11 +192,11 @@ def _joints(status: Mapping[str, Any]) -> Any:
 
 
 def main() -> int:
-    """Draw what comes in on standard input until it ends."""
+    """Draw the content from standard input until it ends."""
     from rich.live import Live
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character must not cost the screen
+        sys.stdout.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not end the screen
     events: deque[str] = deque(maxlen=EVENTS_SHOWN)
     with Live(auto_refresh=False, screen=True) as live:
         for line in sys.stdin:

@@ -1,10 +1,10 @@
-"""Where a run's events go: the terminal or the screen, a file of JSON lines, the flight recorder, and the wire's status.
+"""Distributes a run's events: to the terminal or the screen, a file of JSON lines, the flight recorder, and the wire's status.
 
-Whatever a person should know goes through here, so that no way of looking at a run knows less than another: transitions, refusals, what
-is waited for (`waiting`), and everything else in a line (`notice`).
+Everything for the operator goes through here, so that all outputs show the same: transitions, refusals, what is waited for (`waiting`), and
+everything else in a line (`notice`).
 
-A terminal that somebody has paused and a disk that hangs block who writes to them, and the control loop must never be that; so a thread
-of its own prints and writes. Nothing that was written before is lost: an earlier file of the same name is moved aside.
+A paused terminal and a hanging disk block whoever writes to them, which must never be the control loop; so a separate thread prints and
+writes. Nothing is overwritten: an earlier file with the same name is renamed.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ PATIENCE_S = 2.0  # for a terminal or a disk that blocks
 
 
 class EventsError(ValueError):
-    """A file for the events that cannot be written."""
+    """The file for events cannot be written."""
 
 
 class Events:
     """Takes each event of a controller.
 
     Attributes:
-        recorder: gets every event but the timing; None for none.
-        screen: lines for the operator's screen go here; None to print them.
-        kept: where an earlier file of this path is now; None if there was none.
-        failure: why the file is not complete; None as long as it is.
-        recent: the newest lines, for the status that goes on the wire.
+        recorder: gets every event except the timing; None for none.
+        screen: list for lines on the operator's screen; None to print them.
+        kept: new path of an earlier file; None if there was none.
+        failure: why the file is incomplete; None if it is complete.
+        recent: the newest lines, for the status on the wire.
         clock: stamps notices [ns]; the loop's own.
-        begin_ns: what the printed times count from, None before the loop begins; the files have the loop's own times.
+        begin_ns: zero of the printed times, None before the loop begins; the files have the loop's own times.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -90,22 +90,22 @@ class Events:
             self.recorder.event(event)
 
     def tell(self, text: str, about: str = "wire") -> None:
-        """Let everybody know a line; `about` says in a word what of. Never blocks."""
+        """Send a line to all outputs; `about` is its subject in a word. Never blocks."""
         self({"event": "notice", "t_ns": self.clock(), "about": about, "text": text})
 
     def say(self, line: str) -> None:
-        """Print a line, or show it on the screen: for what only matters to who sits there. Never blocks."""
+        """Print a line, or show it on the screen: for what only matters to the person at the terminal. Never blocks."""
         if self.screen is not None:
             self.screen.append(line)
         else:
             self._queue.put((line, None))
 
     def hurry(self) -> None:
-        """Run before ordinary work from now on, where the caller does: the control loop waits for whoever has the Python lock."""
+        """Run before ordinary work from now on, if the caller does, since the control loop waits for the thread with the Python lock."""
         lower_priority(self._thread.native_id)
 
     def flush(self) -> None:
-        """Wait until all that was said so far is out, so that others may print; gives up on a terminal that blocks."""
+        """Wait until everything so far is printed, so that others may print; gives up on a terminal that blocks."""
         done = threading.Event()
         self._queue.put(done)
         done.wait(PATIENCE_S)
@@ -124,7 +124,7 @@ class Events:
             if event is not None:
                 self._write(event)
             if said is not None:
-                with contextlib.suppress(OSError, ValueError):  # a terminal or a pipe that is gone: nobody is there to be told
+                with contextlib.suppress(OSError, ValueError):  # a terminal or a pipe that is gone has no reader
                     print(said, flush=True)
         if self._file is not None:
             try:
@@ -137,13 +137,13 @@ class Events:
             return
         try:
             self._file.write(json.dumps(plain(event), allow_nan=False) + "\n")
-        except Exception as error:  # whatever it is: the file ends here, the run goes on, and the end tells
+        except Exception as error:  # any error: the file ends here, the run continues, and the end reports it
             self.failure = error
             self.tell(f"warning: the file of events ends here: {error}", "events")
 
 
 def plain(value: Any) -> Any:
-    """A value for JSON, which has no infinity and no NaN: a time-out that never comes and a number that is not there are `null`."""
+    """A value for JSON, which has no infinity and no NaN: an infinite time-out and a missing number are `null`."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, list | tuple):
@@ -152,7 +152,7 @@ def plain(value: Any) -> Any:
 
 
 def _move_aside(path: Path) -> Path | None:
-    """Rename a file that holds something to the first free of `x-1.jsonl`, `x-2.jsonl`, ...; leave devices, pipes and links alone."""
+    """Rename a file that is not empty to the first free name of `x-1.jsonl`, `x-2.jsonl`, ...; leave devices, pipes and links alone."""
     if not path.exists() or not stat.S_ISREG(path.lstat().st_mode) or not path.stat().st_size:
         return None
     kept = next(free for number in itertools.count(1) if not (free := path.with_stem(f"{path.stem}-{number}")).exists())

@@ -1,8 +1,8 @@
-"""A gamepad, read without waiting once a control step.
+"""A gamepad, read without waiting once per control step.
 
-Pads tell changes only, and a receiver whose pad is out of range goes on telling none: the last position of the sticks would hold for ever.
-So the dead man's button has to be pressed anew after some seconds without any change. A pad that vanishes asks for `stop`, and is looked
-for once a second; when it is back it drives nobody before its dead man's button is pressed.
+Pads only report changes, and a receiver whose pad is out of range reports none: the last position of the sticks would hold for ever. So the
+dead man's button must be pressed again after some seconds without any change. A pad that vanishes requests `stop`, and is searched for once
+per second; when it is back it does not steer until its dead man's button is pressed.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ JS_EVENT = struct.Struct("IhBB")  # Linux joystick API: time [ms], value, type, 
 JS_BUTTON, JS_AXIS, JS_INIT = 0x01, 0x02, 0x80
 ENDING = (Event.ESTOP, Event.STOP)
 DEADZONE = 0.1
-LOOK_NS = 1_000_000_000  # for a pad that has vanished
+LOOK_NS = 1_000_000_000  # between searches for a pad that has vanished
 
 
 class Gamepad:
     """A gamepad on Linux's joystick interface.
 
     A stand, Y start, X stop, B emergency stop, Start reset, by the kernel's codes (`bridge.operator.pads`); the sticks steer while L1 is
-    held, and letting it go halts.
+    held, and releasing it halts.
 
     Attributes:
         holds: see `Device`.
-        layout: what its buttons do.
+        layout: functions of its buttons.
     """
 
     def __init__(
@@ -48,19 +48,18 @@ class Gamepad:
         silence_s: float = SILENCE_S,
         read: Callable[[int, Path], Layout] = read_layout,
     ) -> None:
-        """Open the device; it steers only where asked to, and only velocity policies.
+        """Open the device; it steers only if requested, and only velocity policies.
 
         Args:
             spec: the contract.
             path: of the device.
             steers: whether its sticks may give a command.
             hold_s: how long a command lasts without a change [s].
-            silence_s: after how long without one nobody counts as there [s].
-            read: tells the layout of an open device.
+            silence_s: time without a change after which the operator counts as gone [s].
+            read: returns the layout of an open device.
 
         Raises:
-            OSError: there is none.
-            PadError: its layout is not known.
+            OSError: no such device. PadError: its layout is not known.
         """
         self._steers = steers and spec.command.kind == "velocity"
         self.holds = False
@@ -78,7 +77,7 @@ class Gamepad:
 
     @property
     def begins(self) -> str:
-        """What a person should know at the start."""
+        """Notice at the start."""
         silent = f"a pad tells changes only: after {self._hold_s:g} s without any the robot halts until L1 is pressed anew"
         return f"gamepad {self.layout.words}; {silent}, and after {self._silence_s:g} s the policy ends"
 
@@ -117,7 +116,7 @@ class Gamepad:
         steered = False
         buttons, axes = self.layout.buttons, self.layout.axes
         for _, value, kind, number in JS_EVENT.iter_unpack(data[:whole]):
-            told = kind & JS_INIT  # how things stand, at first and after events were lost
+            told = kind & JS_INIT  # the present state, at first and after events were lost
             if kind & ~JS_INIT == JS_AXIS and number in axes and self._steers:  # other commands may have no such entry
                 axis, sign = axes[number]
                 share = sign * value / 32767
@@ -136,7 +135,7 @@ class Gamepad:
         return Said(tuple(requests), steered=self._steers and self._held and steered)
 
     def _judged(self, said: Said, now_ns: int, heard: bool = False) -> Said:
-        """Let the command end that nobody renews."""
+        """End a command that is not renewed."""
         if heard:
             self._heard_ns, self._warned = now_ns, False
         silent_s = (now_ns - self._heard_ns) * 1e-9
@@ -163,7 +162,7 @@ class Gamepad:
         return said
 
     def _look(self, now_ns: int) -> Said:
-        """Look for a pad that has vanished."""
+        """Search for a pad that has vanished."""
         if self._closed or now_ns - self._looked_ns < LOOK_NS:
             return Said(hint="" if self._closed else self._gone)
         self._looked_ns = now_ns
@@ -174,7 +173,7 @@ class Gamepad:
         try:
             found = self._read_layout(fd, self._path)
             data = os.read(fd, 64 * JS_EVENT.size)
-            if not data:  # a pipe that nobody writes
+            if not data:  # a pipe without a writer
                 os.close(fd)
                 return Said(hint=self._gone)
         except BlockingIOError:
@@ -211,7 +210,7 @@ class Gamepad:
 
 
 def _as_it_stands(data: bytes) -> bytes:
-    """Events as if they told how things stand, not what happened: what came before anybody could know that the pad is back counts so."""
+    """Events treated as the present state, not as presses: those from before the pad was known to be back."""
     whole = len(data) - len(data) % JS_EVENT.size
     told = b"".join(
         JS_EVENT.pack(time_ms, value, kind | JS_INIT, number) for time_ms, value, kind, number in JS_EVENT.iter_unpack(data[:whole])

@@ -1,10 +1,10 @@
-"""Keys as terminals send them, in every encoding: by what they mean, not by their bytes.
+"""Decodes keys from terminals in every encoding, by their meaning.
 
 The same key comes as one byte, as a sequence of ECMA-48 (cursor keys in normal and application mode, the application keypad, each with
-modifiers), in xterm's `modifyOtherKeys`, in kitty's protocol, as Windows' console events, and through an input method as another
-character of the same look. A program that crashed may have left a terminal in any of these modes. Whatever can be read as the space bar is
-the space bar, with any modifier, pressed or released: it is the emergency stop. All other keys count only as they are, without modifiers
-but for the locks (Caps, Num), and where something ends by them (`3`, `q`, Ctrl-C) with Alt and in capitals too.
+modifiers), in xterm's `modifyOtherKeys`, in kitty's protocol, as Windows' console events, and through an input method as another character
+that looks the same. A crashed program may have left a terminal in any of these modes. Anything that can be read as the space bar is the
+space bar, with any modifier, pressed or released: it is the emergency stop. All other keys only count without modifiers except the locks
+(Caps, Num); keys that end something (`3`, `q`, Ctrl-C) also count with Alt and in capitals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEY = re.compile(
 """A key as terminals send it: a mouse's report, a sequence of ECMA-48, a cursor key with old modifiers, a function key, a terminal's answer
 to a question, the escape key before another sequence, a key with Alt, a character of UTF-8, or a byte."""
 ANSWER = re.compile(rb"(?:\x1b\[|\x9b)[03](?:;0)?n")
-"""What a terminal answers to `terminal.QUESTION`: that all is well with it, or not, in seven or eight bits."""
+"""A terminal's answers to `terminal.QUESTION`: ready or not, in seven or eight bits."""
 REPORT = re.compile(rb"(?:\x1b\[|\x9b)(?:[<>=?]?[0-9:;]*[nRctyxMm]|[<>=?][0-?]*[ -/]*[@-~]|[0-9;]*\$y|[IO]|M[\s\S]{3})|\x1b[\]P_^X][\s\S]*")
 """What comes from a terminal and from no key: answers, where the window's focus or the mouse is, and a question that an echo sends back."""
 NAMED = re.compile(rb"(?:\x1b\[|\x9b)>(\d+)(?:;\d*)*c")
@@ -51,7 +51,7 @@ def split(typed: bytes) -> tuple[list[bytes], bytes]:
 
 
 def name(key: bytes) -> str:
-    """What a key means: `space`, `up`, `down`, `left`, `right`, `quit`, or its character; empty for what means nothing."""
+    """The meaning of a key: `space`, `up`, `down`, `left`, `right`, `quit`, or its character; empty for none."""
     if key[:2] == b"\x1bO":
         last = chr(key[-1])
         return "space" if last == " " else KEYPAD.get(last, "") if len(key) == 3 and last in KEYPAD else _arrow(key[2:])
@@ -68,7 +68,7 @@ def name(key: bytes) -> str:
 
 
 def by_hand(key: bytes) -> bool:
-    """Whether somebody must have typed it: no answer or report of a terminal, and nothing that is no character."""
+    """Whether a person must have typed it: not an answer or report of a terminal, and not an invalid character."""
     if REPORT.fullmatch(key) is not None:
         return False
     return key[:1] == b"\x1b" or len(key) > 1 or key[0] < 0x80
@@ -81,7 +81,7 @@ def keeper(key: bytes) -> str:
 
 
 def names(keys: list[bytes]) -> Iterator[str]:
-    """What keys mean, one after the other; of what was pasted only what ends something."""
+    """The meanings of keys in order; of pasted text only keys that end something."""
     pasted = False
     for key in keys:
         if key in (b"\x1b[200~", b"\x1b[201~"):

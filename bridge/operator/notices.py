@@ -1,6 +1,6 @@
-"""What a person should know while it lasts: said when it begins and when it changes, not at every tick.
+"""Notices about conditions: given when a condition begins and when it changes, not at every tick.
 
-A condition is a text with numbers in it, looked at 50 times a second. It is the same condition as long as the words are the same.
+A condition is a text with numbers, evaluated at every tick. It is the same condition as long as the words are the same.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 
 AGAIN_NS = 10_000_000_000  # the same condition with other numbers
-FLAPPING_NS = 5_000_000_000  # a condition that was said so short a time ago is not said anew because it went away and came back
-HOT_C = 80.0  # of a motor, as hot as those of the robots that report temperatures should get
+FLAPPING_NS = 5_000_000_000  # a condition that went away and came back within this time is not reported again
+HOT_C = 80.0  # of a motor, the highest that motors of robots with temperature sensors should reach
 NUMBER = re.compile(r"[-+]?\d[\d.]*")
 
 
@@ -17,16 +17,16 @@ class Notice:
     """One condition over time.
 
     Attributes:
-        text: what holds now; None for nothing.
+        text: the present condition; None for none.
     """
 
     def __init__(self) -> None:
         self.text: str | None = None
-        self._said, self._key = "", ""  # newest text that was said, and what it is without its numbers
+        self._said, self._key = "", ""  # newest reported text, and its form without numbers
         self._said_ns: dict[str, int] = {}
 
     def update(self, text: str | None, now_ns: int) -> bool:
-        """Take what holds now, None for nothing. Returns whether it is to be said."""
+        """Set the present condition, None for none. Returns whether to report it."""
         self.text = text
         if text is None:
             self._said = self._key = ""

@@ -1,9 +1,9 @@
-"""What the buttons and axes of a gamepad are: by the kernel's codes, never by their numbers.
+"""Identifies the buttons and axes of a gamepad by the kernel's codes, never by their numbers.
 
-Numbers are the order in which a driver happens to list what it has: the same pad has X as number 2 on its cable and 3 over Bluetooth. The
-joystick interface tells the code of each number (`JSIOCGBTNMAP`, `JSIOCGAXMAP`), and codes have a meaning (Linux's gamepad specification).
-One is left open there: pads with letters report X and Y as `BTN_X` and `BTN_Y`, which are other names of north and west, and Sony's and
-Nintendo's report the places; who made the pad tells which.
+Numbers depend on the driver's order: the same pad has X as number 2 on its cable and 3 over Bluetooth. The joystick interface gives the
+code of each number (`JSIOCGBTNMAP`, `JSIOCGAXMAP`), and codes have a meaning (Linux's gamepad specification). One case is ambiguous: pads
+with letters report X and Y as `BTN_X` and `BTN_Y`, which are other names of north and west, while Sony's and Nintendo's report the places;
+the manufacturer decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bridge.control.safety import Event
 SOUTH, EAST, NORTH, WEST, L1, START = 0x130, 0x131, 0x133, 0x134, 0x136, 0x13B
 ABS_X, ABS_Y, ABS_Z, ABS_RX, ABS_RZ, ABS_GAS, ABS_BRAKE = 0, 1, 2, 3, 5, 9, 10
 BY_PLACE = {0x054C: "Sony", 0x057E: "Nintendo"}
-"""Makers whose drivers report the place of a button, by USB vendor."""
+"""Manufacturers whose drivers report the place of a button, by USB vendor."""
 XBOX_BUTTONS = {0: Event.STAND, 1: Event.ESTOP, 2: Event.STOP, 3: Event.START, 7: Event.RESET}
 XBOX_AXES = {1: (0, -1), 0: (1, -1), 3: (2, -1)}
 XBOX_DEADMAN = 4
@@ -32,19 +32,19 @@ _MOST_AXES, _MOST_BUTTONS = 64, 512
 
 
 class PadError(ValueError):
-    """A gamepad whose layout is not known, so that nobody knows what its buttons would do."""
+    """A gamepad with an unknown layout, whose buttons could do anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What each number of a pad does.
+    """The functions of a pad's numbers.
 
     Attributes:
         name: of the pad.
         buttons: number -> request.
         axes: number -> (entry of the command, sign).
-        deadman: number of the button that has to be held.
-        words: what a person should read of it.
+        deadman: number of the button that must be held.
+        words: its description for the operator.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Layout:
 
 
 def xbox(name: str) -> Layout:
-    """The numbers of an Xbox pad on its cable, for what is no joystick of the kernel's, such as a pipe: who writes it follows the docs."""
+    """The numbers of an Xbox pad on its cable, for sources other than the kernel's joysticks, such as a pipe, as in the docs."""
     return Layout(
         name=name,
         buttons=XBOX_BUTTONS,
@@ -73,10 +73,10 @@ def layout(name: str, buttons: Sequence[int], axes: Sequence[int], vendor: int |
         name: of the pad.
         buttons: the kernel's code of each button.
         axes: the kernel's code of each axis.
-        vendor: who made it, a USB vendor; None where that is not known.
+        vendor: its USB vendor; None if unknown.
 
     Raises:
-        PadError: a button that is needed has no code that says what it is.
+        PadError: a needed button has no known code.
     """
     place = vendor in BY_PLACE
     north, west = (Event.START, Event.STOP) if place else (Event.STOP, Event.START)  # BTN_X is 0x133, BTN_Y 0x134
@@ -112,7 +112,7 @@ def read_layout(fd: int, path: Path) -> Layout:
 
     Raises:
         PadError: see `layout`.
-        OSError: it is gone.
+        OSError: the device is gone.
     """
     try:
         count = _byte(fd, _AXES), _byte(fd, _BUTTONS)
@@ -144,7 +144,7 @@ def _byte(fd: int, number: int) -> int:
 
 
 def _vendor(fd: int) -> int | None:
-    """Who made a device, from sysfs."""
+    """The vendor of a device, from sysfs."""
     number = os.fstat(fd).st_rdev
     try:
         text = Path(f"/sys/dev/char/{os.major(number)}:{os.minor(number)}/device/id/vendor").read_text(encoding="ascii")

@@ -1,4 +1,4 @@
-"""What an operator's devices have in common: what they say at a control step, and what is asked of them."""
+"""The interface of an operator's devices, and their input at a control step."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from bridge.control.joints import FloatArray
 from bridge.control.safety import Event
 
 HOLD_S, SILENCE_S = 5.0, 60.0
-"""How long a command lasts without a key or a movement, and after how long without any the policy ends where nothing else shows that
-somebody is there."""
+"""Time that a command lasts without a key or a movement, and time without any after which the policy ends, if there is no other sign of an
+operator."""
 
 
 @dataclass(slots=True)
 class Said:
-    """What an operator said since the tick before.
+    """An operator's input since the previous tick.
 
     Attributes:
         requests: state changes.
-        command: velocity that the device stands at, (C,); None for no opinion.
+        command: the device's present velocity, (C,); None for none.
         quit: whether to end the program.
-        steered: whether a hand was on the command just now, so that this device takes it from the others.
-        age_s: how long ago somebody was known to be there, where that is too long for the command to count as given now [s]; else 0.
-        hint: why it is so old; empty where it is not.
-        lost: whether this device has shown that it can tell whether somebody is there, and tells no more.
-        notices: lines that everybody should know, each said once.
-        state: what the screen shows of it; empty for nothing.
+        steered: whether the command was just changed by hand, so that this device takes over from the others.
+        age_s: time since the last sign of an operator, if that is too long for the command to count as current [s]; otherwise 0.
+        hint: why it is so old; empty if it is not.
+        lost: whether this device could detect an operator and no longer does.
+        notices: lines for all outputs, each given once.
+        state: its state for the screen; empty for none.
     """
 
     requests: tuple[Event, ...] = ()
@@ -41,18 +41,18 @@ class Said:
 
 
 class Device(Protocol):
-    """Something that an operator holds.
+    """An operator's input device.
 
     Attributes:
-        holds: whether its command counts even where the robot's own wire brings one: since it steered, until somebody else does.
+        holds: whether its command takes precedence over the wire's: from when it steered until another one does.
     """
 
     holds: bool
 
     def poll(self) -> Said:
-        """What was said since the last call; never waits."""
+        """The input since the last call; never waits."""
         ...
 
     def close(self) -> None:
-        """Give the device back."""
+        """Release the device."""
         ...

@@ -1,8 +1,8 @@
-"""An operator's place on the ROS graph: publishes a schedule of velocity commands and records what the robot really does.
+"""An operator on the ROS graph: publishes a schedule of velocity commands and records the robot's true motion.
 
     python -m bridge.operator.scheduled --schedule 0.6 0 0 4  0.4 0.3 0 4 --out tracking.json
 
-Waits until the policy node reports the state `policy`, then commands (vx, vy, yaw rate) for so many seconds each at 20 Hz and writes
+Waits until the policy node reports the state `policy`, then publishes each command (vx, vy, yaw rate) for its duration at 20 Hz and writes
 time, command and the simulated robot's ground truth as JSON. For demonstrations and tests; a real robot has no ground truth topic.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 from bridge import ending
 
 if __name__ == "__main__":
-    ending.quietly()  # before what takes a while to load
+    ending.quietly()  # before imports that take a while
 
 import argparse
 import json
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     numbers = options.schedule
     if len(numbers) % 4:
-        parser.error("--schedule needs four numbers a command: vx vy yaw_rate seconds")
+        parser.error("--schedule needs four numbers per command: vx vy yaw_rate seconds")
     try:
         log = record([tuple(numbers[i : i + 4]) for i in range(0, len(numbers), 4)])  # type: ignore[misc]
     except TimeoutError as error:

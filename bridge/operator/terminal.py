@@ -1,11 +1,11 @@
-"""Whether a terminal is ours, and whether somebody is still at its other end.
+"""Detects whether a terminal is ours, and whether its other end still answers.
 
-A terminal lives on when the connection behind it dies: ssh notices after minutes, tmux never. So it is asked a question twice a second that
-every terminal answers by itself (ECMA-48's device status report); the answer has made the whole way. An answer that takes longer than
-`LOST_S` counts as none, since a key for the emergency stop would take as long. Programs that keep a session
-alive while nobody looks at it (`RELAYS`) answer in the terminal's place, so there only keys show that somebody is there, and of tmux
-whether any client is attached. One of them at the far end of a connection (tmux on the laptop that ssh runs on) is known by its name, which
-is asked for once, or by TERM: then answers show that the connection lives, and keys that somebody is there.
+A terminal survives the loss of the connection behind it: ssh notices after minutes, tmux never. So it is queried twice per second with a
+question that every terminal answers itself (ECMA-48's device status report); the answer travels the whole way. An answer that takes longer
+than `LOST_S` counts as missing, since an emergency stop key would take as long. Programs that keep a detached session alive (`RELAYS`)
+answer in the terminal's place, so there only keys show that an operator is present, and for tmux whether any client is attached. One of
+them at the far end of a connection (tmux on the laptop that ssh runs on) is known by its name, which is asked for once, or by TERM: then
+answers show that the connection lives, and keys that somebody is there.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ RELAYS = {
     "etterminal": "Eternal Terminal",
     "shpool": "shpool",
 }
-"""What keeps a terminal alive while nobody looks at it, by the name of its process."""
+"""Programs that keep a detached terminal alive, by process name."""
 VARIABLES = {"TMUX": "tmux", "STY": "screen", "ZELLIJ": "zellij"}
 
 
 def is_ours(file: Any) -> bool:
-    """Whether a file is a terminal that this program may read and set: not one in whose background it runs."""
+    """Whether a file is a terminal that this program may read and set, i.e. not from its background."""
     try:
         return file is not None and file.isatty() and in_foreground(file.fileno())
     except (OSError, ValueError):  # closed
@@ -65,7 +65,7 @@ def in_foreground(fd: int) -> bool:
 
 
 def on_terminal() -> bool:
-    """Whether a person can see this and type."""
+    """Whether a person can see the output and type."""
     return is_ours(sys.stdin) and is_ours(sys.stdout)
 
 
@@ -81,7 +81,7 @@ def in_background() -> str:
 
 
 def relay() -> str:
-    """What keeps this terminal alive while nobody looks; empty where nothing is known to."""
+    """The program that keeps this terminal alive when detached; empty if none is known."""
     for variable, called in VARIABLES.items():
         if os.environ.get(variable):
             return called
@@ -102,16 +102,16 @@ def relay() -> str:
 
 
 class Presence:
-    """Follows whether somebody is at a terminal.
+    """Tracks whether an operator is at a terminal.
 
     Attributes:
-        relay: what answers in the terminal's place; empty for nothing.
+        relay: program that answers in the terminal's place; empty for none.
         answers: whether the terminal has answered, all the way.
         beyond: what answers in place of a terminal at the far end of the connection; empty for nothing.
     """
 
     def __init__(self, fd: int) -> None:
-        """Begin to ask the terminal `fd`."""
+        """Begin to query the terminal `fd`."""
         self.relay = relay()
         term = os.environ.get("TERM", "")
         kept = next((called for called in ("tmux", "screen") if term.partition("-")[0].partition(".")[0] == called), "")
@@ -130,7 +130,7 @@ class Presence:
 
     @property
     def begins(self) -> str:
-        """What a person should know at the start; empty where only the answers will tell."""
+        """Notice at the start; empty if it depends on the answers."""
         if self.relay:
             client = " (but for whether any client is attached)" if self._clients is not None else ""
             return f"this terminal is kept alive by {self.relay}: whether somebody is there is known by keys alone{client}"
@@ -178,7 +178,7 @@ class Presence:
         self.beyond = "" if self.relay else keeper
 
     def silent_s(self, now_ns: int) -> float:
-        """How long nothing has shown that somebody is there [s], where something would; else 0."""
+        """Time without a sign of an operator [s], if there should be one; otherwise 0."""
         if self._clients is not None and self._clients.gone_ns is not None:
             return (now_ns - self._clients.gone_ns) * 1e-9
         if not self.answers:
@@ -188,12 +188,12 @@ class Presence:
 
     @property
     def gone(self) -> str:
-        """In words, what it means that it is silent."""
+        """The reason for the silence, in words."""
         if self.relay:
             return f"no client is attached to {self.relay}"
         if self._took_s > LOST_S:
             return f"the terminal answers only after {self._took_s:.1f} s, and a key would take as long"
-        return "the terminal does not answer any more"
+        return "the terminal no longer answers"
 
     def close(self, fd: int) -> None:
         """Take the last answer off the terminal `fd`."""

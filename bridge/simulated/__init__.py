@@ -1,1 +1,1 @@
-"""Robots made of MuJoCo behind the wires of real ones."""
+"""MuJoCo robots behind the wires of real ones."""

@@ -1,9 +1,8 @@
-"""A MuJoCo model from anywhere, fitted to a policy's robot: its joints are found by name and get the motors of the policy's contract.
+"""Fits any MuJoCo model to a policy's robot: its joints are found by name and get the motors of the policy's contract.
 
-Makers' models have torque motors, gears, filters, muscles, tendons, or no actuators at all. Whatever moves a joint of the policy there is
-taken away, and each joint gets one motor whose law is written at every command: torque = kp (q* - q) + kd (dq* - dq) + effort, inside the
-contract's effort limit. What moves other things (a gripper, another robot) stays as it is. What cannot be fitted is said by name, all of it
-at once.
+Models may have torque motors, gears, filters, muscles, tendons, or no actuators at all. Whatever moves a joint of the policy is removed,
+and each joint gets one motor whose law is set at every command: torque = kp (q* - q) + kd (dq* - dq) + effort, inside the contract's effort
+limit. Actuators of other things (a gripper, another robot) are not changed. Everything that does not fit is reported by name, all at once.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ SUNK, ABOVE, MOST_MOVED = 0.005, 0.02, 3.0  # m: begins further inside the groun
 
 
 class ModelError(ValueError):
-    """A MuJoCo model that is none of the policy's robot, or none at all."""
+    """A MuJoCo model is not of the policy's robot, or invalid."""
 
 
 @dataclass(slots=True)
@@ -39,7 +38,7 @@ class Fitted:
         held: whether a gantry was added.
         key: the keyframe to begin with, as `mjData` fields; empty for none.
         controls: what the model's other actuators hold, by actuator id.
-        notes: what a person should know of what was changed.
+        notes: notes on what was changed.
     """
 
     model: Any
@@ -122,7 +121,7 @@ def _keyframe(model: Any) -> dict[str, FloatArray]:
 
 
 def _replace_motors(mujoco: Any, scene: Any, given: Any, spec: RobotSpec, moving: list[int]) -> None:
-    """Take away what moves the joints and all that hangs on it, and add one motor a joint."""
+    """Remove the joints' actuators and everything that depends on them, and add one motor per joint."""
     gone = [actuator for actuator in scene.actuators if actuator.id in moving]
     names = {actuator.name for actuator in gone} - {""}
     armature, damping = _reflected(mujoco, given, moving)
@@ -163,7 +162,7 @@ def _reflected(mujoco: Any, model: Any, moving: list[int]) -> tuple[dict[str, fl
 
 
 def _prepare_world(mujoco: Any, scene: Any, given: Any) -> None:
-    """Put a floor under a model that brings none."""
+    """Add a floor to a model without one."""
     ground = np.isin(given.geom_type, [int(mujoco.mjtGeom.mjGEOM_PLANE), int(mujoco.mjtGeom.mjGEOM_HFIELD)])
     ground &= (given.body_weldid[given.geom_bodyid] == 0) & ((given.geom_contype | given.geom_conaffinity) != 0)
     if not ground.any():

@@ -1,4 +1,4 @@
-"""What holds a simulated humanoid until it can stand by itself: a soft hold of its base, as a gantry gives the real one.
+"""Holds a simulated humanoid until it can stand: a soft hold of its base, like a gantry for the real one.
 
 It carries the robot upright from the beginning and from each `stand` on, and gives way once the policy runs. It is a weld constraint of
 MuJoCo's, which stays stable however stiff it is, to a body that nothing else moves.
@@ -18,7 +18,7 @@ SOLREF = (0.08, 1.0)  # time constant [s] and damping ratio of the hold
 IMPEDANCE = 0.99  # of the hold while it carries fully
 STIFF, RIGID, HUNG = (0.004, 1.0), 0.9999, 0.3  # a hold that hardly gives, for identification, with the feet in the air [m]
 MODES = ("auto", "until_policy", "always", "none")
-"""`auto`: `until_policy` for robots on two feet, else `none`. `always` hangs the robot up with its feet in the air."""
+"""`auto`: `until_policy` for bipeds, otherwise `none`. `always` hangs the robot up with its feet in the air."""
 
 
 def add_gantry(mujoco: Any, scene: Any, base: str) -> None:
@@ -69,6 +69,6 @@ class Gantry:
         self._mode = mode
 
     def advance(self, dt: float) -> None:
-        """Let go for the next physics step of `dt` [s], where it is time to."""
+        """Release gradually in the next physics step of `dt` [s], if it is time to."""
         if self._mode == Mode.POLICY and self.carries > 0.0 and not self._always:
             self._carry(max(0.0, self.carries - dt / RELEASE_S))

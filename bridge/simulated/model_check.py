@@ -1,6 +1,6 @@
-"""What a MuJoCo model has and lacks of a policy's robot: its joints and base, what moves them, and how many feet it stands on.
+"""Checks a MuJoCo model against a policy's robot: its joints and base, their actuators, and its number of feet.
 
-Each function looks at a compiled model and changes nothing.
+The functions read a compiled model and do not change it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def lacks_of(mujoco: Any, model: Any, spec: RobotSpec) -> list[str]:
         lacks.append(f"it lacks the joints {_few(missing)}, and has {_few(others) or 'no others'}")
     wrong = [name for name, joint in ids.items() if joint >= 0 and not _single(mujoco, model, joint)]
     if wrong:
-        lacks.append(f"{_few(wrong)} turn about more than one axis there")
+        lacks.append(f"{_few(wrong)} turn about more than one axis in it")
     found = {name: joint for name, joint in ids.items() if joint >= 0 and name not in wrong}
     for name, pose in zip(spec.joint_names, spec.default_pose, strict=True):
         joint = found.get(name, -1)
@@ -108,7 +108,7 @@ def movers(mujoco: Any, model: Any, joints: list[int]) -> list[int]:
 
 
 def notes_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], moving: list[int]) -> list[str]:
-    """What is other than in a model of ours, in a line each."""
+    """Differences from our models, one line each."""
     notes: list[str] = []
     if moving and (len(moving) != len(joints) or not all(_is_impedance(mujoco, model, i) for i in moving)):
         there = f"the model's {len(moving)} actuators on {spec.name}'s {len(joints)} joints"
@@ -135,7 +135,7 @@ def notes_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], moving
 
 
 def feet_of(mujoco: Any, model: Any, spec: RobotSpec, joints: list[int], base: int) -> int:
-    """How many limbs end at the ground in the default pose."""
+    """Number of limbs that end at the ground in the default pose."""
     data = mujoco.MjData(model)
     data.qpos[model.jnt_qposadr[joints]] = spec.default_pose
     mujoco.mj_kinematics(model, data)

@@ -1,4 +1,4 @@
-"""A robot made of MuJoCo: joint impedance control, encoders, IMU and a watchdog of its own, as a real robot's firmware has them.
+"""A simulated robot in MuJoCo, with joint impedance control, encoders, IMU and its own watchdog, like a real robot's firmware.
 
 The firmware applies torque = kp (q* - q) + kd (dq* - dq) + effort at every physics step, clipped to the effort limit. The law is put
 into MuJoCo's actuators, so the implicit integrator treats the damping exactly as in training.
@@ -24,7 +24,7 @@ WATCHDOG_S = 0.1
 
 @dataclass(slots=True)
 class Sample:
-    """What the robot's own sensors say, joints in the order of `PhysicsRobot.names`; units as in `bridge.control.reading.Reading`."""
+    """The robot's sensor readings, joints in the order of `PhysicsRobot.names`; units as in `bridge.control.reading.Reading`."""
 
     position: FloatArray
     velocity: FloatArray
@@ -40,11 +40,11 @@ class PhysicsRobot:
     Attributes:
         names: joint order of `sample` and `apply`, (J,).
         time_s: simulated time [s].
-        watchdog_trips: how often the robot has damped itself for want of commands.
+        watchdog_trips: number of times the robot damped itself because commands were missing.
         dt: physics step [s].
-        gantry: what holds it up; None for nothing.
+        gantry: the gantry; None for none.
         clock_ns: how far its own clock is ahead of the simulated time [ns].
-        notes: what a person should know of a model that is not built like ours, a line each.
+        notes: notes on a model that is not built like ours, one line each.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PhysicsRobot:
             FileNotFoundError: there is no model.
             ModelError: it cannot be read, or is not of this robot; says what it has and lacks.
         """
-        mujoco: Any = importlib.import_module("mujoco")  # only a simulated robot needs it, and only when it is made
+        mujoco: Any = importlib.import_module("mujoco")  # only needed for a simulated robot
         if gantry not in MODES:
             raise ModelError(f"gantry is {gantry!r}; valid: {', '.join(MODES)}")
         self._mujoco: Any = mujoco

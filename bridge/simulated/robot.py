@@ -1,10 +1,10 @@
-"""Play a robot on ROS 2: MuJoCo behind the topics that a real robot has, in a process of its own.
+"""Simulates a robot on ROS 2: MuJoCo behind a real robot's topics, in a separate process.
 
     python -m bridge.simulated.robot --policy walk.onnx --mjcf go1.xml
 
-Publishes `joint_states` and `imu` best effort at `--rate-hz`, obeys joint commands, and damps itself when commands stop for 100 ms.
-A real robot's driver could take its place without the policy node noticing. For evaluation only, and never read by the policy node, it
-also publishes `ground_truth/pose` (world frame) and `ground_truth/twist` (base frame).
+Publishes `joint_states` and `imu` best effort at `--rate-hz`, follows joint commands, and damps itself when commands stop for 100 ms. The
+policy node cannot distinguish it from a real robot's driver. For evaluation only, and never read by the policy node, it also publishes
+`ground_truth/pose` (world frame) and `ground_truth/twist` (base frame).
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -13,7 +13,7 @@ from __future__ import annotations
 from bridge import ending
 
 if __name__ == "__main__":
-    ending.quietly()  # before what takes a while to load
+    ending.quietly()  # before imports that take a while
 
 import argparse
 import gc
@@ -80,7 +80,7 @@ class SimulatedRobotNode:
         self._pose: Any = publish(PoseStamped, "ground_truth/pose", newest)
         self._twist: Any = publish(TwistStamped, "ground_truth/twist", newest)
         self._node.create_subscription(MESSAGE_TYPES[interface], topic or COMMAND_TOPICS[interface], self._on_command, reliable)
-        if (gantry := robot.gantry) is not None:  # who holds a real robot sees when it is about to walk
+        if (gantry := robot.gantry) is not None:  # people who hold a real robot see when it is about to walk
             self._node.create_subscription(String, "policy/state", lambda message: gantry.follow(message.data), reliable)
         self.simulated_time = clock
         self._clock = ClockPublisher(self._node) if clock else None
@@ -173,7 +173,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--key", help="keyframe of the model to start from (default: the policy's default pose)")
     gantry = "hold the robot until the policy node reports that its policy runs, or always (default: bipeds until then)"
     result.add_argument("--gantry", choices=GANTRY_MODES, default="auto", help=gantry)
-    result.add_argument("--duration", type=float, metavar="S", help="end after so many seconds")
+    result.add_argument("--duration", type=float, metavar="S", help="end after this time")
     result.add_argument("--command-interface", choices=INTERFACES, default="impedance")
     result.add_argument("--clock", action="store_true", help="publish /clock, for nodes that run with use_sim_time")
     result.add_argument("--command-topic", help="default: the interface's own")

@@ -1,9 +1,9 @@
-"""Play a Unitree robot on DDS: MuJoCo behind `rt/lowstate` and `rt/lowcmd`, in a process of its own.
+"""Simulates a Unitree robot on DDS: MuJoCo behind `rt/lowstate` and `rt/lowcmd`, in a separate process.
 
     python -m bridge.simulated.unitree --policy walk.onnx --mjcf go1.xml
 
-Publishes LowState at `--rate-hz`, obeys LowCmd as the robot's main board does (check sum, `mode_machine`, motor mode), and damps itself
-when commands stop for 100 ms. Whoever publishes a WirelessController on `simulation/remote` holds the remote. A humanoid hangs in a
+Publishes LowState at `--rate-hz`, follows LowCmd as the robot's main board does (check sum, `mode_machine`, motor mode), and damps itself
+when commands stop for 100 ms. The remote is whatever publishes a WirelessController on `simulation/remote`. A humanoid hangs in a
 gantry, which lets go at the remote's `start`, or without a remote `--release` seconds after the robot is first driven. For evaluation
 only, and never read by the policy's process, `rt/sportmodestate` says where the base really is (velocity in the world, yaw rate).
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 from bridge import ending
 
 if __name__ == "__main__":
-    ending.quietly()  # before what takes a while to load
+    ending.quietly()  # before imports that take a while
 
 import argparse
 import sys
@@ -229,9 +229,9 @@ def parser() -> argparse.ArgumentParser:
     add("--domain", type=int, help="DDS domain (default: ROS_DOMAIN_ID, or 0)")
     add("--tick", type=int, default=0, metavar="MS", help="where the robot's clock starts (default 0); it wraps at 2**32")
     add("--gantry", choices=GANTRY_MODES, default="auto", help="hold the robot until its policy runs, or always (auto: bipeds)")
-    add("--release", type=float, default=RELEASE_S, metavar="S", help="the gantry lets go after so many seconds if there is no remote")
+    add("--release", type=float, default=RELEASE_S, metavar="S", help="the gantry lets go after this time if there is no remote")
     add("--key", help="keyframe of the model to start from (default: the policy's default pose)")
-    add("--duration", type=float, metavar="S", help="end after so many seconds")
+    add("--duration", type=float, metavar="S", help="end after this time")
     return result
 
 

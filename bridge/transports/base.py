@@ -1,4 +1,4 @@
-"""What the control loop asks of a transport. `Wire` is a beginning for one of your own."""
+"""The interface of transports for the control loop. `Wire` is a base class for your own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Transport(Protocol):
 
     Attributes:
         on_reading: called with every complete reading that arrives, also those between the ticks; None for nobody.
-        on_shutdown: called where the wire asks the program to end; None for nobody.
-        on_line: called with what a person should read, without blocking; None to print it.
+        on_shutdown: called if the wire asks the program to end; None for nobody.
+        on_line: called with lines for the operator, without blocking; None to print them.
     """
 
     on_reading: Callable[[Reading], None] | None
@@ -35,15 +35,15 @@ class Transport(Protocol):
         ...
 
     def now_ns(self) -> int:
-        """Steady clock [ns]; the one that stamps `Inputs`."""
+        """Steady clock [ns], which stamps `Inputs`."""
         ...
 
     def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
-        """Let time pass until the deadline, or until a reading is complete that came after `fresh_ns`, receiving what arrives."""
+        """Wait until the deadline, or until a reading is complete that came after `fresh_ns`, and receive messages meanwhile."""
         ...
 
     def read(self) -> Inputs:
-        """The newest inputs; requests are handed out once."""
+        """The newest inputs; requests are returned once."""
         ...
 
     def write(self, command: JointCommand) -> None:
@@ -51,22 +51,22 @@ class Transport(Protocol):
         ...
 
     def rehearse(self) -> None:
-        """Do, without any effect, what receiving and sending will take, so that it is quick when it counts."""
+        """Run the code of receiving and sending without any effect, so that it is fast when it matters."""
         ...
 
     def report(self, status: Mapping[str, Any]) -> None:
-        """Publish the status; called at each tick, thins it out itself. `status` has at least `mode` and `problems`."""
+        """Publish the status; called at each tick, and reduces the rate itself. `status` has at least `mode` and `problems`."""
         ...
 
     def close(self) -> None:
-        """Deliver what is under way and disconnect."""
+        """Deliver pending messages and disconnect."""
         ...
 
 
 class Wire:
-    """The parts of a transport that most wires need not care about: the steady clock, waiting, and what is optional.
+    """Defaults for the parts of a transport that most wires do not need: the steady clock, waiting, and optional parts.
 
-    What is left for a transport of your own is `open`, `read`, `write` and `close`.
+    Your own transport then only needs `open`, `read`, `write` and `close`.
     """
 
     on_reading: Callable[[Reading], None] | None = None
@@ -79,7 +79,7 @@ class Wire:
         return time.monotonic_ns()
 
     def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
-        """Sleep until the deadline; a wire that wakes up for a fresh reading does so here."""
+        """Sleep until the deadline; a wire that can wake up for a fresh reading overrides this."""
         if (left := deadline_ns - time.monotonic_ns()) > 0:
             time.sleep(left * 1e-9)
 

@@ -1,4 +1,4 @@
-"""Our transports, and how the one that the options ask for is made."""
+"""Our transports, and making the one in the options."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from policies.install import install_command
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SimulatedOptions:
-    """A robot that is simulated, in this process or, with `--simulate`, in one of its own.
+    """A simulated robot, in this process or, with `--simulate`, in a separate one.
 
     Attributes:
-        mjcf: model; the policy's robot's own where None.
+        mjcf: model; None for the policy robot's own.
         gantry: whether the robot hangs; see `bridge.simulated.gantry`.
         permute_joints: seed of a joint order of the wire; None for the model's.
-        realtime: whether time passes as on the wall; None for yes where a person watches.
+        realtime: whether to run in real time; None for yes if a person watches.
     """
 
     mjcf: Path | None = option(
         None, "another model of the robot, MJCF (robolearn deploy: or URDF; default: the robot's own)", metavar="FILE"
     )
-    gantry: str = option("auto", "hold the robot until its policy runs, or always (auto: bipeds)", choices=GANTRY_MODES)
+    gantry: str = option("auto", "hold the robot until its policy runs, or always (auto: bipeds only)", choices=GANTRY_MODES)
     permute_joints: int | None = option(None, "joint order of its wire", metavar="SEED", at=("sim", "ros2 --simulate"))
-    realtime: bool | None = option(None, "--transport sim: pace by the wall clock (default: with a dashboard)", at=("sim",))
+    realtime: bool | None = option(None, "--transport sim: run in real time (default: with a dashboard)", at=("sim",))
 
 
 def make_transport(name: str, spec: PolicySpec, options: argparse.Namespace, deployment: Deployment) -> Transport:

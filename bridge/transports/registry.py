@@ -1,4 +1,4 @@
-"""The transports by name: ours, and those that plugins register."""
+"""The transports by name: ours and plugins'."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from policies.registry import Registry
 
 
 class DeployError(ValueError):
-    """Options that contradict the policy file or each other, or what the computer has not."""
+    """Options contradict the policy file or each other, or need something that the computer lacks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """What a transport may want to know of the run that it serves.
+    """The run that a transport serves.
 
     Attributes:
-        command: operator's command (C,) that never ages, of `--command`; None for the operator's own.
-        controller: of the run; None where there is none, in tests.
-        ros_args: what followed `--ros-args`.
+        command: fixed command (C,) from `--command`, which never expires; None for the operator's.
+        controller: the controller; None in tests without one.
+        ros_args: arguments after `--ros-args`.
         screen: whether a person watches in this terminal.
     """
 
@@ -41,16 +41,16 @@ class NoOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TransportKind:
-    """A way to a robot.
+    """A kind of transport.
 
     Attributes:
         description: one line.
-        make: makes the transport, not yet open, from the policy's contract, its options and the run. It imports what only it needs, when it
-            is called, and raises ValueError for what the user can mend.
+        make: makes the transport, not yet open, from the policy's contract, its options and the run. When called, it imports what only it
+            needs, and raises ValueError for errors that the user can fix.
         options: dataclass of its own options, fields by `bridge.fields.option`.
         simulator: the arguments of `python` that start a simulated robot on this wire, for `--simulate`, from the whole command line; None
             where there is none.
-        in_process: the robot is simulated in this process, in its own time: nothing can be hurt, so that no gate is asked for.
+        in_process: the robot is simulated in this process, in its own time: nothing can be harmed, so no gate is required.
         extra: extra of robolearn that brings what it needs; None where it brings that itself.
     """
 

@@ -1,4 +1,4 @@
-"""The lock-step transport: the robot is an object in this process and time passes only when the loop waits.
+"""The lock-step transport: the robot is an object in this process, and time only advances when the loop waits.
 
 The control loop, the guards and the limits are those of the real robot; one second takes as long as the physics needs.
 """
@@ -21,7 +21,7 @@ HELD = "a gantry holds the simulated robot (--gantry says how long)"
 
 
 class Robot(Protocol):
-    """What the transport needs of a simulated robot, for example `bridge.simulated.physics.PhysicsRobot`."""
+    """The interface of a simulated robot for the transport, for example `bridge.simulated.physics.PhysicsRobot`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class SimTransport:
         self._now_ns = 0
 
     def open(self, refusal: Callable[[Event], str | None]) -> None:
-        """Nothing to connect; what the robot's model has of its own is said."""
+        """Nothing to connect; prints notes on the robot's model."""
         held = getattr(self.robot, "gantry", None) is not None
         for line in (*(f"the robot's model: {note}" for note in getattr(self.robot, "notes", ())), *((HELD,) if held else ())):
             (self.on_line or print)(line)

@@ -52,7 +52,8 @@ def buffer_sizes(model: mujoco.MjModel) -> tuple[int, int]:
 
 def _falling_about(model: mujoco.MjModel) -> tuple[int, int]:
     """The largest numbers of contacts and constraint rows of a robot that stands with trembling joints, or is dropped in any pose at any
-    place."""
+    place.
+    """
     rng, data = np.random.default_rng(0), mujoco.MjData(model)
     limited = np.flatnonzero(model.jnt_limited)
     floating = model.njnt and model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE

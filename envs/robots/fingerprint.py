@@ -76,7 +76,8 @@ def _rotation(quat: np.ndarray) -> np.ndarray:
 
 def _inertia(model: mujoco.MjModel, body: int) -> np.ndarray:
     """Inertia about the centre of mass in the body's frame, (3, 3), relative to its size; without principal axes, whose order is
-    arbitrary."""
+    arbitrary.
+    """
     axes, scale = _rotation(model.body_iquat[body]), max(float(model.body_inertia[body].max()), 1e-12)
     relative = axes @ np.diag(model.body_inertia[body]) @ axes.T / scale
     relative[np.abs(relative) < 1e-6] = 0.0

@@ -75,8 +75,9 @@ def _hold(spec: mujoco.MjSpec, model: mujoco.MjModel, locked: list[int], leader:
     shared = [body for body in moved if any(model.joint(j).name not in names for j in _joints_of(model, body))]
     if shared:
         held = ", ".join(model.joint(i).name for i in locked if int(model.jnt_bodyid[i]) in shared)
-        raise RobotError(f"{held}: cannot be locked at an angle other than zero, since its body has another joint that moves; list it "
-                         f"under `joints`")
+        raise RobotError(
+            f"{held}: cannot be locked at an angle other than zero, since its body has another joint that moves; list it under `joints`"
+        )
     mujoco.mj_kinematics(model, data)
     for body in (body for body in spec.bodies if body.name in {model.body(i).name for i in moved}):
         place = model.body(body.name).id

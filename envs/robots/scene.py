@@ -113,7 +113,8 @@ def _fit_joint(joint: mujoco.MjsJoint, constants: Joint) -> None:
 
 def _filter_collisions(spec: mujoco.MjSpec, robot: Robot, feet: set[str]) -> None:
     """Make the robot collide with the ground and thrown objects (contype 1), with itself if its constants say so, and in pairs that the
-    model names."""
+    model names.
+    """
     for geom in (geom for geom in spec.geoms if geom.contype or geom.conaffinity):
         geom.contype, geom.conaffinity = (2, 3) if robot.self_collision else (0, 1)
         geom.condim, geom.priority = min(geom.condim, 3), 0
@@ -200,7 +201,8 @@ def _add_key(spec: mujoco.MjSpec, robot: Robot, passive: Iterable[str]) -> None:
 
 def _exclude_neighbours(spec: mujoco.MjSpec) -> None:
     """Exclude contacts of links that overlap in the default pose: they are neighbours with oversized shapes and must not push each other
-    apart."""
+    apart.
+    """
     model = spec.compile()
     data = mujoco.MjData(model)
     mujoco.mj_resetDataKeyframe(model, data, 0)

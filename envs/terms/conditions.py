@@ -51,7 +51,10 @@ class Conditions:
         """Begin without drawing.
 
         Args:
-            names: names of the columns. values: (K, C). worlds: N. generator: the environment's generator, on its device.
+            names: names of the columns.
+            values: (K, C).
+            worlds: N.
+            generator: the environment's generator, on its device.
             weights: (K,); None for equal weights.
             ordinary: share of resets without a condition.
             levels: number of levels over which worlds without a condition start; None for all of the map's.

@@ -38,7 +38,9 @@ class Env(Protocol):
 
     Attributes:
         cfg: the whole config.
-        robot: the robot. engine: the physics. generator: random number generator.
+        robot: the robot.
+        engine: the physics.
+        generator: random number generator.
         num_worlds: N.
         device: of all tensors.
         command: the commands, (N, C).

@@ -1,5 +1,6 @@
 """Draws model fields for each world and writes them to the physics: the quantities of the table `envs.terms.randomization` that are model
-fields."""
+fields.
+"""
 
 from __future__ import annotations
 

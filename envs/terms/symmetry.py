@@ -33,7 +33,9 @@ class Block:
     """One term of a vector.
 
     Attributes:
-        name: name of the term. dim: number of entries. about: its image.
+        name: name of the term.
+        dim: number of entries.
+        about: its image.
     """
 
     name: str

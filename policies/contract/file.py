@@ -81,12 +81,12 @@ class PolicyFile:
         self.sha256 = hashlib.sha256(data).hexdigest()
         try:
             self._session = ort.InferenceSession(data, _session_options(), providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's exceptions share no public base class
+        except Exception as error:  # ONNX Runtime's exceptions have no common public base class
             raise PolicyFileError(_unreadable(self.path, data, error)) from error
         meta = self._session.get_modelmeta().custom_metadata_map
         lacks = [key for key in (SPEC_KEY, PROVENANCE_KEY, GOLDEN_KEY) if key not in meta]
         if lacks:
-            raise PolicyFileError(f"{self.path} is an ONNX file but no policy file: it lacks the metadata {', '.join(lacks)}")
+            raise PolicyFileError(f"{self.path} is an ONNX file but not a policy file: it lacks the metadata {', '.join(lacks)}")
         try:
             self.spec = PolicySpec.from_json(meta[SPEC_KEY])
             self._initial = memory_from_text(meta.get(MEMORY_KEY, "[]"))
@@ -257,7 +257,7 @@ class PolicyFile:
 
 
 def _unreadable(path: Path, data: bytes, error: Exception) -> str:
-    """What to say of a file that ONNX Runtime refuses, in one line; of a newer format, what to do."""
+    """The message for a file that ONNX Runtime refuses, in one line, with what to do about a newer format."""
     said = " ".join(str(error).split())
     if re.search(r"Unsupported model IR version|Opset \d+ is under development", said):
         hint = f"ONNX Runtime {ONNX_RUNTIME} is too old for its format; upgrade onnxruntime (at least 1.19)"

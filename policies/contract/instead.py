@@ -1,4 +1,4 @@
-"""What lies in place of a policy file: by its first bytes, in words that say what to type next. Needs the standard library alone."""
+"""Names a file that is no policy file by its first bytes, and says what to type next. Needs only the standard library."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKED = {
 
 
 def found_instead(data: bytes) -> str:
-    """What these bytes are, where that is known to be no ONNX file; else empty. Continues "FILE is ..."."""
+    """Say what these bytes are if they are known not to be an ONNX file; otherwise an empty string. Continues "FILE is ..."."""
     if not data:
         return "empty: copy or download it again"
     head = data[:_HEAD].removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -42,7 +42,7 @@ def found_instead(data: bytes) -> str:
 
 
 def missing(path: Path) -> str:
-    """Why there is no file at a path, beyond that there is none; begins with a separator, and is empty where nothing is known."""
+    """Say why there is no file at a path. Begins with a separator; empty if the reason is unknown."""
     if path.is_dir():
         inside = sorted(item.name for item in path.glob("*.onnx"))
         return ", that is a folder" + (f" with {', '.join(inside[:5])}: give one of these" if inside else "")

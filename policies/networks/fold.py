@@ -63,7 +63,8 @@ class Folded(Network):
     Its memory consists of folded observations, so the other half-cycle is remembered as its mirror image.
 
     Attributes:
-        inner: the network for folded observations. fold: fold of the policy's observation.
+        inner: the network for folded observations.
+        fold: fold of the policy's observation.
     """
 
     def __init__(self, inner: Network, fold: Fold) -> None:

@@ -18,7 +18,8 @@ class CoreCfg(NetworkCfg):
     """Size of a network with a core between embedding and head.
 
     Attributes:
-        width: width D of its layers. layers: number L of layers in its core.
+        width: width D of its layers.
+        layers: number L of layers in its core.
         embed_hidden: hidden layers between observation and core.
         head_hidden: hidden layers between core and action.
     """

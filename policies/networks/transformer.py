@@ -36,7 +36,9 @@ class TransformerCfg(NetworkCfg):
     """Size of the transformer.
 
     Attributes:
-        width: width D of a token. layers: number L of blocks. heads: number H of attention heads; divides the width.
+        width: width D of a token.
+        layers: number L of blocks.
+        heads: number H of attention heads; divides the width.
         window: number W of tokens that a token sees in each layer, including itself.
         mlp_ratio: ratio of the hidden width of a block's MLP to D.
         embed_hidden: hidden layers between observation and first block.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
-WORLDS = re.compile(r"(\d+) worlds a batch")
+WORLDS = re.compile(r"(\d+) worlds (?:a|per) batch")
 MOST_WORLDS = 64
 MATTERS = ("env.command.hold_s", "env.rewards.*", "env.num_worlds")
 """Settings that an evaluation ignores, but a collection reads or sets in another way."""
@@ -42,11 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DATASET", help="folder of the dataset")
     parser.add_argument("--episodes", type=int, default=100, help="how many episodes to keep (default: 100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="longest episode (default: 10)")
-    parser.add_argument("--engine", metavar="NAME", default="mujoco", help="physics engine: mujoco (default), precise, drake, warp, or a "
-                                                                           "plugin's")
+    parser.add_argument(
+        "--engine", metavar="NAME", default="mujoco", help="physics engine: mujoco (default), precise, drake, warp, or a plugin's"
+    )
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot (default: the one that POLICY was trained with)")
-    parser.add_argument("--no-randomization", action="store_true", help="nominal physics and clean sensors in place of training's "
-                                                                        "randomization")
+    parser.add_argument(
+        "--no-randomization", action="store_true", help="nominal physics and clean sensors in place of training's randomization"
+    )
     parser.add_argument("--command", type=float, nargs="+", action="append", default=[], metavar="X",
                         help="command to hold for whole episodes: vx vy wz, or x y z, as the task takes it; if repeated, they take "
                              "turns")  # fmt: skip

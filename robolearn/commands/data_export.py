@@ -19,8 +19,9 @@ def configure(actions: Any) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="folder of the dataset")
     where = "an .mcap file for all episodes in a row, or a folder for one file per episode"
     parser.add_argument("--out", type=Path, required=True, metavar="PATH", help=where)
-    parser.add_argument("--episodes", metavar="LIST", help=f"which ones, e.g. 0,3,7-9 (default: all, but at most the first "
-                                                           f"{MOST_TOGETHER})")
+    parser.add_argument(
+        "--episodes", metavar="LIST", help=f"which ones, e.g. 0,3,7-9 (default: all, but at most the first {MOST_TOGETHER})"
+    )
     parser.add_argument("--robot", metavar="ROBOT", help="name or robot.yaml of the robot to draw (default: that of each source)")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
     parser.set_defaults(do=run)

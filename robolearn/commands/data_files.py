@@ -35,8 +35,9 @@ def configure(actions: Any) -> None:
     split.add_argument(
         "--shares", default="train=0.9,test=0.1", metavar="LIST", help="parts and their shares (default: train=0.9,test=0.1)"
     )
-    split.add_argument("--by", choices=("episode", "source", "task"), default="episode", help="what stays together in one part (default: "
-                                                                                              "episode)")
+    split.add_argument(
+        "--by", choices=("episode", "source", "task"), default="episode", help="what stays together in one part (default: episode)"
+    )
     split.add_argument("--seed", type=int, default=0, help="seed of the random split (default: 0)")
     split.add_argument("--robot", metavar="NAME", help="take only episodes of this robot")
     kinds = "policy, controller, mocap, video, log, teleoperation or import"

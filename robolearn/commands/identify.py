@@ -29,8 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="some of kp,kd,motor_strength,damping,friction,armature,delay,tilt,mass (default: those that the logs allow)",
     )
     parser.add_argument(
-        "--by", choices=("joint", "group", "robot"), default="group", help="joints that share values (default: group, the joints with the "
-                                                                           "same motor)"
+        "--by",
+        choices=("joint", "group", "robot"),
+        default="group",
+        help="joints that share values (default: group, the joints with the same motor)",
     )
     parser.add_argument("--use-effort", action="store_true", help="use the reported torques too")
     parser.add_argument("--simulated", type=float, metavar="DT", help="physics step of a simulated robot [s] (--transport sim: known)")

@@ -37,8 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="episodes per command of the task's own evaluation (default: 2)")
     parser.add_argument("--seconds", type=float, default=8.0, help="length of an episode (default: 8)")
     parser.add_argument(
-        "--margin", type=float, default=0.25, help="how far to search beyond training's ranges, as a share of their width; pushes and "
-                                                   "blows twice as far (default: 0.25)"
+        "--margin",
+        type=float,
+        default=0.25,
+        help="how far to search beyond training's ranges, as a share of their width; pushes and blows twice as far (default: 0.25)",
     )
     parser.add_argument(
         "--ordinary",
@@ -57,8 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--dataset-episodes", type=int, default=200, metavar="N", help="episodes of the teacher in each round (default: 200)"
     )
     parser.add_argument("--licence", default="unknown", metavar="SPDX", help="licence of the dataset (default: unknown)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the results, also of a run to continue (default: "
-                                                                "runs/improve/NAME)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the results, also of a run to continue (default: runs/improve/NAME)"
+    )
     parser.add_argument("--no-gate", action="store_true", help="write the policy file without the gate's evaluation")
 
 

@@ -32,15 +32,18 @@ WORST_JOINTS = 5
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("log", type=Path, metavar="LOG", help="log of robolearn deploy, or a folder, for the newest log in which a policy "
-                                                              "ran")
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="another policy for the same robot: a file, or the name of a shipped "
-                                                                    "policy")
+    parser.add_argument(
+        "log", type=Path, metavar="LOG", help="log of robolearn deploy, or a folder, for the newest log in which a policy ran"
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="another policy for the same robot: a file, or the name of a shipped policy"
+    )
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, metavar="X", help=f"of an action (default {TOLERANCE:g})")
     parser.add_argument("--json", metavar="PATH", help="write the figures and each tick's largest difference as JSON")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="plot the joints that differ most, as PNG, PDF or SVG (needs matplotlib)")
-    parser.add_argument("--repair", type=Path, metavar="PATH", help="also write a copy with its end and index restored, for logs of "
-                                                                    "killed processes")
+    parser.add_argument(
+        "--repair", type=Path, metavar="PATH", help="also write a copy with its end and index restored, for logs of killed processes"
+    )
 
 
 def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:

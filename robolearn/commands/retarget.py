@@ -34,8 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--live", action="store_true", help="watch the result in the browser, on this computer only, until Ctrl-C")
     parser.add_argument("--port", type=int, default=8080, help="port of --live (default: 8080)")
     parser.add_argument("--as-is", action="store_true", help="show motions of this robot unchanged, without cleaning")
-    parser.add_argument("--rate", type=int, default=50, metavar="HZ", help="frames per second of the result, as the policy's rate "
-                                                                           "(default: 50)")
+    parser.add_argument(
+        "--rate", type=int, default=50, metavar="HZ", help="frames per second of the result, as the policy's rate (default: 50)"
+    )
     parser.add_argument("--fps", type=float, help="frames per second of files that do not state it")
     parser.add_argument(
         "--time", choices=("froude", "keep"), default="froude", help="scale time with the person's size, or keep it (default: froude)"

@@ -30,8 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=int, nargs="+", metavar="N", help="seeds of the trainings (default: the study's), e.g. to share work"
     )
-    parser.add_argument("--out", default="runs/studies", metavar="DIR", help="folder for NAME/results.json and trainings/ (default: "
-                                                                             "runs/studies)")
+    parser.add_argument(
+        "--out", default="runs/studies", metavar="DIR", help="folder for NAME/results.json and trainings/ (default: runs/studies)"
+    )
     parser.add_argument("--quick", action="store_true", help="two iterations each: checks that the study runs; its results mean nothing")
 
 

@@ -29,8 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("preset", nargs="?", help="name of a preset in configs/, path of a YAML, or name of a task (see robolearn list)")
     parser.add_argument("--resume", metavar="PATH", help="checkpoint, run folder or folder of runs (its newest) to continue from")
     parser.add_argument(
-        "--init", metavar="PATH", help="another training, whose teacher this one starts from, e.g. one on flat ground; its config may "
-                                       "differ"
+        "--init",
+        metavar="PATH",
+        help="another training, whose teacher this one starts from, e.g. one on flat ground; its config may differ",
     )
     add_robot(parser, "the preset's; required for presets such as velocity-flat, which name none")
     parser.add_argument("--engine", metavar="NAME", help="short for --env.engine: mujoco, or warp on a GPU, or a plugin's")

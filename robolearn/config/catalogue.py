@@ -19,7 +19,7 @@ from robolearn.config.terms import FUNC
 _SENSED = {
     "base_angular_velocity": "angular velocity of the base by the gyro, in the base frame",
     "projected_gravity": "direction of gravity in the base frame",
-    "command": "what is asked of the robot",
+    "command": "the command of the robot",
     "joint_position": "joint angles minus the default pose",
     "joint_velocity": "joint speeds",
     "joint_target": "the previous step's targets, minus the default pose",

@@ -103,7 +103,8 @@ class TeacherCfg:
     """The privileged teacher.
 
     Attributes:
-        iterations: rollouts and updates. until: the targets it must reach, and how much longer it may train to reach them; null trains for
+        iterations: rollouts and updates.
+        until: the targets it must reach, and how much longer it may train to reach them; null trains for
             exactly `iterations`, and so does a number of iterations given on the command line.
         hidden: hidden layers of actor and critic.
         initial_std: standard deviation of the first actions.
@@ -336,7 +337,8 @@ def load(preset: str | Path, overrides: Sequence[str] = ()) -> TrainCfg:
 
 def sources(preset: str | Path, overrides: Sequence[str] = ()) -> dict[str, str]:
     """Dotted name of each setting that a preset or an override gives -> where it is given: `file:line`, or the override. Errors as in
-    `load`."""
+    `load`.
+    """
     _, chosen, given = _chosen(preset, overrides)
     return config.sources(chosen, given)
 
@@ -396,8 +398,9 @@ def _check_kind(name: str, task: Task, robot: Robot) -> None:
     if kind == task.variant(robot) or general not in config.preset_names():
         return
     if kind in {task.variant(ROBOTS.get(other)) for other in ROBOTS}:
-        raise ConfigError(f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which selects those for its "
-                          f"kind")
+        raise ConfigError(
+            f"{name} has the settings of a {kind}, which {robot.name} is not: give {general}, which selects those for its kind"
+        )
 
 
 def name_of_runs(preset: str | Path, overrides: Sequence[str] = ()) -> str:

@@ -189,7 +189,8 @@ class Trot:
 
     def _follow(self, index: int, path: Point, ahead: float, state: State, expected: np.ndarray, rate: np.ndarray) -> None:
         """Write the leg's joint positions and velocities that keep its foot on its path into `expected` and `rate`, (J,) in policy
-        order."""
+        order.
+        """
         body, leg = self.body, self.body.legs[index]
         inverse, jacobian = body.inverses[index], body.jacobians[index]
         base = jacobian[:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg's joints did not move

@@ -30,7 +30,8 @@ class WalkCfg:
     """Settings of a walk, for G1.
 
     Attributes:
-        steps: settings of the steps. lift: height of a foot in the middle of its swing [m].
+        steps: settings of the steps.
+        lift: height of a foot in the middle of its swing [m].
         deep: how far below the ground a swing aims, so that it ends with a contact [m].
         seek: speed at which a foot that should stand is lowered until it finds the ground [m/s].
         crouch: how far the base is below its height in the default pose [m].
@@ -181,7 +182,8 @@ class Walk:
 
     def _rows(self, follow: Following) -> tuple[np.ndarray, np.ndarray]:
         """The desired motion as rows of the base's acceleration, (6, 6) and (6,): two for the centre of mass, then four for the base
-        itself."""
+        itself.
+        """
         body, base, offset = self.body, np.eye(FREE), np.zeros(FREE)
         base[:2] = body.mass_matrix[:2] @ follow.slope / body.mass
         offset[:2] = (body.mass_matrix[:2] @ follow.start + body.bias[:2]) / body.mass
@@ -201,7 +203,8 @@ class Walk:
 
     def _follow(self, path: Path, q: np.ndarray, expected: np.ndarray, rate: np.ndarray) -> None:
         """Write the leg's joint positions and velocities that keep its foot flat and on its path into `expected` and `rate`, (J,) in policy
-        order."""
+        order.
+        """
         body, leg = self.body, self.body.legs[path.foot]
         inverse = body.inverses[path.foot]
         base = body.jacobians[path.foot][:, :FREE] @ body.velocity[:FREE]  # of the foot, if the leg's joints did not move

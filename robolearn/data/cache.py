@@ -114,8 +114,9 @@ def _fill(path: Path, info: Info, files: dict[str, Path]) -> None:
                 raise DataError(f"{file}: column {name} does not hold what info.json says: {error}") from error
         start += len(rows)
     if start < info.total_frames:
-        raise DataError(f"{path}: {info.total_frames - start} rows fewer than info.json counts; try: robolearn data repair {path} --out "
-                        f"NEW")
+        raise DataError(
+            f"{path}: {info.total_frames - start} rows fewer than info.json counts; try: robolearn data repair {path} --out NEW"
+        )
     for array in arrays.values():
         if isinstance(array, np.memmap):
             array.flush()

@@ -96,7 +96,8 @@ def columns_of(robot: Robot, spec: PolicySpec) -> tuple[Column, ...]:
 
 def succeeded(taken: Taken, control_dt: float) -> bool:
     """Whether an episode was a success: it lasted to its end, and the task's score held at the end of each command that lasted long
-    enough."""
+    enough.
+    """
     if not taken.lasted or taken.good is None:
         return taken.lasted
     command = taken.columns.get(COMMAND)

@@ -69,9 +69,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         table = pq.ParquetFile(path).read(columns)
     except (OSError, pa.ArrowException, KeyError) as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else " ".join(str(error).split())
-        raise DataError(
-            f"{path} cannot be read: {why[:200]}; save what is left with: robolearn data repair DATASET --out NEW"
-        ) from error
+        raise DataError(f"{path} cannot be read: {why[:200]}; save what is left with: robolearn data repair DATASET --out NEW") from error
     if missing := [name for name in columns or () if name not in table.column_names]:
         raise DataError(f"{path} has no column {', '.join(missing)}; save what is left with: robolearn data repair DATASET --out NEW")
     return table

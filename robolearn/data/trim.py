@@ -42,8 +42,9 @@ def _trim(store: Store, files: list[Path], count: int, folder: str) -> None:
             move(stage, file)
         left = max(left - metadata.num_rows, 0)
     if left:
-        raise DataError(f"{store.path / folder} has {left} fewer rows than info.json counts; try: robolearn data repair {store.path} "
-                        f"--out NEW")
+        raise DataError(
+            f"{store.path / folder} has {left} fewer rows than info.json counts; try: robolearn data repair {store.path} --out NEW"
+        )
 
 
 def _trim_videos(path: Path, info: Info) -> None:
@@ -76,8 +77,9 @@ def read_tasks(path: Path, count: int) -> list[str]:
     table = read_table(path / TASKS)
     name = next((name for name in table.column_names if name != "task_index"), None)
     if name is None or "task_index" not in table.column_names or len(table) < count:
-        raise DataError(f"{path / TASKS} does not hold the {count} tasks that info.json counts; try: robolearn data repair {path} --out "
-                        f"NEW")
+        raise DataError(
+            f"{path / TASKS} does not hold the {count} tasks that info.json counts; try: robolearn data repair {path} --out NEW"
+        )
     pairs = sorted(zip(table["task_index"].to_pylist(), table[name].to_pylist(), strict=True))
     return [str(task) for _, task in pairs[:count]]
 

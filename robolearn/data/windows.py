@@ -101,7 +101,8 @@ class Windows:
             steps: length L of a window.
             batch_size: B.
             columns: columns of the batches.
-            seed: seed of the order. stride: steps between the starts of neighbouring windows.
+            seed: seed of the order.
+            stride: steps between the starts of neighbouring windows.
             allow: licences that are explicitly allowed, see `robolearn.data.licence`.
             episodes: episode numbers of each dataset; None for all.
             shard: rank and number of processes that share the batches.
@@ -110,8 +111,9 @@ class Windows:
             DataError: a licence, a column or an episode that no dataset has, different rates, or fewer windows than a batch.
         """
         if min(steps, batch_size, stride) < 1:
-            raise DataError(f"windows need at least one step, one window per batch and a stride of one, not {steps}, {batch_size} and "
-                            f"{stride}")
+            raise DataError(
+                f"windows need at least one step, one window per batch and a stride of one, not {steps}, {batch_size} and {stride}"
+            )
         rates = {dataset.fps for dataset in datasets}
         if len(rates) != 1:
             raise DataError(f"windows need datasets with the same rate, not {', '.join(map(str, sorted(rates))) or 'none'} Hz")

@@ -181,8 +181,9 @@ class DatasetWriter:
         fitting = [index for index, layout in enumerate(layouts) if layout.robot == robot]
         if not fitting:
             robots = ", ".join(dict.fromkeys(layout.robot for layout in layouts))
-            raise DataError(f"{where} is of the robot {robot!r}, but the dataset of {robots}; write a separate dataset, then: robolearn "
-                            f"data merge")
+            raise DataError(
+                f"{where} is of the robot {robot!r}, but the dataset of {robots}; write a separate dataset, then: robolearn data merge"
+            )
         if len(fitting) > 1:
             raise DataError(f"{where}: the robot {robot!r} has several layouts here; choose one with add_as")
         return fitting[0]

@@ -24,7 +24,8 @@ class Rollout:
 
     Attributes:
         env: the worlds.
-        actor: the actor. alive: worlds whose episode has not ended since `start` or `revive`, (N,) bool; always all if `go_on`.
+        actor: the actor.
+        alive: worlds whose episode has not ended since `start` or `revive`, (N,) bool; always all if `go_on`.
         policy, privileged: the present observations, (N, O) and (N, P).
     """
 
@@ -33,7 +34,8 @@ class Rollout:
 
         Args:
             env: the worlds.
-            actor: the actor. go_on: whether a world whose episode ends continues with a new one; otherwise it stops.
+            actor: the actor.
+            go_on: whether a world whose episode ends continues with a new one; otherwise it stops.
         """
         self.env, self.actor, self._go_on = env, actor, go_on
         self._everywhere = torch.arange(env.num_worlds, device=env.device)

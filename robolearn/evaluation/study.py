@@ -219,7 +219,8 @@ def _trained_and_evaluated(
 
 def _through_changes(study: Study, run: Path, folder: Path, quick: bool, whose: str = "") -> dict[str, Any]:
     """Run a policy through the study's changes and keep the result in `folder`; all get the same worlds. `whose` distinguishes policies in
-    one folder."""
+    one folder.
+    """
     kinds, episodes = (study.changes[:2], 1) if quick else (study.changes, study.change_episodes)
     what = [str(KINDS.get(name)) for name in kinds]
     done = folder / f"changes-{digest(whose, str((kinds, episodes, study.probes)), *what)}.json"

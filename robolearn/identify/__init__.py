@@ -1,2 +1,3 @@
 """Real to sim: estimates the parameters of a robot's joints, delay and load from its logs, with 95 % intervals. See
-docs/identification.md."""
+docs/identification.md.
+"""

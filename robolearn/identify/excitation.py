@@ -27,7 +27,7 @@ ARM_GAINS: Gains = ((1.0, 1.0), (1.0, 0.3), (0.1, 0.02), (0.1, 0.02))
 FADE_S, FADE_SHARE = 0.5, 1 / 6  # s, and at most this share of a part: the gains change at rest, the wave fades in, the wave fades out
 ROOM, SPEED, TORQUE = 0.5, 0.4, 0.3  # largest shares of the joint's range, speed limit and effort limit
 CROUCH, FORWARD = 0.05, 0.1  # rad; a little lower than the default pose, with the trunk further forward, since a loaded robot would sit
-                             # down on its shins
+# down on its shins
 LOWERING_S, FOLD_MARGIN = 2.0, 0.1  # s, at the end of squats; rad that the folded legs stay away from the ends of their ranges
 
 
@@ -63,7 +63,8 @@ def sines(
     Args:
         spec: the robot, whose base must be held.
         seconds: duration of the whole [s].
-        rate_hz: commands per second. seed: seed of frequencies and phases.
+        rate_hz: commands per second.
+        seed: seed of frequencies and phases.
         gains: factors on kp and kd, each for an equal part of the time; None for those that suit the robot.
         effort_share: feed-forward torque as a share of the effort limit, to distinguish motor strength from gains.
         lowest_hz, highest_hz: frequencies [Hz]; a joint moves at most at three times its natural frequency.
@@ -154,7 +155,8 @@ def squats(robot: Robot, seconds: float = 8.0, rate_hz: float = 100.0, seed: int
     Args:
         robot: a robot that stands on flat ground.
         seconds: duration of the whole [s]; the last 2 s, at most a quarter, are the lowering.
-        rate_hz: commands per second. seed: seed of the phases.
+        rate_hz: commands per second.
+        seed: seed of the phases.
         depth: largest change of angle of each leg's least-turning joint, such as a quadruped's thigh [rad].
 
     Raises:

@@ -58,7 +58,8 @@ def identify(
 
     Args:
         recordings: one or more of the same robot.
-        robot: the nominal model. cfg: the settings.
+        robot: the nominal model.
+        cfg: the settings.
         progress: called with the iteration and the ratio of residual to noise.
 
     Raises:
@@ -126,8 +127,9 @@ def _kinds(cfg: FitCfg, robot: Robot, held: Sequence[Recording], standing: Seque
     if "tilt" in cfg.kinds and not robot.floating_base:
         raise RecordingError(f"{where}: {robot.name} has a base that does not tilt")
     if "mass" in cfg.kinds and not weighs:
-        raise RecordingError(f"{where}: the mass of a held base has no effect on the joints; to estimate it, record {robot.name} standing "
-                             f"(squats)")
+        raise RecordingError(
+            f"{where}: the mass of a held base has no effect on the joints; to estimate it, record {robot.name} standing (squats)"
+        )
     if standing and "mass" not in cfg.kinds:
         raise RecordingError(f"{standing[0].source}: a standing robot only determines the mass, which was not requested")
     if not held and set(cfg.kinds) - {"mass"}:

@@ -174,7 +174,8 @@ class LeastSquares:
         keep_rows: bool = False,
     ) -> list[NormalEquations]:
         """Normal equations of each recording, by forward differences, backward at an upper bound; derivatives with respect to steps of
-        `unit` (P,)."""
+        `unit` (P,).
+        """
         size = np.where(self._logarithmic, 5e-3 * values, [0.0005 if p.kind == "delay" else 5e-3 * p.spread for p in self._parameters])
         size = np.where(values + size > self._high, -size, size)
         found = []

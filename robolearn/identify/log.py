@@ -91,7 +91,8 @@ def from_log(path: Path, mount: Mount | None = None) -> tuple[Recording, str]:
 
 def _rate(stamps_ns: FloatArray, received_ns: FloatArray) -> float:
     """Rate of the stamps' clock relative to the arrivals', both (T,) [ns]; 1 if there are too few of them, or if one of the clocks stands
-    still."""
+    still.
+    """
     stamped, passed = (int(times[-1]) - int(times[0]) for times in (stamps_ns, received_ns))
     return stamped / passed if passed >= RATE_WINDOW_NS and stamped > 0 else 1.0
 

@@ -60,8 +60,9 @@ def remarks(fit: Fit) -> list[str]:
     said += fit.notes
     if fit.channels:
         before = math.sqrt(sum((c.before / c.noise) ** 2 for c in fit.channels) / len(fit.channels))
-        said.append(f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with the estimates ({fit.seconds:.0f} "
-                    f"s)")
+        said.append(
+            f"residual / noise: {before:.2f} with the nominal values, {fit.unexplained:.2f} with the estimates ({fit.seconds:.0f} s)"
+        )
     if fit.channels and fit.rate_hz < SLOW_HZ:
         said.append(
             f"sensors were logged at {fit.rate_hz:.0f} Hz: intervals are about {math.sqrt(500 / fit.rate_hz):.1f} times as wide as at 500 "

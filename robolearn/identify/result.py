@@ -10,7 +10,7 @@ import numpy as np
 from robolearn.identify.parameters import Parameter
 
 PRECISE, WIDEST = 0.05, 0.5  # half an interval relative to the value: above the first it is weakly identifiable, above the second not at
-                             # all
+# all
 NEGLIGIBLE = 0.02  # half an interval relative to a size that matters: a dry friction of 0.001 +- 0.001 N m is known well enough
 UNEXPLAINED = 2.0  # ratio of residual to noise above which the model lacks something
 
@@ -57,7 +57,8 @@ class Estimate:
     @property
     def precise(self) -> bool:
         """Whether the interval is at most +- 5 % of the value, or negligible; an estimate that is identifiable but not precise is weakly
-        identifiable."""
+        identifiable.
+        """
         return not self.flaw and self.half_width <= max(PRECISE * abs(self.value), NEGLIGIBLE * self.parameter.reference)
 
 
@@ -82,7 +83,9 @@ class Fit:
     """A result.
 
     Attributes:
-        robot: name of the robot. estimates: one per parameter. channels: one per measured quantity and recording.
+        robot: name of the robot.
+        estimates: one per parameter.
+        channels: one per measured quantity and recording.
         seconds: duration of the compared readings [s].
         iterations: Gauss-Newton steps.
         rate_hz: sensor readings per second of the slowest recording.
@@ -110,7 +113,8 @@ class Fit:
     @property
     def unexplained(self) -> float:
         """Ratio of residual to noise, root mean square over the channels; about 1 if the model explains everything, NaN without
-        channels."""
+        channels.
+        """
         if not self.channels:
             return math.nan
         return math.sqrt(float(np.mean([(channel.after / channel.noise) ** 2 for channel in self.channels])))

@@ -48,7 +48,8 @@ class Simulation:
         """Prepare.
 
         Args:
-            recording: the recording. robot: the robot.
+            recording: the recording.
+            robot: the robot.
             window_s: length of a window, see `robolearn.identify.windows` [s].
             use_effort: whether reported torques are used as measurements of the joints' torques.
             threads: simulation threads, 0 for all cores.

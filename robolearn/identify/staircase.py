@@ -25,7 +25,8 @@ class CommandMeans:
 
     def _area(self, times: FloatArray) -> FloatArray:
         """Integral of the staircase from its beginning to each time (n,): (n, 5, J). The first value extends to earlier times, the last one
-        to later times."""
+        to later times.
+        """
         row = np.clip(np.searchsorted(self._stamps, times, side="right") - 1, 0, len(self._stamps) - 1)
         return self._integral[row] + self._values[row] * (times - self._stamps[row])[:, None, None]
 

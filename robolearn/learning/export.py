@@ -45,7 +45,8 @@ def export(
 
     Args:
         student: the network.
-        cfg: the config of its training, which goes into the provenance. path: the file to write.
+        cfg: the config of its training, which goes into the provenance.
+        path: the file to write.
         iteration: iteration of the training.
         command: the command lines that make it again.
         history: the trainings before the student's, oldest first: config, iterations, minutes.

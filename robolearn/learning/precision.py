@@ -76,7 +76,10 @@ def choose(
     """The precision of a training; all its processes choose the same.
 
     Args:
-        asked: the config's `precision`. net: everything that is trained. rows: rows of a minibatch. device: the device.
+        asked: the config's `precision`.
+        net: everything that is trained.
+        rows: rows of a minibatch.
+        device: the device.
         trial: a pass of a network with other than linear layers; it must not draw random numbers.
         before: the precision of the training that is resumed, which is kept.
     """

@@ -167,8 +167,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in HELD.items()):
         raise UserError(f"{path} is not a checkpoint of robolearn")
     if bad := not_finite_in(state):
-        raise UserError(f"{path} is of a training that diverged: {listed(bad)} not finite; resume from an earlier checkpoint, or train "
-                        f"again")
+        raise UserError(
+            f"{path} is of a training that diverged: {listed(bad)} not finite; resume from an earlier checkpoint, or train again"
+        )
     return state
 
 

@@ -31,7 +31,8 @@ class Trainer(Protocol):
 
     Attributes:
         kind: `teacher`, `student` or `pretrain`, as in the config.
-        cfg: the training's config. policy: an nn.Module.
+        cfg: the training's config.
+        policy: an nn.Module.
         env: its worlds.
         products: the precision of its updates.
         missed: targets that the latest check missed; None before the first.

@@ -29,7 +29,9 @@ def episode_of(kinematics: Kinematics, qpos: np.ndarray, contact: np.ndarray, dt
         kinematics: of the robot.
         qpos: poses, (T, nq).
         contact: feet that are down, in the robot's order, (T, F).
-        dt: time between them [s]. source: the source. task: the task in words.
+        dt: time between them [s].
+        source: the source.
+        task: the task in words.
     """
     joints = qpos[:, kinematics.joints]
     attitude = matrix_of_quat(qpos[:, 3:7])

@@ -24,8 +24,10 @@ def film(robot: Robot, motions: Sequence[tuple[str, np.ndarray]], dt: float, pat
     """Write a video of motions, one after the other.
 
     Args:
-        robot: the robot. motions: name and poses (T, nq) of each. dt: time between poses [s]. path: the video file, .mp4 or .webm. width,
-            height: size [pixels].
+        robot: the robot.
+        motions: name and poses (T, nq) of each.
+        dt: time between poses [s].
+        path: the video file, .mp4 or .webm. width, height: size [pixels].
 
     Returns: Its number of pictures.
 

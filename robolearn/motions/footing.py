@@ -57,7 +57,9 @@ def footing(person: Person, leg: float, dt: float) -> Footing:
     """Find ground and contacts of a person without gaps.
 
     Args:
-        person: the person. leg: length of thigh and shank [m]. dt: time between frames [s].
+        person: the person.
+        leg: length of thigh and shank [m].
+        dt: time between frames [s].
     """
     toes = person.has("left_toe") and person.has("right_toe")
     points = [np.stack([person[f"{side}_{name}"] for side in ("left", "right")], 1) for name in (("ankle", "toe") if toes else ("ankle",))]

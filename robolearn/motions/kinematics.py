@@ -66,7 +66,8 @@ class Kinematics:
 
     def qpos(self, position: np.ndarray, attitude: np.ndarray, joints: np.ndarray) -> np.ndarray:
         """Poses (T, nq) of root positions (T, 3) [m], root attitudes (T, 3, 3) and joints (T, J); other joints stay in their default
-        pose."""
+        pose.
+        """
         found = np.tile(self._neutral, (len(position), 1))
         found[:, :3], found[:, 3:7], found[:, self.joints] = position, quat_of_matrix(attitude), joints
         return found

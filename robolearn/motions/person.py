@@ -41,7 +41,8 @@ class Person:
 
     Attributes:
         name: of the clip.
-        fps: frames per second. position: position in the world, z up [m], (T, K, 3); NaN for unknown landmarks.
+        fps: frames per second.
+        position: position in the world, z up [m], (T, K, 3); NaN for unknown landmarks.
         confidence: confidence of each, 0 to 1, (T, K); 0 for unknown landmarks.
         remarks: assumptions of the reader, one sentence each.
     """
@@ -89,7 +90,9 @@ def person_of(
 
     Args:
         name: of the clip.
-        fps: frames per second. names: names of B joints. position: positions in the file's units and axes, (T, B, 3); NaN in gaps.
+        fps: frames per second.
+        names: names of B joints.
+        position: positions in the file's units and axes, (T, B, 3); NaN in gaps.
         confidence: (T, B), 0 to 1; None for 1.
         remarks: remarks of the reader.
 

@@ -62,7 +62,8 @@ def targets_of(person: Person, rig: Rig, fps: float, froude: bool = True) -> Tar
     Args:
         person: a person without gaps (see `gaps.pieces`).
         rig: the robot's limbs.
-        fps: rate of the result. froude: whether to scale time by Froude's number; otherwise it is the person's.
+        fps: rate of the result.
+        froude: whether to scale time by Froude's number; otherwise it is the person's.
     """
     leg = leg_length(person)
     scale = rig.stand_height / (leg * (1 + ANKLE))

@@ -27,7 +27,9 @@ class Target:
     """A line of the summary.
 
     Attributes:
-        name: name of the figure. target: its target, in words. reached: its value, in words.
+        name: name of the figure.
+        target: its target, in words.
+        reached: its value, in words.
         passed: whether the target is met; None if there is none.
     """
 
@@ -51,7 +53,8 @@ class ReportData:
             `falls` if there are any.
         evaluations: label -> object that `evaluate --json` writes, e.g. of the teacher, the training engine and the precise one.
         deployable: verdict of the gate.
-        loop: objects that `bench loop --json` writes. jitter_us: lateness of each control step's start [us].
+        loop: objects that `bench loop --json` writes.
+        jitter_us: lateness of each control step's start [us].
         ros: figures of the run over ROS 2, in reading order.
         ros_tracking: its series, as in `tracking`.
         minutes: stage -> wall-clock time [min].

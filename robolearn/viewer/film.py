@@ -53,7 +53,8 @@ def record_policy(
         engine: physics engine.
         randomize: whether to use the task's randomization, noise, delays and pushes.
         seed: of everything random.
-        width, height: size [pixels]. fps: pictures per second, at most one per control step.
+        width, height: size [pixels].
+        fps: pictures per second, at most one per control step.
         visuals: MJCF whose meshes are shown in place of our shapes.
         terrain: terrain for a walking robot; None for a flat floor.
         robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.

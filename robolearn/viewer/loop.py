@@ -74,8 +74,9 @@ def record_loop(
         part = min(max(step - lead, 0) * len(schedule) // length, len(schedule) - 1)
         moment = play.step(schedule[part])
         if moment.fell:
-            raise UserError(f"the robot fell after {moment.time_s:.1f} s: no loop is possible; try another --seed, or make a video to see "
-                            f"why")
+            raise UserError(
+                f"the robot fell after {moment.time_s:.1f} s: no loop is possible; try another --seed, or make a video to see why"
+            )
         poses.append(moment.qpos)
     poses = np.array(poses)
     floating = play.env.robot.floating_base
@@ -100,7 +101,8 @@ def pose_features(poses: np.ndarray, floating: bool, dt: float) -> np.ndarray:
 
     Args:
         poses: (T, nq).
-        floating: whether the base moves. dt: time between poses [s].
+        floating: whether the base moves.
+        dt: time between poses [s].
     """
     joints = poses[:, 7:] if floating else poses
     features = [joints, SPEED_S * np.gradient(joints, dt, axis=0)]

@@ -18,8 +18,11 @@ def draw_overlay(picture: np.ndarray, moment: Moment, command: CommandSpec, titl
     """The picture (H, W, 3), RGB, with a panel: title, time, and one row per command entry with command (green) and measurement (blue).
 
     Args:
-        picture: the picture to draw on. moment: the moment to show. command: the kind of command. title: title of the panel. units: units
-            of the command's entries; empty for none.
+        picture: the picture to draw on.
+        moment: the moment to show.
+        command: the kind of command.
+        title: title of the panel.
+        units: units of the command's entries; empty for none.
     """
     picture = np.ascontiguousarray(picture)
     scale = picture.shape[0] / 540

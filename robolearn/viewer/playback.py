@@ -37,7 +37,8 @@ class Playback:
         file: the policy with its memory; None if a controller acts.
         command: the possible commands.
         env: the world.
-        task: its task. evaluation: how the task is evaluated and shown.
+        task: its task.
+        evaluation: how the task is evaluated and shown.
         rollout: the policy in the world.
         eye: the entry of the observations that is looked through; None for none.
     """

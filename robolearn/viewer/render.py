@@ -128,7 +128,8 @@ class Recorder:
 
     def draw(self, qpos: np.ndarray, moment: Moment | None = None) -> np.ndarray:
         """A picture (height, width, 3), uint8 RGB, of the pose `qpos` (nq,), with the command and measurement of `moment` drawn into the
-        scene."""
+        scene.
+        """
         self._data.qpos[:] = qpos
         mujoco.mj_kinematics(self.model, self._data)
         mujoco.mj_comPos(self.model, self._data)
@@ -170,7 +171,7 @@ class Recorder:
         if self._look_at is None or restart:
             self._look_at = target
             self._camera.azimuth = VIEW_DEG + (np.degrees(self._yaw()) if self._floating else 0.0)  # a robot that walks ahead is seen from
-                                                                                                    # the side
+            # the side
         self._look_at = self._look_at + FOLLOW * (target - self._look_at)
         self._camera.lookat[:] = self._look_at
 

@@ -30,7 +30,8 @@ class Row:
 
     Attributes:
         poses: (frames, nq).
-        caption: text above it. front: whether it is seen from the front, not from the side.
+        caption: text above it.
+        front: whether it is seen from the front, not from the side.
     """
 
     poses: np.ndarray
@@ -42,7 +43,8 @@ def strip(robot: Robot, rows: Sequence[Row]) -> np.ndarray:
     """Strips of poses, one under the other, uint8 RGB.
 
     Args:
-        robot: the robot to draw. rows: the strips, all with the same number of poses.
+        robot: the robot to draw.
+        rows: the strips, all with the same number of poses.
 
     Raises:
         UserError: OpenGL is not available.

@@ -46,7 +46,8 @@ class VideoWriter:
     """Takes frames until it is closed; used as a context manager, which drops the file if the body fails.
 
     Attributes:
-        path: path of the video, which exists once closed. codec: its four letters.
+        path: path of the video, which exists once closed.
+        codec: its four letters.
     """
 
     def __init__(self, path: Path, width: int, height: int, fps: float) -> None:
@@ -81,7 +82,7 @@ class VideoWriter:
             check_room(self._temporary)  # OpenCV does not report it
 
     def _drop(self) -> None:
-        """Let go of the file, of which nothing is kept unless `close` was there before."""
+        """Release the encoder; the file is dropped unless `close` was called before."""
         with contextlib.suppress(UserError):
             self._encoder.release()
 
@@ -140,7 +141,7 @@ def _first(path: Path, temporary: Path, width: int, height: int, fps: float) -> 
         if encoder is not None:
             return codec, encoder
     odd = "\\udc" in ascii(str(path.absolute()))
-    why = "its folder needs a name in UTF-8" if odd else "install opencv-python-headless from PyPI"
+    why = "its folder's name must be UTF-8" if odd else "install opencv-python-headless from PyPI"
     raise UserError(f"this OpenCV ({cv2.__version__}) has no encoder for {path.suffix} here; {why}")
 
 

@@ -115,7 +115,8 @@ def _match_bodies(ours: mujoco.MjModel, theirs: mujoco.MjModel, robot: Robot, pa
 
 def _carried(model: mujoco.MjModel, pairs: dict[str, str]) -> dict[str, str]:
     """Each body of a model (second of the pairs) -> our body (first) that carries it: its match, or the match of the body it is fixed
-    to."""
+    to.
+    """
     ours = {body: our_body for our_body, body in pairs.items()}
     carried = {}
     for i in range(1, model.nbody):

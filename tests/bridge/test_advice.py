@@ -61,7 +61,7 @@ def test_what_lies_in_place_of_a_policy_is_called_by_its_name(tmp_path: Path, da
 def test_a_policy_that_is_cut_off_may_be_copied_again(tmp_path: Path) -> None:
     path = make_policy(tmp_path / "linear.onnx")
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(PolicyFileError, match="copy it again|metadata"):
+    with pytest.raises(PolicyFileError, match=r"copy it again|metadata"):
         PolicyFile(path)
 
 

@@ -51,7 +51,7 @@ def test_the_policy_is_told_the_same_attitude_at_unit_length(position: list[floa
 @pytest.mark.parametrize(
     ("kind", "labels", "command", "said"),
     [
-        ("goal_pose", POSE, [0, 0, 0, 0, 0, 0, 0], r"has the quaternion \[0.0, 0.0, 0.0, 0.0\] .* no attitude; no turn is \[1, 0, 0, 0\]"),
+        ("goal_pose", POSE, [0, 0, 0, 0, 0, 0, 0], r"quaternion \[0.0, 0.0, 0.0, 0.0\] .* not an attitude; the identity is \[1, 0, 0, 0\]"),
         ("goal_pose", POSE, [0, 0, 0, 1, 0, 0], r"has 6 numbers; the policy takes 7 \(x, y, z, qw, qx, qy, qz\)"),
         ("motion", ("phase", "height"), [1], r"has 1 numbers; the policy takes 2 \(phase, height\)"),
         ("motion", ("phase",), [np.nan], r"is not finite: \[nan\]"),

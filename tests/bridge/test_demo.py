@@ -75,7 +75,7 @@ def test_an_operator_that_hangs_is_a_failed_walk(children: type[Any]) -> None:
 def test_no_heights_are_a_failed_walk(children: type[Any]) -> None:
     for heights in ((), (float("nan"),)):
         children.heights = heights
-        with pytest.raises(RosWalkError, match="never heard of the robot"):
+        with pytest.raises(RosWalkError, match="received nothing from the robot"):
             ros_walk._walk_once(POLICY, SCHEDULE)
 
 

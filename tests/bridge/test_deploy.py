@@ -60,7 +60,7 @@ def test_a_file_that_the_gate_did_not_pass_drives_no_robot(stand: Path, capsys: 
     """Refused before any participant of ROS 2 exists; `--ungated` and a robot simulated in process are the ways on."""
     parser = argparse.ArgumentParser()
     options.configure(parser)
-    for verdict, found in ((None, "never saw the gate"), (False, "failed its gate")):
+    for verdict, found in ((None, "was not evaluated by the gate"), (False, "failed its gate")):
         edit_metadata(stand, PROVENANCE_KEY, lambda provenance, verdict=verdict: provenance | {"deployable": verdict})
         for transport, flags in (("ros2", []), ("ros2", ["--dry-run"]), ("unitree", [])):
             assert deploy.main([str(stand), "--transport", transport, *flags]) == 2
@@ -172,7 +172,7 @@ def test_what_ros_says_to_its_arguments_is_one_line(stand: Path, capsys: pytest.
     ("error", "said"),
     [
         (ImportError("_rclpy.so: undefined symbol: rcl_take\nThe C extension failed"), "_rclpy.so: undefined symbol: rcl_take; is another"),
-        (ModuleNotFoundError("No module", name="rclpy._rclpy_pybind11"), "the rclpy found is not for Python 3."),
+        (ModuleNotFoundError("No module", name="rclpy._rclpy_pybind11"), "the installed rclpy is not for Python 3."),
         (ModuleNotFoundError("No module", name="rclpy"), f"needs rclpy; run: pip install -e '{REPOSITORY}[ros]'"),
     ],
 )

@@ -43,7 +43,7 @@ def test_each_run_has_its_file_and_none_is_lost(stand: Path, capsys: pytest.Capt
     path, before = stand.parent / "run" / "events.jsonl", []
     for number in range(3):
         assert sim(stand, "--events", str(path)) == 0
-        assert "nobody can ask" in events(path)[0]["text"]
+        assert "stand and start cannot be requested" in events(path)[0]["text"]
         assert events(path)[-2]["text"] == "the policy never ran: nobody asked for it"
         said = capsys.readouterr().out
         assert (f"the earlier {path} is {path.with_stem(f'events-{number}')} now\n" in said) is (number > 0)
@@ -193,7 +193,7 @@ def test_its_thread_runs_before_ordinary_work_where_the_control_loop_does(tmp_pa
         assert os.sched_getscheduler(thread) == os.SCHED_FIFO
         assert 0 < os.sched_getparam(thread).sched_priority < 20
     except PermissionError:
-        pytest.skip("no right to real-time scheduling")
+        pytest.skip("no permission for real-time scheduling")
     finally:
         os.sched_setscheduler(0, before, parameters)
         given.close()

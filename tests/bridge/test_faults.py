@@ -138,7 +138,7 @@ def test_requests_and_wire_faults_between_ticks_are_not_lost() -> None:
     wire.requests = [Event.STAND]
     first, second = ticks(faulty, 2)
     assert first.requests == (Event.STAND,)
-    assert "stand twice" in (first.wire_fault or "")
+    assert "occur twice" in (first.wire_fault or "")
     assert second.requests == ()
     assert second.wire_fault is None
 

@@ -385,7 +385,7 @@ def test_bad_logs_get_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="no log at"):
         read_log(tmp_path / "nothing.mcap")
     (tmp_path / "text.mcap").write_text("this is no log")
-    with pytest.raises(LogError, match="is no MCAP log"):
+    with pytest.raises(LogError, match="is not an MCAP log"):
         read_log(tmp_path / "text.mcap")
     controller = Controller(PolicyFile(make_policy(tmp_path / "linear.onnx")))
     (tmp_path / "there.mcap").write_text("precious")
@@ -434,7 +434,7 @@ def test_the_newest_log_in_which_a_policy_ran(tmp_path: Path, capsys: pytest.Cap
     assert main(["replay", str(tmp_path), "--json", "-"]) == 0
     said = capsys.readouterr()
     assert '"log": "' + str(found) in said.out
-    assert f"newest log with a policy's run in {tmp_path}: newer.mcap; passed over 3 newer, in which no policy ran" in said.err
+    assert f"newest log in {tmp_path} in which a policy ran: newer.mcap; skipped 3 newer, in which no policy ran" in said.err
 
 
 def test_the_newest_log_may_be_torn_where_its_policy_has_run(log: Log, tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_a_log_of_another_version_says_so(log: Log, monkeypatch: pytest.MonkeyPa
     from bridge.control.ticks import COUNTERS
 
     monkeypatch.setattr("bridge.logs.topics.COUNTERS", (*COUNTERS, "a_counter_of_tomorrow"))
-    with pytest.raises(LogError, match=f"{log.path.name} has messages that this version of robolearn does not read"):
+    with pytest.raises(LogError, match=f"{log.path.name} has messages that this version of robolearn cannot read"):
         read_log(log.path)
 
 

@@ -130,7 +130,7 @@ def test_the_command_line_says_what_it_has_judged(recording: Recording, tmp_path
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "can be judged: begins at tick" in said
-    assert "nothing behind it can be compared" in said
+    assert "nothing after it can be compared" in said
 
 
 def test_a_difference_in_a_part_is_still_found(recording: Recording, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_rosbags_convert_leaves_a_copy_that_is_refused_for_what_it_lacks(whole: 
 )
 def test_what_is_no_mcap_is_named(begin: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "run.mcap").write_bytes(begin)
-    with pytest.raises(LogError, match=f"is no MCAP log: .*{said}"):
+    with pytest.raises(LogError, match=f"is not an MCAP log: .*{said}"):
         read_log(tmp_path / "run.mcap")
 
 

@@ -51,7 +51,7 @@ def test_a_terminal_that_does_not_answer_any_more_makes_the_command_old(person: 
     someone.there = False
     said = polled(keyboard, lambda said: said.lost)
     assert said[-1].age_s > 1.9
-    assert "does not answer" in said[-1].hint
+    assert "no longer answers" in said[-1].hint
     assert "lost" in notices(said)
     someone.there = True
     os.write(someone.fd, b"\x1b[0n")
@@ -88,7 +88,7 @@ def test_where_the_terminal_cannot_tell_that_is_said_and_keys_alone_count(
     monkeypatch.setattr("bridge.operator.terminal.PATIENCE_S", 0.2)
     keyboard = Keyboard(go1_spec(), file, hold_s=0.3, silence_s=2.0)
     said = polled(keyboard, lambda said: bool(said.notices))
-    assert "known by keys alone" in notices(said)
+    assert "only keys show that you are there" in notices(said)
     os.write(someone.fd, UP + b"h")
     polled(keyboard, lambda said: bool(np.any(said.command)))
     said = polled(keyboard, lambda said: said.age_s > 0)
@@ -140,7 +140,7 @@ def test_a_robot_whose_operator_is_lost_is_damped_and_told_why(tmp_path: Path, p
     run(lambda: controller.mode is Mode.DAMPING)
     cause = [event["cause"] for event in told if event["event"] == "transition"][-1]
     assert "operator_heartbeat" in cause
-    assert "terminal does not answer" in cause
+    assert "terminal no longer answers" in cause
     attended.close()
 
 

@@ -151,7 +151,7 @@ def test_no_realtime_is_named_as_it_was_typed() -> None:
         (("--joint-prefix", "x=y"), "do not begin with 'x'"),
         (("--extra-joints", "gripper", "FL_hip_joint"), "has joints of the policy: FL_hip_joint;"),
         (("--rate", "nan"), "--rate nan refused"),
-        (("--managed", "--auto-start"), "--managed goes without --auto-start"),
+        (("--managed", "--auto-start"), "--managed cannot be combined with --auto-start"),
         (("--command", "1", "2"), r"needs 3 finite numbers \(vx, vy, yaw_rate\), not 1 2$"),
         (("--mjcf", "nowhere.xml", "--simulate"), "--mjcf: there is no robot model at nowhere.xml"),
         (("--mjcf", "/", "--simulate"), "no robot model at /, that is a folder"),
@@ -211,7 +211,7 @@ def test_a_limit_is_known_and_given_once() -> None:
 def test_a_robot_in_this_process_that_nobody_can_ask_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     said = lambda policy, *given: " ".join(options.said_of(policy.spec, parse("walk.onnx", "--transport", "sim", *given)))  # noqa: E731
     monkeypatch.setattr(options, "on_terminal", lambda: False)
-    assert "nobody can ask for stand" in said(GO1)
+    assert "stand and start cannot be requested" in said(GO1)
     assert "nobody gives vx, vy, yaw_rate" in said(GO1, "--auto-start")
     assert said(GO1, "--auto-start", "--command", "0", "0", "0") == said(GO1, "--dry-run") == said(GO1, "--gamepad") == ""
     monkeypatch.setattr(options, "on_terminal", lambda: True)
@@ -234,8 +234,8 @@ def test_a_motion_needs_gains_that_act(interface: str) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (("--transport", "unitree"), "feet free, and say so with --base-held"),
-        (("--transport", "ros2"), "feet free, and say so with --base-held"),
+        (("--transport", "unitree"), "feet free, and confirm it with --base-held"),
+        (("--transport", "ros2"), "feet free, and confirm it with --base-held"),
         (("--transport", "unitree", "--base-held"), ""),
         (("--transport", "ros2", "--base-held"), ""),
         (("--transport", "sim"), "give --gantry always"),
@@ -275,7 +275,7 @@ def test_nobody_has_to_ask_anything_of_a_policy_in_whose_place_a_motion_plays(tm
 
 @pytest.mark.parametrize("motion", [(), ("--motion", "squats")])
 def test_base_held_without_sines_would_do_nothing(motion: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match="--base-held belongs to --motion sines"):
+    with pytest.raises(UsageError, match="--base-held is for --motion sines"):
         command.run(parse("go1-velocity", "--transport", "unitree", "--base-held", *motion), [])
 
 

@@ -99,10 +99,10 @@ def test_noise_is_no_contradiction(noise: float, size: float) -> None:
 FAULTS: dict[str, tuple[Change, str]] = {
     "gyro in degrees": (lambda r: {"imu_angular_velocity_b": np.degrees(r.imu_angular_velocity_b)}, "degrees per second"),  # type: ignore[arg-type]
     "gyro empty": (lambda r: {"imu_angular_velocity_b": np.zeros(3)}, "is it filled in"),
-    "gyro's sign": (lambda r: {"imu_angular_velocity_b": -r.imu_angular_velocity_b}, "against each other"),  # type: ignore[operator]
-    "gyro's axes": (lambda r: {"imu_angular_velocity_b": r.imu_angular_velocity_b[[1, 0, 2]] * np.array([-1, 1, 1])}, "turned by about"),  # type: ignore[index]
+    "gyro's sign": (lambda r: {"imu_angular_velocity_b": -r.imu_angular_velocity_b}, "opposite signs"),  # type: ignore[operator]
+    "gyro's axes": (lambda r: {"imu_angular_velocity_b": r.imu_angular_velocity_b[[1, 0, 2]] * np.array([-1, 1, 1])}, "differ by about"),  # type: ignore[index]
     "inverted": (lambda r: {"imu_quat_wxyz": r.imu_quat_wxyz * np.array([1, -1, -1, -1])}, "inverted"),  # type: ignore[operator]
-    "attitude of other axes": (lambda r: {"imu_quat_wxyz": product(r.imu_quat_wxyz, turn(math.pi / 2, 2))}, "turned by about"),
+    "attitude of other axes": (lambda r: {"imu_quat_wxyz": product(r.imu_quat_wxyz, turn(math.pi / 2, 2))}, "differ by about"),
     "stuck attitude": (lambda r: {"imu_quat_wxyz": turn(0.1, 0)}, "stuck"),
     "no velocities": (lambda r: {"velocity": np.zeros_like(r.velocity)}, "fills in no velocities"),
     "velocities in degrees": (lambda r: {"velocity": np.degrees(r.velocity)}, "degrees per second"),

@@ -131,7 +131,7 @@ def test_tmux_at_the_far_end_of_a_connection_is_no_person(monkeypatch: pytest.Mo
         assert np.any([one.command for one in said])
         someone.there = False  # and the connection to it may break all the same
         said = polled(keyboard, lambda said: said.lost)
-        assert "does not answer" in notices(said)
+        assert "no longer answers" in notices(said)
         keyboard.close()
 
 

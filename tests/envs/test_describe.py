@@ -136,7 +136,7 @@ def test_a_robot_that_looks_along_y_gets_a_base_that_looks_along_x(tmp_path: Pat
 def test_feet_that_nothing_collides_with_get_a_ball(tmp_path: Path) -> None:
     text = quadruped(Dialect()).replace("<geom", '<geom contype="0" conaffinity="0"')
     robot = found(tmp_path, text)
-    assert sum("is added to it as a foot" in note.what for note in robot.notes) == 4
+    assert sum("is added as its foot" in note.what for note in robot.notes) == 4
     assert robot.usable, robot.notes
     assert robot.reading.xml.count("_sole") == 4
 
@@ -228,7 +228,7 @@ def test_the_imu_is_where_the_file_names_one(tmp_path: Path) -> None:
     """On the base alone: one that moves against it is another thing."""
     text = quadruped(Dialect())
     guess = next(line for line in robot_yaml(found(tmp_path, text), "m.xml").splitlines() if line.startswith("imu:"))
-    assert guess.split("#") == [f"{'imu: {body: trunk}':28}  ", " at the base's origin; a guess, give the place of yours"]
+    assert guess.split("#") == [f"{'imu: {body: trunk}':28}  ", " at the base's origin; a guess, give your IMU's place"]
     lower = text.replace('<body name="LF_KFE_link"', '<site name="imu" pos="9 9 9"/><body name="LF_KFE_link"')
     assert "# at the base's origin; a guess" in robot_yaml(found(tmp_path, lower), "m.xml")
     for part, turned in (

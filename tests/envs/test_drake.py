@@ -400,7 +400,7 @@ MOVING = '<body pos="0 0 1"><freejoint/><geom size="0.1" mass="1" {}/></body>'
         (
             '<geom type="plane" size="0 0 1" friction="0.4"/><geom type="box" size="1 1 1" friction="0.9"/>'
             + MOVING.format('priority="0" friction="0.1"'),
-            "needs one friction and restitution for all that",
+            "needs one friction and restitution for everything that",
         ),
     ],
 )

@@ -200,7 +200,7 @@ def test_wrong_arguments_say_what_is_valid() -> None:
         TaskEnv("reach", "panda", observation="camera")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="render_mode must be rgb_array"):
         TaskEnv("reach", "panda", render_mode="human")
-    with pytest.raises(ValueError, match="do not render"):
+    with pytest.raises(ValueError, match="only a single world can render"):
         make_vec("panda-reach", render_mode="rgb_array")
 
 

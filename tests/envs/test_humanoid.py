@@ -138,5 +138,5 @@ def test_a_teacher_goes_on_to_rough_ground_as_it_was():
     assert rough.history == [{"config": "task: go1-velocity-flat", "iterations": 2, "minutes": 1.0}]
     rough.iterate()
     assert rough.state_dict()["history"] == rough.history
-    with pytest.raises(ValueError, match="numbers, here are"):
+    with pytest.raises(ValueError, match="numbers, and there are"):
         flat.start_from(rough.state_dict())

@@ -368,9 +368,9 @@ def test_a_base_that_is_not_upright_is_remarked(tmp_path: Path) -> None:
         )
         return f'<worldbody><body name="base" {robot}><freejoint/><geom size="0.1"/>{legs}</body></worldbody>'
 
-    assert "z axis for up" not in said(read(mjcf(tmp_path, four("0 0 -0.2"))))
+    assert "z axis is up" not in said(read(mjcf(tmp_path, four("0 0 -0.2"))))
     assert "reach along its y axis" in said(read(mjcf(tmp_path, four("0 -0.2 0"))), "remark")
-    assert "does not stand upright" in said(read(mjcf(tmp_path, four("0 -0.2 0", 'euler="90 0 0"'))), "remark")
+    assert "is not upright" in said(read(mjcf(tmp_path, four("0 -0.2 0", 'euler="90 0 0"'))), "remark")
 
 
 def test_a_base_on_slides_is_said_to_be_neither_fixed_nor_floating(tmp_path: Path) -> None:

@@ -344,7 +344,7 @@ def test_the_fingerprint_survives_signs_that_platforms_differ_in(robot: Robot) -
 
 def test_robots_are_found_by_name_path_or_folder(robot: Robot, folder: Path) -> None:
     assert get_robot(str(folder / "robot.yaml")) == robot == get_robot(folder)
-    with pytest.raises(UnknownRobotError, match="is a model; make a robot of it: robolearn robot new"):
+    with pytest.raises(UnknownRobotError, match="is a model; make a robot from it: robolearn robot new"):
         get_robot(folder / "table.xml")
     with pytest.raises(UnknownRobotError, match=r"there is no robot at .*nowhere.yaml"):
         get_robot(folder / "nowhere.yaml")

@@ -72,7 +72,7 @@ def test_a_range_of_nothing_is_no_range() -> None:
     pose = tuple(0.0 if i == WHEEL else value for i, value in enumerate(robot.default_pose))
     robot = dataclasses.replace(robot, position_lower=pinched, default_pose=pose)
     robot = dataclasses.replace(robot, position_upper=tuple(0.0 if i == WHEEL else v for i, v in enumerate(robot.position_upper)))
-    with pytest.raises(SpecError, match=r"the range of joint FR_hip_joint is \[0.0, 0.0\] rad: nothing"):
+    with pytest.raises(SpecError, match=r"the range of joint FR_hip_joint is \[0.0, 0.0\] rad, which is empty"):
         dataclasses.replace(go1_spec(), robot=robot)
 
 

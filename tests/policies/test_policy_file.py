@@ -179,7 +179,7 @@ def test_plain_onnx_without_metadata(small: Path, dropped: list[str]) -> None:
     del model.metadata_props[:]
     helper.set_model_props(model, kept)
     onnx.save(model, str(small))
-    refused(small, "is an ONNX file but no policy file: it lacks the metadata .*" + dropped[0].replace(".", r"\."))
+    refused(small, "is an ONNX file but not a policy file: it lacks the metadata .*" + dropped[0].replace(".", r"\."))
 
 
 BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
@@ -194,7 +194,7 @@ BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         SPEC_KEY,
         lambda v: v | {"schema_version": 1},
-        "is of contract version 1, which is read no longer .* robolearn export RUN .or take a .*$",
+        "has contract version 1, which is no longer supported .* robolearn export RUN .or take a .*$",
     ),
     (
         MEMORY_KEY,

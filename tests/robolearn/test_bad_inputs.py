@@ -225,7 +225,7 @@ def test_seeds_of_stable_baselines3() -> None:
         ("--teacher.hidden=[0]", "at least 1 unit"),
         ("--teacher.initial_std=0", "initial_std must be positive"),
         ("--student.network.heads=0", "heads must be at least 1"),
-        ("--env.episode_s=1e-300", "episode_s must be one control_dt"),
+        ("--env.episode_s=1e-300", "episode_s must be at least one control_dt"),
         ("--env.episode_s=1e300", "countable"),
         ("--env.control_dt=.nan", "finite"),
         ("--sb3.epochs=0", "epochs must be at least 1"),
@@ -296,7 +296,7 @@ def test_a_training_goes_on_in_no_folder_of_somebody_else(runs: Path, tmp_path: 
         ("config.yaml", "- 1\n"),
     ):
         (tmp_path / name).write_text(text, encoding="utf-8")
-        assert "is no run of robolearn to go on in" in refused(capsys, "train", "--resume", str(tmp_path / "checkpoint.pt"))
+        assert "is not a run of robolearn that can be continued" in refused(capsys, "train", "--resume", str(tmp_path / "checkpoint.pt"))
         assert (tmp_path / name).read_text(encoding="utf-8") == text
         (tmp_path / name).unlink()
     (tmp_path / "config.yaml").write_bytes(b"\xff\xfe")

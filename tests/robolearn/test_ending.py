@@ -84,7 +84,7 @@ def test_a_training_that_the_system_ends_loses_nothing(number: signal.Signals, t
     assert "Traceback" not in err
     assert f"{number.name}: stopping after this iteration" in err
     (folder,) = (tmp_path / "panda-reach").iterdir()
-    assert f"saved at iteration {assert_saved(folder)}; go on with: robolearn train --resume {folder}" in out
+    assert f"saved at iteration {assert_saved(folder)}; continue with: robolearn train --resume {folder}" in out
 
 
 @pytest.mark.slow
@@ -105,7 +105,7 @@ def test_a_distillation_and_a_study_keep_their_work(tmp_path: Path) -> None:
         finally:
             process.kill()
         assert process.returncode == 0, err
-        assert f"go on with: {said}" in out or f"go on with {said}" in out
+        assert f"continue with: {said}" in out or f"go on with {said}" in out
         (folder,) = tmp_path.glob(runs)
         assert_saved(folder)
 

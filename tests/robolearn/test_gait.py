@@ -263,7 +263,7 @@ def test_a_recording_is_read_and_nothing_in_it_runs(tmp_path: Path, robot: Robot
     assert found.qpos.shape == (frames - 2, 7 + joints)
     assert found.qpos[0, 3:8].tolist() == [1.0, 0.0, 0.0, 0.0, 2.0]
     for broken, said in (
-        (pickle.dumps({"fps": _Evil()}), "arrays alone"),
+        (pickle.dumps({"fps": _Evil()}), "only arrays"),
         (pickle.dumps({"fps": 30.0}), "lacks root_pos"),
         (pickle.dumps(told | {"dof_pos": np.zeros((frames, 3))}), "not a motion of walker"),
         (pickle.dumps(told | {"fps": 0.0}), "fps must be a number above zero"),
@@ -360,7 +360,7 @@ def test_the_suite_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     [
         (["--gait", "--suite", "locomotion"], "leave --suite away"),
         (["--gait", "--engine", "all"], "one engine"),
-        (["--no-pictures"], "belongs to --gait"),
+        (["--no-pictures"], "is for --gait"),
     ],
 )
 def test_what_does_not_go_together(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

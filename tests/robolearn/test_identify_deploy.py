@@ -70,7 +70,7 @@ def test_a_go1_that_sits_on_its_shins_does_not_tell_its_load(
     monkeypatch.setattr(excitation, "FORWARD", 0.0)
     deploy("go1-velocity", "squat.mcap", hidden_mjcf("go1", 2.0), "--motion", "squats", "--motion-seconds", "8")
     assert cli.main(["identify", "--standing", "squat.mcap"]) == 2
-    assert "higher up if the shins touch it" in capsys.readouterr().err
+    assert "less deep if the shins touch it" in capsys.readouterr().err
 
 
 def test_a_g1_on_a_gantry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

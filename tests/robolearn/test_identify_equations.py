@@ -140,7 +140,7 @@ def test_a_log_of_the_control_steps_alone_is_remarked() -> None:
 
 
 def test_motor_strength_beside_both_gains_needs_torques_fed_forward(hanging: Recording) -> None:
-    with pytest.raises(RecordingError, match="motor_strength scales kp and kd alike"):
+    with pytest.raises(RecordingError, match="motor_strength has the same effect as kp and kd"):
         identify([hanging], GO1, FitCfg(kinds=("kp", "kd", "motor_strength")))
 
 

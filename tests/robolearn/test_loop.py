@@ -76,8 +76,8 @@ def test_a_looping_picture_is_written_whole_and_loops_for_ever(standing: Path, t
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--randomize"], "leave --randomize"),
-        (["--terrain", "rough"], "leave --randomize and --terrain"),
+        (["--randomize"], "leave out --randomize"),
+        (["--terrain", "rough"], "leave out --randomize and --terrain"),
         (["--seconds", "1"], "between 2 and 60"),
     ],
 )

@@ -90,4 +90,4 @@ def test_a_file_whose_training_does_not_read_here_is_judged_by_its_task(tmp_path
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "no_such_term" in err
-    assert "the task's own settings count" in err
+    assert "the task's own settings are used" in err

@@ -179,7 +179,7 @@ def test_a_transport_of_a_plugins_has_options_of_its_own_and_needs_no_torch(tmp_
 def test_a_plugin_that_wants_torch_on_a_robot_is_told_the_mend(tmp_path: Path) -> None:
     site = install(write(tmp_path / "site", plugin="import torch\n"))
     forbid = "import sys; sys.modules.update(torch=None)\nfrom bridge.deploy import main; sys.exit(main())"
-    assert "registers by name, 'package.module:name'" in error_of(run(["-c", forbid, "walk.onnx"], tmp_path, site))
+    assert "must register by name, 'package.module:name'" in error_of(run(["-c", forbid, "walk.onnx"], tmp_path, site))
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_a_file_knows_its_robot_by_place_and_by_content(file: PolicyFile, folder
 
 def test_a_model_that_changed_is_refused_unless_it_is_meant(file: PolicyFile, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "table.xml").write_text(MODEL.replace('mass="5"', 'mass="6"'))
-    with pytest.raises(UserError, match=r"is not the one that .* was trained with; bring that back, or .*--robot .*robot.yaml"):
+    with pytest.raises(UserError, match=r"is not the one that .* was trained with; restore the original, .*--robot .*robot.yaml"):
         robot_of(file)
     assert robot_of(file, str(folder)).mass == pytest.approx(get_robot(folder).mass)
     assert "warning: the model of" in capsys.readouterr().err
@@ -89,7 +89,7 @@ def test_a_motion_of_a_robot_that_changed_warns_once(
 def test_gains_that_changed_are_named_and_those_of_the_file_act(file: PolicyFile, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "robot.yaml").write_text(YAML.replace("kp: 80", "kp: 85").replace("default: 0.1", "default: 0.12"))
     said = r"\(here kp of back left knee 85 \(trained with 80\), .* and 5 more such\)"
-    with pytest.raises(UserError, match=rf"is not the one that .* was trained with {said}; bring that back, or .*--robot .*robot.yaml"):
+    with pytest.raises(UserError, match=rf"is not the one that .* was trained with {said}; restore the original, .*--robot .*robot.yaml"):
         robot_of(file)
     assert cli.main(["evaluate", str(file.path), "--robot", str(folder), "--seeds", "1", "--seconds", "1.2"]) == 0
     err = capsys.readouterr().err

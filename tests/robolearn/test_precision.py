@@ -55,7 +55,7 @@ def test_auto_takes_bf16_where_it_is_right_and_faster(
 def test_a_word_switches_it_off_or_on(monkeypatch: pytest.MonkeyPatch) -> None:
     found(monkeypatch, 3e-3, 0.5)
     assert choose("fp32", LARGE, ROWS, CPU).name == "fp32"
-    assert choose("auto", LARGE, 10, CPU).name == "fp32", "too small to gain"
+    assert choose("auto", LARGE, 10, CPU).name == "fp32", "too small to benefit"
     assert choose("bf16", LARGE, 10, CPU).name == "bf16"
     found(monkeypatch, 3e-3, 2.0)
     assert choose("bf16", LARGE, ROWS, CPU).name == "bf16", "slower, but asked for"

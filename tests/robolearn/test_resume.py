@@ -270,7 +270,7 @@ def test_a_network_goes_on_on_its_side_of_the_fold(kind: str, before: str, after
     run = Run(tmp_path, trainers[before].cfg)
     loop.save(trainers[before], run)
     run.close()
-    with pytest.raises(UserError, match=f"{kind}.ppo.symmetry={before} and cannot go on with {after}; leave it out"):
+    with pytest.raises(UserError, match=f"{kind}.ppo.symmetry={before} and cannot continue with {after}; leave it out"):
         loop.resume(trainers[after], load_checkpoint(tmp_path))
 
 
@@ -295,5 +295,5 @@ def test_new_folders_are_not_yet_taken(tmp_path: Path) -> None:
 
 def test_a_run_of_stable_baselines3_is_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "model.zip").write_bytes(b"")
-    with pytest.raises(UserError, match="is a run of Stable-Baselines3, which cannot be gone on with"):
+    with pytest.raises(UserError, match="is a run of Stable-Baselines3, which cannot be resumed"):
         find_checkpoint(tmp_path)

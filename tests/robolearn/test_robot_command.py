@@ -105,7 +105,7 @@ def test_a_description_that_contradicts_its_model_is_said(tmp_path: Path, capsys
     path.write_text(text.replace(low, "stand_height: 0.1"), encoding="utf-8")
     capsys.readouterr()
     assert main(["robot", "check", str(path)]) == 2
-    assert "in the ground: raise `stand_height`" in capsys.readouterr().out
+    assert "below the ground: raise `stand_height`" in capsys.readouterr().out
     path.write_text(text.replace("LF_HAA:", "LF_HA:", 1), encoding="utf-8")
     assert main(["robot", "check", str(path)]) == 2
     assert "LF_HAA" in capsys.readouterr().err

@@ -170,7 +170,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         (["evaluate", "panda-reach", "--env.control_dt=0.01"], "env.control_dt"),
         (["evaluate", "panda-reach", "--seed=5", "--env.seed=5"], "env.seed"),
         (["demo", "panda-reach", "--env.seed=5"], "env.seed"),
-        (["demo", "go1-velocity-flat-sb3"], "the demo is of robolearn's own algorithm"),
+        (["demo", "go1-velocity-flat-sb3"], "the demo needs robolearn's own algorithm"),
         (["train", "go1-velocity-flat-sb3", "--init", "TEACHER"], "--init is for robolearn's own algorithm"),
         (["train", "--resume", "TEACHER", "--init", "TEACHER"], "give one of them"),
         (["train", "panda-reach", "--teacher.until={velocity_error_xy: 0.2}"], "teacher.until.velocity_error_xy"),
@@ -225,7 +225,7 @@ def test_a_learning_rate_that_is_given_is_used_though_the_config_says_it_already
             "teacher.ppo.learning_rate: all of the training's 4 iterations are done",
         ),
         ("--env.rewards.at.weight=3.0", "env.rewards.at.weight"),
-        ("--teacher.iterations=2", "the checkpoint is of iteration 4 already: teacher.iterations=2 cannot be"),
+        ("--teacher.iterations=2", "the checkpoint is at iteration 4 already, so teacher.iterations=2 is too low"),
     ],
 )
 def test_nothing_is_recorded_that_no_iteration_is_left_for(override: str, message: str, tmp_path: Path) -> None:
@@ -292,5 +292,5 @@ def test_a_setting_that_stays_as_it_is_is_no_change(runs: dict[str, Path]) -> No
 
 
 def test_what_is_drawn_when_it_is_due_has_no_when() -> None:
-    with pytest.raises(ConfigError, match="push_velocity is drawn each time that it is due"):
+    with pytest.raises(ConfigError, match="push_velocity is drawn each time it is due"):
         tiny_cfg("go1-velocity-flat", "--env.randomization.push_velocity.when=startup")

@@ -427,7 +427,7 @@ WRONG = [
     (["--suite", "manipulation"], "no suite 'manipulation'"),
     (["--suite", "locomotoin"], "did you mean 'locomotion'?"),
     (["--suite", "locomotion", "--only", "pushs"], "did you mean 'pushes'?"),
-    (["--suite", "locomotion", "--seconds", "3"], "--seconds is not for a suite"),
+    (["--suite", "locomotion", "--seconds", "3"], "--seconds is not for suites"),
     (["--suite", "locomotion", "--engine", "all"], "a suite runs on one engine"),
     (["--quick"], "--quick belongs to a suite"),
     (["--suite", "locomotion", "--seeds", "0"], "--seeds must be at least 1"),

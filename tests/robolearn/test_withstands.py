@@ -278,7 +278,7 @@ def test_of_a_training(short: None, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {row["item"] for row in told["targets"]} == {"corners", "terrain"}
     assert "teacher after 1 iterations" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert cli.main([*command, "--env.seed=3"]) == 2
-    assert "takes its own settings" in capsys.readouterr().err
+    assert "uses the training's settings" in capsys.readouterr().err
 
 
 def test_the_ground_of_a_teacher_does_not_end(tmp_path: Path) -> None:

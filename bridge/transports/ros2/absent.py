@@ -1,4 +1,4 @@
-"""What a message says that it does not have, by its definition, and what would be believed otherwise.
+"""Detects values that a message declares as missing by its definition, so that they are not used.
 
 | message | field | says "not there" by | here |
 |---|---|---|---|
@@ -8,7 +8,7 @@
 | sensor_msgs/JointState | name, position, velocity | an empty array | refused |
 | sensor_msgs/JointState | effort | an empty array, NaN | treated as absent |
 
-A message that lacks something counts as none, so `stale_sensor` speaks up, with these words. NaN is left to `finite_sensor`.
+A message with a missing value is dropped, so `stale_sensor` trips, with these words. NaN is left to `finite_sensor`.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -26,7 +26,7 @@ MOST_RATE_VARIANCE = 35.0**2  # [(rad/s)^2]: 2,000 degrees a second, where gyros
 
 
 class NotAvailableError(JointError):
-    """A message that says that it does not have what the robot needs."""
+    """A message declares something as missing that the robot needs."""
 
 
 def check_stamp(stamp_ns: int) -> None:

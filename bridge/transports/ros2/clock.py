@@ -4,9 +4,9 @@
     loop's time  0 1 2 3 4 5 5 5 5 | 6 7 8 9 ......... 9 10 11
                          clock_timeout_s of wall time
 
-A clock that stands still would stop every watchdog that is measured with it. So after `clock_timeout_s` of wall time the steady clock
-takes over: deadlines pass, sensors grow old, and the robot is damped. A `/clock` that jumps back (the simulation was reset) moves the
-loop's time not at all; the robot's own stamps jump back with it, and their guard trips.
+A clock that stands still would stop every watchdog that uses it. So after `clock_timeout_s` of wall time the steady clock
+takes over: deadlines pass, sensors grow old, and the robot is damped. A `/clock` that jumps back (the simulation was reset) does not change
+the loop's time; the robot's own stamps jump back with it, and their guard trips.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false

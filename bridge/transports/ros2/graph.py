@@ -1,8 +1,8 @@
-"""Who else is on this node's topics: what fits and is one too many, and what does not fit and would be silence for ever.
+"""Finds other endpoints on this node's topics: one too many that fits, or one that does not fit and would stay silent.
 
-DDS keeps apart what does not fit: another type, a quality of service that asks for more than is offered, a name that differs by a
-namespace. Nobody is told, and nothing arrives. So the graph is looked at, a topic at a time, all of them within half a second, and each
-mismatch becomes a line that names the node, and the reason that a guard gives for what is missing.
+DDS does not connect endpoints that do not fit (another type, a quality of service that requests more than is offered, a name in another
+namespace), without any message. So the graph is checked, one topic at a time, all within half a second, and each mismatch becomes a line
+that names the node, and the reason in a guard's message.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

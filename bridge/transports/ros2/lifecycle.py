@@ -11,9 +11,9 @@
 | cleanup, shutdown | the same, then the endpoints go |
 | an error in any of these | the same, then unconfigured |
 
-The lifecycle says who may ask; the safety states (`bridge.control.safety`) say what the robot does. The lifecycle never moves the robot:
-activating again after a stop leaves it in damping until a person asks for `stand` and `start`. A fault of the safety states does not
-change the lifecycle state, and an emergency stop works in every one of them.
+The lifecycle says whether requests are accepted; the safety states (`bridge.control.safety`) say what the robot does. The lifecycle never
+moves the robot: activating again after a stop leaves it in damping until a person asks for `stand` and `start`. A fault of the safety
+states does not change the lifecycle state, and an emergency stop works in every one of them.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

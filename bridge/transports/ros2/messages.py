@@ -9,8 +9,8 @@ wxyz inside. Five command interfaces, all of standard messages:
 - `forward_velocity`: likewise velocities: those at which the impedance law's spring and damper balance, kp / kd (q* - q) + dq*;
 - `forward_effort`: likewise torques: the impedance law, kp (q* - q) + kd (dq* - dq) + effort, with the newest q and dq.
 
-`trajectory` and `forward` are position interfaces. A position robot cannot be damped, so there damping means: hold the pose measured when
-damping began. On `forward_velocity` it means zero velocity, on `forward_effort` -kd dq; with a broken measurement both send zeros.
+`trajectory` and `forward` are position interfaces. A position-controlled robot cannot be damped, so damping means holding the pose measured
+when damping began. On `forward_velocity` it means zero velocity, on `forward_effort` -kd dq; with a broken measurement both send zeros.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

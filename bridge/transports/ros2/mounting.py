@@ -1,7 +1,7 @@
-"""How an IMU sits on its robot: whose axes its messages have, by their frame, and how they are turned to the base's where that is told.
+"""The mounting of an IMU: the axes of its messages, by their frame, and their rotation to the base's, if given.
 
-A policy takes attitude and angular velocity in the axes of its base. An IMU that is mounted turned gives both in its own: they agree with
-each other, so nothing in the numbers shows it, and the robot falls within seconds. What shows it is the name of the frame in the message.
+A policy needs attitude and angular velocity in the axes of its base. A rotated IMU gives both in its own axes: they agree with each other,
+so the numbers do not show it, and the robot falls within seconds. Only the name of the frame in the message shows it.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Mounting:
         known = BASES if self._frame is None else BASES | {plain(self._frame)}
         if frame and self._turn is None and plain(frame) not in known:
             self.fault = (
-                f"the IMU's frame_id is {frame!r}, the policy expects {self._frame or 'base'!r}, whose axes are the base's: say how it is"
-                " mounted (--imu-rotation ROLL PITCH YAW in rad, as in the URDF; 0 0 0 if its axes are the base's)"
+                f"the IMU's frame_id is {frame!r}, the policy expects {self._frame or 'base'!r}, whose axes are the base's: state how it "
+                f"is mounted (--imu-rotation ROLL PITCH YAW in rad, as in the URDF; 0 0 0 if its axes are the base's)"
             )
 
     def quat(self, quat_wxyz: FloatArray) -> FloatArray:

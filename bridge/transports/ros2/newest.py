@@ -1,4 +1,4 @@
-"""Which sensor messages count: the newest by the robot's own stamp.
+"""Selects the sensor messages to use: the newest by the robot's own stamp.
 
 Best effort over UDP may swap, repeat and lose messages. An old message among new ones is dropped and counted, since damping a walking
 robot for it would do the harm. A robot whose clock really went back (it restarted) must trip the guard, so the fourth old message in a

@@ -5,10 +5,10 @@
     goal_pose       goal_pose   PoseStamped                  likewise; the quaternion becomes wxyz and of unit length
     motion          motion      Float64- or Float32MultiArray   what the task says; by name where the layout has the labels
 
-What is no command (another frame, no attitude, another size) is refused with a line, and what was asked before stays.
+Invalid commands (another frame, no attitude, another size) are refused with a line, and the previous command stays.
 
-One node can have one type on a topic, so the graph decides: the subscription is of the type that somebody publishes. Where both are
-published both senders are named (`ros2_graph`), and who speaks is heard: the subscription changes when nothing came for a second.
+One node can have one type on a topic, so the graph decides: the subscription is of the type that somebody publishes. If both are published,
+both senders are named (`ros2_graph`), and the active one is used: the subscription changes when nothing came for a second.
 
 A stamped command ages by its stamp, so that one that lay in a queue is not taken for new:
 

@@ -1,4 +1,4 @@
-"""How a policy node looks on the ROS graph: its command interfaces, its options, and the joint names of the wire. Needs no ROS."""
+"""A policy node on the ROS graph: its command interfaces, its options, and the joint names of the wire. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPERATOR_TOPICS = {"velocity": "cmd_vel", "goal_position": "goal", "goal_pose": 
 """Each kind of an operator's command that a topic brings, and that topic."""
 INTERFACES = tuple(COMMAND_TOPICS)
 UNNAMED = frozenset({"forward", "forward_velocity", "forward_effort"})
-"""Interfaces whose messages carry no joint names, so that the controller's order has to be told."""
+"""Interfaces whose messages carry no joint names, so that the controller's order must be given."""
 OWN_GAINS = frozenset({"trajectory", "forward", "forward_velocity"})
 """Interfaces on which a controller of the robot's closes the loop, with gains that no command tells."""
 WARNINGS = {
@@ -34,7 +34,7 @@ WARNINGS = {
     "forward_effort": "torques are computed here, at the rate of joint_states and never faster. Stiff gains need 500 Hz or more (arms take "
     "1 kHz) or they oscillate, and the controller holds the last torque when this program dies. Prefer impedance or trajectory",
 }
-"""What a person should know before choosing an interface."""
+"""Notes on interfaces, to read before choosing one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,27 +51,27 @@ class Ros2Options:
         base_frame: frame of goals; others are refused.
         imu_rotation: roll, pitch and yaw of the IMU in the base [rad]; None where the frame of its messages has to tell.
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
-        silent_nodes: full names of nodes that publish a sensor's topic, are known to be silent and are no rivals, for example a driver that
-            stands by.
-        discovery: ROS 2 discovery range; None for LOCALHOST, or what the environment says.
-        clock_timeout_s: how long `/clock` may stand still before simulated time counts as dead [s of wall time].
+        silent_nodes: full names of nodes that have a publisher for a sensor's topic but are known to send nothing, for example a driver on
+            standby.
+        discovery: ROS 2 discovery range; None for LOCALHOST, or the environment's setting.
+        clock_timeout_s: how long `/clock` may stand still before simulated time is considered stopped [s of wall time].
         ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
     """
 
-    interface: str = option("impedance", "what the robot listens to (docs/ros2.md)", flag="--command-interface", choices=INTERFACES)
-    command_topic: str | None = option(None, "where commands go (default: the interface's own topic)", metavar="TOPIC")
+    interface: str = option("impedance", "command interface of the robot (docs/ros2.md)", flag="--command-interface", choices=INTERFACES)
+    command_topic: str | None = option(None, "topic of commands (default: the interface's own topic)", metavar="TOPIC")
     joint_order: tuple[str, ...] | None = option(None, "the controller's joint order, for the forward interfaces", metavar="JOINT")
-    joint_names: tuple[str, ...] = option((), "joints that the robot calls otherwise than the policy file", metavar="POLICY=WIRE")
-    joint_prefix: str | None = option(None, "put NEW before every joint's name, or in place of OLD: panda_=fr3_", metavar="[OLD=]NEW")
+    joint_names: tuple[str, ...] = option((), "joints whose names differ between robot and policy file", metavar="POLICY=WIRE")
+    joint_prefix: str | None = option(None, "prefix of every joint's name, or a replacement of one: panda_=fr3_", metavar="[OLD=]NEW")
     extra_joints: tuple[str, ...] = option((), "joints on the wire that are not the policy's, e.g. a gripper", metavar="JOINT")
-    base_frame: str = option("base", "frame of goals (default base)", metavar="FRAME")
+    base_frame: str = option("base", "frame of goals (default: base)", metavar="FRAME")
     imu_rotation: tuple[str, ...] | None = option(
-        None, "roll, pitch and yaw of the IMU in the base [rad], where it is mounted turned (0 0 0: its axes are the base's)", metavar="RAD"
+        None, "roll, pitch and yaw of the IMU in the base [rad], if it is mounted rotated (0 0 0: its axes are the base's)", metavar="RAD"
     )
     managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")
-    silent_nodes: tuple[str, ...] = option((), "nodes that advertise sensors, stand by in silence and are no rivals", metavar="NODE")
+    silent_nodes: tuple[str, ...] = option((), "nodes that advertise a sensor's topic but are known to send nothing", metavar="NODE")
     discovery: str | None = option(
-        None, "ROS 2 discovery range (default LOCALHOST, or what the environment says)", choices=("LOCALHOST", "SUBNET")
+        None, "ROS 2 discovery range (default LOCALHOST, or the environment's setting)", choices=("LOCALHOST", "SUBNET")
     )
     clock_timeout_s: float = 0.5
     ros_args: tuple[str, ...] = ()

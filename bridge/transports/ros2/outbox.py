@@ -1,4 +1,4 @@
-"""The command topic: a publisher that is made late, and a look at who else publishes there."""
+"""The command topic: a publisher that is created late, and a check for other publishers."""
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations

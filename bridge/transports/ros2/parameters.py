@@ -1,4 +1,4 @@
-"""The node's ROS parameters: what the policy file and the command line fixed, and the guards' thresholds.
+"""The node's ROS parameters: values fixed by the policy file and the command line, and the guards' thresholds.
 
 What was fixed is read-only. A value given for it (`-p policy_sha256:=...`) does not choose anything: it must agree, or the node does
 not start, so a launch file can pin the file that it expects. Thresholds may be set at start (`-p sensor_timeout_s:=0.1`), and while the
@@ -25,19 +25,19 @@ from policies.contract.spec import PolicySpec
 Value = bool | float | str | list[str]
 
 THRESHOLDS: Mapping[str, tuple[float, str]] = {
-    "sensor_timeout_s": (1.0, "oldest sensor message that is still acted on [s]"),
+    "sensor_timeout_s": (1.0, "largest age of a sensor message [s]"),
     "frozen_s": (1.0, "longest time without the robot's stamps advancing [s]"),
-    "command_timeout_s": (math.inf, "age of the operator's command after which it counts as zero [s]"),
+    "command_timeout_s": (math.inf, "age at which the operator's command becomes zero [s]"),
     "heartbeat_timeout_s": (math.inf, "age of the operator's command at which the policy is stopped [s]"),
-    "max_lateness_s": (1.0, "how late a tick may start [s]"),
+    "max_lateness_s": (1.0, "largest delay of a tick's start [s]"),
     "max_overruns": (50.0, "ticks in a row that may end after the next deadline"),
-    "max_tilt": (math.pi, "largest angle of the base to the vertical [rad]"),
-    "position_excess": (1.0, "how far a measured joint may be outside its range [rad]"),
+    "max_tilt": (math.pi, "largest angle between the base and the vertical [rad]"),
+    "position_excess": (1.0, "largest distance of a measured joint outside its range [rad]"),
     "velocity_factor": (10.0, "largest measured speed, as a multiple of the robot's limits"),
     "effort_factor": (10.0, "largest measured torque, as a multiple of the robot's limits"),
     "stand_s": (60.0, "duration of the ramp to the default pose [s]"),
     "gain_ramp_s": (60.0, "duration of the gains' ramp when standing up [s]"),
-    "command_ramp_s": (10.0, "time that the velocity command takes over its whole trained range [s]"),
+    "command_ramp_s": (10.0, "time in which the velocity command may cross its whole trained range [s]"),
     "entry_pose": (math.pi, "largest distance of a joint from the default pose when the policy starts [rad]"),
     "entry_tilt": (math.pi, "largest tilt when the policy starts [rad]"),
     "entry_speed": (10.0, "largest joint speed when the policy starts [rad/s]"),
@@ -65,10 +65,10 @@ def fixed_parameters(
         "task": (spec.task, "the task that the policy was trained on"),
         "robot": (spec.robot.name, "the robot that it is for"),
         "rate_hz": (1.0 / spec.control_dt, "control rate, that of training [Hz]"),
-        "command_interface": (options.interface, "what the robot listens to"),
-        "command_topic": (options.topic, "where commands go"),
+        "command_interface": (options.interface, "command interface of the robot"),
+        "command_topic": (options.topic, "topic of commands"),
         "policy_joints": (list(spec.robot.joint_names), "joints in the policy's order and names"),
-        "wire_joints": (list(names), "the same joints as the wire calls them"),
+        "wire_joints": (list(names), "the same joints by their names on the wire"),
         "joint_order": (list(options.joint_order or names), "joint order of commands, in the wire's names"),
         "base_frame": (options.base_frame, "frame of goals"),
         "managed": (options.managed, "whether a lifecycle manager configures and activates the node"),
@@ -131,7 +131,7 @@ class Parameters:
     def _on_set(self, parameters: list[Parameter[Any]]) -> SetParametersResult:
         """Types, ranges and read-only are rclpy's to check, before this."""
         if any(parameter.name == "use_sim_time" for parameter in parameters):
-            return SetParametersResult(successful=False, reason="use_sim_time cannot change while the node runs: start it anew")
+            return SetParametersResult(successful=False, reason="use_sim_time cannot change while the node runs: restart it")
         values = {parameter.name: float(parameter.value) for parameter in parameters if parameter.name in THRESHOLDS}
         if not values:
             return SetParametersResult(successful=True)

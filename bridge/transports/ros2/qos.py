@@ -1,4 +1,4 @@
-"""Quality of service of every endpoint, and one clear line when somebody's does not fit.
+"""Quality of service of every endpoint, and one clear line for each mismatch.
 
 | endpoint | reliability | depth | also offered |
 |---|---|---|---|
@@ -7,8 +7,8 @@
 | joint commands: out | reliable: reaches reliable and best-effort drivers | 1 | deadline 100 ms |
 | state, diagnostics: out | reliable | 1, 10 | state: deadline 0.5 s, transient local |
 
-No subscription asks for a deadline or a liveliness: where the other side offers none, asking means no data at all. Offering one
-excludes nobody, and lets a driver watch this node with DDS's own means. The watchdogs here are the bridge's, on the steady clock.
+No subscription requests a deadline or a liveliness: a request that the publisher does not offer blocks all data. Offering one excludes
+nobody, and lets a driver monitor this node by DDS itself. The watchdogs here are the bridge's, on the steady clock.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

@@ -1,4 +1,4 @@
-"""What the policy node tells of itself: the safety state on `~/state`, why on `~/why`, and everything else on `/diagnostics`."""
+"""The policy node's status: the safety state on `~/state`, the reason on `~/why`, and everything else on `/diagnostics`."""
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations

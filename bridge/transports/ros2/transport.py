@@ -1,12 +1,11 @@
 """The ROS 2 transport: a lifecycle node with standard messages over rclpy, one thread, one executor that spins between the ticks.
 
-The watchdog is the bridge's own (`stale_sensor`), on the steady clock: asking DDS for a deadline that a driver does not offer would mean
-no data at all. rclpy's signal handlers stay off, because they would invalidate the context before the last damping command is out. A
-multi-threaded executor loses messages that are spun one by one, and a thread that spins at exit aborts the process, so there is none.
+The watchdog is the bridge's own (`stale_sensor`), on the steady clock: a DDS deadline that a driver does not offer would block all data.
+rclpy's signal handlers stay off, because they would invalidate the context before the last damping command is out. A multi-threaded
+executor loses messages that are spun one by one, and a thread that spins at exit aborts the process, so there is none.
 
-The command publisher is made with the first command that drives the robot (or with a fault). Until then the robot is left alone,
-so a node that is only started, or runs dry, disturbs nobody; and whoever publishes commands already is a rival who keeps it from
-standing up.
+The command publisher is made with the first command that drives the robot (or with a fault). Until then nothing is sent to the robot, so a
+node that is only started, or in a dry run, disturbs nothing; any other publisher of commands is a rival that prevents standing up.
 """
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -353,7 +352,7 @@ class Ros2Transport:
                 lines.append(topic.absent or f"nobody publishes {topic.name} ({topic.types})")
         if self._sim is not None and self._clock_dead():
             lines.append(
-                "use_sim_time is true, so without /clock no message counts: start the simulator's /clock, or leave use_sim_time away"
+                "use_sim_time is true, so without /clock no message counts: start the simulator's /clock, or leave use_sim_time out"
             )
         return "; ".join(dict.fromkeys(lines))
 
@@ -377,7 +376,7 @@ class Ros2Transport:
             self._outbox.write(command, self._motion(), self._status.mode == Mode.FAULT)
 
     def _motion(self) -> Motion:
-        """What the impedance law runs on: nothing that is old, since damping by an old velocity would drive."""
+        """The measurement for the impedance law, never an old one, since damping from a stale velocity could push the joint."""
         timeout_s = SafetyLimits().sensor_timeout_s if self._controller is None else self._controller.limits.sensor_timeout_s
         return self._inbox.motion(self.now_ns() - round(timeout_s * 1e9))
 

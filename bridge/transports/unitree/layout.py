@@ -1,4 +1,4 @@
-"""Where each field of Unitree's low-level messages lies: in the bytes on the wire, and in the C struct that the check sum is made over.
+"""Positions of the fields of Unitree's low-level messages: in the bytes on the wire, and in the C struct for the check sum.
 
 The SDK's Python types take 0.5 to 4 ms to read or write one message and its check sum, more than the 2 ms that 500 Hz leave. All fields
 are of fixed size, so the same bytes can be read and written in place:

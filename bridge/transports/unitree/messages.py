@@ -1,4 +1,4 @@
-"""LowState and LowCmd to and from the bridge's arrays, for both families, without an object a motor.
+"""LowState and LowCmd to and from the bridge's arrays, for both families, without an object per motor.
 
 Unitree's quaternion is wxyz, its gyroscope is in the frame of the IMU, whose axes are the base's; `tau_est` is the measured torque and
 `tick` the robot's own time in milliseconds, 32 bits that wrap after 49.7 days.

@@ -1,4 +1,4 @@
-"""How to reach a Unitree robot. Needs no DDS."""
+"""Options for reaching a Unitree robot. Needs no DDS."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UnitreeOptions:
         None, "DDS domain (default: ROS_DOMAIN_ID, or 0; Unitree's simulators: 1)", flag="--dds-domain", metavar="N"
     )
     rate_hz: float = 500.0
-    check_crc: bool = option(True, "take LowStates whatever their check sum; on loopback, none at all is taken anyway", flag="--no-crc")
-    known_publishers: int = option(0, "silent publishers of rt/lowcmd that are no rivals", metavar="N")
-    known_senders: int = option(0, "silent second publishers of rt/lowstate that are no rivals", metavar="N")
+    check_crc: bool = option(True, "accept LowStates with any check sum; on loopback, a missing one is always accepted", flag="--no-crc")
+    known_publishers: int = option(0, "silent publishers of rt/lowcmd that do not count as rivals", metavar="N")
+    known_senders: int = option(0, "silent second publishers of rt/lowstate that do not count as rivals", metavar="N")
     damping_factor: float = 1.0

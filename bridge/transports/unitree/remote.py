@@ -5,8 +5,8 @@
     bytes 4-7  lx, left stick   bytes 16-19  L2, analog
                right is 1       bytes 20-23  ly, left stick, forward is 1
 
-The operator's keys: L2+B is the emergency stop, whatever else is held and for as long as it is. The others act once, when exactly the
-named keys come to be held: L2+up stands, `start` starts the policy, `select` stops it, L1+select resets after a fault.
+The operator's keys: L2+B is the emergency stop, whatever else is held and for as long as it is. The others trigger once, when exactly the
+named keys are held: L2+up stands, `start` starts the policy, `select` stops it, L1+select resets after a fault.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Remote:
 
 
 def decode(data: bytes) -> Remote | None:
-    """The remote's state in the 40 bytes of a LowState; None where there is no remote, which the robot says with zeros."""
+    """The remote's state in the 40 bytes of a LowState; None if there is no remote, which the robot marks with zeros."""
     if not any(data):
         return None
     bits, lx, rx, ry, _, ly = _FIELDS.unpack_from(data)

@@ -1,4 +1,4 @@
-"""Which messages a Unitree robot speaks, and which motor moves which joint. The one table; nothing else knows a motor's number.
+"""The messages of Unitree robots, and the joint of each motor. This is the only table of motor numbers.
 
 The motor order is Unitree's own: `LegID` in the SDK for quadrupeds, `G1JointIndex` in the SDK's G1 example for the humanoid. The ankles
 and the waist's roll and pitch of G1 are driven by two motors in parallel; in the mode PR (`mode_pr` 0) the robot's firmware takes
@@ -84,7 +84,7 @@ def robot_of(spec: PolicySpec) -> tuple[UnitreeRobot, JointMap]:
     """
     robot = ROBOTS.get(spec.robot.name)
     if robot is None:
-        raise JointError(f"the policy's robot {spec.robot.name!r} is no Unitree robot; known: {', '.join(ROBOTS)}")
+        raise JointError(f"the policy's robot {spec.robot.name!r} is not a Unitree robot; known: {', '.join(ROBOTS)}")
     if not spec.robot.floating_base:
         raise JointError(f"the policy's robot {spec.robot.name!r} has a fixed base; Unitree's robots of that name walk")
     return robot, JointMap(spec.robot.joint_names, robot.motors)

@@ -1,8 +1,8 @@
-"""Who is at the robot's end of the wire: what it leaves empty in its LowStates, and what follows from that.
+"""Identifies the sender at the robot's end of the wire by the fields that its LowStates leave empty.
 
 Unitree's own simulator in Python fills in neither check sum nor tick nor temperatures nor `mode_machine`; others leave out some of
-these, or count messages in the tick. On loopback, where no robot can be, that is said and accepted. On a cable nothing is: an empty field
-there is a robot that is not ready, a part of it that is dead, or a damaged message.
+these, or count messages in the tick. On loopback, where no robot can be, this is reported and accepted. On a cable it is not: there an
+empty field means a robot that is not ready, a broken part, or a damaged message.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     the loop's thread:    wait -> newest LowState -> read ... controller ... write -> CommandStream
     the stream's thread:  the newest command, every 2 ms, until the transport is closed
 
-The command writer is made with the first command that drives the robot (or with a fault), so a process that is only started, or runs
-dry, disturbs nobody. From then on the robot hears a command every 2 ms, whatever the control loop does.
+The command writer is made with the first command that drives the robot (or with a fault), so a process that is only started, or in a dry
+run, disturbs nothing. From then on the robot gets a command every 2 ms, whatever the control loop does.
 """
 
 from __future__ import annotations

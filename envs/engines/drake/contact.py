@@ -98,8 +98,9 @@ class Contacts:
             wanted[other].add((0.0 if condim == 1 else friction / 2, bounce))
         for surface, laws in wanted.items():
             if len(laws) > 1:
-                raise EngineError(f"engine 'drake' needs one friction and restitution for everything that {_name(model, surface.geom)} "
-                                  f"touches")
+                raise EngineError(
+                    f"engine 'drake' needs one friction and restitution for everything that {_name(model, surface.geom)} touches"
+                )
         return {surface: Material(friction, dissipation(bounce)) for surface, ((friction, bounce),) in wanted.items()}
 
 

@@ -39,8 +39,11 @@ def describe_arm(found: Description) -> Description:
     notes += limit_notes(found, drives)
     if not trial.stands or trial.trembles:
         notes.append(
-            Note(kind="refused", what="it does not hold still in simulation with its gains", mend="raise `armature` or lower `kp` in "
-                                      "robot.yaml")
+            Note(
+                kind="refused",
+                what="it does not hold still in simulation with its gains",
+                mend="raise `armature` or lower `kp` in robot.yaml",
+            )
         )
     if others:
         notes.append(Note(kind="remark", what=f"{few(others)} are held: they are not part of the arm that reaches"))

@@ -49,9 +49,7 @@ def describe(path: Path, name: str | None = None, floating: bool | None = None, 
     if moves and not reading.free:
         reading.spec.body(reading.root).add_freejoint(name=unused_joint(model, "base_free"))
         if floating is None:
-            notes.append(
-                Note(kind="mended", what="the base gets a free joint, since the robot has legs", mend="--fixed keeps it in place")
-            )
+            notes.append(Note(kind="mended", what="the base gets a free joint, since the robot has legs", mend="--fixed keeps it in place"))
     elif reading.free and not moves and floating is None:
         mend = "if it is an arm on something that drives or flies, --fixed holds its base"
         notes.append(Note(kind="refused", what="its base is free and no legs were found", mend=mend))

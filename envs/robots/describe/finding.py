@@ -42,8 +42,11 @@ class Description:
         name: of the robot.
         reading: the model as read, with spheres added to its `spec` for feet that lacked them.
         model: the robot alone, compiled; with a free joint if it stands on legs.
-        kind: kind of robot, in words. floating: whether its base moves. limbs, mirror: its limbs and symmetry. standing: standing pose of a
-            legged robot. reach: reach of an arm.
+        kind: kind of robot, in words.
+        floating: whether its base moves.
+        limbs, mirror: its limbs and symmetry.
+        standing: standing pose of a legged robot.
+        reach: reach of an arm.
         drives: joint -> its drive, in policy order.
         default: joint -> angle in the default pose.
         posture: joint -> share of the posture reward.
@@ -93,7 +96,8 @@ class Description:
     @property
     def trunk(self) -> str | None:
         """The heaviest body above the base that is not part of a leg and heavier than the base; it carries head and arms. None if there is
-        none."""
+        none.
+        """
         model = self.model
         legs = {body for chain in self.limbs.legs for link in chain.own for body in link.bodies}
         others = [body for body in range(1, model.nbody) if body not in legs and body not in self.limbs.base.bodies]

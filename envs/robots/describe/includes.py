@@ -33,7 +33,8 @@ def _mark(root: ET.Element, folder: Path) -> None:
 
 def _splice(element: ET.Element, main: Path, here: Path, log: Log, above: tuple[Path, ...]) -> None:
     """Replaces `include` elements by the children of the included files, which are searched for beside the main file, then beside the
-    including one."""
+    including one.
+    """
     for child in [*element]:
         if child.tag != "include":
             _splice(child, main, here, log, above)

@@ -100,7 +100,11 @@ def _sole_shape(chain: Chain, to_body: np.ndarray) -> tuple[dict[str, str], str]
     low, high = points.min(axis=0), points.max(axis=0)
     if len(chain.own) >= ANKLE_JOINTS and (high - low).min() > 0:
         size = "x".join(f"{1000 * side:.0f}" for side in high - low)
-        return {"type": "box", "size": text((high - low) / 2), "pos": text((low + high) / 2)}, f"a box of {size} mm, as large as it looks,"
+        return {
+            "type": "box",
+            "size": text((high - low) / 2),
+            "pos": text((low + high) / 2),
+        }, f"a box of {size} mm, as large as drawn,"
     off = chain.cloud.points - chain.tip.anchor
     reach = float(np.linalg.norm(off, axis=1).max())
     tip = chain.cloud.points[np.argmax(np.linalg.norm(off, axis=1))]
@@ -174,9 +178,7 @@ def _trial_notes(found: Description, trial: Trial, standing: Standing) -> list[N
     if not trial.stands:
         if len(found.limbs.legs) == 2:
             return [Note(kind="remark", what=f"it must balance: with its gains alone it falls after {trial.seconds:.1f} s, as bipeds do")]
-        return [
-            Note(kind="refused", what=f"it does not stand with its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))
-        ]
+        return [Note(kind="refused", what=f"it does not stand with its gains: it fell after {trial.seconds:.1f} s", mend=_pose_mend(found))]
     notes = []
     if trial.trembles:
         notes.append(

@@ -55,7 +55,8 @@ class Limbs:
 
     Attributes:
         base: the mechanism without its locked joints.
-        chains: all chains. legs: the chains that it stands on, from front to back, left before right.
+        chains: all chains.
+        legs: the chains that it stands on, from front to back, left before right.
         arms: chains of at least three own joints that are not legs, the longest first.
         locked: joint -> why it is not one of the policy's.
         remarks: notes.

@@ -159,7 +159,8 @@ def _holders(body: ET.Element) -> list[ET.Element]:
 
 def _primitive(draft: Draft, body: ET.Element, geom: ET.Element, name: str, classes: Classes) -> str:
     """Makes a primitive from a colliding mesh geom: the mesh's bounding box, or that of a visual mesh on the same body, or the box of its
-    inertia."""
+    inertia.
+    """
     own = _box(draft, name, classes)
     if own is not None:
         _become_box(geom, *own, classes)

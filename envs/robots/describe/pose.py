@@ -35,7 +35,8 @@ class Standing:
         leg_length: mean length of the straight legs [m].
         bent: length of the standing leg as a share of the straight one.
         margin: how far the centre of mass is inside the feet's polygon [m]; negative outside.
-        source: where the pose comes from. faults: what is wrong with it.
+        source: where the pose comes from.
+        faults: what is wrong with it.
     """
 
     qpos: np.ndarray
@@ -207,6 +208,7 @@ def _support(stance: Stance) -> np.ndarray:
 
 def _inside(points: np.ndarray, point: np.ndarray) -> float:
     """Distance of a point from the edge of the convex hull of points (S, 2) [m], positive inside; outside, negative along the worst
-    direction."""
+    direction.
+    """
     directions = np.array([(np.cos(a), np.sin(a)) for a in np.linspace(0, 2 * np.pi, 180, endpoint=False)])
     return float(((points @ directions.T).max(axis=0) - directions @ point).min())

@@ -58,7 +58,8 @@ class Reach:
         load_body: id of the heaviest body of the last link.
         workspace: box of goals in the base's frame (3, 2) [m]; None if none was found.
         length: largest distance of the tool from the first joint [m].
-        source: where the pose comes from. faults: what is wrong with it.
+        source: where the pose comes from.
+        faults: what is wrong with it.
     """
 
     qpos: np.ndarray
@@ -222,7 +223,8 @@ class Arm:
 
     def worth(self, angles: np.ndarray) -> float:
         """Score of a default pose: manipulable, in front, away from the ends of ranges, tool downwards; minus infinity if it touches
-        something."""
+        something.
+        """
         self.place(angles)
         if not self.clear():
             return -np.inf

@@ -28,7 +28,7 @@ COM_TOLERANCE = 0.06  # share of the robot's size; masses of links often include
 ALIKE = 0.003  # share of the robot's size: smaller errors are ignored
 LOST = 0.1  # share of the robot's size: cost of a joint without an image
 MASS_REMARK, MASS_TOLERANCE = 0.1, 0.5  # relative differences of a subtree's mass to its image: reported above the first, not an image
-                                        # above the second
+# above the second
 RANGE_TOLERANCE = 0.02  # rad
 
 
@@ -113,7 +113,8 @@ def _pose_faults(search: _Search, qpos: np.ndarray) -> Iterator[str]:
 
 def _match_children(search: _Search, here: Link, there: Link, reflection: np.ndarray) -> None:
     """Pair the links that two matched links carry, and continue with the pairs. `reflection` maps points of `here` to points of `there`,
-    (4, 4)."""
+    (4, 4).
+    """
     itself = here is there
     found: list[tuple[float, int, int, np.ndarray]] = []
     for (i, child), (j, image) in itertools.product(enumerate(here.children), enumerate(there.children)):

@@ -270,8 +270,12 @@ def _joint(element: ET.Element, joint: UrdfJoint, log: Log) -> UrdfJoint:
                 joint.range = (low, high)
             elif limit.get("lower") is not None or limit.get("upper") is not None:
                 said = f"lower {limit.get('lower', '0')}, upper {limit.get('upper', '0')}"
-                log.each("mended", "joints whose limits are not a range: treated as unlimited: {}", f"{joint.name} ({said})", "write "
-                                   "lower < upper")
+                log.each(
+                    "mended",
+                    "joints whose limits are not a range: treated as unlimited: {}",
+                    f"{joint.name} ({said})",
+                    "write lower < upper",
+                )
     if joint.kind != "continuous" and joint.range is None:
         log.each("remark", "joints without limits of motion: {}", joint.name, "write <limit lower=... upper=.../> into them")
     dynamics = element.find("dynamics")

@@ -1,5 +1,6 @@
 """Corrects masses that only compiling shows to be wrong: moving bodies without one, and a total mass that the file's compiler should scale
-to."""
+to.
+"""
 
 from __future__ import annotations
 

@@ -35,8 +35,10 @@ def robot_yaml(found: Description, model: str) -> str:
             lines.append(_line(0, "trunk", word(found.trunk), "carries head and arms: the heaviest body that moves against the base"))
         lines += [
             _line(
-                0, "stand_height", number(round(found.standing.height, 4)), "height of the base's frame above the ground in the default "
-                                                                            "pose [m]"
+                0,
+                "stand_height",
+                number(round(found.standing.height, 4)),
+                "height of the base's frame above the ground in the default pose [m]",
             ),
             _imu(found),
             _line(0, "max_tilt", "1.0", "largest tilt of the base in operation [rad]; as in all our walking robots"),
@@ -107,8 +109,9 @@ def _feet(found: Description) -> list[str]:
             f"  {word(foot.name)}:",
             _line(4, "body", word(foot.body), "the last link of the leg"),
             _line(4, "position", _list(foot.position), f"{foot.shape}, in that body's frame [m]"),
-            _line(4, "turn", number(foot.turn), f"its lift-off in the gait's cycle, in turns: "
-                                                f"{gaits.get(len(found.feet), 'rows alternate')}"),
+            _line(
+                4, "turn", number(foot.turn), f"its lift-off in the gait's cycle, in turns: {gaits.get(len(found.feet), 'rows alternate')}"
+            ),
         ]
         if foot.geoms:
             lines.append(_line(4, "geoms", f"[{', '.join(word(geom) for geom in foot.geoms)}]", "what it stands on"))

@@ -90,8 +90,9 @@ def _walk(at: str, field: str) -> Callable[[Any], list[float]]:
     for part in field.split("."):
         match = _STEP.fullmatch(part)
         if match is None:
-            raise RecordingError(f"`at: {at}`: {field!r} is not a field; write fields such as position, twist.linear.x or "
-                                 f"motor_state[0:12].q")
+            raise RecordingError(
+                f"`at: {at}`: {field!r} is not a field; write fields such as position, twist.linear.x or motor_state[0:12].q"
+            )
         steps.append(("get", match[1]))
         steps += [("index", _index(at, text)) for text in re.findall(r"\[([^\]]*)\]", match[2])]
     return lambda message: _follow(message, steps, at)

@@ -71,8 +71,9 @@ def scaled(what: str, series: Series, field: Field) -> Series:
     values = series.values * UNITS[field.unit]
     for name, given in (("scale", field.scale), ("offset", field.offset)):
         if len(given) not in (0, 1, series.width):
-            raise RecordingError(f"{what}: `{name}` has {len(given)} numbers; give one, or {series.width}, one for each entry of "
-                                 f"`{field.at}`")
+            raise RecordingError(
+                f"{what}: `{name}` has {len(given)} numbers; give one, or {series.width}, one for each entry of `{field.at}`"
+            )
     if field.scale:
         values = values * np.array(field.scale)
     if field.offset:

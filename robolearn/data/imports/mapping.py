@@ -88,7 +88,8 @@ class ImportMap:
         licence: SPDX licence of the recording; `unknown` keeps it out of trainings unless `--allow-license` names it.
         attribution: whom to credit.
         note: note for users of the data.
-        joint_position: joint positions [rad]. joint_velocity: joint velocities [rad/s]; null computes them from the positions.
+        joint_position: joint positions [rad].
+        joint_velocity: joint velocities [rad/s]; null computes them from the positions.
         orientation: attitude of the base in the world, or of its IMU if their axes agree.
         angular_velocity: angular velocity of the base in its own frame [rad/s]; null computes it from the attitude.
         root_position: position of the base in the world [m].

@@ -102,7 +102,8 @@ def _legs(motion: Motion, contact: np.ndarray) -> dict[str, float]:
 
 def _feet(motion: Motion, contact: np.ndarray) -> dict[str, float]:
     """Slip of the touching points and of the middle of the sole, over intervals with the foot loaded at both ends; landings and
-    clearance."""
+    clearance.
+    """
     both = contact[1:] & contact[:-1]
     slip = motion.slip[1:][both]
     middle = np.linalg.norm(np.diff(motion.sole[..., :2], axis=0), axis=-1)[both] / motion.dt

@@ -64,7 +64,8 @@ def motion_of(
 
     Args:
         anatomy: the robot's parts.
-        qpos: poses (T, nq), T at least 2. dt: time between them [s].
+        qpos: poses (T, nq), T at least 2.
+        dt: time between them [s].
         contact: feet that carry load (T, F); None to infer it from height and speed (`stance.loaded`), each foot over its own ground, since
             feet in recordings float.
         torque: joint torques [N m], (T, J).

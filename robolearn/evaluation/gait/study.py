@@ -172,7 +172,8 @@ def pooled(episodes: Sequence[dict[str, float]]) -> dict[str, Figure]:
 
 def stride_poses(walking: Motion, frames: int = 8) -> tuple[np.ndarray, float]:
     """Poses of one stride in the middle of a stretch, from a foot's touchdown to just before its next; of one second if there is no
-    stride."""
+    stride.
+    """
     found = strides(steady(walking.contact)[:, 0], walking.dt)
     middle = len(walking.pitch) / 2
     start, end = min(found, key=lambda span: abs(sum(span) / 2 - middle), default=(0, min(len(walking.pitch) - 1, round(1.0 / walking.dt))))

@@ -1,5 +1,6 @@
 """Item `arms`: do the arms swing against the legs, and does it pay? No reward mentions arms; they are found in the robot's kinematic
-tree."""
+tree.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +60,8 @@ def run(setup: Setup) -> ItemResult:
     fast = speed == speed.max()
     return ItemResult(
         text="Each shoulder's pitch against the opposite hip's at the stride frequency; phase 0° is as in people, the arm in phase with "
-             "the opposite leg, and a coherence near 1 means that they keep step. Then the same episodes with the arms held in the "
-             "default pose, and with each arm doing the mirror image of the other arm's actions.",
+        "the opposite leg, and a coherence near 1 means that they keep step. Then the same episodes with the arms held in the "
+        "default pose, and with each arm doing the mirror image of the other arm's actions.",
         headline={"phase": phases, "shoulder_amplitude": swings[-1]["shoulder_amplitude"], "coherence": swings[-1]["coherence"]}
         | {f"added cost of transport ({condition})": mean((costs[condition] - costs[FREE])[fast]) for condition in (LOCKED, INVERTED)},
         tables=[Table(title="Swing, arms free", rows=swings), Table(title="Effect of the arms", rows=rows)],

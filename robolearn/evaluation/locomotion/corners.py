@@ -59,8 +59,8 @@ def run(setup: Setup) -> ItemResult:
     world = int(np.flatnonzero(fell)[0]) if fell.any() else int(np.flatnonzero(ready & (turned == turned[ready].max()))[0])
     return ItemResult(
         text=f"Each robot holds a corner of the range of commands, or stands, for {BEFORE_S:g} s, then gets another command in one step, "
-             f"and must still be up {AFTER_S:g} s later; all {len(pairs(setup.ranges))} ordered pairs, no pushes. Robots that fell before "
-             f"the step are left out.",
+        f"and must still be up {AFTER_S:g} s later; all {len(pairs(setup.ranges))} ordered pairs, no pushes. Robots that fell before "
+        f"the step are left out.",
         headline={"survival": share(survived[ready]), "fell_before": share(~ready)},
         where={"survival": listed("falls", [(name, str(count)) for name, count in told.most_common(MOST_TOLD)])},
         tables=[

@@ -118,8 +118,8 @@ def _impacts(
     )
     return ItemResult(
         text=f"{text} The robot walks ahead at {setup.cruise:g} m/s when it is struck after {BEFORE_S:g} s, and must still be up "
-             f"{AFTER_S:g} s later. The half point is where a logistic curve through all episodes falls to 50 %; a robot has recovered "
-             f"when it stays within the velocity error and tilt of undisturbed walking for half a second.",
+        f"{AFTER_S:g} s later. The half point is where a logistic curve through all episodes falls to 50 %; a robot has recovered "
+        f"when it stays within the velocity error and tilt of undisturbed walking for half a second.",
         headline={half_name: curve.half, "recovery_time": mean(recovery[ready & survived]), "fell_before": share(~ready)},
         tables=[
             Table(title="By strength", rows=rows),

@@ -71,7 +71,7 @@ class HiddenStates:
         if self._stream is not None:
             memory = select(self._stream.memory(), torch.from_numpy(ids))
             last = [value[:, :, -1].flatten(1) for name, value in memory.items() if name != "age"]  # (n, D) for each layer's keys and
-                                                                                                    # values
+            # values
             self._samples[RANDOM].append(torch.cat(last, dim=1).numpy())
         self._world.append(ids)
         self._x.append(x[ids].copy())

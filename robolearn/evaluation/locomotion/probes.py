@@ -51,7 +51,8 @@ def _solve(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
 
 def logistic(x: np.ndarray, positive: np.ndarray, penalty: float = 1e-3, steps: int = 15) -> np.ndarray:
     """Weights (K + 1,) of a logistic regression by Newton steps; both classes have equal weight; `penalty` is on the mean squared
-    weight."""
+    weight.
+    """
     design = _with_one(x)
     weight = np.where(positive, 0.5 / max(positive.sum(), 1), 0.5 / max((~positive).sum(), 1))
     shrink = np.full(design.shape[1], penalty)

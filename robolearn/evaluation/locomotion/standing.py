@@ -58,7 +58,8 @@ def unexcused(blows: np.ndarray, dt: float, excuse_s: float = EXCUSE_S) -> np.nd
 
 def lifted(contact: np.ndarray, alive: np.ndarray) -> np.ndarray:
     """Number of feet that lift off in each step, (T, N), from contacts (T, N, F), without flicker of single samples and without steps after
-    a fall."""
+    a fall.
+    """
     count = np.zeros(alive.shape, int)
     for world in range(alive.shape[1]):
         steps = int(alive[:, world].sum())
@@ -111,8 +112,8 @@ def run(setup: Setup) -> ItemResult:
         sentence = happening(env)
     return ItemResult(
         text=f"{EPISODES * setup.seeds} robots are commanded to stand for {seconds:g} s, bodies and sensors randomized; then again under "
-             f"all disturbances of their training. {sentence} Lift-offs within {EXCUSE_S:g} s of the start, a push, a change of force or "
-             f"a throw are "
+        f"all disturbances of their training. {sentence} Lift-offs within {EXCUSE_S:g} s of the start, a push, a change of force or "
+        f"a throw are "
         "excused.",
         headline=headline,
         where=where,

@@ -91,7 +91,8 @@ def run(setup: Setup) -> ItemResult:
 
 def _asked(setup: Setup) -> list[dict[str, Any]]:
     """A row for each ground that a robot of this size must cross: that of the rough tasks at its hardest, whatever this robot was trained
-    on."""
+    on.
+    """
     ground = dataclasses.replace(of_the_task(scale_of(setup.robot)), levels=1)
     kinds = np.repeat(np.arange(1, len(KINDS)), ASKED * setup.seeds)
     env = _env_on(setup, ground, kinds, np.zeros_like(kinds))

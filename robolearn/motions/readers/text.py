@@ -27,7 +27,9 @@ def table(rows: Sequence[Sequence[str]], first: int, where: Path) -> np.ndarray:
     """Rows with as many numbers as the first, (T, N).
 
     Args:
-        rows: words of each row. first: line number of the first row. where: the file.
+        rows: words of each row.
+        first: line number of the first row.
+        where: the file.
 
     Raises:
         UserError: a row is longer or shorter, e.g. at the end of a truncated file, or has something that is not a number.

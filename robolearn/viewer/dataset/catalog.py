@@ -72,7 +72,9 @@ class Catalog:
     """Datasets that are shown together.
 
     Attributes:
-        datasets: the opened datasets. names: their names. entries: their episodes, one dataset after the other.
+        datasets: the opened datasets.
+        names: their names.
+        entries: their episodes, one dataset after the other.
     """
 
     def __init__(self, paths: Sequence[Path], robot: Robot | None = None) -> None:

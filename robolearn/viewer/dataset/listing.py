@@ -25,7 +25,9 @@ class Listing:
         """Add the widgets at the current place of the page.
 
         Args:
-            gui: the server's GUI. state: what is chosen. flags: findings of each episode.
+            gui: the server's GUI.
+            state: what is chosen.
+            flags: findings of each episode.
             do: runs an action in the thread that owns the page.
             choose: shows an episode.
         """

@@ -39,7 +39,8 @@ class Page:
     """A server that shows datasets.
 
     Attributes:
-        url: the URL to open. state: what is shown; only changed by the thread in `run`.
+        url: the URL to open.
+        state: what is shown; only changed by the thread in `run`.
     """
 
     def __init__(self, catalog: Catalog, flags: Flags, port: int = 8080) -> None:

@@ -54,7 +54,9 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
     """A term of an episode of `count` rows.
 
     Args:
-        columns: columns of the episode. term: the term. entry: one entry; None for all.
+        columns: columns of the episode.
+        term: the term.
+        entry: one entry; None for all.
         count: T.
         fps: rows per second [Hz].
     """
@@ -71,7 +73,8 @@ def series_of(columns: Mapping[str, np.ndarray], term: Term, entry: str | None, 
 
 def thinned(series: Series) -> Series:
     """A series short enough for the browser: a long one is reduced to the lowest and highest value of each stretch, missing if any of its
-    rows is."""
+    rows is.
+    """
     most = min(MOST_POINTS, MOST_NUMBERS // max(series.values.shape[1], 1))
     count = len(series.time_s)
     if count <= most:

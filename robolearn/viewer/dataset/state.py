@@ -27,7 +27,9 @@ class State:
     """The state of the page.
 
     Attributes:
-        catalog: the available episodes. shown: the shown episodes, the second beside the first. clock: the time.
+        catalog: the available episodes.
+        shown: the shown episodes, the second beside the first.
+        clock: the time.
         term: label of the plotted term; empty if there is none.
         entry: name of one of its entries, or `all`.
         place: places of two robots.

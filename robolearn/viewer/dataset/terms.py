@@ -29,7 +29,10 @@ class Term:
     """One quantity.
 
     Attributes:
-        label: its label on the page. column: its column. names: names of its entries. at: their indices in a row of the column.
+        label: its label on the page.
+        column: its column.
+        names: names of its entries.
+        at: their indices in a row of the column.
     """
 
     label: str

@@ -55,7 +55,8 @@ def board(
         units: units of its entries; empty for none.
         moment: the shown moment; None before the first.
         arrow: length of an arrow for 1 m/s [m].
-        falls: falls so far. pace: simulated seconds per second; None if not known yet.
+        falls: falls so far.
+        pace: simulated seconds per second; None if not known yet.
         state: a state to show, e.g. `paused`.
     """
     said = [f"{moment.time_s:.1f} s" if moment else "", moment.note if moment else ""]

@@ -59,8 +59,10 @@ class Panel:
 
         Args:
             server: of the page.
-            wishes: handles requests. do: runs a request in the simulating thread. choice: the initial choice. policies: the policies to
-                choose from.
+            wishes: handles requests.
+            do: runs a request in the simulating thread.
+            choice: the initial choice.
+            policies: the policies to choose from.
         """
         self._gui, self._wishes, self._do, self._choice = server.gui, wishes, do, choice
         self.command = np.zeros(0)
@@ -92,8 +94,10 @@ class Panel:
         """Update the panel for what is shown now.
 
         Args:
-            choice: the current choice. title, under: its name and description. spec, units: its command and the units. command: values for
-                the sliders, (C,).
+            choice: the current choice.
+            title, under: its name and description.
+            spec, units: its command and the units.
+            command: values for the sliders, (C,).
             ground: whether the ground can be chosen.
         """
         self._choice = choice

@@ -21,7 +21,9 @@ class Stage:
     """One robot on its ground.
 
     Attributes:
-        follow: whether the camera follows the robot. arrows: the drawing above it. arrow_m: length of an arrow for 1 m/s [m].
+        follow: whether the camera follows the robot.
+        arrows: the drawing above it.
+        arrow_m: length of an arrow for 1 m/s [m].
         center: place in the world that is the scene's origin now, (3,) [m].
     """
 

@@ -39,7 +39,10 @@ class LiveViewer:
     """A page with one robot, sliders for its command, and choices.
 
     Attributes:
-        url: the URL to open. playback: the shown world. choice: the current choice. command: the current command, (C,).
+        url: the URL to open.
+        playback: the shown world.
+        choice: the current choice.
+        command: the current command, (C,).
         panel: the widgets.
         stage: the scene.
     """

@@ -141,7 +141,7 @@ def test_the_best_of_several_attempts_stays(tmp_path: Path) -> None:
 def test_nothing_that_may_stay_is_an_error(tmp_path: Path) -> None:
     from robolearn.errors import UserError
 
-    with pytest.raises(UserError, match="none was kept"):
+    with pytest.raises(UserError, match="was kept"):
         run(tmp_path / "data", 2, keep="failures")
 
 
@@ -168,9 +168,9 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     line = ["collect", POLICY, "--out", out, "--seconds", "1", "--worlds", "3", "--licence", "Apache-2.0"]
     assert main([*line, "--episodes", "3"]) == 0
     assert main([*line, "--episodes", "3"]) == 2
-    assert "--resume goes on" in capsys.readouterr().err
+    assert "--resume continues" in capsys.readouterr().err
     assert main(["collect", POLICY, "--out", out, "--seconds", "0.5", "--episodes", "4", "--resume"]) == 2
-    assert "holds nothing of this collection: what is there differs in licence, config, note;" in capsys.readouterr().err
+    assert "holds another collection: the existing one differs in licence, config, note;" in capsys.readouterr().err
     assert main([*line[:-4], "--licence", "Apache-2.0", "--episodes", "4", "--resume"]) == 0  # without --worlds: as many as before
     assert main([*line, "--episodes", "2", "--append"]) == 0
     assert main(["collect", POLICY, "--out", out, "--seconds", "0.5", "--worlds", "3", "--episodes", "2", "--append"]) == 0
@@ -195,14 +195,14 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         (["--command", "0.5"], "takes 3 numbers (vx vy yaw_rate)"),
         (["--command", "0.5", "0", "nan"], "finite"),
-        (["--grid", "--command", "0.5", "0", "0"], "leave one away"),
+        (["--grid", "--command", "0.5", "0", "0"], "leave one of them out"),
         (["--episodes", "0"], "--episodes must lie between"),
         (["--seconds", "0"], "--seconds must lie between"),
         (["--engine", "mujocco"], "did you mean mujoco"),
         (["--env.randomization.noize=1"], "noize"),
         (["--env.num_worlds=3"], "see --worlds"),
         (["--env.episode_s=3"], "see --seconds"),
-        (["--no-randomization", "--env.randomization.noise=1.5"], "leave one away"),
+        (["--no-randomization", "--env.randomization.noise=1.5"], "leave one of them out"),
     ],
 )
 def test_what_cannot_be_is_said(tmp_path: Path, options: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,8 +106,8 @@ def test_what_does_not_fit_one_dataset_is_joined_by_a_merge(bag: Path, tmp_path:
     ("options", "says"),
     [
         (["--show", "--map-out", "x.yaml"], "--robot NAME"),
-        ([], "--out says where"),
-        (["--out", "data"], "whose recording"),
+        ([], "give --out"),
+        (["--out", "data"], "the robot of the recording"),
         (["--out", "data", "--robot", "go2"], "go2"),
         (["--out", "data", "--robot", "go1", "--fps", "0"], "at least 1"),
         (["--out", "data", "--robot", "go1", "--kind", "polcy"], "did you mean 'policy'"),

@@ -144,9 +144,9 @@ def test_a_guess_of_what_actions_are_is_told(tmp_path: Path) -> None:
     arrays = {"time": t, "q": motions.joints(t), "action": motions.targets(t), "quat": motions.quat_wxyz(t)}
     np.savez(tmp_path / "walk.npz", **arrays)
     asked = dataclasses.replace(GO1_MAP, orientation=Field(at="quat", order="wxyz"))
-    assert any("`action` was taken for joint targets" in note for note in load(tmp_path / "walk.npz", asked).notes)
+    assert any("`action` was read as joint targets" in note for note in load(tmp_path / "walk.npz", asked).notes)
     told = dataclasses.replace(asked, action=Field(at="action"))
-    assert not any("was taken for joint targets" in note for note in load(tmp_path / "walk.npz", told).notes)
+    assert not any("was read as joint targets" in note for note in load(tmp_path / "walk.npz", told).notes)
 
 
 def test_a_pickle_inside_is_not_opened(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, text: str, mapping: dict[str,
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "walk.pkl").write_bytes(b"x")
-    with pytest.raises(RecordingError, match="nobody here reads"):
+    with pytest.raises(RecordingError, match="cannot read"):
         load(tmp_path / "walk.pkl", GO1_MAP)
     with pytest.raises(RecordingError, match="no recording at"):
         load(tmp_path / "nothing.csv", GO1_MAP)

@@ -97,7 +97,7 @@ def test_a_file_that_is_no_parquet_is_told(path: Path) -> None:
     parquet_files(path / "data")[1].write_bytes(b"")
     found = repair(path, path.with_name("new"))
     assert found.saved == 5
-    assert "no Parquet file" in found.lost[0]
+    assert "not a Parquet file" in found.lost[0]
 
 
 def test_tables_that_were_never_written_are_made_anew(path: Path) -> None:

@@ -94,7 +94,7 @@ def test_two_tables_of_columns_of_one_robot_are_kept_apart(paths: list[Path], tm
     dataset = Dataset(merge([paths[0], tmp_path / "sideways"], tmp_path / "both"))
     assert len(dataset.layouts) == len(dataset.statistics) == 2
     assert next(column for column in dataset.columns if column.name == COMMAND).names == ("command_0", "command_1")
-    with DatasetWriter.append(tmp_path / "both") as writer, pytest.raises(DataError, match="several tables of columns"):
+    with DatasetWriter.append(tmp_path / "both") as writer, pytest.raises(DataError, match="several layouts"):
         writer.add(episode(1))
 
 

@@ -90,7 +90,7 @@ def test_resume_is_exact(dataset: Dataset, done: int) -> None:
 def test_resume_with_other_windows_is_refused(dataset: Dataset) -> None:
     state = Windows([dataset], steps=STEPS, batch_size=4).state()
     for other in (Windows([dataset], steps=STEPS + 1, batch_size=4), Windows([dataset], steps=STEPS, batch_size=4, episodes=[range(5)])):
-        with pytest.raises(DataError, match="cannot go on exactly"):
+        with pytest.raises(DataError, match="cannot be resumed bit for bit"):
             other.restore(state)
 
 

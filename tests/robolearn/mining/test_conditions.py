@@ -202,7 +202,7 @@ def test_without_conditions_the_worlds_are_those_of_the_tables():
         (torch.zeros(2, 3), None, r"\(K, 1\)"),
         (torch.zeros(2, 1), torch.tensor([0.0, 0.0]), "not all zero"),
         (torch.zeros(2, 1), torch.tensor([1.0, -1.0]), "negative"),
-        (torch.zeros(2, 1), torch.tensor([1.0]), "one a condition"),
+        (torch.zeros(2, 1), torch.tensor([1.0]), "one per condition"),
     ],
 )
 def test_lists_that_cannot_be_drawn_from_are_refused(values, weights, words):

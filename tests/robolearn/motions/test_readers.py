@@ -187,7 +187,7 @@ def test_a_wrong_amc_is_told_with_its_line(tmp_path: Path, change, message: str)
     [
         (lambda text: text.replace("CHANNELS 3 ", "CHANNELS 2 ", 1), "channels are like"),
         (lambda text: text.replace("Frame Time:", "Frame Tyme:"), "no 'Frame Time:'|numbers"),
-        (lambda text: text[: text.rindex(" ")] + "\n", "is the file cut off"),
+        (lambda text: text[: text.rindex(" ")] + "\n", "is the file truncated"),
         (lambda text: text.replace("Frame Time:", "Frame Time: 0 #"), "above 0; give the rate: --fps"),
         (lambda text: text[: text.index("Frame Time:")] + "Frame Time: 0.01", "has no frames"),
         (lambda text: text[: text.rindex(" ")] + " nan", f"frame {FRAMES} has numbers that are not finite"),
@@ -208,7 +208,7 @@ def test_a_bvh_with_fewer_frames_than_it_says_is_read_and_tells_so(tmp_path: Pat
     path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-10]), encoding="utf-8")
     person = the_person(path)
     assert len(person.position) == FRAMES - 10
-    assert f"{FRAMES} frames were announced and {FRAMES - 10} are there" in person.remarks
+    assert f"{FRAMES} frames were announced, but there are {FRAMES - 10}" in person.remarks
 
 
 @pytest.mark.parametrize(
@@ -241,11 +241,11 @@ def test_a_skeleton_whose_root_has_a_parent_is_read_all_the_same(tmp_path: Path)
         ({"fps": np.array([])}, "--fps 30"),
         ({"root_rot": np.zeros((40, 3))}, "no motion of g1"),
         ({"root_rot": np.zeros((39, 4))}, "no motion of g1"),
-        ({"root_rot": np.zeros((40, 4))}, "no quaternions"),
-        ({"root_pos": np.full((40, 3), 78.0)}, "positions are in metres"),
+        ({"root_rot": np.zeros((40, 4))}, "not quaternions"),
+        ({"root_pos": np.full((40, 3), 78.0)}, "positions must be in metres"),
         ({"root_rot": np.tile([1.0, 0, 0, 0], (40, 1))}, "x, y, z, w"),
-        ({"dof_pos": np.full((40, 29), 60.0)}, "not in degrees"),
-        ({"dof_pos": np.full((40, 29), "a")}, "no array of numbers"),
+        ({"dof_pos": np.full((40, 29), 60.0)}, "not degrees"),
+        ({"dof_pos": np.full((40, 29), "a")}, "not an array of numbers"),
     ],
 )
 def test_arrays_of_another_form_or_unit_are_refused(tmp_path: Path, more: dict[str, np.ndarray], message: str) -> None:
@@ -276,7 +276,7 @@ def test_files_that_are_cut_off_or_empty_are_refused(tmp_path: Path) -> None:
     path = walker.write(tmp_path / "walk.npz")
     path.write_bytes(path.read_bytes()[:2000])
     (tmp_path / "nothing.pkl").write_bytes(pickle.dumps({}))
-    for file, message in ((path, "no file of arrays"), (tmp_path / "nothing.pkl", "holds nothing")):
+    for file, message in ((path, "not a readable file of arrays"), (tmp_path / "nothing.pkl", "holds nothing")):
         with pytest.raises(UserError, match=message):
             read(file, G1)
     positions = walker.joints(1.0)

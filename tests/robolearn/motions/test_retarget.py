@@ -299,8 +299,8 @@ def test_lafan1_is_refused_until_its_licence_is_named(tmp_path: Path) -> None:
         (["no.bvh", "--robot", "g1"], "there is no file"),
         ([".", "--robot", "g1", "--rate", "0"], "--rate must lie"),
         ([".", "--robot", "g1", "--live", "--port", "99999"], "--port must lie"),
-        ([".", "--robot", "g1", "--as-is"], "--as-is shows motions: say how"),
-        ([".", "--robot", "g1", "--append"], "--append goes on with a dataset"),
+        ([".", "--robot", "g1", "--as-is"], "--as-is only shows motions"),
+        ([".", "--robot", "g1", "--append"], "--append adds to a dataset"),
         ([".", "--robot", "g2"], "unknown robot|no motions"),
     ],
 )

@@ -153,7 +153,7 @@ def test_next_goes_on_from_masked_with_its_statistics(data: str, tmp_path: Path,
     first.iterate()
     state = load_checkpoint(saved(first, tmp_path / "run"))
     assert cli.main(["export", str(tmp_path / "run")]) == 2
-    assert "has learned to look both ways" in capsys.readouterr().err
+    assert "was pretrained to use past and future" in capsys.readouterr().err
     mine = write(tmp_path / "mine", *(episode(50 + index) for index in range(3)))
     second = PretrainTrainer(cfg_of(mine), state)
     assert torch.equal(second.statistics.mean[0], first.statistics.mean[0]), "its weights see through those of its data"
