@@ -1,10 +1,11 @@
 """Which renderer draws, where nobody says: one rule, measured by `python -m benchmarks.cameras --rule`.
 
 Without a GPU, the ray tracer's time grows with the number of pixels; OpenGL's hardly changes below 200 x 200 pixels, since most of it is
-the setup of a scene. Shadows cost the ray tracer one more ray per pixel, and OpenGL a second rendering of the scene. Measured with Panda's 26
-geoms in processor time per image, ray tracer against OpenGL: with shadows 6.7 times as fast at 64 x 64 pixels, 1.6 times at 160 x 160, 0.87
-times at 224 x 224; without shadows 2.9 times at 64 x 64, 1.6 times at 96 x 96, 0.78 times at 128 x 128. The number of worlds changes the
-ratios (3.5 and 1.7 for a single world at 64 x 64) but hardly the sizes at which they cross 1, so the rule leaves it aside.
+the setup of a scene. Shadows cost the ray tracer one more ray per pixel, and OpenGL a second rendering of the scene. Measured with
+Panda's 26 geoms in processor time per image, ray tracer against OpenGL: with shadows 6.7 times as fast at 64 x 64 pixels, 1.6 times at
+160 x 160, 0.87 times at 224 x 224; without shadows 2.9 times at 64 x 64, 1.6 times at 96 x 96, 0.78 times at 128 x 128. The number of
+worlds changes the ratios (3.5 and 1.7 for a single world at 64 x 64) but hardly the sizes at which they cross 1, so the rule leaves it
+aside.
 """
 
 from __future__ import annotations
