@@ -59,16 +59,14 @@ class FileActor:
         rows = policy.cpu().numpy()
         action = np.zeros((len(rows), self.memories[0].spec.action_dim), np.float32)
         for index in alive.nonzero()[:, 0].tolist():
-            action[index] = self.memories[index].act(rows[index], self._pictures(index))
+            memory = self.memories[index]
+            action[index] = memory.act(rows[index], self._pictures(index)) if memory.images else memory.act(rows[index])
         return torch.from_numpy(action).to(policy.device)
 
-    def _pictures(self, index: int) -> dict[str, np.ndarray] | None:
-        """What a world's policy sees of its cameras; None for a policy that sees nothing."""
-        names = self.memories[index].images
-        if not names:
-            return None
-        assert self._env is not None, "a policy that sees pictures acts in the worlds of a rollout"
-        return {name: self._env.images[name][index].cpu().numpy() for name in names}
+    def _pictures(self, index: int) -> dict[str, np.ndarray]:
+        """The images of one world that the policy takes."""
+        assert self._env is not None, "a policy that takes images acts in the worlds of a rollout"
+        return {name: self._env.images[name][index].cpu().numpy() for name in self.memories[index].images}
 
 
 class TeacherActor:
