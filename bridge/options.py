@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import math
 import os
 import shutil
 import textwrap
@@ -51,7 +52,7 @@ examples:
 LIMITS = """\
 limits that --limit NAME=VALUE takes, and their defaults:
 {limits}
-max_tilt is the robot's own and max_lateness_s two control periods, at least 10 ms. The two time-outs of
+max_tilt, warm_motor_c and hot_motor_c are the robot's own and max_lateness_s two control periods, at least 10 ms. The two time-outs of
 the command hold for velocities; a goal stays valid until the next one."""
 
 
@@ -327,9 +328,17 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--joint-order must name each joint once, by the robot's name: it {'; it '.join(faults)}")
 
 
+def _overridden(spec: PolicySpec, name: str, value: float) -> str:
+    """A changed threshold, with its unit, the default, and whether it is so large that its guard is off."""
+    unit = {field.name: field.metadata["unit"] for field in dataclasses.fields(SafetyLimits)}[name]
+    default = getattr(SafetyLimits.of(spec), name)
+    off = "; no angle exceeds pi, so this guard is off: is the value in degrees?" if unit == "rad" and value >= math.pi else ""
+    return f"safety limit overridden: {name}={value:g}{f' {unit}' if unit else ''} (default {default:g}){off}"
+
+
 def said_of(spec: PolicySpec, options: argparse.Namespace) -> list[str]:
     """Notes before the start: changed thresholds, a command outside the trained range, a robot in this process without an operator."""
-    said = [f"safety limit overridden: {name}={value:g}" for name, value in limits_of(options).items()]
+    said = [_overridden(spec, name, value) for name, value in limits_of(options).items()]
     if options.command is not None:
         command = asked.upright(np.array(options.command), spec.command)
         inside = asked.inside(command, spec.command)

@@ -94,11 +94,11 @@ def run_program(name: str, main: Callable[[], int]) -> int:
     try:
         code = main()
     except KeyboardInterrupt as error:
-        asked = isinstance(error, AskedToEnd)
-        print(f"{name}: " + (f"asked to end by {error}" if asked else "interrupted"), file=sys.stderr)
-        code = 0 if asked else INTERRUPTED
+        code = _interrupted(name, error)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and reader_gone(error):
+        if (signalled := interruption()) is not None:
+            code = _interrupted(name, signalled)
+        elif isinstance(error, BrokenPipeError) and reader_gone(error):
             code = BROKEN_PIPE
         else:
             _tell_crash(name, error)
@@ -109,13 +109,29 @@ def run_program(name: str, main: Callable[[], int]) -> int:
     return _finish(name, DEFECT if crashes and code == 0 else code)
 
 
+def _interrupted(name: str, error: KeyboardInterrupt) -> int:
+    asked = isinstance(error, AskedToEnd)
+    print(f"{name}: " + (f"asked to end by {error}" if asked else "interrupted"), file=sys.stderr)
+    return 0 if asked else INTERRUPTED
+
+
 def reader_gone(error: BrokenPipeError) -> bool:
     """Whether a broken pipe is standard output's, and not one to another process."""
     return not isinstance(sys.stdout, _Output) or (sys.stdout.failure is not None and sys.stdout.failure is error.__cause__)
 
 
+_raised: list[KeyboardInterrupt] = []
+
+
+def interruption() -> KeyboardInterrupt | None:
+    """The signal that broke into this program, even if what it broke into turned it into an error of its own (as imports in C++ do)."""
+    return _raised[0] if _raised else None
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt if number == signal.SIGINT else AskedToEnd(number)
+    error = KeyboardInterrupt() if number == signal.SIGINT else AskedToEnd(number)
+    _raised.append(error)
+    raise error
 
 
 def _tell_crash(name: str, error: BaseException) -> BaseException:

@@ -197,7 +197,7 @@ class Builder:
         """The new name of a key of an earlier version; empty for a key that never existed."""
         for pattern, now in getattr(self.root, "RENAMED", {}).items():
             if fnmatchcase(key, pattern):
-                return f"{key} is {now.replace('*', key.removeprefix(pattern.rstrip('*')))} now"
+                return f"{key} is {now.replace('*', key.removeprefix(pattern.partition('*')[0]))} now"
         return ""
 
     def _dotted_keys(self, cls: Any, prefix: str, default: Any) -> list[str]:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from bridge.fields import is_override, options_in, split_overrides
-from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, reader_gone, run_program
+from bridge.program import BROKEN_PIPE, INTERRUPTED, AskedToEnd, interruption, reader_gone, run_program
 from policies import plugins
 from policies.files import WriteError, reason
 from robolearn import __version__
@@ -107,6 +107,8 @@ def _answer(arguments: list[str], to_program: bool = True) -> int:
     except KeyboardInterrupt as error:
         return _ended(arguments, error)
     except Exception as error:
+        if to_program and (signalled := interruption()) is not None:
+            return _ended(arguments, signalled)
         if isinstance(error, BrokenPipeError) and reader_gone(error):  # as in `robolearn list | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE

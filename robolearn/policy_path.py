@@ -45,7 +45,9 @@ def find_policy(text: str | Path) -> Path:
         if found:
             return found[-1]
         if str(text) not in shipped:
-            raise UserError(f"no {POLICY_FILE} in the folder {path}; write one with: robolearn export {path}")
+            raise UserError(
+                f"no {POLICY_FILE} in the folder {path}; write one with: robolearn export {path} (a teacher is distilled first)"
+            )
     if str(text) in shipped:
         return shipped[str(text)]
     names = ", ".join(shipped) if shipped else "none"

@@ -216,7 +216,8 @@ class Controller:
             return None  # it cancels the automatic start
         if (self.mode, event) not in self._transitions:
             hint = HINTS.get((self.mode, event), "")
-            return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}{hint}"
+            why = f"; cause: {self.tripped}" if self.mode is Mode.FAULT and self.tripped else ""
+            return "the policy file is not verified" if self._transitions is UNARMED else f"not possible in {self.mode}{hint}{why}"
         if event not in (Event.STAND, Event.START):
             return None
         if self.shadow:

@@ -101,7 +101,15 @@ STEP_REST_NS = 10_000_000_000  # stamps that go back more often come from messag
 RETURN_NS = 1_000_000_000  # time within which a stamp that went back and forward again was out of order
 FORWARD_S = 0.2  # earlier than the fastest message so far, which no delay explains
 GOES_ON_S = 0.05  # largest interval of messages that are still coming
+OTHER_CLOCK_NS = 10_000_000_000  # between the stamps of sources that have clocks of their own
 OFF_RATE = 0.02  # synchronised clocks differ by far less
+
+
+def _took_ns(reading: Reading) -> list[float]:
+    """How long the messages took [ns], up to what their clocks differ by: the oldest one of those of one clock, or each of its own."""
+    stamps = reading.stamps_ns
+    alike = max(stamps) - min(stamps) < OTHER_CLOCK_NS
+    return [reading.received_ns - stamp for stamp in ((min(stamps),) if alike else stamps)]
 
 
 class StampWatch:
@@ -128,7 +136,7 @@ class StampWatch:
         """Restart the measurement of delay and rate after the robot's clock was set or stood still. A current standstill is not
         forgotten.
         """
-        self._least_ns: float | None = None
+        self._least_ns: list[float] = []
         self._updated_ns = 0
         self._marks: deque[tuple[int, int]] = deque()
         self.lag_s, self.rate = 0.0, None
@@ -142,11 +150,14 @@ class StampWatch:
 
     def _transit(self, reading: Reading, now_ns: int) -> None:
         """Extra delay of the newest message compared with the best, which only grows by the possible drift of clocks."""
-        transit_ns = reading.received_ns - min(reading.stamps_ns)
+        took_ns = _took_ns(reading)
         grown_ns = DRIFT * (now_ns - self._updated_ns)
-        self._least_ns = transit_ns if self._least_ns is None else min(transit_ns, self._least_ns + grown_ns)
+        known = len(self._least_ns) == len(took_ns)
+        best = [least + grown_ns for least in self._least_ns] if known else took_ns
+        self._least_ns = [min(took, least) for took, least in zip(took_ns, best, strict=True)]
         self._updated_ns = now_ns
-        self.lag_s = 0.0 if reading.free_clock else (transit_ns - self._least_ns) * 1e-9
+        late = (took - least for took, least in zip(took_ns, self._least_ns, strict=True))
+        self.lag_s = 0.0 if reading.free_clock else max(late) * 1e-9
 
     def _measure(self, reading: Reading) -> None:
         """The rate between the newest message and one `RATE_WINDOW_NS` before."""
@@ -190,8 +201,9 @@ class StampWatch:
             elif new != old and index in self._stepped:  # a clock that was set stays set; a message out of order is followed by newer ones
                 at_ns, back_ns = self._stepped[index]
                 backward |= now_ns - at_ns < RETURN_NS and new - old - passed_ns > back_ns / 2
-        if self._least_ns is not None and not self.set_by_s and not reading.free_clock:
-            ahead_s = (self._least_ns - reading.received_ns + min(reading.stamps_ns)) * 1e-9  # earlier than ever by its stamp
+        took_ns = _took_ns(reading)
+        if len(self._least_ns) == len(took_ns) and not self.set_by_s and not reading.free_clock:
+            ahead_s = max(least - took for least, took in zip(self._least_ns, took_ns, strict=True)) * 1e-9
             self.set_by_s = ahead_s if ahead_s > FORWARD_S else 0.0
         if backward or self.set_by_s:
             self.restart()  # another clock, or one that was wrong before: start again

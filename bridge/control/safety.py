@@ -147,7 +147,9 @@ class SafetyLimits:
         Raises:
             SafetyLimitError: unknown name, or a value that is not above zero.
         """
-        values: dict[str, float] = {"max_tilt": spec.robot.max_tilt, "max_lateness_s": max(2 * spec.control_dt, 0.01)}
+        robot = spec.robot
+        values: dict[str, float] = {"max_tilt": robot.max_tilt, "max_lateness_s": max(2 * spec.control_dt, 0.01)}
+        values |= {"warm_motor_c": robot.warm_motor_c, "hot_motor_c": robot.hot_motor_c}
         if not spec.command.ages:
             values |= {"command_timeout_s": math.inf, "heartbeat_timeout_s": math.inf}
         for name, value in (overrides or {}).items():

@@ -194,7 +194,7 @@ class Keyboard:
         elif np.any(self._steps):
             said.state = f"halt in {max(0.0, self._hold_s - keyless_s):.0f} s without a key (h holds)"
         elif not self._presence.proves and keyless_s > self._silence_s / 2:
-            said.state = f"press a key: the policy ends in {max(0.0, self._silence_s - keyless_s):.0f} s"
+            said.state = f"press a key within {max(0.0, self._silence_s - keyless_s):.0f} s, or a running policy ends"
 
     def _in_background(self, now_ns: int) -> Said:
         """The program was moved to the background: the keys are not ours."""

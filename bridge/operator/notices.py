@@ -10,7 +10,13 @@ import re
 AGAIN_NS = 10_000_000_000  # the same condition with other numbers
 FLAPPING_NS = 5_000_000_000  # a condition that went away and came back within this time is not reported again
 HOT_C = 80.0  # of a motor, the highest that motors of robots with temperature sensors should reach
+LOW_BATTERY = 0.2  # of its charge
 NUMBER = re.compile(r"[-+]?\d[\d.]*")
+
+
+def charge(battery: float | None) -> str:
+    """That a battery, charged from 0 to 1, is low; empty where it is not or is not told."""
+    return f"the battery is below {LOW_BATTERY:.0%}" if battery is not None and battery < LOW_BATTERY else ""
 
 
 class Notice:

@@ -40,6 +40,8 @@ def shape_faults(robot: Robot) -> list[str]:
         found.append("stand_height: a robot with feet needs one: the height of its base above the ground in the default pose [m]")
     if not 0 < robot.max_tilt <= math.pi:
         found.append(f"max_tilt: {robot.max_tilt:g} rad; it must lie between 0 and pi")
+    if not 0 < robot.warm_motor_c <= robot.hot_motor_c < math.inf:
+        found.append(f"warm_motor_c, hot_motor_c: {robot.warm_motor_c:g} and {robot.hot_motor_c:g} C; the warning comes first, above zero")
     if robot.imu is not None and abs(math.hypot(*robot.imu.quat_wxyz) - 1) > 1e-3:
         found.append(f"imu.quat_wxyz: {list(robot.imu.quat_wxyz)} is not a unit quaternion")
     if robot.workspace is not None and robot.tool is None:

@@ -145,6 +145,8 @@ class Robot:
         cameras: on it and beside it, by name; a scene has those that an observation looks through.
         stand_height: height of the root's frame above the ground in the default pose [m]; None for a fixed base.
         max_tilt: largest tilt of the base in operation [rad].
+        warm_motor_c: temperature of a motor from which a deployed robot warns [degrees C].
+        hot_motor_c: temperature of a motor above which it does not stand up [degrees C].
         self_collision: whether its links collide with each other (never neighbours, nor links that overlap in the default pose). Pairs in
             the model's `<contact>` always collide.
         gravity_compensated: whether the manufacturer's controller compensates the robot's own weight, as for most arms.
@@ -164,6 +166,8 @@ class Robot:
     cameras: Mapping[str, Camera] = field(default_factory=dict[str, Camera])
     stand_height: float | None = None
     max_tilt: float = 1.0
+    warm_motor_c: float = 80.0
+    hot_motor_c: float = 95.0
     self_collision: bool = False
     gravity_compensated: bool = False
     workspace: Box | None = None
@@ -329,6 +333,8 @@ class Robot:
             floating_base=self.floating_base,
             imu_frame=spots.IMU if self.imu is not None else None,
             max_tilt=self.max_tilt,
+            warm_motor_c=self.warm_motor_c,
+            hot_motor_c=self.hot_motor_c,
             model_sha256=self.fingerprint,
             source=str(self.source or self.name),
         )

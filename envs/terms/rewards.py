@@ -114,11 +114,12 @@ def stand_still(env: Env) -> torch.Tensor:
 
 
 def fall(env: Env, grows: bool = False) -> torch.Tensor:
-    """One, once, when the robot falls: its weight is per fall, not per second.
+    """1 / (time step) in the step in which the robot falls, otherwise 0: the weight per second becomes the weight of one fall.
 
     Args:
         env: the environment.
-        grows: whether it comes with the disturbances, see `grown`; who fears to fall does not learn to walk.
+        grows: whether it starts at a tenth and grows with each world's disturbances (`disturbance_ramp`): a robot that must not
+            fall from the start does not learn to walk.
     """
     return env.terminated * (1.0 / env.cfg.control_dt) * (grown(env) if grows else 1.0)
 
@@ -205,8 +206,8 @@ def landing(env: Env, below: float = 0.03, grows: bool = False, hardest: float =
     Args:
         env: the environment.
         below: height of a foot under which its speed counts [m].
-        grows: whether it comes with the disturbances, see `foot_slip`.
-        hardest: share of it that is left on the hardest ground, see `eased`.
+        grows: whether it starts at a tenth and grows with each world's disturbances (`disturbance_ramp`).
+        hardest: share of the penalty that is left on the hardest level of the terrain; flat ground has all of it.
     """
     down = (-env.feet.velocity_w[..., 2]).relu()
     return (down.square() * (env.feet.height < below)).sum(1) * (grown(env) if grows else 1.0) * eased(env, hardest)
@@ -217,9 +218,9 @@ def foot_slip(env: Env, grows: bool = False, hardest: float = 1.0) -> torch.Tens
 
     Args:
         env: the environment.
-        grows: whether it comes with the disturbances (`disturbance_ramp`), see `grown`: a penalty on how feet move keeps who cannot walk
-            yet from moving them.
-        hardest: share of it that is left on the hardest ground, see `eased`: feet that may not slide do not learn to climb.
+        grows: whether it starts at a tenth and grows with each world's disturbances (`disturbance_ramp`): a penalty from
+            the start keeps a robot that cannot walk yet from moving its feet.
+        hardest: share of the penalty that is left on the hardest level of the terrain; flat ground has all of it.
     """
     return (env.feet.speed2 * env.feet.contact).sum(1) * (grown(env) if grows else 1.0) * eased(env, hardest)
 

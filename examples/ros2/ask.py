@@ -36,6 +36,8 @@ def call(node: Any, service: str, kind: Any, request: Any) -> Any:
 
 def main(words: list[str]) -> int:
     """Run the command line. Returns the exit code."""
+    if not words or words[0].startswith("-"):
+        sys.exit(__doc__)
     rclpy.init(args=[])
     node = rclpy.create_node("asker")
     match words:

@@ -1,5 +1,6 @@
 """An operator over ROS 2: makes the robot stand up, walk for ten seconds, and stop. Start the policy node first: docs/ros2.md."""
 
+import sys
 import time
 
 import rclpy
@@ -17,7 +18,8 @@ node.create_timer(0.1, lambda: cmd_vel.publish(twist))  # published before `star
 def ask(request: str) -> bool:
     """Call a service of the policy node; returns whether it was accepted."""
     client = node.create_client(Trigger, f"policy/{request}")
-    client.wait_for_service()
+    while not client.wait_for_service(5.0):
+        print(f"waiting for the policy node's service {client.srv_name} (same ROS_DOMAIN_ID?)", flush=True)
     future = client.call_async(Trigger.Request())
     rclpy.spin_until_future_complete(node, future)
     print(f"{request}: {future.result().message}", flush=True)
@@ -31,8 +33,10 @@ def walk(seconds: float) -> None:
         rclpy.spin_once(node, timeout_sec=0.05)
 
 
-while not ask("start"):  # refused, with a reason, until the robot stands
+for _ in range(30):
+    if ask("start"):  # refused, with a reason, until the robot stands
+        walk(10.0)
+        sys.exit(0 if ask("stop") else 1)
     ask("stand")
     walk(1.0)
-walk(10.0)
-ask("stop")
+sys.exit("gave up: the policy did not start")

@@ -43,6 +43,8 @@ class RobotSpec:
         floating_base: whether the base moves freely and an IMU is expected.
         imu_frame: name of the frame that the IMU reports in; its axes are the base's. None for a fixed base.
         max_tilt: largest angle between the base's z axis and the vertical in operation [rad].
+        warm_motor_c: temperature of a motor above which a person should know of it [degrees C].
+        hot_motor_c: temperature of a motor above which the robot should not stand up [degrees C].
         model_sha256: fingerprint of the compiled model that it was trained on; "" if unknown.
         source: the robot in training: a registered name, or the absolute path of its `robot.yaml`; "" if unknown.
     """
@@ -59,6 +61,8 @@ class RobotSpec:
     floating_base: bool
     imu_frame: str | None = None
     max_tilt: float = 1.0
+    warm_motor_c: float = 80.0
+    hot_motor_c: float = 95.0
     model_sha256: str = ""
     source: str = ""
 

@@ -51,7 +51,7 @@ def check_robot(robot: RobotSpec) -> None:
             )
         if not low <= pose <= high:
             raise SpecError(f"default pose of joint {joint} is {pose} rad, outside its range [{low}, {high}]")
-    check_positive({"robot.max_tilt": robot.max_tilt})
+    check_positive({f"robot.{name}": getattr(robot, name) for name in ("max_tilt", "warm_motor_c", "hot_motor_c")})
 
 
 def check_action(action: ActionSpec, joints: int) -> None:

@@ -149,7 +149,12 @@ def _unused(section: str, shown: Sequence[Setting]) -> list[str]:
     if not others:
         return []
     rows = _columns([(f"  {name}", "", "", text) for name, text in others])
-    return ["", f"not in use here; add one with --{section}.NAME.func=FUNCTION:", *(line for row in rows for line in row)]
+    entry = (
+        f"use one with --{section}.func"
+        if section in ("env.command", "env.reset", "env.success")
+        else f"add one with --{section}.NAME.func"
+    )
+    return ["", f"not in use here; {entry}=FUNCTION:", *(line for row in rows for line in row)]
 
 
 def _differences(before: TrainCfg, shown: Sequence[Setting], sources: dict[str, str]) -> list[str]:
@@ -165,7 +170,7 @@ def _differences(before: TrainCfg, shown: Sequence[Setting], sources: dict[str, 
         was = old[known] if known else None
         default = "not there" if was is None or (was.table and known != setting.name) else "a table" if was.table else was.text
         place = next((sources[name] for name in (setting.name, *_parents(setting.name)) if name in sources), "")
-        rows.append((setting.name, setting.text, f"(default {default})", place))
+        rows.append((setting.name, f"{setting.text} {setting.unit}".rstrip(), f"(default {default})", place))
     return [line for row in _columns(rows) for line in row]
 
 

@@ -61,7 +61,8 @@ def of_training(
         first = f"nothing left to do: all {done} iterations of this {kind} are done"
         lines = [first, *metrics_lines({name: value for name, value in metrics.items() if name.startswith("check/")})]
     else:
-        lines = [f"done: {kind}, {done} iterations, {trainer.minutes:.1f} min", *metrics_lines(metrics)]
+        targets = [] if trainer.missed is None else [f"targets: {'; '.join(trainer.missed) or 'met'}"]
+        lines = [f"done: {kind}, {done} iterations, {trainer.minutes:.1f} min", *targets, *metrics_lines(metrics)]
     return [*lines, *next_lines(after_training(trainer, folder) if steps is None else steps)]
 
 

@@ -55,6 +55,10 @@ def preset_path(preset: str | Path, beside: Path | None = None) -> Path:
         return PRESETS.get(text)
     if is_path:
         raise ConfigError(f"no configuration file at {shown(candidates[-1])}")
+    if Path(f"{text}.yaml").is_file():
+        raise ConfigError(f"no preset {text!r}; did you mean the file {text}.yaml?")
+    if Path(text).is_dir():
+        raise ConfigError(f"{text} is a folder and no preset; a training continues with --resume {text}")
     names = preset_names()
     valid = f"valid: {', '.join(names) or 'none'}, or the path of a .yaml file"
     own = "for a preset of a package, install the package or give --import PACKAGE"

@@ -215,6 +215,7 @@ def _renamed() -> dict[str, str]:
         "env.reward.swing_share": both.format("gait", "gait_contact"),
         "env.reward.near_sigma": "env.rewards.near.sigma",
         "env.reward.at_sigma": "env.rewards.at.sigma",
+        "env.reward.*.*": "env.rewards.*",
         "env.reward.*": "env.rewards.*.weight",
         "teacher.until.velocity_error_xy": "teacher.until.figures.velocity_error_xy",
         "student.until.error_ratio": "student.until.ratios.velocity_error_xy",

@@ -123,7 +123,7 @@ CHANGES: list[tuple[str, Callable[[Any], None], str]] = [
     ("imu", lambda m: setattr(m, "angular_velocity_covariance", UNKNOWN), "stale_sensor: .*/imu: the IMU has no angular velocity"),
     ("imu", zero_quaternion, "stale_sensor: .*/imu: the IMU has no orientation .*quaternion is .0, 0, 0, 0."),
     ("imu", lambda m: setattr(m.orientation, "w", math.nan), "finite_sensor: IMU attitude is not finite"),
-    ("imu", lambda m: setattr(m.orientation, "w", 2.0), "finite_sensor: IMU attitude is no unit quaternion, its length is 2"),
+    ("imu", lambda m: setattr(m.orientation, "w", 2.0), "finite_sensor: IMU attitude is not a unit quaternion, its length is 2"),
     ("imu", lambda m: setattr(m.angular_velocity, "x", math.nan), "finite_sensor: IMU angular velocity is not finite"),
     ("imu", lambda m: setattr(m.header, "stamp", type(m.header.stamp)()), "stale_sensor: .*/imu: header.stamp is 0"),
     ("joints", lambda m: setattr(m.header, "stamp", type(m.header.stamp)()), "stale_sensor: .*/joint_states: header.stamp is 0"),

@@ -84,3 +84,27 @@ def test_overtaken_messages_are_held_back_all_the_same() -> None:
     arrivals = [2 * index * MS for index in range(len(stamps))]
     taken = [stamp for stamp, at in zip(stamps, arrivals, strict=True) if newest.accepts(stamp * MS, at)]
     assert sorted(taken) == taken
+
+
+@pytest.mark.parametrize("source", [0, 1])
+@pytest.mark.parametrize("apart_s", [0, 1_000, -1_000])
+def test_the_messages_of_either_source_are_late_whatever_clock_the_other_has(tmp_path: Path, source: int, apart_s: int) -> None:
+    """Joint states in the time of day and an IMU that counts from its start: each is measured by its own clock."""
+    driver = Driver(make_policy(tmp_path / "linear.onnx"))
+    driver.reach(Mode.POLICY)
+    driver.controller._watch.__init__()  # pyright: ignore[reportPrivateUsage] # clocks that are others from now on
+    late = [0]
+
+    def change(inputs: Inputs) -> None:
+        reading = inputs.reading
+        assert isinstance(reading, Reading)
+        stamps = [reading.stamps_ns[0], reading.stamps_ns[1] + apart_s * 1_000 * MS]
+        stamps[source] -= late[0] * MS
+        inputs.reading = dataclasses.replace(reading, stamps_ns=tuple(5_000_000 * MS + stamp for stamp in stamps))
+
+    for _ in range(20):
+        driver.tick(change)
+    for late[0] in range(0, 120, 5):  # its delay grows
+        driver.tick(change)
+    assert driver.controller.mode is Mode.DAMPING
+    assert "late_sensor" in driver.controller.cause

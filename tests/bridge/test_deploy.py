@@ -111,7 +111,7 @@ def test_a_dry_run_infers_and_sends_nothing(stand: Path, capsys: pytest.CaptureF
         (("--mjcf", "/nowhere.xml"), "no robot model"),
         (("--mjcf", str(ROBOTS / "g1" / "g1.xml")), "--mjcf does not fit go1, the policy's robot: "),
         (("--mjcf", str(REPOSITORY / "constraints.txt")), "--mjcf does not fit go1, the policy's robot: could not find decoder"),
-        (("--network-interface", "lo"), "--network-interface belongs to --transport unitree"),
+        (("--network-interface", "lo"), "--network-interface is for --transport unitree"),
         (("--gamepad", "/nowhere/js0"), "cannot open /nowhere/js0: No such file or directory; is it plugged in?"),
         (("--dashboard",), "--dashboard needs a terminal"),
     ],
@@ -134,7 +134,7 @@ def test_a_gamepad_that_this_user_may_not_read_says_who_may(
     monkeypatch.setattr(deploy, "Gamepad", refused)  # root may read everything
     assert sim(stand, "--gamepad") == 2
     error = capsys.readouterr().err
-    assert "cannot open /dev/input/js0: Permission denied; give this user the right to read it" in error
+    assert "cannot open /dev/input/js0: Permission denied; give this user permission to read it" in error
     assert "usermod -aG input" in error
 
 

@@ -44,7 +44,7 @@ def test_each_run_has_its_file_and_none_is_lost(stand: Path, capsys: pytest.Capt
     for number in range(3):
         assert sim(stand, "--events", str(path)) == 0
         assert "stand and start cannot be requested" in events(path)[0]["text"]
-        assert events(path)[-2]["text"] == "the policy never ran: nobody asked for it"
+        assert events(path)[-2]["text"] == "the policy never ran: it was not requested"
         said = capsys.readouterr().out
         assert (f"the earlier {path} is {path.with_stem(f'events-{number}')} now\n" in said) is (number > 0)
         record = events(path)

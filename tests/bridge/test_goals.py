@@ -93,7 +93,7 @@ def test_a_goal_pose_becomes_wxyz_of_unit_length(posed: Stage) -> None:
     ("message", "words"),
     [
         (pose((0.1, 0.1, 0.1), (1.0, 0.0, 0.0, 0.0), frame="map"), ("goal in frame 'map' refused", "'base'")),
-        (pose((0.1, 0.1, 0.1), (0.0, 0.0, 0.0, 0.0)), ("goal refused", "no attitude", "[1, 0, 0, 0]")),
+        (pose((0.1, 0.1, 0.1), (0.0, 0.0, 0.0, 0.0)), ("goal refused", "not an attitude", "[1, 0, 0, 0]")),
         (pose((0.1, math.nan, 0.1), (1.0, 0.0, 0.0, 0.0)), ("goal refused", "is not finite")),
         (pose((0.1, 0.1, 0.1), (1.0, math.inf, 0.0, 0.0)), ("goal refused", "is not finite")),
     ],

@@ -384,7 +384,7 @@ def test_a_hole_in_a_log_is_told_and_not_taken_for_another_policy(log: Log) -> N
 def test_bad_logs_get_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(LogError, match="no log at"):
         read_log(tmp_path / "nothing.mcap")
-    (tmp_path / "text.mcap").write_text("this is no log")
+    (tmp_path / "text.mcap").write_text("this is not a log")
     with pytest.raises(LogError, match="is not an MCAP log"):
         read_log(tmp_path / "text.mcap")
     controller = Controller(PolicyFile(make_policy(tmp_path / "linear.onnx")))
@@ -421,7 +421,7 @@ def test_the_newest_log_in_which_a_policy_ran(tmp_path: Path, capsys: pytest.Cap
         short_log(tmp_path / "elsewhere" / f"{name}.mcap", 0, 2.5)
     short_log(tmp_path / "motion.mcap", 10, 2.5, motion="sines")
     short_log(tmp_path / "idle.mcap", 20)  # begun later, whatever the file system says
-    (tmp_path / "text.mcap").write_text("this is no log")
+    (tmp_path / "text.mcap").write_text("this is not a log")
     (tmp_path / "folder.mcap").mkdir()
     with pytest.raises(LogError, match=r"in none of the 3 logs in .* did a policy run"):
         newest_run(tmp_path)

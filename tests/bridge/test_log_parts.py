@@ -207,7 +207,7 @@ def test_single_messages_may_be_missing(recording: Recording, tmp_path: Path) ->
     recording = Recording(recording.pieces[:at] + recording.pieces[at + 1 :], recording.metadata, recording.attachments)
     result = replayed(recording, tmp_path / "run.mcap")
     assert result.same(0.0)
-    assert "1 ticks lack a message of theirs" in result.notes[1]
+    assert "1 ticks have a missing message" in result.notes[1]
     assert "that of /imu" in result.notes[1]
     assert "lacks 1 ticks after tick" in result.notes[0]
 

@@ -475,4 +475,4 @@ def test_a_command_that_there_was_is_missing_any_more_and_not_yet(tmp_path: Path
     driver.tick(without)
     refusal = driver.controller.refusal(Event.START)
     assert refusal is not None
-    assert "no operator command any more: the gamepad has vanished" in refusal
+    assert "the operator's command has ended: the gamepad has vanished" in refusal

@@ -201,7 +201,7 @@ def test_an_arm_that_its_motors_carry_is_not_made_soft(tmp_path: Path) -> None:
 
     soft = MotionController(policy, at_rest(policy, softer=0.1))
     assert play(soft, sag(0.12)) == pytest.approx(APPROACH_S, abs=0.021)  # before the first row
-    assert soft.cause == "elbow holds 2 N m at rest: the arm does not carry its own weight, and this motion makes it soft"
+    assert soft.cause == "elbow holds 2 N m at rest: the arm's controller does not compensate its weight, and this motion makes it soft"
     assert soft.mode is Mode.DAMPING
     assert not soft.over
     for softer, share, plays in ((0.1, -0.12, False), (0.1, 0.08, True), (0.6, 0.12, True)):

@@ -28,7 +28,7 @@ from tests.make_policy import POSE, asking, go1_spec, make_policy
 GO1, PANDA = (PolicyFile(zoo()[name]) for name in ("go1-velocity", "panda-reach"))
 FILES = {"walk.onnx": GO1, "reach.onnx": PANDA, **{name: PolicyFile(path) for name, path in zoo().items()}}
 EXAMPLES = re.findall(r"^  robolearn deploy (.+)$", options.INTRODUCTION, re.MULTILINE)
-OF_POLICY = {"max_tilt", "max_lateness_s", "command_timeout_s", "heartbeat_timeout_s"}
+OF_POLICY = {"max_tilt", "warm_motor_c", "hot_motor_c", "max_lateness_s", "command_timeout_s", "heartbeat_timeout_s"}
 """Limits whose default depends on the policy file."""
 
 
@@ -125,7 +125,7 @@ def test_an_option_of_another_transport_is_refused_by_name(place: str) -> None:
                 refused = ""
             except ValueError as error:
                 refused = str(error)
-            assert refused.startswith(f"{name} belongs to --transport") is not fits, (name, refused)
+            assert refused.startswith(f"{name} is for --transport") is not fits, (name, refused)
             assert fits or place.split()[0] in refused
             seen += not fits
     assert seen >= 4
@@ -138,7 +138,7 @@ def test_defaults_are_refused_nowhere(place: str) -> None:
 
 
 def test_no_realtime_is_named_as_it_was_typed() -> None:
-    with pytest.raises(options.DeployError, match=r"^--no-realtime belongs to --transport sim; with --transport ros2 it would"):
+    with pytest.raises(options.DeployError, match=r"^--no-realtime is for --transport sim; with --transport ros2 it would"):
         check(GO1.spec, at("ros2", "--no-realtime"))
 
 
@@ -212,11 +212,11 @@ def test_a_robot_in_this_process_that_nobody_can_ask_is_told(monkeypatch: pytest
     said = lambda policy, *given: " ".join(options.said_of(policy.spec, parse("walk.onnx", "--transport", "sim", *given)))  # noqa: E731
     monkeypatch.setattr(options, "on_terminal", lambda: False)
     assert "stand and start cannot be requested" in said(GO1)
-    assert "nobody gives vx, vy, yaw_rate" in said(GO1, "--auto-start")
+    assert "there is no source for vx, vy, yaw_rate" in said(GO1, "--auto-start")
     assert said(GO1, "--auto-start", "--command", "0", "0", "0") == said(GO1, "--dry-run") == said(GO1, "--gamepad") == ""
     monkeypatch.setattr(options, "on_terminal", lambda: True)
     assert said(GO1) == ""
-    assert "nobody gives x, y, z" in said(PANDA)  # the keys steer no arm
+    assert "there is no source for x, y, z" in said(PANDA)  # the keys steer no arm
     assert "sticks give velocities, and this policy takes a goal_position" in said(PANDA, "--gamepad")
     assert said(PANDA, "--command", "0.5", "0", "0.5") == ""
 
@@ -295,7 +295,7 @@ def test_a_motion_has_a_length_that_makes_sense(seconds: str) -> None:
         ("motion", ("phase",), [0.5, 1.0], "--command needs 1 finite numbers"),
         ("goal_pose", POSE, [0.5, 0.0, 0.4, 0.0, 0.0, 0.0, 2.0], None),
         ("goal_pose", POSE, None, None),
-        ("goal_pose", POSE, [0.5, 0.0, 0.4, 0.0, 0.0, 0.0, 0.0], r"--command has the quaternion \[0.0, 0.0, 0.0, 0.0\] .* no attitude"),
+        ("goal_pose", POSE, [0.5, 0.0, 0.4, 0.0, 0.0, 0.0, 0.0], r"--command has the quaternion \[0.0, 0.0, 0.0, 0.0\] .* not an attitude"),
     ],
 )
 def test_commands_of_other_kinds(kind: str, labels: tuple[str, ...], given: list[float] | None, match: str | None) -> None:
@@ -316,5 +316,5 @@ def test_commands_of_other_kinds(kind: str, labels: tuple[str, ...], given: list
 def test_a_policy_that_sees_images_is_refused() -> None:
     eye = ImageSpec(kind="depth", width=8, height=6, frame="head", fx=5.0, fy=5.0, cx=4.0, cy=3.0)
     spec = dataclasses.replace(go1_spec(), observation=(*go1_spec().observation, ObservationGroup(name="eye", image=eye)))
-    with pytest.raises(options.DeployError, match=r"this policy sees images \(eye\); the bridge gives none yet"):
+    with pytest.raises(options.DeployError, match=r"this policy sees images \(eye\); the bridge does not support images yet"):
         options.check_options(spec, parse("policy.onnx"))

@@ -106,7 +106,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "stuck attitude": (lambda r: {"imu_quat_wxyz": turn(0.1, 0)}, "stuck"),
     "no velocities": (lambda r: {"velocity": np.zeros_like(r.velocity)}, "fills in no velocities"),
     "velocities in degrees": (lambda r: {"velocity": np.degrees(r.velocity)}, "degrees per second"),
-    "velocities' sign": (lambda r: {"velocity": -r.velocity}, "wrong sign"),
+    "velocities' sign": (lambda r: {"velocity": -r.velocity}, "opposite signs"),
     "one joint's sign": (lambda r: {"velocity": r.velocity * np.where(np.arange(len(r.velocity)) == 4, -1, 1)}, JOINTS.names[4]),
 }
 

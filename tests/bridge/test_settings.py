@@ -92,7 +92,7 @@ def test_a_file_speaks_of_every_transport_and_the_chosen_one_is_read(file: Path,
 
 def test_what_is_typed_for_another_transport_is_refused_all_the_same(file: Path) -> None:
     made = resolve(file, "--transport", "unitree", "--ros2.command_interface=forward")
-    with pytest.raises(options.DeployError, match="--command-interface belongs to --transport ros2"):
+    with pytest.raises(options.DeployError, match="--command-interface is for --transport ros2"):
         options.check_options(GO1.spec, made)
 
 
@@ -149,7 +149,7 @@ MISTAKES = [
     ("cpu: 1\ncpu: 2", r"deploy.yaml:2: key 'cpu' is given twice"),
     ("- 1", r"deploy.yaml:1: the configuration must be a table"),
     ("cpu: [1", r"deploy.yaml:1: not valid YAML"),
-    ("", r"deploy.yaml says nothing; leave --config away"),
+    ("", r"deploy.yaml is empty; leave --config out"),
     ("extends: nowhere", r"deploy.yaml:1: extends: no configuration file at .*nowhere.yaml"),
     ("extends: deploy.yaml", r"extends itself"),
 ]

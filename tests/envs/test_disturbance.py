@@ -47,7 +47,7 @@ def test_evaluation_and_students_meet_everything_at_once():
 
 def test_what_happens_to_walkers_is_refused_on_a_fixed_base():
     for entry in ({"push_velocity": exactly(1.0, "add"), "push_interval_s": exactly(1.0, "set")},):
-        with pytest.raises(ValueError, match="push_velocity is for robots that walk; panda stands on a fixed base"):
+        with pytest.raises(ValueError, match="push_velocity is for walking robots; panda has a fixed base"):
             world("panda-reach", **entry)
 
 

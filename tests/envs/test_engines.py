@@ -462,7 +462,7 @@ def test_precise_stands_as_mujoco_does():
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_WARP or torch.cuda.is_available(), reason="needs mujoco-warp and no GPU")
 def test_warp_says_that_there_is_no_gpu():
-    with pytest.raises(EngineError, match=r"asked for device 'cuda', but there is no CUDA device here; valid: --device=cpu"):
+    with pytest.raises(EngineError, match=r"cannot use device 'cuda': there is no CUDA device here; valid: --device=cpu"):
         make_engine("warp", scene(), 1, "cuda")
 
 

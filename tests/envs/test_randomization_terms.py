@@ -61,8 +61,8 @@ def test_a_table_is_extended_changed_and_reduced_by_name() -> None:
         ({"fricton": exactly(1.0)}, r"there is no quantity 'fricton'; did you mean 'friction'\?; valid: friction, mass"),
         ({"mine": exactly(1.0)}, "an entry of your own has a function"),
         ({"friction": 0.5}, "friction must be a Range, or an EventTerm with a function, not 0.5"),
-        ({"entries": {"noise": KICK}}, "noise is a word of the table; give your entry another name"),
-        ({"push_velocity": exactly(1.0, "add")}, "push_velocity without push_interval_s: these go together"),
+        ({"entries": {"noise": KICK}}, "noise is a setting of the table; give your entry another name"),
+        ({"push_velocity": exactly(1.0, "add")}, "push_velocity without push_interval_s: they are needed together"),
         ({"push_velocity": exactly(1.0, "add"), "push_interval_s": KICK}, "push_velocity without push_interval_s"),
         ({"kp": exactly(1.0, "add")}, "kp has operation 'scale', not 'add'"),
         ({"noise": -1.0}, "noise must not be negative"),
@@ -166,7 +166,7 @@ def test_a_term_is_left_out_where_the_environment_lacks_what_it_needs() -> None:
 def test_what_a_reset_would_overwrite_is_refused_at_startup() -> None:
     table = dataclasses.replace(without_randomization(), payload=Range(low=0.0, high=1.0, operation="add"))
     heavier = EventTerm(my_terms.heavier, when="startup")
-    with pytest.raises(ValueError, match="heavier changes body_mass at startup, which payload writes anew at every reset: say"):
+    with pytest.raises(ValueError, match="heavier changes body_mass at startup, which payload overwrites at every reset: say"):
         env_of(table=table, heavier=heavier)
     at_startup = dataclasses.replace(table, payload=Range(low=1.0, high=1.0, operation="add", when="startup"))
     env = env_of(table=at_startup, heavier=heavier)

@@ -171,7 +171,7 @@ def test_names_with_spaces_and_joints_alike(tmp_path: Path) -> None:
     )
     model = reading.spec.compile()
     assert [model.joint(i).name for i in range(2)] == ["my joint", "my joint_2"]
-    assert "two joints are called 'my joint'" in said(reading)
+    assert "two joints have the name 'my joint'" in said(reading)
 
 
 @pytest.mark.parametrize("name", ["ns/base", "größe", 'a"<&>b', "1", "free", "base.link-1"])
@@ -205,7 +205,7 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     with pytest.raises(RobotError) as caught:
         read(path)
     text = str(caught.value)
-    for part in ("two links are called 'thigh'", "odd is of type 'screw'", "shin hangs on 2 joints (knee, again)", "'nothing'"):
+    for part in ("two links have the name 'thigh'", "odd is of type 'screw'", "shin has 2 parent joints (knee, again)", "'nothing'"):
         assert part in text
 
 

@@ -289,7 +289,7 @@ def test_what_the_model_lacks_is_said_with_the_nearest_name(folder: Path) -> Non
         "joints.front left hop: the model has no such joint; did you mean 'front left hip'?",
         "feet.back left.body: the model has no body",
         "joints.front right knee.default: 1 lies outside the joint's range, -2 to 0.1",
-        "imu.body: 'tail' moves against the root",
+        "imu.body: 'tail' moves relative to the root",
     ):
         assert part in said, said
 

@@ -175,7 +175,7 @@ def test_a_gait_that_is_not_its_own_image_has_no_symmetry(tmp_path: Path) -> Non
     robot = quadruped(tmp_path)
     bounding = dataclasses.replace(robot, feet={n: dataclasses.replace(f, turn=0.5 * (n[0] == "r")) for n, f in robot.feet.items()})
     env = VecEnv(dataclasses.replace(get_task("velocity-flat").make(bounding), num_worlds=1, num_threads=1), bounding, "velocity-flat")
-    assert env.symmetry().faults[0] == "the foot fl does not leave the ground half a turn after fr"
+    assert env.symmetry().faults[0] == "the foot fl does not lift off half a turn after fr"
     assert env.mirror() is None
 
 
@@ -204,7 +204,7 @@ def test_an_arm_reaches_in_its_own_workspace(tmp_path: Path) -> None:
     policy, privileged = env.reset()
     assert env.spec.command.lower == tuple(low for low, _ in robot.workspace)
     torch.testing.assert_close(privileged[:, policy.shape[1] : policy.shape[1] + 3], env.command - env.tool.position)
-    assert env.symmetry().faults == ("links stands on a fixed base",)
+    assert env.symmetry().faults == ("links has a fixed base",)
 
 
 def test_a_light_base_is_not_made_lighter_than_half(tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def test_a_reward_of_ones_own_counts_like_any_other() -> None:
 
 
 def test_a_term_of_another_shape_is_told_by_name_before_anything_runs() -> None:
-    with pytest.raises(ValueError, match=r"rewards.bad gives \(6, 1\), and must give one value a world, \(6,\)"):
+    with pytest.raises(ValueError, match=r"rewards.bad returns \(6, 1\), but must return one value per world, \(6,\)"):
         env_of(rewards={"bad": RewardTerm(my_terms.column)})
-    with pytest.raises(ValueError, match=r"terminations.bad gives torch.float32, and must give torch.bool"):
+    with pytest.raises(ValueError, match=r"terminations.bad returns torch.float32, but must return torch.bool"):
         env_of(terminations={"bad": TerminationTerm(rewards.tilt)})
 
 
@@ -112,7 +112,7 @@ def test_a_term_of_weight_zero_is_not_computed_and_one_that_the_robot_cannot_giv
     assert env_of(rewards={"foot_tilt": RewardTerm(rewards.foot_tilt, weight=0.0)}).reset() is not None
     with pytest.raises(ValueError, match="the tilt of feet is for robots with soles; go1 has none"):
         env_of(rewards={"foot_tilt": RewardTerm(rewards.foot_tilt, weight=-1.0)})
-    with pytest.raises(ValueError, match="this asks for feet; panda has none"):
+    with pytest.raises(ValueError, match="this needs feet; panda has none"):
         env_of("panda-reach", rewards={"slip": RewardTerm(rewards.foot_slip)})
 
 
@@ -170,7 +170,7 @@ def test_a_term_without_an_image_is_why_there_is_no_symmetry() -> None:
     env = env_of(privileged={"sideways": PrivilegedTerm(my_terms.sideways)})
     assert env.mirror() is None
     assert env.symmetry().faults == (
-        "term 'sideways' has no image in a mirror; give its function one with envs.terms.about.about(mirror=...)",
+        "term 'sideways' has no mirror image; declare one for its function with envs.terms.about.about(mirror=...)",
     )
 
 
@@ -352,7 +352,7 @@ def test_a_resolved_config_comes_back_from_its_text(preset: str) -> None:
         (f"rewards.mine={{func: '{MINE}:spin'}}", "env.rewards.mine.sigma is missing; tests.envs.my_terms:spin needs it"),
         (f"rewards.mine={{func: '{MINE}:spin', sigma: wide}}", "env.rewards.mine.sigma must be a number, not 'wide'"),
         (f"rewards.mine={{func: '{MINE}:spinn'}}", r"env.rewards.mine.func: .* did you mean 'spin'\?"),
-        ("rewards.mine={func: spin}", "env.rewards.mine.func: 'spin' names no function; write package.module:function"),
+        ("rewards.mine={func: spin}", "env.rewards.mine.func: 'spin' is not a function's name; write package.module:function"),
         ("observations.nothing={noise: 1.0}", "new ones: base_angular_velocity"),
         ("command.hold=[1, 2]", r"did you mean 'env.command.hold_s'\?"),
         ("terminations.tilt.time_out=2", "env.terminations.tilt.time_out must be true or false"),

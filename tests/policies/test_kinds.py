@@ -208,10 +208,10 @@ def test_what_does_not_fit_is_said_before_it_is_exported(tmp_path: Path) -> None
     net = Leaky(spec.observation_dim, spec.action_dim, NetworkCfg(kind="leaky"))
     with pytest.raises(PolicyFileError, match=r"Leaky takes the groups state, eye; its task gives state$"):
         export_student(net, spec, {}, {}, tmp_path / "x.onnx")
-    with pytest.raises(PolicyFileError, match=r"Leaky.step gives actions of shape \(1, 2\), not \(1, 7\)"):
+    with pytest.raises(PolicyFileError, match=r"Leaky.step returns actions of shape \(1, 2\), not \(1, 7\)"):
         export_student(Leaky(spec.observation_dim, 2, net.cfg), eye, {}, {}, tmp_path / "x.onnx")
     net.start = lambda worlds: {"low": torch.zeros(worlds, 1)}  # type: ignore[method-assign]
-    with pytest.raises(PolicyFileError, match=r"Leaky.step leaves the memory \{'low': \(1, 31\)\}, but start gives \{'low': \(1, 1\)\}"):
+    with pytest.raises(PolicyFileError, match=r"Leaky.step returns the memory \{'low': \(1, 31\)\}, but start returns \{'low': \(1, 1\)\}"):
         export_student(net, eye, {}, {}, tmp_path / "x.onnx")
     assert not (tmp_path / "x.onnx").exists()
 

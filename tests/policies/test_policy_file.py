@@ -194,7 +194,7 @@ BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         SPEC_KEY,
         lambda v: v | {"schema_version": 1},
-        "has contract version 1, which is no longer supported .* robolearn export RUN .or take a .*$",
+        "has contract version 1, which is no longer supported .* robolearn export RUN .or use the current .*$",
     ),
     (
         MEMORY_KEY,
@@ -204,7 +204,7 @@ BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         MEMORY_KEY,
         lambda v: [{"name": "state", "shape": [1], "dtype": "float32", "initial": 0.0}],
-        "state is an observation group and a remembered array",
+        "state is both an observation group and a memory array",
     ),
     (MEMORY_KEY, lambda v: [{"name": "past", "shape": [1]}], "broken metadata: 'initial' is missing"),
     (MEMORY_KEY, lambda v: "{", "broken metadata"),

@@ -189,7 +189,7 @@ WRONG = [
     ("robot.joint_names", [], "joint_names must be distinct and not empty"),
     # values
     *((f"robot.{name}.1", math.nan, rf"robot\.{name} holds a value that is not finite") for name in VECTORS),
-    *((f"robot.{name}.0", 0.0, rf"robot\.{name} of a is 0: such a joint may never move") for name in ("effort_limit", "velocity_limit")),
+    *((f"robot.{name}.0", 0.0, rf"robot\.{name} of a is 0: such a joint could never move") for name in ("effort_limit", "velocity_limit")),
     ("robot.position_lower.1", math.inf, r"robot\.position_lower holds a value that is not finite"),
     ("robot.position_upper.1", -math.inf, r"robot\.position_upper holds a value that is not finite"),
     *((f"robot.{name}.0", -0.1, rf"robot\.{name} must not be negative") for name in ("kp", "kd", "effort_limit", "velocity_limit")),
@@ -227,7 +227,7 @@ WRONG = [
     ("observation.0.dtype", "uint8", "group state has dtype 'uint8'; valid: float32, and uint8 for images"),
     ("observation.1.dtype", "float64", "group eye has dtype 'float64'"),
     ("observation.1.every", 0, "group eye: every is 0, it must be at least 1"),
-    ("observation.0.every", 2, "group state must be a vector that is read at every control step"),
+    ("observation.0.every", 2, "group state must be a vector with a reading at every control step"),
     ("observation.1.image", None, "group eye has dtype 'uint8'"),
     ("observation.1.image.kind", "infrared", "image.kind is 'infrared'; valid: rgb, depth"),
     ("observation.1.image.width", 0, "group eye: image.width must be positive"),
@@ -245,7 +245,7 @@ WRONG = [
     (
         "schema_version",
         1,
-        r"contract version 1, which is read no longer \(this robolearn reads 2\): .* robolearn export RUN .or take a .*$",
+        r"contract version 1, which is no longer supported \(this robolearn reads 2\): .* robolearn export RUN .or use the current .*$",
     ),
     ("schema_version", ..., "schema version None"),
     ("surprise", 1, r"spec has unknown keys \['surprise'\]"),

@@ -321,7 +321,7 @@ def test_the_command_compares_policies_and_writes_page_and_json(folder: Path, tm
 
 def test_options_of_the_suite_are_refused_without_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["evaluate", str(folder), "--probe"]) == 2
-    assert "--probe belongs to the suite adaptation" in capsys.readouterr().err
+    assert "--probe is for the suite adaptation" in capsys.readouterr().err
 
 
 def test_a_study_pools_its_seeds() -> None:

@@ -348,7 +348,7 @@ def test_a_crash_is_no_answer(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 70, (broken, done.stderr)
         assert "Traceback" in done.stderr
-        assert "robolearn: this is a defect of robolearn; please report it" in done.stderr
+        assert "robolearn: this is a bug in robolearn; please report it" in done.stderr
 
 
 def test_debug_keeps_the_exit_code(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_extends_mistakes_name_the_line(tmp_path: Path, monkeypatch: pytest.Monk
     Path("c.yaml").write_text("seed: 1\nextends: nothing-like-it\n", encoding="utf-8")
     Path("d.yaml").write_text("extends: e\n", encoding="utf-8")
     Path("e.yaml").write_text("seed: 1\n\nsed: 2\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"extends itself by way of a.yaml -> b.yaml"):
+    with pytest.raises(ConfigError, match=r"extends itself through a.yaml -> b.yaml"):
         load(Run, "a.yaml")
     with pytest.raises(ConfigError, match=r"^c.yaml:2: extends: no preset 'nothing-like-it'"):
         load(Run, "c.yaml")

@@ -47,8 +47,13 @@ def test_a_training_says_what_comes_next() -> None:
 
 def test_one_that_missed_its_targets_is_not_told_to_go_on_first() -> None:
     lines = of_training(trainer(missed=["survival"]), Path("runs/go1/now"), METRICS, before=0)
+    assert lines[1] == "targets: survival"
     first = lines[lines.index("next:") + 1]
     assert first.split(": ")[1].strip() == "robolearn train --resume runs/go1/now --teacher.until.at_most=3.8"
+
+
+def test_one_that_met_its_targets_says_so() -> None:
+    assert of_training(trainer(missed=[]), Path("runs/go1/now"), METRICS, before=0)[1] == "targets: met"
 
 
 def test_one_that_was_done_already_says_so() -> None:

@@ -78,7 +78,7 @@ def test_a_joint_without_friction_has_an_interval_that_holds_zero() -> None:
 def test_what_ends_at_the_bounds_of_the_search_is_not_believed() -> None:
     fit = identify([hanging(go1(delay=0.07))], GO1, FitCfg(kinds=("delay",)))
     assert not fit.of("delay").identifiable
-    assert any("delay = 0.06 s: at the end of what is searched, 0 to 0.06 s" in remark for remark in remarks(fit)), remarks(fit)
+    assert any("delay = 0.06 s: at a bound of the search, 0 to 0.06 s" in remark for remark in remarks(fit)), remarks(fit)
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_what_is_no_model_of_the_robot_is_one_line(file: Path, tmp_path: Path, c
         assert main(["evaluate", str(tmp_path / "run.pt"), "--mjcf", str(GO1.model), *what]) == 2
         assert "--mjcf is for policy files" in capsys.readouterr().err
     assert main(["evaluate", str(file), "--gait", "--env.terrain.tile=4"]) == 2
-    assert "evaluated on a plane, whatever their task walks on: leave it out" in capsys.readouterr().err
+    assert "evaluated on a plane, whatever the terrain of their task: leave it out" in capsys.readouterr().err
     with pytest.raises(UserError, match="no robot model"):
         in_model(GO1, tmp_path, GO1.spec())
 

@@ -147,7 +147,7 @@ def test_commands_and_signals_that_do_not_fit_are_told(task: Task, monkeypatch: 
 
     with pytest.raises(UserError, match=r"must give 4 commands of 1 numbers \(height\), not 3"):
         evaluated(worlds=4)
-    with pytest.raises(UserError, match=r"measure 'level' of task crouch: .*gives \(3, 3\), not one value a world, \(3,\)"):
+    with pytest.raises(UserError, match=r"measure 'level' of task crouch: .*returns \(3, 3\), but must return one value per world, \(3,\)"):
         evaluated(
             measures=dict(EVALUATION.measures) | {"level": Measure(label="l", kind="share", signal=lambda env: env.base.gravity_b > 0)}
         )
@@ -226,4 +226,4 @@ def test_a_task_that_asks_nothing_and_says_nothing_of_its_evaluation(task: Task,
     result = record_policy(file, tmp_path / "v.mp4", seconds=0.5, width=160, height=96)
     assert result["command"][0] == result["measured"][0] == []
     (told,) = shortcomings(changed(found, lasted=0.2), changed(found, lasted=0.2))
-    assert told == "only 20.0 % lasted to the end on the training engine, 90 % wanted"
+    assert told == "only 20.0 % lasted to the end on the training engine, at least 90 % required"

@@ -291,7 +291,7 @@ def test_play_without_video(policies: dict[str, Path], tmp_path: Path, capsys: p
         (["{file}", "--live", "--no-video"], "--live"),
         (["{file}", "--sed", "1"], "did you mean"),
         (["{text}"], "not an ONNX file"),
-        (["{other}"], "was trained with robot arm, called arm, which is not there; say where it is: --robot"),
+        (["{other}"], "was trained with robot arm, called arm, which does not exist here; give its path: --robot"),
         (["{other}", "--robot", "panda"], "robot panda has panda_joint1"),
     ],
 )

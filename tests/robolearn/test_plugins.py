@@ -116,10 +116,10 @@ def test_what_import_names_reaches_programs_that_are_started(monkeypatch: pytest
         ("\n\nx = 1 / 0\n", ["ZeroDivisionError: division by zero", "my_plug/plugin.py:3"]),
         ("x = (\n", ["SyntaxError", "my_plug/plugin.py:1"]),
         ("raise SystemExit\n", ["SystemExit: without a word"]),
-        ("from envs.mine import x\n", ["robolearn's own package is called envs too"]),
+        ("from envs.mine import x\n", ["robolearn has a package envs too"]),
         (ENGINE.format(name="warp") + "import envs.engines.registry\n", [TAKEN.format("warp")]),
         ("from envs.engines.registry import *\nregister_engine('drake', EngineKind(make=print))\n", [TAKEN.format("drake")]),
-        (ENGINE.format(name=""), ["'' is no name for an engine"]),
+        (ENGINE.format(name=""), ["'' is not a valid name for an engine"]),
     ],
 )  # fmt: skip
 def test_a_plugin_that_fails_is_an_error_with_reason_and_place(text: str, said: list[str], tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_two_plugins_that_take_one_name_are_told_apart(tmp_path: Path) -> None:
         (["--import"], "--import needs the name of a package"),
         (["--import", "--seed=1"], "--import needs the name of a package"),
         (["--import", "tasks/hop.py"], "not a path: --import tasks.hop"),
-        (["--import", "my-plug"], "takes the name of a module, as my_package.plugin, not 'my-plug'"),
+        (["--import", "my-plug"], "takes the name of a module, e.g. my_package.plugin, not 'my-plug'"),
     ],
 )
 def test_import_takes_the_name_of_a_module(given: list[str], said: str, tmp_path: Path) -> None:
@@ -168,12 +168,12 @@ def test_a_transport_of_a_plugins_has_options_of_its_own_and_needs_no_torch(tmp_
     deploy = [str(ROOT / "policies" / "zoo" / "go1-velocity.onnx"), "--ungated", "--no-log"]
     result = run(["-c", forbid + main, *deploy, "--transport", "wire", "--wire", "3", "--command", "1", "0", "0"], tmp_path, site)
     assert "wire 3 of go1 is cut, said (1.0, 0.0, 0.0)" in error_of(result)
-    assert "--wire belongs to --transport wire" in error_of(run(["-m", "bridge.deploy", *deploy, "--wire", "3"], tmp_path, site))
+    assert "--wire is for --transport wire" in error_of(run(["-m", "bridge.deploy", *deploy, "--wire", "3"], tmp_path, site))
     shown = run(["-m", "robolearn", "deploy", "--help"], tmp_path, site).stdout
     assert "wire (a wire of mine)" in shown
     assert "number of the wire" in shown
     error = error_of(run(["-m", "robolearn", "deploy", *deploy, "--transport", "wire", "--simulate"], tmp_path, site))
-    assert "--transport wire brings no simulated robot" in error
+    assert "--transport wire has no simulated robot" in error
 
 
 def test_a_plugin_that_wants_torch_on_a_robot_is_told_the_mend(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_options_are_fields() -> None:
 
     parser = argparse.ArgumentParser()
     add_options(parser, UnitreeOptions)
-    with pytest.raises(OptionError, match=r"UnitreeOptions: the option --network-interface is another's already"):
+    with pytest.raises(OptionError, match=r"UnitreeOptions: the option --network-interface exists already"):
         add_options(parser, UnitreeOptions)
     assert values(parser.parse_args([]), UnitreeOptions) == UnitreeOptions()
     given = values(parser.parse_args(["--no-crc", "--dds-domain", "3"]), UnitreeOptions)

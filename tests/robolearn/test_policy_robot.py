@@ -151,7 +151,7 @@ def test_all_engines_answer_but_one_that_cannot(
     answer = json.loads(out)
     assert [answer["engine"], *(other["engine"] for other in answer["others"])] == ["mujoco", "precise", "drake"]
     assert answer["others"][1] == {"engine": "drake", "reason": "meshes are not for it"}
-    assert "note: drake cannot judge this robot: meshes are not for it" in err
+    assert "note: drake cannot simulate this robot: meshes are not for it" in err
     assert cli.main(["evaluate", str(file.path), "--engine", "drake", *short]) == 2
     assert "meshes are not for it" in capsys.readouterr().err
 

@@ -99,8 +99,8 @@ def test_a_resolved_table_comes_back_from_its_text_in_its_order() -> None:
         (f"randomization.wind={{func: '{MINE}:kick', when: reset_}}", r"did you mean 'reset'\?"),
         (f"randomization.wind={{func: '{MINE}:kick', when: interval}}", "a term at intervals needs interval_s"),
         (f"randomization.wind={{func: '{MINE}:slippery', by: 3}}", "env.randomization.wind.by must be a table with keys from low, high"),
-        ("randomization.wind={func: ''}", "env.randomization.wind.func: '' names no function"),
-        ("randomization.push_velocity=null", "push_interval_s without push_velocity: these go together"),
+        ("randomization.wind={func: ''}", "env.randomization.wind.func: '' is not a function's name"),
+        ("randomization.push_velocity=null", "push_interval_s without push_velocity: they are needed together"),
         ("events.kick.speed=2", "env.events.kick.speed is env.randomization.kick.speed now"),
         (f"events.kick={{func: '{MINE}:kick'}}", "env.events.kick.func is env.randomization.kick.func now"),
         ("events=null", "env.events is a part of env.randomization now"),
@@ -193,7 +193,7 @@ def test_a_judge_has_the_terms_of_the_training_and_the_suite_none_at_intervals(t
     assert list(setup.env(2, payload=Range(low=1.0, high=1.0, operation="add", when="startup")).events.fields) == ["slippery"]
     for change, setting in (("=null", "kick"), (".speed=3.0", "kick.speed")):
         assert cli.main(["evaluate", str(path), "--suite", "locomotion", f"--env.randomization.kick{change}"]) == 2
-        assert f"env.randomization.{setting} (the suite disturbs by itself" in capsys.readouterr().err
+        assert f"env.randomization.{setting} (the suite brings its own disturbances" in capsys.readouterr().err
 
 
 def test_a_term_that_is_not_computed_takes_no_settings() -> None:
@@ -232,7 +232,7 @@ def test_a_penalty_eases_only_where_there_is_terrain() -> None:
     ("entry", "told"),
     [
         ("{}", "unknown key .*; a new entry says func: package.module:function"),
-        ("{func: ''}", "'' names no function; write package.module:function"),
+        ("{func: ''}", "'' is not a function's name; write package.module:function"),
         ("{func: null}", "must be text, package.module:function, not null"),
         (f"{{func: '{MINE}:heavier'}}", "heavier takes env, ids, factor; an entry here takes env"),
         (f"{{func: '{MINE}:Heading', limit: 1}}", r"Heading must have a method __call__\(self, env"),
@@ -249,11 +249,11 @@ def test_an_entry_that_nobody_could_compute_is_refused_in_the_config(table: str,
     ("override", "told"),
     [
         ("observations.comand={func: ''}", r"there is no observation 'comand'; did you mean 'command'\?; valid: base_angular_velocity"),
-        ("observations.comand={func: ''}", "to bring one of your own, write env.observations.comand.func: package.module:function"),
-        ("observations.energy={func: joint_energy}", "env.observations.energy.func: 'joint_energy' names no function"),
+        ("observations.comand={func: ''}", "to add your own, write env.observations.comand.func: package.module:function"),
+        ("observations.energy={func: joint_energy}", "env.observations.energy.func: 'joint_energy' is not a function's name"),
         (f"observations.energy={{func: '{MINE}:joint_enrgy'}}", r"did you mean 'joint_energy'\?"),
-        (f"observations.command.func={MINE}:joint_energy", "there is an observation 'command' already, of another function"),
-        ("command={func: 'envs.terms.rewards:tilt'}", "is no class of commands; derive yours from envs.terms.commands:Command"),
+        (f"observations.command.func={MINE}:joint_energy", "an observation 'command' with another function exists already"),
+        ("command={func: 'envs.terms.rewards:tilt'}", "is not a class of commands; derive yours from envs.terms.commands:Command"),
         ("reset={func: 'envs.terms.rewards:tilt'}", "takes env; an entry here takes env, ids"),
         ("reset={func: 'envs.terms.curriculum:terrain_levels'}", "says needs='terrain', but this entry cannot be left out"),
         ("success={func: 'envs.terms.curriculum:terrain_levels'}", "takes env, ids, succeeded; an entry here takes env"),

@@ -144,7 +144,7 @@ def test_ctrl_c_on_the_command_line_and_resume(tmp_path: Path) -> None:
     assert "Traceback" not in err
     (folder,) = (tmp_path / "panda-reach").iterdir()
     done = load_checkpoint(folder)["iteration"]
-    assert f"saved at iteration {done}; go on with: robolearn train --resume {folder}" in out
+    assert f"saved at iteration {done}; continue with: robolearn train --resume {folder}" in out
     assert [line["iteration"] for line in lines(folder)] == list(range(1, done + 1))
 
     # as a kill during a later iteration would have left it: a line too many and half a line

@@ -223,7 +223,7 @@ def test_a_student_survives_its_checkpoint(task: str, symmetry: str) -> None:
 @pytest.mark.parametrize("kind", ["teacher", "student"])
 def test_a_student_is_not_folded_where_there_is_no_symmetry(kind: str) -> None:
     """Said before the teacher is trained, not when it is distilled."""
-    with pytest.raises(UserError, match="no left-right symmetry: panda stands on a fixed base; so student"):
+    with pytest.raises(UserError, match="no left-right symmetry: panda has a fixed base; so student"):
         make_trainer(kind, tiny_cfg("panda-reach", "--student.ppo.symmetry=fold"))
 
 

@@ -429,7 +429,7 @@ WRONG = [
     (["--suite", "locomotion", "--only", "pushs"], "did you mean 'pushes'?"),
     (["--suite", "locomotion", "--seconds", "3"], "--seconds is not for suites"),
     (["--suite", "locomotion", "--engine", "all"], "a suite runs on one engine"),
-    (["--quick"], "--quick belongs to a suite"),
+    (["--quick"], "--quick is for suites"),
     (["--suite", "locomotion", "--seeds", "0"], "--seeds must be at least 1"),
 ]
 

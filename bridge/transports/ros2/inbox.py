@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import BatteryState, Imu, JointState
+from std_msgs.msg import String
 
 from bridge.control.joints import FloatArray
 from bridge.control.plausibility import Rate
@@ -22,7 +23,7 @@ from bridge.transports.ros2.mounting import Mounting
 from bridge.transports.ros2.newest import NewestFilter
 from bridge.transports.ros2.options import Ros2Options
 from bridge.transports.ros2.parts import Parts
-from bridge.transports.ros2.qos import PARTS, SENSOR, QosWatch
+from bridge.transports.ros2.qos import LATCHED, PARTS, SENSOR, QosWatch
 from policies.contract.spec import PolicySpec
 
 
@@ -37,6 +38,7 @@ def _specimens(spec: PolicySpec, names: Sequence[str]) -> list[tuple[Any, bytes]
 HOLD_NS = 500_000_000  # a fault in one message of ten is a fault between these messages too
 ABSENT_NS = 2_000_000_000  # a reason outlives the silence that it explains
 
+CHARGED_NS = 60_000_000_000  # a battery may speak every ten seconds
 APART_NS = 2_000_000_000  # a gripper may speak once a second
 
 
@@ -57,6 +59,7 @@ class Inbox:
         names: Sequence[str],
         now_ns: Callable[[], int],
         lost_ns: Callable[[], int],
+        mounting: Mounting,
         *,
         on_sensors: Callable[[bool], None],
     ) -> None:
@@ -69,6 +72,7 @@ class Inbox:
             names: the policy's joints as the wire calls them.
             now_ns: the loop's clock.
             lost_ns: what to add to stamps: a simulated clock that stood still is no delay.
+            mounting: whose axes the IMU has.
             on_sensors: called after each sensor message that counts, with whether it is the one that completes a reading: the IMU's where
                 the base floats, else the joints'.
         """
@@ -81,9 +85,10 @@ class Inbox:
         self._extra = frozenset(options.extra_joints)
         self._needs_turn = any(term.name == "base_angular_velocity" for term in spec.terms)
         self._joints: tuple[FloatArray, FloatArray, FloatArray, int, int] | None = None
+        self._battery: tuple[float, int] | None = None
         self._imu: tuple[FloatArray, FloatArray | None, int, int] | None = None
         self._pull: FloatArray | None = None
-        self.mounting = Mounting(spec.robot.imu_frame, options.imu_rotation)
+        self.mounting = mounting
         self._fault: tuple[str, int] | None = None
         self._apart_ns: int | None = None
         self._absent: dict[str, tuple[str, int]] = {}
@@ -93,6 +98,8 @@ class Inbox:
         self._subscriptions = [self._subscribe(JointState, "joint_states", self._joint_state)]
         if self._floating:
             self._subscriptions.append(self._subscribe(Imu, "imu", self._imu_state))
+            self._subscriptions.append(watch.subscription(String, "robot_description", self._described, LATCHED))
+        self._subscriptions.append(watch.subscription(BatteryState, "battery_state", self._battery_state, SENSOR))
 
     def _subscribe(self, kind: Any, topic: str, take: Callable[[Any], None], profile: Any = SENSOR) -> Any:
         """Turn a message that cannot be read into a fault that the `joint_set` guard reports, and drop one that was overtaken or that says
@@ -152,6 +159,18 @@ class Inbox:
         self._pull = None if pull is None else self.mounting.vector(pull)
         self._imu = (*turned, stamp_ns(message.header.stamp) + self._lost_ns(), received_ns)
         self._on_sensors(True)
+
+    def _described(self, message: Any) -> None:
+        self.mounting.describe(message.data, self._watch.resolve("robot_description"))
+
+    def _battery_state(self, message: Any) -> None:
+        share = message.percentage / 100 if 1.0 < message.percentage <= 100.0 else message.percentage  # some drivers tell hundredths
+        self._battery = (share, self._now_ns()) if 0.0 <= share <= 1.0 and message.present else None
+
+    @property
+    def battery(self) -> float | None:
+        """The battery's charge from 0 to 1; None where it is not told, or not any more."""
+        return None if self._battery is None or self._now_ns() - self._battery[1] > CHARGED_NS else self._battery[0]
 
     @property
     def apart(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bridge.control.joints import JointError
 from bridge.fields import option
@@ -50,6 +51,7 @@ class Ros2Options:
         extra_joints: joints on the wire that are not the policy's, for example a gripper.
         base_frame: frame of goals; others are refused.
         imu_rotation: roll, pitch and yaw of the IMU in the base [rad]; None where the frame of its messages has to tell.
+        urdf: the robot's URDF, for the same; None for the topic `robot_description`.
         managed: whether a lifecycle manager configures and activates the node; otherwise it does so itself.
         silent_nodes: full names of nodes that have a publisher for a sensor's topic but are known to send nothing, for example a driver on
             standby.
@@ -67,6 +69,9 @@ class Ros2Options:
     base_frame: str = option("base", "frame of goals (default: base)", metavar="FRAME")
     imu_rotation: tuple[str, ...] | None = option(
         None, "roll, pitch and yaw of the IMU in the base [rad], if it is mounted rotated (0 0 0: its axes are the base's)", metavar="RAD"
+    )
+    urdf: Path | None = option(
+        None, "the robot's URDF, which says how the IMU's frame is mounted (default: the topic robot_description)", metavar="FILE"
     )
     managed: bool = option(False, "wait for a ROS 2 lifecycle manager to configure and activate the node")
     silent_nodes: tuple[str, ...] = option((), "nodes that advertise a sensor's topic but are known to send nothing", metavar="NODE")

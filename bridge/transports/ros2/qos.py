@@ -28,6 +28,7 @@ MOST_LINES = 20  # of a kind in a node's life; a person has stopped reading by t
 VALUE = re.compile(r"(?<![\w/.])[-+]?\d[\w.+-]*")  # a number, not one that is part of a name
 SENSOR = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 PARTS = QoSProfile(depth=8, reliability=ReliabilityPolicy.BEST_EFFORT)  # of several senders that speak at once the newest is not enough
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STOP = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, deadline=Duration(nanoseconds=100_000_000))
 DIAGNOSTICS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -86,8 +87,8 @@ class QosWatch:
         """Create a publisher."""
         return self._node.create_publisher(kind, topic, profile, event_callbacks=no_event_callbacks(True))
 
-    def subscription(self, kind: Any, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> Any:
-        """Create a subscription."""
+    def subscription(self, kind: Any, topic: str, callback: Callable[..., None], profile: QoSProfile) -> Any:
+        """Create a subscription; `callback` takes the message, and its information too if it has a second argument (rclpy)."""
         return self._node.create_subscription(kind, topic, callback, profile, event_callbacks=no_event_callbacks(False))
 
     def resolve(self, topic: str) -> str:

@@ -23,7 +23,7 @@ from bridge.control.joints import FloatArray
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import ACTIVE, Event, Mode, SafetyLimits
 from bridge.isolation import isolate, ros_arguments
-from bridge.operator.notices import Notice
+from bridge.operator.notices import Notice, charge
 from bridge.transports.ros2.clock import SimulatedClock
 from bridge.transports.ros2.options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.contract.spec import PolicySpec
@@ -72,6 +72,7 @@ class Ros2Transport:
         from bridge.transports.ros2.messages import CommandEncoder
         from bridge.transports.ros2.mounting import Mounting
         from bridge.transports.ros2.status import StatusTopics
+        from bridge.transports.ros2.urdf import read_urdf
 
         self._spec, self._options, self._controller = spec, options or Ros2Options(), controller
         if spec.command.kind == "none" and fixed_command is None:
@@ -79,7 +80,8 @@ class Ros2Transport:
         if self._options.managed and controller is None:
             raise Ros2OptionError("a managed node needs the controller that it arms when it is configured")
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
-        Mounting(spec.robot.imu_frame, self._options.imu_rotation)  # likewise a rotation that is none
+        urdf = None if self._options.urdf is None else read_urdf(self._options.urdf)
+        self._mounting = Mounting(spec.robot.imu_frame, self._options.imu_rotation, urdf)
         CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
         self._silent = {f"/{name.lstrip('/')}" for name in self._options.silent_nodes}
@@ -191,7 +193,9 @@ class Ros2Transport:
             self._controller.arm()
         self._configured = True
         spec, options = self._spec, self._options
-        self._inbox = Inbox(self._watch, spec, options, self._names, self.now_ns, self._lost_ns, on_sensors=self._on_sensors)
+        self._inbox = Inbox(
+            self._watch, spec, options, self._names, self.now_ns, self._lost_ns, self._mounting, on_sensors=self._on_sensors
+        )
         if self._fixed is None:
             self._operator = OperatorTopic(
                 self._watch,
@@ -279,6 +283,7 @@ class Ros2Transport:
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
         inputs.command, inputs.command_ns = command or (None, 0)
         self._inbox.tend()
+        inputs.battery = self._inbox.battery
         reading = self._reading()
         self._read_ns = time.monotonic_ns() if reading is not None and self._arrived(reading) else self._read_ns
         inputs.reading, inputs.sensor_hint, inputs.command_hint = reading, self._sensor_hint(), self._command_hint()
@@ -305,6 +310,8 @@ class Ros2Transport:
         """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
         command, stop = self._topics["command"], self._topics["estop"]
         lines = [*command.odd, *stop.odd, *([self._twins] if self._twins and self._driven else [])]
+        if self._inbox is not None:
+            lines += [line for line in (self._inbox.mounting.said, charge(self._inbox.battery)) if line]
         if not self._driven:  # until then they are a reason to refuse
             lines = [line for line in lines if line not in (*command.misfits, *stop.misfits)]
         unheard = command.absent and not command.odd and self._outbox.opened and self._rivals is not None

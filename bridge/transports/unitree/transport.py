@@ -20,6 +20,7 @@ from bridge.control.joints import FloatArray, JointError
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import ACTIVE, Event, Mode
 from bridge.control.stream import CommandStream, quick_switches
+from bridge.operator.notices import charge
 from bridge.transports.unitree.messages import LowCmdEncoder, LowState, LowStateDecoder, UnitreeMessageError
 from bridge.transports.unitree.options import UnitreeOptions
 from bridge.transports.unitree.remote import Keys, decode, velocity
@@ -31,7 +32,6 @@ DISCOVERY_NS = 3_000_000_000  # who else publishes is not known before
 BAD_IN_A_ROW = 10  # damaged messages that make a fault of the wire: 20 ms of them
 MESSAGE_GAP_NS = 1_000_000  # a robot that floods this computer with messages must not eat its processor
 FAREWELL_S = 0.02
-LOW_BATTERY = 0.2  # of its charge
 
 
 class UnitreeWireError(RuntimeError):
@@ -180,15 +180,10 @@ class UnitreeTransport:
             rivals=self._rivals,
             rival_names=self._rival_names,
             sensor_hint=self._hint,
-            remarks=(*self._sender.remarks, *self._charge()),
+            remarks=(*self._sender.remarks, *([low] if (low := charge(self._battery)) else [])),
             temperature=self.temperature,
             battery=self._battery,
         )
-
-    def _charge(self) -> tuple[str, ...]:
-        """That the battery is low."""
-        low = self._battery is not None and self._battery < LOW_BATTERY
-        return (f"the battery is below {LOW_BATTERY:.0%}",) if low else ()
 
     def write(self, command: JointCommand) -> None:
         """Hand a command to the stream, from the first one on that drives the robot or follows a fault.

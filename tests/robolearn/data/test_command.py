@@ -63,12 +63,12 @@ def test_repair(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["info", "nowhere"], "nowhere is no dataset: there is no such folder"),
+        (["info", "nowhere"], "nowhere is not a dataset: there is no such folder"),
         (["merge", "{d}", "--out", "{d}"], "exists already and is not empty"),
         (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5,b"], "'b' is none"),
         (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5"], "add up to 1"),
         (["split", "{d}", "--out", "{t}/x", "--allow-license", "x"], "is for --free"),
-        (["split", "{d}", "--out", "{t}/x", "--robot", "nobody"], "fits all of --robot"),
+        (["split", "{d}", "--out", "{t}/x", "--robot", "nobody"], "meets all of --robot"),
         (["split", "{d}", "--out", "{t}/x", "--robot", "hopper", "--shares", "a=0.98,b=0.01,c=0.01"], "nothing is left for b, c"),
         (["split", "{d}", "--out", "{t}/x", "--kind", "polcy"], "did you mean 'policy'"),
         (["repair", "{t}", "--out", "{t}/x"], "holds no rows"),

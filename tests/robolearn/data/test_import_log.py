@@ -108,7 +108,7 @@ def test_a_log_needs_no_map_and_no_other_robot(go1: Path) -> None:
         load(go1, ImportMap(joint_position=Field(at="/joint_states position")))
     with pytest.raises(RecordingError, match="whose joints are not those"):
         load(go1, ImportMap(robot="panda"))
-    with pytest.raises(RecordingError, match="leave --fps 25 away"):
+    with pytest.raises(RecordingError, match="leave out --fps 25"):
         load(go1, ImportMap(), 25)
 
 

@@ -171,7 +171,7 @@ def test_from_one_start_the_way_stays_as_it_was() -> None:
     np.testing.assert_array_equal(moved[:, 7:], path[:, 7:])
     np.testing.assert_array_equal(moved[:, 2], path[:, 2])
     velocity = np.diff(moved[:, :2], axis=0)[0]
-    assert velocity[0] > 0.9 * np.linalg.norm(velocity), "it looks along x and walks ahead"
+    assert velocity[0] > 0.9 * np.linalg.norm(velocity), "it faces along x and walks ahead"
 
 
 @pytest.mark.parametrize(("first", "second"), [(GO1, GO1), (GO1, G1), (G1, PANDA), (PANDA, GO1)], ids=lambda robot: robot.name)

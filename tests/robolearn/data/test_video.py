@@ -148,7 +148,7 @@ def test_statistics_of_colours(path: Path) -> None:
         (pictures(0, 5).astype(np.float32), "of uint8, is float32"),
         (pictures(0, 5)[:, 0, :, 0], r"of uint8, is uint8 of shape"),
         (pictures(0, 5)[:, :32], r"32 x 96; the encoder takes even sizes from 64 on"),
-        (pictures(0, 5)[:, :, :80], r"of shape \(64, 80, 3\), and \(64, 96, 3\) is wanted"),
+        (pictures(0, 5)[:, :, :80], r"of shape \(64, 80, 3\), but must have \(64, 96, 3\)"),
     ],
 )
 def test_pictures_that_do_not_fit_are_refused(tmp_path: Path, frames: np.ndarray, message: str) -> None:

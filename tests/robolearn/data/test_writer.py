@@ -152,7 +152,7 @@ def changed(**columns: np.ndarray | None) -> dict[str, np.ndarray]:
     ("columns", "message"),
     [
         (changed(observation_state=None), "episode 1 lacks the column observation.state"),
-        (changed(observation_state=rows(0, 5, 11, 0)), r"rows of shape \(11,\), and \(12,\) is wanted \(hip.position"),
+        (changed(observation_state=rows(0, 5, 11, 0)), r"rows of shape \(11,\), but must have \(12,\) \(hip.position"),
         (changed(observation_state=np.full((5, 12), np.nan)), "observation.state is not finite in row 0 of 5.*end the episode"),
         (changed(action=np.full((5, 3), np.nan)), "action is not finite in row 0 of 5.*action.is_valid"),
         (changed(action=rows(0, 4, 3, 0)), "columns of different length: action 4"),
@@ -184,7 +184,7 @@ def test_an_integer_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_another_robot_or_joint_order_is_refused(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "d", COLUMNS, 50) as writer:
         writer.add(episode(0))
-        with pytest.raises(DataError, match="of the robot 'other', and the dataset of hopper"):
+        with pytest.raises(DataError, match="of the robot 'other', but the dataset of hopper"):
             writer.add(episode(1, source=dataclasses.replace(SOURCE, robot="other")))
         with pytest.raises(DataError, match="number 0 is 'calf' there and 'hip' here"):
             writer.add(episode(1, source=dataclasses.replace(SOURCE, joint_names=SOURCE.joint_names[::-1])))

@@ -191,7 +191,7 @@ def test_a_wrong_amc_is_told_with_its_line(tmp_path: Path, change, message: str)
         (lambda text: text.replace("Frame Time:", "Frame Time: 0 #"), "above 0; give the rate: --fps"),
         (lambda text: text[: text.index("Frame Time:")] + "Frame Time: 0.01", "has no frames"),
         (lambda text: text[: text.rindex(" ")] + " nan", f"frame {FRAMES} has numbers that are not finite"),
-        (lambda text: text.replace("HIERARCHY", "HIERARCHY\nOFFSET 0 0 0"), "OFFSET stands before any ROOT"),
+        (lambda text: text.replace("HIERARCHY", "HIERARCHY\nOFFSET 0 0 0"), "OFFSET comes before any ROOT"),
         (lambda text: text.replace("MOTION", "NOTION"), "needs a HIERARCHY and a MOTION"),
         (lambda text: text.replace("ltibia", "thing"), "no left_knee"),
     ],
@@ -214,7 +214,7 @@ def test_a_bvh_with_fewer_frames_than_it_says_is_read_and_tells_so(tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace("name ltibia", "name", 1), "should stand after name"),
+        (lambda text: text.replace("name ltibia", "name", 1), "a value is missing after name"),
         (lambda text: text.replace("0 0 0 XYZ", "0 0 0 XYQ", 1), "in the order XYQ"),
     ],
 )
@@ -239,8 +239,8 @@ def test_a_skeleton_whose_root_has_a_parent_is_read_all_the_same(tmp_path: Path)
     [
         ({"fps": np.array("fast")}, "--fps 30"),
         ({"fps": np.array([])}, "--fps 30"),
-        ({"root_rot": np.zeros((40, 3))}, "no motion of g1"),
-        ({"root_rot": np.zeros((39, 4))}, "no motion of g1"),
+        ({"root_rot": np.zeros((40, 3))}, "not a motion of g1"),
+        ({"root_rot": np.zeros((39, 4))}, "not a motion of g1"),
         ({"root_rot": np.zeros((40, 4))}, "not quaternions"),
         ({"root_pos": np.full((40, 3), 78.0)}, "positions must be in metres"),
         ({"root_rot": np.tile([1.0, 0, 0, 0], (40, 1))}, "x, y, z, w"),
@@ -358,7 +358,7 @@ def test_pickles_give_arrays_and_run_nothing(tmp_path: Path) -> None:
     assert isinstance(found, Recording)
     assert found.qpos.shape == (40, 36)
     assert found.qpos[0, 3] == 1.0
-    with pytest.raises(UserError, match="eval, and arrays alone are admitted"):
+    with pytest.raises(UserError, match="eval, and only arrays are allowed"):
         read(tmp_path / "evil.pkl", G1)
 
 
@@ -407,7 +407,7 @@ def test_csv_of_a_robot(tmp_path: Path) -> None:
     assert full.qpos[0, 7 + 3] == short.qpos[0, 7 + 3] == 0.5
     assert full.dt == pytest.approx(1 / 60)
     np.savetxt(path, rows[:, :-3], delimiter=",")
-    with pytest.raises(UserError, match="no motion of g1"):
+    with pytest.raises(UserError, match="not a motion of g1"):
         read(path, G1, 60.0)
 
 

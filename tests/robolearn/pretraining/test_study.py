@@ -53,7 +53,7 @@ def test_a_stage_needs_what_is_its_own(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="stage pretrain needs a preset"):
         load_study(tmp_path / "s.yaml")
     (tmp_path / "s.yaml").write_text(f"{TINY}starts: {{other: next}}\n", encoding="utf-8")
-    with pytest.raises(UserError, match="starts names 'other', which is no variant"):
+    with pytest.raises(UserError, match="starts names 'other', which is not a variant"):
         load_study(tmp_path / "s.yaml")
 
 
