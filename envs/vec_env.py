@@ -30,7 +30,7 @@ from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
 from envs.sensing.cameras import Cameras
-from envs.sensing.making import look, make_cameras
+from envs.sensing.making import look, make_cameras, opened
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
@@ -77,6 +77,8 @@ class VecEnv:
         cameras: the cameras; None if the observations have none.
     """
 
+    episode_steps: torch.Tensor
+
     def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
         """Make the worlds; call `reset` before the first `step`.
 
@@ -116,9 +118,7 @@ class VecEnv:
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)
         self._tables.try_all()
-        if self.cameras is not None:
-            self.cameras.open()
-            self.spec = dataclasses.replace(self.spec, observation=(*self.spec.observation, *self.cameras.groups()))
+        self.spec = opened(self.cameras, self.spec)
         self.events.startup(self._everywhere)
 
     def _make_tensors(self) -> None:

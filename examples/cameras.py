@@ -64,6 +64,7 @@ def main(path: Path) -> None:
         image = group.image
         assert image is not None
         print(f"{group.name}: {image.kind} {image.width} x {image.height}, every {group.every} steps, fx {image.fx:.1f} cx {image.cx:.1f}")
+    assert env.cameras is not None
     cv2.imwrite(str(path), sheet(dict(env.images))[..., ::-1])
     print(f"{path}: {WORLDS} worlds, drawn by the {env.cameras.renderers['hand']}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from envs.sensing.camera import cameras_of
 from envs.sensing.cameras import ASIDE, Cameras
 from envs.sensing.stage import FOLLOWED, Stage
 from envs.terms.fields import WRITES
+from policies.contract.spec import PolicySpec
 
 if TYPE_CHECKING:
     from envs.vec_env import VecEnv
@@ -26,6 +28,14 @@ def make_cameras(env: VecEnv) -> Cameras | None:
     generator.manual_seed(torch_seed(env.cfg.seed + ASIDE))
     stage = Stage(env.scene(), env.robot, env.engine, generator)
     return Cameras(terms, stage, env.engine, env.cfg.control_dt, env.cfg.num_threads or available_cores())
+
+
+def opened(cameras: Cameras | None, spec: PolicySpec) -> PolicySpec:
+    """Start the renderers. Returns the contract with the cameras' groups."""
+    if cameras is None:
+        return spec
+    cameras.open()
+    return dataclasses.replace(spec, observation=(*spec.observation, *cameras.groups()))
 
 
 def look(env: VecEnv, ids: torch.Tensor) -> None:
