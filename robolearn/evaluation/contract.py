@@ -32,10 +32,8 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
             continue
         if what in OF_ROBOT:
             mend = f"restore the original, or accept this one with --robot {robot.source or robot.name}"
-            raise UserError(
-                f"{file.path} was trained with {what} that differ from those of {robot.where}: {differences(robot, theirs)}; {mend}"
-            )
-        raise UserError(f"{file.path} was trained with {what} that differ from those of task {theirs.task} here: {b} against {a}")
+            raise UserError(f"{file.path} was trained with other {what} than {robot.where} has: {differences(robot, theirs)}; {mend}")
+        raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
 
 
 def _arithmetic(spec: PolicySpec) -> list[tuple[str, int, float, float]]:

@@ -134,7 +134,16 @@ def test_all_that_deploy_prints_comes_whole_and_in_order(stand: Path, monkeypatc
     terminal = Slow()
     monkeypatch.setattr(sys, "stdout", terminal)
     assert sim(stand, "--limit", "max_tilt=0.9") == 0
-    begins = ["warning: ", f"{stand}: ", "warning: safety", "warning: nobody", "0.000 s  zero", "golden run", "the policy never", "timing:"]
+    begins = [
+        "warning: ",
+        f"{stand}: ",
+        "warning: safety",
+        "warning: stand and start",
+        "0.000 s  zero",
+        "golden run",
+        "the policy never",
+        "timing:",
+    ]
     lines = terminal.getvalue().splitlines()
     assert len(lines) == len(begins), lines
     assert all(line.startswith(begin) for line, begin in zip(lines, begins, strict=True)), lines
