@@ -16,7 +16,7 @@ from envs.terms.commands import Command
 from envs.terms.disturbance import add_ball
 from envs.terms.term import SensedTerm, resolve
 from policies.contract.observation import ABOUT, TERMS, Sensors, register_term
-from policies.contract.spec import ActionSpec, ObservationTerm, RobotSpec
+from policies.contract.spec import STATE, ActionSpec, ObservationGroup, ObservationTerm, PolicySpec, RobotSpec
 
 NEEDS_FREE_BASE = ("push_velocity", "external_force", "thrown_mass")
 
@@ -60,6 +60,22 @@ def action_spec(cfg: EnvCfg, robot: Robot) -> ActionSpec:
     return ActionSpec(mode=cfg.action.mode, scale=scale, clip=cfg.action.clip, delay_s=0.0 if delay is None else delay.high)
 
 
+def policy_spec(cfg: EnvCfg, robot: Robot, task: str, command: Command) -> PolicySpec:
+    """The contract of a task with this configuration, but for what cameras show."""
+    known = robot.spec()
+    return PolicySpec(
+        task=task,
+        robot=known,
+        observation=(ObservationGroup(name=STATE, terms=observation_terms(cfg, known, command)),),
+        action=action_spec(cfg, robot),
+        command=command.spec(),
+        control_dt=cfg.control_dt,
+        decimation=cfg.decimation,
+        clock_hz=cfg.clock_hz,
+        clock_still_below=cfg.clock_still_below,
+    )
+
+
 def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[ObservationTerm, ...]:
     """The terms of the policy's observation, in order.
 
@@ -80,7 +96,7 @@ def observation_terms(cfg: EnvCfg, robot: RobotSpec, command: Command) -> tuple[
             noise=term.noise,
             delay_s=delay_s if term.delayed else 0.0,
         )
-        for name, term in register_foreign(cfg.observations).items()
+        for name, term in register_foreign(cfg.sensed()).items()
     )
 
 

@@ -15,6 +15,7 @@ from envs.terms.term import (
     CommandTerm,
     CurriculumTerm,
     MetricTerm,
+    ObservationEntry,
     PrivilegedTerm,
     ResetTerm,
     RewardTerm,
@@ -74,7 +75,7 @@ class EnvCfg:
         scene: objects besides robot and ground.
         action: conversion of actions to joint targets.
         command: the commands; null for a task without commands.
-        observations: the policy's observation of its sensors, in order.
+        observations: the policy's observation of its sensors, in order, and its cameras.
         privileged: further observations of the teacher, which only the simulator knows, in order.
         rewards: rewards (positive weights) and penalties (negative weights).
         terminations: conditions that end an episode.
@@ -100,7 +101,7 @@ class EnvCfg:
     scene: Mapping[str, SceneTerm] = field(default_factory=dict)
     action: ActionCfg = field(default_factory=ActionCfg)
     command: CommandTerm | None = None
-    observations: Mapping[str, SensedTerm] = field(default_factory=dict)
+    observations: Mapping[str, ObservationEntry] = field(default_factory=dict)
     privileged: Mapping[str, PrivilegedTerm] = field(default_factory=dict)
     rewards: Mapping[str, RewardTerm] = field(default_factory=dict)
     terminations: Mapping[str, TerminationTerm] = field(default_factory=dict)
@@ -136,8 +137,16 @@ class EnvCfg:
                 raise ValueError(f"randomization.{name} must lie between 0 and {what} ({most:g} s), not up to {delay.high:g}")
         if self.most_action_delay_s() > MOST_LATE * self.control_dt:
             raise ValueError(f"actions may come at most {MOST_LATE} control steps late, not {self.most_action_delay_s():g} s")
-        if not self.observations:
-            raise ValueError("observations is empty: a policy needs at least one")
+        if not self.sensed():
+            raise ValueError("observations is empty: a policy needs at least one" + (" beside its cameras" if self.observations else ""))
+
+    def sensed(self) -> dict[str, SensedTerm]:
+        """The entries of `observations` that make up the vector `state`, in order."""
+        return {name: term for name, term in self.observations.items() if isinstance(term, SensedTerm)}
+
+    def blind(self) -> Self:
+        """This config without cameras."""
+        return dataclasses.replace(self, observations=self.sensed()) if len(self.sensed()) < len(self.observations) else self
 
     def most_action_delay_s(self) -> float:
         """The longest delay of actions that a world may have [s]: from the table's range, or from a change (`envs.terms.changes`)."""

@@ -115,6 +115,8 @@ class Tables:
         needs = told(term.func).needs
         if needs == "terrain":
             return self._env.terrain is not None
+        if needs == "camera":
+            return self._env.cameras is not None
         return self._env.cfg.randomization.disturbance_ramp if needs == "ramp" else True
 
     def made(self, term: Term) -> Callable[..., Any] | None:

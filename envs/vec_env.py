@@ -18,7 +18,7 @@ import mujoco
 import torch
 
 from envs import screening
-from envs.building import action_spec, build_scene, check_base, observation_terms, rest_state, whole_scene
+from envs.building import build_scene, check_base, policy_spec, rest_state, whole_scene
 from envs.engines.face import Engine
 from envs.engines.registry import make_engine
 from envs.env_cfg import EnvCfg
@@ -29,6 +29,8 @@ from envs.scene.places import Places
 from envs.scene.terrain import Terrain
 from envs.screening import Step
 from envs.seeds import torch_seed
+from envs.sensing.cameras import Cameras
+from envs.sensing.making import look, make_cameras, opened
 from envs.tables import Tables
 from envs.terms.about import About, told
 from envs.terms.commands import Command
@@ -40,7 +42,6 @@ from envs.terms.ids import actuator_ids
 from envs.terms.state import BaseState, FeetState, JointState, States, ToolState, TrunkState
 from envs.terms.symmetry import Block, Mirror, Symmetry, symmetry
 from policies.contract.observation import ABOUT, ActionConstants, Sensors, asked_targets, clock, clock_phase, observe
-from policies.contract.spec import STATE, ObservationGroup, PolicySpec
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,10 @@ class VecEnv:
         terminated: worlds whose task ended in the last step, (N,) bool.
         events: the functions in the table of randomization.
         reward_terms: weighted rewards of the last step, per second, by name, (N,) each.
+        cameras: the cameras; None if the observations have none.
     """
+
+    episode_steps: torch.Tensor
 
     def __init__(self, cfg: EnvCfg, robot: Robot, task_name: str) -> None:
         """Make the worlds; call `reset` before the first `step`.
@@ -91,7 +95,7 @@ class VecEnv:
         self.generator = torch.Generator(device=self.device)
         self.generator.manual_seed(torch_seed(cfg.seed))
         self.commander = Command(self) if cfg.command is None else cfg.command.func(self, **cfg.command.params)
-        self.spec = self._make_spec()
+        self.spec = policy_spec(cfg, robot, task_name, self.commander)
         self._constants = ActionConstants.of(self.spec, self.tensor)
         self.default_pose = self._constants.default_pose
         self._actuators = actuator_ids(model, self.spec.robot.joint_names)
@@ -109,26 +113,13 @@ class VecEnv:
         self.places = None if self.terrain is None else Places(self.terrain, cfg.num_worlds, self.generator, everywhere=everywhere)
         self._once: dict[Hashable, torch.Tensor] = {}
         self._unsound = 0  # failed worlds found by `screened`
+        self.cameras: Cameras | None = make_cameras(self)
         self._tables = Tables(self)
         self._weights = self.tensor([[term.weight] for term in self._tables.rewards])
         self.events = Events(self, self._tables.made)
         self._tables.try_all()
+        self.spec = opened(self.cameras, self.spec)
         self.events.startup(self._everywhere)
-
-    def _make_spec(self) -> PolicySpec:
-        """Make the contract of this task with this configuration."""
-        cfg, robot = self.cfg, self.robot.spec()
-        return PolicySpec(
-            task=self.task_name,
-            robot=robot,
-            observation=(ObservationGroup(name=STATE, terms=observation_terms(cfg, robot, self.commander)),),
-            action=action_spec(cfg, self.robot),
-            command=self.commander.spec(),
-            control_dt=cfg.control_dt,
-            decimation=cfg.decimation,
-            clock_hz=cfg.clock_hz,
-            clock_still_below=cfg.clock_still_below,
-        )
 
     def _make_tensors(self) -> None:
         """Create the per-world state."""
@@ -297,6 +288,7 @@ class VecEnv:
         policy, privileged, clean = self._observe()
         policy, privileged = self._usable(self._everywhere, policy, privileged)
         self._previous = screening.zeroed(clean)
+        look(self, self._everywhere)
         return policy, privileged
 
     def start_spread(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -315,6 +307,8 @@ class VecEnv:
         self.episode_steps[:] = 0
         for part in self.parts().values():
             part.restart()
+        if self.cameras is not None:
+            self.cameras.reseed(seed)
         self.events.startup(self._everywhere)
 
     @torch.no_grad()
@@ -345,7 +339,9 @@ class VecEnv:
         self.disturbances.advance(self.cfg.control_dt)
         self.events.advance(self.cfg.control_dt)
         self.failure_counts += failed
-        return self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
+        step = self.screened(Step(policy, privileged, reward, terminated, truncated, final_policy, final_privileged, failed))
+        look(self, self._everywhere)
+        return step
 
     def _ended(self, failed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Worlds (N,) bool whose task ended, including failed ones, and worlds whose episode is truncated."""
@@ -388,7 +384,13 @@ class VecEnv:
         policy[ids], privileged[ids], _ = self._start_anew(ids)
         self._previous = privileged[:, : self.spec.observation_dim].clone()
         self.reward_terms = {name: value.masked_fill(bad, 0.0) for name, value in self.reward_terms.items()}
+        look(self, ids)
         return dataclasses.replace(screening.failed(step, bad), policy=policy, privileged=privileged)
+
+    @property
+    def images(self) -> Mapping[str, torch.Tensor]:
+        """What cameras show of the present state, by the entry's name, (N, height, width, channels); later steps leave it as it is."""
+        return {} if self.cameras is None else dict(self.cameras.pictures)
 
     @property
     def failure_count(self) -> int:
@@ -478,7 +480,8 @@ class VecEnv:
 
     def parts(self) -> dict[str, Stateful]:
         """Parts whose state outlasts an episode, for `envs.snapshot`."""
-        parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places, "conditions": self.conditions}
+        parts: dict[str, Stateful | None] = {"disturbances": self.disturbances, "places": self.places,
+                                            "conditions": self.conditions, "cameras": self.cameras}  # fmt: skip
         return {name: part for name, part in parts.items() if part is not None}
 
     def meet(self, conditions: Conditions | None) -> None:

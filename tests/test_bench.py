@@ -126,6 +126,13 @@ def _sim(entries: dict[str, Entry]) -> None:
     assert all(0 < value < 50 for value in _values(entries, "memory a world")), "MiB"
 
 
+def _cameras(entries: dict[str, Entry]) -> None:
+    for what in ("", ", looks and lens randomized"):
+        looking = f"cameras: pixels to observation{what}"
+        assert 0 < _number(entries, looking, "ratio") < 2, "of the renderer's kernel alone, which draws the same images"
+        assert _number(entries, f"cameras: what overlap could save{what}") < 1
+
+
 def _train(entries: dict[str, Entry]) -> None:
     own, bare = "train: whole teacher iterations", f"train: {sim.BARE}"
     assert _number(entries, own) < _number(entries, bare), "who also observes, rewards and learns is slower than the physics alone"
@@ -186,5 +193,6 @@ def _pretrain(entries: dict[str, Entry]) -> None:
 
 CHECKS: dict[str, Any] = {
     "pretrain": _pretrain,
+    "cameras": _cameras,
     "sim": _sim, "train": _train, "policy": _policy, "loader": _loader, "loop": _loop, "latency": _latency, "faults": _faults, "soak": _soak
 }  # fmt: skip

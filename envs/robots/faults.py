@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import mujoco
 import numpy as np
 
+from envs.robots.cameras import WORLD
 from policies.errors import suggestion
 
 if TYPE_CHECKING:
-    from envs.robots.robot import Foot, Joint, Robot
+    from envs.robots.robot import Camera, Foot, Joint, Robot
 
 MOST_NAMES = 12
 PARALLEL = 0.02  # rad
@@ -29,6 +30,8 @@ def shape_faults(robot: Robot) -> list[str]:
         found += [f"joints.{name}.{fault}" for fault in _joint_faults(joint)]
     for name, foot in robot.feet.items():
         found += [f"feet.{name}.{fault}" for fault in _foot_faults(foot)]
+    for name, camera in robot.cameras.items():
+        found += [f"cameras.{name}.{fault}" for fault in _camera_faults(camera)]
     if robot.stand_height is not None and not 0 < robot.stand_height < math.inf:
         found.append(f"stand_height: {robot.stand_height:g} m; it must be above zero, or null for a robot on a fixed base")
     if robot.stand_height is not None and robot.imu is None:
@@ -70,6 +73,20 @@ def _foot_faults(foot: Foot) -> Iterator[str]:
         yield f"up: {list(foot.up)} is not a direction"
     if not 0 <= foot.turn < 1:
         yield f"turn: {foot.turn:g}; it must be at least 0 and below 1 (a full turn is 0 again)"
+
+
+def _camera_faults(camera: Camera) -> Iterator[str]:
+    if not all(math.isfinite(value) for value in camera.position):
+        yield f"position: {list(camera.position)}; it must be three lengths [m]"
+    forward, up = np.array(camera.forward), np.array(camera.up)
+    for key, vector in (("forward", forward), ("up", up)):
+        if not 1e-6 < float(np.linalg.norm(vector)) < math.inf:
+            yield f"{key}: {vector.tolist()} is no direction"
+            return
+    if float(np.linalg.norm(np.cross(forward, up))) < PARALLEL * float(np.linalg.norm(forward) * np.linalg.norm(up)):
+        yield f"up: {up.tolist()} is the direction in which it looks; say what is up in its picture"
+    if not 0 < camera.fovy_deg < 180:
+        yield f"fovy_deg: {camera.fovy_deg:g}; it must lie between 0 and 180 degrees"
 
 
 def _mirror_faults(robot: Robot) -> Iterator[str]:
@@ -119,6 +136,7 @@ def _missing(robot: Robot, model: mujoco.MjModel) -> list[str]:
     parts |= {} if robot.trunk is None else {"trunk": robot.trunk}
     parts |= {} if robot.imu is None else {"imu.body": robot.imu.body}
     parts |= {} if robot.tool is None else {"tool.body": robot.tool.body}
+    parts |= {f"cameras.{name}.body": camera.body for name, camera in robot.cameras.items() if camera.body != WORLD}
     lacking = {key: name for key, name in parts.items() if name not in bodies}
     found += [f"{key}: the model has no body {name!r}{suggestion(name, bodies)}" for key, name in lacking.items()]
     if lacking:

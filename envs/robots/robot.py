@@ -22,7 +22,7 @@ from envs.robots.faults import shape_faults
 from envs.robots.fingerprint import model_sha256
 from policies.contract.spec import RobotSpec
 
-__all__ = ["Box", "Foot", "Imu", "Joint", "Robot", "RobotError", "Tool", "Vector"]
+__all__ = ["Box", "Camera", "Foot", "Imu", "Joint", "Robot", "RobotError", "Tool", "Vector"]
 
 Vector = tuple[float, float, float]
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -109,6 +109,25 @@ class Tool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Camera:
+    """A camera on the robot, or beside it.
+
+    Attributes:
+        body: the body that carries it; `world` for one that stands beside the robot.
+        position: of its lens in that body's frame [m].
+        forward: where it looks, in that body's frame; of any length.
+        up: what is up in its picture, in that body's frame; need not be at a right angle to `forward`.
+        fovy_deg: angle of view from the lower to the upper edge of its picture [degrees].
+    """
+
+    body: str
+    position: Vector = (0.0, 0.0, 0.0)
+    forward: Vector = (1.0, 0.0, 0.0)
+    up: Vector = (0.0, 0.0, 1.0)
+    fovy_deg: float = 45.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Robot:
     """A robot. Attributes of its joints as tuples (`kp`, `default_pose`, ...) are in policy order, which is the order of `joints`.
 
@@ -123,6 +142,7 @@ class Robot:
         feet: the feet by name; sensors are named after them.
         imu: the IMU; None for a fixed base.
         tool: the end effector of an arm.
+        cameras: on it and beside it, by name; a scene has those that an observation looks through.
         stand_height: height of the root's frame above the ground in the default pose [m]; None for a fixed base.
         max_tilt: largest tilt of the base in operation [rad].
         warm_motor_c: temperature of a motor from which a deployed robot warns [degrees C].
@@ -143,6 +163,7 @@ class Robot:
     feet: Mapping[str, Foot] = field(default_factory=dict[str, Foot])
     imu: Imu | None = None
     tool: Tool | None = None
+    cameras: Mapping[str, Camera] = field(default_factory=dict[str, Camera])
     stand_height: float | None = None
     max_tilt: float = 1.0
     warm_motor_c: float = 80.0
@@ -156,6 +177,7 @@ class Robot:
     def __post_init__(self) -> None:
         object.__setattr__(self, "joints", dict(self.joints))  # never changed afterwards
         object.__setattr__(self, "feet", dict(self.feet))
+        object.__setattr__(self, "cameras", dict(self.cameras))
         raise_faults(self.where, shape_faults(self))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -23,8 +23,8 @@ and z flip; one entry per joint or foot, which swap sides; the command, as its c
 Image = tuple[list[int], list[float]]
 """Permutation (k,) and sign (k,) of a term's entries."""
 Mirrored = tuple[Kind, ...] | Kind | Callable[[Env], Image]
-Need = Literal["terrain", "ramp"]
-"""Parts that an environment may lack: ground that is not flat, the ramp of disturbances."""
+Need = Literal["terrain", "ramp", "camera"]
+"""Parts that an environment may lack: ground that is not flat, the ramp of disturbances, cameras."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -26,6 +26,7 @@ from envs.env_cfg import EnvCfg
 from envs.robots.robot import Robot
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
+from envs.sensing.cameras import Cameras
 from envs.terms.commands import Command
 from envs.terms.disturbance import Disturbances
 from envs.terms.fields import FieldRandomizer
@@ -57,6 +58,7 @@ class Env(Protocol):
         randomizer: the physics of each world.
         disturbances: pushes, forces and throws.
         commander: draws the commands; of the class named in the config.
+        cameras: the cameras; None if the observations have none.
     """
 
     cfg: EnvCfg
@@ -79,6 +81,7 @@ class Env(Protocol):
     randomizer: FieldRandomizer
     disturbances: Disturbances
     commander: Command
+    cameras: Cameras | None
 
     @property
     def command(self) -> torch.Tensor: ...

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal, Self, cast
 
+from envs.sensing.camera import CameraTerm
 from envs.terms.commands import Command
 
 
@@ -277,6 +278,10 @@ class SensedTerm:
     def changed(self, **values: Any) -> Self:
         """The same term with other values."""
         return dataclasses.replace(self, **values)
+
+
+ObservationEntry = SensedTerm | CameraTerm
+"""An entry of the table of observations: a block of the vector `state`, or a picture."""
 
 
 @dataclass(frozen=True, init=False)

@@ -19,7 +19,7 @@ STATE = "state"
 """Name of the group that every policy has: the flat vector of sensor readings."""
 
 DTYPES = ("float32", "uint8")
-IMAGE_KINDS = {"rgb": 3, "depth": 1}
+IMAGE_KINDS = {"rgb": 3, "depth": 1, "segmentation": 1}
 """Kinds of image, with their number of channels."""
 
 
@@ -102,14 +102,17 @@ class ImageSpec:
     """A camera image as an array (height, width, channels), row 0 at the top.
 
     A point at (x, y, z) [m] in the camera's optical frame (x right, y down, z forward) lies at column fx x / z + cx and row fy y / z + cy.
+    The middle of the first pixel is column 0, row 0, as in OpenCV and ROS.
 
     Attributes:
-        kind: `rgb` (3 channels) or `depth` (1 channel, z [m]).
+        kind: `rgb` (3 channels), `depth` (1 channel, z [m], 0 where nothing was measured) or `segmentation` (1 channel, an index into
+            `labels`).
         width, height: [pixels].
         frame: the camera's name, which is also the name of its frame.
         fx, fy: focal lengths [pixels].
         cx, cy: principal point [pixels].
         near, far: range of depths in training [m]; both 0 if not applicable.
+        labels: the meaning of each value of a segmentation; empty for the other kinds.
     """
 
     kind: str
@@ -122,10 +125,11 @@ class ImageSpec:
     cy: float
     near: float = 0.0
     far: float = 0.0
+    labels: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
-        """Number of channels: 3 for `rgb`, 1 for `depth`."""
+        """Number of channels: 3 for `rgb`, 1 for the others."""
         return IMAGE_KINDS[self.kind]
 
 

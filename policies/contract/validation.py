@@ -25,6 +25,8 @@ from policies.contract.parts import (
     SpecError,
 )
 
+MOST_LABELS = 256
+"""Of what a segmentation tells apart: a pixel is a byte."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -121,6 +123,8 @@ def _check_image(image: ImageSpec, where: str) -> None:
     check_not_negative({f"{where}: image.{name}": getattr(image, name) for name in ("near", "far")})
     if not (math.isfinite(image.cx) and math.isfinite(image.cy)):
         raise SpecError(f"{where}: image.cx and image.cy must be finite, not {image.cx}, {image.cy}")
+    if bool(image.labels) != (image.kind == "segmentation") or len(image.labels) > MOST_LABELS:
+        raise SpecError(f"{where}: image.labels has {len(image.labels)} names; a segmentation has 1 to {MOST_LABELS}, other kinds none")
     if image.near > image.far:
         raise SpecError(f"{where}: image.near is {image.near} m, beyond image.far {image.far} m")
 

@@ -1,10 +1,11 @@
 """Measure simulation, training, the policy step and the control loop, each against a reference in the same run.
 
-sim: control steps per second of each task against the engine alone. train: whole training iterations against the engine alone and against
-Stable-Baselines3's PPO; the PPO update against rsl_rl's. policy: a step of the student by ONNX Runtime against a pass over a window in
-torch; training tokens per second. pretrain: tokens per second of a pretraining against torch's own encoder. loader: windows of a dataset
-against the student's training step. loop: how late the control loop's ticks begin, at 50 and 500 Hz. latency: from a sensor message to the
-command over ROS 2. faults: a thousand random faults on a walking robot's wire. soak: an hour of simulated time (--seconds for more).
+sim: control steps per second of each task against the engine alone. cameras: images as observations against the ray tracer's kernel alone.
+train: whole training iterations against the engine alone and against Stable-Baselines3's PPO; the PPO update against rsl_rl's. policy: a
+step of the student by ONNX Runtime against a pass over a window in torch; training tokens per second. pretrain: tokens per second of a
+pretraining against torch's own encoder. loader: windows of a dataset against the student's training step. loop: how late the control loop's
+ticks begin, at 50 and 500 Hz. latency: from a sensor message to the command over ROS 2. faults: a thousand random faults on a walking
+robot's wire. soak: an hour of simulated time (--seconds for more).
 docs/benchmarks.md and docs/reliability.md explain the figures. Nothing else should run meanwhile.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 MOST = 1_000_000  # worlds, or seconds
-NAMES = ("sim", "train", "policy", "pretrain", "loader", "loop", "latency", "faults", "soak")
+NAMES = ("sim", "cameras", "train", "policy", "pretrain", "loader", "loop", "latency", "faults", "soak")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 LATER = 1.5
 """Factor on the iterations that is suggested for continuing a training."""
-_UNITS = {"minutes": "min", "steps_per_s": "1/s", "falls_a_minute": "1/min", "velocity_error_xy": "m/s", "velocity_error_yaw": "rad/s"}
+_UNITS = {"minutes": "min", "steps_per_s": "1/s", "pictures_per_s": "1/s", "falls_a_minute": "1/min", "velocity_error_xy": "m/s",
+          "velocity_error_yaw": "rad/s"}  # fmt: skip
 
 
 def number(value: float) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 OUT_HELP = "video, .mp4 or .webm, or small animation, .webp or .gif (default: play.mp4 beside FILE, or here for a shipped policy)"
 TERRAIN_HELP = "terrain: flat, rough, slope_up, slope_down, steps_up, steps_down or planks; level 0 to 1 (default: 1, the hardest)"
 
+CAMERA_HELP = "also write the images of a camera as the policy sees them (or would see them): play-NAME.mp4 beside the video"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -36,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--visuals", metavar="SOURCE", help="show full meshes: 'menagerie', or the path of an MJCF of the same robot")
     parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
     parser.add_argument("--size", metavar="WxH", help="size of the video (default: 960x540; 400x300 for an animation)")
+    parser.add_argument("--camera", metavar="NAME", help=CAMERA_HELP)
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
     parser.add_argument("--live", action="store_true", help="watch and steer in the browser, on this computer only, until Ctrl-C")
@@ -81,8 +84,9 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     else:
         commands = [args.command] if args.command else None
         result = record_policy(
-            who, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=robot
-        )
+            who, out, args.seconds, commands, args.engine, args.randomize, args.seed, *size, visuals=visuals, terrain=terrain, robot=robot,
+            camera=args.camera,
+        )  # fmt: skip
     if args.json:
         write_json(args.json, result)
     if args.json != "-":
@@ -106,6 +110,8 @@ def _check(args: argparse.Namespace) -> bool:
         raise UsageError("--no-video makes no video: leave out --out and --size")
     if loops and (args.randomize or args.terrain):
         raise UsageError("an animation shows the task as it is: leave out --randomize and --terrain, or make a video")
+    if args.camera and (args.live or args.no_video or loops):
+        raise UsageError("--camera is for a video: leave out --live and --no-video, and give --out a name that ends in .mp4 or .webm")
     if loops and not 2 <= args.seconds <= 60:
         raise UsageError(f"--seconds of an animation must lie between 2 and 60, not {args.seconds:g}")
     if args.port is not None and not args.live:
@@ -156,6 +162,8 @@ def _show(result: dict) -> None:
 
     if result["video"]:
         print(f"video: {result['video']} ({result['frames']} pictures, {result['codec']})")
+    if result.get("camera_video"):
+        print(f"what the camera showed: {result['camera_video']}")
     for figure in result["figures"].values():
         if figure["value"] is not None:
             print(f"{figure['label']}: {written(figure['value'], figure['unit'])} {figure['unit']}".rstrip())

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from envs.terms.randomization import RandomizationCfg
-from envs.terms.term import SensedTerm, Term, reference
+from envs.terms.term import ObservationEntry, SensedTerm, Term, reference
 from policies import schema as schemas
 from policies.layers import overridden, read_extended
 from policies.schema import MISSING, NOT_SPECIAL, Builder, scalar
@@ -110,6 +110,9 @@ class TermBuilder(Builder):
     def special(self, hint: Any, node: Node, key: str, default: Any) -> Any:
         if terms.is_term(hint):
             return terms.build(hint, node, key, default, self.value)
+        if hint == ObservationEntry:
+            kind = terms.kind_of_observation(node, default)
+            return self.value(kind, node, key, default if isinstance(default, kind) else MISSING)
         return randomization.build(node, key, default, self.value) if hint is RandomizationCfg else NOT_SPECIAL
 
     def is_entry(self, kind: Any) -> bool:

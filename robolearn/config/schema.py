@@ -222,7 +222,7 @@ def _renamed() -> dict[str, str]:
         "env.max_tilt": "env.terminations.tilt.max_tilt",
         "env.min_height": "env.terminations.height.minimum",
         "env.action_scale": "env.action.scale",
-        "env.events": "now part of env.randomization",
+        "env.events": "part of env.randomization",
         "env.events.*": "env.randomization.*",
         "env.curriculum": "the table env.curriculum (env.curriculum.terrain=null for all levels from the start)",
     }

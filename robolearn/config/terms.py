@@ -15,13 +15,14 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from envs.terms.term import SensedTerm, Term, TermError, parameters, reference, resolve
+from envs.sensing.camera import CameraTerm
+from envs.terms.term import ObservationEntry, SensedTerm, Term, TermError, parameters, reference, resolve
 from policies.contract.observation import TERMS
 from policies.schema import MISSING
 from policies.yaml_tree import Node
 from robolearn.errors import ConfigError, nearest, suggestion
 
-FUNC = "func"
+FUNC, CAMERA = "func", "camera"
 Build = Callable[[Any, Node, str, Any], Any]
 """`policies.schema.Builder.value`."""
 
@@ -33,19 +34,25 @@ def is_term(hint: Any) -> bool:
 
 def is_entry(hint: Any) -> bool:
     """Whether a type is that of an entry of a task's tables."""
-    return is_term(hint) or hint is SensedTerm
+    return is_term(hint) or hint in (SensedTerm, CameraTerm, ObservationEntry)
+
+
+def kind_of_observation(node: Node, default: Any) -> type[SensedTerm] | type[CameraTerm]:
+    """Whether an entry of the table of observations is a camera: it names one, or is laid over one."""
+    names = isinstance(node.value, dict) and CAMERA in node.value
+    return CameraTerm if names or isinstance(default, CameraTerm) else SensedTerm
 
 
 def may_be_new(kind: Any, name: str, node: Node) -> bool:
     """Whether a new entry of a table is complete."""
-    named = isinstance(node.value, dict) and FUNC in node.value
-    return (is_entry(kind) and named) or (kind is SensedTerm and name in TERMS and node.value is not None)
+    named = isinstance(node.value, dict) and (FUNC in node.value or (kind == ObservationEntry and CAMERA in node.value))
+    return (is_entry(kind) and named) or (kind == ObservationEntry and name in TERMS and node.value is not None)
 
 
 def hint(kind: Any) -> str:
     """What to write for a new entry of a table."""
-    if kind is SensedTerm:
-        return f"; new ones: {', '.join(TERMS)}, or one that says func: package.module:function"
+    if kind == ObservationEntry:
+        return f"; new ones: {', '.join(TERMS)}, or one that says func: package.module:function, or camera: NAME"
     return "; a new entry says func: package.module:function" if is_term(kind) else ""
 
 

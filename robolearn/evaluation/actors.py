@@ -42,6 +42,11 @@ class FileActor:
 
     def __init__(self, file: PolicyFile, worlds: int) -> None:
         self.memories = [file.fork() for _ in range(worlds)]
+        self._env: VecEnv | None = None
+
+    def watch(self, env: VecEnv) -> None:
+        """See what the cameras of these worlds show, where the policy wants it."""
+        self._env = env
 
     def reset(self, ids: torch.Tensor) -> None:
         """Clear the memory of worlds `ids`."""
@@ -54,8 +59,14 @@ class FileActor:
         rows = policy.cpu().numpy()
         action = np.zeros((len(rows), self.memories[0].spec.action_dim), np.float32)
         for index in alive.nonzero()[:, 0].tolist():
-            action[index] = self.memories[index].act(rows[index])
+            memory = self.memories[index]
+            action[index] = memory.act(rows[index], self._pictures(index)) if memory.images else memory.act(rows[index])
         return torch.from_numpy(action).to(policy.device)
+
+    def _pictures(self, index: int) -> dict[str, np.ndarray]:
+        """The images of one world that the policy takes."""
+        assert self._env is not None, "a policy that takes images acts in the worlds of a rollout"
+        return {name: self._env.images[name][index].cpu().numpy() for name in self.memories[index].images}
 
 
 class TeacherActor:

@@ -22,6 +22,7 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
         ("gains", (here.kp, here.kd), (there.kp, there.kd)),
         ("joint range", (here.position_lower, here.position_upper), (there.position_lower, there.position_upper)),
         ("observation terms", _arithmetic(ours), _arithmetic(theirs)),
+        ("pictures", [told for told in _pictures(ours) if told[0] in file.images], _pictures(theirs)),
         ("action law", _law(ours), _law(theirs)),
         ("control_dt", ours.control_dt, theirs.control_dt),
         ("clock_hz", ours.clock_hz, theirs.clock_hz),
@@ -31,14 +32,18 @@ def check_contract(file: PolicyFile, env: VecEnv) -> None:
             continue
         if what in OF_ROBOT:
             mend = f"restore the original, or accept this one with --robot {robot.source or robot.name}"
-            raise UserError(
-                f"{file.path} was trained with {what} that differ from those of {robot.where}: {differences(robot, theirs)}; {mend}"
-            )
-        raise UserError(f"{file.path} was trained with {what} that differ from those of task {theirs.task} here: {b} against {a}")
+            raise UserError(f"{file.path} was trained with other {what} than {robot.where} has: {differences(robot, theirs)}; {mend}")
+        raise UserError(f"{file.path} was trained with other {what} than task {theirs.task} has here: {b} against {a}")
 
 
 def _arithmetic(spec: PolicySpec) -> list[tuple[str, int, float, float]]:
     return [(term.name, term.dim, term.scale, term.clip) for term in spec.terms]
+
+
+def _pictures(spec: PolicySpec) -> list[tuple[object, ...]]:
+    """What a policy is shown; a segmentation may tell more things apart than it did."""
+    groups = [group for group in spec.observation if group.image is not None]
+    return [(group.name, group.shape, group.dtype, group.every, group.image and group.image.kind) for group in groups]
 
 
 def _law(spec: PolicySpec) -> tuple[str, tuple[float, ...], float]:

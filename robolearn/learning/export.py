@@ -17,6 +17,7 @@ from envs.tasks.registry import make_env
 from envs.vec_env import VecEnv
 from policies.contract.file import ONNX_RUNTIME, PolicyFile
 from policies.contract.observation import Sensors, observe
+from policies.contract.spec import STATE
 from policies.export.onnx_graph import annotate, export_student
 from policies.networks.protocol import Network
 from robolearn import __version__
@@ -51,7 +52,8 @@ def export(
         history: the trainings before the student's, oldest first: config, iterations, minutes.
         datasets: the datasets that it was pretrained on: path, episodes, licences.
     """
-    env = make_env(cfg.task, cfg.robot, cfg.env, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
+    worlds = cfg.env.blind() if tuple(student.groups) == (STATE,) else cfg.env  # a file says what its policy sees, and no more
+    env = make_env(cfg.task, cfg.robot, worlds, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
     sensors = record_sensors(env, student, GOLDEN_STEPS)
     provenance = {
         "robolearn": __version__,

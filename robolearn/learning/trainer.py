@@ -112,12 +112,13 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
         asked = 0  # the signal of any process
         ended = trainer.iteration >= trainer.iterations and (goal is None or _reached(trainer, goal, metrics, bar))
         while not ended and not asked:
-            begin = time.monotonic()
+            begin, seen = time.monotonic(), _pictures(trainer)
             metrics = _iterate(trainer, run)
             seconds = time.monotonic() - begin
             trainer.minutes = minutes_before + (time.monotonic() - started) / 60
             steps = trainer.iteration * trainer.steps_per_iteration
             metrics |= {"steps": float(steps), "minutes": trainer.minutes, "steps_per_s": trainer.steps_per_iteration / seconds}
+            metrics |= {} if trainer.env.cameras is None else {"pictures_per_s": (_pictures(trainer) - seen) / seconds}
             if owed or trainer.iteration % trainer.cfg.checkpoint_every == 0 or (goal is not None and goal.due()):
                 try_to_save()  # before a check, which takes longer than some schedulers wait
             asked = distributed.largest(request.number or 0)
@@ -137,6 +138,11 @@ def train(trainer: Trainer, run: Run, on_iteration: Callable[[dict[str, float]],
     if number := asked or request.number:
         raise Interrupted(str(run.folder), number)
     return metrics
+
+
+def _pictures(trainer: Trainer) -> int:
+    """How many pictures its worlds' cameras have drawn by now."""
+    return 0 if trainer.env.cameras is None else trainer.env.cameras.drawn
 
 
 def _reached(trainer: Trainer, goal: Goal, metrics: dict[str, float], bar: Any) -> bool:
@@ -259,6 +265,6 @@ def _check_length(trainer: Any, done: int, names: list[str]) -> None:
 
 def _postfix(metrics: dict[str, float], own: Iterable[str]) -> str:
     """The figures beside the bar; `own` are the task's metrics."""
-    shown = ("reward", "action_error", *own, "falls_a_minute", "steps_per_s")
+    shown = ("reward", "action_error", *own, "falls_a_minute", "steps_per_s", "pictures_per_s")
     wrong = [name for name in ("skipped_updates", "failed_worlds") if metrics.get(name)]
     return " ".join(f"{name}={metrics[name]:.3g}" for name in (*shown, *wrong) if name in metrics)

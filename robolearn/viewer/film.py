@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
@@ -17,6 +18,7 @@ from envs.scene.terrain import TerrainCfg
 from robolearn.errors import UserError
 from robolearn.evaluation.result import Outcome, outcomes
 from robolearn.evaluation.tally import Tally
+from robolearn.viewer.eyes import path_beside, size_of
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.overlay import draw_overlay
 from robolearn.viewer.playback import Playback, default_commands
@@ -39,6 +41,7 @@ def record_policy(
     visuals: Path | None = None,
     terrain: TerrainCfg | None = None,
     robot: str | Robot | None = None,
+    camera: str | None = None,
 ) -> dict[str, Any]:
     """Run one world of a policy's task under a schedule of commands and write a video of it.
 
@@ -55,15 +58,16 @@ def record_policy(
         visuals: MJCF whose meshes are shown in place of our shapes.
         terrain: terrain for a walking robot; None for a flat floor.
         robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
+        camera: name of a camera whose images are written as a second video, one frame per control step.
 
     Returns:
-        Plain JSON values: `video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's figures by name,
-        their details in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`, `measured` (T, C).
+        Plain JSON values: `video`, `camera_video`, `codec`, `frames`, `fps`, `policy`, `task`, `engine`, `seconds`, `falls`, the task's
+        figures by name, their details in `figures`, and the series `time_s` (T,), `labels`, `units` (C,), `command`, `measured` (T, C).
 
     Raises:
         UserError: the video cannot be written, or the command does not fit the task.
     """
-    play = Playback(who, engine, randomize, seed, terrain, robot)
+    play = Playback(who, engine, randomize, seed, terrain, robot, camera)
     spec = play.command
     schedule = tuple(tuple(float(v) for v in command) for command in commands) if commands else default_commands(play.task, spec)
     for command in schedule:
@@ -73,7 +77,7 @@ def record_policy(
     every = max(1, round(1 / (fps * play.control_dt)))
     rate = 1 / (every * play.control_dt)
     moments: list[Moment] = []
-    result: dict[str, Any] = {"video": None, "codec": None, "frames": 0, "fps": rate}
+    result: dict[str, Any] = {"video": None, "camera_video": None, "codec": None, "frames": 0, "fps": rate}
     units = play.evaluation.play.units
 
     if path is None:
@@ -82,6 +86,7 @@ def record_policy(
         with (
             VideoWriter(path, width, height, rate) as video,
             Recorder(play.env.robot, width, height, play.env.scene(), visuals, spec.kind) as recorder,
+            _camera_video(play, path) as eye,
         ):
 
             def draw(moment: Moment) -> None:
@@ -89,10 +94,12 @@ def record_policy(
                     picture = recorder.draw(moment.qpos, moment)
                     video.write(draw_overlay(picture, moment, spec, f"{play.task}   {engine}", units))
                     result["frames"] += 1
+                if eye is not None:
+                    eye.write(play.seen())
                 moments.append(moment)
 
             figures = _run(play, schedule, count, draw)
-            result |= {"video": str(path), "codec": video.codec}
+            result |= {"video": str(path), "codec": video.codec, "camera_video": None if eye is None else str(eye.path)}
     return result | {
         "policy": label_of(who),
         "task": play.task,
@@ -107,6 +114,13 @@ def record_policy(
         "command": [list(moment.command) for moment in moments],
         "measured": [[value if math.isfinite(value) else None for value in moment.measured] for moment in moments],
     }
+
+
+def _camera_video(play: Playback, path: Path) -> contextlib.AbstractContextManager[VideoWriter | None]:
+    """The video of what is looked through, a frame a control step."""
+    if play.eye is None or play.env.cameras is None:
+        return contextlib.nullcontext()
+    return VideoWriter(path_beside(path, play.eye), *size_of(play.env.cameras.terms[play.eye]), 1 / play.control_dt)
 
 
 def _run(play: Playback, schedule: Sequence[Sequence[float]], count: int, show: Callable[[Moment], None]) -> dict[str, Outcome]:

@@ -23,6 +23,7 @@ from robolearn.evaluation.actors import FileActor
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.rollout import Rollout
 from robolearn.evaluation.worlds import FOREVER_S
+from robolearn.viewer.eyes import shown, with_camera
 from robolearn.viewer.moment import Moment
 from robolearn.viewer.who import Who, actor_of, label_of, task_of, worlds_of
 
@@ -39,10 +40,11 @@ class Playback:
         task: its task.
         evaluation: how the task is evaluated and shown.
         rollout: the policy in the world.
+        eye: the entry of the observations that is looked through; None for none.
     """
 
     def __init__(self, who: Who, engine: str = "mujoco", randomize: bool = False, seed: int = 0,
-                 terrain: TerrainCfg | None = None, robot: str | Robot | None = None) -> None:  # fmt: skip
+                 terrain: TerrainCfg | None = None, robot: str | Robot | None = None, camera: str | None = None) -> None:  # fmt: skip
         """Make the world and start.
 
         Args:
@@ -52,9 +54,10 @@ class Playback:
             seed: of everything random.
             terrain: terrain for a walking robot; None for the floor.
             robot: the value of `--robot`, or the robot that `robot_of` returned for it; None for the file's own.
+            camera: name of a camera to look through, see `robolearn.viewer.eyes`; None for none.
 
         Raises:
-            UserError: the task's contract differs from the file's, or its robot does not exist.
+            UserError: the task's contract differs from the file's, or its robot or the camera does not exist.
         """
         found, cfg = worlds_of(who, robot)
         self.task = task_of(who)
@@ -66,6 +69,9 @@ class Playback:
             raise UserError(f"{label_of(who)}: task {self.task} has no terrain")
         if not randomize:
             cfg = dataclasses.replace(cfg, randomization=without_randomization())
+        self.eye: str | None = None
+        if camera is not None:
+            cfg, self.eye = with_camera(cfg, found, camera)
         torch.set_num_threads(1)
         self.env = make_env(self.task, found, cfg)
         actor = actor_of(who, self.env)
@@ -119,6 +125,12 @@ class Playback:
         qpos = self.env.engine.qpos[0].numpy().copy()
         asked = tuple(float(value) for value in command)
         return Moment(self.time_s, asked, tuple(measured), qpos, self._note(), self._reached(), bool(step.terminated[0]))
+
+    def seen(self) -> np.ndarray:
+        """What the camera shows now, for people, (h, w, 3) uint8 RGB."""
+        assert self.eye is not None, "this playback looks through no camera"
+        assert self.env.cameras is not None
+        return shown(self.env.images[self.eye][0].cpu().numpy(), self.env.cameras.terms[self.eye])
 
     def _note(self) -> str:
         """The figure that the task chooses to show."""

@@ -394,9 +394,12 @@ MOVING = '<body pos="0 0 1"><freejoint/><geom size="0.1" mass="1" {}/></body>'
         ("<floor/>" + MOVING.format('condim="6"'), "no torsional or rolling friction"),
         ("<floor/>" + MOVING.format('margin="0.01"'), "no contact margin"),
         ("<floor/>" + MOVING.format('solref="-1000 -10"'), "takes solref as time constant"),
-        ('<body><joint type="ball"/><geom size="0.1" mass="1"/></body>', "cannot carry ball joints"),
-        ('<body><joint type="hinge" stiffness="1"/><geom size="0.1" mass="1"/></body>', "cannot carry joint springs"),
-        ('<body><joint type="hinge"/><joint type="slide"/><geom size="0.1" mass="1"/></body>', "cannot carry bodies with several joints"),
+        ('<body><joint type="ball"/><geom size="0.1" mass="1"/></body>', "cannot represent ball joints"),
+        ('<body><joint type="hinge" stiffness="1"/><geom size="0.1" mass="1"/></body>', "cannot represent joint springs"),
+        (
+            '<body><joint type="hinge"/><joint type="slide"/><geom size="0.1" mass="1"/></body>',
+            "cannot represent bodies with several joints",
+        ),
         (
             '<geom type="plane" size="0 0 1" friction="0.4"/><geom type="box" size="1 1 1" friction="0.9"/>'
             + MOVING.format('priority="0" friction="0.1"'),

@@ -166,7 +166,7 @@ def test_a_term_is_left_out_where_the_environment_lacks_what_it_needs() -> None:
 def test_what_a_reset_would_overwrite_is_refused_at_startup() -> None:
     table = dataclasses.replace(without_randomization(), payload=Range(low=0.0, high=1.0, operation="add"))
     heavier = EventTerm(my_terms.heavier, when="startup")
-    with pytest.raises(ValueError, match="heavier changes body_mass at startup, which payload overwrites at every reset: say"):
+    with pytest.raises(ValueError, match="heavier changes body_mass at startup, which payload overwrites at every reset: set"):
         env_of(table=table, heavier=heavier)
     at_startup = dataclasses.replace(table, payload=Range(low=1.0, high=1.0, operation="add", when="startup"))
     env = env_of(table=at_startup, heavier=heavier)

@@ -159,7 +159,7 @@ def test_a_free_joint_keeps_nothing_that_brakes_or_weighs_down_the_base(tmp_path
     assert not np.ravel(model.jnt_stiffness[0]).any()
     if defaults:
         assert model.dof_armature[6] == 0.1  # motors' joints keep theirs
-    assert "free joint root has damping" in said(reading, "mended")
+    assert "free joint root had damping" in said(reading, "mended")
     loose = read(mjcf(tmp_path, f"<worldbody>{ROBOT}</worldbody>{MOTORS}"))
     assert "free joint" not in said(loose)
 

@@ -302,7 +302,7 @@ def test_a_foot_without_shapes_and_a_turned_imu_are_refused(folder: Path) -> Non
         model_0=f'"back left heel" type="mesh"|"back left heel" {ghost}',
         model_1=f'"back left toe" type="mesh"|"back left toe" {ghost}',
     )
-    with pytest.raises(RobotError, match=r"(?s)nothing of 'back left sole' collides.*its axes are turned by 1.57 rad"):
+    with pytest.raises(RobotError, match=r"(?s)'back left sole' has no colliding shape.*its axes are turned by 1.57 rad"):
         load_robot(path).scene()
 
 

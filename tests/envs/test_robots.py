@@ -90,7 +90,7 @@ def test_registry():
     assert get_robot("panda") is PANDA
     with pytest.raises(
         UnknownRobotError,
-        match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, or .*; for one of your own .*--import PACKAGE",
+        match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, or .*; for a robot of a package, .*--import PACKAGE",
     ):
         get_robot("go2")
     assert all(name == get_robot(name).name == get_robot(name).model.parent.name for name in ROBOTS)

@@ -189,7 +189,7 @@ BROKEN: list[tuple[str, Callable[[Any], Any], str]] = [
     (
         SPEC_KEY,
         lambda v: v | {"observation": [{"name": "state", "terms": v["observation"][0]["terms"][1:]}]},
-        r"graph input state is float32 of shape \[1, 31\], the metadata say float32 of shape \[1, 28\]",
+        r"graph input state is float32 of shape \[1, 31\], but the metadata say float32 of shape \[1, 28\]",
     ),
     (
         SPEC_KEY,
@@ -259,7 +259,7 @@ def test_graphs_that_contradict_the_contract(small: Path) -> None:
     o, a = [1, spec.observation_dim], [1, spec.action_dim]
     ok = graph_file(small, {"state": o, "memory": [1, 3]}, {"action": a, "memory_out": [1, 3]})
     PolicyFile(ok)
-    refused(graph_file(small, {"state": [1, o[1] + 1]}, {"action": a}), "graph input state is float32 of shape .* the metadata say")
+    refused(graph_file(small, {"state": [1, o[1] + 1]}, {"action": a}), "graph input state is float32 of shape .* but the metadata say")
     refused(graph_file(small, {"obs": o}, {"action": a}), "the graph has no input state; it has obs")
     refused(graph_file(small, {"state": o}, {"action": [1, a[1] - 1]}), "graph output action is float32 of shape")
     refused(graph_file(small, {"state": o}, {"target": a}), "the graph has no output action; it has target")

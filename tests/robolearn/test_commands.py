@@ -118,9 +118,9 @@ def test_a_preset_by_its_path_is_the_preset_by_its_name() -> None:
     [
         (["train", "go2"], "go2"),
         (["train", "panda-reach", "--teacher.ppo.clipp=1"], "did you mean 'teacher.ppo.clip'?"),
-        (["train", "go2-walk"], "for one of your own install its package, or give --import PACKAGE"),
-        (["train", "velocity-flat", "--robot", "spot"], "for one of your own install its package, or give --import PACKAGE"),
-        (["train", "velocity-flat-biped", "--robot", "go1"], "of a biped, which go1 is not: give velocity-flat, which finds"),
+        (["train", "go2-walk"], "install the package or give --import PACKAGE"),
+        (["train", "velocity-flat", "--robot", "spot"], "install the package or give --import PACKAGE"),
+        (["train", "velocity-flat-biped", "--robot", "go1"], "of a biped, which go1 is not: give velocity-flat, which selects"),
         (["train", "configs/velocity-rough-biped.yaml", "--robot", "go1"], "of a biped, which go1 is not: give velocity-rough"),
         (["train", "velocity-flat", "--robot", "go1", "--out", "x"], "unknown option '--out'; did you mean '--runs'?"),
         (["evaluate", "x", "--runz", "x"], "unknown option '--runz' (see robolearn evaluate --help)"),

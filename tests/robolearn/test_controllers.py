@@ -406,7 +406,7 @@ def test_evaluate_judges_a_controller(tmp_path: Path, capsys: pytest.CaptureFixt
     [
         (["controller:trott"], "did you mean trot?"),
         (["controller:trot", "--robot", "g1"], "controller:walk"),
-        (["controller:trot", "--mjcf", "x.xml"], "leave it away"),
+        (["controller:trot", "--mjcf", "x.xml"], "leave it out"),
         (["controller:trot", "--teacher.iterations=3"], "does not learn"),
         (["controller:trot", "--env.clock_hz=3"], "its own clock"),
         (["controller:trot", "--config", "go1-velocity-rough"], "for velocity-rough"),

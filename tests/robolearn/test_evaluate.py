@@ -118,8 +118,8 @@ def test_another_contract_is_refused(what: str, change: Callable[[Any], Any], st
         return spec
 
     other_robot = "is for go1 with the joints RL_calf_joint"  # said before there are any worlds
-    where = "robot go1: .* of [FR][LR]_" if what in OF_ROBOT else f"task {FLAT} here"
-    message = other_robot if what == "joint names" else f"was trained with {what} that differ from those of {where}"
+    where = "robot go1 has: .* of [FR][LR]_" if what in OF_ROBOT else f"task {FLAT} has here"
+    message = other_robot if what == "joint names" else f"was trained with other {what} than {where}"
     with pytest.raises(UserError, match=message):
         evaluate_file(PolicyFile(edit_metadata(path, SPEC_KEY, apply)), seeds=1, seconds=1.1)
 

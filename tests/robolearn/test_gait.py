@@ -268,7 +268,7 @@ def test_a_recording_is_read_and_nothing_in_it_runs(tmp_path: Path, robot: Robot
         (pickle.dumps(told | {"dof_pos": np.zeros((frames, 3))}), "not a motion of walker"),
         (pickle.dumps(told | {"fps": 0.0}), "fps must be a number above zero"),
         (pickle.dumps(told | {"fps": "fast"}), "fps must be a number above zero"),
-        (b"nothing", "no recording"),
+        (b"nothing", "not a readable recording"),
     ):
         path.write_bytes(broken)
         with pytest.raises(UserError, match=said):
@@ -358,7 +358,7 @@ def test_the_suite_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--gait", "--suite", "locomotion"], "leave --suite away"),
+        (["--gait", "--suite", "locomotion"], "leave out --suite"),
         (["--gait", "--engine", "all"], "one engine"),
         (["--no-pictures"], "is for --gait"),
     ],

@@ -310,7 +310,7 @@ def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         (["--demo", "go1", "--seconds", "1"], "--seconds must be at least 4"),
         (["--demo", "go1", "--seconds", "inf"], "at most 600, not inf"),
         (["--demo", "go1", "--seed", "-1"], "--seed must not be negative"),
-        (["--demo", "go1", "--out", "x.yaml", "--preset", "panda-reach"], "trains panda, the log is of go1"),
+        (["--demo", "go1", "--out", "x.yaml", "--preset", "panda-reach"], "trains panda, but the log is of go1"),
         (["--demo", "go1", "--out", "x.yaml", "--preset", "nonsense"], "nonsense"),
         (["a.mcap", "--json", "./a.mcap"], "must not name a log"),
         (["a.mcap", "--json", "b.yaml", "--out", "b.yaml"], "must not name a log"),

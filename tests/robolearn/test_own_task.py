@@ -124,7 +124,7 @@ def test_its_gate_knows_its_limits(standing: Path) -> None:
     good = changed(found, level=1.0, height_error=0.09)
     assert shortcomings(good, good) == []
     (told,) = shortcomings(good, changed(good, height_error=0.12))
-    assert told == "a height error of 0.12 m on the precise engine, at most 0.1 wanted"
+    assert told == "a height error of 0.12 m on the precise engine, at most 0.1 required"
     (told,) = shortcomings(good, changed(good, level=0.5))
     assert "keeps 0.500 of 1.000" in told
     rows = {row.name: row for row in learned(good, changed(good, height_error=0.2), good)}
@@ -147,7 +147,7 @@ def test_commands_and_signals_that_do_not_fit_are_told(task: Task, monkeypatch: 
 
     with pytest.raises(UserError, match=r"must give 4 commands of 1 numbers \(height\), not 3"):
         evaluated(worlds=4)
-    with pytest.raises(UserError, match=r"measure 'level' of task crouch: .*returns \(3, 3\), but must return one value per world, \(3,\)"):
+    with pytest.raises(UserError, match=r"measure 'level' of task crouch: .*gives \(3, 3\), not one value per world, \(3,\)"):
         evaluated(
             measures=dict(EVALUATION.measures) | {"level": Measure(label="l", kind="share", signal=lambda env: env.base.gravity_b > 0)}
         )

@@ -179,7 +179,7 @@ def test_an_engine_that_was_registered_can_be_chosen(
 def test_a_robot_that_has_moved_is_asked_for_or_found_beside_the_policy(file: PolicyFile, folder: Path) -> None:
     moved = folder.parent / "elsewhere"
     shutil.move(folder, moved)
-    with pytest.raises(UserError, match=r"trained with robot table, of .*robot.yaml, which is not there; .*--robot"):
+    with pytest.raises(UserError, match=r"trained with robot table, of .*robot.yaml, which does not exist here; .*--robot"):
         robot_of(file)
     assert robot_of(file, str(moved / "robot.yaml")).name == "table"
     for part in moved.iterdir():

@@ -103,7 +103,7 @@ def test_a_resolved_table_comes_back_from_its_text_in_its_order() -> None:
         ("randomization.push_velocity=null", "push_interval_s without push_velocity: they are needed together"),
         ("events.kick.speed=2", "env.events.kick.speed is env.randomization.kick.speed now"),
         (f"events.kick={{func: '{MINE}:kick'}}", "env.events.kick.func is env.randomization.kick.func now"),
-        ("events=null", "env.events is a part of env.randomization now"),
+        ("events=null", "env.events is part of env.randomization now"),
     ],
 )
 def test_a_mistake_is_told_with_its_key_and_what_is_valid(override: str, told: str) -> None:

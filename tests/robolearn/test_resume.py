@@ -224,7 +224,7 @@ def test_broken_checkpoints(
     if content in ("list", "dict"):
         torch.save([1] if content == "list" else {"weights": torch.zeros(2)}, path)
     message = refused(capsys, *verb, str(path))
-    assert f"{path} is not a checkpoint" in message
+    assert f"{path} is not a {'' if content in ('list', 'dict') else 'readable '}checkpoint" in message
 
 
 def test_the_wrong_kind(checkpoints: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

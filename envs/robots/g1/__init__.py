@@ -4,13 +4,16 @@ The PD gains follow from each joint's reflected rotor inertia I and a natural fr
 kp = I w^2, kd = 2 zeta I w, w = 2 pi 10 Hz. Rotor inertias and gear ratios are Unitree's; frequency and damping are chosen as in
 BeyondMimic (Liao et al. 2025, arXiv 2508.08241, section III). A two-stage planetary gear with rotor inertias (r0, r1, r2) and ratios (1,
 g1, g2) reflects I = r0 (g1 g2)^2 + r1 g2^2 + r2. Ankles and waist roll and pitch are driven by two motors in parallel.
+
+The camera `head` is the robot's RealSense D435: position and pitch are those of Unitree's URDF (`d435_joint`), the angle of view is that of
+its depth image. `chest` is our own, for a camera that a user mounts there: it looks ahead, 20 degrees downward.
 """
 
 from dataclasses import dataclass
-from math import pi
+from math import cos, pi, sin
 from pathlib import Path
 
-from envs.robots.robot import Foot, Imu, Joint, Robot
+from envs.robots.robot import Camera, Foot, Imu, Joint, Robot
 
 NATURAL_FREQUENCY = 2 * pi * 10.0  # rad/s
 DAMPING_RATIO = 2.0
@@ -104,6 +107,18 @@ def _foot(side: str, turn: float) -> Foot:
     return Foot(body=f"{side}_ankle_roll_link", position=(0.0375, 0.0, -0.035), turn=turn, sole=True)
 
 
+HEAD_PITCH = 0.8307767  # rad, downward
+
+CAMERAS = {
+    "head": Camera(
+        body="torso_link",
+        position=(0.0576235, 0.01753, 0.42987),
+        forward=(cos(HEAD_PITCH), 0.0, -sin(HEAD_PITCH)),
+        fovy_deg=58.0,
+    ),
+    "chest": Camera(body="torso_link", position=(0.11, 0.0, 0.2), forward=(cos(0.35), 0.0, -sin(0.35)), fovy_deg=58.0),
+}
+
 G1 = Robot(
     name="g1",
     model=Path(__file__).parent / "g1.xml",
@@ -111,6 +126,7 @@ G1 = Robot(
     base="pelvis",
     trunk="torso_link",
     feet={"left": _foot("left", 0.0), "right": _foot("right", 0.5)},
+    cameras=CAMERAS,
     imu=Imu(body="pelvis", position=(0.04525, 0.0, -0.08339)),
     stand_height=0.782,
 )

@@ -4,12 +4,15 @@ The PD imitates Franka's joint impedance controller: stiffness as in its example
 in the default pose, kd = 2 zeta sqrt(kp I), zeta = 1. Gravity is compensated by the model, as by Franka's controller, so the PD only
 handles motion and payloads. Velocity and torque limits are Franka's (FCI documentation); the velocity limits are enforced by tasks and
 bridge, not by the model.
+
+The cameras are where such cells often have them; they are not a calibration. `wrist` is on the hand and sees the fingers, `outside` stands
+beside the arm and sees the whole workspace. Their angles of view are those of a RealSense D435 (depth 58 degrees, colour 42).
 """
 
 from math import pi, sqrt
 from pathlib import Path
 
-from envs.robots.robot import Joint, Robot, Tool
+from envs.robots.robot import Camera, Joint, Robot, Tool
 
 DAMPING_RATIO = 1.0
 STIFFNESS_ARM, STIFFNESS_WRIST = 600.0, 200.0  # N m / rad
@@ -33,5 +36,9 @@ PANDA = Robot(
     },
     base="hand",
     tool=Tool(body="hand", position=(0.0, 0.0, 0.1034)),
+    cameras={
+        "wrist": Camera(body="hand", position=(0.075, 0.0, 0.035), forward=(-0.45, 0.0, 1.0), up=(1.0, 0.0, 0.0), fovy_deg=58.0),
+        "outside": Camera(body="world", position=(1.25, 0.55, 0.75), forward=(-0.8, -0.52, -0.45), fovy_deg=42.0),
+    },
     workspace=((0.3, 0.65), (-0.4, 0.4), (0.15, 0.7)),
 )

@@ -49,7 +49,7 @@ def holes(seen: Seen) -> Iterator[Finding]:
         bad = np.abs(step * seen.fps - 1) > 0.5
         if bad.any():
             frame = int(np.argmax(np.abs(step - 1 / seen.fps)))
-            text = f"frames {frame} and {frame + 1} are {step[frame]:.3f} s apart, where a frame takes {1 / seen.fps:.3f} s"
+            text = f"frames {frame} and {frame + 1} are {step[frame]:.3f} s apart, but a frame takes {1 / seen.fps:.3f} s"
             yield Finding(check="clock", key="stamps", text=text, episode=seen.name, size=float(step[frame]))
     if seen.position is None or seen.velocity is None or len(seen) < 20:
         return

@@ -65,7 +65,7 @@ def test_repair(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["info", "nowhere"], "nowhere is not a dataset: there is no such folder"),
         (["merge", "{d}", "--out", "{d}"], "exists already and is not empty"),
-        (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5,b"], "'b' is none"),
+        (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5,b"], "not 'b'"),
         (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5"], "add up to 1"),
         (["split", "{d}", "--out", "{t}/x", "--allow-license", "x"], "is for --free"),
         (["split", "{d}", "--out", "{t}/x", "--robot", "nobody"], "meets all of --robot"),

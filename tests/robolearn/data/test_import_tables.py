@@ -168,9 +168,9 @@ def test_an_arm_needs_no_attitude(tmp_path: Path) -> None:
     [
         ("", {}, "is empty"),
         ("a,b\n1,2\n", {}, "1 rows"),
-        ("a,b\n1,2\n3\n", {}, ":3: 1 values where"),
+        ("a,b\n1,2\n3\n", {}, ":3: 1 values, but"),
         ("a,b\n1,2\n3,4\n5,6\n", {"joint_position": Field(at="c")}, "no column 'c'"),
-        ("a,b\n1,2\n3,4\n5,6\n", {"joint_position": Field(at="q_*")}, "like 'q_*'"),
+        ("a,b\n1,2\n3,4\n5,6\n", {"joint_position": Field(at="q_*")}, "matches 'q_*'"),
         ("1,2\n3,4\n5,6\n", {"joint_position": Field(at="0:12")}, "columns 0 to 1"),
         ("time,a\n0,2\n2,4\n1,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "row 2 is missing or earlier"),
         ("time,a\n0,2\n20,4\n40,6\n", {"joint_position": Field(at="a"), "time": Field(at="time")}, "the unit of the time"),

@@ -157,7 +157,7 @@ def changed(**columns: np.ndarray | None) -> dict[str, np.ndarray]:
         (changed(action=np.full((5, 3), np.nan)), "action is not finite in row 0 of 5.*action.is_valid"),
         (changed(action=rows(0, 4, 3, 0)), "columns of different length: action 4"),
         (changed(actoin=rows(0, 5, 3, 0)), "no column 'actoin' in this dataset; did you mean 'action'"),
-        (changed(next_done=rows(0, 5, 1, 0)), "next.done is of dtype float32, and bool is wanted"),
+        (changed(next_done=rows(0, 5, 1, 0)), "next.done has dtype float32, but must have bool"),
         (changed(action_is_valid=None) | {"action.is_valid": np.ones(5)}, "action.is_valid must be bool"),
         ({}, "episode 1 has no rows"),
     ],
@@ -215,7 +215,7 @@ def test_columns_must_make_sense() -> None:
         robot_columns(("hip", "hip"))
     with pytest.raises(DataError, match="lerobot takes every column with 'image'"):
         robot_columns(("hip",), extra=[Column(name="image_brightness", names=("x",))])
-    with pytest.raises(DataError, match="columns of one name: action"):
+    with pytest.raises(DataError, match="columns with the same name: action"):
         robot_columns(("hip",), extra=[Column(name="action", names=("x",))])
 
 
