@@ -13,7 +13,8 @@ class PretrainCfg:
     Attributes:
         data: datasets, the same as with `--data`.
         objective: `next` predicts the next observation and action from the past; `masked` predicts what was hidden from both sides.
-        aligned: whether o_{t+1} is predicted from o_t alone, as a_t is from a_{t-1} (Radosavovic et al. 2024, 2402.19469), or also from a_t.
+        aligned: whether o_{t+1} is predicted from o_t alone, as a_t is from a_{t-1} (Radosavovic et al. 2024, 2402.19469), or also
+            from a_t.
         observation_weight: weight of the observations' part of the loss; that of the actions' part is 1. 0 predicts actions alone.
         mask_low, mask_high: with `masked`, the share of a window's modalities that is hidden is drawn between these two (2306.10007).
         iterations: number of iterations, of `updates` optimiser steps each.
@@ -28,7 +29,8 @@ class PretrainCfg:
         final_weights: `weights` change linearly to these over the training; empty keeps them.
         noise: share of the contract's sensor noise and sensing delay that is added to what the network sees, if a
             dataset holds clean readings only (`robolearn collect --sensed` keeps both).
-        normalize: `source`: each source (robot and control mode, or kind of source) has its own statistics; `robot`: all sources of a robot share them.
+        normalize: `source`: each source (robot and control mode, or kind of source) has its own statistics; `robot`: all sources of
+            a robot share them.
         held_out: share of each dataset's episodes that is used for testing only.
         evaluate_every: iterations between two closed-loop evaluations; the last comes at the end. 0: none at all.
         evaluate_seeds: episodes per command in these evaluations.
