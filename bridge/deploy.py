@@ -236,7 +236,9 @@ def tell_end(loop: ControlLoop, events: Events, options: argparse.Namespace) -> 
         events.tell(end, "end")
     events({"event": "timing", "t_ns": loop.transport.now_ns(), **timing, "late_us": loop.timing.late_us()})
     if not in_process(options):
-        events.say("timing: " + ", ".join(f"{name} {value:.3g}" for name, value in timing.items()))
+        events.say(
+            "timing: " + ", ".join(f"{name} {value:.0f}" if value >= 100 else f"{name} {value:.3g}" for name, value in timing.items())
+        )
     else:
         events.say(f"timing: {timing['ticks']:.0f} ticks of simulated time")
 

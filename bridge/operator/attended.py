@@ -93,7 +93,8 @@ class Attended:
                 self.loop.stop()
         held = any(device.holds for device in self._devices)
         for device, one in said:
-            if one.command is not None and (device.holds or not (held or wired)):
+            device.counts = device.holds or not (held or wired)
+            if one.command is not None and device.counts:
                 inputs.command, inputs.command_ns = one.command, self.now_ns() - round(one.age_s * 1e9)
                 inputs.command_hint = one.hint
         if inputs.command is None and not inputs.command_hint:

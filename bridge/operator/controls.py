@@ -54,7 +54,7 @@ class Keyboard:
     """Single keys of a terminal; see `KEY_HELP`.
 
     Attributes:
-        holds: see `Device`.
+        holds, counts: see `Device`.
         begins: notice at the start on whether a lost operator is detected; empty for none.
     """
 
@@ -85,7 +85,7 @@ class Keyboard:
         self._held = self._told = self._away = self._lost = self._warned = False
         self._presence = Presence(self._fd)
         self.begins = self._presence.begins
-        self.holds = False
+        self.holds, self.counts = False, True
 
     @property
     def help(self) -> str:
@@ -177,7 +177,7 @@ class Keyboard:
             said.age_s, said.hint = silent_s, self._presence.gone
         elif not self._presence.proves and keyless_s > self._silence_s:
             said.age_s, said.hint = keyless_s, "no key for too long, and no other sign of an operator"
-        elif not self._presence.proves and keyless_s > self._silence_s / 2 and self._steers and not self._warned:
+        elif not self._presence.proves and keyless_s > self._silence_s / 2 and self._steers and self.counts and not self._warned:
             self._warned = True
             notices.append(f"warning: no key for {keyless_s:.0f} s: the policy ends after {self._silence_s:g} s without one")
         moving = bool(np.any(self._steps))
@@ -193,7 +193,7 @@ class Keyboard:
             said.state = "command held" + ("" if self._presence.proves else f", {max(0.0, self._silence_s - keyless_s):.0f} s left")
         elif np.any(self._steps):
             said.state = f"halt in {max(0.0, self._hold_s - keyless_s):.0f} s without a key (h holds)"
-        elif not self._presence.proves and keyless_s > self._silence_s / 2:
+        elif not self._presence.proves and keyless_s > self._silence_s / 2 and self.counts:
             said.state = f"press a key within {max(0.0, self._silence_s - keyless_s):.0f} s, or a running policy ends"
 
     def _in_background(self, now_ns: int) -> Said:

@@ -35,7 +35,7 @@ class Gamepad:
     held, and releasing it halts.
 
     Attributes:
-        holds: see `Device`.
+        holds, counts: see `Device`.
         layout: functions of its buttons.
     """
 
@@ -62,7 +62,7 @@ class Gamepad:
             OSError: no such device. PadError: its layout is not known.
         """
         self._steers = steers and spec.command.kind == "velocity"
-        self.holds = False
+        self.holds, self.counts = False, True
         self._lower, self._upper = np.array(spec.command.lower), np.array(spec.command.upper)
         self._path, self._read_layout, self._hold_s, self._silence_s = path, read, hold_s, silence_s
         self._fd: int | None = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -145,7 +145,7 @@ class Gamepad:
             notices.append(f"halt: no word from the gamepad for {self._hold_s:g} s; press L1 anew")
         if silent_s > self._silence_s:
             said.age_s, said.hint = silent_s, "no word from the gamepad"
-        elif silent_s > self._silence_s / 2 and self._steers and not self._warned:
+        elif silent_s > self._silence_s / 2 and self._steers and self.counts and not self._warned:
             self._warned = True
             notices.append(
                 f"warning: no word from the gamepad for {silent_s:.0f} s: the policy ends after {self._silence_s:g} s without one"

@@ -45,9 +45,11 @@ class Device(Protocol):
 
     Attributes:
         holds: whether its command takes precedence over the wire's: from when it steered until another one does.
+        counts: whether its command was the one in force at the last tick; a device that does not count need not remind its operator.
     """
 
     holds: bool
+    counts: bool
 
     def poll(self) -> Said:
         """The input since the last call; never waits."""

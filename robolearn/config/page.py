@@ -17,6 +17,7 @@ from robolearn.config import schema
 from robolearn.config.catalogue import Setting, catalogue
 from robolearn.config.functions import TABLES, functions
 from robolearn.config.sentences import summary
+from robolearn.pretraining.config import PretrainCfg
 
 PAGE = Path("docs/settings.md")
 COLUMNS = (("Go1", "velocity-rough", "go1"), ("G1", "velocity-rough", "g1"), ("Panda", "reach", "panda"))
@@ -82,6 +83,9 @@ def _of_learners() -> Iterable[str]:
         yield f"{'##' if '.' not in name else '###'} {name}\n"
         yield _sentence(sentences[name])
         yield _plain([setting for setting in catalogue(part, name) if setting.name.count(".") == name.count(".") + 1 and not setting.table])
+    yield "## pretrain\n"
+    yield "How a student's network learns from trajectories: `robolearn pretrain PRESET --pretrain.NAME=VALUE`.\n"
+    yield _plain(catalogue(PretrainCfg(), "pretrain"))
     for kind in NETWORKS:
         if NETWORKS.source(kind) == "robolearn":
             yield f"### student.network, kind {kind}\n"

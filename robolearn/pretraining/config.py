@@ -11,29 +11,31 @@ class PretrainCfg:
     """How a student's network learns from trajectories. Its size is `student.network`.
 
     Attributes:
-        data: datasets, as `--data` gives them.
+        data: datasets, the same as with `--data`.
         objective: `next` predicts the next observation and action from the past; `masked` predicts what was hidden from both sides.
-        aligned: whether o_t alone is asked for o_{t+1}, as a_{t-1} is for a_t (Radosavovic et al. 2024, 2402.19469); otherwise a_t is told.
-        observation_weight: of the observations' part of the loss, beside 1 for the actions'; 0 predicts actions alone.
-        mask_low, mask_high: of `masked`: the share of hidden modalities of a window is drawn between them (2306.10007).
-        iterations: of `updates` optimiser steps each.
+        aligned: whether o_{t+1} is predicted from o_t alone, as a_t is from a_{t-1} (Radosavovic et al. 2024, 2402.19469), or also
+            from a_t.
+        observation_weight: weight of the observations' part of the loss; that of the actions' part is 1. 0 predicts actions alone.
+        mask_low, mask_high: with `masked`, the share of a window's modalities that is hidden is drawn between these two (2306.10007).
+        iterations: number of iterations, of `updates` optimiser steps each.
         updates: optimiser steps of an iteration.
         steps: T, tokens of a window.
         batch: windows of an optimiser step, of each process.
-        learning_rate: at its height; it rises over `warmup` and falls by a cosine.
-        warmup: share of the training.
+        learning_rate: highest learning rate; it rises over `warmup` and falls by a cosine.
+        warmup: share of the training in which the learning rate rises.
         weight_decay: of AdamW.
-        max_grad_norm: gradients are cut off there.
+        max_grad_norm: norm at which gradients are clipped.
         weights: share of each dataset in a batch, in the order of `data`; empty for shares by their rows.
-        final_weights: towards which `weights` go linearly over the training; empty keeps them.
-        noise: share of the contract's sensor noise and sensing delay that what the network sees is given, where a
-            dataset holds clean readings alone (`robolearn collect --sensed` keeps both).
-        normalize: whether each `source` (robot and control mode, or kind of source) has statistics of its own, or all of a `robot` share.
-        held_out: share of the episodes of each dataset that is only predicted, never learned from.
-        evaluate_every: iterations between two evaluations in closed loop, beside the one at the end; 0 for none at all.
-        evaluate_seeds: episodes a command in them.
-        evaluate_seconds: their length [s].
-        allow: licences that are allowed by name, see `robolearn.data.licence`.
+        final_weights: `weights` change linearly to these over the training; empty keeps them.
+        noise: share of the contract's sensor noise and sensing delay that is added to what the network sees, if a
+            dataset holds clean readings only (`robolearn collect --sensed` keeps both).
+        normalize: `source`: each source (robot and control mode, or kind of source) has its own statistics; `robot`: all sources of
+            a robot share them.
+        held_out: share of each dataset's episodes that is used for testing only.
+        evaluate_every: iterations between two closed-loop evaluations; the last comes at the end. 0: none at all.
+        evaluate_seeds: episodes per command in these evaluations.
+        evaluate_seconds: length of these episodes [s].
+        allow: names of licences that are allowed, see `robolearn.data.licence`.
     """
 
     data: tuple[str, ...] = ()

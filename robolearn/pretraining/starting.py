@@ -65,7 +65,7 @@ def _contract(cfg: TrainCfg) -> dict[str, Any]:
         "robot": cfg.robot,
         "student.ppo.symmetry": "fold" if cfg.student.ppo.symmetry == "fold" else "none or another",
         "env.control_dt": env.control_dt,
-        "env.observations": {name: {"scale": term.scale, "func": term.func} for name, term in env.observations.items()},
+        "env.observations": {name: {"scale": term.scale, "func": term.func} for name, term in env.sensed().items()},
         "env.clock_hz": env.clock_hz if "clock" in env.observations else 0.0,
         "env.action.mode": env.action.mode,
         "env.action.scale": env.action.scale,

@@ -124,7 +124,7 @@ def test_a_jump_beyond_what_is_possible_is_named_at_once() -> None:
     assert found[0][0] == 20
     assert "FR_calf" in found[0][1] or "calf" in found[0][1]
     assert "changed by 1.80 rad in 20 ms" in found[0][1]
-    assert "second sender" in found[0][1]
+    assert "second publisher" in found[0][1]
 
 
 def test_a_contradiction_is_forgotten_after_a_second() -> None:

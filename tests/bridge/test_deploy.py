@@ -208,7 +208,7 @@ def test_warnings_stand_on_the_screen_too(stand: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(deploy, "Screen", Screen)
     monkeypatch.setattr(deploy, "open_devices", lambda *_: [])
     assert sim(stand, "--dashboard", "--no-realtime", "--duration", "0.1", "--limit", "max_tilt=0.9") == 0
-    assert "warning: safety limit overridden: max_tilt=0.9" in shown
+    assert "warning: safety limit overridden: max_tilt=0.9 rad (default 1)" in shown
 
 
 def test_a_policy_that_does_not_reproduce_its_golden_run_is_refused(stand: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ def test_each_run_has_its_file_and_none_is_lost(stand: Path, capsys: pytest.Capt
         assert "stand and start cannot be requested" in events(path)[0]["text"]
         assert events(path)[-2]["text"] == "the policy never ran: it was not requested"
         said = capsys.readouterr().out
-        assert (f"the earlier {path} is {path.with_stem(f'events-{number}')} now\n" in said) is (number > 0)
+        assert (f"the earlier {path} is now {path.with_stem(f'events-{number}')}\n" in said) is (number > 0)
         record = events(path)
         assert [event["event"] for event in record] == ["notice", "armed", "transition", "notice", "timing"]  # of this run alone
         before.append(path.read_bytes())

@@ -122,7 +122,7 @@ def test_the_command_line_says_what_it_has_judged(recording: Recording, tmp_path
     cut = save(recording.cut(3.0), tmp_path / "cut.mcap")
     assert main(["replay", str(cut), "--json", str(tmp_path / "out.json"), "--plot", str(tmp_path / "plot.png")]) == 0
     said = capsys.readouterr().out
-    assert "a part of a run: begins at tick 150, so the memory before is unknown; compared are actions from tick 180 on (0.60 s), " in said
+    assert "part of a run: begins at tick 150, so the memory before is unknown; compared are actions from tick 180 on (0.60 s), " in said
     assert "the same within 1e-05, at the " in said
     assert "first difference" not in said
     assert '"judged": ' in (tmp_path / "out.json").read_text()

@@ -98,6 +98,28 @@ def test_where_the_terminal_cannot_tell_that_is_said_and_keys_alone_count(
     keyboard.close()
 
 
+def test_a_keyboard_that_does_not_count_asks_for_no_key(person: tuple[Person, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody operates over the wire: the policy does not end for want of a key, so nothing says that it will."""
+    someone, file = person
+    someone.there = False
+    monkeypatch.setattr("bridge.operator.terminal.PATIENCE_S", 0.1)
+    keyboard = Keyboard(go1_spec(), file, hold_s=0.3, silence_s=1.0)
+    wire = FakeTransport(go1_spec())
+    attended = Attended(wire, [keyboard], None, dry_run=False)  # type: ignore[list-item, arg-type]
+    lines: list[str] = []
+    attended.on_line = attended.tell = lines.append
+    said = []
+
+    def tick() -> None:
+        attended.read()
+        said.append(attended.shown["operator"])
+
+    assert not wait_for(lambda: any("press a key" in text for text in said), 1.5, tick)
+    assert not keyboard.counts
+    assert not [line for line in lines if "no key for" in line]
+    keyboard.close()
+
+
 def test_a_program_that_keeps_a_terminal_alive_is_named(person: tuple[Person, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     someone, file = person
     monkeypatch.setattr("bridge.operator.terminal.relay", lambda: "screen")
