@@ -84,7 +84,7 @@ def _of_learners() -> Iterable[str]:
         yield _sentence(sentences[name])
         yield _plain([setting for setting in catalogue(part, name) if setting.name.count(".") == name.count(".") + 1 and not setting.table])
     yield "## pretrain\n"
-    yield "How a student's network learns from trajectories: `robolearn pretrain PRESET --pretrain.NAME=VALUE`.\n"
+    yield "How a student's network learns from trajectories: `robolearn pretrain PRESET --pretrain.iterations=300`.\n"
     yield _plain(catalogue(PretrainCfg(), "pretrain"))
     for kind in NETWORKS:
         if NETWORKS.source(kind) == "robolearn":
