@@ -32,12 +32,13 @@ def check_changes(changes: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} must be {said(hints[name])}, not {value!r}")
 
 
-def _check_table(name: str, value: Any, kind: type) -> None:
+def _check_table(name: str, value: Any, kind: Any) -> None:
     """Raises `ValueError` if a value is not a table of terms of the right kind."""
     example = f"{name}={{**cfg.{name}, 'NAME': cfg.{name}['NAME'].changed(...)}}, where cfg is get_task(TASK).make(get_robot(ROBOT))"
+    kinds: tuple[type, ...] = typing.get_args(kind) or (kind,)
     if not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a table of {kind.__name__} by name, not {value!r}; write {example}")
+        raise ValueError(f"{name} must be a table of {' or '.join(one.__name__ for one in kinds)} by name, not {value!r}; write {example}")
     for entry, term in value.items():
         if not isinstance(term, kind):
-            made = f"{kind.__name__}(FUNCTION, ...)" if issubclass(kind, Term) else f"{kind.__name__}(...)"
+            made = " or ".join(f"{one.__name__}({'FUNCTION, ' if issubclass(one, Term) else ''}...)" for one in kinds)
             raise ValueError(f"{name}[{entry!r}] must be a {made}, not {term!r}; to change one of the task's own, write {example}")

@@ -312,7 +312,7 @@ def test_rendering(task: str) -> None:
         ({"reward": {"torque": -1.0}}, "no field 'reward'; did you mean 'rewards'?"),
         ({"rewards": {"torque": -1.0}}, "rewards['torque'] must be a RewardTerm(FUNCTION, ...), not -1.0; to change one"),
         ({"rewards": -1.0}, "rewards must be a table of RewardTerm by name, not -1.0"),
-        ({"observations": {"clock": "x"}}, "observations['clock'] must be a SensedTerm(...), not 'x'"),
+        ({"observations": {"clock": "x"}}, "observations['clock'] must be a SensedTerm(...) or CameraTerm(...), not 'x'"),
         ({"episode_s": "5"}, "episode_s must be a finite number, not '5'"),
         ({"decimation": 2.5}, "decimation must be a whole number, not 2.5"),
     ],
