@@ -5,8 +5,8 @@
 A row is a world; a column is what one camera shows: the hand in colour, the whole arm in colour, its depth and its labels.
 """
 
+import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
 import cv2
@@ -70,4 +70,6 @@ def main(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "pictures.png"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=Path("pictures.png"), help="the sheet to write (default: pictures.png)")
+    main(parser.parse_args().out)
