@@ -127,7 +127,7 @@ def test_a_joint_set_that_is_not_the_robots_is_refused() -> None:
     names = ("FR_hip", *spec.robot.joint_names[1:])
     with pytest.raises(JointError, match=r"missing \['FR_hip'\]"):
         robot_of(dataclasses.replace(spec, robot=dataclasses.replace(spec.robot, joint_names=names)))
-    with pytest.raises(JointError, match=r"no Unitree robot; known: g1, go1, go2"):
+    with pytest.raises(JointError, match=r"is not a Unitree robot; known: g1, go1, go2"):
         robot_of(arm_spec())
     with pytest.raises(JointError, match="takes 'goal_position'"):
         UnitreeTransport(dataclasses.replace(arm_spec(), robot=spec.robot, action=spec.action))
