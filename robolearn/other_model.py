@@ -20,7 +20,7 @@ from bridge.simulated.model_check import lacks_of, notes_of
 from envs.robots import scene
 from envs.robots.describe.description import describe
 from envs.robots.describe.reading import read
-from envs.robots.robot import Foot, Imu, Robot, Tool, Vector
+from envs.robots.robot import Camera, Foot, Imu, Robot, Tool, Vector
 from envs.robots.spots import lowest_point
 from policies.contract.spec import RobotSpec
 from robolearn.errors import UserError
@@ -81,6 +81,7 @@ def in_model(robot: Robot, path: Path, spec: RobotSpec) -> OtherModel:
     if robot.tool is not None:
         body, position = theirs.place(ours, robot.tool.body, robot.tool.position)
         constants["tool"] = Tool(body=body, position=position)
+    constants["cameras"] = {name: theirs.camera(ours, camera) for name, camera in robot.cameras.items()}
     if robot.feet:
         constants["feet"] = dict(_feet(robot, path, ours, theirs))
     other = OtherModel(**constants)
@@ -177,6 +178,15 @@ class Placed:
         local = self.data.xmat[here].reshape(3, 3).T @ (point + self.anchor(joint) - self.data.xpos[here])
         x, y, z = (round(float(value), 6) + 0.0 for value in local)
         return self.model.body(here).name, (x, y, z)
+
+    def camera(self, other: Placed, camera: Camera) -> Camera:
+        """A camera of the other model in this one; one that stands beside the robot stays where it is."""
+        if camera.body == "world":
+            return camera
+        body, position = self.place(other, camera.body, camera.position)
+        turn = self.data.body(body).xmat.reshape(3, 3).T @ other.data.body(camera.body).xmat.reshape(3, 3)
+        forward, up = (tuple((turn @ way).tolist()) for way in (camera.forward, camera.up))
+        return replace(camera, body=body, position=position, forward=forward, up=up)
 
     def anchor(self, joint: str | None) -> np.ndarray:
         """Position of a joint [m], (3,); for None that of the root."""

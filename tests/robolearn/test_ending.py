@@ -105,7 +105,7 @@ def test_a_distillation_and_a_study_keep_their_work(tmp_path: Path) -> None:
         finally:
             process.kill()
         assert process.returncode == 0, err
-        assert f"continue with: {said}" in out or f"go on with {said}" in out
+        assert f"continue with: {said}" in out or f"continue with {said}" in out
         (folder,) = tmp_path.glob(runs)
         assert_saved(folder)
 

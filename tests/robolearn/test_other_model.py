@@ -87,6 +87,8 @@ def test_a_robots_own_model_under_other_names_is_that_robot(name: str, tmp_path:
     assert isinstance(other, OtherModel)
     plain = Robot(**{field.name: getattr(other, field.name) for field in fields(Robot)})  # contacts are not the file's in ours
     assert other.stand_height == pytest.approx(robot.stand_height) if robot.stand_height else other.stand_height is None
+    for there, here in zip(other.cameras.values(), robot.cameras.values(), strict=True):
+        assert [*there.position, *there.forward, *there.up] == pytest.approx([*here.position, *here.forward, *here.up], abs=1e-6)
     ours, theirs = (one.compiled for one in (robot, plain))
     for name in (
         "body_mass",

@@ -170,7 +170,7 @@ def test_a_transport_of_a_plugins_has_options_of_its_own_and_needs_no_torch(tmp_
     assert "wire 3 of go1 is cut, said (1.0, 0.0, 0.0)" in error_of(result)
     assert "--wire is for --transport wire" in error_of(run(["-m", "bridge.deploy", *deploy, "--wire", "3"], tmp_path, site))
     shown = run(["-m", "robolearn", "deploy", "--help"], tmp_path, site).stdout
-    assert "wire (a wire of mine)" in shown
+    assert "wire (a wire of mine)" in " ".join(shown.split())
     assert "number of the wire" in shown
     error = error_of(run(["-m", "robolearn", "deploy", *deploy, "--transport", "wire", "--simulate"], tmp_path, site))
     assert "--transport wire has no simulated robot" in error
@@ -203,7 +203,7 @@ def test_what_is_declared_is_made_once_when_it_is_asked_for() -> None:
     assert list(made_of) == ["a", "b", "c", "d", "e"]
     assert made_of.get("a") is made_of.get("a")
     for name, said in (
-        ("b", "calls itself 'a'"),
+        ("b", "has the name 'a'"),
         ("c", "is of type int, not Thing"),
         ("d", "has no 'nothing'"),
         ("e", "must have the form"),
