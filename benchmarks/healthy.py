@@ -29,7 +29,7 @@ from bridge.transports.sim import SimTransport
 from policies.contract.file import PolicyFile
 
 ROOT = Path(__file__).resolve().parent.parent
-ROBOTS = {"go1-velocity": "go1", "g1-velocity": "g1", "panda-reach": "panda"}
+ROBOTS = {"go1-velocity": "go1", "go1-velocity-flat": "go1", "g1-velocity": "g1", "panda-reach": "panda"}
 EPISODE_S, DAMPED_S = 60.0, 1.5
 RATES_HZ = (500, 200, 50)
 NOISE = {"position": 0.001, "velocity": 0.05, "imu_angular_velocity_b": 0.01}
