@@ -96,7 +96,7 @@ def run_program(name: str, main: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         code = _interrupted(name, error)
     except Exception as error:
-        if (signalled := interruption()) is not None:
+        if (signalled := interruption(error)) is not None:
             code = _interrupted(name, signalled)
         elif isinstance(error, BrokenPipeError) and reader_gone(error):
             code = BROKEN_PIPE
@@ -123,9 +123,9 @@ def reader_gone(error: BrokenPipeError) -> bool:
 _raised: list[KeyboardInterrupt] = []
 
 
-def interruption() -> KeyboardInterrupt | None:
-    """The signal that broke into this program, even if what it broke into turned it into an error of its own (as imports in C++ do)."""
-    return _raised[0] if _raised else None
+def interruption(error: Exception) -> KeyboardInterrupt | None:
+    """The signal that an import in C++, into which it broke, turned into an error of its own; None for every other error."""
+    return _raised[0] if _raised and isinstance(error, ImportError) else None
 
 
 def _raise(number: int, frame: FrameType | None) -> None:

@@ -107,7 +107,7 @@ def _answer(arguments: list[str], to_program: bool = True) -> int:
     except KeyboardInterrupt as error:
         return _ended(arguments, error)
     except Exception as error:
-        if to_program and (signalled := interruption()) is not None:
+        if to_program and (signalled := interruption(error)) is not None:
             return _ended(arguments, signalled)
         if isinstance(error, BrokenPipeError) and reader_gone(error):  # as in `robolearn list | head -1`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -259,6 +259,25 @@ def test_ctrl_c_twice_stops_at_once_and_other_signals_never_do() -> None:
     assert Interrupted("x", signal.SIGTERM).code == 0
 
 
+@pytest.mark.parametrize(("error", "code"), [("ImportError", 0), ("ValueError", 70)])
+def test_a_signal_that_an_import_hides_is_no_defect_and_an_error_after_one_is(error: str, code: int) -> None:
+    work = f"""
+import os, signal
+from bridge.program import run_program
+def main():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    except KeyboardInterrupt:
+        pass
+    raise {error}("initialization failed")
+raise SystemExit(run_program("it", main))
+"""
+    done = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    assert done.returncode == code, done.stderr
+    assert ("Traceback" in done.stderr) is (code != 0)
+
+
 def test_a_host_keeps_its_handlers() -> None:
     """A program that trains (a scheduler's plugin, Ray) may handle signals itself; outside its main thread none can be handled."""
 
