@@ -53,10 +53,11 @@ def test_the_operator_ends_with_the_policy_and_says_why(policy: Path) -> None:
     robot, log = start_robot(policy), policy.parent / "node.log"
     node = start_node(policy, log, *PATIENT)
     command = [sys.executable, str(EXAMPLES / "walk.py")]
-    with processes(robot, node), subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as operator:
+    with processes(robot, node), Observer() as observer:
+        operator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
-            assert wait_for(lambda: "stand -> policy: operator" in node.text(), 60), node.text()
-            assert ask("estop")[0] == 0
+            assert wait_for(lambda: "policy" in observer.states, 60, observer.spin), node.text()
+            observer.call("estop")
             told, _ = operator.communicate(timeout=30)
         finally:
             operator.kill()
