@@ -340,7 +340,7 @@ def test_a_motor_that_is_strong_for_its_joint_moves_it_as_in_mujoco():
         ours, theirs = np.array(qpos).T
         np.testing.assert_allclose(ours, theirs, atol=0.01)
         assert ours[-1] > 0.1
-    engine.set_field("actuator_biasprm", torch.tensor([0]), torch.zeros(1, model.nu, 10))  # no spring, no damper: the joint forgets it as well
+    engine.set_field("actuator_biasprm", torch.tensor([0]), torch.zeros(1, model.nu, 10))  # the joint loses its damping too
     put(engine, [0.0], [1.0])
     run(engine, 10, np.zeros(1))
     assert float(engine.qvel[0, 0]) == pytest.approx(1.0, abs=1e-6)

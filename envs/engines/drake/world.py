@@ -214,7 +214,7 @@ class DrakeWorld:
         return force
 
     def _damp(self, motors: np.ndarray) -> None:
-        """Let the joints of some motors (nu,) have the motors' damping, which is then solved with the contacts; a motor at its limit has none."""
+        """Let the joints of some motors (nu,) have the motors' damping; a motor at its limit has none."""
         if (motors == self._damped).all():
             return
         model = self.model
