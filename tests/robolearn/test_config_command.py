@@ -170,8 +170,9 @@ def test_a_size_that_does_not_fit_the_robot_is_warned_of(override: str, told: st
 
 def test_no_preset_of_ours_is_doubted() -> None:
     for preset in preset_names():
-        alone = bool(peek(preset, "robot", default=""))
-        cfg = config_of(preset) if alone else config_of(preset, f"--robot={'panda' if preset == 'reach' else 'g1' if 'biped' in preset else 'go1'}")
+        own = peek(preset, "robot", default="")
+        some = {"reach": "panda", "velocity-flat-biped": "g1", "velocity-rough-biped": "g1"}.get(preset, "go1")
+        cfg = config_of(preset) if own else config_of(preset, f"--robot={some}")
         assert not doubts(cfg), preset
         assert not other_kind(preset, cfg), preset
 
