@@ -53,10 +53,11 @@ def other_kind(preset: str | Path, cfg: TrainCfg) -> list[str]:
         return []
     name = f"{cfg.task}-{task.variant(robot)}"
     right = name if name in loading.preset_names() else cfg.task
-    return [
+    message = (
         f"{preset} has the settings of {own.name}, and {robot.name} is of another kind, which learns with others: "
         f"robolearn train {cfg.task} --robot {cfg.robot}, or a preset of yours with `extends: {right}`"
-    ]
+    )
+    return [message]
 
 
 def _sizes(cfg: TrainCfg, robot: Robot) -> Iterator[str]:
