@@ -89,11 +89,12 @@ def _sizes(cfg: TrainCfg, robot: Robot) -> Iterator[str]:
 
 
 def _speeds(cfg: TrainCfg, robot: Robot) -> Iterator[str]:
-    if cfg.env.command.func is not VelocityCommand or not robot.floating_base:
+    command = cfg.env.command
+    if command is None or command.func is not VelocityCommand or not robot.floating_base:
         return
     most = FASTEST * math.sqrt(GRAVITY * robot.leg_length)
     for name in ("vx", "vy"):
-        values = cfg.env.command.values().get(name)
+        values = command.values().get(name)
         if values is not None and max(abs(value) for value in values) > most:
             yield (
                 f"env.command.{name}={list(values)} [m/s]: with legs of {robot.leg_length:.2g} m no {robot.name} runs faster than about "
