@@ -122,7 +122,8 @@ def read_cfg(plain: dict[str, Any]) -> VitCfg:
     if more := set(plain) - known - {"kind", "order"}:
         raise ValueError(f"unknown settings {', '.join(sorted(more))}")
     values: dict[str, Any] = {name: plain[name] for name in known & set(plain)}
-    return VitCfg(**values | {name: tuple(map(float, values[name])) for name in ("mean", "std") if name in values})
+    values.update({name: tuple(map(float, values[name])) for name in ("mean", "std") if name in values})
+    return VitCfg(**values)
 
 
 def plain_cfg(cfg: VitCfg) -> dict[str, Any]:
