@@ -134,7 +134,7 @@ class EncoderTraining:
     seed: int = 0
     threads: int = 0
     precision: Asked = "auto"
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     licence: str = "unknown"
     init: str = ""
     checkpoint_every: int = 25

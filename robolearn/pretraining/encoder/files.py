@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from policies.files import reason
 from robolearn.errors import UserError
@@ -78,6 +79,10 @@ def read_video(path: Path, every: int) -> Iterator[Pictures]:
         raise UserError(f"{path} is not a video that can be read: {reason(error)}") from error
 
 
+MANY = 500
+"""Files from which on a bar is shown."""
+
+
 class Filed:
     """Pictures of a folder, or of videos; a part of the files, or of each video's end, is held out."""
 
@@ -111,12 +116,14 @@ class Filed:
 
     def _images(self, files: list[Path]) -> list[Pictures]:
         room = max(1, int(MEMORY / (3 * ROOM**2 * self._size[0] * self._size[1] * 2)))
-        return [smaller(read_image(file), self._size) for file in files[:: -(-len(files) // room)]]
+        chosen = files[:: -(-len(files) // room)]
+        bar = tqdm(chosen, desc=f"reading {self.name}", unit="image", dynamic_ncols=True, disable=len(chosen) < MANY)
+        return [smaller(read_image(file), self._size) for file in bar]
 
     def _frames(self, files: list[Path], every: int) -> list[Pictures]:
         kept: list[Pictures] = []
         taken = 0
-        for file in files:
+        for file in tqdm(files, desc=f"reading {self.name}", unit="video", dynamic_ncols=True, disable=len(files) < 2):
             for picture in read_video(file, every):
                 kept.append(smaller(picture, self._size))
                 taken += kept[-1].nbytes

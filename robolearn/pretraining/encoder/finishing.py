@@ -35,6 +35,7 @@ def finish(trainer: EncoderTrainer, folder: Path, held_out_loss: float | None) -
     Returns:
         The encoder's file.
     """
+    trainer.policy.cpu()
     images = trainer.tested()
     if len(images) < GOLDEN:
         images = trainer.mixture.draw(GOLDEN, trainer.cfg.seed, 0, 0)

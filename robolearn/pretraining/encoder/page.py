@@ -78,6 +78,7 @@ def write(trainer: EncoderTrainer, folder: Path, weights: str, licence: str) -> 
         },
         sources=[_told(source.about()) for source in trainer.mixture.sources],
         normalized=how.normalized,
+        held_out=len(trainer.tested()) > 0,
         share=f"{100 * how.mask:g}",
         curve=_curve(columns),
         zoom=max(1, round(128 / cfg.width)) * cfg.width,

@@ -7,6 +7,7 @@ a training that is gone on with draws the same pictures again.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from envs.terms.randomization import RandomizationCfg
 from envs.terms.term import EventTerm
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
-from robolearn.config import schema
+from robolearn.config import loading, schema
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor
@@ -88,6 +89,7 @@ class Rendered:
             "cameras": [self._terms[name].camera for name in self._cameras],
             "looks": [name for name, entry in table.items() if isinstance(entry, EventTerm)],
             "policy": self._how.policy,
+            "config_sha256": hashlib.sha256(loading.dump(self.env.cfg).encode()).hexdigest()[:16],
         }
 
     def draw(self, count: int, key: Sequence[int], taken: int) -> Pictures:

@@ -57,6 +57,8 @@ class EncoderTrainer:
         """
         torch.manual_seed(cfg.seed)
         self.cfg, how = cfg, cfg.encoder
+        if cfg.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("torch finds no GPU here: leave out --device cuda, or install torch with CUDA")
         self._device = torch.device(distributed.start(cfg.device))
         self.mixture = Mixture(sources, how.weights)
         self.policy = MaskedAutoencoder(how.vit, how)

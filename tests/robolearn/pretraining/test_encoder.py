@@ -226,6 +226,7 @@ def test_datasets_hold_out_episodes_and_ask_for_licences(tmp_path: Path) -> None
         (["--images", "{folder}", "--licence", "MIT", "--init", "{tmp}/none.onnx"], "no encoder at"),
         (["--resume", "{tmp}", "--images", "{folder}"], "leave out --images"),
         (["--resume", "{tmp}"], "no checkpoint at"),
+        (["--images", "{folder}", "--licence", "MIT", "--device", "gpu"], "device must be one of cpu, cuda"),
         (["--image", "{folder}"], "did you mean '--images'"),
     ],
 )

@@ -38,7 +38,7 @@ def test_the_page_shows_all_pictures(run: Path, tmp_path: Path) -> None:
         assert browser.evaluate(f"{IMAGES}.length") == 3 * 15
         assert browser.wait(f"{IMAGES}.every(image => image.complete && image.naturalWidth === 64)")
         text = browser.text()
-        assert "1.23 million parameters" in text
+        assert "1.22 million parameters" in text
         assert "MIT" in text
         assert browser.evaluate("document.querySelectorAll('svg').length") == 1
         assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
