@@ -1,8 +1,8 @@
-"""How long an encoder takes for one picture on one core, in ONNX Runtime as on a robot, for each size.
+"""How long an encoder takes for one image on one core, in ONNX Runtime as on a robot, for each size.
 
     python -m benchmarks.encoder_step
 
-prints a Markdown table: the median and the 99th percentile of the processor's time of 200 pictures [ms], which holds on a computer that
+prints a Markdown table: the median and the 99th percentile of the processor's time of 200 images [ms], which holds on a computer that
 others use too, and the share of the 100 ms that a policy at 10 Hz has.
 """
 
@@ -24,7 +24,7 @@ PERIOD_MS = 100.0
 
 def main() -> None:
     """Measure."""
-    print("| size | pictures | parameters | median, ms | 99 %, ms | of 10 Hz |\n|---|---|---|---|---|---|")
+    print("| size | images | parameters | median, ms | 99 %, ms | of 10 Hz |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             for side in SIDES:

@@ -1,11 +1,11 @@
-"""A vision transformer as an image encoder: one picture in, one latent out, for a policy that sees by it.
+"""A vision transformer as an image encoder: one image in, one latent out, for a policy that sees by it.
 
     images uint8 (N, h, w, c) -> normalised pixels -> P patches -> tokens (N, 1 + P, E) -> blocks -> latent (N, D)
 
 The first token is a learned one that belongs to no patch. After Dosovitskiy et al. 2021 (arXiv 2010.11929) in the form of MAE (He et al.
-2022, 2111.06377), so that published weights fit. Pictures are normalised inside the network: whoever calls it gives bytes.
+2022, 2111.06377), so that published weights fit. Images are normalised inside the network: whoever calls it gives bytes.
 
-Shapes: N pictures, h x w pixels, c channels, p side of a patch, P = h w / p^2 patches, E width of a token, H heads, D width of the latent.
+Shapes: N images, h x w pixels, c channels, p side of a patch, P = h w / p^2 patches, E width of a token, H heads, D width of the latent.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class VitEncoder(nn.Module):
 
     Attributes:
         cfg: its numbers.
-        size: height and width of its pictures [pixels].
-        channels: of its pictures.
+        size: height and width of its images [pixels].
+        channels: of its images.
         width: D, of its latent.
         frozen: whether its weights stay as they are.
     """
@@ -96,7 +96,7 @@ class VitEncoder(nn.Module):
         nn.init.normal_(self.first, std=0.02)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents of pictures.
+        """Latents of images.
 
         Args:
             images: (N, h, w, c) uint8.
@@ -107,14 +107,14 @@ class VitEncoder(nn.Module):
         return self.read(self.through(self.embed(self.patches(images)))).float()
 
     def patches(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (N, P, p * p * c) of pictures (N, h, w, c): a patch's rows, in them its columns, in them the channels.
+        """Normalised pixels (N, P, p * p * c) of images (N, h, w, c): a patch's rows, in them its columns, in them the channels.
 
         Raises:
-            ValueError: pictures of another size.
+            ValueError: images of another size.
         """
         if tuple(images.shape[1:]) != (*self.size, self.channels):
             raise ValueError(
-                f"pictures of shape {tuple(images.shape)}; this encoder takes (N, {self.size[0]}, {self.size[1]}, {self.channels})"
+                f"images of shape {tuple(images.shape)}; this encoder takes (N, {self.size[0]}, {self.size[1]}, {self.channels})"
             )
         (down, across), p = self.cfg.grid, self.cfg.patch
         x = images.float() * self.scale + self.shift
@@ -188,7 +188,7 @@ def load(path: str | Path, size: tuple[int, int] | None = None, heads: int | Non
 
     Args:
         path: of the file, see `policies.encoders.reading.read`.
-        size: height and width of its pictures [pixels], to which its positions are then interpolated; None for its own.
+        size: height and width of its images [pixels], to which its positions are then interpolated; None for its own.
         heads: attention heads, for weights of others that do not tell.
         readout: what the latent is; None for the file's own, or the class token.
 

@@ -161,7 +161,7 @@ def test_a_changed_weight_is_found(tmp_path: Path) -> None:
     tensor = next(t for t in model.graph.initializer if t.name == file.names["blocks.1.up.weight"][0])
     tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * np.float32(1.5), tensor.name))
     onnx.save(model, file.path)
-    with pytest.raises(EncoderError, match="golden picture differs"):
+    with pytest.raises(EncoderError, match="golden image differs"):
         EncoderFile(file.path).verify()
     with pytest.raises(EncoderError, match="not as it was written"):
         vit.load(file.path)
@@ -209,7 +209,7 @@ def test_positions_are_interpolated_and_all_else_stays(tmp_path: Path) -> None:
     want = F.interpolate(row.reshape(1, 1, 4, 4), (8, 4), mode="bicubic")[0, 0]
     assert torch.allclose(downward, want, atol=1e-6)
     assert bool((downward[1:] > downward[:-1]).all())
-    with pytest.raises(EncoderError, match="cannot take pictures of 30 x 32"):
+    with pytest.raises(EncoderError, match="cannot take images of 30 x 32"):
         vit.load(file.path, (30, 32))
 
 

@@ -1,4 +1,4 @@
-"""Pictures in folders, and videos: decoded once, kept small in memory."""
+"""Images in folders, and videos: decoded once, kept small in memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from robolearn.pretraining.encoder.frames import Pictures, cut
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".webm", ".mkv", ".avi", ".mov")
 ROOM = 1.25
-"""How much larger than the encoder's a kept picture is, so that there is something to cut."""
+"""How much larger than the encoder's a kept image is, so that there is something to cut."""
 MEMORY = 2 * 10**9
-"""Bytes of pictures that a source keeps; of more, it reads every second, third ... one."""
+"""Bytes of images that a source keeps; of more, it reads every second, third ... one."""
 
 
 def listed(path: str, endings: Sequence[str], option: str) -> list[Path]:
@@ -41,7 +41,7 @@ def listed(path: str, endings: Sequence[str], option: str) -> list[Path]:
 
 
 def smaller(picture: Pictures, size: tuple[int, int]) -> Pictures:
-    """A picture (H, W, 3) at the scale at which it is kept."""
+    """An image (H, W, 3) at the scale at which it is kept."""
     height, width = picture.shape[:2]
     scale = ROOM * max(size[0] / height, size[1] / width)
     if scale >= 1:
@@ -50,14 +50,14 @@ def smaller(picture: Pictures, size: tuple[int, int]) -> Pictures:
 
 
 def read_image(path: Path) -> Pictures:
-    """A picture file, (H, W, 3) red first.
+    """An image file, (H, W, 3) red first.
 
     Raises:
         UserError: it cannot be read.
     """
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise UserError(f"{path} is not a picture that OpenCV can read; mend it or take it out of the folder")
+        raise UserError(f"{path} is not an image that OpenCV can read; mend it or take it out of the folder")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # pyright: ignore
 
 
@@ -84,7 +84,7 @@ MANY = 500
 
 
 class Filed:
-    """Pictures of a folder, or of videos; a part of the files, or of each video's end, is held out."""
+    """Images of a folder, or of videos; a part of the files, or of each video's end, is held out."""
 
     def __init__(self, path: str, kind: str, how: EncoderCfg, licence: str, seed: int) -> None:
         """Read them.
@@ -93,7 +93,7 @@ class Filed:
             path: folder or file.
             kind: `images` or `videos`.
             how: the encoder's settings.
-            licence: of the pictures.
+            licence: of the images.
             seed: decides which are held out.
 
         Raises:

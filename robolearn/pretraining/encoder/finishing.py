@@ -21,7 +21,7 @@ from robolearn.pretraining.encoder.trainer import EncoderTrainer
 
 FILE = "encoder.onnx"
 GOLDEN = 2
-"""Pictures by which the file tests itself."""
+"""Images by which the file tests itself."""
 
 
 def finish(trainer: EncoderTrainer, folder: Path, held_out_loss: float | None) -> EncoderFile:

@@ -1,7 +1,7 @@
-"""Pictures that are drawn as it goes: the cameras of a preset's worlds, whose looks differ, while the robot moves.
+"""Images that are drawn as it goes: the cameras of a preset's worlds, whose looks differ, while the robot moves.
 
 Worlds are rolled out in rounds. A round is a function of seed, process and its number alone, and so is which rounds a batch is drawn from:
-a training that is gone on with draws the same pictures again.
+a training that is gone on with draws the same images again.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from robolearn.pretraining.encoder.config import EncoderCfg
 from robolearn.pretraining.encoder.frames import Pictures, cut
 
 STEPS = 8
-"""Pictures of a world and camera in a round."""
+"""Images of a world and camera in a round."""
 HELD_OUT = 10**6
 """Number of the round that nothing is learned from."""
 LICENCE = "LicenseRef-own"
-"""Of pictures that we draw; the models of our robots may be used for all purposes."""
+"""Of images that we draw; the models of our robots may be used for all purposes."""
 SMOOTH = 0.85
 """How much of a random action stays from one control step to the next."""
 LOOKS: Mapping[str, EventTerm] = {
@@ -74,7 +74,7 @@ class Rendered:
 
     @property
     def per_round(self) -> int:
-        """Pictures of a round."""
+        """Images of a round."""
         return STEPS * self._how.worlds * len(self._cameras)
 
     def about(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Rendered:
         }
 
     def draw(self, count: int, key: Sequence[int], taken: int) -> Pictures:
-        """See `Frames`: from the newest rounds, as many as hold `encoder.kept` pictures."""
+        """See `Frames`: from the newest rounds, as many as hold `encoder.kept` images."""
         newest = int(taken / (self._how.reuse * self.per_round))
         keep = max(1, round(self._how.kept / self.per_round))
         numbers = range(max(0, newest - keep + 1), newest + 1)
@@ -110,7 +110,7 @@ class Rendered:
 
     @torch.no_grad()
     def _roll(self, number: int) -> Pictures:
-        """The pictures of a round, (R, h, w, 3), cameras and steps in turn."""
+        """The images of a round, (R, h, w, 3), cameras and steps in turn."""
         env, how = self.env, self._how
         seed = int(np.random.default_rng((self._seed, self._rank, number)).integers(2**31))
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The page of reconstructions in a real browser: every picture is there, nothing is fetched, and nothing goes wrong."""
+"""The page of reconstructions in a real browser: every image is there, nothing is fetched, and nothing goes wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encoders learn from pictures that are rendered as it goes: the same ones for the same seed, of looks that differ."""
+"""Encoders learn from images that are rendered as it goes: the same ones for the same seed, of looks that differ."""
 
 from __future__ import annotations
 
