@@ -102,7 +102,16 @@ def test_a_frozen_encoder_stays_as_it_is() -> None:
     assert net(pictures(2)).grad_fn is None
 
 
-def test_pictures_of_another_size_are_refused() -> None:
+def test_attention_is_torchs_forward_and_backward() -> None:
+    q, k, v = (torch.randn(2, 3, 5, 8, requires_grad=True) for _ in range(3))
+    ours, theirs = vit.attend(q, k, v), F.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    weight = torch.randn_like(ours)
+    got, want = (torch.autograd.grad((y * weight).sum(), (q, k, v), retain_graph=True) for y in (ours, theirs))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(got, want, strict=True))
+
+
+def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"takes \(N, 32, 32, 3\)"):
         random_encoder()(pictures(1, 40))
 

@@ -85,7 +85,8 @@ class MaskedAutoencoder(nn.Module):
         """What is to be painted, (N, P, F)."""
         if not self.normalized:
             return patches
-        return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + FLAT).sqrt()
+        apart = patches - patches.mean(-1, keepdim=True)
+        return apart / (apart.square().sum(-1, keepdim=True) / (apart.shape[-1] - 1) + FLAT).sqrt()
 
     def forward(self, images: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """The loss: mean squared error over the hidden patches, of images (N, h, w, c) uint8."""
