@@ -149,14 +149,8 @@ def _encoder_texts(encoders: dict[str, nn.Module], pictures: dict[str, torch.Ten
     """The encoders as metadata; one that several cameras share is written once."""
     texts: dict[str, str] = {}
     for name, encoder in encoders.items():
-        same = next(
-            (
-                other
-                for other in encoders
-                if ENCODER_KEY + other in texts and encoders[other] is encoder and pictures[other].shape == pictures[name].shape
-            ),
-            None,
-        )
+        written = [other for other in encoders if ENCODER_KEY + other in texts and encoders[other] is encoder]
+        same = next((other for other in written if pictures[other].shape == pictures[name].shape), None)
         if same is not None:
             texts[ENCODER_KEY + name] = SAME + same
             continue
