@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.cameras.decode import PictureError, Raw, decode, fit
+from bridge.control.reading import Inputs
 from bridge.control.sight import Sight, Sights, eyes_of
 from policies.contract.file import PolicyFile
 from policies.contract.spec import ImageSpec, ObservationGroup
@@ -100,6 +101,14 @@ class Eyes:
         """Note that a camera's newest picture is not usable."""
         self._faults = {**self._faults, name: (why, now_ns)}
 
+    def give(self, inputs: Inputs, now_ns: int) -> None:
+        """Put the newest pictures, and what is wrong with them, into a tick's inputs; called by the loop."""
+        sights = self.newest
+        inputs.sights, inputs.sight_fault = sights, self.fault(now_ns)
+        inputs.sight_hints = {name: hint for name in self.groups if (hint := self.hint(name))}
+        if self.remarks:
+            inputs.remarks = (*inputs.remarks, *self.remarks)
+
     def fault(self, now_ns: int) -> str | None:
         """Why a camera's newest picture could not be taken, in words; None if all could."""
         said = [f"{name}: {why}" for name, (why, at_ns) in self._faults.items() if now_ns - at_ns <= FAULT_NS]
@@ -110,7 +119,8 @@ class Eyes:
         if before is not None:  # each picture has a time of its own, by which a log tells it from the others
             received_ns = max(received_ns, before.received_ns + 1)
         content = zlib.crc32(picture.data)
-        same = before is not None and self._sums[name] == content and np.array_equal(before.picture, picture)
+        known = None if before is None or self._sums[name] != content else before.picture
+        same = known is not None and np.array_equal(known, picture)
         self._sums[name] = content
         brightness, contrast = light(picture, self.image(name))
         return Sight(

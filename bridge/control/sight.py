@@ -93,5 +93,7 @@ def get_sights(row: Any, names: tuple[str, ...]) -> dict[str, Sight]:
     for index, name in enumerate(names):
         times, facts = row["sight_times"][index], row["sight_facts"][index]
         if int(times[0]):
-            found[name] = Sight(*(int(value) for value in times), *(float(value) for value in facts))
+            numbers: dict[str, Any] = {field: int(value) for field, value in zip(TIMES, times, strict=True)}
+            numbers |= {field: float(value) for field, value in zip(FACTS, facts, strict=True)}
+            found[name] = Sight(**numbers)
     return found

@@ -56,6 +56,9 @@ class Ros2Options:
         silent_nodes: full names of nodes that have a publisher for a sensor's topic but are known to send nothing, for example a driver on
             standby.
         discovery: ROS 2 discovery range; None for LOCALHOST, or the environment's setting.
+        camera_topics: `NAME=TOPIC` of the policy's cameras, see `bridge.transports.ros2.camera_topics`.
+        camera_compressed: whether pictures come as CompressedImage where no topic is given.
+        lens_tolerance: see `bridge.cameras.lens.TOLERANCE`.
         clock_timeout_s: how long `/clock` may stand still before simulated time is considered stopped [s of wall time].
         ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
     """
@@ -77,6 +80,15 @@ class Ros2Options:
     silent_nodes: tuple[str, ...] = option((), "nodes that advertise a sensor's topic but are known to send nothing", metavar="NODE")
     discovery: str | None = option(
         None, "ROS 2 discovery range (default LOCALHOST, or the environment's setting)", choices=("LOCALHOST", "SUBNET")
+    )
+    camera_topics: tuple[str, ...] = option(
+        (),
+        "topics of pictures, by camera (default: CAMERA/image_raw; one that ends in /compressed is CompressedImage)",
+        metavar="CAMERA=TOPIC",
+    )
+    camera_compressed: bool = option(False, "read CAMERA/image_raw/compressed where no other topic is given")
+    lens_tolerance: float = option(
+        0.05, "largest difference of a lens (camera_info) from the one in training, as a share (default: 0.05)", metavar="X"
     )
     clock_timeout_s: float = 0.5
     ros_args: tuple[str, ...] = ()
