@@ -30,6 +30,7 @@ from bridge.control.priority import raise_priority
 from bridge.isolation import isolate, ros_arguments
 from bridge.simulated.gantry import MODES as GANTRY_MODES
 from bridge.simulated.physics import WATCHDOG_S, PhysicsRobot, physics_dt
+from bridge.simulated.shared import SharedPose
 from bridge.transports.ros2.options import INTERFACES
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
@@ -43,6 +44,7 @@ class SimulatedRobotNode:
     Attributes:
         robot: the robot.
         simulated_time: whether its clock is that of the simulation, and not the computer's.
+        pose: where it writes its pose for the process of its cameras; None for nowhere.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class SimulatedRobotNode:
         self._clock = ClockPublisher(self._node) if clock else None
         self._epoch_ns = 0 if clock else time.time_ns()  # with a clock of its own, its time is the simulation's
         self._published = 0
+        self.pose: SharedPose | None = None
 
     def _on_command(self, message: Any) -> None:
         try:
@@ -100,6 +103,8 @@ class SimulatedRobotNode:
         sample = self.robot.sample()
         if self._clock is not None:
             self._clock.publish(sample.stamp_ns)
+        if self.pose is not None:
+            self.pose.put(self.robot.qpos, self._epoch_ns + sample.stamp_ns)
         joints, imu = encode_sensors(sample, self.robot.names, self._epoch_ns + sample.stamp_ns, self._frame)
         self._joints.publish(joints)
         if imu is not None:
@@ -177,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--command-interface", choices=INTERFACES, default="impedance")
     result.add_argument("--clock", action="store_true", help="publish /clock, for nodes that run with use_sim_time")
     result.add_argument("--command-topic", help="default: the interface's own")
+    result.add_argument("--pose", type=Path, metavar="PATH", help="file in which the process of its cameras finds its pose")
     return result
 
 
@@ -197,6 +203,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{options.mjcf}: {note}", flush=True)
     priority = raise_priority()
     node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args, options.clock)
+    if options.pose is not None:
+        node.pose = SharedPose.write_to(options.pose, robot.joints, robot.qpos)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}, joints {', '.join(robot.names)}", flush=True)
     try:
         pace(node, round(dt * 1e9 / options.realtime_factor), options.duration)

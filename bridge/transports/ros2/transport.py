@@ -459,10 +459,10 @@ class Ros2Transport:
 
     def close(self) -> None:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""
-        if self._cameras is not None:
-            self._cameras.close()
         if self._outbox is not None:
             self._outbox.close()
+        if self._cameras is not None:
+            self._cameras.close()
         if self._executor is not None:
             self._executor.shutdown()
         if self._node is not None:
