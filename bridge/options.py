@@ -25,6 +25,7 @@ from bridge.operator.said import HOLD_S, SILENCE_S
 from bridge.operator.terminal import on_terminal
 from bridge.transports.connect import SimulatedOptions
 from bridge.transports.registry import TRANSPORTS, DeployError, get_transport
+from bridge.transports.ros2.gripper import check_gripper
 from bridge.transports.ros2.options import OWN_GAINS, check_names, wire_names
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
@@ -346,9 +347,12 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(
             f"--extra-joints has joints of the policy: {', '.join(ours)}; extra joints are those that the policy does not move"
         )
+    check_gripper(wire, options.gripper_joints)
+    if not options.gripper_joints and (options.gripper_topic is not None or options.gripper_interface != "trajectory"):
+        raise DeployError("--gripper-topic and --gripper-interface need --gripper-joints, which says whose commands go there")
     if options.joint_order is None:
         return
-    order = tuple(options.joint_order)
+    order, wire = tuple(options.joint_order), tuple(name for name in wire if name not in options.gripper_joints)
     lacks, unknown = [name for name in wire if name not in order], [name for name in order if name not in wire]
     twice = sorted({name for name in order if order.count(name) > 1})
     faults = [f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("has unknown", unknown), ("repeats", twice)) if names]

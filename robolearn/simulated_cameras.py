@@ -32,8 +32,6 @@ from bridge.transports.ros2.cameras import node_arguments
 from policies.contract.file import PolicyFile
 from robolearn.scenery import TrainingScenery
 
-INFO_EVERY = 10  # pictures for each message of the lens
-
 
 def publish(file: PolicyFile, scenery: TrainingScenery, pose: SharedPose, command: np.ndarray | None, options: argparse.Namespace) -> None:
     """Draw and publish until a signal."""
@@ -61,7 +59,6 @@ def publish(file: PolicyFile, scenery: TrainingScenery, pose: SharedPose, comman
     groups = {group.name: group for group in eyes_of(file.spec)}
     tick_ns = round(file.spec.control_dt * 1e9)
     drawn = dict.fromkeys(groups, -1)
-    count = 0
     print(f"simulated cameras: {', '.join(f'{name} at {1e9 / (tick_ns * groups[name].every):g} Hz' for name in groups)}", flush=True)
     parent = os.getppid()
     while not stop and os.getppid() == parent:
@@ -76,10 +73,8 @@ def publish(file: PolicyFile, scenery: TrainingScenery, pose: SharedPose, comman
             assert image is not None
             encode = encode_compressed if squeezed[name] else encode_image
             senders[name].publish(encode(pictures[name], image, stamp_ns))
-            if count % INFO_EVERY == 0:
-                lenses[name].publish(encode_info(image, stamp_ns))
+            lenses[name].publish(encode_info(image, stamp_ns))
             drawn[name] = stamp_ns // (tick_ns * groups[name].every)
-        count += 1
     node.destroy_node()
     context.try_shutdown()
 

@@ -97,6 +97,9 @@ def _ros2_robot(options: argparse.Namespace) -> list[str]:
     command = ["-m", "bridge.simulated.robot", "--command-interface", options.command_interface]
     if options.command_topic is not None:
         command += ["--command-topic", options.command_topic]
+    if options.gripper_joints:
+        command += ["--gripper-joints", *options.gripper_joints, "--gripper-interface", options.gripper_interface]
+        command += [] if options.gripper_topic is None else ["--gripper-topic", options.gripper_topic]
     if options.permute_joints is not None:
         command += ["--permute-joints", str(options.permute_joints)]
     return command

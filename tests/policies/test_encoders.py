@@ -4,73 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-import torch
-from torch import nn
 
 from policies.contract.encoders import ENCODER_KEY
 from policies.contract.file import PolicyFile, PolicyFileError
-from policies.contract.spec import ImageSpec, ObservationGroup, PolicySpec
-from policies.export.onnx_graph import EXPORT_TOLERANCE, export_student
-from policies.networks.protocol import Memory, Network, NetworkCfg
-from tests.make_policy import arm_spec, make_policy
-
-CAMERAS = ("left", "right")
-PIXELS = (6, 8, 3)
-
-
-def seeing(spec: PolicySpec) -> PolicySpec:
-    """The spec with two cameras of one kind, ten pictures a second."""
-    image = ImageSpec(kind="rgb", width=8, height=6, frame="", fx=5.0, fy=5.0, cx=3.5, cy=2.5)
-    groups = [ObservationGroup(name=name, image=dataclasses.replace(image, frame=name), dtype="uint8", every=5) for name in CAMERAS]
-    return dataclasses.replace(spec, observation=(*spec.observation, *groups), history_steps=0)
-
-
-class Small(nn.Module):
-    """A linear look at a picture."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.look = nn.Linear(6 * 8 * 3, 4)
-
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
-        return torch.tanh(self.look(picture.float().flatten(1) / 255))
-
-
-class Seeing(Network):
-    """Two cameras; `apart`: their encoders are models of their own."""
-
-    groups = ("state", *CAMERAS)
-
-    def __init__(self, spec: PolicySpec, encoders: dict[str, nn.Module], apart: bool) -> None:
-        super().__init__()
-        self.cfg = NetworkCfg(kind="seeing")
-        self.eyes = nn.ModuleDict(encoders)
-        self.encoders = self.eyes if apart else {}
-        self.head = nn.Linear(spec.observation_dim + 8, spec.action_dim)
-
-    def start(self, worlds: int) -> Memory:
-        return {"low": torch.zeros(worlds, 1)}
-
-    def step(self, observations: Any, memory: Memory) -> tuple[torch.Tensor, Memory]:
-        seen = [value if value.dim() == 2 else self.eyes[name](value) for name in CAMERAS for value in [observations[name]]]
-        low = 0.5 * memory["low"] + seen[0].mean(dim=1, keepdim=True)
-        return self.head(torch.cat([observations["state"], *seen], dim=1)) + low, {"low": low}
-
-
-def exported(path: Path, apart: bool, shared: bool = False) -> PolicyFile:
-    spec = seeing(arm_spec())
-    torch.manual_seed(0)
-    left = Small()
-    net = Seeing(spec, {"left": left, "right": left if shared else Small()}, apart)
-    sensors = {name: value[:12] for name, value in PolicyFile(make_policy(path.with_name("plain.onnx"), arm_spec())).golden.sensors.items()}
-    rng = np.random.default_rng(1)
-    pictures = {name: rng.integers(0, 256, (3, *PIXELS), np.uint8) for name in CAMERAS}
-    return export_student(net, spec, sensors, {}, path, pictures)
+from policies.export.onnx_graph import EXPORT_TOLERANCE
+from tests.seeing_arm import CAMERAS, PIXELS, exported
 
 
 def test_a_file_with_encoders_apart_acts_as_one_graph(tmp_path: Path) -> None:

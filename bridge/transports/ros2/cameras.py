@@ -66,6 +66,7 @@ class CameraNode:
         self._lens: dict[str, str | None] = {}
         self._bent: dict[str, str | None] = {}
         self._hints: dict[str, str] = {}
+        self._first_ns: dict[str, int] = {}  # by when a camera had given pictures
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._context: Any = None
@@ -91,7 +92,7 @@ class CameraNode:
             self._node.create_subscription(kind, topic.image, lambda message, topic=topic: self._picture(topic, message), SENSOR)
             self._node.create_subscription(CameraInfo, topic.info, lambda message, topic=topic: self._info(topic, message), SENSOR)
         self._eyes.hint = lambda group: self._hints.get(group, "")
-        self._opened_ns = self._looked_ns = time.monotonic_ns()
+        self._looked_ns = time.monotonic_ns()
         self._thread = threading.Thread(target=self._run, name="cameras")
         self._thread.start()
 
@@ -158,12 +159,13 @@ class CameraNode:
         kinds: dict[str, list[str]] = dict(self._node.get_topic_names_and_types())
         self._hints = {topic.group.name: hint for topic in self._topics if (hint := self._missing(topic, kinds))}
         remarks = [f"{name}: {text}" for name, text in self._bent.items() if text]
-        if now_ns - self._opened_ns > PATIENCE_NS:
-            remarks += [
-                f"{topic.group.name}: nobody publishes {self._full(topic.info)}, so its lens is not compared with the one in training"
-                for topic in self._topics
-                if topic.group.name in newest and topic.group.name not in self._lens
-            ]
+        for name in newest:
+            self._first_ns.setdefault(name, now_ns)
+        remarks += [
+            f"{topic.group.name}: nothing comes on {self._full(topic.info)}, so its lens is not compared with the one in training"
+            for topic in self._topics
+            if topic.group.name not in self._lens and now_ns - self._first_ns.get(topic.group.name, now_ns) > PATIENCE_NS
+        ]
         self._eyes.remarks = tuple(remarks)
 
     def _full(self, name: str) -> str:

@@ -27,6 +27,7 @@ from bridge.isolation import isolate, ros_arguments
 from bridge.operator.notices import Notice, charge
 from bridge.transports.ros2.camera_topics import camera_topics
 from bridge.transports.ros2.clock import SimulatedClock
+from bridge.transports.ros2.gripper import parts_of
 from bridge.transports.ros2.options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.contract.spec import PolicySpec
 
@@ -87,7 +88,8 @@ class Ros2Transport:
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
         urdf = None if self._options.urdf is None else read_urdf(self._options.urdf)
         self._mounting = Mounting(spec.robot.imu_frame, self._options.imu_rotation, urdf)
-        CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
+        for part in parts_of(spec, self._options, self._names):  # a wrong joint order is refused here
+            CommandEncoder(part, part.interface, part.order, part.names)
         self._eyes, self._cameras = eyes, None
         if eyes is not None:
             topics = camera_topics(spec, self._options.camera_topics, self._options.camera_compressed)
@@ -322,7 +324,8 @@ class Ros2Transport:
         One that fits beside it proves nothing: that may be a recorder, and the one that does not may be the robot's driver.
         """
         mounted = [self._inbox.mounting.fault] if self._inbox is not None and self._inbox.mounting.fault else []
-        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits, *mounted]) or None
+        deaf = [line for name in ("command", "gripper", "estop") if name in self._topics for line in self._topics[name].misfits]
+        return None if self._driven else "; ".join([*deaf, *mounted]) or None
 
     def _remarks(self) -> tuple[str, ...]:
         """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
