@@ -109,7 +109,7 @@ class Controller:
         self._doubted: tuple[str | None, str | None] = (None, None)
         self._sights, self.holding = SightWatch(self.spec), Holding(image_fault)
         self._guards = INPUT_GUARDS + ROBOT_GUARDS + (CAMERA_GUARDS if self._sights.periods else ())
-        self._fresh = Fresh()
+        self._fresh, self._more = Fresh(), len(self.spec.observation) > 1
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
@@ -384,9 +384,10 @@ class Controller:
     def _infer(self, snapshot: Snapshot) -> JointCommand:
         reading = snapshot.inputs.reading
         assert reading is not None  # the stale_sensor guard has passed
-        self.observation, self.inferred = self.policy.observe(self._sensors(reading, snapshot)), True
+        sensors = self._sensors(reading, snapshot)
+        self.observation, self.inferred = self.policy.observe(sensors), True
+        seen = self._fresh(snapshot.inputs.sights, self.policy.observe_others(sensors, self._steps)) if self._more else ()
         self._steps += 1
-        seen = self._fresh(snapshot.inputs.sights) if self._sights.periods else ()
         begin_ns = self.clock() if self.clock else 0
         before, self.action = self.action, self.policy.act(self.observation, *seen).copy()
         self.inference_ns = self.clock() - begin_ns if self.clock else 0

@@ -71,12 +71,20 @@ class Fresh:
         """All are new to a policy that was reset."""
         self._given.clear()
 
-    def __call__(self, sights: Sights) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
-        """The new ones by group: pictures that the step encodes itself, and latents of those that were encoded before."""
+    def __call__(
+        self, sights: Sights, others: Mapping[str, NDArray[Any]] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
+        """The new ones by group: pictures that the step encodes itself, and latents of those that were encoded before.
+
+        Args:
+            sights: the newest pictures.
+            others: readings of further groups, which are passed on with the pictures.
+        """
         new = {name: sight for name, sight in sights.items() if self._given.get(name) != sight.number}
         self._given |= {name: sight.number for name, sight in new.items()}
         latents = {name: sight.latent for name, sight in new.items() if sight.latent is not None}
-        return {name: sight.picture for name, sight in new.items() if name not in latents and sight.picture is not None}, latents
+        pictures = {name: sight.picture for name, sight in new.items() if name not in latents and sight.picture is not None}
+        return pictures | dict(others or {}), latents
 
 
 def put_sights(row: Any, sights: Sights, names: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from bridge.control.sight import Fresh, Sights
 from bridge.logs.reader import Log
 from policies.contract.file import FloatArray, PolicyFile
+from policies.contract.spec import STATE
 
 
 class PolicyAlone:
@@ -18,7 +19,8 @@ class PolicyAlone:
         """Prepare; a policy with other observations than the logged one, or without logged observations, is never run."""
         same = _seen(policy) == _seen(log.policy)
         left_out = any(topic.startswith("/policy/observation/") for topic in log.lacks)
-        self._policy = policy.fork() if same and not left_out else None
+        unlogged = [group for group in policy.spec.observation if group.name != STATE and group.image is None]
+        self._policy = policy.fork() if same and not left_out and not unlogged else None
         self._reach = None if self._policy is None else _reach(self._policy)
         self._seen, self._known = 0, False
         self._fresh = Fresh()

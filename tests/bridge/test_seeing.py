@@ -302,6 +302,46 @@ def mixed(path: Path, spec: Any) -> PolicyFile:
     return export_student(net, spec, sensors, {}, path, pictures)
 
 
+def test_groups_of_terms_beside_the_state_are_given_too(tmp_path: Path) -> None:
+    """Each at its own rate, as in training: what the network gets is what it would get there."""
+    import torch
+
+    from policies.contract.spec import ObservationTerm
+    from policies.export.onnx_graph import export_student
+    from policies.networks.protocol import Memory, Network, NetworkCfg
+    from tests.make_policy import make_policy
+
+    class Slow(Network):
+        groups = ("state", "slow")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.cfg = NetworkCfg(kind="slow")
+
+        def start(self, worlds: int) -> Memory:
+            return {"none": torch.zeros(worlds, 1)}
+
+        def step(self, observations: Any, memory: Memory) -> tuple[torch.Tensor, Memory]:
+            return 0.1 + 0.01 * observations["slow"][:, :2] + 0.0 * observations["state"][:, :2], memory
+
+    slow = ObservationGroup(name="slow", terms=(ObservationTerm(name="joint_position", dim=2, unit="rad", frame="joint"),), every=4)
+    spec = dataclasses.replace(arm_spec(), observation=(*arm_spec().observation, slow), history_steps=0)
+    sensors = {name: value[:12] for name, value in PolicyFile(make_policy(tmp_path / "plain.onnx", arm_spec())).golden.sensors.items()}
+    file = export_student(Slow(), spec, sensors, {}, tmp_path / "slow.onnx")
+    controller = Controller(file, SafetyLimits.of(spec, {"stand_s": 0.2}))
+    controller.arm()
+    controller.auto_start()
+    transport = SimTransport(StubArm(spec), spec.robot.joint_names, GOAL)
+    actions: list[Any] = []
+    transport.on_tick = lambda status: actions.append(controller.action.copy()) if controller.inferred else None
+    ControlLoop(controller, transport).run(1.0)
+    values = np.array(actions)
+    assert len(values) > 30
+    changes = np.flatnonzero(np.diff(values[:, 0]) != 0) + 1
+    assert (changes % 4 == 0).all()
+    assert len(changes) > 5
+
+
 def edited(source: Path, target: Path, keep: Any) -> Path:
     """A copy of a log by another tool, with the messages that `keep(topic, index)` wants."""
     from mcap.reader import make_reader
