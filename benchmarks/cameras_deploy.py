@@ -64,17 +64,21 @@ class Seeing(Network):
     def __init__(self, observation_dim: int, action_dim: int) -> None:
         super().__init__()
         self.cfg = NetworkCfg(kind="seeing")
-        self.encoders = nn.ModuleDict({GROUP: Convolutions()})
+        self.eye = Convolutions()
         self.trunk = nn.Sequential(
             nn.Linear(observation_dim + 64, 256), nn.ELU(), nn.Linear(256, 128), nn.ELU(), nn.Linear(128, action_dim)
         )
+
+    @property
+    def apart(self) -> dict[str, nn.Module]:
+        return {GROUP: self.eye}
 
     def start(self, worlds: int) -> Memory:
         return {"none": torch.zeros(worlds, 1)}
 
     def step(self, observations: Any, memory: Memory) -> tuple[torch.Tensor, Memory]:
         seen = observations[GROUP]
-        latent = seen if seen.dim() == 2 else self.encoders[GROUP](seen)
+        latent = seen if seen.dim() == 2 else self.eye(seen)
         return 0.1 * torch.tanh(self.trunk(torch.cat([observations["state"], latent], dim=1))), memory
 
 

@@ -50,11 +50,15 @@ class Seeing(Network):
         super().__init__()
         self.cfg = NetworkCfg(kind="seeing")
         self.eyes = nn.ModuleDict(encoders)
-        self.encoders = self.eyes if apart else {}
+        self._apart = apart
         self.head = nn.Linear(spec.observation_dim + 8, spec.action_dim)
         with torch.no_grad():
             self.head.weight *= 0.01
             self.head.bias[:] = torch.tensor([0.12, -0.12])[: spec.action_dim]
+
+    @property
+    def apart(self) -> dict[str, nn.Module]:
+        return {name: self.eyes[name] for name in CAMERAS} if self._apart else {}
 
     def start(self, worlds: int) -> Memory:
         return {"low": torch.zeros(worlds, 1)}

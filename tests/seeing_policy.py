@@ -44,10 +44,14 @@ class Watching(Network):
         super().__init__()
         self.cfg = NetworkCfg(kind="watching")
         self.eye = Look()
-        self.encoders = {GROUP: self.eye} if apart else {}
+        self._apart = apart
         self.head = nn.Linear(observation_dim + 4, action_dim)
         with torch.no_grad():
             self.head.weight *= 0.2
+
+    @property
+    def apart(self) -> dict[str, nn.Module]:
+        return {GROUP: self.eye} if self._apart else {}
 
     def start(self, worlds: int) -> Memory:
         return {"low": torch.zeros(worlds, 4)}

@@ -134,10 +134,10 @@ def _encoders(net: Network, pictures: dict[str, torch.Tensor]) -> dict[str, nn.M
     Raises:
         PolicyFileError: an encoder of no image, or one whose latent is no vector.
     """
-    found = {name: net.encoders[name] for name in net.encoders}
+    found = dict(net.apart)
     for name, encoder in found.items():
         if name not in pictures or pictures[name].dim() != 4:
-            raise PolicyFileError(f"{type(net).__name__}.encoders has {name!r}, which is no image among its groups {', '.join(pictures)}")
+            raise PolicyFileError(f"{type(net).__name__}.apart has {name!r}, which is no image among its groups {', '.join(pictures)}")
         with torch.no_grad():
             latent = encoder(pictures[name])
         if latent.dim() != 2 or latent.shape[0] != 1 or latent.dtype != torch.float32:

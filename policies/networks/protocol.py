@@ -53,20 +53,24 @@ class Network(nn.Module):
         cfg: its settings, of its kind's subclass of `NetworkCfg`.
         normalizer: a `Normalizer` of the group `state`, inside the network, or None. Distillation gives it the teacher's statistics.
         groups: names of the observation groups that `step` takes. Groups other than `state` need their own `step`.
-        encoders: by image group, a module without memory from pictures (N, height, width, channels) to latents (N, D) float32. The policy
-            file holds each as a model of its own, so that a picture is encoded once, beside the control loop; `step` then has to take
-            latents (N, D) in place of pictures too. Empty for a network that encodes inside its step.
     """
 
     cfg: Any
     normalizer: Any
     groups: tuple[str, ...] = (STATE,)
-    encoders: Mapping[str, nn.Module] | nn.ModuleDict
 
     def __init__(self) -> None:
         super().__init__()
         self.normalizer = None
-        self.encoders = {}
+
+    @property
+    def apart(self) -> Mapping[str, nn.Module]:
+        """By image group, a module without memory from pictures (N, height, width, channels) to latents (N, D) float32.
+
+        The policy file holds each as a model of its own, so that a picture is encoded once, beside the control loop; `step` then has to
+        take latents (N, D) in place of pictures too. Empty for a network that encodes inside its step.
+        """
+        return {}
 
     @property
     def history_steps(self) -> int:
