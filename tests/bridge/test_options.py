@@ -364,3 +364,9 @@ def test_jpeg_needs_a_package_that_writes_it(monkeypatch: pytest.MonkeyPatch) ->
 def test_options_of_a_gripper(arguments: list[str], said: str | None) -> None:
     with pytest.raises((options.DeployError, JointError), match=said) if said else contextlib.nullcontext():
         options.check_options(PANDA.spec, parse("policy.onnx", *arguments))
+
+
+def test_a_log_has_the_name_of_the_run_whose_file_is_called_policy(tmp_path: Path) -> None:
+    assert deploy.label(tmp_path / "runs" / "go1-student" / "2026-11-30_10-19-40" / "policy.onnx") == "go1-student"
+    assert deploy.label(tmp_path / "walk.onnx") == "walk"
+    assert deploy.label(tmp_path / "folder" / "policy.onnx") == "policy"
