@@ -17,6 +17,7 @@ from envs.tasks.registry import TASKS, Task, get_task
 from policies.networks.protocol import NetworkCfg
 from policies.networks.registry import network_cfg
 from policies.networks.transformer import TransformerCfg
+from policies.networks.vision import VisionCfg
 from policies.registry import UnknownNameError
 from robolearn.config import loading as config
 from robolearn.errors import ConfigError
@@ -153,6 +154,7 @@ class StudentCfg:
         iterations: rollouts and updates; the schedules of imitation and learning rate end with the last.
         until: its targets relative to the teacher, and how much longer it may train to reach them; null trains for exactly `iterations`.
         network: its kind and size.
+        vision: its eyes: which cameras of `env.observations` it sees, and by which encoder; null for a student that only reads the vector.
         memory: how long it remembers: one `episode`, or a `life`, which a fall does not end, so that it remembers what its body is like
             (cf. LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
         initial_std: standard deviation of its actions at the start.
@@ -163,6 +165,7 @@ class StudentCfg:
     iterations: int = 120
     until: StudentUntilCfg | None = None
     network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
+    vision: VisionCfg | None = None
     memory: Literal["episode", "life"] = "episode"
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)
