@@ -12,6 +12,7 @@ from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
 from envs.tasks.changes import check_changes
 from envs.tasks.evaluation import LASTING, Evaluation
+from envs.tasks.pick import PICK_EVALUATION, pick
 from envs.tasks.reach import reach
 from envs.tasks.reach_evaluation import REACH_EVALUATION
 from envs.tasks.velocity import is_biped, velocity_flat, velocity_rough
@@ -112,3 +113,4 @@ register_task(
     )
 )
 register_task(Task(name="reach", description="move the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION))
+register_task(Task(name="pick", description="grasp an object and lift it", make=pick, evaluation=PICK_EVALUATION))
