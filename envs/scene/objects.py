@@ -84,8 +84,8 @@ def _shape(kind: str, index: int) -> Shape:
     if kind == "cross":
         return _of(kind, boxes=[((0.0, 0.0, 0.0), (1.3 * a, 0.5 * b, c)), ((0.0, 0.0, 0.0), (0.5 * a, 1.3 * b, c))])
     if kind == "dumbbell":
-        x = 0.5 * a + 0.9 * CUBE
-        return _of(kind, boxes=[((0.0, 0.0, 0.0), (0.9 * CUBE, 0.5 * b, 0.7 * c)), *(((s * x, 0.0, 0.0), (0.5 * a, b, c)) for s in (-1, 1))])
+        bar, end = (0.9 * CUBE, 0.5 * b, 0.7 * c), (0.5 * a, b, c)
+        return _of(kind, boxes=[((0.0, 0.0, 0.0), bar), *(((side * (bar[0] + end[0]), 0.0, 0.0), end) for side in (-1, 1))])
     low, high = (1.3 * a, 1.1 * b, 0.5 * c), (0.7 * a, 0.7 * b, 0.6 * c)  # steps: a smaller box on a larger one
     return _of(kind, boxes=[((0.0, 0.0, 0.0), low), ((0.0, 0.0, low[2] + high[2]), high)])
 

@@ -103,21 +103,19 @@ def unhelped(cfg: EnvCfg) -> EnvCfg:
     return dataclasses.replace(cfg, reset=cfg.reset.changed(helped=0.0)) if "helped" in cfg.reset.params else cfg
 
 
-def worlds(**more: EventTerm) -> RandomizationCfg:
-    """The table for arms that hold something, and the object of each world."""
-    return RandomizationCfg(
-        {
-            "friction": Range(low=0.8, high=1.2),
-            "mass": Range(low=0.9, high=1.1, when="startup"),
-            "motor_strength": Range(low=0.9, high=1.1),
-            "kp": Range(low=0.9, high=1.1),
-            "kd": Range(low=0.9, high=1.1),
-            "joint_damping": Range(low=0.5, high=2.0, distribution="log_uniform"),
-            "joint_armature": Range(low=0.9, high=1.1, when="startup"),
-            "joint_offset": Range(low=-0.002, high=0.002, operation="set"),
-            "observation_delay_s": Range(low=0.0, high=0.01, operation="set"),
-            "action_delay_s": Range(low=0.0, high=0.01, operation="set"),
-            "object": EventTerm(ObjectShapes),
-            **more,
-        }
-    )
+def worlds(**more: EventTerm | None) -> RandomizationCfg:
+    """The table for arms that hold something, and the object of each world; `more` adds entries, or takes one out by None."""
+    table: dict[str, Range | EventTerm] = {
+        "friction": Range(low=0.8, high=1.2),
+        "mass": Range(low=0.9, high=1.1, when="startup"),
+        "motor_strength": Range(low=0.9, high=1.1),
+        "kp": Range(low=0.9, high=1.1),
+        "kd": Range(low=0.9, high=1.1),
+        "joint_damping": Range(low=0.5, high=2.0, distribution="log_uniform"),
+        "joint_armature": Range(low=0.9, high=1.1, when="startup"),
+        "joint_offset": Range(low=-0.002, high=0.002, operation="set"),
+        "observation_delay_s": Range(low=0.0, high=0.01, operation="set"),
+        "action_delay_s": Range(low=0.0, high=0.01, operation="set"),
+        "object": EventTerm(ObjectShapes),
+    }
+    return RandomizationCfg(table, **more)

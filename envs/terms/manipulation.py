@@ -55,19 +55,26 @@ def carry(env: Env, sigma: float = 0.2) -> torch.Tensor:
     return gripped(env) * (1.0 - torch.tanh(goal_distance(env) / sigma))
 
 
-def bring(env: Env, sigma: float = 0.2) -> torch.Tensor:
-    """1 - tanh(d / sigma) of the distance d from the object to its goal, held or not; arguments as in `carry`."""
-    return 1.0 - torch.tanh(goal_distance(env) / sigma)
+def bring(env: Env, sigma: float = 0.2, planar: bool = False) -> torch.Tensor:
+    """1 - tanh(d / sigma) of the distance d from the object to its goal, held or not.
+
+    Args:
+        env: the environment.
+        sigma: distance at which it has fallen to 0.24 [m].
+        planar: whether heights do not count.
+    """
+    return 1.0 - torch.tanh(goal_distance(env, planar) / sigma)
 
 
-def near_goal(env: Env, sigma: float = 0.05) -> torch.Tensor:
+def near_goal(env: Env, sigma: float = 0.05, planar: bool = False) -> torch.Tensor:
     """exp(-d^2 / sigma^2) of the distance d from the object to its goal.
 
     Args:
         env: the environment.
         sigma: distance at which it has fallen to 1/e [m].
+        planar: whether heights do not count.
     """
-    return torch.exp(-goal_distance(env).square() / sigma**2)
+    return torch.exp(-goal_distance(env, planar).square() / sigma**2)
 
 
 def hand_tilt(env: Env) -> torch.Tensor:
@@ -75,9 +82,14 @@ def hand_tilt(env: Env) -> torch.Tensor:
     return 1.0 + hand_down(env)[:, 2]
 
 
-def goal_distance(env: Env) -> torch.Tensor:
-    """From the object to its goal [m]."""
-    return env.once("object_goal_distance", lambda: object_to_goal(env).norm(dim=1))
+def goal_distance(env: Env, planar: bool = False) -> torch.Tensor:
+    """From the object to its goal [m].
+
+    Args:
+        env: the environment.
+        planar: whether heights do not count.
+    """
+    return object_to_goal(env)[:, : 2 if planar else 3].norm(dim=1)
 
 
 def lifted(env: Env, height: float, distance: float = 0.1) -> torch.Tensor:
@@ -91,14 +103,15 @@ def lifted(env: Env, height: float, distance: float = 0.1) -> torch.Tensor:
     return (object_height(env) - height).abs() < distance
 
 
-def arrived(env: Env, distance: float) -> torch.Tensor:
+def arrived(env: Env, distance: float, planar: bool = False) -> torch.Tensor:
     """Worlds (N,) bool whose object is within `distance` of its goal.
 
     Args:
         env: the environment.
         distance: largest distance [m].
+        planar: whether heights do not count.
     """
-    return goal_distance(env) < distance
+    return goal_distance(env, planar) < distance
 
 
 def object_lost(env: Env, x: tuple[float, float], y: tuple[float, float]) -> torch.Tensor:

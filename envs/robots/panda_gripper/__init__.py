@@ -26,9 +26,7 @@ FINGER = "panda_finger_joint1"
 OPEN = 0.04  # m
 FINGER_MASS = 0.23  # kg, both fingers with their armature
 FINGER_KP = 1500.0  # N / m
-FINGERS = Joint(
-    default=OPEN, kp=FINGER_KP, kd=2 * sqrt(FINGER_KP * FINGER_MASS), effort=70.0, velocity=0.05, scale=0.02
-)
+FINGERS = Joint(default=OPEN, kp=FINGER_KP, kd=2 * sqrt(FINGER_KP * FINGER_MASS), effort=70.0, velocity=0.05, scale=0.02)
 
 PANDA_GRIPPER = Robot(
     name="panda-gripper",

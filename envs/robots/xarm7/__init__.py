@@ -27,17 +27,20 @@ ACTION_SCALE = 0.5  # rad
 OPEN = 0.042  # m
 FINGER_MASS = 0.4  # kg, both fingers with their armature
 FINGER_KP = 1200.0  # N / m
+FINGER = "gripper"
+FINGERS = Joint(default=OPEN, kp=FINGER_KP, kd=2 * sqrt(FINGER_KP * FINGER_MASS), effort=30.0, velocity=0.1, scale=0.02)
 
 XARM7 = Robot(
     name="xarm7",
     model=Path(__file__).parent / "xarm7.xml",
     joints={
-        f"joint{i + 1}": Joint(default=POSE[i], kp=KP[i], kd=KD[i], effort=EFFORT[i], velocity=VELOCITY, scale=ACTION_SCALE) for i in range(7)
+        f"joint{i + 1}": Joint(default=POSE[i], kp=KP[i], kd=KD[i], effort=EFFORT[i], velocity=VELOCITY, scale=ACTION_SCALE)
+        for i in range(7)
     }
-    | {"gripper": Joint(default=OPEN, kp=FINGER_KP, kd=2 * sqrt(FINGER_KP * FINGER_MASS), effort=30.0, velocity=0.1, scale=0.02)},
+    | {FINGER: FINGERS},
     base="hand",
     tool=Tool(body="hand", position=(0.0, 0.0, 0.166)),
-    gripper=Gripper(joint="gripper", opened=OPEN, closed=0.0),
+    gripper=Gripper(joint=FINGER, opened=OPEN, closed=0.0),
     cameras={
         "wrist": Camera(body="hand", position=(0.075, 0.0, 0.03), forward=(-0.35, 0.0, 1.0), up=(1.0, 0.0, 0.0), fovy_deg=58.0),
         "outside": Camera(body="world", position=(1.25, 0.55, 0.75), forward=(-0.8, -0.52, -0.45), fovy_deg=42.0),
