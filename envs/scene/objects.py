@@ -10,7 +10,8 @@ inside one of these, so that many shapes cost six degrees of freedom and no more
     ball          .      .      .      x      .
     cylinder      .      .      .      .      x
 
-Shapes come from a formula, so nothing has to be fetched; every fifth of them is held out of training (`catalogue`).
+Shapes come from a formula, so nothing has to be fetched; every fifth of them is held out of training (`catalogue`). Of balls none is:
+they differ in size alone, which is drawn anyway.
 """
 
 from __future__ import annotations
@@ -63,9 +64,15 @@ def catalogue(kinds: tuple[str, ...] = KINDS, held_out: bool = False) -> list[Sh
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"there is no shape {unknown[0]!r}; valid: {', '.join(KINDS)}")
-    found = [_shape(kind, index) for kind in kinds for index in range(EACH) if (index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1) == held_out]
+    last = HELD_OUT_EVERY - 1
+    found = [
+        _shape(kind, index)
+        for kind in kinds
+        for index in range(EACH)
+        if (kind != "ball" and index % HELD_OUT_EVERY == last if held_out else kind == "ball" or index % HELD_OUT_EVERY != last)
+    ]
     if not found:
-        raise ValueError(f"a catalogue needs at least one kind of shape; valid: {', '.join(KINDS)}")
+        raise ValueError("no shape is left: name a kind, and for held-out shapes another than ball; valid: " + ", ".join(KINDS))
     return found
 
 
