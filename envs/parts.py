@@ -46,6 +46,10 @@ class Buffers:
         """A tensor (N, *shape) that several terms use: whoever asks first makes it."""
         return self._tensors[name] if name in self._tensors else self.new(name, shape, dtype)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is one of that name."""
+        return name in self._tensors
+
     def __getitem__(self, name: str) -> torch.Tensor:
         """The tensor itself, (N, ...)."""
         return self._tensors[name]

@@ -118,4 +118,4 @@ def worlds(**more: EventTerm | None) -> RandomizationCfg:
         "action_delay_s": Range(low=0.0, high=0.01, operation="set"),
         "object": EventTerm(ObjectShapes),
     }
-    return RandomizationCfg(table, **more)
+    return RandomizationCfg({name: entry for name, entry in {**table, **more}.items() if entry is not None})

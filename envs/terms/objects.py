@@ -8,7 +8,7 @@ from __future__ import annotations
 import mujoco
 import torch
 
-from envs.scene.objects import OBJECT
+from envs.scene.objects import CUBE, OBJECT
 from envs.terms.face import Env
 
 HALF = "object.half"
@@ -20,8 +20,10 @@ GRIP_REACH = 0.04  # m from the tool to the middle of the object
 
 
 def half_extents(env: Env) -> torch.Tensor:
-    """Half extents of each world's object [m], (N, 3); all zero before they are drawn."""
-    return env.buffers.shared(HALF, (3,))
+    """Half extents of each world's object [m], (N, 3); those of the nominal cube until they are drawn."""
+    if HALF not in env.buffers:
+        env.buffer(HALF, (3,)).fill_(CUBE)
+    return env.buffers[HALF]
 
 
 def _start(env: Env, which: str) -> int:

@@ -59,8 +59,7 @@ class ObjectBeforeHand:
             qpos[:, columns] = torch.where(helped[:, None], self._poses[which], qpos[:, columns])
             x, y, yaw = (torch.where(helped, place, now) for place, now in zip(self._places[which].unbind(1), (x, y, yaw), strict=True))
         qpos[:, self._fingers] = env.rest[self._fingers]
-        height = half_extents(env)[ids, 2]
-        z = torch.where(height > 0, height, env.rest[self._at + 2])
+        z = half_extents(env)[ids, 2]
         zero = torch.zeros_like(z)
         qpos[:, self._at : self._at + 7] = torch.stack([x, y, z, torch.cos(yaw / 2), zero, zero, torch.sin(yaw / 2)], dim=1)
         return qpos, qvel

@@ -15,7 +15,7 @@ from envs.robots.loading import dump_robot, load_robot
 from envs.robots.panda_gripper import PANDA_GRIPPER
 from envs.robots.registry import get_robot
 from envs.robots.robot import Gripper
-from envs.scene.objects import EACH, HIDDEN, KINDS, PARTS, catalogue
+from envs.scene.objects import CUBE, EACH, HIDDEN, KINDS, PARTS, catalogue
 from envs.snapshot import restore, snapshot
 from envs.tasks import manipulation as common
 from envs.tasks.pick import CLOSE, HEIGHT, PICK_EVALUATION, is_lifted
@@ -144,6 +144,15 @@ def test_objects_lie_where_they_are_put(held_out: bool) -> None:
     standing = objects.object_attitude(env)[:, :3].norm(dim=1)
     assert standing.allclose(torch.ones(128), atol=1e-3)
     assert (objects.object_position(env) - before).abs().max() < 2e-3
+
+
+def test_without_randomization_the_object_is_a_cube() -> None:
+    cfg = dataclasses.replace(get_task("pick").make(PANDA_GRIPPER), randomization=RandomizationCfg(noise=0.0))
+    env = make_env("pick", PANDA_GRIPPER, cfg, num_worlds=2, num_threads=1)
+    env.reset()
+    act(env, 10)
+    assert objects.object_size(env).allclose(torch.full((2, 3), CUBE))
+    assert objects.object_height(env).abs().max() < 1e-3
 
 
 def test_worlds_have_different_objects_and_snapshots_keep_them() -> None:

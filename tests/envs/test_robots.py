@@ -104,7 +104,8 @@ def test_registry():
     assert get_robot("panda") is PANDA
     with pytest.raises(
         UnknownRobotError,
-        match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, panda-gripper, xarm7, or .*; for a robot of a package, .*--import PACKAGE",
+        match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, panda-gripper, xarm7, or .*"
+        r"; for a robot of a package, .*--import PACKAGE",
     ):
         get_robot("go2")
     assert all(name == get_robot(name).name == get_robot(name).model.parent.name.replace("_", "-") for name in ROBOTS)
