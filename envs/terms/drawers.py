@@ -52,16 +52,20 @@ def tool_to_handle(env: Env) -> torch.Tensor:
     return handle_position(env) - env.tool.position
 
 
-def approach_handle(env: Env, behind: float = 0.025, sigma: float = 0.2) -> torch.Tensor:
+def approach_handle(env: Env, behind: float = 0.025, over: float = 0.045, sigma: float = 0.2) -> torch.Tensor:
     """1 - tanh(d / sigma) of the distance d from the tool to a point behind the bar, where fingers hook it.
+
+    A hand that is still before the bar is led over it: the point is `over` higher for it, and sinks as it passes.
 
     Args:
         env: the environment.
         behind: distance of that point from the bar, towards the cabinet [m].
+        over: how much higher fingers must be to pass the bar [m].
         sigma: distance at which it has fallen to 0.24 [m].
     """
     to = tool_to_handle(env) + env.tensor([behind, 0.0, 0.0])
-    return 1.0 - torch.tanh(to.norm(dim=1) / sigma)
+    before = (to[:, :1] / (1.2 * behind)).clamp(0.0, 1.0)
+    return 1.0 - torch.tanh((to + over * before * env.tensor([0.0, 0.0, 1.0])).norm(dim=1) / sigma)
 
 
 def opening(env: Env, wanted: float) -> torch.Tensor:

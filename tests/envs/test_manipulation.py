@@ -279,3 +279,14 @@ def test_every_task_steps_and_resets(task: str, robot: str) -> None:
     assert env.failure_count == 0
     assert env.spec.action.mode == "position_delta"
     assert env.spec.action.scale == pytest.approx((0.05,) * 7 + (0.002,))
+
+
+def test_a_hand_before_the_bar_is_led_over_it() -> None:
+    """At the same distance from where fingers hook, what is above the bar is worth more than what is below."""
+    env = nominal("open-drawer", worlds=2)
+    handle = drawers.handle_position(env)
+    real = env.tool.position
+    assert (handle[:, 0] > real[:, 0] + 0.05).all()
+    reward = drawers.approach_handle(env)
+    to = handle + torch.tensor([0.025, 0.0, 0.045]) - real
+    assert reward.allclose(1.0 - torch.tanh(to.norm(dim=1) / 0.2), atol=1e-5)
