@@ -40,8 +40,8 @@ def move(robot: Robot) -> EnvCfg:
         rewards={
             "approach": RewardTerm(manipulation.approach, weight=1.0),
             "grasp": RewardTerm(manipulation.grasp, weight=1.0),
-            "carry": RewardTerm(manipulation.carry, weight=3.0),
-            "near": RewardTerm(manipulation.near_goal, weight=2.0),
+            "carry": RewardTerm(manipulation.carry, weight=8.0),
+            "near": RewardTerm(manipulation.near_goal, weight=4.0),
             **common.care(),
         },
         terminations=common.ends(),

@@ -38,8 +38,8 @@ def pick(robot: Robot) -> EnvCfg:
         rewards={
             "approach": RewardTerm(manipulation.approach, weight=1.0),
             "grasp": RewardTerm(manipulation.grasp, weight=1.0),
-            "lift": RewardTerm(manipulation.lift, weight=3.0, height=HEIGHT),
-            "at_height": RewardTerm(manipulation.at_height, weight=2.0, height=HEIGHT),
+            "lift": RewardTerm(manipulation.lift, weight=10.0, height=HEIGHT),
+            "at_height": RewardTerm(manipulation.at_height, weight=5.0, height=HEIGHT),
             **common.care(),
         },
         terminations=common.ends(),
