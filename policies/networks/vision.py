@@ -1,23 +1,26 @@
 """A student with eyes: an encoder for its cameras in front of any network with memory.
 
-    images --encoder--> latents --mlp--> +
-    state --normalizer------------------> | --> core (transformer, LSTM, TCN, MLP or yours) --> action
+    images --encoder--> latents --readout--> features +
+    state --normalizer---------------------------------> | --> core (transformer, LSTM, TCN, MLP or yours) --> action
 
-`forward` and `stream` take the state and the latents as one vector (N, T, O + L), so that an image is encoded once, whenever it comes, and
-not once per control step: `encode` makes latents of images, `observed` joins both. `step`, which becomes the policy file, takes the
-images themselves.
+`forward` and `stream` take the state and the features as one vector (N, T, O + F), so that an image is encoded once, whenever it comes, and
+not once per control step: `encode` makes latents of images, `read` features of latents, `observed` joins them with the state. `step`, which
+becomes the policy file, takes the images themselves.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import nn
 
+from policies.encoders.shape import SIZES, named
+from policies.networks import vit
 from policies.networks.cnn import Cnn, CnnCfg
 from policies.networks.layers import mlp
 from policies.networks.normalizer import Normalizer
@@ -50,9 +53,13 @@ class VisionCfg:
 
     Attributes:
         cameras: the entries of `env.observations` that it sees; empty for all that are cameras.
-        encoder: `cnn`, a small convolutional network of its own for each camera, or the path of an encoder's file (`robolearn pretrain
-            encoder`), which all cameras share.
-        frozen: whether the encoder stays as it is. Its latents are then kept in place of images, which makes a training cheaper.
+        encoder: `cnn`, a small convolutional network for each camera; the name of a vision transformer's size (`nano`, `micro`, `tiny`,
+            `small`), untrained; or the path of an encoder's file (`robolearn pretrain encoder`, or published weights). All cameras share
+            a transformer.
+        readout: what a transformer's latent is: the class token (`class`), the mean of its patches (`mean`), or their means over 4 x 4 cells
+            (`grid`), which keep where things are; null for the file's own, and `grid` for an untrained one.
+        frozen: whether the encoder stays as it is; null: one from a file does, others learn. Latents of a frozen encoder are kept in place
+            of images, which makes a training cheaper.
         cnn: size of the convolutional network.
         hidden: hidden layers between an encoder's latent and the core.
         width: entries that each camera gives to the core.
@@ -60,7 +67,8 @@ class VisionCfg:
 
     cameras: tuple[str, ...] = ()
     encoder: str = "cnn"
-    frozen: bool = False
+    readout: Literal["class", "mean", "grid"] | None = None
+    frozen: bool | None = None
     cnn: CnnCfg = field(default_factory=CnnCfg)
     hidden: tuple[int, ...] = (128,)
     width: int = 64
@@ -70,6 +78,18 @@ class VisionCfg:
             raise ValueError(f"width and hidden layers must be at least 1, not {self.width} and {list(self.hidden)}")
         if not self.encoder:
             raise ValueError("encoder is empty; give cnn, or the path of an encoder's file")
+        if self.from_file:  # a training may be resumed from another folder
+            object.__setattr__(self, "encoder", os.path.abspath(os.path.expanduser(self.encoder)))
+
+    @property
+    def from_file(self) -> bool:
+        """Whether the encoder is read from a file."""
+        return self.encoder != "cnn" and self.encoder not in SIZES
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the encoder stays as it is."""
+        return self.from_file if self.frozen is None else self.frozen
 
 
 class Seeing(Network):
@@ -80,7 +100,8 @@ class Seeing(Network):
         views: shape of each camera's images, by the name of its observation group, in order.
         normalizer: of the group `state`; the core's own stays as it is made.
         frozen: whether all encoders stay as they are.
-        latent_dim: entries of all cameras' latents, L.
+        widths: entries of each camera's latent.
+        feature_dim: entries of all cameras' features, F.
     """
 
     normalizer: Normalizer
@@ -104,12 +125,12 @@ class Seeing(Network):
             raise ValueError("a student that sees needs at least one camera among the observations")
         self.views, self.vision, self.groups = dict(views), vision, (STATE, *views)
         self.encoders = nn.ModuleList(_encoders(vision, list(views.values())))
-        widths = self._widths = [self._encoder(index).width for index in range(len(views))]
+        self.widths = {name: self._encoder(index).width for index, name in enumerate(views)}
         self.frozen = all(self._encoder(index).frozen for index in range(len(views)))
-        self.latent_dim, self._state = sum(widths), state
+        self.feature_dim, self._state = len(views) * vision.width, state
         self.normalizer = Normalizer(state)
-        self.readouts = nn.ModuleList(mlp((width, *vision.hidden, vision.width)) for width in widths)
-        self.core = make_network(state + len(views) * vision.width, action, cfg)
+        self.readouts = nn.ModuleList(mlp((width, *vision.hidden, vision.width)) for width in self.widths.values())
+        self.core = make_network(state + self.feature_dim, action, cfg)
         self.cfg = self.core.cfg
 
     def _encoder(self, index: int) -> Encoder:
@@ -123,21 +144,17 @@ class Seeing(Network):
         with torch.no_grad():
             return encoder(images)
 
-    @property
-    def slices(self) -> dict[str, slice]:
-        """Where each camera's latent is among the L entries of all."""
-        ends = torch.tensor(self._widths).cumsum(0).tolist()
-        return {name: slice(end - width, end) for name, width, end in zip(self.views, self._widths, ends, strict=True)}
+    def read(self, name: str, latents: torch.Tensor) -> torch.Tensor:
+        """Features (n, F / cameras) of a camera's latents (n, D)."""
+        return self.readouts[list(self.views).index(name)](latents)
 
-    def observed(self, state: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
-        """What `forward` and `stream` take, (..., O + L), of raw states (..., O) and latents (..., L)."""
-        return torch.cat([state, latents], dim=-1)
+    def observed(self, state: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """What `forward` and `stream` take, (..., O + F), of raw states (..., O) and all cameras' features (..., F)."""
+        return torch.cat([state, features], dim=-1)
 
     def fused(self, observation: torch.Tensor) -> torch.Tensor:
-        """What the core takes of observations (..., O + L)."""
-        state, latents = observation[..., : self._state], observation[..., self._state :]
-        parts = latents.split(self._widths, dim=-1)
-        return torch.cat([self.normalizer(state), *(readout(part) for readout, part in zip(self.readouts, parts, strict=True))], dim=-1)
+        """What the core takes of observations (..., O + F)."""
+        return torch.cat([self.normalizer(observation[..., : self._state]), observation[..., self._state :]], dim=-1)
 
     @property
     def history_steps(self) -> int:
@@ -149,17 +166,17 @@ class Seeing(Network):
         return self.core.start(worlds)
 
     def forward(self, observation: torch.Tensor, memory: Memory, first: torch.Tensor | None = None) -> tuple[torch.Tensor, Memory]:
-        """See `Network`; of observations (N, T, O + L), see `observed`."""
+        """See `Network`; of observations (N, T, O + F), see `observed`."""
         return self.core(self.fused(observation), memory, first)
 
     def stream(self, memory: Memory) -> Stream:
-        """See `Network`; of observations (N, O + L)."""
+        """See `Network`; of observations (N, O + F)."""
         return _SeeingStream(self, self.core.stream(memory))
 
     def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
         """See `Network`."""
-        latents = torch.cat([self.encode(name, observations[name]) for name in self.views], dim=-1)
-        return self.core.step({STATE: self.fused(self.observed(observations[STATE], latents))}, memory)
+        features = torch.cat([self.read(name, self.encode(name, observations[name])) for name in self.views], dim=-1)
+        return self.core.step({STATE: self.fused(self.observed(observations[STATE], features))}, memory)
 
     def prepared(self) -> Seeing:
         """See `Network`."""
@@ -181,7 +198,27 @@ class _SeeingStream:
 
 
 def _encoders(vision: VisionCfg, shapes: Sequence[Shape]) -> list[nn.Module]:
-    """One encoder for each camera, or the one that all share."""
+    """One encoder for each camera, or the one that all share.
+
+    Raises:
+        ValueError: a transformer cannot be for all these images.
+        policies.encoders.errors.EncoderError: the encoder's file cannot be used.
+    """
     if vision.encoder == "cnn":
-        return [Cnn(shape, vision.cnn, frozen=vision.frozen) for shape in shapes]
-    raise ValueError(f"encoder {vision.encoder!r} cannot be read; valid: cnn")
+        return [Cnn(shape, vision.cnn, frozen=vision.fixed) for shape in shapes]
+    if len(set(shapes)) > 1:
+        told = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        raise ValueError(f"a transformer is shared by all cameras, so their images must be alike, not {told}; or use encoder: cnn")
+    height, width, channels = shapes[0]
+    if channels != 3:
+        raise ValueError(f"a transformer encodes colour, and these images have {channels} channel; use encoder: cnn")
+    if vision.from_file:
+        net = vit.load(vision.encoder, size=(height, width), readout=vision.readout)
+    else:
+        net = vit.VitEncoder(named(vision.encoder, height, width, readout=vision.readout or "grid"))
+    net.frozen = vision.fixed
+    if vision.fixed:
+        return [net.freeze()]
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name != "position")
+    return [net]

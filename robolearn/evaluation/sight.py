@@ -1,4 +1,4 @@
-"""What a student with eyes sees in the worlds: latents of their cameras' present images, each image encoded once, when it comes."""
+"""What a student with eyes sees in the worlds: features of their cameras' present images, each image encoded once, when it comes."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def seen(env: EnvCfg, vision: VisionCfg) -> tuple[str, ...]:
     for name in vision.cameras:
         if name not in there:
             near = suggestion(name, there)
-            raise UserError(
-                f"student.vision.cameras names {name!r}, which is no camera of env.observations{near}; valid: {', '.join(there)}"
-            )
+            raise UserError(f"student.vision.cameras: {name!r} is no camera of env.observations{near}; valid: {', '.join(there)}")
     return tuple(name for name in there if not vision.cameras or name in vision.cameras)
 
 
@@ -79,10 +77,11 @@ def make_student(state: int, action: int, env: EnvCfg, student: StudentCfg) -> N
 
 
 class Sight:
-    """The latents of N worlds.
+    """The features of N worlds' present images.
 
     Attributes:
-        latents: of the last images, (N, L).
+        latents: of the last images, by camera, (N, D); only of a frozen encoder, since others' soon mean something else.
+        features: of the last images, all cameras side by side, (N, F).
         fresh: the worlds whose image was new at the last `look`, by camera.
     """
 
@@ -93,7 +92,9 @@ class Sight:
         self._every = {name: env.spec.group(name).every for name in net.views}
         self._everywhere = torch.arange(env.num_worlds, device=env.device)
         self.fresh: dict[str, torch.Tensor] = {}
-        self.latents = torch.zeros(env.num_worlds, net.latent_dim, device=self._device)
+        self.features = torch.zeros(env.num_worlds, net.feature_dim, device=self._device)
+        held = net.widths if net.frozen else {}
+        self.latents = {name: torch.zeros(env.num_worlds, width, device=self._device) for name, width in held.items()}
         self.forget()
 
     def forget(self) -> None:
@@ -102,21 +103,40 @@ class Sight:
 
     @torch.no_grad()
     def look(self) -> torch.Tensor:
-        """Encode the images that came since the last call, which must be before each action. Returns `latents`, a new tensor."""
-        latents = self.latents.clone()
-        for name, where in self._net.slices.items():
+        """Encode the images that came since the last call, which must be before each action. Returns `features`, a new tensor."""
+        net, features = self._net, self.features.clone()
+        for name, where in self._columns():
             steps = self._env.episode_steps
             due = (steps % self._every[name] == 0).nonzero()[:, 0] if self._known else self._everywhere
             self.fresh[name] = due
-            if len(due):
-                images = self._env.images[name][due].to(self._device)
-                latents[due.to(self._device), where] = torch.cat([self._net.encode(name, part) for part in images.split(BATCH)])
-        self.latents, self._known = latents, True
-        return latents
+            if not len(due):
+                continue
+            images, rows = self._env.images[name][due].to(self._device), due.to(self._device)
+            latents = torch.cat([net.encode(name, part) for part in images.split(BATCH)])
+            features[rows, where] = net.read(name, latents)
+            if name in self.latents:
+                self.latents[name] = self.latents[name].index_copy(0, rows, latents)
+        self.features, self._known = features, True
+        return features
 
-    def restore(self, latents: torch.Tensor) -> None:
-        """Continue from latents (N, L) of an earlier `look`."""
-        self.latents, self._known = latents.to(self._device), True
+    @torch.no_grad()
+    def read_again(self) -> None:
+        """Renew the features: what is made of images has been learned further."""
+        if not self._net.frozen or not self._known:
+            self.forget()
+            self.look()
+            return
+        self.features = torch.cat([self._net.read(name, self.latents[name]) for name in self._net.views], dim=-1)
+
+    def restore(self, latents: dict[str, torch.Tensor]) -> None:
+        """Continue with the `latents` of an earlier `look`; call `read_again` then."""
+        self.latents = {name: value.to(self._device) for name, value in latents.items()}
+        self._known = True
+
+    def _columns(self) -> list[tuple[str, slice]]:
+        """Where each camera's features are."""
+        size = self._net.vision.width
+        return [(name, slice(index * size, (index + 1) * size)) for index, name in enumerate(self._net.views)]
 
 
 BATCH = 256

@@ -18,8 +18,13 @@ from envs.tasks.registry import make_env
 from envs.vec_env import VecEnv
 from policies.contract.file import ONNX_RUNTIME, PolicyFile
 from policies.contract.observation import Sensors, observe
+from policies.encoders.contents import weights_sha256
+from policies.encoders.reading import read
+from policies.export.encoder import weights_of
 from policies.export.onnx_graph import annotate, export_student
 from policies.networks.protocol import Network
+from policies.networks.vision import Seeing
+from policies.networks.vit import VitEncoder
 from robolearn import __version__
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
@@ -71,8 +76,21 @@ def export(
         "onnxruntime": ONNX_RUNTIME,
         "python": platform.python_version(),
         "datasets": datasets or [],
+        **encoder_of(student, cfg),
     }
     return export_student(student, env.spec, sensors, provenance, path, images)
+
+
+def encoder_of(student: Network, cfg: TrainCfg) -> dict[str, Any]:
+    """What a policy file says of the encoder from a file that is inside it: where it came from, by hash, and under which licence."""
+    vision = cfg.student.vision
+    if not isinstance(student, Seeing) or vision is None or not vision.from_file:
+        return {}
+    (encoder,) = student.encoders
+    assert isinstance(encoder, VitEncoder)
+    origin = read(vision.encoder).origin
+    told = {"path": vision.encoder, "weights_sha256": weights_sha256(weights_of(encoder)), "frozen": encoder.frozen}
+    return {"encoder": told | {"licence": origin.get("licence", "unknown")}}
 
 
 def record_sensors(env: VecEnv, student: Network, steps: int) -> dict[str, np.ndarray]:

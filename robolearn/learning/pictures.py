@@ -1,4 +1,4 @@
-"""What a student saw in a rollout: latents, or the images themselves if their encoder learns.
+"""What a student saw in a rollout: the images if their encoder learns, or else their latents.
 
 An image is kept once, however many control steps it is looked at: at 10 Hz and 50 Hz control a fifth of T N h w c bytes.
 
@@ -7,6 +7,7 @@ An image is kept once, however many control steps it is looked at: at 10 Hz and 
 
 from __future__ import annotations
 
+import math
 import os
 
 import torch
@@ -21,7 +22,7 @@ MOST_MEMORY = 0.5
 
 
 class Pictures:
-    """The images or latents of one rollout of T steps in N worlds.
+    """The images of one rollout of T steps in N worlds, or their latents if the encoder is frozen.
 
     Attributes:
         sight: looks at the worlds.
@@ -35,60 +36,55 @@ class Pictures:
         """
         self.sight, self._net, self._env = Sight(net, env), net, env
         device = next(net.parameters()).device
-        self._latents = torch.zeros(steps if net.frozen else 0, env.num_worlds, net.latent_dim, device=device)
-        self._rows = {} if net.frozen else {name: torch.zeros(steps, env.num_worlds, dtype=torch.long, device=device) for name in net.views}
+        self._rows = {name: torch.zeros(steps, env.num_worlds, dtype=torch.long, device=device) for name in net.views}
         self._at: dict[str, torch.Tensor] = {}  # the present image's row of each world, (N,)
-        self._stored: dict[str, list[torch.Tensor]] = {}
+        self._parts: dict[str, list[torch.Tensor]] = {}
         self._store: dict[str, torch.Tensor] = {}
-        if not net.frozen:
-            _check_memory(net, env, steps)
+        _check_memory(net, env, steps)
 
     @property
-    def latents(self) -> torch.Tensor:
-        """Of the present images, (N, L)."""
-        return self.sight.latents
+    def features(self) -> torch.Tensor:
+        """Of the present images, (N, F)."""
+        return self.sight.features
 
     def begin(self) -> None:
-        """Begin a rollout: what learned encoders see has changed since the last."""
-        if self._net.frozen:
-            return
-        self.sight.forget()
-        self.sight.look()
-        self._store = {}
-        self._stored = {name: [self._env.images[name]] for name in self._net.views}
-        self._at = {name: torch.arange(self._env.num_worlds, device=rows.device) for name, rows in self._rows.items()}
+        """Begin a rollout: what is made of images has been learned further since the last."""
+        self.sight.read_again()
+        everywhere = torch.arange(self._env.num_worlds, device=self.features.device)
+        self._store, self._at = {}, dict.fromkeys(self._net.views, everywhere)
+        self._parts = {name: [self._now(name, everywhere)] for name in self._net.views}
 
     def note(self, t: int) -> None:
         """Keep what is seen at step t."""
-        if self._net.frozen:
-            self._latents[t] = self.sight.latents
         for name, rows in self._rows.items():
             rows[t] = self._at[name]
 
-    def look(self) -> torch.Tensor:
-        """Look after a step of the worlds. Returns the latents (N, L)."""
-        latents = self.sight.look()
-        for name, stored in self._stored.items():
+    def look(self) -> None:
+        """Look after a step of the worlds."""
+        self.sight.look()
+        for name, parts in self._parts.items():
             ids = self.sight.fresh[name]
             if len(ids):
-                count = sum(len(images) for images in stored)
-                stored.append(self._env.images[name][ids])
+                count = sum(len(part) for part in parts)
+                parts.append(self._now(name, ids))
                 self._at[name] = self._at[name].index_copy(0, ids, torch.arange(count, count + len(ids), device=ids.device))
-        return latents
+
+    def _now(self, name: str, ids: torch.Tensor) -> torch.Tensor:
+        """What is kept of the present images of worlds `ids` (n,)."""
+        return (self.sight.latents if self._net.frozen else self._env.images)[name][ids]
 
     def chunk(self, ids: torch.Tensor) -> torch.Tensor:
-        """Latents of worlds `ids` (n,) over the rollout, (n, T, L); with gradients of the encoders that learn."""
-        if self._net.frozen:
-            return self._latents[:, ids].transpose(0, 1)
-        parts: list[torch.Tensor] = []
+        """Features of worlds `ids` (n,) over the rollout, (n, T, F), with gradients of all that learns."""
+        net, found = self._net, list[torch.Tensor]()
         for name, rows in self._rows.items():
             if name not in self._store:
-                self._store[name] = torch.cat(self._stored[name])
+                self._store[name] = torch.cat(self._parts.pop(name))
             seen, back = rows[:, ids].T.unique(return_inverse=True)
-            images = self._store[name][seen]
-            latents = torch.cat([self._net.encode(name, part) for part in images.split(BATCH)])
-            parts.append(latents[back])
-        return torch.cat(parts, dim=-1)
+            latents = kept = self._store[name][seen]
+            if not net.frozen:
+                latents = torch.cat([net.encode(name, part) for part in kept.split(BATCH)])
+            found.append(net.read(name, latents)[back])
+        return torch.cat(found, dim=-1)
 
 
 def _check_memory(net: Seeing, env: VecEnv, steps: int) -> None:
@@ -96,7 +92,7 @@ def _check_memory(net: Seeing, env: VecEnv, steps: int) -> None:
     needed = 0
     for name in net.views:
         group = env.spec.group(name)
-        size = {"uint8": 1, "float32": 4}[group.dtype] * group.shape[0] * group.shape[1] * group.shape[2]
+        size = 4 * net.widths[name] if net.frozen else {"uint8": 1, "float32": 4}[group.dtype] * math.prod(group.shape)
         needed += 2 * size * env.num_worlds * (2 + steps // group.every)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if env.device.type == "cuda":

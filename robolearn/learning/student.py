@@ -141,8 +141,8 @@ class StudentTrainer:
         return self.cfg.student.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
 
     def _seen(self) -> torch.Tensor:
-        """What the student observes now: its sensors, (N, O), and the latents of what it sees, (N, O + L)."""
-        return self._policy_obs if self._pictures is None else torch.cat([self._policy_obs, self._pictures.latents], dim=-1)
+        """What the student observes now: its sensors, (N, O), and the features of what it sees, (N, O + F)."""
+        return self._policy_obs if self._pictures is None else torch.cat([self._policy_obs, self._pictures.features], dim=-1)
 
     def _choose_products(self, before: str | None = None) -> precision.Products:
         ppo, few = self.cfg.student.ppo, min(8, self.env.num_worlds)
@@ -151,8 +151,8 @@ class StudentTrainer:
         def trial() -> torch.Tensor:
             if not isinstance(actor, Seeing):
                 return actor(seen, actor.start(few), first)[0]
-            latents = torch.cat([actor.encode(name, self.env.images[name][:few]) for name in actor.views], dim=-1)
-            return actor(actor.observed(self._policy_obs[:few], latents)[:, None], actor.start(few), first)[0]
+            features = [actor.read(name, actor.encode(name, self.env.images[name][:few])) for name in actor.views]
+            return actor(actor.observed(self._policy_obs[:few], torch.cat(features, dim=-1))[:, None], actor.start(few), first)[0]
 
         rows = ppo.rollout_steps * self.env.num_worlds // ppo.minibatches
         return precision.choose(self.cfg.precision, self.policy, rows, self.env.device, trial, before)
@@ -234,7 +234,7 @@ class StudentTrainer:
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
                 with self.products.passes():
                     if self._pictures is not None:
-                        observation = torch.cat([observation, self._pictures.chunk(ids).float()], dim=-1)
+                        observation = torch.cat([observation, self._pictures.chunk(ids)], dim=-1)
                     mean, _ = policy.actor(observation, select(start, ids), self._first[:, ids].T)
                     value = policy.value(self._privileged_steps[:, ids]).float()
                 mean = mean.float().transpose(0, 1)  # (T, n, A)
@@ -274,7 +274,7 @@ class StudentTrainer:
             "generator": self.generator.get_state(),
             "observation": (self._policy_obs, self._privileged, self._is_first),
             "memory": self._memory,
-            "latents": None if self._pictures is None else self._pictures.latents,
+            "latents": None if self._pictures is None else self._pictures.sight.latents,
             "env": snapshot(self.env),
             "pretrained": self.pretrained,
             "reference": None if self.reference is None else {"weights": self.reference.state_dict(), "memory": self._reference_memory},

@@ -13,10 +13,13 @@ import torch
 
 from envs.tasks.registry import make_env
 from policies.contract.file import PolicyFile
+from policies.encoders.shape import VitCfg
+from policies.export.encoder import export_encoder
 from policies.networks.cnn import Cnn, CnnCfg
 from policies.networks.mlp import MlpCfg
 from policies.networks.transformer import TransformerCfg
 from policies.networks.vision import Seeing, VisionCfg
+from policies.networks.vit import VitEncoder
 from robolearn.cli import main
 from robolearn.config import schema
 from robolearn.config.schema import TrainCfg
@@ -62,15 +65,15 @@ def shots(n: int, seed: int = 0) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_a_chunk_with_latents_equals_steps_with_images(core: str) -> None:
+def test_a_chunk_with_features_equals_steps_with_images(core: str) -> None:
     """As in a rollout (`stream`), in an update (`forward`) and on the robot (`step`)."""
     net, n, t = seeing(core).requires_grad_(False), 3, 7
     images, state = [shots(n, step) for step in range(t)], torch.randn(n, t, 9)
-    latents = torch.stack([torch.cat([net.encode(name, shot[name]) for name in VIEWS], dim=-1) for shot in images], dim=1)
-    whole, after = net(net.observed(state, latents), net.start(n))
+    features = torch.stack([torch.cat([net.read(name, net.encode(name, shot[name])) for name in VIEWS], dim=-1) for shot in images], dim=1)
+    whole, after = net(net.observed(state, features), net.start(n))
     stream, memory, first = net.stream(net.start(n)), net.start(n), torch.zeros(n, dtype=torch.bool)
     for step in range(t):
-        torch.testing.assert_close(stream.step(net.observed(state[:, step], latents[:, step]), first), whole[:, step], atol=1e-5, rtol=0)
+        torch.testing.assert_close(stream.step(net.observed(state[:, step], features[:, step]), first), whole[:, step], atol=1e-5, rtol=0)
         action, memory = net.step({"state": state[:, step], **images[step]}, memory)
         torch.testing.assert_close(action, whole[:, step], atol=1e-5, rtol=0)
     for name in memory.keys() - {"age"}:  # which is bounded on a robot
@@ -91,7 +94,7 @@ def test_a_latent_tells_where_a_thing_is() -> None:
     assert (rows[1] - rows[0]).abs().max() < 0.15
 
 
-def test_sight_has_the_latents_of_the_present_images_and_encodes_each_once() -> None:
+def test_sight_has_the_features_of_the_present_images_and_encodes_each_once() -> None:
     cfg = pixels("--env.episode_s=0.18")
     env = make_env(cfg.task, cfg.robot, worlds_of(cfg.env, cfg.student))
     env.start_spread()
@@ -99,10 +102,10 @@ def test_sight_has_the_latents_of_the_present_images_and_encodes_each_once() -> 
     assert isinstance(net, Seeing)
     sight, encoded = Sight(net, env), 0
     for _ in range(14):
-        latents = sight.look()
+        features = sight.look()
         encoded += len(sight.fresh["room"])
-        want = torch.cat([net.encode(name, env.images[name]) for name in net.views], dim=-1).detach()
-        torch.testing.assert_close(latents, want, atol=1e-5, rtol=0)
+        want = torch.cat([net.read(name, net.encode(name, env.images[name])) for name in net.views], dim=-1).detach()
+        torch.testing.assert_close(features, want, atol=1e-5, rtol=0)
         env.step(torch.randn(8, 7))
     assert encoded < 14 * 8 / 2
 
@@ -113,11 +116,11 @@ def test_an_update_sees_what_the_rollout_saw_and_teaches_only_encoders_that_lear
     before = copy.deepcopy(trainer.policy.state_dict())
     seen: list[torch.Tensor] = []
     note = trainer._pictures.note
-    trainer._pictures.note = lambda t: (note(t), seen.append(trainer._pictures.latents))
+    trainer._pictures.note = lambda t: (note(t), seen.append(trainer._pictures.features))
     trainer._collect()
     chunk = trainer._pictures.chunk(torch.tensor([5, 2]))
     torch.testing.assert_close(chunk.detach(), torch.stack(seen, dim=1)[[5, 2]], atol=1e-5, rtol=0)
-    assert chunk.requires_grad == (not frozen)
+    assert chunk.requires_grad
     trainer.iterate()
     for name, value in trainer.policy.state_dict().items():
         if "encoders" in name:
@@ -154,7 +157,9 @@ def test_only_a_student_with_eyes_draws_and_only_what_it_sees() -> None:
     [
         (("--student.vision.cameras=[hnad]",), "'hnad' is no camera of env.observations; did you mean 'hand'?"),
         (("--env.observations.hand=null", "--env.observations.room=null"), "student.vision needs a camera, and env.observations has none"),
-        (("--student.vision.encoder=/nowhere/mae.onnx",), "nowhere/mae.onnx"),
+        (("--student.vision.encoder=/nowhere/mae.onnx", "--student.vision.cameras=[room]"), "no encoder at /nowhere/mae.onnx"),
+        (("--student.vision.encoder=nano",), "shared by all cameras, so their images must be alike, not 16x16x3, 12x16x1"),
+        (("--student.vision.encoder=nano", "--student.vision.cameras=[hand]"), "a transformer encodes colour, and these images have 1"),
     ],
 )
 def test_eyes_that_cannot_be_are_refused(overrides: tuple[str, ...], message: str) -> None:
@@ -212,3 +217,29 @@ def test_the_commands_distill_resume_and_export(
     capsys.readouterr()
     assert main(["distill", "--resume", str(run), "--student.iterations=4", "--student.vision.width=8"]) == 2
     assert "sizes cannot change when resuming" in capsys.readouterr().err
+
+
+def test_an_encoder_from_a_file_is_shared_frozen_and_named_in_the_policy_file(tmp_path: Path) -> None:
+    """Its latents stand in for images in a rollout; the policy file holds it inside and tells its hash, licence and origin."""
+    torch.manual_seed(1)
+    encoder = VitEncoder(VitCfg(height=16, width=16, patch=4, dim=8, layers=1, heads=2, readout="grid"))
+    made = export_encoder(encoder, {"licence": "CC0-1.0"}, shots(2)["room"].numpy(), tmp_path / "encoder.onnx")
+    second = f"--env.observations.hand={{camera: wrist, height: 16, width: 16, rate: 25, renderer: {any_renderer()}}}"
+    cfg = pixels(second, f"--student.vision.encoder={tmp_path / 'encoder.onnx'}", "--env.episode_s=1")
+    trainer = make_trainer("student", cfg)
+    net = trainer.policy.actor
+    assert len(net.encoders) == 1
+    assert net.frozen
+    assert net.widths == {"room": 128, "hand": 128}
+    before = copy.deepcopy(net.encoders.state_dict())
+    trainer.iterate()
+    assert_identical(net.encoders.state_dict(), before)
+    assert {name: parts.dtype for name, parts in trainer._pictures._store.items()} == dict.fromkeys(net.views, torch.float32)
+    file = export(load_student(trainer.state_dict(), cfg), cfg, tmp_path / "policy.onnx", 1, "")
+    told = file.provenance["encoder"]
+    assert (told["weights_sha256"], told["licence"], told["frozen"]) == (made.origin["weights_sha256"], "CC0-1.0", True)
+    (tmp_path / "encoder.onnx").unlink()
+    assert PolicyFile(tmp_path / "policy.onnx").verify() < 1e-4  # it is inside
+    tuned = pixels(second, "--student.vision.encoder=nano", "--student.vision.frozen=false")
+    with pytest.raises(UserError, match="not a multiple of the patch|at least 4 x 4"):
+        make_trainer("student", tuned)
