@@ -144,7 +144,7 @@ def _ended(arguments: list[str], error: KeyboardInterrupt) -> int:
     if not isinstance(error, AskedToEnd):
         print("robolearn: interrupted", file=sys.stderr)
         return INTERRUPTED
-    module = sys.modules.get(f"robolearn.commands.{_words(arguments).replace(' ', '_')}") if arguments else None
+    module = sys.modules.get(f"robolearn.commands.{words_of(arguments).replace(' ', '_')}") if arguments else None
     print(f"robolearn: ended by {error}", file=sys.stderr)
     return 0 if getattr(module, "KEEPS_ITS_WORK", False) else 128 + error.number
 
@@ -196,11 +196,11 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}{suggestion(name, COMMANDS)}; valid: {', '.join(COMMANDS)}")
-    words = _words(arguments)
+    words = words_of(arguments)
     return _run(words, arguments[len(words.split()) :])
 
 
-def _words(arguments: list[str]) -> str:
+def words_of(arguments: list[str]) -> str:
     """The command, with its second word if it has one."""
     first, second = arguments[0], arguments[1] if len(arguments) > 1 else ""
     return f"{first} {second}" if second in SECOND_WORDS.get(first, ()) else first

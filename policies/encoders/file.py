@@ -14,7 +14,7 @@ import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnxruntime as ort
@@ -89,7 +89,7 @@ class EncoderFile:
 
     def encode(self, images: Array) -> FloatArray:
         """Latents (N, D) of pictures (N, height, width, channels) uint8."""
-        return self._session.run([OUTPUT], {INPUT: images})[0]
+        return cast(FloatArray, self._session.run([OUTPUT], {INPUT: images})[0])
 
     def verify(self) -> float:
         """Encode the golden pictures.

@@ -51,7 +51,7 @@ def export_encoder(encoder: VitEncoder, origin: Mapping[str, Any], golden: Array
     with torch.no_grad():
         latent = encoder(images).numpy()
     example = (images[:1].expand(2, *images.shape[1:]).contiguous(),)
-    model = onnx_of(encoder, example, ([INPUT], [OUTPUT]), {"images": {0: torch.export.Dim("pictures", min=1)}})
+    model = onnx_of(encoder, example, ([INPUT], [OUTPUT]), {"images": {0: torch.export.Dim("pictures", min=1)}}, optimize=False)
     meta = {
         CFG_KEY: json.dumps(plain_cfg(encoder.cfg)),
         ORIGIN_KEY: json.dumps({**origin, "weights_sha256": weights_sha256(weights)}, allow_nan=False),

@@ -20,7 +20,11 @@ since 1.18, which is older than pyproject.toml requires. So a robot's runtime ca
 
 
 def onnx_of(
-    graph: nn.Module, example: tuple[torch.Tensor, ...], names: tuple[list[str], list[str]], dynamic: dict[str, Any] | None = None
+    graph: nn.Module,
+    example: tuple[torch.Tensor, ...],
+    names: tuple[list[str], list[str]],
+    dynamic: dict[str, Any] | None = None,
+    optimize: bool = True,
 ) -> onnx.ModelProto:
     """The module as an ONNX model without metadata.
 
@@ -29,6 +33,7 @@ def onnx_of(
         example: one value for each input.
         names: of the inputs and of the outputs.
         dynamic: torch's `dynamic_shapes`; None for the example's shapes.
+        optimize: whether constants are folded; without, every weight is in the graph as it is, and ONNX Runtime folds when it loads.
 
     Raises:
         PolicyFileError: torch's exporter made a graph of another format.
@@ -43,6 +48,7 @@ def onnx_of(
             verbose=False,
             opset_version=OPSET,
             dynamic_shapes=dynamic,
+            optimize=optimize,
         )
     assert program is not None
     model = program.model_proto

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from policies.encoders.errors import EncoderError
 from policies.encoders.reading import read
 from policies.encoders.resizing import resized
-from policies.encoders.shape import GRID, VitCfg
+from policies.encoders.shape import GRID, Readout, VitCfg
 
 
 class VitBlock(nn.Module):
@@ -183,12 +183,14 @@ def build(cfg: VitCfg, weights: Mapping[str, torch.Tensor], where: str) -> VitEn
     return net.freeze()
 
 
-def load(path: str | Path, size: tuple[int, int] | None = None) -> nn.Module:
+def load(path: str | Path, size: tuple[int, int] | None = None, heads: int | None = None, readout: Readout | None = None) -> VitEncoder:
     """An image encoder from a file, frozen: ours (ONNX, or a checkpoint of `robolearn pretrain encoder`) or published weights.
 
     Args:
-        path: of the file.
+        path: of the file, see `policies.encoders.reading.read`.
         size: height and width of its pictures [pixels], to which its positions are then interpolated; None for its own.
+        heads: attention heads, for weights of others that do not tell.
+        readout: what the latent is; None for the file's own, or the class token.
 
     Returns:
         The encoder, with the interface of `VitEncoder`.
@@ -196,7 +198,7 @@ def load(path: str | Path, size: tuple[int, int] | None = None) -> nn.Module:
     Raises:
         EncoderError: the file is not there, is none of these, or does not fit.
     """
-    found = read(path)
+    found = read(path, heads, readout)
     cfg, weights = found.cfg, dict(found.weights)
     if size is not None and size != (cfg.height, cfg.width):
         cfg, weights = resized(cfg, weights, size, str(path))

@@ -1,9 +1,9 @@
 """Train an image encoder by masked autoencoding: a vision transformer that turns pictures into latents, for policies that see.
 
-Pictures come from folders, videos, datasets with cameras, or are rendered as it goes from a preset's cameras, with looks that differ; several
-sources are mixed. Writes to runs/encoder-<size>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl, and at the end encoder.onnx (the
-frozen encoder with its hash, licence and origin), reconstructions.html and reconstructions.png. Ctrl-C saves; --resume goes on exactly.
-docs/encoder.md explains the rest.
+Pictures come from folders, videos, datasets with cameras, or are rendered as it goes from a preset's cameras, with looks that differ;
+several sources are mixed. Writes to runs/encoder-<size>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl, and at the end encoder.onnx
+(the frozen encoder with its hash, licence and origin), reconstructions.html and reconstructions.png. Ctrl-C saves; --resume goes on
+exactly. docs/encoder.md explains the rest.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     from robolearn.pretraining.encoder.page import PAGE
     from robolearn.pretraining.encoder.trainer import EncoderTrainer
 
-    state = None
+    state: dict[str, Any] | None = None
     if args.resume:
         given = [f"--{name}" for name in ("init", "policy", "licence", "runs", "allow_license", *SOURCES) if getattr(args, name)]
         if given or args.config:

@@ -1,4 +1,4 @@
-"""The loop around an encoder's training: progress bar, log, checkpoints, an end at any time without loss; and going on from a checkpoint."""
+"""The loop around an encoder's training: progress bar, log, checkpoints, an end at any time without loss, and going on from there."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def _check(trainer: EncoderTrainer, metrics: dict[str, float], run: Run) -> None
             f"{run.checkpoint} holds the last checkpoint before it" if run.checkpoint.is_file() else "no checkpoint was written before it"
         )
         raise UserError(
-            f"the encoder's training diverged in iteration {trainer.iteration}: {listed(bad) or 'something in another process'} not finite; "
+            f"the encoder's training diverged in iteration {trainer.iteration}: "
+            f"{listed(bad) or 'something in another process'} not finite; "
             f"{kept}; try a smaller --encoder.learning_rate"
         )
 

@@ -1,7 +1,7 @@
 """The masked autoencoder: an encoder sees a quarter of a picture's patches, a light decoder paints the rest from what it says.
 
-After He et al. 2022 (arXiv 2111.06377). Shapes: N pictures, P patches of which V are seen, E and B widths of a token in encoder and decoder,
-F = p * p * c numbers of a patch.
+After He et al. 2022 (arXiv 2111.06377). Shapes: N pictures, P patches of which V are seen, E and B widths of a token in encoder and
+decoder, F = p * p * c numbers of a patch.
 """
 
 from __future__ import annotations

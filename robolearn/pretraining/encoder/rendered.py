@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from envs.robots.registry import get_robot
 from envs.sensing.camera import CameraTerm, cameras_of
 from envs.tasks.registry import make_env
 from envs.terms import looks, optics
@@ -62,7 +63,8 @@ class Rendered:
         self.name, self._how, self._seed, self._rank = preset, how, seed, rank
         self._size = (how.height, how.width)
         self.env = _worlds(preset, how)
-        self._cameras = [name for name, term in cameras_of(self.env.cfg.observations).items() if term.modality == "rgb"]
+        self._terms = cameras_of(self.env.cfg.observations)
+        self._cameras = [name for name, term in self._terms.items() if term.modality == "rgb"]
         self._actor: FileActor | None = None
         if how.policy:
             self._actor = FileActor(PolicyFile(how.policy), how.worlds // 2)
@@ -76,12 +78,17 @@ class Rendered:
 
     def about(self) -> dict[str, Any]:
         """See `Frames`."""
-        cfg = self.env.cfg
-        terms = {name: cfg.observations[name] for name in self._cameras}
+        table = self.env.cfg.randomization.entries
         return {
-            "kind": "rendered", "preset": self.name, "licence": LICENCE, "robot": self.env.robot.name, "task": self.env.task_name,
-            "cameras": [term.camera for term in terms.values()], "looks": [name for name, entry in cfg.randomization.entries.items() if isinstance(entry, EventTerm)], "policy": self._how.policy,
-        }  # fmt: skip
+            "kind": "rendered",
+            "preset": self.name,
+            "licence": LICENCE,
+            "robot": self.env.robot.name,
+            "task": self.env.task_name,
+            "cameras": [self._terms[name].camera for name in self._cameras],
+            "looks": [name for name, entry in table.items() if isinstance(entry, EventTerm)],
+            "policy": self._how.policy,
+        }
 
     def draw(self, count: int, key: Sequence[int], taken: int) -> Pictures:
         """See `Frames`: from the newest rounds, as many as hold `encoder.kept` pictures."""
@@ -110,7 +117,7 @@ class Rendered:
         half = 0 if self._actor is None else how.worlds // 2
         if self._actor is not None:
             self._actor.reset(torch.arange(half))
-        every = env.cameras.terms[self._cameras[0]].every(env.cfg.control_dt) if env.cameras is not None else 1
+        every = self._terms[self._cameras[0]].every(env.cfg.control_dt)
         action = torch.randn(how.worlds, env.spec.action_dim, generator=generator)
         taken: list[Pictures] = []
         for step in range(STEPS * every):
@@ -141,16 +148,15 @@ def _worlds(preset: str, how: EncoderCfg) -> VecEnv:
     given = {name: term for name, term in cameras_of(cfg.env.observations).items() if term.modality == "rgb"}
     env = cfg.env
     if not given:
-        from envs.robots.registry import get_robot
-
         robot = get_robot(cfg.robot)
         if not robot.cameras:
             raise UserError(
                 f"--render {preset}: it names no camera, and neither does {robot.name}; add one to its robot.yaml (docs/cameras.md)"
             )
         given = {f"{name}_view": CameraTerm(camera=name, height=how.height, width=how.width) for name in robot.cameras}
-        table = RandomizationCfg({**env.randomization.entries, **LOOKS})
-        env = dataclasses.replace(env, randomization=table)
+        table = env.randomization
+        entries = {**table.entries, **LOOKS}
+        env = dataclasses.replace(env, randomization=RandomizationCfg(entries, disturbance_ramp=table.disturbance_ramp, noise=table.noise))
     every = max(1, round(how.apart_s / env.control_dt))
     cameras = {name: term.changed(rate=1 / (every * env.control_dt)) for name, term in given.items()}
     kept = {name: term for name, term in env.observations.items() if not isinstance(term, CameraTerm)}
