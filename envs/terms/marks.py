@@ -19,7 +19,7 @@ from envs.terms.face import Env
 LABELS = ("x", "y", "z")
 
 
-@about(needs="camera")
+@about(needs="camera", shows=True)
 class GoalMark:
     """A ball at the commanded position, for policies that must see their goal."""
 

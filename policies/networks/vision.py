@@ -56,8 +56,8 @@ class VisionCfg:
         encoder: `cnn`, a small convolutional network for each camera; the name of a vision transformer's size (`nano`, `micro`, `tiny`,
             `small`), untrained; or the path of an encoder's file (`robolearn pretrain encoder`, or published weights). All cameras share
             a transformer.
-        readout: what a transformer's latent is: the class token (`class`), the mean of its patches (`mean`), or their means over 4 x 4 cells
-            (`grid`), which keep where things are; null for the file's own, and `grid` for an untrained one.
+        readout: what a transformer's latent is: the class token (`class`), the mean of its patches (`mean`), or their means over 4 x 4
+            cells (`grid`), which keep where things are; null for the file's own, and `grid` for an untrained one.
         frozen: whether the encoder stays as it is; null: one from a file does, others learn. Latents of a frozen encoder are kept in place
             of images, which makes a training cheaper.
         cnn: size of the convolutional network.

@@ -136,6 +136,8 @@ class ImitationCfg:
         pretrained_weight: weight of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays
             constant.
         rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
+        clipped: whether the teacher's means are clipped as its actions are (`env.action.clip`) before they are imitated. A teacher may ask
+            for far more than that, and a student that tries to match it learns the rest less well.
     """
 
     weight: float = 1.0
@@ -143,6 +145,7 @@ class ImitationCfg:
     final_weight: float = 0.0
     rl_weight: float = 1.0
     rl_from: float = 0.0
+    clipped: bool = False
     pretrained_weight: float = 0.0
 
 

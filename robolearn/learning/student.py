@@ -200,6 +200,8 @@ class StudentTrainer:
             self._reference_memory = beside.memory()
         self._threads.learning()
         self._teacher_mean = self.teacher.act(self._privileged_steps)
+        if self.cfg.student.imitation.clipped:
+            self._teacher_mean.clip_(-env.spec.action.clip, env.spec.action.clip)
         rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
         rollout.value = policy.value(self._privileged_steps)
         rollout.finish(policy.value(self._privileged), self.cfg.student.ppo)
