@@ -231,7 +231,7 @@ def test_an_encoder_from_a_file_is_shared_frozen_and_named_in_the_policy_file(tm
     size = f"height: 32, width: 32, renderer: {any_renderer()}"
     views = [
         f"--env.observations.{name}={{camera: {camera}, {size}, rate: 10, modality: rgb}}"
-             for name, camera in (("hand", "wrist"), ("room", "outside"))
+        for name, camera in (("hand", "wrist"), ("room", "outside"))
     ]
     cfg = pixels(*views, f"--student.vision.encoder={tmp_path / 'encoder.onnx'}", "--env.episode_s=1")
     trainer = make_trainer("student", cfg)
