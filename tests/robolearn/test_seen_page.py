@@ -1,4 +1,4 @@
-"""The page of what a policy saw: its images, frame by frame, with what it did, in one file; reconstructions where an autoencoder is given."""
+"""The page of what a policy saw: its images, frame by frame, with what it did, in one file."""
 
 from __future__ import annotations
 

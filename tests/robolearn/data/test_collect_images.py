@@ -73,8 +73,7 @@ def test_a_dataset_holds_the_images_and_is_checked(tmp_path: Path, capsys: pytes
     env.reseed(1)
     env.release_command()  # as the collection does
     rollout.start()
-    np.testing.assert_allclose(images[0].astype(int), env.images["hand"][0].numpy().astype(int), atol=40)  # a lossy video
-    assert np.abs(images[0].astype(int) - env.images["hand"][0].numpy()).mean() < 4
+    assert np.abs(images[0].astype(int) - env.images["hand"][0].numpy()).mean() < 4  # a video is lossy
     assert np.flatnonzero(episode.columns[f"{CAMERAS}hand.is_new"]).tolist() == list(range(0, 20, 2))
     assert main(["data", "check", str(tmp_path / "data")]) == 0
     assert "no faults in 3 episodes" in capsys.readouterr().out
