@@ -106,8 +106,9 @@ def grip_force(env: Env) -> torch.Tensor:
 def gripped(env: Env) -> torch.Tensor:
     """Worlds (N,) bool whose fingers press on the object from two sides.
 
-    The motor presses and the fingers rest before their end, so there is something between them. It is the object if that is near, reaches up
-    beyond the tool's point (fingers on top of it are none), and the tips are clear of the floor (whose friction holds fingers as well).
+    The motor presses and the fingers rest before their end, so there is something between them. It is the object if that is near and
+    reaches up beyond the tool's point (fingers on top of it do not), and if the tips are clear of the floor, whose friction holds fingers
+    as well.
     """
 
     def compute() -> torch.Tensor:
