@@ -52,9 +52,7 @@ def main() -> None:
     teacher = load_teacher(state, cfg)
     if args.strip:
         cv2.imwrite(str(args.strip), strip(cfg, teacher, args.seed)[..., ::-1])
-    found = evaluate(
-        lambda worlds: TeacherActor(teacher), cfg.task, cfg.robot, args.engine, args.seeds, args.seconds, args.seed, cfg.env
-    )
+    found = evaluate(lambda worlds: TeacherActor(teacher), cfg.task, cfg.robot, args.engine, args.seeds, args.seconds, args.seed, cfg.env)
     told = {"iteration": state["iteration"], "minutes": state["minutes"], "episodes": found.episodes, "engine": args.engine}
     figures = {name: {"value": figure.value, "interval": figure.interval} for name, figure in found.figures.items()}
     print(json.dumps(told | figures))

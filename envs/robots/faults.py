@@ -82,6 +82,8 @@ def _gripper_faults(robot: Robot, gripper: Gripper) -> Iterator[str]:
         yield f"joint: {gripper.joint!r} is not one of its joints{suggestion(gripper.joint, robot.joints)}"
     if robot.tool is None:
         yield "joint: a gripper closes on the tool's point; give `tool`"
+    if not 0 <= gripper.tips < math.inf:
+        yield f"tips: {gripper.tips:g}; it must be zero or above [m]"
     if gripper.opened == gripper.closed or not math.isfinite(gripper.opened + gripper.closed):
         yield f"opened, closed: {gripper.opened:g} and {gripper.closed:g}; give two different positions of the joint"
 

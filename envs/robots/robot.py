@@ -116,11 +116,13 @@ class Gripper:
         joint: that joint; others follow it in the model.
         opened: its position when open [rad or m].
         closed: its position when closed on nothing [rad or m].
+        tips: how far the fingers reach beyond the tool's point [m].
     """
 
     joint: str
     opened: float
     closed: float = 0.0
+    tips: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,8 @@ def scene() -> dict[str, SceneTerm]:
 def care() -> dict[str, RewardTerm]:
     """Penalties that every task has."""
     return {
-        "hand_tilt": RewardTerm(manipulation.hand_tilt, weight=-0.5),
+        "hand_tilt": RewardTerm(manipulation.hand_tilt, weight=-2.0),
+        "strain": RewardTerm(rewards.strain, weight=-5.0),
         "joint_velocity": RewardTerm(rewards.joint_velocity, weight=-0.02),
         "action_rate": RewardTerm(rewards.action_rate, weight=-0.01),
         "joint_limit": RewardTerm(rewards.joint_limit, weight=-2.0),

@@ -17,6 +17,7 @@ GRIP_FORCE = 1.0  # N, of the gripper's motor
 GRIP_SPEED = 0.02  # m/s
 GRIP_LEAST = 0.002  # m between the finger and its closed position
 GRIP_REACH = 0.04  # m from the tool to the middle of the object
+GRIP_CLEAR = 0.001  # m between the fingers' tips and the floor
 
 
 def half_extents(env: Env) -> torch.Tensor:
@@ -103,15 +104,28 @@ def grip_force(env: Env) -> torch.Tensor:
 
 
 def gripped(env: Env) -> torch.Tensor:
-    """Worlds (N,) bool whose fingers press on something and have the object between them: closed no further, and at rest."""
+    """Worlds (N,) bool whose fingers press on the object from two sides.
+
+    The motor presses and the fingers rest before their end, so there is something between them. It is the object if that is near and
+    reaches up beyond the tool's point (fingers on top of it do not), and if the tips are clear of the floor, whose friction holds fingers
+    as well.
+    """
 
     def compute() -> torch.Tensor:
         finger, _, closed = _finger(env)
         pressed = (grip_force(env) > GRIP_FORCE) & (env.joints.velocity[:, finger].abs() < GRIP_SPEED)
         between = (env.joints.position[:, finger] - closed).abs() > GRIP_LEAST
-        return pressed & between & (tool_to_object(env).norm(dim=1) < GRIP_REACH)
+        to = tool_to_object(env)
+        beside = (to.norm(dim=1) < GRIP_REACH) & ((to * hand_down(env)).sum(1) < half_extents(env)[:, 2])
+        return pressed & between & beside & (tip_height(env) > GRIP_CLEAR)
 
     return env.once("gripped", compute)
+
+
+def tip_height(env: Env) -> torch.Tensor:
+    """Height of the fingers' tips above the floor [m], (N,)."""
+    tips = 0.0 if env.robot.gripper is None else env.robot.gripper.tips
+    return env.tool.position[:, 2] + tips * hand_down(env)[:, 2]
 
 
 def holding(env: Env) -> torch.Tensor:

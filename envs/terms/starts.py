@@ -22,7 +22,7 @@ from envs.terms.resets import around_default
 Pair = tuple[float, float]
 POSES = 256
 """Poses of the hand above the floor among which a helped start chooses."""
-LOWEST, HIGHEST = 0.015, 0.4  # m: the tool above the floor
+CLEARANCE, HIGHEST = 0.005, 0.4  # m: least height of the tips and largest height of the tool above the floor
 LOW = 3  # power of a uniform number that spreads the poses between these: most are low
 CLEAR = 0.01  # m above the floor from which an object may be held
 SQUEEZE = 0.0015  # m by which fingers that hold an object begin too far closed
@@ -100,12 +100,13 @@ def hand_poses(env: Env, x: Pair, y: Pair) -> tuple[np.ndarray, np.ndarray]:
     data, site = mujoco.MjData(model), model.site(TOOL).id
     columns = [int(model.joint(name).qposadr[0]) for name in env.robot.joints]
     dofs = [int(model.joint(name).dofadr[0]) for name in env.robot.joints]
+    lowest = CLEARANCE + (0.0 if env.robot.gripper is None else env.robot.gripper.tips)
     lower, upper = (bound.cpu().numpy() for bound in (env.joints.soft_lower, env.joints.soft_upper))
     poses: list[np.ndarray] = []
     places: list[tuple[float, float, float, float]] = []
     for _ in range(POSES):
         turn = rng.uniform(-1.0, 1.0)
-        goal = np.array([rng.uniform(*x), rng.uniform(*y), LOWEST + (HIGHEST - LOWEST) * rng.uniform() ** LOW])
+        goal = np.array([rng.uniform(*x), rng.uniform(*y), lowest + (HIGHEST - lowest) * rng.uniform() ** LOW])
         wanted = np.array([[np.cos(turn), np.sin(turn), 0.0], [np.sin(turn), -np.cos(turn), 0.0], [0.0, 0.0, -1.0]])  # axes as columns
         data.qpos[:] = env.rest.cpu().numpy()
         error = np.full(6, np.inf)

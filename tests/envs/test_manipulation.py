@@ -20,7 +20,7 @@ from envs.snapshot import restore, snapshot
 from envs.tasks import manipulation as common
 from envs.tasks.pick import CLOSE, HEIGHT, PICK_EVALUATION, is_lifted
 from envs.tasks.registry import get_task, make_env
-from envs.terms import drawers, manipulation, objects
+from envs.terms import drawers, manipulation, objects, rewards
 from envs.terms.randomization import RandomizationCfg
 from envs.terms.shapes import ObjectShapes
 from envs.terms.starts import ObjectBeforeHand
@@ -31,11 +31,11 @@ ARMS = ("panda-gripper", "xarm7")
 TASKS = ("pick", "move", "push", "open-drawer")
 
 
-def nominal(task: str, robot: str = "panda-gripper", worlds: int = 32, helped: float = 0.0, **shapes: object) -> VecEnv:
+def nominal(task: str, robot: str = "panda-gripper", worlds: int = 32, helped: float = 0.0, held: float = 0.0, **shapes: object) -> VecEnv:
     """A task's worlds that differ in their objects alone."""
     cfg = get_task(task).make(get_robot(robot))
     keep = {"object": EventTerm(ObjectShapes, **shapes)} if "object" in cfg.scene else {}
-    reset = ResetTerm(ObjectBeforeHand, helped=helped) if "object" in cfg.scene else cfg.reset
+    reset = ResetTerm(ObjectBeforeHand, helped=helped, held=held) if "object" in cfg.scene else cfg.reset
     cfg = dataclasses.replace(cfg, randomization=RandomizationCfg(keep, noise=0.0), reset=reset)
     env = make_env(task, robot, cfg, num_worlds=worlds, num_threads=1)
     env.reset()
@@ -290,3 +290,15 @@ def test_a_hand_before_the_bar_is_led_over_it() -> None:
     reward = drawers.approach_handle(env)
     to = handle + torch.tensor([0.025, 0.0, 0.045]) - real
     assert reward.allclose(1.0 - torch.tanh(to.norm(dim=1) / 0.2), atol=1e-5)
+
+
+def test_fingers_on_the_floor_or_on_top_of_the_object_do_not_hold_it() -> None:
+    """A policy once pressed its open fingers onto the floor beside the object, where friction kept them from closing."""
+    env = nominal("pick", worlds=64, helped=1.0, kinds=("box",), held=0.0)
+    act(env, 40, j1=1.0)  # down, as far as it goes
+    act(env, 15, j1=1.0, j7=-1.0)
+    assert (objects.grip_force(env) > objects.GRIP_FORCE).float().mean() > 0.5
+    floor = objects.tip_height(env) < 0.0005
+    assert floor.float().mean() > 0.2
+    assert not objects.gripped(env)[floor].any()
+    assert rewards.strain(env).mean() > 0.1

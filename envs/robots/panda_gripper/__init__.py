@@ -38,7 +38,7 @@ PANDA_GRIPPER = Robot(
     | {FINGER: FINGERS},
     base="hand",
     tool=Tool(body="hand", position=(0.0, 0.0, 0.1034)),
-    gripper=Gripper(joint=FINGER, opened=OPEN, closed=0.0),
+    gripper=Gripper(joint=FINGER, opened=OPEN, tips=0.0584 + 0.0435 + 0.0115 - 0.1034),
     cameras=PANDA.cameras,
     workspace=PANDA.workspace,
 )

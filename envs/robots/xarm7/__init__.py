@@ -40,7 +40,7 @@ XARM7 = Robot(
     | {FINGER: FINGERS},
     base="hand",
     tool=Tool(body="hand", position=(0.0, 0.0, 0.166)),
-    gripper=Gripper(joint=FINGER, opened=OPEN, closed=0.0),
+    gripper=Gripper(joint=FINGER, opened=OPEN, tips=0.1 + 0.066 + 0.016 - 0.166),
     cameras={
         "wrist": Camera(body="hand", position=(0.075, 0.0, 0.03), forward=(-0.35, 0.0, 1.0), up=(1.0, 0.0, 0.0), fovy_deg=58.0),
         "outside": Camera(body="world", position=(1.25, 0.55, 0.75), forward=(-0.8, -0.52, -0.45), fovy_deg=42.0),
