@@ -1,11 +1,11 @@
-"""Do image encoders learn where things are? Sizes by amounts of pictures, asked by a straight line for the places of hand and ball.
+"""Do image encoders learn where things are? Sizes by amounts of images, asked by a straight line for the places of hand and ball.
 
     python -m benchmarks.encoder FOLDER [--sizes nano micro] [--amounts 2048 32768] [--seeds 0 1] [--steps 1500]
 
-Each encoder is trained by masked autoencoding on pictures of the family of looks `seen` (`benchmarks.encoder_frames`), then frozen. A ridge
-regression from its latent gives the middle of the hand and of the ball in the picture [pixels], from 6,144 other pictures of `seen`; it is
-judged on further pictures of `seen` and on `unseen`, whose textures, light and cameras nothing was learned from. Only pictures that show
-the thing with 4 pixels or more count. Beside them stand a random encoder, EfficientNet-Lite0 (if its package is installed), the pictures
+Each encoder is trained by masked autoencoding on images of the family of looks `seen` (`benchmarks.encoder_frames`), then frozen. A ridge
+regression from its latent gives the middle of the hand and of the ball in the image [pixels], from 6,144 other images of `seen`; it is
+judged on further images of `seen` and on `unseen`, whose textures, light and cameras nothing was learned from. Only images that show
+the thing with 4 pixels or more count. Beside them stand a random encoder, EfficientNet-Lite0 (if its package is installed), the images
 themselves at 16 x 16 pixels, and the mean place. Results are kept in FOLDER/results, one JSON each, and are not made again.
 """
 
@@ -42,7 +42,7 @@ Encode = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Stored:
-    """A fixed set of pictures as a source; see `robolearn.pretraining.encoder.frames.Frames`."""
+    """A fixed set of images as a source; see `robolearn.pretraining.encoder.frames.Frames`."""
 
     def __init__(self, images: Pictures, tested: Pictures) -> None:
         self.name, self._images, self._tested = "stored", images, tested
@@ -61,7 +61,7 @@ class Stored:
 
 
 def latents(encode: Encode, images: Pictures) -> NDArray[Any]:
-    """(K, D) of pictures (K, h, w, 3)."""
+    """(K, D) of images (K, h, w, 3)."""
     with torch.no_grad():
         return np.concatenate([encode(torch.from_numpy(images[i : i + 128])).numpy() for i in range(0, len(images), 128)]).astype(
             np.float64
@@ -106,7 +106,7 @@ def _ridge(x: NDArray[Any], y: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray
 
 
 def trained(folder: Path, size: str, amount: int, seed: int, steps: int) -> tuple[VitEncoder, dict[str, float]]:
-    """An encoder of a size, trained on an amount of pictures, and figures of its training."""
+    """An encoder of a size, trained on an amount of images, and figures of its training."""
     path = folder / "encoders" / f"{size}-{amount}-{seed}-{steps}.onnx"
     images, tested = kept(folder, "seen", amount, 10 if amount < 10_000 else 11)["images"], kept(folder, "seen", 512, 9)["images"]
     how = EncoderCfg(size=size, iterations=steps // 20, updates=20)  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""Rendered pictures for the study of encoders: sets to learn from, and sets with the places of hand and ball in the picture.
+"""Rendered images for the study of encoders: sets to learn from, and sets with the places of hand and ball in the picture.
 
 Panda moves at random, a ball hangs somewhere, and a world's looks are drawn from one of two families: `seen` or `unseen`, which share no
 texture and differ in light, camera and lens. Places come from the renderer itself: the middle of the pixels that show the thing.

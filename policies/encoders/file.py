@@ -5,7 +5,7 @@ The graph's input is `images` (N, height, width, channels) uint8, its output `la
 - `robolearn.encoder`: `VitCfg`, JSON, and the order of the channels
 - `robolearn.encoder.origin`: licence, hash of the weights, data, config, seed, steps, command, JSON
 - `robolearn.encoder.names`: name of each weight in torch -> of the graph's tensor, and whether that is transposed, JSON
-- `robolearn.encoder.golden`: pictures with the latents that must result, packed arrays
+- `robolearn.encoder.golden`: images with the latents that must result, packed arrays
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ class EncoderFile:
             golden = unpack(meta[GOLDEN_KEY])
             self._images, self._latent = golden["images"], golden["latent"].astype(np.float32)
             if not len(self._images) or self._images.shape[1:] != self.shape or self._latent.shape[1:] != (self.cfg.latent,):
-                raise ValueError(f"golden pictures of shape {self._images.shape} with latents {self._latent.shape}")
+                raise ValueError(f"golden images of shape {self._images.shape} with latents {self._latent.shape}")
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise EncoderError(f"{self.path} has broken metadata: {reason(error)}") from error
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a picture: height, width, channels."""
+        """Of an image: height, width, channels."""
         return self.cfg.height, self.cfg.width, self.cfg.channels
 
     @property
@@ -88,11 +88,11 @@ class EncoderFile:
         return str(self.origin.get("licence", "unknown"))
 
     def encode(self, images: Array) -> FloatArray:
-        """Latents (N, D) of pictures (N, height, width, channels) uint8."""
+        """Latents (N, D) of images (N, height, width, channels) uint8."""
         return cast(FloatArray, self._session.run([OUTPUT], {INPUT: images})[0])
 
     def verify(self) -> float:
-        """Encode the golden pictures.
+        """Encode the golden images.
 
         Returns:
             The largest difference, as a share of the largest entry of their latents.
@@ -104,7 +104,7 @@ class EncoderFile:
         worst = float(np.abs(found - self._latent).max() / max(1.0, float(np.abs(self._latent).max())))
         if not worst <= TOLERANCE:
             raise EncoderError(
-                f"{self.path}: the latent of its golden picture differs by {worst:.3g} (allowed {TOLERANCE:g}); "
+                f"{self.path}: the latent of its golden image differs by {worst:.3g} (allowed {TOLERANCE:g}); "
                 "export it again, or check the runtime"
             )
         return worst

@@ -45,7 +45,7 @@ class Told:
         heads: number of attention heads.
         readout: what the latent is.
         norm_eps: of the layer normalisation.
-        mean, std: of the pictures' channels.
+        mean, std: of the images' channels.
     """
 
     heads: int | None = None
@@ -175,7 +175,7 @@ def _numbers(weights: Tensors, own: Tensors, told: Told, layout: str, wrapped: s
             heads = 12  # MVP's vit_s16
         assumed.append(f"{heads} attention heads, which the weights do not tell")
     if told.mean is None:
-        assumed.append("pictures normalised by ImageNet's mean and deviation")
+        assumed.append("images normalised by ImageNet's mean and deviation")
     hidden = weights["blocks.0.up.weight"].shape[0] if "blocks.0.up.weight" in weights else 4 * dim
     eps = told.norm_eps if told.norm_eps is not None else 1e-6 if layout == "timm" else 1e-12
     usual = VitCfg() if channels == 3 else VitCfg(channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels)

@@ -1,4 +1,4 @@
-"""An encoder for pictures of another size: its positions interpolated over the new grid of patches."""
+"""An encoder for images of another size: its positions interpolated over the new grid of patches."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from policies.encoders.shape import VitCfg
 
 
 def resized(cfg: VitCfg, weights: Mapping[str, torch.Tensor], size: tuple[int, int], where: str) -> tuple[VitCfg, dict[str, torch.Tensor]]:
-    """The same encoder for pictures of another size; only `position` changes.
+    """The same encoder for images of another size; only `position` changes.
 
     Args:
         cfg: its numbers.
         weights: by their names in `policies.networks.vit.VitEncoder`.
-        size: height and width of the new pictures [pixels].
+        size: height and width of the new images [pixels].
         where: where the encoder comes from, for messages.
 
     Raises:
@@ -27,7 +27,7 @@ def resized(cfg: VitCfg, weights: Mapping[str, torch.Tensor], size: tuple[int, i
     try:
         new = dataclasses.replace(cfg, height=size[0], width=size[1])
     except ValueError as error:
-        raise EncoderError(f"{where} cannot take pictures of {size[0]} x {size[1]}: {error}") from error
+        raise EncoderError(f"{where} cannot take images of {size[0]} x {size[1]}: {error}") from error
     return new, dict(weights) | {"position": interpolated(weights["position"], cfg.grid, new.grid)}
 
 

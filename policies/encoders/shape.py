@@ -14,11 +14,11 @@ GRID = 4
 
 @dataclass(frozen=True, kw_only=True)
 class VitCfg:
-    """A vision transformer that turns one picture into one latent.
+    """A vision transformer that turns one image into one latent.
 
     Attributes:
-        height, width: of its pictures [pixels]; multiples of `patch`.
-        channels: of its pictures.
+        height, width: of its images [pixels]; multiples of `patch`.
+        channels: of its images.
         patch: side of a square patch [pixels].
         dim: width of a token.
         layers: number of blocks.
@@ -27,7 +27,7 @@ class VitCfg:
         readout: `class`: the class token; `mean`: the mean of the patches' tokens; `grid`: their means over `GRID` x `GRID` cells, side by
             side, which keeps where things are.
         norm_eps: of the layer normalisation.
-        mean, std: of each channel of the pictures, as shares of 255, by which they are normalised inside the graph.
+        mean, std: of each channel of the images, as shares of 255, by which they are normalised inside the graph.
     """
 
     height: int = 64
@@ -94,8 +94,8 @@ def named(size: str, height: int, width: int, channels: int = 3, patch: int = 0,
 
     Args:
         size: key of `SIZES`.
-        height, width: of its pictures [pixels].
-        channels: of its pictures.
+        height, width: of its images [pixels].
+        channels: of its images.
         patch: side of a patch [pixels]; 0 for 8 up to 96 pixels and 16 above.
         readout: see `VitCfg`.
 

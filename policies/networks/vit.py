@@ -1,11 +1,11 @@
-"""A vision transformer as an image encoder: one picture in, one latent out, for a policy that sees by it.
+"""A vision transformer as an image encoder: one image in, one latent out, for a policy that sees by it.
 
     images uint8 (N, h, w, c) -> normalised pixels -> P patches -> tokens (N, 1 + P, E) -> blocks -> latent (N, D)
 
 The first token is a learned one that belongs to no patch. After Dosovitskiy et al. 2021 (arXiv 2010.11929) in the form of MAE (He et al.
-2022, 2111.06377), so that published weights fit. Pictures are normalised inside the network: whoever calls it gives bytes.
+2022, 2111.06377), so that published weights fit. Images are normalised inside the network: whoever calls it gives bytes.
 
-Shapes: N pictures, h x w pixels, c channels, p side of a patch, P = h w / p^2 patches, E width of a token, H heads, D width of the latent.
+Shapes: N images, h x w pixels, c channels, p side of a patch, P = h w / p^2 patches, E width of a token, H heads, D width of the latent.
 """
 
 from __future__ import annotations
@@ -25,6 +25,16 @@ from policies.encoders.resizing import resized
 from policies.encoders.shape import GRID, Readout, VitCfg
 
 
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """softmax(q k^T / sqrt(E / H)) v, (N, H, T, E / H) each.
+
+    On the CPU in three operations: the backward pass of torch's own takes half of a training step there, with so few tokens.
+    """
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v)
+    return torch.matmul(torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(-1), v)
+
+
 class VitBlock(nn.Module):
     """Pre-norm attention of all tokens to all, and an MLP."""
 
@@ -42,7 +52,7 @@ class VitBlock(nn.Module):
         """Tokens (N, T, E) -> (N, T, E)."""
         qkv = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1))  # (N, T, 3, H, E / H)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (N, H, T, E / H) each
-        attended = F.scaled_dot_product_attention(q, k, v)
+        attended = attend(q, k, v)
         x = x + self.project(attended.transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(self.norm2(x))))
 
@@ -68,8 +78,8 @@ class VitEncoder(nn.Module):
 
     Attributes:
         cfg: its numbers.
-        size: height and width of its pictures [pixels].
-        channels: of its pictures.
+        size: height and width of its images [pixels].
+        channels: of its images.
         width: D, of its latent.
         frozen: whether its weights stay as they are.
     """
@@ -96,7 +106,7 @@ class VitEncoder(nn.Module):
         nn.init.normal_(self.first, std=0.02)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents of pictures.
+        """Latents of images.
 
         Args:
             images: (N, h, w, c) uint8.
@@ -107,14 +117,14 @@ class VitEncoder(nn.Module):
         return self.read(self.through(self.embed(self.patches(images)))).float()
 
     def patches(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalised pixels (N, P, p * p * c) of pictures (N, h, w, c): a patch's rows, in them its columns, in them the channels.
+        """Normalised pixels (N, P, p * p * c) of images (N, h, w, c): a patch's rows, in them its columns, in them the channels.
 
         Raises:
-            ValueError: pictures of another size.
+            ValueError: images of another size.
         """
         if tuple(images.shape[1:]) != (*self.size, self.channels):
             raise ValueError(
-                f"pictures of shape {tuple(images.shape)}; this encoder takes (N, {self.size[0]}, {self.size[1]}, {self.channels})"
+                f"images of shape {tuple(images.shape)}; this encoder takes (N, {self.size[0]}, {self.size[1]}, {self.channels})"
             )
         (down, across), p = self.cfg.grid, self.cfg.patch
         x = images.float() * self.scale + self.shift
@@ -188,7 +198,7 @@ def load(path: str | Path, size: tuple[int, int] | None = None, heads: int | Non
 
     Args:
         path: of the file, see `policies.encoders.reading.read`.
-        size: height and width of its pictures [pixels], to which its positions are then interpolated; None for its own.
+        size: height and width of its images [pixels], to which its positions are then interpolated; None for its own.
         heads: attention heads, for weights of others that do not tell.
         readout: what the latent is; None for the file's own, or the class token.
 

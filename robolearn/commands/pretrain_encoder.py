@@ -1,6 +1,6 @@
-"""Train an image encoder by masked autoencoding: a vision transformer that turns pictures into latents, for policies that see.
+"""Train an image encoder by masked autoencoding: a vision transformer that turns images into latents, for policies that see.
 
-Pictures come from folders, videos, datasets with cameras, or are rendered as it goes from a preset's cameras, with looks that differ;
+Images come from folders, videos, datasets with cameras, or are rendered as it goes from a preset's cameras, with looks that differ;
 several sources are mixed. Writes to runs/encoder-<size>/<time>/: config.yaml, checkpoint.pt, metrics.jsonl, and at the end encoder.onnx
 (the frozen encoder with its hash, licence and origin), reconstructions.html and reconstructions.png. Ctrl-C saves; --resume goes on
 exactly. docs/encoder.md explains the rest.
@@ -23,14 +23,14 @@ SOURCES = ("images", "videos", "data", "render")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("config", nargs="?", metavar="YAML", help="a file with settings, such as a run's config.yaml")
-    parser.add_argument("--images", nargs="+", metavar="FOLDER", help="folders of pictures, searched with all that is below them")
+    parser.add_argument("--images", nargs="+", metavar="FOLDER", help="folders of images, searched with all that is below them")
     parser.add_argument("--videos", nargs="+", metavar="PATH", help="videos, or folders of them")
     parser.add_argument("--data", nargs="+", metavar="DATASET", help="datasets with cameras, ours or LeRobot's")
     parser.add_argument(
         "--render", nargs="+", metavar="PRESET", help="presets whose cameras are rendered; one without cameras gets all of its robot's"
     )
     parser.add_argument("--policy", metavar="FILE", help="policy file that half of the rendered robots follow; the others move at random")
-    parser.add_argument("--licence", metavar="SPDX", help="licence of the pictures in --images and --videos")
+    parser.add_argument("--licence", metavar="SPDX", help="licence of the images in --images and --videos")
     parser.add_argument("--init", metavar="PATH", help="encoder that this one starts from: encoder.onnx, checkpoint, or published weights")
     parser.add_argument("--resume", metavar="PATH", help="checkpoint, run folder or folder of runs (its newest) to continue from")
     parser.add_argument(
@@ -99,13 +99,13 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     file = finish(trainer, folder, loss)
     told = "" if loss is None else f", held-out loss {loss:.4f}"
     print(f"done: {trainer.iteration} iterations, {trainer.minutes:.1f} min{told}")
-    print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden pictures; licence {file.licence})")
+    print(f"wrote {file.path} (differs from torch by {file.verify():.1e} on its golden images; licence {file.licence})")
     print("\n".join(next_lines([("look at it", f"open {quoted(folder / PAGE)}"), *_next(quoted(file.path))])))
     return 0
 
 
 def _next(file: str) -> list[tuple[str, str]]:
-    return [("learn from other pictures", f"robolearn pretrain encoder --images FOLDER --init {file}")]
+    return [("learn from other images", f"robolearn pretrain encoder --images FOLDER --init {file}")]
 
 
 def _device(args: argparse.Namespace) -> list[str]:

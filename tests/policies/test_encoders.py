@@ -102,7 +102,16 @@ def test_a_frozen_encoder_stays_as_it_is() -> None:
     assert net(pictures(2)).grad_fn is None
 
 
-def test_pictures_of_another_size_are_refused() -> None:
+def test_attention_is_torchs_forward_and_backward() -> None:
+    q, k, v = (torch.randn(2, 3, 5, 8, requires_grad=True) for _ in range(3))
+    ours, theirs = vit.attend(q, k, v), F.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    weight = torch.randn_like(ours)
+    got, want = (torch.autograd.grad((y * weight).sum(), (q, k, v), retain_graph=True) for y in (ours, theirs))
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(got, want, strict=True))
+
+
+def test_images_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match=r"takes \(N, 32, 32, 3\)"):
         random_encoder()(pictures(1, 40))
 
@@ -161,7 +170,7 @@ def test_a_changed_weight_is_found(tmp_path: Path) -> None:
     tensor = next(t for t in model.graph.initializer if t.name == file.names["blocks.1.up.weight"][0])
     tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * np.float32(1.5), tensor.name))
     onnx.save(model, file.path)
-    with pytest.raises(EncoderError, match="golden picture differs"):
+    with pytest.raises(EncoderError, match="golden image differs"):
         EncoderFile(file.path).verify()
     with pytest.raises(EncoderError, match="not as it was written"):
         vit.load(file.path)
@@ -209,7 +218,7 @@ def test_positions_are_interpolated_and_all_else_stays(tmp_path: Path) -> None:
     want = F.interpolate(row.reshape(1, 1, 4, 4), (8, 4), mode="bicubic")[0, 0]
     assert torch.allclose(downward, want, atol=1e-6)
     assert bool((downward[1:] > downward[:-1]).all())
-    with pytest.raises(EncoderError, match="cannot take pictures of 30 x 32"):
+    with pytest.raises(EncoderError, match="cannot take images of 30 x 32"):
         vit.load(file.path, (30, 32))
 
 

@@ -61,7 +61,7 @@ def transformers_state(timm: State, prefix: str = "vit.") -> State:
 def tokens(
     state: State, images: torch.Tensor, heads: int, eps: float = 1e-6, mean: torch.Tensor = MEAN, std: torch.Tensor = STD
 ) -> torch.Tensor:
-    """All tokens (N, 1 + P, E) after the last normalisation, of pictures (N, h, w, 3) uint8."""
+    """All tokens (N, 1 + P, E) after the last normalisation, of images (N, h, w, 3) uint8."""
     pixels = ((images.double() / 255 - mean) / std).permute(0, 3, 1, 2)
     s = {name: value.double() for name, value in state.items()}
     weight = s["patch_embed.proj.weight"]

@@ -15,32 +15,32 @@ class EncoderCfg:
 
     Attributes:
         size: of the network: nano 1.2, micro 2.7, tiny 5.4, small 21 million parameters.
-        height, width: of its pictures [pixels]; all pictures are brought to this size.
+        height, width: of its images [pixels]; all images are brought to this size.
         patch: side of a patch [pixels]; 0 for 8 up to 96 pixels and 16 above.
         readout: what the latent is: `class`, the class token; `mean` of the patches' tokens; `grid`, means over 4 x 4 cells side by side.
-        images: folders of pictures, or single ones, the same as with `--images`.
+        images: folders of images, or single ones, the same as with `--images`.
         videos: video files or folders of them, the same as with `--videos`.
         data: datasets, the same as with `--data`.
         render: presets whose cameras are drawn as it goes, the same as with `--render`.
         policy: policy file that half of the rendered worlds follow; empty for random actions in all of them.
         weights: share of each source in a batch, in the order images, videos, data, render; empty for equal shares.
-        mask: share of a picture's patches that the encoder does not see.
+        mask: share of an image's patches that the encoder does not see.
         normalized: whether the target of each patch is its pixels less their mean, divided by their standard deviation.
         decoder_dim, decoder_layers, decoder_heads: size of the decoder, which is thrown away.
         iterations: number of iterations, of `updates` optimiser steps each.
         updates: optimiser steps of an iteration.
-        batch: pictures of an optimiser step, of each process.
+        batch: images of an optimiser step, of each process.
         learning_rate: highest learning rate; it rises over `warmup` and falls by a cosine.
         warmup: share of the training in which the learning rate rises.
         weight_decay: of AdamW.
         max_grad_norm: norm at which gradients are clipped.
-        crop: smallest share of a picture's side that is cut out at random from pictures of files; 1 always takes the whole.
-        held_out: share of the pictures of files that is used for testing only.
+        crop: smallest share of an image's side that is cut out at random from images of files; 1 always takes the whole.
+        held_out: share of the images of files that is used for testing only.
         every: frames from one that is taken out of a video or a dataset to the next.
         worlds: rendered worlds at once.
-        reuse: how often a rendered picture is learned from, on average.
-        kept: rendered pictures from which a batch is drawn.
-        apart_s: time from one picture of a rendered world to the next [s].
+        reuse: how often a rendered image is learned from, on average.
+        kept: rendered images from which a batch is drawn.
+        apart_s: time from one image of a rendered world to the next [s].
         allow: names of licences that are allowed, see `robolearn.data.licence`.
     """
 
@@ -112,7 +112,7 @@ class EncoderCfg:
 
     @property
     def seen(self) -> int:
-        """Patches of a picture that the encoder sees."""
+        """Patches of an image that the encoder sees."""
         return round(self.vit.grid[0] * self.vit.grid[1] * (1 - self.mask))
 
 
@@ -125,7 +125,7 @@ class EncoderTraining:
         threads: torch threads; 0 for all cores.
         precision: of the matrix products: auto takes bf16 where this CPU computes it rightly and faster.
         device: cpu or cuda.
-        licence: of the pictures in `encoder.images` and `encoder.videos`, by its SPDX name.
+        licence: of the images in `encoder.images` and `encoder.videos`, by its SPDX name.
         init: encoder that this one starts from; empty for random weights.
         checkpoint_every: iterations between two checkpoints.
         encoder: how the encoder learns, and from what.
@@ -134,7 +134,7 @@ class EncoderTraining:
     seed: int = 0
     threads: int = 0
     precision: Asked = "auto"
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     licence: str = "unknown"
     init: str = ""
     checkpoint_every: int = 25

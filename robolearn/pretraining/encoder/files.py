@@ -1,4 +1,4 @@
-"""Pictures in folders, and videos: decoded once, kept small in memory."""
+"""Images in folders, and videos: decoded once, kept small in memory."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from policies.files import reason
 from robolearn.errors import UserError
@@ -18,9 +19,9 @@ from robolearn.pretraining.encoder.frames import Pictures, cut
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".webm", ".mkv", ".avi", ".mov")
 ROOM = 1.25
-"""How much larger than the encoder's a kept picture is, so that there is something to cut."""
+"""How much larger than the encoder's a kept image is, so that there is something to cut."""
 MEMORY = 2 * 10**9
-"""Bytes of pictures that a source keeps; of more, it reads every second, third ... one."""
+"""Bytes of images that a source keeps; of more, it reads every second, third ... one."""
 
 
 def listed(path: str, endings: Sequence[str], option: str) -> list[Path]:
@@ -40,7 +41,7 @@ def listed(path: str, endings: Sequence[str], option: str) -> list[Path]:
 
 
 def smaller(picture: Pictures, size: tuple[int, int]) -> Pictures:
-    """A picture (H, W, 3) at the scale at which it is kept."""
+    """An image (H, W, 3) at the scale at which it is kept."""
     height, width = picture.shape[:2]
     scale = ROOM * max(size[0] / height, size[1] / width)
     if scale >= 1:
@@ -49,14 +50,14 @@ def smaller(picture: Pictures, size: tuple[int, int]) -> Pictures:
 
 
 def read_image(path: Path) -> Pictures:
-    """A picture file, (H, W, 3) red first.
+    """An image file, (H, W, 3) red first.
 
     Raises:
         UserError: it cannot be read.
     """
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise UserError(f"{path} is not a picture that OpenCV can read; mend it or take it out of the folder")
+        raise UserError(f"{path} is not an image that OpenCV can read; mend it or take it out of the folder")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # pyright: ignore
 
 
@@ -78,8 +79,12 @@ def read_video(path: Path, every: int) -> Iterator[Pictures]:
         raise UserError(f"{path} is not a video that can be read: {reason(error)}") from error
 
 
+MANY = 500
+"""Files from which on a bar is shown."""
+
+
 class Filed:
-    """Pictures of a folder, or of videos; a part of the files, or of each video's end, is held out."""
+    """Images of a folder, or of videos; a part of the files, or of each video's end, is held out."""
 
     def __init__(self, path: str, kind: str, how: EncoderCfg, licence: str, seed: int) -> None:
         """Read them.
@@ -88,7 +93,7 @@ class Filed:
             path: folder or file.
             kind: `images` or `videos`.
             how: the encoder's settings.
-            licence: of the pictures.
+            licence: of the images.
             seed: decides which are held out.
 
         Raises:
@@ -111,12 +116,14 @@ class Filed:
 
     def _images(self, files: list[Path]) -> list[Pictures]:
         room = max(1, int(MEMORY / (3 * ROOM**2 * self._size[0] * self._size[1] * 2)))
-        return [smaller(read_image(file), self._size) for file in files[:: -(-len(files) // room)]]
+        chosen = files[:: -(-len(files) // room)]
+        bar = tqdm(chosen, desc=f"reading {self.name}", unit="image", dynamic_ncols=True, disable=len(chosen) < MANY)
+        return [smaller(read_image(file), self._size) for file in bar]
 
     def _frames(self, files: list[Path], every: int) -> list[Pictures]:
         kept: list[Pictures] = []
         taken = 0
-        for file in files:
+        for file in tqdm(files, desc=f"reading {self.name}", unit="video", dynamic_ncols=True, disable=len(files) < 2):
             for picture in read_video(file, every):
                 kept.append(smaller(picture, self._size))
                 taken += kept[-1].nbytes

@@ -21,7 +21,7 @@ from robolearn.pretraining.encoder.trainer import EncoderTrainer
 
 FILE = "encoder.onnx"
 GOLDEN = 2
-"""Pictures by which the file tests itself."""
+"""Images by which the file tests itself."""
 
 
 def finish(trainer: EncoderTrainer, folder: Path, held_out_loss: float | None) -> EncoderFile:
@@ -35,6 +35,7 @@ def finish(trainer: EncoderTrainer, folder: Path, held_out_loss: float | None) -
     Returns:
         The encoder's file.
     """
+    trainer.policy.cpu()
     images = trainer.tested()
     if len(images) < GOLDEN:
         images = trainer.mixture.draw(GOLDEN, trainer.cfg.seed, 0, 0)

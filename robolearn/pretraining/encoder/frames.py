@@ -1,4 +1,4 @@
-"""Where an encoder's pictures come from: the face of a source, how pictures are brought to its size, and the mixture of several."""
+"""Where an encoder's images come from: the face of a source, how images are brought to its size, and the mixture of several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Pictures = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Frames(Protocol):
-    """A source of pictures."""
+    """A source of images."""
 
     name: str
 
@@ -25,22 +25,22 @@ class Frames(Protocol):
         ...
 
     def draw(self, count: int, key: Sequence[int], taken: int) -> Pictures:
-        """Pictures to learn from.
+        """Images to learn from.
 
         Args:
             count: how many.
-            key: the same key gives the same pictures.
-            taken: pictures that were drawn here before, by this process; a source that renders goes on with it.
+            key: the same key gives the same images.
+            taken: images that were drawn here before, by this process; a source that renders goes on with it.
         """
         ...
 
     def held_out(self, count: int) -> Pictures:
-        """At most `count` pictures that nothing is learned from, always the same ones; none where there are none."""
+        """At most `count` images that nothing is learned from, always the same ones; none where there are none."""
         ...
 
 
 def cut(picture: Pictures, size: tuple[int, int], crop: float, generator: np.random.Generator | None) -> Pictures:
-    """A picture of another size, (h, w, 3), from a window of the right shape.
+    """An image of another size, (h, w, 3), from a window of the right shape.
 
     Args:
         picture: (H, W, 3).
@@ -94,6 +94,6 @@ class Mixture:
         return torch.from_numpy(np.concatenate(parts))
 
     def held_out(self, count: int) -> torch.Tensor:
-        """Pictures of all sources that nothing is learned from, (at most count, h, w, 3)."""
+        """Images of all sources that nothing is learned from, (at most count, h, w, 3)."""
         each = -(-count // len(self.sources))
         return torch.from_numpy(np.concatenate([source.held_out(each) for source in self.sources])[:count])

@@ -29,7 +29,7 @@ def make_sources(cfg: EncoderTraining, rank: int = 0) -> list[Frames]:
 
 
 def check_own(licence: str, allow: tuple[str, ...]) -> None:
-    """Refuse pictures of files whose licence nobody says, or forbids some use, unless that is allowed by name.
+    """Refuse images of files whose licence nobody says, or forbids some use, unless that is allowed by name.
 
     Raises:
         UserError: says what to type.
@@ -38,10 +38,10 @@ def check_own(licence: str, allow: tuple[str, ...]) -> None:
         return
     if licence == "unknown":
         raise UserError(
-            "say under which licence the pictures of --images and --videos are, e.g. --licence CC-BY-4.0, or --licence LicenseRef-own for "
+            "say under which licence the images of --images and --videos are, e.g. --licence CC-BY-4.0, or --licence LicenseRef-own for "
             f"your own; to learn from them all the same: --allow-license unknown. Free ones: {', '.join(FREE[:6])}, ..."
         )
-    raise UserError(f"the licence {licence} is not known to be free; to learn from the pictures all the same: --allow-license {licence}")
+    raise UserError(f"the licence {licence} is not known to be free; to learn from the images all the same: --allow-license {licence}")
 
 
 def licence_of(about: list[dict[str, str]]) -> str:

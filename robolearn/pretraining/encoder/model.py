@@ -1,6 +1,6 @@
-"""The masked autoencoder: an encoder sees a quarter of a picture's patches, a light decoder paints the rest from what it says.
+"""The masked autoencoder: an encoder sees a quarter of an image's patches, a light decoder paints the rest from what it says.
 
-After He et al. 2022 (arXiv 2111.06377). Shapes: N pictures, P patches of which V are seen, E and B widths of a token in encoder and
+After He et al. 2022 (arXiv 2111.06377). Shapes: N images, P patches of which V are seen, E and B widths of a token in encoder and
 decoder, F = p * p * c numbers of a patch.
 """
 
@@ -21,7 +21,7 @@ FLAT = 1e-6
 
 @dataclass(frozen=True)
 class Guess:
-    """What the autoencoder makes of pictures.
+    """What the autoencoder makes of images.
 
     Attributes:
         painted: the decoder's patches, in the units of the target, (N, P, F).
@@ -58,12 +58,12 @@ class MaskedAutoencoder(nn.Module):
         nn.init.normal_(self.unknown, std=0.02)
 
     def order(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """A random order of the patches of each picture, (N, P); the first V are seen. Drawn on the CPU."""
+        """A random order of the patches of each image, (N, P); the first V are seen. Drawn on the CPU."""
         patches = self.encoder.position.shape[0] - 1
         return torch.rand(count, patches, generator=generator).argsort(1)
 
     def guess(self, patches: torch.Tensor, order: torch.Tensor) -> Guess:
-        """Paint pictures of which only some patches are seen.
+        """Paint images of which only some patches are seen.
 
         Args:
             patches: (N, P, F).
@@ -85,10 +85,11 @@ class MaskedAutoencoder(nn.Module):
         """What is to be painted, (N, P, F)."""
         if not self.normalized:
             return patches
-        return (patches - patches.mean(-1, keepdim=True)) / (patches.var(-1, keepdim=True) + FLAT).sqrt()
+        apart = patches - patches.mean(-1, keepdim=True)
+        return apart / (apart.square().sum(-1, keepdim=True) / (apart.shape[-1] - 1) + FLAT).sqrt()
 
     def forward(self, images: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        """The loss: mean squared error over the hidden patches, of pictures (N, h, w, c) uint8."""
+        """The loss: mean squared error over the hidden patches, of images (N, h, w, c) uint8."""
         patches = self.encoder.patches(images)
         guess = self.guess(patches, order)
         error = (guess.painted.float() - self.target(patches)).square().mean(-1)  # (N, P)
@@ -96,7 +97,7 @@ class MaskedAutoencoder(nn.Module):
 
     @torch.no_grad()
     def pictures(self, images: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is seen of pictures (N, h, w, c), and the whole with what was guessed, uint8.
+        """What is seen of images (N, h, w, c), and the whole with what was guessed, uint8.
 
         With normalised targets the decoder does not say how bright and how coloured a patch is: that is taken from the picture.
         """
@@ -110,7 +111,7 @@ class MaskedAutoencoder(nn.Module):
         return self._joined(torch.where(hidden, gray, patches)), self._joined(torch.where(hidden, painted, patches))
 
     def _joined(self, patches: torch.Tensor) -> torch.Tensor:
-        """Patches (N, P, F) as pictures (N, h, w, c) uint8."""
+        """Patches (N, P, F) as images (N, h, w, c) uint8."""
         cfg, net = self.encoder.cfg, self.encoder
         (down, across), p = cfg.grid, cfg.patch
         x = patches.reshape(-1, down, across, p, p, cfg.channels).permute(0, 1, 3, 2, 4, 5).reshape(-1, *net.size, cfg.channels)

@@ -1,6 +1,6 @@
-"""What an encoder's training looks like: pictures that it never learned from, what it was shown of them and what was painted from that.
+"""What an encoder's training looks like: images that it never learned from, what it was shown of them and what was painted from that.
 
-One HTML page with everything inside, and the same pictures as one strip (PNG).
+One HTML page with everything inside, and the same images as one strip (PNG).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PAGE, STRIP = "reconstructions.html", "reconstructions.png"
 
 
 def triples(trainer: EncoderTrainer) -> Pictures:
-    """Pictures, what is seen of them, and what is painted: (K, 3, h, w, 3)."""
+    """Images, what is seen of them, and what is painted: (K, 3, h, w, 3)."""
     images = trainer.tested()
     if not len(images):
         images = trainer.mixture.draw(SHOWN, trainer.cfg.seed, 0, 0)
@@ -44,7 +44,7 @@ def triples(trainer: EncoderTrainer) -> Pictures:
 
 
 def strip(shown: Pictures) -> Pictures:
-    """Triples (K, 3, h, w, 3) as one picture (H, W, 3)."""
+    """Triples (K, 3, h, w, 3) as one image (H, W, 3)."""
     h, w = shown.shape[2:4]
     rows = -(-len(shown) // COLUMNS)
     sheet = np.full((rows * (h + GAP) - GAP, COLUMNS * (3 * w + 3 * GAP) - GAP, 3), 255, np.uint8)
@@ -68,9 +68,7 @@ def write(trainer: EncoderTrainer, folder: Path, weights: str, licence: str) -> 
             "network": f"{how.size}: {count(trainer.policy.encoder) / 1e6:.2f} million parameters, {cfg.layers} blocks of width {cfg.dim}",
             "pictures": f"{cfg.height} x {cfg.width}, {cfg.grid[0]} x {cfg.grid[1]} patches, of which {how.seen} are seen",
             "latent": f"{cfg.latent} numbers ({cfg.readout})",
-            "learned from": f"{trainer.iteration * trainer.pictures_per_iteration:,} pictures in {trainer.minutes:.1f} min".replace(
-                ",", " "
-            ),
+            "learned from": f"{trainer.iteration * trainer.pictures_per_iteration:,} images in {trainer.minutes:.1f} min".replace(",", " "),
             "loss": f"{columns['loss'][-1]:.4f}" if len(columns.get("loss", [])) else "–",
             "held-out loss": f"{held[-1]:.4f}" if held else "–",
             "hash of the weights": weights,
@@ -78,6 +76,7 @@ def write(trainer: EncoderTrainer, folder: Path, weights: str, licence: str) -> 
         },
         sources=[_told(source.about()) for source in trainer.mixture.sources],
         normalized=how.normalized,
+        held_out=len(trainer.tested()) > 0,
         share=f"{100 * how.mask:g}",
         curve=_curve(columns),
         zoom=max(1, round(128 / cfg.width)) * cfg.width,
@@ -105,7 +104,7 @@ def _curve(columns: Mapping[str, np.ndarray]) -> str:
         if "held_out/loss" in columns:
             kept = np.isfinite(columns["held_out/loss"])
             axes.plot(seen[kept], columns["held_out/loss"][kept], "o-", color=plots.COLORS[1], label="held out", markersize=3)
-        axes.set_xlabel("thousand pictures")
+        axes.set_xlabel("thousand images")
         axes.set_ylabel("loss")
         axes.legend()
         return plots.to_svg(figure, "loss over the training")

@@ -1,4 +1,4 @@
-"""Pictures of the cameras in a dataset, ours or one that lerobot wrote."""
+"""Images of the cameras in a dataset, ours or one that lerobot wrote."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Recorded:
         self._learned, self._held = (np.concatenate([*parts, np.zeros((0, 2), int)]) for parts in (learned, tested))
         check_licences([dataset.sources[index] for index in sorted(used)], how.allow)
         if not len(self._learned):
-            raise UserError(f"--data {path} has no picture to learn from; with --encoder.held_out=0 none are held out")
+            raise UserError(f"--data {path} has no image to learn from; with --encoder.held_out=0 none are held out")
         self._licences = list(dict.fromkeys(dataset.sources[index].licence or UNKNOWN for index in sorted(used)))
 
     def _known(self, camera: str) -> np.ndarray | None:
-        """In which rows there is a picture, (total rows,) bool; None for all."""
+        """In which rows there is an image, (total rows,) bool; None for all."""
         mark = mark_of(camera)
         return np.asarray(self._dataset.column(mark), bool) if mark in self._dataset.info.features else None
 

@@ -1,12 +1,13 @@
-"""Pictures that are drawn as it goes: the cameras of a preset's worlds, whose looks differ, while the robot moves.
+"""Images that are drawn as it goes: the cameras of a preset's worlds, whose looks differ, while the robot moves.
 
 Worlds are rolled out in rounds. A round is a function of seed, process and its number alone, and so is which rounds a batch is drawn from:
-a training that is gone on with draws the same pictures again.
+a training that is gone on with draws the same images again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from envs.terms.randomization import RandomizationCfg
 from envs.terms.term import EventTerm
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
-from robolearn.config import schema
+from robolearn.config import loading, schema
 from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor
@@ -29,11 +30,11 @@ from robolearn.pretraining.encoder.config import EncoderCfg
 from robolearn.pretraining.encoder.frames import Pictures, cut
 
 STEPS = 8
-"""Pictures of a world and camera in a round."""
+"""Images of a world and camera in a round."""
 HELD_OUT = 10**6
 """Number of the round that nothing is learned from."""
 LICENCE = "LicenseRef-own"
-"""Of pictures that we draw; the models of our robots may be used for all purposes."""
+"""Of images that we draw; the models of our robots may be used for all purposes."""
 SMOOTH = 0.85
 """How much of a random action stays from one control step to the next."""
 LOOKS: Mapping[str, EventTerm] = {
@@ -73,7 +74,7 @@ class Rendered:
 
     @property
     def per_round(self) -> int:
-        """Pictures of a round."""
+        """Images of a round."""
         return STEPS * self._how.worlds * len(self._cameras)
 
     def about(self) -> dict[str, Any]:
@@ -88,10 +89,11 @@ class Rendered:
             "cameras": [self._terms[name].camera for name in self._cameras],
             "looks": [name for name, entry in table.items() if isinstance(entry, EventTerm)],
             "policy": self._how.policy,
+            "config_sha256": hashlib.sha256(loading.dump(self.env.cfg).encode()).hexdigest()[:16],
         }
 
     def draw(self, count: int, key: Sequence[int], taken: int) -> Pictures:
-        """See `Frames`: from the newest rounds, as many as hold `encoder.kept` pictures."""
+        """See `Frames`: from the newest rounds, as many as hold `encoder.kept` images."""
         newest = int(taken / (self._how.reuse * self.per_round))
         keep = max(1, round(self._how.kept / self.per_round))
         numbers = range(max(0, newest - keep + 1), newest + 1)
@@ -108,7 +110,7 @@ class Rendered:
 
     @torch.no_grad()
     def _roll(self, number: int) -> Pictures:
-        """The pictures of a round, (R, h, w, 3), cameras and steps in turn."""
+        """The images of a round, (R, h, w, 3), cameras and steps in turn."""
         env, how = self.env, self._how
         seed = int(np.random.default_rng((self._seed, self._rank, number)).integers(2**31))
         generator = torch.Generator().manual_seed(seed)

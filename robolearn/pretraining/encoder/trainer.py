@@ -1,6 +1,6 @@
 """Trains an image encoder by masked autoencoding: some optimiser steps at a time.
 
-What a step sees is a function of the seed, the step and the process, so a checkpoint holds no pictures, and goes on exactly.
+What a step sees is a function of the seed, the step and the process, so a checkpoint holds no images, and goes on exactly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FLOOR = 0.02
 """Share of the learning rate that the cosine ends with."""
 BETAS = (0.9, 0.95)
 TESTED = 256
-"""Held-out pictures."""
+"""Held-out images."""
 
 
 class EncoderTrainer:
@@ -36,7 +36,7 @@ class EncoderTrainer:
 
     Attributes:
         policy: the autoencoder; the name is that of every trainer's network.
-        mixture: the pictures.
+        mixture: the images.
         iteration, iterations: iterations done, and in total.
         minutes: of training so far, over all resumes [min].
         products: the precision of its passes.
@@ -50,13 +50,15 @@ class EncoderTrainer:
 
         Args:
             cfg: the training's.
-            sources: of pictures, see `robolearn.pretraining.encoder.making`.
+            sources: of images, see `robolearn.pretraining.encoder.making`.
 
         Raises:
-            UserError: there are no pictures, or `init` does not fit.
+            UserError: there are no images, or `init` does not fit.
         """
         torch.manual_seed(cfg.seed)
         self.cfg, how = cfg, cfg.encoder
+        if cfg.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("torch finds no GPU here: leave out --device cuda, or install torch with CUDA")
         self._device = torch.device(distributed.start(cfg.device))
         self.mixture = Mixture(sources, how.weights)
         self.policy = MaskedAutoencoder(how.vit, how)
@@ -132,7 +134,7 @@ class EncoderTrainer:
         return how.learning_rate * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * falling)))
 
     def tested(self) -> torch.Tensor:
-        """The pictures that nothing is learned from, (at most `TESTED`, h, w, 3)."""
+        """The images that nothing is learned from, (at most `TESTED`, h, w, 3)."""
         if self._tested is None:
             self._tested = self.mixture.held_out(TESTED)
         return self._tested
@@ -168,10 +170,10 @@ class EncoderTrainer:
         """Go on from a checkpoint.
 
         Raises:
-            UserError: the pictures are not those that it learned from, or the sizes differ.
+            UserError: the images are not those that it learned from, or the sizes differ.
         """
         if state["sources"] != [source.about() for source in self.mixture.sources]:
-            raise UserError("the pictures have changed since the checkpoint was written; begin another training with --init")
+            raise UserError("the images have changed since the checkpoint was written; begin another training with --init")
         try:
             self.policy.load_state_dict(state["policy"])
             self.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""An image encoder learns from pictures, goes on exactly, and leaves a file, a page and their origin behind."""
+"""An image encoder learns from images, goes on exactly, and leaves a file, a page and their origin behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHORT = [f"--encoder.{name}={value}" for name, value in TINY.items()]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty pictures of a bright square on a slope of colours, in two folders."""
+    """Forty images of a bright square on a slope of colours, in two folders."""
     place = tmp_path_factory.mktemp("pictures")
     generator = np.random.default_rng(0)
     for index in range(40):
@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture[row : row + 12, column : column + 12] = (30, 220, 250)
         (place / str(index % 2)).mkdir(exist_ok=True)
         cv2.imwrite(str(place / str(index % 2) / f"{index:02d}.png"), picture)
-    (place / "notes.txt").write_text("not a picture")
+    (place / "notes.txt").write_text("not an image")
     return place
 
 
@@ -101,7 +101,7 @@ def test_the_loss_is_of_hidden_patches_by_their_own_mean_and_deviation() -> None
 
 
 def test_painted_pictures_are_whole_where_all_is_right() -> None:
-    """A decoder that is right everywhere gives the picture back; what is seen comes through as it is."""
+    """A decoder that is right everywhere gives the image back; what is seen comes through as it is."""
     net, _ = autoencoder()
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     order = net.order(2, torch.Generator().manual_seed(1))
@@ -121,7 +121,7 @@ def test_masks_fall_on_every_patch_alike() -> None:
     assert float((share - 0.25).abs().max()) < 0.03
 
 
-# pictures ------------------------------------------------------------------------------------------------------------
+# images ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_window_has_the_right_shape_and_lies_inside() -> None:
@@ -182,7 +182,7 @@ def test_videos_give_every_nth_frame_and_hold_out_their_end(tmp_path: Path) -> N
 
 
 def test_datasets_give_the_pictures_that_they_have(tmp_path: Path) -> None:
-    """Only one of four episodes has pictures, and those from its 20th row on; the rest of the column is black."""
+    """Only one of four episodes has images, and those from its 20th row on; the rest of the column is black."""
     pytest.importorskip("av")
     path = dataset(tmp_path / "d")
     source = Recorded(str(path), EncoderCfg(**{**TINY, "every": 2, "held_out": 0.0}), seed=0)
@@ -200,7 +200,7 @@ def test_datasets_hold_out_episodes_and_ask_for_licences(tmp_path: Path) -> None
     pytest.importorskip("av")
     with DatasetWriter(tmp_path / "d", COLUMNS, FPS) as writer:
         writer.add(*(episode(40, FOREIGN, pictures=True) for _ in range(4)))
-    with pytest.raises(DataError, match="--allow-license CC-BY-NC-4.0"):
+    with pytest.raises(DataError, match=r"--allow-license CC-BY-NC-4.0"):
         Recorded(str(tmp_path / "d"), EncoderCfg(**TINY), seed=0)
     source = Recorded(str(tmp_path / "d"), EncoderCfg(**{**TINY, "every": 1, "held_out": 0.25, "allow": ("CC-BY-NC-4.0",)}), seed=0)
     assert (source.about()["pictures"], source.about()["held_out"]) == (80, 20)
@@ -213,7 +213,7 @@ def test_datasets_hold_out_episodes_and_ask_for_licences(tmp_path: Path) -> None
         ([], "there is nothing to learn from: give --images FOLDER"),
         (["--images", "{tmp}/none", "--licence", "MIT"], "is neither a file nor a folder"),
         (["--images", "{tmp}", "--licence", "MIT"], r"a folder without such files; valid: \.png"),
-        (["--images", "{folder}"], "say under which licence the pictures .* are, e.g. --licence CC-BY-4.0"),
+        (["--images", "{folder}"], "say under which licence the images .* are, e.g. --licence CC-BY-4.0"),
         (["--images", "{folder}", "--licence", "CC-BY-NC-4.0"], "--allow-license CC-BY-NC-4.0"),
         (["--render", "velocity-flat"], "robot"),
         (["--render", "go1-velocity-flat"], "names no camera, and neither does go1"),
@@ -226,6 +226,7 @@ def test_datasets_hold_out_episodes_and_ask_for_licences(tmp_path: Path) -> None
         (["--images", "{folder}", "--licence", "MIT", "--init", "{tmp}/none.onnx"], "no encoder at"),
         (["--resume", "{tmp}", "--images", "{folder}"], "leave out --images"),
         (["--resume", "{tmp}"], "no checkpoint at"),
+        (["--images", "{folder}", "--licence", "MIT", "--device", "gpu"], "device must be one of cpu, cuda"),
         (["--image", "{folder}"], "did you mean '--images'"),
     ],
 )
@@ -287,7 +288,7 @@ def test_resuming_refuses_other_pictures_and_other_settings(folder: Path, tmp_pa
     with pytest.raises(UserError, match="cannot change; what can: --encoder"):
         loop.resumed(state, "it", ["--encoder.batch=4"])
     other = trainer_of(cfg_of(folder / "0"))
-    with pytest.raises(UserError, match="pictures have changed"):
+    with pytest.raises(UserError, match="images have changed"):
         other.load_state_dict(state)
 
 
