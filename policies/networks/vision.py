@@ -157,6 +157,11 @@ class Seeing(Network):
         return torch.cat([self.normalizer(observation[..., : self._state]), observation[..., self._state :]], dim=-1)
 
     @property
+    def apart(self) -> Mapping[str, nn.Module]:
+        """See `Network`."""
+        return {name: self.encoders[index % len(self.encoders)] for index, name in enumerate(self.views)}
+
+    @property
     def history_steps(self) -> int:
         """See `Network`."""
         return self.core.history_steps
@@ -175,7 +180,9 @@ class Seeing(Network):
 
     def step(self, observations: Mapping[str, torch.Tensor], memory: Memory) -> tuple[torch.Tensor, Memory]:
         """See `Network`."""
-        features = torch.cat([self.read(name, self.encode(name, observations[name])) for name in self.views], dim=-1)
+        given = {name: observations[name] for name in self.views}  # images, or latents where the policy file holds the encoder apart
+        latents = {name: value if value.dim() == 2 else self.encode(name, value) for name, value in given.items()}
+        features = torch.cat([self.read(name, latents[name]) for name in self.views], dim=-1)
         return self.core.step({STATE: self.fused(self.observed(observations[STATE], features))}, memory)
 
     def prepared(self) -> Seeing:
