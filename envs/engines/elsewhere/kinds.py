@@ -17,7 +17,7 @@ AT = "@"
 INTERPRETERS = {"newton": "ROBOLEARN_NEWTON_PYTHON", "isaacgym": "ROBOLEARN_ISAACGYM_PYTHON", "mujoco": "ROBOLEARN_MUJOCO_PYTHON"}
 """Package -> the variable that names its Python; for mujoco several, with colons between, which `evaluate --engine all` adds."""
 
-MOVABLE = ("mujoco", "precise", "newton", "newton-featherstone", "newton-xpbd", "isaacgym")
+MOVABLE = ("mujoco", "precise", "newton", "newton-steel", "isaacgym")
 """Engines that can be told which Python to run in."""
 
 Make = Callable[[mujoco.MjModel, int, str, int], Engine]
@@ -26,6 +26,16 @@ Make = Callable[[mujoco.MjModel, int, str, int], Engine]
 def others_of_mujoco() -> tuple[str, ...]:
     """The engines that `ROBOLEARN_MUJOCO_PYTHON` names."""
     return tuple(f"mujoco{AT}{path}" for path in os.environ.get(INTERPRETERS["mujoco"], "").split(":") if path)
+
+
+def all_here() -> tuple[str, ...]:
+    """The engines that `evaluate --engine all` judges by: those of other physics or options that are on this computer.
+
+    `warp` is left out, as its equations are those of `mujoco`, and so is `isaacgym`, which starts nowhere but on its GPU.
+    """
+    drake = ("drake",) if importlib.util.find_spec("pydrake") else ()
+    newton = ("newton", "newton-steel") if there("newton") else ()
+    return ("mujoco", "precise", *drake, *newton, *others_of_mujoco())
 
 
 def there(package: str) -> str | None:

@@ -144,7 +144,7 @@ def _body(model: mujoco.MjModel, body: int, parent: ET.Element) -> ET.Element:
 def _joint(model: mujoco.MjModel, joint: int, body: ET.Element) -> None:
     kind, dof, at = model.jnt_type[joint], model.jnt_dofadr[joint], model.jnt_qposadr[joint]
     more: dict[str, Any] = {}
-    if kind in (_JOINT.mjJNT_HINGE, _JOINT.mjJNT_SLIDE):
+    if kind in (int(_JOINT.mjJNT_HINGE), int(_JOINT.mjJNT_SLIDE)):
         more = {"axis": model.jnt_axis[joint], "ref": model.qpos0[at], "springref": model.qpos_spring[at]}
     _add(
         body, "joint", name=f"j{joint}", type=mujoco.mjtJoint(kind).name.removeprefix("mjJNT_").lower(), pos=model.jnt_pos[joint],

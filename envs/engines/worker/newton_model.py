@@ -107,7 +107,7 @@ class NewtonModel:
             builder.joint_target_mode[dof] = int(newton.JointTargetMode.POSITION)
             builder.joint_target_ke[dof], builder.joint_target_kd[dof] = float(gain[actuator, 0]), float(-bias[actuator, 2])
             builder.joint_effort_limit[dof] = float(source.actuator_forcerange[actuator, 1]) or UNLIMITED
-        for shape in range(builder.shape_count):
+        for shape in range(builder.shape_count if not self._mujoco else 0):  # MuJoCo's contacts begin at the surface
             builder.shape_gap[shape] = 0.005
         return builder
 

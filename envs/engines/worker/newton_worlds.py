@@ -106,10 +106,10 @@ class NewtonWorlds(Physics):
             speed = before.joint_qd.numpy().reshape(self._dry.shape)
             self._control.joint_f.assign((-self._dry * np.clip(speed / FRICTION_SLOPE, -1.0, 1.0)).ravel().astype(np.float32))
         before.body_f.assign(self._applied.reshape(-1, 6))
-        contacts = None
+        contacts = self._contacts if last else None  # of MuJoCo's: filled for the sensors
         if self._pipeline is not None:
-            self._pipeline.collide(before, self._contacts)
             contacts = self._contacts
+            self._pipeline.collide(before, contacts)
         timestep = self._timestep / self._substeps
         self._solver.step(before, after, self._control, contacts, timestep, observables=self._observed if last else None)
         self._states = [after, before]
