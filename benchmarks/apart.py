@@ -73,7 +73,9 @@ def cost(robot: str, worlds: int, rounds: int, python: str) -> dict[str, object]
     generator = torch.Generator().manual_seed(0)
     control = torch.tensor(model.key(0).ctrl, dtype=torch.float32) + 0.1 * torch.randn(worlds, 1, model.nu, generator=generator)
     names = ("qpos", "qvel", "sensordata")
-    shared = {name: np.zeros((worlds, getattr(model, size)), np.float32) for name, size in zip(names, ("nq", "nv", "nsensordata"), strict=True)}
+    shared = {
+        name: np.zeros((worlds, getattr(model, size)), np.float32) for name, size in zip(names, ("nq", "nv", "nsensordata"), strict=True)
+    }
     here = MujocoWorlds(Model(*described(model)), worlds, threads, shared | {"failed": np.zeros(worlds, np.uint8)})
     there = make_engine(f"mujoco@{python}", model, worlds)
     default = make_engine("mujoco", model, worlds)

@@ -1,7 +1,7 @@
 """The interface of a physics engine: N worlds of one model that are stepped together.
 
-Tasks only use `Engine`, so that the same task runs on any engine of `envs.engines.registry`. All tensors are torch float32 on `device`; they
-are persistent, refreshed in place. An engine may say its package's version in an attribute `version`.
+Tasks only use `Engine`, so that the same task runs on any engine of `envs.engines.registry`. All tensors are torch float32 on `device`;
+they are persistent, refreshed in place. An engine may say its package's version in an attribute `version`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from envs.engines.elsewhere.mjcf import written
 
 ARRAYS = (
     "qpos0", "qpos_spring", "body_parentid", "body_weldid", "body_jntadr", "body_jntnum", "body_pos", "body_quat", "body_ipos",
-    "body_iquat", "body_mass", "body_inertia", "body_gravcomp", "jnt_type", "jnt_bodyid", "jnt_qposadr", "jnt_dofadr", "jnt_pos", "jnt_axis",
-    "jnt_limited", "jnt_range", "jnt_solref", "jnt_solimp", "jnt_stiffness", "jnt_margin", "dof_armature", "dof_damping",
+    "body_iquat", "body_mass", "body_inertia", "body_gravcomp", "jnt_type", "jnt_bodyid", "jnt_qposadr", "jnt_dofadr", "jnt_pos",
+    "jnt_axis", "jnt_limited", "jnt_range", "jnt_solref", "jnt_solimp", "jnt_stiffness", "jnt_margin", "dof_armature", "dof_damping",
     "dof_frictionloss", "dof_solref", "dof_solimp", "geom_type", "geom_bodyid", "geom_pos", "geom_quat", "geom_size", "geom_contype",
     "geom_conaffinity", "geom_condim", "geom_priority", "geom_friction", "geom_solref", "geom_solimp", "geom_solmix", "geom_margin",
     "geom_gap", "geom_rbound", "geom_aabb", "site_type", "site_bodyid", "site_pos", "site_quat", "site_size", "pair_geom1", "pair_geom2",
@@ -40,7 +40,14 @@ def described(model: mujoco.MjModel) -> tuple[dict[str, Any], dict[str, np.ndarr
     choices = {name: (kind, getattr(mujoco, kind)(getattr(option, name)).name) for name, kind in CHOICES.items()}
     options = {"numbers": {name: getattr(option, name) for name in NUMBERS}, "choices": choices, "flags": flags}
     options["sensors"] = [mujoco.mjtSensor(kind).name.removeprefix("mjSENS_").lower() for kind in model.sensor_type]
-    kinds = {"body": model.nbody, "joint": model.njnt, "geom": model.ngeom, "site": model.nsite, "actuator": model.nu, "sensor": model.nsensor}
+    kinds = {
+        "body": model.nbody,
+        "joint": model.njnt,
+        "geom": model.ngeom,
+        "site": model.nsite,
+        "actuator": model.nu,
+        "sensor": model.nsensor,
+    }
     names = {kind: [getattr(model, kind)(index).name or f"{kind} {index}" for index in range(count)] for kind, count in kinds.items()}
     message = {"mjcf": written(model), "names": names, "options": options, "sizes": {name: int(getattr(model, name)) for name in SIZES}}
     return message, {name: np.array(_field(model, name)) for name in ARRAYS}

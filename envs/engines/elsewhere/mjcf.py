@@ -41,7 +41,12 @@ SENSORS: dict[int, tuple[str, str | None]] = {
 }
 """Type -> element, and the attribute that names its object; None for a frame, which has a type and a name."""
 
-FRAMES = {int(_OBJECT.mjOBJ_BODY): "body", int(_OBJECT.mjOBJ_XBODY): "xbody", int(_OBJECT.mjOBJ_GEOM): "geom", int(_OBJECT.mjOBJ_SITE): "site"}
+FRAMES = {
+    int(_OBJECT.mjOBJ_BODY): "body",
+    int(_OBJECT.mjOBJ_XBODY): "xbody",
+    int(_OBJECT.mjOBJ_GEOM): "geom",
+    int(_OBJECT.mjOBJ_SITE): "site",
+}
 PREFIX = {"body": "b", "xbody": "b", "geom": "g", "site": "s", "joint": "j", "actuator": "a"}
 
 
@@ -172,7 +177,8 @@ def _contents(model: mujoco.MjModel, body: int, element: ET.Element) -> None:
             element, "geom", name=f"g{geom}", pos=model.geom_pos[geom], quat=model.geom_quat[geom], mass=0.0,
             contype=model.geom_contype[geom], conaffinity=model.geom_conaffinity[geom], condim=model.geom_condim[geom],
             priority=model.geom_priority[geom], friction=model.geom_friction[geom], solmix=model.geom_solmix[geom],
-            solref=model.geom_solref[geom], solimp=model.geom_solimp[geom], margin=model.geom_margin[geom], gap=model.geom_gap[geom], **more,
+            solref=model.geom_solref[geom], solimp=model.geom_solimp[geom], margin=model.geom_margin[geom],
+            gap=model.geom_gap[geom], **more,
         )  # fmt: skip
     for site in np.flatnonzero(model.site_bodyid == body):
         kind = mujoco.mjtGeom(model.site_type[site]).name.removeprefix("mjGEOM_").lower()
@@ -208,7 +214,10 @@ def _sensor(model: mujoco.MjModel, sensor: int, sensors: ET.Element) -> None:
     thing = int(model.sensor_objid[sensor])
     if of is None:
         frame = FRAMES[int(model.sensor_objtype[sensor])]
-        more: dict[str, Any] = {"objtype": frame, "objname": f"{PREFIX[frame]}{thing}" if thing or frame not in ("body", "xbody") else "world"}
+        more: dict[str, Any] = {
+            "objtype": frame,
+            "objname": f"{PREFIX[frame]}{thing}" if thing or frame not in ("body", "xbody") else "world",
+        }
         if model.sensor_reftype[sensor] != _OBJECT.mjOBJ_UNKNOWN:
             reference = FRAMES[int(model.sensor_reftype[sensor])]
             more |= {"reftype": reference, "refname": f"{PREFIX[reference]}{model.sensor_refid[sensor]}"}

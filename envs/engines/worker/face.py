@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List  # noqa: UP035 - Python 3.8
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +22,14 @@ class Model:
         arrays: the fields of mjModel by their names, `opt.` before those of mjOption.
     """
 
-    def __init__(self, message, arrays):
-        # type: (Dict[str, Any], Dict[str, np.ndarray]) -> None
-        self.mjcf = message["mjcf"]  # type: str
-        self.names = message["names"]  # type: Dict[str, List[str]]
-        self.options = message["options"]  # type: Dict[str, Any]
-        self.sizes = message["sizes"]  # type: Dict[str, int]
+    def __init__(self, message: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.mjcf: str = message["mjcf"]
+        self.names: dict[str, list[str]] = message["names"]
+        self.options: dict[str, Any] = message["options"]
+        self.sizes: dict[str, int] = message["sizes"]
         self.arrays = arrays
 
-    def __getattr__(self, name):
-        # type: (str) -> Any
+    def __getattr__(self, name: str) -> Any:
         for kind in ("sizes", "arrays"):
             if kind in self.__dict__ and name in self.__dict__[kind]:
                 return self.__dict__[kind][name]
@@ -49,60 +47,49 @@ class Physics:
     """
 
     version = ""
-    fields = None  # type: Any
+    fields: Any = None
 
-    def __init__(self, model, num_worlds, num_threads, shared):
-        # type: (Model, int, int, Dict[str, np.ndarray]) -> None
+    def __init__(self, model: Model, num_worlds: int, num_threads: int, shared: dict[str, np.ndarray]) -> None:
         self.model, self.num_worlds, self.num_threads = model, num_worlds, num_threads
         self.qpos, self.qvel, self.sensordata = (shared[name] for name in ("qpos", "qvel", "sensordata"))
         self.failed = shared["failed"]
 
-    def step(self, controls, substeps):
-        # type: (np.ndarray, int) -> None
+    def step(self, controls: np.ndarray, substeps: int) -> None:
         """Hold each of the controls (N, K, nu) for some physics steps; note worlds that failed."""
         raise NotImplementedError
 
-    def write_state(self, ids, qpos, qvel):
-        # type: (np.ndarray, np.ndarray, np.ndarray) -> None
+    def write_state(self, ids: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
         """Put worlds into a state without memory of the past; fields and forces stay."""
         raise NotImplementedError
 
-    def set_position(self, ids, qpos):
-        # type: (np.ndarray, np.ndarray) -> None
+    def set_position(self, ids: np.ndarray, qpos: np.ndarray) -> None:
         """Overwrite positions."""
         raise NotImplementedError
 
-    def set_velocity(self, ids, qvel):
-        # type: (np.ndarray, np.ndarray) -> None
+    def set_velocity(self, ids: np.ndarray, qvel: np.ndarray) -> None:
         """Overwrite velocities."""
         raise NotImplementedError
 
-    def set_field(self, name, ids, values):
-        # type: (str, np.ndarray, np.ndarray) -> None
+    def set_field(self, name: str, ids: np.ndarray, values: np.ndarray) -> None:
         """Overwrite a field."""
         raise NotImplementedError
 
-    def field(self, name):
-        # type: (str) -> np.ndarray
+    def field(self, name: str) -> np.ndarray:
         """A field of all worlds."""
         raise NotImplementedError
 
-    def set_const(self, ids):
-        # type: (np.ndarray) -> None
+    def set_const(self, ids: np.ndarray) -> None:
         """Recompute what depends on fields."""
         raise NotImplementedError
 
-    def set_force(self, force):
-        # type: (np.ndarray) -> None
+    def set_force(self, force: np.ndarray) -> None:
         """Hold a force and torque on each body, (N, nbody, 6)."""
         raise NotImplementedError
 
-    def state(self):
-        # type: () -> Dict[str, np.ndarray]
+    def state(self) -> dict[str, np.ndarray]:
         """All that the future depends on besides fields."""
         raise NotImplementedError
 
-    def load_state(self, state):
-        # type: (Dict[str, np.ndarray]) -> None
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Restore it, after the fields."""
         raise NotImplementedError

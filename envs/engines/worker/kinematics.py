@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 
-def normalized(quat):
-    # type: (np.ndarray) -> np.ndarray
+def normalized(quat: np.ndarray) -> np.ndarray:
     """Of unit length."""
     return quat / np.maximum(np.linalg.norm(quat, axis=-1, keepdims=True), 1e-12)
 
 
-def product(first, second):
-    # type: (np.ndarray, np.ndarray) -> np.ndarray
+def product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The rotation `second`, then `first`."""
     a, b, c, d = np.moveaxis(first, -1, 0)
     w, x, y, z = np.moveaxis(second, -1, 0)
@@ -21,21 +19,18 @@ def product(first, second):
     )
 
 
-def turned(quat, vector):
-    # type: (np.ndarray, np.ndarray) -> np.ndarray
+def turned(quat: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """A vector of the rotated frame, in the outer one."""
     axis = quat[..., 1:]
     across = 2.0 * np.cross(axis, vector)
     return vector + quat[..., :1] * across + np.cross(axis, across)
 
 
-def turned_back(quat, vector):
-    # type: (np.ndarray, np.ndarray) -> np.ndarray
+def turned_back(quat: np.ndarray, vector: np.ndarray) -> np.ndarray:
     """A vector of the outer frame, in the rotated one."""
     return turned(quat * np.array([1.0, -1.0, -1.0, -1.0]), vector)
 
 
-def matrix(quat):
-    # type: (np.ndarray) -> np.ndarray
+def matrix(quat: np.ndarray) -> np.ndarray:
     """(..., 3, 3)."""
     return np.stack([turned(quat, np.broadcast_to(axis, (*quat.shape[:-1], 3))) for axis in np.eye(3)], -1)

@@ -20,8 +20,7 @@ class Motors:
 
     fields = ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 
-    def __init__(self, model):
-        # type: (Model) -> None
+    def __init__(self, model: Model) -> None:
         joints = model.actuator_trnid[:, 0]
         self.qpos, self.dof = model.jnt_qposadr[joints], model.jnt_dofadr[joints]
         self._limited = model.actuator_forcelimited.astype(bool)
@@ -35,8 +34,7 @@ class Motors:
         if (model.actuator_biastype != 1).any():
             raise Refused("has only position actuators (biastype affine)")
 
-    def read(self, gain, bias, limits):
-        # type: (np.ndarray, np.ndarray, np.ndarray) -> None
+    def read(self, gain: np.ndarray, bias: np.ndarray, limits: np.ndarray) -> None:
         """Take over the fields (N, nu, ...) of all worlds.
 
         Raises:
@@ -49,13 +47,11 @@ class Motors:
             raise Refused("has only torque limits that are the same in both directions")
         self.limit = np.where(self._limited, limits[..., 1], 1e6)
 
-    def target(self, control):
-        # type: (np.ndarray) -> np.ndarray
+    def target(self, control: np.ndarray) -> np.ndarray:
         """Controls (N, nu), within their range."""
         return np.where(self._clamped, np.clip(control, self._range[:, 0], self._range[:, 1]), control)
 
-    def force(self, control, qpos, qvel):
-        # type: (np.ndarray, np.ndarray, np.ndarray) -> np.ndarray
+    def force(self, control: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
         """The drives' forces (N, nu) in a state."""
         wanted = self.stiffness * (self.target(control) - qpos[:, self.qpos]) - self.damping * qvel[:, self.dof]
         return np.clip(wanted, -self.limit, self.limit)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List  # noqa: UP035 - Python 3.8
+from typing import Any
 
 import numpy as np
 
@@ -26,8 +26,7 @@ MESH_FIELDS = ("geom_pos", "geom_quat", "geom_size", "geom_aabb", "geom_rbound")
 """Of a mesh these are the compiler's own: each version centres it by itself."""
 
 
-def compiled(model):
-    # type: (Model) -> Any
+def compiled(model: Model) -> Any:
     """Our model in this version of MuJoCo.
 
     Raises:
@@ -41,7 +40,9 @@ def compiled(model):
         raise Refused("MuJoCo {} does not read this model: {}".format(mujoco.__version__, error)) from error
     for name in ("nq", "nv", "nu", "nbody", "njnt", "ngeom", "nsite", "nsensordata", "npair"):
         if getattr(own, name) != model.sizes[name]:
-            raise Refused("MuJoCo {} makes {} = {} of this model, not {}".format(mujoco.__version__, name, getattr(own, name), model.sizes[name]))
+            raise Refused(
+                "MuJoCo {} makes {} = {} of this model, not {}".format(mujoco.__version__, name, getattr(own, name), model.sizes[name])
+            )
     meshes = own.geom_type == mujoco.mjtGeom.mjGEOM_MESH
     for name, value in model.arrays.items():
         target = _find(own, name)
@@ -75,8 +76,7 @@ def compiled(model):
     return own
 
 
-def _find(model, name):
-    # type: (Any, str) -> Any
+def _find(model: Any, name: str) -> Any:
     holder, _, attribute = name.rpartition(".")
     array = getattr(model.opt if holder == "opt" else model, attribute, None)
     return array if holder in ("", "opt") and isinstance(array, np.ndarray) else None
@@ -93,8 +93,7 @@ class MujocoWorlds(Physics):
     version = mujoco.__version__
     _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
-    def __init__(self, model, num_worlds, num_threads, shared):
-        # type: (Model, int, int, Dict[str, np.ndarray]) -> None
+    def __init__(self, model: Model, num_worlds: int, num_threads: int, shared: dict[str, np.ndarray]) -> None:
         super().__init__(model, num_worlds, num_threads, shared)
         own = compiled(model)
         self.models = [copy.copy(own) for _ in range(num_worlds)]
@@ -102,19 +101,16 @@ class MujocoWorlds(Physics):
         threads = max(1, min(num_threads, num_worlds))
         self._chunks = [chunk.tolist() for chunk in np.array_split(np.arange(num_worlds), threads)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self._expanded = {}  # type: Dict[str, List[np.ndarray]]
+        self._expanded: dict[str, list[np.ndarray]] = {}
 
-    def step(self, controls, substeps):
-        # type: (np.ndarray, int) -> None
-        def run(worlds):
-            # type: (List[int]) -> None
+    def step(self, controls: np.ndarray, substeps: int) -> None:
+        def run(worlds: list[int]) -> None:
             for world in worlds:
                 self._step_world(world, controls[world], substeps)
 
         list(map(run, self._chunks) if self._pool is None else self._pool.map(run, self._chunks))
 
-    def _step_world(self, world, controls, substeps):
-        # type: (int, np.ndarray, int) -> None
+    def _step_world(self, world: int, controls: np.ndarray, substeps: int) -> None:
         model, data = self.models[world], self.data[world]
         before = data.warning.number.sum()
         try:
@@ -130,13 +126,11 @@ class MujocoWorlds(Physics):
             for rows in (self.qpos, self.qvel, self.sensordata):
                 rows[world] = np.nan_to_num(rows[world], nan=0.0, posinf=0.0, neginf=0.0)
 
-    def _read(self, world):
-        # type: (int) -> None
+    def _read(self, world: int) -> None:
         data = self.data[world]
         self.qpos[world], self.qvel[world], self.sensordata[world] = data.qpos, data.qvel, data.sensordata
 
-    def write_state(self, ids, qpos, qvel):
-        # type: (np.ndarray, np.ndarray, np.ndarray) -> None
+    def write_state(self, ids: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
         for world, position, velocity in zip(ids.tolist(), qpos, qvel):
             model, data = self.models[world], self.data[world]
             force = data.xfrc_applied.copy()
@@ -148,18 +142,15 @@ class MujocoWorlds(Physics):
             self._read(world)
             self.failed[world] = 0
 
-    def set_position(self, ids, qpos):
-        # type: (np.ndarray, np.ndarray) -> None
+    def set_position(self, ids: np.ndarray, qpos: np.ndarray) -> None:
         for world, position in zip(ids.tolist(), qpos):
             self.data[world].qpos[:] = position
 
-    def set_velocity(self, ids, qvel):
-        # type: (np.ndarray, np.ndarray) -> None
+    def set_velocity(self, ids: np.ndarray, qvel: np.ndarray) -> None:
         for world, velocity in zip(ids.tolist(), qvel):
             self.data[world].qvel[:] = velocity
 
-    def _rows(self, name):
-        # type: (str) -> List[np.ndarray]
+    def _rows(self, name: str) -> list[np.ndarray]:
         if name not in self._expanded:
             rows = [_find(model, name) for model in self.models]
             if any(row is None for row in rows):
@@ -167,8 +158,7 @@ class MujocoWorlds(Physics):
             self._expanded[name] = rows
         return self._expanded[name]
 
-    def set_field(self, name, ids, values):
-        # type: (str, np.ndarray, np.ndarray) -> None
+    def set_field(self, name: str, ids: np.ndarray, values: np.ndarray) -> None:
         rows = self._rows(name)
         for world, value in zip(ids.tolist(), values):
             target = rows[world]
@@ -178,30 +168,25 @@ class MujocoWorlds(Physics):
                 width = min(target.shape[-1], value.shape[-1])
                 target[..., :width] = value[..., :width]
 
-    def field(self, name):
-        # type: (str) -> np.ndarray
+    def field(self, name: str) -> np.ndarray:
         return np.stack(self._rows(name))
 
-    def set_const(self, ids):
-        # type: (np.ndarray) -> None
+    def set_const(self, ids: np.ndarray) -> None:
         for world in ids.tolist():
             mujoco.mj_setConst(self.models[world], mujoco.MjData(self.models[world]))
 
-    def set_force(self, force):
-        # type: (np.ndarray) -> None
+    def set_force(self, force: np.ndarray) -> None:
         for data, value in zip(self.data, force):
             data.xfrc_applied[:] = value
 
-    def state(self):
-        # type: () -> Dict[str, np.ndarray]
+    def state(self) -> dict[str, np.ndarray]:
         size = mujoco.mj_stateSize(self.models[0], self._STATE)
         rows = np.zeros((self.num_worlds, size))
         for row, model, data in zip(rows, self.models, self.data):
             mujoco.mj_getState(model, data, row, self._STATE)
         return {"integration": rows}
 
-    def load_state(self, state):
-        # type: (Dict[str, np.ndarray]) -> None
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
         for row, model, data in zip(state["integration"], self.models, self.data):
             mujoco.mj_setState(model, data, row, self._STATE)
         self.failed[:] = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from typing import Any, Dict, Set  # noqa: UP035 - Python 3.8
+from typing import Any
 
 import numpy as np
 
@@ -16,19 +16,20 @@ try:
     import warp as wp
 
     wp.config.log_level = wp.LOG_ERROR  # before it is initialized
-    import newton
+    import newton  # pyright: ignore[reportMissingImports]
 except ImportError as error:
     raise Refused("this Python has no package newton: pip install 'newton[sim]' there, or name another Python") from error
 
 FIELDS = ("body_mass", "body_inertia", "body_ipos", "body_gravcomp", "geom_friction", "geom_solref", "dof_damping", "dof_armature",
-          "dof_frictionloss", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "opt.gravity")  # fmt: skip
+          "dof_frictionloss", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "opt.gravity", "body_pos", "geom_pos",
+          "geom_size", "site_pos", "geom_rbound", "geom_aabb")  # fmt: skip
+"""Bounds of MuJoCo's own collision search, the last two, have no effect here."""
 SHAPES = (0, 2, 3, 4, 5, 6)
 """mjtGeom: plane, sphere, capsule, ellipsoid, cylinder, box."""
 UNLIMITED = 1e6  # N m
 
 
-def refuse(model):
-    # type: (Model) -> None
+def refuse(model: Model) -> None:
     """Raises `Refused` for what Newton does not get from us."""
     for what, there in (
         ("ball joints", (model.jnt_type == 1).any()),
@@ -42,15 +43,13 @@ def refuse(model):
             raise Refused("does not get {} from us".format(what))
 
 
-def _touching(model):
-    # type: (Model) -> np.ndarray
+def _touching(model: Model) -> np.ndarray:
     found = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
     found[model.pair_geom1] = found[model.pair_geom2] = True
     return found
 
 
-def restitution(damping_ratio):
-    # type: (np.ndarray) -> np.ndarray
+def restitution(damping_ratio: np.ndarray) -> np.ndarray:
     """How much of its speed a contact of MuJoCo with this damping ratio gives back."""
     under = np.clip(damping_ratio, 0.0, 1.0 - 1e-9)
     return np.where(damping_ratio >= 1, 0.0, np.exp(-math.pi * under / np.sqrt(1 - under**2)))
@@ -68,13 +67,12 @@ class NewtonModel:
         motors: the drives.
     """
 
-    def __init__(self, source, num_worlds, mujoco):
-        # type: (Model, int, bool) -> None
+    def __init__(self, source: Model, num_worlds: int, mujoco: bool) -> None:
         refuse(source)
         self._source, self._mujoco, self.num_worlds = source, mujoco, num_worlds
         self.motors = Motors(source)
         self.fields = {name: np.repeat(source.arrays[name][None], num_worlds, 0).astype(np.float64) for name in FIELDS}
-        self._stale = set(FIELDS)  # type: Set[str]
+        self._stale: set[str] = set(FIELDS)
         one = self._world(source)
         self.bodies, self.dofs, self.coordinates = one.body_count, one.joint_dof_count, one.joint_coord_count
         self.shapes = one.shape_count
@@ -91,11 +89,11 @@ class NewtonModel:
         self.compensation = np.zeros((num_worlds, source.nbody, 3))
         self.transfer()
 
-    def _world(self, source):
-        # type: (Model) -> Any
+    def _world(self, source: Model) -> Any:
         root = ET.fromstring(source.mjcf)
         for tag in ("actuator", "sensor"):
-            root.remove(root.find(tag))  # type: ignore[arg-type]
+            for part in root.findall(tag):
+                root.remove(part)
         for body in root.iter("body"):
             body.set("gravcomp", "0")  # applied as a force
         builder = newton.ModelBuilder()
@@ -111,21 +109,18 @@ class NewtonModel:
             builder.shape_gap[shape] = 0.005
         return builder
 
-    def pairs(self):
-        # type: () -> np.ndarray
+    def pairs(self) -> np.ndarray:
         """Pairs of shapes that may touch, in all worlds: those of the collision bits and those that are listed."""
         own = self.model.shape_contact_pairs.numpy().reshape(-1, 2)
         listed = np.stack([self.shape[self._source.pair_geom1], self.shape[self._source.pair_geom2]], 1)
         world = np.arange(self.num_worlds)[:, None, None] * self.shapes
         return np.concatenate([own, (np.sort(listed, 1)[None] + world).reshape(-1, 2)]).astype(np.int32)
 
-    def changed(self, name):
-        # type: (str) -> None
+    def changed(self, name: str) -> None:
         """A field was written."""
         self._stale.add(name)
 
-    def transfer(self):
-        # type: () -> int
+    def transfer(self) -> int:
         """Write changed fields to Newton's arrays. Returns its flags for what changed."""
         if not self._stale:
             return 0
@@ -137,14 +132,18 @@ class NewtonModel:
         if stale & {"dof_damping", "dof_armature", "dof_frictionloss", *Motors.fields}:
             self._joints()
             told |= flags.JOINT_DOF_PROPERTIES
-        if stale & {"geom_friction", "geom_solref"}:
+        if stale & {"body_pos"}:
+            self._links()
+            told |= flags.JOINT_PROPERTIES
+        if stale & {"geom_friction", "geom_solref", "geom_pos", "geom_size"}:
             self._surfaces()
             told |= flags.SHAPE_PROPERTIES
+        if stale & {"geom_pos", "geom_size"}:
+            self._shapes()
         self._stale = set()
         return int(told)
 
-    def _inertias(self):
-        # type: () -> None
+    def _inertias(self) -> None:
         fields, model, worlds = self.fields, self.model, self.num_worlds
         mass, gravity = fields["body_mass"], fields["opt.gravity"]
         self.compensation = -(mass * fields["body_gravcomp"])[..., None] * gravity[:, None]
@@ -162,20 +161,40 @@ class NewtonModel:
         every[:worlds] = gravity
         model.gravity.assign(every)
 
-    def _joints(self):
-        # type: () -> None
+    def _links(self) -> None:
+        """Where each body hangs on its parent: the parent's side of its joint, of which a free one has none."""
+        source, places = self._source, self.model.joint_X_p.numpy().reshape(self.num_worlds, self.bodies, 7).copy()
+        hanging = np.array([not (source.body_jntnum[b] and source.jnt_type[source.body_jntadr[b]] == 0) for b in range(1, source.nbody)])
+        places[:, hanging, :3] = self.fields["body_pos"][:, 1:][:, hanging]
+        _put(self.model.joint_X_p, places)
+
+    def _shapes(self) -> None:
+        there = np.flatnonzero((self.shape >= 0) & (self._source.geom_bodyid != 0))
+        places = self.model.shape_transform.numpy().reshape(self.num_worlds, self.shapes, 7).copy()
+        sizes = self.model.shape_scale.numpy().reshape(self.num_worlds, self.shapes, 3).copy()
+        places[:, self.shape[there], :3] = self.fields["geom_pos"][:, there]
+        sizes[:, self.shape[there]] = self.fields["geom_size"][:, there]
+        _put(self.model.shape_transform, places)
+        _put(self.model.shape_scale, sizes)
+
+    def _joints(self) -> None:
         fields, model, motors = self.fields, self.model, self.motors
         for name, target in (("dof_damping", "joint_damping"), ("dof_armature", "joint_armature"), ("dof_frictionloss", "joint_friction")):
             _put(getattr(model, target), fields[name])
         motors.read(*(fields[name] for name in Motors.fields))
-        for target, values in (("joint_target_ke", motors.stiffness), ("joint_target_kd", motors.damping), ("joint_effort_limit", motors.limit)):
+        for target, values in (
+            ("joint_target_ke", motors.stiffness),
+            ("joint_target_kd", motors.damping),
+            ("joint_effort_limit", motors.limit),
+        ):
             rows = getattr(model, target).numpy().reshape(self.num_worlds, self.dofs).copy()
             rows[:, motors.dof] = values
             _put(getattr(model, target), rows)
 
-    def _surfaces(self):
-        # type: () -> None
-        """Friction. Newton's own contacts take the mean of both surfaces, MuJoCo's the prior's or the larger: on the ground, half of twice."""
+    def _surfaces(self) -> None:
+        """Friction and restitution. Newton's own contacts take the mean of two surfaces, MuJoCo the prior's or the larger: so the ground
+        has none and the robot twice its own.
+        """
         source, fields, model = self._source, self.fields, self.model
         there = np.flatnonzero(self.shape >= 0)
         friction, solref = fields["geom_friction"][:, there], fields["geom_solref"][:, there]
@@ -198,10 +217,6 @@ class NewtonModel:
         _put(model.shape_material_mu, mu)
 
 
-def _put(array, values):
-    # type: (Any, np.ndarray) -> None
+def _put(array: Any, values: np.ndarray) -> None:
     """Overwrite one of Newton's arrays."""
     array.assign(np.ascontiguousarray(values, np.float32).reshape(array.numpy().shape))
-
-
-Shared = Dict[str, np.ndarray]

@@ -7,7 +7,7 @@ Newton's poses, velocities and contact forces; after `write_state` the touch sen
 
 from __future__ import annotations
 
-from typing import Any, Dict, Type  # noqa: UP035 - Python 3.8
+from typing import Any
 
 import numpy as np
 
@@ -32,31 +32,31 @@ class NewtonWorlds(Physics):
     solver = "mujoco"
 
     @classmethod
-    def with_solver(cls, name):
-        # type: (str) -> Type[NewtonWorlds]
+    def with_solver(cls, name: str) -> type[NewtonWorlds]:
         """The class for another solver."""
         if name != "steel":
             raise Refused("has no solver {!r}; valid: newton, newton-steel".format(name))
         return type("Steel", (cls,), {"solver": name})
 
-    def __init__(self, model, num_worlds, num_threads, shared):
-        # type: (Model, int, int, Dict[str, np.ndarray]) -> None
+    def __init__(self, model: Model, num_worlds: int, num_threads: int, shared: dict[str, np.ndarray]) -> None:
         super().__init__(model, num_worlds, num_threads, shared)
         self._sensors = Sensors(model)
         self._newton = NewtonModel(model, num_worlds, self.solver == "mujoco")
+        self._sensors.site_pos, self._sensors.geom_pos = (self._newton.fields[name] for name in ("site_pos", "geom_pos"))
         self._motors = self._newton.motors
         own = self._newton.model
         self._states = [own.state(), own.state()]
         self._control = own.control()
-        self._free = [(int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_bodyid[j])) for j in np.flatnonzero(model.jnt_type == 0)]
+        self._free = [
+            (int(model.jnt_qposadr[j]), int(model.jnt_dofadr[j]), int(model.jnt_bodyid[j])) for j in np.flatnonzero(model.jnt_type == 0)
+        ]
         self._timestep, self._substeps = float(model.options["numbers"]["timestep"]), 1
         self._force = np.zeros((num_worlds, model.nbody, 6))
         self._solve(own)
         self._dry = np.zeros((num_worlds, model.nv))
         self._applied = np.zeros((num_worlds, model.nbody - 1, 6), np.float32)
 
-    def _solve(self, own):
-        # type: (Any) -> None
+    def _solve(self, own: Any) -> None:
         numbers, choices = self.model.options["numbers"], self.model.options["choices"]
         kinds = newton.solvers.SolverBase.ObservableKind
         if self.solver == "mujoco":
@@ -81,8 +81,7 @@ class NewtonWorlds(Physics):
 
     # stepping --------------------------------------------------------------------------------------------------------
 
-    def step(self, controls, substeps):
-        # type: (np.ndarray, int) -> None
+    def step(self, controls: np.ndarray, substeps: int) -> None:
         self._refresh()
         steps = substeps * self._substeps
         for stretch in range(controls.shape[1]):
@@ -99,8 +98,7 @@ class NewtonWorlds(Physics):
         self.qpos[:], self.qvel[:] = self._read()
         self._note_failures(controls)
 
-    def _advance(self, last):
-        # type: (bool) -> None
+    def _advance(self, last: bool) -> None:
         before, after = self._states
         if self.solver != "mujoco" and self._dry.any():  # no rows for it on a CPU
             speed = before.joint_qd.numpy().reshape(self._dry.shape)
@@ -114,14 +112,12 @@ class NewtonWorlds(Physics):
         self._solver.step(before, after, self._control, contacts, timestep, observables=self._observed if last else None)
         self._states = [after, before]
 
-    def _target(self, control):
-        # type: (np.ndarray) -> None
+    def _target(self, control: np.ndarray) -> None:
         rows = self._control.joint_target_q.numpy().reshape(self.num_worlds, -1).copy()
         rows[:, self._motors.qpos] = self._motors.target(control)
         self._control.joint_target_q.assign(rows.ravel())
 
-    def _refresh(self):
-        # type: () -> None
+    def _refresh(self) -> None:
         flags = self._newton.transfer()
         if flags:
             self._solver.notify_model_changed(flags)
@@ -130,8 +126,7 @@ class NewtonWorlds(Physics):
         total[..., :3] += self._newton.compensation
         self._applied = total[:, 1:].astype(np.float32)
 
-    def _note_failures(self, controls):
-        # type: (np.ndarray) -> None
+    def _note_failures(self, controls: np.ndarray) -> None:
         """Failed worlds rest in the reference pose until they are written, so that nothing stays NaN."""
         fine = np.isfinite(controls).all((1, 2))
         for rows in (self.qpos, self.qvel, self.sensordata):
@@ -145,8 +140,7 @@ class NewtonWorlds(Physics):
 
     # state -----------------------------------------------------------------------------------------------------------
 
-    def _read(self):
-        # type: () -> Any
+    def _read(self) -> Any:
         """qpos and qvel of all worlds in MuJoCo's form."""
         state, model = self._states[0], self.model
         qpos = state.joint_q.numpy().reshape(self.num_worlds, model.nq).astype(np.float64)
@@ -159,10 +153,9 @@ class NewtonWorlds(Physics):
             qpos[:, at + 3 : at + 7] = quat
         return qpos, qvel
 
-    def _write(self, ids, qpos, qvel):
-        # type: (np.ndarray, np.ndarray, np.ndarray) -> None
+    def _write(self, ids: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
         """Put worlds into a state in MuJoCo's form."""
-        state, model = self._states[0], self.model
+        state = self._states[0]
         qpos, qvel = np.array(qpos, np.float64), np.array(qvel, np.float64)
         for at, dof, body in self._free:
             quat = k.normalized(qpos[:, at + 3 : at + 7])
@@ -176,8 +169,7 @@ class NewtonWorlds(Physics):
             array.assign(values.ravel())
         newton.eval_fk(self._newton.model, state.joint_q, state.joint_qd, state)
 
-    def _poses(self):
-        # type: () -> Poses
+    def _poses(self) -> Poses:
         worlds, bodies = self.num_worlds, self.model.nbody
         poses = self._states[0].body_q.numpy().reshape(worlds, bodies - 1, 7).astype(np.float64)
         speeds = self._states[0].body_qd.numpy().reshape(worlds, bodies - 1, 6).astype(np.float64)
@@ -187,8 +179,7 @@ class NewtonWorlds(Physics):
         velocity[:, 1:], turn[:, 1:] = speeds[..., :3], speeds[..., 3:]
         return Poses(position, quat, velocity, turn, self._newton.fields["body_ipos"])
 
-    def _touch(self):
-        # type: () -> Dict[int, np.ndarray]
+    def _touch(self) -> dict[int, np.ndarray]:
         """Normal force in the volume of each touch sensor [N], site -> (N,)."""
         found = {site: np.zeros(self.num_worlds) for site in self._sensors.touched}
         contacts = self._contacts
@@ -204,12 +195,11 @@ class NewtonWorlds(Physics):
             for shape, point in zip(shapes, points):
                 owner = body_of[np.maximum(shape, 0)]
                 mine = np.flatnonzero((shape >= 0) & (owner >= 0) & (owner % self._newton.bodies == body))
-                mine = mine[self._sensors.inside(site, point[mine])]
+                mine = mine[self._sensors.inside(site, point[mine], owner[mine] // self._newton.bodies)]
                 np.add.at(found[site], owner[mine] // self._newton.bodies, force[mine])
         return found
 
-    def write_state(self, ids, qpos, qvel):
-        # type: (np.ndarray, np.ndarray, np.ndarray) -> None
+    def write_state(self, ids: np.ndarray, qpos: np.ndarray, qvel: np.ndarray) -> None:
         self._refresh()
         good = np.isfinite(qpos).all(1) & np.isfinite(qvel).all(1)
         self._write(ids[good], qpos[good], qvel[good])
@@ -224,50 +214,44 @@ class NewtonWorlds(Physics):
         self.qpos[ids], self.qvel[ids] = qpos, qvel
         sensors, nothing = np.zeros_like(self.sensordata), {site: np.zeros(self.num_worlds) for site in self._sensors.touched}
         now = self._read()
-        self._sensors.read(self._poses(), now[0], now[1], self._motors.force(np.zeros((self.num_worlds, self.model.nu)), *now), nothing, sensors)
+        self._sensors.read(
+            self._poses(), now[0], now[1], self._motors.force(np.zeros((self.num_worlds, self.model.nu)), *now), nothing, sensors
+        )
         self.sensordata[ids] = sensors[ids]
 
-    def set_position(self, ids, qpos):
-        # type: (np.ndarray, np.ndarray) -> None
+    def set_position(self, ids: np.ndarray, qpos: np.ndarray) -> None:
         self._write(ids, qpos, self._read()[1][ids])
 
-    def set_velocity(self, ids, qvel):
-        # type: (np.ndarray, np.ndarray) -> None
+    def set_velocity(self, ids: np.ndarray, qvel: np.ndarray) -> None:
         self._write(ids, self._read()[0][ids], qvel)
 
     # fields ----------------------------------------------------------------------------------------------------------
 
-    def set_field(self, name, ids, values):
-        # type: (str, np.ndarray, np.ndarray) -> None
-        qpos, qvel = self._read() if name == "body_ipos" else (None, None)
+    def set_field(self, name: str, ids: np.ndarray, values: np.ndarray) -> None:
+        qpos, qvel = self._read()
         self._newton.fields[name][ids] = values
         self._newton.changed(name)
-        if qpos is not None:  # Newton's velocities are those of the centres of mass
+        if name == "body_ipos":  # Newton's velocities are those of the centres of mass
             self._write(ids, qpos[ids], qvel[ids])
 
-    def field(self, name):
-        # type: (str) -> np.ndarray
+    def field(self, name: str) -> np.ndarray:
         if name in self._newton.fields:
             return self._newton.fields[name]
         if name not in self.model.arrays:
             raise Refused("has no field {}".format(name))
         return np.repeat(self.model.arrays[name][None], self.num_worlds, 0)
 
-    def set_const(self, ids):
-        # type: (np.ndarray) -> None
+    def set_const(self, ids: np.ndarray) -> None:
         """Newton's solvers compute their constants themselves."""
 
-    def set_force(self, force):
-        # type: (np.ndarray) -> None
+    def set_force(self, force: np.ndarray) -> None:
         self._force = force.astype(np.float64)
 
-    def state(self):
-        # type: () -> Dict[str, np.ndarray]
+    def state(self) -> dict[str, np.ndarray]:
         state = self._states[0]
         return {"joint_q": state.joint_q.numpy().copy(), "joint_qd": state.joint_qd.numpy().copy()}
 
-    def load_state(self, state):
-        # type: (Dict[str, np.ndarray]) -> None
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
         self._states[0].joint_q.assign(state["joint_q"])
         self._states[0].joint_qd.assign(state["joint_qd"])
         newton.eval_fk(self._newton.model, self._states[0].joint_q, self._states[0].joint_qd, self._states[0])

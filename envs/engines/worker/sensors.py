@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple  # noqa: UP035 - Python 3.8
+from typing import Any
 
 import numpy as np
 
@@ -24,12 +24,10 @@ class Poses:
         center: centres of mass in the bodies' frames (N, nbody, 3).
     """
 
-    def __init__(self, position, quat, velocity, turn, center):
-        # type: (np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray) -> None
+    def __init__(self, position: np.ndarray, quat: np.ndarray, velocity: np.ndarray, turn: np.ndarray, center: np.ndarray) -> None:
         self.position, self.quat, self.velocity, self.turn, self.center = position, quat, velocity, turn, center
 
-    def frame(self, body, position, quat):
-        # type: (int, np.ndarray, np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    def frame(self, body: int, position: np.ndarray, quat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Position, quaternion, linear and angular velocity of a frame that is fixed to a body."""
         own = self.quat[:, body]
         lever = k.turned(own, position) - k.turned(own, self.center[:, body])
@@ -41,6 +39,10 @@ class Poses:
 class Sensors:
     """All sensors of a model.
 
+    Attributes:
+        site_pos, geom_pos: places in the bodies, (..., count, 3) with the worlds before if they differ.
+        touched: sites of the touch sensors.
+
     Raises:
         Refused: one of them cannot be read like this.
     """
@@ -48,11 +50,11 @@ class Sensors:
     KINDS = ("touch", "velocimeter", "gyro", "jointpos", "jointvel", "actuatorfrc", "framepos", "framequat", "framexaxis", "frameyaxis",
              "framezaxis", "framelinvel", "frameangvel")  # fmt: skip
 
-    def __init__(self, model):
-        # type: (Model) -> None
+    def __init__(self, model: Model) -> None:
         self._model = model
-        self._all = []  # type: List[Tuple[slice, str, int, int]]
-        self.touched = []  # type: List[int]
+        self.site_pos, self.geom_pos = model.site_pos, model.geom_pos  # or with worlds before
+        self._all: list[tuple[slice, str, int, int]] = []
+        self.touched: list[int] = []
         for sensor, kind in enumerate(model.options["sensors"]):
             if kind not in self.KINDS or model.sensor_reftype[sensor] != 0 or model.sensor_cutoff[sensor]:
                 valid = ", ".join(self.KINDS)
@@ -64,20 +66,18 @@ class Sensors:
             if kind == "touch":
                 self.touched.append(int(model.sensor_objid[sensor]))
 
-    def _fixed(self, kind, thing):
-        # type: (int, int) -> Tuple[int, np.ndarray, np.ndarray]
+    def _fixed(self, kind: int, thing: int) -> tuple[int, np.ndarray, np.ndarray]:
         """Body, position and quaternion in it of an object."""
         model = self._model
         if kind == SITE:
-            return int(model.site_bodyid[thing]), model.site_pos[thing], model.site_quat[thing]
+            return int(model.site_bodyid[thing]), self.site_pos[..., thing, :], model.site_quat[thing]
         if kind == GEOM:
-            return int(model.geom_bodyid[thing]), model.geom_pos[thing], model.geom_quat[thing]
+            return int(model.geom_bodyid[thing]), self.geom_pos[..., thing, :], model.geom_quat[thing]
         if kind == BODY:
             return thing, model.body_ipos[thing], model.body_iquat[thing]
         return thing, np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0])
 
-    def read(self, poses, qpos, qvel, motors, touch, out):
-        # type: (Poses, np.ndarray, np.ndarray, np.ndarray, Any, np.ndarray) -> None
+    def read(self, poses: Poses, qpos: np.ndarray, qvel: np.ndarray, motors: np.ndarray, touch: Any, out: np.ndarray) -> None:
         """Fill sensordata (N, nsensordata).
 
         Args:
@@ -111,13 +111,13 @@ class Sensors:
                     "gyro": lambda: k.turned_back(quat, turn),  # noqa: B023
                 }[kind]()
 
-    def inside(self, site, points):
-        # type: (int, np.ndarray) -> np.ndarray
-        """Whether points (n, 3) of a site's body frame lie in its volume."""
+    def inside(self, site: int, points: np.ndarray, worlds: np.ndarray) -> np.ndarray:
+        """Whether points (n, 3) of a site's body frame in worlds (n,) lie in its volume."""
         model = self._model
         size = model.site_size[site] + REACH
         quat = np.broadcast_to(model.site_quat[site], (len(points), 4))
-        local = k.turned_back(quat, points - model.site_pos[site])
+        places = self.site_pos[..., site, :]
+        local = k.turned_back(quat, points - (places if places.ndim == 1 else places[worlds]))
         shape = int(model.site_type[site])
         if shape == 6:  # box
             return (np.abs(local) <= size).all(1)

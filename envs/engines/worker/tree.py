@@ -9,8 +9,7 @@ from .face import Model
 from .sensors import Poses
 
 
-def poses(model, qpos, qvel, center):
-    # type: (Model, np.ndarray, np.ndarray, np.ndarray) -> Poses
+def poses(model: Model, qpos: np.ndarray, qvel: np.ndarray, center: np.ndarray) -> Poses:
     """Poses and velocities of all bodies.
 
     Args:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from typing import Any, List, Tuple  # noqa: UP035 - Python 3.8
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +16,13 @@ from . import kinematics as k
 from .face import Model, Refused
 
 
-def rpy(quat):
-    # type: (np.ndarray) -> Tuple[float, float, float]
+def rpy(quat: np.ndarray) -> tuple[float, float, float]:
     """Roll, pitch and yaw of a quaternion (w, x, y, z)."""
     R = k.matrix(k.normalized(np.asarray(quat, np.float64)))
     return math.atan2(R[2, 1], R[2, 2]), math.asin(min(1.0, max(-1.0, -R[2, 0]))), math.atan2(R[1, 0], R[0, 0])
 
 
-def written(model):
-    # type: (Model) -> str
+def written(model: Model) -> str:
     """The robot as URDF.
 
     Raises:
@@ -49,19 +47,16 @@ def written(model):
     return ET.tostring(root, encoding="unicode")
 
 
-def roots(model):
-    # type: (Model) -> List[int]
+def roots(model: Model) -> list[int]:
     """Bodies that hang on the world."""
     return [body for body in range(1, model.nbody) if model.body_parentid[body] == 0]
 
 
-def _text(values):
-    # type: (Any) -> str
+def _text(values: Any) -> str:
     return " ".join(repr(float(value)) for value in np.ravel(values))
 
 
-def _link(model, body, root):
-    # type: (Model, int, ET.Element) -> None
+def _link(model: Model, body: int, root: ET.Element) -> None:
     link = ET.SubElement(root, "link", name="b{}".format(body))
     inertial = ET.SubElement(link, "inertial")
     R = k.matrix(model.body_iquat[body])
@@ -69,17 +64,16 @@ def _link(model, body, root):
     ET.SubElement(inertial, "origin", xyz=_text(model.body_ipos[body]), rpy="0 0 0")
     ET.SubElement(inertial, "mass", value=_text(model.body_mass[body]))
     names = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
-    ET.SubElement(inertial, "inertia", **dict(zip(names, (_text(value) for value in inertia[np.triu_indices(3)]))))
+    ET.SubElement(inertial, "inertia", dict(zip(names, (_text(value) for value in inertia[np.triu_indices(3)]))))
     for geom in np.flatnonzero(model.geom_bodyid == body).tolist():
         if model.geom_contype[geom] or model.geom_conaffinity[geom]:
             for position, shape, sizes in shapes(model, geom):
                 collision = ET.SubElement(link, "collision", name="g{}".format(geom))
                 ET.SubElement(collision, "origin", xyz=_text(position), rpy=_text(rpy(model.geom_quat[geom])))
-                ET.SubElement(ET.SubElement(collision, "geometry"), shape, **{name: _text(size) for name, size in sizes.items()})
+                ET.SubElement(ET.SubElement(collision, "geometry"), shape, {name: _text(size) for name, size in sizes.items()})
 
 
-def shapes(model, geom):
-    # type: (Model, int) -> List[Any]
+def shapes(model: Model, geom: int) -> list[Any]:
     """Position in the body, element and sizes of each shape of a geom.
 
     Raises:
@@ -98,8 +92,7 @@ def shapes(model, geom):
     raise Refused("has only spheres, boxes, capsules and cylinders, not {}".format(model.names["geom"][geom]))
 
 
-def _joint(model, body, root):
-    # type: (Model, int, ET.Element) -> None
+def _joint(model: Model, body: int, root: ET.Element) -> None:
     moving = bool(model.body_jntnum[body])
     joint = int(model.body_jntadr[body])
     kind = "fixed" if not moving else {2: "prismatic", 3: "revolute"}[int(model.jnt_type[joint])]

@@ -13,7 +13,7 @@ import mmap
 import os
 import socket
 import struct
-from typing import Any, Dict, List, Optional, Tuple  # noqa: UP035 - Python 3.8
+from typing import Any, Dict, Tuple  # noqa: UP035 - Python 3.8
 
 import numpy as np
 
@@ -31,14 +31,13 @@ class Gone(Exception):
     """The other side has ended."""
 
 
-def send(link, message, arrays=None, descriptor=None):
-    # type: (socket.socket, Dict[str, Any], Optional[Dict[str, np.ndarray]], Optional[int]) -> None
+def send(link: socket.socket, message: dict[str, Any], arrays: dict[str, np.ndarray] | None = None, descriptor: int | None = None) -> None:
     """Send a message, with arrays and a file descriptor.
 
     Raises:
         Gone: nobody is there.
     """
-    contents = []  # type: List[bytes]
+    contents: list[bytes] = []
     if arrays:
         message = dict(message, arrays=[[name, value.dtype.str, list(value.shape)] for name, value in arrays.items()])
         contents = [np.ascontiguousarray(value).tobytes() for value in arrays.values()]
@@ -54,14 +53,13 @@ def send(link, message, arrays=None, descriptor=None):
         raise Gone(str(error)) from error
 
 
-def receive(link):
-    # type: (socket.socket) -> Tuple[Dict[str, Any], Dict[str, np.ndarray], Optional[int]]
+def receive(link: socket.socket) -> tuple[dict[str, Any], dict[str, np.ndarray], int | None]:
     """Wait for a message. Returns it, its arrays, and its descriptor or None.
 
     Raises:
         Gone: nobody is there.
     """
-    descriptor = None  # type: Optional[int]
+    descriptor: int | None = None
     try:
         start, passed, _, _ = link.recvmsg(_HEADER.size, socket.CMSG_LEN(4))
         for level, kind, data in passed:
@@ -76,7 +74,8 @@ def receive(link):
         contents = _exactly(link, size)
     except OSError as error:
         raise Gone(str(error)) from error
-    arrays, at = {}, 0  # type: Dict[str, np.ndarray], int
+    arrays: dict[str, np.ndarray] = {}
+    at = 0
     for name, dtype, shape in message.pop("arrays", ()):
         count = int(np.prod(shape, dtype=np.int64))
         arrays[name] = np.frombuffer(contents, dtype, count, at).reshape(shape)
@@ -84,8 +83,7 @@ def receive(link):
     return message, arrays, descriptor
 
 
-def _exactly(link, size):
-    # type: (socket.socket, int) -> bytearray
+def _exactly(link: socket.socket, size: int) -> bytearray:
     data = bytearray(size)
     view, done = memoryview(data), 0
     while done < size:
@@ -96,10 +94,10 @@ def _exactly(link, size):
     return data
 
 
-def _places(shapes):
-    # type: (Shapes) -> Tuple[Dict[str, int], int]
+def _places(shapes: Shapes) -> tuple[dict[str, int], int]:
     """Offset of each array in a block [bytes], and the block's size."""
-    places, at = {}, 0  # type: Dict[str, int], int
+    places: dict[str, int] = {}
+    at = 0
     for name, (dtype, shape) in shapes.items():
         places[name] = at
         at += int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
@@ -107,16 +105,14 @@ def _places(shapes):
     return places, max(at, 1)
 
 
-def make_block(shapes):
-    # type: (Shapes) -> Tuple[int, Dict[str, np.ndarray]]
+def make_block(shapes: Shapes) -> tuple[int, dict[str, np.ndarray]]:
     """A new block of zeros. Returns its descriptor, to be sent and closed, and its arrays."""
     descriptor = os.memfd_create("robolearn")
     os.ftruncate(descriptor, _places(shapes)[1])
     return descriptor, map_block(descriptor, shapes)
 
 
-def map_block(descriptor, shapes):
-    # type: (int, Shapes) -> Dict[str, np.ndarray]
+def map_block(descriptor: int, shapes: Shapes) -> dict[str, np.ndarray]:
     """The arrays of a block; the memory stays as long as one of them does."""
     places, size = _places(shapes)
     memory = mmap.mmap(descriptor, size)

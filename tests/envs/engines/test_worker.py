@@ -1,4 +1,4 @@
-"""Engines in another Python: the same numbers as ours, errors from the other side in words, and nothing left behind however either side ends."""
+"""Engines in another Python: the same numbers as ours, the other side's errors in words, nothing left behind however either side ends."""
 
 import importlib.util
 import os
@@ -31,7 +31,11 @@ OLD = Path("/root/.pyenv/versions/3.8.18/bin/python")
 def python38() -> str | None:
     """A Python 3.8 with numpy, as a user of Isaac Gym has it."""
     for one in (os.environ.get("ROBOLEARN_PYTHON38"), shutil.which("python3.8"), str(OLD)):
-        if one and subprocess.run([one, "-c", "import numpy, sys; sys.exit(sys.version_info[:2] != (3, 8))"], capture_output=True).returncode == 0:
+        if (
+            one
+            and subprocess.run([one, "-c", "import numpy, sys; sys.exit(sys.version_info[:2] != (3, 8))"], capture_output=True).returncode
+            == 0
+        ):
             return one
     return None
 
@@ -108,7 +112,9 @@ def test_a_wrong_interpreter_is_one_line(tmp_path):
 
 
 def test_names_with_a_python_are_checked():
-    with pytest.raises(UnknownEngineError, match=r"unknown engine 'drake@/usr/bin/python'; valid in another Python: mujoco@/path/to/python"):
+    with pytest.raises(
+        UnknownEngineError, match=r"unknown engine 'drake@/usr/bin/python'; valid in another Python: mujoco@/path/to/python"
+    ):
         ENGINES.get("drake@/usr/bin/python")
     assert HERE in ENGINES
     assert "drake@x" not in ENGINES
@@ -127,7 +133,9 @@ def test_an_error_of_the_other_side_comes_with_its_traceback():
     """A kick of a world that does not exist is sent ahead; the next answer tells, and the worker is still there."""
     engine = make_engine(HERE, scene(), N)
     engine.worker.tell("velocity", ids=np.array([7]), values=np.zeros((1, engine.model.nv), np.float32))
-    with pytest.raises(EngineError, match=r"(?s)failed in its own process \(.*\): IndexError: list index out of range\nTraceback.*set_velocity"):
+    with pytest.raises(
+        EngineError, match=r"(?s)failed in its own process \(.*\): IndexError: list index out of range\nTraceback.*set_velocity"
+    ):
         engine.step(torch.zeros(N, 1, engine.model.nu))
     engine.step(torch.zeros(N, 1, engine.model.nu))
     with pytest.raises(EngineError, match=r"has no per-world field 'opt.nonsense'; valid: arrays of mjModel"):
