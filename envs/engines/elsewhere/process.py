@@ -53,13 +53,15 @@ class Worker:
         Raises:
             EngineError: it does not start, or lacks something.
         """
+        if os.sep in interpreter:
+            interpreter = str(Path(interpreter).expanduser().absolute())  # not resolved: a virtual environment's is a link
         self.name, self._interpreter = name, interpreter
         self._link, theirs = socket.socketpair()
         environment = {key: value for key, value in os.environ.items() if key not in OURS}
         command = [interpreter, str(START), str(theirs.fileno()), kind]
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(theirs.fileno(),), cwd="/",
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=(theirs.fileno(),),
                 env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
             )  # fmt: skip
         except OSError as error:
