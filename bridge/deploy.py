@@ -272,6 +272,12 @@ def finish(recorder: LogWriter, events: Events) -> None:
     events.say(f"log: {recorder.path}" + (lost if recorder.failure is None else f" is incomplete: {recorder.failure}"))
 
 
+def label(policy: Path) -> str:
+    """What a log is called after: the policy file, or for `runs/NAME/TIME/policy.onnx` its run, since all runs' files have that name."""
+    run = policy.resolve().parent
+    return run.parent.name if policy.stem == "policy" and run.name[:2].isdecimal() and run.parent.name else policy.stem
+
+
 def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWriter | None:
     """The flight recorder of this run; None with `--no-log`.
 
@@ -283,7 +289,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
         return None
     path = options.log
     if path is None:
-        path = LOGS / f"{time.strftime(STAMP)}_{options.policy.stem}.mcap"
+        path = LOGS / f"{time.strftime(STAMP)}_{label(options.policy)}.mcap"
         path = next(p for n in itertools.count() if not (p := path.with_stem(f"{path.stem}-{n}" if n else path.stem)).exists())
     try:
         return LogWriter(

@@ -318,3 +318,9 @@ def test_a_policy_that_sees_images_is_refused() -> None:
     spec = dataclasses.replace(go1_spec(), observation=(*go1_spec().observation, ObservationGroup(name="eye", image=eye)))
     with pytest.raises(options.DeployError, match=r"this policy sees images \(eye\); the bridge does not support images yet"):
         options.check_options(spec, parse("policy.onnx"))
+
+
+def test_a_log_has_the_name_of_the_run_whose_file_is_called_policy(tmp_path: Path) -> None:
+    assert deploy.label(tmp_path / "runs" / "go1-student" / "2026-11-30_10-19-40" / "policy.onnx") == "go1-student"
+    assert deploy.label(tmp_path / "walk.onnx") == "walk"
+    assert deploy.label(tmp_path / "folder" / "policy.onnx") == "policy"
