@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ ACCEPTS_OVERRIDES = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot")
-    engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if installed"
+    engines = "mujoco (default), precise, drake, warp, newton, mujoco@/path/to/python, ... (docs/physics.md), or all that judge here"
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help=engines)
     parser.add_argument("--seeds", type=int, help="episodes per command (default: 2), or per cell of a suite (default: 8, --quick: 2)")
     parser.add_argument("--seconds", type=float, help="length of an episode; for a sequence of goals, of the whole sequence (default: 10)")
@@ -150,14 +149,14 @@ def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int
 
 def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResult]) -> int:
     """Evaluate on the engine that was asked for, or on all, and print the result."""
+    from envs.engines.elsewhere.kinds import all_here
     from envs.engines.face import EngineError
     from robolearn.commands import write_json
     from robolearn.commands.ending import after_evaluation
     from robolearn.evaluation.table import show
     from robolearn.policy_path import is_controller
 
-    everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
-    engines = everything if args.engine == "all" else (args.engine,)
+    engines = all_here() if args.engine == "all" else (args.engine,)
     results, unable = [], dict[str, str]()
     for engine in engines:
         try:
