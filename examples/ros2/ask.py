@@ -22,6 +22,8 @@ TRANSITIONS = {
     "deactivate": Transition.TRANSITION_DEACTIVATE,
     "cleanup": Transition.TRANSITION_CLEANUP,
 }
+TAKES = {"get": "one, the parameter's name", "set": "two, the parameter's name and a number"}
+REQUESTS = ("stand", "start", "stop", "estop", "reset")
 
 
 def call(node: Any, service: str, kind: Any, request: Any) -> Any:
@@ -36,8 +38,13 @@ def call(node: Any, service: str, kind: Any, request: Any) -> Any:
 
 def main(words: list[str]) -> int:
     """Run the command line. Returns the exit code."""
-    if not words or words[0].startswith("-"):
-        sys.exit(__doc__)
+    if words and words[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if not words or words[0] not in (*REQUESTS, *TRANSITIONS, "get", "set"):
+        given = f"unknown request {words[0]!r}" if words else "no request given"
+        print(f"{given}; valid: {', '.join((*REQUESTS, *TRANSITIONS))}, get NAME, set NAME VALUE", file=sys.stderr)
+        return 2
     rclpy.init(args=[])
     node = rclpy.create_node("asker")
     match words:
@@ -55,11 +62,12 @@ def main(words: list[str]) -> int:
             success = call(node, "policy/change_state", ChangeState, request).success
             print("done" if success else "not possible now")
             return 0 if success else 1
-        case [name]:
+        case [name] if name in REQUESTS:
             answer = call(node, f"policy/{name}", Trigger, Trigger.Request())
             print(answer.message)
             return 0 if answer.success else 1
-    sys.exit(__doc__)
+    print(f"{words[0]} was given {len(words) - 1} words more; {words[0]} takes " + TAKES.get(words[0], "none"), file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

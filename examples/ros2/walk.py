@@ -5,6 +5,8 @@ import time
 
 import rclpy
 from geometry_msgs.msg import Twist
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 rclpy.init()
@@ -13,6 +15,14 @@ cmd_vel = node.create_publisher(Twist, "cmd_vel", 1)
 twist = Twist()
 twist.linear.x = 0.4  # [m/s]
 node.create_timer(0.1, lambda: cmd_vel.publish(twist))  # published before `start`: without commands the policy does not start, or ends
+
+said = {"state": "", "why": ""}  # the newest of the policy node
+late = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # whoever comes late gets the newest message too
+
+
+def listen(topic: str) -> None:
+    """Keep the newest message of a topic of the policy node."""
+    node.create_subscription(String, f"policy/{topic}", lambda message: said.update({topic: message.data}), late)
 
 
 def ask(request: str) -> bool:
@@ -26,17 +36,34 @@ def ask(request: str) -> bool:
     return future.result().success
 
 
-def walk(seconds: float) -> None:
-    """Wait, while the timer publishes the command."""
+def wait(seconds: float, state: str = "") -> bool:
+    """Let the timer publish the command. Returns False as soon as the node reports another state than `state`, if one is given."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         rclpy.spin_once(node, timeout_sec=0.05)
+        if state and said["state"] not in ("", state):
+            return False
+    return True
 
 
+def leave() -> None:
+    """Exit, and say what the node reports."""
+    wait(0.5)  # the reason may come after the state
+    sys.exit(f"the robot is in the state {said['state']!r}: {said['why'] or 'the node gives no reason'}")
+
+
+listen("state")
+listen("why")
 for _ in range(30):
     if ask("start"):  # refused, with a reason, until the robot stands
-        walk(10.0)
+        wait(1.0)  # until the node has reported the new state
+        if not wait(9.0, "policy"):
+            leave()
         sys.exit(0 if ask("stop") else 1)
+    if said["state"] == "fault":
+        print("only `reset` leaves a fault: look at the robot, then type: python examples/ros2/ask.py reset", flush=True)
+        leave()
     ask("stand")
-    walk(1.0)
-sys.exit("gave up: the policy did not start")
+    wait(1.0)
+print("gave up: the policy did not start", flush=True)
+leave()

@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import nn
 
+from policies.contract.encoders import ENCODER_KEY, IMAGE, LATENT, SAME, encoder_text
 from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile, PolicyFileError
 from policies.contract.golden import Golden, memory_to_text
 from policies.contract.observation import Sensors, observe
@@ -106,14 +107,50 @@ def export_student(
     graph = StepGraph(net, memory).eval()
     dtypes = {"float32": torch.float32, "uint8": torch.uint8}
     groups = [spec.group(name) for name in net.groups]
-    example = (*(torch.zeros(1, *group.shape, dtype=dtypes[group.dtype]) for group in groups), *memory.values())
+    pictures = {group.name: torch.zeros(1, *group.shape, dtype=dtypes[group.dtype]) for group in groups}
+    encoders = _encoders(net, pictures)
+    with torch.no_grad():
+        latents = {name: encoder(pictures[name]) for name, encoder in encoders.items()}
+    example = (*(pictures | latents).values(), *memory.values())
     names = ([*net.groups, *memory], ["action", *(f"{name}_out" for name in memory)])
     meta = {
         SPEC_KEY: spec.to_json(),
         MEMORY_KEY: memory_to_text({name: value.numpy() for name, value in memory.items()}),
         GOLDEN_KEY: golden.to_text(),
+        **_encoder_texts(encoders, pictures),
     }
     return _write(graph, example, names, meta, provenance, Path(path))
+
+
+def _encoders(net: Network, pictures: dict[str, torch.Tensor]) -> dict[str, nn.Module]:
+    """The network's encoders by image group, each of which gets a model of its own; none for a network that encodes inside its step.
+
+    Raises:
+        PolicyFileError: an encoder of no image, or one whose latent is no vector.
+    """
+    found = dict(net.apart)
+    for name, encoder in found.items():
+        if name not in pictures or pictures[name].dim() != 4:
+            raise PolicyFileError(f"{type(net).__name__}.apart has {name!r}, which is no image among its groups {', '.join(pictures)}")
+        with torch.no_grad():
+            latent = encoder(pictures[name])
+        if latent.dim() != 2 or latent.shape[0] != 1 or latent.dtype != torch.float32:
+            raise PolicyFileError(f"the encoder of {name} gives {latent.dtype} of shape {tuple(latent.shape)}, not float32 of shape (1, D)")
+    return found
+
+
+def _encoder_texts(encoders: dict[str, nn.Module], pictures: dict[str, torch.Tensor]) -> dict[str, str]:
+    """The encoders as metadata; one that several cameras share is written once."""
+    texts: dict[str, str] = {}
+    for name, encoder in encoders.items():
+        written = [other for other in encoders if ENCODER_KEY + other in texts and encoders[other] is encoder]
+        same = next((other for other in written if pictures[other].shape == pictures[name].shape), None)
+        if same is not None:
+            texts[ENCODER_KEY + name] = SAME + same
+            continue
+        model = onnx_of(encoder.eval(), (pictures[name],), ([IMAGE], [LATENT]))
+        texts[ENCODER_KEY + name] = encoder_text(model.SerializeToString())
+    return texts
 
 
 def _statistics(net: Network) -> NormalizerSpec | None:
@@ -154,6 +191,8 @@ def _write(
         weights = hashlib.sha256()
         for tensor in model.graph.initializer:
             weights.update(tensor.name.encode() + tensor.raw_data)
+        for key in sorted(key for key in meta if key.startswith(ENCODER_KEY)):
+            weights.update((key + meta[key]).encode())
         origin = json.dumps(provenance | {"weights_sha256": weights.hexdigest()}, allow_nan=False)
         onnx.helper.set_model_props(model, meta | {PROVENANCE_KEY: origin})
         onnx.save(model, temporary)

@@ -13,12 +13,18 @@ import argparse
 from robolearn.errors import UsageError
 from robolearn.writing import write_json
 
-__all__ = ["add_print_config", "add_robot", "check_seed", "with_robot", "write_json"]
+__all__ = ["add_allow_licence", "add_print_config", "add_robot", "check_seed", "with_robot", "write_json"]
 
 
 def add_robot(parser: argparse.ArgumentParser, default: str) -> None:
     """Add `--robot`; `default` says which robot is used without the option."""
     parser.add_argument("--robot", metavar="NAME", help=f"a robot's name, or the path of its robot.yaml (default: {default})")
+
+
+def add_allow_licence(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add `--allow-licence`, and its earlier spelling, which the help does not show."""
+    parser.add_argument("--allow-licence", action="append", default=[], metavar="NAME", help=meaning)
+    parser.add_argument("--allow-license", action="append", dest="allow_licence", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def add_print_config(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ train: whole training iterations against the engine alone and against Stable-Bas
 step of the student by ONNX Runtime against a pass over a window in torch; training tokens per second. pretrain: tokens per second of a
 pretraining against torch's own encoder. loader: windows of a dataset against the student's training step. loop: how late the control loop's
 ticks begin, at 50 and 500 Hz. latency: from a sensor message to the command over ROS 2. faults: a thousand random faults on a walking
-robot's wire. soak: an hour of simulated time (--seconds for more).
+robot's wire. soak: a quarter of an hour of simulated time; `python -m benchmarks.soak --hours 24` runs longer.
 docs/benchmarks.md and docs/reliability.md explain the figures. Nothing else should run meanwhile.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from policies.files import check_writable
-from robolearn.commands import check_seed, write_json
+from robolearn.commands import add_allow_licence, check_seed, write_json
 from robolearn.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def configure(actions: Any) -> None:
     split.add_argument("--task", metavar="TEXT", help="take only episodes whose task contains this text")
     split.add_argument("--successful", action="store_true", help="take only episodes that are known to have succeeded")
     split.add_argument("--free", action="store_true", help="take only episodes with a free licence")
-    split.add_argument("--allow-license", action="append", default=[], metavar="NAME", help="with --free, also take this licence")
+    add_allow_licence(split, "with --free, also take this licence")
     split.set_defaults(do=_split)
 
     repair = actions.add_parser(
@@ -138,7 +138,7 @@ def lines(told: dict[str, Any]) -> list[str]:
     found.append("sources:")
     for source in told["sources"]:
         success = "" if source["success"] is None else f", {source['success']:.0%} succeeded"
-        use = {"free": "", "restricted": " (only with --allow-license)", "unknown": " (only with --allow-license)"}[source["may_be_used"]]
+        use = {"free": "", "restricted": " (only with --allow-licence)", "unknown": " (only with --allow-licence)"}[source["may_be_used"]]
         what = f"{source['kind']} of {source['robot']}" + (f", {source['control_mode']}" if source["control_mode"] else "")
         note = f"; {source['note']}" if source["note"] else ""
         found.append(f"  {what}: {source['episodes']} episodes, {duration(source['seconds'])}{success}; {source['licence']}{use}{note}")
@@ -194,10 +194,10 @@ def _split(args: argparse.Namespace) -> int:
     check_seed(args.seed)
     if args.kind:
         check_kind(args.kind)
-    if args.allow_license and not args.free:
-        raise UsageError("--allow-license is for --free; without --free every licence is taken")
+    if args.allow_licence and not args.free:
+        raise UsageError("--allow-licence is for --free; without --free every licence is taken")
     shares, dataset = _shares(args.shares), Dataset(args.dataset)
-    free = args.allow_license if args.free else None
+    free = args.allow_licence if args.free else None
     chosen = select(dataset, args.robot, args.kind, args.task, args.successful, free)
     if not chosen and len(dataset):
         conditions = "--robot, --kind, --task, --successful and --free"

@@ -134,7 +134,7 @@ def _import(args: argparse.Namespace, mapping: ImportMap) -> int:
         print(f"note: {names[0] if len(names) == 1 else f'{len(names)} recordings'}: {note}")
     print(f"{episodes:.0f} episodes, {seconds:.1f} s, of {len(args.recording)} recordings: {args.out}")
     if mapping.licence == "unknown":
-        print("note: without --licence, trainings leave these episodes out unless given --allow-license unknown")
+        print("note: without --licence, trainings leave these episodes out unless given --allow-licence unknown")
     print(f"next: robolearn data check {args.out}")
     return 0
 

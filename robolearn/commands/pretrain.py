@@ -16,7 +16,7 @@ import json
 import sys
 from pathlib import Path
 
-from robolearn.commands import add_robot, with_robot
+from robolearn.commands import add_allow_licence, add_robot, with_robot
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
@@ -28,13 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", nargs="+", metavar="DATASET", help="folders of datasets; short for --pretrain.data=[...]")
     parser.add_argument("--init", metavar="PATH", help="run of another pretraining, whose network this one starts from")
     parser.add_argument("--resume", metavar="PATH", help="checkpoint, run folder or folder of runs (its newest) to continue from")
-    parser.add_argument(
-        "--allow-license",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="also train on data with this licence (repeatable); `unknown` for data without one",
-    )
+    add_allow_licence(parser, "also train on data with this licence (repeatable); `unknown` for data without one")
     add_robot(parser, "the preset's; required for presets such as velocity-flat, which name none")
     parser.add_argument("--device", help="short for --env.device: cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -89,6 +83,6 @@ def _short(args: argparse.Namespace) -> list[str]:
     args.device = None
     if args.data:
         found.append(f"--pretrain.data={json.dumps([str(Path(name).expanduser().resolve()) for name in args.data])}")
-    if args.allow_license:
-        found.append(f"--pretrain.allow={json.dumps(args.allow_license)}")
+    if args.allow_licence:
+        found.append(f"--pretrain.allow={json.dumps(args.allow_licence)}")
     return found

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Train."""
     from robolearn.config import settings
     from robolearn.config.commented import commented
-    from robolearn.config.signs import doubtful
+    from robolearn.config.doubts import doubts, other_kind
     from robolearn.errors import UsageError
     from robolearn.learning.interruption import Interrupted
     from robolearn.learning.run import find_checkpoint
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if args.print_config:
         print(commented(cfg), end="")
         return 0
-    for doubt in doubtful(cfg):
+    for doubt in [*([] if args.resume else other_kind(args.preset, cfg)), *doubts(cfg)]:
         print(f"robolearn: warning: {doubt}", file=sys.stderr)
     if args.init and cfg.algorithm == "sb3":
         raise UsageError("--init is for robolearn's own algorithm; Stable-Baselines3's training starts from scratch")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from envs.sensing.camera import CameraTerm
-from envs.terms.term import ObservationEntry, SensedTerm, Term, TermError, parameters, reference, resolve
+from envs.terms.term import CommandTerm, ObservationEntry, RewardTerm, SensedTerm, Term, TermError, parameters, reference, resolve
 from policies.contract.observation import TERMS
 from policies.schema import MISSING
 from policies.yaml_tree import Node
@@ -70,7 +70,8 @@ def build(kind: type[Term], node: Node, key: str, default: Any, build_value: Bui
         ConfigError: names the place and the key, and what is valid.
     """
     if not isinstance(node.value, dict):
-        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {written(node)}")
+        weight = f"; did you mean {key + '.weight'!r}?" if kind is RewardTerm and isinstance(node.value, int | float) else ""
+        raise ConfigError(f"{node.source}: {key} must be a table (key: value), not {written(node)}{weight}")
     over = default if isinstance(default, Term) else None
     func = _function(node, key, over)
     try:
@@ -92,6 +93,9 @@ def build(kind: type[Term], node: Node, key: str, default: Any, build_value: Bui
             valid = ", ".join((*hints, FUNC))
             raise ConfigError(f"{child.source}: unknown key {key + '.' + name!r}{near}; valid: {valid} ({reference(func)})")
         kept[name] = _value(hints[name], child, f"{key}.{name}", kept.get(name, MISSING), build_value)
+        if issubclass(kind, CommandTerm) and hints[name] == tuple[float, float] and kept[name][0] > kept[name][1]:
+            low, high = kept[name]
+            raise ConfigError(f"{child.source}: {key}.{name} is a range, [low, high], and {low:g} is above {high:g}")
     missing = [name for name, p in wanted.items() if name not in kept and p.default is inspect.Parameter.empty]
     if missing:
         raise ConfigError(f"{node.source}: {', '.join(f'{key}.{name}' for name in missing)} is missing; {reference(func)} needs it")

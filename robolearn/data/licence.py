@@ -80,5 +80,5 @@ def check_licences(sources: Iterable[Source], allow: Sequence[str] = ()) -> None
         )
         kind = {"restricted": "not for every use", "unknown": "not known to be free", "free": ""}[verdict(licence)]
         told.append(f"{licence} ({kind}; {', '.join(of[:3])}{', ...' if len(of) > 3 else ''})")
-    flags = " ".join(f"--allow-license {licence}" for licence in dict.fromkeys(source.licence or UNKNOWN for source in found))
+    flags = " ".join(f"--allow-licence {licence}" for licence in dict.fromkeys(source.licence or UNKNOWN for source in found))
     raise DataError(f"these licences need explicit permission for training: {'; '.join(told)}; leave the sources out, or add: {flags}")

@@ -49,6 +49,37 @@ def test_the_operator_walks_the_robot(policy: Path) -> None:
         assert "policy -> damping: operator" in node.text()
 
 
+def test_the_operator_ends_with_the_policy_and_says_why(policy: Path) -> None:
+    robot, log = start_robot(policy), policy.parent / "node.log"
+    node = start_node(policy, log, *PATIENT)
+    command = [sys.executable, str(EXAMPLES / "walk.py")]
+    with processes(robot, node), Observer() as observer:
+        operator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            assert wait_for(lambda: "policy" in observer.states, 60, observer.spin), node.text()
+            observer.call("estop")
+            told, _ = operator.communicate(timeout=30)
+        finally:
+            operator.kill()
+    assert operator.returncode == 1
+    assert "the robot is in the state 'fault'" in told
+    assert "emergency stop" in told or "estop" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--help"], 0, "as the `ros2` command does"),
+        (["nonsense"], 2, "unknown request 'nonsense'; valid: stand, start, stop, estop, reset"),
+        ([], 2, "no request given; valid: stand"),
+        (["get"], 2, "get takes one"),
+    ],
+)
+def test_a_request_that_does_not_exist_is_refused_with_the_valid_ones(words: list[str], code: int, told: str) -> None:
+    done, said = ask(*words)
+    assert (done, told in said) == (code, True), said
+
+
 def test_what_the_ros2_command_would_ask(policy: Path) -> None:
     robot, log = start_robot(policy), policy.parent / "node.log"
     node = start_node(policy, log, *PATIENT)

@@ -63,12 +63,12 @@ def run(engine, steps: int, ctrl: np.ndarray | None = None) -> None:
     engine.step(torch.tensor(ctrl, dtype=torch.float32).repeat(engine.num_worlds, 1, 1), steps)
 
 
-def small(xml: str, timestep: float = 0.001) -> mujoco.MjModel:
+def small(xml: str, timestep: float = 0.001, motors: str = "") -> mujoco.MjModel:
     """A little scene with a floor of friction 1 that moving shapes of priority 1 overrule."""
     floor = '<geom name="floor" type="plane" size="0 0 1" priority="0"/>'
     return mujoco.MjModel.from_xml_string(
         f'<mujoco><option timestep="{timestep}"/><default><geom priority="1"/></default>'
-        f"<worldbody>{floor if '<floor/>' in xml else ''}{xml.replace('<floor/>', '')}</worldbody></mujoco>"
+        f"<worldbody>{floor if '<floor/>' in xml else ''}{xml.replace('<floor/>', '')}</worldbody><actuator>{motors}</actuator></mujoco>"
     )
 
 
@@ -321,6 +321,29 @@ def test_the_motor_law_and_its_fields():
             expected = np.clip(force, *limit * model.actuator_forcerange.T)
             np.testing.assert_allclose(engine.sensordata[world, torque], expected, rtol=1e-4, atol=1e-3)
     assert not torch.equal(engine.qpos[0], engine.qpos[1])
+
+
+def test_a_motor_that_is_strong_for_its_joint_moves_it_as_in_mujoco():
+    """A foot without rotor: damping held over a millisecond would be five times what stops it."""
+    motor = '<position joint="a" kp="28" kv="1.8" forcerange="-{limit} {limit}"/>'
+    body = '<body><joint name="a" type="hinge" axis="0 0 1"/><geom size="0.04" mass="0.5" contype="0" conaffinity="0"/></body>'
+    for limit in (50.0, 0.05):  # the second is at its limit for most of the way
+        model = small(body, motors=motor.format(limit=limit))
+        engine, qpos = single(model, [0.0], [0.0]), []
+        model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+        data = mujoco.MjData(model)
+        data.ctrl[:] = 0.5
+        for _ in range(10):
+            run(engine, 10, np.array([0.5]))
+            mujoco.mj_step(model, data, 10)
+            qpos.append((float(engine.qpos[0, 0]), float(data.qpos[0])))
+        ours, theirs = np.array(qpos).T
+        np.testing.assert_allclose(ours, theirs, atol=0.01)
+        assert ours[-1] > 0.1
+    engine.set_field("actuator_biasprm", torch.tensor([0]), torch.zeros(1, model.nu, 10))  # the joint loses its damping too
+    put(engine, [0.0], [1.0])
+    run(engine, 10, np.zeros(1))
+    assert float(engine.qvel[0, 0]) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_gravity_compensation_and_payload_of_the_arm():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from robolearn import cli
 from robolearn.config import loading, schema
 from robolearn.config.catalogue import catalogue
 from robolearn.config.commented import commented
+from robolearn.config.doubts import doubts, other_kind
 from robolearn.config.functions import TABLES, functions
+from robolearn.config.loading import peek, preset_names
 from robolearn.config.page import page
 from robolearn.config.signs import PENALTIES, REWARDS, doubtful
+from robolearn.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRESETS = ("go1-velocity-flat", "g1-velocity-rough", "panda-reach", "go1-velocity-flat-sb3")
@@ -145,3 +149,50 @@ def test_functions_of_ours_are_found() -> None:
     assert all(functions(table) for table in TABLES)
     assert rewards.trunk_lean in functions("env.rewards")
     assert functions("env.scene") == []
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("--env.randomization.payload.high=4000", "env.randomization.payload.high=4000 [kg]: go1 has 12.7 kg"),
+        ("--env.randomization.push_velocity.high=50", "env.randomization.push_velocity.high=50 [m/s]"),
+        ("--env.randomization.kp.high=90", "env.randomization.kp.high=90 is a factor"),
+        ("--env.command.vx=[-1.0,36.0]", "env.command.vx=[-1.0, 36.0] [m/s]"),
+        ("--env.randomization.payload.high=4", ""),
+        ("--env.command.vx=[-1.0,3.0]", ""),
+    ],
+)
+def test_a_size_that_does_not_fit_the_robot_is_warned_of(override: str, told: str) -> None:
+    found = doubts(config_of("go1-velocity-flat", override))
+    assert told in "; ".join(found)
+    assert bool(found) == bool(told)
+
+
+def test_no_preset_of_ours_is_doubted() -> None:
+    for preset in preset_names():
+        own = peek(preset, "robot", default="")
+        some = {"reach": "panda", "velocity-flat-biped": "g1", "velocity-rough-biped": "g1"}.get(preset, "go1")
+        cfg = config_of(preset) if own else config_of(preset, f"--robot={some}")
+        assert not doubts(cfg), preset
+        assert not other_kind(preset, cfg), preset
+
+
+def test_a_preset_of_another_kind_of_robot_is_warned_of(tmp_path: Path) -> None:
+    told = other_kind("go1-velocity-flat", config_of("go1-velocity-flat", "--robot=g1"))
+    assert "robolearn train velocity-flat --robot g1" in told[0]
+    assert "extends: velocity-flat-biped" in told[0]
+    (tmp_path / "mine.yaml").write_text("extends: go1-velocity-flat\n", encoding="utf-8")
+    assert other_kind(tmp_path / "mine.yaml", config_of(str(tmp_path / "mine.yaml"), "--robot=g1"))
+    assert not other_kind("go1-velocity-flat", config_of("go1-velocity-flat"))
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("--env.command.vx=[1.0,-1.0]", "--env.command.vx=[1.0,-1.0]: env.command.vx is a range, [low, high], and 1 is above -1"),
+        ("--env.rewards.torque=-1e-3", "did you mean 'env.rewards.torque.weight'?"),
+    ],
+)
+def test_an_error_names_the_key_that_was_typed(override: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        config_of("go1-velocity-flat", override)

@@ -218,6 +218,10 @@ class DrakeModel:
                 one.SetDampingVector(context, model.dof_damping[dof : dof + 1])
                 self._rotors[dof].SetRotorInertia(context, float(model.dof_armature[dof]))
 
+    def set_damping(self, context: Context, joint: int, damping: float) -> None:
+        """Damping of one joint of a world [N s/m or N m s/rad]."""
+        self._joints[joint].SetDampingVector(context, np.array([damping]))
+
     def set_materials(self, context: Context, model: mujoco.MjModel) -> None:
         """Friction and restitution of a world; `context` is the scene graph's."""
         for surface, material in self.contacts.materials(model).items():

@@ -2,7 +2,8 @@
 
 A free joint is (position, quaternion; velocity of the body's origin in the world, angular velocity in the body) in MuJoCo and
 (quaternion, position; angular velocity, velocity of the origin, both in the world) in Drake. The actuators' force, gain * ctrl + bias
-clamped to its range, is computed from each step's state and held over the step, as a motor controller with that rate does.
+clamped to its range, is computed from each step's state and held over the step, as a motor controller with that rate does. Where a joint
+is so light that damping held over a step would shake it, the joint has the motor's damping, which Drake solves with the contacts.
 """
 
 # Drake's type stubs swap shape and dtype of numpy arrays, and lack some names.
@@ -21,6 +22,8 @@ from envs.engines.drake.sensors import DrakeSensors, Reading
 from envs.engines.face import EngineError
 
 LARGEST = 1e10  # MuJoCo also treats this as a failed simulation
+EXPLICIT = 0.5
+"""Largest damping of a motor that is held over a step, as a share of what would stop its joint within the step; twice that and it rings."""
 
 REBUILD = frozenset(("body_pos", "body_quat", "geom_pos", "geom_quat", "geom_size", "jnt_pos", "jnt_axis", "jnt_range", "dof_frictionloss"))
 """Fields that are built into a plant: a world that changes them gets its own plant."""
@@ -66,6 +69,7 @@ class DrakeWorld:
         self._root = self._simulator.get_mutable_context()
         self._context = plant.GetMyMutableContextFromRoot(self._root)
         self._timestep, self._steps = plant.time_step(), 0
+        self._damped = np.zeros(self.model.nu, bool)  # motors whose damping their joints have now
         self._torque = plant.get_applied_generalized_force_input_port().FixValue(self._context, np.zeros(plant.num_velocities()))
         if drake.has_dry_friction:
             port = plant.get_desired_state_input_port(plant.GetModelInstanceByName("DefaultModelInstance"))
@@ -101,6 +105,7 @@ class DrakeWorld:
                 drake.set_inertias(self._context, model)
             if "joints" in self._stale:
                 drake.set_joints(self._context, model)
+                self._damped[:] = False
             if "materials" in self._stale:
                 drake.set_materials(drake.scene_graph.GetMyMutableContextFromRoot(self._root), model)
         if "forces" in self._stale:
@@ -111,6 +116,8 @@ class DrakeWorld:
                 )
                 self._applied = True
         if "motors" in self._stale:
+            if self._damped.any():
+                self._damp(np.zeros_like(self._damped))
             self._read_motors()
         self._stale.clear()
 
@@ -127,6 +134,7 @@ class DrakeWorld:
         self._ctrl_range = np.where(model.actuator_ctrllimited[:, None] != 0, model.actuator_ctrlrange, unlimited).T
         self._transmission = np.zeros((model.nv, model.nu))
         self._transmission[drake.velocity[model.jnt_dofadr[joint]], np.arange(model.nu)] = gear
+        self._light = -self._bias[2] * gear * _mobility(model)[model.jnt_dofadr[joint]] * self._timestep > EXPLICIT
 
     # state -----------------------------------------------------------------------------------------------------------
 
@@ -199,9 +207,22 @@ class DrakeWorld:
         constant, stiffness, damping = self._bias
         length, speed = state[self._length_at], state[self._speed_at]
         control = np.clip(control, *self._ctrl_range)
-        force = np.clip(self._gain * control + constant + stiffness * length + damping * speed, *self._force_range)
-        self._torque.GetMutableData().get_mutable_value().SetFromVector(self._transmission @ force)
+        asked = self._gain * control + constant + stiffness * length + damping * speed
+        force = np.clip(asked, *self._force_range)
+        self._damp(self._light & (force == asked))
+        self._torque.GetMutableData().get_mutable_value().SetFromVector(self._transmission @ (force - self._damped * damping * speed))
         return force
+
+    def _damp(self, motors: np.ndarray) -> None:
+        """Let the joints of some motors (nu,) have the motors' damping; a motor at its limit has none."""
+        if (motors == self._damped).all():
+            return
+        model = self.model
+        joints = model.actuator_trnid[:, 0]
+        added = -self._bias[2] * model.actuator_gear[:, 0] * motors
+        for joint in {*joints[motors != self._damped].tolist()}:
+            self._drake.set_damping(self._context, joint, float(model.dof_damping[model.jnt_dofadr[joint]] + added[joints == joint].sum()))
+        self._damped = motors
 
     def _sense(self, state: np.ndarray, force: np.ndarray) -> None:
         drake = self._drake
@@ -210,3 +231,11 @@ class DrakeWorld:
         contacts = drake.plant.get_contact_results_output_port().Eval(self._context)
         reading = Reading(self.model, self._data, drake.plant, self._context, drake.bodies, force, contacts)
         self._sensors.read(reading, self.sensordata)
+
+
+def _mobility(model: mujoco.MjModel) -> np.ndarray:
+    """How fast a unit of force or torque speeds up each degree of freedom, all others free, at `qpos0`: (nv,) [1/kg, 1/(kg m2)]."""
+    data, columns = mujoco.MjData(model), np.zeros((model.nv, model.nv))
+    mujoco.mj_forward(model, data)
+    mujoco.mj_solveM(model, data, columns, np.eye(model.nv))
+    return np.diag(columns)

@@ -76,5 +76,5 @@ class Contents:
                 text = f"of {robot} these joints never move: {', '.join(still)}"
                 yield Finding(check="empty", key=f"{robot} still", text=text, grave=False)
         if self._licences:
-            text = f"{len(self._licences)} sources have no licence; trainings leave them out unless given --allow-license unknown"
+            text = f"{len(self._licences)} sources have no licence; trainings leave them out unless given --allow-licence unknown"
             yield Finding(check="licence", key="unknown", text=text, grave=False)

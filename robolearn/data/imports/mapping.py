@@ -85,7 +85,7 @@ class ImportMap:
         fps: frames per second of the episodes; null for the rate of the recorded joint positions, or 50 if that is more than 60.
         task: the task in words, e.g. `walk`.
         kind: who moved the robot, see `robolearn.data.source`.
-        licence: SPDX licence of the recording; `unknown` keeps it out of trainings unless `--allow-license` names it.
+        licence: SPDX licence of the recording; `unknown` keeps it out of trainings unless `--allow-licence` names it.
         attribution: whom to credit.
         note: note for users of the data.
         joint_position: joint positions [rad].

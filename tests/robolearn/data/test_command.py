@@ -28,7 +28,7 @@ def test_info(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().out
     assert f"{path}: 7 episodes, 56 rows at 50 Hz (1.1 s)" in told
     assert "policy of hopper, position: 6 episodes, 0.9 s, 50% succeeded; Apache-2.0\n" in told
-    assert "mocap of hopper: 1 episodes, 0.2 s, 100% succeeded; CC-BY-NC-4.0 (only with --allow-license); a dance" in told
+    assert "mocap of hopper: 1 episodes, 0.2 s, 100% succeeded; CC-BY-NC-4.0 (only with --allow-licence); a dance" in told
     assert "known in 80% of the rows" in told
     assert "tasks: task 0; task 1; task 2" in told
     assert main(["data", "info", str(path), "--json", "-"]) == 0
@@ -67,7 +67,7 @@ def test_repair(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["merge", "{d}", "--out", "{d}"], "exists already and is not empty"),
         (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5,b"], "not 'b'"),
         (["split", "{d}", "--out", "{t}/x", "--shares", "a=0.5"], "add up to 1"),
-        (["split", "{d}", "--out", "{t}/x", "--allow-license", "x"], "is for --free"),
+        (["split", "{d}", "--out", "{t}/x", "--allow-licence", "x"], "is for --free"),
         (["split", "{d}", "--out", "{t}/x", "--robot", "nobody"], "meets all of --robot"),
         (["split", "{d}", "--out", "{t}/x", "--robot", "hopper", "--shares", "a=0.98,b=0.01,c=0.01"], "nothing is left for b, c"),
         (["split", "{d}", "--out", "{t}/x", "--kind", "polcy"], "did you mean 'policy'"),

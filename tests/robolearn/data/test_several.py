@@ -176,7 +176,7 @@ def test_licences() -> None:
     assert refused(sources, ["cc-by-nc-4.0"]) == sources[2:]
     assert refused(sources, ["unknown"]) == [sources[1]]
     check_licences(sources, ["unknown", "CC-BY-NC-4.0"])
-    with pytest.raises(DataError, match=r"--allow-license CC-BY-NC-4.0 --allow-license unknown"):
+    with pytest.raises(DataError, match=r"--allow-licence CC-BY-NC-4.0 --allow-licence unknown"):
         check_licences(sources)
 
 

@@ -156,7 +156,7 @@ def test_a_licence_that_is_not_free_needs_its_name(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "d", COLUMNS, 50) as writer:
         writer.add(episode(0), episode(1, source=dataclasses.replace(SOURCE, licence="CC-BY-NC-4.0", note="a dance")))
     dataset = Dataset(tmp_path / "d")
-    with pytest.raises(DataError, match=r"CC-BY-NC-4.0 \(not for every use; a dance\).*--allow-license CC-BY-NC-4.0"):
+    with pytest.raises(DataError, match=r"CC-BY-NC-4.0 \(not for every use; a dance\).*--allow-licence CC-BY-NC-4.0"):
         Windows([dataset], steps=2, batch_size=1)
     Windows([dataset], steps=2, batch_size=1, allow=["CC-BY-NC-4.0"])
     Windows([dataset], steps=2, batch_size=1, episodes=[[0]])  # only what is used counts

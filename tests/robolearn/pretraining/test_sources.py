@@ -152,7 +152,7 @@ def test_other_robots_are_left_out_and_nothing_left_is_an_error(tmp_path: Path) 
 
 def test_a_licence_that_is_not_free_is_refused_and_can_be_allowed(tmp_path: Path) -> None:
     path = write(tmp_path / "d", episode(0, of=source(licence="CC-BY-NC-4.0")))
-    with pytest.raises(DataError, match=r"--allow-license CC-BY-NC-4\.0"):
+    with pytest.raises(DataError, match=r"--allow-licence CC-BY-NC-4\.0"):
         sources(path)
     assert len(sources(path, allow=("CC-BY-NC-4.0",)).shelves[0].number) == 1
 
