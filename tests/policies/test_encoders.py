@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,18 @@ def test_weights_come_back_to_the_bit_and_frozen(tmp_path: Path) -> None:
     assert all(torch.equal(value, weights_of(net)[name]) for name, value in weights_of(back).items())
     assert file.origin["weights_sha256"] == weights_sha256(weights_of(net))
     assert file.licence == "MIT"
+
+
+def test_a_file_runs_without_torch(tmp_path: Path) -> None:
+    """On a robot's computer there is numpy and ONNX Runtime."""
+    path = written(tmp_path).path
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'onnx', 'mujoco')));"
+        "from policies.encoders.file import EncoderFile; import numpy as np;"
+        f"print(EncoderFile({str(path)!r}).encode(np.zeros((3, 32, 32, 3), np.uint8)).shape)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout == "(3, 24)\n", result.stderr
 
 
 def test_the_hash_is_of_the_weights_alone(tmp_path: Path) -> None:

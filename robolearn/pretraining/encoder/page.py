@@ -66,7 +66,7 @@ def write(trainer: EncoderTrainer, folder: Path, weights: str, licence: str) -> 
     page = template("encoder.html.j2").render(
         facts={
             "network": f"{how.size}: {count(trainer.policy.encoder) / 1e6:.2f} million parameters, {cfg.layers} blocks of width {cfg.dim}",
-            "pictures": f"{cfg.height} x {cfg.width}, {cfg.grid[0]} x {cfg.grid[1]} patches, of which {how.seen} are seen",
+            "images": f"{cfg.height} x {cfg.width}, {cfg.grid[0]} x {cfg.grid[1]} patches, of which {how.seen} are seen",
             "latent": f"{cfg.latent} numbers ({cfg.readout})",
             "learned from": f"{trainer.iteration * trainer.pictures_per_iteration:,} images in {trainer.minutes:.1f} min".replace(",", " "),
             "loss": f"{columns['loss'][-1]:.4f}" if len(columns.get("loss", [])) else "–",
