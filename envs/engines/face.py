@@ -1,8 +1,7 @@
 """The interface of a physics engine: N worlds of one model that are stepped together.
 
-Tasks only use `Engine`, so that the same task runs on C MuJoCo (`mujoco_engine`), MuJoCo Warp (`warp_engine`),
-the precise single-world gate (`precise_engine`) or Drake (`drake_engine`). All tensors are torch float32 on `device`; they are
-persistent, refreshed in place.
+Tasks only use `Engine`, so that the same task runs on any engine of `envs.engines.registry`. All tensors are torch float32 on `device`;
+they are persistent, refreshed in place. An engine may say its package's version in an attribute `version`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ class Engine(Protocol):
     """N worlds of one model.
 
     Attributes:
-        name: one of `envs.engines.registry.ENGINES`.
+        name: one of `envs.engines.registry.ENGINES`, or `NAME@PYTHON`.
         switches_controls: whether a late target takes effect at the nearest physics step; otherwise old and new are mixed by their shares
             of the control step, in one call of the engine.
         model: the nominal model on the host.

@@ -20,6 +20,7 @@ class MujocoEngine:
     """`mujoco.batch.Batch` behind the `Engine` interface; see `envs.engines.face.Engine`."""
 
     name = "mujoco"
+    version = mujoco.__version__
     switches_controls = False
     _STATE = ("qpos", "qvel", "ctrl", "qacc_warmstart", "time", "xfrc_applied")
 

@@ -52,6 +52,7 @@ class PreciseEngine(WorldsApart):
     """
 
     name = "precise"
+    version = mujoco.__version__
     _STATE = int(mujoco.mjtState.mjSTATE_INTEGRATION)
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:

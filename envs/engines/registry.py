@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import mujoco
 
 from envs.engines.cores import available_cores
+from envs.engines.elsewhere.kinds import AT, MOVABLE, maker
 from envs.engines.face import Engine, EngineError
 from policies.registry import Registry, UnknownNameError
 
@@ -30,7 +31,23 @@ class EngineKind:
     devices: tuple[str, ...] = ("cpu",)
 
 
-ENGINES = Registry("engine", UnknownEngineError, of=EngineKind)
+class Engines(Registry[EngineKind]):
+    """The engines; those that can live elsewhere also as `NAME@PYTHON`, in the Python of that path."""
+
+    def get(self, name: str) -> EngineKind:
+        base, at, interpreter = name.partition(AT)
+        if not at:
+            return super().get(name)
+        if base not in MOVABLE or not interpreter:
+            valid = ", ".join(f"{one}{AT}/path/to/python" for one in MOVABLE)
+            raise UnknownEngineError(f"unknown engine {name!r}; valid in another Python: {valid}")
+        return EngineKind(make=maker(name))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name.partition(AT)[0] in MOVABLE if AT in name else super().__contains__(name))
+
+
+ENGINES = Engines("engine", UnknownEngineError, of=EngineKind)
 
 
 def register_engine(name: str, kind: EngineKind) -> EngineKind:
@@ -46,7 +63,7 @@ def make_engine(name: str, model: mujoco.MjModel, num_worlds: int, device: str =
     """Make an engine by name.
 
     Args:
-        name: one of `ENGINES`.
+        name: one of `ENGINES`, or `NAME@PYTHON`.
         model: the nominal model.
         num_worlds: N.
         device: `cpu`, or `cuda` for warp.
@@ -91,3 +108,5 @@ register_engine("mujoco", EngineKind(make=_mujoco))
 register_engine("warp", EngineKind(make=_warp, devices=("cpu", "cuda")))
 register_engine("precise", EngineKind(make=_precise))
 register_engine("drake", EngineKind(make=_drake))
+for _name in MOVABLE[2:]:
+    register_engine(_name, EngineKind(make=maker(_name)))

@@ -11,6 +11,7 @@ rounding until a contact occurs in only one of them; tests/envs/test_engines.py 
 from __future__ import annotations
 
 import logging
+from importlib import metadata
 from typing import Any
 
 import mujoco
@@ -123,6 +124,7 @@ class WarpEngine:
     """
 
     name = "warp"
+    version = metadata.version("mujoco-warp")
     switches_controls = False
     _STATE = ("qpos", "qvel", "act", "ctrl", "qacc_warmstart", "time", "qfrc_applied", "xfrc_applied", "sensordata")
 

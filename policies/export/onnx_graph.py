@@ -6,13 +6,9 @@ torch over the golden run, and only then renamed into place.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import logging
-import warnings
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +22,11 @@ from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_
 from policies.contract.golden import Golden, memory_to_text
 from policies.contract.observation import Sensors, observe
 from policies.contract.spec import STATE, NormalizerSpec, PolicySpec
+from policies.export.exporter import onnx_of
 from policies.files import whole
 from policies.networks.protocol import Memory, Network
 
 EXPORT_TOLERANCE = 1e-5
-OPSET, IR_VERSION = 20, 10
-"""Format of every policy file, independent of the installed exporter: the oldest opset with Gelu, and an IR version that ONNX Runtime reads
-since 1.18, which is older than pyproject.toml requires. So a robot's runtime can be older than the trainer's."""
 
 
 class StepGraph(nn.Module):
@@ -154,7 +148,7 @@ def _encoder_texts(encoders: dict[str, nn.Module], pictures: dict[str, torch.Ten
         if same is not None:
             texts[ENCODER_KEY + name] = SAME + same
             continue
-        model = _converted(encoder.eval(), (pictures[name],), ([IMAGE], [LATENT]))
+        model = onnx_of(encoder.eval(), (pictures[name],), ([IMAGE], [LATENT]))
         texts[ENCODER_KEY + name] = encoder_text(model.SerializeToString())
     return texts
 
@@ -184,20 +178,6 @@ def _check(net: Network, spec: PolicySpec, memory: Memory) -> None:
         raise PolicyFileError(f"{kind}.step returns the memory {shapes[1]}, but start returns {shapes[0]}: they must have the same arrays")
 
 
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Silence the exporter's messages about packages that are not needed here."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            yield
-    finally:
-        log.setLevel(level)
-
-
 def _write(
     graph: nn.Module,
     example: tuple[torch.Tensor, ...],
@@ -207,7 +187,7 @@ def _write(
     path: Path,
 ) -> PolicyFile:
     with whole(path) as temporary:
-        model = _converted(graph, example, names)
+        model = onnx_of(graph, example, names)
         weights = hashlib.sha256()
         for tensor in model.graph.initializer:
             weights.update(tensor.name.encode() + tensor.raw_data)
@@ -221,45 +201,6 @@ def _write(
         if worst > EXPORT_TOLERANCE:
             raise PolicyFileError(f"the exported graph differs from torch by {worst:.3g} on the golden run (allowed {EXPORT_TOLERANCE:g})")
     return PolicyFile(path)
-
-
-def _converted(graph: nn.Module, example: tuple[torch.Tensor, ...], names: tuple[list[str], list[str]]) -> onnx.ModelProto:
-    """A module as ONNX, in the format of every policy file; `names` are those of its inputs and outputs."""
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False, opset_version=OPSET
-        )
-    assert program is not None
-    model = program.model_proto
-    _forget_source(model)
-    model.producer_name = "robolearn"
-    _settle_versions(model)
-    return model
-
-
-def _settle_versions(model: onnx.ModelProto) -> None:
-    """Convert the model to `IR_VERSION`.
-
-    Raises:
-        PolicyFileError: the exporter used another opset, or something that this IR version lacks.
-    """
-    opsets = {item.domain: item.version for item in model.opset_import}
-    if opsets != {"": OPSET}:
-        raise PolicyFileError(f"torch's exporter used opsets {opsets} in place of {OPSET}; install the versions of constraints.txt")
-    model.ir_version = IR_VERSION
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise PolicyFileError(f"torch's exporter made a graph that IR version {IR_VERSION} cannot represent: {error}") from error
-
-
-def _forget_source(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes on the source of each node, which contain local paths and double the file's size."""
-    graph = model.graph
-    for group in ([graph], graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
-        for item in group:
-            item.ClearField("metadata_props")
-            item.ClearField("doc_string")
 
 
 def annotate(path: str | Path, **entries: Any) -> PolicyFile:

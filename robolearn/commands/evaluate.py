@@ -11,7 +11,6 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ ACCEPTS_OVERRIDES = True
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("file", help="policy file, run folder, name of a shipped policy, or a model-based controller: controller:trot")
-    engines = "mujoco (default), precise, drake, warp, a plugin's, or all: mujoco, precise, and drake if installed"
+    engines = "mujoco (default), precise, drake, warp, newton, mujoco@/path/to/python, ... (docs/physics.md), or all that judge here"
     parser.add_argument("--engine", metavar="NAME", default="mujoco", help=engines)
     parser.add_argument("--seeds", type=int, help="episodes per command (default: 2), or per cell of a suite (default: 8, --quick: 2)")
     parser.add_argument("--seconds", type=float, help="length of an episode; for a sequence of goals, of the whole sequence (default: 10)")
@@ -67,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
     from envs.engines.registry import ENGINES
-    from envs.terms.randomization import without_randomization
+    from envs.terms.nominal import nothing_varies
     from policies.contract.file import PolicyFile
     from policies.files import check_writable
     from robolearn.config import settings
@@ -115,7 +114,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.no_randomization:
-        env = dataclasses.replace(env, randomization=without_randomization())
+        env = dataclasses.replace(env, randomization=nothing_varies(env.randomization))
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # --env.device is the device of its worlds
     if args.mjcf:
@@ -129,7 +128,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int, seconds: float) -> int:
     """Evaluate a controller."""
-    from envs.terms.randomization import without_randomization
+    from envs.terms.nominal import nothing_varies
     from robolearn.config import settings
     from robolearn.controllers.registry import find_controller
     from robolearn.controllers.setup import config_of, evaluate_controller, idle, setup_of_controller
@@ -141,7 +140,7 @@ def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int
     kind, robot = find_controller(args.file, args.robot)
     env = config_of(kind, robot, overrides, idle(settings.EVALUATE), "evaluate", args.config).env
     if args.no_randomization:
-        env = dataclasses.replace(env, randomization=without_randomization())
+        env = dataclasses.replace(env, randomization=nothing_varies(env.randomization))
     if args.gait or args.suite:
         setup = setup_of_controller(kind, robot, env, args.engine, args.seed)
         return _look(args, of_setup(setup)) if args.gait else _run_suite(args, setup)
@@ -150,14 +149,14 @@ def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int
 
 def _on_engines(args: argparse.Namespace, judge: Callable[[str], EvaluationResult]) -> int:
     """Evaluate on the engine that was asked for, or on all, and print the result."""
+    from envs.engines.elsewhere.kinds import all_here
     from envs.engines.face import EngineError
     from robolearn.commands import write_json
     from robolearn.commands.ending import after_evaluation
     from robolearn.evaluation.table import show
     from robolearn.policy_path import is_controller
 
-    everything = ("mujoco", "precise", "drake") if find_spec("pydrake") else ("mujoco", "precise")
-    engines = everything if args.engine == "all" else (args.engine,)
+    engines = all_here() if args.engine == "all" else (args.engine,)
     results, unable = [], dict[str, str]()
     for engine in engines:
         try:

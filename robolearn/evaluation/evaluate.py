@@ -83,6 +83,7 @@ def evaluate(
         robot=who.name,
         task=task,
         engine=engine,
+        engine_version=getattr(world.engine, "version", None),
         model=str(who.model),
         model_sha256=who.fingerprint,
         ground="plane" if evaluation.terrain else None,

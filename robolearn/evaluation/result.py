@@ -85,6 +85,7 @@ class EvaluationResult:
     Attributes:
         policy: path or name.
         robot, task, engine: what was evaluated.
+        engine_version: of the engine's package; None for a plugin's that does not say.
         model: path of the robot's model that was simulated.
         model_sha256: fingerprint of its compiled scene (`envs.robots.fingerprint`).
         ground: `plane` for tasks that are evaluated there, whatever ground they were trained on; None for others.
@@ -101,6 +102,7 @@ class EvaluationResult:
     robot: str
     task: str
     engine: str
+    engine_version: str | None = None
     model: str | None = None
     model_sha256: str | None = None
     ground: str | None = None
@@ -111,6 +113,12 @@ class EvaluationResult:
     physics_failures: int = 0
     seconds: float
     seed: int
+
+    @property
+    def title(self) -> str:
+        """The engine in few letters: for one in another Python its version in place of the path."""
+        base, at, _ = self.engine.partition("@")
+        return f"{base}@{self.engine_version}" if at and self.engine_version else self.engine
 
     @property
     def score(self) -> float:

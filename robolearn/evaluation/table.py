@@ -22,7 +22,7 @@ def show(results: Sequence[EvaluationResult], titles: Sequence[str] | None = Non
 
 def text(results: Sequence[EvaluationResult], titles: Sequence[str] | None = None) -> str:
     """The table: a row per figure, a column per evaluation with the 95 % interval in brackets, and the goals if the task has any."""
-    heads = list(titles or [result.engine for result in results])
+    heads = list(titles or [result.title for result in results])
     rows: list[tuple[str, list[Cell], str]] = []
     for name, told in results[0].figures.items():
         found = [result.figures[name] for result in results]

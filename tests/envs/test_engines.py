@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import logging
+import sys
 from collections.abc import Callable
 
 import mujoco
@@ -24,7 +25,8 @@ def needs_warp(test):
 
 
 DRAKE = pytest.param("drake", marks=pytest.mark.skipif(importlib.util.find_spec("pydrake") is None, reason="needs drake"))
-EACH = pytest.mark.parametrize("name", ["mujoco", "precise", WARP, DRAKE])
+ELSEWHERE = [pytest.param(f"{name}@{sys.executable}", id=f"{name} elsewhere") for name in ("mujoco", "precise")]
+EACH = pytest.mark.parametrize("name", ["mujoco", "precise", WARP, DRAKE, *ELSEWHERE])
 N, D = 4, 4
 DT = 0.005  # s
 ALL = torch.arange(N)
@@ -311,8 +313,8 @@ def test_a_poisoned_world_fails_alone(name, poison: Callable[[Engine, torch.Tens
 
 
 def test_unknown_engines_and_devices_are_named():
-    assert tuple(ENGINES) == ("mujoco", "warp", "precise", "drake")
-    with pytest.raises(EngineError, match=r"unknown engine 'bullet'; valid: mujoco, warp, precise, drake"):
+    assert tuple(ENGINES)[:4] == ("mujoco", "warp", "precise", "drake")
+    with pytest.raises(EngineError, match=r"unknown engine 'bullet'; valid: mujoco, warp, precise, drake, newton"):
         make_engine("bullet", scene(), 1)
     with pytest.raises(EngineError, match=r"engine 'precise' runs on the cpu, not on 'cuda'"):
         make_engine("precise", scene(), 1, "cuda")
@@ -349,7 +351,7 @@ def loop(model: mujoco.MjModel, ctrl: torch.Tensor, substeps: int) -> tuple[np.n
 
 
 @pytest.mark.parametrize("robot", ROBOTS)
-@pytest.mark.parametrize("name", ["mujoco", "precise"])
+@pytest.mark.parametrize("name", ["mujoco", "precise", *ELSEWHERE])
 def test_the_batch_is_a_loop_over_worlds(name, robot):
     engine = make(name, robot)
     randomize(engine)
@@ -362,7 +364,7 @@ def test_the_batch_is_a_loop_over_worlds(name, robot):
         sensors.append(engine.sensordata.clone())
     for world in range(N):
         model, substeps = world_model(scene(robot), world), 1
-        if name == "precise":
+        if name.startswith("precise"):
             substeps = 5
             model.opt.timestep = 0.001
             model.opt.cone = mujoco.mjtCone.mjCONE_ELLIPTIC

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from importlib import metadata
 from typing import Any
 
 import mujoco
@@ -41,6 +42,7 @@ class DrakeEngine(WorldsApart):
     """
 
     name = "drake"
+    version = metadata.version("drake")
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
         super().__init__(model, model, num_worlds, num_threads)
