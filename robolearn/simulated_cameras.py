@@ -33,6 +33,11 @@ from policies.contract.file import PolicyFile
 from robolearn.scenery import TrainingScenery
 
 
+def ready_file(pose: Path) -> Path:
+    """The file that says that the cameras can draw, beside that of the robot's pose."""
+    return pose.with_name(f"{pose.name}.cameras")
+
+
 def publish(file: PolicyFile, scenery: TrainingScenery, pose: SharedPose, command: np.ndarray | None, options: argparse.Namespace) -> None:
     """Draw and publish until a signal."""
     import rclpy
@@ -97,6 +102,8 @@ def main(argv: list[str] | None = None) -> int:
     command = np.array(options.command) if options.command else None
     scenery = TrainingScenery(file, options.robot)
     try:
+        scenery.draw(file.images, (), np.zeros(0), command)  # a renderer may compile at its first picture
+        ready_file(options.pose).touch()
         publish(file, scenery, SharedPose.read_from(options.pose), command, options)
     finally:
         scenery.close()

@@ -11,6 +11,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from robolearn.policy_path import find_policy
 
 ACCEPTS_OVERRIDES = True
 KEEPS_ITS_WORK = True
+WAIT_S = 0.05
 STABLE_FEET = 3  # a robot with this many feet stands without balancing
 
 
@@ -202,10 +204,25 @@ def simulated_robot(args: argparse.Namespace, policy: PolicyFile) -> Iterator[No
         if hasattr(args, "scene_key"):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="robolearn-", dir=memory_folder())))
             pose = ["--pose", str(folder / "pose")]
-            stack.enter_context(_process("cameras", [*camera_command(args), *pose, *ros_args]))
+            cameras = stack.enter_context(_process("cameras", [*camera_command(args), *pose, *ros_args]))
+            _wait_for(folder / "pose", cameras)
             command += [*pose, *([] if args.scene_key is None else ["--key", args.scene_key])]
         stack.enter_context(_process("robot", [*command, *ros_args]))
         yield
+
+
+def _wait_for(pose: Path, cameras: subprocess.Popen[bytes]) -> None:
+    """Wait until the cameras can draw, so that a robot does not stand for as long as their renderer takes to start.
+
+    Raises:
+        UserError: they ended before.
+    """
+    from robolearn.simulated_cameras import ready_file
+
+    while not ready_file(pose).exists():
+        if cameras.poll() is not None:
+            raise UserError(f"the simulated cameras ended before they drew a picture, with exit code {cameras.returncode}; see above")
+        time.sleep(WAIT_S)
 
 
 def camera_command(args: argparse.Namespace) -> list[str]:
@@ -221,11 +238,11 @@ def camera_command(args: argparse.Namespace) -> list[str]:
 
 
 @contextlib.contextmanager
-def _process(what: str, command: list[str]) -> Iterator[None]:
+def _process(what: str, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python` with arguments for the duration of the body."""
     process = subprocess.Popen([sys.executable, *command], start_new_session=True)  # Ctrl-C must reach the policy first
     try:
-        yield
+        yield process
     finally:
         if (code := process.poll()) is not None and code != 0:
             print(f"warning: the simulated {what} ended on its own, with exit code {code}", file=sys.stderr)
