@@ -146,7 +146,8 @@ def _alive(pid: int) -> bool:
 
 
 def _shared() -> set[str]:
-    return {path.name for path in Path("/dev/shm").iterdir()}
+    """Named blocks of ours; those of other programs come and go."""
+    return {path.name for path in Path("/dev/shm").iterdir() if "robolearn" in path.name}
 
 
 if __name__ == "__main__":

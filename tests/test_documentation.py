@@ -37,7 +37,7 @@ PAGES = [
 PRESET_KEYS = {"extends", "task", "robot", "seed", "env", "teacher", "student", "sb3", "algorithm", "threads", "precision"}
 READERS_OWN = ("udp", "can", "NAME")
 """Names of transports that a reader's package brings, and what stands for any."""
-OPTIONAL = {"stable_baselines3", "lerobot", "rclpy", "geometry_msgs", "std_srvs", "sensor_msgs"}
+OPTIONAL = {"stable_baselines3", "rsl_rl", "lerobot", "rclpy", "geometry_msgs", "std_srvs", "sensor_msgs"}
 """Packages of extras, which a test's environment may lack."""
 
 

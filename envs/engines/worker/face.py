@@ -11,6 +11,10 @@ class Refused(Exception):
     """The engine cannot do what was asked; the message says what, in one line."""
 
 
+class Missing(Refused, ImportError):
+    """The engine is not in this Python."""
+
+
 class Model:
     """The model as our side sends it, see `envs.engines.elsewhere.description`.
 

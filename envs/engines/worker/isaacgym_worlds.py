@@ -18,7 +18,7 @@ import numpy as np
 
 from . import kinematics as k
 from . import urdf
-from .face import Model, Physics, Refused
+from .face import Missing, Model, Physics, Refused
 from .motors import Motors
 from .sensors import Sensors
 from .tree import poses
@@ -30,7 +30,7 @@ try:
     )
     import torch  # isort: skip
 except ImportError as error:
-    raise Refused("this Python cannot import isaacgym ({}): give the python3.8 of your Isaac Gym environment".format(error)) from error
+    raise Missing("this Python cannot import isaacgym ({}): give the python3.8 of your Isaac Gym environment".format(error)) from error
 
 PLANE, HFIELD = 0, 1
 LARGEST = 1e8

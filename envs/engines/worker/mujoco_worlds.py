@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from .face import Model, Physics, Refused
+from .face import Missing, Model, Physics, Refused
 
 try:
     import mujoco
 except ImportError as error:
-    raise Refused("this Python has no package mujoco: install one, or name another Python") from error
+    raise Missing("this Python has no package mujoco: install one, or name another Python") from error
 
 OLDEST = (3, 0)
 HARMLESS = ("mjDSBL_ISLAND", "mjDSBL_NATIVECCD", "mjDSBL_MULTICCD")

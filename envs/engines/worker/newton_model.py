@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import kinematics as k
-from .face import Model, Refused
+from .face import Missing, Model, Refused
 from .motors import Motors
 
 try:
@@ -18,7 +18,7 @@ try:
     wp.config.log_level = wp.LOG_ERROR  # before it is initialized
     import newton  # pyright: ignore[reportMissingImports]
 except ImportError as error:
-    raise Refused("this Python has no package newton: pip install 'newton[sim]' there, or name another Python") from error
+    raise Missing("this Python has no package newton: pip install 'newton[sim]' there, or name another Python") from error
 
 FIELDS = ("body_mass", "body_inertia", "body_ipos", "body_gravcomp", "geom_friction", "geom_solref", "dof_damping", "dof_armature",
           "dof_frictionloss", "actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "opt.gravity", "body_pos", "geom_pos",
