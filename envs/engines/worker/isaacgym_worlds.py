@@ -24,8 +24,8 @@ from .sensors import Sensors
 from .tree import poses
 
 try:
-    from isaacgym import (
-        gymapi,  # before torch, or it refuses to start  # pyright: ignore[reportMissingImports]
+    from isaacgym import (  # pyright: ignore[reportMissingImports]
+        gymapi,  # before torch, or it refuses to start
         gymtorch,  # pyright: ignore  # the stubs lack it
     )
     import torch  # isort: skip
