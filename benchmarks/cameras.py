@@ -6,8 +6,10 @@ processor's time that this process took, which holds on a computer that others u
 letting physics and pictures overlap could save.
 
     python -m benchmarks.cameras [--quick] [--rule] [--worlds N]
+    python -m benchmarks.cameras --deploy [--seconds S] [--rounds N] [--policy FILE]
 
-prints JSON. `--rule` measures both renderers over sizes and numbers of worlds: what `envs.sensing.choice` has its rule from.
+prints JSON. `--rule` measures both renderers over sizes and numbers of worlds: what `envs.sensing.choice` has its rule from. `--deploy`
+measures cameras on a simulated robot over ROS 2, see `benchmarks.cameras_deploy`.
 """
 
 from __future__ import annotations
@@ -144,6 +146,16 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rule", action="store_true")
     parser.add_argument("--worlds", type=int)
+    parser.add_argument("--deploy", action="store_true")
+    parser.add_argument("--seconds", type=float, default=30.0, help="--deploy: of each run")
+    parser.add_argument("--rounds", type=int, default=3, help="--deploy: runs with and without cameras")
+    parser.add_argument("--renderer", default="opengl", help="--deploy: of the simulated cameras")
+    parser.add_argument("--policy", help="--deploy: a policy for Panda that sees; default: one that nobody has trained")
     given = parser.parse_args()
+    if given.deploy:
+        from benchmarks.cameras_deploy import measure
+
+        print(json.dumps(measure(given.seconds, given.rounds, given.renderer, given.policy), indent=1))
+        raise SystemExit(0)
     asked = Options(quick=given.quick, worlds=given.worlds)
     print(json.dumps(rule(asked) if given.rule else run(asked), indent=1))

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from bridge import settings
+from bridge.cameras.eyes import Eyes
 from bridge.control.controller import Controller
 from bridge.control.joints import JointError
 from bridge.control.loop import ControlLoop
@@ -104,7 +105,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         stack.callback(close_events, events, options)
         controller = make_controller(policy, limits, options, events)
         warnings = begin(controller, events, options)
-        wire = transport or make_wire(controller, options, ros_args or [])
+        eyes = make_eyes(policy, options)
+        wire = transport or make_wire(controller, options, ros_args or [], eyes)
         if not options.managed:  # otherwise `configure` does it
             events.say(f"golden run reproduced to {controller.arm():.1e}")
         if options.auto_start:
@@ -119,6 +121,8 @@ def run_deploy(options: argparse.Namespace, ros_args: list[str] | None = None, t
         recorder = events.recorder = make_recorder(controller, options)
         if recorder is not None:
             stack.callback(finish, recorder, events)
+            if eyes is not None:
+                eyes.on_sight = recorder.sight
         attended = attend(wire, devices, options, recorder, events)
         attended.tell = events.say
         attended.says += warnings  # the screen has overwritten these lines
@@ -156,8 +160,17 @@ def make_controller(policy: PolicyFile, limits: SafetyLimits, options: argparse.
     """The controller: of the policy, or of the motion that `--motion` plays in its place."""
     motion = getattr(options, "motion", None)
     if motion is None:
-        return Controller(policy, limits, shadow=options.dry_run, on_event=events)
+        return Controller(policy, limits, shadow=options.dry_run, on_event=events, image_fault=options.image_fault)
     return MotionController(policy, motion, limits, on_event=events)
+
+
+def make_eyes(policy: PolicyFile, options: argparse.Namespace) -> Eyes | None:
+    """Where pictures come in, warmed; None for a policy that sees nothing, and for a motion in its place."""
+    if not policy.images or getattr(options, "motion", None) is not None:
+        return None
+    eyes = Eyes(policy, options.resize_images)
+    eyes.warm()
+    return eyes
 
 
 def begin(controller: Controller, events: Events, options: argparse.Namespace) -> list[str]:
@@ -172,7 +185,7 @@ def begin(controller: Controller, events: Events, options: argparse.Namespace) -
     return warnings
 
 
-def make_wire(controller: Controller, options: argparse.Namespace, ros_args: list[str]) -> Transport:
+def make_wire(controller: Controller, options: argparse.Namespace, ros_args: list[str], eyes: Eyes | None = None) -> Transport:
     """The transport in the options, not yet open.
 
     Raises:
@@ -182,7 +195,10 @@ def make_wire(controller: Controller, options: argparse.Namespace, ros_args: lis
     try:
         asked = options.command if controller.spec.command.labels else ()  # for policies without a command it is known
         fixed = None if asked is None else tuple(asked)
-        run = Deployment(command=fixed, controller=controller, ros_args=tuple(ros_args), screen=wants_screen(options))
+        scenery = getattr(options, "scenery", None)
+        run = Deployment(
+            command=fixed, controller=controller, ros_args=tuple(ros_args), screen=wants_screen(options), eyes=eyes, scenery=scenery
+        )
         return make_transport(options.transport, controller.spec, options, run)
     except ImportError as error:  # a package that is installed but does not load
         said = str(error).partition("\n")[0]
@@ -268,7 +284,8 @@ def finish(recorder: LogWriter, events: Events) -> None:
     """Finish the log and print where it is."""
     recorder.close()
     events.screen = None
-    lost = f" lacks {recorder.lost} ticks: the recorder could not keep up" if recorder.lost else ""
+    lacks = [f"{count} {what}" for count, what in ((recorder.lost, "ticks"), (recorder.lost_pictures, "pictures")) if count]
+    lost = f" lacks {' and '.join(lacks)}: the recorder could not keep up" if lacks else ""
     events.say(f"log: {recorder.path}" + (lost if recorder.failure is None else f" is incomplete: {recorder.failure}"))
 
 
@@ -302,6 +319,7 @@ def make_recorder(controller: Controller, options: argparse.Namespace) -> LogWri
             interface=options.command_interface,
             settings=getattr(options, "settings", ""),
             patient=in_process(options),
+            pictures=options.log_images,
         )
     except ModuleNotFoundError as error:
         raise DeployError(f"the log needs {error.name}; run: pip install mcap rosbags, or give --no-log") from error

@@ -16,13 +16,16 @@ from typing import Literal
 
 import numpy as np
 
+from bridge.cameras.compressed import can_jpeg
 from bridge.control import asked
 from bridge.control.safety import SafetyLimitError, SafetyLimits
+from bridge.control.sight import eyes_of
 from bridge.fields import Bound, add_options, option, options_of
 from bridge.operator.said import HOLD_S, SILENCE_S
 from bridge.operator.terminal import on_terminal
 from bridge.transports.connect import SimulatedOptions
 from bridge.transports.registry import TRANSPORTS, DeployError, get_transport
+from bridge.transports.ros2.gripper import check_gripper
 from bridge.transports.ros2.options import OWN_GAINS, check_names, wire_names
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
@@ -66,6 +69,10 @@ class RunOptions:
     duration: float | None = option(None, "end after this time", metavar="S")
     ungated: bool = option(False, "run a file on a robot although it has not passed the gate of robolearn export")
     limit: tuple[str, ...] = option((), "override a safety limit; all of them are listed at the end", metavar="NAME=VALUE", repeated=True)
+    image_fault: Literal["damp", "hold"] = option(
+        "damp", "what a missing, late, frozen or black picture leads to: damping, or the last target until pictures are good again"
+    )
+    resize_images: bool = option(False, "resize pictures of another size than the policy's (default: refuse them)")
     rate: float | None = option(None, "must be the policy's own rate: a policy only runs at the rate of its training", metavar="HZ")
 
 
@@ -83,6 +90,7 @@ class OperatorOptions:
     )
     log: Path | None = option(None, "the run's MCAP log (default: runs/logs/<time>_<policy>.mcap); see robolearn replay", metavar="PATH")
     log_sensors: Literal["tick", "all"] = option("tick", "log the readings at the ticks, or all of them, which robolearn identify needs")
+    log_images: Literal["png", "jpeg"] = option("png", "compression of pictures in the log: png keeps every bit, so that a replay is exact")
     no_log: bool = option(False, "write no log")
     events: Path | None = option(
         None, "write transitions, refusals and timing as JSON lines; an earlier PATH.jsonl is kept as PATH-1.jsonl", metavar="PATH"
@@ -242,6 +250,7 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
     if options.rate is not None and not abs(options.rate - rate_hz) <= 1e-6 * rate_hz:
         raise DeployError(f"--rate {options.rate:g} refused: this policy was trained at {rate_hz:g} Hz and runs at no other rate")
     _check_command(spec, options)
+    _check_cameras(spec, options)
     if options.transport == "sim" and options.mjcf is None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
     if options.mjcf is not None and not options.mjcf.is_file():
@@ -284,8 +293,6 @@ def check_options(spec: PolicySpec, options: argparse.Namespace) -> None:
 def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
     """Raises `DeployError` if the policy needs inputs that the bridge cannot provide, or a command does not fit."""
     count = spec.command.dimension
-    if images := [group.name for group in spec.observation if group.image is not None]:
-        raise DeployError(f"this policy sees images ({', '.join(images)}); the bridge does not support images yet")
     if spec.command.kind == "none" and options.command is None:
         options.command = []
     if options.command is not None and (len(options.command) != count or not np.isfinite(options.command).all()):
@@ -293,6 +300,28 @@ def _check_command(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(f"--command needs {count} finite numbers ({', '.join(spec.command.labels)}), not {given}")
     if options.command and (fault := asked.fault(np.array(options.command), spec.command)) is not None:
         raise DeployError(f"--command {fault}")
+
+
+def _check_cameras(spec: PolicySpec, options: argparse.Namespace) -> None:
+    """Raises `DeployError` if nothing brings the policy its pictures, or an option for them has no effect."""
+    names = [group.name for group in eyes_of(spec)]
+    if not names:
+        given = {"--image-fault hold": options.image_fault != "damp", "--resize-images": options.resize_images}
+        given |= {"--log-images jpeg": options.log_images != "png"}
+        if useless := [name for name, on in given.items() if on]:
+            raise DeployError(f"{useless[0]} is for policies that see pictures; this one has no camera")
+        return
+    if not get_transport(options.transport).sees and getattr(options, "motion", None) is None:
+        able = ", ".join(name for name in TRANSPORTS if get_transport(name).sees)
+        raise DeployError(
+            f"this policy sees pictures ({', '.join(names)}), which --transport {options.transport} does not bring; use {able}"
+        )
+    if options.image_fault == "hold" and spec.robot.floating_base:
+        raise DeployError(
+            "--image-fault hold is for arms: a legged robot that holds still in mid-step falls; leave it out, and it is damped"
+        )
+    if options.log_images == "jpeg" and not can_jpeg():
+        raise DeployError("--log-images jpeg needs OpenCV or Pillow; run: pip install opencv-python-headless")
 
 
 def _check_transport(options: argparse.Namespace) -> None:
@@ -318,9 +347,12 @@ def _check_joints(spec: PolicySpec, options: argparse.Namespace) -> None:
         raise DeployError(
             f"--extra-joints has joints of the policy: {', '.join(ours)}; extra joints are those that the policy does not move"
         )
+    check_gripper(wire, options.gripper_joints)
+    if not options.gripper_joints and (options.gripper_topic is not None or options.gripper_interface != "trajectory"):
+        raise DeployError("--gripper-topic and --gripper-interface need --gripper-joints, which says whose commands go there")
     if options.joint_order is None:
         return
-    order = tuple(options.joint_order)
+    order, wire = tuple(options.joint_order), tuple(name for name in wire if name not in options.gripper_joints)
     lacks, unknown = [name for name in wire if name not in order], [name for name in order if name not in wire]
     twice = sorted({name for name in order if order.count(name) > 1})
     faults = [f"{what} {', '.join(names)}" for what, names in (("lacks", lacks), ("has unknown", unknown), ("repeats", twice)) if names]

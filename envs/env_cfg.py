@@ -40,16 +40,20 @@ class ActionCfg:
     Attributes:
         mode: `position_offset` from the default pose, or `position_delta` from the last target.
         scale: change of every joint's target per unit of action [rad]; null takes the robot's own scale of each joint.
+        share: factor on the robot's own scales where `scale` is null: joints that move angles and lengths keep their proportion.
         clip: largest magnitude of the raw action.
     """
 
     mode: Literal["position_offset", "position_delta"] = "position_offset"
     scale: float | None = None
+    share: float = 1.0
     clip: float = 5.0
 
     def __post_init__(self) -> None:
         if not self.clip > 0:
             raise ValueError(f"action.clip must be positive, not {self.clip:g}")
+        if not self.share > 0:
+            raise ValueError(f"action.share must be positive, not {self.share:g}")
         if self.scale is not None and not self.scale > 0:
             raise ValueError(f"action.scale must be positive, not {self.scale:g}")
 

@@ -42,6 +42,14 @@ class Buffers:
         self._tensors[name] = torch.zeros(self._worlds, *shape, dtype=dtype, device=self._device)
         return self._tensors[name]
 
+    def shared(self, name: str, shape: tuple[int, ...] = (), dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """A tensor (N, *shape) that several terms use: whoever asks first makes it."""
+        return self._tensors[name] if name in self._tensors else self.new(name, shape, dtype)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether there is one of that name."""
+        return name in self._tensors
+
     def __getitem__(self, name: str) -> torch.Tensor:
         """The tensor itself, (N, ...)."""
         return self._tensors[name]

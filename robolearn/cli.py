@@ -30,7 +30,7 @@ COMMANDS = {
     "config": "show every setting of a preset with its value, unit and meaning, or only what the preset changes",
     "robot": "inspect the model (MJCF or URDF) of any robot and write its description for training",
     "train": "train a teacher on the simulator's privileged state",
-    "pretrain": "train a student's network on datasets: rollouts, controllers, people, logs",
+    "pretrain": "train a student's network on datasets: rollouts, controllers, people, logs; `pretrain encoder`: an image encoder",
     "distill": "train a student, which sees only what the robot senses, from a teacher",
     "export": "write a checkpoint as one policy file",
     "evaluate": "measure a policy file, or a controller, over a fixed grid of commands and seeds",
@@ -47,6 +47,9 @@ COMMANDS = {
     "demo": "train, distill, export, evaluate and run one policy; ends with a report and a video",
 }
 
+SECOND_WORDS = {"pretrain": ("encoder",)}
+"""Commands of two words: the second stands where the first command alone would have a preset, and has a module of its own."""
+
 EXIT_CODES = {
     "0": "done; or ended by a signal of the system, with everything saved that is needed to continue",
     "1": "the command ran, and its answer is no",
@@ -62,8 +65,21 @@ _OURS = ("robolearn", "bridge", "envs", "policies", "benchmarks")
 _ALIKE = 0.66
 _ELSEWHERE = {"--out": "--runs"}
 """Name of an option in other commands -> its name here."""
-_TOP_SETTINGS = ("task", "robot", "algorithm", "seed", "threads", "precision", "checkpoint_every", "env", "teacher", "student", "sb3")
-"""Settings outside any section: the fields of `robolearn.config.schema.TrainCfg`, which is not imported here."""
+_TOP_SETTINGS = (
+    "task",
+    "robot",
+    "algorithm",
+    "seed",
+    "threads",
+    "precision",
+    "checkpoint_every",
+    "env",
+    "teacher",
+    "student",
+    "sb3",
+    "encoder",
+)
+"""Settings outside any section: the fields of `robolearn.config.schema.TrainCfg`, which is not imported here, and those of an encoder's."""
 _ERRORS_BELOW = (
     ("policies.plugins", "PluginError"),
     ("policies.contract.file", "PolicyFileError"),
@@ -128,7 +144,7 @@ def _ended(arguments: list[str], error: KeyboardInterrupt) -> int:
     if not isinstance(error, AskedToEnd):
         print("robolearn: interrupted", file=sys.stderr)
         return INTERRUPTED
-    module = sys.modules.get(f"robolearn.commands.{arguments[0]}") if arguments else None
+    module = sys.modules.get(f"robolearn.commands.{words_of(arguments).replace(' ', '_')}") if arguments else None
     print(f"robolearn: ended by {error}", file=sys.stderr)
     return 0 if getattr(module, "KEEPS_ITS_WORK", False) else 128 + error.number
 
@@ -180,7 +196,14 @@ def _dispatch(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         raise UsageError(f"no command {name!r}{suggestion(name, COMMANDS)}; valid: {', '.join(COMMANDS)}")
-    return _run(name, arguments[1:])
+    words = words_of(arguments)
+    return _run(words, arguments[len(words.split()) :])
+
+
+def words_of(arguments: list[str]) -> str:
+    """The command, with its second word if it has one."""
+    first, second = arguments[0], arguments[1] if len(arguments) > 1 else ""
+    return f"{first} {second}" if second in SECOND_WORDS.get(first, ()) else first
 
 
 def _overview() -> str:
@@ -195,7 +218,7 @@ def _run(name: str, arguments: list[str]) -> int:
     arguments, imports = plugins.take(arguments)
     if not {"-h", "--help"} & {*arguments} or name == "deploy":  # its help shows the transports' options
         plugins.use(imports)
-    module: Any = importlib.import_module(f"robolearn.commands.{name}")
+    module: Any = importlib.import_module(f"robolearn.commands.{name.replace(' ', '_')}")
     takes_overrides = bool(getattr(module, "ACCEPTS_OVERRIDES", False))
     parser = _Parser(
         prog=f"robolearn {name}",

@@ -35,11 +35,12 @@ def parsed(line: str) -> tuple[str, Any, list[str]]:
         return words[0], None, []
     if not words or words[0] not in cli.COMMANDS:
         raise NoCommandError(f"no command {words[:1]}")
-    name, *arguments = words
+    name = cli.words_of(words)
+    arguments = words[len(name.split()) :]
     arguments, _ = plugins.take(arguments)
     if "--help" in arguments:
         return name, None, []
-    module: Any = importlib.import_module(f"robolearn.commands.{name}")
+    module: Any = importlib.import_module(f"robolearn.commands.{name.replace(' ', '_')}")
     parser = cli._Parser(prog=name, allow_abbrev=False)
     plugins.add_option(parser)
     module.configure(parser)

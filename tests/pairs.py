@@ -15,6 +15,12 @@ PAIRS = {
     "go1-velocity-rough": ("velocity-rough", "go1"),
     "g1-velocity-rough": ("velocity-rough", "g1"),
     "panda-reach": ("reach", "panda"),
+    "panda-pick": ("pick", "panda-gripper"),
+    "panda-move": ("move", "panda-gripper"),
+    "panda-push": ("push", "panda-gripper"),
+    "panda-open-drawer": ("open-drawer", "panda-gripper"),
+    "xarm7-pick": ("pick", "xarm7"),
+    "xarm7-reach": ("reach", "xarm7"),
 }
 """Name of a preset -> its task and its robot."""
 TASKS = tuple(PAIRS)
@@ -23,6 +29,7 @@ TASKS = tuple(PAIRS)
 def any_robot(preset: str) -> list[str]:
     """Overrides that give a preset of any robot one that it is for; none for a preset that names its own."""
     robots = {"velocity-flat": "go1", "velocity-rough": "go1", "velocity-flat-biped": "g1", "velocity-rough-biped": "g1", "reach": "panda"}
+    robots |= dict.fromkeys(("pick", "move", "push", "open-drawer"), "panda-gripper")
     return [f"--robot={robots[preset]}"] if preset in robots else []
 
 

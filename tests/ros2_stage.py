@@ -22,6 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Imu, JointState
 from std_srvs.srv import Trigger
 
+from bridge.cameras.eyes import Eyes
 from bridge.control.controller import Controller
 from bridge.control.loop import ControlLoop
 from bridge.control.safety import Mode, SafetyLimits
@@ -53,6 +54,7 @@ class Stage:
         limits: Mapping[str, float] | None = None,
         armed: bool = True,
         command: tuple[float, ...] | None = (0.0, 0.0, 0.0),
+        eyes: Eyes | None = None,
     ) -> None:
         policy = PolicyFile(path)
         self.spec, self.options = policy.spec, options or Ros2Options()
@@ -60,7 +62,7 @@ class Stage:
         self.controller = Controller(policy, SafetyLimits.of(self.spec, {**QUICK, **(limits or {})}), on_event=self.events.append)
         if armed:
             self.controller.arm()
-        self.transport = Ros2Transport(self.spec, self.options, command, self.controller)
+        self.transport = Ros2Transport(self.spec, self.options, command, self.controller, eyes)
         self.loop = ControlLoop(self.controller, self.transport)
         self.stamp_ns, self.sensing = 1_000_000_000, True
         self._sensed_ns: int | None = None

@@ -32,6 +32,8 @@ LAYERS = (
     ("__main__", "cli"),
     ("commands", "demo"),
     (
+        "scenery",
+        "simulated_cameras",
         "ros_walk",
         "report",
         "viewer",

@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from policies.export.onnx_graph import IR_VERSION, OPSET
+from policies.export.exporter import IR_VERSION, OPSET
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.control import asked
+from bridge.control.camera_guards import CAMERA_GUARDS, SightWatch
 from bridge.control.command import JointCommand, Limiter, damping
 from bridge.control.consistency import Consistency
 from bridge.control.entry import eased, not_ready, stand_command
@@ -21,25 +22,25 @@ from bridge.control.guards import (
     ACTION_GUARDS,
     EXCEPTION,
     INPUT_GUARDS,
-    OFF_RATE,
-    RATE_WINDOW_NS,
     ROBOT_GUARDS,
     Problem,
     Snapshot,
     StampWatch,
     run_guards,
 )
+from bridge.control.holding import ANEW, Holding, ImageFault
 from bridge.control.joints import FloatArray
 from bridge.control.plausibility import Plausibility
+from bridge.control.rate_notice import RateNotice
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import ACTIVE, TRANSITIONS, UNARMED, Event, JointVectors, Mode, SafetyLimits
+from bridge.control.sight import Fresh
 from bridge.operator.notices import Notice
 from policies.contract.file import PolicyFile
 from policies.contract.observation import Sensors
 
 RESET_FIRST, STAND_FIRST = " (reset first)", " (stand first)"
 HINTS = {(Mode.FAULT, Event.STAND): RESET_FIRST, (Mode.FAULT, Event.START): RESET_FIRST, (Mode.DAMPING, Event.START): STAND_FIRST}
-SAID_AGAIN = 0.1  # change of the sensors' clock rate that gets another line
 NEXT = {Mode.DAMPING: Event.STAND, Mode.STAND: Event.START}
 CAUTION = {Event.RESET: 1, Event.STAND: 2, Event.START: 3}
 OnEvent = Callable[[Mapping[str, Any]], None]
@@ -65,7 +66,13 @@ class Controller:
     """
 
     def __init__(
-        self, policy: PolicyFile, limits: SafetyLimits | None = None, *, shadow: bool = False, on_event: OnEvent | None = None
+        self,
+        policy: PolicyFile,
+        limits: SafetyLimits | None = None,
+        *,
+        shadow: bool = False,
+        on_event: OnEvent | None = None,
+        image_fault: ImageFault = "damp",
     ) -> None:
         """Make a controller in `zero_torque`.
 
@@ -74,6 +81,7 @@ class Controller:
             limits: thresholds; None for the policy's own.
             shadow: dry run: infer on every good reading without ever leaving damping.
             on_event: called with each transition, refusal and exception.
+            image_fault: what a camera's fault leads to, see `bridge.control.holding`.
         """
         self.policy, self.spec = policy, policy.spec
         self.limits = limits or SafetyLimits.of(self.spec)
@@ -95,10 +103,13 @@ class Controller:
         self._waited: str | None = None
         self.cause, self.tripped, self.ran = "", "", False
         self._remarks: tuple[str, ...] = ()
-        self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, 0, ""
+        self._rates = RateNotice()
         self._watch, self._consistency, self._wait = StampWatch(), Consistency(self.joints), Notice()
         self.plausibility = Plausibility(self.joints, 1 / self.spec.control_dt)
         self._doubted: tuple[str | None, str | None] = (None, None)
+        self._sights, self.holding = SightWatch(self.spec), Holding(image_fault)
+        self._guards = INPUT_GUARDS + ROBOT_GUARDS + (CAMERA_GUARDS if self._sights.periods else ())
+        self._fresh, self._more = Fresh(), len(self.spec.observation) > 1
         self._damping = damping(self.limits.damping_factor * self.joints.kd)
         self.asked = self._damping
         self._snapshot = Snapshot(now_ns=0, inputs=Inputs())
@@ -121,7 +132,7 @@ class Controller:
     @property
     def remarks(self) -> list[str]:
         """Remarks on the robot's end of the wire for which nothing is refused."""
-        return [*self._remarks, *self.plausibility.remarks, *([self._rate_remark] if self._rate_remark else [])]
+        return [*self._remarks, *self.plausibility.remarks, *([self._rates.remark] if self._rates.remark else [])]
 
     @property
     def _in_mode_s(self) -> float:
@@ -137,6 +148,7 @@ class Controller:
         self.policy.reset()
         self.action: NDArray[np.float32] = np.zeros(self.spec.action_dim, np.float32)
         self.target = pose.astype(np.float32)
+        self._fresh.forget()
         self._told = asked.inside(asked.nothing(self.spec.command), self.spec.command)
         self._steps = 0
 
@@ -256,7 +268,9 @@ class Controller:
         self._commanded |= inputs.command is not None
         snapshot.set_by_s, snapshot.commanded = watch.set_by_s, self._commanded
         snapshot.doubt, snapshot.slow = self._doubt(inputs.reading, now_ns)
-        self.problems = run_guards(INPUT_GUARDS + ROBOT_GUARDS, snapshot, self.limits, self.joints)
+        self._sights.update(inputs.sights, inputs.reading)
+        snapshot.periods, snapshot.moved = self._sights.periods, self._sights.moved
+        self.problems = run_guards(self._guards, snapshot, self.limits, self.joints)
         waiting, self._waited = self.waiting, self._lacks
         if self._wait.update(waiting, now_ns) and waiting is not None:
             step, _, cause = waiting.partition(": ")
@@ -294,17 +308,8 @@ class Controller:
         rate = self._watch.rate
         if rate is None or inputs.reading is None or not inputs.reading.free_clock:
             return
-        seen = rate if abs(rate - 1.0) > OFF_RATE else 1.0
-        hz = 1 / (self.spec.control_dt * max(rate, 1e-3))
-        said = f"the robot's clock runs at {rate:.2f} of this computer's, so by its clock the policy acts at {hz:.0f} Hz"
-        said += "; so the lateness of messages is unknown and not checked"
-        if seen == self._rate_told or (seen != 1.0 != self._rate_told and abs(seen - self._rate_told) <= SAID_AGAIN):
-            self._rate_told_ns = now_ns
-        elif now_ns - self._rate_told_ns >= RATE_WINDOW_NS:  # it has stopped
-            self._rate_told, self._rate_told_ns = seen, now_ns
-            if seen != 1.0:
-                self._tell({"event": "remark", "t_ns": now_ns, "text": said})
-        self._rate_remark = said if self._rate_told != 1.0 else ""
+        if (said := self._rates.update(rate, self.spec.control_dt, now_ns)) is not None:
+            self._tell({"event": "remark", "t_ns": now_ns, "text": said})
 
     def _take(self, requests: tuple[Event, ...]) -> None:
         """Handle requests and guards, the safest first, since the order of requests within one step is not reliable."""
@@ -315,7 +320,7 @@ class Controller:
             self._plan.clear()
         if stopped is Event.ESTOP:
             self._fire(Event.ESTOP, "emergency stop")
-        self._react(self.problems)
+        self._react(self._hold())
         if stopped is Event.STOP:
             self._fire(Event.STOP, "operator")
         done = stopped or min(requests, key=lambda event: CAUTION.get(event, 0), default=None)
@@ -324,6 +329,15 @@ class Controller:
         for event in dict.fromkeys(requests):
             if event is not done:
                 self._refused(event, f"{done} in the same step")
+
+    def _hold(self) -> list[Problem]:
+        """The problems that lead to damping; those of cameras may be answered by holding still, which begins and ends here."""
+        left, said = self.holding.update(self.problems, self.mode, self._snapshot.now_ns, self.limits)
+        if said:
+            self._tell({"event": "remark", "t_ns": self._snapshot.now_ns, "text": said})
+        if said == ANEW and (reading := self._snapshot.inputs.reading) is not None:
+            self._take_over(reading)
+        return left
 
     def raise_untold(self) -> None:
         """Raise a listener's exception, once, after the command is decided."""
@@ -355,6 +369,8 @@ class Controller:
         return self.limiter(self._damping, self._snapshot.inputs.reading)
 
     def _command(self, snapshot: Snapshot) -> JointCommand:
+        if self.mode is Mode.POLICY and self.holding.now:
+            return self._driven(self._held_pose(self.asked.position))
         if self.mode is Mode.POLICY:
             return self._infer(snapshot)
         if self.mode is Mode.STAND:
@@ -368,10 +384,12 @@ class Controller:
     def _infer(self, snapshot: Snapshot) -> JointCommand:
         reading = snapshot.inputs.reading
         assert reading is not None  # the stale_sensor guard has passed
-        self.observation, self.inferred = self.policy.observe(self._sensors(reading, snapshot)), True
+        sensors = self._sensors(reading, snapshot)
+        self.observation, self.inferred = self.policy.observe(sensors), True
+        seen = self._fresh(snapshot.inputs.sights, self.policy.observe_others(sensors, self._steps)) if self._more else ()
         self._steps += 1
         begin_ns = self.clock() if self.clock else 0
-        before, self.action = self.action, self.policy.act(self.observation).copy()
+        before, self.action = self.action, self.policy.act(self.observation, *seen).copy()
         self.inference_ns = self.clock() - begin_ns if self.clock else 0
         target = self.policy.targets(self.action, self.target)
         snapshot.action, snapshot.target_step = self.action, self._target_step(before)
@@ -381,10 +399,20 @@ class Controller:
         if said:
             return self._damping
         self.target = target
-        goal, zero = np.asarray(target, np.float64), np.zeros_like(self.joints.kp)
+        goal = np.asarray(target, np.float64)
         if self.mode is Mode.POLICY:  # in a dry run there is no pose to take over from
             goal = eased(goal, self._start_pose, self._in_mode_s, self.limits)
-        return JointCommand(goal, zero, zero, self.joints.kp, self.joints.kd)
+        return self._driven(goal)
+
+    def _driven(self, target: FloatArray) -> JointCommand:
+        """The command that drives all joints to a target [rad] (J,)."""
+        zero = np.zeros_like(self.joints.kp)
+        return JointCommand(target, zero, zero, self.joints.kp, self.joints.kd)
+
+    def _held_pose(self, without: FloatArray) -> FloatArray:
+        """The last target [rad] (J,), or another one if there was none."""
+        held = self.limiter.newest_target  # not from the measured pose, which sags under load, or the robot would dip
+        return (without if held is None else held).copy()
 
     def _target_step(self, before: NDArray[np.float32]) -> FloatArray:
         """Change of the joint targets [rad] (J,) by the newest action, before clipping to the joint range."""
@@ -441,7 +469,7 @@ class Controller:
         if event is Event.RESET:
             self._watch.restart()
             self.plausibility.restart()
-            self._rate_told, self._rate_told_ns, self._rate_remark = 1.0, self._snapshot.now_ns, ""
+            self._rates.restart(self._snapshot.now_ns)
             if before is after:
                 text = "reset: the measurement of the sensors' delay starts again"
                 self._tell({"event": "remark", "t_ns": self._snapshot.now_ns, "text": text})
@@ -455,12 +483,16 @@ class Controller:
             self.limiter.reset()
             self._start_pose = reading.position.copy()
         if after is Mode.POLICY and reading is not None:
-            held = self.limiter.newest_target  # not from the measured pose, which sags under load, or the robot would dip
-            self._start_pose = (reading.position if held is None else held).copy()
-            self.reset_memory(reading.position)
+            self._take_over(reading)
         if before is not after:
             self.cause, self.ran = cause, self.ran or after is Mode.POLICY
             self.tripped = cause if event in (Event.TRIP, Event.LATCH) else self.tripped
             received_ns = None if reading is None else reading.received_ns
             record = {"event": "transition", "t_ns": self._snapshot.now_ns, "from": str(before), "to": str(after)}
             self._tell({**record, "cause": cause, "sensor_ns": received_ns})
+
+    def _take_over(self, reading: Reading) -> None:
+        """Let the policy begin, with an empty memory, from the target that was held."""
+        self._start_pose = self._held_pose(reading.position)
+        self._entered_ns = self._snapshot.now_ns
+        self.reset_memory(reading.position)

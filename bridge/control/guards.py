@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class Snapshot:
         action: newest raw action, (J,); None before inference.
         target_step: change of the joint targets by the newest action [rad], (J,); None before inference.
         command_fault: why the operator's command is invalid, see `bridge.control.asked`; None if it is valid.
+        periods: time between pictures in training [s], by observation group; empty for a policy that sees nothing.
+        moved: how far a joint has moved since a camera's bytes last changed [rad], by group.
     """
 
     now_ns: int
@@ -61,6 +63,8 @@ class Snapshot:
     action: NDArray[np.float32] | None = None
     target_step: FloatArray | None = None
     command_fault: str | None = None
+    periods: Mapping[str, float] = field(default_factory=dict[str, float])
+    moved: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 Check = Callable[[Snapshot, SafetyLimits, JointVectors], str | None]

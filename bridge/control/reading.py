@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bridge.control.joints import FloatArray
 from bridge.control.safety import Event
+from bridge.control.sight import Sight, Sights
 
 
 @dataclass(slots=True)
@@ -54,6 +56,9 @@ class Inputs:
         command_hint: the same for the operator's command.
         temperature: hottest sensor of each joint's motor [C], (J,); None if the wire does not report it.
         battery: its charge, from 0 to 1; None if the wire does not report it.
+        sights: newest picture of each camera, by its observation group.
+        sight_fault: why a camera's newest picture could not be taken; None if it could.
+        sight_hints: by group, why no picture comes; they only add words, too.
     """
 
     reading: Reading | None = None
@@ -68,3 +73,6 @@ class Inputs:
     command_hint: str = ""
     temperature: FloatArray | None = None
     battery: float | None = None
+    sights: Sights = field(default_factory=dict[str, Sight])
+    sight_fault: str | None = None
+    sight_hints: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -78,6 +78,8 @@ MOST = {
     "heartbeat_timeout_s": math.inf,
     "damping_factor": 10.0,
     "stand_s": 60.0,
+    "picture_hold_s": 60.0,
+    "picture_rate": 1.0,
     "gain_ramp_s": 60.0,
     "command_ramp_s": 10.0,
 }
@@ -122,6 +124,14 @@ class SafetyLimits:
     warm_motor_c: float = limit(80.0, "C", "temperature of a motor above which a line warns of it (if the wire reports temperatures)")
     hot_motor_c: float = limit(95.0, "C", "temperature of a motor above which the robot may not stand up")
     max_motor_c: float = limit(math.inf, "C", "temperature of a motor at which a driven robot is damped; off unless given")
+    picture_timeout_s: float = limit(0.3, "s", "largest age of a camera's newest picture; at least 3 of the camera's periods")
+    picture_age_s: float = limit(0.3, "s", "largest time that a picture is behind the joints' reading, by their stamps; likewise")
+    picture_frozen_s: float = limit(0.3, "s", "longest time with one stamp, or with one picture while the robot moves; likewise")
+    picture_motion: float = limit(0.1, "rad", "movement of a joint that has to change a picture")
+    picture_dark: float = limit(0.02, "", "least brightness of a picture, from 0 to 1 (depth: share of pixels that are measured)")
+    picture_flat: float = limit(0.004, "", "least contrast of a picture: its standard deviation, from 0 to 1")
+    picture_rate: float = limit(0.5, "", "least rate of pictures, as a share of the rate in training")
+    picture_hold_s: float = limit(2.0, "s", "longest time that the last target is held for want of pictures (--image-fault hold)")
     position_margin: float = limit(0.01, "rad", "distance that commanded targets keep from the joint range's ends")
     slew_factor: float = limit(2.0, "", "largest speed of commanded targets, as a multiple of the robot's velocity limit")
     damping_factor: float = limit(1.0, "", "kd in damping, as a multiple of the robot's kd")
@@ -150,6 +160,8 @@ class SafetyLimits:
         robot = spec.robot
         values: dict[str, float] = {"max_tilt": robot.max_tilt, "max_lateness_s": max(2 * spec.control_dt, 0.01)}
         values |= {"warm_motor_c": robot.warm_motor_c, "hot_motor_c": robot.hot_motor_c}
+        slowest_s = max((group.every * spec.control_dt for group in spec.observation if group.image is not None), default=0.0)
+        values |= {name: max(0.3, 3 * slowest_s) for name in ("picture_timeout_s", "picture_age_s", "picture_frozen_s")}
         if not spec.command.ages:
             values |= {"command_timeout_s": math.inf, "heartbeat_timeout_s": math.inf}
         for name, value in (overrides or {}).items():

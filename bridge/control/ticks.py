@@ -15,6 +15,7 @@ from bridge.control.command import JointCommand
 from bridge.control.controller import Controller
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import Mode
+from bridge.control.sight import FACTS, TIMES, eyes_of, get_sights, put_sights
 from policies.contract.spec import PolicySpec
 
 MODES = tuple(Mode)
@@ -39,6 +40,7 @@ NO_TURN = 64  # an IMU without a gyro, if the policy does not need one
 SENT = ("position", "velocity", "effort", "kp", "kd")
 FREE_CLOCK = 32  # `Reading.free_clock`
 HAS_HEAT, HAS_BATTERY = 128, 256
+HAS_SIGHT = 512
 
 Rows = NDArray[Any]
 
@@ -46,8 +48,9 @@ Rows = NDArray[Any]
 def tick_dtype(spec: PolicySpec) -> np.dtype[np.void]:
     """A row: `COUNTERS` as integers, then the reading, the operator's command, the policy's numbers and the commands; units as in
     `Reading` and `JointCommand`, joints in policy order. `asked` is the command before the limits, `acted` its changes by the limits.
+    `sight_times` and `sight_facts` are the numbers of each camera's newest picture, see `bridge.control.sight`.
     """
-    joints = (spec.robot.num_joints,)
+    joints, cameras = (spec.robot.num_joints,), len(eyes_of(spec))
     return np.dtype(
         [
             *((name, np.int64) for name in COUNTERS),
@@ -57,6 +60,8 @@ def tick_dtype(spec: PolicySpec) -> np.dtype[np.void]:
             ("command", np.float64, (len(spec.command.labels),)),
             ("temperature", np.float64, joints),
             ("battery", np.float64),
+            ("sight_times", np.int64, (cameras, len(TIMES))),
+            ("sight_facts", np.float64, (cameras, len(FACTS))),
             ("observation", np.float32, (spec.observation_dim,)),
             ("action", np.float32, (spec.action_dim,)),
             ("asked", np.float64, joints),
@@ -115,8 +120,14 @@ def get_reading(row: Any) -> Reading | None:
     )
 
 
-def put_inputs(row: Any, inputs: Inputs) -> None:
-    """Copy the inputs; texts (requests, wire faults, remarks) are logged as events. Fields without a flag keep their old content."""
+def put_inputs(row: Any, inputs: Inputs, cameras: tuple[str, ...] = ()) -> None:
+    """Copy the inputs; texts (requests, wire faults, remarks) are logged as events. Fields without a flag keep their old content.
+
+    Args:
+        row: the tick's.
+        inputs: what came in.
+        cameras: the observation groups that are images, in the contract's order; the pictures themselves are logged apart.
+    """
     flags = 0 if inputs.reading is None else put_reading(row, inputs.reading)
     if inputs.command is not None:
         row["command"], row["command_ns"] = inputs.command, inputs.command_ns
@@ -127,17 +138,21 @@ def put_inputs(row: Any, inputs: Inputs) -> None:
     if inputs.battery is not None:
         row["battery"] = inputs.battery
         flags |= HAS_BATTERY
+    if inputs.sights:
+        put_sights(row, inputs.sights, cameras)
+        flags |= HAS_SIGHT
     row["rivals"] = UNKNOWN if inputs.rivals is None else inputs.rivals
     row["flags"] = flags
 
 
-def get_inputs(row: Any) -> Inputs:
-    """The inputs, without requests, wire faults and remarks."""
+def get_inputs(row: Any, cameras: tuple[str, ...] = ()) -> Inputs:
+    """The inputs, without requests, faults in words, remarks and the pictures themselves; `cameras` as in `put_inputs`."""
     command = row["command"].copy() if int(row["flags"]) & HAS_COMMAND else None
     rivals = None if int(row["rivals"]) == UNKNOWN else int(row["rivals"])
     heat = row["temperature"].copy() if int(row["flags"]) & HAS_HEAT else None
     battery = float(row["battery"]) if int(row["flags"]) & HAS_BATTERY else None
-    return Inputs(get_reading(row), command, int(row["command_ns"]), rivals=rivals, temperature=heat, battery=battery)
+    sights = get_sights(row, cameras) if int(row["flags"]) & HAS_SIGHT else {}
+    return Inputs(get_reading(row), command, int(row["command_ns"]), rivals=rivals, temperature=heat, battery=battery, sights=sights)
 
 
 def put_outcome(row: Any, controller: Controller, sent: JointCommand) -> None:

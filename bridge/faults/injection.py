@@ -271,9 +271,14 @@ class FaultyPolicy(PolicyFile):
         self.__dict__.update(policy.__dict__)
         self._transport = transport
 
-    def act(self, observation: NDArray[np.float32], groups: Mapping[str, NDArray[Any]] | None = None) -> NDArray[np.float32]:
+    def act(
+        self,
+        observation: NDArray[np.float32],
+        groups: Mapping[str, NDArray[Any]] | None = None,
+        latents: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> NDArray[np.float32]:
         """Advance one control step, as `PolicyFile.act` does."""
-        action = super().act(observation, groups)
+        action = super().act(observation, groups, latents)
         for fault in self._transport.strike(FaultKind.ACTION_NOT_FINITE):
             action[fault.index % len(action)] = fault.size
         for fault in self._transport.strike(FaultKind.ACTION_JUMP):

@@ -47,6 +47,12 @@ class FaultKind(StrEnum):
         WAIT_ERROR: waiting raises
         ACTION_NOT_FINITE: an entry of the policy's action becomes `size`; needs `FaultyTransport.policy`
         ACTION_JUMP: a size is added to an entry of the policy's action [1]; needs `FaultyTransport.policy`
+        PICTURE_LOSS: no picture comes; this and the rest need `bridge.faults.pictures.FaultyEyes`
+        PICTURE_FROZEN: the last good picture comes again and again, with new stamps
+        PICTURE_STAMP: pictures keep coming with the last good stamp
+        PICTURE_DELAY: pictures are stamped earlier [s]: they show what was then
+        PICTURE_BLACK: all pixels are `size` (0: black)
+        PICTURE_SIZE: pictures have `size` rows fewer
     """
 
     LOSS = "loss"
@@ -82,12 +88,19 @@ class FaultKind(StrEnum):
     WAIT_ERROR = "wait_error"
     ACTION_NOT_FINITE = "action_not_finite"
     ACTION_JUMP = "action_jump"
+    PICTURE_LOSS = "picture_loss"
+    PICTURE_FROZEN = "picture_frozen"
+    PICTURE_STAMP = "picture_stamp"
+    PICTURE_DELAY = "picture_delay"
+    PICTURE_BLACK = "picture_black"
+    PICTURE_SIZE = "picture_size"
 
 
 LOOP_KINDS = frozenset(
     kind for kind in FaultKind if kind.value.endswith(("_tick", "_error")) or kind.value.startswith(("action", "operator"))
 )
-MESSAGE_KINDS = frozenset(FaultKind) - LOOP_KINDS - {FaultKind.RIVAL, FaultKind.HOT_MOTOR}
+PICTURE_KINDS = frozenset(kind for kind in FaultKind if kind.value.startswith("picture"))
+MESSAGE_KINDS = frozenset(FaultKind) - LOOP_KINDS - PICTURE_KINDS - {FaultKind.RIVAL, FaultKind.HOT_MOTOR}
 FIELDS = ("position", "velocity", "effort", "imu_quat_wxyz", "imu_angular_velocity_b")
 
 
@@ -104,7 +117,7 @@ class Fault:
         at_s: start, from the moment it is added [s].
         duration_s: duration [s]; 0 for one message, call or tick.
         size: size, in the unit of the kind.
-        index: joint, or entry of `field` or of the action; taken modulo their length.
+        index: joint, camera, or entry of `field` or of the action; taken modulo their length.
         field: the one of `FIELDS` that becomes not finite.
     """
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Log:
         dropped: number of ticks lost because the recorder could not keep up.
         lacks: topics that another tool has removed although the ticks refer to them; their columns hold NaN.
         notes: what else is missing, as text.
+        pictures: (arrival on the loop's clock [ns], message) of each camera's pictures, oldest first, by observation group; see
+            `bridge.logs.replay_pictures.LoggedPictures`.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Log:
     dropped: int
     lacks: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    pictures: Mapping[str, Sequence[tuple[int, bytes]]] = field(default_factory=dict[str, Sequence[tuple[int, bytes]]])
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -130,7 +133,7 @@ def read_log(path: Path, policy: PolicyFile | None = None) -> Log:
     last = int(rows.ticks["index"][-1]) if len(rows.ticks) else -1
     if last + 1 < written + dropped:
         notes = (*notes, f"ends at tick {last} of {written + dropped}")
-    return Log(path, policy, metadata, rows.ticks, rows.samples, rows.events, complete, dropped, rows.lacks, notes)
+    return Log(path, policy, metadata, rows.ticks, rows.samples, rows.events, complete, dropped, rows.lacks, notes, rows.pictures)
 
 
 def _strange(path: Path, topics: Iterable[str]) -> str:

@@ -20,11 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridge.control.controller import Controller
+from bridge.control.holding import ImageFault
 from bridge.control.plausibility import ToldPlausibility
 from bridge.control.safety import Event, Mode, SafetyLimits
+from bridge.control.sight import eyes_of
 from bridge.control.ticks import INFERRED, MODES, SENT, get_inputs
 from bridge.logs.reader import Log
 from bridge.logs.replay_memory import PolicyAlone
+from bridge.logs.replay_pictures import LoggedPictures
 from bridge.logs.topics import EVENT
 from bridge.logs.writer import LogError
 from policies.contract.file import PolicyFile
@@ -157,6 +160,7 @@ class _Run:
         self.limits = _limits(json.loads(self.log.metadata["limits"]))
         self.said = _said(self.log)
         self.alone = PolicyAlone(self.policy, self.log)
+        self.pictures = LoggedPictures(self.policy, self.log)
         self.holes = {int(at) + 1 for at in np.flatnonzero(np.diff(ticks["index"]) != 1)}
         self.whole = int(ticks["index"][0]) == 0
         self.doubt = ToldPlausibility()
@@ -167,7 +171,7 @@ class _Run:
                 self.controller.auto_start()
 
     def _new(self, armed: bool) -> Controller:
-        controller = Controller(self.policy, self.limits, shadow=self.shadow)
+        controller = Controller(self.policy, self.limits, shadow=self.shadow, image_fault=_reaction(self.log))
         controller.plausibility = self.doubt
         if armed:
             controller.arm()
@@ -215,7 +219,7 @@ class _Run:
 
     def _follow(self, controller: Controller, index: int, row: Any, said: list[dict[str, Any]]) -> None:
         """Run a tick of the controller; drop it if it cannot know why the logged one behaved differently."""
-        sent = _tick(controller, row, said if self.whole else _as_it_went(said))
+        sent = _tick(controller, row, said if self.whole else _as_it_went(said), self.pictures)
         logged = MODES[int(row["mode"])]
         if controller.mode is not logged and (why := self._unknowable(index, logged, said)):
             self._let_go(index, why)
@@ -242,7 +246,7 @@ class _Run:
     def _alone(self, index: int, row: Any, entered: bool) -> None:
         if not int(row["flags"]) & INFERRED:
             return
-        action = self.alone.act(row["observation"], entered)
+        action = self.alone.act(row["observation"], entered, self.pictures.sights(row))
         if action is not None:
             self._compare(index, action)
 
@@ -285,7 +289,7 @@ def _limits(values: dict[str, Any]) -> SafetyLimits:
 def _said(log: Log) -> dict[int, list[dict[str, Any]]]:
     """Row -> the events of its tick. Events count the written ticks, while rows also count those lost by the recorder."""
     numbers, times = log.ticks["index"], log.ticks["now_ns"]
-    exact = {"request", "wire_fault"}  # from the recorder itself, so in the tick of that time
+    exact = {"request", "wire_fault", "sight_fault"}  # from the recorder itself, so in the tick of that time
     lost = {}
     for event in log.events:
         row = int(np.searchsorted(times, event["t_ns"])) if event["event"] in exact or event.get("cause") == AUTOMATIC else len(times)
@@ -328,7 +332,11 @@ def _between(controller: Controller, said: list[dict[str, Any]]) -> None:
             controller.fail(LoggedError(event["text"]), "wait")
 
 
-def _tick(controller: Controller, row: Any, said: list[dict[str, Any]]) -> Any:
+def _reaction(log: Log) -> ImageFault:
+    return "hold" if log.metadata.get("image_fault") == "hold" else "damp"
+
+
+def _tick(controller: Controller, row: Any, said: list[dict[str, Any]], pictures: LoggedPictures) -> Any:
     _between(controller, said)
     failed = {event.get("phase", "tick"): event["text"] for event in said if event["event"] == "exception"}
     if "tick" in failed:
@@ -337,6 +345,8 @@ def _tick(controller: Controller, row: Any, said: list[dict[str, Any]]) -> Any:
     inputs.requests = tuple(Event(event["text"]) for event in said if event["event"] == "request")
     faults = [event["text"] for event in said if event["event"] == "wire_fault"]
     inputs.wire_fault = faults[0] if faults else None
+    inputs.sights = pictures.sights(row)
+    inputs.sight_fault = next((event["text"] for event in said if event["event"] == "sight_fault"), None)
     sent = controller.tick(int(row["now_ns"]), inputs, int(row["late_ns"]) * 1e-9, int(row["overruns"]))
     if "write" in failed:
         controller.fail(LoggedError(failed["write"]), "write")
@@ -349,6 +359,11 @@ def _check(policy: PolicyFile, log: Log) -> None:
         ("kind of command is", policy.spec.command.kind, log.policy.spec.command.kind),
         ("commands are", policy.spec.command.labels, log.policy.spec.command.labels),
         ("control rate is", policy.spec.control_dt, log.policy.spec.control_dt),
+        ("pictures are", _eyes(policy), _eyes(log.policy)),
     ):
         if a != b:
             raise LogError(f"{policy.path} cannot run on {log.path}: its {what} {a}, the log's {b}")
+
+
+def _eyes(policy: PolicyFile) -> list[tuple[object, ...]]:
+    return [(group.name, group.shape, group.dtype) for group in eyes_of(policy.spec)]

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bridge.control.ticks import HAS_IMU, HAS_READING, SENT, Rows, sample_dtype, tick_dtype
-from bridge.logs.topics import EVENT, LIMITS, STATE, TICK, Topics
+from bridge.logs.pictures import picture_topic
+from bridge.logs.topics import BATTERY, EVENT, HEAT, LIMITS, PICTURE_FACTS, PICTURES, STATE, TICK, Topics
 from bridge.logs.writer import LogError
 
 SAMPLES, SAMPLES_IMU = "/sensors/joint_states", "/sensors/imu"
+ABSENT = -1  # of whole numbers, which have no NaN
 CLOCKS_APART_NS = 2_000_000  # difference of log and loop time: none within one run, but a tool may have rounded times to milliseconds
 
 
@@ -41,6 +43,7 @@ class Assembled:
         ticks, samples, events: as in `bridge.logs.reader.Log`; ticks with a missing message are left out.
         lacks: topics that are missing although the ticks refer to them; their columns hold NaN.
         notes: what else is missing, as text.
+        pictures: (arrival on the loop's clock [ns], message) of each camera's pictures, oldest first, by observation group.
     """
 
     ticks: Rows
@@ -48,6 +51,7 @@ class Assembled:
     events: list[dict[str, Any]]
     lacks: frozenset[str]
     notes: tuple[str, ...]
+    pictures: dict[str, list[tuple[int, bytes]]]
 
 
 def assemble(topics: Topics, channels: Iterable[str], messages: list[Message]) -> Assembled:
@@ -75,10 +79,12 @@ def assemble(topics: Topics, channels: Iterable[str], messages: list[Message]) -
         first = int(np.flatnonzero(torn)[0])
         what = ", ".join(sorted(missing[first] - lacks))
         notes = (f"{int(torn.sum())} ticks have a missing message, first tick {int(rows['index'][first])} that of {what}",)
-    samples = _samples(topics, own, (times[0] - int(rows["now_ns"][0])) if times else 0)
+    epoch_ns = (times[0] - int(rows["now_ns"][0])) if times else 0
+    samples = _samples(topics, own, epoch_ns)
     if len(samples) and (rows["flags"] & HAS_IMU).any() and not (samples["flags"] & HAS_IMU).any():
         lacks |= {SAMPLES_IMU}
-    return Assembled(rows[~torn], samples, _events(topics, own), lacks, notes)
+    pictures = {name: _pictures(own, picture_topic(name), epoch_ns) for name in topics.cameras}
+    return Assembled(rows[~torn], samples, _events(topics, own), lacks, notes, pictures)
 
 
 def _own_names(topics: Topics, channels: Iterable[str], messages: list[Message]) -> list[Message]:
@@ -125,7 +131,7 @@ def _ticks(topics: Topics, groups: list[tuple[int, dict[str, list[bytes]]]]) -> 
                 topics.fill(row, topic, group[topic][min(nth, len(group[topic]) - 1)])
             lack = expected - group.keys()
             for column in (column for topic in lack for column in _columns(topic, topics)):
-                row[column] = np.nan
+                row[column] = np.nan if row[column].dtype.kind == "f" else ABSENT
             times.append(time_ns)
             missing.append(lack)
     return rows, times, missing
@@ -141,6 +147,10 @@ def _columns(topic: str, topics: Topics) -> tuple[str, ...]:
         "/policy/action": ("action",),
         "/policy/asked": ("asked",),
         "/impedance_command": tuple(f"sent_{name}" for name in SENT),
+        HEAT: ("temperature",),
+        BATTERY: ("battery",),
+        PICTURES: ("sight_times",),
+        PICTURE_FACTS: ("sight_facts",),
     }
     return columns[topic]
 
@@ -179,6 +189,10 @@ def _samples(topics: Topics, own: list[Message], epoch_ns: int) -> Rows:
                 row["flags"] |= HAS_IMU
             at += 1
     return rows
+
+
+def _pictures(own: list[Message], topic: str, epoch_ns: int) -> list[tuple[int, bytes]]:
+    return sorted((message.log_ns - epoch_ns, message.data) for message in own if message.topic == topic)
 
 
 def _events(topics: Topics, own: list[Message]) -> list[dict[str, Any]]:

@@ -10,6 +10,9 @@
     policy/limits                changes by the limits on each joint (std_msgs/UInt8MultiArray: bits of `control.command.LIMIT_NAMES`)
     impedance_command            the sent command (std_msgs/Float64MultiArray, as on the wire: see docs/ros2.md)
     policy/temperature, battery  hottest sensor of each motor [C] (std_msgs/Float64MultiArray), charge of the battery (std_msgs/Float64)
+    sensors/<group>/image        each picture that the policy saw (sensor_msgs/CompressedImage; depth: Image), at its arrival
+    policy/pictures, picture_facts  which pictures the policy had at a tick, and what is known of them (std_msgs/Int64MultiArray and
+                                 Float64MultiArray: `bridge.control.sight.TIMES` and `FACTS`, a row for each camera)
     policy/tick                  times and counters of the tick (std_msgs/Int64MultiArray, `bridge.control.ticks.COUNTERS`)
     policy/state, policy/event   state after each change (std_msgs/String); transitions, refusals, requests, faults (JSON in a String)
 
@@ -24,11 +27,26 @@ from typing import Any
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
-from bridge.control.ticks import COUNTERS, HAS_BATTERY, HAS_COMMAND, HAS_HEAT, HAS_IMU, HAS_READING, INFERRED, MODES, SENT, TWO_STAMPS
+from bridge.control.sight import FACTS, TIMES, eyes_of
+from bridge.control.ticks import (
+    COUNTERS,
+    HAS_BATTERY,
+    HAS_COMMAND,
+    HAS_HEAT,
+    HAS_IMU,
+    HAS_READING,
+    HAS_SIGHT,
+    INFERRED,
+    MODES,
+    SENT,
+    TWO_STAMPS,
+)
+from bridge.logs.pictures import message_type, picture_topic
 from policies.contract.spec import PolicySpec
 
 COLUMNS = ",".join(SENT)
 HEAT, BATTERY = "/policy/temperature", "/policy/battery"
+PICTURES, PICTURE_FACTS = "/policy/pictures", "/policy/picture_facts"
 TICK, EVENT, STATE, LIMITS = "/policy/tick", "/policy/event", "/policy/state", "/policy/limits"
 Field = tuple[str, Callable[[Any, Any], None]]
 
@@ -47,6 +65,7 @@ class Topics:
 
     Attributes:
         types: topic -> message type, for all topics that a log can have.
+        cameras: the observation groups that are images.
     """
 
     def __init__(self, spec: PolicySpec) -> None:
@@ -75,6 +94,11 @@ class Topics:
             STATE: "std_msgs/msg/String",
             EVENT: "std_msgs/msg/String",
         }
+        self.cameras = tuple(group.name for group in eyes_of(spec))
+        if self.cameras:
+            self.types |= {PICTURES: "std_msgs/msg/Int64MultiArray", PICTURE_FACTS: "std_msgs/msg/Float64MultiArray"}
+            self.types |= {picture_topic(group.name): message_type(group) for group in eyes_of(spec)}
+            self._sight_layouts = [self._layout(",".join(self.cameras), ",".join(columns)) for columns in (TIMES, FACTS)]
         joints = ",".join(self._names)
         self._joint_layout = self._layout(joints)
         self._tick_layout = self._layout(",".join(COUNTERS))
@@ -108,6 +132,11 @@ class Topics:
     def _encode(self, topic: str, *fields: Any) -> tuple[str, bytes]:
         name = self.types[topic]
         return topic, bytes(self.store.serialize_cdr(self._t[name](*fields), name))
+
+    def picture(self, name: str, stamp_ns: int, fields: tuple[Any, ...]) -> tuple[str, bytes]:
+        """A camera's picture, from `bridge.logs.pictures.message_fields`."""
+        group = self.spec.group(name)
+        return self._encode(picture_topic(name), self._header(stamp_ns, "" if group.image is None else group.image.frame), *fields)
 
     def text(self, topic: str, text: str) -> tuple[str, bytes]:
         """A String message."""
@@ -149,6 +178,9 @@ class Topics:
             yield self._encode(HEAT, self._joint_layout, row["temperature"])
         if flags & HAS_BATTERY:
             yield self._encode(BATTERY, float(row["battery"]))
+        if flags & HAS_SIGHT:
+            yield self._encode(PICTURES, self._sight_layouts[0], row["sight_times"].ravel())
+            yield self._encode(PICTURE_FACTS, self._sight_layouts[1], row["sight_facts"].ravel())
         if row["acted"].any():
             yield self._encode(LIMITS, self._joint_layout, row["acted"])
         sent = np.stack([row[f"sent_{name}"] for name in SENT], axis=1).ravel()
@@ -178,6 +210,7 @@ class Topics:
         found |= {self.command_topic} if flags & HAS_COMMAND else set()
         found |= {HEAT} if flags & HAS_HEAT else set()
         found |= {BATTERY} if flags & HAS_BATTERY else set()
+        found |= {PICTURES, PICTURE_FACTS} if flags & HAS_SIGHT else set()
         if flags & INFERRED:
             found |= {"/policy/action", "/policy/asked", *(name for name, *_ in self._observed)}
         return frozenset(found)
@@ -208,6 +241,9 @@ class Topics:
                 row[f"sent_{name}"] = column
         elif topic == BATTERY:
             row["battery"] = message.data
+        elif topic in (PICTURES, PICTURE_FACTS):
+            column = "sight_times" if topic == PICTURES else "sight_facts"
+            row[column] = np.reshape(message.data, row[column].shape)
         else:
             row[{HEAT: "temperature", "/policy/action": "action", "/policy/asked": "asked", LIMITS: "acted"}[topic]] = message.data
 

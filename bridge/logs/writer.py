@@ -21,7 +21,9 @@ from bridge.control.command import JointCommand
 from bridge.control.controller import Controller
 from bridge.control.priority import lower_priority
 from bridge.control.reading import Inputs, Reading
+from bridge.control.sight import Sight
 from bridge.control.ticks import Ring, put_inputs, put_outcome, put_reading, sample_dtype, tick_dtype
+from bridge.logs.pictures import PictureKind, message_fields
 from bridge.logs.topics import EVENT, STATE, Topics, state_text
 from policies.files import make_folder, reason, remove_empty
 
@@ -29,6 +31,7 @@ FLUSH_S = 0.125
 WAKE_S = 0.02
 RING_S = 4.0
 SAMPLE_RING = 4096
+MOST_PICTURES = 64  # that wait to be compressed
 WAIT_S = 1e-3
 ELSEWHERE = "--log PATH writes it elsewhere, --no-log writes none"
 POLICY_ATTACHMENT = "policy.onnx"
@@ -45,6 +48,7 @@ class LogWriter:
     Attributes:
         path: the file.
         failure: why recording has stopped; None if it has not.
+        lost_pictures: number of pictures that are not in the log, since the recorder could not keep up.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class LogWriter:
         interface: str = "impedance",
         settings: str = "",
         patient: bool = False,
+        pictures: PictureKind = "png",
     ) -> None:
         """Create the file and begin to record.
 
@@ -71,6 +76,7 @@ class LogWriter:
             interface: the command interface, as in `bridge.transports.ros2.options.INTERFACES`.
             settings: settings of the run as YAML, see `bridge.settings`; empty if unknown.
             patient: whether the robot waits for a recorder that cannot keep up, as one simulated in this process does.
+            pictures: how pictures of colours and labels are compressed: `png` keeps every bit, so that a replay is exact.
             sensors: `tick`: the readings that the policy saw; `all`: every reading that arrives, as identification needs.
 
         Raises:
@@ -85,6 +91,9 @@ class LogWriter:
         self._ticks = Ring.of(tick_dtype(spec), max(64, round(RING_S / spec.control_dt)))
         self._samples = Ring.of(sample_dtype(spec), SAMPLE_RING) if sensors == "all" else None
         self._events: deque[tuple[int, str]] = deque()
+        self._pictures: deque[tuple[str, Sight]] = deque()
+        self._kind: PictureKind = pictures
+        self.lost_pictures = 0
         self._epoch_ns: int | None = None
         self._first_ns, self._last_ns, self._state = 0, 0, ""
         try:
@@ -98,6 +107,7 @@ class LogWriter:
         try:
             self._writer.start(profile="ros2", library="robolearn")
             run = {"motion": motion, "command_interface": interface, "settings": settings}
+            run |= {"pictures": pictures, "image_fault": controller.holding.reaction} if self._topics.cameras else {}
             self._writer.add_metadata(METADATA, _metadata(controller, transport, auto_start) | run)
             self._writer.add_attachment(0, 0, POLICY_ATTACHMENT, "application/onnx", controller.policy.data)
             self._channels = self._register()
@@ -135,11 +145,13 @@ class LogWriter:
             self.event({"event": "request", "t_ns": now_ns, "text": str(event)})
         if inputs.wire_fault is not None:
             self.event({"event": "wire_fault", "t_ns": now_ns, "text": inputs.wire_fault})
+        if inputs.sight_fault is not None:
+            self.event({"event": "sight_fault", "t_ns": now_ns, "text": inputs.sight_fault})
         row = self._room(self._ticks)
         if row is None:
             return
         row["index"] = self._ticks.written + self._ticks.dropped
-        put_inputs(row, inputs)
+        put_inputs(row, inputs, self._topics.cameras)
         row["now_ns"], row["late_ns"], row["overruns"], row["busy_ns"] = now_ns, late_ns, overruns, busy_ns
         put_outcome(row, controller, sent)
         self._ticks.done()
@@ -159,6 +171,16 @@ class LogWriter:
         if row is not None and self._samples is not None:
             row["flags"] = put_reading(row, reading)
             self._samples.done()
+
+    def sight(self, name: str, sight: Sight) -> None:
+        """Record a picture; called by the cameras' thread, and compressed on the recorder's."""
+        while self._patient and len(self._pictures) >= MOST_PICTURES and self.failure is None:
+            self._wake.set()
+            time.sleep(WAIT_S)
+        if self.failure is not None or len(self._pictures) >= MOST_PICTURES:
+            self.lost_pictures += 1
+            return
+        self._pictures.append((name, sight))
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Record a transition, a refusal or another text, as JSON with the number of the tick that it belongs to."""
@@ -207,6 +229,10 @@ class LogWriter:
                 for topic, data in self._topics.sensors(row, "/sensors"):
                     self._write(topic, data, time_ns)
                 self._samples.release()
+        while self._pictures:
+            name, sight = self._pictures.popleft()
+            fields = message_fields(self._topics.spec.group(name), sight.picture, self._kind)
+            self._write(*self._topics.picture(name, sight.stamp_ns, fields), self._log_time(sight.received_ns))
         while (row := self._ticks.take()) is not None:
             now_ns = int(row["now_ns"])
             time_ns = self._log_time(now_ns)

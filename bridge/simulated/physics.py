@@ -144,6 +144,16 @@ class PhysicsRobot:
             stamp_ns=round(self.time_s * 1e9) + 1 + self.clock_ns,
         )
 
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """The names of all joints of the scene, those of objects too, in the order of `qpos`."""
+        return tuple(str(self.model.joint(i).name) for i in range(self.model.njnt))
+
+    @property
+    def qpos(self) -> FloatArray:
+        """The positions of all joints of the scene, (nq,): 7 of a free joint (position [m], quaternion wxyz), 4 of a ball joint."""
+        return self.data.qpos.copy()
+
     def truth(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """For evaluation: base position in the world [m] (3,), base velocity (linear [m/s], angular [rad/s]) in the base frame (6,),
         attitude wxyz (4,). A fixed base is at rest at the origin.

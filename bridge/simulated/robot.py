@@ -23,14 +23,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bridge.control.joints import JointError, JointMap
+from bridge.control.joints import JointError
 from bridge.control.priority import raise_priority
 from bridge.isolation import isolate, ros_arguments
 from bridge.simulated.gantry import MODES as GANTRY_MODES
 from bridge.simulated.physics import WATCHDOG_S, PhysicsRobot, physics_dt
-from bridge.transports.ros2.options import INTERFACES
+from bridge.simulated.shared import SharedPose
+from bridge.transports.ros2.options import GRIPPER_TOPICS, INTERFACES, Ros2Options
 from policies.contract.file import PolicyFile
 from policies.contract.spec import PolicySpec
 
@@ -43,12 +42,20 @@ class SimulatedRobotNode:
     Attributes:
         robot: the robot.
         simulated_time: whether its clock is that of the simulation, and not the computer's.
+        pose: where it writes its pose for the process of its cameras; None for nowhere.
     """
 
     def __init__(
-        self, robot: PhysicsRobot, spec: PolicySpec, interface: str, topic: str | None, ros_args: list[str], clock: bool = False
+        self,
+        robot: PhysicsRobot,
+        spec: PolicySpec,
+        interface: str,
+        topic: str | None,
+        ros_args: list[str],
+        clock: bool = False,
+        gripper: Ros2Options | None = None,
     ) -> None:
-        """Open the node for a robot; `topic` None for the interface's default."""
+        """Open the node for a robot; `topic` None for the interface's default, `gripper` for the options of a gripper's own topic."""
         import rclpy
         from geometry_msgs.msg import PoseStamped, TwistStamped
         from rclpy.context import Context
@@ -58,9 +65,10 @@ class SimulatedRobotNode:
         from sensor_msgs.msg import Imu, JointState
         from std_msgs.msg import String
 
+        from bridge.simulated.commands import Commands
         from bridge.transports.ros2.clock import ClockPublisher
         from bridge.transports.ros2.compat import Spinner
-        from bridge.transports.ros2.messages import MESSAGE_TYPES, CommandDecoder
+        from bridge.transports.ros2.messages import MESSAGE_TYPES
         from bridge.transports.ros2.options import COMMAND_TOPICS
 
         self.robot, self._frame = robot, spec.robot.imu_frame or ""
@@ -70,8 +78,8 @@ class SimulatedRobotNode:
         self._executor: Any = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
         self._spin = Spinner(self._executor)
-        to_wire = JointMap(spec.robot.joint_names, robot.names).to_wire
-        self._decode = CommandDecoder(robot.names, interface, to_wire(np.array(spec.robot.kp)), to_wire(np.array(spec.robot.kd)))
+        gripper = Ros2Options() if gripper is None else gripper
+        self._commands = Commands(spec, robot, interface, gripper.gripper_joints, gripper.gripper_interface)
         newest = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         publish = self._node.create_publisher
@@ -80,18 +88,28 @@ class SimulatedRobotNode:
         self._pose: Any = publish(PoseStamped, "ground_truth/pose", newest)
         self._twist: Any = publish(TwistStamped, "ground_truth/twist", newest)
         self._node.create_subscription(MESSAGE_TYPES[interface], topic or COMMAND_TOPICS[interface], self._on_command, reliable)
+        if gripper.gripper_joints:
+            name = gripper.gripper_topic or GRIPPER_TOPICS[gripper.gripper_interface]
+            self._node.create_subscription(MESSAGE_TYPES[gripper.gripper_interface], name, self._on_gripper, reliable)
         if (gantry := robot.gantry) is not None:  # people who hold a real robot see when it is about to walk
             self._node.create_subscription(String, "policy/state", lambda message: gantry.follow(message.data), reliable)
         self.simulated_time = clock
         self._clock = ClockPublisher(self._node) if clock else None
         self._epoch_ns = 0 if clock else time.time_ns()  # with a clock of its own, its time is the simulation's
         self._published = 0
+        self.pose: SharedPose | None = None
 
     def _on_command(self, message: Any) -> None:
         try:
-            self.robot.apply(self._decode(message))
+            self.robot.apply(self._commands.arm(message))
         except (JointError, ValueError, IndexError) as error:
             self._node.get_logger().error(f"command refused: {error}", throttle_duration_sec=1.0)
+
+    def _on_gripper(self, message: Any) -> None:
+        try:
+            self._commands.gripper(message)
+        except (JointError, ValueError, IndexError) as error:
+            self._node.get_logger().error(f"command of the gripper refused: {error}", throttle_duration_sec=1.0)
 
     def publish(self) -> None:
         """Publish the sensors, and the ground truth at a tenth of their rate."""
@@ -100,6 +118,8 @@ class SimulatedRobotNode:
         sample = self.robot.sample()
         if self._clock is not None:
             self._clock.publish(sample.stamp_ns)
+        if self.pose is not None:
+            self.pose.put(self.robot.qpos, self._epoch_ns + sample.stamp_ns)
         joints, imu = encode_sensors(sample, self.robot.names, self._epoch_ns + sample.stamp_ns, self._frame)
         self._joints.publish(joints)
         if imu is not None:
@@ -177,6 +197,12 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--command-interface", choices=INTERFACES, default="impedance")
     result.add_argument("--clock", action="store_true", help="publish /clock, for nodes that run with use_sim_time")
     result.add_argument("--command-topic", help="default: the interface's own")
+    result.add_argument(
+        "--gripper-joints", nargs="+", default=[], metavar="JOINT", help="joints that take commands on a topic of their own"
+    )
+    result.add_argument("--gripper-interface", choices=tuple(GRIPPER_TOPICS), default="trajectory")
+    result.add_argument("--gripper-topic", help="default: the interface's own")
+    result.add_argument("--pose", type=Path, metavar="PATH", help="file in which the process of its cameras finds its pose")
     return result
 
 
@@ -196,7 +222,12 @@ def main(argv: list[str] | None = None) -> int:
     for note in robot.notes:
         print(f"{options.mjcf}: {note}", flush=True)
     priority = raise_priority()
-    node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args, options.clock)
+    gripper = Ros2Options(
+        gripper_joints=tuple(options.gripper_joints), gripper_interface=options.gripper_interface, gripper_topic=options.gripper_topic
+    )
+    node = SimulatedRobotNode(robot, spec, options.command_interface, options.command_topic, ros_args, options.clock, gripper)
+    if options.pose is not None:
+        node.pose = SharedPose.write_to(options.pose, robot.joints, robot.qpos)
     print(f"simulated {spec.robot.name}: {1 / dt:.0f} Hz, {priority}, joints {', '.join(robot.names)}", flush=True)
     try:
         pace(node, round(dt * 1e9 / options.realtime_factor), options.duration)

@@ -60,21 +60,29 @@ def make_transport(name: str, spec: PolicySpec, options: argparse.Namespace, dep
 
 def _sim(spec: PolicySpec, options: SimulatedOptions, deployment: Deployment) -> Transport:
     from bridge.simulated.physics import PhysicsRobot, physics_dt
+    from bridge.simulated.scenery import SimulatedCameras
     from bridge.transports.sim import SimTransport
 
     if options.mjcf is None:
         raise DeployError("--transport sim needs --mjcf, the robot's MuJoCo model")
-    robot = PhysicsRobot(spec.robot, options.mjcf, physics_dt(spec, 500.0), options.permute_joints, gantry=options.gantry)
+    dt, key = physics_dt(spec, 500.0), None if deployment.scenery is None else deployment.scenery.key
+    robot = PhysicsRobot(spec.robot, options.mjcf, dt, options.permute_joints, key, options.gantry)
     command = None if deployment.command is None else np.array(deployment.command)
     realtime = deployment.screen if options.realtime is None else options.realtime
-    return SimTransport(robot, spec.robot.joint_names, command, realtime)
+    cameras = None
+    if deployment.eyes is not None:
+        if deployment.scenery is None:
+            raise DeployError("--transport sim draws pictures with robolearn deploy alone, which knows the scene of the policy's training")
+        cameras = SimulatedCameras(deployment.eyes, deployment.scenery, spec.control_dt)
+    return SimTransport(robot, spec.robot.joint_names, command, realtime, cameras)
 
 
 def _ros2(spec: PolicySpec, options: Ros2Options, deployment: Deployment) -> Transport:
     isolate(options.discovery)
     from bridge.transports.ros2.transport import Ros2Transport
 
-    return Ros2Transport(spec, dataclasses.replace(options, ros_args=deployment.ros_args), deployment.command, deployment.controller)
+    options = dataclasses.replace(options, ros_args=deployment.ros_args)
+    return Ros2Transport(spec, options, deployment.command, deployment.controller, deployment.eyes)
 
 
 def _unitree(spec: PolicySpec, options: UnitreeOptions, deployment: Deployment) -> Transport:
@@ -89,6 +97,9 @@ def _ros2_robot(options: argparse.Namespace) -> list[str]:
     command = ["-m", "bridge.simulated.robot", "--command-interface", options.command_interface]
     if options.command_topic is not None:
         command += ["--command-topic", options.command_topic]
+    if options.gripper_joints:
+        command += ["--gripper-joints", *options.gripper_joints, "--gripper-interface", options.gripper_interface]
+        command += [] if options.gripper_topic is None else ["--gripper-topic", options.gripper_topic]
     if options.permute_joints is not None:
         command += ["--permute-joints", str(options.permute_joints)]
     return command
@@ -98,9 +109,13 @@ def _unitree_robot(options: argparse.Namespace) -> list[str]:
     return ["-m", "bridge.simulated.unitree"]
 
 
-register_transport("ros2", TransportKind(description="ROS 2", make=_ros2, options=Ros2Options, simulator=_ros2_robot, extra="ros"))
+register_transport(
+    "ros2", TransportKind(description="ROS 2", make=_ros2, options=Ros2Options, simulator=_ros2_robot, extra="ros", sees=True)
+)
 register_transport(
     "unitree",
     TransportKind(description="Unitree's DDS", make=_unitree, options=UnitreeOptions, simulator=_unitree_robot, extra="unitree"),
 )
-register_transport("sim", TransportKind(description="in this process", make=_sim, options=SimulatedOptions, in_process=True, extra="train"))
+register_transport(
+    "sim", TransportKind(description="in this process", make=_sim, options=SimulatedOptions, in_process=True, extra="train", sees=True)
+)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.cameras.eyes import Eyes
 from bridge.control.controller import Controller
+from bridge.simulated.scenery import Scenery
 from bridge.transports.base import Transport
 from policies.contract.spec import PolicySpec
 from policies.registry import Registry
@@ -26,12 +28,16 @@ class Deployment:
         controller: the controller; None in tests without one.
         ros_args: arguments after `--ros-args`.
         screen: whether a person watches in this terminal.
+        eyes: where the transport puts pictures; None for a policy that sees nothing.
+        scenery: what draws the pictures of a robot that is simulated in this process; None for nothing.
     """
 
     command: tuple[float, ...] | None = None
     controller: Controller | None = None
     ros_args: tuple[str, ...] = ()
     screen: bool = False
+    eyes: Eyes | None = None
+    scenery: Scenery | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +58,7 @@ class TransportKind:
             where there is none.
         in_process: the robot is simulated in this process, in its own time: nothing can be harmed, so no gate is required.
         extra: extra of robolearn that brings what it needs; None where it brings that itself.
+        sees: whether it puts pictures into `Deployment.eyes`, for policies with cameras.
     """
 
     description: str
@@ -60,6 +67,7 @@ class TransportKind:
     simulator: Callable[[argparse.Namespace], list[str]] | None = None
     in_process: bool = False
     extra: str | None = None
+    sees: bool = False
 
 
 TRANSPORTS = Registry("transport", of=TransportKind)

@@ -16,6 +16,7 @@ from bridge.control.joints import FloatArray, JointMap
 from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import Event
 from bridge.simulated.physics import Sample
+from bridge.simulated.scenery import SimulatedCameras
 
 HELD = "a gantry holds the simulated robot (--gantry says how long)"
 
@@ -56,8 +57,24 @@ class SimTransport:
         on_tick: called with each status, for example to record or to change `command`.
     """
 
-    def __init__(self, robot: Robot, joint_names: Sequence[str], command: FloatArray | None = None, realtime: bool = False) -> None:
-        """Connect to `robot` for a policy whose joints are `joint_names`; `realtime` keeps it from running ahead of the wall clock."""
+    def __init__(
+        self,
+        robot: Robot,
+        joint_names: Sequence[str],
+        command: FloatArray | None = None,
+        realtime: bool = False,
+        cameras: SimulatedCameras | None = None,
+    ) -> None:
+        """Connect.
+
+        Args:
+            robot: the robot.
+            joint_names: the policy's joints.
+            command: see the class.
+            realtime: whether it is kept from running ahead of the wall clock.
+            cameras: the robot's cameras; None for none.
+        """
+        self.cameras = cameras
         self.robot, self.command = robot, command
         self._ahead_ns: int | None = None if not realtime else 0
         self.requests: list[Event] = []
@@ -85,6 +102,8 @@ class SimTransport:
         while self._now_ns + self._step_ns <= deadline_ns:
             self.robot.step()
             self._now_ns += self._step_ns
+            if self.cameras is not None:
+                self.cameras.look(self.robot, self._now_ns, self.command)
             if self.on_reading is not None:
                 self.on_reading(self._reading())
         if self._ahead_ns is not None:
@@ -112,7 +131,10 @@ class SimTransport:
     def read(self) -> Inputs:
         """Sample the robot now."""
         requests, self.requests = tuple(self.requests), []
-        return Inputs(self._reading(), None if self.command is None else np.asarray(self.command, np.float64), self._now_ns, requests)
+        inputs = Inputs(self._reading(), None if self.command is None else np.asarray(self.command, np.float64), self._now_ns, requests)
+        if self.cameras is not None:
+            self.cameras.eyes.give(inputs, self._now_ns)
+        return inputs
 
     def write(self, command: JointCommand) -> None:
         """Hand the command to the robot in its own order."""

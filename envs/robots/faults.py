@@ -13,7 +13,7 @@ from envs.robots.cameras import WORLD
 from policies.errors import suggestion
 
 if TYPE_CHECKING:
-    from envs.robots.robot import Camera, Foot, Joint, Robot
+    from envs.robots.robot import Camera, Foot, Gripper, Joint, Robot
 
 MOST_NAMES = 12
 PARALLEL = 0.02  # rad
@@ -46,6 +46,8 @@ def shape_faults(robot: Robot) -> list[str]:
         found.append(f"imu.quat_wxyz: {list(robot.imu.quat_wxyz)} is not a unit quaternion")
     if robot.workspace is not None and robot.tool is None:
         found.append("workspace: goals are for the tool of an arm; give `tool`, or leave the workspace out")
+    if robot.gripper is not None:
+        found += [f"gripper.{fault}" for fault in _gripper_faults(robot, robot.gripper)]
     for axis, (low, high) in zip("xyz", robot.workspace or (), strict=False):
         if not low < high:
             found.append(f"workspace: its {axis} runs from {low:g} to {high:g} m; give the lower end first")
@@ -73,6 +75,17 @@ def _foot_faults(foot: Foot) -> Iterator[str]:
         yield f"up: {list(foot.up)} is not a direction"
     if not 0 <= foot.turn < 1:
         yield f"turn: {foot.turn:g}; it must be at least 0 and below 1 (a full turn is 0 again)"
+
+
+def _gripper_faults(robot: Robot, gripper: Gripper) -> Iterator[str]:
+    if gripper.joint not in robot.joints:
+        yield f"joint: {gripper.joint!r} is not one of its joints{suggestion(gripper.joint, robot.joints)}"
+    if robot.tool is None:
+        yield "joint: a gripper closes on the tool's point; give `tool`"
+    if not 0 <= gripper.tips < math.inf:
+        yield f"tips: {gripper.tips:g}; it must be zero or above [m]"
+    if gripper.opened == gripper.closed or not math.isfinite(gripper.opened + gripper.closed):
+        yield f"opened, closed: {gripper.opened:g} and {gripper.closed:g}; give two different positions of the joint"
 
 
 def _camera_faults(camera: Camera) -> Iterator[str]:

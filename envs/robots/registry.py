@@ -9,7 +9,9 @@ from envs.robots.g1 import G1
 from envs.robots.go1 import GO1
 from envs.robots.loading import ROBOT_FILE, load_robot
 from envs.robots.panda import PANDA
+from envs.robots.panda_gripper import PANDA_GRIPPER
 from envs.robots.robot import Robot
+from envs.robots.xarm7 import XARM7
 from policies.errors import suggestion
 from policies.registry import Registry, UnknownNameError
 
@@ -60,5 +62,5 @@ def get_robot(name: str | Path) -> Robot:
     )
 
 
-for _robot in (GO1, G1, PANDA):
+for _robot in (GO1, G1, PANDA, PANDA_GRIPPER, XARM7):
     register_robot(_robot)

@@ -22,7 +22,7 @@ from envs.robots.faults import shape_faults
 from envs.robots.fingerprint import model_sha256
 from policies.contract.spec import RobotSpec
 
-__all__ = ["Box", "Camera", "Foot", "Imu", "Joint", "Robot", "RobotError", "Tool", "Vector"]
+__all__ = ["Box", "Camera", "Foot", "Gripper", "Imu", "Joint", "Robot", "RobotError", "Tool", "Vector"]
 
 Vector = tuple[float, float, float]
 Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
@@ -109,6 +109,23 @@ class Tool:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gripper:
+    """The gripper of an arm: fingers that close on the tool's point, moved by one controlled joint.
+
+    Attributes:
+        joint: that joint; others follow it in the model.
+        opened: its position when open [rad or m].
+        closed: its position when closed on nothing [rad or m].
+        tips: how far the fingers reach beyond the tool's point [m].
+    """
+
+    joint: str
+    opened: float
+    closed: float = 0.0
+    tips: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Camera:
     """A camera on the robot, or beside it.
 
@@ -142,6 +159,7 @@ class Robot:
         feet: the feet by name; sensors are named after them.
         imu: the IMU; None for a fixed base.
         tool: the end effector of an arm.
+        gripper: what it grasps with; None for an arm that does not.
         cameras: on it and beside it, by name; a scene has those that an observation looks through.
         stand_height: height of the root's frame above the ground in the default pose [m]; None for a fixed base.
         max_tilt: largest tilt of the base in operation [rad].
@@ -163,6 +181,7 @@ class Robot:
     feet: Mapping[str, Foot] = field(default_factory=dict[str, Foot])
     imu: Imu | None = None
     tool: Tool | None = None
+    gripper: Gripper | None = None
     cameras: Mapping[str, Camera] = field(default_factory=dict[str, Camera])
     stand_height: float | None = None
     max_tilt: float = 1.0

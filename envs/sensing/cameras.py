@@ -208,6 +208,8 @@ class Cameras:
                 continue
             if not followed:
                 self.stage.follow(follow)
+                for bring in self.stage.followers:
+                    bring()
                 followed = True
             shots = renderer.draw(due, self._engine.qpos[due])
             self.drawn += len(due) * len(shots)

@@ -18,7 +18,7 @@ dresses the stage when it is made (`spec`), before it is compiled, and changes f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import mujoco
@@ -30,12 +30,14 @@ from envs.robots.cameras import add_cameras
 from envs.robots.robot import Robot
 from envs.sensing.assets import gradient_sky
 
-SUN, FILL, SKY, DISTRACTOR = "stage_sun", "stage_fill", "stage_sky", "stage_distractor"
+SUN, FILL, SKY, DISTRACTOR, MARK = "stage_sun", "stage_fill", "stage_sky", "stage_distractor", "stage_goal"
 NEAREST, FURTHEST = 0.01, 50.0  # m: what a renderer draws
 SUN_HEIGHT = 3.0  # m, over what it follows
 AMBIENT, DIFFUSE, SPECULAR = 0.38, 0.55, 0.15
 SHADOW_MAP = 512  # pixels; of the OpenGL renderer, whose default costs ten times as much without a GPU
 NOTHING, GROUND, ROBOT = "nothing", "ground", "robot"
+SHOWN = DISTRACTOR, MARK
+"""What is seen and not touched."""
 FOLLOWED = ("body_pos", "body_quat", "jnt_pos", "jnt_axis", "qpos0", "geom_pos", "geom_quat", "geom_size", "geom_rgba")
 """Fields of the physics' model that are seen, and so are taken over in worlds that have their own."""
 OWN = "geom_rgba", "geom_matid", "geom_pos", "geom_quat", "geom_size", "mat_rgba", "mat_specular", "mat_shininess", "mat_emission", \
@@ -51,6 +53,7 @@ class Stage:
         spec: to be dressed until `compile`.
         sky: which of the sky textures each world has, (N,).
         skies: how many there are.
+        followers: called before pictures are taken, for what has to be where the worlds are by then.
         generator: of everything random that is seen; the worlds' own generator never feels a camera.
     """
 
@@ -69,6 +72,7 @@ class Stage:
         self._model: mujoco.MjModel | None = None
         self._fields: dict[str, torch.Tensor] = {}
         self.skies = 0
+        self.followers: list[Callable[[], None]] = []
         self.sky = torch.zeros(self.num_worlds, dtype=torch.long, device=self.device)
         add_cameras(spec, robot)
         _light(spec, robot)
@@ -95,10 +99,15 @@ class Stage:
         texture = self.spec.add_texture(name=name, type=kind, width=picture.shape[1], height=picture.shape[0], nchannel=3)
         texture.data = np.ascontiguousarray(picture, np.uint8).tobytes()
 
-    def add_distractor(self, kind: mujoco.mjtGeom) -> str:
-        """Add a thing that is seen and not touched, invisible until a term gives it a colour. Returns its name."""
+    def add_distractor(self, kind: mujoco.mjtGeom, what: str = DISTRACTOR) -> str:
+        """Add a thing that is seen and not touched, invisible until a term gives it a colour. Returns its name.
+
+        Args:
+            kind: its shape.
+            what: `DISTRACTOR`, or `MARK` for one that shows a goal.
+        """
         taken = {geom.name for geom in self.spec.geoms}
-        name = next(name for i in range(len(taken) + 1) if (name := f"{DISTRACTOR}_{i}") not in taken)
+        name = next(name for i in range(len(taken) + 1) if (name := f"{what}_{i}") not in taken)
         added = self.spec.worldbody.add_geom(name=name, type=kind, size=[0.03] * 3, rgba=[1, 1, 1, 0], contype=0, conaffinity=0, group=0)
         added.mass, added.pos, added.quat = 0.0, [0, 0, -1], [0.8, 0.6, 0, 0]  # at the origin MuJoCo would keep it in its body's frame
         return name
@@ -211,7 +220,7 @@ class Stage:
             fits = [
                 geom
                 for geom in range(model.ngeom)
-                if what[geom] != DISTRACTOR
+                if what[geom] not in SHOWN
                 and (
                     fnmatchcase(model.geom(geom).name or "-", word)
                     or what[geom] == word
@@ -227,14 +236,15 @@ class Stage:
         return torch.tensor(sorted(found), dtype=torch.long, device=self.device)
 
     def _kinds(self) -> list[str]:
-        """What each geom belongs to: `ground`, `robot`, `stage_distractor`, or the name of an object's body."""
+        """What each geom belongs to: `ground`, `robot`, one of `SHOWN`, or the name of an object's body."""
         model = self.model
         robot = int(model.body_rootid[model.body(self._robot.base).id])
         kinds: list[str] = []
         for geom in range(model.ngeom):
             body = int(model.geom_bodyid[geom])
             if body == 0:
-                kinds.append(DISTRACTOR if (model.geom(geom).name or "").startswith(DISTRACTOR) else GROUND)
+                name = model.geom(geom).name or ""
+                kinds.append(next((what for what in SHOWN if name.startswith(what)), GROUND))
             else:
                 root = int(model.body_rootid[body])
                 kinds.append(ROBOT if root == robot else model.body(root).name or f"object_{root}")
@@ -243,9 +253,9 @@ class Stage:
     def labels(self) -> tuple[tuple[str, ...], torch.Tensor]:
         """What a segmentation tells apart, and the label of each geom (ngeom + 1,), uint8, the last that of nothing."""
         kinds = self._kinds()
-        names = [NOTHING, GROUND, ROBOT, *sorted(set(kinds) - {GROUND, ROBOT, DISTRACTOR})]
-        names += [DISTRACTOR.removeprefix("stage_")] if DISTRACTOR in kinds else []
-        index = [names.index(kind.removeprefix("stage_") if kind == DISTRACTOR else kind) for kind in kinds]
+        names = [NOTHING, GROUND, ROBOT, *sorted(set(kinds) - {GROUND, ROBOT, *SHOWN})]
+        names += [what.removeprefix("stage_") for what in SHOWN if what in kinds]
+        index = [names.index(kind.removeprefix("stage_") if kind in SHOWN else kind) for kind in kinds]
         return tuple(names), torch.tensor([*index, 0], dtype=torch.uint8, device=self.device)
 
     def shown_groups(self) -> list[int]:

@@ -12,6 +12,10 @@ from envs.robots.registry import get_robot
 from envs.robots.robot import Robot
 from envs.tasks.changes import check_changes
 from envs.tasks.evaluation import LASTING, Evaluation
+from envs.tasks.move import MOVE_EVALUATION, move
+from envs.tasks.open_drawer import DRAWER_EVALUATION, open_drawer
+from envs.tasks.pick import PICK_EVALUATION, pick
+from envs.tasks.push import PUSH_EVALUATION, push
 from envs.tasks.reach import reach
 from envs.tasks.reach_evaluation import REACH_EVALUATION
 from envs.tasks.velocity import is_biped, velocity_flat, velocity_rough
@@ -112,3 +116,9 @@ register_task(
     )
 )
 register_task(Task(name="reach", description="move the tool to goal positions in the workspace", make=reach, evaluation=REACH_EVALUATION))
+register_task(Task(name="pick", description="grasp an object and lift it", make=pick, evaluation=PICK_EVALUATION))
+register_task(Task(name="move", description="grasp an object and bring it to a place that is shown", make=move, evaluation=MOVE_EVALUATION))
+register_task(
+    Task(name="push", description="push an object along the floor to a place that is shown", make=push, evaluation=PUSH_EVALUATION)
+)
+register_task(Task(name="open-drawer", description="open a drawer by its handle", make=open_drawer, evaluation=DRAWER_EVALUATION))

@@ -35,20 +35,23 @@ class About:
 
     mirror: Mirrored | None = None
     needs: Need | None = None
+    shows: bool = False
 
 
-def about(mirror: Mirrored | None = None, needs: Need | None = None) -> Callable[[F], F]:
+def about(mirror: Mirrored | None = None, needs: Need | None = None, shows: bool = False) -> Callable[[F], F]:
     """Declare what a term's function needs, and its mirror image.
 
     Args:
         mirror: the kind of its entries, or a kind for each block of them in order, or a function that returns the image. None: it has no
             image, and a task with the term has no left-right symmetry.
         needs: the term is left out if the environment lacks this.
+        shows: an entry of the randomization table that varies nothing, but shows what a policy must see: it stays where the table is
+            switched off.
 
     Raises:
         TermError: no such kind or need; lists the valid ones.
     """
-    said = About(mirror=mirror, needs=needs)
+    said = About(mirror=mirror, needs=needs, shows=shows)
     _check("mirror", mirror if isinstance(mirror, tuple) else (mirror,) if isinstance(mirror, str) else (), get_args(Kind))
     _check("needs", () if needs is None else (needs,), get_args(Need))
 

@@ -23,6 +23,7 @@ import torch
 
 from envs.engines.face import Engine
 from envs.env_cfg import EnvCfg
+from envs.parts import Buffers
 from envs.robots.robot import Robot
 from envs.scene.places import Places
 from envs.scene.terrain import Terrain
@@ -59,6 +60,7 @@ class Env(Protocol):
         disturbances: pushes, forces and throws.
         commander: draws the commands; of the class named in the config.
         cameras: the cameras; None if the observations have none.
+        buffers: tensors that are saved and restored with the training, see `buffer`.
     """
 
     cfg: EnvCfg
@@ -82,6 +84,7 @@ class Env(Protocol):
     disturbances: Disturbances
     commander: Command
     cameras: Cameras | None
+    buffers: Buffers
 
     @property
     def command(self) -> torch.Tensor: ...

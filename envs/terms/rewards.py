@@ -83,6 +83,19 @@ def overshoot(env: Env) -> torch.Tensor:
     return (env.asked - env.target).square().sum(1)
 
 
+def strain(env: Env, free: float = 0.15) -> torch.Tensor:
+    """How far targets are ahead of their joints beyond `free`, squared and summed [rad2].
+
+    Steps of targets (`position_delta`) that a joint cannot follow, for example while the hand presses on the floor, pile up, and must be
+    taken back before it moves again.
+
+    Args:
+        env: the environment.
+        free: distance of a target from its joint that costs nothing [rad].
+    """
+    return ((env.target - env.joints.position).abs() - free).relu().square().sum(1)
+
+
 def torque(env: Env) -> torch.Tensor:
     """Sum of squared torques [N2 m2]."""
     return env.joints.torque.square().sum(1)

@@ -247,6 +247,7 @@ class ToolState(Derived):
         self._position, self._velocity = (
             sensor_ids(engine.model, [f"end_effector_{kind}"], engine.device) for kind in ("position", "velocity")
         )
+        self._quat = sensor_ids(engine.model, ["end_effector_quat"], engine.device)
 
     @property
     def position(self) -> torch.Tensor:
@@ -257,6 +258,11 @@ class ToolState(Derived):
     def velocity(self) -> torch.Tensor:
         """In the base frame [m/s], (N, 3)."""
         return self._engine.sensordata[:, self._velocity]
+
+    @property
+    def quat_wxyz(self) -> torch.Tensor:
+        """Attitude in the base frame, (N, 4)."""
+        return self._engine.sensordata[:, self._quat]
 
 
 class States:

@@ -8,6 +8,8 @@ explicit inputs, each input `x` with an output `x_out`. Metadata keys:
 - `robolearn.memory`: name, shape, dtype and value after a reset of each remembered array, JSON
 - `robolearn.provenance`: commit, resolved config, seeds, engine, evaluation results, JSON
 - `robolearn.golden`: a recorded sequence of sensor readings with the observations and actions that must result, packed arrays
+- `robolearn.encoder.<group>`: a camera's encoder, if the file has it apart from the step, see `policies.contract.encoders`; the graph's
+  input of that group is then the latent (1, D)
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from policies.contract.encoders import EncoderError, read_encoders
 from policies.contract.golden import Array, FloatArray, Golden, memory_from_text
 from policies.contract.instead import found_instead, missing
 from policies.contract.observation import ActionConstants, Sensors, clock, clock_phase, joint_targets, observe
-from policies.contract.spec import STATE, OldSpecError, PolicySpec, SpecError
+from policies.contract.spec import STATE, ObservationGroup, OldSpecError, PolicySpec, SpecError
 from policies.files import reason
 
 GOLDEN_TOLERANCE = 1e-4
@@ -96,6 +99,10 @@ class PolicyFile:
             raise PolicyFileError(f"{self.path} {error}") from error
         except (SpecError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise PolicyFileError(f"{self.path} has broken metadata: {reason(error)}") from error
+        try:
+            self._encoders = read_encoders(meta, [group for group in self.spec.observation if group.image is not None], _session_options())
+        except EncoderError as error:
+            raise PolicyFileError(f"{self.path}: {error}") from error
         self._check_graph()
         self._bind()
         self._constants = ActionConstants.of(self.spec, lambda values: np.asarray(values, np.float32))
@@ -104,7 +111,7 @@ class PolicyFile:
 
     def _check_graph(self) -> None:
         """Check that the graph's inputs and outputs are those of spec and memory, with their shapes and types."""
-        inputs = {group.name: ([1, *group.shape], group.dtype) for group in self.spec.observation}
+        inputs = {group.name: (list(shape), dtype) for group in self.spec.observation for shape, dtype in [self._input(group)]}
         if both := [name for name in self._initial if name in inputs]:
             raise PolicyFileError(f"{self.path}: {', '.join(both)} is both an observation group and a memory array")
         inputs |= {name: (list(value.shape), "float32") for name, value in self._initial.items()}
@@ -112,6 +119,11 @@ class PolicyFile:
         outputs |= {f"{name}_out": (list(value.shape), "float32") for name, value in self._initial.items()}
         self._agree("input", self._session.get_inputs(), inputs)
         self._agree("output", self._session.get_outputs(), outputs)
+
+    def _input(self, group: ObservationGroup) -> tuple[tuple[int, ...], str]:
+        """Shape and type of the graph's input for a group: the latent's where the file has its encoder, else the group's own."""
+        encoder = self._encoders.get(group.name)
+        return ((1, *group.shape), group.dtype) if encoder is None else ((1, encoder.width), "float32")
 
     def _agree(self, what: str, nodes: Sequence[Any], said: Mapping[str, tuple[list[int], str]]) -> None:
         graph = {node.name: (node.shape, ELEMENTS.get(node.type, node.type)) for node in nodes}
@@ -147,7 +159,8 @@ class PolicyFile:
     def _bind(self) -> None:
         """Bind all inputs and outputs once, memory twice: each step reads one set of its buffers and writes the other."""
         self._others = [group for group in self.spec.observation if group.name != STATE]
-        self._inputs: dict[str, Array] = {group.name: np.zeros((1, *group.shape), np.dtype(group.dtype)) for group in self.spec.observation}
+        given = {group.name: self._input(group) for group in self.spec.observation}
+        self._inputs: dict[str, Array] = {name: np.zeros(shape, np.dtype(dtype)) for name, (shape, dtype) in given.items()}
         self._observation = self._inputs[STATE]
         self._action = np.zeros((1, self.spec.action_dim), np.float32)
         self._memory = [{name: value.copy() for name, value in self._initial.items()} for _ in range(2)]
@@ -183,20 +196,34 @@ class PolicyFile:
         """The memory after the last step, by name: views that later steps overwrite; empty for a policy without memory."""
         return self._memory[self._turn]
 
-    def act(self, observation: FloatArray, groups: Mapping[str, Array] | None = None) -> FloatArray:
+    @property
+    def latents(self) -> dict[str, int]:
+        """The images that the file encodes apart from the step, and the number of entries of their latents."""
+        return {name: encoder.width for name, encoder in self._encoders.items()}
+
+    def encode(self, group: str, picture: Array) -> FloatArray:
+        """The latent (D,) of a picture (height, width, channels) of one of `latents`. Another thread may call it while this one steps."""
+        return self._encoders[group](picture)
+
+    def act(
+        self, observation: FloatArray, groups: Mapping[str, Array] | None = None, latents: Mapping[str, FloatArray] | None = None
+    ) -> FloatArray:
         """Advance one control step.
 
         Args:
             observation: the group `state`, (O,).
-            groups: readings of other groups by name, in their shape; groups that are not given keep their last reading.
+            groups: readings of other groups by name, in their shape; groups that are not given keep their last reading. Pictures are
+                encoded here where the file has their encoder.
+            latents: latents (D,) of groups whose pictures were encoded before, see `encode`.
 
         Returns:
             The action (J,), a view that the next call overwrites.
         """
         self._observation[0] = observation
-        if groups:
-            for name, value in groups.items():
-                self._inputs[name][0] = value
+        for name, value in (groups or {}).items():
+            self._inputs[name][0] = self.encode(name, value) if name in self._encoders else value
+        for name, value in (latents or {}).items():
+            self._inputs[name][0] = value
         self._session.run_with_iobinding(self._bindings[self._turn])
         self._turn = 1 - self._turn
         return self._action[0]

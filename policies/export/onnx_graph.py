@@ -6,13 +6,9 @@ torch over the golden run, and only then renamed into place.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import logging
-import warnings
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +17,16 @@ import onnx
 import torch
 from torch import nn
 
+from policies.contract.encoders import ENCODER_KEY, IMAGE, LATENT, SAME, encoder_text
 from policies.contract.file import GOLDEN_KEY, MEMORY_KEY, PROVENANCE_KEY, SPEC_KEY, PolicyFile, PolicyFileError
 from policies.contract.golden import Golden, memory_to_text
 from policies.contract.observation import Sensors, observe
 from policies.contract.spec import STATE, NormalizerSpec, PolicySpec
+from policies.export.exporter import onnx_of
 from policies.files import whole
 from policies.networks.protocol import Memory, Network
 
 EXPORT_TOLERANCE = 1e-5
-OPSET, IR_VERSION = 20, 10
-"""Format of every policy file, independent of the installed exporter: the oldest opset with Gelu, and an IR version that ONNX Runtime reads
-since 1.18, which is older than pyproject.toml requires. So a robot's runtime can be older than the trainer's."""
 
 
 class StepGraph(nn.Module):
@@ -112,14 +107,50 @@ def export_student(
     graph = StepGraph(net, memory).eval()
     dtypes = {"float32": torch.float32, "uint8": torch.uint8}
     groups = [spec.group(name) for name in net.groups]
-    example = (*(torch.zeros(1, *group.shape, dtype=dtypes[group.dtype]) for group in groups), *memory.values())
+    pictures = {group.name: torch.zeros(1, *group.shape, dtype=dtypes[group.dtype]) for group in groups}
+    encoders = _encoders(net, pictures)
+    with torch.no_grad():
+        latents = {name: encoder(pictures[name]) for name, encoder in encoders.items()}
+    example = (*(pictures | latents).values(), *memory.values())
     names = ([*net.groups, *memory], ["action", *(f"{name}_out" for name in memory)])
     meta = {
         SPEC_KEY: spec.to_json(),
         MEMORY_KEY: memory_to_text({name: value.numpy() for name, value in memory.items()}),
         GOLDEN_KEY: golden.to_text(),
+        **_encoder_texts(encoders, pictures),
     }
     return _write(graph, example, names, meta, provenance, Path(path))
+
+
+def _encoders(net: Network, pictures: dict[str, torch.Tensor]) -> dict[str, nn.Module]:
+    """The network's encoders by image group, each of which gets a model of its own; none for a network that encodes inside its step.
+
+    Raises:
+        PolicyFileError: an encoder of no image, or one whose latent is no vector.
+    """
+    found = dict(net.apart)
+    for name, encoder in found.items():
+        if name not in pictures or pictures[name].dim() != 4:
+            raise PolicyFileError(f"{type(net).__name__}.apart has {name!r}, which is no image among its groups {', '.join(pictures)}")
+        with torch.no_grad():
+            latent = encoder(pictures[name])
+        if latent.dim() != 2 or latent.shape[0] != 1 or latent.dtype != torch.float32:
+            raise PolicyFileError(f"the encoder of {name} gives {latent.dtype} of shape {tuple(latent.shape)}, not float32 of shape (1, D)")
+    return found
+
+
+def _encoder_texts(encoders: dict[str, nn.Module], pictures: dict[str, torch.Tensor]) -> dict[str, str]:
+    """The encoders as metadata; one that several cameras share is written once."""
+    texts: dict[str, str] = {}
+    for name, encoder in encoders.items():
+        written = [other for other in encoders if ENCODER_KEY + other in texts and encoders[other] is encoder]
+        same = next((other for other in written if pictures[other].shape == pictures[name].shape), None)
+        if same is not None:
+            texts[ENCODER_KEY + name] = SAME + same
+            continue
+        model = onnx_of(encoder.eval(), (pictures[name],), ([IMAGE], [LATENT]))
+        texts[ENCODER_KEY + name] = encoder_text(model.SerializeToString())
+    return texts
 
 
 def _statistics(net: Network) -> NormalizerSpec | None:
@@ -147,20 +178,6 @@ def _check(net: Network, spec: PolicySpec, memory: Memory) -> None:
         raise PolicyFileError(f"{kind}.step returns the memory {shapes[1]}, but start returns {shapes[0]}: they must have the same arrays")
 
 
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Silence the exporter's messages about packages that are not needed here."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning)
-            yield
-    finally:
-        log.setLevel(level)
-
-
 def _write(
     graph: nn.Module,
     example: tuple[torch.Tensor, ...],
@@ -170,51 +187,20 @@ def _write(
     path: Path,
 ) -> PolicyFile:
     with whole(path) as temporary:
-        with torch.no_grad(), _quiet():
-            program = torch.onnx.export(
-                graph, example, input_names=names[0], output_names=names[1], dynamo=True, verbose=False, opset_version=OPSET
-            )
-        assert program is not None
-        model = program.model_proto
-        _forget_source(model)
+        model = onnx_of(graph, example, names)
         weights = hashlib.sha256()
         for tensor in model.graph.initializer:
             weights.update(tensor.name.encode() + tensor.raw_data)
+        for key in sorted(key for key in meta if key.startswith(ENCODER_KEY)):
+            weights.update((key + meta[key]).encode())
         origin = json.dumps(provenance | {"weights_sha256": weights.hexdigest()}, allow_nan=False)
         onnx.helper.set_model_props(model, meta | {PROVENANCE_KEY: origin})
-        model.producer_name = "robolearn"
-        _settle_versions(model)
         onnx.save(model, temporary)
         file = PolicyFile(temporary)
         worst = file.verify()
         if worst > EXPORT_TOLERANCE:
             raise PolicyFileError(f"the exported graph differs from torch by {worst:.3g} on the golden run (allowed {EXPORT_TOLERANCE:g})")
     return PolicyFile(path)
-
-
-def _settle_versions(model: onnx.ModelProto) -> None:
-    """Convert the model to `IR_VERSION`.
-
-    Raises:
-        PolicyFileError: the exporter used another opset, or something that this IR version lacks.
-    """
-    opsets = {item.domain: item.version for item in model.opset_import}
-    if opsets != {"": OPSET}:
-        raise PolicyFileError(f"torch's exporter used opsets {opsets} in place of {OPSET}; install the versions of constraints.txt")
-    model.ir_version = IR_VERSION
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise PolicyFileError(f"torch's exporter made a graph that IR version {IR_VERSION} cannot represent: {error}") from error
-
-
-def _forget_source(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes on the source of each node, which contain local paths and double the file's size."""
-    graph = model.graph
-    for group in ([graph], graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
-        for item in group:
-            item.ClearField("metadata_props")
-            item.ClearField("doc_string")
 
 
 def annotate(path: str | Path, **entries: Any) -> PolicyFile:

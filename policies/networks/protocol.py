@@ -64,6 +64,15 @@ class Network(nn.Module):
         self.normalizer = None
 
     @property
+    def apart(self) -> Mapping[str, nn.Module]:
+        """By image group, a module without memory from pictures (N, height, width, channels) to latents (N, D) float32.
+
+        The policy file holds each as a model of its own, so that a picture is encoded once, beside the control loop; `step` then has to
+        take latents (N, D) in place of pictures too. Empty for a network that encodes inside its step.
+        """
+        return {}
+
+    @property
     def history_steps(self) -> int:
         """Number of observations that an action depends on, including the present one; 0 for all since the episode's start."""
         return 0

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Collect."""
     from envs.engines.registry import ENGINES
     from robolearn.data.collect import Plan, collect, commands_of, difference, of_source, unused_seed, worlds_of
+    from robolearn.data.shots import unkept
     from robolearn.errors import UsageError, UserError
     from robolearn.evaluation.rollout import Rollout
     from robolearn.policy_path import is_controller
@@ -95,6 +96,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     env = _worlds(who, (_worlds_before(args.out, who) if args.resume else None) or worlds_of(plan, args.worlds))
     plan = dataclasses.replace(plan, commands=_grid(env) if args.grid else commands_of(args.command, env.spec))
     source = _source(who, env, args, plan)
+    if left_out := unkept(env.spec):
+        print(f"note: datasets hold colour only; left out: {', '.join(left_out)}", file=sys.stderr)
     with _writer(args, env) as writer:
         before = sum(of_source(writer, source).values())
         if args.append:
@@ -198,14 +201,14 @@ def _idle() -> dict[str, str]:
 
 def _as_asked(cfg: TrainCfg, args: argparse.Namespace, overrides: list[str]) -> TrainCfg:
     """The config of the worlds."""
-    from envs.terms.randomization import without_randomization
+    from envs.terms.nominal import nothing_varies
     from robolearn.errors import UsageError
 
     if args.no_randomization and any(override.startswith("--env.randomization") for override in overrides):
         raise UsageError("--no-randomization and --env.randomization... contradict each other: leave one of them out")
     env = cfg.env.at_full_strength()
     if args.no_randomization:
-        env = dataclasses.replace(env, randomization=without_randomization())
+        env = dataclasses.replace(env, randomization=nothing_varies(env.randomization))
     return dataclasses.replace(cfg, env=dataclasses.replace(env, engine=args.engine, episode_s=args.seconds, curriculum={}, seed=args.seed))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from bridge import deploy, options, settings
 from bridge.control import asked
 from bridge.fields import add_options
+from bridge.simulated.shared import memory_folder
 from bridge.transports.registry import get_transport
 from policies.contract.file import PolicyFile
 from robolearn.errors import UsageError, UserError
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
             if args.motion is not None:
                 prepare_motion(args, policy)
             if args.simulate:
-                stack.enter_context(simulated_robot(args))
+                stack.enter_context(simulated_robot(args, policy))
             return deploy.run_deploy(args, getattr(args, "ros_args", []))
 
 
@@ -103,6 +104,9 @@ def find_model(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> No
     from robolearn.simulated_model import simulated_model
 
     given = args.mjcf is not None
+    if policy.images and args.motion is None:
+        set_scene(args, policy, folder)
+        return
     args.mjcf = simulated_model(policy, args.robot, args.mjcf, folder)
     if not given:
         return
@@ -111,6 +115,26 @@ def find_model(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> No
     except UserError:  # missing, or changed since: there is nothing to compare the model with
         return
     refuse_other_robot(robot, args.mjcf)
+
+
+def set_scene(args: argparse.Namespace, policy: PolicyFile, folder: Path) -> None:
+    """Put the scene of a seeing policy's training, and what draws its pictures, into the options.
+
+    Raises:
+        UsageError: another model is given, of which the policy's cameras know nothing.
+        UserError: its environment cannot be made here.
+    """
+    from robolearn.scenery import TrainingScenery
+
+    if args.mjcf is not None:
+        raise UsageError("--mjcf is for policies that see nothing: the cameras of this one show the scene of its training (--robot NAME)")
+    scenery = TrainingScenery(policy, args.robot)
+    args.mjcf = scenery.write(folder / f"{policy.spec.robot.name}.xml")
+    args.scene_key = scenery.key
+    if args.simulate:
+        scenery.close()  # another process draws
+    else:
+        args.scenery = scenery
 
 
 def prepare_motion(args: argparse.Namespace, policy: PolicyFile) -> None:
@@ -165,19 +189,45 @@ def check_model(args: argparse.Namespace, policy: PolicyFile) -> None:
 
 
 @contextlib.contextmanager
-def simulated_robot(args: argparse.Namespace) -> Iterator[None]:
-    """Run the simulated robot's process for the duration of the body."""
+def simulated_robot(args: argparse.Namespace, policy: PolicyFile) -> Iterator[None]:
+    """Run the simulated robot's process, and that of its cameras, for the duration of the body."""
     from bridge.isolation import isolate
 
     isolate(args.discovery)
     simulator = get_transport(args.transport).simulator
     assert simulator is not None
-    command = [sys.executable, *simulator(args), "--policy", str(args.policy), "--mjcf", str(args.mjcf), "--gantry", args.gantry]
-    process = subprocess.Popen([*command, *getattr(args, "ros_args", [])], start_new_session=True)  # Ctrl-C must reach the policy first
+    command = [*simulator(args), "--policy", str(args.policy), "--mjcf", str(args.mjcf), "--gantry", args.gantry]
+    ros_args = getattr(args, "ros_args", [])
+    with contextlib.ExitStack() as stack:
+        if hasattr(args, "scene_key"):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="robolearn-", dir=memory_folder())))
+            pose = ["--pose", str(folder / "pose")]
+            stack.enter_context(_process("cameras", [*camera_command(args), *pose, *ros_args]))
+            command += [*pose, *([] if args.scene_key is None else ["--key", args.scene_key])]
+        stack.enter_context(_process("robot", [*command, *ros_args]))
+        yield
+
+
+def camera_command(args: argparse.Namespace) -> list[str]:
+    """The arguments of `python` that start the cameras of a simulated robot."""
+    command = ["-m", "robolearn.simulated_cameras", "--policy", str(args.policy)]
+    if args.robot is not None:
+        command += ["--robot", str(args.robot.source or args.robot.name)]
+    if args.command:
+        command += ["--command", *(f"{value!r}" for value in args.command)]
+    if args.camera_topics:
+        command += ["--camera-topics", *args.camera_topics]
+    return [*command, "--camera-compressed"] if args.camera_compressed else command
+
+
+@contextlib.contextmanager
+def _process(what: str, command: list[str]) -> Iterator[None]:
+    """Run `python` with arguments for the duration of the body."""
+    process = subprocess.Popen([sys.executable, *command], start_new_session=True)  # Ctrl-C must reach the policy first
     try:
         yield
     finally:
         if (code := process.poll()) is not None and code != 0:
-            print(f"warning: the simulated robot ended on its own, with exit code {code}", file=sys.stderr)
+            print(f"warning: the simulated {what} ended on its own, with exit code {code}", file=sys.stderr)
         process.terminate()
         process.wait(timeout=10)

@@ -66,7 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """Evaluate."""
     from envs.engines.registry import ENGINES
-    from envs.terms.randomization import without_randomization
+    from envs.terms.nominal import nothing_varies
     from policies.contract.file import PolicyFile
     from policies.files import check_writable
     from robolearn.config import settings
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError(f"{file.path} is for task {task}, the config for {cfg.task}")
     env = cfg.env.at_rates_of(file.spec).at_full_strength()
     if args.no_randomization:
-        env = dataclasses.replace(env, randomization=without_randomization())
+        env = dataclasses.replace(env, randomization=nothing_varies(env.randomization))
     if args.engine != "all":
         env = dataclasses.replace(env, engine=args.engine)  # --env.device is the device of its worlds
     if args.mjcf:
@@ -128,7 +128,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
 def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int, seconds: float) -> int:
     """Evaluate a controller."""
-    from envs.terms.randomization import without_randomization
+    from envs.terms.nominal import nothing_varies
     from robolearn.config import settings
     from robolearn.controllers.registry import find_controller
     from robolearn.controllers.setup import config_of, evaluate_controller, idle, setup_of_controller
@@ -140,7 +140,7 @@ def _judge_controller(args: argparse.Namespace, overrides: list[str], seeds: int
     kind, robot = find_controller(args.file, args.robot)
     env = config_of(kind, robot, overrides, idle(settings.EVALUATE), "evaluate", args.config).env
     if args.no_randomization:
-        env = dataclasses.replace(env, randomization=without_randomization())
+        env = dataclasses.replace(env, randomization=nothing_varies(env.randomization))
     if args.gait or args.suite:
         setup = setup_of_controller(kind, robot, env, args.engine, args.seed)
         return _look(args, of_setup(setup)) if args.gait else _run_suite(args, setup)

@@ -41,6 +41,10 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         raise UsageError(f"--seeds must be at least 1 and at most {MOST}, not {seeds}")
     path = find_checkpoint(args.student)
     state = load_checkpoint(path)
+    if state["kind"] == "encoder":
+        raise UserError(
+            f"{path} is an image encoder's checkpoint, whose file is written at the end of its training: {path.parent}/encoder.onnx"
+        )
     if state["kind"] not in ("student", "pretrain"):
         raise UserError(f"{path} is a checkpoint of a {state['kind']}; distill it first: robolearn distill {path.parent}")
     cfg = schema.loads(state["config"], str(path), with_robot(args, []))

@@ -18,6 +18,8 @@ TERRAIN_HELP = "terrain: flat, rough, slope_up, slope_down, steps_up, steps_down
 
 CAMERA_HELP = "also write the images of a camera as the policy sees them (or would see them): play-NAME.mp4 beside the video"
 
+SEEN_HELP = "write a page (.html) of what the policy saw, frame by frame, beside the robot and its actions, in place of a video"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -39,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--terrain", metavar="KIND[:LEVEL]", help=TERRAIN_HELP)
     parser.add_argument("--size", metavar="WxH", help="size of the video (default: 960x540; 400x300 for an animation)")
     parser.add_argument("--camera", metavar="NAME", help=CAMERA_HELP)
+    parser.add_argument("--seen", metavar="PAGE", help=SEEN_HELP)
+    parser.add_argument("--mae", metavar="RUN", help="with --seen: also show what this run of pretrain encoder paints of each image")
     parser.add_argument("--no-video", action="store_true", help="figures only")
     parser.add_argument("--json", metavar="PATH", help="write figures and time series as one JSON object; - is standard output")
     parser.add_argument("--live", action="store_true", help="watch and steer in the browser, on this computer only, until Ctrl-C")
@@ -69,6 +73,16 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         ground, level = ground_of(args.terrain)
         choice = Choice(policy=args.file, engine=args.engine, ground=ground, level=level, randomize=args.randomize)
         serve(who, choice, 8080 if args.port is None else args.port, args.command, args.seed, robot=robot)
+        return 0
+    if args.seen:
+        from robolearn.viewer.seen import write_seen
+
+        check_writable(args.seen)
+        frames = write_seen(
+            who, Path(args.seen), args.seconds, [args.command] if args.command else None, args.engine, args.randomize, args.seed, robot,
+            Path(args.mae) if args.mae else None,
+        )  # fmt: skip
+        print(f"what the policy saw: {args.seen} ({frames} frames)")
         return 0
     from robolearn.commands import write_json
     from robolearn.viewer.film import record_policy
@@ -112,6 +126,12 @@ def _check(args: argparse.Namespace) -> bool:
         raise UsageError("an animation shows the task as it is: leave out --randomize and --terrain, or make a video")
     if args.camera and (args.live or args.no_video or loops):
         raise UsageError("--camera is for a video: leave out --live and --no-video, and give --out a name that ends in .mp4 or .webm")
+    if args.mae and not args.seen:
+        raise UsageError("--mae is for --seen PAGE")
+    if args.seen and (args.live or args.no_video or args.out or args.size or args.json or args.visuals or args.terrain or args.camera):
+        raise UsageError(
+            "--seen writes a page and nothing else: leave out --live, --out, --size, --no-video, --json, --visuals, --terrain and --camera"
+        )
     if loops and not 2 <= args.seconds <= 60:
         raise UsageError(f"--seconds of an animation must lie between 2 and 60, not {args.seconds:g}")
     if args.port is not None and not args.live:

@@ -5,6 +5,8 @@ Data is what `robolearn collect`, `retarget` and `data import` write; sources wi
 Settings are under `pretrain` in the preset; the network is `student.network`. To follow a masked pretraining, or to fine-tune on a few
 episodes of your own: --init RUN --pretrain.objective=next. Then: robolearn export RUN, or robolearn distill TEACHER --init RUN.
 docs/pretraining.md explains the steps.
+
+robolearn pretrain encoder --help tells of the other pretraining, that of an image encoder from pictures.
 """
 
 from __future__ import annotations

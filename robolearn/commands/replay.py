@@ -107,6 +107,8 @@ def _say(log: Log, result: Replay, tolerance: float, other: PolicyFile | None) -
         print(f"replayed with {other.path}: differences are against what it would have done with the same sensor readings")
     for note in result.notes:
         print(f"part of a run: {note}")
+    if log.metadata.get("pictures") == "jpeg":
+        print("its pictures are JPEG, which changes them a little, and so actions may differ (--tolerance; png is exact)")
     numbers = log.ticks["index"]
     for tick, logged, replayed in result.states[:3]:
         print(f"tick {numbers[tick]} ({result.time_s[tick]:.2f} s): state {logged} in the log, {replayed} in the replay")

@@ -18,6 +18,7 @@ from robolearn.config.catalogue import Setting, catalogue
 from robolearn.config.functions import TABLES, functions
 from robolearn.config.sentences import summary
 from robolearn.pretraining.config import PretrainCfg
+from robolearn.pretraining.encoder.config import EncoderTraining
 
 PAGE = Path("docs/settings.md")
 COLUMNS = (("Go1", "velocity-rough", "go1"), ("G1", "velocity-rough", "g1"), ("Panda", "reach", "panda"))
@@ -86,6 +87,9 @@ def _of_learners() -> Iterable[str]:
     yield "## pretrain\n"
     yield "How a student's network learns from trajectories: `robolearn pretrain PRESET --pretrain.iterations=300`.\n"
     yield _plain(catalogue(PretrainCfg(), "pretrain"))
+    yield "## encoder\n"
+    yield "How an image encoder learns from images, and its other settings: `robolearn pretrain encoder --encoder.size=micro --seed=3`.\n"
+    yield _plain([setting for setting in catalogue(EncoderTraining()) if not setting.table])
     for kind in NETWORKS:
         if NETWORKS.source(kind) == "robolearn":
             yield f"### student.network, kind {kind}\n"

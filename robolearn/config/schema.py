@@ -17,6 +17,7 @@ from envs.tasks.registry import TASKS, Task, get_task
 from policies.networks.protocol import NetworkCfg
 from policies.networks.registry import network_cfg
 from policies.networks.transformer import TransformerCfg
+from policies.networks.vision import VisionCfg
 from policies.registry import UnknownNameError
 from robolearn.config import loading as config
 from robolearn.errors import ConfigError
@@ -135,6 +136,8 @@ class ImitationCfg:
         pretrained_weight: weight of KL(student || pretrained network), for a student that starts from one (`distill --init`); it stays
             constant.
         rl_from: share of the iterations after which the reinforcement loss counts; before it the student only imitates.
+        clipped: whether the teacher's means are clipped as its actions are (`env.action.clip`) before they are imitated. A teacher may ask
+            for far more than that, and a student that tries to match it learns the rest less well.
     """
 
     weight: float = 1.0
@@ -142,6 +145,7 @@ class ImitationCfg:
     final_weight: float = 0.0
     rl_weight: float = 1.0
     rl_from: float = 0.0
+    clipped: bool = False
     pretrained_weight: float = 0.0
 
 
@@ -153,6 +157,7 @@ class StudentCfg:
         iterations: rollouts and updates; the schedules of imitation and learning rate end with the last.
         until: its targets relative to the teacher, and how much longer it may train to reach them; null trains for exactly `iterations`.
         network: its kind and size.
+        vision: its eyes: which cameras of `env.observations` it sees, and by which encoder; null for a student that only reads the vector.
         memory: how long it remembers: one `episode`, or a `life`, which a fall does not end, so that it remembers what its body is like
             (cf. LocoFormer, arXiv 2509.23745). A life ends when the episode's time is up.
         initial_std: standard deviation of its actions at the start.
@@ -163,6 +168,7 @@ class StudentCfg:
     iterations: int = 120
     until: StudentUntilCfg | None = None
     network: NetworkCfg = field(default_factory=TransformerCfg, metadata={"variants": network_cfg})
+    vision: VisionCfg | None = None
     memory: Literal["episode", "life"] = "episode"
     initial_std: float = 0.3
     imitation: ImitationCfg = field(default_factory=ImitationCfg)

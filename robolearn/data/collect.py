@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,12 +20,16 @@ from envs.vec_env import VecEnv
 from policies.contract.spec import PolicySpec
 from robolearn.data.columns import ACTION, COMMAND, SENSED, Column, robot_columns, sensed_column
 from robolearn.data.harvest import Acting, Taken, take
+from robolearn.data.shots import IMAGES, Shots, columns_of_cameras
 from robolearn.data.source import Episode, Source
 from robolearn.data.writer import DatasetWriter
 from robolearn.errors import UserError
 
 SETTLE_S, TAIL_S = 1.0, 0.5
 """For each command: the time to reach it, and the time at its end in which the task's score must hold."""
+PART_BYTES = 2**27
+"""Images of episodes that are laid out per step at a time."""
+Kept = tuple[Episode, Mapping[str, Shots]]
 FRUITLESS = 20
 """The collection gives up after this many batches in a row without a kept episode."""
 
@@ -90,8 +94,8 @@ class Starting(Acting, Protocol):
 
 
 def columns_of(robot: Robot, spec: PolicySpec, sensed: bool = False) -> tuple[Column, ...]:
-    """The columns of the dataset for a task; with `sensed` also the readings that the policy saw."""
-    extra = [sensed_column(robot.joint_names)] if sensed else []
+    """The columns of the dataset for a task, its colour cameras among them; with `sensed` also the readings that the policy saw."""
+    extra = [*([sensed_column(robot.joint_names)] if sensed else []), *columns_of_cameras(spec)]
     return robot_columns(robot.joint_names, tuple(robot.feet), spec.command.labels, extra)
 
 
@@ -131,18 +135,19 @@ def collect(
         UserError: many batches gave no episode to keep.
     """
     done, sensed = Collected(), SENSED in writer.info.features
+    cameras = [name.removeprefix(IMAGES) for name in writer.info.features if name.startswith(IMAGES)]
     by_seed = of_source(writer, source)
     done.before = sum(by_seed.values())
     seed = max(by_seed, default=plan.seed)
     fruitless = 0
     while done.before + done.episodes < plan.episodes:
-        kept = _batch(acting, plan, source, seed, done, lambda step: every_step(done.before + done.episodes, step), sensed)
+        kept = _batch(acting, plan, source, seed, done, lambda step: every_step(done.before + done.episodes, step), sensed, cameras)
         there = by_seed.get(seed, 0)  # from a batch that was cut short, by a limit or by a signal
         fresh = kept[there : there + plan.episodes - done.before - done.episodes]
-        if fresh:
-            writer.add(*fresh)
+        for part in _parts(fresh):
+            writer.add(*(_with_images(*item) for item in part))
         done.episodes += len(fresh)
-        done.frames += sum(map(len, fresh))
+        done.frames += sum(len(episode) for episode, _ in fresh)
         fruitless = 0 if fresh or there else fruitless + 1
         if fruitless == FRUITLESS:
             raise UserError(
@@ -188,8 +193,15 @@ def difference(writer: DatasetWriter, source: Source) -> str:
 
 
 def _batch(
-    acting: Starting, plan: Plan, source: Source, seed: int, done: Collected, every_step: Callable[[int], None], sensed: bool
-) -> list[Episode]:
+    acting: Starting,
+    plan: Plan,
+    source: Source,
+    seed: int,
+    done: Collected,
+    every_step: Callable[[int], None],
+    sensed: bool,
+    cameras: Sequence[str],
+) -> list[Kept]:
     """The episodes of one batch to keep, in the order of worlds."""
     env = acting.env
     env.reseed(seed)
@@ -201,7 +213,7 @@ def _batch(
         count += 1
         every_step(count)
 
-    taken = take(acting, plan.steps, tell, sensed)
+    taken = take(acting, plan.steps, tell, sensed, cameras)
     good = [item is not None and succeeded(item, env.cfg.control_dt) for item in taken]
     done.attempts += len(taken)
     done.successes += sum(good)
@@ -216,8 +228,21 @@ def _batch(
         if fits:
             item, well = max(fits, key=lambda pair: (pair[1], pair[0].total))
             columns = {name: values for name, values in item.columns.items() if source.control_mode or name != ACTION}
-            kept.append(Episode(columns=columns, task=task, source=mine, success=well))
+            kept.append((Episode(columns=columns, task=task, source=mine, success=well), item.shots))
     return kept
+
+
+def _with_images(episode: Episode, shots: Mapping[str, Shots]) -> Episode:
+    """The episode with an image for each of its steps."""
+    seen = {column: rows for name, found in shots.items() for column, rows in found.columns(name).items()}
+    return dataclasses.replace(episode, columns={**episode.columns, **seen})
+
+
+def _parts(kept: list[Kept]) -> list[list[Kept]]:
+    """The episodes in parts to write at once: whole, or few enough that their images fit into memory."""
+    largest = max((sum(shots.nbytes for shots in item[1].values()) for item in kept), default=0)
+    size = max(1, PART_BYTES // largest) if largest else len(kept)
+    return [kept[start : start + size] for start in range(0, len(kept), max(1, size))]
 
 
 def _begin(acting: Starting, plan: Plan) -> None:

@@ -6,11 +6,11 @@ An episode is a table with one row per control step. Row `t` holds what was obse
     observation.state          2J + 6  joint positions [rad], joint velocities [rad/s], gravity's direction and the base's angular velocity
                                        [rad/s], both in the base frame; joints in the policy's order, positions absolute
     observation.sensed         2J + 6  the same as the policy was shown it: late, and with the sensors' noise; only where it was asked for
-    observation.sensed         2J + 6  the same as the policy was shown it, late and with noise; kept where that was asked for
     observation.root           13      position [m] and quaternion wxyz of the base in the world, its linear velocity in the world [m/s],
                                        its angular velocity in the base frame [rad/s]
     observation.contact        F       whether each foot stands, 0 or 1
     observation.command        C       what was asked of the robot, named by the task
+    observation.images.NAME    video   what a camera showed, colour, see `robolearn.data.shots`; beside it observation.cameras.NAME.is_new
     action                     J       as the policy gives it: before scaling, in the policy's joint order
     next.reward                1       of the step from t to t + 1
     next.done                  1       whether the episode ended with this step (bool)
@@ -30,7 +30,6 @@ import numpy as np
 from robolearn.errors import UserError
 
 STATE = "observation.state"
-SENSED = "observation.sensed"
 SENSED = "observation.sensed"
 ROOT = "observation.root"
 CONTACT = "observation.contact"

@@ -6,8 +6,8 @@ gives one episode, from its start to its end or until time is up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from envs.vec_env import VecEnv
 from policies.contract.observation import projected_gravity
 from robolearn.data.columns import ACTION, COMMAND, CONTACT, DONE, REWARD, ROOT, SENSED, STATE
 from robolearn.data.sensed import Shown
+from robolearn.data.shots import Recorder, Shots
 
 Alter = Callable[[torch.Tensor], torch.Tensor]
 
@@ -43,19 +44,27 @@ class Taken:
         lasted: whether it ended without a termination.
         good: steps in which the task's score held, (T,) bool; None for a task whose score is survival.
         total: sum of the rewards.
+        shots: what its cameras showed, by name.
     """
 
     columns: dict[str, np.ndarray]
     lasted: bool
     good: np.ndarray | None
     total: float
+    shots: Mapping[str, Shots] = field(default_factory=dict[str, Shots])
 
     def __len__(self) -> int:
         """T."""
         return len(self.columns[STATE])
 
 
-def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: None, sensed: bool = False) -> list[Taken | None]:
+def take(
+    acting: Acting,
+    steps: int,
+    every_step: Callable[[], None] = lambda: None,
+    sensed: bool = False,
+    cameras: Sequence[str] | None = (),
+) -> list[Taken | None]:
     """Run worlds that were just reset, and record them.
 
     Args:
@@ -63,6 +72,7 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
         steps: longest episode [steps].
         every_step: called after each step.
         sensed: whether to record the readings that the policy saw beside the clean ones.
+        cameras: the colour cameras to record; None for all.
 
     Returns: The episode of each world; None if its numbers were not finite.
     """
@@ -72,6 +82,7 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
     evaluation = get_task(env.task_name).evaluation
     signal = evaluation.measures[evaluation.score].signal
     shown = Shown(env.spec) if sensed else None
+    recorder = Recorder(env, cameras)
     kept: dict[str, list[np.ndarray]] = {}
     length = np.zeros(env.num_worlds, np.int64)
     lasted = np.ones(env.num_worlds, bool)
@@ -79,6 +90,7 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
     alive = np.ones(env.num_worlds, bool)
     for _ in range(steps):
         row = _seen(env)
+        recorder.note(alive)
         if shown is not None:
             row[SENSED] = _array(shown(acting.policy.cpu(), torch.from_numpy(row[STATE])))
         if signal is not None:
@@ -102,7 +114,10 @@ def take(acting: Acting, steps: int, every_step: Callable[[], None] = lambda: No
         if not alive.any():
             break
     stacked = {name: np.stack(rows) for name, rows in kept.items()}
-    return [_episode(stacked, world, int(length[world]), bool(lasted[world])) if sound[world] else None for world in range(env.num_worlds)]
+    return [
+        _episode(stacked, world, int(length[world]), bool(lasted[world]), recorder.of(world, int(length[world]))) if sound[world] else None
+        for world in range(env.num_worlds)
+    ]
 
 
 def _seen(env: VecEnv) -> dict[str, np.ndarray]:
@@ -129,9 +144,9 @@ def _array(values: torch.Tensor) -> np.ndarray:
     return values.detach().cpu().numpy().copy()
 
 
-def _episode(kept: dict[str, np.ndarray], world: int, length: int, lasted: bool) -> Taken:
+def _episode(kept: dict[str, np.ndarray], world: int, length: int, lasted: bool, shots: Mapping[str, Shots]) -> Taken:
     columns = {name: rows[:length, world] for name, rows in kept.items()}
     good = columns.pop("good", None)
     columns = {name: values.astype(np.float32).copy() for name, values in columns.items()}
     columns[DONE] = np.arange(length) == length - 1
-    return Taken(columns, lasted, None if good is None else good.astype(bool).copy(), float(columns[REWARD].sum()))
+    return Taken(columns, lasted, None if good is None else good.astype(bool).copy(), float(columns[REWARD].sum()), shots)

@@ -73,9 +73,15 @@ def check_frames(frames: np.ndarray, name: str, where: str) -> None:
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
         raise DataError(f"{where}: {name} must be pictures (T, H, W, 3) of uint8, is {frames.dtype} of shape {frames.shape}")
-    height, width = frames.shape[1:3]
-    if min(height, width) < 64 or height % 2 or width % 2:
-        raise DataError(f"{where}: {name} has pictures of {height} x {width}; the encoder takes even sizes from 64 on")
+    if why := check_size(*frames.shape[1:3]):
+        raise DataError(f"{where}: {name} {why}")
+
+
+def check_size(height: int, width: int) -> str:
+    """Why the encoder does not accept pictures of this size; empty if it does."""
+    if min(height, width) >= 64 and not height % 2 and not width % 2:
+        return ""
+    return f"has pictures of {height} x {width}; the encoder takes even sizes from 64 on"
 
 
 def video_statistics(frames: np.ndarray) -> Statistics:

@@ -10,6 +10,8 @@ import torch
 from envs.vec_env import VecEnv
 from policies.contract.file import PolicyFile
 from policies.networks.teacher import TeacherPolicy
+from policies.networks.vision import Seeing
+from robolearn.evaluation.sight import Sight
 
 
 class Actor(Protocol):
@@ -99,6 +101,11 @@ class StudentActor:
         self._stream = student.stream(student.start(worlds))
         self._device = next(student.parameters()).device
         self._first = torch.ones(worlds, dtype=torch.bool, device=self._device)
+        self._sight: Sight | None = None
+
+    def watch(self, env: VecEnv) -> None:
+        """See what the cameras of these worlds show, if the student has eyes."""
+        self._sight = Sight(self.network, env) if isinstance(self.network, Seeing) else None
 
     def reset(self, ids: torch.Tensor) -> None:
         """Clear the memory of worlds `ids`."""
@@ -108,6 +115,9 @@ class StudentActor:
     def act(self, policy: torch.Tensor, privileged: torch.Tensor, alive: torch.Tensor) -> torch.Tensor:
         """Actions (N, J)."""
         del privileged, alive
-        action = self._stream.step(policy.to(self._device), self._first)
+        observation = policy.to(self._device)
+        if self._sight is not None:
+            observation = torch.cat([observation, self._sight.look()], dim=-1)
+        action = self._stream.step(observation, self._first)
         self._first = torch.zeros_like(self._first)
         return action.to(policy.device)

@@ -58,10 +58,11 @@ def config_of(file: PolicyFile, robot: Robot, overrides: Sequence[str] = ()) -> 
 def env_of(file: PolicyFile, robot: Robot) -> EnvCfg:
     """The environment of `config_of`, at the file's rates and scale and with all disturbances at their full strength.
 
-    Its cameras are those of the training where the policy sees pictures; else there are none.
+    Its cameras are those of the training that the policy sees.
     """
     cfg = config_of(file, robot).env.at_rates_of(file.spec).at_full_strength()
-    return cfg if file.images else cfg.blind()
+    seen = {name: term for name, term in cfg.observations.items() if name in file.images}
+    return dataclasses.replace(cfg, observations=cfg.sensed() | seen)
 
 
 @functools.cache

@@ -13,13 +13,18 @@ import mujoco
 import numpy as np
 import torch
 
+from envs.sensing.camera import CameraTerm
 from envs.tasks.registry import make_env
 from envs.vec_env import VecEnv
 from policies.contract.file import ONNX_RUNTIME, PolicyFile
 from policies.contract.observation import Sensors, observe
-from policies.contract.spec import STATE
+from policies.encoders.contents import weights_sha256
+from policies.encoders.reading import read
+from policies.export.encoder import weights_of
 from policies.export.onnx_graph import annotate, export_student
 from policies.networks.protocol import Network
+from policies.networks.vision import Seeing
+from policies.networks.vit import VitEncoder
 from robolearn import __version__
 from robolearn.config import loading as config
 from robolearn.config.schema import TrainCfg
@@ -52,9 +57,11 @@ def export(
         history: the trainings before the student's, oldest first: config, iterations, minutes.
         datasets: the datasets that it was pretrained on: path, episodes, licences.
     """
-    worlds = cfg.env.blind() if tuple(student.groups) == (STATE,) else cfg.env  # a file says what its policy sees, and no more
+    names = set(student.groups)  # a file says what its policy sees, and no more
+    kept = {name: term for name, term in cfg.env.observations.items() if name in names or not isinstance(term, CameraTerm)}
+    worlds = dataclasses.replace(cfg.env, observations=kept)
     env = make_env(cfg.task, cfg.robot, worlds, num_worlds=1, engine="mujoco", device="cpu", seed=cfg.seed + 77)
-    sensors = record_sensors(env, student, GOLDEN_STEPS)
+    sensors, images = record(env, student, GOLDEN_STEPS)
     provenance = {
         "robolearn": __version__,
         "commit": source_commit(),
@@ -69,26 +76,52 @@ def export(
         "onnxruntime": ONNX_RUNTIME,
         "python": platform.python_version(),
         "datasets": datasets or [],
+        **encoder_of(student, cfg),
     }
-    return export_student(student, env.spec, sensors, provenance, path)
+    return export_student(student, env.spec, sensors, provenance, path, images)
+
+
+def encoder_of(student: Network, cfg: TrainCfg) -> dict[str, Any]:
+    """What a policy file says of the encoder from a file that is inside it: where it came from, by hash, and under which licence."""
+    vision = cfg.student.vision
+    if not isinstance(student, Seeing) or vision is None or not vision.from_file:
+        return {}
+    (encoder,) = student.encoders
+    assert isinstance(encoder, VitEncoder)
+    origin = read(vision.encoder).origin
+    told = {"path": vision.encoder, "weights_sha256": weights_sha256(weights_of(encoder)), "frozen": encoder.frozen}
+    return {"encoder": told | {"licence": origin.get("licence", "unknown")}}
 
 
 def record_sensors(env: VecEnv, student: Network, steps: int) -> dict[str, np.ndarray]:
     """Sensor readings of one robot while the student acts, until its episode ends: `Sensors` field -> (T, n) float32."""
+    return record(env, student, steps)[0]
+
+
+def record(env: VecEnv, student: Network, steps: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Sensor readings and images of one robot while the student acts, until its episode ends.
+
+    Returns: `Sensors` field -> (T, n) float32, and observation group -> images, one for each `every` steps.
+    """
+    every = {group.name: group.every for group in env.spec.observation if group.image is not None}
+    images: dict[str, list[np.ndarray]] = {name: [] for name in every}
     rollout = Rollout(env, StudentActor(student, 1))
     rollout.start()
-    record: dict[str, list[np.ndarray]] = {}
-    for _ in range(steps):
+    readings: dict[str, list[np.ndarray]] = {}
+    for step in range(steps):
         now = env.sensors()
+        for name in every:
+            if step % every[name] == 0:
+                images[name].append(env.images[name][0].cpu().numpy().copy())
         for field in dataclasses.fields(Sensors):
             value = getattr(now, field.name)
             if value is not None:
-                record.setdefault(field.name, []).append(value[0].numpy().astype(np.float32).copy())
+                readings.setdefault(field.name, []).append(value[0].numpy().astype(np.float32).copy())
         rollout.policy = observe(now, env.spec, env.default_pose)  # without delay, as in the file's arithmetic
         rollout.step()
         if not bool(rollout.alive.any()):
             break
-    return {name: np.stack(values) for name, values in record.items()}
+    return {name: np.stack(values) for name, values in readings.items()}, {name: np.stack(shots) for name, shots in images.items()}
 
 
 def gate(path: Path, seeds: int = 2, seconds: float = 10.0) -> tuple[PolicyFile, EvaluationResult, EvaluationResult, bool]:

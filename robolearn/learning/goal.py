@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from envs.env_cfg import EnvCfg
 from envs.tasks.evaluation import Evaluation
 from envs.tasks.registry import get_task
 from robolearn.config.schema import UntilCfg
@@ -20,6 +21,7 @@ from robolearn.evaluation.actors import StudentActor, TeacherActor
 from robolearn.evaluation.evaluate import evaluate
 from robolearn.evaluation.figures import written
 from robolearn.evaluation.result import EvaluationResult, Outcome
+from robolearn.evaluation.sight import worlds_of
 from robolearn.evaluation.statistics import wilson
 
 SEED = 2000
@@ -58,7 +60,9 @@ class Goal:
 
     def check(self) -> dict[str, float]:
         """Evaluate, and set `missed`. Returns the figures as metrics."""
-        found = self._evaluate(self._actor(self._trainer.policy))
+        cfg = self._trainer.cfg
+        env = worlds_of(cfg.env, cfg.student) if self._trainer.kind == "student" else cfg.env.blind()
+        found = self._evaluate(self._actor(self._trainer.policy), env)
         wanted = self._of_student(found) if self._trainer.kind == "student" else self._of(found)
         self.missed = [text for name, value in wanted.items() for text in missing(found.figures[name], value)]
         figures = {"score": found.score} | {name: figure.value for name, figure in found.figures.items() if figure.kind == "mean"}
@@ -70,10 +74,10 @@ class Goal:
             return lambda worlds: TeacherActor(copy.deepcopy(policy))
         return lambda worlds: StudentActor(copy.deepcopy(policy.actor), worlds)
 
-    def _evaluate(self, actor: Any) -> EvaluationResult:
+    def _evaluate(self, actor: Any, env: EnvCfg) -> EvaluationResult:
         cfg, threads = self._trainer.cfg, torch.get_num_threads()
         try:
-            return evaluate(actor, cfg.task, cfg.robot, cfg.env.engine, seeds=self._until.seeds, seed=SEED, env=cfg.env)
+            return evaluate(actor, cfg.task, cfg.robot, cfg.env.engine, seeds=self._until.seeds, seed=SEED, env=env)
         finally:
             torch.set_num_threads(threads)
 
@@ -89,7 +93,7 @@ class Goal:
         until: Any = self._until
         if self._of_teacher is None:
             teacher = self._trainer.teacher
-            self._of_teacher = self._evaluate(lambda worlds: TeacherActor(copy.deepcopy(teacher)))
+            self._of_teacher = self._evaluate(lambda worlds: TeacherActor(copy.deepcopy(teacher)), self._trainer.cfg.env.blind())
         theirs = self._of_teacher
         values = {name: (ratio, theirs.value(name)) for name, ratio in until.ratios.items()}
         wanted = {name: ratio * value for name, (ratio, value) in values.items() if value is not None}

@@ -24,7 +24,6 @@ from envs.robots.robot import Robot
 from policies.files import make_folder, reason, remove_empty, whole, write_text
 from robolearn.config import loading as config
 from robolearn.config.commented import commented
-from robolearn.config.schema import TrainCfg
 from robolearn.errors import UserError
 from robolearn.learning.finite import listed, not_finite_in
 from robolearn.learning.run_folders import newest_last
@@ -40,10 +39,10 @@ class Run:
 
     Attributes:
         folder: its path.
-        cfg: the resolved config.
+        cfg: the resolved config, a dataclass of settings.
     """
 
-    def __init__(self, folder: Path, cfg: TrainCfg) -> None:
+    def __init__(self, folder: Path, cfg: Any) -> None:
         """Create the folder, or continue in it.
 
         Raises:

@@ -3,7 +3,7 @@
 loss = rl_weight * L_RL + lambda(t) * KL(student || teacher), both on the student's own rollouts, lambda annealed (Radosavovic et al.
 2024, arXiv 2303.03381). The critic sees privileged state and starts as the teacher's. Rollouts advance step by step; an update processes
 the whole chunk, given the memory from before it. A student may start from a pretrained network (`robolearn.pretraining`) and be kept near
-it by another KL term.
+it by another KL term. One with eyes (`student.vision`) sees images beside its state; teacher and critic stay on privileged state.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from envs.tasks.registry import make_env
 from policies.networks.fold import Fold, Folded
 from policies.networks.gaussian import Gaussian
 from policies.networks.protocol import Memory, Network, select, to_device
-from policies.networks.registry import make_network
 from policies.networks.teacher import TeacherPolicy
+from policies.networks.vision import Seeing
 from robolearn.config.schema import ImitationCfg, TrainCfg
 from robolearn.config.settings import changes_worlds
+from robolearn.errors import UserError
+from robolearn.evaluation.sight import make_student, worlds_of
 from robolearn.learning import distributed, precision
+from robolearn.learning.pictures import Pictures
 from robolearn.learning.ppo import Rollout, Updates, clipped_surrogate, gaussian_kl, minibatches
 from robolearn.learning.symmetry import make_fold
 from robolearn.learning.threads import Threads
@@ -78,6 +81,9 @@ class StudentTrainer:
             cfg: the training's config; with a `start`, `student.network` is that one's.
             teacher: the teacher to imitate, whose critic is trained further.
             start: a pretrained network with the same observations to start from; it keeps its own normaliser.
+
+        Raises:
+            UserError: it cannot see what it should, see `robolearn.evaluation.sight`.
         """
         torch.manual_seed(cfg.seed)
         self.cfg = cfg
@@ -85,14 +91,17 @@ class StudentTrainer:
         where = distributed.start(cfg.env.device)
         rank = distributed.rank()
         env = dataclasses.replace(cfg.env.at_full_strength(), seed=cfg.seed + 1 + distributed.SEEDS_APART * rank, device=where)
-        self.env = make_env(cfg.task, cfg.robot, env)
+        self.env = make_env(cfg.task, cfg.robot, worlds_of(env, student))
         device = self.env.device
         self.generator = torch.Generator(device=device)
         self.generator.manual_seed(cfg.seed + distributed.SEEDS_APART * rank)
         self.teacher = teacher.to(device)
         first = self._policy_obs, self._privileged = self.env.start_spread()
         spec = self.env.spec
-        inner = make_network(spec.observation_dim, spec.action_dim, student.network)
+        inner = make_student(spec.observation_dim, spec.action_dim, cfg.env, student)
+        if isinstance(inner, Seeing) and (start is not None or student.ppo.symmetry == "fold"):
+            what = "start from a pretrained network that has none" if start is not None else "have student.ppo.symmetry=fold"
+            raise UserError(f"a student with eyes (student.vision) cannot {what}; leave one of them out")
         fold = make_fold(self.env, "policy", "student") if student.ppo.symmetry == "fold" else None
         actor = inner if fold is None else Folded(inner, fold)
         # the privileged observation begins with the clean one, so its statistics are known; they stay fixed from here on, so that
@@ -104,10 +113,11 @@ class StudentTrainer:
         self.policy = StudentPolicy(actor, spec.action_dim, student.initial_std, teacher).to(device)
         held = student.imitation.pretrained_weight > 0
         self.reference = copy.deepcopy(self.policy.actor).requires_grad_(False) if held else None  # a checkpoint has its own
-        self._parameters = list(self.policy.parameters())
+        self._parameters = [p for p in self.policy.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self._parameters, lr=student.ppo.learning_rate, fused=True)
         steps, worlds = student.ppo.rollout_steps, self.env.num_worlds
         self._rollout = Rollout(steps, worlds, spec.observation_dim, spec.action_dim, device)
+        self._pictures = Pictures(inner, self.env, steps) if isinstance(inner, Seeing) else None
         self._privileged_steps = torch.zeros(steps, worlds, self._privileged.shape[1], device=device)
         self._teacher_mean, self._reference_mean = (torch.zeros_like(self._rollout.mean) for _ in range(2))
         self._first = torch.zeros(steps, worlds, dtype=torch.bool, device=device)
@@ -130,12 +140,19 @@ class StudentTrainer:
         """Control steps of one iteration, over all worlds."""
         return self.cfg.student.ppo.rollout_steps * self.env.num_worlds * distributed.processes()
 
+    def _seen(self) -> torch.Tensor:
+        """What the student observes now: its sensors, (N, O), and the features of what it sees, (N, O + F)."""
+        return self._policy_obs if self._pictures is None else torch.cat([self._policy_obs, self._pictures.features], dim=-1)
+
     def _choose_products(self, before: str | None = None) -> precision.Products:
         ppo, few = self.cfg.student.ppo, min(8, self.env.num_worlds)
-        actor, seen, first = self.policy.actor, self._policy_obs[:few, None], torch.ones(few, 1, dtype=torch.bool, device=self.env.device)
+        actor, seen, first = self.policy.actor, self._seen()[:few, None], torch.ones(few, 1, dtype=torch.bool, device=self.env.device)
 
         def trial() -> torch.Tensor:
-            return actor(seen, actor.start(few), first)[0]
+            if not isinstance(actor, Seeing):
+                return actor(seen, actor.start(few), first)[0]
+            features = [actor.read(name, actor.encode(name, self.env.images[name][:few])) for name in actor.views]
+            return actor(actor.observed(self._policy_obs[:few], torch.cat(features, dim=-1))[:, None], actor.start(few), first)[0]
 
         rows = ppo.rollout_steps * self.env.num_worlds // ppo.minibatches
         return precision.choose(self.cfg.precision, self.policy, rows, self.env.device, trial, before)
@@ -153,17 +170,23 @@ class StudentTrainer:
         env, policy, rollout = self.env, self.policy, self._rollout
         falls = 0
         self._threads.simulating()
+        if self._pictures is not None:
+            self._pictures.begin()
         stream = policy.actor.stream(self._memory)
         beside = None if self.reference is None else self.reference.stream(self._reference_memory)
         for t in range(len(rollout.reward)):
             rollout.observation[t], self._privileged_steps[t], self._first[t] = self._policy_obs, self._privileged, self._is_first
-            mean = stream.step(self._policy_obs, self._is_first)
+            if self._pictures is not None:
+                self._pictures.note(t)
+            mean = stream.step(self._seen(), self._is_first)
             if beside is not None:
                 self._reference_mean[t] = beside.step(self._policy_obs, self._is_first)
             action = policy.distribution.sample(mean, self.generator)
             rollout.mean[t], rollout.action[t] = mean, action
             step = env.screened(env.step(action))
             self._policy_obs, self._privileged = step.policy, step.privileged
+            if self._pictures is not None:
+                self._pictures.look()
             forgets = step.failed if self.cfg.student.memory == "life" else step.terminated
             self._is_first = forgets | step.truncated
             rollout.reward[t], rollout.terminated[t], rollout.truncated[t] = step.reward, step.terminated, step.truncated
@@ -177,6 +200,8 @@ class StudentTrainer:
             self._reference_memory = beside.memory()
         self._threads.learning()
         self._teacher_mean = self.teacher.act(self._privileged_steps)
+        if self.cfg.student.imitation.clipped:
+            self._teacher_mean.clip_(-env.spec.action.clip, env.spec.action.clip)
         rollout.log_prob = policy.distribution.log_prob(rollout.mean, rollout.action)
         rollout.value = policy.value(self._privileged_steps)
         rollout.finish(policy.value(self._privileged), self.cfg.student.ppo)
@@ -210,6 +235,8 @@ class StudentTrainer:
                 kept = None if rollout.kept is None else rollout.kept[:, ids]
                 observation = rollout.observation[:, ids].transpose(0, 1)  # (n, T, O)
                 with self.products.passes():
+                    if self._pictures is not None:
+                        observation = torch.cat([observation, self._pictures.chunk(ids)], dim=-1)
                     mean, _ = policy.actor(observation, select(start, ids), self._first[:, ids].T)
                     value = policy.value(self._privileged_steps[:, ids]).float()
                 mean = mean.float().transpose(0, 1)  # (T, n, A)
@@ -249,6 +276,7 @@ class StudentTrainer:
             "generator": self.generator.get_state(),
             "observation": (self._policy_obs, self._privileged, self._is_first),
             "memory": self._memory,
+            "latents": None if self._pictures is None else self._pictures.sight.latents,
             "env": snapshot(self.env),
             "pretrained": self.pretrained,
             "reference": None if self.reference is None else {"weights": self.reference.state_dict(), "memory": self._reference_memory},
@@ -275,6 +303,8 @@ class StudentTrainer:
             if self.reference is not None:
                 self._reference_memory = to_device(state["reference"]["memory"], device)
             restore(self.env, state["env"])
+            if self._pictures is not None:
+                self._pictures.sight.restore(state["latents"])
         if distributed.rank():  # the checkpoint is the first process's; the others continue with their own worlds and noise
             distributed.part(self.env, self.generator, self.iteration)
             self._begin(*self.env.reset())
@@ -286,6 +316,9 @@ class StudentTrainer:
     def _begin(self, policy_obs: torch.Tensor, privileged: torch.Tensor) -> None:
         """Begin an episode in every world."""
         self._policy_obs, self._privileged = policy_obs, privileged
+        if self._pictures is not None:
+            self._pictures.sight.forget()
+            self._pictures.sight.look()
         self._memory = self.policy.actor.start(self.env.num_worlds)
         self._reference_memory: Memory = {} if self.reference is None else self.reference.start(self.env.num_worlds)
         self._is_first = torch.ones(self.env.num_worlds, dtype=torch.bool, device=self.env.device)
@@ -305,7 +338,7 @@ def load_student(state: dict[str, Any], cfg: TrainCfg) -> Network:
         seen, joints = state["sizes"]
     else:
         seen, joints = state["observation"][0].shape[1], len(state["policy"]["distribution.log_std"])
-    actor = make_network(seen, joints, cfg.student.network)
+    actor = make_student(seen, joints, cfg.env, cfg.student)
     if "fold.permutation" in weights:
         actor = Folded(actor, Fold.placeholder(seen, joints))
     actor.load_state_dict(weights)

@@ -47,7 +47,8 @@ class TeacherTrainer:
         self.cfg = cfg
         where = distributed.start(cfg.env.device)
         apart = distributed.SEEDS_APART * distributed.rank()
-        self.env = make_env(cfg.task, cfg.robot, dataclasses.replace(cfg.env, seed=cfg.seed + apart, device=where))
+        blind = cfg.env.blind()  # a teacher reads vectors, and drawing images for nobody takes most of the time
+        self.env = make_env(cfg.task, cfg.robot, dataclasses.replace(blind, seed=cfg.seed + apart, device=where))
         teacher = cfg.teacher
         device = self.env.device
         self.generator = torch.Generator(device=device)

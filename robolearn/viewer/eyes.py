@@ -41,8 +41,8 @@ def with_camera(cfg: EnvCfg, robot: Robot, name: str) -> tuple[EnvCfg, str]:
     return dataclasses.replace(cfg, observations={**cfg.observations, entry: CameraTerm(camera=name, height=SIDE, width=SIDE)}), entry
 
 
-def shown(picture: np.ndarray, term: CameraTerm) -> np.ndarray:
-    """A picture (height, width, channels) of a camera as people see it, (h, w, 3) uint8 RGB with even sides."""
+def shown(picture: np.ndarray, term: CameraTerm, least: int = LEAST) -> np.ndarray:
+    """A picture (height, width, channels) of a camera as people see it, (h, w, 3) uint8 RGB with even sides of at least `least` pixels."""
     if term.modality == "depth":
         share = np.where(picture > 0, 1 - (picture - term.near) / (term.far - term.near), 0.0)
         color = cv2.applyColorMap((255 * share.clip(0, 1) ** 2).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
@@ -51,7 +51,7 @@ def shown(picture: np.ndarray, term: CameraTerm) -> np.ndarray:
         color = LABELS[picture[..., 0] % len(LABELS)]
     else:
         color = picture
-    scale = max(1, -(-LEAST // min(color.shape[:2])))
+    scale = max(1, -(-least // min(color.shape[:2])))
     large = cv2.resize(np.ascontiguousarray(color), None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
     return np.pad(large, ((0, large.shape[0] % 2), (0, large.shape[1] % 2), (0, 0)))
 

@@ -16,7 +16,7 @@ from envs.robots.robot import Robot
 from envs.scene.terrain import TerrainCfg
 from envs.tasks.registry import get_task, make_env
 from envs.tasks.scaling import factor
-from envs.terms.randomization import without_randomization
+from envs.terms.nominal import nothing_varies
 from policies.contract.spec import CommandSpec
 from robolearn.errors import UserError
 from robolearn.evaluation.actors import FileActor
@@ -68,7 +68,7 @@ class Playback:
         elif terrain is not None:
             raise UserError(f"{label_of(who)}: task {self.task} has no terrain")
         if not randomize:
-            cfg = dataclasses.replace(cfg, randomization=without_randomization())
+            cfg = dataclasses.replace(cfg, randomization=nothing_varies(cfg.randomization))
         self.eye: str | None = None
         if camera is not None:
             cfg, self.eye = with_camera(cfg, found, camera)

@@ -104,7 +104,7 @@ def value_of(action: argparse.Action) -> list[str]:
         return []
     if action.choices is not None:
         return [next(choice for choice in action.choices if choice != action.default)]
-    return {int: ["3"], Path: [str(get_robot("go1").model)]}.get(action.type, ["x"])  # type: ignore[call-overload]
+    return {int: ["3"], float: ["0.5"], Path: [str(get_robot("go1").model)]}.get(action.type, ["x"])  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -313,11 +313,57 @@ def test_commands_of_other_kinds(kind: str, labels: tuple[str, ...], given: list
             options.check_options(spec, chosen)
 
 
-def test_a_policy_that_sees_images_is_refused() -> None:
+def eyed(spec: PolicySpec) -> PolicySpec:
     eye = ImageSpec(kind="depth", width=8, height=6, frame="head", fx=5.0, fy=5.0, cx=4.0, cy=3.0)
-    spec = dataclasses.replace(go1_spec(), observation=(*go1_spec().observation, ObservationGroup(name="eye", image=eye)))
-    with pytest.raises(options.DeployError, match=r"this policy sees images \(eye\); the bridge does not support images yet"):
-        options.check_options(spec, parse("policy.onnx"))
+    return dataclasses.replace(spec, observation=(*spec.observation, ObservationGroup(name="eye", image=eye)))
+
+
+@pytest.mark.parametrize(
+    ("sees", "legged", "arguments", "said"),
+    [
+        (True, True, ["--transport", "unitree"], r"sees pictures \(eye\), which --transport unitree does not bring; use ros2, sim"),
+        (True, True, ["--image-fault", "hold"], "a legged robot that holds still in mid-step falls"),
+        (True, False, ["--image-fault", "hold", "--resize-images", "--log-images", "jpeg"], None),
+        (False, True, ["--image-fault", "hold"], "--image-fault hold is for policies that see pictures; this one has no camera"),
+        (False, True, ["--resize-images"], "--resize-images is for policies that see pictures"),
+        (False, True, ["--log-images", "jpeg"], "--log-images jpeg is for policies that see pictures"),
+    ],
+)
+def test_options_of_cameras(sees: bool, legged: bool, arguments: list[str], said: str | None) -> None:
+    spec = go1_spec() if legged else PANDA.spec
+    spec = eyed(spec) if sees else spec
+    with pytest.raises(options.DeployError, match=said) if said else contextlib.nullcontext():
+        options.check_options(spec, parse("policy.onnx", *arguments))
+
+
+def test_jpeg_needs_a_package_that_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(options, "can_jpeg", lambda: False)
+    with pytest.raises(options.DeployError, match="--log-images jpeg needs OpenCV or Pillow; run: pip install"):
+        options.check_options(eyed(PANDA.spec), parse("policy.onnx", "--log-images", "jpeg"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gripper-joints", "panda_joint7"], None),
+        (["--gripper-joints", "finger"], "--gripper-joints: finger is no joint of the policy; on the wire they are panda_joint1"),
+        (["--gripper-joints", "panda_joint7", "panda_joint7"], "names a joint twice"),
+        (["--gripper-joints", *PANDA.spec.robot.joint_names], "has all joints of the policy"),
+        (["--gripper-topic", "/hand"], "--gripper-topic and --gripper-interface need --gripper-joints"),
+        (["--joint-prefix", "panda_=fr3_", "--gripper-joints", "fr3_joint7", "--gripper-interface", "forward"], None),
+        (
+            ["--gripper-joints", "panda_joint7", "--joint-order", *PANDA.spec.robot.joint_names[:6], "--command-interface", "forward"],
+            None,
+        ),
+        (
+            ["--gripper-joints", "panda_joint7", "--joint-order", *PANDA.spec.robot.joint_names, "--command-interface", "forward"],
+            "--joint-order must name each joint once, by the robot's name: it has unknown panda_joint7",
+        ),
+    ],
+)
+def test_options_of_a_gripper(arguments: list[str], said: str | None) -> None:
+    with pytest.raises((options.DeployError, JointError), match=said) if said else contextlib.nullcontext():
+        options.check_options(PANDA.spec, parse("policy.onnx", *arguments))
 
 
 def test_a_log_has_the_name_of_the_run_whose_file_is_called_policy(tmp_path: Path) -> None:

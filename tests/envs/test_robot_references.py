@@ -1,4 +1,5 @@
-"""Our robots against the models that other packages install: mjlab's Go1, robosuite's Panda.
+"""Our robots against the models that other packages install: mjlab's Go1 and G1, robosuite's Panda, ManiSkill's Panda with its hand and
+its xArm 7. Of our xArm only the arm has a reference: nobody's model has its gripper.
 
 A package is found without importing it, which would be slow. `ROBOLEARN_REFERENCE_PATH` names more folders to look into (separated as in
 PATH): a folder that holds the package, or folders that do, e.g. unpacked wheels.
@@ -28,17 +29,21 @@ class Reference:
         package: what installs it.
         file: path inside the package.
         prefix: what our joint names have before the reference's.
+        lacks: body of ours that the reference does not have, with what it carries.
     """
 
     package: str
     file: str
     prefix: str = ""
+    lacks: str | None = None
 
 
 REFERENCES = {
     "g1": Reference(package="mjlab", file="asset_zoo/robots/unitree_g1/xmls/g1.xml"),
     "go1": Reference(package="mjlab", file="asset_zoo/robots/unitree_go1/xmls/go1.xml"),
     "panda": Reference(package="robosuite", file="models/assets/robots/panda/robot.xml", prefix="panda_"),
+    "panda-gripper": Reference(package="mani_skill", file="assets/robots/panda/panda_v2.urdf"),
+    "xarm7": Reference(package="mani_skill", file="assets/robots/xarm7/xarm7.urdf", lacks="hand"),
 }
 
 
@@ -59,6 +64,16 @@ def load_reference(path: Path) -> mujoco.MjModel:
     return spec.compile()
 
 
+def load_ours(robot: Robot, reference: Reference) -> mujoco.MjModel:
+    """Our robot, without what the reference lacks."""
+    spec = robot.scene()
+    if reference.lacks is not None:
+        for element in [*spec.sensors, *spec.actuators, *spec.equalities, *spec.keys]:
+            spec.delete(element)
+        spec.delete(spec.body(reference.lacks))
+    return spec.compile()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """Our model and the reference, both without rotor inertia."""
@@ -68,8 +83,8 @@ class Pair:
     ours: mujoco.MjModel
     theirs: mujoco.MjModel
 
-    def hinges(self, model: mujoco.MjModel) -> list[str]:
-        return [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE]
+    def moving(self, model: mujoco.MjModel) -> list[str]:
+        return [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] != mujoco.mjtJoint.mjJNT_FREE]
 
     def configurations(self) -> list[np.ndarray]:
         """Random joint angles within our ranges and, for a floating base, a random attitude, (nq,) each."""
@@ -79,7 +94,7 @@ class Pair:
             if self.robot.floating_base:
                 quat_wxyz = rng.normal(size=4)
                 qpos[:7] = [*rng.uniform(-1, 1, 3), *(quat_wxyz / np.linalg.norm(quat_wxyz))]
-            joints = self.hinges(self.ours)
+            joints = self.moving(self.ours)
             qpos[-len(joints) :] = [rng.uniform(*self.ours.joint(name).range) for name in joints]
             drawn.append(qpos)
         return drawn
@@ -91,7 +106,7 @@ def pair(request) -> Pair:
     path = find(reference)
     if path is None:
         pytest.skip(f"{reference.package} is not installed (pip install {reference.package}, or ROBOLEARN_REFERENCE_PATH)")
-    ours, theirs = robot.scene().compile(), load_reference(path)
+    ours, theirs = load_ours(robot, reference), load_reference(path)
     for model in (ours, theirs):
         model.dof_armature[:] = 0
     return Pair(robot=robot, reference=reference, ours=ours, theirs=theirs)
@@ -112,14 +127,14 @@ def test_every_robot_has_a_reference():
 
 
 def test_joint_order(pair):
-    assert pair.hinges(pair.ours) == [pair.reference.prefix + name for name in pair.hinges(pair.theirs)]
+    assert pair.moving(pair.ours) == [pair.reference.prefix + name for name in pair.moving(pair.theirs)]
     assert (pair.ours.nq, pair.ours.nv) == (pair.theirs.nq, pair.theirs.nv)
 
 
 def test_joint_limits_are_exactly_the_same(pair):
-    ranges = [[tuple(model.joint(name).range) for name in pair.hinges(model)] for model in (pair.ours, pair.theirs)]
+    ranges = [[tuple(model.joint(name).range) for name in pair.moving(model)] for model in (pair.ours, pair.theirs)]
     assert ranges[0] == ranges[1]
-    assert all(pair.theirs.joint(name).limited[0] for name in pair.hinges(pair.theirs))
+    assert all(pair.theirs.joint(name).limited[0] for name in pair.moving(pair.theirs))
 
 
 def test_mass_matrix(pair, record_property):
@@ -137,7 +152,7 @@ def test_mass_matrix(pair, record_property):
 def test_gravity_torques(pair, record_property):
     """Each joint torque within 1 % of the configuration's largest one; the base's wrench within 1 % of its largest component."""
     worst = 0.0
-    joints = len(pair.robot.joints)
+    joints = len(pair.moving(pair.ours))
     for qpos in pair.configurations():
         (_, ours), (_, theirs) = dynamics(pair.ours, qpos), dynamics(pair.theirs, qpos)
         blocks = [slice(-joints, None)] + ([slice(0, 3), slice(3, 6)] if pair.robot.floating_base else [])

@@ -21,6 +21,10 @@ EACH = pytest.mark.parametrize("robot", [get_robot(name) for name in ROBOTS], id
 # go1_description, kg: without the IMU's 0.001 and the 4 hip rotors of 0.089 on the trunk, which common models leave out, as ours does.
 GO1_ROTOR, GO1_FOOT = 0.089, 0.06
 GO1_MASS = 5.204 + 4 * ((0.591 + GO1_ROTOR) + (0.92 + GO1_ROTOR) + (0.135862 + GO1_FOOT))
+PANDA_GRIPPER_MASS = (
+    0.629769 + 4.970684 + 0.646926 + 3.228604 + 3.587895 + 1.225946 + 1.666555 + 0.735522 + 0.73 + 2 * 0.015
+)  # Gaz et al. 2019, and the hand of franka_description
+XARM7_ARM, XARM7_GRIPPER = 0.88556 + 2.382 + 1.869 + 1.6383 + 1.7269 + 1.3203 + 1.325 + 0.17, 0.82  # xarm_description, data sheet
 PANDA_MASS = 4 + 3 + 3 + 2 + 2 + 2 + 1.5 + 0.5 + 0.5  # franka_ros URDF's approximations, and the hand
 
 G1_LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
@@ -38,24 +42,32 @@ def g1_ranges() -> list[tuple[float, float]]:
     return [*leg, *right[0], (-2.618, 2.618), (-0.52, 0.52), (-0.52, 0.52), *arm, *right[1]]
 
 
-PUBLISHED_MASS = {"go1": GO1_MASS, "g1": G1_MASS, "panda": PANDA_MASS}
+PUBLISHED_MASS = {"go1": GO1_MASS, "g1": G1_MASS, "panda": PANDA_MASS, "panda-gripper": PANDA_GRIPPER_MASS,
+                  "xarm7": XARM7_ARM + XARM7_GRIPPER}  # fmt: skip
+TURN = (-6.28318530718, 6.28318530718)
 PUBLISHED_RANGE = {
     "g1": g1_ranges(),
     "go1": [(-0.863, 0.863), (-0.686, 4.501), (-2.818, -0.888)] * 4,
     "panda": [(-2.8973, 2.8973), (-1.7628, 1.7628), (-2.8973, 2.8973), (-3.0718, -0.0698), (-2.8973, 2.8973), (-0.0175, 3.7525),
               (-2.8973, 2.8973)],
+    "xarm7": [TURN, (-2.059, 2.0944), TURN, (-0.19198, 3.927), TURN, (-1.69297, 3.14159265359), TURN, (0.0, 0.042)],
 }  # fmt: skip
+PUBLISHED_RANGE["panda-gripper"] = [*PUBLISHED_RANGE["panda"], (0.0, 0.04)]
 G1_LEG_EFFORT, G1_ARM_EFFORT = [88.0, 139.0, 88.0, 139.0, 50.0, 50.0], [25.0] * 5 + [5.0] * 2
 G1_LEG_VELOCITY, G1_ARM_VELOCITY = [32.0, 20.0, 32.0, 20.0, 37.0, 37.0], [37.0] * 5 + [22.0] * 2
 PUBLISHED_EFFORT = {
     "g1": [*G1_LEG_EFFORT * 2, 88.0, 50.0, 50.0, *G1_ARM_EFFORT * 2],
     "go1": [23.7, 23.7, 35.55] * 4,
     "panda": [87.0] * 4 + [12.0] * 3,
+    "panda-gripper": [87.0] * 4 + [12.0] * 3 + [70.0],
+    "xarm7": [50.0] * 2 + [30.0] * 3 + [20.0] * 2 + [30.0],
 }
 PUBLISHED_VELOCITY = {
     "g1": [*G1_LEG_VELOCITY * 2, 32.0, 37.0, 37.0, *G1_ARM_VELOCITY * 2],
     "go1": [30.1, 30.1, 20.06] * 4,
     "panda": [2.175] * 4 + [2.61] * 3,
+    "panda-gripper": [2.175] * 4 + [2.61] * 3 + [0.05],
+    "xarm7": [3.14] * 7 + [0.1],
 }
 JOINTS = {
     "g1": [f"{side}_{part}_joint" for side in ("left", "right") for part in G1_LEG]
@@ -63,6 +75,8 @@ JOINTS = {
     + [f"{side}_{part}_joint" for side in ("left", "right") for part in G1_ARM],
     "go1": [f"{leg}_{part}_joint" for leg in ("FR", "FL", "RR", "RL") for part in ("hip", "thigh", "calf")],
     "panda": [f"panda_joint{i}" for i in range(1, 8)],
+    "panda-gripper": [*(f"panda_joint{i}" for i in range(1, 8)), "panda_finger_joint1"],
+    "xarm7": [*(f"joint{i}" for i in range(1, 8)), "gripper"],
 }
 
 
@@ -86,14 +100,15 @@ def random_pose(model: mujoco.MjModel, robot: Robot, rng: np.random.Generator) -
 
 
 def test_registry():
-    assert list(ROBOTS) == ["go1", "g1", "panda"]
+    assert list(ROBOTS) == ["go1", "g1", "panda", "panda-gripper", "xarm7"]
     assert get_robot("panda") is PANDA
     with pytest.raises(
         UnknownRobotError,
-        match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, or .*; for a robot of a package, .*--import PACKAGE",
+        match=r"^unknown robot 'go2'; did you mean 'go1'\?; valid: g1, go1, panda, panda-gripper, xarm7, or .*"
+        r"; for a robot of a package, .*--import PACKAGE",
     ):
         get_robot("go2")
-    assert all(name == get_robot(name).name == get_robot(name).model.parent.name for name in ROBOTS)
+    assert all(name == get_robot(name).name == get_robot(name).model.parent.name.replace("_", "-") for name in ROBOTS)
 
 
 @EACH
@@ -109,11 +124,13 @@ def test_total_mass_in_kilograms():
 @EACH
 def test_joint_order_is_actuator_order_is_policy_order(robot):
     model = load(robot)
-    hinges = [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] == mujoco.mjtJoint.mjJNT_HINGE]
+    followers = {model.joint(i).name for i in model.eq_obj1id}  # the second finger of a gripper
+    kinds = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
+    hinges = [name for i in range(model.njnt) if model.jnt_type[i] in kinds and (name := model.joint(i).name) not in followers]
     assert hinges == list(robot.joint_names) == JOINTS[robot.name]
     assert [model.actuator(i).name for i in range(model.nu)] == hinges
     assert [model.joint(j).name for j in model.actuator_trnid[:, 0]] == hinges
-    assert (model.njnt - len(hinges)) == int(robot.floating_base)
+    assert (model.njnt - len(hinges) - len(followers)) == int(robot.floating_base)
 
 
 @EACH
@@ -124,7 +141,7 @@ def test_limits_are_the_published_ones(robot):
     assert all(model.joint(name).limited[0] for name in robot.joints)
     assert list(robot.effort_limit) == PUBLISHED_EFFORT[robot.name]
     assert list(robot.velocity_limit) == PUBLISHED_VELOCITY[robot.name]
-    assert all(low < pose < high for (low, high), pose in zip(ranges, robot.default_pose, strict=True))
+    assert all(low <= pose <= high for (low, high), pose in zip(ranges, robot.default_pose, strict=True))
 
 
 @EACH

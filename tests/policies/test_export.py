@@ -13,6 +13,7 @@ import torch
 
 from envs.tasks import registry
 from policies.contract.file import PolicyFile, PolicyFileError
+from policies.export import exporter
 from policies.export import onnx_graph as exporting
 from policies.export.onnx_graph import annotate, export_student
 from policies.networks.transformer import Transformer
@@ -155,11 +156,11 @@ def test_a_graph_that_differs_from_torch_is_refused(old: Path, prepared_graph: o
 def test_a_file_is_in_our_versions_whatever_the_exporter_prefers(old: Path, prepared_graph: onnx.ModelProto) -> None:
     prepared_graph.ir_version = 13
     write(old)
-    assert onnx.load(old).ir_version == exporting.IR_VERSION
-    prepared_graph.opset_import[0].version = exporting.OPSET + 1
-    with pytest.raises(PolicyFileError, match=f"used opsets .* in place of {exporting.OPSET}"):
+    assert onnx.load(old).ir_version == exporter.IR_VERSION
+    prepared_graph.opset_import[0].version = exporter.OPSET + 1
+    with pytest.raises(PolicyFileError, match=f"used opsets .* in place of {exporter.OPSET}"):
         write(old)
-    prepared_graph.opset_import[0].version = exporting.OPSET
+    prepared_graph.opset_import[0].version = exporter.OPSET
     prepared_graph.graph.output[0].type.tensor_type.elem_type = 25  # a type that only later IR versions have
     with pytest.raises(PolicyFileError):
         write(old)

@@ -177,7 +177,7 @@ def test_success_of_a_solver_and_of_an_idler(tmp_path: Path) -> None:
     assert idler.score <= 0.05
     assert solver.value("distance") < 0.02 < idler.value("distance")
     for found in (solver, idler):
-        assert set(found.figures) == {"success", "distance"}
+        assert set(found.figures) == {"success", "near", "distance"}
         assert (found.robot, found.task, found.engine, found.ground) == ("panda", "reach", "mujoco", None)
 
 

@@ -92,7 +92,7 @@ def test_targets_that_cannot_be(change: str) -> None:
     [
         (
             "--teacher.until.figures={distanse: 0.02}",
-            "'distanse', which task reach does not measure; did you mean 'distance'?; valid: distance",
+            "'distanse', which task reach does not measure; did you mean 'distance'?; valid: near, distance",
         ),
         ("--teacher.until.figures={success: 0.9}", "is the score of task reach: give teacher.until.score"),
         ("--teacher.until={score: 0.999, seeds: 1}", "give teacher.until.seeds="),

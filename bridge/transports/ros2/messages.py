@@ -30,6 +30,7 @@ from bridge.control.command import JointCommand
 from bridge.control.joints import FloatArray, JointError, JointMap
 from bridge.simulated.physics import Sample
 from bridge.transports.ros2.absent import angular_velocity, check_arrays, orientation
+from bridge.transports.ros2.gripper import Part
 from bridge.transports.ros2.options import INTERFACES, UNNAMED, check_names
 from policies.contract.spec import PolicySpec
 
@@ -109,12 +110,12 @@ class CommandEncoder:
     """Joint commands to messages of one interface."""
 
     def __init__(
-        self, spec: PolicySpec, interface: str, joint_order: Sequence[str] | None = None, names: Sequence[str] | None = None
+        self, spec: PolicySpec | Part, interface: str, joint_order: Sequence[str] | None = None, names: Sequence[str] | None = None
     ) -> None:
         """Choose the interface.
 
         Args:
-            spec: the contract.
+            spec: the contract, or a part of its joints; `joints` means those.
             interface: one of `INTERFACES`.
             joint_order: the controller's joint order in the wire's names, for the interfaces in `UNNAMED`.
             names: the policy's joints as the wire calls them, (J,) in policy order; None for the policy's names.

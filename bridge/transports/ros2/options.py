@@ -25,6 +25,8 @@ COMMAND_TOPICS = {
 OPERATOR_TOPICS = {"velocity": "cmd_vel", "goal_position": "goal", "goal_pose": "goal_pose", "motion": "motion"}
 """Each kind of an operator's command that a topic brings, and that topic."""
 INTERFACES = tuple(COMMAND_TOPICS)
+GRIPPER_TOPICS = {"trajectory": "gripper_controller/joint_trajectory", "forward": "gripper_controller/commands"}
+"""Each command interface of a gripper with a topic of its own, and that topic."""
 UNNAMED = frozenset({"forward", "forward_velocity", "forward_effort"})
 """Interfaces whose messages carry no joint names, so that the controller's order must be given."""
 OWN_GAINS = frozenset({"trajectory", "forward", "forward_velocity"})
@@ -56,6 +58,10 @@ class Ros2Options:
         silent_nodes: full names of nodes that have a publisher for a sensor's topic but are known to send nothing, for example a driver on
             standby.
         discovery: ROS 2 discovery range; None for LOCALHOST, or the environment's setting.
+        gripper_joints, gripper_interface, gripper_topic: see `bridge.transports.ros2.gripper`.
+        camera_topics: `NAME=TOPIC` of the policy's cameras, see `bridge.transports.ros2.camera_topics`.
+        camera_compressed: whether pictures come as CompressedImage where no topic is given.
+        lens_tolerance: see `bridge.cameras.lens.TOLERANCE`.
         clock_timeout_s: how long `/clock` may stand still before simulated time is considered stopped [s of wall time].
         ros_args: arguments after `--ros-args` (remappings, namespace, node name, parameters).
     """
@@ -77,6 +83,20 @@ class Ros2Options:
     silent_nodes: tuple[str, ...] = option((), "nodes that advertise a sensor's topic but are known to send nothing", metavar="NODE")
     discovery: str | None = option(
         None, "ROS 2 discovery range (default LOCALHOST, or the environment's setting)", choices=("LOCALHOST", "SUBNET")
+    )
+    gripper_joints: tuple[str, ...] = option(
+        (), "joints, by the wire's names, whose commands go to a topic of their own (forward: in the controller's order)", metavar="JOINT"
+    )
+    gripper_interface: str = option("trajectory", "command interface of these joints (default: trajectory)", choices=tuple(GRIPPER_TOPICS))
+    gripper_topic: str | None = option(None, "topic of their commands (default: gripper_controller/...)", metavar="TOPIC")
+    camera_topics: tuple[str, ...] = option(
+        (),
+        "topics of pictures, by camera (default: CAMERA/image_raw; one that ends in /compressed is CompressedImage)",
+        metavar="CAMERA=TOPIC",
+    )
+    camera_compressed: bool = option(False, "read CAMERA/image_raw/compressed where no other topic is given")
+    lens_tolerance: float = option(
+        0.05, "largest difference of a lens (camera_info) from the one in training, as a share (default: 0.05)", metavar="X"
     )
     clock_timeout_s: float = 0.5
     ros_args: tuple[str, ...] = ()

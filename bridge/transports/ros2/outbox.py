@@ -1,4 +1,4 @@
-"""The command topic: a publisher that is created late, and a check for other publishers."""
+"""The command topics: publishers that are created late, and a check for other ones. A gripper may have a topic of its own."""
 
 # pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
@@ -13,6 +13,7 @@ from rclpy.serialization import serialize_message
 from bridge.control.command import JointCommand
 from bridge.control.joints import FloatArray
 from bridge.transports.ros2.graph import full_name
+from bridge.transports.ros2.gripper import Part, parts_of
 from bridge.transports.ros2.messages import MESSAGE_TYPES, CommandEncoder
 from bridge.transports.ros2.options import Ros2Options
 from bridge.transports.ros2.qos import COMMAND, QosWatch
@@ -35,39 +36,36 @@ class Outbox:
 
         Args:
             node: the rclpy node.
-            watch: makes the publisher.
+            watch: makes the publishers.
             spec: the contract.
-            options: interface, topic and joint order.
+            options: interfaces, topics and joint order.
             names: the policy's joints as the wire calls them.
 
         Raises:
-            JointError: the joint order is missing or wrong.
+            JointError: the joint order is missing or wrong, or a gripper's joints are not the policy's.
         """
-        self._node, self._watch, self._options = node, watch, options
-        self._new_encoder = lambda: CommandEncoder(spec, options.interface, options.joint_order, names)
-        self._encode = self._new_encoder()
+        self._node, self._watch = node, watch
+        self._lines = [Line(node, part) for part in parts_of(spec, options, names)]
         pose, zero = np.array(spec.robot.default_pose), np.zeros(spec.robot.num_joints)
         self._specimen = JointCommand(pose, zero, zero, np.array(spec.robot.kp), np.array(spec.robot.kd))
-        self._topic: str = node.resolve_topic_name(options.topic)
-        self._publisher: Any = None
         self._newest: JointCommand | None = None
-
-    @property
-    def opened(self) -> bool:
-        """Whether there is a publisher."""
-        return self._publisher is not None
+        self.opened = False
 
     def rivals(self) -> int:
         """How many others publish commands to this robot."""
-        return max(0, int(self._node.count_publishers(self._topic)) - self.opened)
+        return sum(max(0, int(self._node.count_publishers(line.topic)) - self.opened) for line in self._lines)
 
     def rival_names(self) -> str:
         """Who they are, in a line."""
-        names = sorted(full_name(end) for end in self._node.get_publishers_info_by_topic(self._topic))
+        said: list[str] = []
         me = self._node.get_fully_qualified_name()
-        if self.opened and me in names:
-            names.remove(me)
-        return f"{len(names)} other publishers on the robot's command topic {self._topic}: {', '.join(names)}"
+        for line in self._lines:
+            names = sorted(full_name(end) for end in self._node.get_publishers_info_by_topic(line.topic))
+            if self.opened and me in names:
+                names.remove(me)
+            if names or len(self._lines) == 1:
+                said.append(f"{len(names)} other publishers on the robot's command topic {line.topic}: {', '.join(names)}")
+        return "; ".join(said)
 
     def write(self, command: JointCommand, motion: Motion, fault: bool) -> None:
         """Publish a command, from the first one on that drives the robot or follows a fault.
@@ -77,34 +75,71 @@ class Outbox:
             motion: newest positions [rad] and velocities [rad/s], (J,).
             fault: whether the robot is in `fault`.
         """
-        if self._publisher is None:
+        if not self.opened:
             if not command.drives and not fault:
                 return
-            self._publisher = self._watch.publisher(MESSAGE_TYPES[self._options.interface], self._options.topic, COMMAND)
+            for line in self._lines:
+                line.publisher = self._watch.publisher(MESSAGE_TYPES[line.part.interface], line.part.topic, COMMAND)
+            self.opened = True
         self._newest = command
-        self._send(command, motion)
+        for line in self._lines:
+            line.send(command, motion)
 
     def resend(self, motion: Motion) -> None:
         """Follow a new measurement: on the effort interface the impedance law runs here, at the rate of the sensors."""
-        if self._options.interface == "forward_effort" and self._publisher is not None and self._newest is not None:
-            self._send(self._newest, motion)
-
-    def _send(self, command: JointCommand, motion: Motion) -> None:
-        message = self._encode(command, *motion)
-        if message is not None:
-            self._publisher.publish(message)
+        if self.opened and self._newest is not None:
+            for line in self._lines:
+                if line.part.interface == "forward_effort":
+                    line.send(self._newest, motion)
 
     def rehearse(self) -> None:
         """Write a specimen of the command, to nobody."""
-        message = self._new_encoder()(self._specimen, self._specimen.position, self._specimen.velocity)
-        serialize_message(message)
+        for line in self._lines:
+            line.rehearse(self._specimen)
 
     def close(self) -> None:
-        """Let the last commands arrive and take the publisher down; a next command that drives makes another."""
-        if self._publisher is not None:
-            if self._options.interface in HOLDS_LAST and self._newest is not None:
-                self._send(self._newest, (None, None))  # zeros: the controller holds what it heard last for ever
-            self._publisher.wait_for_all_acked(ACKNOWLEDGE)
-            self._node.destroy_publisher(self._publisher)
-        self._publisher = self._newest = None
-        self._encode = self._new_encoder()  # the pose that was held is another run's
+        """Let the last commands arrive and take the publishers down; a next command that drives makes others."""
+        if self.opened:
+            for line in self._lines:
+                if line.part.interface in HOLDS_LAST and self._newest is not None:
+                    line.send(self._newest, (None, None))  # zeros: the controller holds what it heard last for ever
+                line.publisher.wait_for_all_acked(ACKNOWLEDGE)
+                self._node.destroy_publisher(line.publisher)
+        self._newest, self.opened = None, False
+        for line in self._lines:
+            line.renew()  # the pose that was held is another run's
+
+
+class Line:
+    """The topic of some joints' commands.
+
+    Attributes:
+        part: the joints.
+        topic: resolved.
+        publisher: None before the first command.
+    """
+
+    def __init__(self, node: Any, part: Part) -> None:
+        """Prepare; raises `JointError` as `CommandEncoder` does."""
+        self.part = part
+        self.topic: str = node.resolve_topic_name(part.topic)
+        self.renew()
+
+    def renew(self) -> None:
+        """Forget the publisher and the pose that was held."""
+        self.publisher: Any = None
+        self._encode = self._encoder()
+
+    def _encoder(self) -> CommandEncoder:
+        return CommandEncoder(self.part, self.part.interface, self.part.order, self.part.names)
+
+    def send(self, command: JointCommand, motion: Motion) -> None:
+        """Publish this part of a command, after a measurement (positions, velocities), all (J,)."""
+        message = self._encode(self.part.command(command), *(self.part.of(values) for values in motion))
+        if message is not None:
+            self.publisher.publish(message)
+
+    def rehearse(self, command: JointCommand) -> None:
+        """Write this part of a command, to nobody."""
+        part = self.part.command(command)
+        serialize_message(self._encoder()(part, part.position, part.velocity))

@@ -14,7 +14,7 @@ from std_msgs.msg import Bool, String
 from bridge.transports.ros2.graph import Topic
 from bridge.transports.ros2.messages import MESSAGE_TYPES
 from bridge.transports.ros2.operator import COMMAND_TYPES
-from bridge.transports.ros2.options import OPERATOR_TOPICS, Ros2Options
+from bridge.transports.ros2.options import GRIPPER_TOPICS, OPERATOR_TOPICS, Ros2Options
 from bridge.transports.ros2.qos import COMMAND, DIAGNOSTICS, SENSOR, STATE
 from policies.contract.spec import PolicySpec
 
@@ -46,6 +46,9 @@ def watched_topics(
         "state": Topic(resolve("~/state"), (String,), STATE, reads=False),
         "diagnostics": Topic(resolve("/diagnostics"), (DiagnosticArray,), DIAGNOSTICS, reads=False),
     }
+    if options.gripper_joints:
+        kind, name = MESSAGE_TYPES[options.gripper_interface], options.gripper_topic or GRIPPER_TOPICS[options.gripper_interface]
+        topics["gripper"] = Topic(resolve(name), (kind,), COMMAND, reads=False, needed=True, remap=name)
     if spec.robot.floating_base:
         topics["imu"] = sensor("imu", Imu, apart=False)
     if commanded:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bridge.cameras.eyes import Eyes
 from bridge.control.command import JointCommand
 from bridge.control.controller import Controller
 from bridge.control.joints import FloatArray
@@ -24,7 +25,9 @@ from bridge.control.reading import Inputs, Reading
 from bridge.control.safety import ACTIVE, Event, Mode, SafetyLimits
 from bridge.isolation import isolate, ros_arguments
 from bridge.operator.notices import Notice, charge
+from bridge.transports.ros2.camera_topics import camera_topics
 from bridge.transports.ros2.clock import SimulatedClock
+from bridge.transports.ros2.gripper import parts_of
 from bridge.transports.ros2.options import COMMAND_TOPICS, WARNINGS, Ros2OptionError, Ros2Options, wire_names
 from policies.contract.spec import PolicySpec
 
@@ -54,6 +57,7 @@ class Ros2Transport:
         options: Ros2Options | None = None,
         fixed_command: Sequence[float] | None = None,
         controller: Controller | None = None,
+        eyes: Eyes | None = None,
     ) -> None:
         """Prepare; nothing is connected before `open`.
 
@@ -63,12 +67,14 @@ class Ros2Transport:
             fixed_command: operator's command (C,) that never ages; None to listen on the topic.
             controller: what decides; needed for thresholds as parameters, for damping at once when deactivated, and for a managed node,
                 whose `configure` arms it. None for none of these.
+            eyes: where pictures go; None for a policy that sees nothing.
 
         Raises:
             JointError: joint names or a joint order that are missing or wrong.
             Ros2OptionError: a managed node without a controller.
         """
         isolate()
+        from bridge.transports.ros2.cameras import CameraNode
         from bridge.transports.ros2.messages import CommandEncoder
         from bridge.transports.ros2.mounting import Mounting
         from bridge.transports.ros2.status import StatusTopics
@@ -82,7 +88,13 @@ class Ros2Transport:
         self._names = wire_names(spec.robot.joint_names, self._options.joint_names, self._options.joint_prefix)
         urdf = None if self._options.urdf is None else read_urdf(self._options.urdf)
         self._mounting = Mounting(spec.robot.imu_frame, self._options.imu_rotation, urdf)
-        CommandEncoder(spec, self._options.interface, self._options.joint_order, self._names)  # a wrong joint order is refused here
+        for part in parts_of(spec, self._options, self._names):  # a wrong joint order is refused here
+            CommandEncoder(part, part.interface, part.order, part.names)
+        self._eyes, self._cameras = eyes, None
+        if eyes is not None:
+            topics = camera_topics(spec, self._options.camera_topics, self._options.camera_compressed)
+            say = lambda line: None if self.on_line is None else self.on_line(line)  # noqa: E731
+            self._cameras = CameraNode(eyes, topics, self._steady_ns, self._options.ros_args, self._options.lens_tolerance, say)
         self._fixed = None if fixed_command is None else np.array(fixed_command, np.float64)
         self._silent = {f"/{name.lstrip('/')}" for name in self._options.silent_nodes}
         self._status = StatusTopics(spec)
@@ -149,6 +161,8 @@ class Ros2Transport:
         self._graph = GraphWatch(self._node, list(self._topics.values()), self._opened_ns, self._watch.warn_once)
         if self._options.interface in WARNINGS:
             self._watch.warn(f"{self._options.interface}: {WARNINGS[self._options.interface]}")
+        if self._cameras is not None:
+            self._cameras.open()
         if not self._options.managed:
             self._node.trigger_configure()
             if self._node.failure is not None:
@@ -261,6 +275,10 @@ class Ros2Transport:
             self._sim.update(self._node.get_clock().now().nanoseconds, steady_ns)
         return self._sim.now_ns(steady_ns)
 
+    def _steady_ns(self) -> int:
+        """`now_ns` for the cameras' thread, which must not move the simulated clock."""
+        return time.monotonic_ns() if self._sim is None else self._sim.now_ns(time.monotonic_ns())
+
     def wait_until(self, deadline_ns: int, fresh_ns: int | None = None) -> None:
         """Receive messages until the deadline, or until sensors and IMU have come after `fresh_ns`."""
         for _ in range(MOST_LATE_MESSAGES if self.now_ns() >= deadline_ns else 0):  # who is late must hear of a stop all the same
@@ -278,6 +296,8 @@ class Ros2Transport:
         if not self._node.active:
             fault = f"the node is {self._lifecycle()}, not active"  # keeps an automatic start waiting, whatever the robot says
         inputs = Inputs(requests=requests, wire_fault=fault, rivals=self._rivals, rival_names=self._rival_names, remarks=self._remarks())
+        if self._eyes is not None:
+            self._eyes.give(inputs, self.now_ns())
         if self._inbox is None:
             return inputs
         command = (self._fixed, self.now_ns()) if self._operator is None else self._operator.command
@@ -304,7 +324,8 @@ class Ros2Transport:
         One that fits beside it proves nothing: that may be a recorder, and the one that does not may be the robot's driver.
         """
         mounted = [self._inbox.mounting.fault] if self._inbox is not None and self._inbox.mounting.fault else []
-        return None if self._driven else "; ".join([*self._topics["command"].misfits, *self._topics["estop"].misfits, *mounted]) or None
+        deaf = [line for name in ("command", "gripper", "estop") if name in self._topics for line in self._topics[name].misfits]
+        return None if self._driven else "; ".join([*deaf, *mounted]) or None
 
     def _remarks(self) -> tuple[str, ...]:
         """What is odd about commands and the emergency stop, and no reason to refuse or to end anything."""
@@ -443,6 +464,8 @@ class Ros2Transport:
         """Let the last commands arrive, then take everything down in order; safe to call twice."""
         if self._outbox is not None:
             self._outbox.close()
+        if self._cameras is not None:
+            self._cameras.close()
         if self._executor is not None:
             self._executor.shutdown()
         if self._node is not None:

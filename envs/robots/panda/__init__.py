@@ -38,7 +38,7 @@ PANDA = Robot(
     tool=Tool(body="hand", position=(0.0, 0.0, 0.1034)),
     cameras={
         "wrist": Camera(body="hand", position=(0.075, 0.0, 0.035), forward=(-0.45, 0.0, 1.0), up=(1.0, 0.0, 0.0), fovy_deg=58.0),
-        "outside": Camera(body="world", position=(1.25, 0.55, 0.75), forward=(-0.8, -0.52, -0.45), fovy_deg=42.0),
+        "outside": Camera(body="world", position=(1.39, 0.64, 1.2), forward=(-0.97, -0.64, -0.8), fovy_deg=42.0),
     },
     workspace=((0.3, 0.65), (-0.4, 0.4), (0.15, 0.7)),
 )

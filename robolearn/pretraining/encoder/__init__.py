@@ -1,0 +1,1 @@
+"""Pretraining of image encoders by masked autoencoding: `robolearn pretrain encoder`."""
