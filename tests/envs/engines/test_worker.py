@@ -18,10 +18,11 @@ from envs.engines import worker
 from envs.engines.elsewhere.description import described
 from envs.engines.face import EngineError
 from envs.engines.registry import ENGINES, UnknownEngineError, make_engine
-from envs.robots.registry import ROBOTS, get_robot
+from envs.robots.registry import get_robot
 from tests.pairs import make_env
 
 HERE = f"mujoco@{sys.executable}"
+CARRIED = ("go1", "g1", "panda")  # grippers have equality constraints, which other engines do not get
 N = 3
 TRIES = int(os.environ.get("ROBOLEARN_KILLS", "3"))
 """How often each side is killed; 100 were tried once (docs/physics.md)."""
@@ -65,7 +66,7 @@ def shared_memory() -> set[str]:
 # the model -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("robot", ROBOTS)
+@pytest.mark.parametrize("robot", CARRIED)
 def test_the_written_model_is_ours_to_the_bit(robot):
     """Compiled again, every array is the one that was written."""
     model = scene(robot)
