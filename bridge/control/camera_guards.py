@@ -24,7 +24,8 @@ class SightWatch:
     """Tracks how far the robot has moved since each camera's bytes last changed, by which a frozen picture differs from a quiet scene.
 
     Attributes:
-        moved: largest change of a joint since then [rad], by group.
+        moved: largest change of a joint between the first of the equal pictures and the last but one [rad], by group. What has moved since
+            that one, the newest may not show yet: it was taken some time before it arrived.
     """
 
     def __init__(self, spec: PolicySpec) -> None:
@@ -32,6 +33,7 @@ class SightWatch:
         self.periods = {group.name: period_s(group, spec.control_dt) for group in eyes_of(spec)}
         self.moved: dict[str, float] = {}
         self._since: dict[str, tuple[int, FloatArray]] = {}
+        self._latest: dict[str, tuple[int, float]] = {}  # number of the newest picture, and how far the robot had moved by then
 
     def update(self, sights: Sights, reading: Reading | None) -> None:
         """Add a tick's newest pictures and reading."""
@@ -41,8 +43,11 @@ class SightWatch:
             since = self._since.get(name)
             if since is None or since[0] != sight.same_ns:
                 since = self._since[name] = sight.same_ns, reading.position.copy()
-                self.moved[name] = 0.0
-            self.moved[name] = max(self.moved[name], float(np.max(np.abs(reading.position - since[1]), initial=0.0)))
+                self.moved[name], self._latest[name] = 0.0, (sight.number, 0.0)
+            number, before = self._latest[name]
+            if number != sight.number:
+                now = float(np.max(np.abs(reading.position - since[1]), initial=0.0))
+                self.moved[name], self._latest[name] = max(self.moved[name], before), (sight.number, now)
 
 
 def _seen(s: Snapshot) -> Iterator[tuple[str, Sight]]:

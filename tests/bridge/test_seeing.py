@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bridge.control.camera_guards import CAMERA_GUARDS
+from bridge.control.camera_guards import CAMERA_GUARDS, SightWatch
 from bridge.control.command import JointCommand
 from bridge.control.controller import Controller
 from bridge.control.loop import ControlLoop
 from bridge.control.motion import Motion, MotionController
 from bridge.control.safety import Mode, SafetyLimits
-from bridge.control.sight import TIMES
+from bridge.control.sight import TIMES, Sight
 from bridge.faults.injection import FaultyTransport
 from bridge.faults.kinds import PICTURE_KINDS, Fault, FaultKind
 from bridge.faults.pictures import FaultyEyes
@@ -179,6 +179,25 @@ def test_a_quiet_scene_is_not_a_frozen_camera(path: Path) -> None:
     assert done.modes[-10] is Mode.POLICY
     waiting = run(path, Fault(kind=K.PICTURE_FROZEN, at_s=0.05, duration_s=9), limits={"stand_s": 2.0}, seconds=2.3)
     assert waiting.modes[-10] is Mode.POLICY, "it stood for two seconds before one picture"
+
+
+def test_a_robot_that_sets_off_is_not_ahead_of_its_camera() -> None:
+    """After a long quiet time a joint moves far before the next picture comes, and the one after may still show the time before."""
+    spec = seeing(arm_spec())
+    watch, now_ns = SightWatch(spec), 0
+
+    def see(number: int, position: float) -> float:
+        nonlocal now_ns
+        now_ns += 100_000_000
+        reading = good_inputs(spec, now_ns).reading
+        assert reading is not None
+        reading.position = np.array([position, 0.0])
+        watch.update({"left": Sight(number, 0, now_ns, now_ns, 1, 0, 0.5, 0.5, 10.0)}, reading)
+        return watch.moved["left"]
+
+    assert [see(1, 0.0), see(2, 0.0), see(2, 0.3), see(3, 0.5)] == [0, 0, 0, 0]
+    assert see(3, 0.6) == 0
+    assert see(4, 0.6) == 0.5
 
 
 def test_pictures_that_come_too_rarely_are_noticed(path: Path) -> None:
