@@ -56,8 +56,8 @@ def rest_state(model: mujoco.MjModel, device: torch.device) -> torch.Tensor:
 def action_spec(cfg: EnvCfg, robot: Robot) -> ActionSpec:
     """The action law."""
     delay = cfg.randomization.range("action_delay_s")
-    own = tuple(scale * cfg.action.share for scale in robot.action_scale)
-    scale = own if cfg.action.scale is None else (cfg.action.scale,) * len(robot.joints)
+    scales = robot.action_scale if cfg.action.scale is None else (cfg.action.scale,) * len(robot.joints)
+    scale = tuple(scale * cfg.action.share for scale in scales)
     return ActionSpec(mode=cfg.action.mode, scale=scale, clip=cfg.action.clip, delay_s=0.0 if delay is None else delay.high)
 
 

@@ -40,7 +40,7 @@ class ActionCfg:
     Attributes:
         mode: `position_offset` from the default pose, or `position_delta` from the last target.
         scale: change of every joint's target per unit of action [rad]; null takes the robot's own scale of each joint.
-        share: factor on the robot's own scales where `scale` is null: joints that move angles and lengths keep their proportion.
+        share: factor on the scales: with the robot's own, joints that move angles and lengths keep their proportion.
         clip: largest magnitude of the raw action.
     """
 

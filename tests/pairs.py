@@ -15,14 +15,8 @@ PAIRS = {
     "go1-velocity-rough": ("velocity-rough", "go1"),
     "g1-velocity-rough": ("velocity-rough", "g1"),
     "panda-reach": ("reach", "panda"),
-    "panda-pick": ("pick", "panda-gripper"),
-    "panda-move": ("move", "panda-gripper"),
-    "panda-push": ("push", "panda-gripper"),
-    "panda-open-drawer": ("open-drawer", "panda-gripper"),
-    "xarm7-pick": ("pick", "xarm7"),
-    "xarm7-reach": ("reach", "xarm7"),
 }
-"""Name of a preset -> its task and its robot."""
+"""Name of a preset -> its task and its robot. Tasks with objects have tests of their own (tests/envs/test_manipulation.py)."""
 TASKS = tuple(PAIRS)
 
 

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--init", metavar="PATH", help="encoder that this one starts from: encoder.onnx, checkpoint, or published weights")
     parser.add_argument("--resume", metavar="PATH", help="checkpoint, run folder or folder of runs (its newest) to continue from")
     parser.add_argument(
-        "--allow-license", action="append", default=[], metavar="NAME", help="also learn from data with this licence (repeatable)"
+        "--allow-licence", action="append", default=[], metavar="NAME", help="also learn from data with this licence (repeatable)"
     )
     parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--runs", metavar="DIR", help="where runs go (default: runs)")
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
 
     state: dict[str, Any] | None = None
     if args.resume:
-        given = [f"--{name}" for name in ("init", "policy", "licence", "runs", "allow_license", *SOURCES) if getattr(args, name)]
+        given = [f"--{name}" for name in ("init", "policy", "licence", "runs", "allow_licence", *SOURCES) if getattr(args, name)]
         if given or args.config:
             raise UsageError(f"--resume continues the same training: leave out {', '.join(given) or args.config}")
         path = find_checkpoint(args.resume)
@@ -121,8 +121,8 @@ def _short(args: argparse.Namespace) -> list[str]:
             found.append(f"--encoder.{name}={json.dumps([str(Path(one).expanduser().resolve()) if as_path else one for one in given])}")
     if args.policy:
         found.append(f"--encoder.policy={json.dumps(str(Path(args.policy).expanduser().resolve()))}")
-    if args.allow_license:
-        found.append(f"--encoder.allow={json.dumps(args.allow_license)}")
+    if args.allow_licence:
+        found.append(f"--encoder.allow={json.dumps(args.allow_licence)}")
     if args.licence:
         found.append(f"--licence={args.licence}")
     if args.init:

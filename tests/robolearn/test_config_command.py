@@ -18,10 +18,11 @@ from robolearn.config.catalogue import catalogue
 from robolearn.config.commented import commented
 from robolearn.config.doubts import doubts, other_kind
 from robolearn.config.functions import TABLES, functions
-from robolearn.config.loading import peek, preset_names
+from robolearn.config.loading import preset_names
 from robolearn.config.page import page
 from robolearn.config.signs import PENALTIES, REWARDS, doubtful
 from robolearn.errors import ConfigError
+from tests.pairs import any_robot
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PRESETS = ("go1-velocity-flat", "g1-velocity-rough", "panda-reach", "go1-velocity-flat-sb3")
@@ -170,9 +171,7 @@ def test_a_size_that_does_not_fit_the_robot_is_warned_of(override: str, told: st
 
 def test_no_preset_of_ours_is_doubted() -> None:
     for preset in preset_names():
-        own = peek(preset, "robot", default="")
-        some = {"reach": "panda", "velocity-flat-biped": "g1", "velocity-rough-biped": "g1"}.get(preset, "go1")
-        cfg = config_of(preset) if own else config_of(preset, f"--robot={some}")
+        cfg = config_of(preset, *any_robot(preset))
         assert not doubts(cfg), preset
         assert not other_kind(preset, cfg), preset
 

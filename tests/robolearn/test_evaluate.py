@@ -259,7 +259,7 @@ def test_json_in_a_file_and_a_table_on_the_screen(
     monkeypatch.setattr(
         "robolearn.evaluation.evaluate.evaluate_file", lambda file, engine, *rest: dataclasses.replace(stands, engine=engine)
     )
-    monkeypatch.setattr("robolearn.commands.evaluate.find_spec", lambda name: drake or None)
+    monkeypatch.setattr("envs.engines.elsewhere.kinds.all_here", lambda: ("mujoco", "precise", *["drake"] * drake))
     target = tmp_path / "new" / "result.json"
     assert cli.main(["evaluate", str(standing), "--engine", "all", "--json", str(target)]) == 0
     first = json.loads(target.read_text(encoding="utf-8"))

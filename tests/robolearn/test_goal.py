@@ -22,6 +22,7 @@ from robolearn.learning import goal
 from robolearn.learning import trainer as loop
 from robolearn.learning.run import Run, load_checkpoint
 from tests.learning_helpers import make_trainer, tiny_cfg
+from tests.pairs import any_robot
 from tests.results import result
 from tests.robolearn.test_resume import lines
 
@@ -180,8 +181,6 @@ def test_checks_are_real_and_leave_the_training_as_it_is(kind: str, tmp_path: Pa
 
 @pytest.mark.parametrize("preset", [name for name in preset_names() if name != "go1-velocity-flat-sb3"])
 def test_every_preset_says_what_it_promises(preset: str) -> None:
-    robots = {"reach": "panda", "velocity-flat": "go1", "velocity-rough": "go1"}  # for presets that name none
-    whose = "g1" if preset.endswith("-biped") else robots.get(preset)
-    cfg = schema.load(preset, [] if whose is None else [f"--robot={whose}"])
+    cfg = schema.load(preset, any_robot(preset))
     assert cfg.teacher.until is not None
     assert cfg.student.until is not None

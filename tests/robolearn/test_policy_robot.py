@@ -143,7 +143,7 @@ def test_all_engines_answer_but_one_that_cannot(
     def unable(*given: object) -> Engine:
         raise EngineError("meshes are not for it")
 
-    monkeypatch.setattr("robolearn.commands.evaluate.find_spec", lambda name: True)
+    monkeypatch.setattr("envs.engines.elsewhere.kinds.all_here", lambda: ("mujoco", "precise", "drake"))
     monkeypatch.setattr(ENGINES, "_things", dict(ENGINES._things) | {"drake": EngineKind(make=unable)})
     short = ["--seeds", "1", "--seconds", "1.2"]
     assert cli.main(["evaluate", str(file.path), "--engine", "all", "--json", "-", *short]) == 0

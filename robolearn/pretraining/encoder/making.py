@@ -39,9 +39,9 @@ def check_own(licence: str, allow: tuple[str, ...]) -> None:
     if licence == "unknown":
         raise UserError(
             "say under which licence the images of --images and --videos are, e.g. --licence CC-BY-4.0, or --licence LicenseRef-own for "
-            f"your own; to learn from them all the same: --allow-license unknown. Free ones: {', '.join(FREE[:6])}, ..."
+            f"your own; to learn from them all the same: --allow-licence unknown. Free ones: {', '.join(FREE[:6])}, ..."
         )
-    raise UserError(f"the licence {licence} is not known to be free; to learn from the images all the same: --allow-license {licence}")
+    raise UserError(f"the licence {licence} is not known to be free; to learn from the images all the same: --allow-licence {licence}")
 
 
 def licence_of(about: list[dict[str, str]]) -> str:

@@ -200,7 +200,7 @@ def test_datasets_hold_out_episodes_and_ask_for_licences(tmp_path: Path) -> None
     pytest.importorskip("av")
     with DatasetWriter(tmp_path / "d", COLUMNS, FPS) as writer:
         writer.add(*(episode(40, FOREIGN, pictures=True) for _ in range(4)))
-    with pytest.raises(DataError, match=r"--allow-license CC-BY-NC-4.0"):
+    with pytest.raises(DataError, match=r"--allow-licence CC-BY-NC-4.0"):
         Recorded(str(tmp_path / "d"), EncoderCfg(**TINY), seed=0)
     source = Recorded(str(tmp_path / "d"), EncoderCfg(**{**TINY, "every": 1, "held_out": 0.25, "allow": ("CC-BY-NC-4.0",)}), seed=0)
     assert (source.about()["pictures"], source.about()["held_out"]) == (80, 20)
@@ -214,7 +214,7 @@ def test_datasets_hold_out_episodes_and_ask_for_licences(tmp_path: Path) -> None
         (["--images", "{tmp}/none", "--licence", "MIT"], "is neither a file nor a folder"),
         (["--images", "{tmp}", "--licence", "MIT"], r"a folder without such files; valid: \.png"),
         (["--images", "{folder}"], "say under which licence the images .* are, e.g. --licence CC-BY-4.0"),
-        (["--images", "{folder}", "--licence", "CC-BY-NC-4.0"], "--allow-license CC-BY-NC-4.0"),
+        (["--images", "{folder}", "--licence", "CC-BY-NC-4.0"], "--allow-licence CC-BY-NC-4.0"),
         (["--render", "velocity-flat"], "robot"),
         (["--render", "go1-velocity-flat"], "names no camera, and neither does go1"),
         (["--images", "{folder}", "--licence", "MIT", "--encoder.sise=nano"], "unknown key 'encoder.sise'; did you mean 'encoder.size'"),
