@@ -9,6 +9,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+if len(sys.argv) > 1 and sys.argv[1] != "--ros-args":  # whoever asks for help wants no robot to walk
+    sys.exit(f"{__doc__} It takes no arguments but ROS's own, after --ros-args.")
 rclpy.init()
 node = rclpy.create_node("operator")
 cmd_vel = node.create_publisher(Twist, "cmd_vel", 1)

@@ -49,6 +49,12 @@ def test_the_operator_walks_the_robot(policy: Path) -> None:
         assert "policy -> damping: operator" in node.text()
 
 
+def test_the_operator_starts_nothing_for_who_asks_for_help() -> None:
+    operator = subprocess.run([sys.executable, str(EXAMPLES / "walk.py"), "--help"], capture_output=True, text=True, timeout=60)
+    assert operator.returncode == 1
+    assert "takes no arguments" in operator.stderr
+
+
 def test_the_operator_ends_with_the_policy_and_says_why(policy: Path) -> None:
     robot, log = start_robot(policy), policy.parent / "node.log"
     node = start_node(policy, log, *PATIENT)
