@@ -60,13 +60,22 @@ ALONE = (
 )
 """Tests that run one after the other, folders and files: control loops in real time, what is measured, who fills disks or installs."""
 
+BESIDE = tuple(
+    f"bridge/test_{name}.py"
+    for name in (
+        "advice", "clock_steps", "clocks", "consistency", "faults", "gantry", "guards", "heat", "joints", "limiter", "log_commands",
+        "log_parts", "motion", "mounting", "newest", "phase_lock", "plausibility", "properties", "safety", "temperature",
+    )
+)  # fmt: skip
+"""Tests of the bridge that have a clock of their own, so that others may run beside them."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what must not run beside other tests, see `ALONE`."""
     here = Path(__file__).parent
     for item in items:
         place = item.path.relative_to(here).as_posix()
-        if place in ALONE or place.split("/")[0] in ALONE:
+        if place not in BESIDE and (place in ALONE or place.split("/")[0] in ALONE):
             item.add_marker(pytest.mark.alone)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ ASK = "from envs.engines.registry import ENGINES; print(*ENGINES, ENGINES.source
 def test_an_installed_plugin_is_found_without_a_word(tmp_path: Path) -> None:
     site = install(write(tmp_path / "site", plugin=ENGINE.format(name="mine"), engine="raise SystemExit('asked for by nobody')\n"))
     result = run(["-c", "from robolearn.plugins import load; load(); " + ASK], tmp_path, site)
-    assert result.stdout.split() == ["mujoco", "warp", "precise", "drake", "mine", "my_plug.plugin"], result.stderr
+    names = result.stdout.split()
+    assert names[:4] == ["mujoco", "warp", "precise", "drake"], result.stderr
+    assert names[-2:] == ["mine", "my_plug.plugin"]
     missed = "from envs.engines.registry import ENGINES; ENGINES.get('mine')"  # also in a program that loads no plugins itself
     assert "asked for by nobody" in run(["-c", missed], tmp_path, site).stderr
 
@@ -97,7 +100,7 @@ def test_import_finds_a_package_in_the_folder_that_one_is_in(tmp_path: Path) -> 
     write(tmp_path, plugin=ENGINE.format(name="mine"), engine=kind)
     script = "import sys; sys.path.pop(0); from robolearn.cli import main; sys.exit(main())"  # as the installed command does
     result = run(["-c", script, "list", "--import", "my_plug.plugin"], tmp_path)
-    assert "mine     on cpu  (of my_plug.plugin)" in result.stdout, result.stderr
+    assert re.search(r"mine +on cpu  \(of my_plug.plugin\)", result.stdout), result.stderr
     assert "No module named 'my_plugs'" in error_of(run(["-c", script, "list", "--import=my_plugs"], tmp_path))
 
 

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "threads": "speed", "checkpoint_every": "when it is saved", "env.num_threads": "speed", "env.device": "where", "env.engine": "by what",
     "teacher.until": "how long", "student.until": "how long", "teacher.iterations": "how long",
     "env.metrics": "figures that people read",
-    "env.action.clip": "no action comes near it",
+    "env.action.clip": "no action comes near it", "student.imitation.clipped": "no action of the teacher comes near it",
     "env.command.moving_above": "no command is that slow",
     "env.clock_still_below": "no command is that slow",
     "env.observations.command.delayed": "shows in the step alone in which the command changes",
