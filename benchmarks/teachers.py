@@ -12,8 +12,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
+import platform
 from pathlib import Path
 from typing import Any
+
+if platform.system() == "Linux":
+    os.environ.setdefault("MUJOCO_GL", "egl")  # read once, when MuJoCo is first imported
 
 import cv2
 import mujoco
